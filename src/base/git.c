@@ -1,0 +1,327 @@
+/* Host git, reduced to what cannot run anybody else's code. */
+#include "base/git.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+
+#define ARGS_MAX 64
+#define CONFLICT_LIST_MAX 200
+
+/* Nothing of the machine's or the person's git configuration is read; what could start a program is switched off. */
+static const char *const git_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
+				      "HOME=/nonexistent",
+				      "LANG=C.UTF-8",
+				      "GIT_CONFIG_NOSYSTEM=1",
+				      "GIT_CONFIG_SYSTEM=/dev/null",
+				      "GIT_CONFIG_GLOBAL=/dev/null",
+				      "GIT_ATTR_NOSYSTEM=1",
+				      "GIT_TERMINAL_PROMPT=0",
+				      "GIT_ASKPASS=/bin/false",
+				      "GIT_NO_LAZY_FETCH=1",
+				      "GIT_NO_REPLACE_OBJECTS=1",
+				      "GIT_OPTIONAL_LOCKS=0",
+				      "GIT_ALLOW_PROTOCOL=file",
+				      "GIT_AUTHOR_NAME=Assay",
+				      "GIT_AUTHOR_EMAIL=assay@localhost",
+				      "GIT_COMMITTER_NAME=Assay",
+				      "GIT_COMMITTER_EMAIL=assay@localhost",
+				      NULL};
+
+static const char *const git_settings[] = {
+	"-c", "core.hooksPath=/dev/null",   "-c", "core.fsmonitor=false",       "-c", "core.attributesFile=/dev/null",
+	"-c", "safe.directory=*",           "-c", "transfer.fsckObjects=true",  "-c", "fetch.recurseSubmodules=false",
+	"-c", "core.pager=cat",             "-c", "gc.auto=0",                  "-c", "maintenance.auto=false",
+	"-c", "commit.gpgSign=false",       "-c", "merge.renames=true",         "-c", "core.quotePath=false",
+};
+
+int git_hash_parse(struct view text, struct git_hash *hash, struct err *err)
+{
+	bool good = text.length == 40 || text.length == 64;
+
+	for (size_t i = 0; good && i < text.length; i++)
+		good = (text.at[i] >= '0' && text.at[i] <= '9') || (text.at[i] >= 'a' && text.at[i] <= 'f');
+	if (!good)
+		return err_set(err, ERR_INVALID, "`%.*s` is not a commit's hash", (int)(text.length < 70 ? text.length : 70),
+			       text.at ? text.at : "");
+	memset(hash->text, 0, sizeof(hash->text));
+	memcpy(hash->text, text.at, text.length);
+	return 0;
+}
+
+int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err)
+{
+	const char *argv[ARGS_MAX] = {"git"};
+	AUTO_FREE char *dir = text_format("--git-dir=%s", repository);
+	struct process_spec spec = io ? *io : (struct process_spec){0};
+	size_t count = 1;
+
+	for (size_t i = 0; i < ARRAY_LEN(git_settings); i++)
+		argv[count++] = git_settings[i];
+	argv[count++] = dir;
+	for (; *args; args++) {
+		if (count + 1 >= ARGS_MAX)
+			return err_set(err, ERR_LIMIT, "more than %d arguments for git", ARGS_MAX);
+		argv[count++] = *args;
+	}
+	spec.argv = argv;
+	spec.env = git_env;
+	spec.dir = "/";
+	return process_run(&spec, status, err);
+}
+
+int git_repository_make(const char *repository, struct err *err)
+{
+	AUTO_FREE char *head = text_format("%s/HEAD", repository);
+
+	if (file_exists(head))
+		return 0;
+	if (file_make_dirs(repository, 0755, err))
+		return -1;
+	return git_run(repository,
+		       (const char *const[]){"init", "--quiet", "--bare", "--template=", "--initial-branch=main", NULL}, NULL, NULL,
+		       err);
+}
+
+/* Runs and parses the single hash it prints. */
+static int hash_of(const char *repository, const char *const *args, struct git_hash *hash, struct err *err)
+{
+	AUTO_BUF out = buf_new(4096);
+
+	if (git_run(repository, args, &(struct process_spec){.output = &out}, NULL, err))
+		return -1;
+	return git_hash_parse(view_trim(buf_view(&out)), hash, err);
+}
+
+int git_resolve(const char *repository, const char *revision, struct git_hash *commit, struct err *err)
+{
+	AUTO_FREE char *wanted = text_format("%s^{commit}", revision);
+
+	if (revision[0] == '-' ||
+	    hash_of(repository, (const char *const[]){"rev-parse", "--verify", "--quiet", "--end-of-options", wanted, NULL}, commit,
+		    NULL))
+		return err_set(err, ERR_NOT_FOUND, "no commit `%s` in the repository", revision);
+	return 0;
+}
+
+int git_tree_of(const char *repository, const struct git_hash *commit, struct git_hash *tree, struct err *err)
+{
+	AUTO_FREE char *wanted = text_format("%s^{tree}", commit->text);
+
+	return hash_of(repository, (const char *const[]){"rev-parse", "--verify", wanted, NULL}, tree, err);
+}
+
+int git_file_read(const char *repository, const struct git_hash *commit, const char *path, struct buf *out, struct err *err)
+{
+	AUTO_BUF entry = buf_new(8192);
+	AUTO_FREE char *object = NULL;
+	struct view hash;
+	struct view rest;
+
+	if (git_run(repository, (const char *const[]){"ls-tree", "-z", "--full-tree", commit->text, "--", path, NULL},
+		    &(struct process_spec){.output = &entry}, NULL, err))
+		return -1;
+	/* 100644 blob <hash>\t<path>\0 */
+	if (!view_starts(buf_view(&entry), VIEW("100644 blob ")) && !view_starts(buf_view(&entry), VIEW("100755 blob ")))
+		return err_set(err, ERR_NOT_FOUND, "no file `%s` in commit %.12s", path, commit->text);
+	hash = view_cut(view_make(entry.at + 12, entry.length - 12), '\t', &rest);
+	object = view_copy(hash);
+	if (git_run(repository, (const char *const[]){"cat-file", "blob", object, NULL}, &(struct process_spec){.output = out}, NULL,
+		    err))
+		return err_prefix(err, "%s", path);
+	return 0;
+}
+
+int git_fetch_local(const char *repository, const char *from_path, const char *revision, const char *ref,
+		    struct git_hash *commit, struct err *err)
+{
+	AUTO_FREE char *from = realpath(from_path, NULL);
+	AUTO_FREE char *spec = NULL;
+
+	if (!from)
+		return err_set(err, ERR_NOT_FOUND, "no repository at %s", from_path);
+	if (revision[0] == '-' || revision[0] == '+')
+		return err_set(err, ERR_INVALID, "`%s` is not a revision", revision);
+	spec = text_format("+%s:%s", revision, ref);
+	if (git_run(repository,
+		    (const char *const[]){"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
+					  "--no-recurse-submodules", "--upload-pack=git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack",
+					  from, spec, NULL},
+		    &(struct process_spec){.timeout_ms = 600000}, NULL, err))
+		return err_prefix(err, "cannot read `%s` of %s", revision, from_path);
+	return git_resolve(repository, ref, commit, err);
+}
+
+int git_pack_take(const char *repository, int pack_fd, const struct git_hash *commit, const struct git_hash *base, const char *ref,
+		  int64_t bytes_max, struct err *err)
+{
+	AUTO_FREE char *limit = text_format("--max-input-size=%lld", (long long)bytes_max);
+	AUTO_FREE char *without = text_format("^%s", base->text);
+	int status = 0;
+
+	if (git_run(repository, (const char *const[]){"index-pack", "--stdin", "--fix-thin", "--strict", limit, NULL},
+		    &(struct process_spec){.input_fd = pack_fd, .timeout_ms = 600000}, NULL, err))
+		return err_prefix(err, "the sandbox sent a pack that is refused");
+	if (git_run(repository, (const char *const[]){"rev-list", "--objects", "--quiet", commit->text, without, NULL}, NULL, NULL,
+		    err))
+		return err_prefix(err, "the sandbox sent commit %.12s without all of its objects", commit->text);
+	if (git_run(repository, (const char *const[]){"merge-base", "--is-ancestor", base->text, commit->text, NULL}, NULL, &status,
+		    err))
+		return -1;
+	if (status)
+		return err_set(err, ERR_DENIED, "commit %.12s does not descend from %.12s", commit->text, base->text);
+	return git_ref_set(repository, ref, commit, NULL, err);
+}
+
+int git_bundle_write(const char *repository, const struct git_hash *commit, int fd, struct err *err)
+{
+	/* A bundle names refs, and only of what it holds: a throw-away one, so that nothing newer is named or sent. */
+	AUTO_FREE char *ref = text_format("refs/assay/bundle/%s", commit->text);
+
+	if (git_ref_set(repository, ref, commit, NULL, err))
+		return -1;
+	return git_run(repository, (const char *const[]){"bundle", "create", "--quiet", "-", ref, NULL},
+		       &(struct process_spec){.output_fd = fd, .timeout_ms = 600000}, NULL, err);
+}
+
+int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old,
+		struct err *err)
+{
+	int status = 0;
+
+	if (git_run(repository, (const char *const[]){"update-ref", ref, commit->text, old ? old->text : NULL, NULL}, NULL, &status,
+		    err))
+		return -1;
+	if (status)
+		return err_set(err, old ? ERR_CONFLICT : ERR_BROKEN, "cannot set %s to %.12s%s", ref, commit->text,
+			       old ? ": it has moved" : "");
+	return 0;
+}
+
+int git_merge(const char *repository, const struct git_hash *into, const struct git_hash *from, const char *message,
+	      struct git_hash *merged, struct err *err)
+{
+	AUTO_BUF out = buf_new((size_t)1 << 20);
+	struct git_hash tree;
+	struct view rest;
+	struct view first;
+	int status = 0;
+
+	if (git_run(repository,
+		    (const char *const[]){"merge-tree", "--write-tree", "--name-only", "--no-messages", into->text, from->text, NULL},
+		    &(struct process_spec){.output = &out}, &status, err))
+		return -1;
+	first = view_cut(buf_view(&out), '\n', &rest);
+	if (status == 1) {
+		rest = view_trim(rest);
+		return err_set(err, ERR_CONFLICT, "the merge conflicts in %.*s",
+			       (int)(rest.length < CONFLICT_LIST_MAX ? rest.length : CONFLICT_LIST_MAX), rest.at);
+	}
+	if (status || git_hash_parse(view_trim(first), &tree, err))
+		return err_set(err, ERR_BROKEN, "git merge-tree ended with %d", status);
+	return hash_of(repository,
+		       (const char *const[]){"commit-tree", tree.text, "-p", into->text, "-p", from->text, "-m", message, NULL}, merged,
+		       err);
+}
+
+int git_diff(const char *repository, const struct git_hash *base, const struct git_hash *head, struct buf *out, struct err *err)
+{
+	AUTO_BUF all = buf_new(out->length_max);
+	struct err over = {0};
+	const char *newline;
+
+	if (git_run(repository,
+		    (const char *const[]){"diff", "--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", base->text, head->text,
+					  "--", NULL},
+		    &(struct process_spec){.output = &all}, NULL, &over)) {
+		if (over.kind != ERR_LIMIT) {
+			if (err)
+				*err = over;
+			return -1;
+		}
+		newline = all.length ? memrchr(all.at, '\n', all.length) : NULL;
+		buf_add(out, all.at, newline ? (size_t)(newline - all.at) : 0);
+		out->over = false;
+		return 0;
+	}
+	buf_add_view(out, buf_view(&all));
+	return 0;
+}
+
+/* One record of `--numstat -z`: "added\tremoved\tpath\0", or for renames "added\tremoved\t\0old\0new\0". */
+static void numstat_apply(struct view text, json_t *changes)
+{
+	while (text.length) {
+		struct view rest;
+		struct view record = view_cut(text, '\0', &rest);
+		struct view added;
+		struct view removed;
+		struct view path;
+		uint64_t lines = 0;
+		json_t *change;
+		size_t index;
+
+		added = view_cut(record, '\t', &path);
+		removed = view_cut(path, '\t', &path);
+		if (!path.length && rest.length) {
+			(void)view_cut(rest, '\0', &rest);
+			path = view_cut(rest, '\0', &rest);
+		}
+		json_array_foreach(changes, index, change) {
+			if (!view_is(path, json_text(change, "path", "")))
+				continue;
+			(void)json_object_set_new(change, "added", json_integer(view_to_u64(added, &lines) ? (json_int_t)lines : 0));
+			(void)json_object_set_new(change, "removed",
+						  json_integer(view_to_u64(removed, &lines) ? (json_int_t)lines : 0));
+		}
+		text = rest;
+	}
+}
+
+/* Records of `--raw -z`: ":oldmode newmode oldhash newhash S\0path\0", with a second path for renames. */
+static json_t *raw_parse(struct view text)
+{
+	json_t *changes = json_array();
+
+	while (text.length) {
+		struct view rest;
+		struct view meta = view_cut(text, '\0', &rest);
+		struct view path = view_cut(rest, '\0', &rest);
+		const char *space = meta.length ? memrchr(meta.at, ' ', meta.length) : NULL;
+		char status[2] = {space && space + 1 < meta.at + meta.length ? space[1] : '?', '\0'};
+		json_t *change = json_object();
+
+		if (status[0] == 'R' || status[0] == 'C') {
+			json_set_bytes(change, "old_path", path);
+			path = view_cut(rest, '\0', &rest);
+		}
+		json_set_bytes(change, "path", path);
+		(void)json_object_set_new(change, "status", json_string(status));
+		json_set_bytes(change, "mode", meta.length > 14 ? view_make(meta.at + 8, 6) : VIEW(""));
+		(void)json_array_append_new(changes, change);
+		text = rest;
+	}
+	return changes;
+}
+
+json_t *git_changes(const char *repository, const struct git_hash *base, const struct git_hash *head, struct err *err)
+{
+	AUTO_BUF raw = buf_new((size_t)16 << 20);
+	AUTO_BUF numbers = buf_new((size_t)16 << 20);
+	json_t *changes;
+
+	if (git_run(repository,
+		    (const char *const[]){"diff", "--raw", "-z", "--no-abbrev", "--find-renames", base->text, head->text, "--", NULL},
+		    &(struct process_spec){.output = &raw}, NULL, err) ||
+	    git_run(repository,
+		    (const char *const[]){"diff", "--numstat", "-z", "--no-ext-diff", "--no-textconv", "--find-renames", base->text,
+					  head->text, "--", NULL},
+		    &(struct process_spec){.output = &numbers}, NULL, err))
+		return NULL;
+	changes = raw_parse(buf_view(&raw));
+	numstat_apply(buf_view(&numbers), changes);
+	return changes;
+}

@@ -1,0 +1,51 @@
+/*
+ * git: the host's git, only on bare repositories of our own, with no configuration but ours: no hooks, no filters, no helpers, no
+ * external diff, no lazy fetches, every incoming object checked. It is never run in a work tree and never in a repository that
+ * a sandbox or a user's checkout can write. Blocks.
+ */
+#ifndef ASSAY_BASE_GIT_H
+#define ASSAY_BASE_GIT_H
+
+#include "base/json.h"
+#include "base/process.h"
+
+struct git_hash {
+	char text[65]; /* 40 or 64 lower-case hexadecimal digits */
+};
+
+MUST_USE int git_hash_parse(struct view text, struct git_hash *hash, struct err *err);
+
+/* Makes (or checks) the bare repository. */
+MUST_USE int git_repository_make(const char *repository, struct err *err);
+
+/* Runs `git <args…>` in the bare repository; args end with NULL. `io` may be NULL or give input, output, errors, timeout_ms and
+ * descriptors (argv, env and dir are set here). With `status` NULL any exit code but 0 is an error. */
+MUST_USE int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err);
+
+MUST_USE int git_resolve(const char *repository, const char *revision, struct git_hash *commit, struct err *err);
+MUST_USE int git_tree_of(const char *repository, const struct git_hash *commit, struct git_hash *tree, struct err *err);
+/* The bytes of one file of a commit; ERR_NOT_FOUND when it is not there (a symlink or a folder counts as not there). */
+MUST_USE int git_file_read(const char *repository, const struct git_hash *commit, const char *path, struct buf *out,
+			   struct err *err);
+/* Fetches `revision` of a user's repository (a path) as `ref` here. Nothing of that repository's hooks or configuration runs. */
+MUST_USE int git_fetch_local(const char *repository, const char *from_path, const char *revision, const char *ref,
+			     struct git_hash *commit, struct err *err);
+/* Takes a pack (git pack-objects --thin --stdout) from a descriptor, hostile bytes: checks every object, its connectivity, and at
+ * most bytes_max; then points `ref` at `commit`, which must descend from `base`. */
+MUST_USE int git_pack_take(const char *repository, int pack_fd, const struct git_hash *commit, const struct git_hash *base,
+			   const char *ref, int64_t bytes_max, struct err *err);
+/* A bundle of everything reachable from `commit`, as refs/heads/main, written to a descriptor. */
+MUST_USE int git_bundle_write(const char *repository, const struct git_hash *commit, int fd, struct err *err);
+/* refs/x := commit, when it still is `old` (NULL: whatever it is). */
+MUST_USE int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old,
+			 struct err *err);
+/* Three-way merge without a work tree; ERR_CONFLICT names the first conflicting files. */
+MUST_USE int git_merge(const char *repository, const struct git_hash *into, const struct git_hash *from, const char *message,
+		       struct git_hash *merged, struct err *err);
+/* Unified diff, no external programs, at most out's maximum (what is over is cut at a line, and said). */
+MUST_USE int git_diff(const char *repository, const struct git_hash *base, const struct git_hash *head, struct buf *out,
+		      struct err *err);
+/* [{"path": …, "status": "A|M|D|R|T", "old_path"?: …, "added": n, "removed": n, "mode": "100644"}]; owned by the caller. */
+json_t *git_changes(const char *repository, const struct git_hash *base, const struct git_hash *head, struct err *err);
+
+#endif

@@ -1,0 +1,66 @@
+/* Cleanup helpers and allocation that aborts instead of failing. */
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void scope_free(void *pointer_to_pointer)
+{
+	free(*(void **)pointer_to_pointer);
+}
+
+void scope_close(int *fd)
+{
+	int kept = errno;
+
+	if (*fd >= 0)
+		(void)close(*fd);
+	errno = kept;
+}
+
+static void *checked(void *pointer)
+{
+	if (!pointer) {
+		static const char line[] = "assay: out of memory\n";
+
+		(void)!write(2, line, sizeof(line) - 1);
+		abort();
+	}
+	return pointer;
+}
+
+void *mem_new(size_t size)
+{
+	return checked(calloc(1, size ? size : 1));
+}
+
+void *mem_new_array(size_t count, size_t size)
+{
+	return checked(calloc(count ? count : 1, size ? size : 1));
+}
+
+void *mem_grow(void *old, size_t count, size_t size)
+{
+	return checked(reallocarray(old, count ? count : 1, size ? size : 1));
+}
+
+char *text_copy(const char *text)
+{
+	return text ? checked(strdup(text)) : NULL;
+}
+
+char *text_format(const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vasprintf(&text, format, args);
+	va_end(args);
+	return checked(length < 0 ? NULL : text);
+}

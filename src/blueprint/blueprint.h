@@ -1,0 +1,169 @@
+/*
+ * blueprint: assay.yaml as one typed, checked, immutable description (doc/blueprint.md). Everything in it is owned by it; absent
+ * texts are NULL, absent lists empty, defaults filled in.
+ */
+#ifndef ASSAY_BLUEPRINT_BLUEPRINT_H
+#define ASSAY_BLUEPRINT_BLUEPRINT_H
+
+#include "base/buf.h"
+
+/* A program: `shell` (for sh -c) or `argv` (NULL-terminated), or neither. */
+struct command {
+	char *shell;
+	char **argv;
+};
+
+struct name_value {
+	char *name;
+	char *value;
+};
+
+struct variables {
+	struct name_value *at;
+	size_t count;
+};
+
+struct texts {
+	char **at;
+	size_t count;
+};
+
+enum ready_kind { READY_NONE, READY_TCP, READY_HTTP, READY_EXEC };
+enum restart_kind { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
+
+struct resource_limits { /* 0: default */
+	int64_t memory_bytes;
+	int cpu_percent;
+	int pids;
+};
+
+struct service {
+	char *name;
+	struct command run;
+	struct command build;
+	char *dir;  /* relative, "." by default */
+	uint16_t port; /* 0: a worker */
+	enum ready_kind ready;
+	char *ready_target; /* path for READY_HTTP, shell line for READY_EXEC */
+	struct texts needs; /* names of services and databases; checked: known, no cycle */
+	struct variables env;
+	char *image; /* NULL: the host's root */
+	bool preview;
+	int replicas;
+	enum restart_kind restart;
+	struct resource_limits limits;
+};
+
+enum engine_kind { ENGINE_POSTGRES, ENGINE_REDIS };
+
+struct database {
+	char *name;
+	enum engine_kind engine;
+	int version; /* 0: newest there is */
+	char *database;
+	char *user;
+	char *snapshot; /* NULL: the blueprint's name, if such a snapshot exists */
+	char *seed;     /* a path, or "exec: LINE" */
+	struct command migrate;
+	struct variables env;
+};
+
+struct queue {
+	char *name;
+	char *database; /* the Redis it lives in */
+	char *stream;
+	char *group;
+};
+
+enum report_format { REPORT_NONE, REPORT_JUNIT, REPORT_TAP, REPORT_CTRF };
+
+struct test_suite {
+	char *name;
+	struct command run;
+	char *dir;
+	char *report;
+	enum report_format format;
+	struct texts files; /* globs */
+	bool needs_services;
+	int64_t timeout_ms;
+	struct variables env;
+};
+
+struct host_stub {
+	char *name; /* a host name, lower case */
+	char *stub; /* path of the stub file, NULL: the real host */
+};
+
+enum egress_action { EGRESS_DENY, EGRESS_ALLOW };
+
+struct egress_rule {
+	char *host; /* exact, or "*.suffix" (one or more labels) */
+	enum egress_action action;
+};
+
+struct blueprint {
+	char *name;
+	struct service *services;
+	size_t service_count;
+	struct database *databases;
+	size_t database_count;
+	struct queue *queues;
+	size_t queue_count;
+
+	struct {
+		struct command *setup; /* in order */
+		size_t setup_count;
+		struct texts lock;
+		struct variables env;
+		struct resource_limits limits;
+	} workspace;
+
+	struct test_suite *tests;
+	size_t test_count;
+	struct texts sessions; /* globs of HAR files */
+	struct host_stub *hosts;
+	size_t host_count;
+
+	struct {
+		int attempts;
+		struct texts protected_paths; /* globs; assay.yaml always is */
+		int64_t timeout_ms;
+	} verify;
+
+	struct {
+		char *use; /* "command", "claude" */
+		struct command run;
+		char *format; /* "text", "jsonl" */
+		char *model;
+		struct variables env;
+		int64_t timeout_ms;
+	} agent;
+
+	struct {
+		struct egress_rule *rules;
+		size_t rule_count;
+	} egress;
+
+	struct {
+		char *service; /* NULL: no service has a port */
+		char *path;
+		int64_t grace_ms;
+		int64_t idle_ms;
+	} preview;
+};
+
+/* Owned by the caller. The error names file, line, column, what was expected and the nearest known key:
+ * "assay.yaml:7:3: unknown key `prot` in services.front: did you mean `port`?". `file_name` is only for messages. */
+struct blueprint *blueprint_parse(struct view text, const char *file_name, struct err *err);
+struct blueprint *blueprint_load(const char *path, struct err *err);
+void blueprint_free(struct blueprint *blueprint);
+void scope_blueprint(struct blueprint **blueprint);
+#define AUTO_BLUEPRINT __attribute__((cleanup(scope_blueprint))) struct blueprint *
+
+/* Borrowed, or NULL. */
+const struct service *blueprint_service_find(const struct blueprint *blueprint, const char *name);
+const struct database *blueprint_database_find(const struct blueprint *blueprint, const char *name);
+/* Does a path (relative, '/'-separated) match a glob with *, ?, ** and [...]? */
+bool glob_match(const char *glob, const char *path);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * door: what the gateway asks of a sandbox's pid 1 over their SOCK_SEQPACKET socket. Fixed structs, descriptors by SCM_RIGHTS.
+ *
+ * A socket belongs for ever to the network namespace in which socket(2) ran. So pid 1 makes listening sockets before the program
+ * starts and hands them over: the gateway accepts on them from outside, and whatever the program connects to lands there (one nft
+ * batch redirects every TCP port to the listener; SO_ORIGINAL_DST tells the target). The way in is an unconnected socket made
+ * inside, which the gateway connects to 127.0.0.1:port.
+ */
+#ifndef ASSAY_NET_DOOR_H
+#define ASSAY_NET_DOOR_H
+
+#include <stdint.h>
+
+enum door_ask {
+	DOOR_LISTENERS = 1, /* reply carries 4 descriptors: TCP v4, TCP v6, DNS over UDP v4, DNS over TCP v4; may be asked again */
+	DOOR_SOCKETS = 2,   /* reply carries `count` unconnected, non-blocking IPv4 stream sockets */
+};
+
+#define DOOR_SOCKETS_MAX 16 /* a batch */
+#define DOOR_PORT 15001     /* where redirected TCP lands, v4 and v6, on loopback inside the sandbox */
+#define DOOR_DNS_PORT 53    /* on 127.0.0.1, UDP and TCP */
+
+struct door_request {
+	uint32_t ask;   /* enum door_ask */
+	uint32_t count; /* for DOOR_SOCKETS: 1..DOOR_SOCKETS_MAX */
+};
+
+struct door_reply {
+	uint32_t ask;
+	uint32_t count;       /* descriptors attached */
+	int32_t errno_value;  /* 0, or why there are none */
+};
+
+/* What every sandbox resolves and routes to. Names get addresses from 198.18.0.0/15: never 127/8, never a real one. */
+#define DOOR_ADDRESS_SELF "10.64.0.2" /* on lo, the source of what leaves */
+
+#endif
