@@ -1,0 +1,63 @@
+/*
+ * messages: what the control plane and the gateway say to each other. One SOCK_SEQPACKET connection (net/link.h): each message is at
+ * most 64 KiB: u32 length, u16 version, u16 name, u64 request id, all little endian, then a JSON object; descriptors by SCM_RIGHTS.
+ * A reply has the request's name and id, and {"ok": true, …} or {"ok": false, "kind": …, "error": …}.
+ *
+ * Control plane -> gateway
+ *   ENV_PUT      {"env": id, "names": {"db": {"sandbox": "db", "kind": "database", "protocol": "postgres|redis", "port": 5432},
+ *                 "front": {"sandbox": "front", "sandboxes": ["front", "front-2"], "kind": "service", "port": 8080}, …},
+ *                 "preview": {"service": "front", "port": 8080} | null,
+ *                 "egress": [{"host": "*.npmjs.org", "action": "allow"}], "stubs": {"bank.example": [rows of the stub file]},
+ *                 "state": "starting|ready|frozen|failed", "tools": ["workspace"]}      + 1 fd: the exchange log, opened O_APPEND
+ *                replaces what was known of the environment; open connections of routes that stay are kept. `tools` lists the
+ *                sandboxes that may reach http://assay.internal/.
+ *   SANDBOX_PUT  {"env": id, "sandbox": name}                                             + 1 fd: its door (net/door.h)
+ *   SANDBOX_GONE {"env": id, "sandbox": name}
+ *   ENV_GONE     {"env": id}
+ *   ENV_STATE    {"env": id, "state": …}
+ *   QUIET        {"env": id} -> {"ok": true, "in_flight": requests and database commands not answered, "written": exchanges logged}
+ *   KILL         {"env": id}: resets every connection of the environment at once.
+ *   PHASE        {"env": id, "phase": text}: put into the exchanges that begin from now on.
+ * Gateway -> control plane
+ *   THAW         {"env": id}: a request for a frozen environment waits; answer when it is ready.
+ *   TOUCH        {"env": id}: it was used (at most once in 5 s and environment).
+ *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
+ *
+ * The exchange log is JSON lines: {"seq", "from": "preview"|sandbox, "to": name or host, "proto": "http|postgres|redis|tcp", "phase",
+ * "t0_ms", "dt_us", "request": {"method", "url", "headers": [[name, value]…], "body": text | "body64": base64, "body_bytes", "cut": bool},
+ * "response": {"status", "headers", "body…"}, "error": text}. For postgres and redis, request is {"command": text, "statement"?: text}.
+ */
+#ifndef ASSAY_NET_MESSAGES_H
+#define ASSAY_NET_MESSAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum message_name {
+	MESSAGE_ENV_PUT = 1,
+	MESSAGE_SANDBOX_PUT,
+	MESSAGE_SANDBOX_GONE,
+	MESSAGE_ENV_GONE,
+	MESSAGE_ENV_STATE,
+	MESSAGE_QUIET,
+	MESSAGE_KILL,
+	MESSAGE_PHASE,
+	MESSAGE_THAW = 64,
+	MESSAGE_TOUCH,
+	MESSAGE_DENIED,
+};
+
+#define MESSAGE_BYTES_MAX ((size_t)64 << 10)
+#define MESSAGE_VERSION 1
+
+struct message_header {
+	uint32_t length; /* of the whole message, header included */
+	uint16_t version;
+	uint16_t name;
+	uint64_t request;
+};
+
+/* What a sandbox reaches the control plane's tool API by: plain HTTP, port 80. */
+#define MESSAGE_TOOL_HOST "assay.internal"
+
+#endif
