@@ -1,0 +1,1 @@
+"""Orders: customers, checkout, reports."""

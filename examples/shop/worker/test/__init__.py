@@ -1,0 +1,1 @@
+"""Unit tests; every neighbour is a mock."""
