@@ -1,0 +1,143 @@
+/*
+ * environment: one isolated copy of an application, made from a commit and a snapshot: forked, deployed, looked into, kept, cleaned.
+ *
+ * The manager owns every environment of this machine. What should exist is written as a file per environment
+ * (<state>/envs/<id>/state.json) before anything of it does; what exists is asked of the provider; environment_reconcile() makes the
+ * second follow the first, at start and every interval. After a crash of anything the environments that should be up are started
+ * again from their volumes.
+ *
+ * All calls block, may come from any thread but a loop's, and are serialised by environment. JSON results are owned by the caller.
+ */
+#ifndef ASSAY_SANDBOX_ENVIRONMENT_H
+#define ASSAY_SANDBOX_ENVIRONMENT_H
+
+#include "base/git.h"
+#include "blueprint/blueprint.h"
+#include "sandbox/provider.h"
+
+struct environments;
+struct link; /* net/link.h */
+
+struct environments_options {
+	const char *state_dir;
+	struct provider provider;
+	struct link *gateway;      /* NULL: environments without seams, for tests of the provider */
+	const char *preview_base;  /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
+	struct world world;
+};
+
+MUST_USE int environments_open(const struct environments_options *options, struct environments **environments, struct err *err);
+/* Stops every environment (their volumes and state stay, the next start brings them up again) and frees the manager. */
+void environments_close(struct environments *environments);
+
+/* Called with each step as it begins (ms < 0) and ends: "clone db", "start catalog", "ready front". From any thread. */
+struct progress {
+	void (*report)(void *self, const char *step, const char *detail, int64_t ms);
+	void *self;
+	const bool *cancelled; /* may be NULL; when it becomes true the work ends soon with ERR_CANCELLED */
+};
+
+struct environment_spec {
+	const char *repository;  /* a bare repository of ours (base/git.h) */
+	struct git_hash commit;  /* its assay.yaml is the blueprint, unless `blueprint` is given */
+	const char *blueprint;   /* text of assay.yaml to use instead (verification takes it from base), or NULL */
+	const char *name;        /* for people; NULL: the blueprint's name */
+	const char *purpose;     /* "work", "base", "head", "preview", "test": shown */
+	const char *owner;       /* the run it belongs to, or "" */
+	const char *snapshot;    /* "name" or "name/version" instead of the blueprint's; NULL */
+	bool volatile_;          /* never started again after a crash: removed (verification) */
+	bool no_services;        /* workspace and databases only: for tests that need nothing else */
+};
+
+/* Forks and deploys: workspace from the commit, databases from the snapshot, migrations, services in order of need. *id is set as
+ * soon as it exists. On failure what was made stays, state "failed", when `keep_failed`; else it is removed. The error says which step of
+ * which service failed and quotes the last lines of its log. */
+MUST_USE int environment_up(struct environments *environments, const struct environment_spec *spec, bool keep_failed,
+			    struct progress progress, struct env_id *id, struct err *err);
+MUST_USE int environment_down(struct environments *environments, struct env_id id, struct err *err);
+/* Clones a live environment as it is now: workspace and databases. */
+MUST_USE int environment_fork(struct environments *environments, struct env_id from, struct progress progress, struct env_id *id,
+			      struct err *err);
+/* Builds and restarts one service (NULL: all, with migrations) from the work tree as it is now; waits until ready. */
+MUST_USE int environment_deploy(struct environments *environments, struct env_id id, const char *service, struct progress progress,
+				struct err *err);
+MUST_USE int environment_reset_data(struct environments *environments, struct env_id id, struct progress progress, struct err *err);
+MUST_USE int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err);
+MUST_USE int environment_pin(struct environments *environments, struct env_id id, bool pinned, struct err *err);
+MUST_USE int environment_extend(struct environments *environments, struct env_id id, int64_t grace_ms, struct err *err);
+
+/* [{"id", "name", "purpose", "owner", "state": "starting|ready|frozen|failed|stopped", "repository", "commit", "snapshot", "created_ms",
+ *   "expires_ms", "pinned", "preview": url | null, "error"?: text, "sandboxes": [{"name", "kind": "service|worker|database|workspace",
+ *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms"}]}] */
+json_t *environment_list(struct environments *environments, struct err *err);
+json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);
+/* "e…" or a unique prefix or name. */
+MUST_USE int environment_find(struct environments *environments, const char *text, struct env_id *id, struct err *err);
+char *environment_preview_url(struct environments *environments, struct env_id id); /* owned; NULL when it has none */
+
+struct environment_exec {
+	const char *sandbox;           /* "workspace", a service, a database */
+	const char *const *argv;       /* NULL-terminated */
+	const struct variables *env;   /* on top of the standard ones (doc/blueprint.md); may be NULL */
+	const char *dir;               /* NULL: /workspace, or / for databases */
+	bool as_root;
+	int64_t timeout_ms;            /* 0: ten minutes; over it the program's group is killed: ERR_LIMIT */
+	struct view input;             /* for stdin; or input_fd > 0 */
+	struct buf *output;            /* stdout, or output_fd > 0 */
+	struct buf *errors;            /* stderr; NULL: with stdout */
+	int input_fd;
+	int output_fd;
+	int error_fd;
+	bool terminal;                 /* the three descriptors are a pty */
+	const bool *cancelled;         /* may be NULL: when it becomes true the program's group is killed */
+};
+
+MUST_USE int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
+			      struct exit_status *status, struct err *err);
+/* One statement on a database, as its client prints it: psql's CSV with a header, redis-cli's lines. */
+MUST_USE int environment_query(struct environments *environments, struct env_id id, const char *database, const char *statement,
+			       struct buf *output, struct err *err);
+
+/* The last `lines` of a sandbox's log (NULL: all services, interleaved with names); `from` is a byte position for following, may be
+ * NULL, and is moved on. */
+MUST_USE int environment_logs(struct environments *environments, struct env_id id, const char *sandbox, int lines, int64_t *from,
+			      struct buf *output, struct err *err);
+
+/* Exchanges recorded at seams and preview (net/messages.h), JSON lines from byte *from on; *from is moved on. */
+MUST_USE int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, struct buf *lines,
+				   struct err *err);
+/* Waits until nothing is in flight and the blueprint's queues are empty; ERR_LIMIT when it never is within timeout_ms. */
+MUST_USE int environment_quiet(struct environments *environments, struct env_id id, int64_t timeout_ms, struct err *err);
+MUST_USE int environment_phase(struct environments *environments, struct env_id id, const char *phase, struct err *err);
+
+/* Commits whatever is in the work tree on top of `base` (nobody's hooks run on the host: git works inside the sandbox, the host takes
+ * a checked pack) into the bare repository as `ref`; *head equals the base when nothing changed. */
+MUST_USE int environment_export(struct environments *environments, struct env_id id, const struct git_hash *base, const char *ref,
+				const char *message, struct git_hash *head, struct err *err);
+
+/* Rows written since deploy, by table and key: {"postgres": {"db": {"orders": [{"key": {...}, "row": {...}}]}}, "redis": {"cache": {"key":
+ * {"type", "value"}}}}. Bounded per table; {"cut": true} says so. */
+json_t *environment_rows_written(struct environments *environments, struct env_id id, struct err *err);
+
+/* Removes what should not exist, starts again what should; idle ones are frozen, expired ones removed. */
+MUST_USE int environment_reconcile(struct environments *environments, struct err *err);
+
+/* ---- snapshots: named, versioned states of all databases of a blueprint, one cut ---- */
+
+struct snapshot_source {
+	const char *seed; /* a file: .sql, .sql.gz, or anything else: run in a shell with the databases' URLs */
+	const char *dump; /* a file: pg_dump's plain or custom form, or a Redis RDB */
+	const char *url;  /* postgres://… or redis://… of a running server, read from the host */
+	const char *database; /* which one of the blueprint; NULL: the only one it can mean */
+};
+
+/* Builds the next version of `name` for the blueprint (all its databases; those without a source start empty). *version is 1, 2, … */
+MUST_USE int snapshot_create(struct environments *environments, const char *name, const struct blueprint *blueprint,
+			     const struct snapshot_source *sources, size_t source_count, struct progress progress, int *version,
+			     struct err *err);
+/* [{"name", "version", "digest", "created_ms", "bytes", "databases": [{"name", "engine", "version"}], "used_by": n}] */
+json_t *snapshot_list(struct environments *environments, struct err *err);
+json_t *snapshot_show(struct environments *environments, const char *name_version, struct err *err);
+MUST_USE int snapshot_remove(struct environments *environments, const char *name_version, struct err *err);
+
+#endif

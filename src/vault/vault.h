@@ -1,0 +1,23 @@
+/*
+ * vault: the process that holds the signing key and nothing else. It makes an Ed25519 key on its first start (<state>/vault/key.pem,
+ * 0600, owned by its own user where it may), and signs what the control plane sends it: fixed structs, no parser, no network.
+ */
+#ifndef ASSAY_VAULT_VAULT_H
+#define ASSAY_VAULT_VAULT_H
+
+#include "base/buf.h"
+
+/* `assay vault --state DIR --link-fd N`: returns the exit code. */
+int vault_main(int argc, char **argv);
+
+/* The control plane's side. */
+struct vault;
+
+/* Starts the process (/proc/self/exe vault) and waits until it answers. */
+MUST_USE int vault_open(const char *state_dir, struct vault **vault, struct err *err);
+void vault_close(struct vault *vault);
+/* Any thread; restarts the process when it has died. At most 16 MiB. `key_id` is the SHA-256 of the public key's DER, in hex. */
+MUST_USE int vault_sign(struct vault *vault, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err);
+MUST_USE int vault_public_key(struct vault *vault, struct buf *pem, struct err *err);
+
+#endif

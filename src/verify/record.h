@@ -1,0 +1,27 @@
+/*
+ * record: the signed statement of a verdict: in-toto Statement v1 in a DSSE envelope (secure-systems-lab/dsse protocol.md,
+ * in-toto/attestation spec v1). The bytes that are signed are "DSSEv1 <type length> <type> <body length> <body>".
+ */
+#ifndef ASSAY_VERIFY_RECORD_H
+#define ASSAY_VERIFY_RECORD_H
+
+#include "base/json.h"
+
+#define RECORD_PAYLOAD_TYPE "application/vnd.in-toto+json"
+#define RECORD_PREDICATE_TYPE "https://assay.dev/verification/v1"
+
+/* Signs bytes and says with which key; implemented over the vault by the caller. `signature` gets 64 bytes (Ed25519). */
+struct signer {
+	int (*sign)(void *self, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err);
+	void *self;
+};
+
+/* One DSSE envelope (one line of JSON, no newline) about the report of verify_run(). `previous` is the digest of the repository's record
+ * before this one, or "". */
+MUST_USE int record_make(const json_t *report, const char *previous, struct signer signer, struct buf *envelope, struct err *err);
+
+/* Checks the signature with a public key (PEM, SubjectPublicKeyInfo) and the statement's shape; *statement is owned by the caller. A
+ * wrong signature is ERR_DENIED, a malformed envelope ERR_INVALID. */
+MUST_USE int record_verify(struct view envelope, struct view public_key_pem, json_t **statement, struct err *err);
+
+#endif
