@@ -1,0 +1,48 @@
+/*
+ * assay: the one binary. `assay keeper`, `assay gateway`, `assay vault` and `assay serve` are the processes of DESIGN.md 2, each
+ * started by its supervisor with this binary; everything else is the command line.
+ */
+#include <string.h>
+
+#include "cli/cli.h"
+#ifdef ASSAY_HAS_GATEWAY
+#include "gateway/gateway.h"
+#endif
+#ifdef ASSAY_HAS_SERVE
+#include "programs/serve.h"
+#endif
+#ifdef ASSAY_HAS_KEEPER
+#include "sandbox/local/keeper.h"
+#endif
+#ifdef ASSAY_HAS_VAULT
+#include "vault/vault.h"
+#endif
+
+struct program {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is the name */
+};
+
+static const struct program programs[] = {
+#ifdef ASSAY_HAS_GATEWAY
+	{"gateway", gateway_main},
+#endif
+#ifdef ASSAY_HAS_KEEPER
+	{"keeper", keeper_main},
+#endif
+#ifdef ASSAY_HAS_SERVE
+	{"serve", serve_main},
+#endif
+#ifdef ASSAY_HAS_VAULT
+	{"vault", vault_main},
+#endif
+	{NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+	for (const struct program *program = programs; argc > 1 && program->name; program++)
+		if (strcmp(argv[1], program->name) == 0)
+			return program->run(argc - 1, argv + 1);
+	return cli_main(argc, argv);
+}
