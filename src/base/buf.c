@@ -30,8 +30,7 @@ bool view_starts(struct view a, struct view prefix)
 
 bool view_ends(struct view a, struct view suffix)
 {
-	return a.length >= suffix.length &&
-	       view_equal(view_make(a.at + (a.length - suffix.length), suffix.length), suffix);
+	return a.length >= suffix.length && view_equal(view_make(a.at + (a.length - suffix.length), suffix.length), suffix);
 }
 
 static bool is_blank(char c)
@@ -85,8 +84,7 @@ bool view_to_u64(struct view a, uint64_t *number)
 	for (size_t i = 0; i < a.length; i++) {
 		if (a.at[i] < '0' || a.at[i] > '9')
 			return false;
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(a.at[i] - '0'), &value))
+		if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(a.at[i] - '0'), &value))
 			return false;
 	}
 	*number = value;

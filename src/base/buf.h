@@ -42,7 +42,7 @@ ptrdiff_t view_find(struct view haystack, struct view needle); /* -1 when absent
 /* Decimal digits only, no sign, no blanks. */
 bool view_to_u64(struct view a, uint64_t *number);
 char *view_copy(struct view a) __attribute__((malloc, returns_nonnull)); /* NUL-terminated; free() it */
-uint64_t view_hash(struct view a); /* FNV-1a: not for hostile keys in unbounded tables */
+uint64_t view_hash(struct view a);                                       /* FNV-1a: not for hostile keys in unbounded tables */
 
 struct buf {
 	char *at; /* NUL-terminated whenever something was appended */
@@ -81,8 +81,8 @@ char *buf_take(struct buf *buf);
 void buf_add_hex(struct buf *out, const void *at, size_t length);
 void buf_add_base64(struct buf *out, const void *at, size_t length);
 MUST_USE int buf_add_unbase64(struct buf *out, struct view text, struct err *err); /* both alphabets, padding optional */
-void buf_add_html(struct buf *out, struct view text);  /* escapes & < > " ' */
-void buf_add_shell(struct buf *out, struct view text); /* single-quoted for sh */
-void buf_add_url(struct buf *out, struct view text);   /* percent-encoded, unreserved kept */
+void buf_add_html(struct buf *out, struct view text);                              /* escapes & < > " ' */
+void buf_add_shell(struct buf *out, struct view text);                             /* single-quoted for sh */
+void buf_add_url(struct buf *out, struct view text);                               /* percent-encoded, unreserved kept */
 
 #endif

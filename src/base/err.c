@@ -104,9 +104,9 @@ int err_prefix(struct err *err, const char *format, ...)
 const char *err_kind_name(enum err_kind kind)
 {
 	static const char *const names[] = {
-		[ERR_NONE] = "none",           [ERR_INVALID] = "invalid",     [ERR_NOT_FOUND] = "not_found",
-		[ERR_CONFLICT] = "conflict",   [ERR_DENIED] = "denied",       [ERR_LIMIT] = "limit",
-		[ERR_RETRY] = "retry",         [ERR_CANCELLED] = "cancelled", [ERR_BROKEN] = "broken",
+		[ERR_NONE] = "none",         [ERR_INVALID] = "invalid",     [ERR_NOT_FOUND] = "not_found",
+		[ERR_CONFLICT] = "conflict", [ERR_DENIED] = "denied",       [ERR_LIMIT] = "limit",
+		[ERR_RETRY] = "retry",       [ERR_CANCELLED] = "cancelled", [ERR_BROKEN] = "broken",
 	};
 
 	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";

@@ -32,10 +32,18 @@ static const char *const git_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
 				      NULL};
 
 static const char *const git_settings[] = {
-	"-c", "core.hooksPath=/dev/null",   "-c", "core.fsmonitor=false",       "-c", "core.attributesFile=/dev/null",
-	"-c", "safe.directory=*",           "-c", "transfer.fsckObjects=true",  "-c", "fetch.recurseSubmodules=false",
-	"-c", "core.pager=cat",             "-c", "gc.auto=0",                  "-c", "maintenance.auto=false",
-	"-c", "commit.gpgSign=false",       "-c", "merge.renames=true",         "-c", "core.quotePath=false",
+	"-c", "core.hooksPath=/dev/null",
+	"-c", "core.fsmonitor=false",
+	"-c", "core.attributesFile=/dev/null",
+	"-c", "safe.directory=*",
+	"-c", "transfer.fsckObjects=true",
+	"-c", "fetch.recurseSubmodules=false",
+	"-c", "core.pager=cat",
+	"-c", "gc.auto=0",
+	"-c", "maintenance.auto=false",
+	"-c", "commit.gpgSign=false",
+	"-c", "merge.renames=true",
+	"-c", "core.quotePath=false",
 };
 
 int git_hash_parse(struct view text, struct git_hash *hash, struct err *err)
@@ -81,9 +89,8 @@ int git_repository_make(const char *repository, struct err *err)
 		return 0;
 	if (file_make_dirs(repository, 0755, err))
 		return -1;
-	return git_run(repository,
-		       (const char *const[]){"init", "--quiet", "--bare", "--template=", "--initial-branch=main", NULL}, NULL, NULL,
-		       err);
+	return git_run(repository, (const char *const[]){"init", "--quiet", "--bare", "--template=", "--initial-branch=main", NULL},
+		       NULL, NULL, err);
 }
 
 /* Runs and parses the single hash it prints. */
@@ -129,14 +136,14 @@ int git_file_read(const char *repository, const struct git_hash *commit, const c
 		return err_set(err, ERR_NOT_FOUND, "no file `%s` in commit %.12s", path, commit->text);
 	hash = view_cut(view_make(entry.at + 12, entry.length - 12), '\t', &rest);
 	object = view_copy(hash);
-	if (git_run(repository, (const char *const[]){"cat-file", "blob", object, NULL}, &(struct process_spec){.output = out}, NULL,
-		    err))
+	if (git_run(repository, (const char *const[]){"cat-file", "blob", object, NULL}, &(struct process_spec){.output = out},
+		    NULL, err))
 		return err_prefix(err, "%s", path);
 	return 0;
 }
 
-int git_fetch_local(const char *repository, const char *from_path, const char *revision, const char *ref,
-		    struct git_hash *commit, struct err *err)
+int git_fetch_local(const char *repository, const char *from_path, const char *revision, const char *ref, struct git_hash *commit,
+		    struct err *err)
 {
 	AUTO_FREE char *from = realpath(from_path, NULL);
 	AUTO_FREE char *spec = NULL;
@@ -148,7 +155,8 @@ int git_fetch_local(const char *repository, const char *from_path, const char *r
 	spec = text_format("+%s:%s", revision, ref);
 	if (git_run(repository,
 		    (const char *const[]){"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
-					  "--no-recurse-submodules", "--upload-pack=git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack",
+					  "--no-recurse-submodules",
+					  "--upload-pack=git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack",
 					  from, spec, NULL},
 		    &(struct process_spec){.timeout_ms = 600000}, NULL, err))
 		return err_prefix(err, "cannot read `%s` of %s", revision, from_path);
@@ -187,8 +195,7 @@ int git_bundle_write(const char *repository, const struct git_hash *commit, int 
 		       &(struct process_spec){.output_fd = fd, .timeout_ms = 600000}, NULL, err);
 }
 
-int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old,
-		struct err *err)
+int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old, struct err *err)
 {
 	int status = 0;
 
@@ -211,7 +218,8 @@ int git_merge(const char *repository, const struct git_hash *into, const struct 
 	int status = 0;
 
 	if (git_run(repository,
-		    (const char *const[]){"merge-tree", "--write-tree", "--name-only", "--no-messages", into->text, from->text, NULL},
+		    (const char *const[]){"merge-tree", "--write-tree", "--name-only", "--no-messages", into->text, from->text,
+					  NULL},
 		    &(struct process_spec){.output = &out}, &status, err))
 		return -1;
 	first = view_cut(buf_view(&out), '\n', &rest);
@@ -223,8 +231,8 @@ int git_merge(const char *repository, const struct git_hash *into, const struct 
 	if (status || git_hash_parse(view_trim(first), &tree, err))
 		return err_set(err, ERR_BROKEN, "git merge-tree ended with %d", status);
 	return hash_of(repository,
-		       (const char *const[]){"commit-tree", tree.text, "-p", into->text, "-p", from->text, "-m", message, NULL}, merged,
-		       err);
+		       (const char *const[]){"commit-tree", tree.text, "-p", into->text, "-p", from->text, "-m", message, NULL},
+		       merged, err);
 }
 
 int git_diff(const char *repository, const struct git_hash *base, const struct git_hash *head, struct buf *out, struct err *err)
@@ -234,8 +242,8 @@ int git_diff(const char *repository, const struct git_hash *base, const struct g
 	const char *newline;
 
 	if (git_run(repository,
-		    (const char *const[]){"diff", "--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", base->text, head->text,
-					  "--", NULL},
+		    (const char *const[]){"diff", "--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", base->text,
+					  head->text, "--", NULL},
 		    &(struct process_spec){.output = &all}, NULL, &over)) {
 		if (over.kind != ERR_LIMIT) {
 			if (err)
@@ -270,10 +278,11 @@ static void numstat_apply(struct view text, json_t *changes)
 			(void)view_cut(rest, '\0', &rest);
 			path = view_cut(rest, '\0', &rest);
 		}
-		json_array_foreach(changes, index, change) {
+		json_array_foreach (changes, index, change) {
 			if (!view_is(path, json_text(change, "path", "")))
 				continue;
-			(void)json_object_set_new(change, "added", json_integer(view_to_u64(added, &lines) ? (json_int_t)lines : 0));
+			(void)json_object_set_new(change, "added",
+						  json_integer(view_to_u64(added, &lines) ? (json_int_t)lines : 0));
 			(void)json_object_set_new(change, "removed",
 						  json_integer(view_to_u64(removed, &lines) ? (json_int_t)lines : 0));
 		}
@@ -314,7 +323,8 @@ json_t *git_changes(const char *repository, const struct git_hash *base, const s
 	json_t *changes;
 
 	if (git_run(repository,
-		    (const char *const[]){"diff", "--raw", "-z", "--no-abbrev", "--find-renames", base->text, head->text, "--", NULL},
+		    (const char *const[]){"diff", "--raw", "-z", "--no-abbrev", "--find-renames", base->text, head->text, "--",
+					  NULL},
 		    &(struct process_spec){.output = &raw}, NULL, err) ||
 	    git_run(repository,
 		    (const char *const[]){"diff", "--numstat", "-z", "--no-ext-diff", "--no-textconv", "--find-renames", base->text,

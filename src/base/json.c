@@ -16,10 +16,10 @@ static bool too_deep(const json_t *json, int depth)
 
 	if (depth > JSON_DEPTH_MAX)
 		return true;
-	json_object_foreach((json_t *)(uintptr_t)json, key, value)
+	json_object_foreach ((json_t *)(uintptr_t)json, key, value)
 		if (too_deep(value, depth + 1))
 			return true;
-	json_array_foreach(json, index, value)
+	json_array_foreach (json, index, value)
 		if (too_deep(value, depth + 1))
 			return true;
 	return false;
@@ -28,12 +28,11 @@ static bool too_deep(const json_t *json, int depth)
 json_t *json_parse(struct view text, struct err *err)
 {
 	json_error_t problem;
-	json_t *json = json_loadb(text.at ? text.at : "", text.length,
-				  JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+	json_t *json = json_loadb(text.at ? text.at : "", text.length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
+				  &problem);
 
 	if (!json) {
-		(void)err_set(err, ERR_INVALID, "not JSON: line %d, column %d: %s", problem.line, problem.column,
-			      problem.text);
+		(void)err_set(err, ERR_INVALID, "not JSON: line %d, column %d: %s", problem.line, problem.column, problem.text);
 		return NULL;
 	}
 	if (too_deep(json, 0)) {

@@ -45,9 +45,8 @@ static void line_write(enum log_level level, const char *format, va_list args)
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &utc);
 	used = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
-	used += (size_t)snprintf(line + used, sizeof(line) - used, ".%03ldZ level=%s program=%s%s%s msg=\"",
-				 now.tv_nsec / 1000000, level_names[level], program_name,
-				 scope_fields[0] ? " " : "", scope_fields);
+	used += (size_t)snprintf(line + used, sizeof(line) - used, ".%03ldZ level=%s program=%s%s%s msg=\"", now.tv_nsec / 1000000,
+				 level_names[level], program_name, scope_fields[0] ? " " : "", scope_fields);
 	for (const char *at = text; *at && used < sizeof(line) - 4; at++) {
 		unsigned char c = (unsigned char)*at;
 
@@ -60,13 +59,13 @@ static void line_write(enum log_level level, const char *format, va_list args)
 	(void)!write(STDERR_FILENO, line, used);
 }
 
-#define LOG_AT(name, level)                                                                        \
-	void name(const char *format, ...)                                                         \
-	{                                                                                          \
-		va_list args;                                                                      \
-		va_start(args, format);                                                            \
-		line_write(level, format, args);                                                   \
-		va_end(args);                                                                      \
+#define LOG_AT(name, level)                      \
+	void name(const char *format, ...)       \
+	{                                        \
+		va_list args;                    \
+		va_start(args, format);          \
+		line_write(level, format, args); \
+		va_end(args);                    \
 	}
 
 LOG_AT(log_debug, LOG_LEVEL_DEBUG)

@@ -8,7 +8,8 @@
 
 struct nearest {
 	struct view word;
-	const char *name; /* the nearest so far, borrowed; NULL: none is near enough (1 edit in a short word, at most 3 in a long one) */
+	const char *
+		name; /* the nearest so far, borrowed; NULL: none is near enough (1 edit in a short word, at most 3 in a long one) */
 	size_t edits;
 };
 

@@ -17,8 +17,8 @@
 #define TIMEOUT_DEFAULT_MS 60000
 #define ERRORS_KEPT 4096
 
-static const char *const env_default[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-					  "HOME=/nonexistent", "LANG=C.UTF-8", NULL};
+static const char *const env_default[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent",
+					  "LANG=C.UTF-8", NULL};
 
 struct running {
 	pid_t pid;
@@ -28,8 +28,8 @@ struct running {
 	int errors;
 };
 
-static int spawn(const char *const *argv, const char *const *env, const char *dir, const int *fds, size_t fd_count,
-		 pid_t *pid, struct err *err)
+static int spawn(const char *const *argv, const char *const *env, const char *dir, const int *fds, size_t fd_count, pid_t *pid,
+		 struct err *err)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;

@@ -17,17 +17,17 @@ void scope_close(int *fd); /* keeps errno */
 #define AUTO_FREE __attribute__((cleanup(scope_free)))
 #define AUTO_CLOSE __attribute__((cleanup(scope_close)))
 
-#define TAKE(pointer)                                                                              \
-	__extension__({                                                                            \
-		__typeof__(pointer) taken_ = (pointer);                                            \
-		(pointer) = NULL;                                                                  \
-		taken_;                                                                            \
+#define TAKE(pointer)                                   \
+	__extension__({                                 \
+		__typeof__(pointer) taken_ = (pointer); \
+		(pointer) = NULL;                       \
+		taken_;                                 \
 	})
-#define TAKE_FD(fd)                                                                                \
-	__extension__({                                                                            \
-		int taken_fd_ = (fd);                                                              \
-		(fd) = -1;                                                                         \
-		taken_fd_;                                                                         \
+#define TAKE_FD(fd)                   \
+	__extension__({               \
+		int taken_fd_ = (fd); \
+		(fd) = -1;            \
+		taken_fd_;            \
 	})
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))

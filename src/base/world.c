@@ -81,8 +81,7 @@ static int id_parse(struct view view, char letter, char text[ID_TEXT_MAX], const
 		good = view.at[i] && strchr(id_alphabet, view.at[i]);
 	if (!good)
 		return err_set(err, ERR_INVALID, "`%.*s` is not the id of %s: expected `%c` and %d characters",
-			       (int)(view.length < 40 ? view.length : 40), view.at ? view.at : "", noun, letter,
-			       ID_DIGITS);
+			       (int)(view.length < 40 ? view.length : 40), view.at ? view.at : "", noun, letter, ID_DIGITS);
 	memset(text, 0, ID_TEXT_MAX);
 	memcpy(text, view.at, view.length);
 	return 0;
@@ -162,8 +161,7 @@ static int quantity_parse(struct view text, const struct unit *units, int64_t *v
 
 int duration_parse(struct view text, int64_t *duration_ms, struct err *err)
 {
-	static const struct unit units[] = {{"ms", 1},        {"s", 1000},     {"m", 60000},
-					    {"h", 3600000},   {"d", 86400000}, {NULL, 0}};
+	static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 
 	if (quantity_parse(text, units, duration_ms))
 		return err_set(err, ERR_INVALID, "`%.*s` is not a duration: expected 500ms, 30s, 10m, 24h or 7d",
@@ -173,11 +171,7 @@ int duration_parse(struct view text, int64_t *duration_ms, struct err *err)
 
 int size_parse(struct view text, int64_t *bytes, struct err *err)
 {
-	static const struct unit units[] = {{"", 1},
-					    {"K", 1 << 10},
-					    {"M", 1 << 20},
-					    {"G", 1 << 30},
-					    {NULL, 0}};
+	static const struct unit units[] = {{"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {NULL, 0}};
 
 	if (quantity_parse(text, units, bytes))
 		return err_set(err, ERR_INVALID, "`%.*s` is not a size: expected bytes, or 64K, 512M, 2G",

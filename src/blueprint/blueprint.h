@@ -41,7 +41,7 @@ struct service {
 	char *name;
 	struct command run;
 	struct command build;
-	char *dir;  /* relative, "." by default */
+	char *dir;     /* relative, "." by default */
 	uint16_t port; /* 0: a worker */
 	enum ready_kind ready;
 	char *ready_target; /* path for READY_HTTP, shell line for READY_EXEC */

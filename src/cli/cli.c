@@ -73,8 +73,8 @@ static void usage_print(const struct cli_usage *usage)
 		putchar('\n');
 	for (size_t i = 0; i < usage->option_count; i++) {
 		const struct cli_option *option = &usage->options[i];
-		AUTO_FREE char *left =
-			text_format("--%s%s%s", option->name, option->value ? " " : "", option->value ? option->value : "");
+		AUTO_FREE char *left = text_format("--%s%s%s", option->name, option->value ? " " : "",
+						   option->value ? option->value : "");
 
 		printf("  %-22s %s\n", left, option->help);
 	}

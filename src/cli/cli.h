@@ -35,8 +35,8 @@ struct cli_option {
 	const char *value; /* what usage calls the value: "FILE"; NULL for a flag */
 	const char *help;
 	bool *flag;
-	const char **text; /* the last one given wins; untouched when not given */
-	int64_t *number;   /* decimal, not negative */
+	const char **text;                                           /* the last one given wins; untouched when not given */
+	int64_t *number;                                             /* decimal, not negative */
 	int (*each)(void *self, const char *value, struct err *err); /* called for each time it is given */
 	void *self;
 };
@@ -48,8 +48,8 @@ struct cli_usage {
 	const struct cli_option *options;
 	size_t option_count;
 	int positional_min;
-	int positional_max;   /* -1: any number */
-	bool options_first;   /* the first positional argument ends the options: for `exec ENV COMMAND…` */
+	int positional_max; /* -1: any number */
+	bool options_first; /* the first positional argument ends the options: for `exec ENV COMMAND…` */
 };
 
 /* Takes the options out of argv. Returns the number of positional arguments, which are then at argv[1]…, in order; `--` ends the
