@@ -1,0 +1,67 @@
+/*
+ * agent: the coding agents, a table row each (contracts of the real programs: doc/agents.md). A row says how to start a new and a
+ * resumed turn, what to put into the environment and into HOME, and how a line of output becomes one of seven events. Nothing here
+ * starts a process: a turn is run in the workspace by src/runs.
+ *
+ * A turn succeeded when the terminal event came AND it is no error AND the exit code is 0.
+ */
+#ifndef ASSAY_AGENTS_AGENT_H
+#define ASSAY_AGENTS_AGENT_H
+
+#include "base/json.h"
+#include "blueprint/blueprint.h"
+
+enum agent_event_kind {
+	AGENT_START,       /* session, model */
+	AGENT_THOUGHT,     /* text */
+	AGENT_ACTION,      /* id, tool, title, detail */
+	AGENT_OBSERVATION, /* id, ok, text */
+	AGENT_PLAN,        /* items: [{text, state: pending|in_progress|completed}] */
+	AGENT_MESSAGE,     /* text */
+	AGENT_END,         /* ok, error class (auth, quota, overload, limit, crash), text, usage */
+};
+
+/* `event` is {"kind": "thought", …} as in doc/api.md; owned by the callee's caller, valid during the call. */
+struct agent_sink {
+	void (*event)(void *self, enum agent_event_kind kind, const json_t *event);
+	void *self;
+};
+
+struct agent_turn {
+	char **argv;             /* owned, NULL-terminated */
+	struct variables env;    /* owned: on top of the standard ones */
+	struct variables files;  /* owned: name is a path below HOME, value the content */
+	char *input;             /* owned: the whole stdin */
+};
+
+struct agent_request {
+	const struct blueprint *blueprint; /* its `agent` section */
+	const char *prompt;
+	const char *session;    /* to resume, or NULL */
+	const char *history;    /* earlier prompts and messages, for rows that cannot resume; or NULL */
+};
+
+struct agent_parser; /* the state of one turn's output */
+
+struct agent_ops {
+	const char *name; /* `agent.use` */
+	bool resumes;
+	int (*turn)(const struct agent_request *request, struct agent_turn *turn, struct err *err);
+	/* One line of stdout without its newline; at most 1 MiB, hostile. */
+	void (*line)(struct agent_parser *parser, struct view line, struct agent_sink sink);
+};
+
+const struct agent_ops *agent_find(const char *name); /* NULL when there is none */
+const struct agent_ops *const *agent_rows(size_t *count);
+
+MUST_USE int agent_turn_make(const struct agent_request *request, struct agent_turn *turn, struct err *err);
+void agent_turn_fini(struct agent_turn *turn);
+
+struct agent_parser *agent_parser_new(const struct agent_ops *ops, const struct blueprint *blueprint);
+void agent_parser_feed(struct agent_parser *parser, struct view bytes, struct agent_sink sink); /* any chunking */
+/* After the last byte: emits AGENT_END if none came; true when the turn succeeded by the rule above. */
+bool agent_parser_finish(struct agent_parser *parser, int exit_code, struct agent_sink sink);
+const char *agent_parser_session(const struct agent_parser *parser); /* borrowed; NULL */
+void agent_parser_free(struct agent_parser *parser);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * runs: the product. An issue is claimed, an environment forked, an agent works a turn, what it wrote is verified, findings go back to
+ * it, a pull request is published, a reviewer's message wakes it, merge or close ends it and cleans up.
+ *
+ * A run is a row in the store and a position in a table of steps; each step is written before it is begun and when it ended, and
+ * may be done again after a crash without harm. Runs work on threads of their own (a bounded pool); calls block briefly, any thread.
+ * JSON shapes are those of doc/api.md; results are owned by the caller.
+ */
+#ifndef ASSAY_RUNS_RUNS_H
+#define ASSAY_RUNS_RUNS_H
+
+#include "base/json.h"
+#include "base/world.h"
+
+struct runs;
+struct environments;
+struct vault;
+
+struct runs_options {
+	const char *state_dir;      /* the store is <state>/assay.db, bare repositories <state>/repos/NAME.git */
+	struct environments *environments;
+	struct vault *vault;
+	const char *pages_base;     /* "http://127.0.0.1:7420" */
+	int workers;                /* runs worked on at once */
+	struct world world;
+};
+
+/* Opens the store, migrates it, and goes on with every run that was not finished. */
+MUST_USE int runs_open(const struct runs_options *options, struct runs **runs, struct err *err);
+void runs_close(struct runs *runs); /* at the next safe point of each run; nothing is lost */
+
+/* Repositories */
+json_t *runs_repository_list(struct runs *runs, struct err *err);
+json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, struct err *err);
+char *runs_repository_path(struct runs *runs, const char *name, struct err *err); /* of the bare repository; NULL when unknown */
+
+/* Issues */
+json_t *runs_issue_list(struct runs *runs, struct err *err);
+json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err);
+json_t *runs_issue_make(struct runs *runs, const char *repository, const char *title, const char *body, struct err *err);
+MUST_USE int runs_issue_comment(struct runs *runs, int64_t number, const char *author, const char *text, struct err *err);
+MUST_USE int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err *err);
+
+/* Runs. `request` is the body of POST /runs. */
+json_t *runs_list(struct runs *runs, struct err *err);
+json_t *runs_show(struct runs *runs, struct run_id id, struct err *err);
+json_t *runs_start(struct runs *runs, const json_t *request, struct err *err);
+MUST_USE int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err);
+MUST_USE int runs_stop(struct runs *runs, struct run_id id, struct err *err);
+MUST_USE int runs_retry(struct runs *runs, struct run_id id, struct err *err);
+/* Events after `after`, at most `limit`, in order; waits up to wait_ms for one when there is none. */
+json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limit, int64_t wait_ms, struct err *err);
+MUST_USE int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err);
+json_t *runs_report(struct runs *runs, struct run_id id, struct err *err);
+MUST_USE int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err); /* id or unique prefix */
+
+/* Pull requests */
+json_t *runs_pull_list(struct runs *runs, struct err *err);
+json_t *runs_pull_show(struct runs *runs, int64_t number, struct err *err);
+MUST_USE int runs_pull_diff(struct runs *runs, int64_t number, struct buf *diff, struct err *err);
+json_t *runs_pull_changes(struct runs *runs, int64_t number, struct err *err);
+MUST_USE int runs_pull_review(struct runs *runs, int64_t number, const char *author, const char *kind, const char *text,
+			      struct err *err);
+json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, bool force, struct err *err);
+MUST_USE int runs_pull_close(struct runs *runs, int64_t number, struct err *err);
+
+/* The whole machine's changes, for pages: {"seq", "kind": "run|environment|issue|pull", …}; as runs_events. */
+json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_ms, struct err *err);
+/* How many are not finished, waiting ones included; and how many need a thread now. */
+void runs_count(struct runs *runs, int *unfinished, int *active);
+
+/* The tool API's three verbs that need the run: what `assay-env` asks. */
+MUST_USE int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * web: the API of doc/api.md, the pages, and the tool API, as one table of routes over http/server. It holds no state of its own.
+ */
+#ifndef ASSAY_WEB_WEB_H
+#define ASSAY_WEB_WEB_H
+
+#include "base/json.h"
+#include "base/world.h"
+
+struct web;
+struct loop; /* net/loop.h */
+struct runs;
+struct environments;
+struct vault;
+
+struct web_options {
+	struct loop *loop;
+	struct runs *runs;
+	struct environments *environments;
+	struct vault *vault;
+	const char *state_dir;
+	const char *listen;        /* "127.0.0.1:7420"; port 0 picks one */
+	const char *serve_socket;  /* path */
+	const char *tool_socket;   /* path */
+	const char *preview_base;  /* "127.0.0.1:7421" */
+	void (*shutdown)(void *self); /* POST /shutdown */
+	json_t *(*doctor)(void *self); /* owned by the caller; any thread */
+	void *self;
+	struct world world;
+};
+
+MUST_USE int web_open(const struct web_options *options, struct web **web, struct err *err);
+const char *web_base(const struct web *web); /* "http://127.0.0.1:PORT" as bound */
+int web_clients(const struct web *web);      /* open connections that ask for something now or follow events */
+void web_close(struct web *web);
+
+#endif
