@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,9 +128,30 @@ static void drain(int *fd, struct buf *into, bool keep_last)
 		buf_drop_front(into, into->length - ERRORS_KEPT);
 }
 
+/* write(2) whose SIGPIPE is swallowed, in whatever program we are a library of. */
+static ssize_t write_quietly(int fd, struct view bytes)
+{
+	const struct timespec at_once = {0, 0};
+	sigset_t pipe_only;
+	sigset_t before;
+	ssize_t put;
+	int kept;
+
+	(void)sigemptyset(&pipe_only);
+	(void)sigaddset(&pipe_only, SIGPIPE);
+	(void)pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+	put = write(fd, bytes.at, bytes.length);
+	kept = errno;
+	if (put < 0 && kept == EPIPE)
+		(void)sigtimedwait(&pipe_only, NULL, &at_once);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = kept;
+	return put;
+}
+
 static void feed(int *fd, struct view *input)
 {
-	ssize_t put = input->length ? write(*fd, input->at, input->length) : 0;
+	ssize_t put = input->length ? write_quietly(*fd, *input) : 0;
 
 	if (put < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
