@@ -1,0 +1,180 @@
+/* A report as an in-toto statement, signed as a DSSE envelope, and the way back. */
+#include "verify/record.h"
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include "base/scope.h"
+
+#define STATEMENT_TYPE "https://in-toto.io/Statement/v1"
+#define STATEMENT_BYTES_MAX ((size_t)12 << 20) /* with base64 and frame below the vault's 16 MiB */
+#define ENVELOPE_BYTES_MAX ((size_t)18 << 20)
+#define SIGNATURES_MAX 16
+#define SIGNATURE_BYTES 64
+
+static void bio_free(BIO **bio)
+{
+	(void)BIO_free(*bio);
+}
+#define AUTO_BIO __attribute__((cleanup(bio_free))) BIO *
+
+static void key_free(EVP_PKEY **key)
+{
+	EVP_PKEY_free(*key);
+}
+#define AUTO_KEY __attribute__((cleanup(key_free))) EVP_PKEY *
+
+static void context_free(EVP_MD_CTX **context)
+{
+	EVP_MD_CTX_free(*context);
+}
+#define AUTO_CONTEXT __attribute__((cleanup(context_free))) EVP_MD_CTX *
+
+/* What of a report goes into the predicate under its own name. */
+static const char *const copied[] = {"verdict",  "reason",     "snapshot", "blueprint_digest", "tool",        "topology",  "started_ms",
+				     "ms",       "attempt",    "attempts", "gates",            "findings",    "noise",     "not_covered",
+				     "artefacts", "sessions"};
+
+static json_t *commit_make(const json_t *report, const char *commit, const char *tree)
+{
+	return json_pack("{s:s, s:s}", "gitCommit", json_text(report, commit, ""), "gitTree", json_text(report, tree, ""));
+}
+
+static json_t *statement_make(const json_t *report, const char *previous)
+{
+	json_t *predicate = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(copied); i++)
+		if (json_member(report, copied[i]))
+			(void)json_object_set(predicate, copied[i], json_member(report, copied[i]));
+	(void)json_object_set_new(predicate, "base", commit_make(report, "base", "base_tree"));
+	(void)json_object_set_new(predicate, "head", commit_make(report, "head", "head_tree"));
+	(void)json_object_set_new(predicate, "previous", previous[0] ? json_string(previous) : json_null());
+	/* A bundle is not authenticated as a whole: the predicate says which statements belong to it. */
+	(void)json_object_set_new(predicate, "attestations", json_pack("[s]", RECORD_PREDICATE_TYPE));
+	return json_pack("{s:s, s:[{s:s, s:o}], s:s, s:o}", "_type", STATEMENT_TYPE, "subject", "name",
+			 json_text(report, "repository", ""), "digest", commit_make(report, "head", "head_tree"), "predicateType",
+			 RECORD_PREDICATE_TYPE, "predicate", predicate);
+}
+
+/* DSSE's pre-authentication encoding: what is signed. */
+static void encoding_make(struct buf *out, struct view type, struct view body)
+{
+	buf_add_format(out, "DSSEv1 %zu ", type.length);
+	buf_add_view(out, type);
+	buf_add_format(out, " %zu ", body.length);
+	buf_add_view(out, body);
+}
+
+int record_make(const json_t *report, const char *previous, struct signer signer, struct buf *envelope, struct err *err)
+{
+	AUTO_JSON statement = statement_make(report, previous);
+	AUTO_JSON outer = NULL;
+	AUTO_BUF body = buf_new(STATEMENT_BYTES_MAX);
+	AUTO_BUF encoding = buf_new(STATEMENT_BYTES_MAX + 256);
+	AUTO_BUF payload = buf_new(ENVELOPE_BYTES_MAX);
+	AUTO_BUF text = buf_new(256);
+	unsigned char signature[SIGNATURE_BYTES];
+	char key_id[65] = "";
+
+	if (!statement)
+		return err_set(err, ERR_INVALID, "the report cannot be put into a statement");
+	json_format_sorted(&body, statement);
+	if (buf_finish(&body, err))
+		return err_prefix(err, "the statement");
+	encoding_make(&encoding, VIEW(RECORD_PAYLOAD_TYPE), buf_view(&body));
+	if (signer.sign(signer.self, buf_view(&encoding), signature, key_id, err))
+		return err_prefix(err, "cannot sign the record");
+	buf_add_base64(&payload, body.at, body.length);
+	buf_add_base64(&text, signature, sizeof(signature));
+	outer = json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "payloadType", RECORD_PAYLOAD_TYPE, "payload", payload.at, "signatures", "keyid",
+			  key_id, "sig", text.at);
+	json_format(envelope, outer);
+	return buf_finish(envelope, err);
+}
+
+static int public_key_parse(struct view pem, EVP_PKEY **key, struct err *err)
+{
+	AUTO_BIO bio = pem.length && pem.length < 65536 ? BIO_new_mem_buf(pem.at, (int)pem.length) : NULL;
+
+	*key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+	if (!*key || EVP_PKEY_get_id(*key) != EVP_PKEY_ED25519)
+		return err_set(err, ERR_INVALID, "expected an Ed25519 public key in PEM form (-----BEGIN PUBLIC KEY-----)");
+	return 0;
+}
+
+static bool signature_good(EVP_PKEY *key, struct view signature, struct view bytes)
+{
+	AUTO_CONTEXT context = EVP_MD_CTX_new();
+
+	return context && signature.length == SIGNATURE_BYTES && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+	       EVP_DigestVerify(context, (const unsigned char *)signature.at, signature.length, (const unsigned char *)bytes.at,
+				bytes.length) == 1;
+}
+
+/* Is any of the envelope's signatures one of this key over these bytes? */
+static bool signatures_good(const json_t *signatures, EVP_PKEY *key, struct view bytes)
+{
+	for (size_t i = 0; i < json_array_size(signatures); i++) {
+		AUTO_BUF signature = buf_new(256);
+
+		if (buf_add_unbase64(&signature, view_of(json_text(json_array_get(signatures, i), "sig", "")), NULL) == 0 &&
+		    signature_good(key, buf_view(&signature), bytes))
+			return true;
+	}
+	return false;
+}
+
+static int statement_check(const json_t *statement, struct err *err)
+{
+	const json_t *subject = json_array_get(json_member(statement, "subject"), 0);
+
+	if (strcmp(json_text(statement, "_type", ""), STATEMENT_TYPE) != 0)
+		return err_set(err, ERR_INVALID, "the payload is not an in-toto Statement v1");
+	if (strcmp(json_text(statement, "predicateType", ""), RECORD_PREDICATE_TYPE) != 0)
+		return err_set(err, ERR_INVALID, "the statement is not a verification record (%s)", RECORD_PREDICATE_TYPE);
+	if (!json_text(json_member(subject, "digest"), "gitCommit", NULL))
+		return err_set(err, ERR_INVALID, "the statement names no commit");
+	if (!json_text(json_member(statement, "predicate"), "verdict", NULL))
+		return err_set(err, ERR_INVALID, "the statement has no verdict");
+	return 0;
+}
+
+int record_verify(struct view envelope, struct view public_key_pem, json_t **statement, struct err *err)
+{
+	AUTO_KEY key = NULL;
+	AUTO_JSON outer = NULL;
+	AUTO_JSON parsed = NULL;
+	AUTO_BUF body = buf_new(STATEMENT_BYTES_MAX);
+	AUTO_BUF encoding = buf_new(STATEMENT_BYTES_MAX + 256);
+	const json_t *signatures;
+	const char *payload;
+
+	if (public_key_parse(public_key_pem, &key, err))
+		return -1;
+	if (envelope.length > ENVELOPE_BYTES_MAX)
+		return err_set(err, ERR_LIMIT, "an envelope has at most %zu bytes", ENVELOPE_BYTES_MAX);
+	outer = json_parse(envelope, err);
+	if (!outer)
+		return err_prefix(err, "the record");
+	signatures = json_member(outer, "signatures");
+	if (json_text_get(outer, "payload", &payload, err))
+		return err_prefix(err, "the record is no DSSE envelope");
+	if (strcmp(json_text(outer, "payloadType", ""), RECORD_PAYLOAD_TYPE) != 0)
+		return err_set(err, ERR_INVALID, "the record's payloadType is not %s", RECORD_PAYLOAD_TYPE);
+	if (!json_is_array(signatures) || !json_array_size(signatures) || json_array_size(signatures) > SIGNATURES_MAX)
+		return err_set(err, ERR_INVALID, "a record has 1 to %d signatures", SIGNATURES_MAX);
+	if (buf_add_unbase64(&body, view_of(payload), err) || buf_finish(&body, err))
+		return err_prefix(err, "the record's payload");
+	encoding_make(&encoding, VIEW(RECORD_PAYLOAD_TYPE), buf_view(&body));
+	if (!signatures_good(signatures, key, buf_view(&encoding)))
+		return err_set(err, ERR_DENIED, "the signature is wrong: the record was changed, or signed with another key");
+	parsed = json_parse(buf_view(&body), err);
+	if (!parsed)
+		return err_prefix(err, "the record's payload");
+	if (statement_check(parsed, err))
+		return -1;
+	*statement = TAKE(parsed);
+	return 0;
+}

@@ -1,0 +1,221 @@
+/* Records: made, signed, verified, and refused after any change. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "base/scope.h"
+#include "verify/record.h"
+
+static EVP_PKEY *pair;
+static char pem[512];
+
+static int sign(void *self, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	size_t length = 64;
+	bool good = EVP_DigestSignInit(context, NULL, NULL, NULL, self) == 1 &&
+		    EVP_DigestSign(context, signature, &length, (const unsigned char *)bytes.at, bytes.length) == 1;
+
+	EVP_MD_CTX_free(context);
+	memcpy(key_id, digest_of(view_of(pem)).text, 65);
+	return good ? 0 : err_set(err, ERR_BROKEN, "cannot sign");
+}
+
+static json_t *report_make(void)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:s, s:[{s:s, s:s}], s:[], s:[], s:[s], s:[]}", "verdict",
+			 "verified", "reason", "all gates passed", "repository", "shop", "base",
+			 "1111111111111111111111111111111111111111", "base_tree", "2222222222222222222222222222222222222222", "head",
+			 "3333333333333333333333333333333333333333", "head_tree", "4444444444444444444444444444444444444444", "snapshot",
+			 "name", "shop", "version", 3, "digest", "55", "blueprint_digest", "66", "gates", "name", "deploy", "status",
+			 "pass", "findings", "noise", "not_covered", "service pricing: no exchange", "artefacts");
+}
+
+static void envelope_make(struct buf *envelope)
+{
+	AUTO_JSON report = report_make();
+	struct err err = {0};
+
+	assert_int_equal(record_make(report, "previous-digest", (struct signer){sign, pair}, envelope, &err), 0);
+}
+
+static void a_record_says_what_was_proven_and_for_which_commits(void **state)
+{
+	AUTO_BUF envelope = buf_new((size_t)1 << 20);
+	AUTO_JSON statement = NULL;
+	const json_t *predicate;
+	const json_t *digest;
+	struct err err = {0};
+
+	(void)state;
+	envelope_make(&envelope);
+	assert_null(strchr(envelope.at, '\n'));
+	assert_int_equal(record_verify(buf_view(&envelope), view_of(pem), &statement, &err), 0);
+	digest = json_member(json_array_get(json_member(statement, "subject"), 0), "digest");
+	assert_string_equal(json_text(digest, "gitCommit", ""), "3333333333333333333333333333333333333333");
+	assert_string_equal(json_text(digest, "gitTree", ""), "4444444444444444444444444444444444444444");
+	predicate = json_member(statement, "predicate");
+	assert_string_equal(json_text(predicate, "verdict", ""), "verified");
+	assert_string_equal(json_text(predicate, "previous", ""), "previous-digest");
+	assert_string_equal(json_text(json_member(predicate, "base"), "gitTree", ""), "2222222222222222222222222222222222222222");
+	assert_int_equal(json_number(json_member(predicate, "snapshot"), "version", 0), 3);
+	assert_int_equal(json_array_size(json_member(predicate, "not_covered")), 1);
+}
+
+/* Every bit of the payload, flipped alone, makes the record wrong or malformed, and never good. */
+static void one_flipped_bit_fails(void **state)
+{
+	AUTO_BUF envelope = buf_new((size_t)1 << 20);
+	AUTO_JSON outer = NULL;
+	AUTO_BUF body = buf_new((size_t)1 << 20);
+	struct err err = {0};
+	int denied = 0;
+
+	(void)state;
+	envelope_make(&envelope);
+	outer = json_parse(buf_view(&envelope), &err);
+	assert_int_equal(buf_add_unbase64(&body, view_of(json_text(outer, "payload", "")), &err), 0);
+	for (size_t bit = 0; bit < body.length * 8; bit += 7) {
+		AUTO_BUF changed = buf_new((size_t)1 << 20);
+		AUTO_BUF text = buf_new((size_t)1 << 20);
+		AUTO_JSON statement = NULL;
+
+		body.at[bit / 8] = (char)(body.at[bit / 8] ^ (1 << (bit % 8)));
+		buf_add_base64(&text, body.at, body.length);
+		body.at[bit / 8] = (char)(body.at[bit / 8] ^ (1 << (bit % 8)));
+		(void)json_object_set_new(outer, "payload", json_string(text.at));
+		json_format(&changed, outer);
+		assert_int_equal(record_verify(buf_view(&changed), view_of(pem), &statement, &err), -1);
+		assert_int_equal(err.kind, ERR_DENIED);
+		denied++;
+	}
+	assert_true(denied > 100);
+}
+
+static void malformed_envelopes_are_refused(void **state)
+{
+	static const char *const rows[] = {
+		"",
+		"{}",
+		"[]",
+		"{\"payload\": 1}",
+		"{\"payload\": \"e30=\", \"payloadType\": \"text/plain\", \"signatures\": [{\"sig\": \"\"}]}",
+		"{\"payload\": \"e30=\", \"payloadType\": \"application/vnd.in-toto+json\"}",
+		"{\"payload\": \"e30=\", \"payloadType\": \"application/vnd.in-toto+json\", \"signatures\": []}",
+		"{\"payload\": \"*\", \"payloadType\": \"application/vnd.in-toto+json\", \"signatures\": [{\"sig\": \"AA\"}]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON statement = NULL;
+		struct err err = {0};
+
+		assert_int_equal(record_verify(view_of(rows[i]), view_of(pem), &statement, &err), -1);
+		assert_int_equal(err.kind, ERR_INVALID);
+	}
+}
+
+static void another_key_is_refused(void **state)
+{
+	AUTO_BUF envelope = buf_new((size_t)1 << 20);
+	EVP_PKEY *other = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	BIO *bio = BIO_new(BIO_s_mem());
+	AUTO_JSON statement = NULL;
+	struct err err = {0};
+	char *text;
+	long length;
+
+	(void)state;
+	envelope_make(&envelope);
+	assert_int_equal(PEM_write_bio_PUBKEY(bio, other), 1);
+	length = BIO_get_mem_data(bio, &text);
+	assert_int_equal(record_verify(buf_view(&envelope), view_make(text, (size_t)length), &statement, &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
+	(void)BIO_free(bio);
+	EVP_PKEY_free(other);
+}
+
+/* The command line of OpenSSL and Node agree with us, without any code of ours. */
+static void openssl_and_node_verify_it_too(void **state)
+{
+	static const char script[] =
+		"const fs = require('fs'), c = require('crypto'); const e = JSON.parse(fs.readFileSync('r.json'));"
+		"const b = Buffer.from(e.payload, 'base64');"
+		"const pae = Buffer.concat([Buffer.from(`DSSEv1 ${e.payloadType.length} ${e.payloadType} ${b.length} `), b]);"
+		"fs.writeFileSync('pae', pae); fs.writeFileSync('sig', Buffer.from(e.signatures[0].sig, 'base64'));"
+		"process.exit(c.verify(null, pae, fs.readFileSync('k.pem'), fs.readFileSync('sig')) ? 0 : 1);";
+	static const char *const node[] = {"node", "-e", script, NULL};
+	static const char *const openssl[] = {"openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "k.pem",
+					      "-in",     "pae",     "-sigfile", "sig",   NULL};
+	AUTO_BUF envelope = buf_new((size_t)1 << 20);
+	char dir[] = "/tmp/assay-record-XXXXXX";
+	AUTO_FREE char *record = NULL;
+	AUTO_FREE char *key = NULL;
+	struct err err = {0};
+	int code = -1;
+
+	(void)state;
+	if (access("/usr/bin/node", X_OK) || access("/usr/bin/openssl", X_OK)) {
+		print_message("node or openssl is not installed: skipped\n");
+		skip();
+	}
+	assert_non_null(mkdtemp(dir));
+	record = text_format("%s/r.json", dir);
+	key = text_format("%s/k.pem", dir);
+	envelope_make(&envelope);
+	assert_int_equal(file_replace(record, buf_view(&envelope), 0644, &err), 0);
+	assert_int_equal(file_replace(key, view_of(pem), 0644, &err), 0);
+	assert_int_equal(process_run(&(struct process_spec){.argv = node, .dir = dir}, &code, &err), 0);
+	assert_int_equal(code, 0);
+	assert_int_equal(process_run(&(struct process_spec){.argv = openssl, .dir = dir}, &code, &err), 0);
+	assert_int_equal(code, 0);
+	assert_int_equal(file_remove_tree(dir, &err), 0);
+}
+
+static int key_setup(void **state)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *text;
+	long length;
+
+	(void)state;
+	pair = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	(void)PEM_write_bio_PUBKEY(bio, pair);
+	length = BIO_get_mem_data(bio, &text);
+	memcpy(pem, text, (size_t)length);
+	(void)BIO_free(bio);
+	return 0;
+}
+
+static int key_teardown(void **state)
+{
+	(void)state;
+	EVP_PKEY_free(pair);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_record_says_what_was_proven_and_for_which_commits),
+		cmocka_unit_test(one_flipped_bit_fails),
+		cmocka_unit_test(malformed_envelopes_are_refused),
+		cmocka_unit_test(another_key_is_refused),
+		cmocka_unit_test(openssl_and_node_verify_it_too),
+	};
+
+	return cmocka_run_group_tests(tests, key_setup, key_teardown);
+}
