@@ -7,7 +7,7 @@ export default async function* report(events) {
     if (data.details?.type === 'suite' || data.name.endsWith('.test.js')) continue;
     const error = data.details.error?.cause ?? data.details.error;
     const failure = type === 'test:fail' ? String(error?.message ?? error) : undefined;
-    const file = data.file && relative(process.cwd(), data.file);
+    const file = data.file ? relative(process.cwd(), data.file) : 'front/test';
     yield JSON.stringify({ name: data.name, file, seconds: data.details.duration_ms / 1000, failure }) + '\n';
   }
 }

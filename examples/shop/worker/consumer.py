@@ -5,6 +5,7 @@ never be applied goes to `orders:dead`, so that it does not stop those behind it
 """
 import time
 
+from kit.database import LOST
 from kit.journal import log
 from kit.redis import RedisError
 
@@ -26,8 +27,8 @@ class Consumer:
                 self._drain("0")
                 while True:
                     self._drain(">")
-            except (OSError, RedisError) as error:
-                log("warn", "waiting for the queue", reason=error)
+            except (OSError, RedisError, *LOST) as error:
+                log("warn", "waiting for the queue or the database", reason=error)
                 self._pause(0.2)
 
     def _join(self):

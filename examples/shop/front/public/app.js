@@ -68,7 +68,7 @@ async function ordersView() {
 async function reportView() {
   const { days } = await api('GET', '/api/reports/daily?days=14');
   const most = Math.max(...days.map((d) => d.revenue_cents), 1);
-  const bars = days.toReversed().map((d) => `<div class="bar" title="${d.orders} orders, ${d.items} pieces">
+  const bars = [...days].reverse().map((d) => `<div class="bar" title="${d.orders} orders, ${d.items} pieces">
     <i style="height:${Math.max(1, (100 * d.revenue_cents) / most)}%"></i><span>${day(d.day).slice(0, 6)}</span></div>`);
   const [last] = days;
   return `<h1 class="title">The day so far</h1><div class="facts">${fact('Revenue', money(last.revenue_cents))}${fact('Orders', last.orders)}
