@@ -1,0 +1,126 @@
+/* What engines give to run, and how files are recognised. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/scope.h"
+#include "data/engine.h"
+
+static struct database shop = {.name = (char[]){"db"}, .database = (char[]){"shop"}, .user = (char[]){"own er"}};
+
+static void files_are_recognised_by_their_first_bytes_and_names(void **state)
+{
+	static const struct {
+		enum engine_kind kind;
+		const char *head;
+		const char *name;
+		int form; /* -1: refused */
+	} rows[] = {
+		{ENGINE_POSTGRES, "CREATE TABLE", "seed.sql", FORM_SQL},
+		{ENGINE_POSTGRES, "", "empty", FORM_SQL},
+		{ENGINE_POSTGRES, "\x1f\x8b\x08", "seed", FORM_SQL_GZIP},
+		{ENGINE_POSTGRES, "?", "seed.sql.gz", FORM_SQL_GZIP},
+		{ENGINE_POSTGRES, "PGDMP\x01", "shop.dump", FORM_PGDUMP},
+		{ENGINE_POSTGRES, "REDIS0010", "dump.rdb", -1},
+		{ENGINE_REDIS, "REDIS0010", "x", FORM_RDB},
+		{ENGINE_REDIS, "SET a 1", "seed.redis", FORM_COMMANDS},
+		{ENGINE_REDIS, "PGDMP", "x", -1},
+		{ENGINE_REDIS, "\x1f\x8b", "x", -1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		enum engine_form form = FORM_SQL;
+		struct err err = {0};
+		int got = engine_form_detect(rows[i].kind, view_of(rows[i].head), rows[i].name, &form, &err);
+
+		assert_int_equal(got ? -1 : (int)form, rows[i].form);
+	}
+}
+
+static void a_url_names_the_database_and_escapes_what_it_must(void **state)
+{
+	struct engine_target target = {&engine_postgres, &shop, 15};
+	AUTO_BUF out = buf_new(256);
+
+	(void)state;
+	engine_postgres.url(&target, &out);
+	assert_string_equal(out.at, "postgres://own%20er@db:5432/shop");
+}
+
+static void a_statement_for_redis_is_split_as_its_client_splits_lines(void **state)
+{
+	static const struct {
+		const char *statement;
+		const char *words[5];
+	} rows[] = {
+		{"GET a", {"GET", "a"}},
+		{"  SET  k   'a b' ", {"SET", "k", "a b"}},
+		{"SET k \"a \\\"b\\\"\"", {"SET", "k", "a \"b\""}},
+		{"SET k ''", {"SET", "k", ""}},
+		{"SET k a'b c'd", {"SET", "k", "ab cd"}},
+		{"", {NULL}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct engine_target target = {&engine_redis, &shop, 7};
+		AUTO_ENGINE_PROGRAM program = {.count = 0};
+		size_t at = 4; /* redis-cli -e -p 6379 */
+
+		engine_redis.client(&target, rows[i].statement, &program);
+		for (size_t word = 0; rows[i].words[word]; word++)
+			assert_string_equal(program.argv[at++], rows[i].words[word]);
+		assert_null(program.argv[at]);
+	}
+}
+
+static void only_a_cluster_that_was_shut_down_counts_as_clean(void **state)
+{
+	(void)state;
+	assert_true(engine_postgres.inspect_clean(VIEW("a: b\nDatabase cluster state:               shut down\nc: d\n")));
+	assert_false(engine_postgres.inspect_clean(VIEW("Database cluster state:               in production\n")));
+	assert_false(engine_postgres.inspect_clean(VIEW("Database cluster state:               shut down in recovery\n")));
+	assert_false(engine_postgres.inspect_clean(VIEW("")));
+}
+
+static void a_version_that_is_not_installed_is_named_with_its_package(void **state)
+{
+	struct err err = {0};
+	int version = 0;
+
+	(void)state;
+	assert_int_equal(engine_postgres.version(4, &version, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	assert_non_null(strstr(err.text, "postgresql-4"));
+}
+
+static void a_url_of_another_engine_is_refused(void **state)
+{
+	struct engine_target postgres = {&engine_postgres, &shop, 15};
+	struct engine_target redis = {&engine_redis, &shop, 7};
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	enum engine_form form;
+
+	(void)state;
+	assert_int_equal(engine_postgres.dumper(&postgres, "redis://x", &program, &form, NULL), -1);
+	assert_int_equal(engine_redis.dumper(&redis, "--version", &program, &form, NULL), -1);
+	assert_int_equal(program.count, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(files_are_recognised_by_their_first_bytes_and_names),
+		cmocka_unit_test(a_url_names_the_database_and_escapes_what_it_must),
+		cmocka_unit_test(a_statement_for_redis_is_split_as_its_client_splits_lines),
+		cmocka_unit_test(only_a_cluster_that_was_shut_down_counts_as_clean),
+		cmocka_unit_test(a_version_that_is_not_installed_is_named_with_its_package),
+		cmocka_unit_test(a_url_of_another_engine_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

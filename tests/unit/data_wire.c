@@ -1,0 +1,168 @@
+/* Frames of PostgreSQL and Redis, as a hostile server may send them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "data/postgres_wire.h"
+#include "data/redis_wire.h"
+
+static void redis_replies_are_taken_whole_or_not_at_all(void **state)
+{
+	static const struct {
+		const char *bytes;
+		int whole;
+		const char *json; /* in an array, so that scalars can be compared */
+		bool is_error;
+	} rows[] = {
+		{"+OK\r\n", 1, "[\"OK\"]", false},
+		{"-ERR no\r\n", 1, "[\"ERR no\"]", true},
+		{":-42\r\n", 1, "[-42]", false},
+		{"$3\r\nabc\r\n", 1, "[\"abc\"]", false},
+		{"$0\r\n\r\n", 1, "[\"\"]", false},
+		{"$-1\r\n", 1, "[null]", false},
+		{"*-1\r\n", 1, "[null]", false},
+		{"*2\r\n:1\r\n*1\r\n$1\r\nx\r\n", 1, "[[1,[\"x\"]]]", false},
+		{"*0\r\n", 1, "[[]]", false},
+		{"", 0, NULL, false},
+		{"+OK", 0, NULL, false},
+		{"$3\r\nab", 0, NULL, false},
+		{"*2\r\n:1\r\n", 0, NULL, false},
+		{"$3\r\nabcd\r\n", -1, NULL, false},
+		{"$-2\r\n", -1, NULL, false},
+		{"$99999999999\r\n", -1, NULL, false},
+		{"*99999999999\r\n", -1, NULL, false},
+		{":x\r\n", -1, NULL, false},
+		{"+OK\n", -1, NULL, false},
+		{"hello\r\n", -1, NULL, false},
+		{"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
+		 -1, NULL, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct view in = view_of(rows[i].bytes);
+		AUTO_JSON reply = NULL;
+		bool is_error = false;
+		int whole = redis_reply_take(&in, &reply, &is_error, NULL);
+
+		if (whole != rows[i].whole)
+			fail_msg("%s: %d", rows[i].bytes, whole);
+		assert_int_equal(in.length, whole == 1 ? 0 : strlen(rows[i].bytes));
+		if (whole == 1) {
+			AUTO_JSON list = json_pack("[O]", reply);
+			AUTO_BUF text = buf_new(256);
+
+			json_format(&text, list);
+			assert_string_equal(text.at, rows[i].json);
+			assert_int_equal(is_error, rows[i].is_error);
+		}
+	}
+}
+
+static void messages_of_postgres_wait_for_all_of_their_bytes(void **state)
+{
+	struct view in = VIEW("Z\0\0\0\5IZ\0\0\0");
+	struct view body;
+	char type;
+
+	(void)state;
+	assert_int_equal(postgres_message_take(&in, &type, &body, NULL), 1);
+	assert_int_equal(type, 'Z');
+	assert_true(view_is(body, "I"));
+	assert_int_equal(postgres_message_take(&in, &type, &body, NULL), 0);
+	assert_int_equal(in.length, 4);
+	in = VIEW("Z\0\0\0\3");
+	assert_int_equal(postgres_message_take(&in, &type, &body, NULL), -1);
+	in = VIEW("HTTP/1.1 400");
+	assert_int_equal(postgres_message_take(&in, &type, &body, NULL), -1);
+}
+
+static void rows_of_postgres_must_add_up(void **state)
+{
+	static const struct {
+		struct view body;
+		const char *json; /* NULL: refused */
+	} rows[] = {
+		{{"\0\2\0\0\0\1a\xff\xff\xff\xff", 11}, "[\"a\",null]"},
+		{{"\0\0", 2}, "[]"},
+		{{"\0", 1}, NULL},
+		{{"\0\1", 2}, NULL},
+		{{"\0\1\0\0\0\5ab", 8}, NULL},
+		{{"\0\1\0\0\0\1ab", 8}, NULL},
+		{{"\xff\xff\0\0\0\1", 6}, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON row = postgres_row_parse(rows[i].body, NULL);
+		AUTO_BUF text = buf_new(256);
+
+		if (row)
+			json_format(&text, row);
+		if (rows[i].json)
+			assert_string_equal(text.at, rows[i].json);
+		else
+			assert_null(row);
+	}
+}
+
+static void a_server_that_starts_is_asked_again_later(void **state)
+{
+	static const char starting[] = "E\0\0\0\x1fSFATAL\0C57P03\0Mnot yet\0\0\0\0";
+	AUTO_CLOSE int ours = -1;
+	AUTO_CLOSE int theirs = -1;
+	struct err err = {0};
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ours = ends[0];
+	theirs = ends[1];
+	assert_int_equal(file_write_fd(theirs, view_make(starting, 32), &err), 0);
+	{
+		AUTO_WIRE wire = wire_new(ours, 1000, 4096);
+
+		assert_int_equal(postgres_wire_start(&wire, "u", "d", &err), -1);
+	}
+	assert_int_equal(err.kind, ERR_RETRY);
+	assert_string_equal(err.text, "not yet");
+}
+
+static void a_server_that_says_nothing_is_left_at_the_deadline(void **state)
+{
+	AUTO_CLOSE int ours = -1;
+	AUTO_CLOSE int theirs = -1;
+	struct err err = {0};
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ours = ends[0];
+	theirs = ends[1];
+	{
+		AUTO_WIRE wire = wire_new(ours, 20, 4096);
+
+		assert_null(redis_wire_command(&wire, (const char *const[]){"PING"}, 1, &err));
+	}
+	assert_int_equal(err.kind, ERR_RETRY);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(redis_replies_are_taken_whole_or_not_at_all),
+		cmocka_unit_test(messages_of_postgres_wait_for_all_of_their_bytes),
+		cmocka_unit_test(rows_of_postgres_must_add_up),
+		cmocka_unit_test(a_server_that_starts_is_asked_again_later),
+		cmocka_unit_test(a_server_that_says_nothing_is_left_at_the_deadline),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
