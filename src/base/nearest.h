@@ -8,8 +8,7 @@
 
 struct nearest {
 	struct view word;
-	const char *
-		name; /* the nearest so far, borrowed; NULL: none is near enough (1 edit in a short word, at most 3 in a long one) */
+	const char *name; /* the nearest so far, borrowed; NULL: none is within 1 edit (short words) to 3 edits (long ones) */
 	size_t edits;
 };
 

@@ -5,7 +5,9 @@
 #ifndef ASSAY_CLI_COMMANDS_H
 #define ASSAY_CLI_COMMANDS_H
 
-#define CLI_COMMANDS(COMMAND) COMMAND(version, "", "prints the version")
+#define CLI_COMMANDS(COMMAND)                                   \
+	COMMAND(check, "[FILE] [--json]", "checks a blueprint") \
+	COMMAND(version, "", "prints the version")
 
 #define CLI_COMMAND_DECLARE(name, arguments, summary) int cli_##name(int argc, char **argv);
 CLI_COMMANDS(CLI_COMMAND_DECLARE)

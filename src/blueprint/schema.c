@@ -1,0 +1,342 @@
+/* The tables of assay.yaml, and the setters that only one field has. */
+#include "blueprint/schema.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+#include "base/scope.h"
+#include "blueprint/reader_priv.h"
+
+#define BLUEPRINT_VERSION 1
+#define PORT_OF_DOOR 15001 /* taken in every sandbox (net/door.h) */
+#define DURATION_LEAST 100 /* ms */
+#define DURATION_MOST ((int64_t)365 * 86400000)
+#define MEMORY_LEAST ((int64_t)1 << 20)
+#define MEMORY_MOST ((int64_t)1 << 45)
+#define CPU_PERCENT_MOST 102400
+#define FIELD_END            \
+	{                    \
+		.name = NULL \
+	}
+
+#define COMMAND_EXPECTED "a shell line, or a list of arguments"
+#define TEXT_EXPECTED "a text"
+#define PATH_EXPECTED "a path inside the checkout, without `..`"
+#define PATHS_EXPECTED "a list of paths or patterns inside the checkout"
+#define VARIABLES_EXPECTED "a mapping of variables to texts"
+#define DURATION_EXPECTED "a duration: 500ms, 30s, 10m, 24h or 7d"
+#define FLAG_EXPECTED "true or false"
+
+static int set_version(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	const char *text = tree_text(value);
+
+	(void)record;
+	return text && strcmp(text, "1") == 0 ? 0 : reader_expect(reader, value, field->expected);
+}
+
+static int set_port(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct service *service = record;
+	struct field as_int = *field;
+	int port;
+
+	as_int.offset = 0;
+	if (set_int(reader, &as_int, value, &port))
+		return -1;
+	if (port == PORT_OF_DOOR || port == 53)
+		return reader_refuse(reader, value, "port %d is taken in every sandbox: choose another", port);
+	service->port = (uint16_t)port;
+	return 0;
+}
+
+static int set_ready(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct service *service = record;
+	const char *text = tree_text(value);
+	struct view line;
+
+	if (!text)
+		return reader_expect(reader, value, field->expected);
+	line = view_of(text);
+	if (text[0] == '/') {
+		service->ready = READY_HTTP;
+	} else if (view_starts(line, VIEW("exec:"))) {
+		service->ready = READY_EXEC;
+		line = view_trim(view_make(text + 5, line.length - 5));
+	} else if (view_is(line, "tcp")) {
+		service->ready = READY_TCP;
+		return 0;
+	}
+	if (service->ready == READY_NONE || !line.length || strpbrk(text, "\r\n"))
+		return reader_expect(reader, value, field->expected);
+	service->ready_target = arena_copy(reader->arena, line);
+	return 0;
+}
+
+static int set_image(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	const char *text = tree_text(value);
+
+	for (const char *at = text; at && *at; at++)
+		if ((unsigned char)*at <= ' ' || *at == 0x7f)
+			text = NULL;
+	if (!text || text[0] == '-')
+		return reader_expect(reader, value, field->expected);
+	return set_text(reader, field, value, record);
+}
+
+static int set_cpus(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct resource_limits *limits = record;
+	const char *text = tree_text(value);
+	struct view fraction;
+	struct view whole = view_cut(view_of(text), '.', &fraction);
+	uint64_t cores;
+	uint64_t tenths = 0;
+
+	if (!text || !view_to_u64(whole, &cores) || cores > CPU_PERCENT_MOST / 100 || fraction.length > 2 ||
+	    (fraction.at && !view_to_u64(fraction, &tenths)))
+		return reader_expect(reader, value, field->expected);
+	limits->cpu_percent = (int)(cores * 100 + (fraction.length == 1 ? tenths * 10 : tenths));
+	return limits->cpu_percent >= 1 && limits->cpu_percent <= CPU_PERCENT_MOST ? 0
+										   : reader_expect(reader, value, field->expected);
+}
+
+/* A name that goes into SQL and URLs. */
+static int set_sql_name(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	const char *text = tree_text(value);
+	bool good = text && (isalpha((unsigned char)text[0]) || text[0] == '_') && strlen(text) <= 63;
+
+	for (const char *at = text; good && *at; at++)
+		good = isalnum((unsigned char)*at) || *at == '_' || *at == '-';
+	return good ? set_text(reader, field, value, record) : reader_expect(reader, value, field->expected);
+}
+
+static int set_snapshot(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	const char *text = tree_text(value);
+	struct view version;
+	AUTO_FREE char *name = view_copy(view_cut(view_of(text), '/', &version));
+	uint64_t number;
+
+	if (!text || !name_is_label(name) || (version.at && (!view_to_u64(version, &number) || !number)))
+		return reader_expect(reader, value, field->expected);
+	return set_text(reader, field, value, record);
+}
+
+static int set_seed(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	const char *text = tree_text(value);
+	bool line = text && strncmp(text, "exec:", 5) == 0;
+
+	if (!text || (line ? !view_trim(view_of(text + 5)).length : !path_is_inside(text)))
+		return reader_expect(reader, value, field->expected);
+	return set_text(reader, field, value, record);
+}
+
+static int set_queue_engine(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	unsigned engine;
+	struct field as_word = *field;
+
+	(void)record;
+	as_word.offset = 0;
+	return set_word(reader, &as_word, value, &engine);
+}
+
+static int set_test_needs(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct test_suite *test = record;
+	struct field as_word = *field;
+	unsigned needs;
+
+	as_word.offset = 0;
+	if (set_word(reader, &as_word, value, &needs))
+		return -1;
+	test->needs_services = needs == 1;
+	return 0;
+}
+
+/* A host name, an IPv4 address, "*.name" or "*"; made lower case. */
+static int set_host_pattern(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct egress_rule *rule = record;
+	const char *text = tree_text(value);
+	const char *name;
+
+	if (!text)
+		return reader_expect(reader, value, field->expected);
+	rule->host = arena_copy(reader->arena, view_of(text));
+	for (char *at = rule->host; *at; at++)
+		*at = (char)tolower((unsigned char)*at);
+	name = strncmp(rule->host, "*.", 2) == 0 ? rule->host + 2 : rule->host;
+	if (strcmp(name, "*") == 0 || name_is_host(name) || (name == rule->host && host_is_address(name)))
+		return 0;
+	return reader_expect(reader, value, field->expected);
+}
+
+static int set_url_path(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	const char *text = tree_text(value);
+	bool good = text && text[0] == '/' && text[1] != '/';
+
+	for (const char *at = text; good && *at; at++)
+		good = (unsigned char)*at > ' ' && *at != 0x7f;
+	return good ? set_text(reader, field, value, record) : reader_expect(reader, value, field->expected);
+}
+
+static const char *const engine_words[] = {"postgres", "redis", NULL};
+static const char *const queue_engine_words[] = {"redis", NULL};
+static const char *const restart_words[] = {"always", "on-failure", "never", NULL};
+static const char *const format_words[] = {"junit", "tap", "ctrf", NULL};
+static const char *const test_needs_words[] = {"nothing", "services", NULL};
+static const char *const agent_words[] = {"command", "claude", NULL};
+static const char *const agent_format_words[] = {"text", "jsonl", NULL};
+static const char *const action_words[] = {"deny", "allow", NULL};
+
+/* clang-format off */
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define LIST_AT(type, member, count) .offset = offsetof(struct type, member), .count_offset = offsetof(struct type, count)
+
+static const struct field limits_fields[] = {
+	{"memory", "a size from 1M: 64M, 2G", set_size, AT(resource_limits, memory_bytes), .least = MEMORY_LEAST, .most = MEMORY_MOST},
+	{"cpus", "a number of cores: 0.5, 1, 2", set_cpus},
+	{"pids", "a number from 4 to 100000", set_int, AT(resource_limits, pids), .least = 4, .most = 100000},
+	FIELD_END,
+};
+static const struct section limits_section = {"limits", limits_fields, sizeof(struct resource_limits)};
+
+static const struct field service_fields[] = {
+	{"run", COMMAND_EXPECTED, set_command, AT(service, run), .required = true},
+	{"dir", PATH_EXPECTED, set_path, AT(service, dir)},
+	{"build", COMMAND_EXPECTED, set_command, AT(service, build)},
+	{"port", "a number from 1 to 65535", set_port, .least = 1, .most = 65535},
+	{"ready", "a path (/healthz), `tcp`, or `exec: LINE`", set_ready},
+	{"needs", "a list of services and databases", set_texts, AT(service, needs)},
+	{"env", VARIABLES_EXPECTED, set_variables, AT(service, env)},
+	{"preview", FLAG_EXPECTED, set_flag, AT(service, preview)},
+	{"replicas", "a number from 1 to 32", set_int, AT(service, replicas), .least = 1, .most = 32},
+	{"image", "an image: name:tag, or dir:/path", set_image, AT(service, image)},
+	{"restart", "always, on-failure or never", set_word, AT(service, restart), .words = restart_words},
+	{"limits", "a mapping of memory, cpus and pids", set_section, AT(service, limits), .section = &limits_section},
+	FIELD_END,
+};
+static const struct section service_section = {"service", service_fields, sizeof(struct service)};
+
+static const struct field database_fields[] = {
+	{"engine", "postgres or redis", set_word, AT(database, engine), .words = engine_words, .required = true},
+	{"version", "a major version: 15", set_int, AT(database, version), .least = 1, .most = 99},
+	{"database", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, database)},
+	{"user", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, user)},
+	{"snapshot", "the name of a snapshot, or name/version", set_snapshot, AT(database, snapshot)},
+	{"seed", "a path inside the checkout, or `exec: LINE`", set_seed, AT(database, seed)},
+	{"migrate", COMMAND_EXPECTED, set_command, AT(database, migrate)},
+	{"env", VARIABLES_EXPECTED, set_variables, AT(database, env)},
+	FIELD_END,
+};
+static const struct section database_section = {"database", database_fields, sizeof(struct database)};
+
+static const struct field queue_fields[] = {
+	{"engine", "redis", set_queue_engine, .words = queue_engine_words},
+	{"database", "the name of a redis database", set_label, AT(queue, database), .required = true},
+	{"stream", TEXT_EXPECTED, set_text, AT(queue, stream)},
+	{"group", TEXT_EXPECTED, set_text, AT(queue, group)},
+	FIELD_END,
+};
+static const struct section queue_section = {"queue", queue_fields, sizeof(struct queue)};
+
+static const struct field workspace_fields[] = {
+	{"setup", "a shell line, or a list of them", set_commands, LIST_AT(blueprint, workspace.setup, workspace.setup_count)},
+	{"lock", PATHS_EXPECTED, set_paths, AT(blueprint, workspace.lock)},
+	{"env", VARIABLES_EXPECTED, set_variables, AT(blueprint, workspace.env)},
+	{"limits", "a mapping of memory, cpus and pids", set_section, AT(blueprint, workspace.limits), .section = &limits_section},
+	FIELD_END,
+};
+static const struct section workspace_section = {"workspace", workspace_fields, sizeof(struct blueprint)};
+
+static const struct field test_fields[] = {
+	{"run", COMMAND_EXPECTED, set_command, AT(test_suite, run), .required = true},
+	{"dir", PATH_EXPECTED, set_path, AT(test_suite, dir)},
+	{"report", PATH_EXPECTED, set_path, AT(test_suite, report)},
+	{"format", "junit, tap or ctrf", set_word, AT(test_suite, format), .words = format_words, .least = REPORT_JUNIT},
+	{"files", PATHS_EXPECTED, set_paths, AT(test_suite, files)},
+	{"needs", "`services` or `nothing`", set_test_needs, .words = test_needs_words},
+	{"timeout", DURATION_EXPECTED, set_duration, AT(test_suite, timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
+	{"env", VARIABLES_EXPECTED, set_variables, AT(test_suite, env)},
+	FIELD_END,
+};
+static const struct section test_section = {"test", test_fields, sizeof(struct test_suite)};
+
+static const struct field host_fields[] = {
+	{"stub", PATH_EXPECTED, set_path, AT(host_stub, stub)},
+	FIELD_END,
+};
+static const struct section host_section = {"host", host_fields, sizeof(struct host_stub)};
+
+static const struct field verify_fields[] = {
+	{"attempts", "a number from 1 to 50", set_int, AT(blueprint, verify.attempts), .least = 1, .most = 50},
+	{"protected", PATHS_EXPECTED, set_paths, AT(blueprint, verify.protected_paths)},
+	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
+	FIELD_END,
+};
+static const struct section verify_section = {"verify", verify_fields, sizeof(struct blueprint)};
+
+static const struct field agent_fields[] = {
+	{"use", "command or claude", set_word_text, AT(blueprint, agent.use), .words = agent_words},
+	{"run", COMMAND_EXPECTED, set_command, AT(blueprint, agent.run)},
+	{"format", "text or jsonl", set_word_text, AT(blueprint, agent.format), .words = agent_format_words},
+	{"model", TEXT_EXPECTED, set_text, AT(blueprint, agent.model)},
+	{"env", VARIABLES_EXPECTED, set_variables, AT(blueprint, agent.env)},
+	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, agent.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
+	FIELD_END,
+};
+static const struct section agent_section = {"agent", agent_fields, sizeof(struct blueprint)};
+
+static const struct field rule_fields[] = {
+	{"host", "a host name, `*.name`, or `*` for any", set_host_pattern, .required = true},
+	{"action", "allow or deny", set_word, AT(egress_rule, action), .words = action_words, .required = true},
+	FIELD_END,
+};
+static const struct section rule_section = {"rule", rule_fields, sizeof(struct egress_rule)};
+
+static const struct field egress_fields[] = {
+	{"rules", "a list of {host, action}", set_records, LIST_AT(blueprint, egress.rules, egress.rule_count), .section = &rule_section},
+	FIELD_END,
+};
+static const struct section egress_section = {"egress", egress_fields, sizeof(struct blueprint)};
+
+static const struct field preview_fields[] = {
+	{"service", "the name of a service", set_label, AT(blueprint, preview.service)},
+	{"path", "a path that begins with /", set_url_path, AT(blueprint, preview.path)},
+	{"grace", DURATION_EXPECTED, set_duration, AT(blueprint, preview.grace_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
+	{"idle", DURATION_EXPECTED, set_duration, AT(blueprint, preview.idle_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
+	FIELD_END,
+};
+static const struct section preview_section = {"preview", preview_fields, sizeof(struct blueprint)};
+
+static const struct field blueprint_fields[] = {
+	{"version", "1, the version of this format", set_version, .required = true},
+	{"name", "lower-case letters, digits and dashes, at most 40", set_label, AT(blueprint, name), .required = true},
+	{"services", "a mapping of at least one service", set_members, LIST_AT(blueprint, services, service_count),
+	 .section = &service_section, .required = true},
+	{"databases", "a mapping of databases", set_members, LIST_AT(blueprint, databases, database_count), .section = &database_section},
+	{"queues", "a mapping of queues", set_members, LIST_AT(blueprint, queues, queue_count), .section = &queue_section},
+	{"workspace", "a mapping", set_section, .section = &workspace_section},
+	{"tests", "a mapping of test suites", set_members, LIST_AT(blueprint, tests, test_count), .section = &test_section},
+	{"sessions", PATHS_EXPECTED, set_paths, AT(blueprint, sessions)},
+	{"hosts", "a mapping of host names", set_host_members, LIST_AT(blueprint, hosts, host_count), .section = &host_section},
+	{"verify", "a mapping", set_section, .section = &verify_section},
+	{"agent", "a mapping", set_section, .section = &agent_section},
+	{"egress", "a mapping of rules", set_section, .section = &egress_section},
+	{"preview", "a mapping", set_section, .section = &preview_section},
+	FIELD_END,
+};
+static const struct section blueprint_section = {"blueprint", blueprint_fields, sizeof(struct blueprint)};
+/* clang-format on */
+
+const struct section *const schema_sections[] = {
+	&blueprint_section, &service_section, &database_section, &queue_section, &workspace_section, &test_section,   &host_section,
+	&verify_section,    &agent_section,   &egress_section,   &rule_section,  &preview_section,   &limits_section, NULL,
+};
