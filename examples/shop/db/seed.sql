@@ -1,4 +1,4 @@
--- Production as of 2026-06-30 in small: 233,000 rows, made by arithmetic, so every run of this file gives the same bytes.
+-- Production as of 2026-06-29 in small: 233,000 rows, made by arithmetic, so every run of this file gives the same bytes.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 SET synchronous_commit = off;
@@ -118,7 +118,7 @@ SELECT g,
        timestamptz '2024-01-01 08:00+00' + g * interval '39 minutes'
   FROM named;
 
--- A year of orders: 60,000 with 150,000 lines.
+-- A year of orders: 60,000 with 150,000 lines. Some days are busier: two waves, of a week and of a month, bend the time between them.
 
 INSERT INTO order_lines (order_id, line, product_id, quantity, unit_cents, discount_cents)
 SELECT o, line, p.id, q.quantity, p.price_cents,
@@ -136,7 +136,7 @@ WITH sums AS (
       FROM order_lines GROUP BY order_id
 ), shipped AS (
     SELECT *, CASE WHEN subtotal - discount >= 5000 THEN 0 ELSE 490 END AS shipping,
-           1 + (order_id * 7907) % 20000 AS customer
+           1 + (order_id * 7907 + 2791) % 20000 AS customer
       FROM sums
 ), taxed AS (
     SELECT s.*, ((subtotal - discount + shipping) * CASE c.country
@@ -147,7 +147,8 @@ INSERT INTO orders (id, customer_id, status, subtotal_cents, discount_cents, shi
                     charge_id, created_at)
 SELECT order_id, customer, 'confirmed', subtotal, discount, shipping, tax, subtotal - discount + shipping + tax,
        'ch_' || lpad(to_hex(order_id::bigint * 2654435), 12, '0'),
-       timestamptz '2025-07-01 00:00+00' + order_id * interval '525 seconds'
+       timestamptz '2025-07-01 19:00+00' + interval '1 second' *
+           (order_id * 523 + (30000 * sin(order_id / 183.3) + 70000 * sin(order_id / 800.0))::integer)
   FROM taxed ORDER BY order_id;
 
 ALTER TABLE orders ALTER COLUMN id RESTART WITH 60001;
