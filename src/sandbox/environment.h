@@ -30,6 +30,12 @@ MUST_USE int environments_open(const struct environments_options *options, struc
 /* Stops every environment (their volumes and state stay, the next start brings them up again) and frees the manager. */
 void environments_close(struct environments *environments);
 
+/* A gateway that started again knows nothing: takes the new link (NULL: there is none for now; the old one is not used any more when
+ * this returns) and tells it of every environment. */
+MUST_USE int environments_gateway_reset(struct environments *environments, struct link *gateway, struct err *err);
+/* What the gateway said (net/messages.h: THAW, TOUCH, DENIED). Blocks until a THAW is done, so never on the link's own thread. */
+MUST_USE int environments_gateway_message(struct environments *environments, uint16_t name, const json_t *body, struct err *err);
+
 /* Called with each step as it begins (ms < 0) and ends: "clone db", "start catalog", "ready front". From any thread. */
 struct progress {
 	void (*report)(void *self, const char *step, const char *detail, int64_t ms);
