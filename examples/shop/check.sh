@@ -13,11 +13,12 @@ if [ "$(id -u)" = 0 ]; then # PostgreSQL does not run as root
 	as="setpriv --reuid=nobody --regid=nogroup --clear-groups"
 	chown nobody:nogroup "$dir/pg"
 fi
-redis=
+redis= check=
 
 cleanup() {
 	status=$?
 	trap - EXIT INT TERM
+	if [ -n "$check" ]; then kill "$check" 2>/dev/null && wait "$check" 2>/dev/null || true; fi
 	if [ -n "$redis" ]; then kill "$redis" 2>/dev/null || true; wait "$redis" 2>/dev/null || true; fi
 	(cd "$dir/pg" && $as "$bin/pg_ctl" -D "$dir/pg/data" -m immediate -w stop >/dev/null 2>&1) || true
 	rm -rf "$dir"
@@ -47,4 +48,6 @@ began=$(now_ms)
 DB_URL=$server/shop sh db/migrate.sh >/dev/null
 echo "# nothing to migrate, found in $(($(now_ms) - began)) ms"
 
-CHECK_DIR=$dir/work CHECK_PG=$server CHECK_CACHE=redis://127.0.0.1:$redis_port CHECK_SEED=shop node tests/check.mjs
+CHECK_DIR=$dir/work CHECK_PG=$server CHECK_CACHE=redis://127.0.0.1:$redis_port CHECK_SEED=shop node tests/check.mjs &
+check=$!
+wait "$check"

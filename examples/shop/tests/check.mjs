@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { compare, replay } from './replay.mjs';
-import { System } from './system.mjs';
+import { System, stopAll } from './system.mjs';
 
 const { CHECK_DIR: dir, CHECK_PG: server, CHECK_CACHE: cacheUrl, CHECK_SEED: seed } = process.env;
 const AGENT = new URL('../../shop-agent/agent.mjs', import.meta.url).pathname;
@@ -138,6 +138,7 @@ async function checkFollowUps({ tree }) {
   ok((await unit(tree)).code === 0 && tag().includes('>Deal −') && tag().includes('<s class="was">'), 'a reviewer may have the badge renamed');
 }
 
+process.once('SIGTERM', () => stopAll().then(() => process.exit(143)));
 mkdirSync(dir, { recursive: true });
 const pristine = copy(process.cwd(), 'base');
 const base = await checkBase(pristine);

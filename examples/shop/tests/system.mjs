@@ -26,6 +26,13 @@ const SERVICES = [
   { name: 'worker', argv: ['/usr/bin/python3', '-m', 'worker'] },
 ];
 
+const live = new Set();
+
+/** Stops every shop that runs; for those who are told to end. */
+export function stopAll() {
+  return Promise.all([...live].map((system) => system.stop()));
+}
+
 export class System {
   #children = [];
 
@@ -33,6 +40,7 @@ export class System {
   static async start(folder, { dbUrl, cacheUrl, log }) {
     const system = new System();
     system.cacheUrl = cacheUrl;
+    live.add(system);
     await run('make', ['-s', '-C', `${folder}/pricing`]);
     const ports = Object.fromEntries(await Promise.all(SERVICES.map(async ({ name }) => [name, await freePort()])));
     const urls = Object.fromEntries(Object.entries(ports).map(([name, port]) => [`${name.toUpperCase()}_URL`, `http://127.0.0.1:${port}`]));
@@ -66,6 +74,7 @@ export class System {
   /** Stops every service and returns the names of those that did not end by themselves. */
   async stop() {
     const stubborn = [];
+    live.delete(this);
     await Promise.all(this.#children.map(async ({ name, child, ended }) => {
       child.kill('SIGTERM');
       if (await Promise.race([ended, pause(3000, 'late', { ref: false })]) !== 'late') return;
