@@ -1,0 +1,102 @@
+/*
+ * flow: durable workflows. A workflow is a position in a table of steps; the position is stored before a step is begun and after it
+ * ended, so that after a crash at any point the step is begun again. Steps are therefore written to be repeated.
+ *
+ * What comes from outside (a message, a stop, a merge) is a signal: it is stored first, then the workflow is woken. A workflow that
+ * waits holds no thread. What a failed step means is decided in one place by the kind of its error: ERR_RETRY and ERR_CONFLICT are
+ * tried again with growing pauses, ERR_CANCELLED leaves the step to be begun again, everything else fails the workflow.
+ *
+ *	ready -> ready, waiting, done, failed, stopped      waiting -> ready, failed, stopped
+ *	failed, stopped -> ready                            done is final
+ */
+#ifndef ASSAY_FLOW_FLOW_H
+#define ASSAY_FLOW_FLOW_H
+
+#include "base/world.h"
+#include "store/store.h"
+
+#define FLOW_NEXT_MAX 6
+#define FLOW_SIGNAL_BYTES_MAX ((size_t)1 << 20)
+#define FLOW_RETRY_FIRST_MS 500
+#define FLOW_RETRY_LONGEST_MS 60000
+
+enum flow_status { FLOW_READY, FLOW_WAITING, FLOW_DONE, FLOW_FAILED, FLOW_STOPPED };
+
+/* One visit of a step. */
+struct flow_visit {
+	const char *id;
+	const char *step;
+	int visit;             /* how often this step was entered, 1… */
+	int tries;             /* of this visit, 1…: more after ERR_RETRY and after a crash */
+	const bool *cancelled; /* becomes true when the work should end with ERR_CANCELLED; read it atomically */
+	/* Set by the step: where to go; neither means that the workflow is done. */
+	const char *next;
+	bool park;        /* stay here until a signal comes, or wake_ms has passed */
+	int64_t wake_ms;  /* 0: only a signal */
+	char detail[256]; /* one line about how it went, shown to people */
+};
+
+struct flow_step {
+	const char *name;
+	const char *next[FLOW_NEXT_MAX + 1]; /* where it may go; ends with NULL */
+	int (*act)(void *self, struct flow_visit *visit, struct err *err);
+	int tries_max;       /* of one visit, for ERR_RETRY and ERR_CONFLICT */
+	int64_t deadline_ms; /* of one try: then it is cancelled and the workflow fails; 0: none */
+};
+
+/* What happened, told inside the transaction that stores it. */
+struct flow_move {
+	const char *step;
+	const char *status; /* of the visit: running, done, failed, waiting */
+	enum flow_status flow;
+	bool began; /* the step was entered, not only gone on with */
+	const char *detail;
+	int64_t ms;        /* of the visit; -1 while it runs */
+	const char *error; /* of a failed workflow */
+};
+
+struct flow_definition {
+	const char *name;
+	const struct flow_step *steps; /* the first one is where a workflow begins */
+	size_t step_count;
+	int (*moved)(void *self, struct store_tx *tx, const char *id, const struct flow_move *move, struct err *err);
+	/* Before the workflow becomes failed or stopped; may be repeated. */
+	void (*ending)(void *self, const char *id, enum flow_status final);
+};
+
+struct flow;
+
+struct flow_options {
+	struct store *store;
+	const struct flow_definition *definition;
+	void *self;
+	struct world world;
+	int workers; /* threads; 0: none, flow_work() does it (for tests) */
+};
+
+/* Goes on with every workflow that was not finished, and looks again at every one that waits. */
+MUST_USE int flow_open(const struct flow_options *options, struct flow **flow, struct err *err);
+/* Cancels what is being done, waits for it; it is begun again at the next open. */
+void flow_close(struct flow *flow);
+
+/* In the caller's transaction, after whose commit flow_wake() is called. */
+MUST_USE int flow_start(struct flow *flow, struct store_tx *tx, const char *id, struct err *err);
+MUST_USE int flow_signal(struct flow *flow, struct store_tx *tx, const char *id, const char *kind, const json_t *data,
+			 struct err *err);
+/* [{"kind", "data", "time_ms"}] of what was not taken, in order; they are taken when the transaction commits. */
+MUST_USE int flow_signals_take(struct store_tx *tx, const char *id, json_t **signals, struct err *err);
+void flow_wake(struct flow *flow);
+
+/* Stops at once: cancels the step, then ending(), then `stopped`. ERR_DENIED when it is over. */
+MUST_USE int flow_stop(struct flow *flow, const char *id, struct err *err);
+/* A failed or stopped workflow goes on from the step it was in. */
+MUST_USE int flow_retry(struct flow *flow, const char *id, struct err *err);
+/* How many are not over, waiting ones included; and how many of them wait for nothing but a thread or a pause. */
+void flow_counts(struct flow *flow, int *unfinished, int *active);
+/* As in doc/api.md, `steps` of a run. */
+json_t *flow_visits(struct store_tx *tx, const char *id, struct err *err);
+
+/* One visit, if any is due; *did says whether. For tests without threads. */
+MUST_USE int flow_work(struct flow *flow, bool *did, struct err *err);
+
+#endif

@@ -1,0 +1,76 @@
+/* The forms of the database. */
+#include "store/migrations.h"
+
+const struct store_migration store_migrations[] = {
+	{"flows, issues, pull requests, runs",
+	 /* src/flow: where each workflow stands, its visits of steps, and what it was told. */
+	 "CREATE TABLE flow ("
+	 " id TEXT PRIMARY KEY, name TEXT NOT NULL, step TEXT NOT NULL,"
+	 " status TEXT NOT NULL CHECK (status IN ('ready', 'waiting', 'done', 'failed', 'stopped')),"
+	 " ending TEXT CHECK (ending IN ('failed', 'stopped')), tries INTEGER NOT NULL DEFAULT 0,"
+	 " wake_ms INTEGER NOT NULL DEFAULT 0, since_ms INTEGER NOT NULL, error TEXT) STRICT;"
+	 "CREATE INDEX flow_due ON flow (name, status, wake_ms);"
+	 "CREATE TABLE flow_visit ("
+	 " flow TEXT NOT NULL REFERENCES flow (id), seq INTEGER NOT NULL, step TEXT NOT NULL, visit INTEGER NOT NULL,"
+	 " status TEXT NOT NULL CHECK (status IN ('running', 'waiting', 'done', 'failed')),"
+	 " started_ms INTEGER NOT NULL, ended_ms INTEGER, detail TEXT, PRIMARY KEY (flow, seq)) STRICT;"
+	 "CREATE TABLE flow_signal ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, flow TEXT NOT NULL REFERENCES flow (id), kind TEXT NOT NULL,"
+	 " data TEXT NOT NULL, time_ms INTEGER NOT NULL, taken INTEGER NOT NULL DEFAULT 0) STRICT;"
+	 "CREATE INDEX flow_signal_waiting ON flow_signal (flow, seq) WHERE taken = 0;"
+
+	 /* src/trackers/builtin */
+	 "CREATE TABLE issue ("
+	 " number INTEGER PRIMARY KEY AUTOINCREMENT, repository TEXT NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL,"
+	 " state TEXT NOT NULL CHECK (state IN ('open', 'working', 'review', 'done', 'closed')), created_ms INTEGER NOT NULL,"
+	 " run TEXT, pull INTEGER) STRICT;"
+	 "CREATE TABLE issue_comment ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, issue INTEGER NOT NULL REFERENCES issue (number), operation TEXT UNIQUE,"
+	 " author TEXT NOT NULL, text TEXT NOT NULL, time_ms INTEGER NOT NULL) STRICT;"
+	 "CREATE INDEX issue_comment_of ON issue_comment (issue, seq);"
+
+	 /* src/forges/builtin; `merging` is the merge commit that is about to become the branch */
+	 "CREATE TABLE pull ("
+	 " number INTEGER PRIMARY KEY AUTOINCREMENT, repository TEXT NOT NULL, branch TEXT NOT NULL, target TEXT NOT NULL,"
+	 " title TEXT NOT NULL, body TEXT NOT NULL, draft INTEGER NOT NULL,"
+	 " state TEXT NOT NULL CHECK (state IN ('open', 'merged', 'closed')), base TEXT NOT NULL, head TEXT NOT NULL,"
+	 " run TEXT, issue INTEGER, verdict TEXT, environment TEXT, preview TEXT, created_ms INTEGER NOT NULL,"
+	 " merging TEXT, merged TEXT) STRICT;"
+	 "CREATE UNIQUE INDEX pull_open ON pull (repository, branch) WHERE state = 'open';"
+	 "CREATE TABLE pull_review ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, pull INTEGER NOT NULL REFERENCES pull (number), operation TEXT UNIQUE,"
+	 " author TEXT NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('approve', 'changes', 'comment')), text TEXT NOT NULL,"
+	 " time_ms INTEGER NOT NULL) STRICT;"
+	 "CREATE INDEX pull_review_of ON pull_review (pull, seq);"
+
+	 /* src/runs */
+	 "CREATE TABLE run ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE REFERENCES flow (id), repository TEXT NOT NULL,"
+	 " issue INTEGER NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL, state_since_ms INTEGER NOT NULL,"
+	 " base_wanted TEXT NOT NULL, base TEXT, head TEXT, branch TEXT, environment TEXT, pull INTEGER, preview TEXT,"
+	 " verdict TEXT, agent TEXT NOT NULL, agent_config TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 1,"
+	 " attempts INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL, ended_ms INTEGER, error TEXT,"
+	 /* the turn to come: why it happens, what the agent is told; `unchanged` turns in a row wrote nothing */
+	 " turn INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT 'issue', prompt TEXT,"
+	 " pending INTEGER NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '', session TEXT, summary TEXT,"
+	 " unchanged INTEGER NOT NULL DEFAULT 0, blocking TEXT NOT NULL DEFAULT '',"
+	 /* what has been reached: the head that was judged and the one that was published */
+	 " report TEXT, judged TEXT, published TEXT, outcome TEXT,"
+	 " plan TEXT NOT NULL DEFAULT '[]', input_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,"
+	 " cost_usd REAL NOT NULL DEFAULT 0, session_cost_usd REAL NOT NULL DEFAULT 0, turns INTEGER NOT NULL DEFAULT 0,"
+	 " agent_ms INTEGER NOT NULL DEFAULT 0) STRICT;"
+	 "CREATE INDEX run_environment ON run (environment);"
+	 "CREATE INDEX run_issue ON run (issue);"
+	 "CREATE TABLE run_event ("
+	 " run TEXT NOT NULL, seq INTEGER NOT NULL, time_ms INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL,"
+	 " PRIMARY KEY (run, seq)) STRICT, WITHOUT ROWID;"
+	 "CREATE TABLE record ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, repository TEXT NOT NULL, run TEXT NOT NULL, head TEXT NOT NULL,"
+	 " attempt INTEGER NOT NULL, digest TEXT NOT NULL, envelope TEXT NOT NULL, time_ms INTEGER NOT NULL,"
+	 " UNIQUE (run, head, attempt)) STRICT;"
+	 "CREATE INDEX record_of ON record (repository, seq);"
+	 "CREATE TABLE change ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL) STRICT;"},
+};
+
+const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -1,0 +1,96 @@
+/*
+ * store: transactions and statements over the control plane's database. It is durable against kill -9 of any process at any time:
+ * a committed transaction is there, any other is not.
+ *
+ * One writer: a transaction holds the store from begin to commit or abort, so it is short, holds no other lock and waits for
+ * nothing outside. Any thread; never on a loop. SQL here is the common part of SQLite and PostgreSQL, parameters are `?`.
+ */
+#ifndef ASSAY_STORE_STORE_H
+#define ASSAY_STORE_STORE_H
+
+#include "base/json.h"
+
+struct store;
+
+/* Makes or opens the database and brings it to the newest form. ERR_INVALID when a newer program made it, ERR_BROKEN when it is no
+ * database of ours. */
+MUST_USE int store_open(const char *path, struct store **store, struct err *err);
+void store_close(struct store *store);
+
+struct store_tx {
+	struct store *store; /* NULL: not begun, or over */
+	bool wrote;
+};
+
+#define AUTO_TX __attribute__((cleanup(store_abort))) struct store_tx
+
+/* The calling thread must not be in a transaction of the same store. */
+MUST_USE int store_begin(struct store *store, struct store_tx *tx, struct err *err);
+MUST_USE int store_commit(struct store_tx *tx, struct err *err); /* on failure it is aborted */
+void store_abort(struct store_tx *tx);                           /* no effect when it is over */
+
+enum store_kind { STORE_NULL, STORE_NUMBER, STORE_REAL, STORE_TEXT };
+
+/* A parameter; text is borrowed until the call returns. */
+struct store_value {
+	enum store_kind kind;
+	int64_t number;
+	double real;
+	struct view text;
+};
+
+struct store_value store_value_number(int64_t number);
+struct store_value store_value_real(double real);
+struct store_value store_value_text(const char *text); /* NULL is NULL */
+struct store_value store_value_view(struct view text);
+
+#define V(x) \
+	_Generic((x),                             \
+		bool: store_value_number,         \
+		int: store_value_number,          \
+		long: store_value_number,         \
+		long long: store_value_number,    \
+		double: store_value_real,         \
+		char *: store_value_text,         \
+		const char *: store_value_text,   \
+		struct view: store_value_view)(x)
+/* The two arguments `values, count`. */
+#define VALUES(...) \
+	(const struct store_value[]){__VA_ARGS__}, sizeof((const struct store_value[]){__VA_ARGS__}) / sizeof(struct store_value)
+#define NO_VALUES NULL, 0
+
+/* A statement without rows. ERR_CONFLICT for a broken constraint, ERR_RETRY when somebody else holds the file. */
+MUST_USE int store_run(struct store_tx *tx, const char *sql, const struct store_value *values, size_t count, struct err *err);
+int64_t store_changed(const struct store_tx *tx); /* rows changed by the last store_run */
+int64_t store_last_id(const struct store_tx *tx); /* the number given to the last inserted row */
+
+/* Rows of a query, one at a time; over when the transaction is. */
+struct store_rows {
+	void *statement;
+	int status;
+};
+
+#define AUTO_ROWS __attribute__((cleanup(store_rows_fini))) struct store_rows
+
+MUST_USE int store_query(struct store_tx *tx, struct store_rows *rows, const char *sql, const struct store_value *values,
+			 size_t count, struct err *err);
+bool store_rows_next(struct store_rows *rows);                            /* false at the end, and when it failed */
+MUST_USE int store_rows_finish(struct store_rows *rows, struct err *err); /* did it fail? */
+void store_rows_fini(struct store_rows *rows);
+int64_t store_rows_number(struct store_rows *rows, int column); /* 0 for NULL */
+double store_rows_real(struct store_rows *rows, int column);
+const char *store_rows_text(struct store_rows *rows, int column); /* borrowed until the next row; NULL for NULL */
+bool store_rows_null(struct store_rows *rows, int column);
+/* A value for JSON: null, integer, real or string. */
+json_t *store_rows_json(struct store_rows *rows, int column);
+
+/* The first column of the first row; `fallback` when there is none. */
+MUST_USE int store_number_get(struct store_tx *tx, int64_t *number, int64_t fallback, const char *sql,
+			      const struct store_value *values, size_t count, struct err *err);
+
+/* Counts commits that wrote something. store_wait returns when the count is no longer `seen`, or after timeout_ms. */
+int64_t store_version(struct store *store);
+void store_wait(struct store *store, int64_t seen, int64_t timeout_ms);
+void store_nudge(struct store *store); /* lets every store_wait return */
+
+#endif
