@@ -91,6 +91,36 @@ bool view_to_u64(struct view a, uint64_t *number)
 	return true;
 }
 
+size_t view_utf8_length(struct view a)
+{
+	const unsigned char *at = (const unsigned char *)a.at;
+	unsigned char low = 0x80;
+	unsigned char high = 0xbf;
+	size_t length;
+
+	if (!a.length || (at[0] >= 0x80 && at[0] < 0xc2) || at[0] > 0xf4)
+		return 0;
+	if (at[0] < 0x80)
+		return 1;
+	length = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+	if (a.length < length)
+		return 0;
+	if (at[0] == 0xe0)
+		low = 0xa0;
+	if (at[0] == 0xed)
+		high = 0x9f;
+	if (at[0] == 0xf0)
+		low = 0x90;
+	if (at[0] == 0xf4)
+		high = 0x8f;
+	if (at[1] < low || at[1] > high)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	return length;
+}
+
 char *view_copy(struct view a)
 {
 	char *text = mem_new(a.length + 1);

@@ -98,43 +98,13 @@ int json_text_get(const json_t *object, const char *key, const char **text, stru
 	return 0;
 }
 
-/* Length of the valid UTF-8 sequence at `at`, 0 when there is none (RFC 3629 table 3-7). */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-	unsigned char low = 0x80;
-	unsigned char high = 0xbf;
-	size_t length;
-
-	if (at[0] < 0x80)
-		return 1;
-	if (at[0] < 0xc2 || at[0] > 0xf4)
-		return 0;
-	length = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
-	if (left < length)
-		return 0;
-	if (at[0] == 0xe0)
-		low = 0xa0;
-	if (at[0] == 0xed)
-		high = 0x9f;
-	if (at[0] == 0xf0)
-		low = 0x90;
-	if (at[0] == 0xf4)
-		high = 0x8f;
-	if (at[1] < low || at[1] > high)
-		return 0;
-	for (size_t i = 2; i < length; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	return length;
-}
-
 void json_set_bytes(json_t *object, const char *key, struct view bytes)
 {
 	AUTO_BUF clean = buf_new(SIZE_MAX / 4);
 	size_t at = 0;
 
 	while (at < bytes.length) {
-		size_t length = utf8_length((const unsigned char *)bytes.at + at, bytes.length - at);
+		size_t length = view_utf8_length(view_make(bytes.at + at, bytes.length - at));
 
 		if (length)
 			buf_add(&clean, bytes.at + at, length);

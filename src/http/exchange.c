@@ -1,0 +1,264 @@
+/* Exchanges and their JSON lines. Lines are written without a JSON tree, because the gateway writes one per request. */
+#include "http/exchange.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/scope.h"
+
+static void headers_fini(struct exchange_headers *headers)
+{
+	for (size_t i = 0; i < headers->count; i++) {
+		free(headers->at[i].name);
+		free(headers->at[i].value);
+	}
+	free(headers->at);
+}
+
+void exchange_fini(struct exchange *exchange)
+{
+	char *texts[] = {exchange->from,   exchange->to,  exchange->proto,   exchange->phase,     exchange->replay,  exchange->error,
+			 exchange->method, exchange->url, exchange->command, exchange->statement, exchange->complete};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	headers_fini(&exchange->request_headers);
+	headers_fini(&exchange->response_headers);
+	free(exchange->request_body.at);
+	free(exchange->response_body.at);
+	*exchange = (struct exchange){0};
+}
+
+void exchange_header_add(struct exchange_headers *headers, struct view name, struct view value)
+{
+	if ((headers->count & (headers->count + 1)) == 0) /* full at 0, 1, 3, 7, … */
+		headers->at = mem_grow(headers->at, headers->count * 2 + 1, sizeof(*headers->at));
+	headers->at[headers->count++] = (struct exchange_header){view_copy(name), view_copy(value)};
+}
+
+const char *exchange_header(const struct exchange_headers *headers, const char *name)
+{
+	for (size_t i = 0; i < headers->count; i++)
+		if (strcasecmp(headers->at[i].name, name) == 0)
+			return headers->at[i].value;
+	return NULL;
+}
+
+void exchange_body_add(struct exchange_body *body, struct view bytes)
+{
+	size_t room = EXCHANGE_BODY_KEPT_MAX - body->length;
+	size_t take = bytes.length < room ? bytes.length : room;
+
+	body->bytes += bytes.length;
+	if (take < bytes.length)
+		body->cut = true;
+	if (!take)
+		return;
+	body->at = mem_grow(body->at, body->length + take + 1, 1);
+	memcpy(body->at + body->length, bytes.at, take);
+	body->length += take;
+	body->at[body->length] = '\0';
+}
+
+static bool text_is_utf8(struct view text)
+{
+	for (size_t i = 0; i < text.length;) {
+		size_t length = view_utf8_length(view_make(text.at + i, text.length - i));
+
+		if (!length)
+			return false;
+		i += length;
+	}
+	return true;
+}
+
+/* A JSON string; bytes that are no UTF-8 become U+FFFD. */
+static void string_format(struct buf *out, struct view text)
+{
+	size_t run = 0; /* where the bytes that need no change began */
+	size_t i = 0;
+
+	buf_add_char(out, '"');
+	while (i < text.length) {
+		unsigned char c = (unsigned char)text.at[i];
+		size_t length = view_utf8_length(view_make(text.at + i, text.length - i));
+
+		if (length && c >= 0x20 && c != '"' && c != '\\') {
+			i += length;
+			continue;
+		}
+		buf_add(out, text.at + run, i - run);
+		if (!length)
+			buf_add_text(out, "\xef\xbf\xbd");
+		else if (c == '"' || c == '\\')
+			buf_add_format(out, "\\%c", c);
+		else if (c == '\n')
+			buf_add_text(out, "\\n");
+		else
+			buf_add_format(out, "\\u%04x", c);
+		run = ++i;
+	}
+	if (i > run)
+		buf_add(out, text.at + run, i - run);
+	buf_add_char(out, '"');
+}
+
+static void member_format(struct buf *out, const char *key, const char *text)
+{
+	if (!text)
+		return;
+	buf_add_format(out, "%s\"%s\":", out->at[out->length - 1] == '{' ? "" : ",", key);
+	string_format(out, view_of(text));
+}
+
+static void headers_format(struct buf *out, const struct exchange_headers *headers)
+{
+	if (!headers->count)
+		return;
+	buf_add_format(out, "%s\"headers\":[", out->at[out->length - 1] == '{' ? "" : ",");
+	for (size_t i = 0; i < headers->count; i++) {
+		buf_add_text(out, i ? ",[" : "[");
+		string_format(out, view_of(headers->at[i].name));
+		buf_add_char(out, ',');
+		string_format(out, view_of(headers->at[i].value));
+		buf_add_char(out, ']');
+	}
+	buf_add_char(out, ']');
+}
+
+static void body_format(struct buf *out, const struct exchange_body *body)
+{
+	struct view bytes = view_make(body->at, body->length);
+
+	if (!body->bytes)
+		return;
+	buf_add_format(out, "%s", out->at[out->length - 1] == '{' ? "" : ",");
+	if (text_is_utf8(bytes)) {
+		buf_add_text(out, "\"body\":");
+		string_format(out, bytes);
+	} else {
+		buf_add_text(out, "\"body64\":\"");
+		buf_add_base64(out, bytes.at, bytes.length);
+		buf_add_char(out, '"');
+	}
+	buf_add_format(out, ",\"body_bytes\":%llu,\"cut\":%s", (unsigned long long)body->bytes, body->cut ? "true" : "false");
+}
+
+void exchange_format(struct buf *out, const struct exchange *exchange)
+{
+	buf_add_format(out, "{\"seq\":%llu", (unsigned long long)exchange->seq);
+	member_format(out, "from", exchange->from);
+	member_format(out, "to", exchange->to);
+	member_format(out, "proto", exchange->proto);
+	member_format(out, "phase", exchange->phase);
+	member_format(out, "replay", exchange->replay);
+	buf_add_format(out, ",\"t0_ms\":%lld,\"dt_us\":%lld,\"request\":{", (long long)exchange->t0_ms,
+		       (long long)exchange->dt_us);
+	member_format(out, "method", exchange->method);
+	member_format(out, "url", exchange->url);
+	member_format(out, "command", exchange->command);
+	member_format(out, "statement", exchange->statement);
+	headers_format(out, &exchange->request_headers);
+	body_format(out, &exchange->request_body);
+	buf_add_text(out, "},\"response\":{");
+	if (exchange->status)
+		buf_add_format(out, "\"status\":%d", exchange->status);
+	member_format(out, "complete", exchange->complete);
+	headers_format(out, &exchange->response_headers);
+	body_format(out, &exchange->response_body);
+	buf_add_char(out, '}');
+	member_format(out, "error", exchange->error);
+	buf_add_text(out, "}\n");
+}
+
+static int text_take(const json_t *object, const char *key, char **text, struct err *err)
+{
+	const json_t *value = json_member(object, key);
+
+	if (!value || json_is_null(value))
+		return 0;
+	if (!json_is_string(value))
+		return err_set(err, ERR_INVALID, "`%s` must be a string", key);
+	*text = text_copy(json_string_value(value));
+	return 0;
+}
+
+static int headers_take(const json_t *object, struct exchange_headers *headers, struct err *err)
+{
+	const json_t *list = json_member(object, "headers");
+	json_t *pair;
+	size_t index;
+
+	if (list && !json_is_array(list))
+		return err_set(err, ERR_INVALID, "`headers` must be a list of pairs");
+	json_array_foreach(list, index, pair) {
+		const char *name = json_string_value(json_array_get(pair, 0));
+		const char *value = json_string_value(json_array_get(pair, 1));
+
+		if (!name || !value)
+			return err_set(err, ERR_INVALID, "`headers[%zu]` must be a pair of strings", index);
+		exchange_header_add(headers, view_of(name), view_of(value));
+	}
+	return 0;
+}
+
+static int body_take(const json_t *object, struct exchange_body *body, struct err *err)
+{
+	const json_t *text = json_member(object, "body");
+	const json_t *coded = json_member(object, "body64");
+	AUTO_BUF bytes = buf_new(BUF_MAX_DEFAULT);
+
+	if ((text && !json_is_string(text)) || (coded && !json_is_string(coded)))
+		return err_set(err, ERR_INVALID, "`body` must be a string");
+	if (text)
+		buf_add(&bytes, json_string_value(text), json_string_length(text));
+	else if (coded && buf_add_unbase64(&bytes, view_of(json_string_value(coded)), err))
+		return err_prefix(err, "`body64`");
+	if (buf_finish(&bytes, err))
+		return -1;
+	body->length = bytes.length;
+	body->at = bytes.length ? buf_take(&bytes) : NULL;
+	body->bytes = (uint64_t)json_number(object, "body_bytes", (int64_t)body->length);
+	body->cut = json_flag(object, "cut", false);
+	return 0;
+}
+
+static int exchange_take(const json_t *json, struct exchange *exchange, struct err *err)
+{
+	const json_t *request = json_member(json, "request");
+	const json_t *response = json_member(json, "response");
+
+	exchange->seq = (uint64_t)json_number(json, "seq", 0);
+	exchange->t0_ms = json_number(json, "t0_ms", 0);
+	exchange->dt_us = json_number(json, "dt_us", 0);
+	exchange->status = (int)json_number(response, "status", 0);
+	if (text_take(json, "from", &exchange->from, err) || text_take(json, "to", &exchange->to, err) ||
+	    text_take(json, "proto", &exchange->proto, err) || text_take(json, "phase", &exchange->phase, err) ||
+	    text_take(json, "replay", &exchange->replay, err) || text_take(json, "error", &exchange->error, err))
+		return -1;
+	if (text_take(request, "method", &exchange->method, err) || text_take(request, "url", &exchange->url, err) ||
+	    text_take(request, "command", &exchange->command, err) ||
+	    text_take(request, "statement", &exchange->statement, err) ||
+	    headers_take(request, &exchange->request_headers, err) || body_take(request, &exchange->request_body, err))
+		return err_prefix(err, "request");
+	if (text_take(response, "complete", &exchange->complete, err) ||
+	    headers_take(response, &exchange->response_headers, err) || body_take(response, &exchange->response_body, err))
+		return err_prefix(err, "response");
+	return 0;
+}
+
+int exchange_parse(struct view line, struct exchange *exchange, struct err *err)
+{
+	AUTO_JSON json = json_parse(line, err);
+
+	*exchange = (struct exchange){0};
+	if (!json)
+		return -1;
+	if (!json_is_object(json))
+		return err_set(err, ERR_INVALID, "an exchange must be an object");
+	if (exchange_take(json, exchange, err)) {
+		exchange_fini(exchange);
+		return -1;
+	}
+	return 0;
+}

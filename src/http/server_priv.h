@@ -1,0 +1,72 @@
+/* server_priv: what server.c (connections, on the loop) and reply.c (requests and replies, on the pool) share. */
+#ifndef ASSAY_HTTP_SERVER_PRIV_H
+#define ASSAY_HTTP_SERVER_PRIV_H
+
+#include <pthread.h>
+
+#include "http/codec.h"
+#include "http/server.h"
+#include "net/loop.h"
+
+struct connection;
+
+struct param {
+	char *name;
+	char *value;
+};
+
+/* One request from its head to its answer: made and freed on the loop, filled by the handler on the pool. */
+struct http_reply {
+	struct http_server *server;
+	struct connection *connection; /* loop only */
+	struct http_request request;
+	char *head_bytes; /* what `head` borrows from */
+	struct http_head head;
+	struct buf body;
+	char *peer;
+	char *path;
+	char *query;
+	char *rest;
+	const struct http_route *route; /* NULL: no_route_status is answered */
+	unsigned no_route_status;
+	struct param params[HTTP_PARAMS_MAX];
+	size_t param_count;
+	char **kept; /* header values handed out as text */
+	size_t kept_count;
+
+	struct buf headers; /* lines added by http_reply_header */
+	bool answered;
+	unsigned status;
+	struct buf output; /* head and body of the answer */
+	bool close;        /* the answer ends the connection */
+	struct http_stream *stream;
+};
+
+/* Held by the caller and, while attached, by the connection. */
+struct http_stream {
+	pthread_mutex_t mutex;
+	struct loop *loop;
+	struct connection *connection; /* loop only */
+	struct buf pending;
+	unsigned holders;
+	bool gone;
+	bool closed;
+	bool flush_posted;
+};
+
+struct http_reply *reply_new(struct http_server *server, struct connection *connection, const struct http_head *head,
+			     const char *peer);
+void reply_free(struct http_reply *reply);
+/* Finds the route and fills path, query, params. */
+void reply_route(struct http_reply *reply, const struct http_route *routes, size_t route_count);
+/* Calls `before`, then the handler, and sees to it that there is an answer. */
+void reply_run(struct http_reply *reply, const struct http_server_spec *spec);
+/* The answer for what never reaches a handler. */
+void reply_plain(struct http_reply *reply, unsigned status, const char *text);
+
+struct loop *server_loop(struct http_server *server);
+const char *server_extra_headers(struct http_server *server);
+void stream_flush_on_loop(void *stream); /* server.c */
+void stream_release(struct http_stream *stream);
+
+#endif
