@@ -143,13 +143,15 @@ static int option_take(const struct cli_usage *usage, int argc, char **argv, int
 
 static int positional_check(const struct cli_usage *usage, int count, char **argv, int *code)
 {
+	const char *space = usage->arguments[0] ? " " : "";
+
 	if (count < usage->positional_min) {
-		*code = cli_refuse(usage->program, "too few arguments: usage: %s %s", usage->program, usage->arguments);
+		*code = cli_refuse(usage->program, "too few arguments: usage: %s%s%s", usage->program, space, usage->arguments);
 		return -1;
 	}
 	if (usage->positional_max >= 0 && count > usage->positional_max) {
-		*code = cli_refuse(usage->program, "unexpected argument `%s`: usage: %s %s", argv[usage->positional_max + 1],
-				   usage->program, usage->arguments);
+		*code = cli_refuse(usage->program, "unexpected argument `%s`: usage: %s%s%s", argv[usage->positional_max + 1],
+				   usage->program, space, usage->arguments);
 		return -1;
 	}
 	return count;

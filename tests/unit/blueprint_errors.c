@@ -227,10 +227,8 @@ static void bytes_that_are_not_utf8_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_wrong_blueprint_gets_its_line),
-		cmocka_unit_test(a_text_over_its_limit_is_told_so),
-		cmocka_unit_test(too_many_values_are_a_limit),
-		cmocka_unit_test(too_many_services_are_refused),
+		cmocka_unit_test(each_wrong_blueprint_gets_its_line),  cmocka_unit_test(a_text_over_its_limit_is_told_so),
+		cmocka_unit_test(too_many_values_are_a_limit),         cmocka_unit_test(too_many_services_are_refused),
 		cmocka_unit_test(bytes_that_are_not_utf8_are_refused),
 	};
 

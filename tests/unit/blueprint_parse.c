@@ -69,8 +69,9 @@ static void only_workers_have_no_preview(void **state)
 
 static void texts_keep_what_was_written(void **state)
 {
-	AUTO_BLUEPRINT blueprint = parse("version: 1\nname: a\nservices:\n  w:\n    run: x\n    ready: 'exec: test -f x'\n"
-					 "    env: {A: 007, B: yes, C: , D: \"~\", E: 1.50}\n    limits: {cpus: 0.25, memory: 64M}\n");
+	AUTO_BLUEPRINT blueprint = parse(
+		"version: 1\nname: a\nservices:\n  w:\n    run: x\n    ready: 'exec: test -f x'\n"
+		"    env: {A: 007, B: yes, C: , D: \"~\", E: 1.50}\n    limits: {cpus: 0.25, memory: 64M}\n");
 	const struct service *w = &blueprint->services[0];
 	static const char *const values[] = {"007", "yes", "", "~", "1.50"};
 
@@ -97,9 +98,9 @@ static void a_null_is_as_if_the_key_were_absent(void **state)
 
 static void reports_tell_their_format_by_their_names(void **state)
 {
-	AUTO_BLUEPRINT blueprint =
-		parse("version: 1\nname: a\nservices: {w: {run: x}}\ntests:\n  a: {run: x, report: r.xml}\n"
-		      "  b: {run: x, report: r.json}\n  c: {run: x, report: r.out, format: tap, needs: services}\n  d: {run: x}\n");
+	AUTO_BLUEPRINT blueprint = parse(
+		"version: 1\nname: a\nservices: {w: {run: x}}\ntests:\n  a: {run: x, report: r.xml}\n"
+		"  b: {run: x, report: r.json}\n  c: {run: x, report: r.out, format: tap, needs: services}\n  d: {run: x}\n");
 	static const enum report_format formats[] = {REPORT_JUNIT, REPORT_CTRF, REPORT_TAP, REPORT_NONE};
 
 	(void)state;
@@ -111,9 +112,9 @@ static void reports_tell_their_format_by_their_names(void **state)
 
 static void hosts_are_lower_case_and_patterns_are_taken(void **state)
 {
-	AUTO_BLUEPRINT blueprint =
-		parse("version: 1\nname: a\nservices: {w: {run: x}}\nhosts: {Bank.Example: {}}\negress:\n  rules:\n"
-		      "    - {host: '*', action: deny}\n    - {host: '*.Example.com', action: allow}\n    - {host: 10.0.0.1, action: allow}\n");
+	AUTO_BLUEPRINT blueprint = parse(
+		"version: 1\nname: a\nservices: {w: {run: x}}\nhosts: {Bank.Example: {}}\negress:\n  rules:\n"
+		"    - {host: '*', action: deny}\n    - {host: '*.Example.com', action: allow}\n    - {host: 10.0.0.1, action: allow}\n");
 
 	(void)state;
 	assert_string_equal(blueprint->hosts[0].name, "bank.example");

@@ -1,0 +1,85 @@
+# TAP for scenarios: sourced by each tests/scenarios/*.t. One story per file; each step is one line of what is now true.
+# shellcheck shell=bash disable=SC2034
+set -u
+: "${ASSAY:?the binary: run through meson or prove with ASSAY set}"
+: "${SOURCE_ROOT:?the repository}"
+
+tap_count=0
+tap_failed=0
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/assay-scenario-XXXXXX") # removed at the end
+tap_cleanups=()
+
+# at_end COMMAND…: runs when the story is over, the latest first.
+at_end() {
+	tap_cleanups=("$*" ${tap_cleanups[@]+"${tap_cleanups[@]}"})
+}
+
+tap_finish() {
+	local code=$? command
+	for command in ${tap_cleanups[@]+"${tap_cleanups[@]}"}; do eval "$command"; done
+	rm -rf "$WORK"
+	[ "$code" -ne 0 ] && [ "$tap_failed" -eq 0 ] && exit "$code"
+	[ "$tap_failed" -eq 0 ] || exit 1
+}
+trap tap_finish EXIT
+trap 'exit 130' INT TERM
+
+tap_line() {
+	tap_count=$((tap_count + 1))
+	echo "$1 $tap_count - $2"
+	[ "$1" = ok ] || tap_failed=$((tap_failed + 1))
+}
+
+# ok WHAT COMMAND…: the command succeeds.
+ok() {
+	local what=$1
+	shift
+	if "$@" >"$WORK/.out" 2>&1; then tap_line ok "$what"; else
+		tap_line 'not ok' "$what"
+		echo "# $* ended with $?"
+		sed 's/^/# /' "$WORK/.out"
+	fi
+}
+
+# is WHAT GOT WANTED
+is() {
+	if [ "$2" = "$3" ]; then tap_line ok "$1"; else
+		tap_line 'not ok' "$1"
+		printf '# got:    %s\n# wanted: %s\n' "${2//$'\n'/ | }" "${3//$'\n'/ | }"
+	fi
+}
+
+# like WHAT GOT REGEX
+like() {
+	if [[ $2 =~ $3 ]]; then tap_line ok "$1"; else
+		tap_line 'not ok' "$1"
+		printf '# got:    %s\n# wanted: %s\n' "${2//$'\n'/ | }" "$3"
+	fi
+}
+
+# skip WHAT REASON: one step that this machine cannot do.
+skip() {
+	tap_count=$((tap_count + 1))
+	echo "ok $tap_count - $1 # SKIP $2"
+}
+
+# skip_all REASON: the whole story.
+skip_all() {
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+
+# until_true SECONDS COMMAND…: tries again until it succeeds; fails at the deadline.
+until_true() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$deadline" ] || return 1
+		read -r -t 0.05 <> <(:) || :
+	done
+}
+
+# done_testing: the last line of each story.
+done_testing() {
+	echo "1..$tap_count"
+}
