@@ -1,0 +1,207 @@
+// A server that answers as doc/api.md says, from tests/browser/mock/data.mjs: what the pages are made and tested against without
+// anything else of Assay. `node server.mjs [PORT]` prints its address.
+
+import {createServer} from 'node:http';
+import {readFile} from 'node:fs/promises';
+import {fileURLToPath} from 'node:url';
+import {extname, join, normalize} from 'node:path';
+
+import * as data from './data.mjs';
+
+const WEB = fileURLToPath(new URL('../../../web', import.meta.url));
+const TYPES = {'.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml'};
+const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+class Refused extends Error {
+	constructor(status, kind, message) {
+		super(message);
+		Object.assign(this, {status, kind});
+	}
+}
+
+const missing = (what) => new Refused(404, 'not_found', `${what}: there is none`);
+const one = (list, test, what) => list.find(test) ?? (() => { throw missing(what); })();
+
+/** options.empty: a machine on which nothing happened yet. */
+export async function mockServer({port = 0, empty = false} = {}) {
+	const world = structuredClone({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, events: data.events, repositories: data.repositories});
+	const listeners = new Set();
+	const calls = [];
+
+	if (empty)
+		for (const list of ['runs', 'issues', 'pulls', 'environments', 'snapshots', 'repositories'])
+			world[list] = [];
+
+	const emit = (channel, type, body, seq) => {
+		for (const listener of listeners)
+			if (listener.channel === channel)
+				listener.answer.write(`${seq ? `id: ${seq}\n` : ''}event: ${type}\ndata: ${JSON.stringify(body)}\n\n`);
+	};
+	const addEvent = (id, event) => {
+		const list = world.events[id] ??= [];
+		const full = {seq: list.length + 1, time_ms: Date.now(), ...event};
+
+		list.push(full);
+		emit(`run ${id}`, full.type, full, full.seq);
+	};
+	const changed = (kind, body) => emit('all', kind, body);
+	const run = (id) => one(world.runs, (r) => r.id === id, `run ${id}`);
+	const issue = (n) => one(world.issues, (i) => i.number === Number(n), `issue ${n}`);
+	const pull = (n) => one(world.pulls, (p) => p.number === Number(n), `pull request ${n}`);
+	const environment = (id) => one(world.environments, (e) => e.id === id || e.name === id, `environment ${id}`);
+	const setState = (r, state) => {
+		Object.assign(r, {state, state_since_ms: Date.now()});
+		addEvent(r.id, {type: 'state', state});
+		changed('run', {id: r.id, state});
+		return r;
+	};
+	const stream = (answer, channel, first = '') => {
+		const listener = {answer, channel};
+
+		answer.writeHead(200, {'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store'});
+		answer.write(`: hello\n\n${first}`);
+		listeners.add(listener);
+		answer.on('close', () => listeners.delete(listener));
+		return STREAMED;
+	};
+	const work = (answer, steps, done) => {
+		answer.writeHead(200, {'Content-Type': 'text/event-stream'});
+		for (const step of steps)
+			answer.write(`event: progress\ndata: ${JSON.stringify({step, detail: '', ms: 12})}\n\n`);
+		answer.end(`event: done\ndata: ${JSON.stringify(done)}\n\n`);
+		return STREAMED;
+	};
+	const STREAMED = Symbol('streamed');
+	const plain = (body, type = 'text/plain; charset=utf-8') => ({plain: body, type});
+	const envState = (e, state) => {
+		e.state = state;
+		changed('environment', {id: e.id, state});
+		return e;
+	};
+
+	const routes = [
+		['GET', '/status', () => data.status],
+		['GET', '/doctor', () => ({items: data.doctor})],
+		['GET', '/repositories', () => ({items: world.repositories})],
+		['GET', '/runs', () => ({items: world.runs})],
+		['GET', '/runs/:id', ({id}) => run(id)],
+		['POST', '/runs', ({body}) => {
+			const from = body.issue ? issue(body.issue) : null;
+			const made = {...structuredClone(data.runs[0]), id: 'rnew0000001', repository: body.repository, issue: body.issue ?? 99, title: from?.title ?? body.title, state: 'queued', steps: [], plan: [], created_ms: Date.now(), environment: null, preview: null};
+			world.runs.unshift(made);
+			if (from)
+				Object.assign(from, {state: 'working', run: made.id});
+			changed('run', {id: made.id, state: 'queued'});
+			return made;
+		}],
+		['GET', '/runs/:id/events', ({id, query, answer}) => {
+			const list = (world.events[run(id).id] ?? []).filter((e) => e.seq > Number(query.get('after') ?? 0));
+			if (!query.get('follow'))
+				return {items: list};
+			return stream(answer, `run ${id}`, list.map((e) => `id: ${e.seq}\nevent: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join(''));
+		}],
+		['POST', '/runs/:id/message', ({id, body}) => { addEvent(run(id).id, {type: 'message', author: body.author ?? 'you', text: body.text}); return {}; }],
+		['POST', '/runs/:id/stop', ({id}) => setState(run(id), 'stopped')],
+		['POST', '/runs/:id/retry', ({id}) => setState(run(id), 'queued')],
+		['GET', '/runs/:id/record', ({id}) => { if (!data.reports[id]) throw missing(`a record of run ${id}`); return plain(JSON.stringify(data.recordOf(run(id))), 'application/vnd.dsse+json'); }],
+		['GET', '/runs/:id/report', ({id}) => data.reports[id] ?? (() => { throw missing(`a report of run ${id}`); })()],
+		['GET', '/issues', () => ({items: world.issues})],
+		['GET', '/issues/:n', ({n}) => issue(n)],
+		['POST', '/issues', ({body}) => {
+			if (!body.title?.trim())
+				throw new Refused(400, 'invalid', 'title: expected a line of text');
+			const made = {number: 8, repository: body.repository, title: body.title, body: body.body ?? '', state: 'open', created_ms: Date.now(), comments: [], run: null, pull: null};
+			world.issues.unshift(made);
+			changed('issue', {number: 8, state: 'open'});
+			return made;
+		}],
+		['POST', '/issues/:n/comments', ({n, body}) => { issue(n).comments.push({author: 'you', text: body.text, time_ms: Date.now()}); changed('issue', {number: Number(n)}); return issue(n); }],
+		['POST', '/issues/:n/close', ({n}) => Object.assign(issue(n), {state: 'closed'})],
+		['POST', '/issues/:n/reopen', ({n}) => Object.assign(issue(n), {state: 'open'})],
+		['GET', '/pulls', () => ({items: world.pulls})],
+		['GET', '/pulls/:n', ({n}) => pull(n)],
+		['GET', '/pulls/:n/diff', ({n}) => plain(data.diffs[pull(n).number] ?? '')],
+		['GET', '/pulls/:n/changes', ({n}) => ({items: data.changes[pull(n).number] ?? []})],
+		['POST', '/pulls/:n/review', ({n, body}) => { pull(n).reviews.push({author: 'you', kind: body.kind, text: body.text, time_ms: Date.now()}); changed('pull', {number: Number(n)}); return pull(n); }],
+		['POST', '/pulls/:n/merge', ({n, body}) => {
+			if (pull(n).verdict !== 'verified' && !body.force)
+				throw new Refused(409, 'conflict', `pull request ${n} is not verified`);
+			return Object.assign(pull(n), {state: 'merged', merged: 'a'.repeat(40)});
+		}],
+		['POST', '/pulls/:n/close', ({n}) => Object.assign(pull(n), {state: 'closed'})],
+		['GET', '/environments', () => ({items: world.environments})],
+		['GET', '/environments/:id', ({id}) => environment(id)],
+		['POST', '/environments', ({body, answer}) => work(answer, ['clone db', 'start db', 'ready front'], {...structuredClone(data.environments[0]), id: 'enew0000001', repository: body.repository, owner: ''})],
+		['POST', '/environments/:id/fork', ({id, answer}) => work(answer, ['freeze', 'clone db', 'ready front'], {...environment(id), id: 'efork000001'})],
+		['POST', '/environments/:id/reset-data', ({id, answer}) => work(answer, ['stop db', 'clone db', 'start db'], environment(id))],
+		['POST', '/environments/:id/freeze', ({id}) => envState(environment(id), 'frozen')],
+		['POST', '/environments/:id/thaw', ({id}) => envState(environment(id), 'ready')],
+		['POST', '/environments/:id/pin', ({id}) => Object.assign(environment(id), {pinned: true})],
+		['POST', '/environments/:id/unpin', ({id}) => Object.assign(environment(id), {pinned: false})],
+		['POST', '/environments/:id/extend', ({id, body}) => Object.assign(environment(id), {expires_ms: Date.now() + body.grace_ms})],
+		['DELETE', '/environments/:id', ({id}) => { world.environments = world.environments.filter((e) => e !== environment(id)); changed('environment', {id, state: 'gone'}); return {}; }],
+		['GET', '/environments/:id/logs', ({id, query}) => { environment(id); const only = query.get('sandbox'); return plain(data.logs.split('\n').filter((l) => !only || l.startsWith(only)).join('\n')); }],
+		['GET', '/environments/:id/exchanges', ({id}) => { environment(id); return {items: data.exchanges}; }],
+		['POST', '/environments/:id/session', ({id}) => { environment(id); return {log: {version: '1.2', creator: {name: 'assay', version: '0.1.0'}, entries: []}}; }],
+		['GET', '/snapshots', () => ({items: world.snapshots})],
+		['DELETE', '/snapshots/:name/:version', ({name, version}) => { world.snapshots = world.snapshots.filter((s) => s.name !== name || s.version !== Number(version)); return {}; }],
+		['GET', '/records/key', () => plain(data.key, 'application/x-pem-file')],
+		['GET', '/events', ({answer}) => stream(answer, 'all')],
+	].map(([method, pattern, handler]) => ({method, handler, expression: new RegExp(`^${pattern.replace(/:(\w+)/g, '(?<$1>[^/]+)')}$`)}));
+
+	const api = async (request, answer, url) => {
+		const path = url.pathname.slice('/api/v1'.length);
+		const row = routes.find((r) => r.method === request.method && r.expression.test(path));
+		let text = '';
+
+		if (!row)
+			throw missing(`${request.method} ${path}`);
+		if (request.method !== 'GET' && request.headers['x-assay-token'] !== 'mock')
+			throw new Refused(403, 'denied', 'X-Assay-Token is missing or wrong');
+		for await (const chunk of request)
+			text += chunk;
+		const body = text ? JSON.parse(text) : {};
+		calls.push({method: request.method, path, body});
+		return row.handler({...row.expression.exec(path).groups, body, query: url.searchParams, answer});
+	};
+	const page = async (answer, path) => {
+		const file = extname(path) ? normalize(path) : '/index.html';
+
+		try {
+			const bytes = await readFile(join(WEB, file));
+			answer.writeHead(200, {'Content-Type': TYPES[extname(file)], 'Content-Security-Policy': CSP, 'X-Content-Type-Options': 'nosniff', 'X-Frame-Options': 'DENY', 'Cache-Control': 'no-store'});
+			answer.end(bytes);
+		} catch {
+			throw missing(path);
+		}
+	};
+	const server = createServer(async (request, answer) => {
+		const url = new URL(request.url, 'http://mock');
+
+		try {
+			if (url.pathname === '/session.json')
+				return void answer.writeHead(200, {'Content-Type': 'application/json'}).end('{"token":"mock"}');
+			if (!url.pathname.startsWith('/api/v1/'))
+				return await page(answer, url.pathname);
+			const result = await api(request, answer, url);
+			if (result === STREAMED)
+				return;
+			if (result.plain !== undefined)
+				return void answer.writeHead(200, {'Content-Type': result.type}).end(result.plain);
+			answer.writeHead(200, {'Content-Type': 'application/json'}).end(JSON.stringify(result));
+		} catch (error) {
+			answer.writeHead(error.status ?? 500, {'Content-Type': 'application/json'}).end(JSON.stringify({error: {kind: error.kind ?? 'broken', message: error.message}}));
+		}
+	});
+
+	await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+	return {
+		base: `http://127.0.0.1:${server.address().port}`, calls, world, addEvent, changed,
+		close: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }),
+	};
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+	const server = await mockServer({port: Number(process.argv[2] ?? 0), empty: process.argv.includes('--empty')});
+	console.log(server.base);
+}

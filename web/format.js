@@ -1,0 +1,118 @@
+// format: times, durations, sizes and words, as people read them.
+
+import {h} from './dom.js';
+
+const UNITS = [[60_000, 1000, 'second'], [3_600_000, 60_000, 'minute'], [86_400_000, 3_600_000, 'hour'], [Infinity, 86_400_000, 'day']];
+const relative = new Intl.RelativeTimeFormat('en', {numeric: 'auto'});
+const exact = new Intl.DateTimeFormat('en-GB', {dateStyle: 'long', timeStyle: 'medium'});
+
+export function ago(ms, now = Date.now()) {
+	const away = ms - now;
+
+	if (Math.abs(away) < 5000)
+		return 'just now';
+	const [, size, unit] = UNITS.find(([below]) => Math.abs(away) < below);
+	return relative.format(Math.round(away / size), unit);
+}
+
+/** <time> that says "4 minutes ago", with the exact time as its title; main.js keeps it true. */
+export function when(ms) {
+	if (!ms)
+		return null;
+	return h('time', {datetime: new Date(ms).toISOString(), title: exact.format(ms), 'data-ms': ms}, ago(ms));
+}
+
+export function duration(ms) {
+	if (ms === null || ms === undefined || ms < 0)
+		return '';
+	if (ms < 1000)
+		return `${Math.round(ms)} ms`;
+	if (ms < 60_000)
+		return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+	if (ms < 3_600_000)
+		return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1000)} s`;
+	return `${Math.floor(ms / 3_600_000)} h ${Math.floor((ms % 3_600_000) / 60_000)} min`;
+}
+
+/** A duration that still grows: main.js keeps it true. */
+export function since(ms) {
+	return h('span.tick', {'data-since': ms}, duration(Math.max(0, Date.now() - ms)));
+}
+
+export function bytes(count) {
+	if (count === null || count === undefined)
+		return '';
+	const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+	let size = count;
+	let unit = 0;
+
+	while (size >= 1024 && unit < units.length - 1) {
+		size /= 1024;
+		unit++;
+	}
+	return `${unit && size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
+}
+
+export const count = (n, one, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
+export const short = (hash) => String(hash ?? '').slice(0, 8);
+export const money = (usd) => `$${usd.toFixed(usd < 1 ? 3 : 2)}`;
+
+/** "1.2 M", "34 k" */
+export const compact = (n) => new Intl.NumberFormat('en', {notation: 'compact', maximumFractionDigits: 1}).format(n);
+
+export function tick(root) {
+	for (const element of root.querySelectorAll('time[data-ms]'))
+		element.textContent = ago(Number(element.dataset.ms));
+	for (const element of root.querySelectorAll('[data-since]'))
+		element.textContent = duration(Math.max(0, Date.now() - Number(element.dataset.since)));
+}
+
+/** One line with its `code` and **strong** words. */
+export function inline(line) {
+	return String(line ?? '').split(/(`[^`]+`|\*\*[^*]+\*\*)/).map((part) => {
+		if (/^`[^`]+`$/.test(part))
+			return h('code', part.slice(1, -1));
+		return /^\*\*[^*]+\*\*$/.test(part) ? h('strong', part.slice(2, -2)) : part;
+	});
+}
+
+function block(lines) {
+	if (lines.every((line) => /^\s*[-*] /.test(line)))
+		return h('ul', lines.map((line) => h('li', inline(line.replace(/^\s*[-*] /, '')))));
+	if (lines.length === 1 && /^#{1,4} /.test(lines[0]))
+		return h('p.prose-head', lines[0].replace(/^#+ /, ''));
+	return h('p', lines.map((line, i) => [i ? h('br') : null, inline(line)]));
+}
+
+/** Text of people and agents: paragraphs, lists, `code` and fences; everything else stays what it is. */
+export function prose(text) {
+	const out = [];
+	let lines = [];
+	let fence = null;
+	const flush = () => {
+		if (lines.length)
+			out.push(block(lines));
+		lines = [];
+	};
+
+	for (const line of String(text ?? '').split('\n')) {
+		if (/^\s*```/.test(line)) {
+			flush();
+			if (fence)
+				out.push(h('pre', fence.join('\n')));
+			fence = fence ? null : [];
+		} else if (fence) {
+			fence.push(line);
+		} else if (!line.trim()) {
+			flush();
+		} else {
+			if (lines.length && /^\s*[-*] /.test(line) !== /^\s*[-*] /.test(lines[lines.length - 1]))
+				flush();
+			lines.push(line);
+		}
+	}
+	flush();
+	if (fence?.length)
+		out.push(h('pre', fence.join('\n')));
+	return h('div.prose', out);
+}

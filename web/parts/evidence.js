@@ -1,0 +1,119 @@
+// evidence: gates as a ladder, findings with what was expected beside what came, call trees with their first difference.
+
+import {h} from '../dom.js';
+import {count, duration, inline, prose} from '../format.js';
+import {command} from './controls.js';
+import {align, inside} from './difference.js';
+import {mark} from './marks.js';
+
+const COUNT_WORDS = {passed: 'passed', failed: 'failed', services: 'services', migrations: 'migrations'};
+
+function countsText(counts) {
+	return Object.entries(counts ?? {}).map(([name, n]) => `${Number(n).toLocaleString('en')} ${COUNT_WORDS[name] ?? name.replaceAll('_', ' ')}`).join(' · ');
+}
+
+/** gates: [{name, title, status, ms, counts?, reason?, detail?}] */
+export function ladder(gates) {
+	return h('ol.ladder', gates.map((gate) => h(`li.${gate.status}`, {'data-key': `gate ${gate.name}`}, mark(gate.status),
+		h('div', h('div.line', h('span.name', gate.title ?? gate.name), gate.ms ? h('span.ms', duration(gate.ms)) : null),
+			h('div.detail', gate.status === 'pass' || gate.status === 'running' ? null : h('strong', {class: gate.status}, gate.status), gate.reason || gate.detail ? h('span', inline(gate.reason || gate.detail)) : null,
+				countsText(gate.counts) ? h('span', countsText(gate.counts)) : null)))));
+}
+
+function pretty(value) {
+	if (value === null || value === undefined)
+		return ['(nothing)'];
+	if (typeof value === 'string')
+		return value.split('\n');
+	return JSON.stringify(value, null, 2).split('\n');
+}
+
+function side(line, parts) {
+	if (line === undefined)
+		return h('span.gap', '');
+	return parts ? h('span', parts[0], h('mark', parts[1]), parts[2]) : h('span', line);
+}
+
+/** Two values as text, side by side; lines that differ are marked, and in them the part that differs. */
+export function beside(expected, got) {
+	const left = pretty(expected);
+	const right = pretty(got);
+	const rows = align(left, right).map((row) => {
+		const a = row.left === null ? undefined : left[row.left];
+		const b = row.right === null ? undefined : right[row.right];
+		const same = a === b;
+		const parts = !same && a !== undefined && b !== undefined ? inside(a, b) : null;
+
+		return h(`tr${same ? '' : '.differs'}`, h('td.expected', side(a, parts?.[0])), h('td.got', side(b, parts?.[1])));
+	});
+
+	return h('div.scroll', {tabindex: 0, role: 'region', 'aria-label': 'Expected and got'}, h('table.beside', h('thead', h('tr', h('th', {scope: 'col'}, 'Expected (base)'), h('th', {scope: 'col'}, 'Got (head)'))), h('tbody', rows)));
+}
+
+function depths(calls) {
+	const stack = [];
+
+	return calls.map((call) => {
+		const [from, to] = String(call.edge ?? '').split(' > ');
+
+		while (stack.length && stack[stack.length - 1] !== from)
+			stack.pop();
+		stack.push(to);
+		return stack.length - 1;
+	});
+}
+
+const bad = (status) => status >= 400;
+
+function tree(title, calls, first) {
+	const deep = depths(calls);
+
+	return h('div.tree', h('h5', title), h('ol', calls.map((call, i) => h('li', {class: [`depth-${Math.min(6, Math.max(0, deep[i]))}`, i === first ? 'first' : ''].join(' ').trim()}, h('span.edge', call.edge), h('span.call', call.call),
+		call.status ? h('span.code', {class: bad(call.status) ? 'bad' : 'ok'}, call.status) : null, i === first ? h('span.hint', 'first difference') : null)),
+		calls.length <= first ? h('li.first.absent', 'no further call', h('span.hint', 'first difference')) : null));
+}
+
+/** The calls of one request on both sides. The deepest difference tells more than the outermost one, so it is the one marked. */
+function trees(expected, got) {
+	if (!expected?.length && !got?.length)
+		return null;
+	const text = (call) => (call ? `${call.edge} ${call.call} ${call.status}` : '');
+	const deep = depths(got.length ? got : expected);
+	const differing = Array.from({length: Math.max(expected.length, got.length)}, (_, i) => i).filter((i) => text(expected[i]) !== text(got[i]));
+	const first = differing.filter((i) => got[i] && expected[i]).sort((a, b) => deep[b] - deep[a])[0] ?? differing[0] ?? -1;
+
+	return h('div.trees', tree('Calls on base', expected, first), tree('Calls on head', got, first));
+}
+
+const SEVERITY = {block: 'blocks', warn: 'warning', info: 'note'};
+
+export function finding(row, open = true) {
+	const has = row.expected !== null && row.expected !== undefined || row.got !== null && row.got !== undefined;
+
+	return h(`details.finding.${row.severity}`, {open, 'data-key': `finding ${row.id}`},
+		h('summary', h('span.severity', SEVERITY[row.severity] ?? row.severity), h('span.title', row.title), h('span.hint', row.gate)),
+		h('div.finding-body',
+			row.detail ? prose(row.detail) : null,
+			row.file ? h('p.quiet', 'In ', h('code', row.line ? `${row.file}:${row.line}` : row.file)) : null,
+			row.request ? h('div.request', h('h5', 'Request'), h('pre', `${row.request.method} ${row.request.url}${row.request.body ? `\n\n${row.request.body}` : ''}`)) : null,
+			has ? beside(row.expected, row.got) : null,
+			trees(row.expected_tree ?? [], row.got_tree ?? []),
+			row.reproduce ? h('div.reproduce', h('h5', 'See it yourself, in a shell of the environment'), command(row.reproduce)) : null,
+			h('p.hint', 'id ', h('code', row.id))));
+}
+
+export function notCovered(report) {
+	if (!report.not_covered?.length)
+		return null;
+	return h('section.card.uncovered', {'aria-labelledby': 'uncovered'}, h('h2', {id: 'uncovered'}, 'What was not covered'),
+		h('p.quiet', 'Nobody looked at these. A verdict says nothing about them.'), h('ul', report.not_covered.map((line) => h('li', inline(line)))));
+}
+
+export function noise(report) {
+	if (!report.noise?.length)
+		return null;
+	return h('details.fold', {'data-key': 'noise'}, h('summary', count(report.noise.length, 'field'), ' vary by themselves'),
+		h('p.quiet', 'The unchanged code, run twice, gave different values here. They were compared by their kind instead.'),
+		h('table.plain', h('thead', h('tr', ['Endpoint', 'Field', 'Kind'].map((word) => h('th', {scope: 'col'}, word)))),
+			h('tbody', report.noise.map((row) => h('tr', h('td', h('code', row.endpoint)), h('td', h('code', row.path)), h('td', row.class))))));
+}
