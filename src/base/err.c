@@ -12,7 +12,8 @@ static void text_clean(char *text)
 			*at = ' ';
 }
 
-int err_set_va(struct err *err, enum err_kind kind, const char *format, va_list args)
+/* Their names are in parentheses since analyzers see macros of the same names. */
+int(err_set_va)(struct err *err, enum err_kind kind, const char *format, va_list args)
 {
 	if (err) {
 		err->kind = kind;
@@ -22,7 +23,7 @@ int err_set_va(struct err *err, enum err_kind kind, const char *format, va_list 
 	return -1;
 }
 
-int err_set(struct err *err, enum err_kind kind, const char *format, ...)
+int(err_set)(struct err *err, enum err_kind kind, const char *format, ...)
 {
 	va_list args;
 
@@ -68,7 +69,7 @@ static enum err_kind kind_of_errno(int errno_value)
 	}
 }
 
-int err_errno(struct err *err, int errno_value, const char *format, ...)
+int(err_errno)(struct err *err, int errno_value, const char *format, ...)
 {
 	va_list args;
 	size_t used;
@@ -83,7 +84,7 @@ int err_errno(struct err *err, int errno_value, const char *format, ...)
 	return -1;
 }
 
-int err_prefix(struct err *err, const char *format, ...)
+int(err_prefix)(struct err *err, const char *format, ...)
 {
 	char old[ERR_TEXT_MAX];
 	va_list args;

@@ -42,6 +42,30 @@ int err_errno(struct err *err, int errno_value, const char *format, ...) PRINTF_
 /* Puts "context: " before the text; keeps the kind. Returns -1. */
 int err_prefix(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
+#if defined(__clang_analyzer__) || defined(ASSAY_ANALYZER)
+/* Analyzers see one file at a time: this tells them what these return. */
+#define err_set(...)                          \
+	__extension__({                       \
+		(void)(err_set)(__VA_ARGS__); \
+		-1;                           \
+	})
+#define err_set_va(...)                          \
+	__extension__({                          \
+		(void)(err_set_va)(__VA_ARGS__); \
+		-1;                              \
+	})
+#define err_errno(...)                          \
+	__extension__({                         \
+		(void)(err_errno)(__VA_ARGS__); \
+		-1;                             \
+	})
+#define err_prefix(...)                          \
+	__extension__({                          \
+		(void)(err_prefix)(__VA_ARGS__); \
+		-1;                              \
+	})
+#endif
+
 /* "invalid", "not_found", ...: as shown in JSON. Never NULL. */
 const char *err_kind_name(enum err_kind kind);
 

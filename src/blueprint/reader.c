@@ -151,7 +151,7 @@ bool name_is_host(const char *name)
 		if (!label_view_is_good(label, 63))
 			return false;
 	}
-	return strspn(label.at, "0123456789") != label.length;
+	return label.at && strspn(label.at, "0123456789") != label.length;
 }
 
 bool host_is_address(const char *text)

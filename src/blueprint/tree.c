@@ -308,12 +308,18 @@ static const struct tree_node *node_read(struct builder *builder, int depth)
 	}
 }
 
+/* Steps over one event, to the second from here. */
+static int event_skip(struct builder *builder)
+{
+	return event_next(builder) ? -1 : event_next(builder);
+}
+
 /* Stream start, document start, the root, document end, stream end. */
 static const struct tree_node *document_read(struct builder *builder)
 {
 	const struct tree_node *root;
 
-	if (event_next(builder) || event_next(builder))
+	if (event_skip(builder))
 		return NULL;
 	if (builder->event.type == YAML_STREAM_END_EVENT) {
 		struct tree_node *nothing = node_new(builder, TREE_SCALAR);
@@ -326,7 +332,7 @@ static const struct tree_node *document_read(struct builder *builder)
 	if (event_next(builder))
 		return NULL;
 	root = node_read(builder, 0);
-	if (!root || event_next(builder) || event_next(builder))
+	if (!root || event_skip(builder))
 		return NULL;
 	if (builder->event.type != YAML_STREAM_END_EVENT) {
 		(void)refuse_at(builder, &builder->event.start_mark, ERR_INVALID, "a second document begins here: expected one");

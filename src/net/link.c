@@ -159,11 +159,10 @@ static int outgoing_send(int fd, struct outgoing *message)
 	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1};
 
 	if (message->fd_count) {
-		struct cmsghdr *rights;
+		struct cmsghdr *rights = &control.align; /* what CMSG_FIRSTHDR would give, never NULL */
 
 		header.msg_control = control.bytes;
 		header.msg_controllen = CMSG_SPACE(sizeof(int) * message->fd_count);
-		rights = CMSG_FIRSTHDR(&header);
 		rights->cmsg_level = SOL_SOCKET;
 		rights->cmsg_type = SCM_RIGHTS;
 		rights->cmsg_len = CMSG_LEN(sizeof(int) * message->fd_count);
