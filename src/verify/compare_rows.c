@@ -1,0 +1,137 @@
+/*
+ * The layer of effects: rows written in databases, by table, and keys written in Redis, by the form of their names. A table's rows are a list
+ * that is aligned by key; values that only a cache holds may change, what is queued may not.
+ */
+#include "base/scope.h"
+#include "verify/compare_priv.h"
+#include "verify/format.h"
+
+static void count_report(struct judge *judge, const char *kind, enum severity severity, size_t expected, size_t got, const char *what)
+{
+	AUTO_JSON a = json_integer((json_int_t)expected);
+	AUTO_JSON b = json_integer((json_int_t)got);
+
+	judge_report(judge, kind, "", severity, severity == SEVERITY_BLOCK ? WEIGHT_EFFECT + 2 : WEIGHT_SLIGHT, a, b, "%zu %s written instead of %zu", got,
+		     what, expected);
+}
+
+static void judge_table(struct judge *judge, const json_t *expected, const json_t *got)
+{
+	size_t count = json_array_size(expected);
+	size_t got_count = json_array_size(got);
+	AUTO_JSON none = json_array();
+
+	if (count != got_count && judge->noise)
+		judge_learn(judge, "#count", NULL, NULL);
+	else if (count != got_count && !judge_noise(judge, "#count"))
+		count_report(judge, "rows", SEVERITY_BLOCK, count, got_count, "rows");
+	/* Of a table with more or fewer rows those of both runs are held against each other only when their keys tell which. */
+	if (count == got_count)
+		judge_values(judge, expected ? expected : none, got ? got : none);
+}
+
+static void judge_database(struct judge *judge, const char *database, json_t *expected, json_t *got)
+{
+	AUTO_JSON tables = json_object();
+	const char *table;
+	json_t *rows;
+
+	(void)json_object_update(tables, expected);
+	(void)json_object_update(tables, got);
+	json_object_foreach(tables, table, rows) {
+		AUTO_FREE char *place = text_format("rows of %s.%s", database, table);
+
+		if (!json_is_array(rows))
+			continue;
+		judge->place = place;
+		judge->layer = LAYER_ROWS;
+		judge->within = "";
+		judge_table(judge, json_object_get(expected, table), json_object_get(got, table));
+	}
+}
+
+/* ---- Redis ---- */
+
+/* {form of the key: [value as {"type", "value"}, in the order of the keys]} */
+static json_t *keys_by_form(json_t *keys)
+{
+	json_t *forms = json_object();
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(keys, key, value) {
+		AUTO_BUF form = buf_new(8192);
+		json_t *list;
+
+		if (!json_is_object(value))
+			continue;
+		format_mask(&form, view_of(key));
+		list = json_object_get(forms, form.at ? form.at : "");
+		if (!list) {
+			list = json_array();
+			(void)json_object_set_new(forms, form.at ? form.at : "", list);
+		}
+		(void)json_array_append(list, value);
+	}
+	return forms;
+}
+
+/* Streams and lists are queues: what is in them is work for somebody. */
+static bool is_queue(const json_t *values)
+{
+	const char *type = json_text(json_array_get(values, 0), "type", "");
+
+	return strcmp(type, "stream") == 0 || strcmp(type, "list") == 0;
+}
+
+static void judge_keys(struct judge *judge, const char *database, json_t *expected, json_t *got)
+{
+	AUTO_JSON a = keys_by_form(expected);
+	AUTO_JSON b = keys_by_form(got);
+	AUTO_JSON all = json_object();
+	const char *form;
+	json_t *values;
+
+	(void)json_object_update(all, a);
+	(void)json_object_update(all, b);
+	json_object_foreach(all, form, values) {
+		AUTO_FREE char *place = text_format("keys of %s %s", database, form);
+		const json_t *left = json_object_get(a, form);
+		const json_t *right = json_object_get(b, form);
+		bool queue = is_queue(values);
+
+		judge->place = place;
+		judge->layer = queue ? LAYER_ROWS : LAYER_KEYS;
+		judge->within = "";
+		if (json_array_size(left) == json_array_size(right))
+			judge_values(judge, left, right);
+		else if (judge->noise)
+			judge_learn(judge, "#count", NULL, NULL);
+		else if (!judge_noise(judge, "#count"))
+			count_report(judge, "keys", queue ? SEVERITY_BLOCK : SEVERITY_WARN, json_array_size(left), json_array_size(right),
+				     "keys");
+	}
+}
+
+static void judge_engine(struct judge *judge, const char *engine, const json_t *expected, const json_t *got,
+			 void (*with)(struct judge *judge, const char *database, json_t *expected, json_t *got))
+{
+	json_t *a = json_member(expected, engine);
+	json_t *b = json_member(got, engine);
+	AUTO_JSON all = json_object();
+	const char *database;
+	json_t *value;
+
+	(void)json_object_update(all, a);
+	(void)json_object_update(all, b);
+	json_object_foreach(all, database, value)
+		with(judge, database, json_object_get(a, database), json_object_get(b, database));
+}
+
+void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows)
+{
+	judge->soft = false;
+	judge_engine(judge, "postgres", base_rows, head_rows, judge_database);
+	judge_engine(judge, "redis", base_rows, head_rows, judge_keys);
+	judge->place = NULL;
+}

@@ -1,0 +1,337 @@
+/* Readers of recorded exchanges. */
+#include "verify/exchange.h"
+
+#include <strings.h>
+
+#include "base/scope.h"
+#include "verify/format.h"
+
+#define BODY_MAX ((size_t)16 << 20)
+#define TEXT_MAX ((size_t)64 << 10)
+#define STATEMENT_SHOWN ((size_t)300)
+#define TREE_MAX 60
+
+const char *exchange_header(const json_t *message, const char *name)
+{
+	const json_t *headers = json_member(message, "headers");
+
+	for (size_t i = 0; i < json_array_size(headers); i++) {
+		const json_t *row = json_array_get(headers, i);
+		const char *found = json_string_value(json_array_get(row, 0));
+
+		if (found && strcasecmp(found, name) == 0)
+			return json_string_value(json_array_get(row, 1));
+	}
+	return NULL;
+}
+
+static char *lower(const char *text)
+{
+	char *copy = text_copy(text);
+
+	for (char *c = copy; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c | 0x20);
+	return copy;
+}
+
+static void member_join(json_t *object, const char *key, const char *value, const char *by)
+{
+	const char *old = json_text(object, key, NULL);
+	AUTO_FREE char *joined = old ? text_format("%s%s%s", old, by, value) : NULL;
+
+	json_set_bytes(object, key, view_of(joined ? joined : value));
+}
+
+json_t *exchange_headers(const json_t *message)
+{
+	const json_t *headers = json_member(message, "headers");
+	json_t *named = json_object();
+
+	for (size_t i = 0; i < json_array_size(headers); i++) {
+		const json_t *row = json_array_get(headers, i);
+		const char *name = json_string_value(json_array_get(row, 0));
+		const char *value = json_string_value(json_array_get(row, 1));
+		AUTO_FREE char *key = name ? lower(name) : NULL;
+
+		if (key && value && strcmp(key, "set-cookie") != 0)
+			member_join(named, key, value, ", ");
+	}
+	return named;
+}
+
+static void cookie_take(json_t *cookies, struct view text)
+{
+	struct view rest;
+	struct view value;
+	struct view name = view_cut(view_cut(text, ';', &rest), '=', &value);
+	AUTO_FREE char *key = view_copy(view_trim(name));
+	json_t *attributes = json_object();
+	json_t *cookie = json_object();
+
+	while (rest.length) {
+		struct view detail;
+		struct view attribute = view_cut(rest, ';', &rest);
+		AUTO_FREE char *named = view_copy(view_trim(view_cut(attribute, '=', &detail)));
+		AUTO_FREE char *low = lower(named);
+
+		/* When it ends is a time: that it ends at all is what counts. */
+		if (strcmp(low, "expires") == 0 || strcmp(low, "max-age") == 0)
+			json_set_bytes(attributes, "lifetime", VIEW("limited"));
+		else if (low[0])
+			json_set_bytes(attributes, low, view_trim(detail.at ? detail : VIEW("")));
+	}
+	json_set_bytes(cookie, "value", view_trim(value.at ? value : VIEW("")));
+	(void)json_object_set_new(cookie, "attributes", attributes);
+	if (key[0])
+		(void)json_object_set(cookies, key, cookie);
+	json_decref(cookie);
+}
+
+json_t *exchange_cookies(const json_t *response)
+{
+	const json_t *headers = json_member(response, "headers");
+	json_t *cookies = json_object();
+
+	for (size_t i = 0; i < json_array_size(headers); i++) {
+		const json_t *row = json_array_get(headers, i);
+		const char *name = json_string_value(json_array_get(row, 0));
+		const char *value = json_string_value(json_array_get(row, 1));
+
+		if (name && value && strcasecmp(name, "set-cookie") == 0)
+			cookie_take(cookies, view_of(value));
+	}
+	return cookies;
+}
+
+void exchange_body(struct buf *out, const json_t *message)
+{
+	const json_t *text = json_member(message, "body");
+	const char *encoded = json_text(message, "body64", NULL);
+	size_t before = out->length;
+
+	if (json_is_string(text))
+		buf_add(out, json_string_value(text), json_string_length(text));
+	else if (encoded && buf_add_unbase64(out, view_of(encoded), NULL))
+		out->length = before;
+}
+
+json_t *exchange_body_json(const json_t *message)
+{
+	AUTO_BUF body = buf_new(BODY_MAX);
+	struct view text;
+
+	exchange_body(&body, message);
+	text = view_trim(buf_view(&body));
+	if (!text.length || (text.at[0] != '{' && text.at[0] != '['))
+		return NULL;
+	return json_parse(text, NULL);
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void url_decode(struct buf *out, struct view text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		int high = text.at[i] == '%' && i + 2 < text.length ? hex_value(text.at[i + 1]) : -1;
+		int low = high >= 0 ? hex_value(text.at[i + 2]) : -1;
+
+		if (low >= 0) {
+			buf_add_char(out, (char)(high * 16 + low));
+			i += 2;
+		} else {
+			buf_add_char(out, text.at[i] == '+' ? ' ' : text.at[i]);
+		}
+	}
+}
+
+json_t *exchange_query(const char *url)
+{
+	json_t *parameters = json_object();
+	struct view rest;
+
+	(void)view_cut(view_of(url), '?', &rest);
+	rest = view_cut(rest.at ? rest : VIEW(""), '#', &(struct view){0});
+	while (rest.length) {
+		AUTO_BUF name = buf_new(TEXT_MAX);
+		AUTO_BUF value = buf_new(TEXT_MAX);
+		AUTO_JSON holder = json_object();
+		struct view encoded;
+
+		url_decode(&name, view_cut(view_cut(rest, '&', &rest), '=', &encoded));
+		if (encoded.at)
+			url_decode(&value, encoded);
+		if (!name.length)
+			continue;
+		json_set_bytes(holder, "name", buf_view(&name));
+		buf_add_char(&value, '\0');
+		member_join(parameters, json_text(holder, "name", ""), value.at ? value.at : "", "\n");
+	}
+	return parameters;
+}
+
+void exchange_endpoint(struct buf *out, const json_t *exchange)
+{
+	const json_t *request = json_member(exchange, "request");
+
+	buf_add_format(out, "%s ", json_text(request, "method", "GET"));
+	format_path(out, view_of(json_text(request, "url", "/")));
+}
+
+static void edge_end(struct buf *out, const char *name, const json_t *inside)
+{
+	const char *dash = strrchr(name, '-');
+	AUTO_FREE char *service = dash ? view_copy(view_make(name, (size_t)(dash - name))) : NULL;
+	uint64_t number;
+
+	if (service && !json_object_get(inside, name) && json_object_get(inside, service) && view_to_u64(view_of(dash + 1), &number))
+		buf_add_text(out, service);
+	else
+		buf_add_text(out, name);
+}
+
+void exchange_edge(struct buf *out, const json_t *exchange, const json_t *inside)
+{
+	edge_end(out, json_text(exchange, "from", "?"), inside);
+	buf_add_text(out, " > ");
+	edge_end(out, json_text(exchange, "to", "?"), inside);
+}
+
+bool exchange_is(const json_t *exchange, const char *protocol)
+{
+	return strcmp(json_text(exchange, "proto", ""), protocol) == 0;
+}
+
+int exchange_status(const json_t *exchange)
+{
+	return (int)json_number(json_member(exchange, "response"), "status", 0);
+}
+
+static bool is_name(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$';
+}
+
+/* Past a quoted literal that begins at `at`, with doubled quotes in it. */
+static size_t quoted_end(struct view text, size_t at)
+{
+	size_t i = at + 1;
+
+	while (i < text.length) {
+		if (text.at[i] == '\'' && (i + 1 >= text.length || text.at[i + 1] != '\''))
+			return i + 1;
+		i += text.at[i] == '\'' ? 2 : 1;
+	}
+	return text.length;
+}
+
+static void literal_add(struct buf *out)
+{
+	/* A list of literals is one: IN (?, ?, ?) depends on the data. */
+	if (view_ends(buf_view(out), VIEW("?, ")) || view_ends(buf_view(out), VIEW("?,")))
+		out->length -= out->at[out->length - 1] == ' ' ? 2 : 1;
+	else
+		buf_add_char(out, '?');
+}
+
+static void statement_normalise(struct buf *out, struct view text)
+{
+	size_t at = 0;
+
+	while (at < text.length && out->length < STATEMENT_SHOWN) {
+		char c = text.at[at];
+		bool boundary = at == 0 || !is_name(text.at[at - 1]);
+
+		if (c == '\'') {
+			literal_add(out);
+			at = quoted_end(text, at);
+		} else if (boundary && c >= '0' && c <= '9') {
+			literal_add(out);
+			while (at < text.length && (is_name(text.at[at]) || text.at[at] == '.'))
+				at++;
+		} else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+			if (out->length && out->at[out->length - 1] != ' ')
+				buf_add_char(out, ' ');
+			at++;
+		} else {
+			buf_add_char(out, c);
+			at++;
+		}
+	}
+}
+
+void exchange_statement(struct buf *out, const json_t *exchange)
+{
+	const json_t *request = json_member(exchange, "request");
+	const char *statement = json_text(request, "statement", NULL);
+	struct view rest;
+	struct view word;
+
+	if (!exchange_is(exchange, "redis")) {
+		statement_normalise(out, view_trim(view_of(statement ? statement : json_text(request, "command", ""))));
+		return;
+	}
+	word = view_cut(view_trim(view_of(json_text(request, "command", statement ? statement : ""))), ' ', &rest);
+	if (statement && !rest.at) { /* the command's name alone; the statement has its arguments */
+		(void)view_cut(view_trim(view_of(statement)), ' ', &rest);
+	}
+	buf_add_view(out, word);
+	if (rest.length) {
+		buf_add_char(out, ' ');
+		format_mask(out, view_cut(rest, ' ', &(struct view){0}));
+	}
+}
+
+static json_t *tree_row(const json_t *exchange, const json_t *inside)
+{
+	AUTO_BUF edge = buf_new(1024);
+	AUTO_BUF call = buf_new(TEXT_MAX);
+	json_t *row = json_object();
+
+	exchange_edge(&edge, exchange, inside);
+	if (exchange_is(exchange, "http")) {
+		const json_t *request = json_member(exchange, "request");
+
+		buf_add_format(&call, "%s %s", json_text(request, "method", "GET"), json_text(request, "url", "/"));
+	} else {
+		exchange_statement(&call, exchange);
+	}
+	json_set_bytes(row, "edge", buf_view(&edge));
+	json_set_bytes(row, "call", view_make(call.at, call.length < STATEMENT_SHOWN ? call.length : STATEMENT_SHOWN));
+	(void)json_object_set_new(row, "status", json_integer(exchange_status(exchange)));
+	return row;
+}
+
+static bool rows_equal(const json_t *a, const json_t *b)
+{
+	return json_equal(json_member(a, "edge"), json_member(b, "edge")) && json_equal(json_member(a, "call"), json_member(b, "call")) &&
+	       json_equal(json_member(a, "status"), json_member(b, "status"));
+}
+
+json_t *exchange_tree(const json_t *exchanges, const json_t *inside)
+{
+	json_t *tree = json_array();
+
+	for (size_t i = 0; i < json_array_size(exchanges) && json_array_size(tree) < TREE_MAX; i++) {
+		const json_t *exchange = json_array_get(exchanges, i);
+		json_t *last = json_array_get(tree, json_array_size(tree) - 1);
+		json_t *row;
+
+		if (strcmp(json_text(exchange, "from", ""), "preview") == 0)
+			continue;
+		row = tree_row(exchange, inside);
+		if (last && rows_equal(last, row)) {
+			(void)json_object_set_new(last, "count", json_integer(json_number(last, "count", 1) + 1));
+			json_decref(row);
+		} else {
+			(void)json_array_append_new(tree, row);
+		}
+	}
+	return tree;
+}

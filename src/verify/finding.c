@@ -1,0 +1,170 @@
+/* Findings and their order. */
+#include "verify/finding.h"
+
+#include <stdlib.h>
+
+#include "base/digest.h"
+#include "base/scope.h"
+
+#define VALUE_SHOWN ((size_t)60)
+#define VALUE_MAX ((size_t)64 << 20)
+
+const char *severity_name(enum severity severity)
+{
+	static const char *const names[] = {"block", "warn", "info"};
+
+	return names[severity];
+}
+
+bool finding_is(const json_t *finding, enum severity severity)
+{
+	return strcmp(json_text(finding, "severity", ""), severity_name(severity)) == 0;
+}
+
+/* The length up to which a text can be cut without cutting a character. */
+static size_t cut_length(struct view text, size_t length_max)
+{
+	size_t length = text.length < length_max ? text.length : length_max;
+
+	while (length && length < text.length && ((unsigned char)text.at[length] & 0xc0) == 0x80)
+		length--;
+	return length;
+}
+
+void value_describe(struct buf *out, const json_t *value)
+{
+	AUTO_BUF text = buf_new(VALUE_MAX);
+	size_t length;
+
+	if (!value) {
+		buf_add_text(out, "nothing");
+		return;
+	}
+	json_format_sorted(&text, value);
+	length = cut_length(buf_view(&text), VALUE_SHOWN);
+	buf_add(out, text.at, length);
+	if (length < text.length)
+		buf_add_text(out, "…");
+}
+
+json_t *evidence_of(const json_t *value)
+{
+	AUTO_BUF text = buf_new(VALUE_MAX);
+	AUTO_BUF cut = buf_new(EVIDENCE_BYTES_MAX + 8);
+
+	if (!value)
+		return json_null();
+	if (json_is_string(value))
+		buf_add(&text, json_string_value(value), json_string_length(value));
+	else
+		json_format(&text, value);
+	if (text.length <= EVIDENCE_BYTES_MAX && !text.over)
+		return json_deep_copy(value);
+	buf_add(&cut, text.at, cut_length(buf_view(&text), EVIDENCE_BYTES_MAX));
+	buf_add_text(&cut, "…");
+	return json_stringn(cut.at, cut.length);
+}
+
+static char *id_make(const struct finding *finding)
+{
+	const struct view parts[] = {view_of(finding->gate), view_of(finding->kind), view_of(finding->place),
+				     view_of(finding->path ? finding->path : "")};
+	struct digest digest = digest_of_parts(parts, ARRAY_LEN(parts));
+
+	return text_format("f-%.12s", digest.text);
+}
+
+json_t *finding_find(const json_t *findings, const char *id)
+{
+	for (size_t i = 0; i < json_array_size(findings); i++)
+		if (strcmp(json_text(json_array_get(findings, i), "id", ""), id) == 0)
+			return json_array_get(findings, i);
+	return NULL;
+}
+
+json_t *finding_add(json_t *findings, const struct finding *finding, bool *fresh)
+{
+	AUTO_FREE char *id = id_make(finding);
+	json_t *old = finding_find(findings, id);
+	json_t *made;
+
+	if (fresh)
+		*fresh = !old;
+	if (old) {
+		(void)json_object_set_new(old, "count", json_integer(json_number(old, "count", 1) + 1));
+		return old;
+	}
+	if (json_array_size(findings) >= FINDINGS_MAX)
+		return NULL;
+	made = json_object();
+	(void)json_object_set_new(made, "id", json_string(id));
+	(void)json_object_set_new(made, "gate", json_string(finding->gate));
+	(void)json_object_set_new(made, "severity", json_string(severity_name(finding->severity)));
+	(void)json_object_set_new(made, "kind", json_string(finding->kind));
+	json_set_bytes(made, "place", view_of(finding->place));
+	json_set_bytes(made, "path", view_of(finding->path ? finding->path : ""));
+	json_set_bytes(made, "title", view_of(finding->title));
+	json_set_bytes(made, "detail", view_of(finding->detail ? finding->detail : ""));
+	(void)json_object_set_new(made, "request", json_null());
+	(void)json_object_set_new(made, "expected", evidence_of(finding->expected));
+	(void)json_object_set_new(made, "got", evidence_of(finding->got));
+	(void)json_object_set_new(made, "expected_tree", json_array());
+	(void)json_object_set_new(made, "got_tree", json_array());
+	if (finding->file)
+		json_set_bytes(made, "file", view_of(finding->file));
+	else
+		(void)json_object_set_new(made, "file", json_null());
+	(void)json_object_set_new(made, "line", json_integer(finding->line));
+	(void)json_object_set_new(made, "weight", json_integer(finding->weight));
+	(void)json_object_set_new(made, "reproduce", json_string(""));
+	(void)json_array_append_new(findings, made);
+	return made;
+}
+
+struct ranked {
+	json_t *finding;
+	int severity;
+	json_int_t weight;
+	size_t place;
+};
+
+static int ranked_compare(const void *left, const void *right)
+{
+	const struct ranked *a = left;
+	const struct ranked *b = right;
+
+	if (a->severity != b->severity)
+		return a->severity - b->severity;
+	if (a->weight != b->weight)
+		return a->weight > b->weight ? -1 : 1;
+	return a->place < b->place ? -1 : 1;
+}
+
+void findings_sort(json_t *findings)
+{
+	size_t count = json_array_size(findings);
+	struct ranked *ranked = mem_new_array(count + 1, sizeof(*ranked));
+
+	for (size_t i = 0; i < count; i++) {
+		json_t *finding = json_array_get(findings, i);
+
+		ranked[i] = (struct ranked){json_incref(finding),
+					    finding_is(finding, SEVERITY_BLOCK)  ? SEVERITY_BLOCK
+					    : finding_is(finding, SEVERITY_WARN) ? SEVERITY_WARN
+										 : SEVERITY_INFO,
+					    json_number(finding, "weight", 0), i};
+	}
+	qsort(ranked, count, sizeof(*ranked), ranked_compare);
+	(void)json_array_clear(findings);
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append_new(findings, ranked[i].finding);
+	free(ranked);
+}
+
+bool findings_block(const json_t *findings)
+{
+	for (size_t i = 0; i < json_array_size(findings); i++)
+		if (finding_is(json_array_get(findings, i), SEVERITY_BLOCK))
+			return true;
+	return false;
+}

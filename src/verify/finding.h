@@ -1,0 +1,45 @@
+/*
+ * finding: one thing that a gate found, and the list of them, worst first. A finding's id is a digest of gate, place and kind, never of
+ * values: the same defect has the same id in every attempt, so that "fixed", "still there" and "new" can be told.
+ */
+#ifndef ASSAY_VERIFY_FINDING_H
+#define ASSAY_VERIFY_FINDING_H
+
+#include "base/json.h"
+
+#define FINDINGS_MAX ((size_t)200) /* of one gate; over it the list says that there were more */
+#define EVIDENCE_BYTES_MAX ((size_t)4096)
+
+enum severity { SEVERITY_BLOCK, SEVERITY_WARN, SEVERITY_INFO };
+
+struct finding {
+	const char *gate;
+	const char *kind;  /* "status", "missing", …: a part of the id */
+	const char *place; /* endpoint, edge, table or file: a part of the id */
+	const char *path;  /* within it, or "" */
+	enum severity severity;
+	int weight;        /* among those of one severity: more is worse */
+	const char *title; /* one line */
+	const char *detail;
+	const json_t *expected; /* borrowed, cut to EVIDENCE_BYTES_MAX; NULL: null */
+	const json_t *got;
+	const char *file;
+	int line;
+};
+
+/* Adds to the array `findings`; one of the same id is counted instead ("count"). Returns it, borrowed, with *fresh false when it was there
+ * already; NULL when the list is full. */
+json_t *finding_add(json_t *findings, const struct finding *finding, bool *fresh);
+/* Worst first, stable. */
+void findings_sort(json_t *findings);
+bool findings_block(const json_t *findings);
+bool finding_is(const json_t *finding, enum severity severity);
+/* Borrowed, or NULL. */
+json_t *finding_find(const json_t *findings, const char *id);
+const char *severity_name(enum severity severity);
+/* A value as one short line: for titles. */
+void value_describe(struct buf *out, const json_t *value);
+/* A copy whose text is at most EVIDENCE_BYTES_MAX long; a larger one becomes the beginning of its text. Owned by the caller. */
+json_t *evidence_of(const json_t *value);
+
+#endif

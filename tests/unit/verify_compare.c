@@ -1,0 +1,339 @@
+/* What the comparison of runs finds, what it leaves alone, and what it calls unstable. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/scope.h"
+#include "verify/compare.h"
+#include "verify/finding.h"
+
+/* One request and everything around it, in short: texts with ' for ". NULL parts are as in the base; "" is nothing. */
+struct sample {
+	const char *status;
+	const char *headers; /* more rows of [name, value] */
+	const char *body;    /* JSON, sent as application/json; or text when it begins with no bracket */
+	const char *seams;   /* exchanges: [from, to, method, url, request headers, request body, status] */
+	const char *rows;
+};
+
+static char *quotes(const char *text)
+{
+	char *copy = text_copy(text);
+
+	for (char *c = copy; *c; c++)
+		if (*c == '\'')
+			*c = '"';
+	return copy;
+}
+
+static json_t *parse(const char *text)
+{
+	AUTO_FREE char *quoted = quotes(text);
+	struct err err = {0};
+	json_t *json = json_parse(view_of(quoted), &err);
+
+	if (!json)
+		fail_msg("%s: %s", err.text, quoted);
+	return json;
+}
+
+static json_t *seams_make(const char *text)
+{
+	AUTO_JSON rows = parse(text);
+	json_t *seams = json_array();
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+		json_t *exchange;
+
+		if (json_array_size(row) == 4) { /* [from, to, protocol, statement] */
+			exchange = json_pack("{s:O, s:O, s:O, s:{s:O}}", "from", json_array_get(row, 0), "to", json_array_get(row, 1),
+					     "proto", json_array_get(row, 2), "request", "command", json_array_get(row, 3));
+		} else {
+			exchange = json_pack("{s:O, s:O, s:s, s:i, s:i, s:{s:O, s:O, s:O, s:O}, s:{s:O, s:[]}}", "from",
+					     json_array_get(row, 0), "to", json_array_get(row, 1), "proto", "http", "t0_ms", (int)i,
+					     "dt_us", 100, "request", "method", json_array_get(row, 2), "url", json_array_get(row, 3),
+					     "headers", json_array_get(row, 4), "body", json_array_get(row, 5), "response", "status",
+					     json_array_get(row, 6), "headers");
+		}
+		assert_non_null(exchange);
+		(void)json_array_append_new(seams, exchange);
+	}
+	return seams;
+}
+
+static json_t *run_make(const struct sample *sample, const struct sample *base)
+{
+	const char *status = sample->status ? sample->status : base->status ? base->status : "200";
+	const char *headers = sample->headers ? sample->headers : base->headers ? base->headers : "[]";
+	const char *body = sample->body ? sample->body : base->body ? base->body : "{}";
+	const char *seams = sample->seams ? sample->seams : base->seams ? base->seams : "[]";
+	const char *rows = sample->rows ? sample->rows : base->rows ? base->rows : "{}";
+	AUTO_FREE char *text = quotes(body);
+	json_t *all = parse(headers);
+	json_t *response = NULL;
+
+	if (body[0] == '{' || body[0] == '[')
+		(void)json_array_append_new(all, json_pack("[ss]", "Content-Type", "application/json"));
+	else
+		(void)json_array_append_new(all, json_pack("[ss]", "Content-Type", "text/html; charset=utf-8"));
+	if (status[0] != '-')
+		response = json_pack("{s:i, s:o, s:s}", "status", atoi(status), "headers", all, "body", text);
+	else
+		json_decref(all);
+	return json_pack("{s:[{s:s, s:{s:s, s:s, s:[[ss]], s:s}, s:o, s:o}], s:o}", "entries", "session", "s.har", "request", "method", "POST",
+			 "url", "/api/orders/17?x=1", "headers", "x-request-id", "req-1", "body", "{\"a\":1}", "response",
+			 response ? response : json_null(), "seams", seams_make(seams), "rows", parse(rows));
+}
+
+static const struct {
+	const char *name;
+	struct sample base;
+	struct sample again; /* NULL parts: as base */
+	struct sample head;
+	const char *expected; /* "severity kind", joined by ", ", worst first */
+} rows[] = {
+	/* answers */
+	{"the same", {"200", "[]", "{'a': 1}"}, {0}, {0}, ""},
+	{"status", {"201"}, {0}, {"502"}, "block status"},
+	{"no answer", {"200"}, {0}, {"-"}, "block no-answer"},
+	{"field missing", {.body = "{'a': 1, 'b': 2}"}, {0}, {.body = "{'a': 1}"}, "block missing"},
+	{"field added", {.body = "{'a': 1}"}, {0}, {.body = "{'a': 1, 'b': 2}"}, "info added"},
+	{"secret added", {.body = "{'a': 1}"}, {0}, {.body = "{'a': 1, 'password_hash': 'x'}"}, "block added"},
+	{"keys in another order", {.body = "{'a': 1, 'b': 2}"}, {0}, {.body = "{'b': 2, 'a': 1}"}, ""},
+	{"value", {.body = "{'a': 1}"}, {0}, {.body = "{'a': 2}"}, "block value"},
+	{"type", {.body = "{'a': 1}"}, {0}, {.body = "{'a': '1'}"}, "block type"},
+	{"integer became real", {.body = "{'a': 1}"}, {0}, {.body = "{'a': 1.0}"}, "block type"},
+	{"null", {.body = "{'a': 1}"}, {0}, {.body = "{'a': null}"}, "block type"},
+	{"nested in a list, once", {.body = "{'i': [{'id': 1, 'p': 5}, {'id': 2, 'p': 6}]}"}, {0},
+	 {.body = "{'i': [{'id': 1, 'p': 4}, {'id': 2, 'p': 3}]}"}, "block value"},
+	{"element lost", {.body = "{'i': [{'id': 1}, {'id': 2}, {'id': 3}]}"}, {0}, {.body = "{'i': [{'id': 1}, {'id': 3}]}"}, "block element"},
+	{"element gained", {.body = "{'i': [{'id': 1}, {'id': 3}]}"}, {0}, {.body = "{'i': [{'id': 1}, {'id': 2}, {'id': 3}]}"}, "warn element"},
+	{"order of things", {.body = "{'i': [{'id': 1}, {'id': 2}]}"}, {0}, {.body = "{'i': [{'id': 2}, {'id': 1}]}"}, "warn order"},
+	{"order of texts", {.body = "['a', 'b']"}, {0}, {.body = "['b', 'a']"}, "warn order"},
+	{"shorter list", {.body = "[[1], [1]]"}, {0}, {.body = "[[1]]"}, "block length"},
+	{"wording of an error", {.status = "404", .body = "{'error': 'no such order'}"}, {0}, {.body = "{'error': 'order not found'}"}, "warn value"},
+	{"code of an error", {.status = "404", .body = "{'code': 'a'}"}, {0}, {.body = "{'code': 'b'}"}, "block value"},
+	{"no JSON any more", {.body = "{'a': 1}"}, {0}, {.body = "<p>oops</p>"}, "block type, block value"},
+	{"text", {.body = "<p>\nold\n</p>"}, {0}, {.body = "<p>\nnew\n</p>"}, "block text"},
+	/* noise */
+	{"noise of one form", {.body = "{'t': '8f14e45fceea167a'}"}, {.body = "{'t': '1f14e45fceea167b'}"}, {.body = "{'t': '2f14e45fceea167c'}"}, ""},
+	{"noise of another form", {.body = "{'t': '8f14e45fceea167a'}"}, {.body = "{'t': '1f14e45fceea167b'}"}, {.body = "{'t': 'none'}"},
+	 "block format"},
+	{"noise turned to null", {.body = "{'ms': 3}"}, {.body = "{'ms': 5}"}, {.body = "{'ms': null}"}, "block format"},
+	{"noisy field missing", {.body = "{'ms': 3}"}, {.body = "{'ms': 5}"}, {.body = "{}"}, "block missing"},
+	{"field that comes and goes", {.body = "{'a': 1, 'b': 2}"}, {.body = "{'a': 1}"}, {.body = "{'a': 1}"}, ""},
+	{"noisy order", {.body = "['a', 'b']"}, {.body = "['b', 'a']"}, {.body = "['b', 'a']"}, ""},
+	{"noisy line", {.body = "<p>\n8f14e45fceea167a\n</p>"}, {.body = "<p>\n1f14e45fceea167b\n</p>"}, {.body = "<p>\n2f14e45fceea167c\n</p>"}, ""},
+	{"noisy ids in a list", {.body = "[{'id': '8f14e45fceea167a', 'v': 1}]"}, {.body = "[{'id': '9f14e45fceea167a', 'v': 1}]"},
+	 {.body = "[{'id': '7f14e45fceea167a', 'v': 2}]"}, "block value"},
+	{"base disagrees with itself", {.status = "200"}, {.status = "500"}, {.status = "503"}, ""},
+	/* headers */
+	{"header lost", {.headers = "[['Cache-Control', 'no-store']]"}, {0}, {.headers = "[]"}, "block missing"},
+	{"header changed", {.headers = "[['Cache-Control', 'no-store']]"}, {0}, {.headers = "[['cache-control', 'public']]"}, "block value"},
+	{"header added", {.headers = "[]"}, {0}, {.headers = "[['X-New', '1']]"}, "info added"},
+	{"date and length", {.headers = "[['Date', 'a'], ['Content-Length', '1']]"}, {0}, {.headers = "[['Date', 'b']]"}, ""},
+	{"etag", {.headers = "[['ETag', 'a']]"}, {0}, {.headers = "[['ETag', 'b']]"}, ""},
+	{"cookie attribute", {.headers = "[['Set-Cookie', 'sid=1; HttpOnly; Path=/']]"}, {0}, {.headers = "[['Set-Cookie', 'sid=1; Path=/']]"},
+	 "block missing"},
+	{"cookie of a random value", {.headers = "[['Set-Cookie', 'sid=8f14e45fceea167a; Max-Age=60']]"},
+	 {.headers = "[['Set-Cookie', 'sid=7f14e45fceea167a; Max-Age=60']]"}, {.headers = "[['Set-Cookie', 'sid=6f14e45fceea167a; Max-Age=90']]"}, ""},
+	{"cookie lost", {.headers = "[['Set-Cookie', 'sid=1']]"}, {0}, {.headers = "[]"}, "block missing"},
+	{"propagated header", {.headers = "[['X-Request-Id', '8f14e45fceea167a']]"}, {.headers = "[['X-Request-Id', '7f14e45fceea167a']]"},
+	 {.headers = "[['X-Request-Id', 'undefined']]"}, "block format"},
+	/* seams */
+	{"N+1", {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200], ['front', 'catalog', 'GET', '/p', [], '', 200], "
+		   "['front', 'catalog', 'GET', '/p', [], '', 200]]"}, "block many-calls"},
+	{"one call more", {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200], ['front', 'catalog', 'GET', '/p', [], '', 200]]"}, "warn count"},
+	{"one call less", {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200], ['front', 'catalog', 'GET', '/p', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200]]"}, "warn count"},
+	{"a call that fails below", {.seams = "[['front', 'catalog', 'GET', '/p/1', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p/1', [], '', 503]]"}, "block call-fails"},
+	{"header not passed on", {.seams = "[['front', 'catalog', 'GET', '/p', [['x-request-id', 'req-1']], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200]]"}, "block header-lost"},
+	{"header replaced", {.seams = "[['front', 'catalog', 'GET', '/p', [['x-request-id', 'req-1']], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p', [['x-request-id', 'other']], '', 200]]"}, "block header-lost"},
+	{"parameter lost", {.seams = "[['front', 'catalog', 'GET', '/p?limit=5&q=a', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p?q=a', [], '', 200]]"}, "block query-lost"},
+	{"parameter changed", {.seams = "[['front', 'catalog', 'GET', '/p?limit=5', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p?limit=50', [], '', 200]]"}, "block query"},
+	{"parameters in another order", {.seams = "[['front', 'catalog', 'GET', '/p?a=1&b=2', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p?b=2&a=%31', [], '', 200]]"}, ""},
+	{"noisy parameter", {.seams = "[['front', 'catalog', 'GET', '/p?t=5', [], '', 200]]"}, {.seams = "[['front', 'catalog', 'GET', '/p?t=6', [], '', 200]]"},
+	 {.seams = "[['front', 'catalog', 'GET', '/p?t=7', [], '', 200]]"}, ""},
+	{"seam body", {.seams = "[['front', 'pricing', 'POST', '/q', [], '{}', 200]]"}, {0}, {.seams = "[['front', 'pricing', 'POST', '/q', [], '{}', 200]]"}, ""},
+	{"calls in another order",
+	 {.seams = "[['front', 'catalog', 'GET', '/p?a=1', [], '', 200], ['front', 'catalog', 'GET', '/p?a=2', [], '', 200]]"}, {0},
+	 {.seams = "[['front', 'catalog', 'GET', '/p?a=2', [], '', 200], ['front', 'catalog', 'GET', '/p?a=1', [], '', 200]]"}, ""},
+	{"replica called instead", {.seams = "[['front', 'catalog', 'GET', '/p', [], '', 200]]"}, {0},
+	 {.seams = "[['front-2', 'catalog', 'GET', '/p', [], '', 200]]"}, ""},
+	/* the outside */
+	{"paid twice", {.seams = "[['orders', 'bank.example', 'POST', '/pay', [], '', 200]]"}, {0},
+	 {.seams = "[['orders', 'bank.example', 'POST', '/pay', [], '', 200], ['orders', 'bank.example', 'POST', '/pay', [], '', 200]]"},
+	 "block outside-count"},
+	{"key lost", {.seams = "[['orders', 'bank.example', 'POST', '/pay', [['idempotency-key', 'k']], '', 200]]"}, {0},
+	 {.seams = "[['orders', 'bank.example', 'POST', '/pay', [], '', 200]]"}, "block header-lost"},
+	/* statements */
+	{"few statements more", {.seams = "[['orders', 'db', 'postgres', 'SELECT 1']]"}, {0},
+	 {.seams = "[['orders', 'db', 'postgres', 'SELECT 1'], ['orders', 'db', 'postgres', 'SELECT 2']]"}, ""},
+	/* rows */
+	{"row missing", {.rows = "{'postgres': {'db': {'orders': [{'key': {'id': 1}, 'row': {'a': 1}}]}}}"}, {0},
+	 {.rows = "{'postgres': {'db': {}}}"}, "block rows"},
+	{"row twice", {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'a': 1}}]}}}"}, {0},
+	 {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'a': 1}}, {'key': {'id': 2}, 'row': {'a': 1}}]}}}"}, "block rows"},
+	{"column", {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'a': 1}}]}}}"}, {0},
+	 {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'a': 2}}]}}}"}, "block value"},
+	{"time in a row", {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'at': '2026-11-21 19:30:00'}}]}}}"},
+	 {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'at': '2026-11-21 19:31:00'}}]}}}"},
+	 {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'at': '2026-11-21 19:32:00'}}]}}}"}, ""},
+	{"column added", {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'a': 1}}]}}}"}, {0},
+	 {.rows = "{'postgres': {'db': {'o': [{'key': {'id': 1}, 'row': {'a': 1, 'b': null}}]}}}"}, "info added"},
+	{"event changed", {.rows = "{'redis': {'cache': {'orders': {'type': 'stream', 'value': [{'total': '5'}]}}}}"}, {0},
+	 {.rows = "{'redis': {'cache': {'orders': {'type': 'stream', 'value': [{'amounts': '5'}]}}}}"}, "block missing, info added"},
+	{"session keys", {.rows = "{'redis': {'cache': {'s:8f14e45fceea167a': {'type': 'string', 'value': '1'}}}}"},
+	 {.rows = "{'redis': {'cache': {'s:7f14e45fceea167a': {'type': 'string', 'value': '1'}}}}"},
+	 {.rows = "{'redis': {'cache': {'s:6f14e45fceea167a': {'type': 'string', 'value': '1'}}}}"}, ""},
+	{"cache not filled", {.rows = "{'redis': {'cache': {'p:1': {'type': 'string', 'value': '1'}}}}"}, {0}, {.rows = "{}"}, "warn keys"},
+};
+
+static json_t *inside(void)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "front", "service", "catalog", "service", "pricing", "service", "orders", "service",
+			 "db", "database");
+}
+
+static void each_difference_is_found_with_its_severity_and_nothing_else_is(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON names = inside();
+		AUTO_JSON base = run_make(&rows[i].base, &rows[i].base);
+		AUTO_JSON again = run_make(&rows[i].again, &rows[i].base);
+		AUTO_JSON head = run_make(&rows[i].head, &rows[i].base);
+		struct comparison *comparison =
+			comparison_new(base, again, &(struct compare_options){.inside = names, .entry = "front"});
+		AUTO_JSON findings = comparison_judge(comparison, head);
+		AUTO_BUF got = buf_new(65536);
+
+		for (size_t k = 0; k < json_array_size(findings); k++)
+			buf_add_format(&got, "%s%s %s", k ? ", " : "", json_text(json_array_get(findings, k), "severity", ""),
+				       json_text(json_array_get(findings, k), "kind", ""));
+		if (strcmp(got.at ? got.at : "", rows[i].expected) != 0)
+			fail_msg("%s: got `%s`, expected `%s`", rows[i].name, got.at ? got.at : "", rows[i].expected);
+		comparison_free(comparison);
+	}
+}
+
+static void a_finding_keeps_its_id_when_only_the_values_change(void **state)
+{
+	static const struct sample base = {.body = "{'a': 1}"};
+	static const struct sample heads[] = {{.body = "{'a': 2}"}, {.body = "{'a': 3}"}};
+	AUTO_JSON names = inside();
+	AUTO_JSON run = run_make(&base, &base);
+	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.inside = names, .entry = "front"});
+	AUTO_JSON one = run_make(&heads[0], &base);
+	AUTO_JSON two = run_make(&heads[1], &base);
+	AUTO_JSON first = comparison_judge(comparison, one);
+	AUTO_JSON second = comparison_judge(comparison, two);
+
+	(void)state;
+	assert_string_equal(json_text(json_array_get(first, 0), "id", "1"), json_text(json_array_get(second, 0), "id", "2"));
+	assert_int_equal(strlen(json_text(json_array_get(first, 0), "id", "")), 14);
+	comparison_free(comparison);
+}
+
+static void a_finding_tells_the_request_and_how_to_repeat_it(void **state)
+{
+	static const struct sample base = {.body = "{'a': 1}", .seams = "[['front', 'catalog', 'GET', '/p/1', [], '', 200]]"};
+	static const struct sample changed = {.status = "502", .seams = "[['front', 'catalog', 'GET', '/p/1', [], '', 500]]"};
+	AUTO_JSON names = inside();
+	AUTO_JSON run = run_make(&base, &base);
+	AUTO_JSON head = run_make(&changed, &base);
+	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.inside = names, .entry = "front"});
+	AUTO_JSON findings = comparison_judge(comparison, head);
+	const json_t *finding = json_array_get(findings, 0);
+
+	(void)state;
+	assert_string_equal(json_text(finding, "title", ""), "POST /api/orders/:id: answers 502 instead of 200");
+	assert_string_equal(json_text(finding, "reproduce", ""),
+			    "assay-env http POST 'http://front/api/orders/17?x=1' -d '{\"a\":1}'");
+	assert_string_equal(json_text(finding, "detail", ""),
+			    "first difference in the calls: front > catalog GET /p/:id answers 500 instead of 200");
+	assert_int_equal(json_number(json_array_get(json_member(finding, "got_tree"), 0), "status", 0), 500);
+	assert_string_equal(json_text(json_member(finding, "request"), "url", ""), "/api/orders/17?x=1");
+	comparison_free(comparison);
+}
+
+static void what_is_seen_in_one_of_two_runs_does_not_block(void **state)
+{
+	static const struct sample base = {.body = "{'a': 1}"};
+	static const struct sample changed = {.body = "{'a': 2}"};
+	AUTO_JSON names = inside();
+	AUTO_JSON unstable = json_array();
+	AUTO_JSON run = run_make(&base, &base);
+	AUTO_JSON head = run_make(&changed, &base);
+	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.inside = names, .entry = "front"});
+	AUTO_JSON findings = comparison_judge(comparison, head);
+	AUTO_JSON again = comparison_judge(comparison, run);
+
+	(void)state;
+	assert_true(findings_block(findings));
+	findings_confirm(findings, again, unstable);
+	assert_false(findings_block(findings));
+	assert_int_equal(json_array_size(unstable), 1);
+	comparison_free(comparison);
+}
+
+static void an_endpoint_on_which_the_base_disagrees_is_unstable(void **state)
+{
+	static const struct sample base = {.status = "200"};
+	static const struct sample other = {.status = "500"};
+	AUTO_JSON names = inside();
+	AUTO_JSON run = run_make(&base, &base);
+	AUTO_JSON again = run_make(&other, &base);
+	struct comparison *comparison = comparison_new(run, again, &(struct compare_options){.inside = names, .entry = "front"});
+	AUTO_JSON unstable = comparison_unstable(comparison);
+
+	(void)state;
+	assert_string_equal(json_text(json_array_get(unstable, 0), "reason", ""), "the base answered 200, and 500 the second time");
+	comparison_free(comparison);
+}
+
+static void noise_is_told_by_endpoint_field_and_class(void **state)
+{
+	static const struct sample base = {.body = "{'i': [{'t': '8f14e45fceea167a'}]}"};
+	static const struct sample other = {.body = "{'i': [{'t': '7f14e45fceea167a'}]}"};
+	AUTO_JSON names = inside();
+	AUTO_JSON run = run_make(&base, &base);
+	AUTO_JSON again = run_make(&other, &base);
+	struct comparison *comparison = comparison_new(run, again, &(struct compare_options){.inside = names, .entry = "front"});
+	AUTO_JSON noise = comparison_noise(comparison);
+
+	(void)state;
+	assert_int_equal(json_array_size(noise), 1);
+	assert_string_equal(json_text(json_array_get(noise, 0), "endpoint", ""), "POST /api/orders/:id");
+	assert_string_equal(json_text(json_array_get(noise, 0), "path", ""), "body i[].t");
+	assert_string_equal(json_text(json_array_get(noise, 0), "class", ""), "hex:16");
+	comparison_free(comparison);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_difference_is_found_with_its_severity_and_nothing_else_is),
+		cmocka_unit_test(a_finding_keeps_its_id_when_only_the_values_change),
+		cmocka_unit_test(a_finding_tells_the_request_and_how_to_repeat_it),
+		cmocka_unit_test(what_is_seen_in_one_of_two_runs_does_not_block),
+		cmocka_unit_test(an_endpoint_on_which_the_base_disagrees_is_unstable),
+		cmocka_unit_test(noise_is_told_by_endpoint_field_and_class),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
