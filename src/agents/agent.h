@@ -28,17 +28,17 @@ struct agent_sink {
 };
 
 struct agent_turn {
-	char **argv;             /* owned, NULL-terminated */
-	struct variables env;    /* owned: on top of the standard ones */
-	struct variables files;  /* owned: name is a path below HOME, value the content */
-	char *input;             /* owned: the whole stdin */
+	char **argv;            /* owned, NULL-terminated */
+	struct variables env;   /* owned: on top of the standard ones */
+	struct variables files; /* owned: name is a path below HOME, value the content */
+	char *input;            /* owned: the whole stdin */
 };
 
 struct agent_request {
 	const struct blueprint *blueprint; /* its `agent` section */
 	const char *prompt;
-	const char *session;    /* to resume, or NULL */
-	const char *history;    /* earlier prompts and messages, for rows that cannot resume; or NULL */
+	const char *session; /* to resume, or NULL */
+	const char *history; /* earlier prompts and messages, for rows that cannot resume; or NULL */
 };
 
 struct agent_parser; /* the state of one turn's output */

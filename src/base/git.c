@@ -278,7 +278,7 @@ static void numstat_apply(struct view text, json_t *changes)
 			(void)view_cut(rest, '\0', &rest);
 			path = view_cut(rest, '\0', &rest);
 		}
-		json_array_foreach (changes, index, change) {
+		json_array_foreach(changes, index, change) {
 			if (!view_is(path, json_text(change, "path", "")))
 				continue;
 			(void)json_object_set_new(change, "added",

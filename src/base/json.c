@@ -16,10 +16,10 @@ static bool too_deep(const json_t *json, int depth)
 
 	if (depth > JSON_DEPTH_MAX)
 		return true;
-	json_object_foreach ((json_t *)(uintptr_t)json, key, value)
+	json_object_foreach((json_t *)(uintptr_t)json, key, value)
 		if (too_deep(value, depth + 1))
 			return true;
-	json_array_foreach (json, index, value)
+	json_array_foreach(json, index, value)
 		if (too_deep(value, depth + 1))
 			return true;
 	return false;

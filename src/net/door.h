@@ -27,8 +27,8 @@ struct door_request {
 
 struct door_reply {
 	uint32_t ask;
-	uint32_t count;       /* descriptors attached */
-	int32_t errno_value;  /* 0, or why there are none */
+	uint32_t count;      /* descriptors attached */
+	int32_t errno_value; /* 0, or why there are none */
 };
 
 /* What every sandbox resolves and routes to. Names get addresses from 198.18.0.0/15: never 127/8, never a real one. */

@@ -17,11 +17,11 @@ struct environments;
 struct vault;
 
 struct runs_options {
-	const char *state_dir;      /* the store is <state>/assay.db, bare repositories <state>/repos/NAME.git */
+	const char *state_dir; /* the store is <state>/assay.db, bare repositories <state>/repos/NAME.git */
 	struct environments *environments;
 	struct vault *vault;
-	const char *pages_base;     /* "http://127.0.0.1:7420" */
-	int workers;                /* runs worked on at once */
+	const char *pages_base; /* "http://127.0.0.1:7420" */
+	int workers;            /* runs worked on at once */
 	struct world world;
 };
 

@@ -19,11 +19,11 @@ struct web_options {
 	struct environments *environments;
 	struct vault *vault;
 	const char *state_dir;
-	const char *listen;        /* "127.0.0.1:7420"; port 0 picks one */
-	const char *serve_socket;  /* path */
-	const char *tool_socket;   /* path */
-	const char *preview_base;  /* "127.0.0.1:7421" */
-	void (*shutdown)(void *self); /* POST /shutdown */
+	const char *listen;            /* "127.0.0.1:7420"; port 0 picks one */
+	const char *serve_socket;      /* path */
+	const char *tool_socket;       /* path */
+	const char *preview_base;      /* "127.0.0.1:7421" */
+	void (*shutdown)(void *self);  /* POST /shutdown */
 	json_t *(*doctor)(void *self); /* owned by the caller; any thread */
 	void *self;
 	struct world world;

@@ -287,7 +287,7 @@ static void changes_list_renames_counts_and_odd_names(void **state)
 	head = fetched(fixture, "HEAD", "refs/heads/work");
 	AUTO_JSON changes = git_changes(fixture->ours, &base, &head, &err);
 	assert_int_equal(json_array_size(changes), 2);
-	json_array_foreach (changes, index, change) {
+	json_array_foreach(changes, index, change) {
 		odd = odd ||
 		      (view_is(view_of(json_text(change, "path", "")), "od\td\nname") && json_number(change, "added", 0) == 1);
 		renamed = renamed || view_is(view_of(json_text(change, "old_path", "")), "long");
