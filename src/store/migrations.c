@@ -50,7 +50,7 @@ const struct store_migration store_migrations[] = {
 	 " base_wanted TEXT NOT NULL, base TEXT, head TEXT, branch TEXT, environment TEXT, pull INTEGER, preview TEXT,"
 	 " verdict TEXT, agent TEXT NOT NULL, agent_config TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 1,"
 	 " attempts INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL, ended_ms INTEGER, error TEXT,"
-	 /* the turn to come: why it happens, what the agent is told; `unchanged` turns in a row wrote nothing */
+	 /* the turn: why it happens, what the agent is told, and whether it is to be done (1) or only to be exported (2) */
 	 " turn INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT 'issue', prompt TEXT,"
 	 " pending INTEGER NOT NULL DEFAULT 0, history TEXT NOT NULL DEFAULT '', session TEXT, summary TEXT,"
 	 " unchanged INTEGER NOT NULL DEFAULT 0, blocking TEXT NOT NULL DEFAULT '',"

@@ -111,7 +111,7 @@ int store_open(const char *path, struct store **store, struct err *err)
 	(void)pthread_cond_init(&self->watch, &clock);
 	(void)pthread_condattr_destroy(&clock);
 	if (sqlite3_open_v2(path, &self->db,
-			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW,
 			    NULL) != SQLITE_OK) {
 		(void)db_error(self->db, path, err);
 		store_close(self);

@@ -1,0 +1,248 @@
+/* The table of agents, and what all rows share: lines, events, the rule of success. */
+#include "agents/agent_priv.h"
+
+#include <stdlib.h>
+
+#include "base/scope.h"
+
+static const struct agent_ops *const rows[] = {&agent_claude, &agent_command};
+
+static const char *const kind_names[] = {
+	[AGENT_START] = "start", [AGENT_THOUGHT] = "thought", [AGENT_ACTION] = "action", [AGENT_OBSERVATION] = "observation",
+	[AGENT_PLAN] = "plan",   [AGENT_MESSAGE] = "message", [AGENT_END] = "end",
+};
+
+const struct agent_ops *agent_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (strcmp(rows[i]->name, name) == 0)
+			return rows[i];
+	return NULL;
+}
+
+const struct agent_ops *const *agent_rows(size_t *count)
+{
+	*count = ARRAY_LEN(rows);
+	return rows;
+}
+
+/* ---- a turn ---- */
+
+void agent_env_add(struct variables *env, const char *name, const char *value)
+{
+	env->at = mem_grow(env->at, env->count + 1, sizeof(*env->at));
+	env->at[env->count++] = (struct name_value){text_copy(name), text_copy(value)};
+}
+
+void agent_argv_add(struct agent_turn *turn, const char *word)
+{
+	size_t count = 0;
+
+	while (turn->argv && turn->argv[count])
+		count++;
+	turn->argv = mem_grow(turn->argv, count + 2, sizeof(*turn->argv));
+	turn->argv[count] = text_copy(word);
+	turn->argv[count + 1] = NULL;
+}
+
+void agent_argv_begin(struct agent_turn *turn, const struct command *command, const char *program)
+{
+	if (command->argv) {
+		for (char **word = command->argv; *word; word++)
+			agent_argv_add(turn, *word);
+	} else if (command->shell) {
+		AUTO_FREE char *line = text_format("%s \"$@\"", command->shell);
+
+		agent_argv_add(turn, "sh");
+		agent_argv_add(turn, "-c");
+		agent_argv_add(turn, program ? line : command->shell);
+		agent_argv_add(turn, "sh");
+	} else {
+		agent_argv_add(turn, program);
+	}
+}
+
+int agent_turn_make(const struct agent_request *request, struct agent_turn *turn, struct err *err)
+{
+	const char *use = request->blueprint->agent.use;
+	const struct agent_ops *ops = use ? agent_find(use) : NULL;
+	bool resumed = ops && ops->resumes && request->session;
+
+	*turn = (struct agent_turn){0};
+	if (!ops)
+		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected command or claude", use ? use : "");
+	if (ops->turn(request, turn, err)) {
+		agent_turn_fini(turn);
+		return -1;
+	}
+	for (size_t i = 0; i < request->blueprint->agent.env.count; i++)
+		agent_env_add(&turn->env, request->blueprint->agent.env.at[i].name, request->blueprint->agent.env.at[i].value);
+	if (!resumed && request->history && *request->history)
+		turn->input = text_format("What was said so far:\n\n%s\n\nNow:\n\n%s", request->history, request->prompt);
+	else
+		turn->input = text_copy(request->prompt);
+	return 0;
+}
+
+static void variables_free(struct variables *variables)
+{
+	for (size_t i = 0; i < variables->count; i++) {
+		free(variables->at[i].name);
+		free(variables->at[i].value);
+	}
+	free(variables->at);
+}
+
+void agent_turn_fini(struct agent_turn *turn)
+{
+	for (char **word = turn->argv; word && *word; word++)
+		free(*word);
+	free(turn->argv);
+	variables_free(&turn->env);
+	variables_free(&turn->files);
+	free(turn->input);
+	*turn = (struct agent_turn){0};
+}
+
+/* ---- events ---- */
+
+void agent_text_set(json_t *event, const char *key, struct view text)
+{
+	AUTO_BUF cut = buf_new(AGENT_TEXT_MAX + 64);
+
+	if (text.length <= AGENT_TEXT_MAX) {
+		json_set_bytes(event, key, text);
+		return;
+	}
+	buf_add(&cut, text.at, AGENT_TEXT_MAX);
+	buf_add_format(&cut, "\n[%zu more bytes]", text.length - AGENT_TEXT_MAX);
+	json_set_bytes(event, key, buf_view(&cut));
+}
+
+void agent_text_take(json_t *event, const char *key, const json_t *from, const char *from_key)
+{
+	const json_t *value = json_member(from, from_key);
+
+	if (json_is_string(value))
+		agent_text_set(event, key, view_make(json_string_value(value), json_string_length(value)));
+}
+
+json_t *agent_plan_item(const char *text, const char *state)
+{
+	json_t *item = json_object();
+
+	if (strcmp(state, "in_progress") != 0 && strcmp(state, "completed") != 0)
+		state = "pending";
+	agent_text_set(item, "text", view_of(text));
+	json_set_bytes(item, "state", view_of(state));
+	return item;
+}
+
+static void last_said(struct agent_parser *parser, const char *text)
+{
+	buf_clear(&parser->last);
+	buf_add_text(&parser->last, text);
+}
+
+void agent_emit(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind, json_t *event)
+{
+	AUTO_JSON owned = event;
+	const char *session = json_text(event, "session", NULL);
+
+	(void)json_object_set_new(event, "kind", json_string(kind_names[kind]));
+	if (kind == AGENT_START) {
+		parser->started = true;
+		if (session && *session) {
+			free(parser->session);
+			parser->session = text_copy(session);
+		}
+	}
+	if (kind == AGENT_MESSAGE && parser->ops == &agent_claude)
+		last_said(parser, json_text(event, "text", ""));
+	if (kind == AGENT_END) {
+		parser->ended = true;
+		parser->ok = json_flag(event, "ok", false);
+	}
+	sink.event(sink.self, kind, event);
+}
+
+/* ---- the parser ---- */
+
+struct agent_parser *agent_parser_new(const struct agent_ops *ops, const struct blueprint *blueprint)
+{
+	struct agent_parser *parser = mem_new(sizeof(*parser));
+	const char *format = blueprint->agent.format;
+
+	parser->ops = ops;
+	parser->json = format && strcmp(format, "jsonl") == 0;
+	parser->line = buf_new(AGENT_LINE_MAX);
+	parser->last = buf_new(AGENT_TEXT_MAX + 128);
+	return parser;
+}
+
+void agent_parser_free(struct agent_parser *parser)
+{
+	if (!parser)
+		return;
+	buf_fini(&parser->line);
+	buf_fini(&parser->last);
+	json_decref(parser->plan);
+	free(parser->session);
+	free(parser);
+}
+
+const char *agent_parser_session(const struct agent_parser *parser)
+{
+	return parser->session;
+}
+
+static void line_end(struct agent_parser *parser, struct agent_sink sink)
+{
+	struct view line = buf_view(&parser->line);
+
+	if (line.length && line.at[line.length - 1] == '\r')
+		line.length--;
+	if (parser->line.over) {
+		json_t *event = json_object();
+
+		agent_text_set(event, "text", VIEW("[a line of more than 1 MiB was dropped]"));
+		(void)json_object_set_new(event, "ok", json_false());
+		agent_emit(parser, sink, AGENT_OBSERVATION, event);
+	} else if (line.length) {
+		parser->ops->line(parser, line, sink);
+	}
+	buf_clear(&parser->line);
+}
+
+void agent_parser_feed(struct agent_parser *parser, struct view bytes, struct agent_sink sink)
+{
+	while (bytes.length) {
+		const char *newline = memchr(bytes.at, '\n', bytes.length);
+		size_t length = newline ? (size_t)(newline - bytes.at) : bytes.length;
+
+		buf_add(&parser->line, bytes.at, length);
+		if (!newline)
+			return;
+		line_end(parser, sink);
+		bytes = view_make(newline + 1, bytes.length - length - 1);
+	}
+}
+
+bool agent_parser_finish(struct agent_parser *parser, int exit_code, struct agent_sink sink)
+{
+	/* A text agent has no terminal event of its own: the end of its output is it, and its exit code the outcome. */
+	bool by_exit_code = parser->ops == &agent_command && !parser->json;
+	json_t *event;
+
+	if (parser->line.length || parser->line.over)
+		line_end(parser, sink);
+	if (parser->ended)
+		return parser->ok && exit_code == 0;
+	event = json_object();
+	(void)json_object_set_new(event, "ok", json_boolean(by_exit_code && exit_code == 0));
+	if (!by_exit_code || exit_code)
+		(void)json_object_set_new(event, "error", json_string(parser->failure ? parser->failure : "crash"));
+	agent_text_set(event, "text", view_trim(buf_view(&parser->last)));
+	agent_emit(parser, sink, AGENT_END, event);
+	return parser->ok && exit_code == 0;
+}

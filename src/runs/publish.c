@@ -1,0 +1,263 @@
+/* Publishing: the signed record, the note on the commit, the preview from the head, the pull request. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "runs/runs_priv.h"
+#include "vault/vault.h"
+#include "verify/record.h"
+
+#define RECORD_BYTES_MAX ((size_t)32 << 20)
+#define LISTED_MAX 20 /* lines of one list in the body */
+
+static int sign(void *self, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err)
+{
+	return vault_sign(self, bytes, signature, key_id, err);
+}
+
+/* ---- the record ---- */
+
+static int record_previous(struct runs *runs, const struct run *run, char digest[65], bool *made, struct err *err)
+{
+	int64_t count = 0;
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	digest[0] = '\0';
+	if (store_begin(runs->store, &tx, err) ||
+	    store_number_get(&tx, &count, 0, "SELECT count(*) FROM record WHERE run = ? AND head = ? AND attempt = ?",
+			     VALUES(V(run->id), V(run->head), V(run->attempt)), err) ||
+	    store_query(&tx, &rows, "SELECT digest FROM record WHERE repository = ? ORDER BY seq DESC LIMIT 1",
+			VALUES(V(run->repository)), err))
+		return -1;
+	*made = count > 0;
+	if (store_rows_next(&rows))
+		(void)snprintf(digest, 65, "%s", store_rows_text(&rows, 0));
+	return store_rows_finish(&rows, err);
+}
+
+static int record_store(struct runs *runs, const struct run *run, const struct buf *envelope, struct err *err)
+{
+	struct digest digest = digest_of(buf_view(envelope));
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    store_run(&tx,
+		      "INSERT INTO record (repository, run, head, attempt, digest, envelope, time_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		      VALUES(V(run->repository), V(run->id), V(run->head), V(run->attempt), V(digest.text), V(buf_view(envelope)),
+			     V(world_now_ms(runs->options.world))),
+		      err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+/* Once per (run, head, attempt). Under the lock: each record names the one before it. */
+static int record_once(struct runs *runs, const struct run *run, const json_t *report, struct err *err)
+{
+	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
+	struct signer signer = {sign, runs->options.vault};
+	char previous[65];
+	bool made;
+
+	if (record_previous(runs, run, previous, &made, err))
+		return -1;
+	if (made)
+		return 0;
+	if (record_make(report, previous, signer, &envelope, err) || buf_finish(&envelope, err))
+		return err_prefix(err, "the record");
+	return record_store(runs, run, &envelope, err);
+}
+
+/* The envelope as a note on the head: `git notes --ref=verify show`. */
+static int note_put(struct runs *runs, const struct run *run, struct err *err)
+{
+	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
+	struct run_id id;
+
+	if (run_id_parse(view_of(run->id), &id, err) || runs_record(runs, id, &envelope, err))
+		return -1;
+	return git_run(repository, (const char *const[]){"notes", "--ref=verify", "add", "--force", "--file=-", run->head, NULL},
+		       &(struct process_spec){.input = buf_view(&envelope)}, NULL, err);
+}
+
+static int record_publish(struct runs *runs, const struct run *run, const json_t *report, struct err *err)
+{
+	int status;
+
+	(void)pthread_mutex_lock(&runs->records);
+	status = record_once(runs, run, report, err) || note_put(runs, run, err) ? -1 : 0;
+	(void)pthread_mutex_unlock(&runs->records);
+	return status;
+}
+
+/* ---- the pull request's text ---- */
+
+static const char *verdict_line(const json_t *report)
+{
+	switch (verdict_of(report)) {
+	case VERDICT_VERIFIED:
+		return "**Verified.**";
+	case VERDICT_FAILED:
+		return "**Not verified: it failed.** This is a draft; a person must look at it.";
+	case VERDICT_UNVERIFIED:
+		break;
+	}
+	return "**Unverified: it could not be told whether this works.** This is a draft; a person must look at it.";
+}
+
+static void body_gates(struct buf *out, const json_t *report)
+{
+	size_t index;
+	json_t *gate;
+
+	buf_add_text(out, "\n### What was checked\n\n| gate | result | |\n|---|---|---|\n");
+	json_array_foreach(json_member(report, "gates"), index, gate)
+		buf_add_format(out, "| %s | %s | %s |\n", json_text(gate, "title", json_text(gate, "name", "")),
+			       json_text(gate, "status", ""), json_text(gate, "reason", ""));
+}
+
+static void body_findings(struct buf *out, const json_t *report)
+{
+	const json_t *findings = json_member(report, "findings");
+	size_t index;
+	json_t *finding;
+
+	if (!json_array_size(findings))
+		return;
+	buf_add_text(out, "\n### Findings\n\n");
+	json_array_foreach(findings, index, finding) {
+		if (index == LISTED_MAX) {
+			buf_add_format(out, "- … and %zu more\n", json_array_size(findings) - index);
+			break;
+		}
+		buf_add_format(out, "- %s `%s` %s", json_text(finding, "severity", ""), json_text(finding, "id", ""),
+			       json_text(finding, "title", ""));
+		if (json_text(finding, "reproduce", NULL))
+			buf_add_format(out, "\n  `%s`", json_text(finding, "reproduce", ""));
+		buf_add_char(out, '\n');
+	}
+}
+
+static void body_not_covered(struct buf *out, const json_t *report)
+{
+	const json_t *list = json_member(report, "not_covered");
+	size_t index;
+	json_t *item;
+
+	if (!json_array_size(list))
+		return;
+	buf_add_text(out, "\n### What was not covered\n\n");
+	json_array_foreach(list, index, item)
+		if (index < LISTED_MAX && json_is_string(item))
+			buf_add_format(out, "- %s\n", json_string_value(item));
+}
+
+static void pull_body(struct buf *out, const struct runs *runs, const struct run *run, const json_t *report)
+{
+	buf_add_format(out, "%s %s\n", verdict_line(report), json_text(report, "reason", ""));
+	if (run->summary && *run->summary)
+		prompt_fence(out, "\nThe agent says (its word, not checked)", view_of(run->summary));
+	if (run->preview)
+		buf_add_format(out, "\nPreview: %s\n", run->preview);
+	body_gates(out, report);
+	body_findings(out, report);
+	body_not_covered(out, report);
+	buf_add_format(
+		out,
+		"\n### Look for yourself\n\n- Timeline: %s/runs/%s\n- Record: %s/api/v1/runs/%s/record (`assay record show %s`)\n"
+		"- Reproduce: `assay verify --base %.12s --head %.12s`\n\nResolves issue %lld.\n",
+		runs->pages_base, run->id, runs->pages_base, run->id, run->id, run->base, run->head, (long long)run->issue);
+}
+
+/* ---- the step ---- */
+
+/* The preview shows what is published: services from the work tree, which is the head. A failure is told, not fatal: the record and
+ * the pull request do not depend on it. */
+static int preview_deploy(struct runs *runs, const struct run *run, struct flow_visit *visit, struct err *err)
+{
+	struct run_progress progress = {runs, run->id, visit->cancelled};
+	struct env_id env;
+	struct err failure = {0};
+
+	if ((run->published && strcmp(run->published, run->head) == 0) || !run->environment || run_env(run, &env, err))
+		return 0;
+	if (!environment_deploy(runs->options.environments, env, NULL, run_progress(&progress), &failure))
+		return 0;
+	if (failure.kind == ERR_CANCELLED) {
+		*err = failure;
+		return -1;
+	}
+	event_note(runs, run->id, "the preview does not show this head: %s", failure.text);
+	return 0;
+}
+
+static int pull_upsert(struct runs *runs, const struct run *run, const json_t *report, int64_t *number, struct err *err)
+{
+	AUTO_BUF body = buf_new(FORGE_TEXT_BYTES_MAX);
+	struct forge_pull pull = {.repository = run->repository,
+				  .branch = run->branch,
+				  .target = "main",
+				  .title = run->title,
+				  .draft = verdict_of(report) != VERDICT_VERIFIED,
+				  .run = run->id,
+				  .issue = run->issue,
+				  .verdict = verdict_name(verdict_of(report)),
+				  .environment = run->environment,
+				  .preview = run->preview};
+
+	pull_body(&body, runs, run, report);
+	pull.body = body.at; /* what is over the maximum is cut */
+	if (run_hash(run->base, &pull.base, err) || run_hash(run->head, &pull.head, err))
+		return -1;
+	return forge_upsert(runs->forge, &pull, number, err);
+}
+
+static int published_store(struct runs *runs, const struct run *run, int64_t number, struct err *err)
+{
+	AUTO_FREE char *url = text_format("%s/pulls/%lld", runs->pages_base, (long long)number);
+	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
+	AUTO_FREE char *operation = text_format("%s/published/%s", run->id, run->head);
+	AUTO_FREE char *text = text_format("Pull request %lld (%s): %s", (long long)number, run->verdict, url);
+	AUTO_TX tx = {0};
+
+	if (tracker_link_pull(runs->tracker, item, number, err) ||
+	    tracker_post(runs->tracker, item, "assay", text, operation, err) ||
+	    tracker_set_state(runs->tracker, item, "review", err) || store_begin(runs->store, &tx, err) ||
+	    run_write(&tx, run->id, "pull = ?, published = head", VALUES(V(number)), err) ||
+	    event_add_in(runs, &tx, run->id, "pull", json_pack("{s:I, s:s}", "number", (json_int_t)number, "url", url), err) ||
+	    change_add_in(runs, &tx, "pull", "number", V(number), "open", err) ||
+	    change_add_in(runs, &tx, "issue", "number", V(run->issue), "review", err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+int step_publish(void *self, struct flow_visit *visit, struct err *err)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+	AUTO_JSON report = NULL;
+	AUTO_JSON pull = NULL;
+	int64_t number = 0;
+
+	if (run_load(runs, visit->id, &run, err))
+		return -1;
+	if (run.pull) {
+		pull = forge_fetch(runs->forge, run.pull, err);
+		if (!pull)
+			return -1;
+		if (forge_state_of(pull) != FORGE_OPEN) { /* a person was faster */
+			visit->next = "close";
+			return run_store(runs, run.id, "outcome = ?", VALUES(V(json_text(pull, "state", ""))), err);
+		}
+	}
+	report = json_parse(view_of(run.report), err);
+	if (!report || record_publish(runs, &run, report, err) || preview_deploy(runs, &run, visit, err) ||
+	    pull_upsert(runs, &run, report, &number, err) || published_store(runs, &run, number, err))
+		return -1;
+	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request %lld, %s", (long long)number, run.verdict);
+	visit->next = "review";
+	return 0;
+}

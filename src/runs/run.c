@@ -1,0 +1,284 @@
+/* One run as it is stored. */
+#include <stdlib.h>
+
+#include "base/scope.h"
+#include "runs/runs_priv.h"
+
+enum column_kind { COLUMN_TEXT, COLUMN_NUMBER, COLUMN_REAL };
+
+#define TEXT(name)                                             \
+	{                                                      \
+#name, COLUMN_TEXT, offsetof(struct run, name) \
+	}
+#define NUMBER(name)                                             \
+	{                                                        \
+#name, COLUMN_NUMBER, offsetof(struct run, name) \
+	}
+#define REAL(name)                                             \
+	{                                                      \
+#name, COLUMN_REAL, offsetof(struct run, name) \
+	}
+
+/* The table `run`, in the order of its columns. */
+static const struct {
+	const char *name;
+	enum column_kind kind;
+	size_t offset;
+} columns[] = {
+	NUMBER(seq),
+	TEXT(id),
+	TEXT(repository),
+	NUMBER(issue),
+	TEXT(title),
+	TEXT(state),
+	NUMBER(state_since_ms),
+	TEXT(base_wanted),
+	TEXT(base),
+	TEXT(head),
+	TEXT(branch),
+	TEXT(environment),
+	NUMBER(pull),
+	TEXT(preview),
+	TEXT(verdict),
+	TEXT(agent),
+	TEXT(agent_config),
+	NUMBER(attempt),
+	NUMBER(attempts),
+	NUMBER(created_ms),
+	NUMBER(ended_ms),
+	TEXT(error),
+	NUMBER(turn),
+	TEXT(reason),
+	TEXT(prompt),
+	NUMBER(pending),
+	TEXT(history),
+	TEXT(session),
+	TEXT(summary),
+	NUMBER(unchanged),
+	TEXT(blocking),
+	TEXT(report),
+	TEXT(judged),
+	TEXT(published),
+	TEXT(outcome),
+	TEXT(plan),
+	NUMBER(input_tokens),
+	NUMBER(output_tokens),
+	REAL(cost_usd),
+	REAL(session_cost_usd),
+	NUMBER(turns),
+	NUMBER(agent_ms),
+};
+
+void run_fini(struct run *run)
+{
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		if (columns[i].kind == COLUMN_TEXT)
+			free(*(char **)((char *)run + columns[i].offset));
+	memset(run, 0, sizeof(*run));
+}
+
+static void columns_read(struct run *run, struct store_rows *rows)
+{
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+		char *place = (char *)run + columns[i].offset;
+
+		switch (columns[i].kind) {
+		case COLUMN_TEXT:
+			*(char **)place = text_copy(store_rows_text(rows, (int)i));
+			break;
+		case COLUMN_NUMBER:
+			*(int64_t *)place = store_rows_number(rows, (int)i);
+			break;
+		case COLUMN_REAL:
+			*(double *)place = store_rows_real(rows, (int)i);
+			break;
+		}
+	}
+}
+
+int run_read(struct store_tx *tx, const char *id, struct run *run, struct err *err)
+{
+	AUTO_BUF sql = buf_new(4096);
+	AUTO_ROWS rows = {0};
+
+	buf_add_text(&sql, "SELECT ");
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		buf_add_format(&sql, "%s%s", i ? ", " : "", columns[i].name);
+	buf_add_text(&sql, " FROM run WHERE id = ?");
+	if (store_query(tx, &rows, sql.at, VALUES(V(id)), err))
+		return -1;
+	if (!store_rows_next(&rows))
+		return store_rows_finish(&rows, err) ? -1 : err_set(err, ERR_NOT_FOUND, "no run %s", id);
+	run_fini(run);
+	columns_read(run, &rows);
+	return 0;
+}
+
+int run_load(struct runs *runs, const char *id, struct run *run, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	return store_begin(runs->store, &tx, err) ? -1 : run_read(&tx, id, run, err);
+}
+
+int run_write(struct store_tx *tx, const char *id, const char *set, const struct store_value *values, size_t count, struct err *err)
+{
+	AUTO_FREE char *sql = text_format("UPDATE run SET %s WHERE id = ?", set);
+	AUTO_FREE struct store_value *all = mem_new_array(count + 1, sizeof(*all));
+
+	if (count)
+		memcpy(all, values, count * sizeof(*all));
+	all[count] = V(id);
+	return store_run(tx, sql, all, count + 1, err);
+}
+
+int run_store(struct runs *runs, const char *id, const char *set, const struct store_value *values, size_t count, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || run_write(&tx, id, set, values, count, err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+static json_t *usage_json(const struct run *run)
+{
+	json_t *usage = json_object();
+
+	(void)json_object_set_new(usage, "input_tokens", json_integer(run->input_tokens));
+	(void)json_object_set_new(usage, "output_tokens", json_integer(run->output_tokens));
+	(void)json_object_set_new(usage, "cost_usd", json_real(run->cost_usd));
+	(void)json_object_set_new(usage, "turns", json_integer(run->turns));
+	(void)json_object_set_new(usage, "agent_ms", json_integer(run->agent_ms));
+	return usage;
+}
+
+json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err)
+{
+	json_t *steps = flow_visits(tx, run->id, err);
+	json_t *object = json_object();
+	json_t *plan;
+	const struct {
+		const char *name;
+		const char *text;
+	} texts[] = {{"id", run->id},           {"repository", run->repository},
+		     {"title", run->title},     {"state", run->state},
+		     {"base", run->base},       {"head", run->head},
+		     {"branch", run->branch},   {"environment", run->environment},
+		     {"preview", run->preview}, {"verdict", run->verdict},
+		     {"agent", run->agent},     {"summary", run->summary},
+		     {"error", run->error}};
+
+	if (!steps) {
+		json_decref(object);
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		(void)json_object_set_new(object, texts[i].name, text_or_null(texts[i].text));
+	(void)json_object_set_new(object, "issue", json_integer(run->issue));
+	(void)json_object_set_new(object, "state_since_ms", json_integer(run->state_since_ms));
+	(void)json_object_set_new(object, "pull", run->pull ? json_integer(run->pull) : json_null());
+	(void)json_object_set_new(object, "attempt", json_integer(run->attempt));
+	(void)json_object_set_new(object, "attempts", json_integer(run->attempts));
+	(void)json_object_set_new(object, "created_ms", json_integer(run->created_ms));
+	(void)json_object_set_new(object, "ended_ms", run->ended_ms ? json_integer(run->ended_ms) : json_null());
+	plan = json_parse(view_of(run->plan), NULL);
+	(void)json_object_set_new(object, "plan", plan ? plan : json_array());
+	(void)json_object_set_new(object, "usage", usage_json(run));
+	(void)json_object_set_new(object, "steps", steps);
+	return object;
+}
+
+char *repository_path(const struct runs *runs, const char *name)
+{
+	return text_format("%s/repos/%s.git", runs->state_dir, name);
+}
+
+/* Puts a text of the request over the blueprint's. */
+static void text_override(char **place, const json_t *config, const char *key)
+{
+	const char *text = json_text(config, key, NULL);
+
+	if (!text)
+		return;
+	free(*place);
+	*place = text_copy(text);
+}
+
+static int agent_override(struct blueprint *blueprint, const json_t *config, struct err *err)
+{
+	const json_t *argv = json_member(config, "run");
+	const char *timeout = json_text(config, "timeout", NULL);
+	const char *name;
+	json_t *value;
+
+	text_override(&blueprint->agent.use, config, "use");
+	text_override(&blueprint->agent.format, config, "format");
+	text_override(&blueprint->agent.model, config, "model");
+	if (json_is_string(argv) || json_is_array(argv)) {
+		struct command *run = &blueprint->agent.run;
+		size_t index;
+		json_t *word;
+
+		for (char **at = run->argv; at && *at; at++)
+			free(*at);
+		free(run->argv);
+		free(run->shell);
+		*run = (struct command){.shell = text_copy(json_string_value(argv))};
+		if (json_is_array(argv))
+			run->argv = mem_new_array(json_array_size(argv) + 1, sizeof(*run->argv));
+		json_array_foreach(argv, index, word) {
+			if (!json_is_string(word))
+				return err_set(err, ERR_INVALID, "agent.run must be a text or a list of texts");
+			run->argv[index] = text_copy(json_string_value(word));
+		}
+	}
+	json_object_foreach(json_member(config, "env"), name, value) {
+		struct variables *env = &blueprint->agent.env;
+
+		if (!json_is_string(value))
+			return err_set(err, ERR_INVALID, "agent.env.%.60s must be a text", name);
+		env->at = mem_grow(env->at, env->count + 1, sizeof(*env->at));
+		env->at[env->count++] = (struct name_value){text_copy(name), text_copy(json_string_value(value))};
+	}
+	return timeout ? duration_parse(view_of(timeout), &blueprint->agent.timeout_ms, err) : 0;
+}
+
+struct blueprint *run_blueprint(struct runs *runs, const struct run *run, struct err *err)
+{
+	AUTO_BLUEPRINT blueprint = NULL;
+	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_BUF text = buf_new((size_t)1 << 20);
+	AUTO_JSON config = json_parse(view_of(run->agent_config), err);
+	struct git_hash base;
+
+	if (!config || run_hash(run->base, &base, err))
+		return NULL;
+	if (git_file_read(repository, &base, "assay.yaml", &text, err)) {
+		(void)err_prefix(err, "the blueprint");
+		return NULL;
+	}
+	blueprint = blueprint_parse(buf_view(&text), "assay.yaml", err);
+	if (!blueprint || agent_override(blueprint, config, err))
+		return NULL;
+	return TAKE(blueprint);
+}
+
+int run_env(const struct run *run, struct env_id *env, struct err *err)
+{
+	if (!run->environment)
+		return err_set(err, ERR_NOT_FOUND, "run %s has no environment", run->id);
+	return env_id_parse(view_of(run->environment), env, err);
+}
+
+int run_hash(const char *text, struct git_hash *hash, struct err *err)
+{
+	if (!text)
+		return err_set(err, ERR_BROKEN, "the run has no such commit yet");
+	return git_hash_parse(view_of(text), hash, err);
+}

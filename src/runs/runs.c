@@ -1,0 +1,322 @@
+/* The open object, and what the API asks about runs. */
+#include "runs/runs.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "forges/builtin.h"
+#include "runs/runs_priv.h"
+#include "trackers/builtin.h"
+
+#define LIST_MAX 1000
+
+int runs_open(const struct runs_options *options, struct runs **runs, struct err *err)
+{
+	struct runs *self = mem_new(sizeof(*self));
+	AUTO_FREE char *store_path = text_format("%s/assay.db", options->state_dir);
+	AUTO_FREE char *repositories = text_format("%s/repos", options->state_dir);
+	struct flow_options flow;
+
+	self->options = *options;
+	self->state_dir = text_copy(options->state_dir);
+	self->pages_base = text_copy(options->pages_base);
+	(void)pthread_mutex_init(&self->repositories, NULL);
+	(void)pthread_mutex_init(&self->records, NULL);
+	if (file_make_dirs(repositories, 0700, err) || store_open(store_path, &self->store, err)) {
+		runs_close(self);
+		return -1;
+	}
+	self->tracker = tracker_builtin_new(self->store, options->world);
+	self->forge = forge_builtin_new(self->store, repositories, options->world);
+	flow = (struct flow_options){self->store, &run_definition, self, options->world, options->workers};
+	if (flow_open(&flow, &self->flow, err)) {
+		runs_close(self);
+		return -1;
+	}
+	*runs = self;
+	return 0;
+}
+
+void runs_close(struct runs *runs)
+{
+	if (!runs)
+		return;
+	flow_close(runs->flow);
+	tracker_builtin_free(runs->tracker);
+	forge_builtin_free(runs->forge);
+	store_close(runs->store);
+	(void)pthread_mutex_destroy(&runs->records);
+	(void)pthread_mutex_destroy(&runs->repositories);
+	free(runs->pages_base);
+	free(runs->state_dir);
+	free(runs);
+}
+
+/* ---- runs ---- */
+
+json_t *runs_list(struct runs *runs, struct err *err)
+{
+	AUTO_JSON items = json_array();
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    store_query(&tx, &rows, "SELECT id FROM run ORDER BY seq DESC LIMIT ?", VALUES(V(LIST_MAX)), err))
+		return NULL;
+	while (store_rows_next(&rows)) {
+		AUTO_RUN run = {0};
+		json_t *item;
+
+		if (run_read(&tx, store_rows_text(&rows, 0), &run, err))
+			return NULL;
+		item = run_json(&tx, &run, err);
+		if (!item)
+			return NULL;
+		(void)json_array_append_new(items, item);
+	}
+	return store_rows_finish(&rows, err) ? NULL : TAKE(items);
+}
+
+json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
+{
+	AUTO_RUN run = {0};
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || run_read(&tx, id.text, &run, err))
+		return NULL;
+	return run_json(&tx, &run, err);
+}
+
+/* The issue that the request names, or a new one made of its title and body; owned. */
+static json_t *issue_of_request(struct runs *runs, const char *repository, const json_t *request, struct err *err)
+{
+	int64_t number = json_number(request, "issue", 0);
+	const char *body = json_text(request, "body", "");
+	const char *title = json_text(request, "title", NULL);
+	AUTO_FREE char *item = text_format("%lld", (long long)number);
+	AUTO_FREE char *first_line = NULL;
+	json_t *issue;
+
+	if (number) {
+		issue = tracker_fetch(runs->tracker, item, err);
+		if (issue && strcmp(json_text(issue, "repository", ""), repository) != 0) {
+			(void)err_set(err, ERR_INVALID, "issue %lld belongs to the repository %s", (long long)number,
+				      json_text(issue, "repository", ""));
+			json_decref(issue);
+			return NULL;
+		}
+		return issue;
+	}
+	if (!title) {
+		struct view rest;
+		struct view line = view_trim(view_cut(view_trim(view_of(body)), '\n', &rest));
+
+		if (line.length > RUN_TITLE_MAX)
+			line.length = RUN_TITLE_MAX;
+		first_line = view_copy(line);
+		title = first_line;
+	}
+	return runs_issue_make(runs, repository, title, body, err);
+}
+
+/* What can be told at once is told at once: a revision that is not there, an agent that is none. */
+static int request_check(struct runs *runs, const char *repository, const json_t *request, struct err *err)
+{
+	AUTO_FREE char *path = runs_repository_path(runs, repository, err);
+	const json_t *agent = json_member(request, "agent");
+	const char *use = json_text(agent, "use", NULL);
+	struct git_hash base;
+
+	if (!path || git_resolve(path, json_text(request, "base", "main"), &base, err))
+		return -1;
+	if (agent && !json_is_null(agent) && !json_is_object(agent))
+		return err_set(err, ERR_INVALID, "`agent` must be an object, as in the blueprint");
+	if (use && !agent_find(use))
+		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected command or claude", use);
+	return 0;
+}
+
+static int run_insert(struct runs *runs, struct run_id id, const char *repository, const json_t *issue, const json_t *request,
+		      struct err *err)
+{
+	const json_t *agent = json_member(request, "agent");
+	AUTO_BUF config = buf_new((size_t)64 << 10);
+	AUTO_TX tx = {0};
+	int64_t now_ms = world_now_ms(runs->options.world);
+
+	if (json_is_object(agent))
+		json_format(&config, agent);
+	else
+		buf_add_text(&config, "{}");
+	if (buf_finish(&config, err) || store_begin(runs->store, &tx, err) || flow_start(runs->flow, &tx, id.text, err) ||
+	    store_run(
+		    &tx,
+		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms)"
+		    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+		    VALUES(V(id.text), V(repository), V(json_number(issue, "number", 0)), V(json_text(issue, "title", "")),
+			   V(now_ms), V(json_text(request, "base", "main")), V(json_text(agent, "use", "")), V(buf_view(&config)),
+			   V(now_ms)),
+		    err) ||
+	    event_add_in(runs, &tx, id.text, "state", json_pack("{s:s}", "state", "queued"), err) ||
+	    change_add_in(runs, &tx, "run", "id", V(id.text), "queued", err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+json_t *runs_start(struct runs *runs, const json_t *request, struct err *err)
+{
+	struct run_id id = run_id_new(runs->options.world);
+	AUTO_JSON issue = NULL;
+	AUTO_FREE char *item = NULL;
+	const char *repository;
+
+	if (json_text_get(request, "repository", &repository, err) || request_check(runs, repository, request, err))
+		return NULL;
+	issue = issue_of_request(runs, repository, request, err);
+	if (!issue)
+		return NULL;
+	item = text_format("%lld", (long long)json_number(issue, "number", 0));
+	if (tracker_claim(runs->tracker, item, id.text, err) || run_insert(runs, id, repository, issue, request, err))
+		return NULL;
+	change_add(runs, "issue", "number", V(json_number(issue, "number", 0)), "working");
+	flow_wake(runs->flow);
+	return runs_show(runs, id, err);
+}
+
+/* Stores a signal and what the timeline shows of it; `shown` is stolen and may be NULL. */
+static int signal_store(struct runs *runs, const char *id, const char *kind, const json_t *data, const char *type, json_t *shown,
+			struct err *err)
+{
+	AUTO_JSON owned = shown;
+	AUTO_RUN run = {0};
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || run_read(&tx, id, &run, err))
+		return -1;
+	if (strcmp(run.state, "done") == 0 || strcmp(run.state, "failed") == 0 || strcmp(run.state, "stopped") == 0)
+		return err_set(err, ERR_DENIED, "run %s is %s%s", id, run.state,
+			       strcmp(run.state, "done") == 0 ? "" : ": retry it first");
+	if (flow_signal(runs->flow, &tx, id, kind, data, err) ||
+	    (shown && event_add_in(runs, &tx, id, type, json_incref(shown), err)) ||
+	    change_add_in(runs, &tx, "run", "id", V(id), run.state, err) || store_commit(&tx, err))
+		return -1;
+	flow_wake(runs->flow);
+	return 0;
+}
+
+int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err)
+{
+	AUTO_JSON data = json_object();
+
+	if (!view_trim(view_of(text)).length)
+		return err_set(err, ERR_INVALID, "the message is empty");
+	json_set_bytes(data, "author", view_of(author));
+	event_text_set(data, "text", view_of(text));
+	return signal_store(runs, id.text, "message", data, "message", json_incref(data), err);
+}
+
+int runs_stop(struct runs *runs, struct run_id id, struct err *err)
+{
+	return flow_stop(runs->flow, id.text, err);
+}
+
+int runs_retry(struct runs *runs, struct run_id id, struct err *err)
+{
+	AUTO_RUN run = {0};
+	AUTO_FREE char *item = NULL;
+	struct env_id env;
+
+	if (run_load(runs, id.text, &run, err))
+		return -1;
+	item = text_format("%lld", (long long)run.issue);
+	if (strcmp(run.state, "failed") != 0 && strcmp(run.state, "stopped") != 0)
+		return err_set(err, ERR_DENIED, "run %s is %s: only a failed or stopped one can be tried again", id.text,
+			       run.state);
+	if (tracker_claim(runs->tracker, item, id.text, err))
+		return -1;
+	if (run.environment && !run_env(&run, &env, err)) {
+		struct err frozen = {0};
+
+		if (environment_freeze(runs->options.environments, env, false, &frozen))
+			log_info("run=%s environment=%s: %s", id.text, env.text, frozen.text);
+	}
+	if (run_store(runs, id.text, "error = NULL, ended_ms = NULL", NO_VALUES, err))
+		return -1;
+	return flow_retry(runs->flow, id.text, err);
+}
+
+int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err)
+{
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    store_query(&tx, &rows, "SELECT envelope FROM record WHERE run = ? ORDER BY seq DESC LIMIT 1", VALUES(V(id.text)), err))
+		return -1;
+	if (!store_rows_next(&rows))
+		return store_rows_finish(&rows, err) ? -1 : err_set(err, ERR_NOT_FOUND, "run %s has no record yet", id.text);
+	buf_add_text(envelope, store_rows_text(&rows, 0));
+	return buf_finish(envelope, err);
+}
+
+json_t *runs_report(struct runs *runs, struct run_id id, struct err *err)
+{
+	AUTO_RUN run = {0};
+
+	if (run_load(runs, id.text, &run, err))
+		return NULL;
+	if (!run.report) {
+		(void)err_set(err, ERR_NOT_FOUND, "run %s has no report yet", id.text);
+		return NULL;
+	}
+	return json_parse(view_of(run.report), err);
+}
+
+int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err)
+{
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	if (!*text || strlen(text) >= ID_TEXT_MAX)
+		return err_set(err, ERR_NOT_FOUND, "no run `%.40s`", text);
+	if (store_begin(runs->store, &tx, err) ||
+	    store_query(&tx, &rows, "SELECT id FROM run WHERE substr(id, 1, length(?)) = ? LIMIT 2", VALUES(V(text), V(text)), err))
+		return -1;
+	if (!store_rows_next(&rows))
+		return store_rows_finish(&rows, err) ? -1 : err_set(err, ERR_NOT_FOUND, "no run `%.40s`", text);
+	if (run_id_parse(view_of(store_rows_text(&rows, 0)), id, err))
+		return -1;
+	if (store_rows_next(&rows))
+		return err_set(err, ERR_INVALID, "more than one run begins with `%.40s`", text);
+	return store_rows_finish(&rows, err);
+}
+
+void runs_count(struct runs *runs, int *unfinished, int *active)
+{
+	flow_counts(runs->flow, unfinished, active);
+}
+
+int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err)
+{
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+	AUTO_FREE char *id = NULL;
+	AUTO_JSON shown = json_object();
+
+	if (strlen(summary) > RUN_EVENT_TEXT_MAX)
+		return err_set(err, ERR_LIMIT, "the summary is longer than %zu bytes", RUN_EVENT_TEXT_MAX);
+	if (store_begin(runs->store, &tx, err) ||
+	    store_query(&tx, &rows, "SELECT id FROM run WHERE environment = ? ORDER BY seq DESC LIMIT 1", VALUES(V(env.text)), err))
+		return -1;
+	if (!store_rows_next(&rows))
+		return store_rows_finish(&rows, err) ? -1 : err_set(err, ERR_NOT_FOUND, "no run works in environment %s", env.text);
+	id = text_copy(store_rows_text(&rows, 0));
+	json_set_bytes(shown, "text", view_of(summary));
+	if (run_write(&tx, id, "summary = ?", VALUES(V(json_text(shown, "text", ""))), err) ||
+	    event_add_in(runs, &tx, id, "agent", json_pack("{s:s, s:s}", "kind", "message", "text", json_text(shown, "text", "")),
+			 err))
+		return -1;
+	return store_commit(&tx, err);
+}

@@ -1,0 +1,147 @@
+/*
+ * What the files of runs/ share: the open object, one run as it is stored, and what changes it.
+ *
+ * A run's row is what its steps know; its position is the workflow's (flow/flow.h). Steps read the row when they begin and write
+ * what they reached in one transaction, so that a step which is begun again sees what its last try had reached.
+ */
+#ifndef ASSAY_RUNS_RUNS_PRIV_H
+#define ASSAY_RUNS_RUNS_PRIV_H
+
+#include <pthread.h>
+
+#include "agents/agent.h"
+#include "blueprint/blueprint.h"
+#include "flow/flow.h"
+#include "forges/forge.h"
+#include "runs/runs.h"
+#include "sandbox/environment.h"
+#include "store/store.h"
+#include "trackers/tracker.h"
+#include "verify/verify.h"
+
+#define RUN_EVENT_TEXT_MAX ((size_t)16 << 10) /* a text in an event; longer ones are cut, and say so */
+#define RUN_EVENTS_MAX 50000                  /* of one run; later ones of the agent are dropped */
+#define RUN_CHANGES_KEPT 10000
+#define RUN_TITLE_MAX ((size_t)200)
+
+struct runs {
+	struct runs_options options;
+	char *state_dir;
+	char *pages_base;
+	struct store *store;
+	struct flow *flow;
+	struct tracker tracker;
+	struct forge forge;
+	pthread_mutex_t repositories; /* fetches into a project, one at a time */
+	pthread_mutex_t records;      /* the chain of records grows one at a time */
+};
+
+enum turn_state { TURN_NONE, TURN_PENDING /* the agent is to work */, TURN_WORKED /* what it wrote is to be exported */ };
+
+/* One row; texts are owned and may be NULL. */
+struct run {
+	char *id;
+	char *repository;
+	char *title;
+	char *state;
+	char *base_wanted;
+	char *base;
+	char *head;
+	char *branch;
+	char *environment;
+	char *preview;
+	char *verdict;
+	char *agent;
+	char *agent_config; /* JSON: what POST /runs said about the agent */
+	char *error;
+	char *reason; /* of the turn: issue, unchanged, findings, review */
+	char *prompt;
+	char *history; /* what was said in earlier turns, for agents that cannot resume */
+	char *session;
+	char *summary;  /* what the agent said when it was done */
+	char *blocking; /* ids of the findings that blocked last time */
+	char *report;
+	char *judged;    /* the head that `report` is about */
+	char *published; /* the head that the pull request shows */
+	char *outcome;   /* merged, closed */
+	char *plan;
+	int64_t seq;
+	int64_t issue;
+	int64_t state_since_ms;
+	int64_t pull;
+	int64_t attempt;
+	int64_t attempts;
+	int64_t created_ms;
+	int64_t ended_ms;
+	int64_t turn;
+	int64_t pending; /* enum turn_state */
+	int64_t unchanged;
+	int64_t input_tokens;
+	int64_t output_tokens;
+	int64_t turns;
+	int64_t agent_ms;
+	double cost_usd;
+	double session_cost_usd;
+};
+
+void run_fini(struct run *run);
+#define AUTO_RUN __attribute__((cleanup(run_fini))) struct run
+
+MUST_USE int run_read(struct store_tx *tx, const char *id, struct run *run, struct err *err);
+MUST_USE int run_load(struct runs *runs, const char *id, struct run *run, struct err *err); /* in a transaction of its own */
+json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err);              /* as in doc/api.md */
+/* UPDATE run SET <set> WHERE id = …; the last value is the id's, added here. */
+MUST_USE int run_write(struct store_tx *tx, const char *id, const char *set, const struct store_value *values, size_t count,
+		       struct err *err);
+/* The same in a transaction of its own. */
+MUST_USE int run_store(struct runs *runs, const char *id, const char *set, const struct store_value *values, size_t count,
+		       struct err *err);
+
+/* The bare repository of a project: "<state>/repos/NAME.git". */
+char *repository_path(const struct runs *runs, const char *name);
+/* Its blueprint at a commit, with what the run says about the agent put over it. */
+struct blueprint *run_blueprint(struct runs *runs, const struct run *run, struct err *err);
+MUST_USE int run_env(const struct run *run, struct env_id *env, struct err *err);
+MUST_USE int run_hash(const char *text, struct git_hash *hash, struct err *err); /* ERR_BROKEN for NULL */
+
+/* ---- events.c ---- */
+
+/* Appends an event; `data` is stolen. */
+MUST_USE int event_add_in(struct runs *runs, struct store_tx *tx, const char *run, const char *type, json_t *data, struct err *err);
+/* In a transaction of its own; a failure is logged: an event is never a reason to stop. */
+void event_add(struct runs *runs, const char *run, const char *type, json_t *data);
+void event_note(struct runs *runs, const char *run, const char *format, ...) PRINTF_LIKE(3, 4);
+/* A change for pages: kind and the key that names the thing ("id" or "number"). */
+MUST_USE int change_add_in(struct runs *runs, struct store_tx *tx, const char *kind, const char *key, struct store_value value,
+			   const char *state, struct err *err);
+void change_add(struct runs *runs, const char *kind, const char *key, struct store_value value, const char *state);
+/* A text for an event, cut to RUN_EVENT_TEXT_MAX. */
+void event_text_set(json_t *object, const char *key, struct view text);
+
+/* ---- steps.c, turn.c, publish.c ---- */
+
+extern const struct flow_definition run_definition;
+
+/* What the step functions call, one per file. */
+MUST_USE int step_turn(void *self, struct flow_visit *visit, struct err *err);
+MUST_USE int step_verify(void *self, struct flow_visit *visit, struct err *err);
+MUST_USE int step_publish(void *self, struct flow_visit *visit, struct err *err);
+
+/* Reports of the environment as events `service` of the run `self->id`. */
+struct run_progress {
+	struct runs *runs;
+	const char *id;
+	const bool *cancelled;
+};
+struct progress run_progress(struct run_progress *self);
+
+/* ---- prompt.c ---- */
+
+void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);
+void prompt_unchanged(struct buf *out);
+void prompt_findings(struct buf *out, const json_t *report);
+void prompt_review(struct buf *out, const json_t *signals); /* empty when none of them is for the agent */
+/* The whole of a turn that begins without a session: what was said before, then `prompt`. */
+void prompt_fence(struct buf *out, const char *title, struct view text);
+
+#endif

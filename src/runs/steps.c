@@ -1,0 +1,532 @@
+/*
+ * The steps of a run: claim, fork, turn, verify, publish, review, close.
+ *
+ *	claim -> fork -> turn -> verify -> publish -> review -> close
+ *	                  ^  \_____/  |                 |
+ *	                  |___________|_________________|
+ *
+ * Each step may be begun again after a crash: it reads what the run had reached and goes on from there.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "runs/runs_priv.h"
+
+#define SLUG_MAX 40
+#define HOUR_MS ((int64_t)3600000)
+#define GRACE_DEFAULT_MS (24 * HOUR_MS)
+
+static void report_service(void *self, const char *step, const char *detail, int64_t ms)
+{
+	struct run_progress *progress = self;
+	json_t *data = json_object();
+
+	json_set_bytes(data, "step", view_of(step));
+	event_text_set(data, "detail", view_of(detail ? detail : ""));
+	(void)json_object_set_new(data, "ms", json_integer(ms));
+	event_add(progress->runs, progress->id, "service", data);
+}
+
+struct progress run_progress(struct run_progress *self)
+{
+	return (struct progress){report_service, self, self->cancelled};
+}
+
+static void issue_state(struct runs *runs, int64_t number, const char *state, struct err *err)
+{
+	AUTO_FREE char *item = text_format("%lld", (long long)number);
+
+	if (!tracker_set_state(runs->tracker, item, state, err))
+		change_add(runs, "issue", "number", V(number), state);
+}
+
+/* ---- claim: the issue is ours, the base commit is pinned ---- */
+
+/* "12-fix-the-cart", with "-2" for the second run of the issue. */
+static char *branch_name(const struct run *run, int64_t nth)
+{
+	AUTO_BUF slug = buf_new(SLUG_MAX + 64);
+	size_t begin;
+
+	buf_add_format(&slug, "assay/%lld", (long long)run->issue);
+	begin = slug.length;
+	for (const char *at = run->title; *at && slug.length < begin + SLUG_MAX; at++) {
+		if (isalnum((unsigned char)*at))
+			buf_add_char(&slug, (char)tolower((unsigned char)*at));
+		else if (slug.length == begin || slug.at[slug.length - 1] != '-')
+			buf_add_char(&slug, '-');
+	}
+	if (slug.length == begin)
+		buf_add_text(&slug, "-run");
+	while (slug.at[slug.length - 1] == '-')
+		slug.at[--slug.length] = '\0';
+	if (slug.length == begin)
+		buf_add_text(&slug, "-run");
+	if (nth > 1)
+		buf_add_format(&slug, "-%lld", (long long)nth);
+	return buf_take(&slug);
+}
+
+static int claim_store(struct runs *runs, const struct run *run, const struct blueprint *blueprint, struct err *err)
+{
+	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
+	AUTO_JSON issue = tracker_fetch(runs->tracker, item, err);
+	AUTO_BUF prompt = buf_new((size_t)1 << 20);
+	AUTO_FREE char *branch = NULL;
+	int64_t nth = 1;
+	AUTO_TX tx = {0};
+
+	if (!issue)
+		return -1;
+	prompt_issue(&prompt, issue, blueprint);
+	if (buf_finish(&prompt, err) || store_begin(runs->store, &tx, err) ||
+	    store_number_get(&tx, &nth, 1, "SELECT count(*) FROM run WHERE issue = ? AND seq <= ?",
+			     VALUES(V(run->issue), V(run->seq)), err))
+		return -1;
+	branch = branch_name(run, nth);
+	if (run_write(&tx, run->id,
+		      "branch = ?, agent = ?, attempts = ?, prompt = ?, reason = 'issue', turn = 1, pending = ?, base = ?",
+		      VALUES(V(branch), V(blueprint->agent.use), V(blueprint->verify.attempts), V(prompt.at), V(TURN_PENDING),
+			     V(run->base)),
+		      err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+static int step_claim(void *self, struct flow_visit *visit, struct err *err)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+	AUTO_BLUEPRINT blueprint = NULL;
+	AUTO_FREE char *repository = NULL;
+	AUTO_FREE char *item = NULL;
+	struct git_hash base;
+
+	if (run_load(runs, visit->id, &run, err))
+		return -1;
+	visit->next = "fork";
+	if (run.branch)
+		return 0;
+	repository = repository_path(runs, run.repository);
+	item = text_format("%lld", (long long)run.issue);
+	if (git_resolve(repository, run.base_wanted, &base, err) || tracker_claim(runs->tracker, item, run.id, err))
+		return -1;
+	free(run.base);
+	run.base = text_copy(base.text);
+	blueprint = run_blueprint(runs, &run, err);
+	if (!blueprint)
+		return -1;
+	if (!blueprint->agent.use || !agent_find(blueprint->agent.use))
+		return err_set(err, ERR_INVALID, "assay.yaml names no agent: set agent.use to command or claude");
+	(void)snprintf(visit->detail, sizeof(visit->detail), "issue %lld at %.12s", (long long)run.issue, base.text);
+	return claim_store(runs, &run, blueprint, err);
+}
+
+/* ---- fork: an environment of the run's own ---- */
+
+/* What an earlier try made: kept when it is good, else removed, so that a run has one. */
+static int environment_adopt(struct runs *runs, const struct run *run, struct env_id *env, bool *found, struct err *err)
+{
+	AUTO_JSON all = environment_list(runs->options.environments, err);
+	size_t index;
+	json_t *item;
+
+	*found = false;
+	if (!all)
+		return -1;
+	json_array_foreach(all, index, item) {
+		const char *state = json_text(item, "state", "");
+		struct env_id id;
+
+		if (strcmp(json_text(item, "owner", ""), run->id) != 0 || strcmp(json_text(item, "purpose", ""), "work") != 0 ||
+		    env_id_parse(view_of(json_text(item, "id", "")), &id, err))
+			continue;
+		if (!*found && (strcmp(state, "ready") == 0 || strcmp(state, "frozen") == 0)) {
+			*found = true;
+			*env = id;
+		} else if (environment_down(runs->options.environments, id, err)) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int environment_make(struct runs *runs, const struct run *run, struct flow_visit *visit, struct env_id *env, struct err *err)
+{
+	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	struct run_progress progress = {runs, run->id, visit->cancelled};
+	struct environment_spec spec = {.repository = repository, .purpose = "work", .owner = run->id};
+	int status;
+
+	if (run_hash(run->head ? run->head : run->base, &spec.commit, err))
+		return -1;
+	env->text[0] = '\0';
+	status = environment_up(runs->options.environments, &spec, true, run_progress(&progress), env, err);
+	if (status && env->text[0] && run_store(runs, run->id, "environment = ?", VALUES(V(env->text)), NULL))
+		log_warn("run=%s: cannot store environment %s", run->id, env->text);
+	return status;
+}
+
+static int step_fork(void *self, struct flow_visit *visit, struct err *err)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+	AUTO_FREE char *preview = NULL;
+	struct env_id env;
+	bool found;
+
+	if (run_load(runs, visit->id, &run, err) || environment_adopt(runs, &run, &env, &found, err))
+		return -1;
+	if (!found && environment_make(runs, &run, visit, &env, err))
+		return -1;
+	if (environment_freeze(runs->options.environments, env, false, err))
+		return -1;
+	preview = environment_preview_url(runs->options.environments, env);
+	if (run_store(runs, run.id, "environment = ?, preview = ?, session = NULL, session_cost_usd = 0.0",
+		      VALUES(V(env.text), V(preview)), err))
+		return -1;
+	if (preview)
+		event_add(runs, run.id, "preview", json_pack("{s:s}", "url", preview));
+	change_add(runs, "environment", "id", V(env.text), "ready");
+	(void)snprintf(visit->detail, sizeof(visit->detail), "environment %s%s", env.text, found ? " (was there)" : "");
+	visit->next = "turn";
+	return 0;
+}
+
+/* ---- verify: what the findings mean ---- */
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The ids of the findings that block, sorted: the same text twice means that nothing got better. */
+static char *blocking_ids(const json_t *report)
+{
+	const json_t *findings = json_member(report, "findings");
+	AUTO_FREE const char **ids = mem_new_array(json_array_size(findings), sizeof(*ids));
+	AUTO_BUF out = buf_new((size_t)64 << 10);
+	size_t count = 0;
+	size_t index;
+	json_t *finding;
+
+	json_array_foreach(findings, index, finding)
+		if (strcmp(json_text(finding, "severity", ""), "block") == 0)
+			ids[count++] = json_text(finding, "id", "?");
+	qsort(ids, count, sizeof(*ids), compare_texts);
+	for (size_t i = 0; i < count; i++)
+		buf_add_format(&out, "%s%s", i ? " " : "", ids[i]);
+	buf_add_text(&out, "");
+	return out.at ? buf_take(&out) : text_copy("");
+}
+
+/* Another turn: the findings, and what people wrote meanwhile, are its prompt. */
+static int findings_turn(struct runs *runs, const struct run *run, const json_t *report, const char *blocking, struct err *err)
+{
+	AUTO_BUF prompt = buf_new((size_t)4 << 20);
+	AUTO_BUF messages = buf_new((size_t)4 << 20);
+	AUTO_JSON signals = NULL;
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err))
+		return -1;
+	prompt_findings(&prompt, report);
+	prompt_review(&messages, signals);
+	if (messages.length)
+		buf_add_format(&prompt, "\n%s", messages.at);
+	if (buf_finish(&prompt, err) ||
+	    run_write(&tx, run->id,
+		      "prompt = ?, reason = 'findings', pending = ?, turn = turn + 1, attempt = attempt + 1, blocking = ?",
+		      VALUES(V(prompt.at), V(TURN_PENDING), V(blocking)), err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+/* Findings go back to the agent while there is hope; else a draft goes to a person. */
+static int verdict_decide(struct runs *runs, const struct run *run, const json_t *report, struct flow_visit *visit, struct err *err)
+{
+	AUTO_FREE char *blocking = blocking_ids(report);
+	enum verdict verdict = verdict_of(report);
+
+	visit->next = "publish";
+	(void)snprintf(visit->detail, sizeof(visit->detail), "%s: %.200s", verdict_name(verdict), json_text(report, "reason", ""));
+	if (verdict != VERDICT_FAILED)
+		return 0;
+	if (run->attempt >= run->attempts) {
+		event_note(runs, run->id, "attempt %lld of %lld failed: a draft goes to a person", (long long)run->attempt,
+			   (long long)run->attempts);
+		return 0;
+	}
+	if (*blocking && strcmp(blocking, run->blocking) == 0) {
+		event_note(runs, run->id, "no progress: the same findings twice (%.300s): a draft goes to a person", blocking);
+		return 0;
+	}
+	visit->next = "turn";
+	return findings_turn(runs, run, report, blocking, err);
+}
+
+/* A gate as it begins; what came of it is told from the report. */
+static void report_gate(void *self, const char *step, const char *detail, int64_t ms)
+{
+	struct run_progress *progress = self;
+
+	if (strchr(step, ':'))
+		report_service(self, step, detail, ms);
+	else if (ms < 0)
+		event_add(progress->runs, progress->id, "gate",
+			  json_pack("{s:s, s:s, s:s}", "name", step, "status", "running", "detail", detail ? detail : ""));
+}
+
+/* Gates, findings and verdict into the timeline, the report into the run: in one transaction. */
+static int report_store(struct runs *runs, const struct run *run, const json_t *report, struct err *err)
+{
+	AUTO_BUF text = buf_new((size_t)32 << 20);
+	const char *verdict = verdict_name(verdict_of(report));
+	AUTO_TX tx = {0};
+	size_t index;
+	json_t *item;
+
+	json_format(&text, report);
+	if (buf_finish(&text, err) || store_begin(runs->store, &tx, err))
+		return -1;
+	json_array_foreach(json_member(report, "gates"), index, item) {
+		json_t *gate = json_pack("{s:s, s:s, s:s, s:I, s:s}", "name", json_text(item, "name", ""), "title",
+					 json_text(item, "title", ""), "status", json_text(item, "status", ""), "ms",
+					 (json_int_t)json_number(item, "ms", 0), "detail", json_text(item, "reason", ""));
+
+		if (event_add_in(runs, &tx, run->id, "gate", gate, err))
+			return -1;
+	}
+	json_array_foreach(json_member(report, "findings"), index, item)
+		if (event_add_in(runs, &tx, run->id, "finding", json_incref(item), err))
+			return -1;
+	if (event_add_in(runs, &tx, run->id, "verdict",
+			 json_pack("{s:s, s:s, s:I}", "verdict", verdict, "reason", json_text(report, "reason", ""), "attempt",
+				   (json_int_t)run->attempt),
+			 err) ||
+	    run_write(&tx, run->id, "report = ?, judged = head, verdict = ?", VALUES(V(buf_view(&text)), V(verdict)), err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+static int judge(struct runs *runs, const struct run *run, struct flow_visit *visit, json_t **report, struct err *err)
+{
+	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_FREE char *sessions = text_format("%s/sessions/%s", runs->state_dir, run->repository);
+	AUTO_FREE char *artefacts = text_format("%s/runs/%s/verify-%lld", runs->state_dir, run->id, (long long)run->turn);
+	struct run_progress progress = {runs, run->id, visit->cancelled};
+	struct verify_request request = {
+		.environments = runs->options.environments,
+		.repository = repository,
+		.sessions_dir = file_is_dir(sessions) ? sessions : NULL,
+		.artefacts_dir = artefacts,
+		.attempt = (int)run->attempt,
+		.attempts = (int)run->attempts,
+		.progress = {report_gate, &progress, visit->cancelled},
+		.world = runs->options.world,
+	};
+
+	if (run_hash(run->base, &request.base, err) || run_hash(run->head, &request.head, err) ||
+	    file_remove_tree(artefacts, err) || verify_run(&request, report, err))
+		return -1;
+	return report_store(runs, run, *report, err);
+}
+
+int step_verify(void *self, struct flow_visit *visit, struct err *err)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+	AUTO_JSON report = NULL;
+
+	if (run_load(runs, visit->id, &run, err))
+		return -1;
+	if (run.pending != TURN_NONE) { /* decided already */
+		visit->next = "turn";
+		return 0;
+	}
+	if (run.judged && run.head && strcmp(run.judged, run.head) == 0 && run.report) {
+		report = json_parse(view_of(run.report), err);
+		return report ? verdict_decide(runs, &run, report, visit, err) : -1;
+	}
+	if (judge(runs, &run, visit, &report, err))
+		return -1;
+	return verdict_decide(runs, &run, report, visit, err);
+}
+
+/* ---- review: a person decides ---- */
+
+static int review_wake(struct runs *runs, const struct run *run, bool *woken, struct err *err)
+{
+	AUTO_BUF prompt = buf_new((size_t)4 << 20);
+	AUTO_JSON signals = NULL;
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err))
+		return -1;
+	prompt_review(&prompt, signals);
+	*woken = prompt.length > 0;
+	if (buf_finish(&prompt, err))
+		return -1;
+	if (*woken &&
+	    run_write(&tx, run->id,
+		      "prompt = ?, reason = 'review', pending = ?, turn = turn + 1, attempt = 1, blocking = '', unchanged = 0",
+		      VALUES(V(prompt.at), V(TURN_PENDING)), err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+static int step_review(void *self, struct flow_visit *visit, struct err *err)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+	AUTO_JSON pull = NULL;
+	bool woken = false;
+
+	if (run_load(runs, visit->id, &run, err))
+		return -1;
+	pull = forge_fetch(runs->forge, run.pull, err);
+	if (!pull)
+		return -1;
+	if (forge_state_of(pull) != FORGE_OPEN) {
+		(void)snprintf(visit->detail, sizeof(visit->detail), "%s", json_text(pull, "state", ""));
+		visit->next = "close";
+		return run_store(runs, run.id, "outcome = ?", VALUES(V(json_text(pull, "state", ""))), err);
+	}
+	if (run.pending == TURN_NONE && review_wake(runs, &run, &woken, err))
+		return -1;
+	if (run.pending != TURN_NONE || woken) {
+		issue_state(runs, run.issue, "working", err);
+		visit->next = "turn";
+		return 0;
+	}
+	(void)snprintf(visit->detail, sizeof(visit->detail), "waits for a person");
+	visit->park = true;
+	return 0;
+}
+
+/* ---- close: nothing is left behind ---- */
+
+static int64_t grace_ms(struct runs *runs, const struct run *run)
+{
+	AUTO_BLUEPRINT blueprint = run->base ? run_blueprint(runs, run, NULL) : NULL;
+
+	return blueprint && blueprint->preview.grace_ms ? blueprint->preview.grace_ms : GRACE_DEFAULT_MS;
+}
+
+/* Frozen as it is, for its grace period, so that a person can look into it. */
+static void environment_keep(struct runs *runs, const struct run *run)
+{
+	struct err err = {0};
+	struct env_id env;
+
+	if (!run->environment || run_env(run, &env, &err))
+		return;
+	if (environment_extend(runs->options.environments, env, grace_ms(runs, run), &err) ||
+	    environment_freeze(runs->options.environments, env, true, &err)) {
+		if (err.kind != ERR_NOT_FOUND)
+			log_warn("run=%s environment=%s: %s", run->id, run->environment, err.text);
+		return;
+	}
+	change_add(runs, "environment", "id", V(env.text), "frozen");
+}
+
+static int environment_done(struct runs *runs, const struct run *run, struct err *err)
+{
+	AUTO_JSON shown = NULL;
+	struct err absent = {0};
+	struct env_id env;
+
+	if (!run->environment)
+		return 0;
+	if (run_env(run, &env, err))
+		return -1;
+	shown = environment_show(runs->options.environments, env, &absent);
+	if (!shown && absent.kind == ERR_NOT_FOUND)
+		return 0;
+	if (!run->outcome || strcmp(run->outcome, "merged") != 0 || json_flag(shown, "pinned", false)) {
+		environment_keep(runs, run);
+		return 0;
+	}
+	if (environment_down(runs->options.environments, env, err))
+		return -1;
+	change_add(runs, "environment", "id", V(env.text), "gone");
+	return 0;
+}
+
+static int step_close(void *self, struct flow_visit *visit, struct err *err)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+	bool merged;
+
+	if (run_load(runs, visit->id, &run, err) || environment_done(runs, &run, err))
+		return -1;
+	merged = run.outcome && strcmp(run.outcome, "merged") == 0;
+	err->kind = ERR_NONE;
+	issue_state(runs, run.issue, merged ? "done" : "closed", err);
+	if (err->kind != ERR_NONE)
+		return -1;
+	(void)snprintf(visit->detail, sizeof(visit->detail), "%s", merged ? "merged" : "closed");
+	return 0;
+}
+
+/* ---- the table ---- */
+
+/* A run's state is its step, or how it ended. */
+static int moved(void *self, struct store_tx *tx, const char *id, const struct flow_move *move, struct err *err)
+{
+	struct runs *runs = self;
+	const char *state = move->flow == FLOW_DONE      ? "done"
+			    : move->flow == FLOW_FAILED  ? "failed"
+			    : move->flow == FLOW_STOPPED ? "stopped"
+							 : move->step;
+	bool over = move->flow == FLOW_DONE || move->flow == FLOW_FAILED || move->flow == FLOW_STOPPED;
+	int64_t now_ms = world_now_ms(runs->options.world);
+	bool entered = move->began || over;
+
+	if (move->ms >= 0 && move->detail &&
+	    event_add_in(runs, tx, id, "step",
+			 json_pack("{s:s, s:s, s:s, s:I}", "name", move->step, "status", move->status, "detail", move->detail, "ms",
+				   (json_int_t)move->ms),
+			 err))
+		return -1;
+	if (entered &&
+	    (run_write(tx, id, "state = ?, state_since_ms = ?, error = ?, ended_ms = ?",
+		       VALUES(V(state), V(now_ms), V(over ? move->error : NULL), over ? V(now_ms) : store_value_text(NULL)), err) ||
+	     event_add_in(runs, tx, id, "state", json_pack("{s:s}", "state", state), err)))
+		return -1;
+	if (over && move->error && event_add_in(runs, tx, id, "error", json_pack("{s:s}", "message", move->error), err))
+		return -1;
+	return change_add_in(runs, tx, "run", "id", V(id), state, err);
+}
+
+static void ending(void *self, const char *id, enum flow_status final)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+	struct err err = {0};
+
+	if (run_load(runs, id, &run, &err)) {
+		log_warn("run=%s: %s", id, err.text);
+		return;
+	}
+	environment_keep(runs, &run);
+	issue_state(runs, run.issue, "open", &err);
+	log_info("run=%s state=%s", id, final == FLOW_STOPPED ? "stopped" : "failed");
+}
+
+static const struct flow_step steps[] = {
+	{"claim", {"fork"}, step_claim, 5, 0},
+	{"fork", {"turn"}, step_fork, 3, HOUR_MS / 2},
+	{"turn", {"verify", "turn", "fork", "publish", "review"}, step_turn, 4, 0},
+	{"verify", {"turn", "publish"}, step_verify, 3, 4 * HOUR_MS},
+	{"publish", {"review", "close"}, step_publish, 5, HOUR_MS / 2},
+	{"review", {"turn", "close"}, step_review, 5, 0},
+	{"close", {NULL}, step_close, 5, HOUR_MS / 2},
+};
+
+const struct flow_definition run_definition = {"run", steps, ARRAY_LEN(steps), moved, ending};

@@ -1,0 +1,537 @@
+/*
+ * The step `turn`: one agent process in the workspace, from a prompt to its terminal event; then its work tree becomes a commit.
+ *
+ * Theory of operation: the program runs through environment_exec() on a thread of its own, its output goes through two pipes. The
+ * step's thread reads them, feeds the parser, keeps a bounded transcript, and watches: a stop, silence, the turn's time, the size of the
+ * output. Any of these raises the flag that kills the program's group. What the agent reached (`pending` = worked) is stored
+ * before its tree is exported, so that a crash in between exports again instead of working again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "runs/runs_priv.h"
+
+#define SILENCE_MS ((int64_t)600000)
+#define SILENCE_CPU_MS ((int64_t)5000) /* a silent agent whose sandbox used this much is working */
+#define OUTPUT_BYTES_MAX ((int64_t)64 << 20)
+#define TRANSCRIPT_BYTES_MAX ((int64_t)16 << 20)
+#define TURN_DEFAULT_MS ((int64_t)1800000)
+#define HISTORY_BYTES_MAX ((size_t)64 << 10)
+#define STDERR_KEPT ((size_t)2048)
+#define POLL_MS 200
+#define DRAIN_MS 1000 /* for output after the program ended: what it left behind may hold the pipe */
+#define FILE_WRITE_TIMEOUT_MS 30000
+#define EXEC_TIMEOUT_MARGIN_MS 60000
+
+struct turn {
+	struct runs *runs;
+	struct run *run;
+	struct blueprint *blueprint;
+	struct env_id env;
+	struct flow_visit *visit;
+	const struct agent_ops *ops;
+	struct agent_parser *parser;
+	struct agent_turn start;
+	bool stop;      /* raised to end the program; atomic */
+	int transcript; /* a file, or -1 */
+	int64_t kept;   /* bytes in it */
+	int64_t read;   /* bytes of output */
+	int64_t heard_ms;
+	int64_t heard_cpu_ms;
+	int64_t began_ms;
+	struct buf errors; /* the end of stderr */
+	json_t *end;       /* the terminal event */
+	/* the program's thread */
+	struct environment_exec exec;
+	struct exit_status status;
+	struct err failure;
+	int failed;
+	bool over; /* atomic */
+};
+
+static bool flag(const bool *at)
+{
+	return __atomic_load_n(at, __ATOMIC_SEQ_CST);
+}
+
+static void turn_fini(struct turn *turn)
+{
+	agent_parser_free(turn->parser);
+	agent_turn_fini(&turn->start);
+	buf_fini(&turn->errors);
+	json_decref(turn->end);
+	scope_close(&turn->transcript);
+}
+
+/* ---- events ---- */
+
+/* The plan of the run is the last one that the agent told. */
+static void plan_store(struct turn *turn, const json_t *event)
+{
+	AUTO_BUF plan = buf_new((size_t)1 << 20);
+	struct err err = {0};
+
+	json_format(&plan, json_member(event, "items"));
+	if (buf_finish(&plan, &err) || run_store(turn->runs, turn->run->id, "plan = ?", VALUES(V(buf_view(&plan))), &err))
+		log_warn("run=%s plan: %s", turn->run->id, err.text);
+}
+
+static void on_event(void *self, enum agent_event_kind kind, const json_t *event)
+{
+	struct turn *turn = self;
+
+	if (kind == AGENT_PLAN)
+		plan_store(turn, event);
+	if (kind == AGENT_END) {
+		json_decref(turn->end);
+		turn->end = json_deep_copy(event);
+	}
+	event_add(turn->runs, turn->run->id, "agent", json_deep_copy(event));
+}
+
+/* ---- the program ---- */
+
+static void *exec_main(void *self)
+{
+	struct turn *turn = self;
+
+	turn->failed = environment_exec(turn->runs->options.environments, turn->env, &turn->exec, &turn->status, &turn->failure);
+	__atomic_store_n(&turn->over, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static int64_t workspace_cpu_ms(struct turn *turn)
+{
+	AUTO_JSON shown = environment_show(turn->runs->options.environments, turn->env, NULL);
+	size_t index;
+	json_t *sandbox;
+
+	json_array_foreach(json_member(shown, "sandboxes"), index, sandbox)
+		if (strcmp(json_text(sandbox, "name", ""), "workspace") == 0)
+			return json_number(sandbox, "cpu_ms", 0);
+	return 0;
+}
+
+/* Takes what is there. Returns false at the end of the pipe. */
+static bool output_read(struct turn *turn, int fd, bool is_error)
+{
+	struct agent_sink sink = {on_event, turn};
+	char chunk[65536];
+	ssize_t got = read(fd, chunk, sizeof(chunk));
+	struct view bytes;
+
+	if (got < 0)
+		return errno == EINTR || errno == EAGAIN;
+	if (got == 0)
+		return false;
+	bytes = view_make(chunk, (size_t)got);
+	turn->read += got;
+	turn->heard_ms = world_elapsed_ms(world_real);
+	turn->heard_cpu_ms = -1;
+	if (turn->transcript >= 0 && turn->kept < TRANSCRIPT_BYTES_MAX) {
+		turn->kept += got;
+		if (file_write_fd(turn->transcript, bytes, NULL))
+			turn->kept = TRANSCRIPT_BYTES_MAX;
+	}
+	if (!is_error) {
+		agent_parser_feed(turn->parser, bytes, sink);
+		return true;
+	}
+	buf_add_view(&turn->errors, bytes);
+	if (turn->errors.length > STDERR_KEPT)
+		buf_drop_front(&turn->errors, turn->errors.length - STDERR_KEPT);
+	return true;
+}
+
+/* Silent for too long, and not busy either? */
+static bool silent(struct turn *turn, int64_t now_ms)
+{
+	int64_t cpu_ms;
+
+	if (now_ms - turn->heard_ms < SILENCE_MS)
+		return false;
+	cpu_ms = workspace_cpu_ms(turn);
+	if (turn->heard_cpu_ms >= 0 && cpu_ms - turn->heard_cpu_ms < SILENCE_CPU_MS)
+		return true;
+	turn->heard_cpu_ms = cpu_ms; /* another such time, measured from here */
+	turn->heard_ms = now_ms - SILENCE_MS / 2;
+	return false;
+}
+
+/* Is there a reason to end the program now? Then err says which. */
+static int watch(struct turn *turn, struct err *err)
+{
+	int64_t now_ms = world_elapsed_ms(world_real);
+	int64_t limit_ms = turn->blueprint->agent.timeout_ms ? turn->blueprint->agent.timeout_ms : TURN_DEFAULT_MS;
+
+	if (flag(turn->visit->cancelled))
+		return err_set(err, ERR_CANCELLED, "the turn was cancelled");
+	if (now_ms - turn->began_ms > limit_ms)
+		return err_set(err, ERR_LIMIT, "the agent worked longer than agent.timeout (%lld s)", (long long)limit_ms / 1000);
+	if (turn->read > OUTPUT_BYTES_MAX)
+		return err_set(err, ERR_LIMIT, "the agent wrote more than %lld MiB", (long long)(OUTPUT_BYTES_MAX >> 20));
+	if (silent(turn, now_ms))
+		return err_set(err, ERR_LIMIT, "the agent said nothing and did nothing for %lld min",
+			       (long long)SILENCE_MS / 60000);
+	return 0;
+}
+
+/* Reads both pipes until they end, or until a moment after the program did. *reason is filled when the watchdog ended it. */
+static void pump(struct turn *turn, int out, int errors, struct err *reason)
+{
+	struct pollfd fds[2] = {{out, POLLIN, 0}, {errors, POLLIN, 0}};
+	int64_t over_ms = 0;
+
+	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+		int ready = poll(fds, 2, POLL_MS);
+		int64_t now_ms = world_elapsed_ms(world_real);
+
+		for (int i = 0; i < 2 && ready > 0; i++)
+			if (fds[i].fd >= 0 && fds[i].revents && !output_read(turn, fds[i].fd, i == 1))
+				fds[i].fd = -1;
+		if (flag(&turn->over)) {
+			over_ms = over_ms ? over_ms : now_ms;
+			if (ready == 0 || now_ms - over_ms > DRAIN_MS)
+				return;
+		} else if (reason->kind == ERR_NONE && watch(turn, reason)) {
+			__atomic_store_n(&turn->stop, true, __ATOMIC_SEQ_CST);
+		}
+	}
+}
+
+static int pipes_make(int out[2], int errors[2], struct err *err)
+{
+	if (pipe2(out, O_CLOEXEC) || pipe2(errors, O_CLOEXEC))
+		return err_errno(err, errno, "cannot make a pipe");
+	(void)fcntl(out[0], F_SETFL, O_NONBLOCK);
+	(void)fcntl(errors[0], F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
+static int program_run(struct turn *turn, struct err *reason, struct err *err)
+{
+	int out[2] = {-1, -1};
+	int errors[2] = {-1, -1};
+	int64_t limit_ms = turn->blueprint->agent.timeout_ms ? turn->blueprint->agent.timeout_ms : TURN_DEFAULT_MS;
+	pthread_t thread;
+	int problem = pipes_make(out, errors, err);
+
+	if (!problem) {
+		turn->exec = (struct environment_exec){.sandbox = "workspace",
+						       .argv = (const char *const *)turn->start.argv,
+						       .env = &turn->start.env,
+						       .timeout_ms = limit_ms + EXEC_TIMEOUT_MARGIN_MS,
+						       .input = view_of(turn->start.input),
+						       .output_fd = out[1],
+						       .error_fd = errors[1],
+						       .cancelled = &turn->stop};
+		turn->began_ms = turn->heard_ms = world_elapsed_ms(world_real);
+		turn->heard_cpu_ms = -1;
+		problem = pthread_create(&thread, NULL, exec_main, turn);
+		if (problem)
+			(void)err_errno(err, problem, "cannot start a thread");
+	}
+	if (!problem) {
+		/* Our write ends stay open until the program is over: the thread may not have passed them on yet. */
+		pump(turn, out[0], errors[0], reason);
+		(void)pthread_join(thread, NULL);
+	}
+	for (int i = 0; i < 2; i++) {
+		scope_close(&out[i]);
+		scope_close(&errors[i]);
+	}
+	return problem ? -1 : 0;
+}
+
+/* ---- before ---- */
+
+/* The environment of the run, thawed. *gone: it is no more, another one must be forked. */
+static int environment_ready(struct turn *turn, bool *gone, struct err *err)
+{
+	struct environments *environments = turn->runs->options.environments;
+	struct err absent = {0};
+	AUTO_JSON shown = NULL;
+	const char *state;
+
+	*gone = turn->run->environment == NULL;
+	if (*gone)
+		return 0;
+	if (run_env(turn->run, &turn->env, err))
+		return -1;
+	shown = environment_show(environments, turn->env, &absent);
+	*gone = !shown && absent.kind == ERR_NOT_FOUND;
+	if (*gone)
+		return 0;
+	if (!shown) {
+		*err = absent;
+		return -1;
+	}
+	state = json_text(shown, "state", "");
+	if (strcmp(state, "starting") == 0 || strcmp(state, "stopped") == 0)
+		return err_set(err, ERR_RETRY, "environment %s is %s", turn->env.text, state);
+	return strcmp(state, "frozen") == 0 ? environment_freeze(environments, turn->env, false, err) : 0;
+}
+
+/* A file below the agent's HOME; it may hold what others need not read. */
+static int home_file_write(struct turn *turn, const struct name_value *file, struct err *err)
+{
+	static const char script[] = "umask 077 && mkdir -p \"$HOME/$(dirname -- \"$1\")\" && cat > \"$HOME/$1\"";
+	const char *argv[] = {"sh", "-c", script, "sh", file->name, NULL};
+	AUTO_BUF output = buf_new(4096);
+	struct environment_exec exec = {.sandbox = "workspace",
+					.argv = argv,
+					.timeout_ms = FILE_WRITE_TIMEOUT_MS,
+					.input = view_of(file->value),
+					.output = &output,
+					.cancelled = turn->visit->cancelled};
+	struct exit_status status = {0};
+
+	if (environment_exec(turn->runs->options.environments, turn->env, &exec, &status, err))
+		return err_prefix(err, "cannot write %s for the agent", file->name);
+	if (status.reason != EXIT_CODE || status.code)
+		return err_set(err, ERR_INVALID, "cannot write %s for the agent: %.200s", file->name,
+			       output.length ? output.at : "the program failed");
+	return 0;
+}
+
+static void transcript_open(struct turn *turn)
+{
+	AUTO_FREE char *folder = text_format("%s/runs/%s", turn->runs->state_dir, turn->run->id);
+	AUTO_FREE char *path = text_format("%s/turn-%lld.log", folder, (long long)turn->run->turn);
+	struct err err = {0};
+
+	if (file_make_dirs(folder, 0700, &err))
+		log_warn("run=%s: %s", turn->run->id, err.text);
+	else
+		turn->transcript = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static int program_prepare(struct turn *turn, struct err *err)
+{
+	struct agent_request request = {.blueprint = turn->blueprint,
+					.prompt = turn->run->prompt ? turn->run->prompt : "",
+					.session = turn->ops->resumes ? turn->run->session : NULL,
+					.history = turn->run->history};
+	struct variables *env = &turn->start.env;
+
+	if (agent_turn_make(&request, &turn->start, err))
+		return -1;
+	env->at = mem_grow(env->at, env->count + 1, sizeof(*env->at));
+	env->at[env->count++] = (struct name_value){text_copy("ASSAY_RUN"), text_copy(turn->run->id)};
+	for (size_t i = 0; i < turn->start.files.count; i++)
+		if (home_file_write(turn, &turn->start.files.at[i], err))
+			return -1;
+	turn->parser = agent_parser_new(turn->ops, turn->blueprint);
+	transcript_open(turn);
+	return 0;
+}
+
+/* ---- after ---- */
+
+static double real_of(const json_t *object, const char *key)
+{
+	const json_t *value = json_member(object, key);
+
+	return json_is_number(value) ? json_number_value(value) : 0.0;
+}
+
+/* What was said in this turn, for agents that cannot resume: the prompt and the last words, the oldest dropped first. */
+static void history_grow(struct buf *out, const struct turn *turn)
+{
+	buf_add_text(out, turn->run->history ? turn->run->history : "");
+	buf_add_format(out, "You were told:\n%s\n\nYou ended with:\n%s\n\n", turn->run->prompt ? turn->run->prompt : "",
+		       json_text(turn->end, "text", ""));
+	if (out->length > HISTORY_BYTES_MAX)
+		buf_drop_front(out, out->length - HISTORY_BYTES_MAX);
+}
+
+/* Usage, session and history; and, when the turn succeeded, that the agent need not work again. */
+static int worked_store(struct turn *turn, bool succeeded, struct err *err)
+{
+	const json_t *usage = json_member(turn->end, "usage");
+	const char *session = agent_parser_session(turn->parser);
+	bool same = session && turn->run->session && strcmp(session, turn->run->session) == 0;
+	double session_cost = real_of(usage, "session_cost_usd");
+	double before = same ? turn->run->session_cost_usd : 0.0;
+	double cost = real_of(usage, "cost_usd") + (session_cost > before ? session_cost - before : 0.0);
+	AUTO_BUF history = buf_new((size_t)8 << 20);
+
+	history_grow(&history, turn);
+	return run_store(turn->runs, turn->run->id,
+			 "input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_usd = cost_usd + ?,"
+			 " session_cost_usd = ?, session = coalesce(?, session), turns = turns + 1, agent_ms = agent_ms + ?,"
+			 " history = CASE WHEN ? THEN ? ELSE history END, pending = CASE WHEN ? THEN ? ELSE pending END",
+			 VALUES(V(json_number(usage, "input_tokens", 0)), V(json_number(usage, "output_tokens", 0)), V(cost),
+				V(session_cost > before ? session_cost : before), V(session),
+				V(world_elapsed_ms(world_real) - turn->began_ms), V(succeeded), V(buf_view(&history)), V(succeeded),
+				V(TURN_WORKED)),
+			 err);
+}
+
+/* Why a turn did not succeed, as an error whose kind says what follows. */
+static int turn_failure(struct turn *turn, struct err *err)
+{
+	const char *class = json_text(turn->end, "error", "crash");
+	struct view said = view_trim(view_of(json_text(turn->end, "text", "")));
+	struct view errors = view_trim(buf_view(&turn->errors));
+	struct view shown = said.length ? said : errors;
+	AUTO_BUF ended = buf_new(256);
+	enum err_kind kind = ERR_INVALID;
+
+	if (strcmp(class, "auth") == 0 || strcmp(class, "quota") == 0)
+		kind = ERR_DENIED;
+	else if (strcmp(class, "overload") == 0)
+		kind = ERR_RETRY;
+	else if (strcmp(class, "limit") == 0)
+		kind = ERR_LIMIT;
+	exit_status_format(&ended, turn->status);
+	if (shown.length > 250)
+		shown = view_make(shown.at + shown.length - 250, 250);
+	return err_set(err, kind, "the agent (%s) did not succeed: %s, %s%s%.*s", turn->ops->name, class, ended.at ? ended.at : "",
+		       shown.length ? ": " : "", (int)shown.length, shown.at);
+}
+
+static int agent_work(struct turn *turn, struct err *err)
+{
+	struct agent_sink sink = {on_event, turn};
+	struct err reason = {0};
+	int code;
+	bool succeeded;
+
+	if (program_prepare(turn, err) || program_run(turn, &reason, err))
+		return -1;
+	code = turn->status.reason == EXIT_CODE ? turn->status.code : 128 + turn->status.code;
+	succeeded = agent_parser_finish(turn->parser, turn->failed ? 1 : code, sink) && !turn->failed && reason.kind == ERR_NONE &&
+		    turn->status.reason == EXIT_CODE;
+	if (worked_store(turn, succeeded, err))
+		return -1;
+	if (succeeded)
+		return 0;
+	if (reason.kind != ERR_NONE) {
+		*err = reason;
+		return -1;
+	}
+	if (turn->failed) {
+		*err = turn->failure;
+		return err_prefix(err, "the agent's program");
+	}
+	return turn_failure(turn, err);
+}
+
+/* ---- the tree becomes a commit ---- */
+
+static char *commit_message(const struct run *run)
+{
+	const char *summary = run->summary && *run->summary ? run->summary : "";
+
+	return text_format("%s\n\n%s%sIssue: %lld\nRun: %s\nAgent: %s\n", run->title, summary, *summary ? "\n\n" : "",
+			   (long long)run->issue, run->id, run->agent);
+}
+
+/* The turn wrote nothing: what that means depends on why it happened. */
+static int unchanged_decide(struct turn *turn, const struct git_hash *head, struct err *err)
+{
+	struct run *run = turn->run;
+	bool judged = run->judged && strcmp(run->judged, head->text) == 0;
+	AUTO_BUF prompt = buf_new((size_t)64 << 10);
+
+	(void)snprintf(turn->visit->detail, sizeof(turn->visit->detail), "nothing changed");
+	if (run->head && !judged) {
+		turn->visit->next = "verify";
+		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
+	}
+	if (run->head && strcmp(run->reason, "review") == 0) {
+		AUTO_FREE char *operation = text_format("%s/answer/%lld", run->id, (long long)run->turn);
+		const char *answer = run->summary && *run->summary ? run->summary : "I changed nothing.";
+
+		turn->visit->next = "review";
+		if (run->pull && forge_review(turn->runs->forge, run->pull, run->agent, "comment", answer, operation, err) &&
+		    err->kind != ERR_DENIED)
+			return -1;
+		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
+	}
+	if (run->head) {
+		event_note(turn->runs, run->id,
+			   "no progress: the agent changed nothing about the findings: a draft goes to a person");
+		turn->visit->next = "publish";
+		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
+	}
+	if (run->unchanged)
+		return err_set(err, ERR_DENIED, "the agent changed nothing in two turns%s%.300s", run->summary ? "; it says: " : "",
+			       run->summary ? run->summary : "");
+	event_note(turn->runs, run->id, "the agent changed nothing: it is told once");
+	prompt_unchanged(&prompt);
+	turn->visit->next = "turn";
+	return run_store(turn->runs, run->id, "prompt = ?, reason = 'unchanged', pending = ?, turn = turn + 1, unchanged = 1",
+			 VALUES(V(prompt.at), V(TURN_PENDING)), err);
+}
+
+static int tree_export(struct turn *turn, struct err *err)
+{
+	struct run *run = turn->run;
+	AUTO_FREE char *ref = text_format("refs/heads/%s", run->branch);
+	AUTO_FREE char *message = commit_message(run);
+	struct git_hash parent;
+	struct git_hash head;
+
+	if (run_hash(run->head ? run->head : run->base, &parent, err) ||
+	    environment_export(turn->runs->options.environments, turn->env, &parent, ref, message, &head, err))
+		return -1;
+	if (strcmp(head.text, parent.text) == 0)
+		return unchanged_decide(turn, &head, err);
+	(void)snprintf(turn->visit->detail, sizeof(turn->visit->detail), "commit %.12s on %s", head.text, run->branch);
+	turn->visit->next = "verify";
+	return run_store(turn->runs, run->id, "head = ?, pending = ?, unchanged = 0", VALUES(V(head.text), V(TURN_NONE)), err);
+}
+
+/* The agent's last words stand in for a summary that it did not give. */
+static int summary_default(struct turn *turn, struct err *err)
+{
+	const char *text = json_text(turn->end, "text", NULL);
+
+	if (text && *text && run_store(turn->runs, turn->run->id, "summary = coalesce(summary, ?)", VALUES(V(text)), err))
+		return -1;
+	return run_load(turn->runs, turn->visit->id, turn->run, err);
+}
+
+int step_turn(void *self, struct flow_visit *visit, struct err *err)
+{
+	AUTO_RUN run = {0};
+	AUTO_BLUEPRINT blueprint = NULL;
+	__attribute__((cleanup(turn_fini))) struct turn turn = {.runs = self, .run = &run, .visit = visit, .transcript = -1};
+	bool gone = false;
+
+	turn.errors = buf_new((size_t)1 << 20);
+	if (run_load(self, visit->id, &run, err))
+		return -1;
+	if (run.pending == TURN_NONE) { /* exported before a crash */
+		visit->next = run.judged && run.head && strcmp(run.judged, run.head) == 0 ? "publish" : "verify";
+		return 0;
+	}
+	blueprint = run_blueprint(self, &run, err);
+	if (!blueprint || environment_ready(&turn, &gone, err))
+		return -1;
+	if (gone) {
+		visit->next = "fork";
+		(void)snprintf(visit->detail, sizeof(visit->detail), "the environment is gone: another one is forked");
+		return run_store(self, run.id, "pending = ?", VALUES(V(TURN_PENDING)), err);
+	}
+	turn.blueprint = blueprint;
+	turn.ops = agent_find(blueprint->agent.use ? blueprint->agent.use : "");
+	if (!turn.ops)
+		return err_set(err, ERR_INVALID, "no agent `%.60s`", blueprint->agent.use ? blueprint->agent.use : "");
+	if (run.pending == TURN_PENDING) {
+		if (run_store(self, run.id, "summary = NULL", NO_VALUES, err) || agent_work(&turn, err) ||
+		    summary_default(&turn, err))
+			return -1;
+	}
+	return tree_export(&turn, err);
+}
