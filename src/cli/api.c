@@ -1,0 +1,505 @@
+/* Requests over the Unix socket of `assay serve`, its streams, and starting it when it does not run. */
+#include "cli/api.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/place.h"
+#include "base/process.h"
+#include "base/scope.h"
+#include "base/world.h"
+#include "cli/terminal.h"
+#include "http/client.h"
+
+#define CALL_MS 120000
+#define START_MS 60000   /* a first start makes its pool and its keys */
+#define STEAL_MS 5000    /* another command may have started the server at the same moment */
+#define ANSWER_MAX ((size_t)256 << 20)
+#define EVENT_MAX ((size_t)16 << 20)
+#define LOG_TAIL 2048
+
+struct api {
+	char *socket;
+};
+
+const char *api_socket(const struct api *api)
+{
+	return api->socket;
+}
+
+void api_close(struct api *api)
+{
+	if (!api)
+		return;
+	free(api->socket);
+	free(api);
+}
+
+void scope_api(struct api **api)
+{
+	api_close(*api);
+}
+
+static enum err_kind kind_of_name(const char *name)
+{
+	for (enum err_kind kind = ERR_INVALID; kind <= ERR_BROKEN; kind++)
+		if (name && strcmp(err_kind_name(kind), name) == 0)
+			return kind;
+	return ERR_BROKEN;
+}
+
+/* {"error": {"kind", "message"}}, and {"error": text, "kind"} of the HTTP layer; or the error object alone, of a stream. */
+static int error_take(const json_t *answer, struct err *err)
+{
+	const json_t *error = json_member(answer, "error");
+	const char *message = json_is_object(error) ? json_text(error, "message", NULL) : json_text(answer, "error", NULL);
+	const char *kind = json_text(json_is_object(error) ? error : answer, "kind", NULL);
+
+	if (!message)
+		message = json_text(answer, "message", "the server gave no reason");
+	return err_set(err, kind_of_name(kind), "%s", message);
+}
+
+static int call(struct api *api, const char *method, const char *path, const json_t *body, struct http_response *response,
+		struct err *err)
+{
+	AUTO_FREE char *url = text_format("http://localhost/api/v1%s", path);
+	AUTO_BUF text = buf_new(ANSWER_MAX);
+	struct http_header type = {"Content-Type", "application/json"};
+	struct http_call request = {
+		.method = method,
+		.url = url,
+		.unix_socket = api->socket,
+		.headers = &type,
+		.header_count = strcmp(method, "GET") == 0 ? 0 : 1,
+		.timeout_ms = CALL_MS,
+		.body_bytes_max = ANSWER_MAX,
+	};
+
+	if (strcmp(method, "POST") == 0) {
+		if (body)
+			json_format(&text, body);
+		else
+			buf_add_text(&text, "{}");
+		request.body = buf_view(&text);
+		request.has_body = true;
+	}
+	if (http_client_call(&request, response, err))
+		return err_prefix(err, "assay serve");
+	if (response->status < 400)
+		return 0;
+	AUTO_JSON answer = json_parse(buf_view(&response->body), NULL);
+	return answer ? error_take(answer, err) : err_set(err, ERR_BROKEN, "assay serve answered %u", response->status);
+}
+
+static json_t *call_json(struct api *api, const char *method, const char *path, const json_t *body, struct err *err)
+{
+	AUTO_RESPONSE response = {0};
+	json_t *answer;
+
+	if (call(api, method, path, body, &response, err))
+		return NULL;
+	answer = json_parse(response.body.length ? buf_view(&response.body) : VIEW("{}"), err);
+	if (!answer)
+		(void)err_prefix(err, "the answer to %s %s", method, path);
+	return answer;
+}
+
+json_t *api_get(struct api *api, const char *path, struct err *err)
+{
+	return call_json(api, "GET", path, NULL, err);
+}
+
+json_t *api_post(struct api *api, const char *path, const json_t *body, struct err *err)
+{
+	return call_json(api, "POST", path, body, err);
+}
+
+json_t *api_delete(struct api *api, const char *path, struct err *err)
+{
+	return call_json(api, "DELETE", path, NULL, err);
+}
+
+json_t *api_items(struct api *api, const char *path, struct err *err)
+{
+	AUTO_JSON answer = api_get(api, path, err);
+	json_t *items = json_member(answer, "items");
+
+	if (!answer)
+		return NULL;
+	if (!json_is_array(items)) {
+		(void)err_set(err, ERR_BROKEN, "the answer to GET %s has no items", path);
+		return NULL;
+	}
+	return json_incref(items);
+}
+
+int api_text(struct api *api, const char *path, struct buf *out, struct err *err)
+{
+	AUTO_RESPONSE response = {0};
+
+	if (call(api, "GET", path, NULL, &response, err))
+		return -1;
+	buf_add_view(out, buf_view(&response.body));
+	return buf_finish(out, err);
+}
+
+char *api_path(const char *pattern, ...)
+{
+	AUTO_BUF out = buf_new(ANSWER_MAX);
+	va_list args;
+
+	va_start(args, pattern);
+	for (const char *at = pattern; *at; at++) {
+		if (at[0] != '{' || at[1] != '}') {
+			buf_add_char(&out, *at);
+			continue;
+		}
+		buf_add_url(&out, view_of(va_arg(args, const char *)));
+		at++;
+	}
+	va_end(args);
+	return buf_take(&out);
+}
+
+/* ---- streams ---- */
+
+struct stream {
+	struct api_listener listener;
+	bool (*bytes)(void *self, struct view view); /* of plain text */
+	void *bytes_self;
+	const struct http_response *response; /* its headers are there before the first byte */
+	struct buf refused;                   /* a refusal comes as JSON instead of a stream */
+	struct buf line;
+	struct buf data;
+	char *name;
+	int64_t id;
+	bool ended; /* the listener wants no more */
+	json_t *done;
+	struct err failed;
+};
+
+static void event_reset(struct stream *stream)
+{
+	buf_clear(&stream->data);
+	free(TAKE(stream->name));
+	stream->id = 0;
+}
+
+static void event_end(struct stream *stream)
+{
+	AUTO_JSON data = stream->data.length ? json_parse(buf_view(&stream->data), NULL) : NULL;
+	const char *name = stream->name ? stream->name : "message";
+
+	if (!data) {
+		event_reset(stream);
+		return;
+	}
+	if (stream->listener.event && !stream->listener.event(stream->listener.self, name, stream->id, data))
+		stream->ended = true;
+	if (strcmp(name, "done") == 0 && !stream->done)
+		stream->done = json_incref(data);
+	if (strcmp(name, "error") == 0 && !stream->failed.kind)
+		(void)error_take(data, &stream->failed);
+	event_reset(stream);
+}
+
+static void event_line(struct stream *stream, struct view line)
+{
+	struct view value;
+	struct view field = view_cut(line, ':', &value);
+	uint64_t number;
+
+	if (!line.length) {
+		event_end(stream);
+		return;
+	}
+	if (value.length && value.at[0] == ' ')
+		value = view_make(value.at + 1, value.length - 1);
+	if (view_is(field, "event") && value.at) {
+		free(stream->name);
+		stream->name = view_copy(value);
+	} else if (view_is(field, "id") && view_to_u64(value, &number) && number <= INT64_MAX) {
+		stream->id = (int64_t)number;
+	} else if (view_is(field, "data")) {
+		if (stream->data.length)
+			buf_add_char(&stream->data, '\n');
+		buf_add_view(&stream->data, value);
+	}
+}
+
+static bool is_refusal(const struct stream *stream)
+{
+	const char *type = http_response_header(stream->response, "Content-Type");
+
+	return type && view_starts(view_of(type), VIEW("application/json"));
+}
+
+static bool stream_feed(void *self, struct view bytes)
+{
+	struct stream *stream = self;
+
+	if (is_refusal(stream)) {
+		buf_add_view(&stream->refused, bytes);
+		return true;
+	}
+	if (!bytes.length && stream->listener.event && !stream->listener.event(stream->listener.self, NULL, 0, NULL))
+		stream->ended = true;
+	while (bytes.length && !stream->ended) {
+		struct view rest;
+		struct view line = view_cut(bytes, '\n', &rest);
+
+		buf_add_view(&stream->line, line);
+		if (!rest.at)
+			break;
+		event_line(stream, view_trim(buf_view(&stream->line)));
+		buf_clear(&stream->line);
+		bytes = rest;
+	}
+	return !stream->ended && !stream->line.over && !stream->data.over;
+}
+
+static bool text_feed(void *self, struct view bytes)
+{
+	struct stream *stream = self;
+
+	if (is_refusal(stream)) {
+		buf_add_view(&stream->refused, bytes);
+		return true;
+	}
+	stream->ended = !stream->bytes(stream->bytes_self, bytes);
+	return !stream->ended;
+}
+
+static int refusal(struct stream *stream, unsigned status, struct err *err)
+{
+	AUTO_JSON answer = json_parse(buf_view(&stream->refused), NULL);
+
+	return answer ? error_take(answer, err) : err_set(err, ERR_BROKEN, "assay serve answered %u", status);
+}
+
+static int stream_run(struct api *api, const char *method, const char *path, const json_t *body, struct stream *stream,
+		      struct err *err)
+{
+	AUTO_FREE char *url = text_format("http://localhost/api/v1%s", path);
+	AUTO_BUF text = buf_new(ANSWER_MAX);
+	AUTO_RESPONSE response = {0};
+	struct http_header headers[] = {{"Accept", "text/event-stream"}, {"Content-Type", "application/json"}};
+	struct http_call request = {
+		.method = method,
+		.url = url,
+		.unix_socket = api->socket,
+		.headers = headers,
+		.header_count = strcmp(method, "GET") == 0 ? 1 : 2,
+		.timeout_ms = -1,
+		.on_bytes = stream->bytes ? text_feed : stream_feed,
+		.self = stream,
+	};
+	int result;
+
+	if (strcmp(method, "POST") == 0) {
+		if (body)
+			json_format(&text, body);
+		else
+			buf_add_text(&text, "{}");
+		request.body = buf_view(&text);
+		request.has_body = true;
+	}
+	stream->response = &response;
+	stream->refused = buf_new(EVENT_MAX);
+	stream->line = buf_new(EVENT_MAX);
+	stream->data = buf_new(EVENT_MAX);
+	result = http_client_call(&request, &response, err);
+	if (result && stream->ended)
+		result = 0;
+	else if (result)
+		(void)err_prefix(err, "assay serve");
+	if (!result && response.status >= 400)
+		result = refusal(stream, response.status, err);
+	buf_fini(&stream->refused);
+	buf_fini(&stream->line);
+	buf_fini(&stream->data);
+	free(TAKE(stream->name));
+	return result;
+}
+
+int api_follow(struct api *api, const char *path, struct api_listener listener, struct err *err)
+{
+	struct stream stream = {.listener = listener};
+	int result = stream_run(api, "GET", path, NULL, &stream, err);
+
+	json_decref(stream.done);
+	return result;
+}
+
+int api_follow_text(struct api *api, const char *path, bool (*bytes)(void *self, struct view view), void *self, struct err *err)
+{
+	struct stream stream = {.bytes = bytes, .bytes_self = self};
+
+	return stream_run(api, "GET", path, NULL, &stream, err);
+}
+
+json_t *api_work(struct api *api, const char *path, const json_t *body, struct api_listener listener, struct err *err)
+{
+	struct stream stream = {.listener = listener};
+	AUTO_JSON done = NULL;
+	int result = stream_run(api, "POST", path, body, &stream, err);
+
+	done = stream.done;
+	if (result)
+		return NULL;
+	if (stream.failed.kind) {
+		if (err)
+			*err = stream.failed;
+		return NULL;
+	}
+	if (!done) {
+		(void)err_set(err, ERR_RETRY, "the server went away before the work was done");
+		return NULL;
+	}
+	return TAKE(done);
+}
+
+static bool progress_print(void *self, const char *name, int64_t id, const json_t *data)
+{
+	int64_t ms = json_number(data, "ms", -1);
+
+	(void)self;
+	(void)id;
+	if (name && strcmp(name, "progress") == 0 && ms >= 0) {
+		AUTO_FREE char *step = terminal_line(json_text(data, "step", ""));
+		AUTO_FREE char *detail = terminal_line(json_text(data, "detail", ""));
+		AUTO_BUF took = buf_new(64);
+
+		duration_format(&took, ms);
+		fprintf(stderr, "  %-24s %-9s %s%s%s\n", step, took.at, terminal_tone(stderr, TONE_FAINT), detail, terminal_end(stderr));
+	}
+	return true;
+}
+
+struct api_listener api_progress_printer(void)
+{
+	return (struct api_listener){.event = progress_print};
+}
+
+/* ---- the server ---- */
+
+static bool answers(struct api *api)
+{
+	AUTO_RESPONSE response = {0};
+	struct http_call request = {.url = "http://localhost/api/v1/status", .unix_socket = api->socket, .timeout_ms = 10000};
+
+	return file_exists(api->socket) && http_client_call(&request, &response, NULL) == 0;
+}
+
+static char *own_path(void)
+{
+	char path[4096];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (length <= 0 || view_ends(view_make(path, (size_t)length), VIEW(" (deleted)")))
+		return text_copy("/proc/self/exe");
+	return view_copy(view_make(path, (size_t)length));
+}
+
+/* The last line of the log: why it did not start. */
+static int start_failed(const char *log, struct err *err)
+{
+	AUTO_BUF text = buf_new(LOG_TAIL);
+	AUTO_CLOSE int fd = open(log, O_RDONLY | O_CLOEXEC);
+	struct view last = VIEW("");
+
+	if (fd >= 0 && lseek(fd, -LOG_TAIL, SEEK_END) < 0)
+		(void)lseek(fd, 0, SEEK_SET);
+	if (fd < 0 || file_read_fd(fd, &text, NULL))
+		buf_add_text(&text, ""); /* what was read is enough, and may be nothing */
+	for (struct view rest = buf_view(&text), line; rest.at;) {
+		line = view_cut(rest, '\n', &rest);
+		if (line.length)
+			last = line;
+	}
+	return err_set(err, ERR_RETRY, "the server did not start (%s): %.*s", log, (int)(last.length > 300 ? 300 : last.length), last.at);
+}
+
+/* It writes something into the pipe when it is ready, and only its end closes the pipe. */
+static bool ready_wait(int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	char byte;
+	int got;
+
+	do
+		got = poll(&poll_fd, 1, START_MS);
+	while (got < 0 && errno == EINTR);
+	return got > 0 && read(fd, &byte, 1) == 1;
+}
+
+static int serve_spawn(const char *log, int *ready, struct err *err)
+{
+	AUTO_CLOSE int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	AUTO_CLOSE int log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	AUTO_CLOSE int pid_fd = -1;
+	AUTO_CLOSE int read_end = -1;
+	AUTO_CLOSE int write_end = -1;
+	AUTO_FREE char *self = own_path();
+	const char *argv[] = {self, "serve", "--exit-when-idle", "--ready-fd", "3", NULL};
+	int ends[2];
+	pid_t pid;
+
+	if (null_fd < 0 || log_fd < 0)
+		return err_errno(err, errno, "cannot open %s", log_fd < 0 ? log : "/dev/null");
+	if (pipe2(ends, O_CLOEXEC))
+		return err_errno(err, errno, "cannot make a pipe");
+	read_end = ends[0];
+	write_end = ends[1];
+	if (process_start(argv, (const char *const *)(uintptr_t)environ, (int[]){null_fd, log_fd, log_fd, write_end}, 4, &pid, &pid_fd, err))
+		return err_prefix(err, "cannot start assay serve");
+	*ready = TAKE_FD(read_end);
+	return 0;
+}
+
+static int serve_start(const char *program, struct api *api, struct err *err)
+{
+	AUTO_FREE char *state = place_state(err);
+	AUTO_FREE char *runtime = place_runtime(err);
+	AUTO_FREE char *log = text_format("%s/serve.log", state ? state : "");
+	AUTO_CLOSE int ready = -1;
+	int64_t begun = world_elapsed_ms(world_real);
+
+	if (!state || !runtime || file_make_dirs(state, 0700, err) || file_make_dirs(runtime, 0700, err))
+		return -1;
+	fprintf(stderr, "%s: starting a server in the background; it ends by itself when it is idle (log: %s)\n", program, log);
+	if (serve_spawn(log, &ready, err))
+		return -1;
+	if (ready_wait(ready))
+		return 0;
+	while (world_elapsed_ms(world_real) - begun < STEAL_MS) {
+		if (answers(api))
+			return 0;
+		(void)poll(NULL, 0, 50);
+	}
+	return start_failed(log, err);
+}
+
+struct api *api_open(const char *program, bool start, struct err *err)
+{
+	AUTO_API struct api *api = mem_new(sizeof(*api));
+
+	api->socket = place_serve_socket(err);
+	if (!api->socket)
+		return NULL;
+	if (!answers(api)) {
+		if (!start) {
+			(void)err_set(err, ERR_NOT_FOUND, "no server runs here (%s): start it with `assay serve`", api->socket);
+			return NULL;
+		}
+		if (serve_start(program, api, err))
+			return NULL;
+	}
+	return TAKE(api);
+}
