@@ -300,7 +300,8 @@ static int stream_run(struct api *api, const char *method, const char *path, con
 		.on_bytes = stream->bytes ? text_feed : stream_feed,
 		.self = stream,
 	};
-	int result;
+	struct err problem = {0};
+	int result = 0;
 
 	if (strcmp(method, "POST") == 0) {
 		if (body)
@@ -314,12 +315,9 @@ static int stream_run(struct api *api, const char *method, const char *path, con
 	stream->refused = buf_new(EVENT_MAX);
 	stream->line = buf_new(EVENT_MAX);
 	stream->data = buf_new(EVENT_MAX);
-	result = http_client_call(&request, &response, err);
-	if (result && stream->ended)
-		result = 0;
-	else if (result)
-		(void)err_prefix(err, "assay serve");
-	if (!result && response.status >= 400)
+	if (http_client_call(&request, &response, &problem) && !stream->ended)
+		result = err_set(err, problem.kind, "assay serve: %s", problem.text);
+	else if (response.status >= 400)
 		result = refusal(stream, response.status, err);
 	buf_fini(&stream->refused);
 	buf_fini(&stream->line);

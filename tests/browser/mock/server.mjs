@@ -1,5 +1,5 @@
 // A server that answers as doc/api.md says, from tests/browser/mock/data.mjs: what the pages are made and tested against without
-// anything else of Assay. `node server.mjs [PORT]` prints its address.
+// anything else of Assay. `node server.mjs [PORT|/SOCKET] [--empty]` prints its address.
 
 import {createServer} from 'node:http';
 import {readFile} from 'node:fs/promises';
@@ -22,8 +22,8 @@ class Refused extends Error {
 const missing = (what) => new Refused(404, 'not_found', `${what}: there is none`);
 const one = (list, test, what) => list.find(test) ?? (() => { throw missing(what); })();
 
-/** options.empty: a machine on which nothing happened yet. */
-export async function mockServer({port = 0, empty = false} = {}) {
+/** empty: a machine on which nothing happened yet; socket: listens there instead, and wants no token, as the command line's socket. */
+export async function mockServer({port = 0, empty = false, socket = null} = {}) {
 	const world = structuredClone({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, events: data.events, repositories: data.repositories});
 	const listeners = new Set();
 	const calls = [];
@@ -156,7 +156,7 @@ export async function mockServer({port = 0, empty = false} = {}) {
 
 		if (!row)
 			throw missing(`${request.method} ${path}`);
-		if (request.method !== 'GET' && request.headers['x-assay-token'] !== 'mock')
+		if (request.method !== 'GET' && !socket && request.headers['x-assay-token'] !== 'mock')
 			throw new Refused(403, 'denied', 'X-Assay-Token is missing or wrong');
 		for await (const chunk of request)
 			text += chunk;
@@ -194,14 +194,15 @@ export async function mockServer({port = 0, empty = false} = {}) {
 		}
 	});
 
-	await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+	await new Promise((resolve) => server.listen(...(socket ? [socket] : [port, '127.0.0.1']), resolve));
 	return {
-		base: `http://127.0.0.1:${server.address().port}`, calls, world, addEvent, changed,
+		base: socket ?? `http://127.0.0.1:${server.address().port}`, calls, world, addEvent, changed,
 		close: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }),
 	};
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	const server = await mockServer({port: Number(process.argv[2] ?? 0), empty: process.argv.includes('--empty')});
+	const where = process.argv[2] ?? '0';
+	const server = await mockServer({...(where.startsWith('/') ? {socket: where} : {port: Number(where)}), empty: process.argv.includes('--empty')});
 	console.log(server.base);
 }
