@@ -1,0 +1,56 @@
+# What the benches share: samples, medians, rows of results, facts of the machine. Sourced.
+# shellcheck shell=bash disable=SC2154
+
+# say TEXT…: progress, beside the results.
+say() { echo "# $*" >&2; }
+
+# need PROGRAM…: ends with one line unless all are there.
+need() {
+	local program
+	for program; do
+		command -v "$program" >/dev/null || { echo "${0##*/}: needs $program" >&2; exit 1; }
+	done
+}
+
+# passed FROM: milliseconds since FROM, an $EPOCHREALTIME.
+passed() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f\n", (to - from) * 1000 }'; }
+
+# median FILE: of one number a line.
+median() { sort -n "$1" | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+
+# row WHAT UNIT LIMIT FILE [PEER FACTOR FILE]: one result into $results (JSON lines). LIMIT is "<=400", ">=0.85" or "-"; FACTOR is how many
+# times less than the peer's it should be.
+row() {
+	local peer=${5:-} factor=${6:-0} peer_median=null
+	[ "$peer" ] && peer_median=$(median "$7")
+	jq --null-input --compact-output --arg what "$1" --arg unit "$2" --arg limit "$3" --argjson ours "$(median "$4")" \
+		--argjson lowest "$(sort -n "$4" | head -n 1)" --argjson highest "$(sort -n "$4" | tail -n 1)" --argjson rounds "$(wc -l <"$4")" \
+		--arg peer "$peer" --argjson peer_median "$peer_median" --argjson factor "$factor" '
+		($limit | if startswith("<=") then $ours <= (.[2:] | tonumber) elif startswith(">=") then $ours >= (.[2:] | tonumber)
+			else true end) as $within |
+		(if $peer_median then $peer_median / $ours else null end) as $ratio |
+		{what: $what, unit: $unit, median: $ours, min: $lowest, max: $highest, rounds: $rounds, limit: $limit}
+		+ (if $peer != "" then {peer: $peer, peer_median: $peer_median, ratio: $ratio, ratio_wanted: $factor} else {} end)
+		+ {met: ($within and ($ratio == null or $ratio >= $factor))}' | tee -a "$results" | jq --raw-output '
+		"# \(.what): \(.median) \(.unit)\(if .peer then ", \(.peer) \(.peer_median)" else "" end)"' >&2
+}
+
+# machine: the facts that figures depend on, and no names.
+machine() {
+	local cgroup=v1
+	[ -f /sys/fs/cgroup/cgroup.controllers ] && cgroup=v2
+	[ -d /sys/fs/cgroup/unified ] && cgroup=hybrid
+	jq --null-input --argjson cores "$(nproc)" --argjson memory "$(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo)" \
+		--arg kernel "$(uname -r | cut -d. -f1,2)" --arg cgroup "$cgroup" --arg load "$(cut -d' ' -f1 /proc/loadavg)" \
+		--arg date "$(date +%F)" '{date: $date, cores: $cores, memory_gib: $memory, kernel: $kernel, cgroup: $cgroup, load_before: $load}'
+}
+
+# report MACHINE RESULTS: both as one Markdown table.
+report() {
+	jq --raw-output --slurp --slurpfile machine "$1" '
+		($machine[0] | "\(.cores) cores, \(.memory_gib) GiB, kernel \(.kernel), cgroup \(.cgroup), load before \(.load_before)\n"),
+		"| what | median | lowest | highest | rounds | limit | beside | its median | times | wanted | met |",
+		"|---|---|---|---|---|---|---|---|---|---|---|",
+		(.[] | "| \(.what) | \(.median) \(.unit) | \(.min) | \(.max) | \(.rounds) | \(.limit) | \(.peer // "") | \(.peer_median // "") | " +
+			"\(if .ratio then .ratio * 10 | round / 10 else "" end) | \(.ratio_wanted // "") | \(if .met then "yes" else "no" end) |")' "$2"
+}
