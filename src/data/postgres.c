@@ -55,7 +55,7 @@ static void serve(const struct engine_target *target, bool loading, struct engin
 		"max_wal_senders=0",          "shared_buffers=32MB",          "max_connections=200",
 		"autovacuum_naptime=10min",   "checkpoint_timeout=30min",     "jit=off",
 		"logging_collector=off",      "log_destination=stderr",       "log_line_prefix=",
-		"log_checkpoints=off",        "update_process_title=off",     "dynamic_shared_memory_type=mmap",
+		"log_checkpoints=off",        "update_process_title=off",     "dynamic_shared_memory_type=posix",
 	};
 
 	engine_program_add(program, BINARIES "/%d/bin/postgres", target->version);

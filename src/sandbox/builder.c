@@ -1,0 +1,80 @@
+/* Environments in which layers are made: checkouts, dependencies, databases. They have the isolation of any other. */
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "sandbox/environment_priv.h"
+
+struct environment *builder_begin(struct environments *all, const struct builder_spec *spec, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_new(all, NULL);
+
+	env->builder = true;
+	env->no_services = true;
+	env->name = text_copy("builder");
+	env->purpose = text_copy("build");
+	env->owner = text_copy("");
+	env->repository = text_copy(spec->repository);
+	if (spec->commit)
+		env->commit = *spec->commit;
+	if (spec->blueprint_text) {
+		env->blueprint_text = text_copy(spec->blueprint_text);
+		env->blueprint = blueprint_parse(view_of(spec->blueprint_text), "assay.yaml", err);
+		if (!env->blueprint)
+			return NULL;
+	}
+	if (members_plan(env, err) || file_make_dirs(env->dir, 0750, err))
+		return NULL;
+	environment_add(env);
+	if (provider_env_make(all->provider, env->id, err) || gateway_env_put(env, err)) {
+		builder_end(TAKE(env));
+		return NULL;
+	}
+	return TAKE(env);
+}
+
+void builder_end(struct environment *builder)
+{
+	struct err err = {0};
+
+	if (!builder)
+		return;
+	/* When the manager closes, the environment is already off its list; what it left is removed by the next start. */
+	if (environment_remove_locked(builder, &err))
+		log_warn("env=%s %s", builder->id.text, err.text);
+	environment_release(builder);
+}
+
+void scope_builder(struct environment **builder)
+{
+	builder_end(*builder);
+}
+
+int builder_member_make(struct environment *builder, struct member *member, const char *layer, struct err *err)
+{
+	bool copied = false;
+
+	if (provider_volume_make(builder->all->provider, builder->id, member->volume, &layer, layer ? 1 : 0,
+				 member->kind == MEMBER_DATABASE, &copied, err))
+		return -1;
+	return member_make(builder, member, err);
+}
+
+int builder_commit(struct environment *builder, const struct member *member, const char *layer, const json_t *meta, struct err *err)
+{
+	return provider_volume_commit(builder->all->provider, builder->id, member->volume, layer, meta, err);
+}
+
+int layer_exists(struct environments *all, const char *name, bool *exists, struct err *err)
+{
+	AUTO_JSON layers = provider_layer_list(all->provider, name, err);
+	json_t *layer;
+	size_t index;
+
+	*exists = false;
+	if (!layers)
+		return -1;
+	json_array_foreach(layers, index, layer)
+		*exists = *exists || strcmp(json_text(layer, "layer", ""), name) == 0;
+	return 0;
+}

@@ -1,0 +1,309 @@
+/* An environment's data and evidence: deploys, fresh data, marks, what was written, and when it is quiet. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "data/redis_wire.h"
+#include "sandbox/environment_priv.h"
+
+#define CONNECT_LIMIT_MS 5000
+#define QUIET_PAUSE_FIRST_US 2000
+#define QUIET_PAUSE_LAST_US 50000
+#define EXCHANGES_READ_MAX ((size_t)64 << 20) /* of one call: the next goes on from there */
+
+int member_talk(struct environment *env, const struct member *member,
+		int (*talk)(const struct engine_target *target, int fd, struct err *err), struct err *err)
+{
+	AUTO_CLOSE int fd = -1;
+
+	if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
+		return -1;
+	return talk(&member->target, fd, err) ? err_prefix(err, "%s", member->name) : 0;
+}
+
+int environment_marks_take(struct environment *env, struct err *err)
+{
+	for (size_t i = 0; i < env->member_count; i++) {
+		struct member *member = &env->members[i];
+		AUTO_CLOSE int fd = -1;
+		json_t *mark;
+
+		if (member->kind != MEMBER_DATABASE)
+			continue;
+		if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
+			return -1;
+		mark = member->target.ops->mark(&member->target, fd, err);
+		if (!mark)
+			return err_prefix(err, "%s", member->name);
+		(void)pthread_mutex_lock(&env->mutex);
+		(void)json_object_set_new(env->marks, member->name, mark);
+		(void)pthread_mutex_unlock(&env->mutex);
+	}
+	return 0;
+}
+
+/* {"tables": {…}} and {"keys": {…}} become what the header promises; "cut" goes to the top. */
+static void rows_put(json_t *result, const struct member *member, json_t *rows)
+{
+	const char *engine = member->target.ops->name;
+	json_t *by_name = json_object_get(result, engine);
+	json_t *content = json_member(rows, member->target.ops->kind == ENGINE_POSTGRES ? "tables" : "keys");
+
+	if (!by_name) {
+		by_name = json_object();
+		(void)json_object_set_new(result, engine, by_name);
+	}
+	(void)json_object_set(by_name, member->name, content);
+	if (json_flag(rows, "cut", false))
+		(void)json_object_set_new(result, "cut", json_true());
+}
+
+json_t *environment_rows_written(struct environments *environments, struct env_id id, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	AUTO_JSON result = json_object();
+
+	if (!env || environment_awake(env, err))
+		return NULL;
+	for (size_t i = 0; i < env->member_count; i++) {
+		struct member *member = &env->members[i];
+		AUTO_CLOSE int fd = -1;
+		AUTO_JSON mark = NULL;
+		AUTO_JSON rows = NULL;
+
+		if (member->kind != MEMBER_DATABASE)
+			continue;
+		(void)pthread_mutex_lock(&env->mutex);
+		mark = json_incref(json_object_get(env->marks, member->name));
+		(void)pthread_mutex_unlock(&env->mutex);
+		if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
+			return NULL;
+		rows = member->target.ops->rows(&member->target, fd, mark, err);
+		if (!rows) {
+			(void)err_prefix(err, "%s", member->name);
+			return NULL;
+		}
+		rows_put(result, member, rows);
+	}
+	return TAKE(result);
+}
+
+/* ---- deploy and reset ---- */
+
+static void services_stop(struct environment *env, const char *service)
+{
+	for (size_t i = 0; i < env->member_count; i++) {
+		struct member *member = &env->members[i];
+
+		if (!member->service || (service && strcmp(member->service->name, service) != 0))
+			continue;
+		member_stop(env, member, SIGTERM, STOP_GRACE_MS);
+		member->crashes = 0;
+	}
+}
+
+/* After a failed deploy the environment stays as it is, to be looked into: its services say what they are. */
+static int start_again(struct environment *env, unsigned what, struct progress progress, struct err *err)
+{
+	if (environment_start(env, what, progress, err))
+		return -1;
+	if (environment_state_of(env) == ENV_FAILED)
+		environment_move(env, ENV_READY);
+	environment_touched(env);
+	return environment_save(env, err);
+}
+
+static int deploy_locked(struct environment *env, const char *service, struct progress progress, struct err *err)
+{
+	enum environment_state state;
+
+	if (service && !blueprint_service_find(env->blueprint, service))
+		return err_set(err, ERR_NOT_FOUND, "the blueprint of %s has no service `%s`", env->name, service);
+	if (environment_wake(env, err))
+		return -1;
+	state = environment_state_of(env);
+	if (state != ENV_READY && state != ENV_FAILED)
+		return err_set(err, ERR_CONFLICT, "environment %s is %s", env->name, environment_state_name(state));
+	services_stop(env, service);
+	return start_again(env, service ? 0 : START_MIGRATE, progress, err);
+}
+
+int environment_deploy(struct environments *environments, struct env_id id, const char *service, struct progress progress,
+		       struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	int result;
+
+	if (!env || environment_lock(env, err))
+		return -1;
+	result = deploy_locked(env, service, progress, err);
+	environment_unlock(env);
+	return result;
+}
+
+static int reset_locked(struct environment *env, struct progress progress, struct err *err)
+{
+	const struct provider provider = env->all->provider;
+
+	if (environment_wake(env, err))
+		return -1;
+	services_stop(env, NULL);
+	for (size_t i = 0; i < env->member_count; i++) {
+		struct member *member = &env->members[i];
+		const char *layer;
+		bool copied = false;
+
+		if (member->kind != MEMBER_DATABASE)
+			continue;
+		/* What it holds is thrown away: there is nothing to stop cleanly. */
+		member_unmake(env, member);
+		layer = json_string_value(json_array_get(json_object_get(env->layers, member->volume), 0));
+		if (provider_volume_remove(provider, env->id, member->volume, err) ||
+		    provider_volume_make(provider, env->id, member->volume, &layer, layer ? 1 : 0, true, &copied, err))
+			return err_prefix(err, "clone %s", member->name);
+	}
+	return start_again(env, START_MIGRATE, progress, err);
+}
+
+int environment_reset_data(struct environments *environments, struct env_id id, struct progress progress, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	int result;
+
+	if (!env || environment_lock(env, err))
+		return -1;
+	result = reset_locked(env, progress, err);
+	environment_unlock(env);
+	return result;
+}
+
+/* ---- quiet ---- */
+
+/* Messages that the group has not been given, or has not acknowledged. */
+static int queue_length(struct wire *wire, const struct queue *queue, int64_t *waiting, struct err *err)
+{
+	AUTO_JSON groups = redis_wire_command(wire, (const char *const[]){"XINFO", "GROUPS", queue->stream}, 3, NULL);
+	AUTO_JSON length = NULL;
+	json_t *group;
+	size_t index;
+
+	*waiting = 0;
+	json_array_foreach(groups, index, group) {
+		const char *name = NULL;
+		int64_t pending = 0;
+		int64_t lag = 0;
+
+		/* Name and value by turns. */
+		for (size_t i = 0; i + 1 < json_array_size(group); i += 2) {
+			const char *key = json_string_value(json_array_get(group, i));
+			const json_t *value = json_array_get(group, i + 1);
+
+			if (key && strcmp(key, "name") == 0)
+				name = json_string_value(value);
+			else if (key && strcmp(key, "pending") == 0)
+				pending = json_integer_value(value);
+			else if (key && strcmp(key, "lag") == 0)
+				lag = json_integer_value(value);
+		}
+		if (name && (!queue->group || strcmp(name, queue->group) == 0)) {
+			*waiting = pending + lag;
+			return 0;
+		}
+	}
+	/* Nobody has made the group yet: whatever the stream holds will be read. */
+	length = redis_wire_command(wire, (const char *const[]){"XLEN", queue->stream}, 2, err);
+	if (!length)
+		return err_prefix(err, "queue %s", queue->name);
+	*waiting = json_integer_value(length);
+	return 0;
+}
+
+static int queues_waiting(struct environment *env, const char **which, int64_t *waiting, struct err *err)
+{
+	*waiting = 0;
+	for (size_t i = 0; i < env->blueprint->queue_count && !*waiting; i++) {
+		const struct queue *queue = &env->blueprint->queues[i];
+		const struct member *member = member_find(env, queue->database);
+		AUTO_CLOSE int fd = -1;
+
+		if (!member)
+			return err_set(err, ERR_INVALID, "queue %s: no database `%s`", queue->name, queue->database);
+		if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
+			return -1;
+		AUTO_WIRE wire = wire_new(fd, CONNECT_LIMIT_MS, (size_t)1 << 20);
+
+		*which = queue->name;
+		if (queue_length(&wire, queue, waiting, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Twice in a row nothing: between a request's end and its message in the queue there is a moment. */
+int environment_quiet(struct environments *environments, struct env_id id, int64_t timeout_ms, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	int64_t deadline_ms = elapsed_ms(environments) + timeout_ms;
+	useconds_t pause_us = QUIET_PAUSE_FIRST_US;
+	int quiet = 0;
+
+	if (!env || environment_awake(env, err))
+		return -1;
+	for (;;) {
+		const char *queue = "";
+		int64_t in_flight = 0;
+		int64_t waiting = 0;
+		bool gateway = false;
+
+		if (gateway_quiet(env, &gateway, &in_flight, err) || queues_waiting(env, &queue, &waiting, err))
+			return -1;
+		quiet = in_flight || waiting ? 0 : quiet + 1;
+		if (quiet == 2)
+			return 0;
+		if (elapsed_ms(environments) >= deadline_ms && waiting)
+			return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld messages wait in queue %s",
+				       (long long)timeout_ms, (long long)waiting, queue);
+		if (elapsed_ms(environments) >= deadline_ms)
+			return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld requests are in flight",
+				       (long long)timeout_ms, (long long)in_flight);
+		if (environment_going(env))
+			return err_set(err, ERR_CANCELLED, "the environment is being removed");
+		(void)usleep(pause_us);
+		pause_us = quiet                                    ? QUIET_PAUSE_FIRST_US
+			   : pause_us * 3 / 2 < QUIET_PAUSE_LAST_US ? pause_us * 3 / 2
+								    : QUIET_PAUSE_LAST_US;
+	}
+}
+
+/* Only whole lines: the gateway may be writing the last one. */
+int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, struct buf *lines, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	AUTO_FREE char *path = NULL;
+	AUTO_CLOSE int fd = -1;
+
+	if (!env)
+		return -1;
+	path = text_format("%s/exchanges.jsonl", env->dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_errno(err, errno, "cannot read %s", path);
+	for (size_t taken = 0; taken < EXCHANGES_READ_MAX;) {
+		AUTO_FREE char *chunk = mem_new((size_t)1 << 20);
+		ssize_t got = pread(fd, chunk, (size_t)1 << 20, *from);
+		const char *end = got > 0 ? memrchr(chunk, '\n', (size_t)got) : NULL;
+
+		if (got < 0)
+			return err_errno(err, errno, "cannot read %s", path);
+		if (!end)
+			break;
+		buf_add(lines, chunk, (size_t)(end - chunk) + 1);
+		*from += end - chunk + 1;
+		taken += (size_t)(end - chunk) + 1;
+	}
+	return buf_finish(lines, err);
+}

@@ -1,0 +1,291 @@
+/* Freezing, waking, forking and putting right: the life of environments after they came up. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "sandbox/environment_priv.h"
+
+int environment_freeze_locked(struct environment *env, struct err *err)
+{
+	if (environment_state_of(env) == ENV_FROZEN)
+		return 0;
+	if (environment_state_of(env) != ENV_READY)
+		return err_set(err, ERR_CONFLICT, "environment %s is %s: only a ready one can be frozen", env->name,
+			       environment_state_name(environment_state_of(env)));
+	/* First the gateway: requests that come from now on wait for the thaw. */
+	environment_move(env, ENV_FROZEN);
+	if (!env->cold && provider_env_freeze(env->all->provider, env->id, true, err)) {
+		environment_move(env, ENV_READY);
+		return -1;
+	}
+	return environment_save(env, err);
+}
+
+/* Makes the members again from the volumes: after a crash or a stop of ours. */
+static int warm(struct environment *env, struct err *err)
+{
+	struct progress quiet = {0};
+
+	environment_move(env, ENV_STARTING);
+	/* Whatever is left of members belongs to nobody any more. */
+	if (provider_env_stop(env->all->provider, env->id, err))
+		return -1;
+	for (size_t i = 0; i < env->member_count; i++) {
+		env->members[i].made = false;
+		env->members[i].running = false;
+		env->members[i].crashes = 0;
+		env->members[i].restart_at_ms = 0;
+	}
+	return gateway_env_put(env, err) || environment_start(env, 0, quiet, err) ? -1 : 0;
+}
+
+int environment_wake(struct environment *env, struct err *err)
+{
+	enum environment_state state = environment_state_of(env);
+	struct err problem = {0};
+
+	if ((state == ENV_READY && !env->cold) || (state != ENV_READY && state != ENV_FROZEN))
+		return 0;
+	if (env->cold) {
+		if (warm(env, &problem)) {
+			if (err)
+				*err = problem;
+			environment_move(env, ENV_FAILED);
+			(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
+			(void)!environment_save(env, &problem);
+			return -1;
+		}
+	} else if (provider_env_freeze(env->all->provider, env->id, false, err)) {
+		return -1;
+	}
+	environment_move(env, ENV_READY);
+	environment_touched(env);
+	return environment_save(env, err);
+}
+
+int environment_awake(struct environment *env, struct err *err)
+{
+	enum environment_state state = environment_state_of(env);
+	int result;
+
+	environment_touched(env);
+	if (state != ENV_FROZEN && !(state == ENV_READY && env->cold))
+		return 0;
+	if (environment_lock(env, err))
+		return -1;
+	result = environment_wake(env, err);
+	environment_unlock(env);
+	return result;
+}
+
+int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	int result;
+
+	if (!env || environment_lock(env, err))
+		return -1;
+	result = frozen ? environment_freeze_locked(env, err) : environment_wake(env, err);
+	environment_unlock(env);
+	return result;
+}
+
+static struct environment *fork_plan(struct environment *from, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_new(from->all, NULL);
+
+	env->purpose = text_copy(from->purpose);
+	env->owner = text_copy("");
+	env->repository = text_copy(from->repository);
+	env->commit = from->commit;
+	env->snapshot = text_copy(from->snapshot);
+	env->snapshot_used = text_copy(from->snapshot_used);
+	env->no_services = from->no_services;
+	env->name = text_format("%s-fork", from->name);
+	env->blueprint_text = text_copy(from->blueprint_text);
+	env->blueprint = blueprint_parse(view_of(from->blueprint_text), "assay.yaml", err);
+	if (!env->blueprint || members_plan(env, err))
+		return NULL;
+	env->expires_ms = env->created_ms + env->blueprint->preview.grace_ms;
+	(void)pthread_mutex_lock(&from->mutex);
+	(void)json_object_update(env->layers, from->layers);
+	(void)json_object_update(env->marks, from->marks);
+	(void)pthread_mutex_unlock(&from->mutex);
+	return TAKE(env);
+}
+
+/* The volumes, while nothing in the source moves. */
+static int volumes_clone(struct environment *from, struct environment *env, struct progress progress, struct err *err)
+{
+	const struct provider provider = env->all->provider;
+	bool was_frozen = environment_state_of(from) == ENV_FROZEN || from->cold;
+	int64_t began_ms = elapsed_ms(env->all);
+	const char *volume;
+	json_t *layers;
+	int result = 0;
+
+	step_report(progress, "clone", "", -1);
+	if (!was_frozen && provider_env_freeze(provider, from->id, true, err))
+		return -1;
+	json_object_foreach(env->layers, volume, layers)
+		if (result == 0)
+			result = provider_volume_clone(provider, from->id, env->id, volume, err);
+	if (!was_frozen && provider_env_freeze(provider, from->id, false, result ? NULL : err))
+		result = -1;
+	step_report(progress, "clone", "", elapsed_ms(env->all) - began_ms);
+	return result;
+}
+
+static int fork_locked(struct environment *from, struct environment *env, struct progress progress, struct err *err)
+{
+	enum environment_state state = environment_state_of(from);
+
+	if (state != ENV_READY && state != ENV_FROZEN)
+		return err_set(err, ERR_CONFLICT, "environment %s is %s: nothing to fork", from->name,
+			       environment_state_name(state));
+	if (environment_save(env, err) || provider_env_make(env->all->provider, env->id, err) ||
+	    volumes_clone(from, env, progress, err) || gateway_env_put(env, err) || environment_start(env, 0, progress, err))
+		return -1;
+	environment_move(env, ENV_READY);
+	environment_touched(env);
+	return environment_save(env, err);
+}
+
+int environment_fork(struct environments *environments, struct env_id from_id, struct progress progress, struct env_id *id,
+		     struct err *err)
+{
+	AUTO_ENVIRONMENT from = environment_take(environments, from_id, err);
+	AUTO_ENVIRONMENT env = NULL;
+	struct err problem = {0};
+	int result;
+
+	if (!from || environment_lock(from, err))
+		return -1;
+	env = fork_plan(from, err);
+	if (!env) {
+		environment_unlock(from);
+		return -1;
+	}
+	environment_add(env);
+	*id = env->id;
+	(void)pthread_mutex_lock(&env->operation);
+	result = fork_locked(from, env, progress, err);
+	if (result && environment_remove_locked(env, &problem))
+		log_error("env=%s %s", env->id.text, problem.text);
+	(void)pthread_mutex_unlock(&env->operation);
+	environment_unlock(from);
+	return result;
+}
+
+/* ---- what is, against what should be ---- */
+
+/* Does the provider still have every member that we believe in? */
+static bool members_exist(struct environment *env, const json_t *there)
+{
+	for (size_t i = 0; i < env->member_count; i++) {
+		bool found = !env->members[i].made;
+		json_t *name;
+		size_t index;
+
+		json_array_foreach(json_member(there, "sandboxes"), index, name)
+			found = found || strcmp(json_string_value(name), env->members[i].name) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static const json_t *there_find(const json_t *exists, const char *id)
+{
+	json_t *there;
+	size_t index;
+
+	json_array_foreach(exists, index, there)
+		if (strcmp(json_text(there, "env", ""), id) == 0)
+			return there;
+	return NULL;
+}
+
+/* One environment; the operation lock is held. */
+static int reconcile_one(struct environment *env, const json_t *there, struct err *err)
+{
+	enum environment_state state = environment_state_of(env);
+	int64_t now_ms = world_now_ms(env->all->world);
+	int64_t idle_ms = env->blueprint->preview.idle_ms;
+	bool expired;
+	bool idle;
+
+	(void)pthread_mutex_lock(&env->mutex);
+	expired = !env->pinned && env->expires_ms && env->expires_ms < now_ms && !env->busy;
+	idle = idle_ms && !env->busy && elapsed_ms(env->all) - env->touched_ms > idle_ms;
+	(void)pthread_mutex_unlock(&env->mutex);
+	if (!env->cold && !members_exist(env, there))
+		env->cold = true;
+	/* One that was cut off while it came up has no volumes worth keeping; nobody waits for a volatile one any more. */
+	if (expired || (env->cold && env->volatile_) || (state == ENV_STARTING && env->cold) ||
+	    (env->cold && !there && state != ENV_FAILED)) {
+		log_info("env=%s removed: %s", env->id.text, expired ? "its time is over" : "it was cut off");
+		return environment_remove_locked(env, err);
+	}
+	if (state == ENV_READY && env->cold)
+		return environment_wake(env, err);
+	if (state == ENV_READY && idle)
+		return environment_freeze_locked(env, err);
+	if (env->cold && state == ENV_FROZEN)
+		return gateway_env_put(env, err);
+	return 0;
+}
+
+static bool is_ours(struct environments *all, const char *id)
+{
+	bool found = false;
+
+	(void)pthread_mutex_lock(&all->mutex);
+	for (size_t i = 0; i < all->count && !found; i++)
+		found = strcmp(all->list[i]->id.text, id) == 0;
+	(void)pthread_mutex_unlock(&all->mutex);
+	return found;
+}
+
+int environment_reconcile(struct environments *environments, struct err *err)
+{
+	size_t count = 0;
+	AUTO_JSON exists = provider_env_list(environments->provider, err);
+	struct environment **list;
+	json_t *there;
+	size_t index;
+	int result = 0;
+
+	if (!exists)
+		return -1;
+	json_array_foreach(exists, index, there) {
+		struct env_id id;
+
+		if (env_id_parse(view_of(json_text(there, "env", "")), &id, NULL) || is_ours(environments, id.text))
+			continue;
+		log_info("env=%s removed: nobody knows it", id.text);
+		if (provider_env_remove(environments->provider, id, err))
+			result = -1;
+	}
+	list = environments_take_all(environments, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct environment *env = list[i];
+		struct err problem = {0};
+
+		/* What somebody works on now is right, or will be at the next round. */
+		if (!env->builder && pthread_mutex_trylock(&env->operation) == 0) {
+			if (!environment_going(env) && reconcile_one(env, there_find(exists, env->id.text), &problem)) {
+				log_warn("env=%s %s", env->id.text, problem.text);
+				if (err)
+					*err = problem;
+				result = -1;
+			}
+			(void)pthread_mutex_unlock(&env->operation);
+		}
+		environment_release(env);
+	}
+	free(list);
+	return result;
+}

@@ -1,0 +1,278 @@
+/* What the gateway is told of environments and members (net/messages.h), and what it says back. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/link.h"
+#include "sandbox/environment_priv.h"
+
+#define CALL_LIMIT_MS 5000
+#define STUB_BYTES_MAX ((size_t)1 << 20)
+
+/* Calls with the link that is current; *absent when there is none. */
+static json_t *call(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count, bool *absent,
+		    struct err *err)
+{
+	json_t *answer = NULL;
+
+	(void)pthread_rwlock_rdlock(&all->gateway_lock);
+	*absent = !all->gateway;
+	if (all->gateway)
+		answer = link_call(all->gateway, name, body, fds, fd_count, CALL_LIMIT_MS, err);
+	(void)pthread_rwlock_unlock(&all->gateway_lock);
+	return answer;
+}
+
+static int tell(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count, struct err *err)
+{
+	bool absent;
+	AUTO_JSON answer = call(all, name, body, fds, fd_count, &absent, err);
+
+	if (absent || answer)
+		return 0;
+	return err_prefix(err, "gateway");
+}
+
+static void notify(struct environments *all, uint16_t name, const json_t *body)
+{
+	struct err err = {0};
+
+	(void)pthread_rwlock_rdlock(&all->gateway_lock);
+	if (all->gateway && link_notify(all->gateway, name, body, &err))
+		log_warn("cannot tell the gateway: %s", err.text);
+	(void)pthread_rwlock_unlock(&all->gateway_lock);
+}
+
+static json_t *names_json(struct environment *env)
+{
+	json_t *names = json_object();
+
+	for (size_t i = 0; i < env->member_count; i++) {
+		const struct member *member = &env->members[i];
+		json_t *name;
+
+		if (!member->port)
+			continue;
+		if (member->kind == MEMBER_DATABASE) {
+			(void)json_object_set_new(names, member->name,
+						  json_pack("{s:s, s:s, s:s, s:i}", "sandbox", member->name, "kind", "database",
+							    "protocol", member->target.ops->name, "port", (int)member->port));
+			continue;
+		}
+		name = json_object_get(names, member->service->name);
+		if (!name) {
+			name = json_pack("{s:s, s:[], s:s, s:i}", "sandbox", member->name, "sandboxes", "kind", "service", "port",
+					 (int)member->port);
+			(void)json_object_set_new(names, member->service->name, name);
+		}
+		(void)json_array_append_new(json_object_get(name, "sandboxes"), json_string(member->name));
+	}
+	return names;
+}
+
+static json_t *egress_json(const struct blueprint *blueprint)
+{
+	json_t *rules = json_array();
+
+	for (size_t i = 0; blueprint && i < blueprint->egress.rule_count; i++)
+		(void)json_array_append_new(rules, json_pack("{s:s, s:s}", "host", blueprint->egress.rules[i].host, "action",
+							     blueprint->egress.rules[i].action == EGRESS_ALLOW ? "allow" : "deny"));
+	return rules;
+}
+
+/* The answers of outside hosts come from the commit, never from the work tree: the agent cannot write them. */
+static int stubs_json(struct environment *env, json_t *stubs, struct err *err)
+{
+	for (size_t i = 0; env->blueprint && i < env->blueprint->host_count; i++) {
+		const struct host_stub *host = &env->blueprint->hosts[i];
+		AUTO_BUF text = buf_new(STUB_BYTES_MAX);
+		json_t *rows;
+
+		if (!host->stub)
+			continue;
+		if (git_file_read(env->repository, &env->commit, host->stub, &text, err))
+			return err_prefix(err, "the stub of %s", host->name);
+		rows = json_parse(buf_view(&text), err);
+		if (!json_is_array(rows)) {
+			json_decref(rows);
+			return err_set(err, ERR_INVALID, "%s: expected a list of requests and responses", host->stub);
+		}
+		(void)json_object_set_new(stubs, host->name, rows);
+	}
+	return 0;
+}
+
+static json_t *preview_json(const struct environment *env)
+{
+	const struct service *service = env->blueprint && env->blueprint->preview.service && !env->no_services
+						? blueprint_service_find(env->blueprint, env->blueprint->preview.service)
+						: NULL;
+
+	return service ? json_pack("{s:s, s:i}", "service", service->name, "port", (int)service->port) : json_null();
+}
+
+int gateway_env_put(struct environment *env, struct err *err)
+{
+	AUTO_FREE char *path = text_format("%s/exchanges.jsonl", env->dir);
+	AUTO_CLOSE int log = -1;
+	AUTO_JSON body = json_object();
+	json_t *stubs = json_object();
+	bool present;
+
+	(void)pthread_rwlock_rdlock(&env->all->gateway_lock);
+	present = env->all->gateway;
+	(void)pthread_rwlock_unlock(&env->all->gateway_lock);
+	(void)json_object_set_new(body, "stubs", stubs);
+	if (!present)
+		return 0;
+	if (stubs_json(env, stubs, err))
+		return -1;
+	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (log < 0)
+		return err_set(err, ERR_BROKEN, "cannot open %s", path);
+	(void)json_object_set_new(body, "env", json_string(env->id.text));
+	(void)json_object_set_new(body, "names", names_json(env));
+	(void)json_object_set_new(body, "preview", preview_json(env));
+	(void)json_object_set_new(body, "egress", egress_json(env->blueprint));
+	(void)json_object_set_new(body, "state", json_string(environment_state_name(environment_state_of(env))));
+	(void)json_object_set_new(body, "tools", env->builder ? json_array() : json_pack("[s]", WORKSPACE_MEMBER));
+	return tell(env->all, MESSAGE_ENV_PUT, body, &log, 1, err);
+}
+
+int gateway_member_put(struct environment *env, const struct member *member, struct err *err)
+{
+	AUTO_JSON body = json_pack("{s:s, s:s}", "env", env->id.text, "sandbox", member->name);
+	AUTO_CLOSE int door = -1;
+	bool present;
+
+	(void)pthread_rwlock_rdlock(&env->all->gateway_lock);
+	present = env->all->gateway;
+	(void)pthread_rwlock_unlock(&env->all->gateway_lock);
+	if (!present)
+		return 0;
+	if (provider_sandbox_door(env->all->provider, env->id, member->name, &door, err))
+		return err_prefix(err, "%s", member->name);
+	return tell(env->all, MESSAGE_SANDBOX_PUT, body, &door, 1, err);
+}
+
+void gateway_member_gone(struct environment *env, const struct member *member)
+{
+	AUTO_JSON body = json_pack("{s:s, s:s}", "env", env->id.text, "sandbox", member->name);
+
+	notify(env->all, MESSAGE_SANDBOX_GONE, body);
+}
+
+void gateway_env_state(struct environment *env, enum environment_state state)
+{
+	AUTO_JSON body = json_pack("{s:s, s:s}", "env", env->id.text, "state", environment_state_name(state));
+
+	notify(env->all, MESSAGE_ENV_STATE, body);
+}
+
+void gateway_env_gone(struct environment *env)
+{
+	AUTO_JSON body = json_pack("{s:s}", "env", env->id.text);
+
+	notify(env->all, MESSAGE_ENV_GONE, body);
+}
+
+int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, struct err *err)
+{
+	AUTO_JSON body = json_pack("{s:s}", "env", env->id.text);
+	bool absent;
+	AUTO_JSON answer = call(env->all, MESSAGE_QUIET, body, NULL, 0, &absent, err);
+
+	*present = !absent;
+	*in_flight = json_number(answer, "in_flight", 0);
+	return absent || answer ? 0 : err_prefix(err, "gateway");
+}
+
+int environment_phase(struct environments *environments, struct env_id id, const char *phase, struct err *err)
+{
+	AUTO_JSON body = json_pack("{s:s, s:s}", "env", id.text, "phase", phase);
+
+	return tell(environments, MESSAGE_PHASE, body, NULL, 0, err);
+}
+
+/* Everything the gateway must know of one environment. */
+static int resend(struct environment *env, struct err *err)
+{
+	if (gateway_env_put(env, err))
+		return -1;
+	for (size_t i = 0; i < env->member_count; i++) {
+		bool made;
+
+		(void)pthread_mutex_lock(&env->mutex);
+		made = env->members[i].made;
+		(void)pthread_mutex_unlock(&env->mutex);
+		if (made && gateway_member_put(env, &env->members[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+int environments_gateway_reset(struct environments *environments, struct link *gateway, struct err *err)
+{
+	struct environment **list;
+	size_t count = 0;
+	int result = 0;
+
+	(void)pthread_rwlock_wrlock(&environments->gateway_lock);
+	environments->gateway = gateway;
+	(void)pthread_rwlock_unlock(&environments->gateway_lock);
+	list = environments_take_all(environments, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct err problem = {0};
+
+		if (gateway && resend(list[i], &problem) && result == 0) {
+			if (err)
+				*err = problem;
+			result = -1;
+		}
+		environment_release(list[i]);
+	}
+	free(list);
+	return result;
+}
+
+static int thaw(struct environments *environments, struct env_id id, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+
+	return !env || environment_awake(env, err) ? -1 : 0;
+}
+
+static int denied(struct environments *environments, struct env_id id, const json_t *body, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	struct member *member = env ? member_find(env, json_text(body, "sandbox", "")) : NULL;
+
+	if (!env)
+		return -1;
+	if (member && member->log)
+		log_say(member->log, "refused: %.200s:%lld: %.200s", json_text(body, "host", "?"),
+			(long long)json_number(body, "port", 0), json_text(body, "why", ""));
+	return 0;
+}
+
+int environments_gateway_message(struct environments *environments, uint16_t name, const json_t *body, struct err *err)
+{
+	struct env_id id;
+
+	if (env_id_parse(view_of(json_text(body, "env", "")), &id, err))
+		return -1;
+	if (name == MESSAGE_THAW)
+		return thaw(environments, id, err);
+	if (name == MESSAGE_DENIED)
+		return denied(environments, id, body, err);
+	if (name == MESSAGE_TOUCH) {
+		AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+
+		if (!env)
+			return -1;
+		environment_touched(env);
+		return 0;
+	}
+	return err_set(err, ERR_INVALID, "the gateway sends no message %u", (unsigned)name);
+}

@@ -1,0 +1,289 @@
+/*
+ * environment_priv: what the files of the environment manager share: environments, their members (a member is one of its sandboxes and the program it is for), and the locks.
+ *
+ * Locks, outermost first: an environment's `operation` (held through a whole up, deploy, freeze, …; never taken while another one is
+ * held, except a fork's new one), the manager's `mutex` (the list), an environment's `mutex` (its fields; held for moments only, never
+ * over a call to the provider or the gateway).
+ */
+#ifndef ASSAY_SANDBOX_ENVIRONMENT_PRIV_H
+#define ASSAY_SANDBOX_ENVIRONMENT_PRIV_H
+
+#include <pthread.h>
+
+#include "base/scope.h"
+#include "data/engine.h"
+#include "sandbox/environment.h"
+#include "sandbox/environment_log.h"
+
+#define WORKSPACE_MEMBER "workspace"
+#define WORKSPACE_PATH "/workspace"
+#define WORK_VOLUME "work"
+#define READY_LIMIT_MS 20000  /* of one attempt; a service gets two */
+#define BUILD_LIMIT_MS 600000 /* build, migrate, setup, seed */
+#define STOP_GRACE_MS 3000    /* between SIGTERM and SIGKILL */
+#define ENVIRONMENTS_MAX 1000
+#define EXEC_TIMEOUT_DEFAULT_MS 600000
+
+enum environment_state { ENV_STARTING, ENV_READY, ENV_FROZEN, ENV_FAILED, ENV_STOPPED, ENV_STATE_COUNT };
+
+enum member_kind { MEMBER_SERVICE, MEMBER_WORKER, MEMBER_DATABASE, MEMBER_WORKSPACE };
+enum member_state { MEMBER_ABSENT, MEMBER_STARTING, MEMBER_READY, MEMBER_RUNNING, MEMBER_EXITED, MEMBER_FAILED };
+
+struct member {
+	char name[SANDBOX_NAME_MAX + 1];
+	char volume[SANDBOX_NAME_MAX + 1]; /* what it mounts */
+	enum member_kind kind;
+	const struct service *service; /* of the environment's blueprint; NULL for others */
+	struct engine_target target;   /* for databases */
+	uint16_t port;
+	struct log *log;
+
+	/* Guarded by the environment's mutex. */
+	enum member_state state;
+	bool made;    /* the sandbox exists */
+	bool running; /* `process` was started and its end not seen */
+	uint32_t process;
+	int restarts;
+	int crashes;           /* in a row */
+	int64_t started_ms;    /* elapsed time */
+	int64_t ready_ms;      /* how long the last start took */
+	int64_t restart_at_ms; /* elapsed time; 0: none is planned */
+	bool has_exit;
+	struct exit_status exit;
+};
+
+struct environment {
+	struct environments *all;
+	struct env_id id;
+	int references; /* guarded by all->mutex */
+	bool builder;   /* one of our own, for snapshots and checkouts: not listed, has no state file */
+	char *dir;      /* <state>/envs/<id> */
+	pthread_mutex_t operation;
+	pthread_mutex_t mutex;
+	bool going; /* to be removed: whatever works on it ends soon (atomic) */
+
+	/* Set before others see it. */
+	char *name;
+	char *purpose;
+	char *owner;
+	char *repository;
+	struct git_hash commit;
+	char *snapshot; /* asked for: "name", "name/version" or NULL */
+	bool volatile_;
+	bool no_services;
+	int64_t created_ms;
+	char *blueprint_text;
+	struct blueprint *blueprint;
+	struct member *members;
+	size_t member_count;
+
+	/* Guarded by mutex. */
+	enum environment_state state;
+	bool cold;           /* no sandbox of it exists: they are made again from the volumes when needed */
+	char *snapshot_used; /* "name/version", or NULL: empty databases */
+	int64_t expires_ms;
+	int64_t touched_ms;
+	bool pinned;
+	int busy; /* programs of callers that run in it now */
+	char error[ERR_TEXT_MAX];
+	json_t *marks;  /* by database */
+	json_t *layers; /* by volume: the layers it was made over */
+};
+
+struct environments {
+	char *state_dir;
+	char *preview_base;
+	struct provider provider;
+	struct world world;
+	struct log_pump *pump;
+
+	pthread_rwlock_t gateway_lock;
+	struct link *gateway;
+
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	struct environment **list;
+	size_t count;
+	bool closing;       /* atomic */
+	bool lost;          /* something of the provider's is gone: reconcile soon (atomic) */
+	struct once *onces; /* layers being built (environment_once) */
+
+	pthread_t monitor;
+	bool monitoring;
+	pthread_mutex_t monitor_mutex;
+	pthread_cond_t monitor_wake;
+	bool monitor_hint;
+};
+
+/* ---- environment.c: the list ---- */
+struct environment *environment_new(struct environments *all, const struct env_id *id);
+void environment_add(struct environment *env);    /* now others see it */
+void environment_unlist(struct environment *env); /* the last reference frees it */
+/* With a reference; ERR_NOT_FOUND. */
+struct environment *environment_take(struct environments *all, struct env_id id, struct err *err);
+void environment_release(struct environment *env);
+void scope_environment(struct environment **env);
+#define AUTO_ENVIRONMENT __attribute__((cleanup(scope_environment))) struct environment *
+/* All of them with references, owned by the caller. */
+struct environment **environments_take_all(struct environments *all, size_t *count);
+/* Takes the operation lock of an environment that is not going; unlock with environment_unlock. */
+MUST_USE int environment_lock(struct environment *env, struct err *err);
+void environment_unlock(struct environment *env);
+void environment_touched(struct environment *env);
+/* Only one thread makes `name` at a time: the others wait until it is made or failed, then look again. */
+void environments_once_begin(struct environments *all, const char *name);
+void environments_once_end(struct environments *all, const char *name);
+
+/* ---- environment_state.c ---- */
+/* The names in a directory, without "." and "..", owned by the caller. */
+json_t *directory_names(const char *path, struct err *err);
+const char *environment_state_name(enum environment_state state);
+const char *member_state_name(enum member_state state);
+const char *member_kind_name(enum member_kind kind);
+void environment_move(struct environment *env,
+		      enum environment_state state); /* asserts that the move is allowed; tells the gateway */
+enum environment_state environment_state_of(struct environment *env);
+MUST_USE int environment_save(struct environment *env, struct err *err);
+/* Reads <state>/envs/<id>. The members are planned, nothing is started. */
+struct environment *environment_load(struct environments *all, struct env_id id, struct err *err);
+json_t *environment_json(struct environment *env, bool usage);
+
+/* ---- environment_member.c ---- */
+/* The members that the blueprint asks for: workspace, databases, services with replicas. */
+MUST_USE int members_plan(struct environment *env, struct err *err);
+struct member *member_find(struct environment *env, const char *name);
+/* Makes the sandbox and tells the gateway of its door. */
+MUST_USE int member_make(struct environment *env, struct member *member, struct err *err);
+void member_unmake(struct environment *env, struct member *member);
+/* Starts the member's program (server or `run`), output to its log. */
+MUST_USE int member_start(struct environment *env, struct member *member, struct err *err);
+MUST_USE int member_start_argv(struct environment *env, struct member *member, const char *const *argv, const char *dir,
+			       struct err *err);
+/* Signals, waits, kills. No error when it does not run. */
+void member_stop(struct environment *env, struct member *member, int signal_number, int64_t grace_ms);
+/* One look, blocks for a moment: 0 ready, ERR_RETRY not yet, ERR_BROKEN the program has ended (its exit is in the member). */
+MUST_USE int member_probe(struct environment *env, struct member *member, struct err *err);
+/* Waits for the program to be ready, limit_ms at most. */
+MUST_USE int member_wait_ready(struct environment *env, struct member *member, int64_t limit_ms, const bool *cancelled,
+			       struct err *err);
+/* Looks whether the program has ended; true when it did (state, exit and running are set). */
+bool member_ended(struct environment *env, struct member *member);
+MUST_USE int member_connect(struct environment *env, const struct member *member, int64_t limit_ms, int *fd, struct err *err);
+/* Adds the last lines of the member's log to the error. */
+int member_quote_log(struct environment *env, struct member *member, struct err *err);
+/* A command of the blueprint as an argument list for the member: shell lines by sh -c. `held` gets the three words of a shell line. */
+const char *const *command_argv(const struct command *command, const char **held);
+bool command_is_set(const struct command *command);
+
+/* ---- environment_exec.c ---- */
+/* Runs a program in a member to its end; neither touches nor thaws. Default output is the member's log. */
+MUST_USE int member_run(struct environment *env, struct member *member, const struct environment_exec *exec,
+			struct exit_status *status, struct err *err);
+/* As member_run, any end but exit 0 is an error that says `what` and quotes the log. */
+MUST_USE int member_run_checked(struct environment *env, struct member *member, const struct environment_exec *exec,
+				const char *what, struct err *err);
+/* The environment of a program: standard variables (doc/blueprint.md), the service's, `more`. NULL-terminated, owned. */
+char **member_variables(struct environment *env, const struct member *member, const struct variables *more);
+void variables_free(char **variables);
+
+/* ---- environment_gateway.c: all are nothing without a gateway ---- */
+MUST_USE int gateway_env_put(struct environment *env, struct err *err);
+MUST_USE int gateway_member_put(struct environment *env, const struct member *member, struct err *err);
+void gateway_member_gone(struct environment *env, const struct member *member);
+void gateway_env_state(struct environment *env, enum environment_state state);
+void gateway_env_gone(struct environment *env);
+/* *present is false without a gateway. */
+MUST_USE int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, struct err *err);
+
+/* ---- environment_start.c ---- */
+#define START_VOLUMES 1u /* make the volumes first */
+#define START_MIGRATE 2u /* run migrations and take marks */
+/* Starts whatever of the environment does not run: databases, migrations, services. */
+MUST_USE int environment_start(struct environment *env, unsigned what, struct progress progress, struct err *err);
+/* Stops programs and members of services, and with `databases` of those too; cleanly where that matters. */
+void environment_stop_members(struct environment *env, bool databases);
+MUST_USE int environment_marks_take(struct environment *env, struct err *err);
+
+/* ---- environment_data.c ---- */
+/* Runs what a database's engine wants to say over a socket of its own. */
+MUST_USE int member_talk(struct environment *env, const struct member *member,
+			 int (*talk)(const struct engine_target *target, int fd, struct err *err), struct err *err);
+
+/* ---- environment_fork.c ---- */
+/* Makes a frozen or cold environment run; the operation lock is held. */
+MUST_USE int environment_wake(struct environment *env, struct err *err);
+/* As environment_wake, takes the lock itself, only when needed. */
+MUST_USE int environment_awake(struct environment *env, struct err *err);
+MUST_USE int environment_freeze_locked(struct environment *env, struct err *err);
+
+/* ---- environment_monitor.c ---- */
+MUST_USE int monitor_start(struct environments *all, struct err *err);
+void monitor_stop(struct environments *all);
+void monitor_hint(void *environments); /* something may have ended */
+
+/* ---- environment.c ---- */
+/* Removes it, whatever it is: provider, gateway, files. The operation lock is held. */
+MUST_USE int environment_remove_locked(struct environment *env, struct err *err);
+
+/* ---- builder.c: environments of our own, in which layers are made ---- */
+
+/* What a layer is built from. `blueprint_text` may be NULL: no services, no databases, no egress. */
+struct builder_spec {
+	const char *repository; /* may be NULL */
+	const struct git_hash *commit;
+	const char *blueprint_text;
+};
+/* An environment that nobody sees: a workspace and the blueprint's databases, none of them made. */
+struct environment *builder_begin(struct environments *all, const struct builder_spec *spec, struct err *err);
+void builder_end(struct environment *builder); /* NULL is fine */
+#define AUTO_BUILDER __attribute__((cleanup(scope_builder))) struct environment *
+void scope_builder(struct environment **builder);
+/* Volume over the layer (or none) and sandbox. */
+MUST_USE int builder_member_make(struct environment *builder, struct member *member, const char *layer, struct err *err);
+/* The sandboxes must be unmade. */
+MUST_USE int builder_commit(struct environment *builder, const struct member *member, const char *layer, const json_t *meta,
+			    struct err *err);
+MUST_USE int layer_exists(struct environments *all, const char *name, bool *exists, struct err *err);
+
+/* ---- source.c ---- */
+/* The layer that holds a checkout of the commit with its dependencies installed; built when there is none. Owned by the caller. */
+char *source_layer(struct environments *all, const char *repository, const struct git_hash *commit, const char *blueprint_text,
+		   struct progress progress, struct err *err);
+
+/* ---- snapshot.c ---- */
+/* "name/version" of an existing snapshot, owned; NULL with err->kind ERR_NONE when there is none and none is asked for. */
+char *snapshot_resolve(struct environments *all, const struct blueprint *blueprint, const char *wanted, struct err *err);
+/* The layer of one database: of the snapshot, or (NULL, or it has no such database) an empty one, made when there is none. Owned. */
+char *snapshot_layer(struct environments *all, const char *snapshot, const struct database *database, struct progress progress,
+		     struct err *err);
+
+/* ---- snapshot_build.c ---- */
+/* An empty, initialised data directory for the database. Owned by the caller. */
+char *snapshot_empty_layer(struct environments *all, const struct database *database, struct progress progress, struct err *err);
+/* Version 1 from the blueprint's seeds; when another thread has just made it, that one. */
+MUST_USE int snapshot_from_seeds(struct environments *all, const struct builder_spec *spec, struct progress progress,
+				 char **snapshot, struct err *err);
+/* The highest version of the name there is, complete or not; 0: none. */
+MUST_USE int snapshot_version_last(struct environments *all, const char *name, bool complete_only, int *version, struct err *err);
+const char *snapshot_name_of(const struct blueprint *blueprint); /* what the blueprint calls its snapshot */
+
+/* ---- steps for the progress ---- */
+static inline void step_report(struct progress progress, const char *step, const char *detail, int64_t ms)
+{
+	if (progress.report)
+		progress.report(progress.self, step, detail, ms);
+}
+static inline bool progress_cancelled(struct progress progress)
+{
+	return progress.cancelled && __atomic_load_n(progress.cancelled, __ATOMIC_RELAXED);
+}
+static inline bool environment_going(const struct environment *env)
+{
+	return __atomic_load_n(&env->going, __ATOMIC_RELAXED) || __atomic_load_n(&env->all->closing, __ATOMIC_RELAXED);
+}
+static inline int64_t elapsed_ms(const struct environments *all)
+{
+	return world_elapsed_ms(all->world);
+}
+
+#endif

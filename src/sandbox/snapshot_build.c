@@ -1,0 +1,667 @@
+/*
+ * How snapshots are made.
+ *
+ * Theory of operation. In a builder, every database of the blueprint is started over an empty, initialised directory; its sources are
+ * loaded by the engine's own programs inside its sandbox; shell seeds run in the builder's workspace and reach the databases by name.
+ * Then all are settled, all are stopped cleanly, and only then is the first one committed: one cut. A server that does not stop
+ * cleanly fails the snapshot.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "sandbox/environment_priv.h"
+
+#define START_LIMIT_MS 60000
+#define CONNECT_LIMIT_MS 10000
+#define LOAD_LIMIT_MS (6 * 3600000)
+#define SEED_BYTES_MAX ((size_t)1 << 30)
+#define HEAD_BYTES 16
+#define KEY_KEPT 16
+#define EXEC_PREFIX "exec:"
+
+/* One thing to load, in order. */
+struct load {
+	struct member *database; /* NULL: a shell line or script that may write to any */
+	char *label;             /* for people: the file's name, the line, the URL without its password */
+	int fd;                  /* a file's bytes, or a script's; -1 for a line */
+	char *line;
+	enum engine_form form;
+	struct digest digest;
+};
+
+struct plan {
+	struct environments *all;
+	struct environment *builder;
+	struct progress progress;
+	const char *name;
+	struct load *loads;
+	size_t count;
+};
+
+static void plan_fini(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		scope_close(&plan->loads[i].fd);
+		free(plan->loads[i].label);
+		free(plan->loads[i].line);
+	}
+	free(plan->loads);
+}
+
+static struct load *load_add(struct plan *plan, struct member *database, const char *label)
+{
+	struct load *load;
+
+	plan->loads = mem_grow(plan->loads, plan->count + 1, sizeof(*plan->loads));
+	load = &plan->loads[plan->count++];
+	*load = (struct load){.database = database, .label = text_copy(label), .fd = -1};
+	return load;
+}
+
+static int64_t step_begin(const struct plan *plan, const char *verb, const char *name)
+{
+	AUTO_FREE char *step = text_format("%s %s", verb, name);
+
+	step_report(plan->progress, step, plan->name, -1);
+	return elapsed_ms(plan->all);
+}
+
+static void step_end(const struct plan *plan, const char *verb, const char *name, int64_t began_ms)
+{
+	AUTO_FREE char *step = text_format("%s %s", verb, name);
+
+	step_report(plan->progress, step, plan->name, elapsed_ms(plan->all) - began_ms);
+}
+
+/* ---- one server in a builder ---- */
+
+static int server_start(struct environment *builder, struct member *member, bool loading, struct err *err)
+{
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+
+	member->target.ops->serve(&member->target, loading, &program);
+	if (member_start_argv(builder, member, engine_program_argv(&program), "/", err))
+		return -1;
+	return member_wait_ready(builder, member, START_LIMIT_MS, NULL, err) ? member_quote_log(builder, member, err) : 0;
+}
+
+/* Cleanly, or it is an error. */
+static int server_stop(struct environment *builder, struct member *member, struct err *err)
+{
+	const struct engine_ops *ops = member->target.ops;
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	AUTO_BUF output = buf_new((size_t)1 << 20);
+	struct environment_exec exec = {.output = &output};
+
+	member_stop(builder, member, ops->stop_signal, ops->stop_limit_ms);
+	if (member->exit.reason != EXIT_CODE || member->exit.code) {
+		AUTO_BUF how = buf_new(256);
+
+		exit_status_format(&how, member->exit);
+		(void)err_set(err, ERR_BROKEN, "%s did not stop cleanly: %s", member->name, how.at ? how.at : "");
+		return member_quote_log(builder, member, err);
+	}
+	if (!ops->inspect)
+		return 0;
+	ops->inspect(&member->target, &program);
+	exec.argv = engine_program_argv(&program);
+	if (member_run_checked(builder, member, &exec, "cannot inspect the data", err))
+		return -1;
+	return ops->inspect_clean(buf_view(&output)) ? 0 : err_set(err, ERR_BROKEN, "%s was not shut down cleanly", member->name);
+}
+
+static int initialise(struct environment *builder, struct member *member, struct err *err)
+{
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	AUTO_FREE char *what = text_format("cannot initialise %s", member->name);
+	struct environment_exec exec = {.timeout_ms = BUILD_LIMIT_MS};
+
+	member->target.ops->initialise(&member->target, &program);
+	exec.argv = engine_program_argv(&program);
+	return member_run_checked(builder, member, &exec, what, err);
+}
+
+/* ---- the empty database under every other ---- */
+
+static struct member *database_member(struct environment *builder, const struct database *database)
+{
+	for (size_t i = 0; i < builder->member_count; i++)
+		if (builder->members[i].kind == MEMBER_DATABASE && strcmp(builder->members[i].name, database->name) == 0)
+			return &builder->members[i];
+	return NULL;
+}
+
+static int empty_build(struct environments *all, const struct database *database, const char *layer, struct err *err)
+{
+	/* A blueprint of our own: only what the engine must know. */
+	AUTO_FREE char *text = text_format(
+		"version: 1\nname: builder\ndatabases:\n  %s: {engine: %s, version: %d, database: \"%s\", "
+		"user: \"%s\"}\n",
+		database->name, engine_of(database->engine)->name, database->version, database->database, database->user);
+	AUTO_FREE char *without = NULL;
+	AUTO_BUILDER builder = NULL;
+	AUTO_JSON meta = json_object();
+	struct member *member;
+
+	if (!database->version) {
+		without = text_format("version: 1\nname: builder\ndatabases:\n  %s: {engine: %s, database: \"%s\", user: \"%s\"}\n",
+				      database->name, engine_of(database->engine)->name, database->database, database->user);
+	}
+	builder = builder_begin(all, &(struct builder_spec){.blueprint_text = without ? without : text}, err);
+	member = builder ? database_member(builder, database) : NULL;
+	if (!member || builder_member_make(builder, member, NULL, err) || initialise(builder, member, err) ||
+	    server_start(builder, member, false, err) || member_talk(builder, member, member->target.ops->create, err) ||
+	    member_talk(builder, member, member->target.ops->settle, err) || server_stop(builder, member, err))
+		return -1;
+	(void)json_object_set_new(meta, "engine", json_string(member->target.ops->name));
+	(void)json_object_set_new(meta, "engine_version", json_integer(member->target.version));
+	member_unmake(builder, member);
+	return builder_commit(builder, member, layer, meta, err);
+}
+
+char *snapshot_empty_layer(struct environments *all, const struct database *database, struct progress progress, struct err *err)
+{
+	const struct view key[] = {view_of(database->user), view_of(database->database)};
+	AUTO_FREE char *layer = NULL;
+	struct engine_target target;
+	bool exists = false;
+	int result;
+
+	if (engine_target_init(&target, database, err))
+		return NULL;
+	layer = text_format("empty/%s-%d/%.*s", target.ops->name, target.version, KEY_KEPT,
+			    digest_of_parts(key, ARRAY_LEN(key)).text);
+	environments_once_begin(all, layer);
+	result = layer_exists(all, layer, &exists, err);
+	if (result == 0 && !exists) {
+		const struct plan plan = {.all = all, .progress = progress, .name = ""};
+		int64_t began_ms = step_begin(&plan, "initialise", database->name);
+
+		result = empty_build(all, database, layer, err);
+		if (result == 0)
+			step_end(&plan, "initialise", database->name, began_ms);
+	}
+	environments_once_end(all, layer);
+	return result ? NULL : TAKE(layer);
+}
+
+/* ---- loading ---- */
+
+static int databases_each(struct plan *plan, int (*act)(struct plan *plan, struct member *member, struct err *err), struct err *err)
+{
+	for (size_t i = 0; i < plan->builder->member_count; i++)
+		if (plan->builder->members[i].kind == MEMBER_DATABASE && act(plan, &plan->builder->members[i], err))
+			return -1;
+	return 0;
+}
+
+static int load_file(struct plan *plan, const struct load *load, bool offline, struct err *err)
+{
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	AUTO_FREE char *what = text_format("cannot load %s into %s", load->label, load->database->name);
+	struct environment_exec exec = {.timeout_ms = LOAD_LIMIT_MS, .input_fd = load->fd, .cancelled = plan->progress.cancelled};
+	bool needs_offline = false;
+	int64_t began_ms;
+
+	if (load->database->target.ops->loader(&load->database->target, load->form, &program, &needs_offline, err))
+		return -1;
+	if (needs_offline != offline)
+		return 0;
+	began_ms = step_begin(plan, "load", load->database->name);
+	exec.argv = engine_program_argv(&program);
+	if (member_run_checked(plan->builder, load->database, &exec, what, err))
+		return -1;
+	step_end(plan, "load", load->database->name, began_ms);
+	return 0;
+}
+
+/* Empty directory, sandbox, what must lie there before the server starts, server. */
+static int database_begin(struct plan *plan, struct member *member, struct err *err)
+{
+	AUTO_FREE char *layer = snapshot_empty_layer(plan->all, member->target.database, plan->progress, err);
+	bool rdb = false;
+
+	if (!layer || builder_member_make(plan->builder, member, layer, err))
+		return -1;
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->loads[i].database != member)
+			continue;
+		rdb = rdb || plan->loads[i].form == FORM_RDB;
+		if (load_file(plan, &plan->loads[i], true, err))
+			return -1;
+	}
+	return server_start(plan->builder, member, rdb, err);
+}
+
+static int shell_run(struct plan *plan, const struct load *load, struct err *err)
+{
+	struct member *workspace = member_find(plan->builder, WORKSPACE_MEMBER);
+	const char *line[] = {"sh", "-c", load->line, NULL};
+	const char *script[] = {"bash", "-s", NULL};
+	AUTO_FREE char *what = text_format("seed `%s`", load->label);
+	struct environment_exec exec = {.argv = load->line ? line : script,
+					.timeout_ms = LOAD_LIMIT_MS,
+					.input_fd = load->fd > 0 ? load->fd : 0,
+					.cancelled = plan->progress.cancelled};
+	int64_t began_ms = step_begin(plan, "seed", load->label);
+
+	if (member_run_checked(plan->builder, workspace, &exec, what, err))
+		return -1;
+	step_end(plan, "seed", load->label, began_ms);
+	return 0;
+}
+
+static int loads_run(struct plan *plan, struct err *err)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct load *load = &plan->loads[i];
+
+		if (progress_cancelled(plan->progress))
+			return err_set(err, ERR_CANCELLED, "stopped");
+		if (load->database ? load_file(plan, load, false, err) : shell_run(plan, load, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int database_settle(struct plan *plan, struct member *member, struct err *err)
+{
+	int64_t began_ms = step_begin(plan, "settle", member->name);
+
+	if (member_talk(plan->builder, member, member->target.ops->settle, err))
+		return -1;
+	step_end(plan, "settle", member->name, began_ms);
+	return 0;
+}
+
+static int database_stop(struct plan *plan, struct member *member, struct err *err)
+{
+	int64_t began_ms = step_begin(plan, "stop", member->name);
+
+	if (server_stop(plan->builder, member, err))
+		return -1;
+	member_unmake(plan->builder, member);
+	step_end(plan, "stop", member->name, began_ms);
+	return 0;
+}
+
+/* ---- committing ---- */
+
+/* What the version is made of: engines, and every source in its order. */
+static struct digest recipe_digest(const struct plan *plan)
+{
+	AUTO_BUF recipe = buf_new((size_t)1 << 20);
+
+	for (size_t i = 0; i < plan->builder->member_count; i++) {
+		const struct member *member = &plan->builder->members[i];
+
+		if (member->kind == MEMBER_DATABASE)
+			buf_add_format(&recipe, "%s %s %d %s %s\n", member->name, member->target.ops->name, member->target.version,
+				       member->target.database->database, member->target.database->user);
+	}
+	for (size_t i = 0; i < plan->count; i++)
+		buf_add_format(&recipe, "%s %d %s\n", plan->loads[i].database ? plan->loads[i].database->name : "*",
+			       (int)plan->loads[i].form, plan->loads[i].digest.text);
+	return digest_of(buf_view(&recipe));
+}
+
+static void source_text(const struct plan *plan, const struct member *member, struct buf *out)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (!plan->loads[i].database || plan->loads[i].database == member)
+			buf_add_format(out, "%s%s", out->length ? ", " : "", plan->loads[i].label);
+	if (!out->length)
+		buf_add_text(out, "empty");
+}
+
+static int commit_all(struct plan *plan, int version, struct err *err)
+{
+	struct digest digest = recipe_digest(plan);
+	int64_t parts = 0;
+
+	for (size_t i = 0; i < plan->builder->member_count; i++)
+		parts += plan->builder->members[i].kind == MEMBER_DATABASE;
+	for (size_t i = 0; i < plan->builder->member_count; i++) {
+		const struct member *member = &plan->builder->members[i];
+		AUTO_BUF source = buf_new((size_t)1 << 16);
+		AUTO_FREE char *layer = text_format("snapshot/%s/%d/%s", plan->name, version, member->name);
+		AUTO_JSON meta = NULL;
+
+		if (member->kind != MEMBER_DATABASE)
+			continue;
+		source_text(plan, member, &source);
+		meta = json_pack("{s:s, s:s, s:I, s:I, s:I}", "digest", digest.text, "engine", member->target.ops->name,
+				 "engine_version", (json_int_t)member->target.version, "parts", (json_int_t)parts, "created_ms",
+				 (json_int_t)world_now_ms(plan->all->world));
+		json_set_bytes(meta, "source", buf_view(&source));
+		if (builder_commit(plan->builder, member, layer, meta, err))
+			return err_prefix(err, "cannot keep snapshot %s", layer);
+	}
+	return 0;
+}
+
+static bool has_shell(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (!plan->loads[i].database)
+			return true;
+	return false;
+}
+
+/* From the plan to layers. `tree` is the workspace's layer, or NULL. */
+static int plan_run(struct plan *plan, const char *tree, int version, struct err *err)
+{
+	struct member *workspace = member_find(plan->builder, WORKSPACE_MEMBER);
+
+	if (databases_each(plan, database_begin, err))
+		return -1;
+	if (has_shell(plan) && builder_member_make(plan->builder, workspace, tree, err))
+		return -1;
+	if (loads_run(plan, err) || databases_each(plan, database_settle, err))
+		return -1;
+	member_unmake(plan->builder, workspace);
+	if (databases_each(plan, database_stop, err))
+		return -1;
+	return commit_all(plan, version, err);
+}
+
+static int name_check(const char *name, struct err *err)
+{
+	size_t length = strlen(name);
+	bool good = length && length <= 40;
+
+	for (size_t i = 0; i < length; i++)
+		good = good && ((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || (i && name[i] == '-'));
+	return good ? 0
+		    : err_set(err, ERR_INVALID, "`%s` is no name for a snapshot: lower-case letters, digits, dashes; at most 40",
+			      name);
+}
+
+/* ---- sources ---- */
+
+/* A descriptor at the start of the bytes. */
+static int bytes_fd(struct view bytes, int *fd, struct err *err)
+{
+	AUTO_CLOSE int memory = memfd_create("seed", MFD_CLOEXEC);
+
+	if (memory < 0)
+		return err_errno(err, errno, "cannot hold a seed in memory");
+	if (file_write_fd(memory, bytes, err))
+		return -1;
+	(void)lseek(memory, 0, SEEK_SET);
+	*fd = TAKE_FD(memory);
+	return 0;
+}
+
+static int load_detect(struct load *load, const char *file_name, struct err *err)
+{
+	char head[HEAD_BYTES];
+	ssize_t got = pread(load->fd, head, sizeof(head), 0);
+
+	if (got < 0)
+		return err_errno(err, errno, "cannot read %s", file_name);
+	return engine_form_detect(load->database->target.ops->kind, view_make(head, (size_t)got), file_name, &load->form, err);
+}
+
+static int seed_add(struct plan *plan, struct member *member, const char *seed, struct err *err)
+{
+	struct view line = view_of(seed);
+	AUTO_BUF bytes = buf_new(SEED_BYTES_MAX);
+	struct load *load;
+
+	if (view_starts(line, VIEW(EXEC_PREFIX))) {
+		line = view_trim(view_make(line.at + strlen(EXEC_PREFIX), line.length - strlen(EXEC_PREFIX)));
+		load = load_add(plan, NULL, seed);
+		load->line = view_copy(line);
+		load->digest = digest_of(line);
+		return 0;
+	}
+	if (git_file_read(plan->builder->repository, &plan->builder->commit, seed, &bytes, err))
+		return err_prefix(err, "the seed of %s", member->name);
+	load = load_add(plan, member, seed);
+	load->digest = digest_of(buf_view(&bytes));
+	return bytes_fd(buf_view(&bytes), &load->fd, err) ? -1 : load_detect(load, seed, err);
+}
+
+static int seeds_build(struct environments *all, const struct builder_spec *spec, struct progress progress, const char *name,
+		       struct err *err)
+{
+	AUTO_FREE char *tree = NULL;
+	AUTO_BUILDER builder = builder_begin(all, spec, err);
+	__attribute__((cleanup(plan_fini))) struct plan plan = {.all = all, .builder = builder, .progress = progress, .name = name};
+
+	if (!builder)
+		return -1;
+	for (size_t i = 0; i < builder->member_count; i++) {
+		struct member *member = &builder->members[i];
+
+		if (member->kind == MEMBER_DATABASE && member->target.database->seed &&
+		    seed_add(&plan, member, member->target.database->seed, err))
+			return -1;
+	}
+	if (has_shell(&plan)) {
+		tree = source_layer(all, spec->repository, spec->commit, spec->blueprint_text, progress, err);
+		if (!tree)
+			return -1;
+	}
+	return plan_run(&plan, tree, 1, err);
+}
+
+int snapshot_from_seeds(struct environments *all, const struct builder_spec *spec, struct progress progress, char **snapshot,
+			struct err *err)
+{
+	AUTO_BLUEPRINT blueprint = blueprint_parse(view_of(spec->blueprint_text), "assay.yaml", err);
+	AUTO_FREE char *once = NULL;
+	const char *name;
+	int version = 0;
+	int result;
+
+	if (!blueprint)
+		return -1;
+	name = snapshot_name_of(blueprint);
+	if (name_check(name, err))
+		return -1;
+	once = text_format("snapshot/%s", name);
+	environments_once_begin(all, once);
+	result = snapshot_version_last(all, name, true, &version, err);
+	if (result == 0 && !version) {
+		result = seeds_build(all, spec, progress, name, err);
+		version = 1;
+	}
+	environments_once_end(all, once);
+	if (result)
+		return err_prefix(err, "snapshot %s", name);
+	*snapshot = text_format("%s/%d", name, version);
+	return 0;
+}
+
+/* The database a source is for: the named one, or the only one that can be meant. */
+static struct member *source_database(struct environment *builder, const struct snapshot_source *source, struct err *err)
+{
+	struct member *only = NULL;
+	size_t candidates = 0;
+	bool redis = source->url && strncmp(source->url, "redis", 5) == 0;
+	bool postgres = source->url && strncmp(source->url, "postgres", 8) == 0;
+
+	for (size_t i = 0; i < builder->member_count; i++) {
+		struct member *member = &builder->members[i];
+
+		if (member->kind != MEMBER_DATABASE || (source->database && strcmp(member->name, source->database) != 0) ||
+		    (redis && member->target.ops->kind != ENGINE_REDIS) ||
+		    (postgres && member->target.ops->kind != ENGINE_POSTGRES))
+			continue;
+		only = member;
+		candidates++;
+	}
+	if (candidates == 1)
+		return only;
+	if (source->database)
+		(void)err_set(err, ERR_NOT_FOUND, "the blueprint has no such database `%s`", source->database);
+	else
+		(void)err_set(err, ERR_INVALID, "%s",
+			      candidates ? "there are several databases: say which one (--database NAME)"
+					 : "the blueprint has no database for this source");
+	return NULL;
+}
+
+/* PostgreSQL's files by what they hold; without a database named, a seed file of PostgreSQL is for the only PostgreSQL. */
+static struct member *file_database(struct environment *builder, const struct snapshot_source *source, const char *path,
+				    struct view head, struct err *err)
+{
+	struct snapshot_source guess = *source;
+	struct view name = view_of(path);
+
+	if (!source->database && (view_starts(head, VIEW("REDIS")) || view_ends(name, VIEW(".rdb"))))
+		guess.url = "redis:";
+	else if (!source->database &&
+		 (view_starts(head, VIEW("PGDMP")) || view_ends(name, VIEW(".sql")) || view_ends(name, VIEW(".sql.gz"))))
+		guess.url = "postgres:";
+	return source_database(builder, &guess, err);
+}
+
+static int file_add(struct plan *plan, const struct snapshot_source *source, struct err *err)
+{
+	const char *path = source->dump ? source->dump : source->seed;
+	const char *slash = strrchr(path, '/');
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char head[HEAD_BYTES];
+	ssize_t got = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
+	struct digest digest;
+	struct member *member = NULL;
+	struct load *load;
+	bool script;
+
+	if (got < 0)
+		return err_errno(err, errno, "cannot read %s", path);
+	if (digest_of_file(path, &digest, err))
+		return -1;
+	script = source->seed && !view_ends(view_of(path), VIEW(".sql")) && !view_ends(view_of(path), VIEW(".sql.gz"));
+	if (!script) {
+		member = file_database(plan->builder, source, path, view_make(head, (size_t)got), err);
+		if (!member)
+			return -1;
+	}
+	load = load_add(plan, member, slash ? slash + 1 : path);
+	load->fd = TAKE_FD(fd);
+	load->digest = digest;
+	return script ? 0 : load_detect(load, path, err);
+}
+
+/* scheme://user:password@host becomes scheme://host. */
+static char *url_shown(const char *url)
+{
+	const char *host = strstr(url, "://");
+	const char *end = host ? strpbrk(host + 3, "/?") : NULL;
+	const char *at = host ? memrchr(host + 3, '@', end ? (size_t)(end - host - 3) : strlen(host + 3)) : NULL;
+
+	if (!host)
+		return text_copy("a running server");
+	return text_format("%.*s://%.*s", (int)(host - url), url, (int)strcspn(at ? at + 1 : host + 3, "?"),
+			   at ? at + 1 : host + 3);
+}
+
+/* The running server is read on the host, as the person who asked would; what it says is loaded inside the builder. */
+static int url_add(struct plan *plan, const struct snapshot_source *source, struct err *err)
+{
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	AUTO_FREE char *label = url_shown(source->url);
+	AUTO_FREE char *path = NULL;
+	struct member *member = source_database(plan->builder, source, err);
+	struct process_spec dump = {.timeout_ms = LOAD_LIMIT_MS};
+	struct load *load;
+	int64_t began_ms;
+	int result;
+
+	if (!member)
+		return -1;
+	load = load_add(plan, member, label);
+	if (member->target.ops->dumper(&member->target, source->url, &program, &load->form, err))
+		return -1;
+	path = text_format("%s/dump-%zu", plan->builder->dir, plan->count);
+	load->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (load->fd < 0)
+		return err_errno(err, errno, "cannot write %s", path);
+	began_ms = step_begin(plan, "read", label);
+	dump.argv = engine_program_argv(&program);
+	dump.output_fd = load->fd;
+	result = process_run(&dump, NULL, err);
+	if (result == 0)
+		result = digest_of_file(path, &load->digest, err);
+	(void)unlink(path);
+	(void)lseek(load->fd, 0, SEEK_SET);
+	if (result)
+		return err_prefix(err, "cannot read %s", label);
+	step_end(plan, "read", label, began_ms);
+	return 0;
+}
+
+/* Values of the blueprint that only a builder of the same databases needs, as text that blueprint_parse takes. */
+static char *databases_text(const struct blueprint *blueprint)
+{
+	AUTO_BUF text = buf_new((size_t)1 << 20);
+
+	buf_add_format(&text, "version: 1\nname: %s\ndatabases:\n", blueprint->name);
+	for (size_t i = 0; i < blueprint->database_count; i++) {
+		const struct database *database = &blueprint->databases[i];
+
+		buf_add_format(&text, "  %s: {engine: %s, database: \"%s\", user: \"%s\"", database->name,
+			       engine_of(database->engine)->name, database->database, database->user);
+		if (database->version)
+			buf_add_format(&text, ", version: %d", database->version);
+		buf_add_text(&text, "}\n");
+	}
+	return buf_take(&text);
+}
+
+static int sources_add(struct plan *plan, const struct snapshot_source *sources, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		int given = !!sources[i].seed + !!sources[i].dump + !!sources[i].url;
+
+		if (given != 1)
+			return err_set(err, ERR_INVALID, "a source is a seed, a dump or a URL: exactly one of them");
+		if (sources[i].url ? url_add(plan, &sources[i], err) : file_add(plan, &sources[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+int snapshot_create(struct environments *environments, const char *name, const struct blueprint *blueprint,
+		    const struct snapshot_source *sources, size_t source_count, struct progress progress, int *version,
+		    struct err *err)
+{
+	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *once = text_format("snapshot/%s", name);
+	AUTO_BUILDER builder = NULL;
+	__attribute__((cleanup(plan_fini))) struct plan plan = {.all = environments, .progress = progress, .name = name};
+	int last = 0;
+	int result;
+
+	if (name_check(name, err))
+		return -1;
+	if (!blueprint->database_count)
+		return err_set(err, ERR_INVALID, "the blueprint %s has no databases", blueprint->name);
+	text = databases_text(blueprint);
+	builder = builder_begin(environments, &(struct builder_spec){.blueprint_text = text}, err);
+	if (!builder)
+		return -1;
+	plan.builder = builder;
+	if (sources_add(&plan, sources, source_count, err))
+		return -1;
+	environments_once_begin(environments, once);
+	result = snapshot_version_last(environments, name, false, &last, err);
+	if (result == 0)
+		result = plan_run(&plan, NULL, last + 1, err);
+	environments_once_end(environments, once);
+	if (result)
+		return err_prefix(err, "snapshot %s", name);
+	*version = last + 1;
+	return 0;
+}
