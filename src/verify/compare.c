@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "base/scope.h"
-#include "verify/exchange.h"
+#include "verify/call.h"
 #include "verify/format.h"
 
 #define BODY_MAX ((size_t)16 << 20)
@@ -265,13 +265,13 @@ static void command_make(struct buf *out, const struct judge *judge)
 {
 	const json_t *request = json_member(judge->base_entry, "request");
 	const char *method = json_text(request, "method", "GET");
-	const char *type = exchange_header(request, "content-type");
-	const char *authorization = exchange_header(request, "authorization");
+	const char *type = call_header(request, "content-type");
+	const char *authorization = call_header(request, "authorization");
 	AUTO_BUF body = buf_new(EVIDENCE_BYTES_MAX);
 	AUTO_FREE char *url = text_format("http://%s%s", judge->comparison->options.entry ? judge->comparison->options.entry : "preview",
 					  json_text(request, "url", "/"));
 
-	exchange_body(&body, request);
+	call_body(&body, request);
 	buf_add_format(out, "assay-env http %s ", method);
 	buf_add_shell(out, view_of(url));
 	if (type) {
@@ -296,7 +296,7 @@ static json_t *request_shown(const json_t *request)
 	AUTO_BUF body = buf_new(BODY_MAX);
 	AUTO_JSON holder = json_object();
 
-	exchange_body(&body, request);
+	call_body(&body, request);
 	(void)json_object_set_new(shown, "method", json_string(json_text(request, "method", "GET")));
 	(void)json_object_set_new(shown, "url", json_string(json_text(request, "url", "/")));
 	json_set_bytes(holder, "body", buf_view(&body));
@@ -333,9 +333,9 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 	(void)json_object_set_new(made, "session", json_string(json_text(judge->base_entry, "session", "")));
 	(void)json_object_set_new(made, "entry", json_integer(json_number(judge->base_entry, "index", 0)));
 	(void)json_object_set_new(made, "expected_tree",
-				  exchange_tree(json_member(judge->base_entry, "seams"), judge->comparison->options.inside));
+				  call_tree(json_member(judge->base_entry, "seams"), judge->comparison->options.inside));
 	(void)json_object_set_new(made, "got_tree",
-				  exchange_tree(json_member(judge->head_entry, "seams"), judge->comparison->options.inside));
+				  call_tree(json_member(judge->head_entry, "seams"), judge->comparison->options.inside));
 	json_set_bytes(made, "reproduce", buf_view(&command));
 }
 
@@ -368,7 +368,7 @@ static void content_type_normalise(json_t *headers)
 
 static json_t *headers_compared(const json_t *response)
 {
-	json_t *headers = exchange_headers(response);
+	json_t *headers = call_headers(response);
 	const char *name;
 	json_t *value;
 	void *next;
@@ -389,8 +389,8 @@ static void judge_headers(struct judge *judge, const json_t *expected, const jso
 {
 	AUTO_JSON a = headers_compared(expected);
 	AUTO_JSON b = headers_compared(got);
-	AUTO_JSON cookies_a = exchange_cookies(expected);
-	AUTO_JSON cookies_b = exchange_cookies(got);
+	AUTO_JSON cookies_a = call_cookies(expected);
+	AUTO_JSON cookies_b = call_cookies(got);
 
 	judge->layer = LAYER_HEADER;
 	judge_values(judge, a, b);
@@ -415,7 +415,7 @@ static json_t *text_lines(struct view text)
 
 static bool is_text(const json_t *response)
 {
-	const char *type = exchange_header(response, "content-type");
+	const char *type = call_header(response, "content-type");
 
 	return type && (strncasecmp(type, "text/", 5) == 0 || strcasestr(type, "javascript") || strcasestr(type, "xml"));
 }
@@ -458,8 +458,8 @@ static void judge_bytes(struct judge *judge, struct view expected, struct view g
 
 static void judge_body(struct judge *judge, const json_t *expected, const json_t *got)
 {
-	AUTO_JSON a = exchange_body_json(expected);
-	AUTO_JSON b = exchange_body_json(got);
+	AUTO_JSON a = call_body_json(expected);
+	AUTO_JSON b = call_body_json(got);
 	AUTO_BUF raw_a = buf_new(BODY_MAX);
 	AUTO_BUF raw_b = buf_new(BODY_MAX);
 
@@ -468,8 +468,8 @@ static void judge_body(struct judge *judge, const json_t *expected, const json_t
 		judge_values(judge, a, b);
 		return;
 	}
-	exchange_body(&raw_a, expected);
-	exchange_body(&raw_b, got);
+	call_body(&raw_a, expected);
+	call_body(&raw_b, got);
 	if (a && !judge->noise && !judge_noise(judge, "")) {
 		judge_report(judge, "type", "", SEVERITY_BLOCK, WEIGHT_SHAPE + 3, a, json_member(got, "body"), "the body is no JSON any more");
 		return;
@@ -487,7 +487,7 @@ static json_t *answer_shown(const json_t *entry)
 
 	if (!json_is_object(response))
 		return json_pack("{s:s}", "error", json_text(entry, "error", "no answer"));
-	body = exchange_body_json(response);
+	body = call_body_json(response);
 	return json_pack("{s:i, s:o}", "status", (int)json_number(response, "status", 0), "body",
 			 body ? body : evidence_of(json_member(response, "body")));
 }
@@ -524,7 +524,7 @@ static void judge_entry(struct judge *judge)
 	AUTO_BUF endpoint = buf_new(8192);
 	bool alike;
 
-	exchange_endpoint(&endpoint, judge->base_entry);
+	call_endpoint(&endpoint, judge->base_entry);
 	judge->place = endpoint.at;
 	judge->within = "";
 	judge->layer = LAYER_BODY;
@@ -564,14 +564,14 @@ static void learn_unstable(struct comparison *comparison)
 	for (size_t i = 0; i < json_array_size(a); i++) {
 		const json_t *first = json_array_get(a, i);
 		const json_t *second = json_array_get(b, i);
-		int status = exchange_status(first);
-		int again = exchange_status(second);
+		int status = call_status(first);
+		int again = call_status(second);
 		AUTO_BUF endpoint = buf_new(8192);
 		AUTO_FREE char *reason = NULL;
 
 		if (status && status == again)
 			continue;
-		exchange_endpoint(&endpoint, first);
+		call_endpoint(&endpoint, first);
 		if (!status || !again)
 			reason = text_format("the base did not answer (%s)",
 					     json_text(status ? second : first, "error", "it took too long"));

@@ -6,7 +6,7 @@
 
 #include "base/scope.h"
 #include "verify/compare_priv.h"
-#include "verify/exchange.h"
+#include "verify/call.h"
 
 #define MANY_CALLS 3       /* fewer are never "many" */
 #define NEW_CALLS_MANY 5   /* of a call that the base does not make at all */
@@ -25,7 +25,7 @@ static bool is_outside(const struct judge *judge, const json_t *exchange)
 	AUTO_BUF edge = buf_new(1024);
 	struct view to;
 
-	exchange_edge(&edge, exchange, judge->comparison->options.inside);
+	call_edge(&edge, exchange, judge->comparison->options.inside);
 	to = view_make(edge.at, edge.length);
 	to = view_make(to.at + view_find(to, VIEW(" > ")) + 3, to.length - (size_t)view_find(to, VIEW(" > ")) - 3);
 	AUTO_FREE char *name = view_copy(to);
@@ -37,7 +37,7 @@ static bool is_seam(const json_t *exchange)
 	return strcmp(json_text(exchange, "from", ""), "preview") != 0;
 }
 
-static int call_compare(const void *left, const void *right)
+static int calls_order(const void *left, const void *right)
 {
 	const json_t *const *a = left;
 	const json_t *const *b = right;
@@ -55,7 +55,7 @@ static void list_sort(json_t *list)
 
 	for (size_t i = 0; i < count; i++)
 		at[i] = json_incref(json_array_get(list, i));
-	qsort(at, count, sizeof(json_t *), call_compare);
+	qsort(at, count, sizeof(json_t *), calls_order);
 	(void)json_array_clear(list);
 	for (size_t i = 0; i < count; i++)
 		(void)json_array_append_new(list, at[i]);
@@ -73,11 +73,11 @@ static json_t *calls_group(const struct judge *judge, const json_t *seams)
 		json_t *exchange = json_array_get(seams, i);
 		AUTO_BUF name = buf_new(16384);
 
-		if (!is_seam(exchange) || !exchange_is(exchange, "http"))
+		if (!is_seam(exchange) || !call_is(exchange, "http"))
 			continue;
-		exchange_edge(&name, exchange, judge->comparison->options.inside);
+		call_edge(&name, exchange, judge->comparison->options.inside);
 		buf_add_char(&name, ' ');
-		exchange_endpoint(&name, exchange);
+		call_endpoint(&name, exchange);
 		list = json_object_get(groups, name.at);
 		if (!list) {
 			list = json_array();
@@ -95,7 +95,7 @@ static size_t failures_of(const json_t *calls)
 	size_t count = 0;
 
 	for (size_t i = 0; i < json_array_size(calls); i++)
-		count += exchange_status(json_array_get(calls, i)) >= 500;
+		count += call_status(json_array_get(calls, i)) >= 500;
 	return count;
 }
 
@@ -103,7 +103,7 @@ static size_t failures_of(const json_t *calls)
 static bool all_carry(const json_t *calls, const char *header)
 {
 	for (size_t i = 0; i < json_array_size(calls); i++)
-		if (!exchange_header(json_member(json_array_get(calls, i), "request"), header))
+		if (!call_header(json_member(json_array_get(calls, i), "request"), header))
 			return false;
 	return json_array_size(calls) > 0;
 }
@@ -112,7 +112,7 @@ static bool all_carry(const json_t *calls, const char *header)
 static bool all_carry_on(const json_t *calls, const char *header, const char *value)
 {
 	for (size_t i = 0; i < json_array_size(calls); i++) {
-		const char *carried = exchange_header(json_member(json_array_get(calls, i), "request"), header);
+		const char *carried = call_header(json_member(json_array_get(calls, i), "request"), header);
 
 		if (!carried || strcmp(carried, value) != 0)
 			return false;
@@ -123,7 +123,7 @@ static bool all_carry_on(const json_t *calls, const char *header, const char *va
 static void judge_propagation(struct judge *judge, const json_t *expected, const json_t *got, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const char *came = exchange_header(json_member(judge->base_entry, "request"), names[i]);
+		const char *came = call_header(json_member(judge->base_entry, "request"), names[i]);
 		bool lost = all_carry(expected, names[i]) && json_array_size(got) && !all_carry(got, names[i]);
 		bool replaced = came && all_carry_on(expected, names[i], came) && json_array_size(got) && !all_carry_on(got, names[i], came);
 
@@ -140,7 +140,7 @@ static void judge_propagation(struct judge *judge, const json_t *expected, const
 /* Is a parameter that every call of the base had missing in one of the head's? */
 static void judge_parameters(struct judge *judge, const json_t *expected, const json_t *got)
 {
-	AUTO_JSON first = exchange_query(json_text(json_member(json_array_get(expected, 0), "request"), "url", ""));
+	AUTO_JSON first = call_query(json_text(json_member(json_array_get(expected, 0), "request"), "url", ""));
 	bool same_count = json_array_size(expected) == json_array_size(got);
 	const char *name;
 	json_t *value;
@@ -153,13 +153,13 @@ static void judge_parameters(struct judge *judge, const json_t *expected, const 
 		AUTO_FREE char *path = text_format("?%s", name);
 
 		for (size_t i = 0; i < json_array_size(expected); i++) {
-			AUTO_JSON query = exchange_query(json_text(json_member(json_array_get(expected, i), "request"), "url", ""));
+			AUTO_JSON query = call_query(json_text(json_member(json_array_get(expected, i), "request"), "url", ""));
 
 			everywhere = everywhere && json_member(query, name);
 			(void)json_array_append(before, json_member(query, name) ? json_member(query, name) : json_null());
 		}
 		for (size_t i = 0; i < json_array_size(got); i++) {
-			AUTO_JSON query = exchange_query(json_text(json_member(json_array_get(got, i), "request"), "url", ""));
+			AUTO_JSON query = call_query(json_text(json_member(json_array_get(got, i), "request"), "url", ""));
 
 			lost = lost || !json_member(query, name);
 			(void)json_array_append(after, json_member(query, name) ? json_member(query, name) : json_null());
@@ -186,8 +186,8 @@ static void judge_bodies(struct judge *judge, const json_t *expected, const json
 	for (size_t i = 0; i < json_array_size(expected) && i < json_array_size(got); i++) {
 		const json_t *a = json_member(json_array_get(expected, i), part);
 		const json_t *b = json_member(json_array_get(got, i), part);
-		AUTO_JSON left = json_flag(a, "cut", false) ? NULL : exchange_body_json(a);
-		AUTO_JSON right = json_flag(b, "cut", false) ? NULL : exchange_body_json(b);
+		AUTO_JSON left = json_flag(a, "cut", false) ? NULL : call_body_json(a);
+		AUTO_JSON right = json_flag(b, "cut", false) ? NULL : call_body_json(b);
 
 		if (left && right)
 			judge_values(judge, left, right);
@@ -267,10 +267,10 @@ static json_t *statements_count(const struct judge *judge, const json_t *seams)
 		const char *text;
 		json_t *counts;
 
-		if (!exchange_is(exchange, "postgres") && !exchange_is(exchange, "redis"))
+		if (!call_is(exchange, "postgres") && !call_is(exchange, "redis"))
 			continue;
-		exchange_edge(&edge, exchange, judge->comparison->options.inside);
-		exchange_statement(&statement, exchange);
+		call_edge(&edge, exchange, judge->comparison->options.inside);
+		call_statement(&statement, exchange);
 		json_set_bytes(holder, "text", buf_view(&statement));
 		text = json_text(holder, "text", "");
 		counts = json_object_get(edges, edge.at);
@@ -379,8 +379,8 @@ static bool first_in_bodies(struct judge *judge, const char *name, const json_t 
 	AUTO_FREE char *within = text_format("%s, %s", name, part);
 	struct first first = {out, judge, within};
 	const struct fields_rules rules = {first_noise, first_report, &first};
-	AUTO_JSON left = exchange_body_json(json_member(a, part));
-	AUTO_JSON right = exchange_body_json(json_member(b, part));
+	AUTO_JSON left = call_body_json(json_member(a, part));
+	AUTO_JSON right = call_body_json(json_member(b, part));
 	const char *outer = judge->within;
 	enum layer layer = judge->layer;
 
@@ -429,17 +429,17 @@ static void first_of_calls(struct judge *judge, json_t *groups, const json_t **c
 		const json_t *group;
 		const json_t *other;
 
-		exchange_edge(&name, calls[i], judge->comparison->options.inside);
+		call_edge(&name, calls[i], judge->comparison->options.inside);
 		buf_add_char(&name, ' ');
-		exchange_endpoint(&name, calls[i]);
+		call_endpoint(&name, calls[i]);
 		group = json_object_get(groups, name.at);
 		other = counterpart(group, calls[i], used, name.at);
 		if (!other)
 			buf_add_format(out, "first difference in the calls: %s %s", name.at,
 				       group ? "is called more often" : "is a new call");
-		else if (exchange_status(other) != exchange_status(calls[i]))
-			buf_add_format(out, "first difference in the calls: %s answers %d instead of %d", name.at, exchange_status(calls[i]),
-				       exchange_status(other));
+		else if (call_status(other) != call_status(calls[i]))
+			buf_add_format(out, "first difference in the calls: %s answers %d instead of %d", name.at, call_status(calls[i]),
+				       call_status(other));
 		else if (!first_in_bodies(judge, name.at, other, calls[i], "request", out))
 			(void)first_in_bodies(judge, name.at, other, calls[i], "response", out);
 	}
@@ -453,7 +453,7 @@ void judge_first_difference(struct judge *judge, struct buf *out)
 	size_t count = 0;
 
 	for (size_t i = 0; i < json_array_size(seams); i++)
-		if (is_seam(json_array_get(seams, i)) && exchange_is(json_array_get(seams, i), "http"))
+		if (is_seam(json_array_get(seams, i)) && call_is(json_array_get(seams, i), "http"))
 			calls[count++] = json_array_get(seams, i);
 	/* What ends first was asked last: the deepest difference comes first. */
 	qsort(calls, count, sizeof(calls[0]), end_compare);

@@ -1,37 +1,35 @@
 /*
- * exchange: reading recorded exchanges (net/messages.h): headers, queries, bodies, and what one is called by. Everything that is returned
+ * call: reading recorded exchanges (net/messages.h): headers, queries, bodies, and what one is called by. Everything that is returned
  * is the caller's unless it says borrowed.
  */
-#ifndef ASSAY_VERIFY_EXCHANGE_H
-#define ASSAY_VERIFY_EXCHANGE_H
+#ifndef ASSAY_VERIFY_CALL_H
+#define ASSAY_VERIFY_CALL_H
 
 #include "base/json.h"
 
 /* `message` is a request or a response: {"headers": [[name, value]…], "body": text | "body64": base64}. */
 /* Borrowed; the first of that name (any case), or NULL. */
-const char *exchange_header(const json_t *message, const char *name);
+const char *call_header(const json_t *message, const char *name);
 /* {lower-case name: value}, several of one name joined by ", "; cookies that are set are left out. */
-json_t *exchange_headers(const json_t *message);
+json_t *call_headers(const json_t *message);
 /* {cookie name: {"value": text, "attributes": {"path": "/", "httponly": ""}}} of a response's Set-Cookie headers. */
-json_t *exchange_cookies(const json_t *response);
+json_t *call_cookies(const json_t *response);
 /* The body as bytes. */
-void exchange_body(struct buf *out, const json_t *message);
+void call_body(struct buf *out, const json_t *message);
 /* The body when it is JSON (by its first character and by parsing), else NULL. */
-json_t *exchange_body_json(const json_t *message);
+json_t *call_body_json(const json_t *message);
 /* Decoded parameters of a URL: {name: value}, several of one name joined by "\n". */
-json_t *exchange_query(const char *url);
+json_t *call_query(const char *url);
 /* "GET /api/orders/:id" */
-void exchange_endpoint(struct buf *out, const json_t *exchange);
+void call_endpoint(struct buf *out, const json_t *exchange);
 /* "front > catalog"; replicas ("front-2") are called by their service when `inside` ({name: kind}) has it. */
-void exchange_edge(struct buf *out, const json_t *exchange, const json_t *inside);
-bool exchange_is(const json_t *exchange, const char *protocol);
+void call_edge(struct buf *out, const json_t *exchange, const json_t *inside);
+bool call_is(const json_t *exchange, const char *protocol);
 /* 0 when there was no answer. */
-int exchange_status(const json_t *exchange);
+int call_status(const json_t *exchange);
 /* A statement with its literals replaced by "?", blanks collapsed; a Redis command by its name and the form of its key. */
-void exchange_statement(struct buf *out, const json_t *exchange);
+void call_statement(struct buf *out, const json_t *exchange);
 /* [{"edge", "call", "status", "count"?}] of the exchanges of one request, in order, equal neighbours collapsed. */
-json_t *exchange_tree(const json_t *exchanges, const json_t *inside);
-/* %XX and, in queries, "+" decoded. */
-void url_decode(struct buf *out, struct view text);
+json_t *call_tree(const json_t *exchanges, const json_t *inside);
 
 #endif

@@ -1,5 +1,5 @@
 /* Readers of recorded exchanges. */
-#include "verify/exchange.h"
+#include "verify/call.h"
 
 #include <strings.h>
 
@@ -11,7 +11,7 @@
 #define STATEMENT_SHOWN ((size_t)300)
 #define TREE_MAX 60
 
-const char *exchange_header(const json_t *message, const char *name)
+const char *call_header(const json_t *message, const char *name)
 {
 	const json_t *headers = json_member(message, "headers");
 
@@ -43,7 +43,7 @@ static void member_join(json_t *object, const char *key, const char *value, cons
 	json_set_bytes(object, key, view_of(joined ? joined : value));
 }
 
-json_t *exchange_headers(const json_t *message)
+json_t *call_headers(const json_t *message)
 {
 	const json_t *headers = json_member(message, "headers");
 	json_t *named = json_object();
@@ -88,7 +88,7 @@ static void cookie_take(json_t *cookies, struct view text)
 	json_decref(cookie);
 }
 
-json_t *exchange_cookies(const json_t *response)
+json_t *call_cookies(const json_t *response)
 {
 	const json_t *headers = json_member(response, "headers");
 	json_t *cookies = json_object();
@@ -104,7 +104,7 @@ json_t *exchange_cookies(const json_t *response)
 	return cookies;
 }
 
-void exchange_body(struct buf *out, const json_t *message)
+void call_body(struct buf *out, const json_t *message)
 {
 	const json_t *text = json_member(message, "body");
 	const char *encoded = json_text(message, "body64", NULL);
@@ -116,12 +116,12 @@ void exchange_body(struct buf *out, const json_t *message)
 		out->length = before;
 }
 
-json_t *exchange_body_json(const json_t *message)
+json_t *call_body_json(const json_t *message)
 {
 	AUTO_BUF body = buf_new(BODY_MAX);
 	struct view text;
 
-	exchange_body(&body, message);
+	call_body(&body, message);
 	text = view_trim(buf_view(&body));
 	if (!text.length || (text.at[0] != '{' && text.at[0] != '['))
 		return NULL;
@@ -136,7 +136,7 @@ static int hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-void url_decode(struct buf *out, struct view text)
+static void parameter_decode(struct buf *out, struct view text)
 {
 	for (size_t i = 0; i < text.length; i++) {
 		int high = text.at[i] == '%' && i + 2 < text.length ? hex_value(text.at[i + 1]) : -1;
@@ -151,7 +151,7 @@ void url_decode(struct buf *out, struct view text)
 	}
 }
 
-json_t *exchange_query(const char *url)
+json_t *call_query(const char *url)
 {
 	json_t *parameters = json_object();
 	struct view rest;
@@ -164,9 +164,9 @@ json_t *exchange_query(const char *url)
 		AUTO_JSON holder = json_object();
 		struct view encoded;
 
-		url_decode(&name, view_cut(view_cut(rest, '&', &rest), '=', &encoded));
+		parameter_decode(&name, view_cut(view_cut(rest, '&', &rest), '=', &encoded));
 		if (encoded.at)
-			url_decode(&value, encoded);
+			parameter_decode(&value, encoded);
 		if (!name.length)
 			continue;
 		json_set_bytes(holder, "name", buf_view(&name));
@@ -176,7 +176,7 @@ json_t *exchange_query(const char *url)
 	return parameters;
 }
 
-void exchange_endpoint(struct buf *out, const json_t *exchange)
+void call_endpoint(struct buf *out, const json_t *exchange)
 {
 	const json_t *request = json_member(exchange, "request");
 
@@ -196,19 +196,19 @@ static void edge_end(struct buf *out, const char *name, const json_t *inside)
 		buf_add_text(out, name);
 }
 
-void exchange_edge(struct buf *out, const json_t *exchange, const json_t *inside)
+void call_edge(struct buf *out, const json_t *exchange, const json_t *inside)
 {
 	edge_end(out, json_text(exchange, "from", "?"), inside);
 	buf_add_text(out, " > ");
 	edge_end(out, json_text(exchange, "to", "?"), inside);
 }
 
-bool exchange_is(const json_t *exchange, const char *protocol)
+bool call_is(const json_t *exchange, const char *protocol)
 {
 	return strcmp(json_text(exchange, "proto", ""), protocol) == 0;
 }
 
-int exchange_status(const json_t *exchange)
+int call_status(const json_t *exchange)
 {
 	return (int)json_number(json_member(exchange, "response"), "status", 0);
 }
@@ -266,14 +266,14 @@ static void statement_normalise(struct buf *out, struct view text)
 	}
 }
 
-void exchange_statement(struct buf *out, const json_t *exchange)
+void call_statement(struct buf *out, const json_t *exchange)
 {
 	const json_t *request = json_member(exchange, "request");
 	const char *statement = json_text(request, "statement", NULL);
 	struct view rest;
 	struct view word;
 
-	if (!exchange_is(exchange, "redis")) {
+	if (!call_is(exchange, "redis")) {
 		statement_normalise(out, view_trim(view_of(statement ? statement : json_text(request, "command", ""))));
 		return;
 	}
@@ -294,17 +294,17 @@ static json_t *tree_row(const json_t *exchange, const json_t *inside)
 	AUTO_BUF call = buf_new(TEXT_MAX);
 	json_t *row = json_object();
 
-	exchange_edge(&edge, exchange, inside);
-	if (exchange_is(exchange, "http")) {
+	call_edge(&edge, exchange, inside);
+	if (call_is(exchange, "http")) {
 		const json_t *request = json_member(exchange, "request");
 
 		buf_add_format(&call, "%s %s", json_text(request, "method", "GET"), json_text(request, "url", "/"));
 	} else {
-		exchange_statement(&call, exchange);
+		call_statement(&call, exchange);
 	}
 	json_set_bytes(row, "edge", buf_view(&edge));
 	json_set_bytes(row, "call", view_make(call.at, call.length < STATEMENT_SHOWN ? call.length : STATEMENT_SHOWN));
-	(void)json_object_set_new(row, "status", json_integer(exchange_status(exchange)));
+	(void)json_object_set_new(row, "status", json_integer(call_status(exchange)));
 	return row;
 }
 
@@ -314,7 +314,7 @@ static bool rows_equal(const json_t *a, const json_t *b)
 	       json_equal(json_member(a, "status"), json_member(b, "status"));
 }
 
-json_t *exchange_tree(const json_t *exchanges, const json_t *inside)
+json_t *call_tree(const json_t *exchanges, const json_t *inside)
 {
 	json_t *tree = json_array();
 

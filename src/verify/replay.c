@@ -1,0 +1,763 @@
+/* Learning what depends on what, and putting live values in the place of recorded ones. */
+#include "verify/replay.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/scope.h"
+#include "base/world.h"
+#include "http/client.h"
+#include "http/url.h"
+#include "verify/call.h"
+
+#define PREFIX_MAX ((size_t)24)
+#define PATH_DEPTH_MAX 32
+
+/* Where in an answer a value stands. */
+enum place { PLACE_JSON, PLACE_COOKIE, PLACE_HEADER, PLACE_TEXT };
+
+struct source {
+	size_t entry;
+	enum place place;
+	json_t *path; /* JSON: keys and indexes; cookie, header: its name; text: what stands before */
+	bool number;
+};
+
+struct link {
+	size_t to;
+	struct source source;
+	char *value; /* as recorded */
+};
+
+struct replay {
+	char *name;
+	json_t *entries; /* [{"request", "response"}], as calls (verify/call.h) */
+	json_t *left_out;
+	struct link *links;
+	size_t link_count;
+};
+
+/* ---- collecting what answers give ---- */
+
+struct offers {
+	json_t *index; /* value -> place in `at` */
+	struct source *at;
+	size_t count;
+};
+
+static void offer(struct offers *offers, struct view value, struct source source)
+{
+	AUTO_JSON key = json_object();
+
+	json_set_bytes(key, "v", value);
+	if (json_object_get(offers->index, json_text(key, "v", ""))) {
+		json_decref(source.path);
+		return;
+	}
+	offers->at = mem_grow(offers->at, offers->count + 1, sizeof(offers->at[0]));
+	offers->at[offers->count] = source;
+	(void)json_object_set_new(offers->index, json_text(key, "v", ""), json_integer((json_int_t)offers->count++));
+}
+
+/* Is a number under this key the name of a thing? */
+static bool names_id(const char *key)
+{
+	struct view name = view_of(key);
+
+	return view_is(name, "id") || view_ends(name, VIEW("_id")) || view_ends(name, VIEW("Id")) || view_is(name, "number");
+}
+
+static void offer_number(struct offers *offers, const json_t *value, struct source source)
+{
+	AUTO_FREE char *text = text_format("#%lld", (long long)json_integer_value(value));
+
+	source.number = true;
+	offer(offers, view_of(text), source);
+}
+
+/* Leaves of a JSON answer; numbers only of what a request made, and only ids. */
+static void offer_json(struct offers *offers, size_t entry, const json_t *value, json_t *path, const char *key, bool makes)
+{
+	struct source source = {.entry = entry, .place = PLACE_JSON};
+	const char *name;
+	json_t *member;
+	size_t i;
+
+	if (json_array_size(path) > PATH_DEPTH_MAX)
+		return;
+	if (json_is_string(value) && json_string_length(value) >= REPLAY_VALUE_MIN) {
+		source.path = json_deep_copy(path);
+		offer(offers, view_make(json_string_value(value), json_string_length(value)), source);
+	} else if (json_is_integer(value) && makes && names_id(key)) {
+		source.path = json_deep_copy(path);
+		offer_number(offers, value, source);
+	}
+	json_object_foreach((json_t *)(uintptr_t)value, name, member) {
+		(void)json_array_append_new(path, json_string(name));
+		offer_json(offers, entry, member, path, name, makes);
+		(void)json_array_remove(path, json_array_size(path) - 1);
+	}
+	json_array_foreach(value, i, member) {
+		(void)json_array_append_new(path, json_integer((json_int_t)i));
+		offer_json(offers, entry, member, path, key, makes);
+		(void)json_array_remove(path, json_array_size(path) - 1);
+	}
+}
+
+static bool is_token_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == '~';
+}
+
+static bool is_wide_char(char c)
+{
+	return is_token_char(c) || c == '+' || c == '/' || c == '=' || c == ':' || c == '%';
+}
+
+static size_t run_end(struct view text, size_t at, bool (*is)(char c))
+{
+	while (at < text.length && is(text.at[at]))
+		at++;
+	return at;
+}
+
+/* Tokens of a page, found again by what stands before them. Words have no digits; tokens have. */
+static void offer_text(struct offers *offers, size_t entry, struct view text)
+{
+	for (size_t at = 0; at < text.length; at++) {
+		size_t end = run_end(text, at, is_token_char);
+		bool digit = false;
+		size_t before = at < PREFIX_MAX ? at : PREFIX_MAX;
+
+		for (size_t i = at; i < end; i++)
+			digit = digit || (text.at[i] >= '0' && text.at[i] <= '9');
+		if (end - at >= REPLAY_VALUE_MIN && digit && before) {
+			AUTO_JSON holder = json_object();
+
+			json_set_bytes(holder, "p", view_make(text.at + at - before, before));
+			offer(offers, view_make(text.at + at, end - at),
+			      (struct source){.entry = entry, .place = PLACE_TEXT, .path = json_incref(json_member(holder, "p"))});
+		}
+		at = end;
+	}
+}
+
+static void offer_entry(struct offers *offers, size_t entry, const json_t *request, const json_t *response)
+{
+	const char *method = json_text(request, "method", "GET");
+	bool makes = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
+	AUTO_JSON cookies = call_cookies(response);
+	AUTO_JSON body = call_body_json(response);
+	AUTO_JSON path = json_array();
+	const char *location = call_header(response, "location");
+	const char *name;
+	json_t *cookie;
+
+	json_object_foreach(cookies, name, cookie) {
+		struct view value = view_of(json_text(cookie, "value", ""));
+
+		if (value.length >= REPLAY_VALUE_MIN)
+			offer(offers, value, (struct source){.entry = entry, .place = PLACE_COOKIE, .path = json_string(name)});
+	}
+	if (location && strlen(location) >= REPLAY_VALUE_MIN)
+		offer(offers, view_of(location), (struct source){.entry = entry, .place = PLACE_HEADER, .path = json_string("location")});
+	if (body) {
+		offer_json(offers, entry, body, path, "", makes);
+	} else {
+		AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
+
+		call_body(&text, response);
+		offer_text(offers, entry, buf_view(&text));
+	}
+}
+
+/* ---- finding what requests use ---- */
+
+struct use {
+	struct replay *replay;
+	const struct offers *offers;
+	size_t entry;
+};
+
+static struct source source_copy(const struct source *source)
+{
+	struct source copy = *source;
+
+	copy.path = json_incref(source->path);
+	return copy;
+}
+
+static void link_add(struct use *use, const struct source *source, struct view value)
+{
+	struct replay *replay = use->replay;
+
+	if (source->entry >= use->entry || replay->link_count >= REPLAY_LINKS_MAX)
+		return;
+	for (size_t i = 0; i < replay->link_count; i++)
+		if (replay->links[i].to == use->entry && view_is(value, replay->links[i].value))
+			return;
+	replay->links = mem_grow(replay->links, replay->link_count + 1, sizeof(replay->links[0]));
+	replay->links[replay->link_count++] =
+		(struct link){.to = use->entry, .source = source_copy(source), .value = view_copy(value)};
+}
+
+static void use_value(struct use *use, struct view value)
+{
+	AUTO_JSON key = json_object();
+	const json_t *at;
+
+	if (value.length < REPLAY_VALUE_MIN || value.length > REPLAY_BODY_MAX)
+		return;
+	json_set_bytes(key, "v", value);
+	at = json_object_get(use->offers->index, json_text(key, "v", ""));
+	if (at)
+		link_add(use, &use->offers->at[json_integer_value(at)], value);
+}
+
+static void use_runs(struct use *use, struct view text, bool (*is)(char c))
+{
+	for (size_t at = 0; at < text.length; at++) {
+		size_t end = run_end(text, at, is);
+
+		use_value(use, view_make(text.at + at, end - at));
+		at = end;
+	}
+}
+
+static void use_text(struct use *use, struct view text)
+{
+	use_value(use, text);
+	use_runs(use, text, is_token_char);
+	use_runs(use, text, is_wide_char);
+}
+
+static void use_number(struct use *use, struct view segment)
+{
+	uint64_t number;
+	const json_t *at;
+
+	if (!view_to_u64(segment, &number))
+		return;
+	AUTO_FREE char *key = text_format("#%llu", (unsigned long long)number);
+	at = json_object_get(use->offers->index, key);
+	if (at)
+		link_add(use, &use->offers->at[json_integer_value(at)], segment);
+}
+
+static void use_url(struct use *use, const char *url)
+{
+	struct view query;
+	struct view path = view_cut(view_of(url), '?', &query);
+	AUTO_JSON parameters = call_query(url);
+	const char *name;
+	json_t *value;
+
+	use_text(use, view_of(url));
+	while (path.length) {
+		struct view rest;
+		struct view segment = view_cut(path, '/', &rest);
+
+		use_number(use, segment);
+		path = rest.at ? rest : VIEW("");
+	}
+	json_object_foreach(parameters, name, value) {
+		use_value(use, view_of(json_string_value(value)));
+		use_number(use, view_of(json_string_value(value)));
+	}
+}
+
+static void use_json(struct use *use, const json_t *value)
+{
+	const char *name;
+	json_t *member;
+	size_t i;
+
+	if (json_is_string(value))
+		use_text(use, view_make(json_string_value(value), json_string_length(value)));
+	json_object_foreach((json_t *)(uintptr_t)value, name, member)
+		use_json(use, member);
+	json_array_foreach(value, i, member)
+		use_json(use, member);
+}
+
+/* A short cookie is still the one that was set under its name. */
+static void use_cookies(struct use *use, const char *header)
+{
+	struct view rest = view_of(header);
+
+	while (rest.length) {
+		struct view value;
+		struct view name = view_trim(view_cut(view_cut(rest, ';', &rest), '=', &value));
+		AUTO_FREE char *text = view_copy(name);
+
+		for (size_t i = use->entry; i > 0 && value.length; i--) {
+			const json_t *response = json_member(json_array_get(use->replay->entries, i - 1), "response");
+			AUTO_JSON cookies = call_cookies(response);
+
+			if (!view_is(value, json_text(json_member(cookies, text), "value", "")))
+				continue;
+			AUTO_JSON path = json_string(text);
+			link_add(use, &(struct source){.entry = i - 1, .place = PLACE_COOKIE, .path = path}, value);
+			break;
+		}
+	}
+}
+
+static void use_entry(struct use *use, const json_t *request)
+{
+	const json_t *headers = json_member(request, "headers");
+	AUTO_JSON body = call_body_json(request);
+
+	use_url(use, json_text(request, "url", "/"));
+	for (size_t i = 0; i < json_array_size(headers); i++) {
+		const char *name = json_string_value(json_array_get(json_array_get(headers, i), 0));
+		const char *value = json_string_value(json_array_get(json_array_get(headers, i), 1));
+
+		if (!name || !value)
+			continue;
+		if (strcasecmp(name, "cookie") == 0)
+			use_cookies(use, value);
+		use_text(use, view_of(value));
+	}
+	if (body) {
+		use_json(use, body);
+	} else {
+		AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
+		AUTO_BUF decoded = buf_new(REPLAY_BODY_MAX);
+
+		call_body(&text, request);
+		use_text(use, buf_view(&text));
+		if (!url_decode(&decoded, buf_view(&text), true, NULL))
+			use_text(use, buf_view(&decoded));
+	}
+}
+
+/* ---- the recording ---- */
+
+/* Not for another connection, another time or another host. */
+static bool header_volatile(const char *name)
+{
+	static const char *const names[] = {"host",     "connection", "content-length", "transfer-encoding", "accept-encoding", "date",
+					    "referer",  "origin",     "if-none-match",  "if-modified-since", "te",              "upgrade",
+					    "keep-alive", "expect",   "dnt",            "pragma",            "cache-control",   "user-agent"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return name[0] == ':' || strncasecmp(name, "sec-", 4) == 0 || strncasecmp(name, "proxy-", 6) == 0 ||
+	       strncasecmp(name, "x-forwarded-", 12) == 0;
+}
+
+static json_t *headers_convert(const struct exchange_headers *headers, bool request)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < headers->count; i++)
+		if (!request || !header_volatile(headers->at[i].name))
+			(void)json_array_append_new(rows, json_pack("[ss]", headers->at[i].name, headers->at[i].value));
+	return rows;
+}
+
+/* Sets "body" when the bytes are text, else "body64". */
+static void body_set(json_t *message, struct view bytes)
+{
+	json_t *text = json_stringn(bytes.length ? bytes.at : "", bytes.length);
+	AUTO_BUF encoded = buf_new(2 * REPLAY_BODY_MAX);
+
+	if (text) {
+		(void)json_object_set_new(message, "body", text);
+		return;
+	}
+	buf_add_base64(&encoded, bytes.at, bytes.length);
+	(void)json_object_set_new(message, "body64", json_string(encoded.at));
+}
+
+/* Path and query of what may be an absolute URL. */
+static const char *url_path(const char *url)
+{
+	const char *scheme = strstr(url, "://");
+	const char *slash;
+
+	if (url[0] == '/' || !scheme)
+		return url[0] == '/' ? url : "/";
+	slash = strchr(scheme + 3, '/');
+	return slash ? slash : "/";
+}
+
+static json_t *entry_convert(const struct exchange *exchange)
+{
+	json_t *request = json_pack("{s:s, s:s, s:o}", "method", exchange->method, "url", url_path(exchange->url), "headers",
+				    headers_convert(&exchange->request_headers, true));
+	json_t *response = json_pack("{s:i, s:o}", "status", exchange->status, "headers",
+				     headers_convert(&exchange->response_headers, false));
+
+	if (!request || !response) {
+		json_decref(request);
+		json_decref(response);
+		return NULL;
+	}
+	body_set(request, view_make(exchange->request_body.at, exchange->request_body.length));
+	body_set(response, view_make(exchange->response_body.at, exchange->response_body.length));
+	return json_pack("{s:o, s:o}", "request", request, "response", response);
+}
+
+/* NULL when it can be replayed, else why not. */
+static const char *why_not(const struct exchange *exchange)
+{
+	const char *type = exchange_header(&exchange->response_headers, "content-type");
+
+	if (exchange->status == 101)
+		return "an upgraded connection";
+	if (type && strncasecmp(type, "text/event-stream", 17) == 0)
+		return "a stream of events";
+	if (exchange->request_body.cut)
+		return "its body was not recorded whole";
+	return NULL;
+}
+
+static bool is_request(const struct exchange *exchange)
+{
+	return exchange->method && exchange->url && (!exchange->proto || strcmp(exchange->proto, "http") == 0) &&
+	       (!exchange->from || !exchange->from[0] || strcmp(exchange->from, "preview") == 0);
+}
+
+struct replay *replay_new(const struct session *session, const char *name)
+{
+	struct replay *replay = mem_new(sizeof(*replay));
+	struct offers offers = {.index = json_object()};
+
+	replay->name = text_copy(name);
+	replay->entries = json_array();
+	replay->left_out = json_array();
+	for (size_t i = 0; i < session->count; i++) {
+		const struct exchange *exchange = &session->at[i];
+		const char *reason = is_request(exchange) ? why_not(exchange) : NULL;
+		json_t *entry = is_request(exchange) && !reason ? entry_convert(exchange) : NULL;
+
+		if (reason) {
+			AUTO_FREE char *line = text_format("%s: %s %s: %s", name, exchange->method, exchange->url, reason);
+
+			(void)json_array_append_new(replay->left_out, json_string(line));
+		}
+		if (entry)
+			(void)json_array_append_new(replay->entries, entry);
+	}
+	for (size_t i = 0; i < json_array_size(replay->entries); i++) {
+		const json_t *entry = json_array_get(replay->entries, i);
+
+		use_entry(&(struct use){replay, &offers, i}, json_member(entry, "request"));
+		offer_entry(&offers, i, json_member(entry, "request"), json_member(entry, "response"));
+	}
+	for (size_t i = 0; i < offers.count; i++)
+		json_decref(offers.at[i].path);
+	free(offers.at);
+	json_decref(offers.index);
+	return replay;
+}
+
+void replay_free(struct replay *replay)
+{
+	if (!replay)
+		return;
+	for (size_t i = 0; i < replay->link_count; i++) {
+		json_decref(replay->links[i].source.path);
+		free(replay->links[i].value);
+	}
+	free(replay->links);
+	json_decref(replay->entries);
+	json_decref(replay->left_out);
+	free(replay->name);
+	free(replay);
+}
+
+size_t replay_count(const struct replay *replay)
+{
+	return json_array_size(replay->entries);
+}
+
+const json_t *replay_left_out(const struct replay *replay)
+{
+	return replay->left_out;
+}
+
+static void where_describe(struct buf *out, const struct source *source)
+{
+	if (source->place != PLACE_JSON) {
+		static const char *const words[] = {"", "Set-Cookie ", "header ", "text after "};
+
+		buf_add_format(out, "%s%s", words[source->place], json_string_value(source->path));
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(source->path); i++) {
+		const json_t *part = json_array_get(source->path, i);
+
+		if (json_is_integer(part))
+			buf_add_format(out, "[%lld]", (long long)json_integer_value(part));
+		else
+			buf_add_format(out, "%s%s", out->length ? "." : "", json_string_value(part));
+	}
+}
+
+json_t *replay_links(const struct replay *replay)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < replay->link_count; i++) {
+		AUTO_BUF where = buf_new(65536);
+		json_t *row = json_pack("{s:i, s:i}", "from", (int)replay->links[i].source.entry, "to", (int)replay->links[i].to);
+
+		where_describe(&where, &replay->links[i].source);
+		json_set_bytes(row, "where", buf_view(&where));
+		(void)json_array_append_new(list, row);
+	}
+	return list;
+}
+
+/* ---- live values ---- */
+
+static bool json_has(const json_t *value, const struct link *link)
+{
+	const char *name;
+	json_t *member;
+	size_t i;
+
+	if (json_is_string(value) && strcmp(json_string_value(value), link->value) == 0)
+		return true;
+	if (json_is_integer(value) && link->source.number && json_integer_value(value) == strtoll(link->value, NULL, 10))
+		return true;
+	json_object_foreach((json_t *)(uintptr_t)value, name, member)
+		if (json_has(member, link))
+			return true;
+	json_array_foreach(value, i, member)
+		if (json_has(member, link))
+			return true;
+	return false;
+}
+
+static char *live_json(const json_t *response, const struct link *link)
+{
+	AUTO_JSON body = call_body_json(response);
+	const json_t *at = body;
+
+	if (!body || json_has(body, link))
+		return NULL;
+	for (size_t i = 0; i < json_array_size(link->source.path) && at; i++) {
+		const json_t *part = json_array_get(link->source.path, i);
+
+		at = json_is_integer(part) ? json_array_get(at, (size_t)json_integer_value(part))
+					   : json_object_get(at, json_string_value(part));
+	}
+	if (json_is_integer(at))
+		return text_format("%lld", (long long)json_integer_value(at));
+	return text_copy(json_string_value(at));
+}
+
+static char *live_text(const json_t *response, const struct link *link)
+{
+	AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
+	struct view prefix = view_of(json_string_value(link->source.path));
+	ptrdiff_t at;
+	size_t begin;
+	size_t end;
+
+	call_body(&text, response);
+	if (view_find(buf_view(&text), view_of(link->value)) >= 0)
+		return NULL;
+	at = view_find(buf_view(&text), prefix);
+	if (at < 0)
+		return NULL;
+	begin = (size_t)at + prefix.length;
+	end = run_end(buf_view(&text), begin, is_token_char);
+	return end > begin ? view_copy(view_make(text.at + begin, end - begin)) : NULL;
+}
+
+/* The value that now stands where the recorded one stood; NULL: keep the recorded one. Owned by the caller. */
+static char *live_value(const struct link *link, const json_t *entries)
+{
+	const json_t *response = json_member(json_array_get(entries, link->source.entry), "response");
+	const char *name = json_string_value(link->source.path);
+
+	if (!json_is_object(response))
+		return NULL;
+	switch (link->source.place) {
+	case PLACE_JSON:
+		return live_json(response, link);
+	case PLACE_TEXT:
+		return live_text(response, link);
+	case PLACE_HEADER:
+		return text_copy(call_header(response, name));
+	case PLACE_COOKIE: {
+		AUTO_JSON cookies = call_cookies(response);
+
+		return text_copy(json_text(json_member(cookies, name), "value", NULL));
+	}
+	}
+	return NULL;
+}
+
+/* Appends `text` with every `old` replaced. */
+static void replace_all(struct buf *out, struct view text, struct view old, struct view live)
+{
+	ptrdiff_t at;
+
+	while (old.length && (at = view_find(text, old)) >= 0) {
+		buf_add(out, text.at, (size_t)at);
+		buf_add_view(out, live);
+		text = view_make(text.at + (size_t)at + old.length, text.length - (size_t)at - old.length);
+	}
+	buf_add_view(out, text);
+}
+
+/* Replaces the value as it is and in its percent-encoded form. */
+static void value_replace(struct buf *text, const char *old, const char *live)
+{
+	AUTO_BUF plain = buf_new(REPLAY_BODY_MAX);
+	AUTO_BUF old_encoded = buf_new((size_t)64 << 10);
+	AUTO_BUF live_encoded = buf_new((size_t)64 << 10);
+
+	replace_all(&plain, buf_view(text), view_of(old), view_of(live));
+	buf_add_url(&old_encoded, view_of(old));
+	buf_add_url(&live_encoded, view_of(live));
+	buf_clear(text);
+	if (view_is(buf_view(&old_encoded), old))
+		buf_add_view(text, buf_view(&plain));
+	else
+		replace_all(text, buf_view(&plain), buf_view(&old_encoded), buf_view(&live_encoded));
+}
+
+/* Numbers stand for ids only where they are a whole segment of the path or a whole parameter. */
+static void number_replace(struct buf *url, const char *old, const char *live)
+{
+	AUTO_BUF made = buf_new(REPLAY_BODY_MAX);
+	struct view text = buf_view(url);
+	size_t length = strlen(old);
+	size_t at = 0;
+
+	while (at < text.length) {
+		bool begins = at > 0 && (text.at[at - 1] == '/' || text.at[at - 1] == '=');
+		bool fits = begins && at + length <= text.length && memcmp(text.at + at, old, length) == 0;
+		bool ends = fits && (at + length == text.length || strchr("/?&#", text.at[at + length]));
+
+		if (ends)
+			buf_add_text(&made, live);
+		else
+			buf_add_char(&made, text.at[at]);
+		at += ends ? length : 1;
+	}
+	buf_clear(url);
+	buf_add_view(url, buf_view(&made));
+}
+
+static void member_replace(json_t *message, const char *key, const struct link *link, const char *live)
+{
+	const json_t *old = json_member(message, key);
+	AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
+
+	if (!json_is_string(old))
+		return;
+	buf_add(&text, json_string_value(old), json_string_length(old));
+	if (link->source.number)
+		number_replace(&text, link->value, live);
+	else
+		value_replace(&text, link->value, live);
+	json_set_bytes(message, key, buf_view(&text));
+}
+
+static void headers_replace(json_t *request, const struct link *link, const char *live)
+{
+	json_t *headers = json_member(request, "headers");
+
+	for (size_t i = 0; i < json_array_size(headers); i++) {
+		json_t *row = json_array_get(headers, i);
+		AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
+		AUTO_JSON holder = json_object();
+
+		buf_add_text(&text, json_string_value(json_array_get(row, 1)));
+		value_replace(&text, link->value, live);
+		json_set_bytes(holder, "v", buf_view(&text));
+		(void)json_array_set(row, 1, json_member(holder, "v"));
+	}
+}
+
+json_t *replay_request(const struct replay *replay, size_t index, const json_t *entries)
+{
+	json_t *request = json_deep_copy(json_member(json_array_get(replay->entries, index), "request"));
+
+	for (size_t i = 0; i < replay->link_count; i++) {
+		const struct link *link = &replay->links[i];
+		AUTO_FREE char *live = link->to == index ? live_value(link, entries) : NULL;
+
+		if (!live || strcmp(live, link->value) == 0)
+			continue;
+		member_replace(request, "url", link, live);
+		if (link->source.number)
+			continue;
+		headers_replace(request, link, live);
+		member_replace(request, "body", link, live);
+	}
+	return request;
+}
+
+/* ---- sending ---- */
+
+static json_t *response_convert(const struct http_response *response)
+{
+	json_t *rows = json_array();
+	json_t *converted;
+
+	for (size_t i = 0; i < response->header_count; i++) {
+		AUTO_JSON holder = json_object();
+
+		json_set_bytes(holder, "n", view_of(response->headers[i].name));
+		json_set_bytes(holder, "v", view_of(response->headers[i].value));
+		(void)json_array_append_new(rows, json_pack("[OO]", json_member(holder, "n"), json_member(holder, "v")));
+	}
+	converted = json_pack("{s:i, s:o}", "status", (int)response->status, "headers", rows);
+	body_set(converted, buf_view(&response->body));
+	return converted;
+}
+
+/* Names below localhost are ours: they need no resolver. NULL: as the URL says. */
+static char *connect_place(const char *url)
+{
+	struct url parsed;
+
+	if (url_parse(view_of(url), &parsed, NULL) || !view_ends(parsed.host, VIEW(".localhost")))
+		return NULL;
+	return text_format("127.0.0.1:%u", parsed.port);
+}
+
+json_t *replay_send(const struct replay *replay, size_t index, const json_t *request, const struct replay_target *target)
+{
+	struct http_header headers[HTTP_CALL_HEADERS_MAX];
+	const json_t *rows = json_member(request, "headers");
+	AUTO_BUF body = buf_new(REPLAY_BODY_MAX);
+	AUTO_RESPONSE response = {0};
+	AUTO_FREE char *place = connect_place(target->url);
+	size_t base_length = strlen(target->url);
+	AUTO_FREE char *url = NULL;
+	struct http_call call = {.method = json_text(request, "method", "GET"), .connect_to = place, .headers = headers,
+				 .timeout_ms = target->timeout_ms, .body_bytes_max = REPLAY_BODY_MAX};
+	json_t *entry = json_pack("{s:s, s:i, s:O}", "session", replay->name, "index", (int)index, "request", request);
+	int64_t begin_ms = world_elapsed_ms(world_real);
+	struct err err;
+
+	while (base_length && target->url[base_length - 1] == '/')
+		base_length--;
+	url = text_format("%.*s%s", (int)base_length, target->url, json_text(request, "url", "/"));
+	call.url = url;
+	for (size_t i = 0; i < json_array_size(rows) && call.header_count < HTTP_CALL_HEADERS_MAX; i++)
+		headers[call.header_count++] = (struct http_header){json_string_value(json_array_get(json_array_get(rows, i), 0)),
+								    json_string_value(json_array_get(json_array_get(rows, i), 1))};
+	call_body(&body, request);
+	call.body = buf_view(&body);
+	call.has_body = body.length > 0;
+	if (http_client_call(&call, &response, &err)) {
+		(void)json_object_set_new(entry, "response", json_null());
+		json_set_bytes(entry, "error", view_of(err.text));
+	} else {
+		(void)json_object_set_new(entry, "response", response_convert(&response));
+	}
+	(void)json_object_set_new(entry, "ms", json_integer(world_elapsed_ms(world_real) - begin_ms));
+	return entry;
+}

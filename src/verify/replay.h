@@ -1,0 +1,39 @@
+/*
+ * replay: a recorded session sent again. What a recorded answer gave and a later request used (a token, a session cookie, the id of
+ * what was made) is learned from the recording; at replay the live value takes its place. What the client itself invented is sent as it
+ * was. A value that the live answer still gives is left alone, so that another order of a list does not lead elsewhere.
+ */
+#ifndef ASSAY_VERIFY_REPLAY_H
+#define ASSAY_VERIFY_REPLAY_H
+
+#include "base/json.h"
+#include "http/har.h"
+
+#define REPLAY_VALUE_MIN ((size_t)12) /* shorter texts are links only as cookies and as ids in paths */
+#define REPLAY_LINKS_MAX ((size_t)5000)
+#define REPLAY_BODY_MAX ((size_t)8 << 20)
+
+struct replay;
+
+/* Learns the links of a session's requests at the preview; other exchanges of it are left out. `name` is for reports. */
+struct replay *replay_new(const struct session *session, const char *name);
+void replay_free(struct replay *replay);
+size_t replay_count(const struct replay *replay);
+/* [{"from": entry, "to": entry, "where": "token" | "Set-Cookie sid" | …}]: what was learned. Owned by the caller. */
+json_t *replay_links(const struct replay *replay);
+/* Requests that cannot be replayed (streams, upgrades): lines for people. Borrowed. */
+const json_t *replay_left_out(const struct replay *replay);
+
+/* The request at `index` as it must be sent now, given the entries of this session that were replayed so far ([{"response"}…], in order):
+ * {"method", "url": path and query, "headers": [[name, value]…], "body" | "body64"}. Owned by the caller. */
+json_t *replay_request(const struct replay *replay, size_t index, const json_t *entries);
+
+struct replay_target {
+	const char *url;    /* of the preview: "http://e….localhost:7421/" */
+	int64_t timeout_ms; /* of one request */
+};
+
+/* Sends it. The entry (verify/compare.h) is owned by the caller; failing to get an answer is an entry with "error". */
+json_t *replay_send(const struct replay *replay, size_t index, const json_t *request, const struct replay_target *target);
+
+#endif
