@@ -1,0 +1,140 @@
+/* What a change does to its own judges. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/scope.h"
+#include "verify/finding.h"
+#include "verify/integrity.h"
+
+static const char blueprint_text[] = "version: 1\nname: x\nservices: {a: {run: ./a, port: 80}}\n"
+				     "tests: {unit: {run: make test, files: [\"checks/**\"]}}\nsessions: [sessions/*.har]\n"
+				     "verify: {protected: [\"sessions/**\"]}\n";
+
+struct file {
+	const char *path;
+	const char *base; /* NULL: not there */
+	const char *head;
+	const char *old_path;
+};
+
+static int file_text(void *self, bool head, const char *path, struct buf *out)
+{
+	const struct file *file = self;
+	const char *text = head ? file->head : file->base;
+
+	if (!text || strcmp(path, head || !file->old_path ? file->path : file->old_path) != 0)
+		return -1;
+	buf_add_text(out, text);
+	return 0;
+}
+
+static json_t *check(const struct file *file)
+{
+	struct err err = {0};
+	AUTO_BLUEPRINT blueprint = blueprint_parse(VIEW(blueprint_text), "assay.yaml", &err);
+	const char *status = file->old_path ? "R" : !file->base ? "A" : !file->head ? "D" : "M";
+	AUTO_JSON changes = json_pack("[{s:s, s:s, s:s*}]", "path", file->path, "status", status, "old_path", file->old_path);
+	AUTO_JSON literals = json_pack("[s]", "Juniper Copper Mug");
+
+	if (!blueprint)
+		fail_msg("%s", err.text);
+	return integrity_check(changes, blueprint, literals, (struct file_reader){file_text, (void *)(uintptr_t)file});
+}
+
+static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(void **state)
+{
+	static const struct {
+		struct file file;
+		const char *expected; /* "severity kind", joined by ", " */
+	} rows[] = {
+		/* removed */
+		{{"a.test.js", "test('one', f);\ntest('two', f);\n", "test('one', f);\n"}, "block removed"},
+		{{"a.test.js", "test('one', f);\n", NULL}, "block removed"},
+		{{"a.test.js", "test('one', f);\n", "test('uno', f);\n"}, "warn renamed"},
+		{{"b.test.js", "test('one', f);\n", "test('one', f);\ntest('two', f);\n", "a.test.js"}, ""},
+		{{"test_a.py", "def test_sum():\n    assert 1\n", "def test_other():\n    assert 1\n"}, "warn renamed"},
+		{{"test_a.py", "def test_sum():\n    assert 1\ndef test_b():\n    assert 2\n", "def test_sum():\n    assert 1\n    assert 2\n"}, "block removed"},
+		{{"pkg/a_test.go", "func TestA(t *testing.T) {\n}\n", "package a\n"}, "block removed"},
+		{{"tests/a.rs", "#[test]\nfn adds() {}\n", "fn adds() {}\n"}, "block removed"},
+		{{"src/test/ATest.java", "@Test\npublic void adds() {}\n", ""}, "block removed"},
+		{{"spec/a_spec.rb", "it \"adds\" do\n", "it \"subtracts\" do\n"}, "warn renamed"},
+		{{"tests/unit/a.c", "cmocka_unit_test(adds),\n", "\n"}, "block removed"},
+		{{"t/a.sh", "test_expect_success 'adds' '\n", "\n"}, ""},
+		{{"tests/a.sh", "test_expect_success 'adds' '\n", "\n"}, "block removed"},
+		{{"checks/golden.dat", "x", NULL}, "block removed"},
+		/* skipped */
+		{{"a.test.js", "test('one', f);\n", "test.skip('one', f);\n"}, "block skipped"},
+		{{"a.test.js", "test('one', f);\n", "test.only('one', f);\n"}, "block only"},
+		{{"a.spec.ts", "it('one', f);\n", "xit('one', f);\n"}, "block skipped"},
+		{{"a.spec.ts", "it('one', f);\n", "it('one', f);\nfit('two', f);\n"}, "block only"},
+		{{"a.spec.ts", "it('one', f);\n", "it('one', f);\nbenefit('two', f);\n"}, ""},
+		{{"test_a.py", "def test_a():\n    assert 1\n", "@pytest.mark.skip(reason='x')\ndef test_a():\n    assert 1\n"}, "block skipped"},
+		{{"test_a.py", "def test_a():\n    assert 1\n", "@pytest.mark.xfail\ndef test_a():\n    assert 1\n"}, "block skipped"},
+		{{"a_test.go", "func TestA(t *testing.T) {\n}\n", "func TestA(t *testing.T) {\n\tt.Skip(\"later\")\n}\n"}, "block skipped"},
+		{{"tests/a.rs", "#[test]\nfn a() {}\n", "#[test]\n#[ignore]\nfn a() {}\n"}, "block skipped"},
+		{{"a.test.js", "test.skip('one', f);\n", "  test.skip('one', f);\n"}, ""},
+		{{"src/a.js", "x\n", "queue.skip('one');\n"}, ""},
+		/* weakened */
+		{{"a.test.js", "test('a', () => {\n  expect(x).toBe(1);\n  expect(y).toBe(2);\n});\n", "test('a', () => {\n  expect(x).toBe(1);\n});\n"},
+		 "warn weakened"},
+		{{"a.test.js", "test('a', () => {\n  expect(x).toBe(1);\n});\n", "test('a', () => {\n  expect(x).toBe(2);\n});\n"}, ""},
+		/* commands */
+		{{"package.json", "{\"scripts\": {\"test\": \"jest\"}}\n", "{\"scripts\": {\"test\": \"jest --passWithNoTests\"}}\n"}, "block cannot-fail"},
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest test || true\n"}, "block cannot-fail"},
+		{{"Makefile", "clean:\n\trm x\n", "clean:\n\trm x || true\n"}, "warn cannot-fail"},
+		{{"tests/run.sh", "make\n", "make\nexit 0\n"}, "block cannot-fail"},
+		/* judges */
+		{{"assay.yaml", "a", "b"}, "block protected"},
+		{{"sessions/a.har", "{}", "{ }"}, "block protected"},
+		{{"sessions/new.har", NULL, "{}"}, "block protected"},
+		{{".github/workflows/ci.yml", "a\n", "b\n"}, "block ci"},
+		{{"conftest.py", "a\n", "b\n"}, "warn runner-config"},
+		{{"web/jest.config.js", "a\n", "b\n"}, "warn runner-config"},
+		/* special cases */
+		{{"src/a.js", "x\n", "if (name === 'Juniper Copper Mug') return 1;\n"}, "warn knows-the-answer"},
+		{{"src/a.js", "x\n", "if (process.env.NODE_ENV === 'test') return 1;\n"}, "warn asks-if-tested"},
+		{{"a.test.js", "x\n", "expect(name).toBe('Juniper Copper Mug');\n"}, ""},
+		/* honest */
+		{{"src/a.py", "def f():\n    return 1\n", "def f():\n    return 2\n"}, ""},
+		{{"test_new.py", NULL, "def test_new():\n    assert f() == 2\n"}, ""},
+		{{"README.md", "a\n", "b || true\n"}, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON findings = check(&rows[i].file);
+		AUTO_BUF got = buf_new(65536);
+
+		for (size_t k = 0; k < json_array_size(findings); k++)
+			buf_add_format(&got, "%s%s %s", k ? ", " : "", json_text(json_array_get(findings, k), "severity", ""),
+				       json_text(json_array_get(findings, k), "kind", ""));
+		if (strcmp(got.at ? got.at : "", rows[i].expected) != 0)
+			fail_msg("row %zu, %s: got `%s`, expected `%s`", i, rows[i].file.path, got.at ? got.at : "", rows[i].expected);
+	}
+}
+
+static void a_finding_names_file_and_line(void **state)
+{
+	static const struct file file = {"a.test.js", "test('one', f);\n", "// a\ntest('one', f);\ntest.skip('two', f);\n"};
+	AUTO_JSON findings = check(&file);
+	const json_t *finding = json_array_get(findings, 0);
+
+	(void)state;
+	assert_string_equal(json_text(finding, "file", ""), "a.test.js");
+	assert_int_equal(json_number(finding, "line", 0), 3);
+	assert_string_equal(json_text(finding, "title", ""), "a.test.js:3: a test is skipped: test.skip('two', f);");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not),
+		cmocka_unit_test(a_finding_names_file_and_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
