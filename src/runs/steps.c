@@ -52,20 +52,18 @@ static char *branch_name(const struct run *run, int64_t nth)
 	AUTO_BUF slug = buf_new(SLUG_MAX + 64);
 	size_t begin;
 
-	buf_add_format(&slug, "assay/%lld", (long long)run->issue);
+	buf_add_format(&slug, "assay/%lld-", (long long)run->issue);
 	begin = slug.length;
 	for (const char *at = run->title; *at && slug.length < begin + SLUG_MAX; at++) {
 		if (isalnum((unsigned char)*at))
 			buf_add_char(&slug, (char)tolower((unsigned char)*at));
-		else if (slug.length == begin || slug.at[slug.length - 1] != '-')
+		else if (slug.at[slug.length - 1] != '-')
 			buf_add_char(&slug, '-');
 	}
 	if (slug.length == begin)
-		buf_add_text(&slug, "-run");
-	while (slug.at[slug.length - 1] == '-')
+		buf_add_text(&slug, "run");
+	else if (slug.at[slug.length - 1] == '-')
 		slug.at[--slug.length] = '\0';
-	if (slug.length == begin)
-		buf_add_text(&slug, "-run");
 	if (nth > 1)
 		buf_add_format(&slug, "-%lld", (long long)nth);
 	return buf_take(&slug);

@@ -464,9 +464,13 @@ static int unchanged_decide(struct turn *turn, const struct git_hash *head, stru
 		turn->visit->next = "publish";
 		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
 	}
-	if (run->unchanged)
+	if (run->unchanged) {
+		/* Whoever tries again means another turn. */
+		if (run_store(turn->runs, run->id, "pending = ?, unchanged = 0", VALUES(V(TURN_PENDING)), err))
+			return -1;
 		return err_set(err, ERR_DENIED, "the agent changed nothing in two turns%s%.300s", run->summary ? "; it says: " : "",
 			       run->summary ? run->summary : "");
+	}
 	event_note(turn->runs, run->id, "the agent changed nothing: it is told once");
 	prompt_unchanged(&prompt);
 	turn->visit->next = "turn";

@@ -1,0 +1,312 @@
+/* The faked outside of src/runs. */
+#include "runs_fake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/scope.h"
+#include "vault/vault.h"
+#include "verify/record.h"
+#include "verify/verify.h"
+
+struct fake_world fake;
+
+#define DIE(err)                                                                  \
+	do {                                                                      \
+		if (fake.dead)                                                    \
+			return err_set(err, ERR_CANCELLED, "the machine is off"); \
+	} while (0)
+
+void fake_reset(void)
+{
+	memset(&fake, 0, sizeof(fake));
+}
+
+static struct fake_env *find(struct env_id id)
+{
+	for (int i = 0; i < fake.env_count; i++)
+		if (fake.envs[i].alive && strcmp(fake.envs[i].id.text, id.text) == 0)
+			return &fake.envs[i];
+	return NULL;
+}
+
+struct fake_env *fake_env_of(const char *run)
+{
+	for (int i = 0; i < fake.env_count; i++)
+		if (fake.envs[i].alive && strcmp(fake.envs[i].owner, run) == 0)
+			return &fake.envs[i];
+	return NULL;
+}
+
+int fake_alive(void)
+{
+	int count = 0;
+
+	for (int i = 0; i < fake.env_count; i++)
+		count += fake.envs[i].alive;
+	return count;
+}
+
+static int env_get(struct env_id id, struct fake_env **env, struct err *err)
+{
+	DIE(err);
+	*env = find(id);
+	return *env ? 0 : err_set(err, ERR_NOT_FOUND, "no environment %s", id.text);
+}
+
+int environment_up(struct environments *environments, const struct environment_spec *spec, bool keep_failed,
+		   struct progress progress, struct env_id *id, struct err *err)
+{
+	struct fake_env *env = &fake.envs[fake.env_count];
+	AUTO_BUF content = buf_new(sizeof(env->content));
+
+	(void)environments;
+	(void)keep_failed;
+	DIE(err);
+	if (fake.env_count == FAKE_ENVS_MAX)
+		abort();
+	fake.env_count++;
+	*env = (struct fake_env){.alive = true};
+	(void)snprintf(env->id.text, sizeof(env->id.text), "e%010d", fake.env_count);
+	(void)snprintf(env->owner, sizeof(env->owner), "%s", spec->owner);
+	*id = env->id;
+	if (fake.up_failures) {
+		fake.up_failures--;
+		return err_set(err, ERR_INVALID, "service front: did not get ready");
+	}
+	progress.report(progress.self, "start front", "", 12);
+	if (git_file_read(spec->repository, &spec->commit, "app.txt", &content, err))
+		return -1;
+	(void)snprintf(env->content, sizeof(env->content), "%s", content.at);
+	memcpy(env->deployed, env->content, sizeof(env->deployed));
+	return 0;
+}
+
+int environment_down(struct environments *environments, struct env_id id, struct err *err)
+{
+	struct fake_env *env = find(id);
+
+	(void)environments;
+	DIE(err);
+	if (env)
+		env->alive = false;
+	return 0;
+}
+
+int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err)
+{
+	struct fake_env *env;
+
+	(void)environments;
+	if (env_get(id, &env, err))
+		return -1;
+	env->frozen = frozen;
+	return 0;
+}
+
+int environment_extend(struct environments *environments, struct env_id id, int64_t grace_ms, struct err *err)
+{
+	struct fake_env *env;
+
+	(void)environments;
+	if (env_get(id, &env, err))
+		return -1;
+	env->grace_ms = grace_ms;
+	return 0;
+}
+
+int environment_deploy(struct environments *environments, struct env_id id, const char *service, struct progress progress,
+		       struct err *err)
+{
+	struct fake_env *env;
+
+	(void)environments;
+	(void)service;
+	(void)progress;
+	if (env_get(id, &env, err))
+		return -1;
+	memcpy(env->deployed, env->content, sizeof(env->deployed));
+	return 0;
+}
+
+static json_t *env_json(const struct fake_env *env)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:[]}", "id", env->id.text, "owner", env->owner, "purpose", "work", "state",
+			 env->frozen ? "frozen" : "ready", "pinned", (int)env->pinned, "sandboxes");
+}
+
+json_t *environment_list(struct environments *environments, struct err *err)
+{
+	json_t *items;
+
+	(void)environments;
+	if (fake.dead) {
+		(void)err_set(err, ERR_CANCELLED, "the machine is off");
+		return NULL;
+	}
+	items = json_array();
+	for (int i = 0; i < fake.env_count; i++)
+		if (fake.envs[i].alive)
+			(void)json_array_append_new(items, env_json(&fake.envs[i]));
+	return items;
+}
+
+json_t *environment_show(struct environments *environments, struct env_id id, struct err *err)
+{
+	struct fake_env *env;
+
+	(void)environments;
+	return env_get(id, &env, err) ? NULL : env_json(env);
+}
+
+char *environment_preview_url(struct environments *environments, struct env_id id)
+{
+	(void)environments;
+	return text_format("http://%s.localhost:7421/", id.text);
+}
+
+void exit_status_format(struct buf *out, struct exit_status status)
+{
+	buf_add_format(out, "exit %d", status.code);
+}
+
+int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
+		     struct exit_status *status, struct err *err)
+{
+	struct fake_env *env;
+	int turn = fake.agent_turns;
+
+	(void)environments;
+	if (env_get(id, &env, err))
+		return -1;
+	fake.agent_turns++;
+	(void)snprintf(fake.prompts[turn % 16], sizeof(fake.prompts[0]), "%.*s", (int)exec->input.length, exec->input.at);
+	__atomic_store_n(&fake.agent_began, true, __ATOMIC_SEQ_CST);
+	if (fake.hangs) {
+		for (int i = 0; i < 2000 && !__atomic_load_n(exec->cancelled, __ATOMIC_SEQ_CST); i++)
+			(void)usleep(5000);
+		return err_set(err, ERR_CANCELLED, "killed");
+	}
+	if (fake.output && file_write_fd(exec->output_fd, view_of(fake.output), err))
+		return -1;
+	if (turn < 16 && fake.writes[turn])
+		(void)snprintf(env->content, sizeof(env->content), "%s", fake.writes[turn]);
+	*status = (struct exit_status){EXIT_CODE, fake.exit_code};
+	return 0;
+}
+
+static int git_line(const char *repository, const char *const *args, struct view input, struct git_hash *hash, struct err *err)
+{
+	AUTO_BUF out = buf_new(4096);
+
+	if (git_run(repository, args, &(struct process_spec){.input = input, .output = &out}, NULL, err))
+		return -1;
+	return git_hash_parse(view_trim(buf_view(&out)), hash, err);
+}
+
+int environment_export(struct environments *environments, struct env_id id, const struct git_hash *base, const char *ref,
+		       const char *message, struct git_hash *head, struct err *err)
+{
+	struct fake_env *env;
+	struct git_hash object;
+	AUTO_BUF entries = buf_new(65536);
+	AUTO_BUF before = buf_new(65536);
+	AUTO_FREE char *yaml = text_format("%s:assay.yaml", base->text);
+	const char *repository = fake.repository;
+
+	(void)environments;
+	if (env_get(id, &env, err) || git_file_read(repository, base, "app.txt", &before, err))
+		return -1;
+	*head = *base;
+	if (strcmp(before.at, env->content) == 0)
+		return 0;
+	if (git_line(repository, (const char *const[]){"rev-parse", yaml, NULL}, VIEW(""), &object, err))
+		return -1;
+	buf_add_format(&entries, "100644 blob %s\tassay.yaml\n", object.text);
+	if (git_line(repository, (const char *const[]){"hash-object", "-w", "--stdin", NULL}, view_of(env->content), &object, err))
+		return -1;
+	buf_add_format(&entries, "100644 blob %s\tapp.txt\n", object.text);
+	if (git_line(repository, (const char *const[]){"mktree", NULL}, buf_view(&entries), &object, err) ||
+	    git_line(repository, (const char *const[]){"commit-tree", object.text, "-p", base->text, "-m", message, NULL}, VIEW(""),
+		     head, err))
+		return -1;
+	return git_ref_set(repository, ref, head, NULL, err);
+}
+
+/* "bug N" is found as finding N, "odd" cannot be told, everything else is good. */
+int verify_run(const struct verify_request *request, json_t **report, struct err *err)
+{
+	AUTO_BUF content = buf_new(65536);
+	const char *verdict = "verified";
+	json_t *findings = json_array();
+
+	DIE(err);
+	fake.verifies++;
+	if (fake.verify_error != ERR_NONE) {
+		json_decref(findings);
+		return err_set(err, fake.verify_error, "the verifier has no room");
+	}
+	request->progress.report(request->progress.self, "tests", "", -1);
+	request->progress.report(request->progress.self, "tests: base", "", 5);
+	if (git_file_read(request->repository, &request->head, "app.txt", &content, err))
+		return -1;
+	if (strncmp(content.at, "bug", 3) == 0) {
+		verdict = "failed";
+		(void)json_array_append_new(findings,
+					    json_pack("{s:s, s:s, s:s, s:s}", "id", content.at, "severity", "block", "title",
+						      "the price is wrong", "reproduce", "assay-env http GET http://front/"));
+	} else if (strncmp(content.at, "odd", 3) == 0) {
+		verdict = "unverified";
+	}
+	*report = json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:s}], s:o, s:[s]}", "verdict", verdict, "reason", "so it is",
+			    "base", request->base.text, "head", request->head.text, "gates", "name", "tests", "title", "Tests",
+			    "status", "pass", "findings", findings, "not_covered", "service pricing");
+	return *report ? 0 : -1;
+}
+
+void verify_feedback(struct buf *out, const json_t *report)
+{
+	buf_add_format(out, "FEEDBACK %s", json_text(json_array_get(json_member(report, "findings"), 0), "id", "?"));
+}
+
+enum verdict verdict_of(const json_t *report)
+{
+	const char *verdict = json_text(report, "verdict", "");
+
+	if (strcmp(verdict, "verified") == 0)
+		return VERDICT_VERIFIED;
+	return strcmp(verdict, "failed") == 0 ? VERDICT_FAILED : VERDICT_UNVERIFIED;
+}
+
+const char *verdict_name(enum verdict verdict)
+{
+	static const char *const names[] = {"verified", "failed", "unverified"};
+
+	return names[verdict];
+}
+
+int record_make(const json_t *report, const char *previous, struct signer signer, struct buf *envelope, struct err *err)
+{
+	unsigned char signature[64];
+	char key_id[65];
+
+	DIE(err);
+	if (signer.sign(signer.self, VIEW("x"), signature, key_id, err))
+		return -1;
+	buf_add_format(envelope, "{\"head\":\"%s\",\"previous\":\"%s\"}", json_text(report, "head", ""), previous);
+	return 0;
+}
+
+int vault_sign(struct vault *vault, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err)
+{
+	(void)vault;
+	(void)bytes;
+	DIE(err);
+	memset(signature, 1, 64);
+	memset(key_id, '0', 64);
+	key_id[64] = '\0';
+	return 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * runs_fake: the outside of src/runs, faked at link time: environments that hold one file, an agent that follows a script, a verifier that
+ * reads that file, a vault that signs with nothing. It outlives a crash of the engine: `dead` makes every call fail, as the end of the
+ * machine would, until it is set to false again.
+ */
+#ifndef ASSAY_TESTS_RUNS_FAKE_H
+#define ASSAY_TESTS_RUNS_FAKE_H
+
+#include "sandbox/environment.h"
+
+#define FAKE_ENVS_MAX 32
+
+struct fake_env {
+	struct env_id id;
+	char owner[ID_TEXT_MAX];
+	char content[256];  /* of /workspace/app.txt */
+	char deployed[256]; /* what its services were built from */
+	bool alive;
+	bool frozen;
+	bool pinned;
+	int64_t grace_ms;
+};
+
+struct fake_world {
+	struct fake_env envs[FAKE_ENVS_MAX];
+	int env_count;
+	bool dead;
+	int agent_turns;
+	int verifies;
+	char prompts[16][16384]; /* of the last turns */
+	/* The script: what the agent writes in its nth turn (NULL: nothing), what it prints, how it ends. */
+	const char *writes[16];
+	const char *output;
+	int exit_code;
+	bool hangs;       /* until cancelled */
+	bool agent_began; /* atomic */
+	int up_failures;  /* environment_up fails so often */
+	enum err_kind verify_error;
+	const char *repository; /* the bare one that exports go to */
+};
+
+extern struct fake_world fake;
+
+void fake_reset(void);
+struct fake_env *fake_env_of(const char *run); /* the living one; NULL */
+int fake_alive(void);
+
+#endif

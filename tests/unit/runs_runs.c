@@ -1,0 +1,744 @@
+/* The whole loop over a faked world: from an issue to a merge, its turns and its ends, and a crash at every store call. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "runs/runs_priv.h"
+#include "runs_fake.h"
+
+static char root[64];
+static char template_dir[128]; /* a state with the project in it: copied for each story */
+static char state_dir[128];
+static char repository[192];
+
+static int64_t skew_ms; /* pauses are jumped over */
+static int64_t fake_now(void *self)
+{
+	(void)self;
+	return world_now_ms(world_real) + skew_ms;
+}
+static int64_t fake_elapsed(void *self)
+{
+	(void)self;
+	return world_elapsed_ms(world_real);
+}
+static void fake_random(void *self, void *at, size_t length)
+{
+	(void)self;
+	world_random(world_real, at, length);
+}
+static const struct world_ops world_ops = {fake_now, fake_elapsed, fake_random};
+
+static int fault_at;
+static int fault_count;
+
+static bool crash(const char *name)
+{
+	(void)name;
+	if (!fake.dead && fault_at && ++fault_count == fault_at)
+		fake.dead = true;
+	return fake.dead;
+}
+
+static void shell(const char *line)
+{
+	struct err err = {0};
+
+	if (process_run(&(struct process_spec){.argv = (const char *const[]){"sh", "-ec", line, NULL}}, NULL, &err))
+		fail_msg("%s: %s", line, err.text);
+}
+
+static int group_setup(void **state)
+{
+	AUTO_FREE char *make = NULL;
+
+	(void)state;
+	log_init("test", LOG_LEVEL_ERROR);
+	(void)snprintf(root, sizeof(root), "/tmp/assay-runs-XXXXXX");
+	if (!mkdtemp(root))
+		return -1;
+	(void)snprintf(template_dir, sizeof(template_dir), "%s/template", root);
+	make = text_format(
+		"cd %s; mkdir app; cd app; git init -q -b main .; printf 'version: 1\\nname: shop\\nservices:\\n  web: {run: x, port: 80}\\n"
+		"verify: {attempts: 3}\\nagent: {use: command, run: agent, format: jsonl}\\n' > assay.yaml; printf base > app.txt; git add .;"
+		"printf '#!/bin/sh\\ntouch %s/hook-ran\\n' > .git/hooks/post-checkout; chmod +x .git/hooks/*;"
+		"cp .git/hooks/post-checkout .git/hooks/pre-push; cp .git/hooks/post-checkout .git/hooks/reference-transaction;"
+		"git -c user.name=a -c user.email=a@b commit -qm base; rm -f %s/hook-ran",
+		root, root, root);
+	shell(make);
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	(void)state;
+	return file_remove_tree(root, NULL);
+}
+
+struct story {
+	struct runs *runs;
+	struct run_id run;
+};
+
+static int story_open(struct story *story, int workers)
+{
+	struct runs_options options = {
+		.state_dir = state_dir, .pages_base = "http://127.0.0.1:7420", .workers = workers, .world = {&world_ops, NULL}};
+	struct err err = {0};
+
+	story->runs = NULL;
+	if (runs_open(&options, &story->runs, &err)) {
+		if (!fake.dead)
+			fail_msg("%s", err.text);
+		return -1;
+	}
+	return 0;
+}
+
+/* A state of its own with the project in it. */
+static void story_new(struct story *story, int workers)
+{
+	AUTO_FREE char *app = text_format("%s/app", root);
+	AUTO_FREE char *copy = text_format("rm -rf %s/state; cp -a %s %s/state", root, template_dir, root);
+	AUTO_JSON put = NULL;
+	struct err err = {0};
+
+	fake_reset();
+	skew_ms = 0;
+	fault_hook = crash;
+	fault_at = 0;
+	memset(story, 0, sizeof(*story));
+	if (!file_is_dir(template_dir)) {
+		(void)snprintf(state_dir, sizeof(state_dir), "%s", template_dir);
+		assert_int_equal(mkdir(state_dir, 0700), 0);
+		assert_int_equal(story_open(story, 0), 0);
+		put = runs_repository_put(story->runs, app, "HEAD", NULL, &err);
+		if (!put)
+			fail_msg("%s", err.text);
+		assert_string_equal(json_text(put, "name", ""), "shop");
+		runs_close(story->runs);
+	}
+	shell(copy);
+	(void)snprintf(state_dir, sizeof(state_dir), "%s/state", root);
+	(void)snprintf(repository, sizeof(repository), "%s/repos/shop.git", state_dir);
+	fake.repository = repository;
+	fake.output =
+		"{\"type\":\"start\",\"session\":\"s\"}\n{\"type\":\"plan\",\"items\":[{\"text\":\"mend\",\"state\":\"pending\"}]}\n"
+		"{\"type\":\"end\",\"ok\":true,\"text\":\"I did it\",\"usage\":{\"input_tokens\":10,\"output_tokens\":3,\"cost_usd\":0.5}}\n";
+	assert_int_equal(story_open(story, workers), 0);
+}
+
+static void story_end(struct story *story)
+{
+	AUTO_FREE char *hook = text_format("%s/hook-ran", root);
+
+	runs_close(story->runs);
+	fault_hook = NULL;
+	assert_false(file_exists(hook));
+}
+
+static int story_start(struct story *story)
+{
+	AUTO_JSON request = json_pack("{s:s, s:s, s:s}", "repository", "shop", "title", "Fix the cart!", "body",
+				      "It is ~~~ wrong.");
+	AUTO_JSON run = runs_start(story->runs, request, NULL);
+
+	return run ? run_id_parse(view_of(json_text(run, "id", "")), &story->run, NULL) : -1;
+}
+
+/* Works until nothing is due; -1 when the world died. */
+static int work_all(struct story *story)
+{
+	for (int idle = 0; idle < 3;) {
+		bool did = false;
+
+		if (flow_work(story->runs->flow, &did, NULL) || fake.dead)
+			return -1;
+		idle = did ? 0 : idle + 1;
+		skew_ms += did ? 0 : 2 * FLOW_RETRY_LONGEST_MS;
+	}
+	return 0;
+}
+
+static json_t *run_of(struct story *story)
+{
+	struct err err = {0};
+	json_t *run = runs_show(story->runs, story->run, &err);
+
+	if (!run)
+		fail_msg("%s", err.text);
+	return run;
+}
+
+static void state_is(struct story *story, const char *expected)
+{
+	AUTO_JSON run = run_of(story);
+
+	if (strcmp(json_text(run, "state", ""), expected) != 0)
+		fail_msg("state %s, expected %s: %s", json_text(run, "state", ""), expected, json_text(run, "error", ""));
+}
+
+static json_t *pull_of(struct story *story)
+{
+	struct err err = {0};
+	json_t *pull = runs_pull_show(story->runs, 1, &err);
+
+	if (!pull)
+		fail_msg("%s", err.text);
+	return pull;
+}
+
+static int events_of(struct story *story, const char *type, const char *text)
+{
+	AUTO_JSON events = runs_events(story->runs, story->run, 0, 1000, 0, NULL);
+	int count = 0;
+	size_t index;
+	json_t *event;
+
+	json_array_foreach(events, index, event) {
+		AUTO_BUF line = buf_new((size_t)1 << 20);
+
+		json_format(&line, event);
+		count += strcmp(json_text(event, "type", ""), type) == 0 && (!text || strstr(line.at, text));
+	}
+	return count;
+}
+
+static void main_holds(const char *expected)
+{
+	AUTO_BUF content = buf_new(4096);
+	struct git_hash head;
+
+	assert_int_equal(git_resolve(repository, "main", &head, NULL), 0);
+	assert_int_equal(git_file_read(repository, &head, "app.txt", &content, NULL), 0);
+	assert_string_equal(content.at, expected);
+}
+
+/* ---- the ways it can go ---- */
+
+static void findings_go_back_until_it_is_verified_then_reviewed_and_merged(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "bug 1";
+	fake.writes[1] = "good";
+	fake.writes[2] = "better";
+	assert_int_equal(story_start(&story), 0);
+	state_is(&story, "queued");
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	{
+		AUTO_JSON pull = pull_of(&story);
+		AUTO_JSON run = run_of(&story);
+		AUTO_BUF notes = buf_new(65536);
+
+		assert_string_equal(json_text(pull, "verdict", ""), "verified");
+		assert_string_equal(json_text(pull, "branch", ""), "assay/1-fix-the-cart");
+		assert_false(json_flag(pull, "draft", true));
+		assert_int_equal(strncmp(json_text(pull, "body", ""), "**Verified.**", 13), 0);
+		assert_non_null(strstr(json_text(pull, "body", ""), "service pricing"));
+		assert_non_null(strstr(json_text(pull, "body", ""), "assay verify --base"));
+		assert_int_equal(json_number(run, "attempt", 0), 2);
+		assert_int_equal(json_number(json_member(run, "usage"), "input_tokens", 0), 20);
+		assert_int_equal(json_number(json_member(run, "usage"), "turns", 0), 2);
+		assert_int_equal(json_array_size(json_member(run, "plan")), 1);
+		assert_int_equal(git_run(repository,
+					 (const char *const[]){"notes", "--ref=verify", "show", json_text(run, "head", ""), NULL},
+					 &(struct process_spec){.output = &notes}, NULL, NULL),
+				 0);
+		assert_non_null(strstr(notes.at, json_text(run, "head", "?")));
+	}
+	assert_non_null(strstr(fake.prompts[0], "~~~~\nFix the cart!")); /* the fence is longer than what is in the text */
+	assert_non_null(strstr(fake.prompts[1], "FEEDBACK bug 1"));
+	assert_string_equal(fake_env_of(story.run.text)->deployed, "good");
+	assert_int_equal(runs_pull_review(story.runs, 1, "ann", "changes", "Make it better.", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_non_null(strstr(fake.prompts[2], "ann wrote: Make it better."));
+	assert_int_equal(runs_pull_review(story.runs, 1, "ann", "approve", "", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(fake.agent_turns, 3);
+	{
+		AUTO_JSON merged = runs_pull_merge(story.runs, 1, "ann", false, NULL);
+
+		assert_string_equal(json_text(merged, "state", ""), "merged");
+	}
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "done");
+	main_holds("better");
+	assert_int_equal(fake_alive(), 0);
+	{
+		AUTO_JSON issue = runs_issue_show(story.runs, 1, NULL);
+
+		assert_string_equal(json_text(issue, "state", ""), "done");
+		assert_int_equal(json_number(issue, "pull", 0), 1);
+	}
+	assert_int_equal(events_of(&story, "verdict", "verified"), 2);
+	assert_int_equal(events_of(&story, "finding", "bug 1"), 1);
+	assert_int_equal(events_of(&story, "pull", NULL), 2);
+	assert_true(events_of(&story, "agent", "plan") == 3);
+	story_end(&story);
+}
+
+static void the_same_findings_twice_go_to_a_person_as_a_draft(void **state)
+{
+	struct story story;
+	struct err err = {0};
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "bug 1";
+	fake.writes[1] = "bug 1 ";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	{
+		AUTO_JSON pull = pull_of(&story);
+		AUTO_JSON merged = runs_pull_merge(story.runs, 1, "ann", false, &err);
+
+		assert_true(json_flag(pull, "draft", false));
+		assert_int_equal(strncmp(json_text(pull, "body", ""), "**Not verified", 14), 0);
+		assert_null(merged);
+		assert_int_equal(err.kind, ERR_CONFLICT);
+	}
+	story_end(&story);
+}
+
+static void attempts_are_capped(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "bug 1";
+	fake.writes[1] = "bug 2";
+	fake.writes[2] = "bug 3";
+	fake.writes[3] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(fake.agent_turns, 3);
+	assert_int_equal(events_of(&story, "note", "attempt 3 of 3 failed"), 1);
+	story_end(&story);
+}
+
+static void what_cannot_be_told_is_a_draft_that_says_so(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "odd";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	{
+		AUTO_JSON pull = pull_of(&story);
+
+		assert_true(json_flag(pull, "draft", false));
+		assert_int_equal(strncmp(json_text(pull, "body", ""), "**Unverified", 12), 0);
+	}
+	assert_int_equal(fake.agent_turns, 1);
+	story_end(&story);
+}
+
+static void an_agent_that_changes_nothing_is_told_once(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "failed");
+	assert_int_equal(fake.agent_turns, 2);
+	assert_non_null(strstr(fake.prompts[1], "nothing in /workspace differs"));
+	assert_true(fake_env_of(story.run.text)->frozen);
+	{
+		AUTO_JSON issue = runs_issue_show(story.runs, 1, NULL);
+
+		assert_string_equal(json_text(issue, "state", ""), "open");
+	}
+	fake.writes[2] = "good";
+	assert_int_equal(runs_retry(story.runs, story.run, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	story_end(&story);
+}
+
+static void a_question_is_answered_without_a_new_verdict(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(runs_message(story.runs, story.run, "bob", "Why so?", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(fake.verifies, 1);
+	{
+		AUTO_JSON pull = pull_of(&story);
+		const json_t *review = json_array_get(json_member(pull, "reviews"), 0);
+
+		assert_string_equal(json_text(review, "author", ""), "command");
+		assert_string_equal(json_text(review, "text", ""), "I did it");
+	}
+	story_end(&story);
+}
+
+static void an_agent_that_fails_fails_the_run_with_its_words(void **state)
+{
+	static const struct {
+		const char *output;
+		int exit_code;
+		const char *error;
+		int turns;
+	} rows[] = {
+		{"{\"type\":\"end\",\"ok\":false,\"error\":\"auth\",\"text\":\"no key\"}\n", 1, "auth, exit 1: no key", 1},
+		{"{\"type\":\"end\",\"ok\":true}\n", 1, "crash, exit 1", 1},
+		{"hello\n", 0, "crash, exit 0", 1},
+		{"{\"type\":\"end\",\"ok\":false,\"error\":\"overload\"}\n", 1, "overload", 4},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct story story;
+
+		story_new(&story, 0);
+		fake.output = rows[i].output;
+		fake.exit_code = rows[i].exit_code;
+		assert_int_equal(story_start(&story), 0);
+		assert_int_equal(work_all(&story), 0);
+		state_is(&story, "failed");
+		{
+			AUTO_JSON run = run_of(&story);
+
+			assert_non_null(strstr(json_text(run, "error", ""), rows[i].error));
+		}
+		assert_int_equal(fake.agent_turns, rows[i].turns);
+		story_end(&story);
+	}
+}
+
+static void an_environment_that_is_gone_is_forked_again_from_the_head(void **state)
+{
+	struct story story;
+	struct env_id gone;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	fake.writes[1] = "better";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	gone = fake_env_of(story.run.text)->id;
+	fake_env_of(story.run.text)->alive = false;
+	assert_int_equal(runs_message(story.runs, story.run, "bob", "More.", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_string_not_equal(fake_env_of(story.run.text)->id.text, gone.text);
+	{
+		AUTO_JSON merged = runs_pull_merge(story.runs, 1, "bob", false, NULL);
+
+		assert_non_null(merged);
+	}
+	main_holds("better");
+	story_end(&story);
+}
+
+static void a_fork_that_fails_keeps_the_environment_and_can_be_tried_again(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.up_failures = 1;
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "failed");
+	assert_int_equal(fake_alive(), 1);
+	fake_env_of(story.run.text)->frozen = false;
+	assert_int_equal(runs_retry(story.runs, story.run, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(fake_alive(), 1);
+	story_end(&story);
+}
+
+static void a_merge_that_conflicts_is_refused_and_nothing_moves(void **state)
+{
+	struct story story;
+	struct err err = {0};
+	AUTO_FREE char *push = text_format(
+		"cd %s/app && printf other > app.txt && git -c core.hooksPath=/dev/null -c user.name=a -c user.email=a@b commit -qam other",
+		root);
+	AUTO_FREE char *app = text_format("%s/app", root);
+	AUTO_FREE char *undo = text_format("cd %s/app && git -c core.hooksPath=/dev/null reset -q --hard HEAD~1", root);
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	shell(push);
+	{
+		AUTO_JSON put = runs_repository_put(story.runs, app, "HEAD", NULL, &err);
+		AUTO_JSON merged = NULL;
+
+		shell(undo);
+		assert_non_null(put);
+		merged = runs_pull_merge(story.runs, 1, "ann", false, &err);
+		assert_null(merged);
+	}
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "app.txt"));
+	main_holds("other");
+	{
+		AUTO_JSON pull = pull_of(&story);
+
+		assert_string_equal(json_text(pull, "state", ""), "open");
+	}
+	assert_int_equal(runs_pull_close(story.runs, 1, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "done");
+	assert_int_equal(fake_alive(), 1);
+	assert_true(fake_env_of(story.run.text)->grace_ms > 0);
+	story_end(&story);
+}
+
+static void a_checkout_that_is_behind_does_not_undo_a_merge(void **state)
+{
+	struct story story;
+	struct err err = {0};
+	AUTO_FREE char *app = text_format("%s/app", root);
+	AUTO_FREE char *diverge = text_format(
+		"cd %s/app && printf other > app.txt && git -c core.hooksPath=/dev/null -c user.name=a -c user.email=a@b commit -qam other",
+		root);
+	AUTO_FREE char *undo = text_format("cd %s/app && git -c core.hooksPath=/dev/null reset -q --hard HEAD~1", root);
+	AUTO_JSON behind = NULL;
+	AUTO_JSON diverged = NULL;
+	AUTO_JSON merged = NULL;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	merged = runs_pull_merge(story.runs, 1, "ann", false, NULL);
+	behind = runs_repository_put(story.runs, app, "HEAD", NULL, &err);
+	assert_non_null(behind);
+	main_holds("good");
+	shell(diverge);
+	diverged = runs_repository_put(story.runs, app, "HEAD", NULL, &err);
+	shell(undo);
+	assert_null(diverged);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	main_holds("good");
+	story_end(&story);
+}
+
+static void a_stop_ends_the_agent_at_once(void **state)
+{
+	struct story story;
+	int64_t began_ms;
+
+	(void)state;
+	story_new(&story, 2);
+	fault_hook = NULL;
+	fake.hangs = true;
+	assert_int_equal(story_start(&story), 0);
+	for (int i = 0; i < 500 && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
+		(void)usleep(10000);
+	began_ms = world_elapsed_ms(world_real);
+	assert_int_equal(runs_stop(story.runs, story.run, NULL), 0);
+	for (int i = 0; i < 500; i++) {
+		AUTO_JSON run = run_of(&story);
+
+		if (strcmp(json_text(run, "state", ""), "stopped") == 0)
+			break;
+		(void)usleep(10000);
+	}
+	state_is(&story, "stopped");
+	assert_true(world_elapsed_ms(world_real) - began_ms < 3000);
+	assert_true(fake_env_of(story.run.text)->frozen);
+	story_end(&story);
+}
+
+static void whoever_waits_for_events_gets_them_at_once(void **state)
+{
+	struct story story;
+	AUTO_JSON events = NULL;
+	AUTO_JSON changes = NULL;
+
+	(void)state;
+	story_new(&story, 2);
+	fault_hook = NULL;
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	for (int64_t after = 0, i = 0; i < 200; i++) {
+		size_t index;
+		json_t *event;
+		bool done = false;
+
+		json_decref(events);
+		events = runs_events(story.runs, story.run, after, 10, 5000, NULL);
+		json_array_foreach(events, index, event) {
+			assert_int_equal(json_number(event, "seq", 0), ++after);
+			done |= strcmp(json_text(event, "type", ""), "state") == 0 &&
+				strcmp(json_text(event, "state", ""), "review") == 0;
+		}
+		if (done)
+			break;
+	}
+	state_is(&story, "review");
+	changes = runs_changes(story.runs, 0, 1000, 0, NULL);
+	assert_true(json_array_size(changes) > 5);
+	story_end(&story);
+}
+
+static void wrong_requests_are_refused_in_one_line(void **state)
+{
+	static const struct {
+		const char *request;
+		enum err_kind kind;
+		const char *text;
+	} rows[] = {
+		{"{}", ERR_INVALID, "`repository` must be a string"},
+		{"{\"repository\": \"nope\", \"body\": \"x\"}", ERR_NOT_FOUND, "no repository `nope`"},
+		{"{\"repository\": \"../etc\", \"body\": \"x\"}", ERR_INVALID, "`../etc` is no name of a repository"},
+		{"{\"repository\": \"shop\"}", ERR_INVALID, "the issue's title is empty"},
+		{"{\"repository\": \"shop\", \"issue\": 99}", ERR_NOT_FOUND, "no issue 99"},
+		{"{\"repository\": \"shop\", \"body\": \"x\", \"base\": \"nope\"}", ERR_NOT_FOUND, "no commit `nope`"},
+		{"{\"repository\": \"shop\", \"body\": \"x\", \"base\": \"--all\"}", ERR_NOT_FOUND, "no commit `--all`"},
+		{"{\"repository\": \"shop\", \"body\": \"x\", \"agent\": 7}", ERR_INVALID, "`agent` must be an object"},
+		{"{\"repository\": \"shop\", \"body\": \"x\", \"agent\": {\"use\": \"hal\"}}", ERR_INVALID, "no agent `hal`"},
+	};
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON request = json_parse(view_of(rows[i].request), NULL);
+		struct err err = {0};
+
+		assert_null(runs_start(story.runs, request, &err));
+		assert_int_equal(err.kind, rows[i].kind);
+		if (!strstr(err.text, rows[i].text))
+			fail_msg("%s: %s", rows[i].request, err.text);
+	}
+	story_end(&story);
+}
+
+/* ---- crashes ---- */
+
+/* What a person does when the run waits, each only when it was not done: as far as it gets. */
+static int story_tell(struct story *story)
+{
+	AUTO_JSON pull = NULL;
+	AUTO_JSON merged = NULL;
+
+	if (!story->run.text[0]) {
+		AUTO_JSON all = runs_list(story->runs, NULL);
+
+		if (!all ||
+		    (json_array_size(all) && run_id_parse(view_of(json_text(json_array_get(all, 0), "id", "")), &story->run, NULL)))
+			return -1;
+		if (!json_array_size(all) && story_start(story))
+			return -1;
+	}
+	if (work_all(story))
+		return -1;
+	pull = runs_pull_show(story->runs, 1, NULL);
+	if (!pull)
+		return -1;
+	if (!json_array_size(json_member(pull, "reviews")) &&
+	    runs_pull_review(story->runs, 1, "ann", "changes", "Make it better.", NULL))
+		return -1;
+	if (work_all(story))
+		return -1;
+	merged = runs_pull_merge(story->runs, 1, "ann", false, NULL);
+	return merged && !work_all(story) ? 0 : -1;
+}
+
+static void crash_at(int at, bool *died)
+{
+	struct story story;
+	AUTO_JSON all = NULL;
+
+	story_new(&story, 0);
+	for (size_t i = 0; i < ARRAY_LEN(fake.writes); i++)
+		fake.writes[i] = i == 0 ? "bug 1" : i == 1 ? "good" : "better";
+	fault_count = 0;
+	fault_at = at;
+	(void)story_tell(&story);
+	*died = fake.dead;
+	runs_close(story.runs);
+	fake.dead = false;
+	fault_at = 0;
+	memset(&story.run, 0, sizeof(story.run));
+	assert_int_equal(story_open(&story, 0), 0);
+	if (story_tell(&story))
+		fail_msg("crash at store call %d: the story does not go on", at);
+	all = runs_list(story.runs, NULL);
+	if (json_array_size(all) != 1 || strcmp(json_text(json_array_get(all, 0), "state", ""), "done") != 0)
+		fail_msg("crash at store call %d: %zu runs, state %s %s", at, json_array_size(all),
+			 json_text(json_array_get(all, 0), "state", ""), json_text(json_array_get(all, 0), "error", ""));
+	if (fake_alive())
+		fail_msg("crash at store call %d: %d environments are left", at, fake_alive());
+	story_end(&story);
+}
+
+/* Some store calls, from another one on each day; all of them with ASSAY_TEST_LONG. */
+static void a_crash_at_any_store_call_leads_to_the_same_end(void **state)
+{
+	int step = getenv("ASSAY_TEST_LONG") ? 1 : 29;
+	int at = 1 + (step == 1 ? 0 : (int)(world_now_ms(world_real) / 86400000 % step));
+	bool died = true;
+	int crashes = 0;
+
+	(void)state;
+	for (; died; at += step) {
+		crash_at(at, &died);
+		crashes += died;
+	}
+	print_message("%d crashes, each %d. store call\n", crashes, step);
+	assert_true(crashes > 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(findings_go_back_until_it_is_verified_then_reviewed_and_merged),
+		cmocka_unit_test(the_same_findings_twice_go_to_a_person_as_a_draft),
+		cmocka_unit_test(attempts_are_capped),
+		cmocka_unit_test(what_cannot_be_told_is_a_draft_that_says_so),
+		cmocka_unit_test(an_agent_that_changes_nothing_is_told_once),
+		cmocka_unit_test(a_question_is_answered_without_a_new_verdict),
+		cmocka_unit_test(an_agent_that_fails_fails_the_run_with_its_words),
+		cmocka_unit_test(an_environment_that_is_gone_is_forked_again_from_the_head),
+		cmocka_unit_test(a_fork_that_fails_keeps_the_environment_and_can_be_tried_again),
+		cmocka_unit_test(a_merge_that_conflicts_is_refused_and_nothing_moves),
+		cmocka_unit_test(a_checkout_that_is_behind_does_not_undo_a_merge),
+		cmocka_unit_test(a_stop_ends_the_agent_at_once),
+		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),
+		cmocka_unit_test(wrong_requests_are_refused_in_one_line),
+		cmocka_unit_test(a_crash_at_any_store_call_leads_to_the_same_end),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
