@@ -138,23 +138,31 @@ static struct member *database_member(struct environment *builder, const struct 
 	return NULL;
 }
 
+/* A blueprint of our own, with only what the engines must know. */
+static char *databases_text(const struct database *databases, size_t count)
+{
+	AUTO_BUF text = buf_new((size_t)1 << 20);
+
+	buf_add_text(&text, "version: 1\nname: builder\nservices:\n  assay-none: {run: \"true\"}\ndatabases:\n");
+	for (size_t i = 0; i < count; i++) {
+		buf_add_format(&text, "  %s: {engine: %s", databases[i].name, engine_of(databases[i].engine)->name);
+		if (databases[i].engine == ENGINE_POSTGRES)
+			buf_add_format(&text, ", database: \"%s\", user: \"%s\"", databases[i].database, databases[i].user);
+		if (databases[i].version)
+			buf_add_format(&text, ", version: %d", databases[i].version);
+		buf_add_text(&text, "}\n");
+	}
+	return buf_take(&text);
+}
+
 static int empty_build(struct environments *all, const struct database *database, const char *layer, struct err *err)
 {
-	/* A blueprint of our own: only what the engine must know. */
-	AUTO_FREE char *text = text_format(
-		"version: 1\nname: builder\ndatabases:\n  %s: {engine: %s, version: %d, database: \"%s\", "
-		"user: \"%s\"}\n",
-		database->name, engine_of(database->engine)->name, database->version, database->database, database->user);
-	AUTO_FREE char *without = NULL;
+	AUTO_FREE char *text = databases_text(database, 1);
 	AUTO_BUILDER builder = NULL;
 	AUTO_JSON meta = json_object();
 	struct member *member;
 
-	if (!database->version) {
-		without = text_format("version: 1\nname: builder\ndatabases:\n  %s: {engine: %s, database: \"%s\", user: \"%s\"}\n",
-				      database->name, engine_of(database->engine)->name, database->database, database->user);
-	}
-	builder = builder_begin(all, &(struct builder_spec){.blueprint_text = without ? without : text}, err);
+	builder = builder_begin(all, &(struct builder_spec){.blueprint_text = text}, err);
 	member = builder ? database_member(builder, database) : NULL;
 	if (!member || builder_member_make(builder, member, NULL, err) || initialise(builder, member, err) ||
 	    server_start(builder, member, false, err) || member_talk(builder, member, member->target.ops->create, err) ||
@@ -602,24 +610,6 @@ static int url_add(struct plan *plan, const struct snapshot_source *source, stru
 	return 0;
 }
 
-/* Values of the blueprint that only a builder of the same databases needs, as text that blueprint_parse takes. */
-static char *databases_text(const struct blueprint *blueprint)
-{
-	AUTO_BUF text = buf_new((size_t)1 << 20);
-
-	buf_add_format(&text, "version: 1\nname: %s\ndatabases:\n", blueprint->name);
-	for (size_t i = 0; i < blueprint->database_count; i++) {
-		const struct database *database = &blueprint->databases[i];
-
-		buf_add_format(&text, "  %s: {engine: %s, database: \"%s\", user: \"%s\"", database->name,
-			       engine_of(database->engine)->name, database->database, database->user);
-		if (database->version)
-			buf_add_format(&text, ", version: %d", database->version);
-		buf_add_text(&text, "}\n");
-	}
-	return buf_take(&text);
-}
-
 static int sources_add(struct plan *plan, const struct snapshot_source *sources, size_t count, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -648,7 +638,7 @@ int snapshot_create(struct environments *environments, const char *name, const s
 		return -1;
 	if (!blueprint->database_count)
 		return err_set(err, ERR_INVALID, "the blueprint %s has no databases", blueprint->name);
-	text = databases_text(blueprint);
+	text = databases_text(blueprint->databases, blueprint->database_count);
 	builder = builder_begin(environments, &(struct builder_spec){.blueprint_text = text}, err);
 	if (!builder)
 		return -1;

@@ -1,0 +1,636 @@
+/*
+ * Environments, from a small repository with a service, PostgreSQL and Redis: up, deploy, query, exec, export, fork, freeze, reset,
+ * crash, down. Needs root; without a gateway, so services do not reach each other here.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/scope.h"
+#include "sandbox/environment.h"
+#include "sandbox/local/keeper.h"
+#include "sandbox/local/local.h"
+
+static char state_dir[] = "/tmp/assay-environment-XXXXXX";
+static char *repository;
+static struct git_hash first;
+static struct provider provider;
+static struct environments *environments;
+static struct env_id shop;
+static char *self_path;
+
+static const char blueprint_text[] = "version: 1\n"
+				     "name: tiny\n"
+				     "services:\n"
+				     "  web:\n"
+				     "    build: cp greeting.txt built.txt\n"
+				     "    run: exec node web.js\n"
+				     "    port: 8080\n"
+				     "    ready: /healthz\n"
+				     "    needs: [db, cache]\n"
+				     "  api:\n"
+				     "    run: exec node web.js\n"
+				     "    port: 8081\n"
+				     "    ready: tcp\n"
+				     "    replicas: 2\n"
+				     "  worker:\n"
+				     "    run: [node, worker.js]\n"
+				     "databases:\n"
+				     "  db:\n"
+				     "    engine: postgres\n"
+				     "    database: tiny\n"
+				     "    user: tiny\n"
+				     "    seed: seed.sql\n"
+				     "  cache: {engine: redis}\n"
+				     "queues:\n"
+				     "  jobs: {engine: redis, database: cache, stream: jobs, group: worker}\n"
+				     "preview: {service: web}\n";
+
+static const struct {
+	const char *name;
+	const char *text;
+} files[] = {
+	{"assay.yaml", blueprint_text},
+	{"greeting.txt", "hello one\n"},
+	{".gitignore", "built.txt\n"},
+	{"seed.sql", "CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL);\n"
+		     "INSERT INTO items SELECT n, 'item ' || n FROM generate_series(1, 1000) n;\n"},
+	{"web.js", "const fs = require('fs');\n"
+		   "console.log('web starts, pid', process.pid, 'env', process.env.ASSAY_ENV ? 'set' : 'missing');\n"
+		   "require('http').createServer((request, reply) => {\n"
+		   "  if (request.url === '/crash') process.exit(3);\n"
+		   "  reply.end(request.url === '/healthz' ? 'ok' : fs.readFileSync('built.txt'));\n"
+		   "}).listen(Number(process.env.PORT), '127.0.0.1');\n"},
+	{"worker.js", "console.log('worker up', process.env.DB_URL, process.env.CACHE_URL);\nsetInterval(() => {}, 1000);\n"},
+};
+
+static void must(int result, const struct err *err)
+{
+	if (result)
+		fail_msg("%s", err->text);
+}
+
+static void host_git(const char *dir, const char *const *args)
+{
+	const char *argv[16] = {"git", "-c", "user.name=t", "-c", "user.email=t@t"};
+	struct err err = {0};
+	size_t count = 5;
+
+	for (; *args; args++)
+		argv[count++] = *args;
+	must(process_run(&(struct process_spec){.argv = argv, .dir = dir}, NULL, &err), &err);
+}
+
+static void repository_make(void)
+{
+	AUTO_FREE char *dir = text_format("%s/origin", state_dir);
+	struct err err = {0};
+
+	must(file_make_dirs(dir, 0755, &err), &err);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		AUTO_FREE char *path = text_format("%s/%s", dir, files[i].name);
+
+		must(file_replace(path, view_of(files[i].text), 0644, &err), &err);
+	}
+	host_git(dir, (const char *const[]){"init", "-q", "-b", "main", NULL});
+	host_git(dir, (const char *const[]){"add", "-A", NULL});
+	host_git(dir, (const char *const[]){"commit", "-qm", "first", NULL});
+	repository = text_format("%s/repos/tiny.git", state_dir);
+	must(git_repository_make(repository, &err), &err);
+	must(git_fetch_local(repository, dir, "main", "refs/heads/main", &first, &err), &err);
+}
+
+static void manager_open(void)
+{
+	struct err err = {0};
+	struct local_options local = {.state_dir = state_dir, .program = self_path};
+	struct environments_options options = {.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real};
+
+	must(local_provider_open(&local, &provider, &err), &err);
+	options.provider = provider;
+	must(environments_open(&options, &environments, &err), &err);
+}
+
+static void manager_close(void)
+{
+	environments_close(environments);
+	local_provider_close(provider);
+}
+
+static void report(void *self, const char *step, const char *detail, int64_t ms)
+{
+	(void)self;
+	(void)detail;
+	if (ms >= 0)
+		printf("#   %-28s %lld ms\n", step, (long long)ms);
+}
+
+static const struct progress progress = {.report = report};
+
+static int64_t now_ms(void)
+{
+	return world_elapsed_ms(world_real);
+}
+
+static char *run(struct env_id id, const char *sandbox, const char *line)
+{
+	const char *argv[] = {"sh", "-c", line, NULL};
+	struct buf output = buf_new((size_t)1 << 20);
+	struct exit_status status;
+	struct err err = {0};
+
+	must(environment_exec(environments, id,
+			      &(struct environment_exec){.sandbox = sandbox, .argv = argv, .timeout_ms = 20000, .output = &output}, &status,
+			      &err),
+	     &err);
+	if (status.reason != EXIT_CODE || status.code)
+		fail_msg("%s: %d %d: %s", line, status.reason, status.code, output.length ? output.at : "");
+	return output.length ? buf_take(&output) : text_copy("");
+}
+
+static char *query(struct env_id id, const char *database, const char *statement)
+{
+	struct buf output = buf_new((size_t)1 << 20);
+	struct err err = {0};
+
+	must(environment_query(environments, id, database, statement, &output, &err), &err);
+	return output.length ? buf_take(&output) : text_copy("");
+}
+
+static struct env_id up(const struct environment_spec *spec)
+{
+	struct env_id id = {{0}};
+	struct err err = {0};
+	int64_t began_ms = now_ms();
+
+	must(environment_up(environments, spec, false, progress, &id, &err), &err);
+	printf("# up: %lld ms\n", (long long)(now_ms() - began_ms));
+	return id;
+}
+
+static void the_first_environment_builds_its_checkout_and_snapshot(void **state)
+{
+	struct err err = {0};
+	AUTO_JSON shown = NULL;
+	AUTO_JSON snapshots = NULL;
+
+	(void)state;
+	shop = up(&(struct environment_spec){.repository = repository, .commit = first, .purpose = "test"});
+	shown = environment_show(environments, shop, &err);
+	assert_non_null(shown);
+	assert_string_equal(json_text(shown, "state", ""), "ready");
+	assert_string_equal(json_text(shown, "snapshot", ""), "tiny/1");
+	assert_int_equal(json_array_size(json_member(shown, "sandboxes")), 7);
+	snapshots = snapshot_list(environments, &err);
+	assert_int_equal(json_array_size(snapshots), 1);
+	assert_int_equal(json_number(json_array_get(snapshots, 0), "used_by", 0), 1);
+	assert_int_equal(snapshot_remove(environments, "tiny/1", &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+}
+
+static void the_second_one_is_up_in_a_moment_and_gone_at_once(void **state)
+{
+	int64_t best_up_ms = INT64_MAX;
+	int64_t best_down_ms = INT64_MAX;
+	struct err err = {0};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		int64_t began_ms = now_ms();
+		struct env_id id = up(&(struct environment_spec){.repository = repository, .commit = first, .purpose = "test"});
+		int64_t up_ms = now_ms() - began_ms;
+
+		began_ms = now_ms();
+		must(environment_down(environments, id, &err), &err);
+		if (now_ms() - began_ms < best_down_ms)
+			best_down_ms = now_ms() - began_ms;
+		if (up_ms < best_up_ms)
+			best_up_ms = up_ms;
+		assert_null(environment_show(environments, id, &err));
+	}
+	printf("# best of 3: up %lld ms, down %lld ms\n", (long long)best_up_ms, (long long)best_down_ms);
+}
+
+static void databases_answer_and_what_was_written_since_deploy_is_known(void **state)
+{
+	struct err err = {0};
+	AUTO_FREE char *count = query(shop, "db", "SELECT count(*) AS n FROM items");
+	AUTO_FREE char *none = NULL;
+	AUTO_FREE char *set = NULL;
+	AUTO_FREE char *listed = NULL;
+	AUTO_JSON before = environment_rows_written(environments, shop, &err);
+	AUTO_JSON after = NULL;
+	const json_t *row;
+
+	(void)state;
+	assert_string_equal(count, "n\n1000\n");
+	assert_int_equal(json_object_size(json_member(json_member(json_member(before, "postgres"), "db"), "items")), 0);
+	none = query(shop, "db", "UPDATE items SET name = 'changed' WHERE id = 7; INSERT INTO items VALUES (2000, 'new')");
+	set = query(shop, "cache", "SET greeting 'hello you'");
+	assert_string_equal(set, "OK\n");
+	listed = query(shop, "cache", "ZADD ranks 1 a 2 b");
+	after = environment_rows_written(environments, shop, &err);
+	assert_non_null(after);
+	assert_int_equal(json_array_size(json_member(json_member(json_member(after, "postgres"), "db"), "items")), 2);
+	row = json_array_get(json_member(json_member(json_member(after, "postgres"), "db"), "items"), 0);
+	assert_int_equal(json_number(json_member(row, "key"), "id", 0), 7);
+	assert_string_equal(json_text(json_member(row, "row"), "name", ""), "changed");
+	row = json_member(json_member(json_member(after, "redis"), "cache"), "greeting");
+	assert_string_equal(json_text(row, "type", ""), "string");
+	assert_string_equal(json_text(row, "value", ""), "hello you");
+	row = json_member(json_member(json_member(after, "redis"), "cache"), "ranks");
+	assert_int_equal(json_array_size(json_member(row, "value")), 4);
+}
+
+static void a_wrong_statement_is_an_error_that_says_what_the_database_said(void **state)
+{
+	AUTO_BUF output = buf_new(4096);
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(environment_query(environments, shop, "db", "SELECT nothing", &output, &err), -1);
+	assert_non_null(strstr(err.text, "nothing"));
+	assert_int_equal(environment_query(environments, shop, "web", "SELECT 1", &output, &err), -1);
+	assert_int_equal(err.kind, ERR_INVALID);
+}
+
+static void a_program_gets_the_standard_variables_and_its_end_is_told(void **state)
+{
+	const char *argv[] = {"sh", "-c", "cat; echo oops >&2; exit 7", NULL};
+	const char *slow[] = {"sleep", "30", NULL};
+	AUTO_FREE char *variables = run(shop, "workspace", "echo $ASSAY_ENV $ASSAY_SERVICE $DB_URL $CACHE_URL $(id -u) $PWD $HOME");
+	AUTO_FREE char *expected = NULL;
+	AUTO_BUF output = buf_new(4096);
+	AUTO_BUF errors = buf_new(4096);
+	struct exit_status status;
+	struct err err = {0};
+
+	(void)state;
+	expected = text_format("%s workspace postgres://tiny@db:5432/tiny redis://cache:6379 1000 /workspace /home/assay\n", shop.text);
+	assert_string_equal(variables, expected);
+	must(environment_exec(environments, shop,
+			      &(struct environment_exec){
+				      .sandbox = "workspace", .argv = argv, .input = VIEW("in\n"), .output = &output, .errors = &errors},
+			      &status, &err),
+	     &err);
+	assert_int_equal(status.code, 7);
+	assert_string_equal(output.at, "in\n");
+	assert_string_equal(errors.at, "oops\n");
+	assert_int_equal(environment_exec(environments, shop,
+					  &(struct environment_exec){.sandbox = "workspace", .argv = slow, .timeout_ms = 200}, &status, &err),
+			 -1);
+	assert_int_equal(err.kind, ERR_LIMIT);
+}
+
+static char *fetch(struct env_id id, const char *sandbox, const char *port, const char *path)
+{
+	AUTO_FREE char *line = text_format("curl -sS http://127.0.0.1:%s%s", port, path);
+
+	return run(id, sandbox, line);
+}
+
+static void an_edit_shows_after_a_deploy_of_one_service(void **state)
+{
+	AUTO_FREE char *before = fetch(shop, "web", "8080", "/");
+	AUTO_FREE char *edit = run(shop, "workspace", "echo hello two > greeting.txt");
+	AUTO_FREE char *still = fetch(shop, "web", "8080", "/");
+	AUTO_FREE char *after = NULL;
+	struct err err = {0};
+	int64_t began_ms = now_ms();
+
+	(void)state;
+	must(environment_deploy(environments, shop, "web", progress, &err), &err);
+	printf("# deploy of one service: %lld ms\n", (long long)(now_ms() - began_ms));
+	after = fetch(shop, "web", "8080", "/");
+	assert_string_equal(before, "hello one\n");
+	assert_string_equal(still, "hello one\n");
+	assert_string_equal(after, "hello two\n");
+	assert_int_equal(environment_deploy(environments, shop, "nobody", progress, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+}
+
+static void logs_are_kept_by_sandbox_and_together(void **state)
+{
+	AUTO_BUF web = buf_new((size_t)1 << 20);
+	AUTO_BUF all = buf_new((size_t)1 << 20);
+	AUTO_BUF more = buf_new((size_t)1 << 20);
+	int64_t from = -1;
+	struct err err = {0};
+
+	(void)state;
+	must(environment_logs(environments, shop, "web", 1, &from, &web, &err), &err);
+	assert_non_null(strstr(web.at, "web starts"));
+	must(environment_logs(environments, shop, NULL, 100, NULL, &all, &err), &err);
+	assert_non_null(strstr(all.at, "worker     | worker up postgres://tiny@db:5432/tiny"));
+	must(environment_logs(environments, shop, "web", 0, &from, &more, &err), &err);
+	assert_int_equal(more.length, 0);
+}
+
+static void the_work_comes_out_as_a_commit_on_the_base(void **state)
+{
+	struct git_hash head;
+	struct git_hash again;
+	AUTO_BUF text = buf_new(4096);
+	AUTO_JSON changes = NULL;
+	AUTO_FREE char *commit = NULL;
+	struct err err = {0};
+	int64_t began_ms = now_ms();
+
+	(void)state;
+	must(environment_export(environments, shop, &first, "refs/assay/work", "say two\n", &head, &err), &err);
+	printf("# export: %lld ms\n", (long long)(now_ms() - began_ms));
+	assert_string_not_equal(head.text, first.text);
+	changes = git_changes(repository, &first, &head, &err);
+	assert_int_equal(json_array_size(changes), 1); /* what is ignored stays behind */
+	must(git_file_read(repository, &head, "greeting.txt", &text, &err), &err);
+	assert_string_equal(text.at, "hello two\n");
+	commit = run(shop, "workspace", "git commit -qam own && echo three > new.txt && git rev-parse HEAD");
+	must(environment_export(environments, shop, &first, "refs/assay/work", "more", &again, &err), &err);
+	buf_clear(&text);
+	must(git_file_read(repository, &again, "new.txt", &text, &err), &err);
+	must(git_run(repository,
+		     (const char *const[]){"merge-base", "--is-ancestor", (char *)view_copy(view_trim(view_of(commit))), again.text, NULL},
+		     NULL, NULL, &err),
+	     &err);
+}
+
+static void a_crashed_service_is_started_again(void **state)
+{
+	AUTO_FREE char *crash = run(shop, "web", "curl -s http://127.0.0.1:8080/crash || true");
+	int64_t deadline_ms = now_ms() + 10000;
+	int64_t restarts = 0;
+	bool ready = false;
+
+	(void)state;
+	while (!ready && now_ms() < deadline_ms) {
+		AUTO_JSON shown = environment_show(environments, shop, NULL);
+		json_t *sandbox;
+		size_t index;
+
+		json_array_foreach(json_member(shown, "sandboxes"), index, sandbox) {
+			if (strcmp(json_text(sandbox, "name", ""), "web") != 0)
+				continue;
+			restarts = json_number(sandbox, "restarts", 0);
+			ready = restarts && strcmp(json_text(sandbox, "state", ""), "ready") == 0;
+		}
+		(void)usleep(20000);
+	}
+	assert_true(ready);
+	assert_int_equal(restarts, 1);
+}
+
+static void it_is_quiet_once_its_queue_is_empty(void **state)
+{
+	AUTO_FREE char *added = query(shop, "cache", "XADD jobs '*' a 1");
+	AUTO_FREE char *gone = NULL;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(environment_quiet(environments, shop, 200, &err), -1);
+	assert_int_equal(err.kind, ERR_LIMIT);
+	gone = query(shop, "cache", "DEL jobs");
+	must(environment_quiet(environments, shop, 2000, &err), &err);
+}
+
+static void frozen_it_stands_still_and_a_question_wakes_it(void **state)
+{
+	struct err err = {0};
+	AUTO_JSON frozen = NULL;
+	AUTO_FREE char *value = NULL;
+	int64_t began_ms;
+
+	(void)state;
+	must(environment_freeze(environments, shop, true, &err), &err);
+	frozen = environment_show(environments, shop, &err);
+	assert_string_equal(json_text(frozen, "state", ""), "frozen");
+	began_ms = now_ms();
+	value = query(shop, "cache", "GET greeting");
+	printf("# thaw and a query: %lld ms\n", (long long)(now_ms() - began_ms));
+	assert_string_equal(value, "hello you\n");
+}
+
+static void a_fork_has_the_data_and_the_work_and_its_own_future(void **state)
+{
+	struct env_id fork = {{0}};
+	struct err err = {0};
+	AUTO_FREE char *rows = NULL;
+	AUTO_FREE char *value = NULL;
+	AUTO_FREE char *edited = NULL;
+	AUTO_FREE char *changed = NULL;
+	AUTO_FREE char *kept = NULL;
+	int64_t began_ms = now_ms();
+
+	(void)state;
+	must(environment_fork(environments, shop, progress, &fork, &err), &err);
+	printf("# fork: %lld ms\n", (long long)(now_ms() - began_ms));
+	rows = query(fork, "db", "SELECT name FROM items WHERE id IN (7, 2000) ORDER BY id");
+	assert_string_equal(rows, "name\nchanged\nnew\n");
+	value = query(fork, "cache", "GET greeting");
+	assert_string_equal(value, "hello you\n");
+	edited = run(fork, "workspace", "cat new.txt; git status --porcelain");
+	assert_string_equal(edited, "three\n?? new.txt\n");
+	changed = query(fork, "cache", "SET greeting other");
+	kept = query(shop, "cache", "GET greeting");
+	assert_string_equal(kept, "hello you\n");
+	must(environment_down(environments, fork, &err), &err);
+}
+
+static void its_data_can_be_made_fresh_again(void **state)
+{
+	struct err err = {0};
+	AUTO_FREE char *count = NULL;
+	AUTO_FREE char *value = NULL;
+	int64_t began_ms = now_ms();
+
+	(void)state;
+	must(environment_reset_data(environments, shop, progress, &err), &err);
+	printf("# reset data: %lld ms\n", (long long)(now_ms() - began_ms));
+	count = query(shop, "db", "SELECT count(*) AS n FROM items WHERE name = 'changed' OR id = 2000");
+	assert_string_equal(count, "n\n0\n");
+	value = query(shop, "cache", "DBSIZE");
+	assert_string_equal(value, "0\n");
+}
+
+static void after_a_crash_of_the_keeper_it_comes_back_with_its_data(void **state)
+{
+	AUTO_FREE char *written = query(shop, "db", "INSERT INTO items VALUES (3000, 'kept')");
+	AUTO_FREE char *set = query(shop, "cache", "SET kept yes");
+	AUTO_FREE char *row = NULL;
+	AUTO_FREE char *value = NULL;
+	int64_t deadline_ms = now_ms() + 20000;
+	int64_t began_ms;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(kill(local_provider_keeper(provider), SIGKILL), 0);
+	began_ms = now_ms();
+	for (;;) {
+		AUTO_BUF output = buf_new(4096);
+
+		if (environment_query(environments, shop, "db", "SELECT name FROM items WHERE id = 3000", &output, &err) == 0 &&
+		    output.length) {
+			row = buf_take(&output);
+			break;
+		}
+		if (now_ms() > deadline_ms)
+			fail_msg("%s", err.text);
+		(void)usleep(50000);
+	}
+	printf("# back after a crash of the keeper: %lld ms\n", (long long)(now_ms() - began_ms));
+	assert_string_equal(row, "name\nkept\n");
+	value = query(shop, "cache", "GET kept");
+	assert_string_equal(value, "yes\n");
+}
+
+static void after_a_restart_of_everything_it_comes_back_too(void **state)
+{
+	struct err err = {0};
+	struct env_id again;
+	AUTO_FREE char *row = NULL;
+	AUTO_FREE char *value = NULL;
+
+	(void)state;
+	manager_close();
+	manager_open();
+	must(environment_reconcile(environments, &err), &err);
+	must(environment_find(environments, "tiny", &again, &err), &err);
+	assert_string_equal(again.text, shop.text);
+	row = query(shop, "db", "SELECT name FROM items WHERE id = 3000");
+	assert_string_equal(row, "name\nkept\n");
+	value = query(shop, "cache", "GET kept");
+	assert_string_equal(value, "yes\n");
+}
+
+static void a_service_that_does_not_start_is_told_with_its_last_words(void **state)
+{
+	static const char broken[] = "version: 1\nname: broken\nservices:\n  web: {run: 'echo the reason; exit 4', port: 1234}\n";
+	struct env_id id;
+	struct err err = {0};
+	AUTO_JSON shown = NULL;
+
+	(void)state;
+	assert_int_equal(environment_up(environments,
+					&(struct environment_spec){.repository = repository, .commit = first, .blueprint = broken}, true,
+					progress, &id, &err),
+			 -1);
+	assert_non_null(strstr(err.text, "web"));
+	assert_non_null(strstr(err.text, "exit 4"));
+	assert_non_null(strstr(err.text, "the reason"));
+	shown = environment_show(environments, id, &err);
+	assert_string_equal(json_text(shown, "state", ""), "failed");
+	must(environment_down(environments, id, &err), &err);
+}
+
+static void snapshots_are_made_of_seeds_and_dumps_and_can_be_removed(void **state)
+{
+	AUTO_BLUEPRINT blueprint = NULL;
+	AUTO_FREE char *seed = text_format("%s/more.sql", state_dir);
+	struct snapshot_source source = {.seed = seed};
+	struct err err = {0};
+	AUTO_JSON shown = NULL;
+	struct env_id id;
+	AUTO_FREE char *row = NULL;
+	int version = 0;
+
+	(void)state;
+	blueprint = blueprint_parse(view_of(blueprint_text), "assay.yaml", &err);
+	assert_non_null(blueprint);
+	must(file_replace(seed, VIEW("CREATE TABLE only (id int PRIMARY KEY); INSERT INTO only VALUES (42);"), 0644, &err), &err);
+	must(snapshot_create(environments, "second", blueprint, &source, 1, progress, &version, &err), &err);
+	assert_int_equal(version, 1);
+	shown = snapshot_show(environments, "second", &err);
+	assert_int_equal(json_array_size(json_member(shown, "databases")), 2);
+	id = up(&(struct environment_spec){.repository = repository, .commit = first, .snapshot = "second/1", .no_services = true});
+	row = query(id, "db", "SELECT id FROM only");
+	assert_string_equal(row, "id\n42\n");
+	assert_int_equal(snapshot_remove(environments, "second/1", &err), -1);
+	must(environment_down(environments, id, &err), &err);
+	must(snapshot_remove(environments, "second/1", &err), &err);
+	assert_null(snapshot_show(environments, "second", &err));
+	assert_int_equal(snapshot_create(environments, "second", blueprint,
+					 &(struct snapshot_source){.seed = "/nowhere.sql"}, 1, progress, &version, &err),
+			 -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+}
+
+static void nothing_is_left_after_down(void **state)
+{
+	struct err err = {0};
+	AUTO_JSON exists = NULL;
+	AUTO_JSON list = NULL;
+
+	(void)state;
+	must(environment_down(environments, shop, &err), &err);
+	exists = provider_env_list(provider, &err);
+	assert_int_equal(json_array_size(exists), 0);
+	list = environment_list(environments, &err);
+	assert_int_equal(json_array_size(list), 0);
+}
+
+static int everything_begin(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(state_dir));
+	repository_make();
+	manager_open();
+	return 0;
+}
+
+static int everything_end(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	manager_close();
+	free(repository);
+	(void)usleep(200000);
+	return file_remove_tree(state_dir, &err);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_environment_builds_its_checkout_and_snapshot),
+		cmocka_unit_test(the_second_one_is_up_in_a_moment_and_gone_at_once),
+		cmocka_unit_test(databases_answer_and_what_was_written_since_deploy_is_known),
+		cmocka_unit_test(a_wrong_statement_is_an_error_that_says_what_the_database_said),
+		cmocka_unit_test(a_program_gets_the_standard_variables_and_its_end_is_told),
+		cmocka_unit_test(an_edit_shows_after_a_deploy_of_one_service),
+		cmocka_unit_test(logs_are_kept_by_sandbox_and_together),
+		cmocka_unit_test(the_work_comes_out_as_a_commit_on_the_base),
+		cmocka_unit_test(a_crashed_service_is_started_again),
+		cmocka_unit_test(it_is_quiet_once_its_queue_is_empty),
+		cmocka_unit_test(frozen_it_stands_still_and_a_question_wakes_it),
+		cmocka_unit_test(a_fork_has_the_data_and_the_work_and_its_own_future),
+		cmocka_unit_test(its_data_can_be_made_fresh_again),
+		cmocka_unit_test(after_a_crash_of_the_keeper_it_comes_back_with_its_data),
+		cmocka_unit_test(after_a_restart_of_everything_it_comes_back_too),
+		cmocka_unit_test(a_service_that_does_not_start_is_told_with_its_last_words),
+		cmocka_unit_test(snapshots_are_made_of_seeds_and_dumps_and_can_be_removed),
+		cmocka_unit_test(nothing_is_left_after_down),
+	};
+	int result;
+
+	if (argc > 1 && strcmp(argv[1], "keeper") == 0)
+		return keeper_main(argc - 1, argv + 1);
+	if (geteuid() != 0) {
+		printf("1..0 # SKIP environments need root\n");
+		return 77;
+	}
+	log_init("environment", LOG_LEVEL_WARN);
+	self_path = realpath("/proc/self/exe", NULL);
+	result = cmocka_run_group_tests(tests, everything_begin, everything_end);
+	free(self_path);
+	return result;
+}
