@@ -5,8 +5,10 @@
 #ifndef ASSAY_CLI_COMMANDS_H
 #define ASSAY_CLI_COMMANDS_H
 
-#define CLI_COMMANDS(COMMAND)                                   \
-	COMMAND(check, "[FILE] [--json]", "checks a blueprint") \
+#define CLI_COMMANDS(COMMAND)                                                                              \
+	COMMAND(check, "[FILE] [--json]", "checks a blueprint")                                            \
+	COMMAND(env, "up|list|show|logs|shell|exec|… [ENV]", "makes, looks into and removes environments") \
+	COMMAND(snapshot, "create|list|show|rm", "keeps states of databases to fork from")                 \
 	COMMAND(version, "", "prints the version")
 
 #define CLI_COMMAND_DECLARE(name, arguments, summary) int cli_##name(int argc, char **argv);

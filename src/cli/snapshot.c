@@ -1,0 +1,247 @@
+/* assay snapshot create|list|show|rm */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "base/world.h"
+#include "cli/api.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
+
+struct sources {
+	json_t *list;
+	const char *database; /* for those that follow on the command line */
+};
+
+static int source_add(struct sources *sources, const char *kind, const char *value, bool path, struct err *err)
+{
+	AUTO_FREE char *whole = path ? realpath(value, NULL) : text_copy(value);
+	json_t *source;
+
+	if (!whole)
+		return err_set(err, ERR_NOT_FOUND, "no file %s", value);
+	source = json_pack("{s:s}", kind, whole);
+	if (sources->database)
+		(void)json_object_set_new(source, "database", json_string(sources->database));
+	(void)json_array_append_new(sources->list, source);
+	return 0;
+}
+
+static int each_seed(void *self, const char *value, struct err *err)
+{
+	return source_add(self, "seed", value, true, err);
+}
+
+static int each_dump(void *self, const char *value, struct err *err)
+{
+	return source_add(self, "dump", value, true, err);
+}
+
+static int each_from(void *self, const char *value, struct err *err)
+{
+	return source_add(self, "url", value, false, err);
+}
+
+static int each_database(void *self, const char *value, struct err *err)
+{
+	struct sources *sources = self;
+
+	(void)err;
+	sources->database = value;
+	return 0;
+}
+
+static json_t *create(struct api *api, const char *name, const char *folder, const json_t *sources, bool as_json, struct err *err)
+{
+	AUTO_FREE char *path = realpath(folder, NULL);
+	AUTO_JSON place = NULL;
+	AUTO_JSON repository = NULL;
+	AUTO_JSON body = NULL;
+
+	if (!path) {
+		(void)err_set(err, ERR_NOT_FOUND, "no folder %s", folder);
+		return NULL;
+	}
+	place = json_pack("{s:s, s:s}", "path", path, "revision", "HEAD");
+	repository = api_post(api, "/repositories", place, err);
+	if (!repository)
+		return NULL;
+	body = json_pack("{s:s, s:s, s:s, s:O}", "name", name, "repository", json_text(repository, "name", ""), "commit",
+			 json_text(repository, "commit", ""), "sources", sources);
+	return api_work(api, "/snapshots", body, as_json ? (struct api_listener){0} : api_progress_printer(), err);
+}
+
+static int snapshot_create(int argc, char **argv)
+{
+	static const char program[] = "assay snapshot create";
+	AUTO_JSON list = json_array();
+	struct sources sources = {.list = list};
+	const char *folder = ".";
+	bool as_json = false;
+	const struct cli_option options[] = {
+		{.name = "seed", .value = "FILE", .help = "SQL, or a script to run", .each = each_seed, .self = &sources},
+		{.name = "dump", .value = "FILE", .help = "of pg_dump, or a Redis RDB", .each = each_dump, .self = &sources},
+		{.name = "from", .value = "URL", .help = "a running server", .each = each_from, .self = &sources},
+		{.name = "database", .value = "NAME", .help = "where what follows goes", .each = each_database, .self = &sources},
+		{.name = "folder", .value = "FOLDER", .help = "the repository (default: this one)", .text = &folder},
+		{.name = "json", .help = "the answer as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {
+		.program = program,
+		.arguments = "NAME [[--database NAME] --seed FILE|--dump FILE|--from URL]…",
+		.about =
+			"Builds the next version of a snapshot of all databases of the blueprint. Those without a source start empty.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_min = 1,
+		.positional_max = 1,
+	};
+	AUTO_API struct api *api = NULL;
+	AUTO_JSON answer = NULL;
+	struct err err = {0};
+	int code;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	api = api_open(program, true, &err);
+	if (api)
+		answer = create(api, argv[1], folder, list, as_json, &err);
+	if (!answer)
+		return cli_fail(program, as_json, &err);
+	if (as_json)
+		cli_print_json(answer);
+	else
+		printf("snapshot %s/%lld\n", json_text(answer, "name", argv[1]), (long long)json_number(answer, "version", 0));
+	return CLI_DONE;
+}
+
+static void snapshot_print(const json_t *snapshot)
+{
+	AUTO_BUF age = buf_new(64);
+	json_t *database;
+	size_t index;
+
+	duration_format(&age, world_now_ms(world_real) - json_number(snapshot, "created_ms", 0));
+	printf("%s/%lld  %.12s  %lld MiB  %s old  used by %lld\n", json_text(snapshot, "name", ""),
+	       (long long)json_number(snapshot, "version", 0), json_text(snapshot, "digest", ""),
+	       (long long)(json_number(snapshot, "bytes", 0) >> 20), age.at ? age.at : "",
+	       (long long)json_number(snapshot, "used_by", 0));
+	json_array_foreach(json_member(snapshot, "databases"), index, database) {
+		AUTO_FREE char *source = terminal_line(json_text(database, "source", ""));
+
+		printf("  %-12s %s %lld  from %s\n", json_text(database, "name", ""), json_text(database, "engine", ""),
+		       (long long)json_number(database, "version", 0), source);
+	}
+}
+
+static int snapshot_list(int argc, char **argv)
+{
+	static const char program[] = "assay snapshot list";
+	bool as_json = false;
+	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &as_json}};
+	const struct cli_usage usage = {.program = program,
+					.arguments = "[--json]",
+					.about = "Lists the snapshots, newest first.",
+					.options = options,
+					.option_count = ARRAY_LEN(options)};
+	AUTO_API struct api *api = NULL;
+	AUTO_JSON items = NULL;
+	struct err err = {0};
+	json_t *snapshot;
+	size_t index;
+	int code;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	api = api_open(program, true, &err);
+	if (api)
+		items = api_items(api, "/snapshots", &err);
+	if (!items)
+		return cli_fail(program, as_json, &err);
+	if (as_json)
+		cli_print_json(items);
+	else if (!json_array_size(items))
+		printf("no snapshots: `assay snapshot create` makes one, and so does the first `assay env up` of a blueprint with a seed\n");
+	json_array_foreach(items, index, snapshot)
+		if (!as_json)
+			snapshot_print(snapshot);
+	return CLI_DONE;
+}
+
+static int snapshot_show(int argc, char **argv)
+{
+	static const char program[] = "assay snapshot show";
+	bool as_json = false;
+	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &as_json}};
+	const struct cli_usage usage = {.program = program,
+					.arguments = "NAME[/VERSION] [--json]",
+					.about = "Shows a version of a snapshot (default: the newest).",
+					.options = options,
+					.option_count = ARRAY_LEN(options),
+					.positional_min = 1,
+					.positional_max = 1};
+	AUTO_API struct api *api = NULL;
+	AUTO_FREE char *path = NULL;
+	AUTO_JSON snapshot = NULL;
+	struct view version;
+	struct err err = {0};
+	int code;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	AUTO_FREE char *name = view_copy(view_cut(view_of(argv[1]), '/', &version));
+
+	path = version.at ? api_path("/snapshots/{}/{}", name, version.at) : api_path("/snapshots/{}", name);
+	api = api_open(program, true, &err);
+	if (api)
+		snapshot = api_get(api, path, &err);
+	if (!snapshot)
+		return cli_fail(program, as_json, &err);
+	if (as_json)
+		cli_print_json(snapshot);
+	else
+		snapshot_print(snapshot);
+	return CLI_DONE;
+}
+
+static int snapshot_rm(int argc, char **argv)
+{
+	static const char program[] = "assay snapshot rm";
+	const struct cli_usage usage = {.program = program,
+					.arguments = "NAME/VERSION",
+					.about = "Removes a version that no environment uses.",
+					.positional_min = 1,
+					.positional_max = 1};
+	AUTO_API struct api *api = NULL;
+	AUTO_FREE char *path = NULL;
+	AUTO_JSON answer = NULL;
+	struct view version;
+	struct err err = {0};
+	int code;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	AUTO_FREE char *name = view_copy(view_cut(view_of(argv[1]), '/', &version));
+
+	if (!version.length)
+		return cli_refuse(program, "expected NAME/VERSION, not `%s`", argv[1]);
+	path = api_path("/snapshots/{}/{}", name, version.at);
+	api = api_open(program, true, &err);
+	if (api)
+		answer = api_delete(api, path, &err);
+	return answer ? CLI_DONE : cli_fail(program, false, &err);
+}
+
+static const struct cli_command commands[] = {
+	{"create", "NAME [--seed FILE|--dump FILE|--from URL]", "builds the next version", snapshot_create},
+	{"list", "", "lists the snapshots", snapshot_list},
+	{"show", "NAME[/VERSION]", "shows one", snapshot_show},
+	{"rm", "NAME/VERSION", "removes one that nobody uses", snapshot_rm},
+};
+
+int cli_snapshot(int argc, char **argv)
+{
+	return cli_dispatch("assay snapshot", commands, ARRAY_LEN(commands), argc, argv);
+}
