@@ -2,6 +2,7 @@
  * assay: the one binary. `assay keeper`, `assay gateway`, `assay vault` and `assay serve` are the processes of DESIGN.md 2, each
  * started by its supervisor with this binary; everything else is the command line.
  */
+#include <stdbool.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -39,9 +40,21 @@ static const struct program programs[] = {
 	{NULL, NULL},
 };
 
+/* `assay serve` is a process and a command: with one of these it is only the command. */
+static bool is_command(int argc, char **argv)
+{
+	static const char *const options[] = {"--background", "--stop", "--help", "-h"};
+
+	for (int at = 2; at < argc; at++)
+		for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+			if (strcmp(argv[at], options[i]) == 0)
+				return strcmp(argv[1], "serve") == 0;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
-	for (const struct program *program = programs; argc > 1 && program->name; program++)
+	for (const struct program *program = programs; argc > 1 && !is_command(argc, argv) && program->name; program++)
 		if (strcmp(argv[1], program->name) == 0)
 			return program->run(argc - 1, argv + 1);
 	return cli_main(argc, argv);

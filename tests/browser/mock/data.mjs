@@ -305,7 +305,7 @@ export const doctor = [
 
 export const repositories = [{name: 'billing', head: hash('billing'), branch: 'main', path: '/var/lib/assay/repos/billing.git'}, {name: 'shop', head: BASE, branch: 'main', path: '/var/lib/assay/repos/shop.git'}];
 
-export const status = {version: '0.1.0', pid: 4242, state_dir: '/var/lib/assay', preview_base: '127.0.0.1:7421', started_ms: minutes(240), idle: false, runs: 4, environments: 5};
+export const status = {version: '0.1.0', pages: 'http://127.0.0.1:7420', pid: 4242, state_dir: '/var/lib/assay', preview_base: '127.0.0.1:7421', started_ms: minutes(240), idle: false, runs: 4, environments: 5};
 
 function story() {
 	const list = [];

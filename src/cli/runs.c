@@ -1,0 +1,203 @@
+/* assay runs, show, message, stop, retry: the runs there are, and a hand on one of them. */
+#include <stdio.h>
+
+#include "base/scope.h"
+#include "base/world.h"
+#include "cli/api.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/story.h"
+#include "cli/table.h"
+
+static enum tone verdict_tone(const char *verdict)
+{
+	return !verdict ? TONE_PLAIN : strcmp(verdict, "verified") == 0 ? TONE_GOOD : strcmp(verdict, "failed") == 0 ? TONE_BAD : TONE_UNSURE;
+}
+
+static void runs_print(const json_t *items)
+{
+	struct table *table = table_new((const char *const[]){"RUN", "STATE", "VERDICT", "REPOSITORY", "MADE", "TITLE", NULL});
+	size_t i;
+	json_t *run;
+
+	json_array_foreach(items, i, run) {
+		const char *verdict = json_text(run, "verdict", NULL);
+
+		table_cell(table, json_text(run, "id", ""));
+		table_cell(table, json_text(run, "state", ""));
+		table_cell_tone(table, verdict, verdict_tone(verdict));
+		table_cell(table, json_text(run, "repository", ""));
+		table_cell_ago(table, json_number(run, "created_ms", 0));
+		table_cell(table, json_text(run, "title", ""));
+	}
+	table_end(table, "no run yet: assay run \"what should be different\"");
+}
+
+int cli_runs(int argc, char **argv)
+{
+	bool as_json = false;
+	const struct cli_option options[] = {{.name = "json", .help = "print them as JSON", .flag = &as_json}};
+	const struct cli_usage usage = {
+		.program = "assay runs", .arguments = "[--json]", .about = "Lists the runs, newest first.", .options = options, .option_count = 1};
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	AUTO_API struct api *api = api_open(usage.program, true, &err);
+	AUTO_JSON items = api ? api_items(api, "/runs", &err) : NULL;
+	if (!items)
+		return cli_fail(usage.program, as_json, &err);
+	if (as_json)
+		list_print_json(items);
+	else
+		runs_print(items);
+	return CLI_DONE;
+}
+
+static const char *const states[] = {"queued", "claim", "fork", "turn", "verify", "publish", "review", "close", "done", "failed", "stopped"};
+
+static bool is_state(const char *text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		if (strcmp(text, states[i]) == 0)
+			return true;
+	return false;
+}
+
+static void head_print(const json_t *run)
+{
+	AUTO_FREE char *title = terminal_line(json_text(run, "title", ""));
+
+	printf("%s%s%s  %s · run %s · %s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout), json_text(run, "repository", ""),
+	       json_text(run, "id", ""), json_text(run, "state", ""));
+}
+
+static int show(struct api *api, const json_t *run, const struct story_options *options, struct err *err)
+{
+	if (options->form == STORY_JSON) {
+		cli_print_json(run);
+		return CLI_DONE;
+	}
+	head_print(run);
+	if (story_print(api, json_text(run, "id", ""), options, err))
+		return cli_fail(options->program, false, err);
+	(void)story_conclude(api, run);
+	return CLI_DONE;
+}
+
+static int follow(struct api *api, const json_t *run, const struct story_options *options, struct err *err)
+{
+	const char *id = json_text(run, "id", "");
+	AUTO_FREE char *path = api_path("/runs/{}", id);
+	AUTO_JSON after = NULL;
+	int code;
+
+	if (options->form != STORY_JSON)
+		head_print(run);
+	code = story_follow(api, id, options);
+	if (code)
+		return code;
+	after = api_get(api, path, err);
+	if (!after)
+		return cli_fail(options->program, options->form == STORY_JSON, err);
+	return options->form == STORY_JSON ? story_exit_code(after) : story_conclude(api, after);
+}
+
+int cli_show(int argc, char **argv)
+{
+	bool as_json = false;
+	bool follows = false;
+	const char *until = NULL;
+	const struct cli_option options[] = {
+		{.name = "follow", .help = "from the step that runs now to the run's end; exit code as of `assay run`", .flag = &follows},
+		{.name = "until", .value = "STATE", .help = "with --follow: only until it is in that state (`review`: with your last message done)", .text = &until},
+		{.name = "json", .help = "the run as JSON; with --follow its events, one a line", .flag = &as_json},
+	};
+	const struct cli_usage usage = {.program = "assay show",
+					.arguments = "RUN [--follow [--until STATE]] [--json]",
+					.about = "Shows what happened in a run. RUN is an id or the beginning of one.",
+					.options = options,
+					.option_count = ARRAY_LEN(options),
+					.positional_min = 1,
+					.positional_max = 1};
+	struct story_options story = {.program = usage.program, .until = "", .only_now = true};
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	if (until && !follows)
+		return cli_refuse(usage.program, "--until is of --follow");
+	if (until && !is_state(until))
+		return cli_refuse(usage.program, "--until: `%s` is no state of a run", until);
+	story.until = until ? until : "";
+	story.form = as_json ? STORY_JSON : follows && terminal_is(stdout) ? STORY_PANEL : STORY_LINES;
+	AUTO_API struct api *api = api_open(usage.program, true, &err);
+	AUTO_FREE char *path = api_path("/runs/{}", argv[1]);
+	AUTO_JSON run = api ? api_get(api, path, &err) : NULL;
+	if (!run)
+		return cli_fail(usage.program, as_json, &err);
+	return follows ? follow(api, run, &story, &err) : show(api, run, &story, &err);
+}
+
+/* POST to a run; `said` is printed when it worked. */
+static int run_tell(const char *program, const char *pattern, const char *id, const json_t *body, const char *said)
+{
+	struct err err = {0};
+	AUTO_API struct api *api = api_open(program, true, &err);
+	AUTO_FREE char *path = api_path(pattern, id);
+	AUTO_JSON answer = api ? api_post(api, path, body, &err) : NULL;
+
+	if (!answer)
+		return cli_fail(program, false, &err);
+	printf("%s\n", said);
+	return CLI_DONE;
+}
+
+int cli_message(int argc, char **argv)
+{
+	const struct cli_usage usage = {.program = "assay message",
+					.arguments = "RUN TEXT",
+					.about = "Says something to the agent of a run: it reads it now when it waits, else at the next safe point.",
+					.positional_min = 2,
+					.positional_max = 2};
+	AUTO_JSON body = NULL;
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	if (!view_trim(view_of(argv[2])).length)
+		return cli_refuse(usage.program, "the message is empty");
+	body = json_object();
+	json_set_bytes(body, "text", view_of(argv[2]));
+	return run_tell(usage.program, "/runs/{}/message", argv[1], body, "sent");
+}
+
+int cli_stop(int argc, char **argv)
+{
+	const struct cli_usage usage = {.program = "assay stop",
+					.arguments = "RUN",
+					.about = "Stops a run now. Its environment stays for its grace period; `assay retry` goes on.",
+					.positional_min = 1,
+					.positional_max = 1};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	return run_tell(usage.program, "/runs/{}/stop", argv[1], NULL, "stopped");
+}
+
+int cli_retry(int argc, char **argv)
+{
+	const struct cli_usage usage = {.program = "assay retry",
+					.arguments = "RUN",
+					.about = "Takes up a run that failed or was stopped at the step where it ended. `assay show RUN --follow` watches it.",
+					.positional_min = 1,
+					.positional_max = 1};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	return run_tell(usage.program, "/runs/{}/retry", argv[1], NULL, "started again");
+}

@@ -1,0 +1,573 @@
+/*
+ * Theory of operation: events arrive on the main thread (api_follow) and change `struct story` under its mutex; what they say for good
+ * is printed as lines. On a terminal a second thread draws the panel, ten times a second: it goes up over what it drew last, clears,
+ * draws again. Lines are printed with the panel taken away first. SIGINT only sets a flag, which the listener sees within a second.
+ */
+#include "cli/story.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/scope.h"
+#include "base/world.h"
+#include "cli/terminal.h"
+
+#define PLAN_SHOWN 10
+#define SERVICES_SHOWN 16
+#define DRAW_MS 100
+#define PATIENCE_MS 30000 /* for a server that restarts */
+#define RETRY_MS 300
+#define STEP_WIDTH 9
+
+struct service {
+	char *name;
+	int64_t ms; /* -1: it starts */
+};
+
+struct story {
+	struct story_options options;
+	pthread_mutex_t mutex;
+	int64_t seq;
+	int64_t history; /* the last state before we began to look: an end before it is none */
+	bool ended;
+	bool stop; /* the drawing thread ends */
+
+	/* The step that runs now; what it shows. */
+	char *step;
+	char *detail;
+	int64_t started_ms;
+	json_t *plan;
+	struct service services[SERVICES_SHOWN];
+	size_t service_count;
+	char *thought;
+	char *action;
+	char *gate;
+	int drawn; /* lines of the panel that are on the screen */
+	unsigned frame;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+static void text_set(char **place, const char *text)
+{
+	free(*place);
+	*place = text ? terminal_line(text) : NULL;
+}
+
+/* ---- lines ---- */
+
+static const char *mark_of(const char *status, enum tone *tone)
+{
+	static const struct {
+		const char *status;
+		const char *mark;
+		enum tone tone;
+	} rows[] = {
+		{"done", "✓", TONE_GOOD},      {"pass", "✓", TONE_GOOD},     {"verified", "✓", TONE_GOOD}, {"completed", "✓", TONE_GOOD},
+		{"failed", "✗", TONE_BAD},     {"fail", "✗", TONE_BAD},      {"unstable", "~", TONE_UNSURE}, {"unverified", "?", TONE_UNSURE},
+		{"skipped", "–", TONE_FAINT},  {"waiting", "…", TONE_BUSY},  {"running", "▸", TONE_BUSY},  {"in_progress", "▸", TONE_BUSY},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (status && strcmp(rows[i].status, status) == 0) {
+			*tone = rows[i].tone;
+			return rows[i].mark;
+		}
+	*tone = TONE_FAINT;
+	return "·";
+}
+
+static char *took(int64_t ms)
+{
+	AUTO_BUF text = buf_new(64);
+
+	if (ms >= 0)
+		duration_format(&text, ms);
+	return text.length ? buf_take(&text) : text_copy("");
+}
+
+static void panel_clear(struct story *story)
+{
+	if (story->drawn)
+		printf("\033[%dA\033[J", story->drawn);
+	story->drawn = 0;
+}
+
+/* A line that stays. `text` is from outside. */
+static void line_print(struct story *story, const char *mark, enum tone tone, int indent, const char *text, const char *right)
+{
+	AUTO_FREE char *clean = terminal_line(text);
+	AUTO_FREE char *fitting = story->options.form == STORY_PANEL
+					  ? terminal_fit(clean, terminal_columns(stdout) - indent - 4 - (int)strlen(right ? right : ""))
+					  : text_copy(clean);
+
+	panel_clear(story);
+	printf("%*s%s%s%s %s%s%s%s%s\n", indent, "", terminal_tone(stdout, tone), mark, tone ? terminal_end(stdout) : "", fitting,
+	       right && right[0] ? "  " : "", terminal_tone(stdout, right ? TONE_FAINT : TONE_PLAIN), right ? right : "",
+	       right ? terminal_end(stdout) : "");
+}
+
+static void services_print(struct story *story)
+{
+	AUTO_BUF text = buf_new(4096);
+
+	for (size_t i = 0; i < story->service_count; i++) {
+		AUTO_FREE char *ms = took(story->services[i].ms);
+
+		buf_add_format(&text, "%s%s %s", i ? " · " : "", story->services[i].name, ms);
+		free(TAKE(story->services[i].name));
+	}
+	if (story->service_count && story->options.form == STORY_PANEL)
+		line_print(story, " ", TONE_PLAIN, 4, text.at, NULL);
+	story->service_count = 0;
+}
+
+static void step_forget(struct story *story)
+{
+	text_set(&story->step, NULL);
+	text_set(&story->detail, NULL);
+	text_set(&story->thought, NULL);
+	text_set(&story->action, NULL);
+	text_set(&story->gate, NULL);
+	json_decref(TAKE(story->plan));
+	services_print(story);
+}
+
+/* ---- events ---- */
+
+static void on_step(struct story *story, const json_t *event)
+{
+	const char *status = json_text(event, "status", "");
+	const char *name = json_text(event, "name", "");
+	AUTO_FREE char *ms = took(json_number(event, "ms", -1));
+	AUTO_FREE char *text = NULL;
+	enum tone tone;
+	const char *mark = mark_of(status, &tone);
+
+	if (strcmp(status, "running") == 0) {
+		step_forget(story);
+		text_set(&story->step, name);
+		text_set(&story->detail, json_text(event, "detail", ""));
+		story->started_ms = json_number(event, "time_ms", world_now_ms(world_real));
+		if (story->options.form == STORY_LINES) {
+			text = text_format("%-*s %s", STEP_WIDTH, name, json_text(event, "detail", ""));
+			line_print(story, mark, tone, 0, text, NULL);
+		}
+		return;
+	}
+	step_forget(story);
+	text = text_format("%-*s %-9s %s", STEP_WIDTH, name, ms, json_text(event, "detail", ""));
+	line_print(story, mark, tone, 0, text, NULL);
+}
+
+static void on_service(struct story *story, const json_t *event)
+{
+	int64_t ms = json_number(event, "ms", -1);
+	AUTO_FREE char *name = terminal_line(json_text(event, "step", ""));
+	AUTO_FREE char *right = took(ms);
+	size_t at = 0;
+
+	if (story->options.form == STORY_LINES && ms >= 0)
+		line_print(story, "✓", TONE_GOOD, 4, name, right);
+	while (at < story->service_count && strcmp(story->services[at].name, name) != 0)
+		at++;
+	if (at == SERVICES_SHOWN)
+		return;
+	if (at == story->service_count) {
+		story->services[at] = (struct service){TAKE(name), ms};
+		story->service_count++;
+	}
+	story->services[at].ms = ms;
+}
+
+static void on_plan(struct story *story, const json_t *event)
+{
+	json_t *items = json_member(event, "items");
+	size_t done = 0;
+	size_t i;
+	json_t *item;
+	AUTO_FREE char *text = NULL;
+
+	json_decref(TAKE(story->plan));
+	story->plan = json_incref(items);
+	json_array_foreach(items, i, item)
+		done += strcmp(json_text(item, "state", ""), "completed") == 0;
+	text = text_format("plan: %zu of %zu", done, json_array_size(items));
+	if (story->options.form == STORY_LINES && items)
+		line_print(story, "☰", TONE_FAINT, 4, text, NULL);
+}
+
+static void on_agent(struct story *story, const json_t *event)
+{
+	const char *kind = json_text(event, "kind", "");
+	const char *text = json_text(event, "text", "");
+	bool lines = story->options.form == STORY_LINES;
+	AUTO_FREE char *action = text_format("%s %s", json_text(event, "tool", ""), json_text(event, "title", ""));
+
+	if (strcmp(kind, "plan") == 0)
+		on_plan(story, event);
+	if (strcmp(kind, "thought") == 0) {
+		text_set(&story->thought, text);
+		if (lines)
+			line_print(story, "“", TONE_FAINT, 4, text, NULL);
+	}
+	if (strcmp(kind, "action") == 0) {
+		text_set(&story->action, action);
+		if (lines)
+			line_print(story, "›", TONE_BUSY, 4, action, NULL);
+	}
+	if (strcmp(kind, "observation") == 0 && !json_flag(event, "ok", true) && lines)
+		line_print(story, "✗", TONE_BAD, 6, text, NULL);
+	if (strcmp(kind, "message") == 0)
+		line_print(story, "»", TONE_BOLD, 4, text, NULL);
+	if (strcmp(kind, "end") == 0 && !json_flag(event, "ok", true))
+		line_print(story, "✗", TONE_BAD, 4, text[0] ? text : json_text(event, "error", "the turn ended with an error"), NULL);
+}
+
+static void on_gate(struct story *story, const json_t *event)
+{
+	const char *status = json_text(event, "status", "");
+	const char *title = json_text(event, "title", json_text(event, "name", ""));
+	const char *detail = json_text(event, "detail", "");
+	AUTO_FREE char *text = text_format("%s%s%s", title, detail[0] ? ": " : "", detail);
+	AUTO_FREE char *ms = took(json_number(event, "ms", -1));
+	enum tone tone;
+	const char *mark = mark_of(status, &tone);
+
+	if (strcmp(status, "running") == 0) {
+		text_set(&story->gate, text);
+		return;
+	}
+	text_set(&story->gate, NULL);
+	line_print(story, mark, tone, 4, text, ms);
+}
+
+static void on_finding(struct story *story, const json_t *event)
+{
+	const char *severity = json_text(event, "severity", "block");
+	enum tone tone = strcmp(severity, "block") == 0 ? TONE_BAD : strcmp(severity, "warn") == 0 ? TONE_UNSURE : TONE_FAINT;
+
+	line_print(story, "!", tone, 6, json_text(event, "title", ""), NULL);
+}
+
+static const char *verdict_word(const char *verdict)
+{
+	return strcmp(verdict, "verified") == 0 ? "Verified" : strcmp(verdict, "failed") == 0 ? "Failed" : "Unverified";
+}
+
+static void on_verdict(struct story *story, const json_t *event)
+{
+	const char *verdict = json_text(event, "verdict", "unverified");
+	AUTO_FREE char *text = text_format("%s: %s", verdict_word(verdict), json_text(event, "reason", ""));
+	enum tone tone;
+	const char *mark = mark_of(verdict, &tone);
+
+	line_print(story, mark, tone, 4, text, NULL);
+}
+
+static void on_state(struct story *story, const json_t *event)
+{
+	const char *state = json_text(event, "state", "");
+	bool over = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0;
+
+	if (over || strcmp(state, "review") == 0)
+		step_forget(story);
+	story->ended = story->seq >= story->history && (over || strcmp(state, story->options.until) == 0);
+}
+
+static void on_message(struct story *story, const json_t *event)
+{
+	AUTO_FREE char *text = text_format("%s: %s", json_text(event, "author", "you"), json_text(event, "text", ""));
+
+	line_print(story, "«", TONE_BOLD, 4, text, NULL);
+}
+
+static void on_note(struct story *story, const json_t *event)
+{
+	line_print(story, "·", TONE_FAINT, 4, json_text(event, "text", json_text(event, "url", "")), NULL);
+}
+
+static void on_error(struct story *story, const json_t *event)
+{
+	line_print(story, "✗", TONE_BAD, 4, json_text(event, "message", ""), NULL);
+}
+
+static const struct {
+	const char *type;
+	void (*tell)(struct story *story, const json_t *event);
+} tellers[] = {
+	{"agent", on_agent},     {"error", on_error}, {"finding", on_finding}, {"gate", on_gate},       {"message", on_message},
+	{"note", on_note},       {"preview", on_note}, {"pull", on_note},      {"service", on_service}, {"state", on_state},
+	{"step", on_step},       {"verdict", on_verdict},
+};
+
+static void json_line(const json_t *event)
+{
+	AUTO_BUF text = buf_new(BUF_MAX_DEFAULT);
+
+	json_format(&text, event);
+	printf("%s\n", text.at);
+}
+
+static void event_tell(struct story *story, const char *type, const json_t *event)
+{
+	int64_t seq = json_number(event, "seq", 0);
+
+	if (seq && seq <= story->seq)
+		return; /* sent again after the connection broke */
+	story->seq = seq > story->seq ? seq : story->seq;
+	if (story->options.form == STORY_JSON) {
+		json_line(event);
+		if (strcmp(type, "state") == 0)
+			on_state(story, event);
+	} else {
+		for (size_t i = 0; i < ARRAY_LEN(tellers); i++)
+			if (strcmp(tellers[i].type, type) == 0)
+				tellers[i].tell(story, event);
+	}
+	(void)fflush(stdout);
+}
+
+static bool on_event(void *self, const char *name, int64_t id, const json_t *data)
+{
+	struct story *story = self;
+	bool more;
+
+	(void)id;
+	(void)pthread_mutex_lock(&story->mutex);
+	if (name)
+		event_tell(story, name, data);
+	more = !story->ended && !interrupted;
+	(void)pthread_mutex_unlock(&story->mutex);
+	return more;
+}
+
+/* ---- the panel ---- */
+
+static void panel_line(struct story *story, int indent, const char *mark, enum tone tone, const char *text)
+{
+	AUTO_FREE char *fitting = terminal_fit(text, terminal_columns(stdout) - indent - 3);
+
+	printf("%*s%s%s%s %s\n", indent, "", terminal_tone(stdout, tone), mark, terminal_end(stdout), fitting);
+	story->drawn++;
+}
+
+static void panel_services(struct story *story)
+{
+	AUTO_BUF text = buf_new(4096);
+
+	for (size_t i = 0; i < story->service_count; i++) {
+		AUTO_FREE char *ms = took(story->services[i].ms);
+
+		buf_add_format(&text, "%s%s %s", i ? " · " : "", story->services[i].name, story->services[i].ms < 0 ? "…" : ms);
+	}
+	if (text.length)
+		panel_line(story, 4, " ", TONE_PLAIN, text.at);
+}
+
+static void panel_draw(struct story *story)
+{
+	static const char *const frames[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+	AUTO_FREE char *ms = took(world_now_ms(world_real) - story->started_ms);
+	AUTO_FREE char *head = text_format("%-*s %-9s %s", STEP_WIDTH, story->step ? story->step : "", ms, story->detail ? story->detail : "");
+	size_t i;
+	json_t *item;
+
+	panel_clear(story);
+	if (!story->step)
+		return;
+	panel_line(story, 0, frames[story->frame++ % ARRAY_LEN(frames)], TONE_BUSY, head);
+	panel_services(story);
+	json_array_foreach(story->plan, i, item) {
+		enum tone tone;
+		const char *mark = mark_of(json_text(item, "state", ""), &tone);
+
+		if (i < PLAN_SHOWN)
+			panel_line(story, 4, mark, tone, json_text(item, "text", ""));
+	}
+	if (story->thought)
+		panel_line(story, 4, "“", TONE_FAINT, story->thought);
+	if (story->action)
+		panel_line(story, 4, "›", TONE_BUSY, story->action);
+	if (story->gate)
+		panel_line(story, 4, "▸", TONE_BUSY, story->gate);
+}
+
+static void *panel_main(void *self)
+{
+	struct story *story = self;
+	bool stop = false;
+
+	while (!stop) {
+		(void)pthread_mutex_lock(&story->mutex);
+		stop = story->stop;
+		if (stop)
+			panel_clear(story);
+		else
+			panel_draw(story);
+		(void)fflush(stdout);
+		(void)pthread_mutex_unlock(&story->mutex);
+		(void)poll(NULL, 0, stop ? 0 : DRAW_MS);
+	}
+	return NULL;
+}
+
+static void story_init(struct story *story, const struct story_options *options)
+{
+	*story = (struct story){.options = *options};
+	(void)pthread_mutex_init(&story->mutex, NULL);
+}
+
+static void story_fini(struct story *story)
+{
+	story->options.form = STORY_JSON; /* nothing more is printed */
+	step_forget(story);
+	(void)pthread_mutex_destroy(&story->mutex);
+}
+
+/* Finds the event of the state that the run is in now. With a message after it, its `review` is over already. */
+static int history_find(struct api *api, const char *run, struct story *story, struct err *err)
+{
+	AUTO_FREE char *path = api_path("/runs/{}/events?limit=100000", run);
+	AUTO_JSON items = api_items(api, path, err);
+	int64_t last = 0;
+	bool told = false;
+	size_t i;
+	json_t *event;
+
+	if (!items)
+		return -1;
+	json_array_foreach(items, i, event) {
+		if (strcmp(json_text(event, "type", ""), "state") == 0) {
+			last = json_number(event, "seq", 0);
+			told = false;
+		}
+		told = told || strcmp(json_text(event, "type", ""), "message") == 0;
+	}
+	story->history = told ? last + 1 : last;
+	story->seq = story->options.only_now && last ? last - 1 : 0;
+	return 0;
+}
+
+/* Streams until the story's end, the interrupt, or a server that stays away. */
+static int stream_all(struct api *api, const char *run, struct story *story, struct err *err)
+{
+	int64_t lost_ms = 0;
+
+	while (!story->ended && !interrupted) {
+		int64_t before = story->seq;
+		AUTO_FREE char *after = text_format("%lld", (long long)before);
+		AUTO_FREE char *path = api_path("/runs/{}/events?follow=1&after={}", run, after);
+		int failed = api_follow(api, path, (struct api_listener){on_event, story}, err);
+
+		if (failed && err->kind != ERR_RETRY && err->kind != ERR_BROKEN)
+			return -1;
+		if (story->seq > before || !lost_ms)
+			lost_ms = world_elapsed_ms(world_real);
+		if (failed && world_elapsed_ms(world_real) - lost_ms > PATIENCE_MS)
+			return -1;
+		if (!story->ended && !interrupted)
+			(void)poll(NULL, 0, RETRY_MS);
+	}
+	return 0;
+}
+
+int story_follow(struct api *api, const char *run, const struct story_options *options)
+{
+	struct sigaction action = {.sa_handler = on_interrupt};
+	struct sigaction before;
+	struct story story;
+	struct err err = {0};
+	pthread_t thread;
+	bool drawing;
+	int failed;
+
+	story_init(&story, options);
+	interrupted = 0;
+	(void)sigaction(SIGINT, &action, &before);
+	drawing = options->form == STORY_PANEL && pthread_create(&thread, NULL, panel_main, &story) == 0;
+	failed = history_find(api, run, &story, &err) || stream_all(api, run, &story, &err);
+	if (drawing) {
+		(void)pthread_mutex_lock(&story.mutex);
+		story.stop = true;
+		(void)pthread_mutex_unlock(&story.mutex);
+		(void)pthread_join(thread, NULL);
+	}
+	(void)sigaction(SIGINT, &before, NULL);
+	story_fini(&story);
+	if (failed)
+		fprintf(stderr, "%s: %s; the run goes on when the server does: assay show %s --follow\n", options->program, err.text, run);
+	else if (interrupted)
+		fprintf(stderr, "%s: detached; the run goes on: assay show %s --follow\n", options->program, run);
+	return failed || interrupted ? STORY_OTHER : 0;
+}
+
+int story_print(struct api *api, const char *run, const struct story_options *options, struct err *err)
+{
+	AUTO_FREE char *path = api_path("/runs/{}/events?limit=10000", run);
+	AUTO_JSON items = api_items(api, path, err);
+	struct story story;
+	size_t i;
+	json_t *event;
+
+	if (!items)
+		return -1;
+	story_init(&story, options);
+	story.history = INT64_MAX;
+	json_array_foreach(items, i, event)
+		event_tell(&story, json_text(event, "type", ""), event);
+	story_fini(&story);
+	return 0;
+}
+
+int story_exit_code(const json_t *run)
+{
+	const char *verdict = json_text(run, "verdict", NULL);
+	const char *state = json_text(run, "state", "");
+
+	if (strcmp(state, "stopped") == 0)
+		return STORY_OTHER;
+	if (strcmp(state, "failed") == 0)
+		return STORY_FAILED;
+	if (!verdict)
+		return STORY_OTHER;
+	return strcmp(verdict, "verified") == 0 ? STORY_VERIFIED : strcmp(verdict, "failed") == 0 ? STORY_FAILED : STORY_UNVERIFIED;
+}
+
+int story_conclude(struct api *api, const json_t *run)
+{
+	const char *verdict = json_text(run, "verdict", NULL);
+	const char *state = json_text(run, "state", "");
+	const char *id = json_text(run, "id", "");
+	AUTO_FREE char *error = terminal_line(json_text(run, "error", ""));
+	AUTO_FREE char *preview = terminal_line(json_text(run, "preview", ""));
+	int64_t number = json_number(run, "pull", 0);
+	AUTO_JSON status = api_get(api, "/status", NULL);
+	const char *pages = json_text(status, "pages", "");
+	enum tone tone;
+	const char *mark = mark_of(verdict, &tone);
+
+	if (error[0])
+		printf("\n%s✗%s %s\n", terminal_tone(stdout, TONE_BAD), terminal_end(stdout), error);
+	if (verdict)
+		printf("\n%s%s %s%s\n", terminal_tone(stdout, tone), mark, verdict_word(verdict), terminal_end(stdout));
+	if (number)
+		printf("  pull request  %s/pulls/%lld\n", pages, (long long)number);
+	else
+		printf("  page          %s/runs/%s\n", pages, id);
+	if (preview[0])
+		printf("  preview       %s\n", preview);
+	if (strcmp(state, "review") == 0)
+		printf("  say something assay message %s \"…\"\n", id);
+	if (strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0)
+		printf("  try again     assay retry %s\n", id);
+	return story_exit_code(run);
+}
