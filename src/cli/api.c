@@ -367,7 +367,8 @@ static bool progress_print(void *self, const char *name, int64_t id, const json_
 		AUTO_BUF took = buf_new(64);
 
 		duration_format(&took, ms);
-		fprintf(stderr, "  %-24s %-9s %s%s%s\n", step, took.at, terminal_tone(stderr, TONE_FAINT), detail, terminal_end(stderr));
+		fprintf(stderr, "  %-24s %-9s %s%s%s\n", step, took.at, terminal_tone(stderr, TONE_FAINT), detail,
+			terminal_end(stderr));
 	}
 	return true;
 }

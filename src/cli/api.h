@@ -47,7 +47,8 @@ struct api_listener {
 /* GET of a stream: returns at its end. */
 MUST_USE int api_follow(struct api *api, const char *path, struct api_listener listener, struct err *err);
 /* GET of text that stays open (logs?follow=1): bytes as they come; an empty view about once a second; false ends it. */
-MUST_USE int api_follow_text(struct api *api, const char *path, bool (*bytes)(void *self, struct view view), void *self, struct err *err);
+MUST_USE int api_follow_text(struct api *api, const char *path, bool (*bytes)(void *self, struct view view), void *self,
+			     struct err *err);
 /* POST of long work: `progress` events go to the listener (which may have event NULL), the answer is what `done` carried, owned by
  * the caller; an `error` event is the error. */
 json_t *api_work(struct api *api, const char *path, const json_t *body, struct api_listener listener, struct err *err);

@@ -64,7 +64,8 @@ bool checkout_changed(const char *top, const char *commit)
 	AUTO_FREE char *git = text_format("%s/.git", top);
 	AUTO_FREE char *tree = text_format("--work-tree=%s", top);
 	const char *refresh[] = {"-c", "core.bare=false", tree, "update-index", "-q", "--refresh", NULL};
-	const char *compare[] = {"-c", "core.bare=false", tree, "diff-index", "--quiet", "--no-ext-diff", "--ignore-submodules", commit, NULL};
+	const char *compare[] = {
+		"-c", "core.bare=false", tree, "diff-index", "--quiet", "--no-ext-diff", "--ignore-submodules", commit, NULL};
 	int status = 0;
 	bool changed = false;
 

@@ -13,6 +13,7 @@ char *checkout_find(const char *dir, struct err *err);
 bool checkout_changed(const char *top, const char *commit);
 /* Puts it into the server at `revision` (NULL: HEAD): the answer of POST /repositories, owned by the caller. Says on standard error
  * when there are uncommitted changes, which are left out. `name` may be NULL. */
-json_t *checkout_put(struct api *api, const char *program, const char *top, const char *revision, const char *name, struct err *err);
+json_t *checkout_put(struct api *api, const char *program, const char *top, const char *revision, const char *name,
+		     struct err *err);
 
 #endif

@@ -16,7 +16,13 @@ static bool row_print(const json_t *row)
 	AUTO_FREE char *what = terminal_line(json_text(row, "what", ""));
 	AUTO_FREE char *how = terminal_line(json_text(row, "how", ""));
 
-	printf("%s%s%s %-22s %s\n", terminal_tone(stdout, good ? TONE_GOOD : missing ? TONE_BAD : TONE_UNSURE), good ? "✓" : missing ? "✗" : "!",
+	printf("%s%s%s %-22s %s\n",
+	       terminal_tone(stdout, good      ? TONE_GOOD
+				     : missing ? TONE_BAD
+					       : TONE_UNSURE),
+	       good      ? "✓"
+	       : missing ? "✗"
+			 : "!",
 	       terminal_end(stdout), name, what);
 	if (!good && how[0])
 		printf("  %-22s %s%s%s\n", "", terminal_tone(stdout, TONE_BUSY), how, terminal_end(stdout));
@@ -27,11 +33,13 @@ int cli_doctor(int argc, char **argv)
 {
 	bool as_json = false;
 	const struct cli_option options[] = {{.name = "json", .help = "print it as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = "assay doctor",
-					.arguments = "[--json]",
-					.about = "Says what this machine can do for Assay, what it lacks, and how to get it. Exit code 1 when something is missing.",
-					.options = options,
-					.option_count = 1};
+	const struct cli_usage usage = {
+		.program = "assay doctor",
+		.arguments = "[--json]",
+		.about =
+			"Says what this machine can do for Assay, what it lacks, and how to get it. Exit code 1 when something is missing.",
+		.options = options,
+		.option_count = 1};
 	struct err err = {0};
 	bool whole = true;
 	size_t i;

@@ -16,8 +16,11 @@ static int issue_list(int argc, char **argv)
 {
 	bool as_json = false;
 	const struct cli_option options[] = {{.name = "json", .help = "print them as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {
-		.program = "assay issue list", .arguments = "[--json]", .about = "Lists the issues, newest first.", .options = options, .option_count = 1};
+	const struct cli_usage usage = {.program = "assay issue list",
+					.arguments = "[--json]",
+					.about = "Lists the issues, newest first.",
+					.options = options,
+					.option_count = 1};
 	struct err err = {0};
 	struct table *table;
 	size_t i;
@@ -63,8 +66,8 @@ static void issue_print(const json_t *issue)
 	size_t i;
 	json_t *comment;
 
-	printf("%s#%" PRId64 " %s%s\n%s · %s\n", terminal_tone(stdout, TONE_BOLD), json_number(issue, "number", 0), title, terminal_end(stdout),
-	       json_text(issue, "repository", ""), json_text(issue, "state", ""));
+	printf("%s#%" PRId64 " %s%s\n%s · %s\n", terminal_tone(stdout, TONE_BOLD), json_number(issue, "number", 0), title,
+	       terminal_end(stdout), json_text(issue, "repository", ""), json_text(issue, "state", ""));
 	text_print(json_text(issue, "body", ""));
 	json_array_foreach(comments, i, comment) {
 		AUTO_FREE char *author = terminal_line(json_text(comment, "author", ""));
@@ -106,7 +109,8 @@ static int issue_show(int argc, char **argv)
 	return CLI_DONE;
 }
 
-static json_t *issue_make(struct api *api, const char *program, const char *repo, const char *repository, json_t *body, struct err *err)
+static json_t *issue_make(struct api *api, const char *program, const char *repo, const char *repository, json_t *body,
+			  struct err *err)
 {
 	AUTO_FREE char *top = NULL;
 	AUTO_JSON put = NULL;
@@ -212,16 +216,22 @@ static int issue_comment(int argc, char **argv)
 
 static int issue_close(int argc, char **argv)
 {
-	static const struct cli_usage usage = {
-		.program = "assay issue close", .arguments = "N", .about = "Closes an issue.", .positional_min = 1, .positional_max = 1};
+	static const struct cli_usage usage = {.program = "assay issue close",
+					       .arguments = "N",
+					       .about = "Closes an issue.",
+					       .positional_min = 1,
+					       .positional_max = 1};
 
 	return issue_tell(&usage, argc, argv, "/issues/{}/close", "closed");
 }
 
 static int issue_reopen(int argc, char **argv)
 {
-	static const struct cli_usage usage = {
-		.program = "assay issue reopen", .arguments = "N", .about = "Opens it again.", .positional_min = 1, .positional_max = 1};
+	static const struct cli_usage usage = {.program = "assay issue reopen",
+					       .arguments = "N",
+					       .about = "Opens it again.",
+					       .positional_min = 1,
+					       .positional_max = 1};
 
 	return issue_tell(&usage, argc, argv, "/issues/{}/reopen", "open");
 }

@@ -12,7 +12,10 @@
 
 static enum tone verdict_tone(const char *verdict)
 {
-	return !verdict ? TONE_PLAIN : strcmp(verdict, "verified") == 0 ? TONE_GOOD : strcmp(verdict, "failed") == 0 ? TONE_BAD : TONE_UNSURE;
+	return !verdict                           ? TONE_PLAIN
+	       : strcmp(verdict, "verified") == 0 ? TONE_GOOD
+	       : strcmp(verdict, "failed") == 0   ? TONE_BAD
+						  : TONE_UNSURE;
 }
 
 static int pull_list(int argc, char **argv)
@@ -72,7 +75,8 @@ static void report_print(const json_t *report)
 	printf("\nwhat was checked\n");
 	json_array_foreach(json_member(report, "gates"), i, row) {
 		const char *status = json_text(row, "status", "");
-		AUTO_FREE char *text = text_format("%s: %s %s", json_text(row, "title", json_text(row, "name", "")), status, json_text(row, "reason", ""));
+		AUTO_FREE char *text = text_format("%s: %s %s", json_text(row, "title", json_text(row, "name", "")), status,
+						   json_text(row, "reason", ""));
 		bool good = strcmp(status, "pass") == 0;
 		bool bad = strcmp(status, "fail") == 0;
 
@@ -81,7 +85,8 @@ static void report_print(const json_t *report)
 	if (json_array_size(json_member(report, "findings")))
 		printf("\nfindings\n");
 	json_array_foreach(json_member(report, "findings"), i, row)
-		point_print("!", strcmp(json_text(row, "severity", ""), "block") == 0 ? TONE_BAD : TONE_UNSURE, json_text(row, "title", ""));
+		point_print("!", strcmp(json_text(row, "severity", ""), "block") == 0 ? TONE_BAD : TONE_UNSURE,
+			    json_text(row, "title", ""));
 	if (json_array_size(json_member(report, "not_covered")))
 		printf("\nnot covered\n");
 	json_array_foreach(json_member(report, "not_covered"), i, row)
@@ -98,10 +103,11 @@ static void pull_print(const json_t *pull, const json_t *report)
 	json_t *review;
 
 	terminal_clean(&body, view_of(json_text(pull, "body", "")), true);
-	printf("%s#%" PRId64 " %s%s\n%s · %s%s · run %s\n", terminal_tone(stdout, TONE_BOLD), json_number(pull, "number", 0), title, terminal_end(stdout),
-	       json_text(pull, "repository", ""), json_text(pull, "state", ""), json_flag(pull, "draft", false) ? " (draft)" : "", json_text(pull, "run", ""));
-	printf("%s%s%s%s%s\n", terminal_tone(stdout, verdict_tone(json_text(pull, "verdict", NULL))), verdict, terminal_end(stdout), reason[0] ? ": " : "",
-	       reason);
+	printf("%s#%" PRId64 " %s%s\n%s · %s%s · run %s\n", terminal_tone(stdout, TONE_BOLD), json_number(pull, "number", 0), title,
+	       terminal_end(stdout), json_text(pull, "repository", ""), json_text(pull, "state", ""),
+	       json_flag(pull, "draft", false) ? " (draft)" : "", json_text(pull, "run", ""));
+	printf("%s%s%s%s%s\n", terminal_tone(stdout, verdict_tone(json_text(pull, "verdict", NULL))), verdict, terminal_end(stdout),
+	       reason[0] ? ": " : "", reason);
 	if (json_text(pull, "preview", NULL))
 		printf("preview %s\n", json_text(pull, "preview", ""));
 	if (body.length)
@@ -109,7 +115,8 @@ static void pull_print(const json_t *pull, const json_t *report)
 	if (report)
 		report_print(report);
 	json_array_foreach(json_member(pull, "reviews"), i, review) {
-		AUTO_FREE char *text = text_format("%s (%s): %s", json_text(review, "author", ""), json_text(review, "kind", ""), json_text(review, "text", ""));
+		AUTO_FREE char *text = text_format("%s (%s): %s", json_text(review, "author", ""), json_text(review, "kind", ""),
+						   json_text(review, "text", ""));
 
 		if (i == 0)
 			printf("\nreviews\n");
@@ -121,13 +128,14 @@ static int pull_show(int argc, char **argv)
 {
 	bool as_json = false;
 	const struct cli_option options[] = {{.name = "json", .help = "print it as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = "assay pull show",
-					.arguments = "N [--json]",
-					.about = "Shows a pull request: its verdict, what was checked, what was found, what was not covered.",
-					.options = options,
-					.option_count = 1,
-					.positional_min = 1,
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = "assay pull show",
+		.arguments = "N [--json]",
+		.about = "Shows a pull request: its verdict, what was checked, what was found, what was not covered.",
+		.options = options,
+		.option_count = 1,
+		.positional_min = 1,
+		.positional_max = 1};
 	struct err err = {0};
 	struct err none;
 	int code = CLI_DONE;
@@ -151,8 +159,11 @@ static int pull_show(int argc, char **argv)
 
 static int pull_diff(int argc, char **argv)
 {
-	const struct cli_usage usage = {
-		.program = "assay pull diff", .arguments = "N", .about = "Prints the change as a unified diff.", .positional_min = 1, .positional_max = 1};
+	const struct cli_usage usage = {.program = "assay pull diff",
+					.arguments = "N",
+					.about = "Prints the change as a unified diff.",
+					.positional_min = 1,
+					.positional_max = 1};
 	AUTO_BUF diff = buf_new(DIFF_BYTES_MAX);
 	AUTO_BUF clean = buf_new(DIFF_BYTES_MAX * 3);
 	struct err err = {0};
@@ -212,7 +223,10 @@ static int pull_review(int argc, char **argv)
 	const char *comment = NULL;
 	const struct cli_option options[] = {
 		{.name = "approve", .help = "it is good (a --comment may go with it)", .flag = &approve},
-		{.name = "changes", .value = "TEXT", .help = "what should be different: wakes the agent; what it does is verified again", .text = &changes},
+		{.name = "changes",
+		 .value = "TEXT",
+		 .help = "what should be different: wakes the agent; what it does is verified again",
+		 .text = &changes},
 		{.name = "comment", .value = "TEXT", .help = "a word to the agent", .text = &comment},
 	};
 	const struct cli_usage usage = {.program = "assay pull review",

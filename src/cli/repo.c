@@ -13,8 +13,11 @@ static int repo_list(int argc, char **argv)
 {
 	bool as_json = false;
 	const struct cli_option options[] = {{.name = "json", .help = "print them as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {
-		.program = "assay repo list", .arguments = "[--json]", .about = "Lists the repositories.", .options = options, .option_count = 1};
+	const struct cli_usage usage = {.program = "assay repo list",
+					.arguments = "[--json]",
+					.about = "Lists the repositories.",
+					.options = options,
+					.option_count = 1};
 	struct err err = {0};
 	struct table *table;
 	size_t i;
@@ -54,12 +57,13 @@ static int repo_put(int argc, char **argv)
 		{.name = "revision", .value = "REV", .help = "(default: HEAD)", .text = &revision},
 		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
 	};
-	const struct cli_usage usage = {.program = "assay repo put",
-					.arguments = "[DIR] [--revision REV] [--name NAME]",
-					.about = "Makes a commit of a git checkout `main` of the server's repository of that project.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = "assay repo put",
+		.arguments = "[DIR] [--revision REV] [--name NAME]",
+		.about = "Makes a commit of a git checkout `main` of the server's repository of that project.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_max = 1};
 	struct err err = {0};
 	int code = CLI_DONE;
 	int count = cli_options(&usage, argc, argv, &code);

@@ -103,8 +103,9 @@ static void opening_print(const json_t *run, bool as_json)
 		json_format(&line, event);
 		printf("%s\n", line.at);
 	} else {
-		printf("%s%s%s  %s%s · run %s%s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout), terminal_tone(stdout, TONE_FAINT),
-		       json_text(run, "repository", ""), json_text(run, "id", ""), terminal_end(stdout));
+		printf("%s%s%s  %s%s · run %s%s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout),
+		       terminal_tone(stdout, TONE_FAINT), json_text(run, "repository", ""), json_text(run, "id", ""),
+		       terminal_end(stdout));
 	}
 	(void)fflush(stdout);
 }
@@ -159,9 +160,10 @@ int cli_run(int argc, char **argv)
 	const struct cli_usage usage = {
 		.program = PROGRAM,
 		.arguments = "\"TEXT\" | --issue N | --file FILE",
-		.about = "Gives an issue to an agent: forks an environment, lets the agent work in it, verifies what it wrote, opens a pull\n"
-			 "request. Shows it live; Ctrl-C detaches, and the run goes on. The first line of the text is the title.\n\n"
-			 "Exit code: 0 verified, 1 failed, 2 unverified (or wrong usage), 3 stopped, detached, or another error.",
+		.about =
+			"Gives an issue to an agent: forks an environment, lets the agent work in it, verifies what it wrote, opens a pull\n"
+			"request. Shows it live; Ctrl-C detaches, and the run goes on. The first line of the text is the title.\n\n"
+			"Exit code: 0 verified, 1 failed, 2 unverified (or wrong usage), 3 stopped, detached, or another error.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_max = 1,

@@ -11,7 +11,10 @@
 
 static enum tone verdict_tone(const char *verdict)
 {
-	return !verdict ? TONE_PLAIN : strcmp(verdict, "verified") == 0 ? TONE_GOOD : strcmp(verdict, "failed") == 0 ? TONE_BAD : TONE_UNSURE;
+	return !verdict                           ? TONE_PLAIN
+	       : strcmp(verdict, "verified") == 0 ? TONE_GOOD
+	       : strcmp(verdict, "failed") == 0   ? TONE_BAD
+						  : TONE_UNSURE;
 }
 
 static void runs_print(const json_t *items)
@@ -37,8 +40,11 @@ int cli_runs(int argc, char **argv)
 {
 	bool as_json = false;
 	const struct cli_option options[] = {{.name = "json", .help = "print them as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {
-		.program = "assay runs", .arguments = "[--json]", .about = "Lists the runs, newest first.", .options = options, .option_count = 1};
+	const struct cli_usage usage = {.program = "assay runs",
+					.arguments = "[--json]",
+					.about = "Lists the runs, newest first.",
+					.options = options,
+					.option_count = 1};
 	struct err err = {0};
 	int code = CLI_DONE;
 
@@ -55,7 +61,8 @@ int cli_runs(int argc, char **argv)
 	return CLI_DONE;
 }
 
-static const char *const states[] = {"queued", "claim", "fork", "turn", "verify", "publish", "review", "close", "done", "failed", "stopped"};
+static const char *const states[] = {"queued", "claim", "fork", "turn",   "verify", "publish",
+				     "review", "close", "done", "failed", "stopped"};
 
 static bool is_state(const char *text)
 {
@@ -69,8 +76,8 @@ static void head_print(const json_t *run)
 {
 	AUTO_FREE char *title = terminal_line(json_text(run, "title", ""));
 
-	printf("%s%s%s  %s · run %s · %s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout), json_text(run, "repository", ""),
-	       json_text(run, "id", ""), json_text(run, "state", ""));
+	printf("%s%s%s  %s · run %s · %s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout),
+	       json_text(run, "repository", ""), json_text(run, "id", ""), json_text(run, "state", ""));
 }
 
 static int show(struct api *api, const json_t *run, const struct story_options *options, struct err *err)
@@ -110,8 +117,13 @@ int cli_show(int argc, char **argv)
 	bool follows = false;
 	const char *until = NULL;
 	const struct cli_option options[] = {
-		{.name = "follow", .help = "from the step that runs now to the run's end; exit code as of `assay run`", .flag = &follows},
-		{.name = "until", .value = "STATE", .help = "with --follow: only until it is in that state (`review`: with your last message done)", .text = &until},
+		{.name = "follow",
+		 .help = "from the step that runs now to the run's end; exit code as of `assay run`",
+		 .flag = &follows},
+		{.name = "until",
+		 .value = "STATE",
+		 .help = "with --follow: only until it is in that state (`review`: with your last message done)",
+		 .text = &until},
 		{.name = "json", .help = "the run as JSON; with --follow its events, one a line", .flag = &as_json},
 	};
 	const struct cli_usage usage = {.program = "assay show",
@@ -157,11 +169,12 @@ static int run_tell(const char *program, const char *pattern, const char *id, co
 
 int cli_message(int argc, char **argv)
 {
-	const struct cli_usage usage = {.program = "assay message",
-					.arguments = "RUN TEXT",
-					.about = "Says something to the agent of a run: it reads it now when it waits, else at the next safe point.",
-					.positional_min = 2,
-					.positional_max = 2};
+	const struct cli_usage usage = {
+		.program = "assay message",
+		.arguments = "RUN TEXT",
+		.about = "Says something to the agent of a run: it reads it now when it waits, else at the next safe point.",
+		.positional_min = 2,
+		.positional_max = 2};
 	AUTO_JSON body = NULL;
 	int code = CLI_DONE;
 
@@ -176,11 +189,12 @@ int cli_message(int argc, char **argv)
 
 int cli_stop(int argc, char **argv)
 {
-	const struct cli_usage usage = {.program = "assay stop",
-					.arguments = "RUN",
-					.about = "Stops a run now. Its environment stays for its grace period; `assay retry` goes on.",
-					.positional_min = 1,
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = "assay stop",
+		.arguments = "RUN",
+		.about = "Stops a run now. Its environment stays for its grace period; `assay retry` goes on.",
+		.positional_min = 1,
+		.positional_max = 1};
 	int code = CLI_DONE;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
@@ -190,11 +204,13 @@ int cli_stop(int argc, char **argv)
 
 int cli_retry(int argc, char **argv)
 {
-	const struct cli_usage usage = {.program = "assay retry",
-					.arguments = "RUN",
-					.about = "Takes up a run that failed or was stopped at the step where it ended. `assay show RUN --follow` watches it.",
-					.positional_min = 1,
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = "assay retry",
+		.arguments = "RUN",
+		.about =
+			"Takes up a run that failed or was stopped at the step where it ended. `assay show RUN --follow` watches it.",
+		.positional_min = 1,
+		.positional_max = 1};
 	int code = CLI_DONE;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)

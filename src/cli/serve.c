@@ -24,7 +24,9 @@ static int background(const char *program, const char *listen, const char *previ
 	if (!socket)
 		return cli_fail(program, false, &err);
 	if (server_answers(socket))
-		return cli_fail(program, false, (err_set(&err, ERR_CONFLICT, "a server runs here already (%s): `assay status` says where", socket), &err));
+		return cli_fail(
+			program, false,
+			(err_set(&err, ERR_CONFLICT, "a server runs here already (%s): `assay status` says where", socket), &err));
 	if (listen) {
 		args[count++] = "--listen";
 		args[count++] = listen;
@@ -72,17 +74,23 @@ int cli_serve(int argc, char **argv)
 	bool ends = false;
 	bool idle = false;
 	const struct cli_option options[] = {
-		{.name = "listen", .value = "ADDRESS:PORT", .help = "pages and API (default: 127.0.0.1:7420; port 0 takes a free one)", .text = &listen},
+		{.name = "listen",
+		 .value = "ADDRESS:PORT",
+		 .help = "pages and API (default: 127.0.0.1:7420; port 0 takes a free one)",
+		 .text = &listen},
 		{.name = "preview", .value = "ADDRESS:PORT", .help = "previews (default: 127.0.0.1:7421)", .text = &preview},
 		{.name = "exit-when-idle", .help = "end when nothing runs and nobody asked for a while", .flag = &idle},
-		{.name = "background", .help = "start, print the address of the pages, and leave it running", .flag = &in_background},
+		{.name = "background",
+		 .help = "start, print the address of the pages, and leave it running",
+		 .flag = &in_background},
 		{.name = "stop", .help = "end the one that runs here; its state stays", .flag = &ends},
 	};
-	const struct cli_usage usage = {.program = "assay serve",
-					.arguments = "[--listen A:P] [--preview A:P] [--background | --stop]",
-					.about = "Runs the server: workflows, API, pages, previews. Other commands start one by themselves when none runs.",
-					.options = options,
-					.option_count = ARRAY_LEN(options)};
+	const struct cli_usage usage = {
+		.program = "assay serve",
+		.arguments = "[--listen A:P] [--preview A:P] [--background | --stop]",
+		.about = "Runs the server: workflows, API, pages, previews. Other commands start one by themselves when none runs.",
+		.options = options,
+		.option_count = ARRAY_LEN(options)};
 	int code = CLI_DONE;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)

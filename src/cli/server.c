@@ -51,7 +51,8 @@ static int start_failed(const char *log, struct err *err)
 		if (line.length)
 			last = line;
 	}
-	return err_set(err, ERR_RETRY, "the server did not start (%s): %.*s", log, (int)(last.length > 300 ? 300 : last.length), last.at);
+	return err_set(err, ERR_RETRY, "the server did not start (%s): %.*s", log, (int)(last.length > 300 ? 300 : last.length),
+		       last.at);
 }
 
 /* It writes something into the pipe when it is ready, and only its end closes the pipe. */
@@ -87,7 +88,8 @@ static int serve_spawn(const char *const *args, const char *log, int *ready, str
 		return err_errno(err, errno, "cannot make a pipe");
 	read_end = ends[0];
 	write_end = ends[1];
-	if (process_start(argv, (const char *const *)(uintptr_t)environ, (int[]){null_fd, log_fd, log_fd, write_end}, 4, &pid, &pid_fd, err))
+	if (process_start(argv, (const char *const *)(uintptr_t)environ, (int[]){null_fd, log_fd, log_fd, write_end}, 4, &pid,
+			  &pid_fd, err))
 		return err_prefix(err, "cannot start assay serve");
 	*ready = TAKE_FD(read_end);
 	return 0;

@@ -71,9 +71,10 @@ static const char *mark_of(const char *status, enum tone *tone)
 		const char *mark;
 		enum tone tone;
 	} rows[] = {
-		{"done", "✓", TONE_GOOD},      {"pass", "✓", TONE_GOOD},     {"verified", "✓", TONE_GOOD}, {"completed", "✓", TONE_GOOD},
-		{"failed", "✗", TONE_BAD},     {"fail", "✗", TONE_BAD},      {"unstable", "~", TONE_UNSURE}, {"unverified", "?", TONE_UNSURE},
-		{"skipped", "–", TONE_FAINT},  {"waiting", "…", TONE_BUSY},  {"running", "▸", TONE_BUSY},  {"in_progress", "▸", TONE_BUSY},
+		{"done", "✓", TONE_GOOD},       {"pass", "✓", TONE_GOOD},         {"verified", "✓", TONE_GOOD},
+		{"completed", "✓", TONE_GOOD},  {"failed", "✗", TONE_BAD},        {"fail", "✗", TONE_BAD},
+		{"unstable", "~", TONE_UNSURE}, {"unverified", "?", TONE_UNSURE}, {"skipped", "–", TONE_FAINT},
+		{"waiting", "…", TONE_BUSY},    {"running", "▸", TONE_BUSY},      {"in_progress", "▸", TONE_BUSY},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -105,9 +106,9 @@ static void panel_clear(struct story *story)
 static void line_print(struct story *story, const char *mark, enum tone tone, int indent, const char *text, const char *right)
 {
 	AUTO_FREE char *clean = terminal_line(text);
-	AUTO_FREE char *fitting = story->options.form == STORY_PANEL
-					  ? terminal_fit(clean, terminal_columns(stdout) - indent - 4 - (int)strlen(right ? right : ""))
-					  : text_copy(clean);
+	AUTO_FREE char *fitting = story->options.form == STORY_PANEL ? terminal_fit(clean, terminal_columns(stdout) - indent - 4 -
+												   (int)strlen(right ? right : ""))
+								     : text_copy(clean);
 
 	panel_clear(story);
 	printf("%*s%s%s%s %s%s%s%s%s\n", indent, "", terminal_tone(stdout, tone), mark, tone ? terminal_end(stdout) : "", fitting,
@@ -229,7 +230,8 @@ static void on_agent(struct story *story, const json_t *event)
 	if (strcmp(kind, "message") == 0)
 		line_print(story, "»", TONE_BOLD, 4, text, NULL);
 	if (strcmp(kind, "end") == 0 && !json_flag(event, "ok", true))
-		line_print(story, "✗", TONE_BAD, 4, text[0] ? text : json_text(event, "error", "the turn ended with an error"), NULL);
+		line_print(story, "✗", TONE_BAD, 4, text[0] ? text : json_text(event, "error", "the turn ended with an error"),
+			   NULL);
 }
 
 static void on_gate(struct story *story, const json_t *event)
@@ -304,9 +306,9 @@ static const struct {
 	const char *type;
 	void (*tell)(struct story *story, const json_t *event);
 } tellers[] = {
-	{"agent", on_agent},     {"error", on_error}, {"finding", on_finding}, {"gate", on_gate},       {"message", on_message},
-	{"note", on_note},       {"preview", on_note}, {"pull", on_note},      {"service", on_service}, {"state", on_state},
-	{"step", on_step},       {"verdict", on_verdict},
+	{"agent", on_agent},     {"error", on_error}, {"finding", on_finding}, {"gate", on_gate},
+	{"message", on_message}, {"note", on_note},   {"preview", on_note},    {"pull", on_note},
+	{"service", on_service}, {"state", on_state}, {"step", on_step},       {"verdict", on_verdict},
 };
 
 static void json_line(const json_t *event)
@@ -377,7 +379,8 @@ static void panel_draw(struct story *story)
 {
 	static const char *const frames[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
 	AUTO_FREE char *ms = took(world_now_ms(world_real) - story->started_ms);
-	AUTO_FREE char *head = text_format("%-*s %-9s %s", STEP_WIDTH, story->step ? story->step : "", ms, story->detail ? story->detail : "");
+	AUTO_FREE char *head = text_format("%-*s %-9s %s", STEP_WIDTH, story->step ? story->step : "", ms,
+					   story->detail ? story->detail : "");
 	size_t i;
 	json_t *item;
 
@@ -504,7 +507,8 @@ int story_follow(struct api *api, const char *run, const struct story_options *o
 	(void)sigaction(SIGINT, &before, NULL);
 	story_fini(&story);
 	if (failed)
-		fprintf(stderr, "%s: %s; the run goes on when the server does: assay show %s --follow\n", options->program, err.text, run);
+		fprintf(stderr, "%s: %s; the run goes on when the server does: assay show %s --follow\n", options->program,
+			err.text, run);
 	else if (interrupted)
 		fprintf(stderr, "%s: detached; the run goes on: assay show %s --follow\n", options->program, run);
 	return failed || interrupted ? STORY_OTHER : 0;

@@ -13,11 +13,11 @@ enum story_form { STORY_PANEL, STORY_LINES, STORY_JSON };
 enum story_exit { STORY_VERIFIED = 0, STORY_FAILED = 1, STORY_UNVERIFIED = 2, STORY_OTHER = 3 };
 
 struct story_options {
-	const char *program;   /* "assay run" */
+	const char *program; /* "assay run" */
 	enum story_form form;
-	const char *until;     /* a state that ends the story, besides done, failed and stopped; "": none. `review` counts only when it
+	const char *until; /* a state that ends the story, besides done, failed and stopped; "": none. `review` counts only when it
 				* came after the last message: then the message was dealt with */
-	bool only_now;         /* begin with the state that the run is in, not with its first event */
+	bool only_now;     /* begin with the state that the run is in, not with its first event */
 };
 
 /* Follows the run to its end, through restarts of the server. Ctrl-C detaches: says how to go on, and returns STORY_OTHER. On

@@ -90,7 +90,8 @@ static void row_print(const struct table *table, size_t first, const size_t *wid
 		size_t width = width_of(cell->text);
 		bool last = column + 1 == table->columns;
 
-		printf("%s%s%s", cell->tone ? terminal_tone(stdout, cell->tone) : "", cell->text, cell->tone ? terminal_end(stdout) : "");
+		printf("%s%s%s", cell->tone ? terminal_tone(stdout, cell->tone) : "", cell->text,
+		       cell->tone ? terminal_end(stdout) : "");
 		if (!last)
 			printf("%*s", (int)(widths[column] - width + GAP), "");
 	}

@@ -31,7 +31,8 @@ static size_t character_take(struct view text, uint32_t *character)
 static bool invisible(uint32_t character)
 {
 	return (character >= 0x200b && character <= 0x200f) || (character >= 0x2028 && character <= 0x202e) ||
-	       (character >= 0x2060 && character <= 0x206f) || character == 0xfeff || (character >= 0xe0000 && character <= 0xe007f);
+	       (character >= 0x2060 && character <= 0x206f) || character == 0xfeff ||
+	       (character >= 0xe0000 && character <= 0xe007f);
 }
 
 static void control_add(struct buf *out, uint32_t character, bool lines)
@@ -132,7 +133,7 @@ static bool colours(FILE *file)
 const char *terminal_tone(FILE *file, enum tone tone)
 {
 	static const char *const tones[] = {
-		[TONE_PLAIN] = "", [TONE_BOLD] = "\033[1m", [TONE_FAINT] = "\033[2m", [TONE_GOOD] = "\033[32m",
+		[TONE_PLAIN] = "",       [TONE_BOLD] = "\033[1m",    [TONE_FAINT] = "\033[2m", [TONE_GOOD] = "\033[32m",
 		[TONE_BAD] = "\033[31m", [TONE_UNSURE] = "\033[33m", [TONE_BUSY] = "\033[36m",
 	};
 

@@ -17,9 +17,9 @@ char *terminal_line(const char *text);
 /* Cuts a cleaned text to `columns` columns with an ellipsis; one column a character is assumed. Owned by the caller. */
 char *terminal_fit(const char *text, int columns);
 
-bool terminal_is(FILE *file);      /* a terminal on which lines can be redrawn */
-int terminal_columns(FILE *file);  /* 80 when unknown */
-int terminal_rows(FILE *file);     /* 24 when unknown */
+bool terminal_is(FILE *file);     /* a terminal on which lines can be redrawn */
+int terminal_columns(FILE *file); /* 80 when unknown */
+int terminal_rows(FILE *file);    /* 24 when unknown */
 
 enum tone { TONE_PLAIN, TONE_BOLD, TONE_FAINT, TONE_GOOD, TONE_BAD, TONE_UNSURE, TONE_BUSY };
 /* The sequence that begins or ends a tone; "" when `file` is no terminal or NO_COLOR is set. Borrowed. */
