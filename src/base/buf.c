@@ -233,6 +233,14 @@ void buf_drop_front(struct buf *buf, size_t length)
 	buf->at[buf->length] = '\0';
 }
 
+void buf_cut(struct buf *buf, size_t length)
+{
+	if (length >= buf->length)
+		return;
+	buf->length = length;
+	buf->at[length] = '\0';
+}
+
 void buf_clear(struct buf *buf)
 {
 	buf->length = 0;

@@ -69,6 +69,7 @@ void buf_add_format(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 char *buf_reserve(struct buf *buf, size_t length);
 void buf_commit(struct buf *buf, size_t length);
 void buf_drop_front(struct buf *buf, size_t length);
+void buf_cut(struct buf *buf, size_t length); /* keeps the first `length` bytes, or all */
 void buf_clear(struct buf *buf);
 static inline struct view buf_view(const struct buf *buf)
 {

@@ -34,7 +34,7 @@ static const struct tree_pair *member_at(const struct tree_node *root, const cha
 	return &tree_find(root, section)->pairs[index];
 }
 
-static bool is_reserved(const char *name)
+bool blueprint_name_is_reserved(const char *name)
 {
 	for (const char *const *reserved = reserved_names; *reserved; reserved++)
 		if (strcmp(*reserved, name) == 0)
@@ -45,13 +45,13 @@ static bool is_reserved(const char *name)
 static int names_check(struct reader *reader, const struct tree_node *root, const struct blueprint *blueprint)
 {
 	for (size_t i = 0; i < blueprint->service_count; i++)
-		if (is_reserved(blueprint->services[i].name))
+		if (blueprint_name_is_reserved(blueprint->services[i].name))
 			return reader_refuse(reader, member_at(root, "services", i)->key, "services: the name `%s` is reserved",
 					     blueprint->services[i].name);
 	for (size_t i = 0; i < blueprint->database_count; i++) {
 		const char *name = blueprint->databases[i].name;
 
-		if (is_reserved(name))
+		if (blueprint_name_is_reserved(name))
 			return reader_refuse(reader, member_at(root, "databases", i)->key, "databases: the name `%s` is reserved",
 					     name);
 		if (blueprint_service_find(blueprint, name))
@@ -239,7 +239,7 @@ static int hosts_finish(struct reader *reader, const struct tree_node *root, con
 		const char *name = blueprint->hosts[i].name;
 		const struct tree_node *key = member_at(root, "hosts", i)->key;
 
-		if (is_reserved(name) || view_ends(view_of(name), VIEW(".internal")) ||
+		if (blueprint_name_is_reserved(name) || view_ends(view_of(name), VIEW(".internal")) ||
 		    view_ends(view_of(name), VIEW(".localhost")))
 			return reader_refuse(reader, key, "hosts: the name `%s` is reserved", name);
 		if (blueprint_service_find(blueprint, name) || blueprint_database_find(blueprint, name))

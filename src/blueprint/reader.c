@@ -154,6 +154,15 @@ bool name_is_host(const char *name)
 	return label.at && strspn(label.at, "0123456789") != label.length;
 }
 
+bool name_is_sql(const char *name)
+{
+	bool good = (isalpha((unsigned char)name[0]) || name[0] == '_') && strlen(name) <= 63;
+
+	for (const char *at = name; good && *at; at++)
+		good = isalnum((unsigned char)*at) || *at == '_' || *at == '-';
+	return good;
+}
+
 bool host_is_address(const char *text)
 {
 	struct in_addr address;
@@ -389,7 +398,7 @@ int set_paths(struct reader *reader, const struct field *field, const struct tre
 	return 0;
 }
 
-static bool variable_name_is_good(const char *name)
+bool name_is_variable(const char *name)
 {
 	if (!isalpha((unsigned char)name[0]) && name[0] != '_')
 		return false;
@@ -412,7 +421,7 @@ int set_variables(struct reader *reader, const struct field *field, const struct
 	for (size_t i = 0; i < value->count; i++) {
 		const struct tree_pair *pair = &value->pairs[i];
 
-		if (!variable_name_is_good(pair->key->text))
+		if (!name_is_variable(pair->key->text))
 			return reader_expect(reader, pair->key, "the name of a variable: letters, digits and `_`");
 		if (strncmp(pair->key->text, "ASSAY_", 6) == 0)
 			return reader_refuse(reader, pair->key, "names that begin with ASSAY_ are set by assay");

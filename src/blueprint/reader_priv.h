@@ -34,10 +34,12 @@ void reader_leave(struct reader *reader, size_t mark);
 /* Reads a mapping by its section's table; absent or null is an empty one. */
 MUST_USE int reader_section(struct reader *reader, const struct section *section, const struct tree_node *map, void *record);
 
-bool path_is_inside(const char *path);  /* relative, and never leaves: no "..", no control characters */
-bool name_is_label(const char *name);   /* a-z, 0-9 and dashes inside, at most READER_NAME_MAX */
-bool name_is_host(const char *name);    /* dotted DNS labels, at least one, not all digits at the end */
-bool host_is_address(const char *text); /* an IPv4 address */
+bool path_is_inside(const char *path);   /* relative, and never leaves: no "..", no control characters */
+bool name_is_label(const char *name);    /* a-z, 0-9 and dashes inside, at most READER_NAME_MAX */
+bool name_is_host(const char *name);     /* dotted DNS labels, at least one, not all digits at the end */
+bool name_is_sql(const char *name);      /* goes into SQL and URLs: letters, digits, `_` and `-`, at most 63 */
+bool name_is_variable(const char *name); /* letters, digits and `_` */
+bool host_is_address(const char *text);  /* an IPv4 address */
 
 int set_text(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);  /* not empty */
 int set_label(struct reader *reader, const struct field *field, const struct tree_node *value, void *record); /* name_is_label */
@@ -61,6 +63,8 @@ int set_host_members(struct reader *reader, const struct field *field, const str
 /* A list of records. */
 int set_records(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 
+/* A name that no service, database or host may have. */
+bool blueprint_name_is_reserved(const char *name);
 /* Fills in defaults and checks what one value alone cannot tell. */
 MUST_USE int blueprint_check(struct reader *reader, const struct tree_node *root, struct blueprint *blueprint);
 

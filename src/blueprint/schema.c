@@ -103,15 +103,11 @@ static int set_cpus(struct reader *reader, const struct field *field, const stru
 										   : reader_expect(reader, value, field->expected);
 }
 
-/* A name that goes into SQL and URLs. */
 static int set_sql_name(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
 	const char *text = tree_text(value);
-	bool good = text && (isalpha((unsigned char)text[0]) || text[0] == '_') && strlen(text) <= 63;
 
-	for (const char *at = text; good && *at; at++)
-		good = isalnum((unsigned char)*at) || *at == '_' || *at == '-';
-	return good ? set_text(reader, field, value, record) : reader_expect(reader, value, field->expected);
+	return text && name_is_sql(text) ? set_text(reader, field, value, record) : reader_expect(reader, value, field->expected);
 }
 
 static int set_snapshot(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)

@@ -5,23 +5,26 @@
 #ifndef ASSAY_CLI_COMMANDS_H
 #define ASSAY_CLI_COMMANDS_H
 
-#define CLI_COMMANDS(COMMAND)                                                                                                \
-	COMMAND(run, "\"TEXT\" | --issue N | --file FILE", "gives an issue to an agent and shows the work live")             \
-	COMMAND(runs, "[--json]", "lists the runs")                                                                          \
-	COMMAND(show, "RUN [--follow [--until STATE]] [--json]", "shows what happened in a run")                             \
-	COMMAND(message, "RUN TEXT", "says something to the agent of a run")                                                 \
-	COMMAND(stop, "RUN", "stops a run")                                                                                  \
-	COMMAND(retry, "RUN", "takes a run up again")                                                                        \
-	COMMAND(issue, "COMMAND …", "the issues: list, show, new, comment, close")                                           \
-	COMMAND(pull, "COMMAND …", "the pull requests: list, show, diff, review, merge")                                     \
-	COMMAND(repo, "COMMAND …", "the repositories of the server: list, put")                                              \
-	COMMAND(check, "[FILE] [--json]", "checks a blueprint")                                                              \
-	COMMAND(env, "up|list|show|logs|shell|exec|… [ENV]", "makes, looks into and removes environments")                   \
-	COMMAND(snapshot, "create|list|show|rm", "keeps states of databases to fork from")                                   \
+/* clang-format off: a row must not move the others' ends */
+#define CLI_COMMANDS(COMMAND) \
+	COMMAND(run, "\"TEXT\" | --issue N | --file FILE", "gives an issue to an agent and shows the work live") \
+	COMMAND(runs, "[--json]", "lists the runs") \
+	COMMAND(show, "RUN [--follow [--until STATE]] [--json]", "shows what happened in a run") \
+	COMMAND(message, "RUN TEXT", "says something to the agent of a run") \
+	COMMAND(stop, "RUN", "stops a run") \
+	COMMAND(retry, "RUN", "takes a run up again") \
+	COMMAND(issue, "COMMAND …", "the issues: list, show, new, comment, close") \
+	COMMAND(pull, "COMMAND …", "the pull requests: list, show, diff, review, merge") \
+	COMMAND(repo, "COMMAND …", "the repositories of the server: list, put") \
+	COMMAND(init, "[DIR] [--force] [--stdout]", "writes a first assay.yaml from compose.yaml, Procfile or package.json") \
+	COMMAND(check, "[FILE] [--json]", "checks a blueprint") \
+	COMMAND(env, "up|list|show|logs|shell|exec|… [ENV]", "makes, looks into and removes environments") \
+	COMMAND(snapshot, "create|list|show|rm", "keeps states of databases to fork from") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
-	COMMAND(status, "[--json]", "says whether a server runs here, and where")                                            \
-	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it")                                       \
+	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
+	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it") \
 	COMMAND(version, "", "prints the version")
+/* clang-format on */
 
 #define CLI_COMMAND_DECLARE(name, arguments, summary) int cli_##name(int argc, char **argv);
 CLI_COMMANDS(CLI_COMMAND_DECLARE)
