@@ -666,9 +666,12 @@ int link_ask(struct link *link, uint16_t name, const json_t *body,
 	return 0;
 }
 
-int link_notify(struct link *link, uint16_t name, const json_t *body, struct err *err)
+void link_notify(struct link *link, uint16_t name, const json_t *body)
 {
-	return link_send(link, name, 0, body, NULL, 0, err);
+	struct err err;
+
+	if (link_send(link, name, 0, body, NULL, 0, &err) && err.kind != ERR_RETRY)
+		log_warn("message %u was dropped: %s", name, err.text);
 }
 
 void link_reply(struct link *link, uint16_t name, uint64_t request, const json_t *body, const struct err *failure)

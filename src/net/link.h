@@ -56,7 +56,8 @@ json_t *link_call(struct link *link, uint16_t name, const json_t *body, const in
 /* As link_call for the thread that reads: `answered` is called there once, with the answer, or NULL and an error. */
 MUST_USE int link_ask(struct link *link, uint16_t name, const json_t *body,
 		      void (*answered)(void *self, json_t *answer, const struct err *err), void *self, struct err *err);
-MUST_USE int link_notify(struct link *link, uint16_t name, const json_t *body, struct err *err);
+/* A notice: dropped, with a log line, when the peer is gone or does not read. Any thread. */
+void link_notify(struct link *link, uint16_t name, const json_t *body);
 
 /* Answers `message` (or a copy of its name and id kept for later). `body` may be NULL: {"ok": true}; else "ok" is added to a copy of
  * it. With `failure` the answer is the error. Any thread; an answer to a notice, or after the peer went, is dropped. */

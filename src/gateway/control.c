@@ -1,0 +1,158 @@
+/* The rows. */
+#include "gateway/control.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "gateway/door.h"
+#include "gateway/env.h"
+#include "gateway/preview.h"
+
+static int fd_take(struct link_message *message)
+{
+	return message->fd_count ? TAKE_FD(message->fds[0]) : -1;
+}
+
+static struct env *env_get(struct worker *worker, const json_t *body, struct err *err)
+{
+	const char *id;
+	struct env *env = NULL;
+
+	if (json_text_get(body, "env", &id, err))
+		return NULL;
+	env = env_find(worker, id);
+	if (!env)
+		(void)err_set(err, ERR_NOT_FOUND, "no environment %s", id);
+	return env;
+}
+
+static void reply(struct link *link, const struct link_message *message, int result, const struct err *err)
+{
+	link_reply(link, message->name, message->request, NULL, result ? err : NULL);
+}
+
+static void on_env_put(void *self, struct link *link, struct link_message *message)
+{
+	struct worker *worker = self;
+	AUTO_CLOSE int fd = fd_take(message);
+	struct err err;
+	int result = env_put(worker, message->body, fd, &err);
+
+	if (!result) {
+		fd = -1;
+		preview_env_changed(env_find(worker, json_text(message->body, "env", "")));
+	}
+	reply(link, message, result, &err);
+}
+
+static void on_sandbox_put(void *self, struct link *link, struct link_message *message)
+{
+	AUTO_CLOSE int fd = fd_take(message);
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+	const char *sandbox;
+	int result = -1;
+
+	if (env && fd < 0)
+		result = err_set(&err, ERR_INVALID, "SANDBOX_PUT without a door");
+	else if (env && !json_text_get(message->body, "sandbox", &sandbox, &err))
+		result = door_open(env, sandbox, TAKE_FD(fd), &err);
+	reply(link, message, result, &err);
+}
+
+static void on_sandbox_gone(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+	struct door *door = env ? door_find(env, json_text(message->body, "sandbox", "")) : NULL;
+
+	if (door)
+		door_free(door);
+	reply(link, message, 0, NULL); /* absence is no error */
+}
+
+static void on_env_gone(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+
+	if (env)
+		env_remove(env);
+	reply(link, message, 0, NULL);
+}
+
+static void on_env_state(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+	int result = env ? env_state_set(env, json_text(message->body, "state", ""), &err) : -1;
+
+	if (!result)
+		preview_env_changed(env);
+	reply(link, message, result, &err);
+}
+
+static void on_quiet(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+	uint64_t written = 0;
+	uint64_t in_flight = env ? env_in_flight(env, &written) : 0;
+	AUTO_JSON body = json_pack("{s:I,s:I}", "in_flight", (json_int_t)in_flight, "written", (json_int_t)written);
+
+	link_reply(link, message->name, message->request, body, env ? NULL : &err);
+}
+
+static void on_kill(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+
+	if (env)
+		env_kill(env, "killed");
+	reply(link, message, env ? 0 : -1, &err);
+}
+
+static void on_phase(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+
+	if (env) {
+		free(env->phase);
+		env->phase = text_copy(json_text(message->body, "phase", NULL));
+	}
+	reply(link, message, env ? 0 : -1, &err);
+}
+
+static const struct link_row rows[] = {
+	{MESSAGE_ENV_PUT, LINK_CONTROL, on_env_put},           {MESSAGE_SANDBOX_PUT, LINK_CONTROL, on_sandbox_put},
+	{MESSAGE_SANDBOX_GONE, LINK_CONTROL, on_sandbox_gone}, {MESSAGE_ENV_GONE, LINK_CONTROL, on_env_gone},
+	{MESSAGE_ENV_STATE, LINK_CONTROL, on_env_state},       {MESSAGE_QUIET, LINK_CONTROL, on_quiet},
+	{MESSAGE_KILL, LINK_CONTROL, on_kill},                 {MESSAGE_PHASE, LINK_CONTROL, on_phase},
+};
+
+static void on_closed(void *self, struct link *link)
+{
+	struct worker *worker = self;
+
+	(void)link;
+	log_info("the control plane is gone");
+	loop_stop(worker->loop);
+}
+
+int control_begin(struct worker *worker, int fd, struct err *err)
+{
+	const struct link_spec spec = {.fd = fd,
+				       .peer = LINK_CONTROL,
+				       .rows = rows,
+				       .row_count = ARRAY_LEN(rows),
+				       .closed = on_closed,
+				       .self = worker};
+
+	worker->link = link_on_loop(worker->loop, &spec, err);
+	return worker->link ? 0 : -1;
+}

@@ -1,0 +1,83 @@
+/*
+ * env: what the gateway knows of one environment: its names and who answers to them, its rules and stubs, its state, its doors, its
+ * addresses, its open connections and its exchange log.
+ */
+#ifndef ASSAY_GATEWAY_ENV_H
+#define ASSAY_GATEWAY_ENV_H
+
+#include "gateway/address.h"
+#include "gateway/exchange_log.h"
+#include "gateway/worker.h"
+
+struct door;
+struct flow;
+
+#define ENV_NAMES_MAX 256
+#define ENV_REPLICAS_MAX 64
+#define DENIALS_KEPT 64
+
+enum env_state { ENV_STARTING, ENV_READY, ENV_FROZEN, ENV_FAILED };
+enum protocol { PROTOCOL_GUESS, PROTOCOL_POSTGRES, PROTOCOL_REDIS };
+
+struct name {
+	char *name;
+	char **sandboxes;
+	size_t sandbox_count;
+	enum protocol protocol;
+	uint16_t port;
+	size_t turn; /* of the replicas */
+};
+
+struct denial {
+	uint64_t hash;
+	int64_t told_ms;
+};
+
+struct env {
+	struct worker *worker;
+	struct env *next;
+	char id[64];
+	enum env_state state;
+	struct name *names;
+	size_t name_count;
+	char *preview_service; /* NULL: none */
+	uint16_t preview_port;
+	struct policy policy;
+	json_t *stubs; /* host -> rows */
+	char **tools;
+	size_t tool_count;
+	char *phase;
+	struct addresses *addresses;
+	struct exchange_log *log;
+	struct door *doors;
+	struct flow *flows;
+	uint64_t seq;
+	uint64_t in_flight; /* HTTP requests and database commands that have no answer yet */
+	struct denial denials[DENIALS_KEPT];
+	int64_t touched_ms;
+	bool thaw_asked;
+	bool gone; /* freed at the end of the turn */
+};
+
+struct env *env_find(struct worker *worker, const char *id);
+bool env_was(const struct worker *worker, const char *id); /* it existed and is gone */
+/* ENV_PUT: the body is judged whole before anything is changed. `log_fd` (-1: keep the log there is) is taken on success. */
+MUST_USE int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *err);
+MUST_USE int env_state_set(struct env *env, const char *state, struct err *err);
+void env_remove(struct env *env);
+void env_kill(struct env *env, const char *why); /* resets every connection */
+uint64_t env_in_flight(struct env *env, uint64_t *written);
+
+struct name *env_name(struct env *env, const char *name);
+/* "DB.assay.internal." and "db" are the name `db`. NULL: no name of ours. */
+struct name *env_name_of_host(struct env *env, const char *host);
+const json_t *env_stub(const struct env *env, const char *host); /* rows, or NULL */
+bool env_tool_allowed(const struct env *env, const char *sandbox);
+
+void env_touch(struct env *env);
+/* Tells the control plane, at most once a minute for the same thing. */
+void env_denied(struct env *env, const char *sandbox, const char *host, uint16_t port, const char *why);
+/* seq, phase, from, to, proto, t0 of a new exchange. */
+void env_exchange_begin(struct env *env, struct exchange *exchange, const char *from, const char *to, const char *proto);
+
+#endif

@@ -1,0 +1,185 @@
+/* A queue of lines, one thread. */
+#include "gateway/exchange_log.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scope.h"
+
+#define LINE_BYTES_MAX ((size_t)4 << 20)
+#define PORTION_BYTES ((size_t)256 << 10) /* lines of one log are joined up to it */
+
+struct exchange_log {
+	struct log_writer *writer;
+	atomic_int fd; /* -1: none */
+	atomic_uint holders;
+	atomic_uint_fast64_t added;
+	atomic_uint_fast64_t written;
+	atomic_bool failed;
+	struct portion *open; /* under the writer's mutex: the last portion of this log, while it may grow */
+};
+
+struct portion {
+	struct portion *next;
+	struct exchange_log *log;
+	struct buf lines;
+	uint64_t count;
+};
+
+struct log_writer {
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	struct portion *first;
+	struct portion **last;
+	size_t waiting_bytes;
+	bool ending;
+};
+
+static void log_put(struct exchange_log *log)
+{
+	if (atomic_fetch_sub(&log->holders, 1) != 1)
+		return;
+	if (atomic_load(&log->fd) >= 0)
+		(void)close(atomic_load(&log->fd));
+	free(log);
+}
+
+static void portion_write(struct portion *portion)
+{
+	struct exchange_log *log = portion->log;
+	int fd = atomic_load(&log->fd);
+	struct err err;
+
+	if (fd >= 0 && file_write_fd(fd, buf_view(&portion->lines), &err) && !atomic_exchange(&log->failed, true))
+		log_error("exchanges are lost: %s", err.text);
+	atomic_fetch_add(&log->written, portion->count);
+	buf_fini(&portion->lines);
+	free(portion);
+	log_put(log);
+}
+
+static void *writer_main(void *self)
+{
+	struct log_writer *writer = self;
+
+	(void)pthread_mutex_lock(&writer->mutex);
+	while (writer->first || !writer->ending) {
+		struct portion *portion = writer->first;
+
+		if (!portion) {
+			(void)pthread_cond_wait(&writer->changed, &writer->mutex);
+			continue;
+		}
+		writer->first = portion->next;
+		if (!writer->first)
+			writer->last = &writer->first;
+		if (portion->log->open == portion)
+			portion->log->open = NULL;
+		writer->waiting_bytes -= portion->lines.length;
+		(void)pthread_cond_broadcast(&writer->changed);
+		(void)pthread_mutex_unlock(&writer->mutex);
+		portion_write(portion);
+		(void)pthread_mutex_lock(&writer->mutex);
+	}
+	(void)pthread_mutex_unlock(&writer->mutex);
+	return NULL;
+}
+
+struct log_writer *log_writer_new(struct err *err)
+{
+	struct log_writer *writer = mem_new(sizeof(*writer));
+	int failed;
+
+	writer->last = &writer->first;
+	(void)pthread_mutex_init(&writer->mutex, NULL);
+	(void)pthread_cond_init(&writer->changed, NULL);
+	failed = pthread_create(&writer->thread, NULL, writer_main, writer);
+	if (failed) {
+		(void)err_errno(err, failed, "cannot start the log's thread");
+		free(writer);
+		return NULL;
+	}
+	return writer;
+}
+
+void log_writer_free(struct log_writer *writer)
+{
+	if (!writer)
+		return;
+	(void)pthread_mutex_lock(&writer->mutex);
+	writer->ending = true;
+	(void)pthread_cond_broadcast(&writer->changed);
+	(void)pthread_mutex_unlock(&writer->mutex);
+	(void)pthread_join(writer->thread, NULL);
+	(void)pthread_cond_destroy(&writer->changed);
+	(void)pthread_mutex_destroy(&writer->mutex);
+	free(writer);
+}
+
+struct exchange_log *exchange_log_new(struct log_writer *writer)
+{
+	struct exchange_log *log = mem_new(sizeof(*log));
+
+	log->writer = writer;
+	atomic_store(&log->fd, -1);
+	atomic_store(&log->holders, 1);
+	return log;
+}
+
+void exchange_log_file_set(struct exchange_log *log, int fd)
+{
+	int old = atomic_load(&log->fd);
+
+	if (old < 0) {
+		atomic_store(&log->fd, fd);
+		return;
+	}
+	(void)dup3(fd, old, O_CLOEXEC); /* the writer may be using the number: it keeps its meaning */
+	(void)close(fd);
+}
+
+void exchange_log_release(struct exchange_log *log)
+{
+	if (log)
+		log_put(log);
+}
+
+void exchange_log_add(struct exchange_log *log, const struct exchange *exchange)
+{
+	struct log_writer *writer = log->writer;
+	AUTO_BUF line = buf_new(LINE_BYTES_MAX);
+	struct portion *portion;
+
+	exchange_format(&line, exchange);
+	atomic_fetch_add(&log->added, 1);
+	(void)pthread_mutex_lock(&writer->mutex);
+	while (writer->waiting_bytes > LOG_WAITING_BYTES_MAX)
+		(void)pthread_cond_wait(&writer->changed, &writer->mutex);
+	portion = log->open;
+	if (!portion || portion->lines.length > PORTION_BYTES) {
+		portion = mem_new(sizeof(*portion));
+		portion->log = log;
+		portion->lines = buf_new(SIZE_MAX / 4);
+		atomic_fetch_add(&log->holders, 1);
+		*writer->last = portion;
+		writer->last = &portion->next;
+		log->open = portion;
+		(void)pthread_cond_broadcast(&writer->changed);
+	}
+	buf_add_view(&portion->lines, buf_view(&line));
+	portion->count++;
+	writer->waiting_bytes += line.length;
+	(void)pthread_mutex_unlock(&writer->mutex);
+}
+
+void exchange_log_counts(struct exchange_log *log, uint64_t *waiting, uint64_t *written)
+{
+	*written = atomic_load(&log->written);
+	*waiting = atomic_load(&log->added) - *written;
+}

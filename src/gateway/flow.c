@@ -1,0 +1,388 @@
+/*
+ * The moving of bytes.
+ *
+ * Theory of operation: an event on a leg reads once into the worker's scratch and hands that to the protocol, which calls flow_write for
+ * the other leg (or the same one). flow_write only collects, unless the piece is large and nothing waits: then it goes straight to the
+ * socket. At the end of each callback flow_update flushes both legs and sets what epoll is asked for, so small pieces leave together.
+ */
+#include "gateway/flow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "gateway/door.h"
+#include "net/socket.h"
+
+#define DRAIN_MS 3000
+#define STRAIGHT_BYTES 8192             /* pieces from here on are not collected */
+#define KEPT_CAPACITY ((size_t)64 << 10) /* an empty buffer larger than this is freed */
+
+static size_t waiting(const struct leg *leg)
+{
+	return leg->out.length - leg->out_at;
+}
+
+static void list_remove(struct flow *flow)
+{
+	if (!flow->place)
+		return;
+	*flow->place = flow->next;
+	if (flow->next)
+		flow->next->place = flow->place;
+	flow->place = NULL;
+}
+
+void flow_env_set(struct flow *flow, struct env *env)
+{
+	struct flow **list = env ? &env->flows : &flow->worker->loose;
+
+	if (flow->env == env && flow->place)
+		return;
+	list_remove(flow);
+	flow->env = env;
+	flow->next = *list;
+	flow->place = list;
+	if (flow->next)
+		flow->next->place = &flow->next;
+	*list = flow;
+}
+
+static void client_ready(struct loop_watch *watch, unsigned events);
+static void server_ready(struct loop_watch *watch, unsigned events);
+
+static void timer_expired(struct loop_timer *timer)
+{
+	struct flow *flow = (struct flow *)((char *)timer - offsetof(struct flow, timer));
+
+	flow->timed_out(flow);
+	flow_update(flow);
+}
+
+struct flow *flow_new(struct worker *worker, struct env *env, int client_fd, const char *from)
+{
+	struct flow *flow = mem_new(sizeof(*flow));
+
+	flow->worker = worker;
+	flow->from = text_copy(from);
+	flow->t0_ms = worker_wall_ms();
+	flow->begun_us = worker_now_us();
+	flow->timer.expired = timer_expired;
+	for (int i = 0; i < 2; i++) {
+		flow->legs[i].fd = -1;
+		flow->legs[i].out = buf_new(SIZE_MAX / 4); /* bounded by not reading the other side */
+	}
+	flow->legs[SIDE_CLIENT].watch.ready = client_ready;
+	flow->legs[SIDE_SERVER].watch.ready = server_ready;
+	flow->legs[SIDE_CLIENT].fd = client_fd;
+	flow_env_set(flow, env);
+	return flow;
+}
+
+void flow_protocol_set(struct flow *flow, const struct flow_protocol *protocol, void *state)
+{
+	if (flow->protocol && flow->protocol->release && flow->state)
+		loop_defer(flow->worker->loop, flow->protocol->release, flow->state);
+	flow->protocol = protocol;
+	flow->state = state;
+}
+
+void flow_server_set(struct flow *flow, int fd, bool connecting)
+{
+	struct leg *leg = &flow->legs[SIDE_SERVER];
+
+	socket_tune(fd);
+	leg->fd = fd;
+	leg->connecting = connecting;
+	leg->ended = leg->end_sent = false;
+}
+
+void flow_server_drop(struct flow *flow)
+{
+	struct leg *leg = &flow->legs[SIDE_SERVER];
+
+	loop_watch_remove(flow->worker->loop, &leg->watch);
+	if (leg->fd >= 0)
+		(void)close(leg->fd);
+	buf_fini(&leg->out);
+	*leg = (struct leg){.watch = {.ready = server_ready}, .fd = -1, .out = buf_new(SIZE_MAX / 4)};
+}
+
+/* One send; -1 on errors but a full socket, which counts as 0. */
+static ssize_t leg_send(const struct leg *leg, const char *at, size_t length)
+{
+	ssize_t sent = send(leg->fd, at, length, MSG_NOSIGNAL);
+
+	return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
+}
+
+void flow_write(struct flow *flow, enum side to, struct view bytes)
+{
+	struct leg *leg = &flow->legs[to];
+
+	if (flow->closed || !bytes.length)
+		return;
+	if (bytes.length >= STRAIGHT_BYTES && leg->fd >= 0 && !leg->connecting && !waiting(leg)) {
+		ssize_t sent = leg_send(leg, bytes.at, bytes.length);
+
+		if (sent > 0)
+			bytes = view_make(bytes.at + sent, bytes.length - (size_t)sent);
+	}
+	buf_add_view(&leg->out, bytes);
+}
+
+void flow_end(struct flow *flow, enum side to)
+{
+	flow->legs[to].end_wanted = true;
+}
+
+void flow_pause(struct flow *flow, enum side side, bool paused)
+{
+	flow->legs[side].paused = paused;
+}
+
+void flow_timer(struct flow *flow, int64_t after_ms, void (*timed_out)(struct flow *flow))
+{
+	flow->timed_out = timed_out;
+	if (after_ms < 0)
+		loop_timer_stop(flow->worker->loop, &flow->timer);
+	else
+		loop_timer_set(flow->worker->loop, &flow->timer, after_ms);
+}
+
+static void flow_free(void *self)
+{
+	struct flow *flow = self;
+
+	buf_fini(&flow->legs[0].out);
+	buf_fini(&flow->legs[1].out);
+	free(flow->from);
+	free(flow->to);
+	free(flow);
+}
+
+static void protocol_close(struct flow *flow, const char *why)
+{
+	const struct flow_protocol *protocol = flow->protocol;
+
+	if (!protocol)
+		return;
+	protocol->closing(flow, why);
+	if (protocol->release && flow->state)
+		loop_defer(flow->worker->loop, protocol->release, flow->state);
+	flow->protocol = NULL;
+	flow->state = NULL;
+}
+
+void flow_close(struct flow *flow, const char *why)
+{
+	if (flow->closed)
+		return;
+	flow->closed = true;
+	door_wait_cancel(flow);
+	loop_timer_stop(flow->worker->loop, &flow->timer);
+	protocol_close(flow, why);
+	for (int i = 0; i < 2; i++) {
+		struct leg *leg = &flow->legs[i];
+
+		loop_watch_remove(flow->worker->loop, &leg->watch);
+		if (leg->fd >= 0 && why)
+			socket_reset(leg->fd);
+		else if (leg->fd >= 0)
+			(void)close(leg->fd);
+		leg->fd = -1;
+	}
+	list_remove(flow);
+	loop_defer(flow->worker->loop, flow_free, flow);
+}
+
+static void drain_data(struct flow *flow, enum side from, struct view bytes)
+{
+	(void)flow;
+	(void)from;
+	(void)bytes;
+}
+
+static void drain_ended(struct flow *flow, enum side from)
+{
+	(void)flow;
+	(void)from;
+}
+
+static bool drain_server_lost(struct flow *flow, const char *why)
+{
+	(void)flow;
+	(void)why;
+	return true;
+}
+
+static void drain_closing(struct flow *flow, const char *why)
+{
+	(void)flow;
+	(void)why;
+}
+
+static void drain_timed_out(struct flow *flow)
+{
+	flow_close(flow, NULL);
+}
+
+static const struct flow_protocol drain_protocol = {"drain", drain_data, drain_ended, NULL, drain_server_lost, drain_closing, NULL};
+
+void flow_finish(struct flow *flow)
+{
+	if (flow->closed)
+		return;
+	door_wait_cancel(flow);
+	protocol_close(flow, NULL);
+	flow->protocol = &drain_protocol;
+	flow_server_drop(flow);
+	flow->legs[SIDE_CLIENT].end_wanted = true;
+	flow->legs[SIDE_CLIENT].paused = false;
+	flow_timer(flow, DRAIN_MS, drain_timed_out);
+}
+
+/* false when the peer is gone. */
+static bool leg_flush(struct leg *leg)
+{
+	while (leg->fd >= 0 && !leg->connecting && waiting(leg)) {
+		ssize_t sent = leg_send(leg, leg->out.at + leg->out_at, waiting(leg));
+
+		if (sent < 0)
+			return false;
+		if (sent == 0)
+			return true;
+		leg->out_at += (size_t)sent;
+	}
+	if (!waiting(leg) && leg->out.length) {
+		leg->out_at = 0;
+		buf_clear(&leg->out);
+		if (leg->out.capacity > KEPT_CAPACITY)
+			buf_fini(&leg->out);
+	} else if (leg->out_at > FLOW_WAITING_MAX) {
+		buf_drop_front(&leg->out, leg->out_at);
+		leg->out_at = 0;
+	}
+	if (leg->fd >= 0 && !leg->connecting && leg->end_wanted && !leg->end_sent && !waiting(leg)) {
+		leg->end_sent = true;
+		(void)shutdown(leg->fd, SHUT_WR);
+	}
+	return true;
+}
+
+static void server_lose(struct flow *flow, const char *why)
+{
+	if (!flow->protocol->server_lost(flow, why))
+		flow_close(flow, why);
+}
+
+/* What epoll is asked for follows from what waits. A leg that only broke is not watched until it is wanted again. */
+static void leg_watch(struct flow *flow, struct leg *leg, const struct leg *other)
+{
+	unsigned events = 0;
+
+	if (leg->fd < 0)
+		return;
+	if (!leg->connecting && !leg->ended && !leg->paused && waiting(other) < FLOW_WAITING_MAX)
+		events |= LOOP_READ;
+	if (leg->connecting || waiting(leg))
+		events |= LOOP_WRITE;
+	if (leg->watch.added)
+		loop_watch_set(flow->worker->loop, &leg->watch, events);
+	else if (events && loop_watch_add(flow->worker->loop, &leg->watch, leg->fd, events, NULL))
+		flow_close(flow, "out of memory for events");
+}
+
+void flow_update(struct flow *flow)
+{
+	struct leg *client = &flow->legs[SIDE_CLIENT];
+	struct leg *server = &flow->legs[SIDE_SERVER];
+
+	if (flow->closed)
+		return;
+	if (!leg_flush(client)) {
+		flow_close(flow, "the client went away");
+		return;
+	}
+	if (!leg_flush(server)) {
+		server_lose(flow, "the server went away");
+		if (flow->closed || !leg_flush(client))
+			return;
+	}
+	if (client->ended && client->end_sent && (server->fd < 0 || (server->ended && server->end_sent))) {
+		flow_close(flow, NULL);
+		return;
+	}
+	leg_watch(flow, client, server);
+	if (!flow->closed)
+		leg_watch(flow, server, client);
+}
+
+static void leg_read(struct flow *flow, enum side side)
+{
+	struct leg *leg = &flow->legs[side];
+	ssize_t got = recv(leg->fd, flow->worker->scratch, SCRATCH_BYTES, 0);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got > 0) {
+		flow->bytes[side] += (uint64_t)got;
+		flow->protocol->data(flow, side, view_make(flow->worker->scratch, (size_t)got));
+	} else if (got == 0) {
+		leg->ended = true;
+		flow->protocol->ended(flow, side);
+	} else if (side == SIDE_SERVER) {
+		server_lose(flow, "the server reset the connection");
+	} else {
+		flow_close(flow, "the client reset the connection");
+	}
+}
+
+static void server_connected(struct flow *flow)
+{
+	struct leg *leg = &flow->legs[SIDE_SERVER];
+	int error = socket_error(leg->fd);
+
+	leg->connecting = false;
+	if (error) { /* what waits for it is kept: it may be connected to another one */
+		loop_watch_remove(flow->worker->loop, &leg->watch);
+		(void)close(leg->fd);
+		leg->fd = -1;
+		server_lose(flow, error == ECONNREFUSED ? "connection refused" : strerror(error));
+	} else if (flow->protocol->connected) {
+		flow->protocol->connected(flow);
+	}
+}
+
+static void leg_ready(struct flow *flow, enum side side, unsigned events)
+{
+	struct leg *leg = &flow->legs[side];
+
+	if (leg->connecting && (events & (LOOP_WRITE | LOOP_BROKEN))) {
+		server_connected(flow);
+	} else if (events & LOOP_READ) {
+		leg_read(flow, side);
+	} else if (events & LOOP_BROKEN) {
+		int error = socket_error(leg->fd);
+
+		if (error && side == SIDE_SERVER)
+			server_lose(flow, "the server reset the connection");
+		else if (error || leg->end_sent)
+			flow_close(flow, error ? "the client reset the connection" : NULL);
+		else
+			loop_watch_remove(flow->worker->loop, &leg->watch); /* both directions ended, and what came is not wanted yet */
+	}
+	flow_update(flow);
+}
+
+static void client_ready(struct loop_watch *watch, unsigned events)
+{
+	leg_ready((struct flow *)((char *)watch - offsetof(struct flow, legs[SIDE_CLIENT].watch)), SIDE_CLIENT, events);
+}
+
+static void server_ready(struct loop_watch *watch, unsigned events)
+{
+	leg_ready((struct flow *)((char *)watch - offsetof(struct flow, legs[SIDE_SERVER].watch)), SIDE_SERVER, events);
+}

@@ -1,0 +1,84 @@
+/*
+ * flow: one connection through the gateway: a client's leg and, once it is dialled, a server's leg, with what moves bytes between them:
+ * reading when the other side can take more, writing what waits, passing on ends and resets. What the bytes mean is the business of the
+ * flow's protocol, a table of callbacks: raw, HTTP, egress and so on.
+ *
+ * At most about half a mebibyte waits in each direction; then the sender is not read, so memory stays flat whatever passes.
+ */
+#ifndef ASSAY_GATEWAY_FLOW_H
+#define ASSAY_GATEWAY_FLOW_H
+
+#include "gateway/env.h"
+
+#define FLOW_WAITING_MAX ((size_t)256 << 10) /* over it the sender is not read */
+
+enum side { SIDE_CLIENT, SIDE_SERVER };
+
+struct leg {
+	struct loop_watch watch;
+	int fd; /* -1: none */
+	struct buf out;
+	size_t out_at;
+	bool connecting;
+	bool paused; /* the protocol does not want it read now */
+	bool ended;  /* it sent its end */
+	bool end_wanted; /* shut down for writing when `out` is empty */
+	bool end_sent;
+};
+
+struct flow_protocol {
+	const char *name;
+	/* All of `bytes` must be taken. */
+	void (*data)(struct flow *flow, enum side from, struct view bytes);
+	void (*ended)(struct flow *flow, enum side from);
+	void (*connected)(struct flow *flow); /* the server's leg; may be NULL */
+	/* It could not be connected, or was reset. false: the flow is to be closed (with a reset). */
+	bool (*server_lost)(struct flow *flow, const char *why);
+	void (*closing)(struct flow *flow, const char *why); /* the last call; `why` NULL: all went well */
+	void (*release)(void *state);                        /* at the end of that turn: frees the state */
+};
+
+struct flow {
+	struct worker *worker;
+	struct env *env; /* NULL: a preview connection between two environments */
+	struct flow *next, **place;               /* of the environment's list */
+	struct flow *wait_next, **wait_place;     /* of the door that it waits at; wait_place NULL: none */
+	struct leg legs[2];
+	const struct flow_protocol *protocol;
+	void *state; /* the protocol's */
+	struct loop_timer timer;
+	void (*timed_out)(struct flow *flow);
+	char *from;
+	char *to;
+	uint16_t port;
+	int64_t t0_ms;
+	int64_t begun_us;
+	uint64_t bytes[2]; /* read from each side */
+	size_t dial_next; /* of the replicas: which was tried last */
+	size_t dial_tries;
+	bool outside; /* goes to an outside host: judged again when the rules change */
+	bool closed;
+};
+
+/* Takes the connection. `from` is copied. */
+struct flow *flow_new(struct worker *worker, struct env *env, int client_fd, const char *from);
+void flow_env_set(struct flow *flow, struct env *env); /* moves it between the lists; NULL: none */
+/* The state of the protocol before is released at the end of the turn, unless flow->state was taken out of it. */
+void flow_protocol_set(struct flow *flow, const struct flow_protocol *protocol, void *state);
+/* Takes a connected or connecting descriptor for the server's leg. */
+void flow_server_set(struct flow *flow, int fd, bool connecting);
+void flow_server_drop(struct flow *flow); /* closes that leg only, and forgets what waits for it */
+/* Sends, or keeps for later. */
+void flow_write(struct flow *flow, enum side to, struct view bytes);
+void flow_end(struct flow *flow, enum side to); /* after what waits */
+void flow_pause(struct flow *flow, enum side side, bool paused);
+void flow_timer(struct flow *flow, int64_t after_ms, void (*timed_out)(struct flow *flow)); /* after_ms < 0: none */
+/* `why` NULL: in order; else both legs are reset. Freed at the end of the turn; more calls are harmless. */
+void flow_close(struct flow *flow, const char *why);
+/* Ends it in order: what waits is written, then the client is shut down, and what it still sends is thrown away for a moment, so that it
+ * gets to read the answer. The protocol is closed now. */
+void flow_finish(struct flow *flow);
+/* Writes what waits and says to epoll what is wanted: after calls from outside of a callback of this flow. */
+void flow_update(struct flow *flow);
+
+#endif

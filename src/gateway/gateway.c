@@ -1,0 +1,175 @@
+/* The gateway's beginning and end. */
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "gateway/control.h"
+#include "gateway/env.h"
+#include "gateway/flow.h"
+#include "gateway/preview.h"
+#include "net/pool.h"
+#include "net/socket.h"
+
+#define LOOKUP_THREADS 4
+#define LOOKUPS_WAITING_MAX 256
+
+struct options {
+	int link_fd;
+	const char *preview_listen;
+	const char *tool_socket;
+	const char *user;
+};
+
+static struct loop *stopped_by_signal;
+
+static void on_signal(int number)
+{
+	(void)number;
+	loop_stop(stopped_by_signal);
+}
+
+static int options_parse(int argc, char **argv, struct options *options, struct err *err)
+{
+	static const struct option names[] = {
+		{"link-fd", required_argument, NULL, 'l'},
+		{"preview-listen", required_argument, NULL, 'p'},
+		{"tool-socket", required_argument, NULL, 't'},
+		{"user", required_argument, NULL, 'u'},
+		{NULL, 0, NULL, 0},
+	};
+	uint64_t number;
+	int option;
+
+	*options = (struct options){.link_fd = -1, .user = GATEWAY_USER};
+	optind = 1;
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+		if (option == 'l' && view_to_u64(view_of(optarg), &number) && number < 1 << 20)
+			options->link_fd = (int)number;
+		else if (option == 'p')
+			options->preview_listen = optarg;
+		else if (option == 't')
+			options->tool_socket = optarg;
+		else if (option == 'u')
+			options->user = optarg;
+		else
+			return err_set(err, ERR_INVALID,
+				       "usage: assay gateway --link-fd N --preview-listen ADDRESS:PORT [--tool-socket PATH] [--user NAME]");
+	}
+	if (options->link_fd < 0)
+		return err_set(err, ERR_INVALID, "--link-fd is missing: the gateway is started by `assay serve`");
+	return 0;
+}
+
+/* Root is needed to own the tool API's socket, and for nothing after it. */
+static int privileges_drop(const struct options *options, struct err *err)
+{
+	const struct passwd *user;
+
+	if (geteuid() != 0)
+		return 0;
+	user = getpwnam(options->user);
+	if (!user || user->pw_uid == 0)
+		return err_set(err, ERR_INVALID, "the gateway cannot become `%s`: there is no such unprivileged user", options->user);
+	if (options->tool_socket && chown(options->tool_socket, user->pw_uid, (gid_t)-1) && errno != ENOENT)
+		return err_errno(err, errno, "cannot hand %s to `%s`", options->tool_socket, options->user);
+	if (setgroups(0, NULL) || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) ||
+	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid))
+		return err_errno(err, errno, "cannot become `%s`", options->user);
+	return 0;
+}
+
+/* Ends with its parent, gains nothing by exec, may open as many descriptors as it is allowed. */
+static int confine(pid_t parent, struct err *err)
+{
+	struct rlimit files;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGKILL))
+		return err_errno(err, errno, "cannot confine the gateway");
+	if (getppid() != parent)
+		return err_set(err, ERR_CANCELLED, "the parent is gone");
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	return 0;
+}
+
+static int worker_begin(struct worker *worker, const struct options *options, pid_t parent, struct err *err)
+{
+	int listener = -1;
+
+	worker->scratch = mem_new(SCRATCH_BYTES);
+	worker->tool_socket = options->tool_socket;
+	worker->loop = loop_new(err);
+	if (!worker->loop)
+		return -1;
+	if (options->preview_listen) {
+		if (socket_listen_tcp(options->preview_listen, &listener, err))
+			return -1;
+		worker->preview = preview_new(worker, listener, err);
+		if (!worker->preview)
+			return -1;
+		log_info("previews at %s, port %d", options->preview_listen, socket_port(listener));
+	}
+	if (privileges_drop(options, err) || confine(parent, err))
+		return -1;
+	worker->log_writer = log_writer_new(err);
+	worker->lookups = worker->log_writer ? pool_new(LOOKUP_THREADS, LOOKUPS_WAITING_MAX, err) : NULL;
+	return worker->lookups ? control_begin(worker, options->link_fd, err) : -1;
+}
+
+static void worker_end(struct worker *worker)
+{
+	while (worker->envs)
+		env_remove(worker->envs);
+	while (worker->loose)
+		flow_close(worker->loose, "the gateway ends");
+	pool_free(worker->lookups);
+	link_free(worker->link);
+	if (worker->loop)
+		loop_drain(worker->loop);
+	preview_free(worker->preview);
+	log_writer_free(worker->log_writer);
+	loop_free(worker->loop);
+	free(worker->scratch);
+}
+
+int gateway_main(int argc, char **argv)
+{
+	struct worker *worker = mem_new(sizeof(*worker));
+	struct sigaction stop = {.sa_handler = on_signal};
+	pid_t parent = getppid();
+	struct options options;
+	struct err err;
+	int code = 0;
+
+	log_init("gateway", LOG_LEVEL_INFO);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (options_parse(argc, argv, &options, &err) || worker_begin(worker, &options, parent, &err)) {
+		log_error("%s", err.text);
+		code = 1;
+	} else {
+		stopped_by_signal = worker->loop;
+		(void)sigaction(SIGTERM, &stop, NULL);
+		(void)sigaction(SIGINT, &stop, NULL);
+		loop_run(worker->loop);
+		(void)signal(SIGTERM, SIG_IGN);
+		(void)signal(SIGINT, SIG_IGN);
+	}
+	worker_end(worker);
+	free(worker);
+	return code;
+}

@@ -1,0 +1,14 @@
+/*
+ * raw: a seam whose bytes are passed as they are, in both directions, while PostgreSQL and Redis are read along. With PROTOCOL_GUESS the
+ * client's first bytes decide whether it is HTTP (then seams/http.h goes on) or stays raw; a server that speaks first is raw.
+ */
+#ifndef ASSAY_GATEWAY_SEAMS_RAW_H
+#define ASSAY_GATEWAY_SEAMS_RAW_H
+
+#include "gateway/flow.h"
+
+void raw_begin(struct flow *flow, enum protocol protocol);
+/* As it is, whatever it is: logged as one row when it ends. `first` is what the client sent already. */
+void raw_begin_plain(struct flow *flow, struct view first);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * worker: one loop and everything that hangs from it: environments, doors, connections. One thread runs it and nothing of it is shared,
+ * but for the exchange log's writer and the name lookups, which have threads of their own and speak through queues.
+ */
+#ifndef ASSAY_GATEWAY_WORKER_H
+#define ASSAY_GATEWAY_WORKER_H
+
+#include "net/link.h"
+#include "net/loop.h"
+
+struct env;
+struct flow;
+struct log_writer;
+struct pool;
+
+#define SCRATCH_BYTES ((size_t)256 << 10) /* read at most at once */
+#define GONE_KEPT 256                     /* ids of environments that were: their previews say so */
+
+struct worker {
+	struct loop *loop;
+	struct link *link;
+	struct pool *lookups;
+	struct log_writer *log_writer;
+	struct env *envs;   /* list */
+	struct flow *loose; /* list: preview connections between two environments */
+	char gone[GONE_KEPT][64];
+	size_t gone_next;
+	char *scratch; /* SCRATCH_BYTES, for the callback that runs */
+	const char *tool_socket; /* NULL: none */
+	struct preview *preview;
+};
+
+int64_t worker_wall_ms(void);
+int64_t worker_now_us(void); /* monotonic */
+
+#endif
