@@ -83,6 +83,7 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		['GET', '/status', () => data.status],
 		['GET', '/doctor', () => ({items: data.doctor})],
 		['GET', '/repositories', () => ({items: world.repositories})],
+		['POST', '/repositories', ({body}) => ({name: body.name ?? 'shop', commit: data.repositories[1].head})],
 		['GET', '/runs', () => ({items: world.runs})],
 		['GET', '/runs/:id', ({id}) => run(id)],
 		['POST', '/runs', ({body}) => {
