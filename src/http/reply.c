@@ -1,6 +1,7 @@
 /* Requests and replies as handlers see them. */
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/scope.h"
@@ -146,6 +147,7 @@ void reply_route(struct http_reply *reply, const struct http_route *routes, size
 	reply->request.query = reply->query;
 	reply->request.rest = reply->rest ? reply->rest : "";
 	reply->request.peer = reply->peer;
+	reply->request.route = reply->route;
 	reply->request.internal = reply;
 }
 
@@ -336,6 +338,20 @@ struct http_stream *http_reply_stream(struct http_reply *reply, unsigned status,
 	stream->holders = 2;
 	reply->stream = stream;
 	return stream;
+}
+
+int http_reply_upgrade(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err)
+{
+	AUTO_FREE char *answer = text_format("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol);
+	int fd;
+
+	if (!reply->head.upgrade || !http_head_has(&reply->head, "upgrade", protocol) || reply->answered)
+		return err_set(err, ERR_INVALID, "this wants `Connection: Upgrade` and `Upgrade: %s`", protocol);
+	fd = server_socket_take(reply, early, err);
+	/* The connection is fresh, so this fits its send buffer; a client that is gone already is seen at the first read. */
+	if (fd >= 0)
+		(void)!send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+	return fd;
 }
 
 void stream_release(struct http_stream *stream)

@@ -9,6 +9,7 @@
 #include "http/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -284,6 +285,10 @@ static void reply_done(void *self)
 	struct connection *connection = reply->connection;
 
 	connection->state = CONNECTION_ANSWER;
+	if (reply->upgraded) {
+		connection_close(connection);
+		return;
+	}
 	if (connection->gone) {
 		if (reply->stream) {
 			connection->stream = reply->stream;
@@ -302,6 +307,20 @@ static void reply_done(void *self)
 	}
 	loop_timer_set(connection->server->loop, &connection->timer, REQUEST_MS);
 	connection_step(connection);
+}
+
+int server_socket_take(struct http_reply *reply, struct buf *early, struct err *err)
+{
+	/* While the handler runs the loop neither reads this connection nor frees it. */
+	struct connection *connection = reply->connection;
+	int fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot take the connection over");
+	buf_add_view(early, buf_view(&connection->input));
+	reply->upgraded = true;
+	reply->answered = true;
+	return fd;
 }
 
 static void job_run(void *self)

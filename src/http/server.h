@@ -35,6 +35,7 @@ struct http_request {
 	bool local;            /* came over a Unix socket */
 	uid_t peer_uid;        /* of a Unix socket's peer */
 	const char *rest;      /* what `*` stood for, "" otherwise */
+	const struct http_route *route; /* the row that fits; NULL in `before` when none does */
 	const void *internal;
 };
 
@@ -91,5 +92,10 @@ bool http_stream_write(struct http_stream *stream, struct view bytes);
 bool http_stream_event(struct http_stream *stream, const char *name, const char *id, struct view data);
 bool http_stream_gone(struct http_stream *stream); /* any thread: the client left, or the server stops */
 void http_stream_close(struct http_stream *stream);
+
+/* Answers 101 and hands the connection over to another protocol: the socket (non-blocking) is the caller's from now on, and the server
+ * forgets it. Bytes that the client sent early are appended to `early`. Returns the descriptor; -1 with ERR_INVALID when the request
+ * asks for no upgrade to `protocol`; then the handler still has to answer. */
+MUST_USE int http_reply_upgrade(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err);
 
 #endif

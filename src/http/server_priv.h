@@ -40,6 +40,7 @@ struct http_reply {
 	struct buf output; /* head and body of the answer */
 	bool close;        /* the answer ends the connection */
 	struct http_stream *stream;
+	bool upgraded; /* the connection is no longer ours */
 };
 
 /* Held by the caller and, while attached, by the connection. */
@@ -68,5 +69,7 @@ struct loop *server_loop(struct http_server *server);
 const char *server_extra_headers(struct http_server *server);
 void stream_flush_on_loop(void *stream); /* server.c */
 void stream_release(struct http_stream *stream);
+/* On the handler's thread: a duplicate of the connection's socket, and what was read of it beyond the request. */
+MUST_USE int server_socket_take(struct http_reply *reply, struct buf *early, struct err *err);
 
 #endif
