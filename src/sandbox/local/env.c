@@ -1,0 +1,221 @@
+/* The keeper's records of environments: on disk first, so that nothing of one can exist without a record. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "sandbox/local/keeper_priv.h"
+
+struct env_record *env_find(const struct keeper *keeper, struct env_id id)
+{
+	struct env_record *env = keeper->environments;
+
+	while (env && strcmp(env->id.text, id.text) != 0)
+		env = env->next;
+	return env;
+}
+
+void env_path(const struct keeper *keeper, struct env_id id, const char *below, char path[PATH_BYTES])
+{
+	(void)!path_make(path, NULL, "%s/envs/%s%s%s", keeper->pool.dir, id.text, *below ? "/" : "", below);
+}
+
+int env_map_ids(struct keeper *keeper, struct env_record *env, uid_t from, int *fd, struct err *err)
+{
+	*fd = -1;
+	if (!keeper->ids_mapped || from == env->ids)
+		return 0;
+	if (from == 0 && env->userns_fd < 0 && ids_namespace(0, env->ids, &env->userns_fd, err))
+		return -1;
+	if (from == 0) {
+		*fd = env->userns_fd;
+		return 0;
+	}
+	for (size_t i = 0; i < env->map_count; i++)
+		if (env->maps[i].from == from) {
+			*fd = env->maps[i].fd;
+			return 0;
+		}
+	if (env->map_count == IDS_MAPS_MAX) /* forget the first: a mount that uses it keeps it */
+		(void)close(env->maps[0].fd);
+	else
+		env->map_count++;
+	memmove(env->maps + 1, env->maps, (env->map_count - 1) * sizeof(env->maps[0]));
+	env->maps[0] = (struct ids_map){.from = from, .fd = -1};
+	if (ids_namespace(from, env->ids, &env->maps[0].fd, err)) {
+		memmove(env->maps, env->maps + 1, --env->map_count * sizeof(env->maps[0]));
+		return -1;
+	}
+	*fd = env->maps[0].fd;
+	return 0;
+}
+
+static bool slot_taken(const struct keeper *keeper, uint32_t slot)
+{
+	for (const struct env_record *env = keeper->environments; env; env = env->next)
+		if (env->slot == slot)
+			return true;
+	return false;
+}
+
+static struct env_record *record_add(struct keeper *keeper, struct env_id id, uint32_t slot)
+{
+	struct env_record *env = mem_new(sizeof(*env));
+
+	env->id = id;
+	env->slot = slot;
+	env->ids = keeper->ids_mapped ? ids_base(slot) : 0;
+	env->userns_fd = -1;
+	env->next = keeper->environments;
+	keeper->environments = env;
+	return env;
+}
+
+static void record_remove(struct keeper *keeper, struct env_record *env)
+{
+	struct env_record **place = &keeper->environments;
+
+	while (*place != env)
+		place = &(*place)->next;
+	*place = env->next;
+	if (env->userns_fd >= 0)
+		(void)close(env->userns_fd);
+	for (size_t i = 0; i < env->map_count; i++)
+		(void)close(env->maps[i].fd);
+	while (env->volumes) {
+		struct volume *volume = env->volumes;
+
+		env->volumes = volume->next;
+		free(volume);
+	}
+	free(env);
+}
+
+/* Makes the directory whole beside, then renames: a crash leaves all or nothing. */
+static int dirs_make(const struct keeper *keeper, struct env_id id, uint32_t slot, struct err *err)
+{
+	static const char *const parts[] = {"", "/rooms", "/volumes"};
+	char fresh[PATH_BYTES], path[PATH_BYTES], text[32];
+
+	if (path_make(fresh, err, "%s/envs/.new-%s", keeper->pool.dir, id.text))
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		if (path_make(path, err, "%s%s", fresh, parts[i]))
+			return -1;
+		if (mkdir(path, 0700) && errno != EEXIST)
+			return err_errno(err, errno, "cannot make %s", path);
+	}
+	(void)snprintf(text, sizeof(text), "slot %u\n", slot);
+	if (path_make(path, err, "%s/env", fresh))
+		return -1;
+	{
+		AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		if (fd < 0 || file_write_fd(fd, view_of(text), err))
+			return err_errno(err, errno, "cannot write %s", path);
+	}
+	env_path(keeper, id, "", path);
+	return rename(fresh, path) ? err_errno(err, errno, "cannot make %s", path) : 0;
+}
+
+int env_make(struct keeper *keeper, struct env_id id, struct err *err)
+{
+	struct env_record *env;
+	uint32_t slot = 0;
+	int unused;
+
+	if (env_find(keeper, id))
+		return err_set(err, ERR_CONFLICT, "environment %s exists already", id.text);
+	while (slot < IDS_SLOTS && slot_taken(keeper, slot))
+		slot++;
+	if (slot == IDS_SLOTS)
+		return err_set(err, ERR_LIMIT, "there are %u environments already", IDS_SLOTS);
+	if (dirs_make(keeper, id, slot, err))
+		return -1;
+	env = record_add(keeper, id, slot);
+	if (env_map_ids(keeper, env, 0, &unused, err) || env_cgroups_make(keeper, env, err)) {
+		(void)!env_remove(keeper, env, NULL);
+		return -1;
+	}
+	return 0;
+}
+
+int env_cgroups_make(struct keeper *keeper, struct env_record *env, struct err *err)
+{
+	if (!env->has_cgroups && cgroup_env_make(&keeper->cgroups, env->id.text, err))
+		return -1;
+	env->has_cgroups = true;
+	return 0;
+}
+
+int env_stop(struct keeper *keeper, struct env_record *env, struct err *err)
+{
+	rooms_kill(keeper, env);
+	while (env->rooms)
+		if (room_remove(keeper, env, env->rooms, err))
+			return -1;
+	for (struct volume *volume = env->volumes; volume; volume = volume->next)
+		volume_unmount(keeper, env, volume);
+	storage_reap(&keeper->pool);
+	return 0;
+}
+
+int env_remove(struct keeper *keeper, struct env_record *env, struct err *err)
+{
+	char path[PATH_BYTES];
+
+	jobs_cancel(keeper, env->id);
+	if (env_stop(keeper, env, err))
+		return -1;
+	cgroup_env_remove(&keeper->cgroups, env->id.text);
+	env_path(keeper, env->id, "", path);
+	if (storage_discard(&keeper->pool, path, err))
+		return -1;
+	record_remove(keeper, env);
+	storage_reap(&keeper->pool);
+	return 0;
+}
+
+/* What a predecessor left: the roots of its sandboxes go, volumes stay. */
+static void env_load(struct keeper *keeper, struct env_id id)
+{
+	char path[PATH_BYTES], text[64];
+	struct env_record *env;
+	unsigned slot;
+
+	env_path(keeper, id, "env", path);
+	if (!text_get(path, text, sizeof(text)) || sscanf(text, "slot %u", &slot) != 1 || slot >= IDS_SLOTS)
+		slot = IDS_SLOTS - 1; /* unreadable: only to be removed */
+	env = record_add(keeper, id, slot);
+	env_path(keeper, id, "rooms", path);
+	(void)!storage_discard(&keeper->pool, path, NULL);
+	(void)mkdir(path, 0700);
+	volumes_load(keeper, env);
+}
+
+int envs_load(struct keeper *keeper, struct err *err)
+{
+	char path[PATH_BYTES], part[PATH_BYTES];
+	struct dirent *entry;
+	DIR *dir;
+
+	if (path_make(path, err, "%s/envs", keeper->pool.dir))
+		return -1;
+	dir = opendir(path);
+	if (!dir)
+		return err_errno(err, errno, "cannot list %s", path);
+	while ((entry = readdir(dir))) {
+		struct env_id id;
+
+		if (strncmp(entry->d_name, ".new-", 5) == 0 && path_make(part, NULL, "%s/%s", path, entry->d_name) == 0)
+			(void)!storage_discard(&keeper->pool, part, NULL);
+		else if (env_id_parse(view_of(entry->d_name), &id, NULL) == 0)
+			env_load(keeper, id);
+	}
+	(void)closedir(dir);
+	return 0;
+}

@@ -1,0 +1,63 @@
+/*
+ * User id ranges: each environment has 65,536 host ids of its own, and a lower layer that belongs to other ids is mounted with an
+ * id-mapping. The mapping of a mount, like that of a user namespace, is a user namespace that a parked child lends us.
+ */
+#include "sandbox/local/keeper_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int map_put(pid_t pid, const char *file, uid_t inside, uid_t outside, struct err *err)
+{
+	char path[64], text[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	(void)snprintf(text, sizeof(text), "%u %u %u", inside, outside, IDS_RANGE);
+	return text_put(path, text, err);
+}
+
+int ids_namespace(uid_t inside, uid_t outside, int *fd, struct err *err)
+{
+	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	char path[64];
+	int result;
+
+	if (pid == 0)
+		for (;;)
+			(void)pause();
+	if (pid < 0)
+		return err_errno(err, errno, "cannot make a user namespace (is user.max_user_namespaces 0?)");
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	result = map_put(pid, "uid_map", inside, outside, err) || map_put(pid, "gid_map", inside, outside, err) ? -1 : 0;
+	if (!result) {
+		*fd = open(path, O_RDONLY | O_CLOEXEC);
+		result = *fd < 0 ? err_errno(err, errno, "cannot open %s", path) : 0;
+	}
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	return result ? err_prefix(err, "cannot map user ids") : 0;
+}
+
+int ids_mount(const char *path, int userns, uint64_t flags, int *fd, struct err *err)
+{
+	AUTO_CLOSE int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct mount_attr attributes = {.attr_set = flags | (userns >= 0 ? MOUNT_ATTR_IDMAP : 0u),
+					.propagation = 1u << 18 /* MS_PRIVATE */,
+					.userns_fd = userns >= 0 ? (unsigned)userns : 0};
+
+	if (tree < 0)
+		return err_errno(err, errno, "cannot clone the mount of %s", path);
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)))
+		return err_errno(err, errno, "cannot mount %s with its ids mapped (its file system may not support that)", path);
+	*fd = TAKE_FD(tree);
+	return 0;
+}

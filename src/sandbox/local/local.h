@@ -1,0 +1,29 @@
+/*
+ * local: environments on this machine, made by a keeper process that this starts and, should it end, starts again (sandboxes do not
+ * survive that, environments and volumes do).
+ *
+ * Calls may come from any thread but a loop's.
+ */
+#ifndef ASSAY_SANDBOX_LOCAL_LOCAL_H
+#define ASSAY_SANDBOX_LOCAL_LOCAL_H
+
+#include "sandbox/provider.h"
+
+struct local_options {
+	const char *state_dir; /* absolute; made if absent; one keeper at a time */
+	const char *program;   /* run with "keeper" as first argument; NULL: /proc/self/exe */
+};
+
+/* Starts the keeper and waits until it is ready (a first start makes the pool: up to some seconds). ERR_CONFLICT when another keeper
+ * holds the state, ERR_DENIED without root. */
+MUST_USE int local_provider_open(const struct local_options *options, struct provider *provider, struct err *err);
+/* Ends every sandbox and the keeper; environments and volumes stay on disk. */
+void local_provider_close(struct provider provider);
+/* The keeper's pid, for tests and reports. */
+pid_t local_provider_keeper(struct provider provider);
+
+/* [{"check": text, "ok": bool, "level": "needed|better", "found": text, "mend": text}]: what this machine lacks for sandboxes, and how
+ * to get it. Needs no keeper. Owned by the caller. */
+json_t *local_doctor(const char *state_dir);
+
+#endif

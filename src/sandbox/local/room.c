@@ -1,0 +1,556 @@
+/*
+ * A room: one clone3 into new namespaces, and what its first process does before it becomes assay-init.
+ *
+ * Theory of operation. The keeper makes the directories and cgroups, then clones. The child is still privileged on the host, in mount,
+ * pid, network, ipc, uts and cgroup namespaces of its own; it joins the v1 cgroups, mounts the root (an overlay over id-mapped
+ * lowers), /proc, /dev and the volumes, sets up its network, pivots, and only then enters the environment's user namespace: so mounts
+ * and network belong to the host's user namespace, and nobody inside can unmount a mask or flush a rule. Last it drops capabilities,
+ * installs the filter and executes the sealed assay-init. An error comes back through a pipe that the exec closes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "sandbox/init/control.h"
+#include "sandbox/local/filter.h"
+#include "sandbox/local/keeper_priv.h"
+
+#define KILL_WAIT_MS 10000
+#define NOFILE_MAX 20000
+#define OVERLAY_OPTIONS_BYTES 4096
+#define SHM_OPTION "size=256m,nr_inodes=4096,mode=1777"
+
+/* What lies below the writable layer of the root, topmost first. */
+struct lower {
+	char path[PATH_BYTES];
+	int map_fd; /* of the environment; -1: ids as they are */
+};
+
+struct lowers {
+	struct lower at[LAYERS_BELOW_MAX + 2];
+	size_t count;
+};
+
+struct plan {
+	struct keeper *keeper;
+	struct env_record *env;
+	const struct keeper_request *request;
+	struct lowers lowers;
+	char volumes[SANDBOX_MOUNTS_MAX][PATH_BYTES];
+	char dir[PATH_BYTES]; /* of the room in the pool */
+	int control_fd;
+};
+
+/* ---- what the child does ---- */
+
+static int overlay_mount(const struct plan *plan, struct err *err)
+{
+	char options[OVERLAY_OPTIONS_BYTES], scratch[PATH_BYTES];
+	size_t used = 0;
+
+	if (path_make(scratch, err, "%s/scratch", plan->keeper->pool.dir))
+		return -1;
+	if (chdir(scratch))
+		return err_errno(err, errno, "cannot enter %s", scratch);
+	for (size_t i = 0; i < plan->lowers.count; i++) {
+		AUTO_CLOSE int tree = -1;
+		char place[16];
+
+		if (ids_mount(plan->lowers.at[i].path, plan->lowers.at[i].map_fd, MOUNT_ATTR_RDONLY, &tree, err))
+			return -1;
+		(void)snprintf(place, sizeof(place), "%zu", i);
+		if (syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH))
+			return err_errno(err, errno, "cannot mount %s", plan->lowers.at[i].path);
+		used += (size_t)snprintf(options + used, sizeof(options) - used, "%s%s", i ? ":" : "lowerdir=", place);
+	}
+	used += (size_t)snprintf(options + used, sizeof(options) - used,
+				 ",upperdir=%s/upper,workdir=%s/work,volatile,index=off,metacopy=off,redirect_dir=on", plan->dir,
+				 plan->dir);
+	if (used >= sizeof(options))
+		return err_set(err, ERR_LIMIT, "the options of the root's overlay are longer than %d bytes", OVERLAY_OPTIONS_BYTES);
+	if (mount("overlay", "root", "overlay", MS_NODEV | MS_NOSUID, options))
+		return err_errno(err, errno, "cannot mount the root's overlay");
+	if (chdir("root"))
+		return err_errno(err, errno, "cannot enter the root");
+	return 0;
+}
+
+/* Opens `path` inside the root that is the working directory, whatever symlinks the image has, making what is absent. */
+static int folder_open(const struct plan *plan, const char *path, int *fd, struct err *err)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	AUTO_FREE char *part = text_copy(path);
+	AUTO_CLOSE int parent = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (char *at = part + 1;; at++) {
+		char kept = *at, *name;
+		int next;
+
+		if (kept != '/' && kept != '\0')
+			continue;
+		*at = '\0';
+		name = strrchr(part, '/') + 1;
+		next = (int)syscall(SYS_openat2, AT_FDCWD, part, &how, sizeof(how));
+		if (next < 0 && errno == ENOENT && mkdirat(parent, name, 0755) == 0) {
+			(void)!fchownat(parent, name, plan->env->ids + INIT_PROGRAM_UID, plan->env->ids + INIT_PROGRAM_UID,
+					AT_SYMLINK_NOFOLLOW);
+			next = (int)syscall(SYS_openat2, AT_FDCWD, part, &how, sizeof(how));
+		}
+		if (next < 0)
+			return err_errno(err, errno, "cannot make %s in the sandbox", part);
+		scope_close(&parent);
+		parent = next;
+		*at = kept;
+		if (!kept)
+			break;
+	}
+	*fd = TAKE_FD(parent);
+	return 0;
+}
+
+static int tree_attach(const struct plan *plan, int tree, const char *path, struct err *err)
+{
+	AUTO_CLOSE int folder = -1;
+
+	if (folder_open(plan, path, &folder, err))
+		return -1;
+	if (syscall(SYS_move_mount, tree, "", folder, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
+		return err_errno(err, errno, "cannot mount %s", path);
+	return 0;
+}
+
+static int volumes_mount(const struct plan *plan, struct err *err)
+{
+	for (size_t i = 0; i < plan->request->mount_count; i++) {
+		const struct keeper_mount *mount = &plan->request->mounts[i];
+		uint64_t flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->read_only ? MOUNT_ATTR_RDONLY : 0);
+		AUTO_CLOSE int tree = -1;
+
+		if (ids_mount(plan->volumes[i], -1, flags, &tree, err) || tree_attach(plan, tree, mount->path, err))
+			return err_prefix(err, "volume %s", mount->volume);
+	}
+	return 0;
+}
+
+/* Mounts a fresh file system at `path` of the root (followed safely) and enters it, if asked. */
+static int fresh_mount(const struct plan *plan, const char *type, const char *path, unsigned long flags, const char *options,
+		       struct err *err)
+{
+	AUTO_CLOSE int folder = -1;
+	char place[64];
+
+	if (folder_open(plan, path, &folder, err))
+		return -1;
+	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d", folder);
+	return mount(type, place, type, flags, options) ? err_errno(err, errno, "cannot mount %s", path) : 0;
+}
+
+static int devices_make(const struct plan *plan, struct err *err)
+{
+	static const struct {
+		const char *name;
+		unsigned major, minor;
+	} devices[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+	static const char *const links[][2] = {{"pts/ptmx", "ptmx"},
+					       {"/proc/self/fd", "fd"},
+					       {"/proc/self/fd/0", "stdin"},
+					       {"/proc/self/fd/1", "stdout"},
+					       {"/proc/self/fd/2", "stderr"}};
+	char options[128];
+
+	if (fresh_mount(plan, "tmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "size=64k,nr_inodes=64,mode=755", err))
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+		char path[32];
+
+		(void)snprintf(path, sizeof(path), "dev/%s", devices[i].name);
+		if (mknod(path, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor)) || chmod(path, 0666) ||
+		    chown(path, plan->env->ids, plan->env->ids))
+			return err_errno(err, errno, "cannot make /%s", path);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+		char path[32];
+
+		(void)snprintf(path, sizeof(path), "dev/%s", links[i][1]);
+		if (symlink(links[i][0], path))
+			return err_errno(err, errno, "cannot make /%s", path);
+	}
+	if (mkdir("dev/pts", 0755) || mkdir("dev/shm", 01777))
+		return err_errno(err, errno, "cannot make /dev/pts");
+	(void)snprintf(options, sizeof(options), "newinstance,ptmxmode=0666,mode=0620,uid=%u,gid=%u", plan->env->ids,
+		       plan->env->ids + 5);
+	if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options))
+		return err_errno(err, errno, "cannot mount /dev/pts");
+	if (mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTION))
+		return err_errno(err, errno, "cannot mount /dev/shm");
+	return mount(NULL, "dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL)
+		       ? err_errno(err, errno, "cannot protect /dev")
+		       : 0;
+}
+
+/* After the pivot: what of /proc speaks of the machine is hidden or read-only. */
+static int proc_mask(struct err *err)
+{
+	static const char *const read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+	static const char *const hidden_files[] = {
+		"/proc/kcore",       "/proc/keys",          "/proc/key-users",   "/proc/timer_list", "/proc/kmsg",
+		"/proc/kallsyms",    "/proc/latency_stats", "/proc/sched_debug", "/proc/kpagecount", "/proc/kpageflags",
+		"/proc/kpagecgroup", "/proc/vmallocinfo",   "/proc/modules",     "/proc/iomem",      "/proc/ioports",
+		"/proc/slabinfo",    "/proc/config.gz",     "/proc/mdstat"};
+	static const char *const hidden_folders[] = {"/proc/acpi", "/proc/asound", "/proc/scsi", "/proc/driver", "/proc/tty"};
+
+	for (size_t i = 0; i < ARRAY_LEN(read_only); i++)
+		if (mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL)
+			    ? errno != ENOENT
+			    : mount(NULL, read_only[i], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+				    NULL))
+			return err_errno(err, errno, "cannot protect %s", read_only[i]);
+	for (size_t i = 0; i < ARRAY_LEN(hidden_files); i++)
+		if (mount("/dev/null", hidden_files[i], NULL, MS_BIND, NULL) && errno != ENOENT)
+			return err_errno(err, errno, "cannot hide %s", hidden_files[i]);
+	for (size_t i = 0; i < ARRAY_LEN(hidden_folders); i++)
+		if (mount("tmpfs", hidden_folders[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			  "size=0,nr_inodes=1") &&
+		    errno != ENOENT)
+			return err_errno(err, errno, "cannot hide %s", hidden_folders[i]);
+	return 0;
+}
+
+static int root_enter(const struct plan *plan, struct err *err)
+{
+	if (overlay_mount(plan, err) || fresh_mount(plan, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err) ||
+	    devices_make(plan, err) || volumes_mount(plan, err))
+		return -1;
+	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+		return err_errno(err, errno, "cannot make the overlay the root");
+	return proc_mask(err);
+}
+
+static int privileges_drop(const struct plan *plan, struct err *err)
+{
+	static const int kept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID,          CAP_KILL,
+				   CAP_SETGID, CAP_SETUID,       CAP_SETPCAP, CAP_NET_BIND_SERVICE};
+	struct sock_fprog filter = {.len = filter_length, .filter = (struct sock_filter *)(uintptr_t)filter_code};
+
+	if (plan->env->userns_fd >= 0 && setns(plan->env->userns_fd, CLONE_NEWUSER))
+		return err_errno(err, errno, "cannot enter the user namespace");
+	if (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0))
+		return err_errno(err, errno, "cannot become root of the sandbox");
+	for (int capability = 0; capability <= 63; capability++) {
+		bool keep = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+			keep |= kept[i] == capability;
+		if (!keep && prctl(PR_CAPBSET_DROP, capability) && errno != EINVAL)
+			return err_errno(err, errno, "cannot drop capability %d", capability);
+	}
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return err_errno(err, errno, "cannot give up privileges");
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter))
+		return err_errno(err, errno, "cannot install the system call filter");
+	return 0;
+}
+
+static int limits_set(struct err *err)
+{
+	struct rlimit none = {0, 0}, files;
+
+	if (setrlimit(RLIMIT_CORE, &none) || getrlimit(RLIMIT_NOFILE, &files))
+		return err_errno(err, errno, "cannot set limits");
+	files.rlim_max = files.rlim_max < NOFILE_MAX ? files.rlim_max : NOFILE_MAX;
+	files.rlim_cur = files.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &files) ? err_errno(err, errno, "cannot set limits") : 0;
+}
+
+static int child_become(const struct plan *plan, struct err *err)
+{
+	char *const argv[] = {(char *)(uintptr_t) "assay-init", NULL};
+	char *const env[] = {NULL};
+
+	if (cgroup_room_join(&plan->keeper->cgroups, plan->env->id.text, plan->request->name, err))
+		return -1;
+	if (unshare(CLONE_NEWCGROUP)) /* now, so that its root is the room's */
+		return err_errno(err, errno, "cannot make a cgroup namespace");
+	if (network_enter(&plan->keeper->network, err))
+		return -1;
+	(void)setsid();
+	(void)umask(0022);
+	if (sethostname(plan->request->name, strlen(plan->request->name)))
+		return err_errno(err, errno, "cannot set the host name");
+	if (limits_set(err) || root_enter(plan, err))
+		return -1;
+	for (int i = 0; i < 3; i++)
+		if (dup2(plan->keeper->null_fd, i) < 0)
+			return err_errno(err, errno, "cannot close the terminal");
+	if (dup2(plan->control_fd, INIT_CONTROL_FD) < 0)
+		return err_errno(err, errno, "cannot place the control socket");
+	if (privileges_drop(plan, err))
+		return -1;
+	(void)syscall(SYS_execveat, plan->keeper->init_fd, "", argv, env, AT_EMPTY_PATH);
+	return err_errno(err, errno, "cannot execute assay-init");
+}
+
+/* ---- what the keeper does ---- */
+
+static int lower_add(struct lowers *lowers, const char *path, int map_fd, struct err *err)
+{
+	if (lowers->count == ARRAY_LEN(lowers->at))
+		return err_set(err, ERR_LIMIT, "the image has more than %zu layers", ARRAY_LEN(lowers->at) - 1);
+	lowers->at[lowers->count].map_fd = map_fd;
+	return path_make(lowers->at[lowers->count++].path, err, "%s", path);
+}
+
+static int lower_layer(struct plan *plan, const char *name, struct err *err)
+{
+	struct layer_spec spec;
+	char path[PATH_BYTES];
+	int map_fd;
+
+	if (layer_spec_read(plan->keeper, name, &spec, err) || env_map_ids(plan->keeper, plan->env, spec.ids, &map_fd, err))
+		return -1;
+	layer_path(plan->keeper, name, "tree", path);
+	if (lower_add(&plan->lowers, path, map_fd, err))
+		return -1;
+	for (size_t i = 0; i < spec.below_count; i++) {
+		struct layer_spec below;
+
+		if (layer_spec_read(plan->keeper, spec.below[i], &below, err) ||
+		    env_map_ids(plan->keeper, plan->env, below.ids, &map_fd, err))
+			return -1;
+		layer_path(plan->keeper, spec.below[i], "tree", path);
+		if (lower_add(&plan->lowers, path, map_fd, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int lowers_find(struct plan *plan, struct err *err)
+{
+	const char *image = plan->request->image;
+	char path[PATH_BYTES];
+	int map_fd;
+
+	if (path_make(path, err, "%s/mask/%s", plan->keeper->pool.dir, *image ? "image" : "host") ||
+	    env_map_ids(plan->keeper, plan->env, 0, &map_fd, err) || lower_add(&plan->lowers, path, map_fd, err))
+		return -1;
+	if (!*image)
+		return lower_add(&plan->lowers, "/", map_fd, err);
+	if (strncmp(image, "layer:", 6) == 0)
+		return lower_layer(plan, image + 6, err);
+	if (strncmp(image, "dir:/", 5) == 0 && file_is_dir(image + 4))
+		return lower_add(&plan->lowers, image + 4, map_fd, err);
+	if (strncmp(image, "dir:", 4) == 0)
+		return err_set(err, ERR_NOT_FOUND, "the image %s is not a folder: expected dir:/absolute/path", image);
+	return err_set(err, ERR_INVALID, "the image %s is not fetched: the local provider takes dir:/path and layer:NAME", image);
+}
+
+static int dirs_make(const struct plan *plan, struct err *err)
+{
+	static const char *const parts[] = {"", "/upper", "/work"};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		char path[PATH_BYTES];
+
+		if (path_make(path, err, "%s%s", plan->dir, parts[i]))
+			return -1;
+		if (mkdir(path, i == 1 ? 0755 : 0700) || (i == 1 && chown(path, plan->env->ids, plan->env->ids)))
+			return err_errno(err, errno, "cannot make %s", path);
+	}
+	return 0;
+}
+
+static int clone_child(const struct plan *plan, struct room *room, struct err *err)
+{
+	struct clone_args args = {.flags = (uint64_t)CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+					   CLONE_PIDFD,
+				  .exit_signal = SIGCHLD,
+				  .pidfd = (uint64_t)(uintptr_t)&room->pid_fd};
+	AUTO_CLOSE int cgroup_fd = -1;
+	int report[2];
+	struct err failure = {0};
+	ssize_t got;
+
+	if (cgroup_room_fd(&plan->keeper->cgroups, plan->env->id.text, room->name, &cgroup_fd, err))
+		return -1;
+	if (cgroup_fd >= 0) {
+		args.flags |= (uint64_t)CLONE_INTO_CGROUP;
+		args.cgroup = (unsigned)cgroup_fd;
+	}
+	if (pipe2(report, O_CLOEXEC))
+		return err_errno(err, errno, "cannot make a pipe");
+	room->pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (room->pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (child_become(plan, &failure))
+			(void)!write(report[1], &failure, sizeof(failure));
+		_exit(1);
+	}
+	(void)close(report[1]);
+	if (room->pid < 0) {
+		int failed = errno;
+
+		room->pid = 0;
+		(void)close(report[0]);
+		return err_errno(err, failed, "cannot make the sandbox's namespaces");
+	}
+	got = read(report[0], &failure, sizeof(failure));
+	(void)close(report[0]);
+	if (got == 0)
+		return 0;
+	(void)waitpid(room->pid, NULL, 0);
+	room->pid = 0;
+	scope_close(&room->pid_fd);
+	return got == (ssize_t)sizeof(failure) ? err_set(err, failure.kind, "%s", failure.text)
+					       : err_set(err, ERR_RETRY, "the sandbox died while it was made");
+}
+
+struct room *room_find(const struct env_record *env, const char *name)
+{
+	struct room *room = env->rooms;
+
+	while (room && strcmp(room->name, name) != 0)
+		room = room->next;
+	return room;
+}
+
+static int plan_make(struct plan *plan, struct err *err)
+{
+	struct env_record *env = plan->env;
+
+	if (env->frozen)
+		return err_set(err, ERR_CONFLICT, "the environment is frozen: thaw it first");
+	if (room_find(env, plan->request->name))
+		return err_set(err, ERR_CONFLICT, "there is one of that name already");
+	for (size_t i = 0; i < plan->request->mount_count; i++) {
+		struct volume *volume = volume_find(env, plan->request->mounts[i].volume);
+
+		if (!volume)
+			return err_set(err, ERR_NOT_FOUND, "there is no volume %s", plan->request->mounts[i].volume);
+		if (volume_mount(plan->keeper, env, volume, plan->volumes[i], err))
+			return -1;
+	}
+	if (lowers_find(plan, err))
+		return -1;
+	env_path(plan->keeper, env->id, "rooms/", plan->dir);
+	if (strlen(plan->dir) + strlen(plan->request->name) >= PATH_BYTES)
+		return err_set(err, ERR_LIMIT, "the state folder's path is too long");
+	strcat(plan->dir, plan->request->name);
+	return 0;
+}
+
+int room_make(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int *control_fd, struct err *err)
+{
+	AUTO_FREE struct plan *plan = mem_new(sizeof(*plan));
+	AUTO_FREE struct room *room = mem_new(sizeof(*room));
+	int pair[2];
+
+	plan->keeper = keeper;
+	plan->env = env;
+	plan->request = request;
+	(void)snprintf(room->name, sizeof(room->name), "%s", request->name);
+	room->pid_fd = -1;
+	if (strncmp(request->image, "layer:", 6) == 0)
+		(void)snprintf(room->image_layer, sizeof(room->image_layer), "%s", request->image + 6);
+	if (plan_make(plan, err) || dirs_make(plan, err))
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		(void)err_errno(err, errno, "cannot make a socketpair");
+		goto failed;
+	}
+	plan->control_fd = pair[1];
+	if (cgroup_room_make(&keeper->cgroups, env->id.text, room->name, &request->limits, err) || clone_child(plan, room, err)) {
+		(void)close(pair[0]);
+		(void)close(pair[1]);
+		cgroup_room_remove(&keeper->cgroups, env->id.text, room->name);
+		goto failed;
+	}
+	(void)close(pair[1]);
+	*control_fd = pair[0];
+	room->watch = WATCH_ROOM;
+	(void)epoll_ctl(keeper->epoll_fd, EPOLL_CTL_ADD, room->pid_fd, &(struct epoll_event){.events = EPOLLIN, .data.ptr = room});
+	room->next = env->rooms;
+	env->rooms = TAKE(room);
+	return 0;
+failed:
+	(void)!storage_discard(&keeper->pool, plan->dir, NULL);
+	return -1;
+}
+
+/* Waits for its end, and keeps what it used. */
+static void room_bury(struct keeper *keeper, struct env_record *env, struct room *room)
+{
+	struct pollfd polled = {room->pid_fd, POLLIN, 0};
+
+	if (!room->pid)
+		return;
+	if (poll(&polled, 1, KILL_WAIT_MS) <= 0)
+		return;
+	(void)waitpid(room->pid, NULL, 0);
+	room->pid = 0;
+	scope_close(&room->pid_fd);
+	room->pid_fd = -1;
+	cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, &room->last);
+}
+
+void room_kill(struct keeper *keeper, struct env_record *env, struct room *room)
+{
+	if (room->pid) {
+		cgroup_room_kill(&keeper->cgroups, env->id.text, room->name);
+		(void)syscall(SYS_pidfd_send_signal, room->pid_fd, SIGKILL, NULL, 0);
+	}
+	room_bury(keeper, env, room);
+}
+
+void rooms_kill(struct keeper *keeper, struct env_record *env)
+{
+	for (struct room *room = env->rooms; room; room = room->next)
+		if (room->pid) {
+			cgroup_room_kill(&keeper->cgroups, env->id.text, room->name);
+			(void)syscall(SYS_pidfd_send_signal, room->pid_fd, SIGKILL, NULL, 0);
+		}
+	if (env->frozen)
+		(void)!cgroup_env_freeze(&keeper->cgroups, env->id.text, false, NULL);
+	env->frozen = false;
+	for (struct room *room = env->rooms; room; room = room->next)
+		room_bury(keeper, env, room);
+}
+
+int room_remove(struct keeper *keeper, struct env_record *env, struct room *room, struct err *err)
+{
+	char path[PATH_BYTES], dir[PATH_BYTES];
+	struct room **place = &env->rooms;
+
+	room_kill(keeper, env, room);
+	if (room->pid)
+		return err_set(err, ERR_RETRY, "its processes do not end");
+	cgroup_room_remove(&keeper->cgroups, env->id.text, room->name);
+	env_path(keeper, env->id, "rooms", dir);
+	if (path_make(path, err, "%s/%s", dir, room->name) || storage_discard(&keeper->pool, path, err))
+		return -1;
+	while (*place != room)
+		place = &(*place)->next;
+	*place = room->next;
+	free(room);
+	return 0;
+}
