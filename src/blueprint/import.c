@@ -303,8 +303,10 @@ static int draft_finish(struct draft *draft, struct buf *yaml, struct err *err)
 	if (sources_read(draft, err))
 		return -1;
 	if (!draft->service_count)
-		return err_set(err, ERR_INVALID,
-			       "%s has no service with a command: write assay.yaml by hand (see doc/blueprint.md)", draft->source);
+		return err_set(
+			err, ERR_INVALID,
+			"%s has no service with a command: give one a `command` and run this again, or write assay.yaml by hand (doc/blueprint.md)",
+			draft->source);
 	name_choose(draft);
 	preview_choose(draft);
 	hosts_rename(draft);

@@ -29,9 +29,10 @@ static void service_read(struct member *member)
 		return;
 	draft->service_count--;
 	buf_cut(draft->notes, notes);
-	draft_note(draft,
-		   "%s:%d: services.%s: left out: neither the file nor a Dockerfile has its command: add it with a `run` line",
-		   member->compose->file_name, member->line, member->name);
+	draft_note(
+		draft,
+		"%s:%d: services.%s: left out: neither the file nor a Dockerfile has its command: give it a `command`, or add it here with `run`",
+		member->compose->file_name, member->line, member->name);
 }
 
 struct image_row {
