@@ -36,11 +36,9 @@ static int tell(struct environments *all, uint16_t name, const json_t *body, con
 
 static void notify(struct environments *all, uint16_t name, const json_t *body)
 {
-	struct err err = {0};
-
 	(void)pthread_rwlock_rdlock(&all->gateway_lock);
-	if (all->gateway && link_notify(all->gateway, name, body, &err))
-		log_warn("cannot tell the gateway: %s", err.text);
+	if (all->gateway)
+		link_notify(all->gateway, name, body);
 	(void)pthread_rwlock_unlock(&all->gateway_lock);
 }
 

@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "sandbox/local/keeper_priv.h"
 
-int handle_env_make(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_env_make(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		    struct answer *answer, struct err *err)
 {
 	(void)env;
@@ -19,28 +19,28 @@ int handle_env_make(struct keeper *keeper, struct env_record *env, const struct 
 	(void)answer;
 	if (!*request->env.text)
 		return err_set(err, ERR_INVALID, "the environment's id is missing");
-	return env_make(keeper, request->env, err);
+	return kept_env_make(keeper, request->env, err);
 }
 
-int handle_env_remove(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_env_remove(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		      struct answer *answer, struct err *err)
 {
 	(void)request;
 	(void)meta_fd;
 	(void)answer;
-	return env ? env_remove(keeper, env, err) : 0;
+	return env ? kept_env_remove(keeper, env, err) : 0;
 }
 
-int handle_env_stop(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_env_stop(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		    struct answer *answer, struct err *err)
 {
 	(void)request;
 	(void)meta_fd;
 	(void)answer;
-	return env_stop(keeper, env, err);
+	return kept_env_stop(keeper, env, err);
 }
 
-int handle_env_freeze(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_env_freeze(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		      struct answer *answer, struct err *err)
 {
 	bool frozen = request->flag;
@@ -49,7 +49,7 @@ int handle_env_freeze(struct keeper *keeper, struct env_record *env, const struc
 	(void)answer;
 	if (env->frozen == frozen)
 		return 0;
-	if (env_cgroups_make(keeper, env, err) || cgroup_env_freeze(&keeper->cgroups, env->id.text, frozen, err)) {
+	if (kept_env_cgroups_make(keeper, env, err) || cgroup_env_freeze(&keeper->cgroups, env->id.text, frozen, err)) {
 		if (frozen && env->has_cgroups)
 			(void)!cgroup_env_freeze(&keeper->cgroups, env->id.text, false, NULL);
 		return -1;
@@ -58,7 +58,7 @@ int handle_env_freeze(struct keeper *keeper, struct env_record *env, const struc
 	return 0;
 }
 
-int handle_env_list(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_env_list(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		    struct answer *answer, struct err *err)
 {
 	AUTO_CLOSE int list = memfd_create("environments", MFD_CLOEXEC);
@@ -121,12 +121,12 @@ static void long_answer(struct long_request *pending, const struct err *failure)
 
 static struct volume *long_volume(const struct long_request *pending)
 {
-	struct env_record *env = env_find(pending->keeper, pending->env);
+	struct kept_env *env = kept_env_find(pending->keeper, pending->env);
 
 	return env ? volume_find(env, pending->name) : NULL;
 }
 
-static void volume_forget(struct keeper *keeper, struct env_record *env, struct volume *volume)
+static void volume_forget(struct keeper *keeper, struct kept_env *env, struct volume *volume)
 {
 	struct volume **place = &env->volumes;
 	char path[PATH_BYTES];
@@ -152,7 +152,7 @@ static int copy_work(void *self, struct err *err)
 static void flatten_done(void *self, const struct err *failure)
 {
 	struct long_request *pending = self;
-	struct env_record *env = env_find(pending->keeper, pending->env);
+	struct kept_env *env = kept_env_find(pending->keeper, pending->env);
 	struct volume *volume = long_volume(pending);
 	char upper[PATH_BYTES];
 	struct err err = {0};
@@ -171,7 +171,7 @@ static void flatten_done(void *self, const struct err *failure)
 	long_answer(pending, failure);
 }
 
-static int flatten_start(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, struct volume *volume,
+static int flatten_start(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, struct volume *volume,
 			 struct err *err)
 {
 	struct long_request *pending = long_new(keeper, request, env->id);
@@ -187,7 +187,7 @@ static int flatten_start(struct keeper *keeper, struct env_record *env, const st
 	return 0;
 }
 
-int handle_volume_make(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_volume_make(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		       struct answer *answer, struct err *err)
 {
 	struct volume *volume;
@@ -217,7 +217,7 @@ failed:
 	return -1;
 }
 
-static int volume_get(struct env_record *env, const struct keeper_request *request, struct volume **volume, struct err *err)
+static int volume_get(struct kept_env *env, const struct keeper_request *request, struct volume **volume, struct err *err)
 {
 	*volume = volume_find(env, request->name);
 	if (!*volume)
@@ -227,7 +227,7 @@ static int volume_get(struct env_record *env, const struct keeper_request *reque
 	return 0;
 }
 
-static int nobody_alive(const struct env_record *env, struct err *err)
+static int nobody_alive(const struct kept_env *env, struct err *err)
 {
 	for (const struct room *room = env->rooms; room; room = room->next)
 		if (room->pid)
@@ -235,7 +235,7 @@ static int nobody_alive(const struct env_record *env, struct err *err)
 	return 0;
 }
 
-int handle_volume_remove(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_volume_remove(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			 struct answer *answer, struct err *err)
 {
 	struct volume *volume;
@@ -298,7 +298,7 @@ static void count_start(struct keeper *keeper, const char *layer)
 }
 
 /* The volume's writes become the layer's tree; the volume goes on over it, with a fresh folder to write into. */
-static int commit_apply(struct long_request *pending, struct env_record *env, struct volume *volume, struct err *err)
+static int commit_apply(struct long_request *pending, struct kept_env *env, struct volume *volume, struct err *err)
 {
 	struct keeper *keeper = pending->keeper;
 	char fresh[PATH_BYTES], upper[PATH_BYTES], path[PATH_BYTES], tree[PATH_BYTES];
@@ -332,7 +332,7 @@ static int commit_apply(struct long_request *pending, struct env_record *env, st
 static void commit_done(void *self, const struct err *failure)
 {
 	struct long_request *pending = self;
-	struct env_record *env = env_find(pending->keeper, pending->env);
+	struct kept_env *env = kept_env_find(pending->keeper, pending->env);
 	struct volume *volume = long_volume(pending);
 	char fresh[PATH_BYTES];
 	struct err err = {0};
@@ -348,7 +348,7 @@ static void commit_done(void *self, const struct err *failure)
 }
 
 /* The layer's folder, all but its tree, beside its place. */
-static int layer_prepare(struct keeper *keeper, struct env_record *env, const struct volume *volume, int meta_fd, struct err *err)
+static int layer_prepare(struct keeper *keeper, struct kept_env *env, const struct volume *volume, int meta_fd, struct err *err)
 {
 	struct layer_spec *spec = mem_new(sizeof(*spec));
 	char fresh[PATH_BYTES], path[PATH_BYTES];
@@ -368,7 +368,7 @@ static int layer_prepare(struct keeper *keeper, struct env_record *env, const st
 	return result;
 }
 
-int handle_volume_commit(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_volume_commit(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			 struct answer *answer, struct err *err)
 {
 	struct long_request *pending;
@@ -402,7 +402,7 @@ int handle_volume_commit(struct keeper *keeper, struct env_record *env, const st
 static void clone_done(void *self, const struct err *failure)
 {
 	struct long_request *pending = self;
-	struct env_record *env = env_find(pending->keeper, pending->env);
+	struct kept_env *env = kept_env_find(pending->keeper, pending->env);
 	struct volume *volume = long_volume(pending);
 
 	if (volume)
@@ -412,10 +412,10 @@ static void clone_done(void *self, const struct err *failure)
 	long_answer(pending, failure);
 }
 
-int handle_volume_clone(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_volume_clone(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			struct answer *answer, struct err *err)
 {
-	struct env_record *to = env_find(keeper, request->env_to);
+	struct kept_env *to = kept_env_find(keeper, request->env_to);
 	struct job_spec job = {.env = request->env_to, .work = copy_work, .done = clone_done};
 	struct volume *volume, *copy;
 	struct long_request *pending;
@@ -454,7 +454,7 @@ int handle_volume_clone(struct keeper *keeper, struct env_record *env, const str
 
 /* ---- layers ---- */
 
-int handle_layer_list(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_layer_list(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		      struct answer *answer, struct err *err)
 {
 	(void)env;
@@ -462,7 +462,7 @@ int handle_layer_list(struct keeper *keeper, struct env_record *env, const struc
 	return layers_list(keeper, request->layer_count ? request->layers[0] : "", &answer->fd, err);
 }
 
-int handle_layer_remove(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_layer_remove(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			struct answer *answer, struct err *err)
 {
 	(void)env;
@@ -473,16 +473,16 @@ int handle_layer_remove(struct keeper *keeper, struct env_record *env, const str
 
 /* ---- sandboxes ---- */
 
-int handle_sandbox_make(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_sandbox_make(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			struct answer *answer, struct err *err)
 {
 	(void)meta_fd;
-	if (env_cgroups_make(keeper, env, err))
+	if (kept_env_cgroups_make(keeper, env, err))
 		return -1;
 	return room_make(keeper, env, request, &answer->fd, err);
 }
 
-int handle_sandbox_remove(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_sandbox_remove(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			  struct answer *answer, struct err *err)
 {
 	struct room *room = room_find(env, request->name);
@@ -497,7 +497,7 @@ int handle_sandbox_remove(struct keeper *keeper, struct env_record *env, const s
 	return 0;
 }
 
-int handle_sandbox_usage(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+int handle_sandbox_usage(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			 struct answer *answer, struct err *err)
 {
 	const struct room *room = room_find(env, request->name);

@@ -153,7 +153,7 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, struct err 
 	    mask_build(&keeper->pool, own_tools, own_tool_count, err) || (keeper->init_fd = init_open(err)) < 0)
 		return -1;
 	keeper->ids_mapped = ids_can_map(&keeper->pool);
-	if (envs_load(keeper, err))
+	if (kept_envs_load(keeper, err))
 		return -1;
 	storage_reap(&keeper->pool);
 	return 0;
@@ -241,7 +241,7 @@ static void request_serve(struct keeper *keeper, const struct keeper_request *re
 		[KEEPER_SANDBOX_USAGE] = {handle_sandbox_usage, true, true},
 	};
 	struct answer answer = {.fd = -1};
-	struct env_record *env = NULL;
+	struct kept_env *env = NULL;
 	struct err err = {0};
 	unsigned ask = request->header.name;
 	int result = -1;
@@ -249,7 +249,7 @@ static void request_serve(struct keeper *keeper, const struct keeper_request *re
 	if (ask >= KEEPER_ASK_COUNT || !rows[ask].handle)
 		(void)err_set(&err, ERR_INVALID, "the keeper does not know request %u", ask);
 	else if (request_check(request, &err) == 0) {
-		env = env_find(keeper, request->env);
+		env = kept_env_find(keeper, request->env);
 		if (rows[ask].needs_env && !env)
 			(void)err_set(&err, ERR_NOT_FOUND, "there is no environment %s", request->env.text);
 		else if (rows[ask].needs_name && !*request->name)
@@ -302,7 +302,7 @@ static bool peer_serve(struct keeper *keeper)
 /* A room's pid 1 ended by itself: the record stays until it is removed. */
 static void room_ended(struct keeper *keeper, struct room *ended)
 {
-	for (struct env_record *env = keeper->environments; env; env = env->next)
+	for (struct kept_env *env = keeper->environments; env; env = env->next)
 		for (struct room *room = env->rooms; room; room = room->next)
 			if (room == ended)
 				room_kill(keeper, env, room);
@@ -336,7 +336,7 @@ static void keeper_loop(struct keeper *keeper)
 
 static void keeper_close(struct keeper *keeper)
 {
-	for (struct env_record *env = keeper->environments; env; env = env->next)
+	for (struct kept_env *env = keeper->environments; env; env = env->next)
 		rooms_kill(keeper, env);
 	cgroups_close(&keeper->cgroups);
 }

@@ -165,8 +165,8 @@ struct ids_map {
 
 #define IDS_MAPS_MAX 16
 
-struct env_record {
-	struct env_record *next;
+struct kept_env {
+	struct kept_env *next;
 	struct env_id id;
 	uint32_t slot;
 	uid_t ids;                         /* 0: this machine cannot map ids; rooms run without a user namespace */
@@ -183,7 +183,7 @@ struct keeper {
 	struct storage pool;
 	struct cgroups cgroups;
 	struct network network;
-	struct env_record *environments;
+	struct kept_env *environments;
 	bool ids_mapped; /* id-mapped mounts work here */
 	int init_fd;     /* sealed memfd: assay-init */
 	int epoll_fd;
@@ -192,15 +192,15 @@ struct keeper {
 };
 
 /* The namespace that maps files of `from`'s range for this environment, kept by it; -1: none is needed. */
-MUST_USE int env_map_ids(struct keeper *keeper, struct env_record *env, uid_t from, int *fd, struct err *err);
-struct env_record *env_find(const struct keeper *keeper, struct env_id id);
-void env_path(const struct keeper *keeper, struct env_id id, const char *below, char path[PATH_BYTES]);
-MUST_USE int env_make(struct keeper *keeper, struct env_id id, struct err *err);
+MUST_USE int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, int *fd, struct err *err);
+struct kept_env *kept_env_find(const struct keeper *keeper, struct env_id id);
+void kept_env_path(const struct keeper *keeper, struct env_id id, const char *below, char path[PATH_BYTES]);
+MUST_USE int kept_env_make(struct keeper *keeper, struct env_id id, struct err *err);
 /* Makes its cgroups, if they are not there (after a start of the keeper). */
-MUST_USE int env_cgroups_make(struct keeper *keeper, struct env_record *env, struct err *err);
-MUST_USE int env_stop(struct keeper *keeper, struct env_record *env, struct err *err);
-MUST_USE int env_remove(struct keeper *keeper, struct env_record *env, struct err *err);
-MUST_USE int envs_load(struct keeper *keeper, struct err *err);
+MUST_USE int kept_env_cgroups_make(struct keeper *keeper, struct kept_env *env, struct err *err);
+MUST_USE int kept_env_stop(struct keeper *keeper, struct kept_env *env, struct err *err);
+MUST_USE int kept_env_remove(struct keeper *keeper, struct kept_env *env, struct err *err);
+MUST_USE int kept_envs_load(struct keeper *keeper, struct err *err);
 
 /* ---- handlers.c ---- */
 
@@ -210,7 +210,7 @@ struct answer {
 	bool later; /* a job will answer */
 };
 
-typedef int keeper_handler(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int meta_fd,
+typedef int keeper_handler(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			   struct answer *answer, struct err *err);
 keeper_handler handle_env_make, handle_env_remove, handle_env_stop, handle_env_freeze, handle_env_list, handle_volume_make,
 	handle_volume_remove, handle_volume_commit, handle_volume_clone, handle_layer_list, handle_layer_remove,
@@ -222,33 +222,33 @@ void keeper_answer(struct keeper *keeper, const struct message_header *asked, st
 /* ---- room.c: a sandbox ---- */
 
 /* *control_fd is the caller's. */
-MUST_USE int room_make(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int *control_fd,
+MUST_USE int room_make(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int *control_fd,
 		       struct err *err);
-struct room *room_find(const struct env_record *env, const char *name);
+struct room *room_find(const struct kept_env *env, const char *name);
 /* Kills and waits; the record stays, dead. */
-void room_kill(struct keeper *keeper, struct env_record *env, struct room *room);
+void room_kill(struct keeper *keeper, struct kept_env *env, struct room *room);
 /* All of the environment at once. */
-void rooms_kill(struct keeper *keeper, struct env_record *env);
+void rooms_kill(struct keeper *keeper, struct kept_env *env);
 /* Kills, forgets, discards its root. */
-MUST_USE int room_remove(struct keeper *keeper, struct env_record *env, struct room *room, struct err *err);
+MUST_USE int room_remove(struct keeper *keeper, struct kept_env *env, struct room *room, struct err *err);
 
 /* ---- volume.c ---- */
 
 /* The request's layers with all that lie below them. */
 MUST_USE int volume_name_layers(const struct keeper *keeper, const struct keeper_request *request, struct layer_spec *spec,
 				struct err *err);
-struct volume *volume_find(const struct env_record *env, const char *name);
-void volume_path(const struct keeper *keeper, const struct env_record *env, const char *name, const char *below,
+struct volume *volume_find(const struct kept_env *env, const char *name);
+void volume_path(const struct keeper *keeper, const struct kept_env *env, const char *name, const char *below,
 		 char path[PATH_BYTES]);
-MUST_USE int volume_dirs_make(const struct keeper *keeper, const struct env_record *env, const struct volume *volume,
+MUST_USE int volume_dirs_make(const struct keeper *keeper, const struct kept_env *env, const struct volume *volume,
 			      struct err *err);
-MUST_USE int volume_root_dress(struct keeper *keeper, const struct env_record *env, const struct volume *volume, struct err *err);
+MUST_USE int volume_root_dress(struct keeper *keeper, const struct kept_env *env, const struct volume *volume, struct err *err);
 /* Mounts it (once) and gives its path. */
-MUST_USE int volume_mount(struct keeper *keeper, struct env_record *env, struct volume *volume, char path[PATH_BYTES],
+MUST_USE int volume_mount(struct keeper *keeper, struct kept_env *env, struct volume *volume, char path[PATH_BYTES],
 			  struct err *err);
-void volume_unmount(struct keeper *keeper, struct env_record *env, struct volume *volume);
+void volume_unmount(struct keeper *keeper, struct kept_env *env, struct volume *volume);
 /* Those on disk, after a start. */
-void volumes_load(struct keeper *keeper, struct env_record *env);
+void volumes_load(struct keeper *keeper, struct kept_env *env);
 
 /* ---- layer.c ---- */
 

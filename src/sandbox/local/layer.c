@@ -127,7 +127,7 @@ static bool layer_user(const struct keeper *keeper, const char *name, char user[
 	bool used = false;
 	DIR *dir;
 
-	for (struct env_record *env = keeper->environments; env; env = env->next) {
+	for (struct kept_env *env = keeper->environments; env; env = env->next) {
 		for (struct volume *volume = env->volumes; volume; volume = volume->next)
 			if (spec_names(&volume->spec, name)) {
 				(void)snprintf(user, 128, "volume %s of environment %s", volume->name, env->id.text);

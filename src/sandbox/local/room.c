@@ -54,7 +54,7 @@ struct lowers {
 
 struct plan {
 	struct keeper *keeper;
-	struct env_record *env;
+	struct kept_env *env;
 	const struct keeper_request *request;
 	struct lowers lowers;
 	char volumes[SANDBOX_MOUNTS_MAX][PATH_BYTES];
@@ -327,7 +327,7 @@ static int lower_layer(struct plan *plan, const char *name, struct err *err)
 	char path[PATH_BYTES];
 	int map_fd;
 
-	if (layer_spec_read(plan->keeper, name, &spec, err) || env_map_ids(plan->keeper, plan->env, spec.ids, &map_fd, err))
+	if (layer_spec_read(plan->keeper, name, &spec, err) || kept_env_map_ids(plan->keeper, plan->env, spec.ids, &map_fd, err))
 		return -1;
 	layer_path(plan->keeper, name, "tree", path);
 	if (lower_add(&plan->lowers, path, map_fd, err))
@@ -336,7 +336,7 @@ static int lower_layer(struct plan *plan, const char *name, struct err *err)
 		struct layer_spec below;
 
 		if (layer_spec_read(plan->keeper, spec.below[i], &below, err) ||
-		    env_map_ids(plan->keeper, plan->env, below.ids, &map_fd, err))
+		    kept_env_map_ids(plan->keeper, plan->env, below.ids, &map_fd, err))
 			return -1;
 		layer_path(plan->keeper, spec.below[i], "tree", path);
 		if (lower_add(&plan->lowers, path, map_fd, err))
@@ -352,7 +352,7 @@ static int lowers_find(struct plan *plan, struct err *err)
 	int map_fd;
 
 	if (path_make(path, err, "%s/mask/%s", plan->keeper->pool.dir, *image ? "image" : "host") ||
-	    env_map_ids(plan->keeper, plan->env, 0, &map_fd, err) || lower_add(&plan->lowers, path, map_fd, err))
+	    kept_env_map_ids(plan->keeper, plan->env, 0, &map_fd, err) || lower_add(&plan->lowers, path, map_fd, err))
 		return -1;
 	if (!*image)
 		return lower_add(&plan->lowers, "/", map_fd, err);
@@ -425,7 +425,7 @@ static int clone_child(const struct plan *plan, struct room *room, struct err *e
 					       : err_set(err, ERR_RETRY, "the sandbox died while it was made");
 }
 
-struct room *room_find(const struct env_record *env, const char *name)
+struct room *room_find(const struct kept_env *env, const char *name)
 {
 	struct room *room = env->rooms;
 
@@ -436,7 +436,7 @@ struct room *room_find(const struct env_record *env, const char *name)
 
 static int plan_make(struct plan *plan, struct err *err)
 {
-	struct env_record *env = plan->env;
+	struct kept_env *env = plan->env;
 
 	if (env->frozen)
 		return err_set(err, ERR_CONFLICT, "the environment is frozen: thaw it first");
@@ -452,14 +452,14 @@ static int plan_make(struct plan *plan, struct err *err)
 	}
 	if (lowers_find(plan, err))
 		return -1;
-	env_path(plan->keeper, env->id, "rooms/", plan->dir);
+	kept_env_path(plan->keeper, env->id, "rooms/", plan->dir);
 	if (strlen(plan->dir) + strlen(plan->request->name) >= PATH_BYTES)
 		return err_set(err, ERR_LIMIT, "the state folder's path is too long");
 	strcat(plan->dir, plan->request->name);
 	return 0;
 }
 
-int room_make(struct keeper *keeper, struct env_record *env, const struct keeper_request *request, int *control_fd, struct err *err)
+int room_make(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int *control_fd, struct err *err)
 {
 	AUTO_FREE struct plan *plan = mem_new(sizeof(*plan));
 	AUTO_FREE struct room *room = mem_new(sizeof(*room));
@@ -498,7 +498,7 @@ failed:
 }
 
 /* Waits for its end, and keeps what it used. */
-static void room_bury(struct keeper *keeper, struct env_record *env, struct room *room)
+static void room_bury(struct keeper *keeper, struct kept_env *env, struct room *room)
 {
 	struct pollfd polled = {room->pid_fd, POLLIN, 0};
 
@@ -513,7 +513,7 @@ static void room_bury(struct keeper *keeper, struct env_record *env, struct room
 	cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, &room->last);
 }
 
-void room_kill(struct keeper *keeper, struct env_record *env, struct room *room)
+void room_kill(struct keeper *keeper, struct kept_env *env, struct room *room)
 {
 	if (room->pid) {
 		cgroup_room_kill(&keeper->cgroups, env->id.text, room->name);
@@ -522,7 +522,7 @@ void room_kill(struct keeper *keeper, struct env_record *env, struct room *room)
 	room_bury(keeper, env, room);
 }
 
-void rooms_kill(struct keeper *keeper, struct env_record *env)
+void rooms_kill(struct keeper *keeper, struct kept_env *env)
 {
 	for (struct room *room = env->rooms; room; room = room->next)
 		if (room->pid) {
@@ -536,7 +536,7 @@ void rooms_kill(struct keeper *keeper, struct env_record *env)
 		room_bury(keeper, env, room);
 }
 
-int room_remove(struct keeper *keeper, struct env_record *env, struct room *room, struct err *err)
+int room_remove(struct keeper *keeper, struct kept_env *env, struct room *room, struct err *err)
 {
 	char path[PATH_BYTES], dir[PATH_BYTES];
 	struct room **place = &env->rooms;
@@ -545,7 +545,7 @@ int room_remove(struct keeper *keeper, struct env_record *env, struct room *room
 	if (room->pid)
 		return err_set(err, ERR_RETRY, "its processes do not end");
 	cgroup_room_remove(&keeper->cgroups, env->id.text, room->name);
-	env_path(keeper, env->id, "rooms", dir);
+	kept_env_path(keeper, env->id, "rooms", dir);
 	if (path_make(path, err, "%s/%s", dir, room->name) || storage_discard(&keeper->pool, path, err))
 		return -1;
 	while (*place != room)

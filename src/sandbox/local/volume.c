@@ -22,7 +22,7 @@
 
 #define OPTIONS_BYTES 4096
 
-struct volume *volume_find(const struct env_record *env, const char *name)
+struct volume *volume_find(const struct kept_env *env, const char *name)
 {
 	struct volume *volume = env->volumes;
 
@@ -31,12 +31,12 @@ struct volume *volume_find(const struct env_record *env, const char *name)
 	return volume;
 }
 
-void volume_path(const struct keeper *keeper, const struct env_record *env, const char *name, const char *below,
+void volume_path(const struct keeper *keeper, const struct kept_env *env, const char *name, const char *below,
 		 char path[PATH_BYTES])
 {
 	char dir[PATH_BYTES];
 
-	env_path(keeper, env->id, "volumes", dir);
+	kept_env_path(keeper, env->id, "volumes", dir);
 	(void)!path_make(path, NULL, "%s/%s%s%s", dir, name, *below ? "/" : "", below);
 }
 
@@ -74,7 +74,7 @@ int volume_name_layers(const struct keeper *keeper, const struct keeper_request 
 }
 
 /* Attaches the layers below scratch/, their ids mapped for the environment, and makes the lowerdir option. */
-static int lowers_attach(struct keeper *keeper, struct env_record *env, const struct layer_spec *spec, char options[OPTIONS_BYTES],
+static int lowers_attach(struct keeper *keeper, struct kept_env *env, const struct layer_spec *spec, char options[OPTIONS_BYTES],
 			 size_t *used, struct err *err)
 {
 	AUTO_FREE struct layer_spec *layer = mem_new(sizeof(*layer));
@@ -84,7 +84,7 @@ static int lowers_attach(struct keeper *keeper, struct env_record *env, const st
 		char path[PATH_BYTES], place[PATH_BYTES];
 		int map_fd;
 
-		if (layer_spec_read(keeper, spec->below[i], layer, err) || env_map_ids(keeper, env, layer->ids, &map_fd, err))
+		if (layer_spec_read(keeper, spec->below[i], layer, err) || kept_env_map_ids(keeper, env, layer->ids, &map_fd, err))
 			return -1;
 		layer_path(keeper, spec->below[i], "tree", path);
 		if (ids_mount(path, map_fd, MOUNT_ATTR_RDONLY, &tree, err) ||
@@ -117,7 +117,7 @@ static void volatile_forgive(const char *dir)
 		(void)rmdir(path);
 }
 
-static int overlay_mount(struct keeper *keeper, struct env_record *env, struct volume *volume, const char *dir, const char *merged,
+static int overlay_mount(struct keeper *keeper, struct kept_env *env, struct volume *volume, const char *dir, const char *merged,
 			 struct err *err)
 {
 	char options[OPTIONS_BYTES], scratch[PATH_BYTES];
@@ -143,7 +143,7 @@ static int overlay_mount(struct keeper *keeper, struct env_record *env, struct v
 	return result;
 }
 
-int volume_mount(struct keeper *keeper, struct env_record *env, struct volume *volume, char path[PATH_BYTES], struct err *err)
+int volume_mount(struct keeper *keeper, struct kept_env *env, struct volume *volume, char path[PATH_BYTES], struct err *err)
 {
 	char dir[PATH_BYTES];
 
@@ -163,7 +163,7 @@ int volume_mount(struct keeper *keeper, struct env_record *env, struct volume *v
 	return 0;
 }
 
-void volume_unmount(struct keeper *keeper, struct env_record *env, struct volume *volume)
+void volume_unmount(struct keeper *keeper, struct kept_env *env, struct volume *volume)
 {
 	char path[PATH_BYTES];
 
@@ -175,7 +175,7 @@ void volume_unmount(struct keeper *keeper, struct env_record *env, struct volume
 }
 
 /* Folders upper, work and merged, and the spec. */
-int volume_dirs_make(const struct keeper *keeper, const struct env_record *env, const struct volume *volume, struct err *err)
+int volume_dirs_make(const struct keeper *keeper, const struct kept_env *env, const struct volume *volume, struct err *err)
 {
 	static const char *const parts[] = {"", "upper", "work", "merged"};
 	char path[PATH_BYTES];
@@ -190,7 +190,7 @@ int volume_dirs_make(const struct keeper *keeper, const struct env_record *env, 
 }
 
 /* The root of a fresh upper looks like that of the topmost layer; without layers it belongs to the environment's user. */
-int volume_root_dress(struct keeper *keeper, const struct env_record *env, const struct volume *volume, struct err *err)
+int volume_root_dress(struct keeper *keeper, const struct kept_env *env, const struct volume *volume, struct err *err)
 {
 	uid_t owner = env->ids + INIT_PROGRAM_UID;
 	gid_t group = env->ids + INIT_PROGRAM_UID;
@@ -214,13 +214,13 @@ int volume_root_dress(struct keeper *keeper, const struct env_record *env, const
 	return chown(path, owner, group) || chmod(path, mode) ? err_errno(err, errno, "cannot set the owner of %s", path) : 0;
 }
 
-void volumes_load(struct keeper *keeper, struct env_record *env)
+void volumes_load(struct keeper *keeper, struct kept_env *env)
 {
 	char path[PATH_BYTES];
 	struct dirent *entry;
 	DIR *dir;
 
-	env_path(keeper, env->id, "volumes", path);
+	kept_env_path(keeper, env->id, "volumes", path);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
 		struct volume *volume = mem_new(sizeof(*volume));

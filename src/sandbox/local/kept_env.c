@@ -10,21 +10,21 @@
 #include "base/file.h"
 #include "sandbox/local/keeper_priv.h"
 
-struct env_record *env_find(const struct keeper *keeper, struct env_id id)
+struct kept_env *kept_env_find(const struct keeper *keeper, struct env_id id)
 {
-	struct env_record *env = keeper->environments;
+	struct kept_env *env = keeper->environments;
 
 	while (env && strcmp(env->id.text, id.text) != 0)
 		env = env->next;
 	return env;
 }
 
-void env_path(const struct keeper *keeper, struct env_id id, const char *below, char path[PATH_BYTES])
+void kept_env_path(const struct keeper *keeper, struct env_id id, const char *below, char path[PATH_BYTES])
 {
 	(void)!path_make(path, NULL, "%s/envs/%s%s%s", keeper->pool.dir, id.text, *below ? "/" : "", below);
 }
 
-int env_map_ids(struct keeper *keeper, struct env_record *env, uid_t from, int *fd, struct err *err)
+int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, int *fd, struct err *err)
 {
 	*fd = -1;
 	if (!keeper->ids_mapped || from == env->ids)
@@ -56,15 +56,15 @@ int env_map_ids(struct keeper *keeper, struct env_record *env, uid_t from, int *
 
 static bool slot_taken(const struct keeper *keeper, uint32_t slot)
 {
-	for (const struct env_record *env = keeper->environments; env; env = env->next)
+	for (const struct kept_env *env = keeper->environments; env; env = env->next)
 		if (env->slot == slot)
 			return true;
 	return false;
 }
 
-static struct env_record *record_add(struct keeper *keeper, struct env_id id, uint32_t slot)
+static struct kept_env *record_add(struct keeper *keeper, struct env_id id, uint32_t slot)
 {
-	struct env_record *env = mem_new(sizeof(*env));
+	struct kept_env *env = mem_new(sizeof(*env));
 
 	env->id = id;
 	env->slot = slot;
@@ -75,9 +75,9 @@ static struct env_record *record_add(struct keeper *keeper, struct env_id id, ui
 	return env;
 }
 
-static void record_remove(struct keeper *keeper, struct env_record *env)
+static void record_remove(struct keeper *keeper, struct kept_env *env)
 {
-	struct env_record **place = &keeper->environments;
+	struct kept_env **place = &keeper->environments;
 
 	while (*place != env)
 		place = &(*place)->next;
@@ -118,17 +118,17 @@ static int dirs_make(const struct keeper *keeper, struct env_id id, uint32_t slo
 		if (fd < 0 || file_write_fd(fd, view_of(text), err))
 			return err_errno(err, errno, "cannot write %s", path);
 	}
-	env_path(keeper, id, "", path);
+	kept_env_path(keeper, id, "", path);
 	return rename(fresh, path) ? err_errno(err, errno, "cannot make %s", path) : 0;
 }
 
-int env_make(struct keeper *keeper, struct env_id id, struct err *err)
+int kept_env_make(struct keeper *keeper, struct env_id id, struct err *err)
 {
-	struct env_record *env;
+	struct kept_env *env;
 	uint32_t slot = 0;
 	int unused;
 
-	if (env_find(keeper, id))
+	if (kept_env_find(keeper, id))
 		return err_set(err, ERR_CONFLICT, "environment %s exists already", id.text);
 	while (slot < IDS_SLOTS && slot_taken(keeper, slot))
 		slot++;
@@ -137,14 +137,14 @@ int env_make(struct keeper *keeper, struct env_id id, struct err *err)
 	if (dirs_make(keeper, id, slot, err))
 		return -1;
 	env = record_add(keeper, id, slot);
-	if (env_map_ids(keeper, env, 0, &unused, err) || env_cgroups_make(keeper, env, err)) {
-		(void)!env_remove(keeper, env, NULL);
+	if (kept_env_map_ids(keeper, env, 0, &unused, err) || kept_env_cgroups_make(keeper, env, err)) {
+		(void)!kept_env_remove(keeper, env, NULL);
 		return -1;
 	}
 	return 0;
 }
 
-int env_cgroups_make(struct keeper *keeper, struct env_record *env, struct err *err)
+int kept_env_cgroups_make(struct keeper *keeper, struct kept_env *env, struct err *err)
 {
 	if (!env->has_cgroups && cgroup_env_make(&keeper->cgroups, env->id.text, err))
 		return -1;
@@ -152,7 +152,7 @@ int env_cgroups_make(struct keeper *keeper, struct env_record *env, struct err *
 	return 0;
 }
 
-int env_stop(struct keeper *keeper, struct env_record *env, struct err *err)
+int kept_env_stop(struct keeper *keeper, struct kept_env *env, struct err *err)
 {
 	rooms_kill(keeper, env);
 	while (env->rooms)
@@ -164,15 +164,15 @@ int env_stop(struct keeper *keeper, struct env_record *env, struct err *err)
 	return 0;
 }
 
-int env_remove(struct keeper *keeper, struct env_record *env, struct err *err)
+int kept_env_remove(struct keeper *keeper, struct kept_env *env, struct err *err)
 {
 	char path[PATH_BYTES];
 
 	jobs_cancel(keeper, env->id);
-	if (env_stop(keeper, env, err))
+	if (kept_env_stop(keeper, env, err))
 		return -1;
 	cgroup_env_remove(&keeper->cgroups, env->id.text);
-	env_path(keeper, env->id, "", path);
+	kept_env_path(keeper, env->id, "", path);
 	if (storage_discard(&keeper->pool, path, err))
 		return -1;
 	record_remove(keeper, env);
@@ -181,23 +181,23 @@ int env_remove(struct keeper *keeper, struct env_record *env, struct err *err)
 }
 
 /* What a predecessor left: the roots of its sandboxes go, volumes stay. */
-static void env_load(struct keeper *keeper, struct env_id id)
+static void kept_env_load(struct keeper *keeper, struct env_id id)
 {
 	char path[PATH_BYTES], text[64];
-	struct env_record *env;
+	struct kept_env *env;
 	unsigned slot;
 
-	env_path(keeper, id, "env", path);
+	kept_env_path(keeper, id, "env", path);
 	if (!text_get(path, text, sizeof(text)) || sscanf(text, "slot %u", &slot) != 1 || slot >= IDS_SLOTS)
 		slot = IDS_SLOTS - 1; /* unreadable: only to be removed */
 	env = record_add(keeper, id, slot);
-	env_path(keeper, id, "rooms", path);
+	kept_env_path(keeper, id, "rooms", path);
 	(void)!storage_discard(&keeper->pool, path, NULL);
 	(void)mkdir(path, 0700);
 	volumes_load(keeper, env);
 }
 
-int envs_load(struct keeper *keeper, struct err *err)
+int kept_envs_load(struct keeper *keeper, struct err *err)
 {
 	char path[PATH_BYTES], part[PATH_BYTES];
 	struct dirent *entry;
@@ -214,7 +214,7 @@ int envs_load(struct keeper *keeper, struct err *err)
 		if (strncmp(entry->d_name, ".new-", 5) == 0 && path_make(part, NULL, "%s/%s", path, entry->d_name) == 0)
 			(void)!storage_discard(&keeper->pool, part, NULL);
 		else if (env_id_parse(view_of(entry->d_name), &id, NULL) == 0)
-			env_load(keeper, id);
+			kept_env_load(keeper, id);
 	}
 	(void)closedir(dir);
 	return 0;
