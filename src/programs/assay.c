@@ -13,6 +13,7 @@
 #include "programs/serve.h"
 #endif
 #ifdef ASSAY_HAS_KEEPER
+#include "programs/assay_env.h"
 #include "sandbox/local/keeper.h"
 #endif
 #ifdef ASSAY_HAS_VAULT
@@ -24,12 +25,23 @@ struct program {
 	int (*run)(int argc, char **argv); /* argv[0] is the name */
 };
 
+#ifdef ASSAY_HAS_KEEPER
+static int keeper_run(int argc, char **argv)
+{
+	static struct keeper_tool tools[] = {{"assay-env", assay_env_blob, 0}};
+
+	tools[0].length = assay_env_blob_length;
+	keeper_tools_set(tools, sizeof(tools) / sizeof(tools[0]));
+	return keeper_main(argc, argv);
+}
+#endif
+
 static const struct program programs[] = {
 #ifdef ASSAY_HAS_GATEWAY
 	{"gateway", gateway_main},
 #endif
 #ifdef ASSAY_HAS_KEEPER
-	{"keeper", keeper_main},
+	{"keeper", keeper_run},
 #endif
 #ifdef ASSAY_HAS_SERVE
 	{"serve", serve_main},

@@ -1,0 +1,450 @@
+/* `assay serve`: wiring only. What is opened first is closed last. */
+#include "programs/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/place.h"
+#include "base/scope.h"
+#include "cli/cli.h"
+#include "net/loop.h"
+#include "net/socket.h"
+#include "programs/serve_gateway.h"
+#include "runs/runs.h"
+#include "sandbox/local/local.h"
+#include "vault/vault.h"
+#include "web/web.h"
+
+#define LISTEN_DEFAULT "127.0.0.1:7420"
+#define PREVIEW_DEFAULT "127.0.0.1:7421"
+#define RUN_WORKERS 4
+#define TICK_MS 1000
+#define RECONCILE_TICKS 10
+#define IDLE_TICKS 10
+#define TOOLS_FOLDER "tools"
+#define TOOLS_SOCKET "tool.sock"
+
+struct serve {
+	/* options */
+	const char *listen;
+	const char *preview;
+	bool exit_when_idle;
+	int64_t ready_fd; /* -1: none */
+	/* places; owned */
+	char *state_dir;
+	char *runtime_dir;
+	char *tools_dir;
+	char *serve_socket;
+	char *tool_socket;
+	char *preview_base;
+	int lock_fd;
+	/* parts, in the order of their opening */
+	struct loop *loop;
+	struct provider provider;
+	struct serve_gateway *gateway;
+	struct vault *vault;
+	struct environments *environments;
+	struct runs *runs;
+	struct web *web;
+	/* signals and the clock */
+	struct loop_watch signals;
+	pthread_t ticker;
+	bool ticking;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	bool ending; /* under lock */
+};
+
+static void end(void *self)
+{
+	struct serve *serve = self;
+
+	loop_stop(serve->loop);
+}
+
+/* ---- places ---- */
+
+static int places_make(struct serve *serve, const char *state, const char *runtime, struct err *err)
+{
+	char *resolved;
+
+	serve->state_dir = state ? text_copy(state) : place_state(err);
+	if (!serve->state_dir || file_make_dirs(serve->state_dir, 0700, err))
+		return -1;
+	resolved = realpath(serve->state_dir, NULL);
+	if (!resolved)
+		return err_errno(err, errno, "cannot use %s", serve->state_dir);
+	free(serve->state_dir);
+	serve->state_dir = resolved;
+	serve->runtime_dir = runtime ? text_copy(runtime) : state ? text_format("%s/run", serve->state_dir) : place_runtime(err);
+	if (!serve->runtime_dir || file_make_dirs(serve->runtime_dir, 0700, err))
+		return -1;
+	resolved = realpath(serve->runtime_dir, NULL);
+	if (!resolved)
+		return err_errno(err, errno, "cannot use %s", serve->runtime_dir);
+	free(serve->runtime_dir);
+	serve->runtime_dir = resolved;
+	serve->tools_dir = text_format("%s/" TOOLS_FOLDER, serve->runtime_dir);
+	serve->serve_socket = text_format("%s/serve.sock", serve->runtime_dir);
+	serve->tool_socket = text_format("%s/" TOOLS_SOCKET, serve->tools_dir);
+	if (file_make_dirs(serve->tools_dir, 0711, err))
+		return -1;
+	/* Nobody else reaches the folder above: the gateway, which runs as another user, is given a descriptor of the one below. */
+	if (chmod(serve->runtime_dir, 0700) || chmod(serve->tools_dir, 0711))
+		return err_errno(err, errno, "cannot protect %s", serve->runtime_dir);
+	return 0;
+}
+
+/* One control plane a state directory: its lock says who. */
+static int state_lock(struct serve *serve, struct err *err)
+{
+	AUTO_FREE char *path = text_format("%s/serve.lock", serve->state_dir);
+	char text[32];
+	ssize_t length;
+
+	serve->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (serve->lock_fd < 0)
+		return err_errno(err, errno, "cannot open %s", path);
+	if (flock(serve->lock_fd, LOCK_EX | LOCK_NB)) {
+		length = read(serve->lock_fd, text, sizeof(text) - 1);
+		text[length > 0 ? length : 0] = '\0';
+		text[strcspn(text, "\n")] = '\0';
+		return err_set(err, ERR_CONFLICT, "another assay serve (pid %s) uses %s", *text ? text : "?", serve->state_dir);
+	}
+	(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(serve->lock_fd, 0) || pwrite(serve->lock_fd, text, strlen(text), 0) < 0)
+		return err_errno(err, errno, "cannot write %s", path);
+	return 0;
+}
+
+/* Is the address free? Port 0 becomes one that is; owned by the caller. */
+static char *address_take(const char *option, const char *address, struct err *err)
+{
+	AUTO_CLOSE int fd = -1;
+	const char *colon = strrchr(address, ':');
+
+	if (socket_listen_tcp(address, &fd, err)) {
+		(void)err_prefix(err, "%s %s", option, address);
+		return NULL;
+	}
+	return text_format("%.*s:%d", (int)(colon - address), address, socket_port(fd));
+}
+
+/* ---- what the pages ask ---- */
+
+static json_t *doctor(void *self)
+{
+	struct serve *serve = self;
+	AUTO_JSON checks = local_doctor(serve->state_dir);
+	json_t *items = json_array();
+	size_t index;
+	json_t *check;
+
+	json_array_foreach(checks, index, check) {
+		bool needed = strcmp(json_text(check, "level", "needed"), "needed") == 0;
+		const char *status = json_flag(check, "ok", false) ? "ok" : needed ? "missing" : "warn";
+
+		(void)json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s}", "name", json_text(check, "check", ""),
+							     "status", status, "what", json_text(check, "found", ""), "how",
+							     json_text(check, "mend", "")));
+	}
+	return json_pack("{s:o}", "items", items);
+}
+
+/* ---- the clock ---- */
+
+/* A child that nobody waits for (its parent died, we are the subreaper) is taken when it is seen dead twice, a reconcile apart. */
+static void orphans_reap(pid_t *seen)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid) {
+		*seen = 0;
+		return;
+	}
+	if (info.si_pid == *seen)
+		(void)waitpid(info.si_pid, NULL, WNOHANG);
+	*seen = info.si_pid;
+}
+
+static bool idle(struct serve *serve)
+{
+	int unfinished = 0;
+	int active = 0;
+	AUTO_JSON environments = NULL;
+
+	if (web_clients(serve->web))
+		return false;
+	runs_count(serve->runs, &unfinished, &active);
+	if (unfinished)
+		return false;
+	environments = environment_list(serve->environments, NULL);
+	return environments && !json_array_size(environments);
+}
+
+static bool tick_wait(struct serve *serve)
+{
+	struct timespec until;
+	bool ending;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += TICK_MS / 1000;
+	(void)pthread_mutex_lock(&serve->lock);
+	while (!serve->ending)
+		if (pthread_cond_timedwait(&serve->ended, &serve->lock, &until))
+			break;
+	ending = serve->ending;
+	(void)pthread_mutex_unlock(&serve->lock);
+	return ending;
+}
+
+static void *ticker_main(void *self)
+{
+	struct serve *serve = self;
+	pid_t orphan = 0;
+	int idle_ticks = 0;
+
+	for (int tick = 1; !tick_wait(serve); tick++) {
+		struct err err = {0};
+
+		if (tick % RECONCILE_TICKS == 0) {
+			if (environment_reconcile(serve->environments, &err))
+				log_warn("reconcile: %s", err.text);
+			orphans_reap(&orphan);
+		}
+		if (!serve->exit_when_idle)
+			continue;
+		idle_ticks = idle(serve) ? idle_ticks + 1 : 0;
+		if (idle_ticks >= IDLE_TICKS) {
+			log_info("nothing to do: ending");
+			end(serve);
+			break;
+		}
+	}
+	return NULL;
+}
+
+static int ticker_start(struct serve *serve, struct err *err)
+{
+	int problem = pthread_create(&serve->ticker, NULL, ticker_main, serve);
+
+	if (problem)
+		return err_errno(err, problem, "cannot start a thread");
+	serve->ticking = true;
+	return 0;
+}
+
+/* ---- signals ---- */
+
+static void on_signal(struct loop_watch *watch, unsigned events)
+{
+	struct serve *serve = (struct serve *)((char *)watch - offsetof(struct serve, signals));
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		log_info("signal %u: ending", info.ssi_signo);
+		end(serve);
+	}
+}
+
+/* Before any thread starts: all of them inherit the mask. */
+static int signals_open(struct serve *serve, struct err *err)
+{
+	sigset_t set;
+	int fd;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return err_errno(err, errno, "cannot watch signals");
+	serve->signals = (struct loop_watch){.ready = on_signal, .fd = fd};
+	return loop_watch_add(serve->loop, &serve->signals, fd, LOOP_READ, err);
+}
+
+/* ---- all parts ---- */
+
+static int sandboxes_open(struct serve *serve, struct err *err)
+{
+	struct local_options local = {.state_dir = serve->state_dir};
+	struct environments_options options;
+
+	if (local_provider_open(&local, &serve->provider, err) ||
+	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, &serve->gateway, err) ||
+	    vault_open(serve->state_dir, &serve->vault, err))
+		return -1;
+	options = (struct environments_options){serve->state_dir, serve->provider, serve_gateway_link(serve->gateway),
+						serve->preview_base, world_real};
+	if (environments_open(&options, &serve->environments, err) || serve_gateway_watch(serve->gateway, serve->environments, err))
+		return -1;
+	/* What cannot be brought back is said and shown; it is no reason not to serve the rest. */
+	if (environment_reconcile(serve->environments, err))
+		log_warn("reconcile: %s", err->text);
+	return 0;
+}
+
+static int pages_open(struct serve *serve, const char *address, struct err *err)
+{
+	AUTO_FREE char *base = text_format("http://%s", address);
+	struct runs_options runs = {.state_dir = serve->state_dir,
+				    .environments = serve->environments,
+				    .vault = serve->vault,
+				    .pages_base = base,
+				    .workers = RUN_WORKERS,
+				    .world = world_real};
+	struct web_options web = {.loop = serve->loop,
+				  .environments = serve->environments,
+				  .vault = serve->vault,
+				  .state_dir = serve->state_dir,
+				  .listen = address,
+				  .serve_socket = serve->serve_socket,
+				  .tool_socket = serve->tool_socket,
+				  .preview_base = serve->preview_base,
+				  .shutdown = end,
+				  .doctor = doctor,
+				  .self = serve,
+				  .world = world_real};
+
+	if (runs_open(&runs, &serve->runs, err))
+		return -1;
+	web.runs = serve->runs;
+	if (web_open(&web, &serve->web, err))
+		return -1;
+	if (chmod(serve->tool_socket, 0666)) /* the gateway is another user; the folder above keeps everybody else out */
+		return err_errno(err, errno, "cannot open %s to the gateway", serve->tool_socket);
+	return 0;
+}
+
+/* Where we are, for the command line and for tests; written before we say that we are ready. */
+static int ready_say(struct serve *serve, struct err *err)
+{
+	AUTO_FREE char *path = text_format("%s/serve.json", serve->runtime_dir);
+	AUTO_JSON where = json_pack("{s:i, s:s, s:s, s:s, s:s}", "pid", (int)getpid(), "api", web_base(serve->web), "preview",
+				    serve->preview_base, "socket", serve->serve_socket, "state_dir", serve->state_dir);
+	AUTO_BUF text = buf_new(65536);
+
+	json_format(&text, where);
+	buf_add_char(&text, '\n');
+	if (file_replace(path, buf_view(&text), 0600, err))
+		return -1;
+	printf("assay: serving %s (previews http://<environment>.localhost:%s/, state %s)\n", web_base(serve->web),
+	       strrchr(serve->preview_base, ':') + 1, serve->state_dir);
+	(void)fflush(stdout);
+	if (serve->ready_fd >= 0) {
+		if (file_write_fd((int)serve->ready_fd, VIEW("ready\n"), err))
+			return -1;
+		(void)close((int)serve->ready_fd);
+	}
+	return 0;
+}
+
+static int serve_open(struct serve *serve, const char *state, const char *runtime, struct err *err)
+{
+	AUTO_FREE char *address = NULL;
+
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	serve->loop = loop_new(err);
+	if (!serve->loop || signals_open(serve, err) || places_make(serve, state, runtime, err) || state_lock(serve, err))
+		return -1;
+	address = address_take("--listen", serve->listen, err);
+	serve->preview_base = address ? address_take("--preview", serve->preview, err) : NULL;
+	if (!serve->preview_base || sandboxes_open(serve, err) || pages_open(serve, address, err) || ticker_start(serve, err))
+		return -1;
+	return ready_say(serve, err);
+}
+
+static void serve_close(struct serve *serve)
+{
+	AUTO_FREE char *where = text_format("%s/serve.json", serve->runtime_dir ? serve->runtime_dir : "");
+
+	(void)pthread_mutex_lock(&serve->lock);
+	serve->ending = true;
+	(void)pthread_cond_broadcast(&serve->ended);
+	(void)pthread_mutex_unlock(&serve->lock);
+	if (serve->ticking)
+		(void)pthread_join(serve->ticker, NULL);
+	if (serve->web)
+		web_close(serve->web);
+	runs_close(serve->runs);
+	serve_gateway_unwatch(serve->gateway);
+	if (serve->environments)
+		environments_close(serve->environments);
+	if (serve->vault)
+		vault_close(serve->vault);
+	serve_gateway_close(serve->gateway);
+	if (serve->provider.ops)
+		local_provider_close(serve->provider);
+	if (serve->loop) {
+		loop_watch_remove(serve->loop, &serve->signals);
+		loop_free(serve->loop);
+	}
+	if (serve->web)
+		(void)unlink(where);
+	scope_close(&serve->signals.fd);
+	scope_close(&serve->lock_fd);
+	free(serve->preview_base);
+	free(serve->tool_socket);
+	free(serve->serve_socket);
+	free(serve->tools_dir);
+	free(serve->runtime_dir);
+	free(serve->state_dir);
+}
+
+int serve_main(int argc, char **argv)
+{
+	struct serve serve = {.listen = LISTEN_DEFAULT,
+			      .preview = PREVIEW_DEFAULT,
+			      .ready_fd = -1,
+			      .lock_fd = -1,
+			      .signals = {.fd = -1},
+			      .lock = PTHREAD_MUTEX_INITIALIZER};
+	const char *state = NULL;
+	const char *runtime = NULL;
+	const struct cli_option options[] = {
+		{.name = "state", .value = "DIR", .help = "what is kept (default: ASSAY_STATE, /var/lib/assay)", .text = &state},
+		{.name = "runtime", .value = "DIR", .help = "sockets (default: /run/assay)", .text = &runtime},
+		{.name = "listen", .value = "ADDRESS", .help = "pages and API (" LISTEN_DEFAULT ")", .text = &serve.listen},
+		{.name = "preview", .value = "ADDRESS", .help = "previews (" PREVIEW_DEFAULT ")", .text = &serve.preview},
+		{.name = "exit-when-idle", .help = "end when there is nothing left to do", .flag = &serve.exit_when_idle},
+		{.name = "ready-fd", .value = "N", .help = "write `ready` to this descriptor", .number = &serve.ready_fd},
+	};
+	const struct cli_usage usage = {.program = "assay serve",
+					.arguments = "[OPTION…]",
+					.about = "runs the control plane, in the foreground",
+					.options = options,
+					.option_count = ARRAY_LEN(options)};
+	pthread_condattr_t clock;
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	log_init("serve", LOG_LEVEL_INFO);
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	(void)pthread_condattr_init(&clock);
+	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&serve.ended, &clock);
+	(void)pthread_condattr_destroy(&clock);
+	if (serve_open(&serve, state, runtime, &err))
+		code = cli_fail("assay serve", false, &err);
+	else
+		loop_run(serve.loop);
+	serve_close(&serve);
+	return code;
+}

@@ -1,0 +1,310 @@
+/*
+ * The supervisor of the gateway.
+ *
+ * Theory of operation: the gateway runs as an unprivileged user and holds nothing that outlives it, so a death is repaired by a fresh
+ * process and by telling it everything again. One thread waits for the process. What the gateway says arrives on the link's reader thread,
+ * which must not block, and is handed to a small pool; a link is freed when no job of the pool may still answer on it.
+ */
+#include "programs/serve_gateway.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/process.h"
+#include "base/scope.h"
+#include "net/link.h"
+#include "net/pool.h"
+
+#define ANSWER_TIMEOUT_MS 20000
+#define END_TIMEOUT_MS 5000
+#define RESTART_FIRST_MS 100
+#define RESTART_LONGEST_MS 5000
+#define RESTART_GOOD_MS 30000 /* lived this long: the next pause is short again */
+#define POOL_THREADS 8
+#define POOL_WAITING_MAX 1024
+
+/* In the child: 3 is the link, 4 the folder of the tool socket, which the unprivileged user could not reach by its path. */
+#define LINK_FD_TEXT "3"
+#define TOOLS_FD_TEXT "4"
+
+struct serve_gateway {
+	char *preview_listen;
+	char *tools_dir;
+	char *tools_socket;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct environments *environments; /* NULL: not watched */
+	struct pool *pool;
+	struct link *link;
+	int pid_fd;
+	int jobs; /* in the pool */
+	bool closing;
+	bool watched;
+	pthread_t watcher;
+};
+
+/* A message on its way to the environments. */
+struct job {
+	struct serve_gateway *gateway;
+	struct link *link;
+	uint16_t name;
+	uint64_t request;
+	json_t *body;
+};
+
+static void job_do(void *self)
+{
+	struct job *job = self;
+	struct serve_gateway *gateway = job->gateway;
+	struct err failure = {0};
+	int status = environments_gateway_message(gateway->environments, job->name, job->body, &failure);
+
+	if (job->request)
+		link_reply(job->link, job->name, job->request, NULL, status ? &failure : NULL);
+	else if (status)
+		log_debug("gateway message %u: %s", (unsigned)job->name, failure.text);
+	json_decref(job->body);
+	(void)pthread_mutex_lock(&gateway->lock);
+	gateway->jobs--;
+	(void)pthread_cond_broadcast(&gateway->changed);
+	(void)pthread_mutex_unlock(&gateway->lock);
+	free(job);
+}
+
+static void on_message(void *self, struct link *link, struct link_message *message)
+{
+	struct serve_gateway *gateway = self;
+	struct err failure = {.kind = ERR_RETRY, .text = "the control plane is busy"};
+	struct job *job;
+	bool added;
+
+	(void)pthread_mutex_lock(&gateway->lock);
+	added = gateway->environments && !gateway->closing;
+	gateway->jobs += added;
+	(void)pthread_mutex_unlock(&gateway->lock);
+	if (added) {
+		job = mem_new(sizeof(*job));
+		*job = (struct job){gateway, link, message->name, message->request, json_incref(message->body)};
+		if (pool_add(gateway->pool, job_do, job))
+			return;
+		json_decref(job->body);
+		free(job);
+		(void)pthread_mutex_lock(&gateway->lock);
+		gateway->jobs--;
+		(void)pthread_cond_broadcast(&gateway->changed);
+		(void)pthread_mutex_unlock(&gateway->lock);
+	}
+	if (message->request)
+		link_reply(link, message->name, message->request, NULL, &failure);
+}
+
+static void jobs_wait(struct serve_gateway *gateway)
+{
+	(void)pthread_mutex_lock(&gateway->lock);
+	while (gateway->jobs)
+		(void)pthread_cond_wait(&gateway->changed, &gateway->lock);
+	(void)pthread_mutex_unlock(&gateway->lock);
+}
+
+/* ---- the process ---- */
+
+static void process_end(struct serve_gateway *gateway)
+{
+	jobs_wait(gateway);
+	link_free(gateway->link); /* its end: the gateway ends with it */
+	gateway->link = NULL;
+	if (gateway->pid_fd < 0)
+		return;
+	if (process_wait(gateway->pid_fd, END_TIMEOUT_MS, NULL, NULL)) {
+		(void)syscall(SYS_pidfd_send_signal, gateway->pid_fd, SIGKILL, NULL, 0);
+		if (process_wait(gateway->pid_fd, END_TIMEOUT_MS, NULL, NULL))
+			log_debug("the gateway was gone already");
+	}
+	scope_close(&gateway->pid_fd);
+	gateway->pid_fd = -1;
+}
+
+/* Any answer will do, also that it knows no such environment. */
+static int process_ask(struct serve_gateway *gateway, struct err *err)
+{
+	AUTO_JSON body = json_pack("{s:s}", "env", "e0000000000");
+	struct err answer = {0};
+	AUTO_JSON reply = link_call(gateway->link, MESSAGE_QUIET, body, NULL, 0, ANSWER_TIMEOUT_MS, &answer);
+
+	if (reply || answer.kind != ERR_RETRY)
+		return 0;
+	return err_set(err, ERR_RETRY, "the gateway did not start: %s", answer.text);
+}
+
+static int process_begin(struct serve_gateway *gateway, struct err *err)
+{
+	static const struct link_row rows[] = {
+		{MESSAGE_THAW, LINK_GATEWAY, on_message},
+		{MESSAGE_TOUCH, LINK_GATEWAY, on_message},
+		{MESSAGE_DENIED, LINK_GATEWAY, on_message},
+	};
+	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
+	const char *const argv[] = {"/proc/self/exe",        "gateway",       "--link-fd", LINK_FD_TEXT, "--preview-listen",
+				    gateway->preview_listen, "--tool-socket", tools,       NULL};
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	AUTO_CLOSE int folder = open(gateway->tools_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int theirs = -1;
+	struct link_spec spec = {.peer = LINK_GATEWAY, .rows = rows, .row_count = ARRAY_LEN(rows), .self = gateway};
+	int ends[2];
+	pid_t pid;
+
+	if (null < 0 || folder < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return err_errno(err, errno, "cannot start the gateway");
+	spec.fd = ends[0];
+	theirs = ends[1];
+	gateway->link = link_on_thread(&spec, err);
+	if (!gateway->link)
+		return -1;
+	if (process_start(argv, NULL, (int[]){null, null, STDERR_FILENO, theirs, folder}, 5, &pid, &gateway->pid_fd, err))
+		return err_prefix(err, "cannot start the gateway");
+	scope_close(&theirs);
+	theirs = -1;
+	return process_ask(gateway, err);
+}
+
+/* ---- the watcher ---- */
+
+static bool closing(struct serve_gateway *gateway, int64_t wait_ms)
+{
+	struct timespec until;
+	bool is;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(wait_ms / 1000);
+	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	(void)pthread_mutex_lock(&gateway->lock);
+	while (!gateway->closing && wait_ms > 0)
+		if (pthread_cond_timedwait(&gateway->changed, &gateway->lock, &until))
+			break;
+	is = gateway->closing;
+	(void)pthread_mutex_unlock(&gateway->lock);
+	return is;
+}
+
+static int restart(struct serve_gateway *gateway, struct err *err)
+{
+	process_end(gateway);
+	if (process_begin(gateway, err)) {
+		process_end(gateway);
+		return -1;
+	}
+	return environments_gateway_reset(gateway->environments, gateway->link, err);
+}
+
+static void *watcher_main(void *self)
+{
+	struct serve_gateway *gateway = self;
+	int64_t pause_ms = RESTART_FIRST_MS;
+	int64_t began_ms = world_elapsed_ms(world_real);
+
+	while (!closing(gateway, 0)) {
+		struct err err = {0};
+
+		if (gateway->pid_fd >= 0 && process_wait(gateway->pid_fd, 500, NULL, &err) && err.kind == ERR_RETRY)
+			continue;
+		if (closing(gateway, 0))
+			break;
+		log_warn("the gateway ended; it is started again");
+		if (environments_gateway_reset(gateway->environments, NULL, &err))
+			log_debug("%s", err.text);
+		if (world_elapsed_ms(world_real) - began_ms > RESTART_GOOD_MS)
+			pause_ms = RESTART_FIRST_MS;
+		if (closing(gateway, pause_ms))
+			break;
+		pause_ms = pause_ms * 2 < RESTART_LONGEST_MS ? pause_ms * 2 : RESTART_LONGEST_MS;
+		began_ms = world_elapsed_ms(world_real);
+		if (restart(gateway, &err))
+			log_error("%s", err.text);
+	}
+	return NULL;
+}
+
+/* ---- from outside ---- */
+
+int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct serve_gateway **gateway,
+		       struct err *err)
+{
+	struct serve_gateway *self = mem_new(sizeof(*self));
+	pthread_condattr_t clock;
+
+	*self = (struct serve_gateway){.preview_listen = text_copy(preview_listen),
+				       .tools_dir = text_copy(tools_dir),
+				       .tools_socket = text_copy(tools_socket),
+				       .pid_fd = -1};
+	(void)pthread_mutex_init(&self->lock, NULL);
+	(void)pthread_condattr_init(&clock);
+	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&self->changed, &clock);
+	(void)pthread_condattr_destroy(&clock);
+	self->pool = pool_new(POOL_THREADS, POOL_WAITING_MAX, err);
+	if (!self->pool || process_begin(self, err)) {
+		serve_gateway_close(self);
+		return -1;
+	}
+	*gateway = self;
+	return 0;
+}
+
+struct link *serve_gateway_link(struct serve_gateway *gateway)
+{
+	return gateway->link;
+}
+
+int serve_gateway_watch(struct serve_gateway *gateway, struct environments *environments, struct err *err)
+{
+	int problem;
+
+	(void)pthread_mutex_lock(&gateway->lock);
+	gateway->environments = environments;
+	(void)pthread_mutex_unlock(&gateway->lock);
+	problem = pthread_create(&gateway->watcher, NULL, watcher_main, gateway);
+	if (problem)
+		return err_errno(err, problem, "cannot start a thread");
+	gateway->watched = true;
+	return 0;
+}
+
+void serve_gateway_unwatch(struct serve_gateway *gateway)
+{
+	if (!gateway)
+		return;
+	(void)pthread_mutex_lock(&gateway->lock);
+	gateway->closing = true;
+	(void)pthread_cond_broadcast(&gateway->changed);
+	(void)pthread_mutex_unlock(&gateway->lock);
+	if (gateway->watched)
+		(void)pthread_join(gateway->watcher, NULL);
+	gateway->watched = false;
+	jobs_wait(gateway);
+}
+
+void serve_gateway_close(struct serve_gateway *gateway)
+{
+	if (!gateway)
+		return;
+	serve_gateway_unwatch(gateway);
+	process_end(gateway);
+	pool_free(gateway->pool);
+	(void)pthread_cond_destroy(&gateway->changed);
+	(void)pthread_mutex_destroy(&gateway->lock);
+	free(gateway->preview_listen);
+	free(gateway->tools_dir);
+	free(gateway->tools_socket);
+	free(gateway);
+}

@@ -1,0 +1,23 @@
+/*
+ * serve_gateway: the gateway process as the control plane holds it: started, told of every environment, and started again, with growing
+ * pauses, when it dies.
+ */
+#ifndef ASSAY_PROGRAMS_SERVE_GATEWAY_H
+#define ASSAY_PROGRAMS_SERVE_GATEWAY_H
+
+#include "sandbox/environment.h"
+
+struct serve_gateway;
+
+/* Starts it and waits until it answers. `tools_dir` is the folder of the tool API's socket, `tools_socket` its name in it. */
+MUST_USE int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket,
+				struct serve_gateway **gateway, struct err *err);
+/* For environments_options; changes with each restart. */
+struct link *serve_gateway_link(struct serve_gateway *gateway);
+/* From now on its messages go to the environments, and it is started again when it dies. */
+MUST_USE int serve_gateway_watch(struct serve_gateway *gateway, struct environments *environments, struct err *err);
+/* No more messages to the environments, no more restarts; then serve_gateway_close after they are closed. */
+void serve_gateway_unwatch(struct serve_gateway *gateway);
+void serve_gateway_close(struct serve_gateway *gateway);
+
+#endif
