@@ -259,7 +259,8 @@ static void check_special_cases(struct check *check, struct changed *file)
 		json_array_foreach(check->literals, index, literal) {
 			struct view text = view_make(json_string_value(literal), json_string_length(literal));
 
-			if (text.length >= INTEGRITY_LITERAL_MIN && view_find(line, text) >= 0)
+			if (text.length >= INTEGRITY_LITERAL_MIN && view_find(line, text) >= 0 &&
+			    view_find(buf_view(&file->base), text) < 0)
 				add(check, "knows-the-answer", SEVERITY_WARN, WEIGHT_SLIGHT + 7, file->path, json_string_value(literal), lines.number,
 				    "A text of a recorded answer stands in the code: a person should see whether it is a special case.",
 				    "%s:%d: code knows a recorded answer: %.60s", file->path, lines.number, json_string_value(literal));

@@ -1,0 +1,303 @@
+/* Environments, artefacts and progress for the gates. */
+#include "verify/ladder.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+
+#define SESSION_BYTES_MAX ((size_t)32 << 20)
+#define TREE_BYTES_MAX ((size_t)64 << 20)
+
+bool ladder_stopped(const struct ladder *ladder)
+{
+	return __atomic_load_n(&ladder->stop, __ATOMIC_RELAXED);
+}
+
+int64_t ladder_left_ms(const struct ladder *ladder)
+{
+	int64_t left_ms = ladder->deadline_ms - world_elapsed_ms(ladder->request->world);
+
+	return left_ms > 1 ? left_ms : 1;
+}
+
+void ladder_report(struct ladder *ladder, const char *gate, const char *what, const char *detail, int64_t ms)
+{
+	const struct progress *progress = &ladder->request->progress;
+	AUTO_FREE char *step = what[0] ? text_format("%s: %s", gate, what) : text_copy(gate);
+
+	if (progress->report)
+		progress->report(progress->self, step, detail, ms);
+}
+
+/* ---- environments ---- */
+
+static void env_remember(struct ladder *ladder, struct env_id env)
+{
+	(void)pthread_mutex_lock(&ladder->mutex);
+	if (ladder->env_count < LADDER_ENVS_MAX)
+		ladder->envs[ladder->env_count++] = env;
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
+void ladder_env_down(struct ladder *ladder, struct env_id env)
+{
+	struct err err;
+	bool ours = false;
+
+	(void)pthread_mutex_lock(&ladder->mutex);
+	for (size_t i = 0; i < ladder->env_count && !ours; i++) {
+		if (strcmp(ladder->envs[i].text, env.text) != 0)
+			continue;
+		ladder->envs[i] = ladder->envs[--ladder->env_count];
+		ours = true;
+	}
+	(void)pthread_mutex_unlock(&ladder->mutex);
+	if (ours && environment_down(ladder->request->environments, env, &err) && err.kind != ERR_NOT_FOUND)
+		log_warn("environment %s of a verification stays: %s", env.text, err.text);
+}
+
+/* The steps of an environment, as steps of the gate. */
+static void step_relay(void *self, const char *step, const char *detail, int64_t ms)
+{
+	struct side *side = self;
+	AUTO_FREE char *what = text_format("%s: %s", side->label, step);
+
+	ladder_report(side->ladder, side->gate, what, detail, ms);
+}
+
+static int env_up_once(struct side *side, struct err *err)
+{
+	struct ladder *ladder = side->ladder;
+	const struct environment_spec spec = {.repository = ladder->request->repository,
+					      .commit = *side->commit,
+					      .blueprint = ladder->blueprint_text,
+					      .purpose = side->label[0] == 'b' ? "base" : "head",
+					      .owner = "",
+					      .snapshot = ladder->pinned,
+					      .volatile_ = true};
+	struct progress progress = {step_relay, side, &ladder->stop};
+
+	if (ladder_stopped(ladder))
+		return err_set(err, ERR_CANCELLED, "stopped");
+	if (environment_up(ladder->request->environments, &spec, false, progress, &side->env, err))
+		return -1;
+	env_remember(ladder, side->env);
+	return 0;
+}
+
+int ladder_env_up(struct side *side, struct err *err)
+{
+	struct err first = {0};
+
+	if (env_up_once(side, &first) == 0)
+		return 0;
+	if (first.kind != ERR_CANCELLED && !ladder_stopped(side->ladder)) {
+		ladder_report(side->ladder, side->gate, side->label, "it did not come up: once more", -1);
+		if (env_up_once(side, &first) == 0)
+			return 0;
+	}
+	if (err)
+		*err = first;
+	return -1;
+}
+
+struct side_work {
+	void (*work)(struct side *side);
+	struct side *side;
+};
+
+static void *side_thread(void *self)
+{
+	struct side_work *work = self;
+
+	work->work(work->side);
+	return NULL;
+}
+
+void sides_run(void (*work)(struct side *side), struct side *first, struct side *second)
+{
+	struct side_work other = {work, second};
+	pthread_t thread;
+	bool apart = pthread_create(&thread, NULL, side_thread, &other) == 0;
+
+	work(first);
+	if (apart)
+		(void)pthread_join(thread, NULL);
+	else
+		work(second);
+}
+
+/* ---- what is kept and told ---- */
+
+void ladder_artefact(struct ladder *ladder, const char *name, struct view bytes)
+{
+	struct digest digest = digest_of(bytes);
+	AUTO_FREE char *path = text_format("%s/%s", ladder->request->artefacts_dir, digest.text);
+	struct err err;
+
+	if (file_replace(path, bytes, 0600, &err)) {
+		log_warn("cannot keep %s: %s", name, err.text);
+		return;
+	}
+	(void)pthread_mutex_lock(&ladder->mutex);
+	(void)json_array_append_new(ladder->artefacts, json_pack("{s:s, s:s, s:I}", "name", name, "digest", digest.text, "bytes",
+								 (json_int_t)bytes.length));
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
+void ladder_artefact_json(struct ladder *ladder, const char *name, const json_t *json)
+{
+	AUTO_BUF text = buf_new((size_t)256 << 20);
+
+	json_format_sorted(&text, json);
+	if (!text.over)
+		ladder_artefact(ladder, name, buf_view(&text));
+}
+
+void ladder_not_covered(struct ladder *ladder, const char *format, ...)
+{
+	char line[600];
+	AUTO_JSON holder = json_object();
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	json_set_bytes(holder, "line", view_of(line));
+	(void)pthread_mutex_lock(&ladder->mutex);
+	(void)json_array_append(ladder->not_covered, json_member(holder, "line"));
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
+void gate_reason(struct gate *gate, const char *format, ...)
+{
+	char line[ERR_TEXT_MAX + 100];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	free(gate->reason);
+	gate->reason = text_copy(line);
+}
+
+void gate_count(struct gate *gate, const char *name, int64_t count)
+{
+	(void)json_object_set_new(gate->counts, name, json_integer(count));
+}
+
+void gate_count_add(struct gate *gate, const char *name, int64_t count)
+{
+	gate_count(gate, name, json_number(gate->counts, name, 0) + count);
+}
+
+/* ---- trees and sessions ---- */
+
+json_t *tree_paths(struct ladder *ladder, const struct git_hash *commit, struct err *err)
+{
+	AUTO_BUF out = buf_new(TREE_BYTES_MAX);
+	struct view rest;
+	json_t *paths;
+
+	if (git_run(ladder->request->repository, (const char *const[]){"ls-tree", "-r", "-z", "--name-only", "--full-tree", commit->text, NULL},
+		    &(struct process_spec){.output = &out}, NULL, err))
+		return NULL;
+	paths = json_array();
+	rest = buf_view(&out);
+	while (rest.length) {
+		struct view path = view_cut(rest, '\0', &rest);
+		json_t *text = json_stringn(path.at, path.length); /* NULL: no UTF-8, and then no path of ours */
+
+		if (text)
+			(void)json_array_append_new(paths, text);
+	}
+	return paths;
+}
+
+static void session_add_text(json_t *sessions, const char *name, const struct buf *text)
+{
+	json_t *session = json_object();
+
+	json_set_bytes(session, "name", view_of(name));
+	json_set_bytes(session, "text", buf_view(text));
+	(void)json_array_append_new(sessions, session);
+}
+
+static bool glob_any(const struct texts *globs, const char *path)
+{
+	for (size_t i = 0; i < globs->count; i++)
+		if (glob_match(globs->at[i], path))
+			return true;
+	return false;
+}
+
+static int sessions_of_base(struct ladder *ladder, json_t *sessions, struct err *err)
+{
+	AUTO_JSON paths = tree_paths(ladder, &ladder->request->base, err);
+
+	if (!paths)
+		return -1;
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		const char *path = json_string_value(json_array_get(paths, i));
+		AUTO_BUF text = buf_new(SESSION_BYTES_MAX);
+		struct err problem;
+
+		if (!glob_any(&ladder->blueprint->sessions, path))
+			continue;
+		if (git_file_read(ladder->request->repository, &ladder->request->base, path, &text, &problem))
+			ladder_not_covered(ladder, "session %s: %s", path, problem.text);
+		else
+			session_add_text(sessions, path, &text);
+	}
+	return 0;
+}
+
+static void sessions_held_out(struct ladder *ladder, json_t *sessions)
+{
+	DIR *dir = ladder->request->sessions_dir ? opendir(ladder->request->sessions_dir) : NULL;
+
+	for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+		AUTO_FREE char *path = text_format("%s/%s", ladder->request->sessions_dir, entry->d_name);
+		AUTO_BUF text = buf_new(SESSION_BYTES_MAX);
+		struct err problem;
+
+		if (!view_ends(view_of(entry->d_name), VIEW(".har")))
+			continue;
+		if (file_read(path, &text, &problem))
+			ladder_not_covered(ladder, "held-out session %s: %s", entry->d_name, problem.text);
+		else
+			session_add_text(sessions, entry->d_name, &text);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
+static int session_compare(const void *left, const void *right)
+{
+	return strcmp(json_text(*(const json_t *const *)left, "name", ""), json_text(*(const json_t *const *)right, "name", ""));
+}
+
+json_t *sessions_read(struct ladder *ladder, struct err *err)
+{
+	AUTO_JSON found = json_array();
+	json_t *sorted;
+	json_t **at;
+	size_t count;
+
+	if (sessions_of_base(ladder, found, err))
+		return NULL;
+	sessions_held_out(ladder, found);
+	count = json_array_size(found);
+	at = mem_new_array(count + 1, sizeof(json_t *));
+	for (size_t i = 0; i < count; i++)
+		at[i] = json_array_get(found, i);
+	qsort(at, count, sizeof(json_t *), session_compare);
+	sorted = json_array();
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append(sorted, at[i]);
+	free(at);
+	return sorted;
+}

@@ -1,0 +1,237 @@
+/* Suites, and the files of another commit put into a work tree. */
+#include "verify/suite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "verify/integrity.h"
+#include "verify/report.h"
+
+#define FILE_STEP_LIMIT_MS 120000
+#define OUTPUT_LINES 40
+#define OUTPUT_BYTES_MAX ((size_t)8 << 10)
+#define PATHS_BATCH ((size_t)40) /* of one git command */
+
+static int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *argv, const struct environment_exec *more,
+			  struct exit_status *status, struct err *err)
+{
+	struct environment_exec exec = *more;
+
+	exec.sandbox = "workspace";
+	exec.argv = argv;
+	exec.cancelled = &ladder->stop;
+	if (!exec.timeout_ms || exec.timeout_ms > ladder_left_ms(ladder))
+		exec.timeout_ms = ladder_left_ms(ladder) < FILE_STEP_LIMIT_MS || more->timeout_ms ? ladder_left_ms(ladder) : FILE_STEP_LIMIT_MS;
+	if (more->timeout_ms && more->timeout_ms < exec.timeout_ms)
+		exec.timeout_ms = more->timeout_ms;
+	return environment_exec(ladder->request->environments, env, &exec, status, err);
+}
+
+/* ---- files ---- */
+
+static int batch_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths, size_t from,
+		     struct err *err)
+{
+	const char *args[PATHS_BATCH + 8] = {"archive", "--format=tar", commit->text, "--"};
+	AUTO_CLOSE int archive = memfd_create("assay-files", MFD_CLOEXEC);
+	AUTO_BUF errors = buf_new((size_t)64 << 10);
+	struct exit_status status;
+	char *specs[PATHS_BATCH] = {NULL};
+	size_t count = 4;
+	int result;
+
+	if (archive < 0)
+		return err_errno(err, errno, "cannot make memory for files");
+	for (size_t i = from; i < json_array_size(paths) && i < from + PATHS_BATCH; i++) {
+		specs[i - from] = text_format(":(literal)%s", json_string_value(json_array_get(paths, i)));
+		args[count++] = specs[i - from];
+	}
+	result = git_run(ladder->request->repository, args, &(struct process_spec){.output_fd = archive}, NULL, err);
+	for (size_t i = 0; i < PATHS_BATCH; i++)
+		free(specs[i]);
+	if (result)
+		return err_prefix(err, "the test files of %.12s", commit->text);
+	if (lseek(archive, 0, SEEK_SET) < 0)
+		return err_errno(err, errno, "the test files of %.12s", commit->text);
+	if (workspace_exec(ladder, env, (const char *const[]){"tar", "-x", "-m", "--no-same-owner", "--overwrite", "-f", "-", NULL},
+			   &(struct environment_exec){.input_fd = archive, .output = &errors}, &status, err))
+		return err_prefix(err, "cannot put test files into the workspace");
+	if (status.reason != EXIT_CODE || status.code)
+		return err_set(err, ERR_INVALID, "cannot put test files into the workspace: %.200s", errors.at ? errors.at : "tar failed");
+	return 0;
+}
+
+int files_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths, struct err *err)
+{
+	for (size_t i = 0; i < json_array_size(paths); i += PATHS_BATCH)
+		if (batch_put(ladder, env, commit, paths, i, err))
+			return -1;
+	return 0;
+}
+
+int files_remove(struct ladder *ladder, struct env_id env, const json_t *paths, struct err *err)
+{
+	AUTO_BUF list = buf_new((size_t)16 << 20);
+	struct exit_status status;
+
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		buf_add_text(&list, json_string_value(json_array_get(paths, i)));
+		buf_add_char(&list, '\0');
+	}
+	if (!list.length)
+		return 0;
+	return workspace_exec(ladder, env, (const char *const[]){"xargs", "-0", "rm", "-f", "--", NULL},
+			      &(struct environment_exec){.input = buf_view(&list)}, &status, err);
+}
+
+json_t *suite_files(const struct ladder *ladder, const struct test_suite *suite, const json_t *all)
+{
+	json_t *files = json_array();
+
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		const char *path = json_string_value(json_array_get(all, i));
+		bool belongs = !suite->files.count && integrity_is_test(ladder->blueprint, path);
+
+		for (size_t k = 0; k < suite->files.count && !belongs; k++)
+			belongs = glob_match(suite->files.at[k], path);
+		if (belongs)
+			(void)json_array_append(files, json_array_get(all, i));
+	}
+	return files;
+}
+
+/* ---- runs ---- */
+
+static char *suite_dir(const struct test_suite *suite)
+{
+	return suite->dir && strcmp(suite->dir, ".") != 0 ? text_format("/workspace/%s", suite->dir) : text_copy("/workspace");
+}
+
+static void tests_note(json_t *tests, const struct test_report *report)
+{
+	for (size_t i = 0; i < report->count; i++) {
+		const struct test_case *test = &report->cases[i];
+		AUTO_FREE char *id = test->suite[0] ? text_format("%s > %s", test->suite, test->name) : text_copy(test->name);
+
+		(void)json_object_set_new(tests, id, json_pack("{s:s, s:s}", "status", test_status_name(test->status), "message", test->message));
+	}
+}
+
+/* Reads the report that the run left; that there is none is told, and no error. */
+static void report_read(struct ladder *ladder, struct env_id env, const struct test_suite *suite, json_t *result)
+{
+	enum report_format format = suite->format != REPORT_NONE ? suite->format : suite->report ? report_format_of(suite->report) : REPORT_NONE;
+	AUTO_BUF bytes = buf_new(REPORT_BYTES_MAX);
+	AUTO_BUF errors = buf_new(4096);
+	AUTO_REPORT report = {0};
+	AUTO_FREE char *dir = suite_dir(suite);
+	struct exit_status status = {EXIT_CODE, 1};
+	struct err err;
+
+	if (!suite->report)
+		return;
+	if (workspace_exec(ladder, env, (const char *const[]){"cat", "--", suite->report, NULL},
+			   &(struct environment_exec){.dir = dir, .output = &bytes, .errors = &errors}, &status, &err) ||
+	    status.reason != EXIT_CODE || status.code) {
+		(void)json_object_set_new(result, "report_problem", json_string("it wrote no report"));
+		return;
+	}
+	if (report_parse(format, buf_view(&bytes), &report, &err)) {
+		json_set_bytes(result, "report_problem", view_of(err.text));
+		return;
+	}
+	(void)json_object_set_new(result, "reported", json_true());
+	tests_note(json_member(result, "tests"), &report);
+}
+
+static void output_quote(struct ladder *ladder, struct env_id env, json_t *result)
+{
+	AUTO_BUF log = buf_new((size_t)1 << 20);
+	struct view tail;
+
+	if (environment_logs(ladder->request->environments, env, "workspace", OUTPUT_LINES, NULL, &log, NULL))
+		return;
+	tail = buf_view(&log);
+	if (tail.length > OUTPUT_BYTES_MAX)
+		tail = view_make(tail.at + tail.length - OUTPUT_BYTES_MAX, OUTPUT_BYTES_MAX);
+	json_set_bytes(result, "output", tail);
+}
+
+json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err)
+{
+	const char *const shell[] = {"sh", "-c", suite->run.shell, NULL};
+	AUTO_JSON result = json_pack("{s:s, s:b, s:b, s:b, s:s, s:{}}", "suite", suite->name, "ok", 0, "timed_out", 0, "reported", 0, "output",
+				     "", "tests");
+	AUTO_FREE char *dir = suite_dir(suite);
+	AUTO_BUF end = buf_new(256);
+	struct exit_status status = {EXIT_CODE, 1};
+	struct err problem = {0};
+
+	if (suite->report && workspace_exec(ladder, env, (const char *const[]){"rm", "-f", "--", suite->report, NULL},
+					    &(struct environment_exec){.dir = dir}, &status, err))
+		return NULL;
+	if (workspace_exec(ladder, env, suite->run.shell ? shell : (const char *const *)suite->run.argv,
+			   &(struct environment_exec){.dir = dir, .env = &suite->env, .timeout_ms = suite->timeout_ms}, &status, &problem)) {
+		if (problem.kind != ERR_LIMIT || ladder_stopped(ladder)) {
+			*err = problem;
+			return NULL;
+		}
+		(void)json_object_set_new(result, "timed_out", json_true());
+		buf_add_format(&end, "it did not end within %lld s", (long long)suite->timeout_ms / 1000);
+	} else {
+		exit_status_format(&end, status);
+		(void)json_object_set_new(result, "ok", json_boolean(status.reason == EXIT_CODE && status.code == 0));
+	}
+	json_set_bytes(result, "end", buf_view(&end));
+	report_read(ladder, env, suite, result);
+	output_quote(ladder, env, result);
+	return TAKE(result);
+}
+
+int suite_reset(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err)
+{
+	if (!suite->needs_services || !ladder->blueprint->database_count)
+		return 0;
+	return environment_reset_data(ladder->request->environments, env, (struct progress){.cancelled = &ladder->stop}, err);
+}
+
+static const char *status_of(const json_t *result, const char *id)
+{
+	return json_text(json_member(json_member(result, "tests"), id), "status", "");
+}
+
+static bool is_failure(const char *status)
+{
+	return strcmp(status, "failed") == 0 || strcmp(status, "error") == 0;
+}
+
+bool suite_failed(const json_t *result, const char *id)
+{
+	const char *name;
+	json_t *test;
+
+	if (strcmp(id, SUITE_SELF) != 0)
+		return is_failure(status_of(result, id));
+	if (json_flag(result, "ok", false))
+		return false;
+	json_object_foreach(json_member(result, "tests"), name, test)
+		if (is_failure(json_text(test, "status", "")))
+			return false;
+	return true;
+}
+
+bool suite_passed(const json_t *result, const char *id)
+{
+	if (strcmp(id, SUITE_SELF) == 0)
+		return json_flag(result, "ok", false);
+	return strcmp(status_of(result, id), "passed") == 0;
+}
+
+const char *suite_message(const json_t *result, const char *id)
+{
+	if (strcmp(id, SUITE_SELF) == 0)
+		return json_text(result, "output", "");
+	return json_text(json_member(json_member(result, "tests"), id), "message", "");
+}

@@ -1,0 +1,29 @@
+/*
+ * suite: a test suite run in the workspace of an environment, and what came of it. The exit code is judged from outside; the report file
+ * is believed for names and failures only.
+ */
+#ifndef ASSAY_VERIFY_SUITE_H
+#define ASSAY_VERIFY_SUITE_H
+
+#include "verify/ladder.h"
+
+#define SUITE_SELF "(the suite itself)" /* the name of what failed when no test did */
+
+/* Runs it. {"suite", "ok": bool, "end": "exit 1", "timed_out": bool, "reported": bool, "output": last lines, "tests": {id: {"status",
+ * "message"}}}; owned by the caller. ERR_CANCELLED when the ladder stops. */
+json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err);
+/* Fresh data for a suite that uses it. */
+MUST_USE int suite_reset(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err);
+
+/* Did this test fail in the result? A suite that failed without a failing test fails as SUITE_SELF. */
+bool suite_failed(const json_t *result, const char *id);
+bool suite_passed(const json_t *result, const char *id);
+const char *suite_message(const json_t *result, const char *id);
+
+/* Paths of `all` ([text]) that belong to the suite: by its globs, or without globs by habit. Owned by the caller. */
+json_t *suite_files(const struct ladder *ladder, const struct test_suite *suite, const json_t *all);
+/* Puts files of a commit ([path]) into the environment's work tree. */
+MUST_USE int files_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths, struct err *err);
+MUST_USE int files_remove(struct ladder *ladder, struct env_id env, const json_t *paths, struct err *err);
+
+#endif
