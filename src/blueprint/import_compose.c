@@ -99,7 +99,7 @@ static void postgres_fill(struct member *member, struct draft_database *database
 	const char *user;
 	const char *name;
 
-	member_variables(member, &env);
+	member_draft_variables(member, &env);
 	user = draft_variables_find(&env, "POSTGRES_USER");
 	user = user ? user : draft_variables_find(&env, "POSTGRESQL_USERNAME");
 	name = draft_variables_find(&env, "POSTGRES_DB");

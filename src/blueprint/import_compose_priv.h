@@ -32,7 +32,7 @@ void member_note(struct member *member, const struct tree_node *node, const char
 const char *compose_text(struct compose *compose, const struct tree_node *node);
 const char *compose_text_at(struct compose *compose, const struct tree_node *map, const char *key);
 /* env_file, then environment, which wins. */
-void member_variables(struct member *member, struct draft_variables *variables);
+void member_draft_variables(struct member *member, struct draft_variables *variables);
 /* A path of the checkout that is mounted is where the program's own files are; anything else starts empty. */
 void member_volume(struct member *member, const struct tree_node *node);
 /* Everything of member->service but its needs. */

@@ -120,7 +120,7 @@ static void env_file_read(struct member *member, const struct tree_node *node, s
 }
 
 /* env_file first: environment wins. */
-void member_variables(struct member *member, struct draft_variables *variables)
+void member_draft_variables(struct member *member, struct draft_variables *variables)
 {
 	const struct tree_node *files = tree_find(member->node, "env_file");
 
@@ -439,7 +439,7 @@ void member_fill(struct member *member)
 	member->working_dir = compose_text_at(member->compose, member->node, "working_dir");
 	restart_read(member);
 	ports_read(member);
-	member_variables(member, &service->env);
+	member_draft_variables(member, &service->env);
 	volumes_read(member);
 	command_read(member, "entrypoint", &member->entrypoint, &member->entrypoint_shell);
 	command_read(member, "command", &member->command, &member->command_shell);

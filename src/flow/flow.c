@@ -29,13 +29,13 @@ struct busy {
 	struct busy *next;
 };
 
-struct flow {
+struct flows {
 	struct flow_options options;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct busy *busy;
 	bool closing;
-	int64_t wakes; /* counts flow_wake, so that none is missed between looking and sleeping */
+	int64_t wakes; /* counts flows_wake, so that none is missed between looking and sleeping */
 	pthread_t threads[WORKERS_MAX + 1];
 	int thread_count;
 };
@@ -70,7 +70,7 @@ struct position {
 	char error[ERR_TEXT_MAX];
 };
 
-static const struct flow_step *step_find(const struct flow *flow, const char *name)
+static const struct flow_step *step_find(const struct flows *flow, const char *name)
 {
 	for (size_t i = 0; i < flow->options.definition->step_count; i++)
 		if (strcmp(flow->options.definition->steps[i].name, name) == 0)
@@ -111,7 +111,7 @@ static int position_get(struct store_tx *tx, const char *id, struct position *po
 }
 
 /* The one place that changes where a workflow stands. */
-static int flow_set(struct flow *flow, struct store_tx *tx, const struct position *from, enum flow_status status, const char *step,
+static int flow_set(struct flows *flow, struct store_tx *tx, const struct position *from, enum flow_status status, const char *step,
 		    int tries, int64_t wake_ms, const char *error, struct err *err)
 {
 	assert(statuses[from->status].next & 1u << status);
@@ -125,14 +125,14 @@ static int flow_set(struct flow *flow, struct store_tx *tx, const struct positio
 			 err);
 }
 
-static int told(struct flow *flow, struct store_tx *tx, const char *id, const struct flow_move *move, struct err *err)
+static int told(struct flows *flow, struct store_tx *tx, const char *id, const struct flow_move *move, struct err *err)
 {
 	return flow->options.definition->moved ? flow->options.definition->moved(flow->options.self, tx, id, move, err) : 0;
 }
 
 /* ---- who is busy ---- */
 
-static struct busy **busy_find(struct flow *flow, const char *id)
+static struct busy **busy_find(struct flows *flow, const char *id)
 {
 	struct busy **at = &flow->busy;
 
@@ -148,7 +148,7 @@ static void busy_cancel(struct busy *busy, enum cancel_reason reason)
 	__atomic_store_n(&busy->cancelled, true, __ATOMIC_SEQ_CST);
 }
 
-static void busy_remove(struct flow *flow, struct busy *busy)
+static void busy_remove(struct flows *flow, struct busy *busy)
 {
 	struct busy **at;
 
@@ -162,7 +162,7 @@ static void busy_remove(struct flow *flow, struct busy *busy)
 }
 
 /* Takes the first workflow that is due and that nobody is on. */
-static int pick(struct flow *flow, struct position *position, struct busy **taken, struct err *err)
+static int pick(struct flows *flow, struct position *position, struct busy **taken, struct err *err)
 {
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
@@ -192,7 +192,7 @@ static int pick(struct flow *flow, struct position *position, struct busy **take
 /* ---- one visit ---- */
 
 /* Stores that the step runs: the visit that a crash or a pause left open goes on, else a new one begins. */
-static int visit_begin(struct flow *flow, const struct position *position, struct flow_visit *visit, int64_t *seq,
+static int visit_begin(struct flows *flow, const struct position *position, struct flow_visit *visit, int64_t *seq,
 		       int64_t *started_ms, struct err *err)
 {
 	const char *id = position->id;
@@ -235,7 +235,7 @@ static int visit_begin(struct flow *flow, const struct position *position, struc
 }
 
 /* The visit is over, or parked: stores it and where the workflow stands now. */
-static int visit_end(struct flow *flow, const struct position *position, int64_t seq, const struct flow_move *move, int tries,
+static int visit_end(struct flows *flow, const struct position *position, int64_t seq, const struct flow_move *move, int tries,
 		     const char *step, int64_t wake_ms, struct err *err)
 {
 	bool open = strcmp(move->status, "waiting") == 0 || strcmp(move->status, "running") == 0;
@@ -293,7 +293,7 @@ static bool step_tries_again(const struct flow_step *step, const struct flow_vis
 }
 
 /* Fails the workflow: `ending` first, so that it is tidied up even when we die in between. */
-static int fail(struct flow *flow, const struct position *position, int64_t seq, int64_t ms, const char *error, struct err *err)
+static int fail(struct flows *flow, const struct position *position, int64_t seq, int64_t ms, const char *error, struct err *err)
 {
 	struct flow_move move = {position->step, "failed", FLOW_READY, false, error, ms, NULL};
 	AUTO_TX tx = {0};
@@ -311,7 +311,7 @@ static int fail(struct flow *flow, const struct position *position, int64_t seq,
 }
 
 /* What came of a step that ended without error. */
-static int settle(struct flow *flow, const struct position *position, const struct flow_step *step, struct flow_visit *visit,
+static int settle(struct flows *flow, const struct position *position, const struct flow_step *step, struct flow_visit *visit,
 		  int64_t seq, int64_t ms, struct err *err)
 {
 	struct flow_move move = {position->step, "done", FLOW_READY, false, visit->detail, ms, NULL};
@@ -329,7 +329,7 @@ static int settle(struct flow *flow, const struct position *position, const stru
 	return visit_end(flow, position, seq, &move, 0, visit->next, 0, err);
 }
 
-static int visit_do(struct flow *flow, const struct position *position, struct busy *busy, struct err *err)
+static int visit_do(struct flows *flow, const struct position *position, struct busy *busy, struct err *err)
 {
 	const struct flow_step *step = step_find(flow, position->step);
 	struct flow_visit visit = {.cancelled = &busy->cancelled};
@@ -374,7 +374,7 @@ static int visit_do(struct flow *flow, const struct position *position, struct b
 }
 
 /* The workflow is to fail or stop: tidy up, then say so. */
-static int end_do(struct flow *flow, const struct position *position, struct err *err)
+static int end_do(struct flows *flow, const struct position *position, struct err *err)
 {
 	struct flow_move move = {position->step, "failed", position->ending, false, NULL, 0, position->error};
 	struct position now;
@@ -394,7 +394,7 @@ static int end_do(struct flow *flow, const struct position *position, struct err
 	return store_commit(&tx, err);
 }
 
-int flow_work(struct flow *flow, bool *did, struct err *err)
+int flows_work(struct flows *flow, bool *did, struct err *err)
 {
 	struct position position;
 	struct busy *busy;
@@ -413,7 +413,7 @@ int flow_work(struct flow *flow, bool *did, struct err *err)
 
 /* ---- threads ---- */
 
-static void sleep_until_changed(struct flow *flow, int64_t seen, int64_t timeout_ms)
+static void sleep_until_changed(struct flows *flow, int64_t seen, int64_t timeout_ms)
 {
 	struct timespec until;
 
@@ -431,7 +431,7 @@ static void sleep_until_changed(struct flow *flow, int64_t seen, int64_t timeout
 
 static void *worker_main(void *self)
 {
-	struct flow *flow = self;
+	struct flows *flow = self;
 	bool closing = false;
 
 	while (!closing) {
@@ -442,7 +442,7 @@ static void *worker_main(void *self)
 		(void)pthread_mutex_lock(&flow->lock);
 		seen = flow->wakes;
 		(void)pthread_mutex_unlock(&flow->lock);
-		if (flow_work(flow, &did, &err))
+		if (flows_work(flow, &did, &err))
 			log_warn("flow: %s", err.text);
 		(void)pthread_mutex_lock(&flow->lock);
 		if (!did || err.kind != ERR_NONE)
@@ -456,7 +456,7 @@ static void *worker_main(void *self)
 /* Raises the flag of steps that are over their deadline. */
 static void *deadline_main(void *self)
 {
-	struct flow *flow = self;
+	struct flows *flow = self;
 
 	(void)pthread_mutex_lock(&flow->lock);
 	while (!flow->closing) {
@@ -471,7 +471,7 @@ static void *deadline_main(void *self)
 	return NULL;
 }
 
-static int thread_add(struct flow *flow, void *(*body)(void *self), struct err *err)
+static int thread_add(struct flows *flow, void *(*body)(void *self), struct err *err)
 {
 	int problem = pthread_create(&flow->threads[flow->thread_count], NULL, body, flow);
 
@@ -482,7 +482,7 @@ static int thread_add(struct flow *flow, void *(*body)(void *self), struct err *
 }
 
 /* Whoever waits looks at the facts again: what it waits for may have happened while nobody ran. */
-static int waiting_wake(struct flow *flow, struct err *err)
+static int waiting_wake(struct flows *flow, struct err *err)
 {
 	AUTO_TX tx = {0};
 
@@ -493,9 +493,9 @@ static int waiting_wake(struct flow *flow, struct err *err)
 	return store_commit(&tx, err);
 }
 
-int flow_open(const struct flow_options *options, struct flow **flow, struct err *err)
+int flows_open(const struct flow_options *options, struct flows **flow, struct err *err)
 {
-	struct flow *self = mem_new(sizeof(*self));
+	struct flows *self = mem_new(sizeof(*self));
 	pthread_condattr_t clock;
 
 	assert(options->workers <= WORKERS_MAX);
@@ -506,19 +506,19 @@ int flow_open(const struct flow_options *options, struct flow **flow, struct err
 	(void)pthread_cond_init(&self->changed, &clock);
 	(void)pthread_condattr_destroy(&clock);
 	if (waiting_wake(self, err) || (options->workers && thread_add(self, deadline_main, err))) {
-		flow_close(self);
+		flows_close(self);
 		return -1;
 	}
 	for (int i = 0; i < options->workers; i++)
 		if (thread_add(self, worker_main, err)) {
-			flow_close(self);
+			flows_close(self);
 			return -1;
 		}
 	*flow = self;
 	return 0;
 }
 
-void flow_close(struct flow *flow)
+void flows_close(struct flows *flow)
 {
 	if (!flow)
 		return;
@@ -535,7 +535,7 @@ void flow_close(struct flow *flow)
 	free(flow);
 }
 
-void flow_wake(struct flow *flow)
+void flows_wake(struct flows *flow)
 {
 	(void)pthread_mutex_lock(&flow->lock);
 	flow->wakes++;
@@ -545,7 +545,7 @@ void flow_wake(struct flow *flow)
 
 /* ---- from outside ---- */
 
-int flow_start(struct flow *flow, struct store_tx *tx, const char *id, struct err *err)
+int flow_start(struct flows *flow, struct store_tx *tx, const char *id, struct err *err)
 {
 	return store_run(tx, "INSERT INTO flow (id, name, step, status, since_ms) VALUES (?, ?, ?, 'ready', ?)",
 			 VALUES(V(id), V(flow->options.definition->name), V(flow->options.definition->steps[0].name),
@@ -553,7 +553,7 @@ int flow_start(struct flow *flow, struct store_tx *tx, const char *id, struct er
 			 err);
 }
 
-int flow_signal(struct flow *flow, struct store_tx *tx, const char *id, const char *kind, const json_t *data, struct err *err)
+int flow_signal(struct flows *flow, struct store_tx *tx, const char *id, const char *kind, const json_t *data, struct err *err)
 {
 	AUTO_BUF text = buf_new(FLOW_SIGNAL_BYTES_MAX);
 
@@ -593,7 +593,7 @@ int flow_signals_take(struct store_tx *tx, const char *id, json_t **signals, str
 	return 0;
 }
 
-static int stop_store(struct flow *flow, const char *id, struct err *err)
+static int stop_store(struct flows *flow, const char *id, struct err *err)
 {
 	struct position position;
 	AUTO_TX tx = {0};
@@ -607,7 +607,7 @@ static int stop_store(struct flow *flow, const char *id, struct err *err)
 	return store_commit(&tx, err);
 }
 
-int flow_stop(struct flow *flow, const char *id, struct err *err)
+int flow_stop(struct flows *flow, const char *id, struct err *err)
 {
 	struct busy *busy;
 
@@ -618,11 +618,11 @@ int flow_stop(struct flow *flow, const char *id, struct err *err)
 	if (busy)
 		busy_cancel(busy, CANCEL_STOP);
 	(void)pthread_mutex_unlock(&flow->lock);
-	flow_wake(flow);
+	flows_wake(flow);
 	return 0;
 }
 
-int flow_retry(struct flow *flow, const char *id, struct err *err)
+int flow_retry(struct flows *flow, const char *id, struct err *err)
 {
 	struct position position;
 	AUTO_TX tx = {0};
@@ -634,11 +634,11 @@ int flow_retry(struct flow *flow, const char *id, struct err *err)
 			       statuses[position.status].name);
 	if (flow_set(flow, &tx, &position, FLOW_READY, position.step, 0, 0, NULL, err) || store_commit(&tx, err))
 		return -1;
-	flow_wake(flow);
+	flows_wake(flow);
 	return 0;
 }
 
-void flow_counts(struct flow *flow, int *unfinished, int *active)
+void flows_count(struct flows *flow, int *unfinished, int *active)
 {
 	AUTO_TX tx = {0};
 	int64_t all = 0;

@@ -64,39 +64,39 @@ struct flow_definition {
 	void (*ending)(void *self, const char *id, enum flow_status final);
 };
 
-struct flow;
+struct flows;
 
 struct flow_options {
 	struct store *store;
 	const struct flow_definition *definition;
 	void *self;
 	struct world world;
-	int workers; /* threads; 0: none, flow_work() does it (for tests) */
+	int workers; /* threads; 0: none, flows_work() does it (for tests) */
 };
 
 /* Goes on with every workflow that was not finished, and looks again at every one that waits. */
-MUST_USE int flow_open(const struct flow_options *options, struct flow **flow, struct err *err);
+MUST_USE int flows_open(const struct flow_options *options, struct flows **flow, struct err *err);
 /* Cancels what is being done, waits for it; it is begun again at the next open. */
-void flow_close(struct flow *flow);
+void flows_close(struct flows *flow);
 
-/* In the caller's transaction, after whose commit flow_wake() is called. */
-MUST_USE int flow_start(struct flow *flow, struct store_tx *tx, const char *id, struct err *err);
-MUST_USE int flow_signal(struct flow *flow, struct store_tx *tx, const char *id, const char *kind, const json_t *data,
+/* In the caller's transaction, after whose commit flows_wake() is called. */
+MUST_USE int flow_start(struct flows *flow, struct store_tx *tx, const char *id, struct err *err);
+MUST_USE int flow_signal(struct flows *flow, struct store_tx *tx, const char *id, const char *kind, const json_t *data,
 			 struct err *err);
 /* [{"kind", "data", "time_ms"}] of what was not taken, in order; they are taken when the transaction commits. */
 MUST_USE int flow_signals_take(struct store_tx *tx, const char *id, json_t **signals, struct err *err);
-void flow_wake(struct flow *flow);
+void flows_wake(struct flows *flow);
 
 /* Stops at once: cancels the step, then ending(), then `stopped`. ERR_DENIED when it is over. */
-MUST_USE int flow_stop(struct flow *flow, const char *id, struct err *err);
+MUST_USE int flow_stop(struct flows *flow, const char *id, struct err *err);
 /* A failed or stopped workflow goes on from the step it was in. */
-MUST_USE int flow_retry(struct flow *flow, const char *id, struct err *err);
+MUST_USE int flow_retry(struct flows *flow, const char *id, struct err *err);
 /* How many are not over, waiting ones included; and how many of them wait for nothing but a thread or a pause. */
-void flow_counts(struct flow *flow, int *unfinished, int *active);
+void flows_count(struct flows *flow, int *unfinished, int *active);
 /* As in doc/api.md, `steps` of a run. */
 json_t *flow_visits(struct store_tx *tx, const char *id, struct err *err);
 
 /* One visit, if any is due; *did says whether. For tests without threads. */
-MUST_USE int flow_work(struct flow *flow, bool *did, struct err *err);
+MUST_USE int flows_work(struct flows *flow, bool *did, struct err *err);
 
 #endif

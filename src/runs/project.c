@@ -302,7 +302,7 @@ static int pull_signal(struct runs *runs, const json_t *pull, const char *kind, 
 		return -1;
 	if (change_add_in(runs, &tx, "pull", "number", V(json_number(pull, "number", 0)), kind, err) || store_commit(&tx, err))
 		return -1;
-	flow_wake(runs->flow);
+	flows_wake(runs->flow);
 	return 0;
 }
 

@@ -31,7 +31,7 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 	self->tracker = tracker_builtin_new(self->store, options->world);
 	self->forge = forge_builtin_new(self->store, repositories, options->world);
 	flow = (struct flow_options){self->store, &run_definition, self, options->world, options->workers};
-	if (flow_open(&flow, &self->flow, err)) {
+	if (flows_open(&flow, &self->flow, err)) {
 		runs_close(self);
 		return -1;
 	}
@@ -43,7 +43,7 @@ void runs_close(struct runs *runs)
 {
 	if (!runs)
 		return;
-	flow_close(runs->flow);
+	flows_close(runs->flow);
 	tracker_builtin_free(runs->tracker);
 	forge_builtin_free(runs->forge);
 	store_close(runs->store);
@@ -181,7 +181,7 @@ json_t *runs_start(struct runs *runs, const json_t *request, struct err *err)
 	if (tracker_claim(runs->tracker, item, id.text, err) || run_insert(runs, id, repository, issue, request, err))
 		return NULL;
 	change_add(runs, "issue", "number", V(json_number(issue, "number", 0)), "working");
-	flow_wake(runs->flow);
+	flows_wake(runs->flow);
 	return runs_show(runs, id, err);
 }
 
@@ -202,7 +202,7 @@ static int signal_store(struct runs *runs, const char *id, const char *kind, con
 	    (shown && event_add_in(runs, &tx, id, type, json_incref(shown), err)) ||
 	    change_add_in(runs, &tx, "run", "id", V(id), run.state, err) || store_commit(&tx, err))
 		return -1;
-	flow_wake(runs->flow);
+	flows_wake(runs->flow);
 	return 0;
 }
 
@@ -295,7 +295,7 @@ int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err
 
 void runs_count(struct runs *runs, int *unfinished, int *active)
 {
-	flow_counts(runs->flow, unfinished, active);
+	flows_count(runs->flow, unfinished, active);
 }
 
 int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err)

@@ -29,7 +29,7 @@ struct runs {
 	char *state_dir;
 	char *pages_base;
 	struct store *store;
-	struct flow *flow;
+	struct flows *flow;
 	struct tracker tracker;
 	struct forge forge;
 	pthread_mutex_t repositories; /* fetches into a project, one at a time */

@@ -160,7 +160,7 @@ static int teardown(void **state)
 
 struct engine {
 	struct store *store;
-	struct flow *flow;
+	struct flows *flow;
 };
 
 static int engine_open(struct engine *engine)
@@ -172,12 +172,12 @@ static int engine_open(struct engine *engine)
 		return -1;
 	options.store = engine->store;
 	options.self = engine->store;
-	return flow_open(&options, &engine->flow, NULL);
+	return flows_open(&options, &engine->flow, NULL);
 }
 
 static void engine_close(struct engine *engine)
 {
-	flow_close(engine->flow);
+	flows_close(engine->flow);
 	store_close(engine->store);
 }
 
@@ -223,7 +223,7 @@ static int work_all(struct engine *engine)
 	for (int idle = 0; idle < 3;) {
 		bool did = false;
 
-		if (flow_work(engine->flow, &did, NULL) || dead)
+		if (flows_work(engine->flow, &did, NULL) || dead)
 			return -1;
 		idle = did ? 0 : idle + 1;
 		clock_ms += did ? 0 : 2 * FLOW_RETRY_LONGEST_MS;
@@ -363,9 +363,9 @@ static void threads_run(const struct flow_step *step, bool stop, const char *exp
 	assert_int_equal(store_open(path, &store, NULL), 0);
 	options.store = store;
 	engine.store = store;
-	assert_int_equal(flow_open(&options, &engine.flow, NULL), 0);
+	assert_int_equal(flows_open(&options, &engine.flow, NULL), 0);
 	assert_int_equal(start(&engine), 0);
-	flow_wake(engine.flow);
+	flows_wake(engine.flow);
 	for (int i = 0; i < 500 && !__atomic_load_n(&slow_began, __ATOMIC_SEQ_CST); i++)
 		(void)usleep(10000);
 	if (stop)

@@ -163,7 +163,7 @@ static int work_all(struct story *story)
 	for (int idle = 0; idle < 3;) {
 		bool did = false;
 
-		if (flow_work(story->runs->flow, &did, NULL) || fake.dead)
+		if (flows_work(story->runs->flow, &did, NULL) || fake.dead)
 			return -1;
 		idle = did ? 0 : idle + 1;
 		skew_ms += did ? 0 : 2 * FLOW_RETRY_LONGEST_MS;
