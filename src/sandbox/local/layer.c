@@ -75,9 +75,10 @@ int spec_parse(const char *path, struct layer_spec *spec, unsigned *flags, struc
 			spec->ids = (uid_t)number;
 		else if (view_is(key, "created"))
 			spec->created_ms = (int64_t)number;
-		else if (view_is(key, "flags") && flags)
-			*flags = (unsigned)number;
-		else if (view_is(key, "below") && spec->below_count < LAYERS_BELOW_MAX && value.length < KEEPER_LAYER_NAME_BYTES)
+		else if (view_is(key, "flags")) {
+			if (flags)
+				*flags = (unsigned)number;
+		} else if (view_is(key, "below") && spec->below_count < LAYERS_BELOW_MAX && value.length < KEEPER_LAYER_NAME_BYTES)
 			(void)snprintf(spec->below[spec->below_count++], KEEPER_LAYER_NAME_BYTES, "%.*s", (int)value.length,
 				       value.at);
 		else
