@@ -89,6 +89,12 @@ const char *draft_variables_find(const struct draft_variables *variables, const 
 	return NULL;
 }
 
+bool draft_variable_is_good(const struct draft_variable *variable)
+{
+	return name_is_variable(variable->name) && strncmp(variable->name, "ASSAY_", 6) != 0 &&
+	       strlen(variable->value) <= READER_TEXT_MAX;
+}
+
 const char *draft_label(struct draft *draft, const char *text)
 {
 	char *label = arena_take(&draft->arena, READER_NAME_MAX + 1);

@@ -159,11 +159,30 @@ static void database_read(struct member *member, const struct image_row *row, st
 			    draft_format(draft, "a PostgreSQL with extensions (%s): install them on this machine", row->name));
 }
 
+/* Does a service need another, directly or through others? `seen` has a flag for each service. */
+static bool needs_already(const struct draft *draft, const char *name, const char *other, bool *seen)
+{
+	if (strcmp(name, other) == 0)
+		return true;
+	for (size_t i = 0; i < draft->service_count; i++) {
+		const struct draft_service *service = &draft->services[i];
+
+		if (seen[i] || strcmp(service->name, name) != 0)
+			continue;
+		seen[i] = true;
+		for (size_t j = 0; j < service->needs.count; j++)
+			if (needs_already(draft, service->needs.at[j], other, seen))
+				return true;
+	}
+	return false;
+}
+
 static void need_add(struct member *member, const struct tree_node *node, const char *name, const char *condition)
 {
 	struct draft *draft = member->compose->draft;
 	const struct draft_service *service = draft_service_find(draft, name);
 	const struct draft_database *database = draft_database_find(draft, name);
+	bool seen[DRAFT_MEMBERS_MAX] = {false};
 
 	if (condition && strcmp(condition, "service_completed_successfully") == 0)
 		member_note(
@@ -172,6 +191,8 @@ static void need_add(struct member *member, const struct tree_node *node, const 
 				draft,
 				"`%.60s` is to have ended: what runs once belongs into `migrate` of a database, or into `build`",
 				name));
+	else if (service && needs_already(draft, service->name, member->service->name, seen))
+		member_note(member, node, "depends_on", draft_format(draft, "`%.60s` is left out: it needs this one itself", name));
 	else if (service || database)
 		draft_texts_add(draft, &member->service->needs, service ? service->name : database->name);
 	else

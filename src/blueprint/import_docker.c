@@ -171,7 +171,11 @@ void draft_read_dockerfile(struct draft *draft, struct draft_service *service, c
 	if (!service->port && !service->restart && file.port &&
 	    view_to_u64(view_make(file.port, strspn(file.port, "0123456789")), &port) && port && port <= UINT16_MAX)
 		service->port = (int)port;
-	for (size_t i = 0; i < file.env.count; i++)
-		if (!draft_variables_find(&service->env, file.env.at[i].name) && strcmp(file.env.at[i].name, "PATH") != 0)
-			draft_variables_set(draft, &service->env, file.env.at[i].name, file.env.at[i].value);
+	for (size_t i = 0; i < file.env.count; i++) {
+		const struct draft_variable *variable = &file.env.at[i];
+
+		if (!draft_variables_find(&service->env, variable->name) && draft_variable_is_good(variable) &&
+		    strcmp(variable->name, "PATH") != 0)
+			draft_variables_set(draft, &service->env, variable->name, variable->value);
+	}
 }

@@ -79,6 +79,8 @@ void draft_texts_add(struct draft *draft, struct draft_texts *texts, const char 
 void draft_texts_append(struct draft *draft, struct draft_texts *texts, const char *text);
 void draft_variables_set(struct draft *draft, struct draft_variables *variables, const char *name, const char *value);
 const char *draft_variables_find(const struct draft_variables *variables, const char *name); /* NULL */
+/* May a service have it: is its name one that a program can be given, and not ours, and its value within the limits? */
+bool draft_variable_is_good(const struct draft_variable *variable);
 char *draft_format(struct draft *draft, const char *format, ...) PRINTF_LIKE(2, 3);
 /* A label made of any text: lower case, others become dashes; "app" when nothing is left. */
 const char *draft_label(struct draft *draft, const char *text);

@@ -71,15 +71,16 @@ static void command_finish(struct member *member)
 static void variable_add(struct member *member, const struct tree_node *node, struct draft_variables *variables, const char *name,
 			 const char *value)
 {
-	if (!name_is_variable(name) || strncmp(name, "ASSAY_", 6) == 0)
+	struct draft *draft = member->compose->draft;
+
+	if (!value)
 		member_note(member, node, "environment",
-			    draft_format(member->compose->draft, "`%.60s` cannot be the name of a variable", name));
-	else if (!value)
+			    draft_format(draft, "`%.60s` comes from the shell that runs compose: write its value", name));
+	else if (draft_variable_is_good(&(struct draft_variable){name, value}))
+		draft_variables_set(draft, variables, name, value);
+	else
 		member_note(member, node, "environment",
-			    draft_format(member->compose->draft, "`%.60s` comes from the shell that runs compose: write its value",
-					 name));
-	else if (strlen(value) <= READER_TEXT_MAX)
-		draft_variables_set(member->compose->draft, variables, name, value);
+			    draft_format(draft, "`%.60s` cannot be the name of a variable, or is too long", name));
 }
 
 static void environment_read(struct member *member, struct draft_variables *variables)

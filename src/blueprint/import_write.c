@@ -1,7 +1,9 @@
 /* The draft as YAML that a person likes to read: one key a line, short lists in brackets, quotes only where they are needed. */
 #include <ctype.h>
 #include <stdio.h>
+#include <strings.h>
 
+#include "base/scope.h"
 #include "blueprint/import_priv.h"
 
 /* May the text stand without quotes, in a line and in brackets alike? */
@@ -12,7 +14,7 @@ static bool is_plain(const char *text)
 	if (!text[0] || !(isalnum((unsigned char)text[0]) || strchr("/._$", text[0])) ||
 	    isspace((unsigned char)text[strlen(text) - 1]))
 		return false;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (strcasecmp(text, words[i]) == 0)
 			return false;
 	for (const char *at = text; *at; at++)
@@ -22,6 +24,38 @@ static bool is_plain(const char *text)
 	return true;
 }
 
+/* Valid UTF-8 that YAML takes only as an escape: C1 controls, the byte order mark, and what is no character. */
+static bool is_special(struct view character)
+{
+	static const char *const rows[] = {"\xef\xbb\xbf", "\xef\xbf\xbe", "\xef\xbf\xbf"};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (view_is(character, rows[i]))
+			return true;
+	return character.length == 2 && (unsigned char)character.at[0] == 0xc2 && (unsigned char)character.at[1] < 0xa0;
+}
+
+/* The character at the front of a text, for a quoted scalar; returns its bytes. */
+static size_t add_character(struct buf *yaml, const char *text)
+{
+	size_t length = view_utf8_length(view_of(text));
+	char c = text[0];
+
+	if (!length || is_special(view_make(text, length)))
+		buf_add_text(yaml, "\\ufffd");
+	else if (c == '"' || c == '\\')
+		buf_add_format(yaml, "\\%c", c);
+	else if (c == '\n')
+		buf_add_text(yaml, "\\n");
+	else if (c == '\t')
+		buf_add_text(yaml, "\\t");
+	else if ((c >= 0 && c < 0x20) || c == 0x7f)
+		buf_add_format(yaml, "\\x%02x", (unsigned)c);
+	else
+		buf_add(yaml, text, length);
+	return length ? length : 1;
+}
+
 static void add_scalar(struct buf *yaml, const char *text)
 {
 	if (is_plain(text)) {
@@ -29,21 +63,16 @@ static void add_scalar(struct buf *yaml, const char *text)
 		return;
 	}
 	buf_add_char(yaml, '"');
-	for (const char *at = text; *at; at++) {
-		unsigned char c = (unsigned char)*at;
-
-		if (c == '"' || c == '\\')
-			buf_add_format(yaml, "\\%c", c);
-		else if (c == '\n')
-			buf_add_text(yaml, "\\n");
-		else if (c == '\t')
-			buf_add_text(yaml, "\\t");
-		else if (c < 0x20 || c == 0x7f)
-			buf_add_format(yaml, "\\x%02x", c);
-		else
-			buf_add_char(yaml, (char)c);
-	}
+	while (*text)
+		text += add_character(yaml, text);
 	buf_add_char(yaml, '"');
+}
+
+/* In a comment: printable ASCII only. */
+static void add_comment(struct buf *yaml, const char *text)
+{
+	for (; *text; text++)
+		buf_add_char(yaml, *text < 0x20 || *text > 0x7e ? '?' : *text);
 }
 
 static void add_pair(struct buf *yaml, const char *indent, const char *key, const char *value)
@@ -75,7 +104,7 @@ static void add_limits(struct buf *yaml, const struct draft_service *service)
 	if (!service->memory && !service->cpus && !service->pids)
 		return;
 	buf_add_text(yaml, "    limits: {");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (!rows[i].value)
 			continue;
 		buf_add_format(yaml, "%s%s: %s", separator, rows[i].name, rows[i].value);
@@ -103,8 +132,11 @@ static void add_service(struct buf *yaml, const struct draft_service *service)
 		buf_add_format(yaml, "    replicas: %d\n", service->replicas);
 	add_pair(yaml, "    ", "restart", service->restart);
 	add_limits(yaml, service);
-	if (service->image)
-		buf_add_format(yaml, "    # image: %s   # without it, the machine's own programs are used\n", service->image);
+	if (service->image) {
+		buf_add_text(yaml, "    # image: ");
+		add_comment(yaml, service->image);
+		buf_add_text(yaml, "   # without it, the machine's own programs are used\n");
+	}
 	if (service->env.count)
 		buf_add_text(yaml, "    env:\n");
 	for (size_t i = 0; i < service->env.count; i++) {
