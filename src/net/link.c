@@ -274,19 +274,21 @@ static void answer_take(struct link *link, uint64_t request, json_t *body)
 {
 	struct waiting *waiting;
 	struct err err = {0};
+	bool posted;
 
 	if (!json_flag(body, "ok", false))
 		(void)err_set(&err, kind_parse(json_text(body, "kind", "broken")), "%s", json_text(body, "error", "failed"));
 	(void)pthread_mutex_lock(&link->mutex);
 	waiting = waiting_take(link, request);
-	if (waiting && !waiting->answered) {
+	posted = waiting && waiting->answered; /* of a call it is on the caller's stack, and gone once we unlock */
+	if (waiting && !posted) {
 		waiting->answer = err.kind ? NULL : json_incref(body);
 		waiting->err = err;
 		waiting->done = true;
 		(void)pthread_cond_broadcast(&link->answered);
 	}
 	(void)pthread_mutex_unlock(&link->mutex);
-	if (waiting && waiting->answered) {
+	if (posted) {
 		waiting->answered(waiting->self, err.kind ? NULL : json_incref(body), &err);
 		free(waiting);
 	}
