@@ -42,18 +42,18 @@ static void step_wait(void)
 	(void)nanosleep(&(struct timespec){0, WAIT_STEP_NS}, NULL);
 }
 
-/* Bits of the names in a list separated by commas or spaces. */
+/* Bits of the names in a list separated by commas or spaces, up to a colon. */
 static unsigned controllers_in(const char *list)
 {
 	unsigned bits = 0;
 
-	while (*list) {
-		size_t length = strcspn(list, ", \n");
+	while (*list && *list != ':') {
+		size_t length = strcspn(list, ":, \n");
 
 		for (size_t i = 0; i < ARRAY_LEN(controller_names); i++)
 			if (strlen(controller_names[i].name) == length && strncmp(list, controller_names[i].name, length) == 0)
 				bits |= controller_names[i].bit;
-		list += length + (list[length] != '\0');
+		list += length + (list[length] && list[length] != ':');
 	}
 	return bits;
 }
