@@ -340,7 +340,7 @@ void env_touch(struct env *env)
 
 void env_denied(struct env *env, const char *sandbox, const char *host, uint16_t port, const char *why)
 {
-	AUTO_FREE char *key = text_format("%s %s %u", sandbox, host, port);
+	AUTO_FREE char *key = text_format("%s %s %u %s", sandbox, host, port, why);
 	uint64_t hash = view_hash(view_of(key));
 	struct denial *place = &env->denials[hash % DENIALS_KEPT];
 	int64_t now = loop_now_ms(env->worker->loop);
