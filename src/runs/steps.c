@@ -423,10 +423,10 @@ static void environment_keep(struct runs *runs, const struct run *run)
 
 	if (!run->environment || run_env(run, &env, &err))
 		return;
+	/* One that failed, or is gone, cannot be frozen: it stays as it is. */
 	if (environment_extend(runs->options.environments, env, grace_ms(runs, run), &err) ||
 	    environment_freeze(runs->options.environments, env, true, &err)) {
-		if (err.kind != ERR_NOT_FOUND)
-			log_warn("run=%s environment=%s: %s", run->id, run->environment, err.text);
+		log_info("run=%s environment=%s: %s", run->id, run->environment, err.text);
 		return;
 	}
 	change_add(runs, "environment", "id", V(env.text), "frozen");

@@ -104,6 +104,9 @@ static void *exec_main(void *self)
 	struct turn *turn = self;
 
 	turn->failed = environment_exec(turn->runs->options.environments, turn->env, &turn->exec, &turn->status, &turn->failure);
+	/* Ours were the last write ends, unless the program left somebody behind: the pipes end now. */
+	(void)close(turn->exec.output_fd);
+	(void)close(turn->exec.error_fd);
 	__atomic_store_n(&turn->over, true, __ATOMIC_SEQ_CST);
 	return NULL;
 }
@@ -240,7 +243,7 @@ static int program_run(struct turn *turn, struct err *reason, struct err *err)
 			(void)err_errno(err, problem, "cannot start a thread");
 	}
 	if (!problem) {
-		/* Our write ends stay open until the program is over: the thread may not have passed them on yet. */
+		out[1] = errors[1] = -1; /* the thread's */
 		pump(turn, out[0], errors[0], reason);
 		(void)pthread_join(thread, NULL);
 	}
@@ -382,7 +385,7 @@ static int turn_failure(struct turn *turn, struct err *err)
 	const char *class = json_text(turn->end, "error", "crash");
 	struct view said = view_trim(view_of(json_text(turn->end, "text", "")));
 	struct view errors = view_trim(buf_view(&turn->errors));
-	struct view shown = said.length ? said : errors;
+	struct view shown = said.length && (!errors.length || strcmp(class, "crash") != 0) ? said : errors;
 	AUTO_BUF ended = buf_new(256);
 	enum err_kind kind = ERR_INVALID;
 
