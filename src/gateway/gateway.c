@@ -18,6 +18,7 @@
 #include "gateway/control.h"
 #include "gateway/env.h"
 #include "gateway/flow.h"
+#include "gateway/policy.h"
 #include "gateway/preview.h"
 #include "net/pool.h"
 #include "net/socket.h"
@@ -43,11 +44,9 @@ static void on_signal(int number)
 static int options_parse(int argc, char **argv, struct options *options, struct err *err)
 {
 	static const struct option names[] = {
-		{"link-fd", required_argument, NULL, 'l'},
-		{"preview-listen", required_argument, NULL, 'p'},
-		{"tool-socket", required_argument, NULL, 't'},
-		{"user", required_argument, NULL, 'u'},
-		{NULL, 0, NULL, 0},
+		{"link-fd", required_argument, NULL, 'l'},     {"preview-listen", required_argument, NULL, 'p'},
+		{"tool-socket", required_argument, NULL, 't'}, {"user", required_argument, NULL, 'u'},
+		{"reach", required_argument, NULL, 'r'},       {NULL, 0, NULL, 0},
 	};
 	uint64_t number;
 	int option;
@@ -64,9 +63,14 @@ static int options_parse(int argc, char **argv, struct options *options, struct 
 			options->tool_socket = optarg;
 		else if (option == 'u')
 			options->user = optarg;
-		else
-			return err_set(err, ERR_INVALID,
-				       "usage: assay gateway --link-fd N --preview-listen ADDRESS:PORT [--tool-socket PATH] [--user NAME]");
+		else if (option == 'r') {
+			if (reach_add(optarg, err))
+				return -1;
+		} else
+			return err_set(
+				err, ERR_INVALID,
+				"usage: assay gateway --link-fd N --preview-listen ADDRESS:PORT [--tool-socket PATH] [--user NAME] "
+				"[--reach ADDRESS/BITS]…");
 	}
 	if (options->link_fd < 0)
 		return err_set(err, ERR_INVALID, "--link-fd is missing: the gateway is started by `assay serve`");
@@ -82,7 +86,8 @@ static int privileges_drop(const struct options *options, struct err *err)
 		return 0;
 	user = getpwnam(options->user);
 	if (!user || user->pw_uid == 0)
-		return err_set(err, ERR_INVALID, "the gateway cannot become `%s`: there is no such unprivileged user", options->user);
+		return err_set(err, ERR_INVALID, "the gateway cannot become `%s`: there is no such unprivileged user",
+			       options->user);
 	if (options->tool_socket && chown(options->tool_socket, user->pw_uid, (gid_t)-1) && errno != ENOENT)
 		return err_errno(err, errno, "cannot hand %s to `%s`", options->tool_socket, options->user);
 	if (setgroups(0, NULL) || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) ||

@@ -112,7 +112,7 @@ static void lookup_done(void *self)
 	if (lookup->found_private && !lookup->count)
 		env_denied(flow->env, flow->from, outside->host, outside->port, "its name leads to a private address");
 	if (!dial_next(outside)) {
-		const char *why = lookup->count	       ? "cannot be reached"
+		const char *why = lookup->count           ? "cannot be reached"
 				  : lookup->found_private ? "its name leads to a private address"
 							  : "its name is not known outside";
 
@@ -132,7 +132,7 @@ static void lookup_run(void *self)
 
 	if (getaddrinfo(lookup->host, NULL, &hints, &found) == 0) {
 		for (struct addrinfo *at = found; at && lookup->count < ADDRESSES_MAX; at = at->ai_next) {
-			if (!address_is_public(at->ai_addr)) {
+			if (!address_is_reachable(at->ai_addr)) {
 				lookup->found_private = true;
 				continue;
 			}
@@ -207,8 +207,9 @@ static bool host_fits(const struct outside *outside, struct view host)
 static enum http_verdict refuse(struct http_seam *seam, unsigned status, const char *why)
 {
 	struct outside *outside = seam->self;
-	AUTO_FREE char *line = text_format("assay: %s:%u may not be reached from this environment: %s (egress.rules in assay.yaml)\n",
-					   outside->host, outside->port, why);
+	AUTO_FREE char *line = text_format(
+		"assay: %s:%u may not be reached from this environment: %s (egress.rules in assay.yaml)\n", outside->host,
+		outside->port, why);
 	AUTO_FREE char *error = text_format("denied: %s", why);
 
 	env_denied(seam->flow->env, seam->flow->from, outside->host, outside->port, why);
@@ -224,8 +225,8 @@ static enum http_verdict outside_request(struct http_seam *seam, const struct ht
 	const char *why;
 
 	if (outside->port == 80)
-		seam->exchange.url = (free(seam->exchange.url), text_format("http://%s%.*s", outside->host, (int)head->target.length,
-									     head->target.at));
+		seam->exchange.url = (free(seam->exchange.url),
+				      text_format("http://%s%.*s", outside->host, (int)head->target.length, head->target.at));
 	if (!policy_allows(&seam->flow->env->policy, outside->host, outside->port, &why))
 		return refuse(seam, 403, why);
 	if (!host_fits(outside, head->host) || head->target.at[0] != '/')
@@ -356,7 +357,7 @@ static void outside_closing(struct flow *flow, const char *why)
 		outside_row(outside, outside->error ? outside->error : why);
 }
 
-static const struct flow_protocol outside_protocol = {"outside",	   outside_data,    outside_ended, outside_connected,
+static const struct flow_protocol outside_protocol = {"outside",           outside_data,    outside_ended, outside_connected,
 						      outside_server_lost, outside_closing, state_free};
 
 static void first_bytes_timed_out(struct flow *flow)

@@ -1,6 +1,7 @@
 /* Egress rules and the addresses that are never dialled. */
 #include "gateway/policy.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -190,4 +191,54 @@ bool address_is_public(const struct sockaddr *address)
 	if (bytes[0] == 0x20 && bytes[1] == 0x01 && (bytes[2] < 0x02 || (bytes[2] == 0x0d && bytes[3] == 0xb8)))
 		return false;
 	return !(bytes[0] == 0x3f && bytes[1] == 0xff && bytes[2] < 0x10);
+}
+
+struct range {
+	int family;
+	unsigned bits;
+	unsigned char bytes[16];
+};
+
+/* Written before the first thread starts, read only after it. */
+static struct range reach[REACH_MAX];
+static size_t reach_count;
+
+int reach_add(const char *network, struct err *err)
+{
+	struct view bits;
+	AUTO_FREE char *address = view_copy(view_cut(view_of(network), '/', &bits));
+	struct range range = {.family = strchr(address, ':') ? AF_INET6 : AF_INET};
+	unsigned bits_max = range.family == AF_INET ? 32 : 128;
+	uint64_t number = bits_max;
+
+	if (reach_count == REACH_MAX)
+		return err_set(err, ERR_LIMIT, "more than %d networks to reach", REACH_MAX);
+	if (inet_pton(range.family, address, range.bytes) != 1 || (bits.at && (!view_to_u64(bits, &number) || number > bits_max)))
+		return err_set(err, ERR_INVALID, "`%s` is no network: expected ADDRESS or ADDRESS/BITS", network);
+	range.bits = (unsigned)number;
+	reach[reach_count++] = range;
+	return 0;
+}
+
+static bool range_holds(const struct range *range, int family, const unsigned char *bytes)
+{
+	unsigned whole = range->bits / 8;
+	unsigned rest = range->bits % 8;
+
+	return range->family == family && memcmp(range->bytes, bytes, whole) == 0 &&
+	       (!rest || ((range->bytes[whole] ^ bytes[whole]) >> (8 - rest)) == 0);
+}
+
+bool address_is_reachable(const struct sockaddr *address)
+{
+	const void *bytes = address->sa_family == AF_INET
+				    ? (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr
+				    : (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+
+	if (address_is_public(address))
+		return true;
+	for (size_t i = 0; i < reach_count; i++)
+		if (range_holds(&reach[i], address->sa_family, bytes))
+			return true;
+	return false;
 }

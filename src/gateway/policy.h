@@ -13,6 +13,8 @@
 #define POLICY_RULES_MAX 4096
 #define HOST_NAME_MAX_BYTES 254 /* with its NUL */
 
+#define REACH_MAX 16
+
 struct policy_rule {
 	char host[HOST_NAME_MAX_BYTES]; /* canonical, without "*." */
 	bool below;                     /* "*.": names below it; with an empty host: every name */
@@ -35,6 +37,11 @@ bool policy_resolves(const struct policy *policy, const char *host);
 
 /* Lower case, no last dot, labels of at most 63 letters, digits, `-` and `_`, not a number at the end: so never an address. */
 bool host_canonical(struct view text, char host[HOST_NAME_MAX_BYTES]);
+/* "203.0.113.0/24", "fd00::/8" or one address: the operator lets egress rules lead there although it is not the public internet (a company's
+ * own registry). At most REACH_MAX, before any thread starts; no blueprint can do this. */
+MUST_USE int reach_add(const char *network, struct err *err);
+/* Is it an address that an allowed name may lead to: of the public internet, or within what reach_add() was told? */
+bool address_is_reachable(const struct sockaddr *address);
 /* Is it an address of the public internet? Private, loopback, link-local, metadata, multicast, documentation and mapped ones are not. */
 bool address_is_public(const struct sockaddr *address);
 

@@ -33,6 +33,8 @@
 /* In the child: 3 is the link, 4 the folder of the tool socket, which the unprivileged user could not reach by its path. */
 #define LINK_FD_TEXT "3"
 #define TOOLS_FD_TEXT "4"
+#define REACH_VARIABLE "ASSAY_REACH" /* networks that egress rules may lead to although they are not public, separated by blanks */
+#define REACH_WORDS_MAX 16
 
 struct serve_gateway {
 	char *preview_listen;
@@ -143,6 +145,19 @@ static int process_ask(struct serve_gateway *gateway, struct err *err)
 	return err_set(err, ERR_RETRY, "the gateway did not start: %s", answer.text);
 }
 
+/* "10.0.0.0/8 fd00::/8", which is cut up, as options. */
+static void reach_words(char *text, const char **argv)
+{
+	char *rest = NULL;
+	size_t count = 0;
+
+	for (char *word = strtok_r(text, " ,", &rest); word && count < REACH_WORDS_MAX;
+	     word = strtok_r(NULL, " ,", &rest), count++) {
+		argv[2 * count] = "--reach";
+		argv[2 * count + 1] = word;
+	}
+}
+
 static int process_begin(struct serve_gateway *gateway, struct err *err)
 {
 	static const struct link_row rows[] = {
@@ -151,8 +166,10 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 		{MESSAGE_DENIED, LINK_GATEWAY, on_message},
 	};
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
-	const char *const argv[] = {"/proc/self/exe",        "gateway",       "--link-fd", LINK_FD_TEXT, "--preview-listen",
-				    gateway->preview_listen, "--tool-socket", tools,       NULL};
+	AUTO_FREE char *reach = text_copy(getenv(REACH_VARIABLE) ? getenv(REACH_VARIABLE) : "");
+	const char *argv[9 + 2 * REACH_WORDS_MAX] = {
+		"/proc/self/exe",        "gateway",       "--link-fd", LINK_FD_TEXT, "--preview-listen",
+		gateway->preview_listen, "--tool-socket", tools};
 	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	AUTO_CLOSE int folder = open(gateway->tools_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_CLOSE int theirs = -1;
@@ -162,6 +179,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 
 	if (null < 0 || folder < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return err_errno(err, errno, "cannot start the gateway");
+	reach_words(reach, argv + 8);
 	spec.fd = ends[0];
 	theirs = ends[1];
 	gateway->link = link_on_thread(&spec, err);
