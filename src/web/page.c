@@ -1,0 +1,62 @@
+/* The pages: files that were embedded at build time, and the token that only they may read. */
+#include "base/scope.h"
+#include "web/web_priv.h"
+
+static const struct page *page_find(const char *path)
+{
+	for (size_t i = 0; i < page_count; i++)
+		if (strcmp(pages[i].path, path) == 0)
+			return &pages[i];
+	return NULL;
+}
+
+/* A browser sends Sec-Fetch-Site with every request; a page of another origin cannot change what it says. */
+static json_t *session(struct call *call, struct err *err)
+{
+	const char *site = http_request_header(call->request, "Sec-Fetch-Site");
+	AUTO_JSON answer = json_pack("{s:s}", "token", call->web->token);
+
+	if (!site || strcmp(site, "same-origin") != 0) {
+		(void)err_set(err, ERR_DENIED, "only the pages of this server may read this");
+		return NULL;
+	}
+	http_reply_header(call->reply, "Cache-Control", "no-store");
+	return TAKE(answer);
+}
+
+/* Whatever is no file is a page's address: index.html finds out which. */
+static json_t *page(struct call *call, struct err *err)
+{
+	const char *path = call->request->path;
+	const char *name = strrchr(path, '/');
+	const struct page *found = page_find(path);
+	const char *known = http_request_header(call->request, "If-None-Match");
+
+	if (!found && name && !strchr(name, '.'))
+		found = page_find("/index.html");
+	if (!found) {
+		(void)err_set(err, ERR_NOT_FOUND, "%.200s: there is no such page", path);
+		return NULL;
+	}
+	http_reply_header(call->reply, "ETag", found->etag);
+	http_reply_header(call->reply, "Cache-Control", "no-cache");
+	call->answered = true;
+	if (known && strstr(known, found->etag))
+		http_reply_send(call->reply, 304, NULL, VIEW(""));
+	else
+		http_reply_send(call->reply, 200, found->type, view_make(found->bytes, found->length));
+	return NULL;
+}
+
+static json_t *nothing(struct call *call, struct err *err)
+{
+	(void)err_set(err, ERR_NOT_FOUND, "there is no call %s %.300s (doc/api.md)", call->request->method, call->request->path);
+	return NULL;
+}
+
+const struct row page_rows[] = {
+	{"GET", "/session.json", session, WHO_PAGE, false, {{0}}},
+	{"*", "/api/*", nothing, WHO_PERSON, false, {{0}}},
+	{"GET", "/*", page, WHO_PERSON, false, {{0}}},
+};
+const size_t page_row_count = ARRAY_LEN(page_rows);

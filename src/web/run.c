@@ -1,0 +1,309 @@
+/* Rows of repositories, issues, runs and pull requests: each is a call of runs/ with its arguments checked. */
+#include "base/scope.h"
+#include "web/web_priv.h"
+
+#define DIFF_BYTES_MAX ((size_t)32 << 20)
+#define FILE_BYTES_MAX ((size_t)32 << 20)
+
+static struct runs *runs_of(const struct call *call)
+{
+	return call->web->options.runs;
+}
+
+static const char *text_of(const struct call *call, const char *name)
+{
+	return json_text(call->body, name, NULL);
+}
+
+/* Who writes: the page and the command line are the person at this machine. */
+static const char *author_of(const struct call *call)
+{
+	return json_text(call->body, "author", "you");
+}
+
+/* ---- repositories ---- */
+
+static json_t *repository_list(struct call *call, struct err *err)
+{
+	return items_of(runs_repository_list(runs_of(call), err));
+}
+
+static json_t *repository_put(struct call *call, struct err *err)
+{
+	const char *path = text_of(call, "path");
+
+	if (path[0] != '/') {
+		(void)err_set(err, ERR_INVALID, "path: expected an absolute path, not `%.200s`", path);
+		return NULL;
+	}
+	return runs_repository_put(runs_of(call), path, json_text(call->body, "revision", "HEAD"), text_of(call, "name"), err);
+}
+
+static json_t *repository_file(struct call *call, struct err *err)
+{
+	AUTO_FREE char *repository = runs_repository_path(runs_of(call), http_request_param(call->request, "name"), err);
+	AUTO_FREE char *revision = http_request_query(call->request, "commit");
+	AUTO_FREE char *path = http_request_query(call->request, "path");
+	AUTO_BUF bytes = buf_new(FILE_BYTES_MAX);
+	struct git_hash commit;
+
+	if (!repository)
+		return NULL;
+	if (!path || !path[0]) {
+		(void)err_set(err, ERR_INVALID, "path= is missing");
+		return NULL;
+	}
+	if (git_resolve(repository, revision ? revision : "main", &commit, err) ||
+	    git_file_read(repository, &commit, path, &bytes, err))
+		return NULL;
+	return call_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
+}
+
+/* ---- issues ---- */
+
+static json_t *issue_list(struct call *call, struct err *err)
+{
+	return items_of(runs_issue_list(runs_of(call), err));
+}
+
+static json_t *issue_show(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	return call_number(call, "number", &number, err) ? NULL : runs_issue_show(runs_of(call), number, err);
+}
+
+static json_t *issue_make(struct call *call, struct err *err)
+{
+	return runs_issue_make(runs_of(call), text_of(call, "repository"), text_of(call, "title"),
+			       json_text(call->body, "body", ""), err);
+}
+
+static json_t *issue_comment(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	if (call_number(call, "number", &number, err) ||
+	    runs_issue_comment(runs_of(call), number, author_of(call), text_of(call, "text"), err))
+		return NULL;
+	return runs_issue_show(runs_of(call), number, err);
+}
+
+static json_t *issue_move(struct call *call, bool closed, struct err *err)
+{
+	int64_t number;
+
+	if (call_number(call, "number", &number, err) || runs_issue_close(runs_of(call), number, closed, err))
+		return NULL;
+	return runs_issue_show(runs_of(call), number, err);
+}
+
+static json_t *issue_close(struct call *call, struct err *err)
+{
+	return issue_move(call, true, err);
+}
+
+static json_t *issue_reopen(struct call *call, struct err *err)
+{
+	return issue_move(call, false, err);
+}
+
+/* ---- runs ---- */
+
+static json_t *run_list(struct call *call, struct err *err)
+{
+	return items_of(runs_list(runs_of(call), err));
+}
+
+static json_t *run_show(struct call *call, struct err *err)
+{
+	struct run_id id;
+
+	return call_run(call, &id, err) ? NULL : runs_show(runs_of(call), id, err);
+}
+
+static json_t *run_make(struct call *call, struct err *err)
+{
+	if (!json_object_get(call->body, "issue") && !text_of(call, "title")) {
+		(void)err_set(err, ERR_INVALID, "title: expected a line of text, or issue: the number of one");
+		return NULL;
+	}
+	return runs_start(runs_of(call), call->body, err);
+}
+
+static json_t *run_message(struct call *call, struct err *err)
+{
+	struct run_id id;
+
+	if (call_run(call, &id, err) || runs_message(runs_of(call), id, author_of(call), text_of(call, "text"), err))
+		return NULL;
+	return runs_show(runs_of(call), id, err);
+}
+
+static json_t *run_stop(struct call *call, struct err *err)
+{
+	struct run_id id;
+
+	return call_run(call, &id, err) || runs_stop(runs_of(call), id, err) ? NULL : runs_show(runs_of(call), id, err);
+}
+
+static json_t *run_retry(struct call *call, struct err *err)
+{
+	struct run_id id;
+
+	return call_run(call, &id, err) || runs_retry(runs_of(call), id, err) ? NULL : runs_show(runs_of(call), id, err);
+}
+
+static json_t *run_record(struct call *call, struct err *err)
+{
+	AUTO_BUF envelope = buf_new(BUF_MAX_DEFAULT);
+	struct run_id id;
+
+	if (call_run(call, &id, err) || runs_record(runs_of(call), id, &envelope, err))
+		return NULL;
+	return call_bytes(call, "application/vnd.dsse+json", buf_view(&envelope));
+}
+
+static json_t *run_report(struct call *call, struct err *err)
+{
+	struct run_id id;
+
+	return call_run(call, &id, err) ? NULL : runs_report(runs_of(call), id, err);
+}
+
+/* ---- pull requests ---- */
+
+static json_t *pull_list(struct call *call, struct err *err)
+{
+	return items_of(runs_pull_list(runs_of(call), err));
+}
+
+static json_t *pull_show(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	return call_number(call, "number", &number, err) ? NULL : runs_pull_show(runs_of(call), number, err);
+}
+
+static json_t *pull_diff(struct call *call, struct err *err)
+{
+	AUTO_BUF diff = buf_new(DIFF_BYTES_MAX);
+	int64_t number;
+
+	if (call_number(call, "number", &number, err) || runs_pull_diff(runs_of(call), number, &diff, err))
+		return NULL;
+	return call_bytes(call, "text/plain; charset=utf-8", buf_view(&diff));
+}
+
+static json_t *pull_changes(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	return call_number(call, "number", &number, err) ? NULL : items_of(runs_pull_changes(runs_of(call), number, err));
+}
+
+static bool kind_known(const char *kind)
+{
+	return strcmp(kind, "approve") == 0 || strcmp(kind, "changes") == 0 || strcmp(kind, "comment") == 0;
+}
+
+static json_t *pull_review(struct call *call, struct err *err)
+{
+	const char *kind = text_of(call, "kind");
+	const char *text = json_text(call->body, "text", "");
+	int64_t number;
+
+	if (call_number(call, "number", &number, err))
+		return NULL;
+	if (!kind_known(kind)) {
+		(void)err_set(err, ERR_INVALID, "kind: expected approve, changes or comment, not `%.100s`", kind);
+		return NULL;
+	}
+	if (strcmp(kind, "approve") != 0 && !view_trim(view_of(text)).length) {
+		(void)err_set(err, ERR_INVALID, "text: say what the agent should read");
+		return NULL;
+	}
+	if (runs_pull_review(runs_of(call), number, author_of(call), kind, text, err))
+		return NULL;
+	return runs_pull_show(runs_of(call), number, err);
+}
+
+static json_t *pull_merge(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	if (call_number(call, "number", &number, err))
+		return NULL;
+	return runs_pull_merge(runs_of(call), number, author_of(call), json_flag(call->body, "force", false), err);
+}
+
+static json_t *pull_close(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	if (call_number(call, "number", &number, err) || runs_pull_close(runs_of(call), number, err))
+		return NULL;
+	return runs_pull_show(runs_of(call), number, err);
+}
+
+#define AUTHOR                              \
+	{                                   \
+		"author", FIELD_LINE, false \
+	}
+
+const struct row run_rows[] = {
+	{"GET", "/api/v1/repositories", repository_list, WHO_PERSON, false, {{0}}},
+	{"POST",
+	 "/api/v1/repositories",
+	 repository_put,
+	 WHO_PERSON,
+	 true,
+	 {{"path", FIELD_LINE, true}, {"revision", FIELD_LINE, false}, {"name", FIELD_LINE, false}}},
+	{"GET", "/api/v1/repositories/{name}/file", repository_file, WHO_PERSON, false, {{0}}},
+
+	{"GET", "/api/v1/issues", issue_list, WHO_PERSON, false, {{0}}},
+	{"POST",
+	 "/api/v1/issues",
+	 issue_make,
+	 WHO_PERSON,
+	 true,
+	 {{"repository", FIELD_LINE, true}, {"title", FIELD_LINE, true}, {"body", FIELD_TEXT, false}}},
+	{"GET", "/api/v1/issues/{number}", issue_show, WHO_PERSON, false, {{0}}},
+	{"POST", "/api/v1/issues/{number}/comments", issue_comment, WHO_PERSON, true, {{"text", FIELD_TEXT, true}, AUTHOR}},
+	{"POST", "/api/v1/issues/{number}/close", issue_close, WHO_PERSON, true, {{0}}},
+	{"POST", "/api/v1/issues/{number}/reopen", issue_reopen, WHO_PERSON, true, {{0}}},
+
+	{"GET", "/api/v1/runs", run_list, WHO_PERSON, false, {{0}}},
+	{"POST",
+	 "/api/v1/runs",
+	 run_make,
+	 WHO_PERSON,
+	 true,
+	 {{"repository", FIELD_LINE, true},
+	  {"issue", FIELD_NUMBER, false},
+	  {"title", FIELD_LINE, false},
+	  {"body", FIELD_TEXT, false},
+	  {"base", FIELD_LINE, false},
+	  {"agent", FIELD_OBJECT, false}}},
+	{"GET", "/api/v1/runs/{run}", run_show, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/runs/{run}/events", run_events, WHO_PERSON, false, {{0}}},
+	{"POST", "/api/v1/runs/{run}/message", run_message, WHO_PERSON, true, {{"text", FIELD_TEXT, true}, AUTHOR}},
+	{"POST", "/api/v1/runs/{run}/stop", run_stop, WHO_PERSON, true, {{0}}},
+	{"POST", "/api/v1/runs/{run}/retry", run_retry, WHO_PERSON, true, {{0}}},
+	{"GET", "/api/v1/runs/{run}/record", run_record, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, false, {{0}}},
+
+	{"GET", "/api/v1/pulls", pull_list, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/pulls/{number}", pull_show, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/pulls/{number}/diff", pull_diff, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/pulls/{number}/changes", pull_changes, WHO_PERSON, false, {{0}}},
+	{"POST",
+	 "/api/v1/pulls/{number}/review",
+	 pull_review,
+	 WHO_PERSON,
+	 true,
+	 {{"kind", FIELD_LINE, true}, {"text", FIELD_TEXT, false}, AUTHOR}},
+	{"POST", "/api/v1/pulls/{number}/merge", pull_merge, WHO_PERSON, true, {{"force", FIELD_FLAG, false}, AUTHOR}},
+	{"POST", "/api/v1/pulls/{number}/close", pull_close, WHO_PERSON, true, {{0}}},
+};
+const size_t run_row_count = ARRAY_LEN(run_rows);

@@ -1,0 +1,96 @@
+/* Rows of the server itself, of verification without a run, and of records. */
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "vault/vault.h"
+#include "verify/verify.h"
+#include "web/web_priv.h"
+
+static json_t *status(struct call *call, struct err *err)
+{
+	const struct web *web = call->web;
+	AUTO_JSON environments = environment_list(web->options.environments, err);
+	int unfinished = 0;
+	int active = 0;
+
+	if (!environments)
+		return NULL;
+	runs_count(web->options.runs, &unfinished, &active);
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:b, s:i, s:i}", "version", ASSAY_VERSION, "pid", (int)getpid(),
+			 "state_dir", web->state_dir, "pages", web->base, "preview_base", web->preview_base, "started_ms",
+			 (json_int_t)web->started_ms, "idle", !unfinished && !json_array_size(environments), "runs", unfinished,
+			 "environments", (int)json_array_size(environments));
+}
+
+static json_t *doctor(struct call *call, struct err *err)
+{
+	const struct web_options *options = &call->web->options;
+
+	if (options->doctor)
+		return items_of(options->doctor(options->self));
+	(void)err_set(err, ERR_NOT_FOUND, "this server cannot examine its machine");
+	return NULL;
+}
+
+static json_t *end(struct call *call, struct err *err)
+{
+	(void)err;
+	call->web->options.shutdown(call->web->options.self);
+	return json_object();
+}
+
+static json_t *verify_work(struct job *job, struct progress progress, struct err *err)
+{
+	const char *name = json_text(job->body, "repository", "");
+	AUTO_FREE char *repository = runs_repository_path(job->web->options.runs, name, err);
+	AUTO_FREE char *sessions = text_format("%s/sessions/%s", job->web->state_dir, name);
+	AUTO_FREE char *artefacts = NULL;
+	struct verify_request request = {
+		.environments = job->web->options.environments,
+		.repository = repository,
+		.sessions_dir = file_is_dir(sessions) ? sessions : NULL,
+		.attempt = 1,
+		.attempts = 1,
+		.progress = progress,
+		.world = job->web->options.world,
+	};
+	struct run_id id = run_id_new(job->web->options.world);
+	json_t *report = NULL;
+
+	if (!repository || git_resolve(repository, json_text(job->body, "base", ""), &request.base, err) ||
+	    git_resolve(repository, json_text(job->body, "head", ""), &request.head, err))
+		return NULL;
+	artefacts = text_format("%s/verify/%s", job->web->state_dir, id.text);
+	request.artefacts_dir = artefacts;
+	return verify_run(&request, &report, err) ? NULL : report;
+}
+
+static json_t *verify(struct call *call, struct err *err)
+{
+	return job_start(call, NULL, verify_work, err);
+}
+
+static json_t *record_key(struct call *call, struct err *err)
+{
+	AUTO_BUF pem = buf_new((size_t)1 << 16);
+
+	if (vault_public_key(call->web->options.vault, &pem, err))
+		return NULL;
+	return call_bytes(call, "application/x-pem-file", buf_view(&pem));
+}
+
+const struct row server_rows[] = {
+	{"GET", "/api/v1/status", status, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/doctor", doctor, WHO_PERSON, false, {{0}}},
+	{"POST", "/api/v1/shutdown", end, WHO_CLI, true, {{0}}},
+	{"POST",
+	 "/api/v1/verify",
+	 verify,
+	 WHO_CLI,
+	 true,
+	 {{"repository", FIELD_LINE, true}, {"base", FIELD_LINE, true}, {"head", FIELD_LINE, true}}},
+	{"GET", "/api/v1/records/key", record_key, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/events", all_events, WHO_PERSON, false, {{0}}},
+};
+const size_t server_row_count = ARRAY_LEN(server_rows);

@@ -1,0 +1,298 @@
+/*
+ * A person's shell in a sandbox.
+ *
+ * Theory of operation: the connection is handed over by the HTTP server. One thread runs the program in the sandbox on the slave of a
+ * pty that is made here; another moves bytes between the pty's master and the socket. Both directions are frames: u8 type, u32 length
+ * (little endian), then that many bytes. The program's end closes the last slave, so the master ends after the last byte that it
+ * wrote; then comes the exit frame. A client that leaves cancels the program.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "web/web_priv.h"
+
+#define PROTOCOL "assay-terminal"
+#define FRAME_HEAD 5
+#define FRAME_BYTES_MAX ((uint32_t)1 << 20)
+#define CHUNK ((size_t)16384)
+#define ARGV_MAX 64
+#define SIZE_MAX_CELLS 1000
+#define TERMINAL_MS ((int64_t)7 * 24 * 3600 * 1000)
+#define LOOK_MS 500
+
+enum frame { FRAME_BYTES, FRAME_RESIZE, FRAME_EXIT };
+
+struct terminal {
+	struct web *web;
+	struct env_id env;
+	char *sandbox;
+	json_t *words;
+	int socket;
+	int master;
+	int slave;
+	struct buf in; /* of the client: frames that are not whole yet */
+	bool gone;
+	bool cancelled;
+	atomic_bool ended; /* the program */
+	int code;
+};
+
+static void terminal_free(struct terminal *terminal)
+{
+	if (terminal->socket >= 0)
+		(void)close(terminal->socket);
+	if (terminal->master >= 0)
+		(void)close(terminal->master);
+	if (terminal->slave >= 0)
+		(void)close(terminal->slave);
+	free(terminal->sandbox);
+	json_decref(terminal->words);
+	buf_fini(&terminal->in);
+	free(terminal);
+}
+
+/* All of it, waiting for a slow reader; false when the client is gone. */
+static bool send_all(struct terminal *terminal, const void *at, size_t length)
+{
+	const char *from = at;
+
+	while (length) {
+		ssize_t sent = send(terminal->socket, from, length, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EAGAIN) {
+			struct pollfd wait = {.fd = terminal->socket, .events = POLLOUT};
+
+			(void)poll(&wait, 1, LOOK_MS);
+			if (atomic_load(&terminal->web->closing))
+				return false;
+			continue;
+		}
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent <= 0)
+			return false;
+		from += sent;
+		length -= (size_t)sent;
+	}
+	return true;
+}
+
+static void frame_send(struct terminal *terminal, enum frame type, const void *at, size_t length)
+{
+	unsigned char head[FRAME_HEAD] = {(unsigned char)type, (unsigned char)length, (unsigned char)(length >> 8),
+					  (unsigned char)(length >> 16), (unsigned char)(length >> 24)};
+
+	if (!terminal->gone && (!send_all(terminal, head, sizeof(head)) || !send_all(terminal, at, length)))
+		terminal->gone = true;
+}
+
+static void resize(struct terminal *terminal, struct view body)
+{
+	const unsigned char *bytes = (const unsigned char *)body.at;
+	struct winsize size = {0};
+
+	if (body.length != 4)
+		return;
+	size.ws_row = (unsigned short)(bytes[0] | bytes[1] << 8);
+	size.ws_col = (unsigned short)(bytes[2] | bytes[3] << 8);
+	(void)ioctl(terminal->master, TIOCSWINSZ, &size);
+}
+
+/* A pty takes what it has room for: what is over waits with the next look. */
+static bool type_in(struct terminal *terminal, struct view body)
+{
+	while (body.length) {
+		ssize_t wrote = write(terminal->master, body.at, body.length);
+		struct pollfd wait = {.fd = terminal->master, .events = POLLOUT};
+
+		if (wrote < 0 && errno != EAGAIN && errno != EINTR)
+			return false;
+		if (wrote < 0 &&
+		    (poll(&wait, 1, LOOK_MS) < 0 || atomic_load(&terminal->ended) || atomic_load(&terminal->web->closing)))
+			return false;
+		if (wrote > 0)
+			body = view_make(body.at + wrote, body.length - (size_t)wrote);
+	}
+	return true;
+}
+
+static void frames_take(struct terminal *terminal)
+{
+	while (terminal->in.length >= FRAME_HEAD) {
+		const unsigned char *head = (const unsigned char *)terminal->in.at;
+		uint32_t length = (uint32_t)head[1] | (uint32_t)head[2] << 8 | (uint32_t)head[3] << 16 | (uint32_t)head[4] << 24;
+		struct view body = view_make(terminal->in.at + FRAME_HEAD, length);
+
+		if (length > FRAME_BYTES_MAX) {
+			terminal->gone = true;
+			return;
+		}
+		if (terminal->in.length < FRAME_HEAD + (size_t)length)
+			return;
+		if (head[0] == FRAME_RESIZE)
+			resize(terminal, body);
+		else if (head[0] == FRAME_BYTES)
+			(void)type_in(terminal, body);
+		buf_drop_front(&terminal->in, FRAME_HEAD + (size_t)length);
+	}
+}
+
+static void client_read(struct terminal *terminal)
+{
+	char bytes[CHUNK];
+	ssize_t got = recv(terminal->socket, bytes, sizeof(bytes), 0);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		terminal->gone = true;
+		return;
+	}
+	buf_add(&terminal->in, bytes, (size_t)got);
+	frames_take(terminal);
+}
+
+/* false at the pty's end: EIO when the last slave is closed. */
+static bool program_read(struct terminal *terminal)
+{
+	char bytes[CHUNK];
+	ssize_t got = read(terminal->master, bytes, sizeof(bytes));
+
+	if (got > 0)
+		frame_send(terminal, FRAME_BYTES, bytes, (size_t)got);
+	return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static void program_main(void *self)
+{
+	struct terminal *terminal = self;
+	const char *argv[ARGV_MAX + 1] = {NULL};
+	struct environment_exec exec = {
+		.sandbox = terminal->sandbox,
+		.argv = argv,
+		.timeout_ms = TERMINAL_MS,
+		.terminal = true,
+		.cancelled = &terminal->cancelled,
+		.input_fd = terminal->slave,
+		.output_fd = terminal->slave,
+		.error_fd = terminal->slave,
+	};
+	struct exit_status status = {.reason = EXIT_GONE};
+	struct err err = {0};
+	size_t i;
+	json_t *word;
+
+	json_array_foreach(terminal->words, i, word)
+		argv[i] = json_string_value(word);
+	if (environment_exec(terminal->web->options.environments, terminal->env, &exec, &status, &err)) {
+		AUTO_FREE char *line = text_format("assay: %s\r\n", err.text);
+
+		(void)!write(terminal->slave, line, strlen(line));
+		terminal->code = 1;
+	} else {
+		terminal->code = status.reason == EXIT_CODE ? status.code : status.reason == EXIT_SIGNAL ? 128 + status.code : 137;
+	}
+	(void)close(terminal->slave);
+	terminal->slave = -1;
+	atomic_store(&terminal->ended, true);
+}
+
+static void terminal_main(void *self)
+{
+	struct terminal *terminal = self;
+	bool open = true;
+
+	frames_take(terminal);
+	while (open && !terminal->gone && !atomic_load(&terminal->web->closing)) {
+		struct pollfd fds[] = {{.fd = terminal->master, .events = POLLIN}, {.fd = terminal->socket, .events = POLLIN}};
+
+		(void)poll(fds, ARRAY_LEN(fds), LOOK_MS);
+		if (fds[1].revents)
+			client_read(terminal);
+		if (fds[0].revents)
+			open = program_read(terminal);
+	}
+	terminal->cancelled = open;
+	while (!atomic_load(&terminal->ended))
+		(void)poll(NULL, 0, 10);
+	if (!open) {
+		uint32_t code = (uint32_t)terminal->code;
+
+		frame_send(terminal, FRAME_EXIT, (unsigned char[]){(unsigned char)code, (unsigned char)(code >> 8), 0, 0}, 4);
+	}
+	terminal_free(terminal);
+}
+
+static int words_take(const struct call *call, json_t **words, struct err *err)
+{
+	AUTO_FREE char *text = http_request_query(call->request, "argv");
+	AUTO_JSON list = text ? json_parse(view_of(text), err) : json_pack("[s]", "sh");
+	size_t i;
+	json_t *word;
+
+	if (!list || !json_is_array(list) || !json_array_size(list) || json_array_size(list) > ARGV_MAX)
+		return err_set(err, ERR_INVALID, "argv: expected a JSON list of 1 to %d texts", ARGV_MAX);
+	json_array_foreach(list, i, word)
+		if (!json_is_string(word) || strlen(json_string_value(word)) != json_string_length(word))
+			return err_set(err, ERR_INVALID, "argv[%zu]: expected a text", i);
+	*words = TAKE(list);
+	return 0;
+}
+
+static int pty_make(struct call *call, struct terminal *terminal, struct err *err)
+{
+	struct winsize size = {0};
+	int64_t rows;
+	int64_t columns;
+
+	if (call_query(call, "rows", 24, SIZE_MAX_CELLS, &rows, err) || call_query(call, "cols", 80, SIZE_MAX_CELLS, &columns, err))
+		return -1;
+	size.ws_row = (unsigned short)rows;
+	size.ws_col = (unsigned short)columns;
+	if (openpty(&terminal->master, &terminal->slave, NULL, NULL, &size))
+		return err_errno(err, errno, "cannot make a terminal");
+	(void)fcntl(terminal->master, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(terminal->slave, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(terminal->master, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
+json_t *environment_terminal(struct call *call, struct err *err)
+{
+	struct terminal *terminal = mem_new(sizeof(*terminal));
+	AUTO_FREE char *sandbox = http_request_query(call->request, "sandbox");
+
+	terminal->web = call->web;
+	terminal->socket = terminal->master = terminal->slave = -1;
+	terminal->in = buf_new((size_t)FRAME_BYTES_MAX + FRAME_HEAD + CHUNK);
+	terminal->sandbox = text_copy(sandbox && sandbox[0] ? sandbox : "workspace");
+	if (call_environment(call, &terminal->env, err) || words_take(call, &terminal->words, err) ||
+	    pty_make(call, terminal, err)) {
+		terminal_free(terminal);
+		return NULL;
+	}
+	terminal->socket = http_reply_upgrade(call->reply, PROTOCOL, &terminal->in, err);
+	if (terminal->socket < 0) {
+		terminal_free(terminal);
+		return NULL;
+	}
+	call->answered = true;
+	if (web_work(call->web, program_main, terminal, err)) {
+		terminal_free(terminal);
+		return NULL;
+	}
+	if (web_work(call->web, terminal_main, terminal, err)) {
+		terminal->cancelled = true; /* the program ends by itself; only then is the memory free */
+		while (!atomic_load(&terminal->ended))
+			(void)poll(NULL, 0, 10);
+		terminal_free(terminal);
+	}
+	return NULL;
+}

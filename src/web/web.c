@@ -1,0 +1,231 @@
+/*
+ * The API and the pages as one table of rows over two servers.
+ *
+ * Theory of operation: the main server listens on TCP (pages) and on a Unix socket (command line); the tools' server on a Unix
+ * socket of its own, which only the gateway reaches. Before a row's handler runs, request_judge() decides by the row and by where the
+ * request came from: on TCP the Host must be ours (a name that somebody points at 127.0.0.1 is not), a foreign Origin is refused, and
+ * what changes state needs the token, which only our own pages can read. Then the body is checked against the row's fields. Handlers
+ * block as they like: they run on the server's pool. What outlives them (streams, long work, terminals) has threads of its own (work.c).
+ */
+#include "web/web.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/scope.h"
+#include "web/web_priv.h"
+
+#define STOP_GRACE_MS 3000
+#define THREADS 16
+#define SERVE_SOCKET_MODE 0600
+#define TOOL_SOCKET_MODE 0600
+
+static const char security_headers[] =
+	"Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+	"object-src 'none'\r\n"
+	"X-Content-Type-Options: nosniff\r\n"
+	"X-Frame-Options: DENY\r\n"
+	"Referrer-Policy: no-referrer\r\n"
+	"Cross-Origin-Opener-Policy: same-origin\r\n"
+	"Cross-Origin-Resource-Policy: same-origin\r\n";
+
+static const struct row *row_of(const struct surface *surface, const struct http_request *request)
+{
+	return request->route ? &surface->rows[request->route - surface->routes] : NULL;
+}
+
+/* "127.0.0.1:7420" or "localhost:7420", with or without the scheme in front. */
+static bool host_is_ours(const struct web *web, const char *host, const char *scheme)
+{
+	static const char *const names[] = {"127.0.0.1", "localhost"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		AUTO_FREE char *want = text_format("%s%s:%d", scheme, names[i], web->port);
+
+		if (view_equal_nocase(view_of(host), view_of(want)))
+			return true;
+	}
+	return false;
+}
+
+static bool token_is_right(const struct web *web, const struct http_request *request)
+{
+	const char *token = http_request_header(request, "X-Assay-Token");
+
+	unsigned different = 0;
+
+	if (!token || strlen(token) != TOKEN_HEX)
+		return false;
+	for (size_t i = 0; i < TOKEN_HEX; i++) /* all of it, whatever differs: the time says nothing */
+		different |= (unsigned char)(token[i] ^ web->token[i]);
+	return !different;
+}
+
+/* A request over TCP, where any page in any browser of this machine may try. */
+static int page_judge(const struct web *web, const struct row *row, const struct http_request *request, struct err *err)
+{
+	const char *host = http_request_header(request, "Host");
+	const char *origin = http_request_header(request, "Origin");
+	const char *site = http_request_header(request, "Sec-Fetch-Site");
+	const char *mode = http_request_header(request, "Sec-Fetch-Mode");
+
+	if (!host || !host_is_ours(web, host, ""))
+		return err_set(err, ERR_DENIED, "the Host must be 127.0.0.1:%d or localhost:%d", web->port, web->port);
+	if (origin && !host_is_ours(web, origin, "http://"))
+		return err_set(err, ERR_DENIED, "a page of %.200s may not call this", origin);
+	if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 && (!mode || strcmp(mode, "navigate") != 0))
+		return err_set(err, ERR_DENIED, "a page of another origin may not call this");
+	if (row && !(row->who & WHO_PAGE))
+		return err_set(err, ERR_DENIED, "this is for the command line: it is answered on the Unix socket only");
+	if (row && row->changes_state && !token_is_right(web, request))
+		return err_set(err, ERR_DENIED, "X-Assay-Token is missing or wrong: reload the page");
+	return 0;
+}
+
+static bool request_judge(void *self, const struct http_request *request, struct http_reply *reply)
+{
+	const struct surface *surface = self;
+	struct err err = {0};
+
+	if (request->local || !page_judge(surface->web, row_of(surface, request), request, &err))
+		return false;
+	reply_refuse(reply, &err);
+	return true;
+}
+
+/* Every row's way from request to answer. */
+static void request_answer(void *self, const struct http_request *request, struct http_reply *reply)
+{
+	struct surface *surface = self;
+	const struct row *row = row_of(surface, request);
+	struct call call = {.web = surface->web, .request = request, .reply = reply};
+	struct err err = {0};
+	AUTO_JSON answer = NULL;
+
+	(void)atomic_fetch_add(&surface->web->calls, 1);
+	if (!call_body_take(&call, row->fields, &err))
+		answer = row->handle(&call, &err);
+	if (!call.answered && answer)
+		http_reply_json(reply, 200, answer);
+	else if (!call.answered)
+		reply_refuse(reply, &err);
+	json_decref(call.body);
+	(void)atomic_fetch_sub(&surface->web->calls, 1);
+}
+
+/* ---- opening and closing ---- */
+
+static int surface_open(struct surface *surface, struct web *web, const struct row *const *parts, const size_t *counts,
+			size_t part_count, struct err *err)
+{
+	struct row *rows;
+	struct http_server_spec spec = {
+		.self = surface, .threads = THREADS, .extra_headers = security_headers, .before = request_judge};
+	size_t count = 0;
+
+	for (size_t i = 0; i < part_count; i++)
+		count += counts[i];
+	rows = mem_new_array(count, sizeof(*rows));
+	surface->web = web;
+	surface->routes = mem_new_array(count, sizeof(*surface->routes));
+	for (size_t i = 0; i < part_count; i++)
+		for (size_t j = 0; j < counts[i]; j++)
+			rows[surface->row_count++] = parts[i][j];
+	surface->rows = rows;
+	for (size_t i = 0; i < count; i++)
+		surface->routes[i] = (struct http_route){rows[i].method, rows[i].pattern, request_answer, BODY_BYTES_MAX};
+	spec.routes = surface->routes;
+	spec.route_count = count;
+	surface->server = http_server_new(&spec, err);
+	return surface->server ? 0 : -1;
+}
+
+static int surfaces_listen(struct web *web, struct err *err)
+{
+	const struct row *const main_parts[] = {server_rows, run_rows, environment_rows, page_rows};
+	const size_t main_counts[] = {server_row_count, run_row_count, environment_row_count, page_row_count};
+	const struct web_options *options = &web->options;
+
+	if (surface_open(&web->main, web, main_parts, main_counts, ARRAY_LEN(main_parts), err) ||
+	    surface_open(&web->tools, web, (const struct row *const[]){tool_rows}, (const size_t[]){tool_row_count}, 1, err))
+		return -1;
+	if (http_server_listen_tcp(web->main.server, options->listen, &web->port, err))
+		return err_prefix(err, "pages on %s", options->listen);
+	(void)snprintf(web->base, sizeof(web->base), "http://127.0.0.1:%d", web->port);
+	if (http_server_listen_unix(web->main.server, options->serve_socket, SERVE_SOCKET_MODE, err) ||
+	    http_server_listen_unix(web->tools.server, options->tool_socket, TOOL_SOCKET_MODE, err))
+		return -1;
+	return http_server_start(web->main.server, err) || http_server_start(web->tools.server, err) ? -1 : 0;
+}
+
+static void token_make(struct web *web)
+{
+	unsigned char bytes[TOKEN_HEX / 2];
+	AUTO_BUF text = buf_new(TOKEN_HEX);
+
+	world_random(web->options.world, bytes, sizeof(bytes));
+	buf_add_hex(&text, bytes, sizeof(bytes));
+	memcpy(web->token, text.at, TOKEN_HEX);
+}
+
+int web_open(const struct web_options *options, struct web **web, struct err *err)
+{
+	struct web *made = mem_new(sizeof(*made));
+
+	made->options = *options;
+	made->state_dir = text_copy(options->state_dir);
+	made->preview_base = text_copy(options->preview_base);
+	made->started_ms = world_now_ms(options->world);
+	(void)pthread_mutex_init(&made->mutex, NULL);
+	(void)pthread_cond_init(&made->idle, NULL);
+	token_make(made);
+	if (surfaces_listen(made, err)) {
+		web_close(made);
+		return -1;
+	}
+	*web = made;
+	return 0;
+}
+
+const char *web_base(const struct web *web)
+{
+	return web->base;
+}
+
+int web_clients(const struct web *web)
+{
+	struct web *counted = (struct web *)(uintptr_t)web;
+	int workers;
+
+	(void)pthread_mutex_lock(&counted->mutex);
+	workers = counted->workers;
+	(void)pthread_mutex_unlock(&counted->mutex);
+	return workers + atomic_load(&counted->calls);
+}
+
+static void surface_close(struct surface *surface)
+{
+	http_server_free(surface->server, STOP_GRACE_MS);
+	free((struct row *)(uintptr_t)surface->rows);
+	free(surface->routes);
+}
+
+void web_close(struct web *web)
+{
+	if (!web)
+		return;
+	atomic_store(&web->closing, true);
+	(void)pthread_mutex_lock(&web->mutex);
+	for (struct job *job = web->jobs; job; job = job->next)
+		job->cancelled = true;
+	while (web->workers)
+		(void)pthread_cond_wait(&web->idle, &web->mutex);
+	(void)pthread_mutex_unlock(&web->mutex);
+	surface_close(&web->main);
+	surface_close(&web->tools);
+	(void)pthread_mutex_destroy(&web->mutex);
+	(void)pthread_cond_destroy(&web->idle);
+	free(web->state_dir);
+	free(web->preview_base);
+	free(web);
+}

@@ -1,0 +1,146 @@
+/* web_priv: what the files of src/web share: a route's row, a call, and work that goes on after the handler. */
+#ifndef ASSAY_WEB_WEB_PRIV_H
+#define ASSAY_WEB_WEB_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "http/server.h"
+#include "runs/runs.h"
+#include "sandbox/environment.h"
+#include "web/web.h"
+
+#define TOKEN_HEX 64
+#define BODY_BYTES_MAX ((size_t)4 << 20)
+#define TEXT_BYTES_MAX ((size_t)1 << 20)
+#define LINE_BYTES_MAX ((size_t)500)
+#define WORKERS_MAX 512 /* streams, long operations and terminals at once */
+#define ITEMS_DEFAULT 100
+#define ITEMS_MAX 100000
+
+/* Who may call a row. Pages come over TCP; the command line over the Unix socket may do everything a page may. */
+enum who {
+	WHO_PAGE = 1,
+	WHO_CLI = 2,
+	WHO_TOOL = 4, /* a workspace, through the gateway, on its own socket */
+};
+#define WHO_PERSON (WHO_PAGE | WHO_CLI)
+
+struct web;
+struct call;
+
+enum field_kind {
+	FIELD_LINE,   /* a text of one line, not blank, at most LINE_BYTES_MAX */
+	FIELD_TEXT,   /* at most TEXT_BYTES_MAX, may be empty */
+	FIELD_NUMBER, /* not negative */
+	FIELD_FLAG,
+	FIELD_OBJECT,
+	FIELD_LIST,
+};
+
+/* A member of a request's body. */
+struct field {
+	const char *name;
+	enum field_kind kind;
+	bool required;
+};
+
+#define FIELDS_MAX 8
+
+struct row {
+	const char *method;
+	const char *pattern;
+	/* The answer, owned by the caller; NULL with err, or NULL when the call was answered by other means (call->answered). */
+	json_t *(*handle)(struct call *call, struct err *err);
+	unsigned who;
+	bool changes_state;
+	struct field fields[FIELDS_MAX]; /* of the body: everything else in it is refused; those of no name end the list */
+};
+
+/* A server with its rows: the main one, and the tools'. */
+struct surface {
+	struct web *web;
+	struct http_server *server;
+	const struct row *rows;
+	size_t row_count;
+	struct http_route *routes;
+};
+
+struct web {
+	struct web_options options;
+	char *state_dir;
+	char *preview_base;
+	char base[64]; /* http://127.0.0.1:PORT */
+	int port;
+	char token[TOKEN_HEX + 1]; /* a new one for each start */
+	int64_t started_ms;
+	struct surface main;
+	struct surface tools;
+	atomic_int calls;
+	atomic_bool closing;
+	pthread_mutex_t mutex;
+	pthread_cond_t idle;
+	int workers;
+	struct job *jobs; /* that run */
+};
+
+struct call {
+	struct web *web;
+	const struct http_request *request;
+	struct http_reply *reply;
+	json_t *body; /* an object; {} when none was sent */
+	bool answered;
+};
+
+/* request.c */
+MUST_USE int call_body_take(struct call *call, const struct field *fields, struct err *err);
+MUST_USE int call_number(const struct call *call, const char *param, int64_t *number, struct err *err);
+MUST_USE int call_query(const struct call *call, const char *name, int64_t fallback, int64_t most, int64_t *number,
+			struct err *err);
+bool call_wants(const struct call *call, const char *name); /* ?name=1 */
+MUST_USE int call_run(const struct call *call, struct run_id *id, struct err *err);
+MUST_USE int call_environment(const struct call *call, struct env_id *id, struct err *err);
+json_t *call_bytes(struct call *call, const char *content_type, struct view bytes); /* answers; returns NULL */
+json_t *items_of(json_t *array);                                    /* {"items": array}; takes it; NULL gives NULL */
+void reply_refuse(struct http_reply *reply, const struct err *err); /* {"error": {"kind", "message"}} */
+
+/* work.c: threads for what outlives a handler */
+MUST_USE int web_work(struct web *web, void (*function)(void *self), void *self, struct err *err);
+
+/* Long work whose steps are told as they come: `progress` events, then `done` with what the work gives, or `error`. The call is
+ * answered. `work` runs on a thread of its own; body and env are kept for it. */
+struct job {
+	struct web *web;
+	struct job *next, **place; /* of web->jobs */
+	struct http_stream *stream;
+	json_t *body;
+	struct env_id env;
+	bool cancelled; /* the client left, or the server ends */
+	json_t *(*work)(struct job *job, struct progress progress, struct err *err);
+};
+json_t *job_start(struct call *call, const struct env_id *env,
+		  json_t *(*work)(struct job *job, struct progress progress, struct err *err), struct err *err);
+
+/* Streams of what happens (follow.c) */
+json_t *run_events(struct call *call, struct err *err);
+json_t *all_events(struct call *call, struct err *err);
+json_t *environment_log(struct call *call, struct err *err);
+
+json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c */
+
+/* Rows by subject */
+extern const struct row run_rows[], environment_rows[], server_rows[], tool_rows[], page_rows[];
+extern const size_t run_row_count, environment_row_count, server_row_count, tool_row_count, page_row_count;
+
+/* pages.c, made from web/ by embed.py */
+struct page {
+	const char *path;
+	const char *type;
+	const char *etag; /* quoted */
+	const unsigned char *bytes;
+	size_t length;
+};
+extern const struct page pages[];
+extern const size_t page_count;
+
+#endif
