@@ -15,11 +15,11 @@ def array(name, data):
 def main(output, root, files):
     parts, table = ['#include "web/web_priv.h"\n'], []
     for number, file in enumerate(sorted(files)):
-        path = pathlib.Path(file)
+        path = pathlib.Path(file).resolve()
         data = path.read_bytes()
         name = f"page_{number}"
         parts.append(array(name, data))
-        address = "/" + path.relative_to(root).as_posix()
+        address = "/" + path.relative_to(pathlib.Path(root).resolve()).as_posix()
         table.append(f'\t{{"{address}", "{TYPES[path.suffix]}", "\\"{hashlib.sha256(data).hexdigest()[:24]}\\"", {name}, {len(data)}}},\n')
     parts.append("const struct page pages[] = {\n" + "".join(table) + "};\n")
     parts.append(f"const size_t page_count = {len(table)};\n")

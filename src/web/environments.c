@@ -28,7 +28,7 @@ static json_t *show(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return call_environment(call, &env, err) ? NULL : environment_show(environments_of(call), env, err);
+	return request_environment(call, &env, err) ? NULL : environment_show(environments_of(call), env, err);
 }
 
 /* ---- long work ---- */
@@ -53,7 +53,7 @@ static json_t *up_work(struct job *job, struct progress progress, struct err *er
 
 static json_t *up(struct call *call, struct err *err)
 {
-	return job_start(call, NULL, up_work, err);
+	return work_stream(call, NULL, up_work, err);
 }
 
 static json_t *deploy_work(struct job *job, struct progress progress, struct err *err)
@@ -84,7 +84,7 @@ static json_t *job_of(struct call *call, json_t *(*work)(struct job *job, struct
 {
 	struct env_id env;
 
-	return call_environment(call, &env, err) ? NULL : job_start(call, &env, work, err);
+	return request_environment(call, &env, err) ? NULL : work_stream(call, &env, work, err);
 }
 
 static json_t *deploy(struct call *call, struct err *err)
@@ -113,7 +113,7 @@ static json_t *freeze(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return call_environment(call, &env, err) ? NULL
+	return request_environment(call, &env, err) ? NULL
 						 : after(call, env, environment_freeze(environments_of(call), env, true, err), err);
 }
 
@@ -121,7 +121,7 @@ static json_t *thaw(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return call_environment(call, &env, err)
+	return request_environment(call, &env, err)
 		       ? NULL
 		       : after(call, env, environment_freeze(environments_of(call), env, false, err), err);
 }
@@ -130,7 +130,7 @@ static json_t *pin(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return call_environment(call, &env, err) ? NULL
+	return request_environment(call, &env, err) ? NULL
 						 : after(call, env, environment_pin(environments_of(call), env, true, err), err);
 }
 
@@ -138,7 +138,7 @@ static json_t *unpin(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return call_environment(call, &env, err) ? NULL
+	return request_environment(call, &env, err) ? NULL
 						 : after(call, env, environment_pin(environments_of(call), env, false, err), err);
 }
 
@@ -147,7 +147,7 @@ static json_t *extend(struct call *call, struct err *err)
 	int64_t grace = json_number(call->body, "grace_ms", 0);
 	struct env_id env;
 
-	if (call_environment(call, &env, err))
+	if (request_environment(call, &env, err))
 		return NULL;
 	if (!grace || grace > GRACE_MS_MAX) {
 		(void)err_set(err, ERR_INVALID, "grace_ms: expected milliseconds, at most 90 days");
@@ -160,7 +160,7 @@ static json_t *down(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return call_environment(call, &env, err) || environment_down(environments_of(call), env, err) ? NULL : json_object();
+	return request_environment(call, &env, err) || environment_down(environments_of(call), env, err) ? NULL : json_object();
 }
 
 /* ---- looking in ---- */
@@ -231,7 +231,7 @@ static json_t *exec(struct call *call, struct err *err)
 	struct env_id env;
 	int failed;
 
-	if (call_environment(call, &env, err) || argv_take(json_member(call->body, "argv"), argv, err))
+	if (request_environment(call, &env, err) || argv_take(json_member(call->body, "argv"), argv, err))
 		return NULL;
 	if (request.timeout_ms > EXEC_MS_MAX) {
 		(void)err_set(err, ERR_INVALID, "timeout_ms: at most %d", EXEC_MS_MAX);
@@ -249,7 +249,7 @@ static json_t *query(struct call *call, struct err *err)
 	struct env_id env;
 	json_t *answer;
 
-	if (call_environment(call, &env, err) ||
+	if (request_environment(call, &env, err) ||
 	    environment_query(environments_of(call), env, json_text(call->body, "database", ""),
 			      json_text(call->body, "statement", ""), &output, err))
 		return NULL;
@@ -294,7 +294,7 @@ static json_t *exchanges(struct call *call, struct err *err)
 	struct env_id env;
 	int64_t limit;
 
-	if (call_environment(call, &env, err) || call_query(call, "limit", EXCHANGES_SHOWN, ITEMS_MAX, &limit, err) ||
+	if (request_environment(call, &env, err) || request_query(call, "limit", EXCHANGES_SHOWN, ITEMS_MAX, &limit, err) ||
 	    exchanges_read(environments_of(call), env, &lines, err))
 		return NULL;
 	for (struct view rest = limit ? lines_last(buf_view(&lines), limit) : VIEW(""), line; rest.at && rest.length;) {
@@ -317,7 +317,7 @@ static json_t *session(struct call *call, struct err *err)
 	struct err none;
 	struct env_id env;
 
-	if (call_environment(call, &env, err) || exchanges_read(environments_of(call), env, &lines, err))
+	if (request_environment(call, &env, err) || exchanges_read(environments_of(call), env, &lines, err))
 		return NULL;
 	for (struct view rest = buf_view(&lines), line; rest.at && recorded.count < HAR_ENTRIES_MAX;) {
 		struct exchange exchange = {0};
@@ -330,7 +330,7 @@ static json_t *session(struct call *call, struct err *err)
 		exchange_fini(&exchange);
 	}
 	har_format(&har, &recorded);
-	return buf_finish(&har, err) ? NULL : call_bytes(call, "application/json", buf_view(&har));
+	return buf_finish(&har, err) ? NULL : request_bytes(call, "application/json", buf_view(&har));
 }
 
 /* ---- snapshots ---- */
@@ -406,7 +406,7 @@ static json_t *snapshot_work(struct job *job, struct progress progress, struct e
 
 static json_t *snapshot_make(struct call *call, struct err *err)
 {
-	return job_start(call, NULL, snapshot_work, err);
+	return work_stream(call, NULL, snapshot_work, err);
 }
 
 #define ENVIRONMENT "/api/v1/environments/{env}"

@@ -164,7 +164,7 @@ static int after_of(const struct call *call, int64_t *after, struct err *err)
 		*after = (int64_t)number;
 		return 0;
 	}
-	return call_query(call, "after", 0, INT64_MAX, after, err);
+	return request_query(call, "after", 0, INT64_MAX, after, err);
 }
 
 json_t *run_events(struct call *call, struct err *err)
@@ -174,10 +174,10 @@ json_t *run_events(struct call *call, struct err *err)
 	int64_t after;
 	int64_t limit;
 
-	if (call_run(call, &run, err) || after_of(call, &after, err) ||
-	    call_query(call, "limit", ITEMS_DEFAULT, ITEMS_MAX, &limit, err))
+	if (request_run(call, &run, err) || after_of(call, &after, err) ||
+	    request_query(call, "limit", ITEMS_DEFAULT, ITEMS_MAX, &limit, err))
 		return NULL;
-	if (!call_wants(call, "follow"))
+	if (!request_wants(call, "follow"))
 		return items_of(runs_events(call->web->options.runs, run, after, (int)limit, 0, err));
 	follower = follower_new(call, "text/event-stream");
 	follower->run = run;
@@ -246,12 +246,12 @@ json_t *environment_log(struct call *call, struct err *err)
 	int64_t lines;
 	int64_t from = -1; /* the last lines first */
 
-	if (call_environment(call, &env, err) || call_query(call, "lines", 200, LOG_LINES_MAX, &lines, err))
+	if (request_environment(call, &env, err) || request_query(call, "lines", 200, LOG_LINES_MAX, &lines, err))
 		return NULL;
-	if (environment_logs(environments, env, whose, (int)lines, call_wants(call, "follow") ? &from : NULL, &bytes, err))
+	if (environment_logs(environments, env, whose, (int)lines, request_wants(call, "follow") ? &from : NULL, &bytes, err))
 		return NULL;
-	if (!call_wants(call, "follow"))
-		return call_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
+	if (!request_wants(call, "follow"))
+		return request_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
 	follower = follower_new(call, "text/plain; charset=utf-8");
 	follower->env = env;
 	follower->after = from;

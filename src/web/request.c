@@ -57,7 +57,7 @@ static int field_unknown(const struct field *fields, const char *name, struct er
 	return err_set(err, ERR_INVALID, "unknown member `%.100s`%s", name, fields[0].name ? "" : ": nothing is expected here");
 }
 
-int call_body_take(struct call *call, const struct field *fields, struct err *err)
+int request_body_take(struct call *call, const struct field *fields, struct err *err)
 {
 	const char *name;
 	json_t *value;
@@ -81,7 +81,7 @@ int call_body_take(struct call *call, const struct field *fields, struct err *er
 	return 0;
 }
 
-int call_number(const struct call *call, const char *param, int64_t *number, struct err *err)
+int request_number(const struct call *call, const char *param, int64_t *number, struct err *err)
 {
 	const char *text = http_request_param(call->request, param);
 	uint64_t value;
@@ -92,7 +92,7 @@ int call_number(const struct call *call, const char *param, int64_t *number, str
 	return 0;
 }
 
-int call_query(const struct call *call, const char *name, int64_t fallback, int64_t most, int64_t *number, struct err *err)
+int request_query(const struct call *call, const char *name, int64_t fallback, int64_t most, int64_t *number, struct err *err)
 {
 	AUTO_FREE char *text = http_request_query(call->request, name);
 	uint64_t value;
@@ -106,24 +106,24 @@ int call_query(const struct call *call, const char *name, int64_t fallback, int6
 	return 0;
 }
 
-bool call_wants(const struct call *call, const char *name)
+bool request_wants(const struct call *call, const char *name)
 {
 	AUTO_FREE char *text = http_request_query(call->request, name);
 
 	return text && strcmp(text, "1") == 0;
 }
 
-int call_run(const struct call *call, struct run_id *id, struct err *err)
+int request_run(const struct call *call, struct run_id *id, struct err *err)
 {
 	return runs_find(call->web->options.runs, http_request_param(call->request, "run"), id, err);
 }
 
-int call_environment(const struct call *call, struct env_id *id, struct err *err)
+int request_environment(const struct call *call, struct env_id *id, struct err *err)
 {
 	return environment_find(call->web->options.environments, http_request_param(call->request, "env"), id, err);
 }
 
-json_t *call_bytes(struct call *call, const char *content_type, struct view bytes)
+json_t *request_bytes(struct call *call, const char *content_type, struct view bytes)
 {
 	http_reply_send(call->reply, 200, content_type, bytes);
 	call->answered = true;

@@ -56,7 +56,7 @@ static json_t *repository_file(struct call *call, struct err *err)
 	if (git_resolve(repository, revision ? revision : "main", &commit, err) ||
 	    git_file_read(repository, &commit, path, &bytes, err))
 		return NULL;
-	return call_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
+	return request_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
 }
 
 /* ---- issues ---- */
@@ -70,7 +70,7 @@ static json_t *issue_show(struct call *call, struct err *err)
 {
 	int64_t number;
 
-	return call_number(call, "number", &number, err) ? NULL : runs_issue_show(runs_of(call), number, err);
+	return request_number(call, "number", &number, err) ? NULL : runs_issue_show(runs_of(call), number, err);
 }
 
 static json_t *issue_make(struct call *call, struct err *err)
@@ -83,7 +83,7 @@ static json_t *issue_comment(struct call *call, struct err *err)
 {
 	int64_t number;
 
-	if (call_number(call, "number", &number, err) ||
+	if (request_number(call, "number", &number, err) ||
 	    runs_issue_comment(runs_of(call), number, author_of(call), text_of(call, "text"), err))
 		return NULL;
 	return runs_issue_show(runs_of(call), number, err);
@@ -93,7 +93,7 @@ static json_t *issue_move(struct call *call, bool closed, struct err *err)
 {
 	int64_t number;
 
-	if (call_number(call, "number", &number, err) || runs_issue_close(runs_of(call), number, closed, err))
+	if (request_number(call, "number", &number, err) || runs_issue_close(runs_of(call), number, closed, err))
 		return NULL;
 	return runs_issue_show(runs_of(call), number, err);
 }
@@ -119,7 +119,7 @@ static json_t *run_show(struct call *call, struct err *err)
 {
 	struct run_id id;
 
-	return call_run(call, &id, err) ? NULL : runs_show(runs_of(call), id, err);
+	return request_run(call, &id, err) ? NULL : runs_show(runs_of(call), id, err);
 }
 
 static json_t *run_make(struct call *call, struct err *err)
@@ -135,7 +135,7 @@ static json_t *run_message(struct call *call, struct err *err)
 {
 	struct run_id id;
 
-	if (call_run(call, &id, err) || runs_message(runs_of(call), id, author_of(call), text_of(call, "text"), err))
+	if (request_run(call, &id, err) || runs_message(runs_of(call), id, author_of(call), text_of(call, "text"), err))
 		return NULL;
 	return runs_show(runs_of(call), id, err);
 }
@@ -144,14 +144,14 @@ static json_t *run_stop(struct call *call, struct err *err)
 {
 	struct run_id id;
 
-	return call_run(call, &id, err) || runs_stop(runs_of(call), id, err) ? NULL : runs_show(runs_of(call), id, err);
+	return request_run(call, &id, err) || runs_stop(runs_of(call), id, err) ? NULL : runs_show(runs_of(call), id, err);
 }
 
 static json_t *run_retry(struct call *call, struct err *err)
 {
 	struct run_id id;
 
-	return call_run(call, &id, err) || runs_retry(runs_of(call), id, err) ? NULL : runs_show(runs_of(call), id, err);
+	return request_run(call, &id, err) || runs_retry(runs_of(call), id, err) ? NULL : runs_show(runs_of(call), id, err);
 }
 
 static json_t *run_record(struct call *call, struct err *err)
@@ -159,16 +159,16 @@ static json_t *run_record(struct call *call, struct err *err)
 	AUTO_BUF envelope = buf_new(BUF_MAX_DEFAULT);
 	struct run_id id;
 
-	if (call_run(call, &id, err) || runs_record(runs_of(call), id, &envelope, err))
+	if (request_run(call, &id, err) || runs_record(runs_of(call), id, &envelope, err))
 		return NULL;
-	return call_bytes(call, "application/vnd.dsse+json", buf_view(&envelope));
+	return request_bytes(call, "application/vnd.dsse+json", buf_view(&envelope));
 }
 
 static json_t *run_report(struct call *call, struct err *err)
 {
 	struct run_id id;
 
-	return call_run(call, &id, err) ? NULL : runs_report(runs_of(call), id, err);
+	return request_run(call, &id, err) ? NULL : runs_report(runs_of(call), id, err);
 }
 
 /* ---- pull requests ---- */
@@ -182,7 +182,7 @@ static json_t *pull_show(struct call *call, struct err *err)
 {
 	int64_t number;
 
-	return call_number(call, "number", &number, err) ? NULL : runs_pull_show(runs_of(call), number, err);
+	return request_number(call, "number", &number, err) ? NULL : runs_pull_show(runs_of(call), number, err);
 }
 
 static json_t *pull_diff(struct call *call, struct err *err)
@@ -190,16 +190,16 @@ static json_t *pull_diff(struct call *call, struct err *err)
 	AUTO_BUF diff = buf_new(DIFF_BYTES_MAX);
 	int64_t number;
 
-	if (call_number(call, "number", &number, err) || runs_pull_diff(runs_of(call), number, &diff, err))
+	if (request_number(call, "number", &number, err) || runs_pull_diff(runs_of(call), number, &diff, err))
 		return NULL;
-	return call_bytes(call, "text/plain; charset=utf-8", buf_view(&diff));
+	return request_bytes(call, "text/plain; charset=utf-8", buf_view(&diff));
 }
 
 static json_t *pull_changes(struct call *call, struct err *err)
 {
 	int64_t number;
 
-	return call_number(call, "number", &number, err) ? NULL : items_of(runs_pull_changes(runs_of(call), number, err));
+	return request_number(call, "number", &number, err) ? NULL : items_of(runs_pull_changes(runs_of(call), number, err));
 }
 
 static bool kind_known(const char *kind)
@@ -213,7 +213,7 @@ static json_t *pull_review(struct call *call, struct err *err)
 	const char *text = json_text(call->body, "text", "");
 	int64_t number;
 
-	if (call_number(call, "number", &number, err))
+	if (request_number(call, "number", &number, err))
 		return NULL;
 	if (!kind_known(kind)) {
 		(void)err_set(err, ERR_INVALID, "kind: expected approve, changes or comment, not `%.100s`", kind);
@@ -232,7 +232,7 @@ static json_t *pull_merge(struct call *call, struct err *err)
 {
 	int64_t number;
 
-	if (call_number(call, "number", &number, err))
+	if (request_number(call, "number", &number, err))
 		return NULL;
 	return runs_pull_merge(runs_of(call), number, author_of(call), json_flag(call->body, "force", false), err);
 }
@@ -241,7 +241,7 @@ static json_t *pull_close(struct call *call, struct err *err)
 {
 	int64_t number;
 
-	if (call_number(call, "number", &number, err) || runs_pull_close(runs_of(call), number, err))
+	if (request_number(call, "number", &number, err) || runs_pull_close(runs_of(call), number, err))
 		return NULL;
 	return runs_pull_show(runs_of(call), number, err);
 }

@@ -28,7 +28,7 @@ static json_t *doctor(struct call *call, struct err *err)
 	const struct web_options *options = &call->web->options;
 
 	if (options->doctor)
-		return items_of(options->doctor(options->self));
+		return options->doctor(options->self);
 	(void)err_set(err, ERR_NOT_FOUND, "this server cannot examine its machine");
 	return NULL;
 }
@@ -68,7 +68,7 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 
 static json_t *verify(struct call *call, struct err *err)
 {
-	return job_start(call, NULL, verify_work, err);
+	return work_stream(call, NULL, verify_work, err);
 }
 
 static json_t *record_key(struct call *call, struct err *err)
@@ -77,7 +77,7 @@ static json_t *record_key(struct call *call, struct err *err)
 
 	if (vault_public_key(call->web->options.vault, &pem, err))
 		return NULL;
-	return call_bytes(call, "application/x-pem-file", buf_view(&pem));
+	return request_bytes(call, "application/x-pem-file", buf_view(&pem));
 }
 
 const struct row server_rows[] = {

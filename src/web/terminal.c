@@ -252,7 +252,7 @@ static int pty_make(struct call *call, struct terminal *terminal, struct err *er
 	int64_t rows;
 	int64_t columns;
 
-	if (call_query(call, "rows", 24, SIZE_MAX_CELLS, &rows, err) || call_query(call, "cols", 80, SIZE_MAX_CELLS, &columns, err))
+	if (request_query(call, "rows", 24, SIZE_MAX_CELLS, &rows, err) || request_query(call, "cols", 80, SIZE_MAX_CELLS, &columns, err))
 		return -1;
 	size.ws_row = (unsigned short)rows;
 	size.ws_col = (unsigned short)columns;
@@ -273,7 +273,7 @@ json_t *environment_terminal(struct call *call, struct err *err)
 	terminal->socket = terminal->master = terminal->slave = -1;
 	terminal->in = buf_new((size_t)FRAME_BYTES_MAX + FRAME_HEAD + CHUNK);
 	terminal->sandbox = text_copy(sandbox && sandbox[0] ? sandbox : "workspace");
-	if (call_environment(call, &terminal->env, err) || words_take(call, &terminal->words, err) ||
+	if (request_environment(call, &terminal->env, err) || words_take(call, &terminal->words, err) ||
 	    pty_make(call, terminal, err)) {
 		terminal_free(terminal);
 		return NULL;

@@ -37,7 +37,7 @@ static json_t *deploy(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return own_environment(call, &env, err) ? NULL : job_start(call, &env, deploy_work, err);
+	return own_environment(call, &env, err) ? NULL : work_stream(call, &env, deploy_work, err);
 }
 
 /* The bare repository and the commit that the environment was made from. */
@@ -101,11 +101,11 @@ static json_t *logs(struct call *call, struct err *err)
 	struct env_id env;
 	int64_t lines;
 
-	if (own_environment(call, &env, err) || call_query(call, "lines", 200, LOG_LINES_MAX, &lines, err) ||
+	if (own_environment(call, &env, err) || request_query(call, "lines", 200, LOG_LINES_MAX, &lines, err) ||
 	    environment_logs(call->web->options.environments, env, sandbox && sandbox[0] ? sandbox : NULL, (int)lines, NULL, &bytes,
 			     err))
 		return NULL;
-	return call_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
+	return request_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
 }
 
 static json_t *query(struct call *call, struct err *err)
@@ -153,7 +153,7 @@ static json_t *verify(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return own_environment(call, &env, err) ? NULL : job_start(call, &env, verify_work, err);
+	return own_environment(call, &env, err) ? NULL : work_stream(call, &env, verify_work, err);
 }
 
 static json_t *done(struct call *call, struct err *err)

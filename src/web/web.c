@@ -103,7 +103,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	AUTO_JSON answer = NULL;
 
 	(void)atomic_fetch_add(&surface->web->calls, 1);
-	if (!call_body_take(&call, row->fields, &err))
+	if (!request_body_take(&call, row->fields, &err))
 		answer = row->handle(&call, &err);
 	if (!call.answered && answer)
 		http_reply_json(reply, 200, answer);

@@ -24,7 +24,7 @@ struct web_options {
 	const char *tool_socket;       /* path */
 	const char *preview_base;      /* "127.0.0.1:7421" */
 	void (*shutdown)(void *self);  /* POST /shutdown */
-	json_t *(*doctor)(void *self); /* owned by the caller; any thread */
+	json_t *(*doctor)(void *self); /* what GET /doctor answers; owned by the caller; any thread */
 	void *self;
 	struct world world;
 };

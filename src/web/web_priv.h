@@ -93,14 +93,14 @@ struct call {
 };
 
 /* request.c */
-MUST_USE int call_body_take(struct call *call, const struct field *fields, struct err *err);
-MUST_USE int call_number(const struct call *call, const char *param, int64_t *number, struct err *err);
-MUST_USE int call_query(const struct call *call, const char *name, int64_t fallback, int64_t most, int64_t *number,
+MUST_USE int request_body_take(struct call *call, const struct field *fields, struct err *err);
+MUST_USE int request_number(const struct call *call, const char *param, int64_t *number, struct err *err);
+MUST_USE int request_query(const struct call *call, const char *name, int64_t fallback, int64_t most, int64_t *number,
 			struct err *err);
-bool call_wants(const struct call *call, const char *name); /* ?name=1 */
-MUST_USE int call_run(const struct call *call, struct run_id *id, struct err *err);
-MUST_USE int call_environment(const struct call *call, struct env_id *id, struct err *err);
-json_t *call_bytes(struct call *call, const char *content_type, struct view bytes); /* answers; returns NULL */
+bool request_wants(const struct call *call, const char *name); /* ?name=1 */
+MUST_USE int request_run(const struct call *call, struct run_id *id, struct err *err);
+MUST_USE int request_environment(const struct call *call, struct env_id *id, struct err *err);
+json_t *request_bytes(struct call *call, const char *content_type, struct view bytes); /* answers; returns NULL */
 json_t *items_of(json_t *array);                                    /* {"items": array}; takes it; NULL gives NULL */
 void reply_refuse(struct http_reply *reply, const struct err *err); /* {"error": {"kind", "message"}} */
 
@@ -118,7 +118,7 @@ struct job {
 	bool cancelled; /* the client left, or the server ends */
 	json_t *(*work)(struct job *job, struct progress progress, struct err *err);
 };
-json_t *job_start(struct call *call, const struct env_id *env,
+json_t *work_stream(struct call *call, const struct env_id *env,
 		  json_t *(*work)(struct job *job, struct progress progress, struct err *err), struct err *err);
 
 /* Streams of what happens (follow.c) */
