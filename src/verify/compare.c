@@ -240,6 +240,9 @@ static void fields_report(void *self, const struct difference *difference)
 		learn_difference(judge, difference);
 		return;
 	}
+	if (judge->shape_only && difference->kind != DIFFERENCE_MISSING && difference->kind != DIFFERENCE_TYPE &&
+	    difference->kind != DIFFERENCE_FORMAT)
+		return;
 	judgement = layer_judgement(judge, difference);
 	buf_add_text(&text, judge->within);
 	if (word[0])

@@ -40,6 +40,7 @@ struct judge {
 	const char *place; /* endpoint, or what the rows are of */
 	enum layer layer;
 	const char *within; /* seam: which call and which part of it; rows: the table; "" */
+	bool shape_only;    /* values may differ: only fields that are gone or of another type are reported */
 	bool soft;          /* answers of 4xx: the wording of a message only warns */
 };
 

@@ -338,8 +338,10 @@ void judge_seams(struct judge *judge, const json_t *base_seams, const json_t *he
 		const json_t *right = json_object_get(b, name);
 
 		judge_group(judge, name, left ? left : none, right ? right : none, alike);
-		if (judge->noise && left && right && json_array_size(left) == json_array_size(right))
+		judge->shape_only = true;
+		if ((alike || judge->noise) && left && right && json_array_size(left) == json_array_size(right))
 			judge_bodies(judge, left, right, "response");
+		judge->shape_only = false;
 	}
 	if (alike)
 		judge_statements(judge, base_seams, head_seams);

@@ -194,6 +194,22 @@ static bool any_failure(const json_t *result)
 	return false;
 }
 
+/* A test that the base does not have is the next rung's to judge, when the change touches the suite's files. */
+static bool is_new(struct ladder *ladder, const struct suite_work *base, const char *id)
+{
+	AUTO_JSON changed = json_array();
+	AUTO_JSON files = NULL;
+
+	for (int i = 0; i < base->to; i++)
+		if (json_object_get(json_member(base->results[i], "tests"), id))
+			return false;
+	for (size_t i = 0; i < json_array_size(ladder->changes); i++)
+		if (json_text(json_array_get(ladder->changes, i), "status", "D")[0] != 'D')
+			(void)json_array_append(changed, json_member(json_array_get(ladder->changes, i), "path"));
+	files = suite_files(ladder, base->suite, changed);
+	return json_array_size(files) > 0;
+}
+
 static void judge_suite(struct ladder *ladder, struct gate *gate, const struct suite_work *base, const struct suite_work *head)
 {
 	AUTO_JSON ids = json_object();
@@ -202,11 +218,11 @@ static void judge_suite(struct ladder *ladder, struct gate *gate, const struct s
 
 	for (int i = 0; i < head->to; i++)
 		json_object_foreach(json_member(head->results[i], "tests"), id, test)
-			if (suite_failed(head->results[i], id))
-				(void)json_object_set(ids, id, json_null());
+			if (suite_failed(head->results[i], id) && !is_new(ladder, base, id))
+				(void)json_object_set_new(ids, id, json_null());
 	for (int i = 0; i < head->to; i++)
 		if (suite_failed(head->results[i], SUITE_SELF))
-			(void)json_object_set(ids, SUITE_SELF, json_null());
+			(void)json_object_set_new(ids, SUITE_SELF, json_null());
 	json_object_foreach(ids, id, test)
 		judge_test(ladder, gate, base, head, id);
 	if (head->to == 1 || missing_tests(NULL, base, head, head->to - 1))
