@@ -151,7 +151,7 @@ void http_seam_answer(struct http_seam *seam, unsigned status, const char *heade
 	exchange_body_add(&seam->exchange.response_body, body);
 	if (error)
 		seam->exchange.error = text_copy(error);
-	if (seam->answer_close && !whole)
+	if (!whole && seam->expect_continue)
 		seam->request_state = REQUEST_DONE;
 	if (seam->request_state == REQUEST_DONE)
 		answer_send(seam);
