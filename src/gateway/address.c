@@ -1,21 +1,25 @@
-/* Two tables of names. */
+/* Two tables of names, one that keeps all and one that forgets. */
 #include "gateway/address.h"
 
 #include <stdlib.h>
 
 #include "base/scope.h"
 
-struct host {
+struct entry {
+	uint32_t address;
 	uint64_t hash;
 	uint64_t used; /* when, by a counter */
 	char *name;
 };
 
+struct table {
+	struct entry *at;
+	size_t count;
+};
+
 struct addresses {
-	char **own;
-	size_t own_count;
-	struct host hosts[ADDRESS_HOSTS_MAX];
-	size_t host_count;
+	struct table own;
+	struct table hosts;
 	uint64_t uses;
 };
 
@@ -24,69 +28,115 @@ struct addresses *addresses_new(void)
 	return mem_new(sizeof(struct addresses));
 }
 
+static void table_fini(struct table *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		free(table->at[i].name);
+	free(table->at);
+}
+
 void addresses_free(struct addresses *addresses)
 {
 	if (!addresses)
 		return;
-	for (size_t i = 0; i < addresses->own_count; i++)
-		free(addresses->own[i]);
-	for (size_t i = 0; i < addresses->host_count; i++)
-		free(addresses->hosts[i].name);
-	free(addresses->own);
+	table_fini(&addresses->own);
+	table_fini(&addresses->hosts);
 	free(addresses);
+}
+
+static struct entry *entry_by_name(const struct table *table, const char *name, uint64_t hash)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->at[i].hash == hash && strcmp(table->at[i].name, name) == 0)
+			return &table->at[i];
+	return NULL;
+}
+
+static struct entry *entry_by_address(const struct table *table, uint32_t address)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->at[i].address == address)
+			return &table->at[i];
+	return NULL;
+}
+
+static struct entry *entry_oldest(const struct table *table)
+{
+	struct entry *oldest = &table->at[0];
+
+	for (size_t i = 1; i < table->count; i++)
+		if (table->at[i].used < oldest->used)
+			oldest = &table->at[i];
+	return oldest;
+}
+
+/* Fills `entry`, which may be of the table or its next. */
+static void entry_fill(const struct table *table, struct entry *entry, const char *name, uint64_t hash, uint32_t first, uint32_t span)
+{
+	uint32_t at = (uint32_t)(hash % span);
+
+	while (entry_by_address(table, first + at))
+		at = (at + 1) % span;
+	*entry = (struct entry){.address = first + at, .hash = hash, .name = text_copy(name)};
+}
+
+static struct entry *entry_add(struct table *table)
+{
+	if ((table->count & (table->count + 1)) == 0) /* full at 0, 1, 3, 7, … */
+		table->at = mem_grow(table->at, table->count * 2 + 1, sizeof(*table->at));
+	table->at[table->count] = (struct entry){0};
+	return &table->at[table->count];
 }
 
 uint32_t address_of_own(struct addresses *addresses, const char *name)
 {
-	size_t at = 0;
+	struct table *table = &addresses->own;
+	uint64_t hash = view_hash(view_of(name));
+	struct entry *entry = entry_by_name(table, name, hash);
 
-	while (at < addresses->own_count && strcmp(addresses->own[at], name) != 0)
-		at++;
-	if (at == ADDRESS_OWN_MAX)
+	if (entry)
+		return entry->address;
+	if (table->count == ADDRESS_OWN_MAX)
 		return 0;
-	if (at == addresses->own_count) {
-		addresses->own = mem_grow(addresses->own, at + 1, sizeof(*addresses->own));
-		addresses->own[addresses->own_count++] = text_copy(name);
-	}
-	return ADDRESS_OWN_FIRST + (uint32_t)at;
+	entry = entry_add(table);
+	entry_fill(table, entry, name, hash, ADDRESS_OWN_FIRST, ADDRESS_OWN_SPAN);
+	table->count++;
+	return entry->address;
 }
 
 uint32_t address_of_host(struct addresses *addresses, const char *host)
 {
+	struct table *table = &addresses->hosts;
 	uint64_t hash = view_hash(view_of(host));
-	size_t oldest = 0;
-	size_t at;
+	struct entry *entry = entry_by_name(table, host, hash);
 
-	for (at = 0; at < addresses->host_count; at++) {
-		if (addresses->hosts[at].hash == hash && strcmp(addresses->hosts[at].name, host) == 0)
-			break;
-		if (addresses->hosts[at].used < addresses->hosts[oldest].used)
-			oldest = at;
+	if (!entry && table->count == ADDRESS_HOSTS_MAX) {
+		entry = entry_oldest(table);
+		free(entry->name);
+		entry->address = 0;
+		entry_fill(table, entry, host, hash, ADDRESS_HOST_FIRST, ADDRESS_HOST_SPAN);
+	} else if (!entry) {
+		entry = entry_add(table);
+		entry_fill(table, entry, host, hash, ADDRESS_HOST_FIRST, ADDRESS_HOST_SPAN);
+		table->count++;
 	}
-	if (at == ADDRESS_HOSTS_MAX) {
-		at = oldest;
-		free(addresses->hosts[at].name);
-		addresses->hosts[at] = (struct host){.hash = hash, .name = text_copy(host)};
-	} else if (at == addresses->host_count) {
-		addresses->hosts[addresses->host_count++] = (struct host){.hash = hash, .name = text_copy(host)};
-	}
-	addresses->hosts[at].used = ++addresses->uses;
-	return ADDRESS_HOST_FIRST + (uint32_t)at;
+	entry->used = ++addresses->uses;
+	return entry->address;
 }
 
 const char *address_own_name(const struct addresses *addresses, uint32_t address)
 {
-	uint32_t at = address - ADDRESS_OWN_FIRST;
+	const struct entry *entry = entry_by_address(&addresses->own, address);
 
-	return at < addresses->own_count ? addresses->own[at] : NULL;
+	return entry ? entry->name : NULL;
 }
 
 const char *address_host_name(struct addresses *addresses, uint32_t address)
 {
-	uint32_t at = address - ADDRESS_HOST_FIRST;
+	struct entry *entry = entry_by_address(&addresses->hosts, address);
 
-	if (at >= addresses->host_count)
+	if (!entry)
 		return NULL;
-	addresses->hosts[at].used = ++addresses->uses;
-	return addresses->hosts[at].name;
+	entry->used = ++addresses->uses;
+	return entry->name;
 }

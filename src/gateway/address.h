@@ -3,9 +3,12 @@
  * up, and the 4,096 used last keep it. So an address tells the name that was meant, and no lookup is made before a connection is
  * allowed.
  *
- *	198.18.0.1          the tool API
- *	198.18.1.0 upwards  services and databases, in order of appearance
- *	198.19.0.0/20       outside hosts
+ *	198.18.0.1     the tool API
+ *	198.18.1.0 …   services and databases
+ *	198.19.0.0/16  outside hosts
+ *
+ * The address follows from the name (the next one when that is taken), so that programs which remember one still mean the same after
+ * the gateway was started again.
  */
 #ifndef ASSAY_GATEWAY_ADDRESS_H
 #define ASSAY_GATEWAY_ADDRESS_H
@@ -14,8 +17,10 @@
 
 #define ADDRESS_TOOLS 0xc6120001u
 #define ADDRESS_OWN_FIRST 0xc6120100u
+#define ADDRESS_OWN_SPAN 0xff00u
 #define ADDRESS_OWN_MAX 4096
 #define ADDRESS_HOST_FIRST 0xc6130000u
+#define ADDRESS_HOST_SPAN 0x10000u
 #define ADDRESS_HOSTS_MAX 4096
 
 struct addresses;

@@ -15,7 +15,7 @@
 #define DENIAL_EVERY_MS 60000
 #define SEARCH_SUFFIX ".assay.internal"
 
-static const char *const state_names[] = {"starting", "ready", "frozen", "failed"};
+static const char *const state_names[] = {"starting", "ready", "frozen", "failed", "stopped"};
 
 int64_t worker_wall_ms(void)
 {
@@ -232,6 +232,8 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *e
 	env->tool_count = fresh.tool_count;
 	if (log_fd >= 0)
 		exchange_log_file_set(env->log, log_fd);
+	for (size_t i = 0; i < env->name_count; i++) /* a program may remember them from before a restart of ours */
+		(void)address_of_own(env->addresses, env->names[i].name);
 	outside_sweep(env);
 	return env_state_set(env, state, err);
 }

@@ -16,7 +16,7 @@ struct flow;
 #define ENV_REPLICAS_MAX 64
 #define DENIALS_KEPT 64
 
-enum env_state { ENV_STARTING, ENV_READY, ENV_FROZEN, ENV_FAILED };
+enum env_state { ENV_STARTING, ENV_READY, ENV_FROZEN, ENV_FAILED, ENV_STOPPED };
 enum protocol { PROTOCOL_GUESS, PROTOCOL_POSTGRES, PROTOCOL_REDIS };
 
 struct name {

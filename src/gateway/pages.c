@@ -11,6 +11,7 @@ struct row {
 static const struct row rows[] = {
 	[PAGE_STARTING] = {503, 2, "Starting", "This environment is being made. The page opens by itself when it is ready."},
 	[PAGE_FAILED] = {503, 10, "It did not start", "This environment failed. Its logs say why: assay env logs"},
+	[PAGE_STOPPED] = {503, 5, "Stopped", "This environment is stopped. The page opens by itself when it is started again."},
 	[PAGE_ASLEEP] = {503, 2, "Waking up", "This environment was asleep and takes longer than usual to wake up."},
 	[PAGE_SILENT] = {503, 2, "No answer yet", "The environment is up, but the service that the preview shows does not answer."},
 	[PAGE_GONE] = {404, 0, "Gone", "This environment was here and has been removed."},

@@ -110,6 +110,8 @@ static int env_page(const struct env *env)
 		return env->state == ENV_STARTING ? PAGE_STARTING : PAGE_NO_PREVIEW;
 	if (env->state == ENV_STARTING)
 		return PAGE_STARTING;
+	if (env->state == ENV_STOPPED)
+		return PAGE_STOPPED;
 	return env->state == ENV_FAILED ? PAGE_FAILED : NO_PAGE;
 }
 

@@ -8,7 +8,7 @@
  *                 "front": {"sandbox": "front", "sandboxes": ["front", "front-2"], "kind": "service", "port": 8080}, …},
  *                 "preview": {"service": "front", "port": 8080} | null,
  *                 "egress": [{"host": "*.npmjs.org", "action": "allow"}], "stubs": {"bank.example": [rows of the stub file]},
- *                 "state": "starting|ready|frozen|failed", "tools": ["workspace"]}      + 1 fd: the exchange log, opened O_APPEND
+ *                 "state": "starting|ready|frozen|failed|stopped", "tools": ["workspace"]}      + 1 fd: the exchange log, opened O_APPEND
  *                replaces what was known of the environment; open connections of routes that stay are kept. `tools` lists the
  *                sandboxes that may reach http://assay.internal/.
  *   SANDBOX_PUT  {"env": id, "sandbox": name}                                             + 1 fd: its door (net/door.h)

@@ -563,11 +563,14 @@ static void bodies_of_100_mb_pass_in_flat_memory(void **state)
 	ready_copy("large", &copy);
 	memset(body, 'u', bytes);
 	before = resident_kib(world->gateway);
+	assert_true(before > 0);
 	call("POST", "large.localhost:7421", "/upload", view_make(body, bytes), &up);
 	assert_non_null(strstr(up.body.at, "/upload 104857600 "));
 	call("GET", "large.localhost:7421", "/big/104857600", (struct view){"", 0}, &down);
 	assert_int_equal(down.body.length, bytes);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps freed memory for a while */
 	assert_true(resident_kib(world->gateway) - before < 16384);
+#endif
 	log = copy_log(&copy);
 	assert_int_equal(json_number(json_member(json_array_get(log, 0), "request"), "body_bytes", 0), 104857600);
 	assert_true(json_flag(json_member(json_array_get(log, 0), "request"), "cut", false));
