@@ -1,0 +1,497 @@
+/* Fakes of what src/web stands on, for its tests: one run, one environment, one issue, one pull request. What they are asked to do is
+ * written into fake_said. */
+#include "web_fakes.h"
+
+#include <stdio.h>
+
+#include "base/scope.h"
+#include "runs/runs.h"
+#include "sandbox/environment.h"
+#include "vault/vault.h"
+#include "verify/verify.h"
+
+char fake_said[512];
+
+static void said(const char *format, ...) PRINTF_LIKE(1, 2);
+static void said(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(fake_said, sizeof(fake_said), format, args);
+	va_end(args);
+}
+
+static json_t *none(struct err *err, const char *what)
+{
+	(void)err_set(err, ERR_NOT_FOUND, "there is no %s", what);
+	return NULL;
+}
+
+/* ---- runs ---- */
+
+json_t *runs_repository_list(struct runs *runs, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_pack("[{s:s}]", "name", "shop");
+}
+
+json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("put %s %s %s", path, revision, name ? name : "-");
+	return json_pack("{s:s, s:s}", "name", "shop", "commit", FAKE_COMMIT);
+}
+
+char *runs_repository_path(struct runs *runs, const char *name, struct err *err)
+{
+	(void)runs;
+	if (strcmp(name, "shop") == 0)
+		return text_copy("/nowhere/shop.git");
+	(void)err_set(err, ERR_NOT_FOUND, "there is no repository %s", name);
+	return NULL;
+}
+
+json_t *runs_issue_list(struct runs *runs, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_array();
+}
+
+json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err)
+{
+	(void)runs;
+	return number == 1 ? json_pack("{s:i}", "number", 1) : none(err, "such issue");
+}
+
+json_t *runs_issue_make(struct runs *runs, const char *repository, const char *title, const char *body, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("issue %s %s %s", repository, title, body);
+	return json_pack("{s:i}", "number", 1);
+}
+
+int runs_issue_comment(struct runs *runs, int64_t number, const char *author, const char *text, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("comment %lld %s %s", (long long)number, author, text);
+	return 0;
+}
+
+int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("%s %lld", closed ? "close" : "reopen", (long long)number);
+	return 0;
+}
+
+json_t *runs_list(struct runs *runs, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_pack("[{s:s}]", "id", FAKE_RUN);
+}
+
+json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_pack("{s:s}", "id", id.text);
+}
+
+json_t *runs_start(struct runs *runs, const json_t *request, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("start %s %s", json_text(request, "repository", ""), json_text(request, "title", ""));
+	return json_pack("{s:s}", "id", FAKE_RUN);
+}
+
+int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("message %s %s %s", id.text, author, text);
+	return 0;
+}
+
+int runs_stop(struct runs *runs, struct run_id id, struct err *err)
+{
+	(void)runs;
+	(void)id;
+	return err_set(err, ERR_CONFLICT, "the run has ended");
+}
+
+int runs_retry(struct runs *runs, struct run_id id, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("retry %s", id.text);
+	return 0;
+}
+
+json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limit, int64_t wait_ms, struct err *err)
+{
+	json_t *items = json_array();
+
+	(void)runs;
+	(void)id;
+	(void)wait_ms;
+	(void)err;
+	for (int64_t seq = after + 1; seq <= 3 && seq <= after + limit; seq++)
+		(void)json_array_append_new(items,
+					    json_pack("{s:I, s:s, s:s}", "seq", (json_int_t)seq, "type", "note", "text", "a\nb"));
+	return items;
+}
+
+int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err)
+{
+	(void)runs;
+	(void)id;
+	(void)envelope;
+	return err_set(err, ERR_NOT_FOUND, "nothing was signed yet");
+}
+
+json_t *runs_report(struct runs *runs, struct run_id id, struct err *err)
+{
+	(void)runs;
+	(void)id;
+	return none(err, "report");
+}
+
+int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err)
+{
+	(void)runs;
+	if (strncmp(FAKE_RUN, text, strlen(text)) != 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no run %s", text);
+	(void)snprintf(id->text, sizeof(id->text), "%s", FAKE_RUN);
+	return 0;
+}
+
+json_t *runs_pull_list(struct runs *runs, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_array();
+}
+
+json_t *runs_pull_show(struct runs *runs, int64_t number, struct err *err)
+{
+	(void)runs;
+	return number == 1 ? json_pack("{s:i}", "number", 1) : none(err, "such pull request");
+}
+
+int runs_pull_diff(struct runs *runs, int64_t number, struct buf *diff, struct err *err)
+{
+	(void)runs;
+	(void)number;
+	(void)err;
+	buf_add_text(diff, "diff --git a/<b>x</b> b/x\n");
+	return 0;
+}
+
+json_t *runs_pull_changes(struct runs *runs, int64_t number, struct err *err)
+{
+	(void)runs;
+	(void)number;
+	(void)err;
+	return json_array();
+}
+
+int runs_pull_review(struct runs *runs, int64_t number, const char *author, const char *kind, const char *text, struct err *err)
+{
+	(void)runs;
+	(void)author;
+	(void)err;
+	said("review %lld %s %s", (long long)number, kind, text);
+	return 0;
+}
+
+json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, bool force, struct err *err)
+{
+	(void)runs;
+	(void)number;
+	(void)author;
+	if (force)
+		return json_pack("{s:s}", "state", "merged");
+	(void)err_set(err, ERR_CONFLICT, "it is not verified");
+	return NULL;
+}
+
+int runs_pull_close(struct runs *runs, int64_t number, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("close %lld", (long long)number);
+	return 0;
+}
+
+json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_ms, struct err *err)
+{
+	(void)runs;
+	(void)after;
+	(void)limit;
+	(void)wait_ms;
+	(void)err;
+	return json_array();
+}
+
+void runs_count(struct runs *runs, int *unfinished, int *active)
+{
+	(void)runs;
+	*unfinished = 1;
+	*active = 0;
+}
+
+int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("done %s %s", env.text, summary);
+	return 0;
+}
+
+/* ---- environments ---- */
+
+int environment_up(struct environments *environments, const struct environment_spec *spec, bool keep_failed,
+		   struct progress progress, struct env_id *id, struct err *err)
+{
+	(void)environments;
+	(void)spec;
+	(void)keep_failed;
+	(void)progress;
+	(void)id;
+	return err_set(err, ERR_INVALID, "not here");
+}
+
+int environment_down(struct environments *environments, struct env_id id, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	said("down %s", id.text);
+	return 0;
+}
+
+int environment_fork(struct environments *environments, struct env_id from, struct progress progress, struct env_id *id,
+		     struct err *err)
+{
+	(void)environments;
+	progress.report(progress.self, "clone db", NULL, -1);
+	progress.report(progress.self, "clone db", "shop/1", 12);
+	if (strcmp(fake_said, "fail the fork") == 0)
+		return err_set(err, ERR_LIMIT, "the pool is full");
+	*id = from;
+	return 0;
+}
+
+int environment_deploy(struct environments *environments, struct env_id id, const char *service, struct progress progress,
+		       struct err *err)
+{
+	(void)environments;
+	(void)progress;
+	(void)err;
+	said("deploy %s %s", id.text, service ? service : "everything");
+	return 0;
+}
+
+int environment_reset_data(struct environments *environments, struct env_id id, struct progress progress, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)progress;
+	(void)err;
+	return 0;
+}
+
+int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	said("%s %s", frozen ? "freeze" : "thaw", id.text);
+	return 0;
+}
+
+int environment_pin(struct environments *environments, struct env_id id, bool pinned, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	said("%s %s", pinned ? "pin" : "unpin", id.text);
+	return 0;
+}
+
+int environment_extend(struct environments *environments, struct env_id id, int64_t grace_ms, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	said("extend %s %lld", id.text, (long long)grace_ms);
+	return 0;
+}
+
+json_t *environment_list(struct environments *environments, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	return json_pack("[{s:s, s:s}]", "id", FAKE_ENV, "state", "ready");
+}
+
+json_t *environment_show(struct environments *environments, struct env_id id, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	return json_pack("{s:s, s:s, s:s}", "id", id.text, "repository", "shop", "commit", FAKE_COMMIT);
+}
+
+int environment_find(struct environments *environments, const char *text, struct env_id *id, struct err *err)
+{
+	(void)environments;
+	if (strcmp(text, "shop") != 0 && strncmp(FAKE_ENV, text, strlen(text)) != 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no environment %s", text);
+	(void)snprintf(id->text, sizeof(id->text), "%s", FAKE_ENV);
+	return 0;
+}
+
+/* Says its arguments; on a terminal it reads a line and says it again. */
+int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
+		     struct exit_status *status, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	*status = (struct exit_status){EXIT_CODE, 3};
+	if (strcmp(exec->sandbox, "nowhere") == 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no sandbox nowhere");
+	if (exec->terminal) {
+		char line[64] = "";
+		ssize_t got = read(exec->input_fd, line, sizeof(line) - 1);
+		AUTO_FREE char *answer = text_format("heard %.*s", got > 0 ? (int)got : 0, line);
+
+		return write(exec->output_fd, answer, strlen(answer)) < 0 ? err_set(err, ERR_BROKEN, "no terminal") : 0;
+	}
+	for (const char *const *word = exec->argv; *word; word++)
+		buf_add_format(exec->output, "%s ", *word);
+	for (size_t i = 0; i < exec->env->count; i++)
+		buf_add_format(exec->errors, "%s=%s ", exec->env->at[i].name, exec->env->at[i].value);
+	return 0;
+}
+
+int environment_query(struct environments *environments, struct env_id id, const char *database, const char *statement,
+		      struct buf *output, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)err;
+	buf_add_format(output, "%s: %s", database, statement);
+	return 0;
+}
+
+int environment_logs(struct environments *environments, struct env_id id, const char *sandbox, int lines, int64_t *from,
+		     struct buf *output, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)from;
+	(void)err;
+	buf_add_format(output, "%s %d\n", sandbox ? sandbox : "all", lines);
+	return 0;
+}
+
+int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, struct buf *lines, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)err;
+	for (; *from < 3; ++*from)
+		buf_add_format(
+			lines,
+			"{\"seq\": %d, \"from\": \"%s\", \"to\": \"front\", \"proto\": \"http\", \"t0_ms\": 1, \"dt_us\": 2}\n",
+			(int)*from + 1, *from == 1 ? "preview" : "front");
+	return 0;
+}
+
+int environment_export(struct environments *environments, struct env_id id, const struct git_hash *base, const char *ref,
+		       const char *message, struct git_hash *head, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)base;
+	(void)ref;
+	(void)message;
+	(void)head;
+	return err_set(err, ERR_INVALID, "not here");
+}
+
+int snapshot_create(struct environments *environments, const char *name, const struct blueprint *blueprint,
+		    const struct snapshot_source *sources, size_t source_count, struct progress progress, int *version,
+		    struct err *err)
+{
+	(void)environments;
+	(void)name;
+	(void)blueprint;
+	(void)sources;
+	(void)source_count;
+	(void)progress;
+	(void)version;
+	return err_set(err, ERR_INVALID, "not here");
+}
+
+json_t *snapshot_list(struct environments *environments, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	return json_array();
+}
+
+json_t *snapshot_show(struct environments *environments, const char *name_version, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	return json_pack("{s:s}", "name", name_version);
+}
+
+int snapshot_remove(struct environments *environments, const char *name_version, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	said("remove %s", name_version);
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+int vault_public_key(struct vault *vault, struct buf *pem, struct err *err)
+{
+	(void)vault;
+	(void)err;
+	buf_add_text(pem, "-----BEGIN PUBLIC KEY-----\n");
+	return 0;
+}
+
+int verify_run(const struct verify_request *request, json_t **report, struct err *err)
+{
+	(void)request;
+	(void)report;
+	return err_set(err, ERR_INVALID, "not here");
+}
+
+void verify_feedback(struct buf *out, const json_t *report)
+{
+	(void)out;
+	(void)report;
+}
+
+enum verdict verdict_of(const json_t *report)
+{
+	(void)report;
+	return VERDICT_UNVERIFIED;
+}
+
+const char *verdict_name(enum verdict verdict)
+{
+	(void)verdict;
+	return "unverified";
+}

@@ -1,0 +1,13 @@
+/* What src/web stands on, faked: see web_fakes.c. */
+#ifndef ASSAY_TESTS_WEB_FAKES_H
+#define ASSAY_TESTS_WEB_FAKES_H
+
+#include <unistd.h>
+
+#define FAKE_RUN "raaaaaaaaaa"
+#define FAKE_ENV "ebbbbbbbbbb"
+#define FAKE_COMMIT "0123456789012345678901234567890123456789"
+
+extern char fake_said[512]; /* the last thing that was asked for */
+
+#endif

@@ -1,0 +1,460 @@
+/* The API's door: who may call what from where, what bodies are taken, what the streams look like. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "http/client.h"
+#include "web/web.h"
+#include "web_fakes.h"
+
+struct bench {
+	char dir[32];
+	char *serve_socket;
+	char *tool_socket;
+	struct web *web;
+	char *token;
+	bool ended;
+};
+
+static void on_shutdown(void *self)
+{
+	((struct bench *)self)->ended = true;
+}
+
+static json_t *on_doctor(void *self)
+{
+	(void)self;
+	return json_pack("{s:[]}", "items");
+}
+
+struct answer {
+	unsigned status;
+	char *text;
+	char *type;
+	char *etag;
+	char *policy;
+};
+
+static void answer_free(struct answer *answer)
+{
+	free(answer->text);
+	free(answer->type);
+	free(answer->etag);
+	free(answer->policy);
+}
+#define AUTO_ANSWER __attribute__((cleanup(answer_free))) struct answer
+
+enum road { TCP, UNIX, TOOL };
+
+#define HEADERS_MAX 6
+
+/* `headers`: "Name: value" lines; "$TOKEN" and "$PORT" in them are replaced. */
+static struct answer ask(struct bench *bench, enum road road, const char *method, const char *path, const char *headers,
+			 const char *body)
+{
+	AUTO_RESPONSE response = {0};
+	AUTO_FREE char *url = text_format("%s%s", road == TCP ? web_base(bench->web) : "http://localhost", path);
+	struct http_header list[HEADERS_MAX] = {{0}};
+	char *kept[HEADERS_MAX * 2] = {NULL};
+	struct err err = {0};
+	struct http_call call = {
+		.method = method, .url = url, .headers = list, .body = view_of(body ? body : ""), .has_body = body != NULL};
+	struct answer answer = {0};
+
+	if (road != TCP)
+		call.unix_socket = road == UNIX ? bench->serve_socket : bench->tool_socket;
+	for (struct view rest = view_of(headers ? headers : ""), line; rest.length && call.header_count < HEADERS_MAX;) {
+		struct view value;
+		struct view port;
+		struct view name = view_cut(line = view_cut(rest, '\n', &rest), ':', &value);
+		struct view before = view_cut(view_trim(value), '$', &port);
+		size_t at = call.header_count++;
+
+		(void)line;
+		kept[at * 2] = view_copy(name);
+		if (!port.at)
+			kept[at * 2 + 1] = view_copy(before);
+		else if (view_starts(port, VIEW("TOKEN")))
+			kept[at * 2 + 1] = text_copy(bench->token);
+		else
+			kept[at * 2 + 1] = text_format("%.*s%s", (int)before.length, before.at,
+						       strrchr(web_base(bench->web), ':') + 1);
+		list[at] = (struct http_header){kept[at * 2], kept[at * 2 + 1]};
+	}
+	if (http_client_call(&call, &response, &err))
+		fail_msg("%s %s: %s", method, path, err.text);
+	answer.status = response.status;
+	answer.text = view_copy(buf_view(&response.body));
+	answer.type = text_copy(http_response_header(&response, "Content-Type"));
+	answer.etag = text_copy(http_response_header(&response, "ETag"));
+	answer.policy = text_copy(http_response_header(&response, "Content-Security-Policy"));
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		free(kept[i]);
+	return answer;
+}
+
+static int bench_open(void **state)
+{
+	struct bench *bench = mem_new(sizeof(*bench));
+	struct err err = {0};
+	struct web_options options = {.state_dir = "/nowhere",
+				      .listen = "127.0.0.1:0",
+				      .preview_base = "127.0.0.1:7421",
+				      .shutdown = on_shutdown,
+				      .doctor = on_doctor,
+				      .self = bench,
+				      .world = world_real};
+
+	strcpy(bench->dir, "/tmp/assay-web-XXXXXX");
+	if (!mkdtemp(bench->dir))
+		return -1;
+	bench->serve_socket = text_format("%s/serve.sock", bench->dir);
+	bench->tool_socket = text_format("%s/tool.sock", bench->dir);
+	options.serve_socket = bench->serve_socket;
+	options.tool_socket = bench->tool_socket;
+	if (web_open(&options, &bench->web, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		return -1;
+	}
+	AUTO_ANSWER session = ask(bench, TCP, "GET", "/session.json", "Sec-Fetch-Site: same-origin", NULL);
+	AUTO_JSON json = json_parse(view_of(session.text), &err);
+	bench->token = text_copy(json_text(json, "token", ""));
+	*state = bench;
+	return 0;
+}
+
+static int bench_close(void **state)
+{
+	struct bench *bench = *state;
+	struct err err;
+	int failed;
+
+	web_close(bench->web);
+	failed = file_remove_tree(bench->dir, &err);
+	free(bench->serve_socket);
+	free(bench->tool_socket);
+	free(bench->token);
+	free(bench);
+	return failed;
+}
+
+struct question {
+	enum road road;
+	const char *method;
+	const char *path;
+	const char *headers;
+	const char *body;
+	unsigned status;
+	const char *says; /* part of the answer */
+};
+
+static void questions_ask(struct bench *bench, const struct question *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		AUTO_ANSWER answer = ask(bench, rows[i].road, rows[i].method, rows[i].path, rows[i].headers, rows[i].body);
+
+		if (answer.status != rows[i].status || !strstr(answer.text, rows[i].says))
+			fail_msg("row %zu: %s %s: %u %s, wanted %u %s", i, rows[i].method, rows[i].path, answer.status, answer.text,
+				 rows[i].status, rows[i].says);
+	}
+}
+
+#define GOOD "X-Assay-Token: $TOKEN"
+
+static void only_our_own_pages_may_change_anything(void **state)
+{
+	static const struct question rows[] = {
+		{TCP, "POST", "/api/v1/issues/1/close", GOOD, NULL, 200, "number"},
+		{TCP, "POST", "/api/v1/issues/1/close", NULL, NULL, 403, "X-Assay-Token is missing or wrong"},
+		{TCP, "POST", "/api/v1/issues/1/close", "X-Assay-Token: 0000", NULL, 403, "X-Assay-Token"},
+		{TCP, "POST", "/api/v1/issues/1/close",
+		 "X-Assay-Token: 0000000000000000000000000000000000000000000000000000000000000000", NULL, 403, "X-Assay-Token"},
+		{TCP, "POST", "/api/v1/issues/1/close", GOOD "\nOrigin: http://127.0.0.1:$PORT", NULL, 200, "number"},
+		{TCP, "POST", "/api/v1/issues/1/close", GOOD "\nOrigin: http://localhost:$PORT", NULL, 200, "number"},
+		{TCP, "POST", "/api/v1/issues/1/close", GOOD "\nOrigin: http://ebbbbbbbbbb.localhost:7421", NULL, 403,
+		 "may not call this"},
+		{TCP, "POST", "/api/v1/issues/1/close", GOOD "\nOrigin: https://127.0.0.1:$PORT", NULL, 403, "may not call this"},
+		{TCP, "POST", "/api/v1/issues/1/close", GOOD "\nOrigin: null", NULL, 403, "may not call this"},
+		{TCP, "GET", "/api/v1/runs", NULL, NULL, 200, FAKE_RUN},
+		{TCP, "GET", "/api/v1/runs", "Host: localhost:$PORT", NULL, 200, FAKE_RUN},
+		{TCP, "GET", "/api/v1/runs", "Host: evil.example:$PORT", NULL, 403, "the Host must be"},
+		{TCP, "GET", "/api/v1/runs", "Host: 127.0.0.1", NULL, 403, "the Host must be"},
+		{TCP, "GET", "/api/v1/runs", "Host: ebbbbbbbbbb.localhost:$PORT", NULL, 403, "the Host must be"},
+		{TCP, "GET", "/api/v1/runs", "Origin: http://evil.example", NULL, 403, "may not call this"},
+		{TCP, "GET", "/api/v1/runs", "Sec-Fetch-Site: cross-site", NULL, 403, "another origin"},
+		{TCP, "GET", "/api/v1/runs", "Sec-Fetch-Site: same-site", NULL, 403, "another origin"},
+		{TCP, "GET", "/", "Sec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate", NULL, 200, "<title>Assay</title>"},
+		{TCP, "GET", "/session.json", NULL, NULL, 403, "only the pages of this server"},
+		{TCP, "GET", "/session.json", "Sec-Fetch-Site: same-site", NULL, 403, "another origin"},
+		{TCP, "GET", "/session.json", "Sec-Fetch-Site: none", NULL, 403, "only the pages of this server"},
+		{TCP, "GET", "/session.json", "Sec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate", NULL, 403, "only the pages"},
+		{TCP, "POST", "/api/v1/shutdown", GOOD, NULL, 403, "for the command line"},
+		{TCP, "POST", "/api/v1/environments/shop/exec", GOOD, "{}", 403, "for the command line"},
+		{TCP, "GET", "/api/v1/environments/shop/terminal", GOOD, NULL, 403, "for the command line"},
+		{UNIX, "POST", "/api/v1/issues/1/close", NULL, NULL, 200, "number"},
+		{UNIX, "POST", "/api/v1/shutdown", NULL, NULL, 200, "{}"},
+		{UNIX, "POST", "/tool/v1/done", NULL, NULL, 405, "Method Not Allowed"},
+		{TOOL, "GET", "/api/v1/runs", "X-Assay-Env: ebbbbbbbbbb", NULL, 404, "not_found"},
+	};
+
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+	assert_true(((struct bench *)*state)->ended);
+}
+
+static void what_is_wrong_in_a_request_is_said_in_one_line(void **state)
+{
+	static const struct question rows[] = {
+		{UNIX, "POST", "/api/v1/issues", NULL, "", 400, "repository: expected a line of text"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{", 400, "the body: "},
+		{UNIX, "POST", "/api/v1/issues", NULL, "[]", 400, "the body must be a JSON object"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{\"repository\":\"shop\"}", 400, "title: expected a line of text"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{\"repository\":\"shop\",\"title\":\"  \"}", 400,
+		 "title: expected a line of text"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{\"repository\":\"shop\",\"title\":\"a\\nb\"}", 400,
+		 "title: expected a line of text"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{\"repository\":\"shop\",\"title\":7}", 400,
+		 "title: expected a line of text"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{\"repository\":\"shop\",\"title\":\"a\",\"body\":{}}", 400,
+		 "body: expected a text"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{\"repository\":\"shop\",\"titel\":\"a\"}", 400, "did you mean `title`?"},
+		{UNIX, "POST", "/api/v1/issues", NULL, "{\"repository\":\"shop\",\"title\":\"a\",\"x\":1,\"x\":2}", 400,
+		 "the body: "},
+		{UNIX, "POST", "/api/v1/issues/1/close", NULL, "{\"why\":1}", 400, "nothing is expected here"},
+		{UNIX, "POST", "/api/v1/issues/x/close", NULL, NULL, 400, "`x` is no number"},
+		{UNIX, "POST", "/api/v1/issues/0/close", NULL, NULL, 400, "`0` is no number"},
+		{UNIX, "GET", "/api/v1/issues/2", NULL, NULL, 404, "there is no such issue"},
+		{UNIX, "GET", "/api/v1/issues/99999999999", NULL, NULL, 400, "is no number"},
+		{UNIX, "POST", "/api/v1/runs", NULL, "{\"repository\":\"shop\"}", 400, "title: expected a line of text, or issue"},
+		{UNIX, "POST", "/api/v1/runs", NULL, "{\"repository\":\"shop\",\"issue\":-1}", 400, "issue: expected a number"},
+		{UNIX, "POST", "/api/v1/repositories", NULL, "{\"path\":\"here\"}", 400, "expected an absolute path"},
+		{UNIX, "GET", "/api/v1/repositories/shop/file", NULL, NULL, 400, "path= is missing"},
+		{UNIX, "GET", "/api/v1/repositories/none/file?path=a", NULL, NULL, 404, "there is no repository none"},
+		{UNIX, "GET", "/api/v1/runs/rzzz", NULL, NULL, 404, "there is no run rzzz"},
+		{UNIX, "POST", "/api/v1/runs/ra/stop", NULL, NULL, 409, "the run has ended"},
+		{UNIX, "POST", "/api/v1/runs/ra/message", NULL, "{}", 400, "text: expected a text"},
+		{UNIX, "GET", "/api/v1/runs/ra/events?after=x", NULL, NULL, 400, "after=x: expected a number"},
+		{UNIX, "GET", "/api/v1/runs/ra/events?limit=1000000", NULL, NULL, 400, "limit=1000000: expected a number up to"},
+		{UNIX, "GET", "/api/v1/runs/ra/record", NULL, NULL, 404, "nothing was signed yet"},
+		{UNIX, "POST", "/api/v1/pulls/1/review", NULL, "{\"kind\":\"like\"}", 400, "expected approve, changes or comment"},
+		{UNIX, "POST", "/api/v1/pulls/1/review", NULL, "{\"kind\":\"changes\",\"text\":\" \"}", 400,
+		 "say what the agent should read"},
+		{UNIX, "POST", "/api/v1/pulls/1/merge", NULL, "{\"force\":\"yes\"}", 400, "force: expected true or false"},
+		{UNIX, "POST", "/api/v1/pulls/1/merge", NULL, NULL, 409, "it is not verified"},
+		{UNIX, "POST", "/api/v1/environments/none/freeze", NULL, NULL, 404, "there is no environment none"},
+		{UNIX, "POST", "/api/v1/environments/shop/extend", NULL, "{\"grace_ms\":0}", 400, "at most 90 days"},
+		{UNIX, "POST", "/api/v1/environments/shop/exec", NULL, "{\"sandbox\":\"front\",\"argv\":[]}", 400,
+		 "argv: expected a list"},
+		{UNIX, "POST", "/api/v1/environments/shop/exec", NULL, "{\"sandbox\":\"front\",\"argv\":[1]}", 400,
+		 "argv[0]: expected a text"},
+		{UNIX, "POST", "/api/v1/environments/shop/exec", NULL,
+		 "{\"sandbox\":\"front\",\"argv\":[\"a\"],\"env\":{\"A=B\":\"c\"}}", 400, "env.A=B"},
+		{UNIX, "POST", "/api/v1/environments/shop/exec", NULL, "{\"sandbox\":\"nowhere\",\"argv\":[\"a\"]}", 404,
+		 "no sandbox nowhere"},
+		{UNIX, "GET", "/api/v1/environments/shop/logs?lines=-1", NULL, NULL, 400, "lines=-1"},
+		{UNIX, "GET", "/api/v1/environments/shop/terminal", NULL, NULL, 400, "Upgrade: assay-terminal"},
+		{UNIX, "GET", "/api/v1/environments/shop/terminal?argv=7", NULL, NULL, 400, "argv: expected a JSON list"},
+		{UNIX, "PUT", "/api/v1/runs", NULL, NULL, 404, "there is no call PUT /api/v1/runs"},
+		{UNIX, "GET", "/api/v1/nothing", NULL, NULL, 404, "there is no call GET /api/v1/nothing"},
+		{UNIX, "GET", "/nothing.js", NULL, NULL, 404, "there is no such page"},
+		{UNIX, "GET", "/../../etc/passwd.txt", NULL, NULL, 400, "invalid"},
+		{TOOL, "GET", "/tool/v1/environment", NULL, NULL, 403, "comes from no environment"},
+		{TOOL, "GET", "/tool/v1/environment", "X-Assay-Env: shop", NULL, 403, "comes from no environment"},
+	};
+
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+}
+
+static void calls_reach_what_they_name(void **state)
+{
+	static const struct {
+		enum road road;
+		const char *method;
+		const char *path;
+		const char *body;
+		const char *said;
+	} rows[] = {
+		{UNIX, "POST", "/api/v1/repositories", "{\"path\":\"/src/shop\"}", "put /src/shop HEAD -"},
+		{UNIX, "POST", "/api/v1/issues", "{\"repository\":\"shop\",\"title\":\"a\",\"body\":\"b\\nc\"}",
+		 "issue shop a b\nc"},
+		{UNIX, "POST", "/api/v1/issues/1/comments", "{\"text\":\"hi\",\"author\":\"ines\"}", "comment 1 ines hi"},
+		{UNIX, "POST", "/api/v1/issues/1/reopen", NULL, "reopen 1"},
+		{UNIX, "POST", "/api/v1/runs", "{\"repository\":\"shop\",\"title\":\"a\"}", "start shop a"},
+		{UNIX, "POST", "/api/v1/runs/raa/message", "{\"text\":\"hi\"}", "message " FAKE_RUN " you hi"},
+		{UNIX, "POST", "/api/v1/runs/raa/retry", "{}", "retry " FAKE_RUN},
+		{UNIX, "POST", "/api/v1/pulls/1/review", "{\"kind\":\"approve\"}", "review 1 approve "},
+		{UNIX, "POST", "/api/v1/pulls/1/close", NULL, "close 1"},
+		{UNIX, "DELETE", "/api/v1/environments/ebb", NULL, "down " FAKE_ENV},
+		{UNIX, "POST", "/api/v1/environments/shop/thaw", NULL, "thaw " FAKE_ENV},
+		{UNIX, "POST", "/api/v1/environments/shop/unpin", NULL, "unpin " FAKE_ENV},
+		{UNIX, "POST", "/api/v1/environments/shop/extend", "{\"grace_ms\":1000}", "extend " FAKE_ENV " 1000"},
+		{UNIX, "DELETE", "/api/v1/snapshots/shop/3", NULL, "remove shop/3"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_ANSWER answer = ask(*state, rows[i].road, rows[i].method, rows[i].path, NULL, rows[i].body);
+
+		assert_int_equal(answer.status, 200);
+		assert_string_equal(fake_said, rows[i].said);
+	}
+}
+
+static void the_tools_see_only_the_environment_that_the_gateway_names(void **state)
+{
+	static const char env[] = "X-Assay-Env: " FAKE_ENV;
+	static const struct question rows[] = {
+		{TOOL, "GET", "/tool/v1/environment", env, NULL, 200, FAKE_ENV},
+		{TOOL, "GET", "/tool/v1/environment?env=eccccccccc", env, NULL, 200, FAKE_ENV},
+		{TOOL, "GET", "/tool/v1/logs?sandbox=front&lines=7", env, NULL, 200, "front 7"},
+		{TOOL, "POST", "/tool/v1/query", env, "{\"database\":\"db\",\"statement\":\"select 1\"}", 200, "db: select 1"},
+		{TOOL, "POST", "/tool/v1/query", env, "{\"database\":\"db\",\"statement\":\"select 1\",\"env\":\"x\"}", 400,
+		 "unknown member `env`"},
+		{TOOL, "POST", "/tool/v1/deploy", env, "{\"service\":\"front\"}", 200, "event: done"},
+	};
+
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+	assert_string_equal(fake_said, "deploy " FAKE_ENV " front");
+}
+
+static void long_work_tells_its_steps_and_its_end(void **state)
+{
+	AUTO_ANSWER good = ask(*state, UNIX, "POST", "/api/v1/environments/shop/fork", NULL, NULL);
+
+	assert_int_equal(good.status, 200);
+	assert_string_equal(good.type, "text/event-stream");
+	assert_non_null(
+		strstr(good.text, "event: progress\ndata: {\"ms\":12,\"step\":\"clone db\",\"detail\":\"shop/1\"}\n\n"));
+	assert_non_null(strstr(good.text, "event: done\ndata: {\"id\":\"" FAKE_ENV "\""));
+	strcpy(fake_said, "fail the fork");
+	AUTO_ANSWER bad = ask(*state, UNIX, "POST", "/api/v1/environments/shop/fork", NULL, NULL);
+	assert_non_null(strstr(bad.text, "event: error\ndata: {\"kind\":\"limit\",\"message\":\"the pool is full\"}\n\n"));
+	assert_null(strstr(bad.text, "event: done"));
+}
+
+static bool three_events(void *self, struct view bytes)
+{
+	struct buf *text = self;
+
+	buf_add_view(text, bytes);
+	return !text->length || !strstr(text->at, "id: 3\n");
+}
+
+static void a_followed_run_goes_on_behind_the_last_event_that_the_browser_had(void **state)
+{
+	struct bench *bench = *state;
+	AUTO_RESPONSE response = {0};
+	AUTO_BUF text = buf_new(65536);
+	AUTO_FREE char *url = text_format("%s/api/v1/runs/ra/events?follow=1&after=0", web_base(bench->web));
+	struct http_header last = {"Last-Event-ID", "1"};
+	struct http_call call = {
+		.url = url, .headers = &last, .header_count = 1, .timeout_ms = 10000, .on_bytes = three_events, .self = &text};
+	struct err err;
+
+	assert_int_equal(http_client_call(&call, &response, &err), -1); /* we hung up */
+	assert_int_equal(err.kind, ERR_CANCELLED);
+	assert_null(strstr(text.at, "id: 1\n"));
+	assert_non_null(strstr(text.at, "event: note\nid: 2\ndata: {\"seq\":2"));
+}
+
+static void events_without_follow_are_a_list(void **state)
+{
+	AUTO_ANSWER answer = ask(*state, UNIX, "GET", "/api/v1/runs/ra/events?after=1&limit=1", NULL, NULL);
+	struct err err;
+	AUTO_JSON json = json_parse(view_of(answer.text), &err);
+
+	assert_int_equal(json_array_size(json_member(json, "items")), 1);
+	assert_int_equal(json_number(json_array_get(json_member(json, "items"), 0), "seq", 0), 2);
+}
+
+static void pages_come_with_a_strict_policy_and_are_sent_once(void **state)
+{
+	AUTO_ANSWER page = ask(*state, TCP, "GET", "/runs/" FAKE_RUN, NULL, NULL);
+	AUTO_FREE char *known = text_format("If-None-Match: %s", page.etag);
+	AUTO_ANSWER again = ask(*state, TCP, "GET", "/runs/" FAKE_RUN, known, NULL);
+	AUTO_ANSWER script = ask(*state, TCP, "GET", "/parts/diff.js", NULL, NULL);
+	AUTO_ANSWER diff = ask(*state, TCP, "GET", "/api/v1/pulls/1/diff", NULL, NULL);
+
+	assert_int_equal(page.status, 200);
+	assert_string_equal(page.type, "text/html; charset=utf-8");
+	assert_non_null(strstr(page.policy, "default-src 'self'"));
+	assert_int_equal(again.status, 304);
+	assert_string_equal(again.text, "");
+	assert_string_equal(script.type, "text/javascript; charset=utf-8");
+	assert_string_equal(diff.type, "text/plain; charset=utf-8");
+	assert_non_null(diff.policy);
+}
+
+static void the_newest_exchanges_come_first_and_a_session_is_those_of_the_preview(void **state)
+{
+	AUTO_ANSWER list = ask(*state, UNIX, "GET", "/api/v1/environments/shop/exchanges?limit=2", NULL, NULL);
+	AUTO_ANSWER har = ask(*state, UNIX, "POST", "/api/v1/environments/shop/session", NULL, "{\"name\":\"a\"}");
+	struct err err;
+	AUTO_JSON items = json_parse(view_of(list.text), &err);
+	AUTO_JSON session = json_parse(view_of(har.text), &err);
+
+	assert_int_equal(json_array_size(json_member(items, "items")), 2);
+	assert_int_equal(json_number(json_array_get(json_member(items, "items"), 0), "seq", 0), 3);
+	assert_int_equal(json_array_size(json_member(json_member(session, "log"), "entries")), 1);
+}
+
+static void a_command_comes_back_with_its_output_and_how_it_ended(void **state)
+{
+	AUTO_ANSWER answer = ask(*state, UNIX, "POST", "/api/v1/environments/shop/exec", NULL,
+				 "{\"sandbox\":\"front\",\"argv\":[\"echo\",\"a b\"],\"env\":{\"A\":\"1\"}}");
+	struct err err;
+	AUTO_JSON json = json_parse(view_of(answer.text), &err);
+
+	assert_string_equal(json_text(json, "output", ""), "echo a b ");
+	assert_string_equal(json_text(json, "errors", ""), "A=1 ");
+	assert_string_equal(json_text(json_member(json, "status"), "reason", ""), "code");
+	assert_int_equal(json_number(json_member(json, "status"), "code", 0), 3);
+}
+
+static void a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code(void **state)
+{
+	struct bench *bench = *state;
+	static const char hello[] =
+		"GET /api/v1/environments/shop/terminal?rows=24&cols=80&argv=%5B%22sh%22%5D HTTP/1.1\r\nHost: localhost\r\n"
+		"Connection: Upgrade\r\nUpgrade: assay-terminal\r\n\r\n"
+		"\1\4\0\0\0\30\0\120\0"
+		"\0\3\0\0\0hi\n";
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_BUF got = buf_new(65536);
+	struct err err;
+
+	strcpy(address.sun_path, bench->serve_socket);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(file_write_fd(fd, view_make(hello, sizeof(hello) - 1), &err), 0);
+	assert_int_equal(file_read_fd(fd, &got, &err), 0);
+	assert_true(view_starts(buf_view(&got), VIEW("HTTP/1.1 101 ")));
+	assert_true(view_find(buf_view(&got), VIEW("heard hi")) > 0);
+	assert_true(view_ends(buf_view(&got), view_make("\2\4\0\0\0\3\0\0\0", 9)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_our_own_pages_may_change_anything),
+		cmocka_unit_test(what_is_wrong_in_a_request_is_said_in_one_line),
+		cmocka_unit_test(calls_reach_what_they_name),
+		cmocka_unit_test(the_tools_see_only_the_environment_that_the_gateway_names),
+		cmocka_unit_test(long_work_tells_its_steps_and_its_end),
+		cmocka_unit_test(a_followed_run_goes_on_behind_the_last_event_that_the_browser_had),
+		cmocka_unit_test(events_without_follow_are_a_list),
+		cmocka_unit_test(pages_come_with_a_strict_policy_and_are_sent_once),
+		cmocka_unit_test(the_newest_exchanges_come_first_and_a_session_is_those_of_the_preview),
+		cmocka_unit_test(a_command_comes_back_with_its_output_and_how_it_ended),
+		cmocka_unit_test(a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code),
+	};
+
+	return cmocka_run_group_tests(tests, bench_open, bench_close);
+}
