@@ -31,7 +31,7 @@ void log_scope(const char *fields)
 	(void)snprintf(scope_fields, sizeof(scope_fields), "%s", fields ? fields : "");
 }
 
-static void line_write(enum log_level level, const char *format, va_list args)
+static void PRINTF_LIKE(2, 0) line_write(enum log_level level, const char *format, va_list args)
 {
 	char text[LINE_MAX_BYTES / 2];
 	char line[LINE_MAX_BYTES];

@@ -53,6 +53,16 @@ void scope_blueprint(struct blueprint **blueprint)
 	blueprint_free(*blueprint);
 }
 
+void *blueprint_take(struct blueprint *blueprint, size_t count, size_t size)
+{
+	return arena_take_array(&((struct owner *)blueprint)->arena, count, size);
+}
+
+char *blueprint_text(struct blueprint *blueprint, const char *text)
+{
+	return text ? arena_copy(&((struct owner *)blueprint)->arena, view_of(text)) : NULL;
+}
+
 const struct service *blueprint_service_find(const struct blueprint *blueprint, const char *name)
 {
 	for (size_t i = 0; i < blueprint->service_count; i++)

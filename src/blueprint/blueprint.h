@@ -160,6 +160,11 @@ void blueprint_free(struct blueprint *blueprint);
 void scope_blueprint(struct blueprint **blueprint);
 #define AUTO_BLUEPRINT __attribute__((cleanup(scope_blueprint))) struct blueprint *
 
+/* For what a request puts over a blueprint that it owns: zeroed room, and texts, that live as long as it. Nothing of a blueprint is
+ * freed alone. */
+void *blueprint_take(struct blueprint *blueprint, size_t count, size_t size);
+char *blueprint_text(struct blueprint *blueprint, const char *text); /* NULL gives NULL */
+
 /* Borrowed, or NULL. */
 const struct service *blueprint_service_find(const struct blueprint *blueprint, const char *name);
 const struct database *blueprint_database_find(const struct blueprint *blueprint, const char *name);

@@ -200,52 +200,62 @@ char *repository_path(const struct runs *runs, const char *name)
 }
 
 /* Puts a text of the request over the blueprint's. */
-static void text_override(char **place, const json_t *config, const char *key)
+static void text_override(struct blueprint *blueprint, char **place, const json_t *config, const char *key)
 {
 	const char *text = json_text(config, key, NULL);
 
-	if (!text)
-		return;
-	free(*place);
-	*place = text_copy(text);
+	if (text)
+		*place = blueprint_text(blueprint, text);
+}
+
+static int run_override(struct blueprint *blueprint, const json_t *argv, struct err *err)
+{
+	struct command run = {.shell = blueprint_text(blueprint, json_string_value(argv))};
+	size_t index;
+	json_t *word;
+
+	if (!json_is_string(argv) && !json_is_array(argv))
+		return 0;
+	if (json_is_array(argv))
+		run.argv = blueprint_take(blueprint, json_array_size(argv) + 1, sizeof(*run.argv));
+	json_array_foreach(argv, index, word) {
+		if (!json_is_string(word))
+			return err_set(err, ERR_INVALID, "agent.run must be a text or a list of texts");
+		run.argv[index] = blueprint_text(blueprint, json_string_value(word));
+	}
+	blueprint->agent.run = run;
+	return 0;
+}
+
+static int env_override(struct blueprint *blueprint, const json_t *env, struct err *err)
+{
+	struct variables *old = &blueprint->agent.env;
+	struct variables all = {.count = old->count};
+	const char *name;
+	json_t *value;
+
+	all.at = blueprint_take(blueprint, old->count + json_object_size(env), sizeof(*all.at));
+	if (old->count)
+		memcpy(all.at, old->at, old->count * sizeof(*all.at));
+	json_object_foreach((json_t *)(uintptr_t)env, name, value) {
+		if (!json_is_string(value))
+			return err_set(err, ERR_INVALID, "agent.env.%.60s must be a text", name);
+		all.at[all.count++] =
+			(struct name_value){blueprint_text(blueprint, name), blueprint_text(blueprint, json_string_value(value))};
+	}
+	*old = all;
+	return 0;
 }
 
 static int agent_override(struct blueprint *blueprint, const json_t *config, struct err *err)
 {
-	const json_t *argv = json_member(config, "run");
 	const char *timeout = json_text(config, "timeout", NULL);
-	const char *name;
-	json_t *value;
 
-	text_override(&blueprint->agent.use, config, "use");
-	text_override(&blueprint->agent.format, config, "format");
-	text_override(&blueprint->agent.model, config, "model");
-	if (json_is_string(argv) || json_is_array(argv)) {
-		struct command *run = &blueprint->agent.run;
-		size_t index;
-		json_t *word;
-
-		for (char **at = run->argv; at && *at; at++)
-			free(*at);
-		free(run->argv);
-		free(run->shell);
-		*run = (struct command){.shell = text_copy(json_string_value(argv))};
-		if (json_is_array(argv))
-			run->argv = mem_new_array(json_array_size(argv) + 1, sizeof(*run->argv));
-		json_array_foreach(argv, index, word) {
-			if (!json_is_string(word))
-				return err_set(err, ERR_INVALID, "agent.run must be a text or a list of texts");
-			run->argv[index] = text_copy(json_string_value(word));
-		}
-	}
-	json_object_foreach(json_member(config, "env"), name, value) {
-		struct variables *env = &blueprint->agent.env;
-
-		if (!json_is_string(value))
-			return err_set(err, ERR_INVALID, "agent.env.%.60s must be a text", name);
-		env->at = mem_grow(env->at, env->count + 1, sizeof(*env->at));
-		env->at[env->count++] = (struct name_value){text_copy(name), text_copy(json_string_value(value))};
-	}
+	text_override(blueprint, &blueprint->agent.use, config, "use");
+	text_override(blueprint, &blueprint->agent.format, config, "format");
+	text_override(blueprint, &blueprint->agent.model, config, "model");
+	if (run_override(blueprint, json_member(config, "run"), err) || env_override(blueprint, json_member(config, "env"), err))
+		return -1;
 	return timeout ? duration_parse(view_of(timeout), &blueprint->agent.timeout_ms, err) : 0;
 }
 
