@@ -546,13 +546,13 @@ static void snapshots_are_made_of_seeds_and_dumps_and_can_be_removed(void **stat
 	(void)state;
 	blueprint = blueprint_parse(view_of(blueprint_text), "assay.yaml", &err);
 	assert_non_null(blueprint);
-	must(file_replace(seed, VIEW("CREATE TABLE only (id int PRIMARY KEY); INSERT INTO only VALUES (42);"), 0644, &err), &err);
+	must(file_replace(seed, VIEW("CREATE TABLE lonely (id int PRIMARY KEY); INSERT INTO lonely VALUES (42);"), 0644, &err), &err);
 	must(snapshot_create(environments, "second", blueprint, &source, 1, progress, &version, &err), &err);
 	assert_int_equal(version, 1);
 	shown = snapshot_show(environments, "second", &err);
 	assert_int_equal(json_array_size(json_member(shown, "databases")), 2);
 	id = up(&(struct environment_spec){.repository = repository, .commit = first, .snapshot = "second/1", .no_services = true});
-	row = query(id, "db", "SELECT id FROM only");
+	row = query(id, "db", "SELECT id FROM lonely");
 	assert_string_equal(row, "id\n42\n");
 	assert_int_equal(snapshot_remove(environments, "second/1", &err), -1);
 	must(environment_down(environments, id, &err), &err);

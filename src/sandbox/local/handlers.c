@@ -235,6 +235,16 @@ static int nobody_alive(const struct kept_env *env, struct err *err)
 	return 0;
 }
 
+/* Those that do not mount it may go on: a database is replaced under a live workspace. */
+static int nobody_mounts(const struct kept_env *env, const char *volume, struct err *err)
+{
+	for (const struct room *room = env->rooms; room; room = room->next)
+		for (size_t i = 0; room->pid && i < room->volume_count; i++)
+			if (strcmp(room->volumes[i], volume) == 0)
+				return err_set(err, ERR_CONFLICT, "sandbox %s uses it: remove that first", room->name);
+	return 0;
+}
+
 int handle_volume_remove(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 			 struct answer *answer, struct err *err)
 {
@@ -244,7 +254,7 @@ int handle_volume_remove(struct keeper *keeper, struct kept_env *env, const stru
 	(void)answer;
 	if (!volume_find(env, request->name))
 		return 0;
-	if (volume_get(env, request, &volume, err) || nobody_alive(env, err))
+	if (volume_get(env, request, &volume, err) || nobody_mounts(env, request->name, err))
 		return -1;
 	volume_forget(keeper, env, volume);
 	return 0;

@@ -155,6 +155,8 @@ struct room {
 	pid_t pid; /* 0: dead and reaped */
 	int pid_fd;
 	char image_layer[KEEPER_LAYER_NAME_BYTES]; /* "": none */
+	char volumes[SANDBOX_MOUNTS_MAX][SANDBOX_NAME_MAX + 1];
+	size_t volume_count;
 	struct sandbox_usage last;                 /* when it died */
 };
 

@@ -470,6 +470,9 @@ int room_make(struct keeper *keeper, struct kept_env *env, const struct keeper_r
 	plan->request = request;
 	(void)snprintf(room->name, sizeof(room->name), "%s", request->name);
 	room->pid_fd = -1;
+	for (; room->volume_count < request->mount_count; room->volume_count++)
+		(void)snprintf(room->volumes[room->volume_count], sizeof(room->volumes[0]), "%s",
+			       request->mounts[room->volume_count].volume);
 	if (strncmp(request->image, "layer:", 6) == 0)
 		(void)snprintf(room->image_layer, sizeof(room->image_layer), "%s", request->image + 6);
 	if (plan_make(plan, err) || dirs_make(plan, err))

@@ -112,6 +112,8 @@ static void volatile_forgive(const char *dir)
 {
 	char path[PATH_BYTES];
 
+	if (path_make(path, NULL, "%s/work/work/incompat/volatile/dirty", dir) == 0)
+		(void)unlink(path);
 	if (path_make(path, NULL, "%s/work/work/incompat/volatile", dir) == 0 && rmdir(path) == 0 &&
 	    path_make(path, NULL, "%s/work/work/incompat", dir) == 0)
 		(void)rmdir(path);
