@@ -1,4 +1,8 @@
-/* PostgreSQL as an engine: durability off, because what an environment loses in a crash is made again from its snapshot. */
+/*
+ * PostgreSQL as an engine. Nothing waits for the disk (fsync=off): an environment need not survive a crash of the machine. But every
+ * commit is written to the kernel (synchronous_commit stays on): the data survives the end of the server, whatever ends it, and a
+ * clone of the volume of a frozen environment is complete.
+ */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,12 +54,23 @@ static void initialise(const struct engine_target *target, struct engine_program
 static void serve(const struct engine_target *target, bool loading, struct engine_program *program)
 {
 	static const char *const settings[] = {
-		"listen_addresses=127.0.0.1", "unix_socket_directories=/tmp", "fsync=off",
-		"full_page_writes=off",       "synchronous_commit=off",       "wal_level=minimal",
-		"max_wal_senders=0",          "shared_buffers=32MB",          "max_connections=200",
-		"autovacuum_naptime=10min",   "checkpoint_timeout=30min",     "jit=off",
-		"logging_collector=off",      "log_destination=stderr",       "log_line_prefix=",
-		"log_checkpoints=off",        "update_process_title=off",     "dynamic_shared_memory_type=posix",
+		"listen_addresses=127.0.0.1",
+		"unix_socket_directories=/tmp",
+		"fsync=off",
+		"full_page_writes=off",
+		"wal_level=minimal",
+		"max_wal_senders=0",
+		"shared_buffers=32MB",
+		"max_connections=200",
+		"autovacuum_naptime=10min",
+		"checkpoint_timeout=30min",
+		"jit=off",
+		"logging_collector=off",
+		"log_destination=stderr",
+		"log_line_prefix=",
+		"log_checkpoints=off",
+		"update_process_title=off",
+		"dynamic_shared_memory_type=posix",
 	};
 
 	engine_program_add(program, BINARIES "/%d/bin/postgres", target->version);
@@ -259,14 +274,14 @@ static int table_rows(struct wire *wire, const json_t *table, json_int_t xid, js
 	buf_add_char(&sql, '.');
 	add_quoted(&sql, '"', name);
 	buf_add_format(&sql, " WHERE xmin::text::bigint >= %lld", (long long)(xid & 0xffffffff));
-	json_array_foreach (keys, index, row) {
+	json_array_foreach(keys, index, row) {
 		buf_add_text(&sql, index ? ", " : " ORDER BY ");
 		add_quoted(&sql, '"', json_string_value(row));
 	}
 	buf_add_format(&sql, " LIMIT %zu) t", ENGINE_ROWS_MAX + 1);
 	if (buf_finish(&sql, err) || postgres_wire_query(wire, sql.at, rows, ENGINE_ROWS_MAX, &cut, err))
 		return -1;
-	json_array_foreach (rows, index, row) {
+	json_array_foreach(rows, index, row) {
 		const char *text = json_string_value(json_array_get(row, 0));
 		AUTO_JSON whole = json_parse(view_of(text), NULL);
 		json_t *entry = json_object();
@@ -274,7 +289,7 @@ static int table_rows(struct wire *wire, const json_t *table, json_int_t xid, js
 		json_t *column;
 		size_t at;
 
-		json_array_foreach (keys, at, column)
+		json_array_foreach(keys, at, column)
 			(void)json_object_set(key, json_string_value(column), json_object_get(whole, json_string_value(column)));
 		(void)json_object_set_new(entry, "key", key);
 		(void)json_object_set_new(entry, "row", whole ? TAKE(whole) : json_string(text));
@@ -303,7 +318,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 	if (postgres_wire_start(&wire, target->database->user, target->database->database, err) ||
 	    postgres_wire_query(&wire, tables_sql, tables, ENGINE_TABLES_MAX, &cut, err))
 		return NULL;
-	json_array_foreach (tables, index, table)
+	json_array_foreach(tables, index, table)
 		if (table_rows(&wire, table, xid, result, err))
 			return NULL;
 	if (cut)

@@ -267,10 +267,10 @@ static void close_one(struct environment *env)
 
 	(void)pthread_mutex_lock(&env->operation);
 	state = environment_state_of(env);
-	if (!env->builder && !env->cold) {
-		if (state == ENV_FROZEN)
+	if (!env->builder) {
+		if (state == ENV_FROZEN && !env->cold)
 			(void)!provider_env_freeze(env->all->provider, env->id, false, NULL);
-		if (state == ENV_READY || state == ENV_FROZEN)
+		if ((state == ENV_READY || state == ENV_FROZEN) && !env->cold)
 			environment_stop_members(env, true);
 		(void)!provider_env_stop(env->all->provider, env->id, NULL);
 	}

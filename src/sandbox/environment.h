@@ -7,6 +7,7 @@
  * again from their volumes.
  *
  * All calls block, may come from any thread but a loop's, and are serialised by environment. JSON results are owned by the caller.
+ * The program ignores SIGPIPE.
  */
 #ifndef ASSAY_SANDBOX_ENVIRONMENT_H
 #define ASSAY_SANDBOX_ENVIRONMENT_H

@@ -52,6 +52,12 @@ int environment_wake(struct environment *env, struct err *err)
 		if (warm(env, &problem)) {
 			if (err)
 				*err = problem;
+			/* Cut off by our own end: the next start does it. */
+			if (__atomic_load_n(&env->all->closing, __ATOMIC_RELAXED)) {
+				env->cold = true;
+				environment_move(env, ENV_READY);
+				return -1;
+			}
 			environment_move(env, ENV_FAILED);
 			(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
 			(void)!environment_save(env, &problem);

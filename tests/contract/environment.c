@@ -151,8 +151,8 @@ static char *run(struct env_id id, const char *sandbox, const char *line)
 	struct err err = {0};
 
 	must(environment_exec(environments, id,
-			      &(struct environment_exec){.sandbox = sandbox, .argv = argv, .timeout_ms = 20000, .output = &output}, &status,
-			      &err),
+			      &(struct environment_exec){.sandbox = sandbox, .argv = argv, .timeout_ms = 20000, .output = &output},
+			      &status, &err),
 	     &err);
 	if (status.reason != EXIT_CODE || status.code)
 		fail_msg("%s: %d %d: %s", line, status.reason, status.code, output.length ? output.at : "");
@@ -277,18 +277,21 @@ static void a_program_gets_the_standard_variables_and_its_end_is_told(void **sta
 	struct err err = {0};
 
 	(void)state;
-	expected = text_format("%s workspace postgres://tiny@db:5432/tiny redis://cache:6379 1000 /workspace /home/assay\n", shop.text);
+	expected = text_format("%s workspace postgres://tiny@db:5432/tiny redis://cache:6379 1000 /workspace /home/assay\n",
+			       shop.text);
 	assert_string_equal(variables, expected);
-	must(environment_exec(environments, shop,
-			      &(struct environment_exec){
-				      .sandbox = "workspace", .argv = argv, .input = VIEW("in\n"), .output = &output, .errors = &errors},
-			      &status, &err),
+	must(environment_exec(
+		     environments, shop,
+		     &(struct environment_exec){
+			     .sandbox = "workspace", .argv = argv, .input = VIEW("in\n"), .output = &output, .errors = &errors},
+		     &status, &err),
 	     &err);
 	assert_int_equal(status.code, 7);
 	assert_string_equal(output.at, "in\n");
 	assert_string_equal(errors.at, "oops\n");
 	assert_int_equal(environment_exec(environments, shop,
-					  &(struct environment_exec){.sandbox = "workspace", .argv = slow, .timeout_ms = 200}, &status, &err),
+					  &(struct environment_exec){.sandbox = "workspace", .argv = slow, .timeout_ms = 200},
+					  &status, &err),
 			 -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
 }
@@ -360,7 +363,8 @@ static void the_work_comes_out_as_a_commit_on_the_base(void **state)
 	buf_clear(&text);
 	must(git_file_read(repository, &again, "new.txt", &text, &err), &err);
 	must(git_run(repository,
-		     (const char *const[]){"merge-base", "--is-ancestor", (char *)view_copy(view_trim(view_of(commit))), again.text, NULL},
+		     (const char *const[]){"merge-base", "--is-ancestor", (char *)view_copy(view_trim(view_of(commit))), again.text,
+					   NULL},
 		     NULL, NULL, &err),
 	     &err);
 }
@@ -521,8 +525,8 @@ static void a_service_that_does_not_start_is_told_with_its_last_words(void **sta
 
 	(void)state;
 	assert_int_equal(environment_up(environments,
-					&(struct environment_spec){.repository = repository, .commit = first, .blueprint = broken}, true,
-					progress, &id, &err),
+					&(struct environment_spec){.repository = repository, .commit = first, .blueprint = broken},
+					true, progress, &id, &err),
 			 -1);
 	assert_non_null(strstr(err.text, "web"));
 	assert_non_null(strstr(err.text, "exit 4"));
@@ -546,7 +550,8 @@ static void snapshots_are_made_of_seeds_and_dumps_and_can_be_removed(void **stat
 	(void)state;
 	blueprint = blueprint_parse(view_of(blueprint_text), "assay.yaml", &err);
 	assert_non_null(blueprint);
-	must(file_replace(seed, VIEW("CREATE TABLE lonely (id int PRIMARY KEY); INSERT INTO lonely VALUES (42);"), 0644, &err), &err);
+	must(file_replace(seed, VIEW("CREATE TABLE lonely (id int PRIMARY KEY); INSERT INTO lonely VALUES (42);"), 0644, &err),
+	     &err);
 	must(snapshot_create(environments, "second", blueprint, &source, 1, progress, &version, &err), &err);
 	assert_int_equal(version, 1);
 	shown = snapshot_show(environments, "second", &err);
@@ -558,8 +563,8 @@ static void snapshots_are_made_of_seeds_and_dumps_and_can_be_removed(void **stat
 	must(environment_down(environments, id, &err), &err);
 	must(snapshot_remove(environments, "second/1", &err), &err);
 	assert_null(snapshot_show(environments, "second", &err));
-	assert_int_equal(snapshot_create(environments, "second", blueprint,
-					 &(struct snapshot_source){.seed = "/nowhere.sql"}, 1, progress, &version, &err),
+	assert_int_equal(snapshot_create(environments, "second", blueprint, &(struct snapshot_source){.seed = "/nowhere.sql"}, 1,
+					 progress, &version, &err),
 			 -1);
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
 }
@@ -629,6 +634,7 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	log_init("environment", LOG_LEVEL_WARN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	self_path = realpath("/proc/self/exe", NULL);
 	result = cmocka_run_group_tests(tests, everything_begin, everything_end);
 	free(self_path);
