@@ -58,7 +58,7 @@ void *blueprint_take(struct blueprint *blueprint, size_t count, size_t size)
 	return arena_take_array(&((struct owner *)blueprint)->arena, count, size);
 }
 
-char *blueprint_text(struct blueprint *blueprint, const char *text)
+char *blueprint_copy(struct blueprint *blueprint, const char *text)
 {
 	return text ? arena_copy(&((struct owner *)blueprint)->arena, view_of(text)) : NULL;
 }

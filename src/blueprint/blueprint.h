@@ -163,7 +163,7 @@ void scope_blueprint(struct blueprint **blueprint);
 /* For what a request puts over a blueprint that it owns: zeroed room, and texts, that live as long as it. Nothing of a blueprint is
  * freed alone. */
 void *blueprint_take(struct blueprint *blueprint, size_t count, size_t size);
-char *blueprint_text(struct blueprint *blueprint, const char *text); /* NULL gives NULL */
+char *blueprint_copy(struct blueprint *blueprint, const char *text); /* NULL gives NULL */
 
 /* Borrowed, or NULL. */
 const struct service *blueprint_service_find(const struct blueprint *blueprint, const char *name);

@@ -205,12 +205,12 @@ static void text_override(struct blueprint *blueprint, char **place, const json_
 	const char *text = json_text(config, key, NULL);
 
 	if (text)
-		*place = blueprint_text(blueprint, text);
+		*place = blueprint_copy(blueprint, text);
 }
 
 static int run_override(struct blueprint *blueprint, const json_t *argv, struct err *err)
 {
-	struct command run = {.shell = blueprint_text(blueprint, json_string_value(argv))};
+	struct command run = {.shell = blueprint_copy(blueprint, json_string_value(argv))};
 	size_t index;
 	json_t *word;
 
@@ -221,7 +221,7 @@ static int run_override(struct blueprint *blueprint, const json_t *argv, struct 
 	json_array_foreach(argv, index, word) {
 		if (!json_is_string(word))
 			return err_set(err, ERR_INVALID, "agent.run must be a text or a list of texts");
-		run.argv[index] = blueprint_text(blueprint, json_string_value(word));
+		run.argv[index] = blueprint_copy(blueprint, json_string_value(word));
 	}
 	blueprint->agent.run = run;
 	return 0;
@@ -241,7 +241,7 @@ static int env_override(struct blueprint *blueprint, const json_t *env, struct e
 		if (!json_is_string(value))
 			return err_set(err, ERR_INVALID, "agent.env.%.60s must be a text", name);
 		all.at[all.count++] =
-			(struct name_value){blueprint_text(blueprint, name), blueprint_text(blueprint, json_string_value(value))};
+			(struct name_value){blueprint_copy(blueprint, name), blueprint_copy(blueprint, json_string_value(value))};
 	}
 	*old = all;
 	return 0;
