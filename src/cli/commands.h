@@ -20,6 +20,9 @@
 	COMMAND(check, "[FILE] [--json]", "checks a blueprint") \
 	COMMAND(env, "up|list|show|logs|shell|exec|… [ENV]", "makes, looks into and removes environments") \
 	COMMAND(snapshot, "create|list|show|rm", "keeps states of databases to fork from") \
+	COMMAND(verify, "--base A [--head B] [--repo DIR] [--json]", "says whether a commit keeps what another one does") \
+	COMMAND(record, "show|verify FILE|RUN", "shows and checks the signed records of verdicts") \
+	COMMAND(session, "record|list|show", "keeps recorded traffic to replay") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
 	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it") \

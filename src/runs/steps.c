@@ -316,12 +316,14 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 	AUTO_FREE char *repository = repository_path(runs, run->repository);
 	AUTO_FREE char *sessions = text_format("%s/sessions/%s", runs->state_dir, run->repository);
 	AUTO_FREE char *artefacts = text_format("%s/runs/%s/verify-%lld", runs->state_dir, run->id, (long long)run->turn);
+	AUTO_FREE char *cache = text_format("%s/verify/cache", runs->state_dir);
 	struct run_progress progress = {runs, run->id, visit->cancelled};
 	struct verify_request request = {
 		.environments = runs->options.environments,
 		.repository = repository,
 		.sessions_dir = file_is_dir(sessions) ? sessions : NULL,
 		.artefacts_dir = artefacts,
+		.cache_dir = cache,
 		.attempt = (int)run->attempt,
 		.attempts = (int)run->attempts,
 		.progress = {report_gate, &progress, visit->cancelled},

@@ -6,8 +6,11 @@
  * the time of day is learned as noise. What blocks must be seen again in a second fresh run of the head. Runs of the base are kept for a
  * short while for the next attempt; when such a kept run leads to a blocking finding, the base runs once more before it is believed.
  */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -262,7 +265,9 @@ static void cache_name(struct work *work, struct view sessions)
 	const struct view parts[] = {view_of(RUN_VERSION), view_of(ladder->request->base.text), view_of(ladder->blueprint_text), sessions,
 				     buf_view(&snapshot)};
 
-	work->cache_path = text_format("%s/cache/%s.json", ladder->request->artefacts_dir, digest_of_parts(parts, ARRAY_LEN(parts)).text);
+	if (ladder->request->cache_dir)
+		work->cache_path =
+			text_format("%s/%s.json", ladder->request->cache_dir, digest_of_parts(parts, ARRAY_LEN(parts)).text);
 }
 
 static void cache_read(struct work *work)
@@ -271,7 +276,7 @@ static void cache_read(struct work *work)
 	AUTO_JSON kept = NULL;
 	int64_t age_ms;
 
-	if (file_read(work->cache_path, &text, NULL))
+	if (!work->cache_path || file_read(work->cache_path, &text, NULL))
 		return;
 	kept = json_parse(buf_view(&text), NULL);
 	age_ms = world_now_ms(work->ladder->request->world) - json_number(kept, "made_ms", 0);
@@ -288,15 +293,32 @@ static void cache_read(struct work *work)
 	}
 }
 
+/* What is too old to be used is only in the way. */
+static void cache_clean(const char *dir_path)
+{
+	DIR *dir = opendir(dir_path);
+
+	for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+		AUTO_FREE char *path = text_format("%s/%s", dir_path, entry->d_name);
+		struct stat facts;
+
+		if (view_ends(view_of(entry->d_name), VIEW(".json")) && lstat(path, &facts) == 0 &&
+		    (world_now_ms(world_real) - (int64_t)facts.st_mtim.tv_sec * 1000) > CACHE_AGE_MS)
+			(void)unlink(path);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
 /* Only what is complete is worth keeping. */
 static void cache_write(struct work *work, const json_t *unstable)
 {
-	AUTO_FREE char *dir = text_format("%s/cache", work->ladder->request->artefacts_dir);
+	const char *dir = work->ladder->request->cache_dir;
 	AUTO_BUF text = buf_new(CACHE_BYTES_MAX);
 	AUTO_JSON kept = NULL;
 	struct err err;
 
-	if (json_array_size(unstable))
+	if (!dir || json_array_size(unstable))
 		return;
 	kept = json_pack("{s:I, s:O, s:O}", "made_ms", (json_int_t)world_now_ms(work->ladder->request->world), "base", work->base, "again",
 			 work->again);
@@ -305,6 +327,7 @@ static void cache_write(struct work *work, const json_t *unstable)
 		return;
 	if (file_make_dirs(dir, 0700, &err) || file_replace(work->cache_path, buf_view(&text), 0600, &err))
 		log_warn("the base's replay is not kept: %s", err.text);
+	cache_clean(dir);
 }
 
 /* ---- judging ---- */

@@ -19,6 +19,7 @@ struct verify_request {
 	struct git_hash head;
 	const char *sessions_dir; /* held-out sessions (HAR files) of this repository, or NULL */
 	const char *artefacts_dir; /* made; reports, logs and exchange pairs go here, named by digest in the report */
+	const char *cache_dir;  /* made; kept runs of bases, shared by verifications; NULL: none are kept */
 	int attempt;            /* 1…: shown in feedback */
 	int attempts;
 	struct progress progress; /* steps are "<gate>" or "<gate>: <what>" */

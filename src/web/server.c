@@ -45,8 +45,10 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	const char *name = json_text(job->body, "repository", "");
 	AUTO_FREE char *repository = runs_repository_path(job->web->options.runs, name, err);
 	AUTO_FREE char *sessions = text_format("%s/sessions/%s", job->web->state_dir, name);
+	AUTO_FREE char *cache = text_format("%s/verify/cache", job->web->state_dir);
 	AUTO_FREE char *artefacts = NULL;
 	struct verify_request request = {
+		.cache_dir = cache,
 		.environments = job->web->options.environments,
 		.repository = repository,
 		.sessions_dir = file_is_dir(sessions) ? sessions : NULL,

@@ -133,12 +133,14 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	AUTO_FREE char *repository = origin_of(job->web, job->env, &request.base, err);
 	AUTO_FREE char *ref = text_format("refs/assay/tried/%s", job->env.text);
 	AUTO_FREE char *artefacts = text_format("%s/verify/%s", job->web->state_dir, job->env.text);
+	AUTO_FREE char *cache = text_format("%s/verify/cache", job->web->state_dir);
 	AUTO_BUF feedback = buf_new(OUTPUT_BYTES_MAX);
 	AUTO_JSON report = NULL;
 	json_t *answer;
 
 	request.repository = repository;
 	request.artefacts_dir = artefacts;
+	request.cache_dir = cache;
 	if (!repository || environment_export(environments, job->env, &request.base, ref, "tried", &request.head, err) ||
 	    verify_run(&request, &report, err))
 		return NULL;

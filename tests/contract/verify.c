@@ -208,7 +208,8 @@ static void report_step(void *self, const char *step, const char *detail, int64_
 static json_t *change_verify(const struct change *change)
 {
 	AUTO_FREE char *artefacts = text_format("%s/artefacts", state_dir);
-	struct verify_request request = {.environments = environments, .repository = repository, .base = base,
+	AUTO_FREE char *cache = text_format("%s/cache", state_dir);
+	struct verify_request request = {.cache_dir = cache, .environments = environments, .repository = repository, .base = base,
 					 .artefacts_dir = artefacts, .attempt = 1, .attempts = 1, .progress = {report_step, NULL, NULL},
 					 .world = world_real};
 	json_t *report = NULL;

@@ -1,0 +1,159 @@
+/* assay record show|verify: the signed statements of verdicts. `verify` with a key needs no server. */
+#include <stdio.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "base/world.h"
+#include "cli/api.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "verify/record.h"
+
+#define RECORD_BYTES_MAX ((size_t)18 << 20)
+#define KEY_BYTES_MAX ((size_t)64 << 10)
+
+/* The envelope in a file (the last line of one with several), or of a run. */
+static int envelope_read(const char *program, const char *what, struct buf *envelope, struct err *err)
+{
+	AUTO_BUF text = buf_new(8 * RECORD_BYTES_MAX);
+	struct view trimmed;
+	const char *newline;
+
+	if (!file_exists(what)) {
+		AUTO_API struct api *api = api_open(program, true, err);
+		AUTO_FREE char *path = api_path("/runs/{}/record", what);
+
+		return api ? api_text(api, path, envelope, err) : -1;
+	}
+	if (file_read(what, &text, err))
+		return -1;
+	trimmed = view_trim(buf_view(&text));
+	newline = trimmed.length && trimmed.at[0] == '{' ? memrchr(trimmed.at, '\n', trimmed.length) : NULL;
+	/* A bundle has a record a line; an indented envelope ends in a lone bracket. */
+	if (newline && newline + 1 < trimmed.at + trimmed.length && newline[1] == '{')
+		trimmed = view_make(newline + 1, trimmed.length - (size_t)(newline + 1 - trimmed.at));
+	buf_add_view(envelope, trimmed);
+	return buf_finish(envelope, err);
+}
+
+static json_t *payload_of(struct view envelope, struct err *err)
+{
+	AUTO_JSON outer = json_parse(envelope, err);
+	AUTO_BUF payload = buf_new(RECORD_BYTES_MAX);
+	const char *encoded;
+
+	if (!outer || json_text_get(outer, "payload", &encoded, err) || buf_add_unbase64(&payload, view_of(encoded), err))
+		return NULL;
+	return json_parse(buf_view(&payload), err);
+}
+
+static void statement_draw(const json_t *statement, bool all)
+{
+	const json_t *subject = json_array_get(json_member(statement, "subject"), 0);
+	const json_t *predicate = json_member(statement, "predicate");
+	const json_t *snapshot = json_member(predicate, "snapshot");
+	AUTO_FREE char *name = terminal_line(json_text(subject, "name", ""));
+	AUTO_BUF when = buf_new(64);
+
+	time_format(&when, json_number(predicate, "started_ms", 0));
+	printf("record of %s %.12s, %s\n", name, json_text(json_member(subject, "digest"), "gitCommit", ""), when.at);
+	if (json_is_object(snapshot))
+		printf("snapshot %s/%lld, blueprint %.12s, assay %s\n", json_text(snapshot, "name", ""),
+		       (long long)json_number(snapshot, "version", 0), json_text(predicate, "blueprint_digest", ""),
+		       json_text(json_member(predicate, "tool"), "version", ""));
+	report_draw(predicate, all);
+}
+
+static int record_show(int argc, char **argv)
+{
+	static const char program[] = "assay record show";
+	bool as_json = false;
+	bool all = false;
+	const struct cli_option options[] = {
+		{.name = "all", .help = "findings that only inform, too", .flag = &all},
+		{.name = "json", .help = "the statement as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {.program = program,
+					.arguments = "FILE|RUN [--all] [--json]",
+					.about = "Shows what a record says. It is not checked: assay record verify does that.",
+					.options = options,
+					.option_count = ARRAY_LEN(options),
+					.positional_min = 1,
+					.positional_max = 1};
+	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
+	AUTO_JSON statement = NULL;
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	if (envelope_read(program, argv[1], &envelope, &err) == 0)
+		statement = payload_of(buf_view(&envelope), &err);
+	if (!statement)
+		return cli_fail(program, as_json, &err);
+	if (as_json)
+		cli_print_json(statement);
+	else
+		statement_draw(statement, all);
+	return CLI_DONE;
+}
+
+static int key_read(const char *program, const char *path, struct buf *pem, struct err *err)
+{
+	AUTO_API struct api *api = NULL;
+
+	if (path)
+		return file_read(path, pem, err);
+	api = api_open(program, true, err);
+	return api ? api_text(api, "/records/key", pem, err) : -1;
+}
+
+static int record_check(int argc, char **argv)
+{
+	static const char program[] = "assay record verify";
+	const char *key = NULL;
+	bool as_json = false;
+	const struct cli_option options[] = {
+		{.name = "key", .value = "PEM", .help = "the public key, in a file (default: this server's)", .text = &key},
+		{.name = "json", .help = "the statement as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {.program = program,
+					.arguments = "FILE|RUN [--key PEM] [--json]",
+					.about = "Checks a record's signature and shape. Exits with 0 when both are good, whatever the verdict is; with a\n"
+						 "file and --key no server is asked.",
+					.options = options,
+					.option_count = ARRAY_LEN(options),
+					.positional_min = 1,
+					.positional_max = 1};
+	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
+	AUTO_BUF pem = buf_new(KEY_BYTES_MAX);
+	AUTO_JSON statement = NULL;
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	if (envelope_read(program, argv[1], &envelope, &err) || key_read(program, key, &pem, &err) ||
+	    record_verify(buf_view(&envelope), buf_view(&pem), &statement, &err))
+		return cli_fail(program, as_json, &err);
+	if (as_json) {
+		cli_print_json(statement);
+		return CLI_DONE;
+	}
+	printf("%s✓ the signature is good%s: %.12s of %s is %s\n", terminal_tone(stdout, TONE_GOOD), terminal_end(stdout),
+	       json_text(json_member(json_array_get(json_member(statement, "subject"), 0), "digest"), "gitCommit", ""),
+	       json_text(json_array_get(json_member(statement, "subject"), 0), "name", ""),
+	       json_text(json_member(statement, "predicate"), "verdict", ""));
+	return CLI_DONE;
+}
+
+static const struct cli_command commands[] = {
+	{"show", "FILE|RUN [--all] [--json]", "shows what a record says", record_show},
+	{"verify", "FILE|RUN [--key PEM] [--json]", "checks a record's signature", record_check},
+};
+
+int cli_record(int argc, char **argv)
+{
+	return cli_dispatch("assay record", commands, ARRAY_LEN(commands), argc, argv);
+}

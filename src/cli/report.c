@@ -1,0 +1,264 @@
+/* The report on a terminal: two columns where there is room, one below the other where there is not. */
+#include "cli/report.h"
+
+#include <stdlib.h>
+
+#include "base/scope.h"
+#include "base/world.h"
+
+#define COLUMN_MIN 30
+#define VALUE_LINES_MAX 14
+#define TREE_LINES_MAX 16
+#define TITLE_WIDTH 38
+
+const char *report_mark(const char *status)
+{
+	if (strcmp(status, "pass") == 0 || strcmp(status, "verified") == 0)
+		return "✓";
+	if (strcmp(status, "fail") == 0 || strcmp(status, "failed") == 0)
+		return "✗";
+	return strcmp(status, "skipped") == 0 ? "–" : "?";
+}
+
+enum tone report_tone(const char *status)
+{
+	if (strcmp(status, "pass") == 0 || strcmp(status, "verified") == 0)
+		return TONE_GOOD;
+	if (strcmp(status, "fail") == 0 || strcmp(status, "failed") == 0)
+		return TONE_BAD;
+	return strcmp(status, "skipped") == 0 ? TONE_FAINT : TONE_UNSURE;
+}
+
+void report_gate_draw(FILE *file, const json_t *gate)
+{
+	const char *status = json_text(gate, "status", "unstable");
+	AUTO_FREE char *title = terminal_line(json_text(gate, "title", json_text(gate, "name", "")));
+	AUTO_FREE char *reason = terminal_line(json_text(gate, "reason", ""));
+	AUTO_BUF took = buf_new(64);
+
+	duration_format(&took, json_number(gate, "ms", 0));
+	fprintf(file, "  %s%s%s %-*s %s%9s%s  %s%s%s\n", terminal_tone(file, report_tone(status)), report_mark(status), terminal_end(file),
+		TITLE_WIDTH, title, terminal_tone(file, TONE_FAINT), strcmp(status, "skipped") == 0 ? "" : took.at, terminal_end(file),
+		terminal_tone(file, report_tone(status)), reason[0] ? reason : strcmp(status, "pass") == 0 ? "" : status, terminal_end(file));
+}
+
+/* ---- side by side ---- */
+
+struct lines {
+	char **at; /* owned, harmless */
+	size_t count;
+};
+
+static void lines_fini(struct lines *lines)
+{
+	for (size_t i = 0; i < lines->count; i++)
+		free(lines->at[i]);
+	free(lines->at);
+}
+#define AUTO_LINES __attribute__((cleanup(lines_fini))) struct lines
+
+static void lines_add(struct lines *lines, struct view text)
+{
+	lines->at = mem_grow(lines->at, lines->count + 1, sizeof(lines->at[0]));
+	lines->at[lines->count++] = view_copy(text);
+}
+
+/* A value as indented lines. */
+static struct lines lines_of(const json_t *value)
+{
+	struct lines lines = {0};
+	AUTO_BUF text = buf_new((size_t)4 << 20);
+	AUTO_BUF clean = buf_new((size_t)8 << 20);
+	struct view rest;
+
+	if (!value || json_is_null(value))
+		return lines;
+	if (json_is_string(value))
+		buf_add(&text, json_string_value(value), json_string_length(value));
+	else
+		json_format_pretty(&text, value);
+	terminal_clean(&clean, buf_view(&text), true);
+	rest = buf_view(&clean);
+	while (rest.length && lines.count < VALUE_LINES_MAX) {
+		struct view line = view_cut(rest, '\n', &rest);
+
+		lines_add(&lines, line);
+	}
+	if (rest.length)
+		lines_add(&lines, VIEW("…"));
+	return lines;
+}
+
+static const char *line_at(const struct lines *lines, size_t index)
+{
+	return index < lines->count ? lines->at[index] : "";
+}
+
+/* Columns that a text takes: continuation bytes take none. */
+static int width_of(const char *text)
+{
+	int width = 0;
+
+	for (; *text; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+static void cell_draw(const char *text, int width, bool differs, enum tone tone)
+{
+	AUTO_FREE char *fit = terminal_fit(text, width);
+
+	printf("%s%s%s%*s", differs ? terminal_tone(stdout, tone) : "", fit, differs ? terminal_end(stdout) : "", width - width_of(fit), "");
+}
+
+static void columns_draw(const char *left_title, const struct lines *left, const char *right_title, const struct lines *right)
+{
+	int width = (terminal_columns(stdout) - 9) / 2;
+	size_t count = left->count > right->count ? left->count : right->count;
+
+	if (width < COLUMN_MIN) {
+		for (size_t i = 0; i < left->count; i++)
+			printf("      - %s\n", left->at[i]);
+		for (size_t i = 0; i < right->count; i++)
+			printf("      + %s\n", right->at[i]);
+		return;
+	}
+	printf("      %s", terminal_tone(stdout, TONE_FAINT));
+	cell_draw(left_title, width, false, TONE_PLAIN);
+	printf(" │ %s%s\n", right_title, terminal_end(stdout));
+	for (size_t i = 0; i < count; i++) {
+		bool differs = strcmp(line_at(left, i), line_at(right, i)) != 0;
+		AUTO_FREE char *fit = terminal_fit(line_at(right, i), width);
+
+		printf("      ");
+		cell_draw(line_at(left, i), width, differs, TONE_GOOD);
+		printf(" │ %s%s%s\n", differs ? terminal_tone(stdout, TONE_BAD) : "", fit, differs ? terminal_end(stdout) : "");
+	}
+}
+
+static struct lines tree_lines(const json_t *tree)
+{
+	struct lines lines = {0};
+	size_t index;
+	json_t *row;
+
+	json_array_foreach(tree, index, row) {
+		AUTO_FREE char *text = text_format("%s %s", json_text(row, "edge", ""), json_text(row, "call", ""));
+		AUTO_FREE char *clean = terminal_line(text);
+		int64_t status = json_number(row, "status", 0);
+		int64_t count = json_number(row, "count", 1);
+		AUTO_FREE char *times = count > 1 ? text_format(" ×%lld", (long long)count) : text_copy("");
+		AUTO_FREE char *line = status ? text_format("%s → %lld%s", clean, (long long)status, times) : text_format("%s%s", clean, times);
+
+		if (index >= TREE_LINES_MAX)
+			break;
+		lines_add(&lines, view_of(line));
+	}
+	return lines;
+}
+
+/* ---- findings ---- */
+
+static enum tone severity_tone(const char *severity)
+{
+	return strcmp(severity, "block") == 0 ? TONE_BAD : strcmp(severity, "warn") == 0 ? TONE_UNSURE : TONE_FAINT;
+}
+
+static void label_draw(const char *label, const char *text)
+{
+	AUTO_FREE char *clean = terminal_line(text);
+
+	if (clean[0])
+		printf("      %s%s%s %s\n", terminal_tone(stdout, TONE_FAINT), label, terminal_end(stdout), clean);
+}
+
+static void request_draw(const json_t *request)
+{
+	AUTO_FREE char *text = NULL;
+
+	if (!json_is_object(request))
+		return;
+	text = text_format("%s %s %s", json_text(request, "method", ""), json_text(request, "url", ""), json_text(request, "body", ""));
+	label_draw("request", text);
+}
+
+static void finding_draw(const json_t *finding)
+{
+	const char *severity = json_text(finding, "severity", "info");
+	AUTO_FREE char *title = terminal_line(json_text(finding, "title", ""));
+	AUTO_LINES expected = lines_of(json_member(finding, "expected"));
+	AUTO_LINES got = lines_of(json_member(finding, "got"));
+	AUTO_LINES calls_expected = tree_lines(json_member(finding, "expected_tree"));
+	AUTO_LINES calls_got = tree_lines(json_member(finding, "got_tree"));
+	int64_t count = json_number(finding, "count", 1);
+
+	printf("\n  %s%-5s%s %s%s%s  %s%s", terminal_tone(stdout, severity_tone(severity)), severity, terminal_end(stdout),
+	       terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout), terminal_tone(stdout, TONE_FAINT), json_text(finding, "id", ""));
+	if (count > 1)
+		printf(" ×%lld", (long long)count);
+	printf("%s\n", terminal_end(stdout));
+	request_draw(json_member(finding, "request"));
+	if (expected.count || got.count)
+		columns_draw("expected", &expected, "got", &got);
+	if (strcmp(severity, "block") == 0 && (calls_expected.count || calls_got.count))
+		columns_draw("calls before", &calls_expected, "calls now", &calls_got);
+	label_draw("why", json_text(finding, "detail", ""));
+	if (strcmp(severity, "block") == 0)
+		label_draw("reproduce", json_text(finding, "reproduce", ""));
+}
+
+static void findings_draw(const json_t *findings, bool all)
+{
+	size_t hidden = 0;
+	size_t index;
+	json_t *finding;
+
+	json_array_foreach(findings, index, finding) {
+		if (!all && strcmp(json_text(finding, "severity", ""), "info") == 0)
+			hidden++;
+		else
+			finding_draw(finding);
+	}
+	if (hidden)
+		printf("\n  %zu more only inform: --all shows them\n", hidden);
+}
+
+static void list_draw(const char *title, const json_t *lines)
+{
+	size_t index;
+	json_t *line;
+
+	if (!json_array_size(lines))
+		return;
+	printf("\n%s\n", title);
+	json_array_foreach(lines, index, line) {
+		AUTO_FREE char *clean = terminal_line(json_string_value(line));
+
+		printf("  · %s\n", clean);
+	}
+}
+
+/* A report names commits by text, a record by {"gitCommit"}. */
+static const char *commit_of(const json_t *report, const char *key)
+{
+	const json_t *member = json_member(report, key);
+
+	return json_is_object(member) ? json_text(member, "gitCommit", "") : json_text(report, key, "");
+}
+
+void report_draw(const json_t *report, bool all)
+{
+	const char *verdict = json_text(report, "verdict", "unverified");
+	AUTO_FREE char *reason = terminal_line(json_text(report, "reason", ""));
+	size_t index;
+	json_t *gate;
+
+	json_array_foreach(json_member(report, "gates"), index, gate)
+		report_gate_draw(stdout, gate);
+	findings_draw(json_member(report, "findings"), all);
+	list_draw("not covered", json_member(report, "not_covered"));
+	printf("\n%s%s %s%s  %.12s → %.12s\n", terminal_tone(stdout, report_tone(verdict)), report_mark(verdict), verdict, terminal_end(stdout),
+	       commit_of(report, "base"), commit_of(report, "head"));
+	if (reason[0])
+		printf("  %s\n", reason);
+}

@@ -1,0 +1,131 @@
+/* assay verify: the gates on two commits, without an agent. */
+#include <stdio.h>
+
+#include "base/scope.h"
+#include "cli/checkout.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/report.h"
+
+#define PROGRAM "assay verify"
+
+/* The question has three answers, so what was not understood has a code of its own (sysexits.h, EX_USAGE). */
+enum verify_exit { VERIFY_VERIFIED = 0, VERIFY_FAILED = 1, VERIFY_UNVERIFIED = 2, VERIFY_USAGE = 64 };
+
+struct live {
+	bool panel; /* a line that is written over */
+	bool quiet;
+	const char *spin;
+};
+
+static void line_clear(const struct live *live)
+{
+	if (live->panel)
+		fprintf(stderr, "\r\033[K");
+}
+
+/* Gates as they end are lines; what happens within them is one line that changes, on a terminal. */
+static bool step_show(void *self, const char *name, int64_t id, const json_t *data)
+{
+	struct live *live = self;
+	const char *step = json_text(data, "step", "");
+	int64_t ms = json_number(data, "ms", -1);
+
+	(void)id;
+	if (!name || live->quiet)
+		return true;
+	if (!strstr(step, ": ") && ms >= 0) {
+		AUTO_JSON gate = json_pack("{s:s, s:s, s:s, s:I}", "name", step, "title", step, "status", json_text(data, "detail", ""), "ms",
+					   (json_int_t)ms);
+
+		line_clear(live);
+		report_gate_draw(stderr, gate);
+	} else if (live->panel) {
+		AUTO_FREE char *clean = terminal_line(step);
+		AUTO_FREE char *fit = terminal_fit(clean, terminal_columns(stderr) - 6);
+
+		line_clear(live);
+		fprintf(stderr, "  %s▸ %s%s", terminal_tone(stderr, TONE_BUSY), fit, terminal_end(stderr));
+		(void)fflush(stderr);
+	}
+	return true;
+}
+
+/* Both commits in the server's repository. The head goes first, so that the project's main ends at the base. */
+static json_t *commits_put(struct api *api, const char *dir, const char *base, const char *head, struct err *err)
+{
+	AUTO_FREE char *top = checkout_find(dir, err);
+	AUTO_JSON after = top ? checkout_put(api, PROGRAM, top, head, NULL, err) : NULL;
+	AUTO_JSON before = after ? checkout_put(api, PROGRAM, top, base, json_text(after, "name", NULL), err) : NULL;
+
+	if (!before)
+		return NULL;
+	return json_pack("{s:s, s:s, s:s}", "repository", json_text(before, "name", ""), "base", json_text(before, "commit", ""), "head",
+			 json_text(after, "commit", ""));
+}
+
+static int exit_of(const json_t *report)
+{
+	const char *verdict = json_text(report, "verdict", "");
+
+	if (strcmp(verdict, "verified") == 0)
+		return VERIFY_VERIFIED;
+	return strcmp(verdict, "failed") == 0 ? VERIFY_FAILED : VERIFY_UNVERIFIED;
+}
+
+static int verify(const char *dir, const char *base, const char *head, bool as_json, bool all)
+{
+	struct live live = {.panel = terminal_is(stderr) && !as_json, .quiet = as_json};
+	struct err err = {0};
+	AUTO_API struct api *api = api_open(PROGRAM, true, &err);
+	AUTO_JSON body = api ? commits_put(api, dir, base, head, &err) : NULL;
+	AUTO_JSON report = body ? api_work(api, "/verify", body, (struct api_listener){step_show, &live}, &err) : NULL;
+
+	line_clear(&live);
+	if (!report) {
+		(void)cli_fail(PROGRAM, as_json, &err);
+		return VERIFY_UNVERIFIED;
+	}
+	if (as_json) {
+		cli_print_json(report);
+	} else {
+		if (!live.quiet)
+			fputc('\n', stderr);
+		report_draw(report, all);
+	}
+	return exit_of(report);
+}
+
+int cli_verify(int argc, char **argv)
+{
+	const char *base = NULL;
+	const char *head = "HEAD";
+	const char *dir = NULL;
+	bool as_json = false;
+	bool all = false;
+	const struct cli_option options[] = {
+		{.name = "base", .value = "A", .help = "the commit to compare with: branch, tag or hash", .text = &base},
+		{.name = "head", .value = "B", .help = "the commit to judge (default: HEAD)", .text = &head},
+		{.name = "repo", .value = "DIR", .help = "a git checkout (default: the one around this folder)", .text = &dir},
+		{.name = "all", .help = "findings that only inform, too", .flag = &all},
+		{.name = "json", .help = "the report as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {
+		.program = PROGRAM,
+		.arguments = "--base A [--head B] [--repo DIR] [--all] [--json]",
+		.about = "Says whether commit B keeps what commit A does: it deploys, A's tests pass on it, its own tests see the change, tests and\n"
+			 "checks are left intact, and recorded traffic is answered alike. How to judge comes from A.\n"
+			 "Exits with 0 when it is verified, 1 when it failed, 2 when it could not be told, 64 for a wrong usage.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+	};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code == CLI_USAGE ? VERIFY_USAGE : code;
+	if (!base) {
+		(void)cli_refuse(PROGRAM, "--base is needed: the commit to compare with, e.g. --base main");
+		return VERIFY_USAGE;
+	}
+	return verify(dir, base, head, as_json, all);
+}
