@@ -53,13 +53,15 @@ int job_start(struct keeper *keeper, const struct job_spec *spec, struct err *er
 	return 0;
 }
 
-static void job_end(struct job *job, const struct err *failure)
+/* A child that was forked meanwhile may hold the descriptor too: only removing it keeps its events away. */
+static void job_end(struct keeper *keeper, struct job *job, const struct err *failure)
 {
 	struct job **place = &jobs;
 
 	while (*place != job)
 		place = &(*place)->next;
 	*place = job->next;
+	(void)epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, job->pid_fd, NULL);
 	(void)close(job->pid_fd);
 	(void)close(job->report_fd);
 	job->spec.done(job->spec.self, failure);
@@ -71,18 +73,16 @@ void job_finish(struct keeper *keeper, struct job *job)
 	struct err failure = {0};
 	bool told = read(job->report_fd, &failure, sizeof(failure)) == (ssize_t)sizeof(failure);
 
-	(void)keeper;
 	(void)waitpid(job->pid, NULL, 0);
 	if (!told)
 		(void)err_set(&failure, ERR_RETRY, "the work was interrupted");
-	job_end(job, failure.kind == ERR_NONE ? NULL : &failure);
+	job_end(keeper, job, failure.kind == ERR_NONE ? NULL : &failure);
 }
 
 void jobs_cancel(struct keeper *keeper, struct env_id env)
 {
 	struct job *job = jobs, *next;
 
-	(void)keeper;
 	for (; job; job = next) {
 		struct err failure;
 
@@ -92,6 +92,6 @@ void jobs_cancel(struct keeper *keeper, struct env_id env)
 		(void)kill(job->pid, SIGKILL);
 		(void)waitpid(job->pid, NULL, 0);
 		(void)err_set(&failure, ERR_CANCELLED, "the environment is being removed");
-		job_end(job, &failure);
+		job_end(keeper, job, &failure);
 	}
 }

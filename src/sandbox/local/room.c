@@ -511,6 +511,7 @@ static void room_bury(struct keeper *keeper, struct kept_env *env, struct room *
 		return;
 	(void)waitpid(room->pid, NULL, 0);
 	room->pid = 0;
+	(void)epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, room->pid_fd, NULL); /* a forked child may hold it too */
 	scope_close(&room->pid_fd);
 	room->pid_fd = -1;
 	cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, &room->last);
