@@ -1,0 +1,333 @@
+// Every page against the mock: it is sound, by day and by night, wide and narrow; it is live; it obeys the keyboard; nothing from
+// outside becomes markup. node --test tests/browser
+
+import assert from 'node:assert/strict';
+import {after, before, test} from 'node:test';
+
+import {launch, missing, open, settled, sound} from './browser.mjs';
+import {mockServer} from './mock/server.mjs';
+
+const why = await missing();
+const skip = why ?? false;
+const RUN = 'r1b9xw3c6fe';
+const WORKING = 'r7q2mzk4d1w';
+const ENVIRONMENT = 'e5v1n7k2pqd';
+const PAGES = {
+	home: '/', run: `/runs/${RUN}`, 'run-working': `/runs/${WORKING}`, 'run-failed': '/runs/r6y5vb1t7dk', issues: '/issues', issue: '/issues/1', 'issue-hostile': '/issues/2', 'issue-new': '/issues/new', pulls: '/pulls',
+	'pull-verified': '/pulls/1', 'pull-failed': '/pulls/2', 'pull-unverified': '/pulls/3', 'pull-merged': '/pulls/4', environments: '/environments', environment: `/environments/${ENVIRONMENT}`,
+	'environment-failed': '/environments/e1z8q3g5bns', snapshots: '/snapshots', machine: '/machine',
+};
+let browser;
+
+before(async () => {
+	if (!skip)
+		browser = await launch();
+});
+after(() => browser?.close());
+
+/** A mock of its own and a page on it. */
+async function visit(t, path, {server: options, ...context} = {}) {
+	const server = await mockServer(options);
+	const page = await open(browser, context);
+
+	t.after(async () => {
+		await page.context().close();
+		await server.close();
+	});
+	await page.goto(server.base + path);
+	await settled(page);
+	return {page, server};
+}
+
+const called = (server, method, path) => server.calls.find((call) => call.method === method && call.path === path);
+const until = async (what) => {
+	for (let i = 0; i < 100; i++) {
+		const value = await what();
+		if (value)
+			return value;
+		await new Promise((resolve) => setTimeout(resolve, 30));
+	}
+	throw new Error(`never: ${what}`);
+};
+
+for (const [name, path] of Object.entries(PAGES))
+	for (const scheme of ['light', 'dark'])
+		test(`${name} is sound, ${scheme}`, {skip}, async (t) => {
+			const {page} = await visit(t, path, {colorScheme: scheme});
+
+			await page.waitForTimeout(400); // streams: what came so far is drawn
+			await page.shot(`${name}-${scheme}`);
+			await sound(page);
+		});
+
+for (const [name, path] of Object.entries(PAGES))
+	test(`${name} fits a telephone`, {skip}, async (t) => {
+		const {page} = await visit(t, path, {viewport: {width: 390, height: 780}});
+
+		await page.waitForTimeout(300);
+		await page.shot(`${name}-narrow`);
+		await sound(page);
+	});
+
+for (const path of ['/', '/issues', '/issues/new', '/pulls', '/environments', '/snapshots'])
+	test(`${path} teaches when there is nothing`, {skip}, async (t) => {
+		const {page} = await visit(t, path, {server: {empty: true}});
+
+		await page.shot(`empty${path.replaceAll('/', '-')}`);
+		await sound(page);
+		assert.ok(await page.locator('.empty').isVisible());
+		assert.ok(await page.locator('.empty a, .empty .command').count());
+	});
+
+test('what is absent is said in one line', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/pulls/99');
+
+	assert.equal(await page.locator('.trouble p').textContent(), 'pull request 99: there is none');
+	await page.goto(`${server.base}/nothing/here`);
+	await page.locator('text=There is no such page').waitFor();
+});
+
+test('the three verdicts cannot be taken for each other', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/pulls/1');
+	const looks = [];
+
+	for (const [number, word] of [[1, 'Verified'], [2, 'Failed'], [3, 'Unverified']]) {
+		await page.goto(`${server.base}/pulls/${number}`);
+		const banner = page.getByRole('region', {name: `Verdict: ${word}`});
+		await banner.waitFor();
+		looks.push(await banner.evaluate((element) => {
+			const mark = getComputedStyle(element.querySelector('.mark'));
+			const own = getComputedStyle(element);
+			return {icon: element.querySelector('path').getAttribute('d'), shape: `${mark.borderRadius} ${mark.borderStyle}`, color: mark.backgroundColor, border: `${own.borderLeftWidth} ${own.borderStyle}`};
+		}));
+	}
+	for (const key of ['icon', 'shape', 'color', 'border'])
+		assert.equal(new Set(looks.map((look) => look[key])).size, 3, `${key}: ${JSON.stringify(looks)}`);
+});
+
+test('a finding shows what was expected beside what came, and where the calls part', {skip}, async (t) => {
+	const {page} = await visit(t, '/pulls/2');
+	const finding = page.locator('.finding').first();
+
+	assert.equal(await finding.locator('.beside .expected mark').first().textContent(), '201');
+	assert.equal(await finding.locator('.beside .got mark').first().textContent(), '502');
+	assert.match(await finding.locator('.tree').nth(1).locator('.first').textContent(), /orders > pricing.*400/);
+	assert.match(await finding.locator('.reproduce code').textContent(), /^assay-env http POST/);
+});
+
+test('the diff marks what changed inside a line, and folds what is big', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/pulls/1');
+
+	assert.equal(await page.locator('.file').count(), 4);
+	assert.equal(await page.locator('.lines .add mark').nth(0).textContent(), '"price_text": money(row.price), ');
+	await page.goto(`${server.base}/pulls/2`);
+	const big = page.locator('.file', {hasText: 'package-lock.json'});
+	assert.equal(await big.locator('tr').count(), 0);
+	await big.locator('summary').click();
+	assert.ok((await big.locator('tr.add').count()) === 900);
+	assert.equal(await page.locator('tr.note').textContent().then((text) => text.trim()), 'No newline at end of file');
+	await sound(page);
+});
+
+test('the signature is checked in the page, and a changed record is called wrong', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/pulls/1');
+
+	assert.match(await page.locator('.signature').textContent(), /valid/);
+	await page.route('**/record', async (route) => {
+		const answer = await route.fetch();
+		const envelope = await answer.json();
+		const payload = JSON.parse(Buffer.from(envelope.payload, 'base64'));
+		payload.predicate.verdict = 'verified!';
+		await route.fulfill({json: {...envelope, payload: Buffer.from(JSON.stringify(payload)).toString('base64')}});
+	});
+	await page.goto(`${server.base}/pulls/1`);
+	assert.match(await page.locator('.signature').textContent(), /WRONG/);
+});
+
+test('events appear as they happen, and what a person writes and opens survives them', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/runs/${WORKING}`);
+
+	await page.locator('#message').fill('half a sent');
+	await page.locator('.action').first().waitFor();
+	const focus = page.locator('#message');
+	await focus.focus();
+	server.addEvent(WORKING, {type: 'agent', kind: 'observation', id: 'x1', ok: true, text: 'the file <b>itself</b>'});
+	server.addEvent(WORKING, {type: 'agent', kind: 'thought', text: 'A new thought'});
+	await page.getByText('A new thought').waitFor();
+	await page.locator('details.action summary').first().click();
+	assert.ok(await page.getByText('the file <b>itself</b>').isVisible());
+	server.addEvent(WORKING, {type: 'agent', kind: 'thought', text: 'Another one'});
+	await page.getByText('Another one').waitFor();
+	assert.ok(await page.getByText('the file <b>itself</b>').isVisible(), 'an opened fold was closed');
+	assert.equal(await page.locator('#message').inputValue(), 'half a sent');
+	await sound(page);
+});
+
+test('a message is sent by the keyboard', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/runs/${WORKING}`);
+
+	await page.locator('#message').focus();
+	await page.keyboard.type('Use the old style');
+	await page.keyboard.press('Control+Enter');
+	await until(() => called(server, 'POST', `/runs/${WORKING}/message`));
+	assert.deepEqual(called(server, 'POST', `/runs/${WORKING}/message`).body, {text: 'Use the old style'});
+	await page.locator('.bubble.person', {hasText: 'Use the old style'}).waitFor();
+	assert.equal(await page.locator('#message').inputValue(), '');
+});
+
+test('a run is stopped only after a question', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/runs/${WORKING}`);
+
+	await page.getByRole('button', {name: 'Stop'}).click();
+	await page.keyboard.press('Escape');
+	assert.equal(called(server, 'POST', `/runs/${WORKING}/stop`), undefined);
+	await page.getByRole('button', {name: 'Stop'}).click();
+	await page.getByRole('button', {name: 'Stop the run'}).click();
+	await page.getByRole('button', {name: 'Try again'}).click();
+	await until(() => called(server, 'POST', `/runs/${WORKING}/retry`));
+});
+
+test('a verified pull request is reviewed and merged', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/pulls/1');
+
+	await page.locator('#review').fill('Strike the old price through');
+	await page.getByRole('button', {name: 'Request changes'}).click();
+	await page.locator('.comment.changes').waitFor();
+	assert.deepEqual(called(server, 'POST', '/pulls/1/review').body, {kind: 'changes', text: 'Strike the old price through'});
+	await page.getByRole('button', {name: 'Approve'}).click();
+	await page.locator('.comment.approve').waitFor();
+	await page.getByRole('button', {name: 'Merge', exact: true}).click();
+	await page.getByRole('dialog').getByRole('button', {name: 'Merge'}).click();
+	await page.locator('.chip', {hasText: 'Merged'}).waitFor();
+	assert.deepEqual(called(server, 'POST', '/pulls/1/merge').body, {});
+	assert.equal(await page.locator('#review').count(), 0);
+	await sound(page);
+});
+
+test('merging without proof takes a second word', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/pulls/3');
+
+	assert.equal(await page.getByRole('button', {name: 'Merge', exact: true}).count(), 0);
+	await page.getByRole('button', {name: 'Merge anyway…'}).click();
+	await page.shot('merge-anyway');
+	await page.getByRole('button', {name: 'Merge without proof'}).click();
+	await until(() => called(server, 'POST', '/pulls/3/merge'));
+	assert.deepEqual(called(server, 'POST', '/pulls/3/merge').body, {force: true});
+});
+
+test('an issue is written and given to an agent', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/issues');
+
+	await page.getByRole('link', {name: 'New issue'}).click();
+	await page.getByLabel('Repository').selectOption('shop');
+	await page.getByLabel('What should be different').fill('Ship to islands');
+	await page.getByLabel('More about it').fill('All of them.');
+	await page.getByRole('button', {name: 'Give to an agent'}).click();
+	await page.waitForURL('**/runs/rnew0000001');
+	assert.deepEqual(called(server, 'POST', '/issues').body, {repository: 'shop', title: 'Ship to islands', body: 'All of them.'});
+	assert.deepEqual(called(server, 'POST', '/runs').body, {repository: 'shop', issue: 8});
+});
+
+test('a comment on an issue appears', {skip}, async (t) => {
+	const {page} = await visit(t, '/issues/1');
+
+	await page.locator('#comment').fill('Please soon');
+	await page.getByRole('button', {name: 'Comment'}).click();
+	await page.locator('.comment', {hasText: 'Please soon'}).waitFor();
+});
+
+test('an environment is frozen, pinned, forked and taken down', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/environments/${ENVIRONMENT}`);
+
+	await page.getByRole('button', {name: 'Freeze'}).click();
+	await page.getByRole('button', {name: 'Thaw'}).waitFor();
+	await page.getByRole('button', {name: 'Pin'}).click();
+	await page.getByRole('button', {name: 'Unpin'}).waitFor();
+	await page.getByRole('button', {name: 'Keep a day longer'}).click();
+	await until(() => called(server, 'POST', `/environments/${ENVIRONMENT}/extend`));
+	assert.deepEqual(called(server, 'POST', `/environments/${ENVIRONMENT}/extend`).body, {grace_ms: 86_400_000});
+	await page.getByRole('button', {name: 'Take down'}).click();
+	await page.getByRole('dialog').getByRole('button', {name: 'Take down'}).click();
+	await page.waitForURL('**/environments');
+	assert.equal(await page.getByText(ENVIRONMENT).count(), 0);
+});
+
+test('the seam graph counts calls and marks what failed', {skip}, async (t) => {
+	const {page} = await visit(t, `/environments/${ENVIRONMENT}`);
+	const graph = page.getByRole('region', {name: 'Seam graph'});
+
+	assert.match(await graph.locator('> svg').getAttribute('aria-label'), /preview calls front 19 times/);
+	assert.equal(await graph.locator('.edge.bad text').textContent(), '5 · 1 failed');
+	assert.equal(await graph.locator('.node').count(), 9);
+	await page.locator('summary', {hasText: 'Exchanges'}).click();
+	await page.locator('.exchanges summary').first().click();
+	await page.shot('environment-exchanges');
+	await sound(page);
+});
+
+test('logs of one service can be chosen', {skip}, async (t) => {
+	const {page} = await visit(t, `/environments/${ENVIRONMENT}`);
+	const log = page.getByRole('log');
+
+	await until(async () => (await log.textContent()).includes('pricing'));
+	await page.getByLabel('Whose log').selectOption('front');
+	await until(async () => !(await log.textContent()).includes('pricing'));
+	assert.match(await log.textContent(), /^front/);
+});
+
+test('the keyboard alone gets around', {skip}, async (t) => {
+	const {page} = await visit(t, '/');
+
+	await page.keyboard.press('Tab');
+	assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
+	await page.keyboard.press('Enter');
+	assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+	await page.keyboard.press('Tab');
+	assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), `/runs/${WORKING}`);
+	await page.keyboard.press('Enter');
+	await page.waitForURL(`**/runs/${WORKING}`);
+	assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+	await page.goBack();
+	await page.waitForURL((url) => url.pathname === '/');
+	await page.getByRole('heading', {name: 'At work'}).waitFor();
+});
+
+test('a place in the page is gone to without drawing it again', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/pulls/1');
+	const before_ = server.calls.length;
+
+	await page.locator('.files a').nth(2).click();
+	await page.waitForTimeout(200);
+	assert.ok(page.url().endsWith('#file-3'));
+	assert.equal(server.calls.length, before_);
+});
+
+test('a refusal of the server is shown, and the page stays', {skip}, async (t) => {
+	const {page} = await visit(t, '/issues/1');
+
+	await page.route('**/comments', (route) => route.fulfill({status: 409, json: {error: {kind: 'conflict', message: 'the issue was closed'}}}));
+	await page.locator('#comment').fill('Hello');
+	await page.getByRole('button', {name: 'Comment'}).click();
+	await page.getByRole('alert').filter({hasText: 'the issue was closed'}).waitFor();
+	assert.equal(await page.locator('#comment').inputValue(), 'Hello');
+	await sound(page, {allow: ['409']});
+});
+
+test('a server that went away is said so, and found again', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/');
+	const port = Number(new URL(server.base).port);
+
+	await server.close();
+	await page.locator('.alive.no').waitFor();
+	const again = await mockServer({port});
+	t.after(() => again.close());
+	await page.locator('.alive.yes').waitFor();
+});
+
+test('a link from outside cannot carry a script', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/');
+
+	server.world.pulls[0].preview = 'javascript:window.pwned=1';
+	await page.goto(`${server.base}/pulls/1`);
+	assert.equal(await page.getByRole('link', {name: 'Open the live preview'}).getAttribute('href'), '#');
+});
