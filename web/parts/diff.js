@@ -80,7 +80,7 @@ export function parseDiff(text) {
 	return files;
 }
 
-// Runs of removed lines followed by as many added ones are the same lines, changed: mark what changed inside.
+// Removed lines followed by added ones are often the same lines, changed: mark what changed inside where they are alike enough.
 function pair(lines) {
 	for (let i = 0; i < lines.length; i++) {
 		let gone = i;
@@ -89,12 +89,11 @@ function pair(lines) {
 		let come = gone;
 		while (lines[come]?.kind === 'add')
 			come++;
-		if (gone - i && gone - i === come - gone)
-			for (let n = 0; n < gone - i; n++) {
-				const parts = inside(lines[i + n].text, lines[gone + n].text);
-				if (parts)
-					[lines[i + n].parts, lines[gone + n].parts] = parts;
-			}
+		for (let n = 0; n < Math.min(gone - i, come - gone); n++) {
+			const parts = inside(lines[i + n].text, lines[gone + n].text);
+			if (parts)
+				[lines[i + n].parts, lines[gone + n].parts] = parts;
+		}
 		i = Math.max(i, come - 1);
 	}
 }
