@@ -340,6 +340,24 @@ static void clean_below(const struct cgroup_tree *tree, const char *path)
 		(void)closedir(dir);
 }
 
+void cgroups_warm(const struct cgroups *cgroups)
+{
+	for (size_t i = 0; i < cgroups->count; i++) {
+		char path[PATH_BYTES + 32];
+
+		if (cgroups->trees[i].v2)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/../cgroup.procs", cgroups->trees[i].base);
+		(void)!text_put(path, "0", NULL);
+		return; /* the lock is one for all hierarchies */
+	}
+}
+
+bool cgroups_need_warmth(const struct cgroups *cgroups)
+{
+	return cgroups->count && !cgroups->trees[cgroups->count - 1].v2;
+}
+
 void cgroups_clean(const struct cgroups *cgroups)
 {
 	for (size_t i = 0; i < cgroups->count; i++)

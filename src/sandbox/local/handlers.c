@@ -19,6 +19,7 @@ int handle_env_make(struct keeper *keeper, struct kept_env *env, const struct ke
 	(void)answer;
 	if (!*request->env.text)
 		return err_set(err, ERR_INVALID, "the environment's id is missing");
+	keeper_warm(keeper);
 	return kept_env_make(keeper, request->env, err);
 }
 
@@ -195,6 +196,7 @@ int handle_volume_make(struct keeper *keeper, struct kept_env *env, const struct
 	(void)meta_fd;
 	if (volume_find(env, request->name))
 		return err_set(err, ERR_CONFLICT, "there is a volume %s already", request->name);
+	keeper_warm(keeper);
 	volume = mem_new(sizeof(*volume));
 	memcpy(volume->name, request->name, sizeof(volume->name));
 	volume->blocks = request->flag;
@@ -487,6 +489,7 @@ int handle_sandbox_make(struct keeper *keeper, struct kept_env *env, const struc
 			struct answer *answer, struct err *err)
 {
 	(void)meta_fd;
+	keeper_warm(keeper); /* for the next one */
 	if (kept_env_cgroups_make(keeper, env, err))
 		return -1;
 	return room_make(keeper, env, request, &answer->fd, err);

@@ -40,6 +40,8 @@
 #define LOCK_WAIT_US 100000
 #define REAP_AGAIN_MS 500
 #define EVENTS_MAX 64
+#define WARM_EVERY_MS 10
+#define WARM_TIMES 50
 #define LOW_FDS 16 /* ours are above: what a child places at 0..3 must not be one of them */
 
 static const struct keeper_tool *own_tools;
@@ -88,25 +90,61 @@ static int init_open(struct err *err)
 	return TAKE_FD(fd);
 }
 
-/* Waits for the keeper's end, then removes what the kernel does not: cgroups. Forked before the mount namespace is made. */
-static int mourner_start(const struct keeper *keeper, struct err *err)
+/* After each byte, keeps v1 joins cheap for a while. Returns when the keeper has ended. */
+static void mourner_loop(const struct cgroups *cgroups, int pid_fd, int warm_fd)
 {
-	pid_t parent = getpid(), pid = fork();
+	struct pollfd polled[2] = {{pid_fd, POLLIN, 0}, {warm_fd, POLLIN, 0}};
+	int left = 0;
 
+	for (;;) {
+		char drained[64];
+
+		if (poll(polled, 2, left ? WARM_EVERY_MS : -1) < 0)
+			continue;
+		if (polled[0].revents || (polled[1].revents & POLLHUP))
+			return;
+		if (polled[1].revents && read(warm_fd, drained, sizeof(drained)) > 0)
+			left = WARM_TIMES;
+		if (left) {
+			cgroups_warm(cgroups);
+			left--;
+		}
+	}
+}
+
+/*
+ * Waits for the keeper's end, then removes what the kernel does not: cgroups. Forked before the mount namespace is made. Meanwhile it
+ * is the one that waits for the kernel's cgroup lock, so that a sandbox need not.
+ */
+static int mourner_start(struct keeper *keeper, struct err *err)
+{
+	pid_t parent = getpid(), pid;
+	int warm[2];
+
+	if (pipe2(warm, O_CLOEXEC | O_NONBLOCK))
+		return err_errno(err, errno, "cannot make a pipe");
+	pid = fork();
 	if (pid == 0) {
-		struct pollfd polled = {(int)syscall(SYS_pidfd_open, parent, 0), POLLIN, 0};
+		int pid_fd = (int)syscall(SYS_pidfd_open, parent, 0);
 
 		(void)close(keeper->peer_fd);
-		(void)close(KEEPER_PEER_FD);
+		(void)close(warm[1]);
 		(void)prctl(PR_SET_NAME, "assay-mourner");
 		(void)setsid(); /* a terminal's ^C is for the keeper */
 		if (getppid() == parent)
-			while (poll(&polled, 1, -1) < 0)
-				continue;
+			mourner_loop(&keeper->cgroups, pid_fd, warm[0]);
 		cgroups_close(&keeper->cgroups);
 		_exit(0);
 	}
+	(void)close(warm[0]);
+	keeper->warm_fd = warm[1];
 	return pid < 0 ? err_errno(err, errno, "cannot start a child") : 0;
+}
+
+void keeper_warm(const struct keeper *keeper)
+{
+	if (cgroups_need_warmth(&keeper->cgroups))
+		(void)!write(keeper->warm_fd, "", 1);
 }
 
 static bool ids_can_map(const struct storage *pool)

@@ -66,6 +66,9 @@ struct cgroups {
 MUST_USE int cgroups_open(struct cgroups *cgroups, const char *prefix, struct err *err);
 /* Kills what runs below the prefix and removes every directory of ours but the prefix itself. */
 void cgroups_clean(const struct cgroups *cgroups);
+/* The first v1 join after a pause waits 7 to 20 ms for the kernel's global lock, those after it not: this is a join that changes nothing. */
+void cgroups_warm(const struct cgroups *cgroups);
+bool cgroups_need_warmth(const struct cgroups *cgroups);
 /* Removes the prefix too. */
 void cgroups_close(const struct cgroups *cgroups);
 MUST_USE int cgroup_env_make(const struct cgroups *cgroups, const char *env, struct err *err);
@@ -157,7 +160,7 @@ struct room {
 	char image_layer[KEEPER_LAYER_NAME_BYTES]; /* "": none */
 	char volumes[SANDBOX_MOUNTS_MAX][SANDBOX_NAME_MAX + 1];
 	size_t volume_count;
-	struct sandbox_usage last;                 /* when it died */
+	struct sandbox_usage last; /* when it died */
 };
 
 struct ids_map {
@@ -191,7 +194,11 @@ struct keeper {
 	int epoll_fd;
 	int peer_fd;
 	int null_fd;
+	int warm_fd; /* a byte makes the mourner warm the v1 cgroups; -1: there is no need */
 };
+
+/* keeper.c: sandboxes will soon be made. */
+void keeper_warm(const struct keeper *keeper);
 
 /* The namespace that maps files of `from`'s range for this environment, kept by it; -1: none is needed. */
 MUST_USE int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, int *fd, struct err *err);
