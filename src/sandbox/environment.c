@@ -399,7 +399,7 @@ static int layers_choose(struct environment *env, struct progress progress, stru
 			return -1;
 		layer_set(env, member->volume, layer);
 	}
-	tree = source_layer(env->all, env->repository, &env->commit, env->blueprint_text, progress, err);
+	tree = source_layer(env->all, env->repository, &env->commit, env->blueprint_text, !env->no_services, progress, err);
 	if (!tree)
 		return -1;
 	layer_set(env, WORK_VOLUME, tree);

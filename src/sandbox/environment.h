@@ -22,8 +22,8 @@ struct link; /* net/link.h */
 struct environments_options {
 	const char *state_dir;
 	struct provider provider;
-	struct link *gateway;      /* NULL: environments without seams, for tests of the provider */
-	const char *preview_base;  /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
+	struct link *gateway;     /* NULL: environments without seams, for tests of the provider */
+	const char *preview_base; /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
 	struct world world;
 };
 
@@ -45,15 +45,15 @@ struct progress {
 };
 
 struct environment_spec {
-	const char *repository;  /* a bare repository of ours (base/git.h) */
-	struct git_hash commit;  /* its assay.yaml is the blueprint, unless `blueprint` is given */
-	const char *blueprint;   /* text of assay.yaml to use instead (verification takes it from base), or NULL */
-	const char *name;        /* for people; NULL: the blueprint's name */
-	const char *purpose;     /* "work", "base", "head", "preview", "test": shown */
-	const char *owner;       /* the run it belongs to, or "" */
-	const char *snapshot;    /* "name" or "name/version" instead of the blueprint's; NULL */
-	bool volatile_;          /* never started again after a crash: removed (verification) */
-	bool no_services;        /* workspace and databases only: for tests that need nothing else */
+	const char *repository; /* a bare repository of ours (base/git.h) */
+	struct git_hash commit; /* its assay.yaml is the blueprint, unless `blueprint` is given */
+	const char *blueprint;  /* text of assay.yaml to use instead (verification takes it from base), or NULL */
+	const char *name;       /* for people; NULL: the blueprint's name */
+	const char *purpose;    /* "work", "base", "head", "preview", "test": shown */
+	const char *owner;      /* the run it belongs to, or "" */
+	const char *snapshot;   /* "name" or "name/version" instead of the blueprint's; NULL */
+	bool volatile_;         /* never started again after a crash: removed (verification) */
+	bool no_services;       /* workspace and databases only: for tests that need nothing else */
 };
 
 /* Forks and deploys: workspace from the commit, databases from the snapshot, migrations, services in order of need. *id is set as
@@ -83,20 +83,20 @@ MUST_USE int environment_find(struct environments *environments, const char *tex
 char *environment_preview_url(struct environments *environments, struct env_id id); /* owned; NULL when it has none */
 
 struct environment_exec {
-	const char *sandbox;           /* "workspace", a service, a database */
-	const char *const *argv;       /* NULL-terminated */
-	const struct variables *env;   /* on top of the standard ones (doc/blueprint.md); may be NULL */
-	const char *dir;               /* NULL: /workspace, or / for databases */
+	const char *sandbox;         /* "workspace", a service, a database */
+	const char *const *argv;     /* NULL-terminated */
+	const struct variables *env; /* on top of the standard ones (doc/blueprint.md); may be NULL */
+	const char *dir;             /* NULL: /workspace, or / for databases */
 	bool as_root;
-	int64_t timeout_ms;            /* 0: ten minutes; over it the program's group is killed: ERR_LIMIT */
-	struct view input;             /* for stdin; or input_fd > 0 */
-	struct buf *output;            /* stdout, or output_fd > 0 */
-	struct buf *errors;            /* stderr; NULL: with stdout */
+	int64_t timeout_ms; /* 0: ten minutes; over it the program's group is killed: ERR_LIMIT */
+	struct view input;  /* for stdin; or input_fd > 0 */
+	struct buf *output; /* stdout, or output_fd > 0 */
+	struct buf *errors; /* stderr; NULL: with stdout */
 	int input_fd;
 	int output_fd;
 	int error_fd;
-	bool terminal;                 /* the three descriptors are a pty */
-	const bool *cancelled;         /* may be NULL: when it becomes true the program's group is killed */
+	bool terminal;         /* the three descriptors are a pty */
+	const bool *cancelled; /* may be NULL: when it becomes true the program's group is killed */
 };
 
 MUST_USE int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
@@ -132,9 +132,9 @@ MUST_USE int environment_reconcile(struct environments *environments, struct err
 /* ---- snapshots: named, versioned states of all databases of a blueprint, one cut ---- */
 
 struct snapshot_source {
-	const char *seed; /* a file: .sql, .sql.gz, or anything else: run in a shell with the databases' URLs */
-	const char *dump; /* a file: pg_dump's plain or custom form, or a Redis RDB */
-	const char *url;  /* postgres://… or redis://… of a running server, read from the host */
+	const char *seed;     /* a file: .sql, .sql.gz, or anything else: run in a shell with the databases' URLs */
+	const char *dump;     /* a file: pg_dump's plain or custom form, or a Redis RDB */
+	const char *url;      /* postgres://… or redis://… of a running server, read from the host */
 	const char *database; /* which one of the blueprint; NULL: the only one it can mean */
 };
 
@@ -142,6 +142,10 @@ struct snapshot_source {
 MUST_USE int snapshot_create(struct environments *environments, const char *name, const struct blueprint *blueprint,
 			     const struct snapshot_source *sources, size_t source_count, struct progress progress, int *version,
 			     struct err *err);
+/* The same from the seeds that the blueprint (its text) names, files of the commit. */
+MUST_USE int snapshot_create_from_seeds(struct environments *environments, const char *name, const char *repository,
+					const struct git_hash *commit, const char *blueprint, struct progress progress,
+					int *version, struct err *err);
 /* [{"name", "version", "digest", "created_ms", "bytes", "databases": [{"name", "engine", "version"}], "used_by": n}] */
 json_t *snapshot_list(struct environments *environments, struct err *err);
 json_t *snapshot_show(struct environments *environments, const char *name_version, struct err *err);

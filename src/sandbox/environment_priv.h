@@ -246,9 +246,12 @@ MUST_USE int builder_commit(struct environment *builder, const struct member *me
 MUST_USE int layer_exists(struct environments *all, const char *name, bool *exists, struct err *err);
 
 /* ---- source.c ---- */
-/* The layer that holds a checkout of the commit with its dependencies installed; built when there is none. Owned by the caller. */
+/* The layer that holds a checkout of the commit with its dependencies installed and, with `built`, its services built; made when there
+ * is none. Owned by the caller. */
 char *source_layer(struct environments *all, const char *repository, const struct git_hash *commit, const char *blueprint_text,
-		   struct progress progress, struct err *err);
+		   bool built, struct progress progress, struct err *err);
+/* Is this service built in the checkout, so that a fresh environment finds it built? Those with an image of their own are not. */
+bool source_builds(const struct service *service);
 
 /* ---- snapshot.c ---- */
 /* "name/version" of an existing snapshot, owned; NULL with err->kind ERR_NONE when there is none and none is asked for. */

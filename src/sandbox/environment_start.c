@@ -268,8 +268,9 @@ static int service_task(struct task *task, struct err *err)
 		return -1;
 	if (!member->made && member_make(start->env, member, err))
 		return -1;
-	/* The work tree is one: it is built once, by the first replica. */
-	if (command_is_set(&service->build) && is_first_replica(member) && build(start, member, err))
+	/* The work tree is one: it is built once, by the first replica; a fresh one came built. */
+	if (command_is_set(&service->build) && is_first_replica(member) &&
+	    !((start->what & START_VOLUMES) && source_builds(service)) && build(start, member, err))
 		return -1;
 	task_move(task, TASK_MADE);
 	if (!is_first_replica(member) && task_await(start, task_of(start, service->name), TASK_MADE, err))

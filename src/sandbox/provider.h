@@ -104,7 +104,8 @@ struct provider_ops {
 	int (*program_wait)(void *self, struct env_id env, const char *name, uint32_t process, int64_t timeout_ms,
 			    struct exit_status *status, struct err *err);
 	/* To the program's whole process group. */
-	int (*program_signal)(void *self, struct env_id env, const char *name, uint32_t process, int signal_number, struct err *err);
+	int (*program_signal)(void *self, struct env_id env, const char *name, uint32_t process, int signal_number,
+			      struct err *err);
 	/* A stream socket connected to 127.0.0.1:port inside the room; ERR_RETRY when refused. */
 	int (*sandbox_dial)(void *self, struct env_id env, const char *name, uint16_t port, int *fd, struct err *err);
 	int (*sandbox_usage)(void *self, struct env_id env, const char *name, struct sandbox_usage *usage, struct err *err);

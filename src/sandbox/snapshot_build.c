@@ -439,7 +439,7 @@ static int seed_add(struct plan *plan, struct member *member, const char *seed, 
 }
 
 static int seeds_build(struct environments *all, const struct builder_spec *spec, struct progress progress, const char *name,
-		       struct err *err)
+		       int version, struct err *err)
 {
 	AUTO_FREE char *tree = NULL;
 	AUTO_BUILDER builder = builder_begin(all, spec, err);
@@ -455,11 +455,11 @@ static int seeds_build(struct environments *all, const struct builder_spec *spec
 			return -1;
 	}
 	if (has_shell(&plan)) {
-		tree = source_layer(all, spec->repository, spec->commit, spec->blueprint_text, progress, err);
+		tree = source_layer(all, spec->repository, spec->commit, spec->blueprint_text, false, progress, err);
 		if (!tree)
 			return -1;
 	}
-	return plan_run(&plan, tree, 1, err);
+	return plan_run(&plan, tree, version, err);
 }
 
 int snapshot_from_seeds(struct environments *all, const struct builder_spec *spec, struct progress progress, char **snapshot,
@@ -480,7 +480,7 @@ int snapshot_from_seeds(struct environments *all, const struct builder_spec *spe
 	environments_once_begin(all, once);
 	result = snapshot_version_last(all, name, true, &version, err);
 	if (result == 0 && !version) {
-		result = seeds_build(all, spec, progress, name, err);
+		result = seeds_build(all, spec, progress, name, 1, err);
 		version = 1;
 	}
 	environments_once_end(all, once);
@@ -649,6 +649,28 @@ int snapshot_create(struct environments *environments, const char *name, const s
 	result = snapshot_version_last(environments, name, false, &last, err);
 	if (result == 0)
 		result = plan_run(&plan, NULL, last + 1, err);
+	environments_once_end(environments, once);
+	if (result)
+		return err_prefix(err, "snapshot %s", name);
+	*version = last + 1;
+	return 0;
+}
+
+int snapshot_create_from_seeds(struct environments *environments, const char *name, const char *repository,
+			       const struct git_hash *commit, const char *blueprint, struct progress progress, int *version,
+			       struct err *err)
+{
+	AUTO_FREE char *once = text_format("snapshot/%s", name);
+	int last = 0;
+	int result;
+
+	if (name_check(name, err))
+		return -1;
+	environments_once_begin(environments, once);
+	result = snapshot_version_last(environments, name, false, &last, err);
+	if (result == 0)
+		result = seeds_build(environments, &(struct builder_spec){repository, commit, blueprint}, progress, name, last + 1,
+				     err);
 	environments_once_end(environments, once);
 	if (result)
 		return err_prefix(err, "snapshot %s", name);

@@ -3,8 +3,9 @@
  *
  * Theory of operation. "tree/<digest>" is a commit, checked out in its own small repository that holds what is reachable from it and
  * nothing newer. When the blueprint has setup commands it lies over "deps/<digest>": what those commands left behind besides the
- * commit's own files (node_modules and the like), known by the commands and the lock files, so that most commits share one. Both are
- * made inside builders: git, and everything that the repository says to run, never runs on the host.
+ * commit's own files (node_modules and the like), known by the commands and the lock files, so that most commits share one. When
+ * services are built in it, "built/<digest>" lies over both, so that a fork starts programs and compiles nothing. All are made inside
+ * builders: git, and everything that the repository says to run, never runs on the host.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -44,6 +45,14 @@ static const char strip_script[] = "set -e\n"
 				   "cd " WORKSPACE_PATH "\n"
 				   "git ls-files -z | xargs -0 -r rm -f --\n"
 				   "rm -rf .git\n";
+
+enum step_kind { STEP_DEPS, STEP_TREE, STEP_BUILT };
+
+static const char *const step_names[] = {
+	[STEP_DEPS] = "install dependencies",
+	[STEP_TREE] = "check out",
+	[STEP_BUILT] = "build",
+};
 
 struct bundling {
 	const char *repository;
@@ -183,26 +192,52 @@ static int setup_run(struct environment *builder, struct member *workspace, stru
 	return member_run_checked(builder, workspace, &exec, "cannot keep what workspace.setup made", err);
 }
 
-/* Builds one of the two kinds, over `below` if that is not NULL. */
-static int build(struct environments *all, const struct builder_spec *spec, const char *name, const char *below, bool setup,
-		 struct progress progress, struct err *err)
+bool source_builds(const struct service *service)
+{
+	return (service->build.shell || service->build.argv) && !service->image;
+}
+
+/* The services' builds, one after the other, where the agent's will run too: in the workspace, with the service's variables. */
+static int services_build(struct environment *builder, struct member *workspace, struct progress progress, struct err *err)
+{
+	for (size_t i = 0; i < builder->blueprint->service_count; i++) {
+		const struct service *service = &builder->blueprint->services[i];
+		AUTO_FREE char *dir = text_format(WORKSPACE_PATH "/%s", service->dir);
+		AUTO_FREE char *what = text_format("build %s", service->name);
+		const char *held[4];
+		struct environment_exec exec = {.argv = command_argv(&service->build, held),
+						.env = &service->env,
+						.dir = dir,
+						.timeout_ms = BUILD_LIMIT_MS,
+						.cancelled = progress.cancelled};
+
+		if (source_builds(service) && member_run_checked(builder, workspace, &exec, what, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Builds one of the three kinds, over `below` if that is not NULL. */
+static int build(struct environments *all, const struct builder_spec *spec, const char *name, const char *below,
+		 enum step_kind step, struct progress progress, struct err *err)
 {
 	AUTO_BUILDER builder = builder_begin(all, spec, err);
 	AUTO_JSON meta = json_pack("{s:s, s:s}", "commit", spec->commit->text, "repository", spec->repository);
 	struct member *workspace = builder ? member_find(builder, WORKSPACE_MEMBER) : NULL;
 
-	if (!builder || builder_member_make(builder, workspace, below, err) || checkout(builder, workspace, err) ||
-	    (setup && setup_run(builder, workspace, progress, err)))
+	if (!builder || builder_member_make(builder, workspace, below, err) ||
+	    (step != STEP_BUILT && checkout(builder, workspace, err)) ||
+	    (step == STEP_DEPS && setup_run(builder, workspace, progress, err)) ||
+	    (step == STEP_BUILT && services_build(builder, workspace, progress, err)))
 		return -1;
 	member_unmake(builder, workspace);
 	return builder_commit(builder, workspace, name, meta, err);
 }
 
 /* Makes the layer unless it exists; other threads that want the same one wait. */
-static int ensure(struct environments *all, const struct builder_spec *spec, const char *name, const char *below, bool setup,
-		  struct progress progress, struct err *err)
+static int ensure(struct environments *all, const struct builder_spec *spec, const char *name, const char *below,
+		  enum step_kind step, struct progress progress, struct err *err)
 {
-	const char *step = setup ? "install dependencies" : "check out";
 	int64_t began_ms;
 	bool exists = false;
 	int result;
@@ -211,31 +246,56 @@ static int ensure(struct environments *all, const struct builder_spec *spec, con
 	result = layer_exists(all, name, &exists, err);
 	if (result == 0 && !exists) {
 		began_ms = elapsed_ms(all);
-		step_report(progress, step, "", -1);
-		result = build(all, spec, name, below, setup, progress, err);
+		step_report(progress, step_names[step], "", -1);
+		result = build(all, spec, name, below, step, progress, err);
 		if (result == 0)
-			step_report(progress, step, "", elapsed_ms(all) - began_ms);
+			step_report(progress, step_names[step], "", elapsed_ms(all) - began_ms);
 	}
 	environments_once_end(all, name);
 	return result;
 }
 
+/* The name of the layer with the services built over `tree`, or NULL when there is nothing to build. */
+static char *built_name(const char *tree, const struct blueprint *blueprint)
+{
+	AUTO_BUF key = buf_new((size_t)1 << 20);
+	bool any = false;
+
+	buf_add_format(&key, "%s\n", tree);
+	for (size_t i = 0; i < blueprint->service_count; i++) {
+		const struct service *service = &blueprint->services[i];
+
+		if (!source_builds(service))
+			continue;
+		any = true;
+		buf_add_format(&key, "%s %s\n", service->name, service->dir);
+		command_add(&key, &service->build);
+		for (size_t j = 0; j < service->env.count; j++)
+			buf_add_format(&key, "%s=%s\n", service->env.at[j].name, service->env.at[j].value);
+	}
+	return any ? text_format("built/%.*s", DIGEST_KEPT, digest_of(buf_view(&key)).text) : NULL;
+}
+
 char *source_layer(struct environments *all, const char *repository, const struct git_hash *commit, const char *blueprint_text,
-		   struct progress progress, struct err *err)
+		   bool built, struct progress progress, struct err *err)
 {
 	struct builder_spec spec = {repository, commit, blueprint_text};
 	AUTO_BLUEPRINT blueprint = blueprint_parse(view_of(blueprint_text), "assay.yaml", err);
 	AUTO_FREE char *deps = NULL;
-	AUTO_FREE char *name = NULL;
+	AUTO_FREE char *tree = NULL;
+	AUTO_FREE char *whole = NULL;
 	bool failed = false;
 
 	if (!blueprint)
 		return NULL;
 	deps = deps_name(repository, commit, blueprint, &failed, err);
-	if (failed || (deps && ensure(all, &spec, deps, NULL, true, progress, err)))
+	if (failed || (deps && ensure(all, &spec, deps, NULL, STEP_DEPS, progress, err)))
 		return NULL;
-	name = text_format("tree/%.40s%s%.12s", commit->text, deps ? "-" : "", deps ? deps + strlen("deps/") : "");
-	if (ensure(all, &spec, name, deps, false, progress, err))
+	tree = text_format("tree/%.40s%s%.12s", commit->text, deps ? "-" : "", deps ? deps + strlen("deps/") : "");
+	if (ensure(all, &spec, tree, deps, STEP_TREE, progress, err))
 		return NULL;
-	return TAKE(name);
+	whole = built ? built_name(tree, blueprint) : NULL;
+	if (whole && ensure(all, &spec, whole, tree, STEP_BUILT, progress, err))
+		return NULL;
+	return whole ? TAKE(whole) : TAKE(tree);
 }

@@ -113,8 +113,9 @@ static json_t *freeze(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return request_environment(call, &env, err) ? NULL
-						 : after(call, env, environment_freeze(environments_of(call), env, true, err), err);
+	return request_environment(call, &env, err)
+		       ? NULL
+		       : after(call, env, environment_freeze(environments_of(call), env, true, err), err);
 }
 
 static json_t *thaw(struct call *call, struct err *err)
@@ -131,15 +132,16 @@ static json_t *pin(struct call *call, struct err *err)
 	struct env_id env;
 
 	return request_environment(call, &env, err) ? NULL
-						 : after(call, env, environment_pin(environments_of(call), env, true, err), err);
+						    : after(call, env, environment_pin(environments_of(call), env, true, err), err);
 }
 
 static json_t *unpin(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return request_environment(call, &env, err) ? NULL
-						 : after(call, env, environment_pin(environments_of(call), env, false, err), err);
+	return request_environment(call, &env, err)
+		       ? NULL
+		       : after(call, env, environment_pin(environments_of(call), env, false, err), err);
 }
 
 static json_t *extend(struct call *call, struct err *err)
@@ -398,8 +400,10 @@ static json_t *snapshot_work(struct job *job, struct progress progress, struct e
 	blueprint = blueprint_parse(buf_view(&text), "assay.yaml", err);
 	if (!blueprint)
 		return NULL;
-	failed = snapshot_create(job->web->options.environments, json_text(job->body, "name", ""), blueprint, sources, count,
-				 progress, &version, err);
+	failed = count ? snapshot_create(job->web->options.environments, json_text(job->body, "name", ""), blueprint, sources,
+					 count, progress, &version, err)
+		       : snapshot_create_from_seeds(job->web->options.environments, json_text(job->body, "name", ""), repository,
+						    &commit, text.at, progress, &version, err);
 	blueprint_free(blueprint);
 	return failed ? NULL : json_pack("{s:s, s:i}", "name", json_text(job->body, "name", ""), "version", version);
 }

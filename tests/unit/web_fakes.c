@@ -439,6 +439,16 @@ int snapshot_create(struct environments *environments, const char *name, const s
 	return err_set(err, ERR_INVALID, "not here");
 }
 
+int snapshot_create_from_seeds(struct environments *environments, const char *name, const char *repository,
+			       const struct git_hash *commit, const char *blueprint, struct progress progress, int *version,
+			       struct err *err)
+{
+	(void)repository;
+	(void)commit;
+	(void)blueprint;
+	return snapshot_create(environments, name, NULL, NULL, 0, progress, version, err);
+}
+
 json_t *snapshot_list(struct environments *environments, struct err *err)
 {
 	(void)environments;
