@@ -686,6 +686,40 @@ static void a_folder_or_a_layer_is_an_image(void **state)
 	env_end(env);
 }
 
+static void an_oci_image_is_unpacked_once_and_kept_by_its_digest(void **state)
+{
+	AUTO_FREE char *dir = text_format("%s/image", state_dir);
+	AUTO_FREE char *line = text_format(
+		"mkdir -p %s/root/bin && cd %s && cp -L $(which busybox || echo /bin/true) root/bin/tool && "
+		"{ umoci init --layout lay && umoci new --image lay:t && umoci insert --image lay:t root /; } >%s/log 2>&1",
+		dir, dir, dir);
+	AUTO_FREE char *image = text_format("oci:%s/lay:t", dir);
+	struct sandbox_spec spec = {.image = image, .name = "one", .env = env_with(NULL, NULL)};
+	struct err err = {0};
+	AUTO_JSON list = NULL;
+
+	(void)state;
+	if (system(line) || access("/usr/bin/skopeo", X_OK)) {
+		print_message("no umoci or no skopeo: images are not tested\n");
+		env_end(spec.env);
+		skip();
+	}
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	spec.name = "two";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	list = provider_layer_list(provider, "image/", &err);
+	assert_int_equal(json_array_size(list), 1);
+	assert_string_equal(json_text(json_member(json_array_get(list, 0), "meta"), "image", ""), image);
+	env_end(spec.env);
+	spec.env = env_with(NULL, NULL);
+	spec.image = "oci:/no/such/layout:t";
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	spec.image = "--help";
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	assert_int_equal(err.kind, ERR_INVALID);
+	env_end(spec.env);
+}
+
 /* ---- life and death ---- */
 
 static bool listed(struct env_id env, size_t *sandboxes)
@@ -866,6 +900,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_clone_has_what_was_written_and_its_own_owner),
 		cmocka_unit_test(a_large_file_of_a_layer_is_not_copied_up_whole),
 		cmocka_unit_test(a_folder_or_a_layer_is_an_image),
+		cmocka_unit_test(an_oci_image_is_unpacked_once_and_kept_by_its_digest),
 		cmocka_unit_test(what_exists_is_listed_and_what_was_removed_is_not),
 		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
 		cmocka_unit_test(after_kill_9_of_the_keeper_nothing_runs_and_volumes_are_there),

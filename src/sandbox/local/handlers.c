@@ -483,6 +483,76 @@ int handle_layer_remove(struct keeper *keeper, struct kept_env *env, const struc
 	return layer_remove(keeper, request->layer_count ? request->layers[0] : "", err);
 }
 
+static int import_work(void *self, struct err *err)
+{
+	const struct long_request *pending = self;
+	AUTO_CLOSE int fd = -1;
+
+	if (tree_copy(pending->from, pending->to, &pending->copy, err))
+		return -1;
+	fd = open(pending->to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || syncfs(fd) ? err_errno(err, errno, "cannot sync the pool") : 0;
+}
+
+static void import_done(void *self, const struct err *failure)
+{
+	struct long_request *pending = self;
+	char path[PATH_BYTES];
+	struct err err = {0};
+
+	*strrchr(pending->to, '/') = '\0'; /* the folder around the tree */
+	layer_path(pending->keeper, pending->layer, "", path);
+	if (!failure && rename(pending->to, path)) {
+		(void)err_errno(&err, errno, "cannot make layer %s", pending->layer);
+		failure = &err;
+	}
+	if (failure)
+		(void)!storage_discard(&pending->keeper->pool, pending->to, NULL);
+	else
+		count_start(pending->keeper, pending->layer);
+	long_answer(pending, failure);
+}
+
+int handle_layer_import(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
+			struct answer *answer, struct err *err)
+{
+	struct layer_spec *spec = mem_new(sizeof(*spec));
+	struct job_spec job = {.work = import_work, .done = import_done};
+	struct long_request *pending;
+	char fresh[PATH_BYTES], path[PATH_BYTES];
+	unsigned long random;
+	int result;
+
+	(void)env;
+	spec->created_ms = world_now_ms(world_real);
+	world_random(world_real, &random, sizeof(random));
+	(void)!path_make(fresh, NULL, "%s/layers/.new-%016lx", keeper->pool.dir, random);
+	if (request->layer_count != 1 || layer_name_check(request->layers[0], err) || request->image[0] != '/') {
+		free(spec);
+		return err_set(err, ERR_INVALID, "an import names one layer and one folder");
+	}
+	result = mkdir(fresh, 0700) ? err_errno(err, errno, "cannot make %s", fresh) : 0;
+	if (!result)
+		result = path_make(path, err, "%s/meta", fresh) || meta_copy(meta_fd, path, err) ||
+					 path_make(path, err, "%s/spec", fresh) || spec_write(path, spec, 0, err)
+				 ? -1
+				 : 0;
+	free(spec);
+	if (result)
+		return -1;
+	job.self = pending = long_new(keeper, request, request->env);
+	memcpy(pending->layer, request->layers[0], sizeof(pending->layer));
+	pending->copy.reflink = keeper->pool.reflink;
+	if (path_make(pending->from, err, "%s", request->image) || path_make(pending->to, err, "%s/tree", fresh) ||
+	    job_start(keeper, &job, err)) {
+		free(pending);
+		(void)!storage_discard(&keeper->pool, fresh, NULL);
+		return -1;
+	}
+	answer->later = true;
+	return 0;
+}
+
 /* ---- sandboxes ---- */
 
 int handle_sandbox_make(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,

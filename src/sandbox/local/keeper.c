@@ -274,6 +274,7 @@ static void request_serve(struct keeper *keeper, const struct keeper_request *re
 		[KEEPER_VOLUME_CLONE] = {handle_volume_clone, true, true},
 		[KEEPER_LAYER_LIST] = {handle_layer_list, false, false},
 		[KEEPER_LAYER_REMOVE] = {handle_layer_remove, false, false},
+		[KEEPER_LAYER_IMPORT] = {handle_layer_import, false, false},
 		[KEEPER_SANDBOX_MAKE] = {handle_sandbox_make, true, true},
 		[KEEPER_SANDBOX_REMOVE] = {handle_sandbox_remove, true, true},
 		[KEEPER_SANDBOX_USAGE] = {handle_sandbox_usage, true, true},

@@ -29,6 +29,7 @@ enum keeper_ask {
 	KEEPER_VOLUME_CLONE,  /* env, env_to, name */
 	KEEPER_LAYER_LIST,    /* layers[0]: prefix; reply: a memfd of struct keeper_layer_row, each followed by its meta */
 	KEEPER_LAYER_REMOVE,  /* layers[0] */
+	KEEPER_LAYER_IMPORT,  /* layers[0], image: the folder to copy, + a memfd: the meta text */
 	KEEPER_SANDBOX_MAKE, /* env, name, image, mounts, limits; reply: the control socket of its pid 1 (sandbox/init/control.h) */
 	KEEPER_SANDBOX_REMOVE, /* env, name */
 	KEEPER_SANDBOX_USAGE,  /* env, name; reply: usage */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -81,6 +82,8 @@ static int contents_copy(const struct copy *copy, int from, int to, off_t size, 
 		while (at < end) {
 			ssize_t done = copy_file_range(from, &at, to, NULL, (size_t)(end - at), 0);
 
+			if (done < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP)) /* between file systems */
+				done = sendfile(to, from, &at, (size_t)(end - at));
 			if (done < 0)
 				return err_errno(err, errno, "cannot copy");
 			if (done == 0)
