@@ -69,13 +69,15 @@ static int record_show(int argc, char **argv)
 {
 	static const char program[] = "assay record show";
 	bool as_json = false;
+	bool sealed = false;
 	bool all = false;
 	const struct cli_option options[] = {
+		{.name = "envelope", .help = "the record itself, signature and all: for a file", .flag = &sealed},
 		{.name = "all", .help = "findings that only inform, too", .flag = &all},
 		{.name = "json", .help = "the statement as JSON", .flag = &as_json},
 	};
 	const struct cli_usage usage = {.program = program,
-					.arguments = "FILE|RUN [--all] [--json]",
+					.arguments = "FILE|RUN [--all | --envelope] [--json]",
 					.about = "Shows what a record says. It is not checked: assay record verify does that.",
 					.options = options,
 					.option_count = ARRAY_LEN(options),
@@ -92,7 +94,9 @@ static int record_show(int argc, char **argv)
 		statement = payload_of(buf_view(&envelope), &err);
 	if (!statement)
 		return cli_fail(program, as_json, &err);
-	if (as_json)
+	if (sealed)
+		printf("%.*s\n", (int)envelope.length, envelope.at);
+	else if (as_json)
 		cli_print_json(statement);
 	else
 		statement_draw(statement, all);
@@ -118,14 +122,15 @@ static int record_check(int argc, char **argv)
 		{.name = "key", .value = "PEM", .help = "the public key, in a file (default: this server's)", .text = &key},
 		{.name = "json", .help = "the statement as JSON", .flag = &as_json},
 	};
-	const struct cli_usage usage = {.program = program,
-					.arguments = "FILE|RUN [--key PEM] [--json]",
-					.about = "Checks a record's signature and shape. Exits with 0 when both are good, whatever the verdict is; with a\n"
-						 "file and --key no server is asked.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 1,
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = program,
+		.arguments = "FILE|RUN [--key PEM] [--json]",
+		.about = "Checks a record's signature and shape. Exits with 0 when both are good, whatever the verdict is; with a\n"
+			 "file and --key no server is asked.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_min = 1,
+		.positional_max = 1};
 	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
 	AUTO_BUF pem = buf_new(KEY_BYTES_MAX);
 	AUTO_JSON statement = NULL;
@@ -148,8 +153,28 @@ static int record_check(int argc, char **argv)
 	return CLI_DONE;
 }
 
+static int record_key(int argc, char **argv)
+{
+	static const char program[] = "assay record key";
+	const struct cli_usage usage = {
+		.program = program,
+		.arguments = "",
+		.about = "Prints the public key of this server's vault (PEM): all that checking a record needs."};
+	AUTO_BUF pem = buf_new(KEY_BYTES_MAX);
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	if (key_read(program, NULL, &pem, &err))
+		return cli_fail(program, false, &err);
+	printf("%.*s", (int)pem.length, pem.at);
+	return CLI_DONE;
+}
+
 static const struct cli_command commands[] = {
-	{"show", "FILE|RUN [--all] [--json]", "shows what a record says", record_show},
+	{"show", "FILE|RUN [--all | --envelope] [--json]", "shows what a record says", record_show},
+	{"key", "", "prints the public key that records are checked with", record_key},
 	{"verify", "FILE|RUN [--key PEM] [--json]", "checks a record's signature", record_check},
 };
 
