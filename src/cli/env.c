@@ -345,7 +345,8 @@ static int env_exec(int argc, char **argv)
 	int code;
 	int count = cli_options(&usage, argc, argv, &code);
 
-	for (int i = 2; i <= count; i++)
+	/* `exec ENV -- COMMAND` is `exec ENV COMMAND`. */
+	for (int i = count > 2 && strcmp(argv[2], "--") == 0 ? 3 : 2; i <= count; i++)
 		(void)json_array_append_new(words, json_string(argv[i]));
 	body = json_pack("{s:s, s:o, s:b}", "sandbox", sandbox, "argv", words, "root", root);
 	if (count < 0)

@@ -536,6 +536,65 @@ static void a_service_that_does_not_start_is_told_with_its_last_words(void **sta
 	must(environment_down(environments, id, &err), &err);
 }
 
+static void dependencies_are_installed_once_for_commits_that_share_a_lock_file(void **state)
+{
+	static const char with_setup[] =
+		"version: 1\nname: deps\nservices:\n  web: {run: 'exec node web.js', port: 8080, ready: tcp}\n"
+		"workspace:\n  setup: ['mkdir -p modules', 'date +%s.%N > modules/when']\n  lock: [seed.sql]\n";
+	AUTO_FREE char *dir = text_format("%s/origin", state_dir);
+	AUTO_FREE char *file = text_format("%s/other.txt", dir);
+	AUTO_FREE char *before = NULL;
+	AUTO_FREE char *after = NULL;
+	AUTO_FREE char *tracked = NULL;
+	struct git_hash second;
+	struct env_id id;
+	struct err err = {0};
+
+	(void)state;
+	id = up(&(struct environment_spec){.repository = repository, .commit = first, .blueprint = with_setup});
+	before = run(id, "workspace", "cat modules/when; ls; git status --porcelain");
+	must(environment_down(environments, id, &err), &err);
+	must(file_replace(file, VIEW("more\n"), 0644, &err), &err);
+	host_git(dir, (const char *const[]){"rm", "-q", "greeting.txt", NULL});
+	host_git(dir, (const char *const[]){"add", "-A", NULL});
+	host_git(dir, (const char *const[]){"commit", "-qm", "second", NULL});
+	must(git_fetch_local(repository, dir, "main", "refs/heads/main", &second, &err), &err);
+	id = up(&(struct environment_spec){.repository = repository, .commit = second, .blueprint = with_setup});
+	after = run(id, "workspace", "cat modules/when");
+	assert_int_equal(strncmp(before, after, strlen(after)), 0);
+	assert_non_null(strstr(before, "greeting.txt"));
+	tracked = run(id, "workspace", "ls; git log --oneline | wc -l; git status --porcelain");
+	assert_null(strstr(tracked, "greeting.txt"));
+	assert_non_null(strstr(tracked, "other.txt"));
+	assert_non_null(strstr(tracked, "\n2\n"));
+	assert_non_null(strstr(tracked, "?? modules/"));
+	must(environment_down(environments, id, &err), &err);
+}
+
+static void a_program_that_crashes_again_and_again_is_given_up(void **state)
+{
+	static const char looping[] = "version: 1\nname: loop\nservices:\n  bad: {run: 'sleep 0.05; echo dying; exit 5'}\n";
+	struct env_id id = up(&(struct environment_spec){.repository = repository, .commit = first, .blueprint = looping});
+	int64_t deadline_ms = now_ms() + 30000;
+	struct err err = {0};
+	bool given_up = false;
+
+	(void)state;
+	while (!given_up && now_ms() < deadline_ms) {
+		AUTO_JSON shown = environment_show(environments, id, &err);
+		const json_t *bad = json_array_get(json_member(shown, "sandboxes"), 1);
+
+		given_up = strcmp(json_text(bad, "state", ""), "failed") == 0;
+		if (given_up) {
+			assert_string_equal(json_text(bad, "exit", ""), "exit 5");
+			assert_int_equal(json_number(bad, "restarts", 0), 5);
+		}
+		(void)usleep(50000);
+	}
+	assert_true(given_up);
+	must(environment_down(environments, id, &err), &err);
+}
+
 static void snapshots_are_made_of_seeds_and_dumps_and_can_be_removed(void **state)
 {
 	AUTO_BLUEPRINT blueprint = NULL;
@@ -622,6 +681,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(after_a_crash_of_the_keeper_it_comes_back_with_its_data),
 		cmocka_unit_test(after_a_restart_of_everything_it_comes_back_too),
 		cmocka_unit_test(a_service_that_does_not_start_is_told_with_its_last_words),
+		cmocka_unit_test(dependencies_are_installed_once_for_commits_that_share_a_lock_file),
+		cmocka_unit_test(a_program_that_crashes_again_and_again_is_given_up),
 		cmocka_unit_test(snapshots_are_made_of_seeds_and_dumps_and_can_be_removed),
 		cmocka_unit_test(nothing_is_left_after_down),
 	};
