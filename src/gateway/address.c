@@ -71,7 +71,8 @@ static struct entry *entry_oldest(const struct table *table)
 }
 
 /* Fills `entry`, which may be of the table or its next. */
-static void entry_fill(const struct table *table, struct entry *entry, const char *name, uint64_t hash, uint32_t first, uint32_t span)
+static void entry_fill(const struct table *table, struct entry *entry, const char *name, uint64_t hash, uint32_t first,
+		       uint32_t span)
 {
 	uint32_t at = (uint32_t)(hash % span);
 

@@ -129,10 +129,14 @@ static void on_phase(void *self, struct link *link, struct link_message *message
 }
 
 static const struct link_row rows[] = {
-	{MESSAGE_ENV_PUT, LINK_CONTROL, on_env_put},           {MESSAGE_SANDBOX_PUT, LINK_CONTROL, on_sandbox_put},
-	{MESSAGE_SANDBOX_GONE, LINK_CONTROL, on_sandbox_gone}, {MESSAGE_ENV_GONE, LINK_CONTROL, on_env_gone},
-	{MESSAGE_ENV_STATE, LINK_CONTROL, on_env_state},       {MESSAGE_QUIET, LINK_CONTROL, on_quiet},
-	{MESSAGE_KILL, LINK_CONTROL, on_kill},                 {MESSAGE_PHASE, LINK_CONTROL, on_phase},
+	{MESSAGE_ENV_PUT, LINK_CONTROL, on_env_put},
+	{MESSAGE_SANDBOX_PUT, LINK_CONTROL, on_sandbox_put},
+	{MESSAGE_SANDBOX_GONE, LINK_CONTROL, on_sandbox_gone},
+	{MESSAGE_ENV_GONE, LINK_CONTROL, on_env_gone},
+	{MESSAGE_ENV_STATE, LINK_CONTROL, on_env_state},
+	{MESSAGE_QUIET, LINK_CONTROL, on_quiet},
+	{MESSAGE_KILL, LINK_CONTROL, on_kill},
+	{MESSAGE_PHASE, LINK_CONTROL, on_phase},
 };
 
 static void on_closed(void *self, struct link *link)
@@ -146,12 +150,8 @@ static void on_closed(void *self, struct link *link)
 
 int control_begin(struct worker *worker, int fd, struct err *err)
 {
-	const struct link_spec spec = {.fd = fd,
-				       .peer = LINK_CONTROL,
-				       .rows = rows,
-				       .row_count = ARRAY_LEN(rows),
-				       .closed = on_closed,
-				       .self = worker};
+	const struct link_spec spec = {
+		.fd = fd, .peer = LINK_CONTROL, .rows = rows, .row_count = ARRAY_LEN(rows), .closed = on_closed, .self = worker};
 
 	worker->link = link_on_loop(worker->loop, &spec, err);
 	return worker->link ? 0 : -1;

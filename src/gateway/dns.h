@@ -18,7 +18,7 @@ struct dns_query {
 	uint16_t id;
 	uint16_t type;
 	bool recursion;
-	char name[DNS_NAME_MAX];       /* lower case, labels of letters, digits, `-` and `_` */
+	char name[DNS_NAME_MAX];                  /* lower case, labels of letters, digits, `-` and `_` */
 	unsigned char question[DNS_NAME_MAX + 6]; /* as it came, to be repeated in the answer */
 	size_t question_length;
 };

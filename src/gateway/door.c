@@ -211,8 +211,7 @@ static void listeners_take(struct door *door, const int *fds, size_t count)
 /* Connects with a socket of the stock. */
 static void stock_connect(struct door *door, struct flow *flow)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(flow->port),
-				      .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(flow->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int fd = door->stock[--door->stock_count];
 
 	(void)fcntl(fd, F_SETFL, O_NONBLOCK | O_RDWR);
@@ -278,8 +277,8 @@ static void door_ready(struct loop_watch *watch, unsigned events)
 	} control;
 	struct door_reply reply;
 	struct iovec piece = {.iov_base = &reply, .iov_len = sizeof(reply)};
-	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes,
-				.msg_controllen = sizeof(control.bytes)};
+	struct msghdr header = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
 	ssize_t got = recvmsg(door->fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	int fds[DOOR_SOCKETS_MAX];
 	size_t count;

@@ -97,16 +97,16 @@ static void denied_timed_out(struct flow *flow)
 	flow_close(flow, "denied");
 }
 
-static const struct flow_protocol denied_protocol = {"denied", denied_data, denied_ended, NULL, denied_server_lost, denied_closing,
-						     denied_release};
+static const struct flow_protocol denied_protocol = {"denied",           denied_data,    denied_ended,  NULL,
+						     denied_server_lost, denied_closing, denied_release};
 
 void entry_deny(struct flow *flow, const char *host, uint16_t port, const char *why)
 {
 	struct denied *denied = mem_new(sizeof(*denied));
 
 	env_denied(flow->env, flow->from, host, port, why);
-	denied->line = text_format("assay: %s:%u may not be reached from this environment: %s (egress.rules in assay.yaml)\n", host, port,
-				   why);
+	denied->line = text_format("assay: %s:%u may not be reached from this environment: %s (egress.rules in assay.yaml)\n", host,
+				   port, why);
 	flow_protocol_set(flow, &denied_protocol, denied);
 	if (port == 80 || port == 8080)
 		flow_timer(flow, DENIED_WAIT_MS, denied_timed_out);

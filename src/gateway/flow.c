@@ -8,6 +8,7 @@
 #include "gateway/flow.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,12 +18,23 @@
 #include "net/socket.h"
 
 #define DRAIN_MS 3000
-#define STRAIGHT_BYTES 8192             /* pieces from here on are not collected */
+#define BULK_BYTES ((size_t)64 << 10)    /* read at once: from here on it is bulk */
+#define STRAIGHT_BYTES 8192              /* pieces from here on are not collected */
 #define KEPT_CAPACITY ((size_t)64 << 10) /* an empty buffer larger than this is freed */
 
 static size_t waiting(const struct leg *leg)
 {
-	return leg->out.length - leg->out_at;
+	return leg->out.length - leg->out_at + leg->piped;
+}
+
+static void pipe_drop(struct leg *leg)
+{
+	for (int i = 0; i < 2; i++) {
+		if (leg->pipe[i] >= 0)
+			(void)close(leg->pipe[i]);
+		leg->pipe[i] = -1;
+	}
+	leg->piped = 0;
 }
 
 static void list_remove(struct flow *flow)
@@ -71,7 +83,7 @@ struct flow *flow_new(struct worker *worker, struct env *env, int client_fd, con
 	flow->begun_us = worker_now_us();
 	flow->timer.expired = timer_expired;
 	for (int i = 0; i < 2; i++) {
-		flow->legs[i].fd = -1;
+		flow->legs[i].fd = flow->legs[i].pipe[0] = flow->legs[i].pipe[1] = -1;
 		flow->legs[i].out = buf_new(SIZE_MAX / 4); /* bounded by not reading the other side */
 	}
 	flow->legs[SIDE_CLIENT].watch.ready = client_ready;
@@ -107,7 +119,8 @@ void flow_server_drop(struct flow *flow)
 	if (leg->fd >= 0)
 		(void)close(leg->fd);
 	buf_fini(&leg->out);
-	*leg = (struct leg){.watch = {.ready = server_ready}, .fd = -1, .out = buf_new(SIZE_MAX / 4)};
+	pipe_drop(leg);
+	*leg = (struct leg){.watch = {.ready = server_ready}, .fd = -1, .out = buf_new(SIZE_MAX / 4), .pipe = {-1, -1}};
 }
 
 /* One send; -1 on errors but a full socket, which counts as 0. */
@@ -124,6 +137,13 @@ void flow_write(struct flow *flow, enum side to, struct view bytes)
 
 	if (flow->closed || !bytes.length)
 		return;
+	if (leg->piped) { /* keeps its place before these */
+		char *place = buf_reserve(&leg->out, leg->piped);
+		ssize_t got = read(leg->pipe[0], place, leg->piped);
+
+		buf_commit(&leg->out, got > 0 ? (size_t)got : 0);
+		leg->piped = 0;
+	}
 	if (bytes.length >= STRAIGHT_BYTES && leg->fd >= 0 && !leg->connecting && !waiting(leg)) {
 		ssize_t sent = leg_send(leg, bytes.at, bytes.length);
 
@@ -188,6 +208,7 @@ void flow_close(struct flow *flow, const char *why)
 		struct leg *leg = &flow->legs[i];
 
 		loop_watch_remove(flow->worker->loop, &leg->watch);
+		pipe_drop(leg);
 		if (leg->fd >= 0 && why)
 			socket_reset(leg->fd);
 		else if (leg->fd >= 0)
@@ -247,8 +268,8 @@ void flow_finish(struct flow *flow)
 /* false when the peer is gone. */
 static bool leg_flush(struct leg *leg)
 {
-	while (leg->fd >= 0 && !leg->connecting && waiting(leg)) {
-		ssize_t sent = leg_send(leg, leg->out.at + leg->out_at, waiting(leg));
+	while (leg->fd >= 0 && !leg->connecting && leg->out_at < leg->out.length) {
+		ssize_t sent = leg_send(leg, leg->out.at + leg->out_at, leg->out.length - leg->out_at);
 
 		if (sent < 0)
 			return false;
@@ -256,7 +277,16 @@ static bool leg_flush(struct leg *leg)
 			return true;
 		leg->out_at += (size_t)sent;
 	}
-	if (!waiting(leg) && leg->out.length) {
+	while (leg->fd >= 0 && !leg->connecting && leg->piped) {
+		ssize_t sent = splice(leg->pipe[0], NULL, leg->fd, NULL, leg->piped, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+		if (sent < 0 && errno != EAGAIN && errno != EINTR)
+			return false;
+		if (sent <= 0)
+			return true;
+		leg->piped -= (size_t)sent;
+	}
+	if (leg->out_at == leg->out.length && leg->out.length) {
 		leg->out_at = 0;
 		buf_clear(&leg->out);
 		if (leg->out.capacity > KEPT_CAPACITY)
@@ -320,22 +350,45 @@ void flow_update(struct flow *flow)
 		leg_watch(flow, server, client);
 }
 
+/* Moves what came into the pipe of the other leg; -1 with EAGAIN also when the pipe is full. */
+static ssize_t leg_splice(const struct leg *leg, struct leg *other)
+{
+	ssize_t got = splice(leg->fd, NULL, other->pipe[1], NULL, SCRATCH_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (got > 0)
+		other->piped += (size_t)got;
+	return got;
+}
+
+/* From here on this direction is spliced, when it can be. */
+static void bulk_begin(struct leg *other)
+{
+	if (other->pipe[0] >= 0 || pipe2(other->pipe, O_CLOEXEC | O_NONBLOCK))
+		return;
+	(void)fcntl(other->pipe[0], F_SETPIPE_SZ, (int)FLOW_WAITING_MAX); /* the default size does as well */
+}
+
 static void leg_read(struct flow *flow, enum side side)
 {
 	struct leg *leg = &flow->legs[side];
-	ssize_t got = recv(leg->fd, flow->worker->scratch, SCRATCH_BYTES, 0);
+	struct leg *other = &flow->legs[!side];
+	bool spliced = flow->passes && other->pipe[0] >= 0;
+	ssize_t got = spliced ? leg_splice(leg, other) : recv(leg->fd, flow->worker->scratch, SCRATCH_BYTES, 0);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got > 0) {
+	if (got > 0 && flow->passes && (size_t)got >= BULK_BYTES)
+		bulk_begin(other);
+	if (got > 0)
 		flow->bytes[side] += (uint64_t)got;
+	if (got > 0 && !spliced) {
 		flow->protocol->data(flow, side, view_make(flow->worker->scratch, (size_t)got));
 	} else if (got == 0) {
 		leg->ended = true;
 		flow->protocol->ended(flow, side);
-	} else if (side == SIDE_SERVER) {
+	} else if (got < 0 && side == SIDE_SERVER) {
 		server_lose(flow, "the server reset the connection");
-	} else {
+	} else if (got < 0) {
 		flow_close(flow, "the client reset the connection");
 	}
 }
@@ -369,10 +422,10 @@ static void leg_ready(struct flow *flow, enum side side, unsigned events)
 
 		if (error && side == SIDE_SERVER)
 			server_lose(flow, "the server reset the connection");
-		else if (error || leg->end_sent)
-			flow_close(flow, error ? "the client reset the connection" : NULL);
+		else if (error)
+			flow_close(flow, "the client reset the connection");
 		else
-			loop_watch_remove(flow->worker->loop, &leg->watch); /* both directions ended, and what came is not wanted yet */
+			loop_watch_remove(flow->worker->loop, &leg->watch); /* both directions ended; what came is not wanted yet */
 	}
 	flow_update(flow);
 }

@@ -3,6 +3,8 @@
  * reading when the other side can take more, writing what waits, passing on ends and resets. What the bytes mean is the business of the
  * flow's protocol, a table of callbacks: raw, HTTP, egress and so on.
  *
+ * Where the protocol does not look at the bytes and they come in bulk, they are spliced through a pipe instead of being copied twice.
+ *
  * At most about half a mebibyte waits in each direction; then the sender is not read, so memory stays flat whatever passes.
  */
 #ifndef ASSAY_GATEWAY_FLOW_H
@@ -19,9 +21,11 @@ struct leg {
 	int fd; /* -1: none */
 	struct buf out;
 	size_t out_at;
+	int pipe[2];  /* what passes in bulk waits here, behind `out`; -1: none yet */
+	size_t piped; /* bytes in it */
 	bool connecting;
-	bool paused; /* the protocol does not want it read now */
-	bool ended;  /* it sent its end */
+	bool paused;     /* the protocol does not want it read now */
+	bool ended;      /* it sent its end */
 	bool end_wanted; /* shut down for writing when `out` is empty */
 	bool end_sent;
 };
@@ -40,9 +44,9 @@ struct flow_protocol {
 
 struct flow {
 	struct worker *worker;
-	struct env *env; /* NULL: a preview connection between two environments */
-	struct flow *next, **place;               /* of the environment's list */
-	struct flow *wait_next, **wait_place;     /* of the door that it waits at; wait_place NULL: none */
+	struct env *env;                      /* NULL: a preview connection between two environments */
+	struct flow *next, **place;           /* of the environment's list */
+	struct flow *wait_next, **wait_place; /* of the door that it waits at; wait_place NULL: none */
 	struct leg legs[2];
 	const struct flow_protocol *protocol;
 	void *state; /* the protocol's */
@@ -54,8 +58,9 @@ struct flow {
 	int64_t t0_ms;
 	int64_t begun_us;
 	uint64_t bytes[2]; /* read from each side */
-	size_t dial_next; /* of the replicas: which was tried last */
+	size_t dial_next;  /* of the replicas: which was tried last */
 	size_t dial_tries;
+	bool passes;  /* the protocol does not look at the bytes (any more): in bulk they need not come to memory */
 	bool outside; /* goes to an outside host: judged again when the rules change */
 	bool closed;
 };

@@ -315,6 +315,7 @@ static void outside_data(struct flow *flow, enum side from, struct view bytes)
 	struct outside *outside = flow->state;
 
 	if (!outside->sniffing) {
+		flow->passes = true;
 		flow_write(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, bytes);
 		return;
 	}

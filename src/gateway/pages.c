@@ -15,9 +15,12 @@ static const struct row rows[] = {
 	[PAGE_ASLEEP] = {503, 2, "Waking up", "This environment was asleep and takes longer than usual to wake up."},
 	[PAGE_SILENT] = {503, 2, "No answer yet", "The environment is up, but the service that the preview shows does not answer."},
 	[PAGE_GONE] = {404, 0, "Gone", "This environment was here and has been removed."},
-	[PAGE_UNKNOWN] = {404, 0, "No such environment", "There is no environment of this name. Previews are at http://<env>.localhost and /env/<env>/."},
-	[PAGE_NO_PREVIEW] = {404, 0, "No preview", "No service of this environment is meant to be shown: see preview in assay.yaml."},
-	[PAGE_MISDIRECTED] = {421, 0, "Not here", "Previews are at http://<env>.localhost and, on this machine's own address, at /env/<env>/."},
+	[PAGE_UNKNOWN] = {404, 0, "No such environment",
+			  "There is no environment of this name. Previews are at http://<env>.localhost and /env/<env>/."},
+	[PAGE_NO_PREVIEW] = {404, 0, "No preview",
+			     "No service of this environment is meant to be shown: see preview in assay.yaml."},
+	[PAGE_MISDIRECTED] = {421, 0, "Not here",
+			      "Previews are at http://<env>.localhost and, on this machine's own address, at /env/<env>/."},
 };
 
 unsigned page_status(enum page page)
@@ -42,7 +45,8 @@ void page_format(struct buf *out, enum page page, bool html, const char *env, co
 	const struct row *row = &rows[page];
 
 	if (!html) {
-		buf_add_format(out, "assay: %s: %s%s%s%s\n", env, row->text, detail ? " (" : "", detail ? detail : "", detail ? ")" : "");
+		buf_add_format(out, "assay: %s: %s%s%s%s\n", env, row->text, detail ? " (" : "", detail ? detail : "",
+			       detail ? ")" : "");
 		return;
 	}
 	buf_add_text(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -50,8 +54,10 @@ void page_format(struct buf *out, enum page page, bool html, const char *env, co
 	if (row->retry_seconds)
 		buf_add_format(out, "<meta http-equiv=\"refresh\" content=\"%u\">\n", row->retry_seconds);
 	buf_add_format(out, "<title>%s · Assay</title>\n", row->title);
-	buf_add_text(out, "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;"
-			  "padding:0 1.5rem}h1{font-size:1.4rem;margin:0 0 .5rem}code,small{opacity:.7}</style>\n</head>\n<body>\n<main>\n");
+	buf_add_text(
+		out,
+		"<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;"
+		"padding:0 1.5rem}h1{font-size:1.4rem;margin:0 0 .5rem}code,small{opacity:.7}</style>\n</head>\n<body>\n<main>\n");
 	buf_add_format(out, "<h1>%s</h1>\n<p>", row->title);
 	buf_add_html(out, view_of(row->text));
 	buf_add_text(out, "</p>\n");

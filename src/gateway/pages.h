@@ -4,10 +4,20 @@
 
 #include "base/buf.h"
 
-enum page { PAGE_STARTING, PAGE_FAILED, PAGE_STOPPED, PAGE_ASLEEP, PAGE_SILENT, PAGE_GONE, PAGE_UNKNOWN, PAGE_NO_PREVIEW, PAGE_MISDIRECTED };
+enum page {
+	PAGE_STARTING,
+	PAGE_FAILED,
+	PAGE_STOPPED,
+	PAGE_ASLEEP,
+	PAGE_SILENT,
+	PAGE_GONE,
+	PAGE_UNKNOWN,
+	PAGE_NO_PREVIEW,
+	PAGE_MISDIRECTED
+};
 
 unsigned page_status(enum page page);
-const char *page_headers(enum page page, bool html);                              /* lines with CRLF */
+const char *page_headers(enum page page, bool html);                                               /* lines with CRLF */
 void page_format(struct buf *out, enum page page, bool html, const char *env, const char *detail); /* detail may be NULL */
 
 #endif

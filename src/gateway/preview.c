@@ -177,8 +177,8 @@ static struct view target_stripped(const struct visit *visit, const struct http_
 
 static void request_write(const struct http_seam *seam, const struct http_head *head, struct view target, struct buf *out)
 {
-	static const char *const dropped[] = {"connection", "keep-alive", "proxy-connection", "x-forwarded-", "forwarded", "x-assay-",
-					      NULL};
+	static const char *const dropped[] = {"connection", "keep-alive", "proxy-connection", "x-forwarded-", "forwarded",
+					      "x-assay-",   NULL};
 	const struct visit *visit = seam->self;
 
 	buf_add_view(out, head->method);
@@ -346,7 +346,8 @@ static void cookie_write(const struct visit *visit, struct view value, struct bu
 
 		if (!first)
 			buf_add_text(out, "; ");
-		if (!first && trimmed.length > 5 && view_equal_nocase(view_make(trimmed.at, 5), VIEW("path=")) && trimmed.at[5] == '/') {
+		if (!first && trimmed.length > 5 && view_equal_nocase(view_make(trimmed.at, 5), VIEW("path=")) &&
+		    trimmed.at[5] == '/') {
 			buf_add_format(out, "Path=%s", visit->prefix);
 			trimmed = view_make(trimmed.at + 5, trimmed.length - 5);
 		}

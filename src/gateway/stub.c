@@ -37,7 +37,8 @@ const json_t *stub_find(const json_t *rows, struct view method, struct view targ
 
 static void header_add(struct buf *out, const char *name, const char *value)
 {
-	if (!http_token_valid(view_of(name)) || !http_value_valid(view_of(value)) || view_equal_nocase(view_of(name), VIEW("content-length")) ||
+	if (!http_token_valid(view_of(name)) || !http_value_valid(view_of(value)) ||
+	    view_equal_nocase(view_of(name), VIEW("content-length")) ||
 	    view_equal_nocase(view_of(name), VIEW("transfer-encoding")) || view_equal_nocase(view_of(name), VIEW("connection")))
 		return;
 	buf_add_format(out, "%s: %s\r\n", name, value);
@@ -81,6 +82,7 @@ enum http_verdict stub_request(struct http_seam *seam, const struct http_head *h
 		buf_add(&text, json_string_value(body), json_string_length(body));
 	else if (body && !json_is_null(body))
 		json_format(&text, body);
-	http_seam_answer(seam, status >= 200 && status <= 599 ? (unsigned)status : 500, buf_view(&headers).at, buf_view(&text), NULL);
+	http_seam_answer(seam, status >= 200 && status <= 599 ? (unsigned)status : 500, buf_view(&headers).at, buf_view(&text),
+			 NULL);
 	return HTTP_ANSWER;
 }

@@ -25,7 +25,7 @@ struct worker {
 	struct flow *loose; /* list: preview connections between two environments */
 	char gone[GONE_KEPT][64];
 	size_t gone_next;
-	char *scratch; /* SCRATCH_BYTES, for the callback that runs */
+	char *scratch;           /* SCRATCH_BYTES, for the callback that runs */
 	const char *tool_socket; /* NULL: none */
 	struct preview *preview;
 };

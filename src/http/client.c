@@ -64,8 +64,8 @@ static size_t on_header(char *at, size_t size, size_t count, void *self)
 		headers_drop(response);
 	else if (value.at) {
 		response->headers = mem_grow(response->headers, response->header_count + 1, sizeof(*response->headers));
-		response->headers[response->header_count++] =
-			(struct http_header){view_copy(view_trim(name)), view_copy(view_trim(value))};
+		response->headers[response->header_count++] = (struct http_header){view_copy(view_trim(name)),
+										   view_copy(view_trim(value))};
 	}
 	return size * count;
 }

@@ -22,8 +22,8 @@ struct http_call {
 	const struct http_header *headers;
 	size_t header_count;
 	struct view body;
-	bool has_body;        /* send `body` even when it is empty */
-	int64_t timeout_ms;   /* for all of it; 0: 30 s; -1: none (streams) */
+	bool has_body;         /* send `body` even when it is empty */
+	int64_t timeout_ms;    /* for all of it; 0: 30 s; -1: none (streams) */
 	size_t body_bytes_max; /* of the response; 0: 64 MiB; over it ERR_LIMIT */
 	/* When set, the response body comes here as it arrives instead of into the response; false ends the call (ERR_CANCELLED). Also
 	 * called with an empty view at least once a second while nothing arrives. */

@@ -17,8 +17,9 @@ static void headers_fini(struct exchange_headers *headers)
 
 void exchange_fini(struct exchange *exchange)
 {
-	char *texts[] = {exchange->from,   exchange->to,  exchange->proto,   exchange->phase,     exchange->replay,  exchange->error,
-			 exchange->method, exchange->url, exchange->command, exchange->statement, exchange->complete};
+	char *texts[] = {exchange->from,    exchange->to,        exchange->proto,   exchange->phase,
+			 exchange->replay,  exchange->error,     exchange->method,  exchange->url,
+			 exchange->command, exchange->statement, exchange->complete};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
@@ -152,8 +153,7 @@ void exchange_format(struct buf *out, const struct exchange *exchange)
 	member_format(out, "proto", exchange->proto);
 	member_format(out, "phase", exchange->phase);
 	member_format(out, "replay", exchange->replay);
-	buf_add_format(out, ",\"t0_ms\":%lld,\"dt_us\":%lld,\"request\":{", (long long)exchange->t0_ms,
-		       (long long)exchange->dt_us);
+	buf_add_format(out, ",\"t0_ms\":%lld,\"dt_us\":%lld,\"request\":{", (long long)exchange->t0_ms, (long long)exchange->dt_us);
 	member_format(out, "method", exchange->method);
 	member_format(out, "url", exchange->url);
 	member_format(out, "command", exchange->command);
@@ -237,12 +237,11 @@ static int exchange_take(const json_t *json, struct exchange *exchange, struct e
 	    text_take(json, "replay", &exchange->replay, err) || text_take(json, "error", &exchange->error, err))
 		return -1;
 	if (text_take(request, "method", &exchange->method, err) || text_take(request, "url", &exchange->url, err) ||
-	    text_take(request, "command", &exchange->command, err) ||
-	    text_take(request, "statement", &exchange->statement, err) ||
+	    text_take(request, "command", &exchange->command, err) || text_take(request, "statement", &exchange->statement, err) ||
 	    headers_take(request, &exchange->request_headers, err) || body_take(request, &exchange->request_body, err))
 		return err_prefix(err, "request");
-	if (text_take(response, "complete", &exchange->complete, err) ||
-	    headers_take(response, &exchange->response_headers, err) || body_take(response, &exchange->response_body, err))
+	if (text_take(response, "complete", &exchange->complete, err) || headers_take(response, &exchange->response_headers, err) ||
+	    body_take(response, &exchange->response_body, err))
 		return err_prefix(err, "response");
 	return 0;
 }

@@ -159,9 +159,11 @@ static void seam_parse(const json_t *seam, struct exchange *exchange)
 		const char *key;
 		char **place;
 	} rows[] = {
-		{"from", &exchange->from},       {"to", &exchange->to},           {"proto", &exchange->proto},
-		{"phase", &exchange->phase},     {"replay", &exchange->replay},   {"error", &exchange->error},
-		{"command", &exchange->command}, {"statement", &exchange->statement}, {"complete", &exchange->complete},
+		{"from", &exchange->from},         {"to", &exchange->to},
+		{"proto", &exchange->proto},       {"phase", &exchange->phase},
+		{"replay", &exchange->replay},     {"error", &exchange->error},
+		{"command", &exchange->command},   {"statement", &exchange->statement},
+		{"complete", &exchange->complete},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -311,8 +313,8 @@ static json_t *request_json(const struct exchange *exchange)
 {
 	const char *type = exchange_header(&exchange->request_headers, "content-type");
 	json_t *request = json_pack("{s:s,s:o,s:s,s:[],s:o,s:o,s:i,s:I}", "method", exchange->method ? exchange->method : "", "url",
-				    text_json(exchange->url ? exchange->url : ""), "httpVersion", "HTTP/1.1", "cookies",
-				    "headers", headers_json(&exchange->request_headers), "queryString",
+				    text_json(exchange->url ? exchange->url : ""), "httpVersion", "HTTP/1.1", "cookies", "headers",
+				    headers_json(&exchange->request_headers), "queryString",
 				    query_json(exchange->url ? exchange->url : ""), "headersSize", -1, "bodySize",
 				    (json_int_t)exchange->request_body.bytes);
 
@@ -346,9 +348,11 @@ static json_t *seam_json(const struct exchange *exchange)
 		const char *key;
 		const char *text;
 	} rows[] = {
-		{"from", exchange->from},       {"to", exchange->to},           {"proto", exchange->proto},
-		{"phase", exchange->phase},     {"replay", exchange->replay},   {"error", exchange->error},
-		{"command", exchange->command}, {"statement", exchange->statement}, {"complete", exchange->complete},
+		{"from", exchange->from},         {"to", exchange->to},
+		{"proto", exchange->proto},       {"phase", exchange->phase},
+		{"replay", exchange->replay},     {"error", exchange->error},
+		{"command", exchange->command},   {"statement", exchange->statement},
+		{"complete", exchange->complete},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)

@@ -342,7 +342,8 @@ struct http_stream *http_reply_stream(struct http_reply *reply, unsigned status,
 
 int http_reply_upgrade(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err)
 {
-	AUTO_FREE char *answer = text_format("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol);
+	AUTO_FREE char *answer = text_format("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
+					     protocol);
 	int fd;
 
 	if (!reply->head.upgrade || !http_head_has(&reply->head, "upgrade", protocol) || reply->answered)

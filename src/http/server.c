@@ -507,7 +507,8 @@ static void connection_new(struct http_server *server, int fd, bool local)
 	}
 	socket_peer_format(&peer, fd);
 	connection->peer = buf_take(&peer);
-	connection->input = buf_new(SIZE_MAX / 4); /* bounded by the head's limit and one read: nothing is read while a request runs */
+	connection->input = buf_new(SIZE_MAX /
+				    4); /* bounded by the head's limit and one read: nothing is read while a request runs */
 	connection->output = buf_new(SIZE_MAX / 4);
 	connection->watch.ready = connection_ready;
 	connection->timer.expired = timer_expired;

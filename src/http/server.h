@@ -31,10 +31,10 @@ struct http_request {
 	const char *path;  /* as sent, percent-encoded, "." and ".." resolved */
 	const char *query; /* without "?", "" when none */
 	struct view body;
-	const char *peer;      /* "127.0.0.1:5001" or "unix" */
-	bool local;            /* came over a Unix socket */
-	uid_t peer_uid;        /* of a Unix socket's peer */
-	const char *rest;      /* what `*` stood for, "" otherwise */
+	const char *peer;               /* "127.0.0.1:5001" or "unix" */
+	bool local;                     /* came over a Unix socket */
+	uid_t peer_uid;                 /* of a Unix socket's peer */
+	const char *rest;               /* what `*` stood for, "" otherwise */
 	const struct http_route *route; /* the row that fits; NULL in `before` when none does */
 	const void *internal;
 };

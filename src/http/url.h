@@ -9,9 +9,9 @@
 
 struct url {
 	struct view scheme;
-	struct view host; /* without brackets when it is an IPv6 address */
-	uint16_t port;    /* of the scheme when none is given */
-	struct view path; /* starts with "/", or is empty */
+	struct view host;  /* without brackets when it is an IPv6 address */
+	uint16_t port;     /* of the scheme when none is given */
+	struct view path;  /* starts with "/", or is empty */
 	struct view query; /* without "?" */
 };
 

@@ -417,8 +417,8 @@ static int message_receive(struct link *link)
 		char bytes[CMSG_SPACE(sizeof(int) * LINK_FDS_MAX)];
 	} control;
 	struct iovec piece = {.iov_base = link->input, .iov_len = MESSAGE_BYTES_MAX};
-	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes,
-				.msg_controllen = sizeof(control.bytes)};
+	struct msghdr header = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
 	struct link_message message = {0};
 	ssize_t length = recvmsg(link->fd, &header, MSG_CMSG_CLOEXEC);
 

@@ -19,10 +19,10 @@ MUST_USE int socket_connect_tcp(const char *address, int *fd, bool *pending, str
 MUST_USE int socket_connect_unix(const char *path, int *fd, struct err *err);
 /* Accepts one connection; -1 and ERR_RETRY when none waits. */
 MUST_USE int socket_accept(int listener, int *fd, struct err *err);
-int socket_port(int fd);                            /* bound port, 0 when it has none */
-int socket_error(int fd);                           /* takes SO_ERROR: 0 or an errno */
-void socket_peer_format(struct buf *out, int fd);   /* "127.0.0.1:5001", "unix" */
-void socket_tune(int fd);                           /* TCP_NODELAY; harmless on others */
-void socket_reset(int fd);                          /* closes so that the peer sees a reset */
+int socket_port(int fd);                          /* bound port, 0 when it has none */
+int socket_error(int fd);                         /* takes SO_ERROR: 0 or an errno */
+void socket_peer_format(struct buf *out, int fd); /* "127.0.0.1:5001", "unix" */
+void socket_tune(int fd);                         /* TCP_NODELAY; harmless on others */
+void socket_reset(int fd);                        /* closes so that the peer sees a reset */
 
 #endif

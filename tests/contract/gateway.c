@@ -19,15 +19,15 @@
 
 static struct world_fixture *world;
 
-#define ROUTES                                                                                                          \
-	"{\"names\": {\"api\": {\"sandbox\": \"api\", \"kind\": \"service\", \"port\": 8080},"                           \
-	" \"db\": {\"sandbox\": \"db\", \"kind\": \"database\", \"protocol\": \"postgres\", \"port\": 5432},"              \
-	" \"cache\": {\"sandbox\": \"cache\", \"kind\": \"database\", \"protocol\": \"redis\", \"port\": 6379},"           \
-	" \"down\": {\"sandbox\": \"api\", \"kind\": \"service\", \"port\": 8099}},"                                      \
-	" \"preview\": {\"service\": \"api\", \"port\": 8080},"                                                          \
-	" \"egress\": [{\"host\": \"allowed.example\", \"action\": \"allow\"}, {\"host\": \"*.wild.example\", \"action\": \"allow\"}," \
-	"  {\"host\": \"no.wild.example\", \"action\": \"deny\"}, {\"host\": \"localhost.example\", \"action\": \"allow\"}]," \
-	" \"stubs\": {\"bank.example\": [{\"request\": {\"method\": \"POST\", \"path\": \"/v1/pay\"}, \"response\": {\"status\": 201," \
+#define ROUTES                                                                                                                                              \
+	"{\"names\": {\"api\": {\"sandbox\": \"api\", \"kind\": \"service\", \"port\": 8080},"                                                              \
+	" \"db\": {\"sandbox\": \"db\", \"kind\": \"database\", \"protocol\": \"postgres\", \"port\": 5432},"                                               \
+	" \"cache\": {\"sandbox\": \"cache\", \"kind\": \"database\", \"protocol\": \"redis\", \"port\": 6379},"                                            \
+	" \"down\": {\"sandbox\": \"api\", \"kind\": \"service\", \"port\": 8099}},"                                                                        \
+	" \"preview\": {\"service\": \"api\", \"port\": 8080},"                                                                                             \
+	" \"egress\": [{\"host\": \"allowed.example\", \"action\": \"allow\"}, {\"host\": \"*.wild.example\", \"action\": \"allow\"},"                      \
+	"  {\"host\": \"no.wild.example\", \"action\": \"deny\"}, {\"host\": \"localhost.example\", \"action\": \"allow\"}],"                               \
+	" \"stubs\": {\"bank.example\": [{\"request\": {\"method\": \"POST\", \"path\": \"/v1/pay\"}, \"response\": {\"status\": 201,"                      \
 	"  \"headers\": {\"X-Bank\": \"yes\"}, \"body\": {\"ok\": true}}}, {\"request\": {\"path\": \"/v1/list*\"}, \"response\": {\"body\": \"text\"}}]}," \
 	" \"tools\": [\"front\"]}"
 
@@ -101,8 +101,9 @@ static void one_connection_carries_many_requests_even_pipelined(void **state)
 	address = address_of("api", 8080);
 	before = service_connections;
 	fd = dial_to(address);
-	say(fd, "GET /1 HTTP/1.1\r\nHost: api\r\n\r\nPOST /2 HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
-		"GET /chunked HTTP/1.1\r\nHost: api\r\n\r\nHEAD /4 HTTP/1.1\r\nHost: api\r\n\r\nGET /5 HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n");
+	say(fd,
+	    "GET /1 HTTP/1.1\r\nHost: api\r\n\r\nPOST /2 HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+	    "GET /chunked HTTP/1.1\r\nHost: api\r\n\r\nHEAD /4 HTTP/1.1\r\nHost: api\r\n\r\nGET /5 HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n");
 	heard = hear(fd, NULL);
 	assert_non_null(strstr(heard, "/1 0"));
 	assert_non_null(strstr(heard, "/2 4 body"));
@@ -283,7 +284,8 @@ static void the_tool_api_is_for_the_listed_sandboxes_and_says_who_calls(void **s
 	ready_copy("tools", &copy);
 	address = address_of("assay.internal", 80);
 	fd = dial_to(address);
-	say(fd, "GET /headers HTTP/1.1\r\nHost: assay.internal\r\nX-Assay-Env: other\r\nX-Assay-Sandbox: root\r\nConnection: close\r\n\r\n");
+	say(fd,
+	    "GET /headers HTTP/1.1\r\nHost: assay.internal\r\nX-Assay-Env: other\r\nX-Assay-Sandbox: root\r\nConnection: close\r\n\r\n");
 	heard = hear(fd, NULL);
 	assert_non_null(strstr(heard, "X-Assay-Env: tools\n"));
 	assert_non_null(strstr(heard, "X-Assay-Sandbox: front\n"));
@@ -321,8 +323,9 @@ static void a_stub_answers_for_its_host(void **state)
 	ready_copy("stub", &copy);
 	address = address_of("bank.example", 80);
 	fd = dial_to(address);
-	say(fd, "POST /v1/pay HTTP/1.1\r\nHost: bank.example\r\nContent-Length: 2\r\n\r\n{}"
-		"GET /v1/list/3?x HTTP/1.1\r\nHost: bank.example\r\n\r\nGET /other HTTP/1.1\r\nHost: bank.example\r\nConnection: close\r\n\r\n");
+	say(fd,
+	    "POST /v1/pay HTTP/1.1\r\nHost: bank.example\r\nContent-Length: 2\r\n\r\n{}"
+	    "GET /v1/list/3?x HTTP/1.1\r\nHost: bank.example\r\n\r\nGET /other HTTP/1.1\r\nHost: bank.example\r\nConnection: close\r\n\r\n");
 	heard = hear(fd, NULL);
 	assert_non_null(strstr(heard, "HTTP/1.1 201 Created\r\n"));
 	assert_non_null(strstr(heard, "X-Bank: yes\r\n"));
@@ -380,20 +383,24 @@ static void the_outside_is_closed_but_for_what_the_rules_name(void **state)
 	static const struct {
 		const char *to; /* a name, or an address */
 		int port;
-		const char *http;  /* sent as it is; NULL: a ClientHello for `hello` */
+		const char *http; /* sent as it is; NULL: a ClientHello for `hello` */
 		const char *hello;
 		const char *heard; /* the beginning of what comes back; "" a reset or an end */
 		const char *denied;
 	} rows[] = {
 		{"203.0.113.9", 443, NULL, "allowed.example", "", "203.0.113.9:443 it was asked for by number"},
-		{"203.0.113.9", 80, "GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 403 ", "203.0.113.9:80 it was asked"},
+		{"203.0.113.9", 80, "GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 403 ",
+		 "203.0.113.9:80 it was asked"},
 		{"198.18.9.9", 80, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", NULL, "HTTP/1.1 403 ", "198.18.9.9:80 it was asked"},
 		{"allowed.example", 8443, NULL, "allowed.example", "", "allowed.example:8443 it is allowed on other ports only"},
 		{"allowed.example", 443, NULL, "evil.example", "", "allowed.example:443 TLS for another server name"},
 		{"allowed.example", 443, "SSH-2.0-x\r\n", NULL, "", "allowed.example:443 neither HTTP nor TLS"},
-		{"allowed.example", 80, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", NULL, "HTTP/1.1 421 ", "allowed.example:80 the request names"},
-		{"allowed.example", 80, "GET http://evil.example/ HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 421 ", "allowed"},
-		{"allowed.example", 80, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", NULL, "HTTP/1.1 421 ", "allowed"},
+		{"allowed.example", 80, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", NULL, "HTTP/1.1 421 ",
+		 "allowed.example:80 the request names"},
+		{"allowed.example", 80, "GET http://evil.example/ HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 421 ",
+		 "allowed"},
+		{"allowed.example", 80, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", NULL,
+		 "HTTP/1.1 421 ", "allowed"},
 		/* Nobody knows the name in this namespace: an honest 502. */
 		{"allowed.example", 80, "GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 502 ", "allowed"},
 	};
@@ -432,8 +439,13 @@ static void call(const char *method, const char *host, const char *path, struct 
 	AUTO_FREE char *url = text_format("http://%s%s", host, path);
 	AUTO_FREE char *there = text_format("127.0.0.1:%d", PREVIEW_PORT);
 	struct http_header headers[] = {{"X-Assay-Replay", "7"}, {"X-Forwarded-For", "6.6.6.6"}, {"Accept", "text/html"}};
-	struct http_call spec = {.method = method, .url = url, .connect_to = there, .headers = headers,
-				 .header_count = ARRAY_LEN(headers), .body = body, .timeout_ms = 20000,
+	struct http_call spec = {.method = method,
+				 .url = url,
+				 .connect_to = there,
+				 .headers = headers,
+				 .header_count = ARRAY_LEN(headers),
+				 .body = body,
+				 .timeout_ms = 20000,
 				 .body_bytes_max = (size_t)200 << 20};
 	struct err err = {0};
 
@@ -515,7 +527,8 @@ static void websockets_and_events_pass_unbuffered(void **state)
 	(void)state;
 	ready_copy("live", &copy);
 	fd = dial_to("127.0.0.1:7421");
-	say(fd, "GET /env/live/ws HTTP/1.1\r\nHost: localhost:7421\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\nearly");
+	say(fd,
+	    "GET /env/live/ws HTTP/1.1\r\nHost: localhost:7421\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\nearly");
 	switched = hear(fd, "early");
 	assert_non_null(strstr(switched, "HTTP/1.1 101 "));
 	assert_non_null(strcasestr(switched, "connection: upgrade"));
@@ -530,6 +543,64 @@ static void websockets_and_events_pass_unbuffered(void **state)
 	log = copy_log(&copy); /* the stream is still open, and the environment is quiet all the same */
 	assert_int_equal(json_array_size(log), 1);
 	assert_int_equal(json_number(json_member(json_array_get(log, 0), "response"), "status", 0), 101);
+	(void)close(fd);
+	copy_drop(&copy);
+}
+
+#define STREAM_BYTES ((size_t)48 << 20)
+
+static unsigned char stream_byte(size_t at)
+{
+	return (unsigned char)(at * 31 + (at >> 11));
+}
+
+static void *stream_main(void *self)
+{
+	int fd = (int)(intptr_t)self;
+	unsigned char bytes[40000];
+
+	for (size_t at = 0; at < STREAM_BYTES;) {
+		size_t length = STREAM_BYTES - at < sizeof(bytes) ? STREAM_BYTES - at : sizeof(bytes);
+		ssize_t sent;
+
+		for (size_t i = 0; i < length; i++)
+			bytes[i] = stream_byte(at + i);
+		sent = send(fd, bytes, length, MSG_NOSIGNAL);
+		if (sent <= 0)
+			break;
+		at += (size_t)sent;
+	}
+	(void)shutdown(fd, SHUT_WR);
+	return NULL;
+}
+
+/* Both directions at once, with a reader that rests now and then: copied, kept, and spliced bytes stay in order. */
+static void bytes_after_an_upgrade_pass_whole_and_in_order(void **state)
+{
+	struct copy copy;
+	AUTO_FREE char *address = NULL;
+	pthread_t writer;
+	unsigned char bytes[65536];
+	size_t at = 0;
+	ssize_t got;
+	int fd;
+
+	(void)state;
+	ready_copy("stream", &copy);
+	address = address_of("api", 8080);
+	fd = dial_to(address);
+	say(fd, "GET /ws HTTP/1.1\r\nHost: api\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+	free(hear(fd, "\r\n\r\n"));
+	assert_int_equal(pthread_create(&writer, NULL, stream_main, (void *)(intptr_t)fd), 0);
+	while ((got = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
+		for (ssize_t i = 0; i < got; i++, at++)
+			if (bytes[i] != stream_byte(at))
+				fail_msg("byte %zu is wrong", at);
+		if (at % 7 == 0)
+			usleep(2000);
+	}
+	assert_int_equal(at, STREAM_BYTES);
+	(void)pthread_join(writer, NULL);
 	(void)close(fd);
 	copy_drop(&copy);
 }
@@ -683,8 +754,10 @@ static void wrong_messages_are_refused_with_a_line(void **state)
 		{MESSAGE_ENV_PUT, "{}", "`env` must be a string"},
 		{MESSAGE_ENV_PUT, "{\"env\": \"A b\", \"names\": {}}", "no id of an environment"},
 		{MESSAGE_ENV_PUT, "{\"env\": \"e1\", \"names\": {}, \"state\": \"odd\"}", "`odd` is no state"},
-		{MESSAGE_ENV_PUT, "{\"env\": \"e1\", \"names\": {}, \"egress\": [{\"host\": \"1.2.3.4\", \"action\": \"allow\"}]}", "is no host name"},
-		{MESSAGE_ENV_PUT, "{\"env\": \"e1\", \"names\": {}, \"egress\": [{\"host\": \"a.b\", \"action\": \"maybe\"}]}", "must be `allow` or `deny`"},
+		{MESSAGE_ENV_PUT, "{\"env\": \"e1\", \"names\": {}, \"egress\": [{\"host\": \"1.2.3.4\", \"action\": \"allow\"}]}",
+		 "is no host name"},
+		{MESSAGE_ENV_PUT, "{\"env\": \"e1\", \"names\": {}, \"egress\": [{\"host\": \"a.b\", \"action\": \"maybe\"}]}",
+		 "must be `allow` or `deny`"},
 		{MESSAGE_SANDBOX_PUT, "{\"env\": \"nobody\", \"sandbox\": \"x\"}", "no environment nobody"},
 		{MESSAGE_QUIET, "{\"env\": \"nobody\"}", "no environment nobody"},
 		{MESSAGE_THAW, "{\"env\": \"nobody\"}", "not accepted from this peer"},
@@ -718,6 +791,7 @@ int main(void)
 		cmocka_unit_test(the_preview_shows_the_service_by_host_and_by_path),
 		cmocka_unit_test(the_preview_keeps_connections_and_mends_a_dead_one),
 		cmocka_unit_test(websockets_and_events_pass_unbuffered),
+		cmocka_unit_test(bytes_after_an_upgrade_pass_whole_and_in_order),
 		cmocka_unit_test(bodies_of_100_mb_pass_in_flat_memory),
 		cmocka_unit_test(an_environment_that_shows_nothing_yet_says_so),
 		cmocka_unit_test(a_frozen_environment_is_thawed_by_its_first_request),

@@ -125,8 +125,14 @@ static pid_t gateway_start(const struct world_fixture *world, int link_fd, int o
 
 	if (pid == 0) {
 		char tool_socket[64];
-		char *argv[] = {(char *)(uintptr_t)"gateway", (char *)(uintptr_t)"--link-fd", number,
-				(char *)(uintptr_t)"--preview-listen", listen, (char *)(uintptr_t)"--tool-socket", tool_socket, NULL};
+		char *argv[] = {(char *)(uintptr_t) "gateway",
+				(char *)(uintptr_t) "--link-fd",
+				number,
+				(char *)(uintptr_t) "--preview-listen",
+				listen,
+				(char *)(uintptr_t) "--tool-socket",
+				tool_socket,
+				NULL};
 
 		(void)close(ours);
 		memcpy(tool_socket, world->tool_socket, sizeof(tool_socket));
@@ -255,8 +261,8 @@ static void door_reply_send(int fd, uint32_t ask, const int *fds, size_t count)
 	} room = {0};
 	struct door_reply reply = {.ask = ask, .count = (uint32_t)count};
 	struct iovec piece = {.iov_base = &reply, .iov_len = sizeof(reply)};
-	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room.bytes,
-				.msg_controllen = CMSG_SPACE(sizeof(int) * count)};
+	struct msghdr header = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
 	struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
 
 	rights->cmsg_level = SOL_SOCKET;
@@ -347,7 +353,8 @@ json_t *copy_log(struct copy *copy)
 	}
 	check(fstat(copy->log_fd, &info) == 0, "log");
 	if (info.st_size) {
-		check(pread(copy->log_fd, buf_reserve(&text, (size_t)info.st_size), (size_t)info.st_size, 0) == info.st_size, "log");
+		check(pread(copy->log_fd, buf_reserve(&text, (size_t)info.st_size), (size_t)info.st_size, 0) == info.st_size,
+		      "log");
 		buf_commit(&text, (size_t)info.st_size);
 	}
 	rest = buf_view(&text);

@@ -28,8 +28,7 @@ struct fixture {
 
 static void handle_hello(void *self, const struct http_request *request, struct http_reply *reply)
 {
-	AUTO_FREE char *text = text_format("hello %s%s", http_request_param(request, "name"),
-					   request->local ? ", local" : "");
+	AUTO_FREE char *text = text_format("hello %s%s", http_request_param(request, "name"), request->local ? ", local" : "");
 
 	(void)self;
 	http_reply_header(reply, "X-Note", "a\r\nb");
@@ -79,18 +78,19 @@ static bool before_each(void *self, const struct http_request *request, struct h
 }
 
 static const struct http_route routes[] = {
-	{"GET", "/hello/{name}", handle_hello, 0},
-	{"POST", "/echo", handle_echo, 100000},
-	{"GET", "/static/*", handle_static, 0},
-	{"GET", "/silent", handle_silent, 0},
-	{"GET", "/stream", handle_stream, 0},
+	{"GET", "/hello/{name}", handle_hello, 0}, {"POST", "/echo", handle_echo, 100000}, {"GET", "/static/*", handle_static, 0},
+	{"GET", "/silent", handle_silent, 0},      {"GET", "/stream", handle_stream, 0},
 };
 
 static int setup(void **state)
 {
 	struct fixture *fixture = mem_new(sizeof(*fixture));
-	struct http_server_spec spec = {.routes = routes, .route_count = ARRAY_LEN(routes), .self = fixture,
-					.extra_headers = "X-Frame-Options: DENY\r\n", .before = before_each, .threads = 4};
+	struct http_server_spec spec = {.routes = routes,
+					.route_count = ARRAY_LEN(routes),
+					.self = fixture,
+					.extra_headers = "X-Frame-Options: DENY\r\n",
+					.before = before_each,
+					.threads = 4};
 	struct err err;
 	int port;
 
@@ -240,8 +240,9 @@ static void pipelined_requests_are_answered_in_order(void **state)
 	AUTO_BUF out = buf_new(65536);
 	const char *second;
 
-	raw(*state, VIEW("GET /hello/1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-			 "3\r\nabc\r\n0\r\n\r\nGET /hello/3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+	raw(*state,
+	    VIEW("GET /hello/1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+		 "3\r\nabc\r\n0\r\n\r\nGET /hello/3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
 	    0, &out);
 	second = strstr(out.at, "201 Created");
 	assert_non_null(strstr(out.at, "hello 1"));

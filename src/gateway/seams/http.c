@@ -15,8 +15,8 @@
 
 #define INPUT_BYTES_MAX (SCRATCH_BYTES * 2 + HTTP_HEAD_BYTES_MAX)
 
-static const char *const methods[] = {"GET ",  "POST ",  "PUT ",     "HEAD ",  "DELETE ",   "PATCH ",  "OPTIONS ",
-				      "TRACE ", "CONNECT ", "PROPFIND ", "REPORT ", "MKCOL ", "SEARCH ", "PURGE "};
+static const char *const methods[] = {"GET ",   "POST ",    "PUT ",      "HEAD ",   "DELETE ", "PATCH ",  "OPTIONS ",
+				      "TRACE ", "CONNECT ", "PROPFIND ", "REPORT ", "MKCOL ",  "SEARCH ", "PURGE "};
 
 bool http_looks(struct view bytes)
 {
@@ -36,10 +36,11 @@ bool http_looks_more(struct view bytes)
 
 void http_plain_format(struct buf *out, unsigned status, const char *text, bool keep_alive)
 {
-	buf_add_format(out,
-		       "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n"
-		       "%s\r\n%s",
-		       status, http_status_text(status), strlen(text), keep_alive ? "" : "Connection: close\r\n", text);
+	buf_add_format(
+		out,
+		"HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n"
+		"%s\r\n%s",
+		status, http_status_text(status), strlen(text), keep_alive ? "" : "Connection: close\r\n", text);
 }
 
 static bool field_dropped(struct view name, const char *const *drop)
@@ -47,9 +48,9 @@ static bool field_dropped(struct view name, const char *const *drop)
 	for (; drop && *drop; drop++) {
 		struct view wanted = view_of(*drop);
 
-		if (view_ends(wanted, VIEW("-")) ? name.length >= wanted.length &&
-							   view_equal_nocase(view_make(name.at, wanted.length), wanted)
-						 : view_equal_nocase(name, wanted))
+		if (view_ends(wanted, VIEW("-"))
+			    ? name.length >= wanted.length && view_equal_nocase(view_make(name.at, wanted.length), wanted)
+			    : view_equal_nocase(name, wanted))
 			return true;
 	}
 	return false;
@@ -344,7 +345,8 @@ void http_seam_go(struct http_seam *seam)
 
 static void response_bad(struct http_seam *seam, const char *why)
 {
-	AUTO_FREE char *line = text_format("assay: the response of %s was refused: %s\n", seam->flow->to ? seam->flow->to : "?", why);
+	AUTO_FREE char *line = text_format("assay: the response of %s was refused: %s\n", seam->flow->to ? seam->flow->to : "?",
+					   why);
 	AUTO_FREE char *error = text_format("bad response: %s", why);
 	AUTO_BUF out = buf_new(4096);
 	bool sent = seam->response_sent;
@@ -365,6 +367,7 @@ static void upgrade_begin(struct http_seam *seam)
 	seam->upgraded = true;
 	buf_clear(&seam->head);
 	client_resume(seam);
+	seam->flow->passes = true;
 }
 
 static void response_begin(struct http_seam *seam, const struct http_head *head, struct view raw)
@@ -406,7 +409,8 @@ static size_t response_head_take(struct http_seam *seam, struct view bytes)
 {
 	struct http_head head;
 	struct err err;
-	enum http_result result = http_response_parse(bytes, &seam->scanned[SIDE_SERVER], view_of(seam->exchange.method), &head, &err);
+	enum http_result result = http_response_parse(bytes, &seam->scanned[SIDE_SERVER], view_of(seam->exchange.method), &head,
+						      &err);
 
 	if (result == HTTP_MORE)
 		return 0;
@@ -534,6 +538,11 @@ static bool http_server_lost(struct flow *flow, const char *why)
 
 	if (!flow->bytes[SIDE_SERVER] && flow->legs[SIDE_SERVER].fd < 0 && door_dial_again(flow))
 		return true;
+	if (seam->open && seam->response_state == RESPONSE_DONE) { /* it had said all it wanted, and did not read the rest */
+		exchange_close(seam, NULL);
+		flow_finish(flow);
+		return true;
+	}
 	if (seam->open && response_lost(seam, why)) {
 		client_resume(seam);
 		return true;
@@ -570,7 +579,8 @@ static void http_release(void *state)
 	free(seam);
 }
 
-static const struct flow_protocol http_protocol = {"http", http_data, http_ended, NULL, http_server_lost, http_closing, http_release};
+static const struct flow_protocol http_protocol = {"http",           http_data,    http_ended,  NULL,
+						   http_server_lost, http_closing, http_release};
 
 void http_seam_begin(struct flow *flow, const struct http_seam_hooks *hooks, void *self)
 {

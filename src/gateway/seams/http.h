@@ -26,18 +26,18 @@ struct http_seam {
 	struct http_body request_body;
 	struct http_body response_body;
 	struct exchange exchange;
-	bool open;         /* an exchange is under way */
-	bool counted;      /* in the environment's in_flight */
+	bool open;    /* an exchange is under way */
+	bool counted; /* in the environment's in_flight */
 	int64_t begun_us;
-	bool keep_alive;   /* the client means to go on */
+	bool keep_alive; /* the client means to go on */
 	bool expect_continue;
-	bool upgrade;      /* was asked for */
-	bool waiting;      /* HTTP_WAIT */
-	bool until_close;  /* the response ends with the server's end */
-	bool upgraded;     /* raw from here on */
+	bool upgrade;       /* was asked for */
+	bool waiting;       /* HTTP_WAIT */
+	bool until_close;   /* the response ends with the server's end */
+	bool upgraded;      /* raw from here on */
 	bool response_sent; /* bytes of it went to the client */
-	struct buf head;   /* of the request, as it goes to the server: kept for HTTP_WAIT and for a second try */
-	struct buf answer; /* our own, sent when the request is whole */
+	struct buf head;    /* of the request, as it goes to the server: kept for HTTP_WAIT and for a second try */
+	struct buf answer;  /* our own, sent when the request is whole */
 	bool answer_close;
 };
 
@@ -66,7 +66,7 @@ bool http_looks_more(struct view bytes);
 void http_plain_format(struct buf *out, unsigned status, const char *text, bool keep_alive);
 
 void http_seam_begin(struct flow *flow, const struct http_seam_hooks *hooks, void *self);
-struct http_seam *http_seam_of(struct flow *flow); /* NULL when the flow is something else */
+struct http_seam *http_seam_of(struct flow *flow);         /* NULL when the flow is something else */
 void http_seam_feed(struct flow *flow, struct view bytes); /* what the client sent before */
 /* After HTTP_WAIT: the server's leg is there (or being connected); the head and what follows it are sent. */
 void http_seam_go(struct http_seam *seam);

@@ -26,11 +26,11 @@ struct pending {
 
 /* Cuts one direction into frames. */
 struct framer {
-	struct buf head;   /* type and length */
-	struct buf kept;   /* the front of the body */
-	uint64_t left;     /* bytes of the body to come */
-	bool untyped;      /* startup packets have no type byte */
-	bool single_byte;  /* the server's answer to SSLRequest is one byte */
+	struct buf head;  /* type and length */
+	struct buf kept;  /* the front of the body */
+	uint64_t left;    /* bytes of the body to come */
+	bool untyped;     /* startup packets have no type byte */
+	bool single_byte; /* the server's answer to SSLRequest is one byte */
 };
 
 struct named {
@@ -166,8 +166,8 @@ static void pending_add(struct postgres *postgres, enum kind kind, const char *s
 	}
 	if (postgres->count == postgres->ring_size)
 		ring_grow(postgres);
-	postgres->ring[(postgres->first + postgres->count++) % postgres->ring_size] =
-		(struct pending){.kind = kind, .statement = text_copy(statement), .begun_us = postgres->now_us};
+	postgres->ring[(postgres->first + postgres->count++) % postgres->ring_size] = (struct pending){
+		.kind = kind, .statement = text_copy(statement), .begun_us = postgres->now_us};
 }
 
 /* Tells of the front entry, and takes it off. */
@@ -413,8 +413,7 @@ static void frame_end(struct framer *framer)
 void postgres_client(struct postgres *postgres, struct view bytes, int64_t now_us)
 {
 	postgres->now_us = now_us;
-	while (!postgres->blind && bytes.length &&
-	       frame_take(postgres, &postgres->client, &bytes, true)) {
+	while (!postgres->blind && bytes.length && frame_take(postgres, &postgres->client, &bytes, true)) {
 		struct view body = buf_view(&postgres->client.kept);
 
 		if (postgres->client.untyped)
@@ -434,8 +433,7 @@ void postgres_server(struct postgres *postgres, struct view bytes, int64_t now_u
 			go_blind(postgres);
 		bytes = view_make(bytes.at + 1, bytes.length - 1);
 	}
-	while (!postgres->blind && bytes.length &&
-	       frame_take(postgres, &postgres->server, &bytes, false)) {
+	while (!postgres->blind && bytes.length && frame_take(postgres, &postgres->server, &bytes, false)) {
 		server_frame(postgres, postgres->server.head.at[0], buf_view(&postgres->server.kept));
 		frame_end(&postgres->server);
 	}

@@ -9,8 +9,8 @@
 #include "base/buf.h"
 
 #define POSTGRES_STATEMENT_KEPT_MAX 8192
-#define POSTGRES_PENDING_MAX 65536  /* statements of one connection without an answer */
-#define POSTGRES_PREPARED_MAX 4096  /* named statements, and portals, of one connection */
+#define POSTGRES_PENDING_MAX 65536 /* statements of one connection without an answer */
+#define POSTGRES_PREPARED_MAX 4096 /* named statements, and portals, of one connection */
 
 struct postgres;
 

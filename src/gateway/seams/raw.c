@@ -119,6 +119,7 @@ static void raw_data(struct flow *flow, enum side from, struct view bytes)
 		buf_fini(&raw->first);
 	}
 	raw_read(raw, from, bytes);
+	flow->passes = !raw->postgres && !raw->redis;
 	flow_write(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, bytes);
 }
 
@@ -156,7 +157,8 @@ static bool raw_server_lost(struct flow *flow, const char *why)
 /* One row for the whole connection: what cannot be told in requests. */
 static void connection_log(const struct raw *raw, const char *why)
 {
-	static const char *const protos[] = {[PROTOCOL_GUESS] = "tcp", [PROTOCOL_POSTGRES] = "postgres", [PROTOCOL_REDIS] = "redis"};
+	static const char *const protos[] = {
+		[PROTOCOL_GUESS] = "tcp", [PROTOCOL_POSTGRES] = "postgres", [PROTOCOL_REDIS] = "redis"};
 	struct flow *flow = raw->flow;
 	AUTO_EXCHANGE exchange;
 

@@ -32,14 +32,14 @@ struct redis {
 	int64_t now_us;
 
 	/* The client's side: the command that is coming in. */
-	struct buf line; /* of the frame that is being read */
+	struct buf line;        /* of the frame that is being read */
 	int64_t arguments_left; /* -1: none is coming */
 	int64_t bulk_left;      /* with its CRLF; -1: a line is awaited */
 	bool argument_block;
 	bool replies_off; /* CLIENT REPLY: from then on replies cannot be told apart */
 	size_t argument_count;
 	char command[COMMAND_MAX];
-	size_t argument_bytes;  /* of the argument that is coming in */
+	size_t argument_bytes; /* of the argument that is coming in */
 	char argument[COMMAND_MAX];
 	struct buf statement;
 	int64_t begun_us;
@@ -144,8 +144,8 @@ static bool command_is(const char *command, const char *const *list)
 	return false;
 }
 
-static const char *const waiting_commands[] = {"BLPOP",    "BRPOP",    "BRPOPLPUSH", "BLMOVE", "BLMPOP", "BZPOPMIN",
-					       "BZPOPMAX", "BZMPOP",   "WAIT",       "WAITAOF", NULL};
+static const char *const waiting_commands[] = {"BLPOP",    "BRPOP",  "BRPOPLPUSH", "BLMOVE",  "BLMPOP", "BZPOPMIN",
+					       "BZPOPMAX", "BZMPOP", "WAIT",       "WAITAOF", NULL};
 static const char *const blinding_commands[] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", NULL};
 static const char *const secret_commands[] = {"AUTH", "HELLO", "ACL", "CONFIG", "MIGRATE", NULL};
 
@@ -414,7 +414,8 @@ void redis_server(struct redis *redis, struct view bytes, int64_t now_us)
 	redis->now_us = now_us;
 	while (!redis->blind && bytes.length) {
 		if (redis->reply_bulk_left) {
-			size_t take = (uint64_t)redis->reply_bulk_left < bytes.length ? (size_t)redis->reply_bulk_left : bytes.length;
+			size_t take = (uint64_t)redis->reply_bulk_left < bytes.length ? (size_t)redis->reply_bulk_left
+										      : bytes.length;
 
 			redis->reply_bulk_left -= (int64_t)take;
 			bytes = view_make(bytes.at + take, bytes.length - take);

@@ -15,10 +15,10 @@
 struct redis;
 
 struct redis_done {
-	const char *command;     /* upper case: "XADD"; "AUTH" has no statement */
-	struct view statement;   /* arguments separated by blanks, perhaps cut, any bytes */
-	const char *complete;    /* kind of reply: "status", "integer", "bulk", "null", "array", … */
-	const char *error;       /* of an error reply, or why there is none; NULL when it went well */
+	const char *command;   /* upper case: "XADD"; "AUTH" has no statement */
+	struct view statement; /* arguments separated by blanks, perhaps cut, any bytes */
+	const char *complete;  /* kind of reply: "status", "integer", "bulk", "null", "array", … */
+	const char *error;     /* of an error reply, or why there is none; NULL when it went well */
 	int64_t begun_us;
 	int64_t ended_us;
 };
