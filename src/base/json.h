@@ -10,7 +10,7 @@
 #include "base/buf.h"
 
 void scope_json(json_t **json);
-#define AUTO_JSON __attribute__((cleanup(scope_json))) json_t *
+#define AUTO_JSON __attribute__((cleanup(scope_json), unused)) json_t *
 
 /* Owned by the caller. Duplicate keys, depth over 100 (jansson limits at 2048 itself) and trailing bytes are ERR_INVALID. */
 json_t *json_parse(struct view text, struct err *err);

@@ -14,8 +14,9 @@
 void scope_free(void *pointer_to_pointer);
 void scope_close(int *fd); /* keeps errno */
 
-#define AUTO_FREE __attribute__((cleanup(scope_free)))
-#define AUTO_CLOSE __attribute__((cleanup(scope_close)))
+/* Unused is allowed: a variable may be there only to be freed. */
+#define AUTO_FREE __attribute__((cleanup(scope_free), unused))
+#define AUTO_CLOSE __attribute__((cleanup(scope_close), unused))
 
 #define TAKE(pointer)                                   \
 	__extension__({                                 \

@@ -80,7 +80,7 @@ static int serve_spawn(const char *const *args, const char *log, int *ready, str
 	int ends[2];
 	pid_t pid;
 
-	for (size_t i = 0; args[i] && i < SERVER_ARGS_MAX; i++)
+	for (size_t i = 0; i < SERVER_ARGS_MAX && args[i]; i++)
 		argv[4 + i] = args[i];
 	if (null_fd < 0 || log_fd < 0)
 		return err_errno(err, errno, "cannot open %s", log_fd < 0 ? log : "/dev/null");

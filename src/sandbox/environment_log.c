@@ -200,7 +200,7 @@ static void pipe_unlink(struct log_pipe *pipe)
 {
 	struct log_pipe **at = &pipe->log->pipes;
 
-	while (*at != pipe)
+	while (*at && *at != pipe)
 		at = &(*at)->next;
 	*at = pipe->next;
 	(void)close(pipe->fd);

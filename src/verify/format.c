@@ -250,7 +250,7 @@ bool format_matches(struct view mask, struct view text)
 {
 	if (text.length > FORMAT_TEXT_MAX)
 		text.length = FORMAT_TEXT_MAX;
-	while (mask.length) {
+	while (mask.at && mask.length) {
 		struct view rest;
 		struct view name;
 		size_t taken = 1;

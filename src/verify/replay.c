@@ -210,7 +210,7 @@ static void use_value(struct use *use, struct view value)
 		return;
 	json_set_bytes(key, "v", value);
 	at = json_object_get(use->offers->index, json_text(key, "v", ""));
-	if (at)
+	if (at && use->offers->at)
 		link_add(use, &use->offers->at[json_integer_value(at)], value);
 }
 
@@ -240,7 +240,7 @@ static void use_number(struct use *use, struct view segment)
 		return;
 	AUTO_FREE char *key = text_format("#%llu", (unsigned long long)number);
 	at = json_object_get(use->offers->index, key);
-	if (at)
+	if (at && use->offers->at)
 		link_add(use, &use->offers->at[json_integer_value(at)], segment);
 }
 

@@ -608,7 +608,6 @@ static void bytes_after_an_upgrade_pass_whole_and_in_order(void **state)
 static long resident_kib(pid_t pid)
 {
 	AUTO_FREE char *path = text_format("/proc/%d/status", (int)pid);
-	AUTO_BUF status = buf_new(65536);
 	const char *line;
 	FILE *file = fopen(path, "r");
 	char bytes[4096];
