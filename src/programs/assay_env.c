@@ -454,7 +454,7 @@ static void value_print(const char *label, const json_t *value)
 {
 	AUTO_BUF text = buf_new((size_t)1 << 20);
 
-	if (!value || json_is_null(value))
+	if (!value || json_is_null(value) || (json_is_string(value) && !json_string_length(value)))
 		return;
 	if (json_is_string(value))
 		buf_add_text(&text, json_string_value(value));

@@ -135,7 +135,7 @@ static void body_findings(struct buf *out, const json_t *report)
 		}
 		buf_add_format(out, "- %s `%s` %s", json_text(finding, "severity", ""), json_text(finding, "id", ""),
 			       json_text(finding, "title", ""));
-		if (json_text(finding, "reproduce", NULL))
+		if (*json_text(finding, "reproduce", ""))
 			buf_add_format(out, "\n  `%s`", json_text(finding, "reproduce", ""));
 		buf_add_char(out, '\n');
 	}

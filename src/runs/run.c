@@ -240,8 +240,8 @@ static int env_override(struct blueprint *blueprint, const json_t *env, struct e
 	json_object_foreach((json_t *)(uintptr_t)env, name, value) {
 		if (!json_is_string(value))
 			return err_set(err, ERR_INVALID, "agent.env.%.60s must be a text", name);
-		all.at[all.count++] =
-			(struct name_value){blueprint_copy(blueprint, name), blueprint_copy(blueprint, json_string_value(value))};
+		all.at[all.count++] = (struct name_value){blueprint_copy(blueprint, name),
+							  blueprint_copy(blueprint, json_string_value(value))};
 	}
 	*old = all;
 	return 0;
