@@ -67,28 +67,44 @@ export function tick(root) {
 		element.textContent = duration(Math.max(0, Date.now() - Number(element.dataset.since)));
 }
 
-/** One line with its `code` and **strong** words. */
+const MARKS = /(`[^`]+`|\*\*[^*]+\*\*|https?:\/\/[^\s<>()"'`]+[^\s<>()"'`.,;:!?])/;
+
+/** One line with its `code`, **strong** words and addresses of the web. */
 export function inline(line) {
-	return String(line ?? '').split(/(`[^`]+`|\*\*[^*]+\*\*)/).map((part) => {
-		if (/^`[^`]+`$/.test(part))
+	return String(line ?? '').split(MARKS).map((part, i) => {
+		if (i % 2 === 0)
+			return part;
+		if (part.startsWith('`'))
 			return h('code', part.slice(1, -1));
-		return /^\*\*[^*]+\*\*$/.test(part) ? h('strong', part.slice(2, -2)) : part;
+		return part.startsWith('**') ? h('strong', part.slice(2, -2)) : h('a', {href: part, target: '_blank', rel: 'noopener'}, part);
 	});
 }
 
+const isRow = (line) => /^\s*\|.*\|\s*$/.test(line);
+const isItem = (line) => /^\s*[-*] /.test(line);
+const cells = (line) => line.trim().slice(1, -1).split('|').map((cell) => cell.trim());
+
+function table(lines) {
+	const rows = lines.filter((line) => !/^[\s|:-]+$/.test(line)).map(cells);
+
+	return h('table.plain', h('thead', h('tr', rows[0].map((cell) => h('th', {scope: 'col'}, inline(cell))))), h('tbody', rows.slice(1).map((row) => h('tr', row.map((cell) => h('td', inline(cell)))))));
+}
+
 function block(lines) {
-	if (lines.every((line) => /^\s*[-*] /.test(line)))
+	if (lines.length > 1 && lines.every(isRow))
+		return table(lines);
+	if (lines.every(isItem))
 		return h('ul', lines.map((line) => h('li', inline(line.replace(/^\s*[-*] /, '')))));
 	if (lines.length === 1 && /^#{1,4} /.test(lines[0]))
 		return h('p.prose-head', lines[0].replace(/^#+ /, ''));
 	return h('p', lines.map((line, i) => [i ? h('br') : null, inline(line)]));
 }
 
-/** Text of people and agents: paragraphs, lists, `code` and fences; everything else stays what it is. */
+/** Text of people and agents: paragraphs, lists, tables, `code` and fences; everything else stays what it is. */
 export function prose(text) {
 	const out = [];
 	let lines = [];
-	let fence = null;
+	let fence = null; // {mark, lines}
 	const flush = () => {
 		if (lines.length)
 			out.push(block(lines));
@@ -96,23 +112,26 @@ export function prose(text) {
 	};
 
 	for (const line of String(text ?? '').split('\n')) {
-		if (/^\s*```/.test(line)) {
+		const mark = /^\s*(```|~~~)/.exec(line)?.[1];
+
+		if (mark && (!fence || fence.mark === mark)) {
 			flush();
 			if (fence)
-				out.push(h('pre', fence.join('\n')));
-			fence = fence ? null : [];
+				out.push(h('pre', fence.lines.join('\n')));
+			fence = fence ? null : {mark, lines: []};
 		} else if (fence) {
-			fence.push(line);
+			fence.lines.push(line);
 		} else if (!line.trim()) {
 			flush();
 		} else {
-			if (lines.length && /^\s*[-*] /.test(line) !== /^\s*[-*] /.test(lines[lines.length - 1]))
+			const last = lines[lines.length - 1];
+			if (lines.length && (isItem(line) !== isItem(last) || isRow(line) !== isRow(last) || /^#{1,4} /.test(line) || /^#{1,4} /.test(last)))
 				flush();
 			lines.push(line);
 		}
 	}
 	flush();
-	if (fence?.length)
-		out.push(h('pre', fence.join('\n')));
+	if (fence?.lines.length)
+		out.push(h('pre', fence.lines.join('\n')));
 	return h('div.prose', out);
 }

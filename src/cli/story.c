@@ -44,7 +44,8 @@ struct story {
 	char *thought;
 	char *action;
 	char *gate;
-	int drawn; /* lines of the panel that are on the screen */
+	char *said; /* the agent's last message */
+	int drawn;  /* lines of the panel that are on the screen */
 	unsigned frame;
 };
 
@@ -144,29 +145,52 @@ static void step_forget(struct story *story)
 
 /* ---- events ---- */
 
-static void on_step(struct story *story, const json_t *event)
+/* A verification that was carried out may have found that the change does not hold. */
+static const char *step_status(const json_t *event)
 {
 	const char *status = json_text(event, "status", "");
+	struct view detail = view_of(json_text(event, "detail", ""));
+
+	if (strcmp(status, "done") != 0 || strcmp(json_text(event, "name", ""), "verify") != 0)
+		return status;
+	return view_starts(detail, VIEW("failed")) ? "failed" : view_starts(detail, VIEW("unverified")) ? "unverified" : status;
+}
+
+static void step_begin(struct story *story, const char *name, const json_t *event)
+{
+	step_forget(story);
+	text_set(&story->step, name);
+	text_set(&story->detail, json_text(event, "detail", ""));
+	story->started_ms = json_number(event, "time_ms", world_now_ms(world_real));
+	if (story->options.form == STORY_LINES)
+		line_print(story, "▸", TONE_BUSY, 0, name, NULL);
+}
+
+static void on_step(struct story *story, const json_t *event)
+{
+	const char *status = step_status(event);
 	const char *name = json_text(event, "name", "");
 	AUTO_FREE char *ms = took(json_number(event, "ms", -1));
-	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *text = text_format("%-*s %-9s %s", STEP_WIDTH, name, ms, json_text(event, "detail", ""));
 	enum tone tone;
 	const char *mark = mark_of(status, &tone);
 
 	if (strcmp(status, "running") == 0) {
-		step_forget(story);
-		text_set(&story->step, name);
+		if (!story->step || strcmp(story->step, name) != 0)
+			step_begin(story, name, event);
 		text_set(&story->detail, json_text(event, "detail", ""));
-		story->started_ms = json_number(event, "time_ms", world_now_ms(world_real));
-		if (story->options.form == STORY_LINES) {
-			text = text_format("%-*s %s", STEP_WIDTH, name, json_text(event, "detail", ""));
-			line_print(story, mark, tone, 0, text, NULL);
-		}
 		return;
 	}
-	step_forget(story);
-	text = text_format("%-*s %-9s %s", STEP_WIDTH, name, ms, json_text(event, "detail", ""));
 	line_print(story, mark, tone, 0, text, NULL);
+	step_forget(story);
+}
+
+/* "deploy: head: start db" is a step of a step of a gate. */
+static bool is_detail(const char *name)
+{
+	const char *first = strchr(name, ':');
+
+	return first && strchr(first + 1, ':');
 }
 
 static void on_service(struct story *story, const json_t *event)
@@ -176,8 +200,12 @@ static void on_service(struct story *story, const json_t *event)
 	AUTO_FREE char *right = took(ms);
 	size_t at = 0;
 
-	if (story->options.form == STORY_LINES && ms >= 0)
+	if (story->options.form == STORY_LINES && ms >= 0 && !is_detail(name))
 		line_print(story, "✓", TONE_GOOD, 4, name, right);
+	if (strchr(name, ':')) {
+		text_set(&story->gate, ms < 0 ? name : NULL);
+		return;
+	}
 	while (at < story->service_count && strcmp(story->services[at].name, name) != 0)
 		at++;
 	if (at == SERVICES_SHOWN)
@@ -211,7 +239,10 @@ static void on_agent(struct story *story, const json_t *event)
 	const char *kind = json_text(event, "kind", "");
 	const char *text = json_text(event, "text", "");
 	bool lines = story->options.form == STORY_LINES;
-	AUTO_FREE char *action = text_format("%s %s", json_text(event, "tool", ""), json_text(event, "title", ""));
+	const char *tool = json_text(event, "tool", "");
+	const char *title = json_text(event, "title", "");
+	bool named = view_starts(view_of(title), view_of(tool)); /* "Read catalog/store.py" */
+	AUTO_FREE char *action = text_format("%s%s%s", named ? "" : tool, named ? "" : " ", title);
 
 	if (strcmp(kind, "plan") == 0)
 		on_plan(story, event);
@@ -227,8 +258,12 @@ static void on_agent(struct story *story, const json_t *event)
 	}
 	if (strcmp(kind, "observation") == 0 && !json_flag(event, "ok", true) && lines)
 		line_print(story, "✗", TONE_BAD, 6, text, NULL);
-	if (strcmp(kind, "message") == 0)
+	if (strcmp(kind, "message") == 0 &&
+	    !(story->said && strcmp(story->said, text) == 0)) { /* they say their last words twice */
+		free(story->said);
+		story->said = text_copy(text);
 		line_print(story, "»", TONE_BOLD, 4, text, NULL);
+	}
 	if (strcmp(kind, "end") == 0 && !json_flag(event, "ok", true))
 		line_print(story, "✗", TONE_BAD, 4, text[0] ? text : json_text(event, "error", "the turn ended with an error"),
 			   NULL);
@@ -240,7 +275,7 @@ static void on_gate(struct story *story, const json_t *event)
 	const char *title = json_text(event, "title", json_text(event, "name", ""));
 	const char *detail = json_text(event, "detail", "");
 	AUTO_FREE char *text = text_format("%s%s%s", title, detail[0] ? ": " : "", detail);
-	AUTO_FREE char *ms = took(json_number(event, "ms", -1));
+	AUTO_FREE char *ms = took(strcmp(status, "skipped") == 0 ? -1 : json_number(event, "ms", -1));
 	enum tone tone;
 	const char *mark = mark_of(status, &tone);
 
@@ -280,7 +315,9 @@ static void on_state(struct story *story, const json_t *event)
 	const char *state = json_text(event, "state", "");
 	bool over = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0;
 
-	if (over || strcmp(state, "review") == 0)
+	if (story->options.form != STORY_JSON && !over && strcmp(state, "review") != 0 && strcmp(state, "queued") != 0)
+		step_begin(story, state, event);
+	else
 		step_forget(story);
 	story->ended = story->seq >= story->history && (over || strcmp(state, story->options.until) == 0);
 }
@@ -433,6 +470,7 @@ static void story_fini(struct story *story)
 {
 	story->options.form = STORY_JSON; /* nothing more is printed */
 	step_forget(story);
+	free(story->said);
 	(void)pthread_mutex_destroy(&story->mutex);
 }
 

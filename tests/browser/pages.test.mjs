@@ -119,7 +119,7 @@ test('the diff marks what changed inside a line, and folds what is big', {skip},
 	const {page, server} = await visit(t, '/pulls/1');
 
 	assert.equal(await page.locator('.file').count(), 4);
-	assert.equal(await page.locator('.lines .add mark').nth(0).textContent(), '"price_text": money(row.price), ');
+	assert.equal(await page.locator('.lines .add mark').nth(0).textContent(), 'price_text": money(row.price), "');
 	await page.goto(`${server.base}/pulls/2`);
 	const big = page.locator('.file', {hasText: 'package-lock.json'});
 	assert.equal(await big.locator('tr').count(), 0);

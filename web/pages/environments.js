@@ -41,7 +41,7 @@ export function environmentList() {
 
 function services(environment) {
 	return h('div.scroll', {tabindex: 0, role: 'region', 'aria-label': 'Services'}, h('table.plain', h('thead', h('tr', ['Name', 'Kind', 'State', 'Port', 'Ready after', 'Memory', 'Restarts'].map((word) => h('th', {scope: 'col'}, word)))),
-		h('tbody', environment.sandboxes.map((box) => h('tr', {'data-key': box.name}, h('td', h('strong', box.name)), h('td', box.kind), h('td', environmentState(box.state), box.exit ? h('span.hint', box.exit) : null), h('td', box.port || ''), h('td.ms', duration(box.ready_ms)), h('td.ms', bytes(box.memory_bytes)), h('td.ms', box.restarts || ''))))));
+		h('tbody', environment.sandboxes.map((box) => h('tr', {'data-key': box.name}, h('td', h('strong', box.name)), h('td', box.kind), h('td', environmentState(box.state), box.exit ? h('span.hint', box.exit) : null), h('td', box.port || ''), h('td.ms', box.ready_ms ? duration(box.ready_ms) : ''), h('td.ms', bytes(box.memory_bytes)), h('td.ms', box.restarts || ''))))));
 }
 
 function exchangeBody(part) {

@@ -5,6 +5,7 @@ import {items} from '../api.js';
 import {count, duration, inline, money, since, when} from '../format.js';
 import {command, empty, link} from '../parts/controls.js';
 import {mark, runBusy, runEnded, runState, verdict, verdictMark} from '../parts/marks.js';
+import {stepStatus} from '../parts/timeline.js';
 
 const STEPS = ['claim', 'fork', 'turn', 'verify', 'publish', 'review'];
 
@@ -12,7 +13,8 @@ const STEPS = ['claim', 'fork', 'turn', 'verify', 'publish', 'review'];
 function stepper(run) {
 	return h('ol.stepper', {'aria-label': 'Steps'}, STEPS.map((name) => {
 		const step = run.steps.findLast((row) => row.name === name);
-		return h(`li.${step?.status ?? 'todo'}`, step ? mark(step.status) : h('span.tick-mark.calm'), h('span', name));
+		const status = step ? stepStatus(step) : 'todo';
+		return h(`li.${status}`, step ? mark(status) : h('span.tick-mark.calm'), h('span', name));
 	}));
 }
 

@@ -103,7 +103,7 @@ export function pullPage({number}) {
 				h('div.row.actions', pull.preview && pull.state === 'open' ? linkButton(pull.preview, 'primary', 'Open the live preview') : null, h('a.button', {href: `/runs/${pull.run}`, 'data-link': true}, icon('pulse'), 'How it was made'), pull.environment ? h('a.button', {href: `/environments/${pull.environment}`, 'data-link': true}, icon('box'), 'Environment') : null,
 					h('a.button', {href: `/issues/${pull.issue}`, 'data-link': true}, icon('issue'), `Issue ${pull.issue}`))),
 			banner(pull, report),
-			h('div.columns.wide', h('div.main-column', pull.body ? h('section.card.pad', {'data-key': 'body'}, prose(pull.body)) : null, evidence(report), report ? notCovered(report) : null, talk(pull, path, reload)),
+			h('div.columns.wide', h('div.main-column', evidence(report), report ? notCovered(report) : null, pull.body ? h('details.fold.card.pad', {'data-key': 'body', open: !report}, h('summary', 'Description'), prose(pull.body)) : null, talk(pull, path, reload)),
 				h('aside.side-column', h('section.card.pad', {'data-key': 'record'}, h('h2', 'Signed record'), recordView(record, pull.run)))),
 			h('section', {'data-key': 'diff'}, h('h2', 'Changes'), diffView(diff, pull.head))];
 		},

@@ -8,20 +8,14 @@ import {ladder} from '../parts/evidence.js';
 import {gantt} from '../parts/gantt.js';
 import {logsView} from '../parts/logs.js';
 import {icon, runEnded, runState, verdict} from '../parts/marks.js';
-import {checklist, timeline} from '../parts/timeline.js';
+import {checklist, gatesOf, timeline} from '../parts/timeline.js';
 
 const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'note', 'error'];
 const EVENTS_MAX = 5000; // shown; the rest is in `assay show`
 
 /** The gates of the last attempt. */
 function lastGates(events) {
-	const from = events.findLastIndex((event) => event.type === 'step' && event.name === 'verify' && event.status === 'running');
-	const gates = new Map();
-
-	for (const event of events.slice(Math.max(0, from)))
-		if (event.type === 'gate')
-			gates.set(event.name, event);
-	return [...gates.values()];
+	return gatesOf(events.slice(Math.max(0, events.findLastIndex((event) => event.type === 'state' && event.state === 'verify'))));
 }
 
 function usage(run) {

@@ -15,7 +15,7 @@ function countsText(counts) {
 /** gates: [{name, title, status, ms, counts?, reason?, detail?}] */
 export function ladder(gates) {
 	return h('ol.ladder', gates.map((gate) => h(`li.${gate.status}`, {'data-key': `gate ${gate.name}`}, mark(gate.status),
-		h('div', h('div.line', h('span.name', gate.title ?? gate.name), gate.ms ? h('span.ms', duration(gate.ms)) : null),
+		h('div', h('div.line', h('span.name', gate.title ?? gate.name), gate.ms && gate.status !== 'skipped' ? h('span.ms', duration(gate.ms)) : null),
 			h('div.detail', gate.status === 'pass' || gate.status === 'running' ? null : h('strong', {class: gate.status}, gate.status), gate.reason || gate.detail ? h('span', inline(gate.reason || gate.detail)) : null,
 				countsText(gate.counts) ? h('span', countsText(gate.counts)) : null)))));
 }
@@ -50,37 +50,52 @@ export function beside(expected, got) {
 	return h('div.scroll', {tabindex: 0, role: 'region', 'aria-label': 'Expected and got'}, h('table.beside', h('thead', h('tr', h('th', {scope: 'col'}, 'Expected (base)'), h('th', {scope: 'col'}, 'Got (head)'))), h('tbody', rows)));
 }
 
-function depths(calls) {
-	const stack = [];
+const ends = (call) => String(call.edge ?? '').split(' > ');
 
-	return calls.map((call) => {
-		const [from, to] = String(call.edge ?? '').split(' > ');
-
-		while (stack.length && stack[stack.length - 1] !== from)
-			stack.pop();
-		stack.push(to);
-		return stack.length - 1;
+// Calls come in the order in which they began (a caller before what it calls) or ended (after it). Whose child a call is follows from
+// the edges; both become callers first, with a depth.
+function nested(calls) {
+	const parentAt = (at, step) => {
+		for (let i = at + step; i >= 0 && i < calls.length; i += step)
+			if (ends(calls[i])[1] === ends(calls[at])[0])
+				return i;
+		return -1;
+	};
+	const ways = [-1, 1].map((step) => calls.map((_, at) => parentAt(at, step)));
+	const found = ways.map((parents) => parents.filter((parent) => parent >= 0).length);
+	const parents = found[1] > found[0] ? ways[1] : ways[0];
+	const rows = [];
+	const visit = (parent, depth) => calls.forEach((call, at) => {
+		if (parents[at] === parent) {
+			rows.push({...call, depth});
+			visit(at, depth + 1);
+		}
 	});
+
+	visit(-1, 0);
+	return rows;
 }
 
 const bad = (status) => status >= 400;
 
 function tree(title, calls, first) {
-	const deep = depths(calls);
-
-	return h('div.tree', h('h5', title), h('ol', calls.map((call, i) => h('li', {class: [`depth-${Math.min(6, Math.max(0, deep[i]))}`, i === first ? 'first' : ''].join(' ').trim()}, h('span.edge', call.edge), h('span.call', call.call),
+	return h('div.tree', h('h5', title), h('ol', calls.map((call, i) => h('li', {class: [`depth-${Math.min(6, call.depth)}`, i === first ? 'first' : ''].join(' ').trim()}, h('span.edge', call.edge), h('span.call', {title: call.call}, call.call),
 		call.status ? h('span.code', {class: bad(call.status) ? 'bad' : 'ok'}, call.status) : null, i === first ? h('span.hint', 'first difference') : null)),
 		calls.length <= first ? h('li.first.absent', 'no further call', h('span.hint', 'first difference')) : null));
 }
 
 /** The calls of one request on both sides. The deepest difference tells more than the outermost one, so it is the one marked. */
-function trees(expected, got) {
-	if (!expected?.length && !got?.length)
+function trees(expectedCalls, gotCalls) {
+	if (!expectedCalls.length && !gotCalls.length)
 		return null;
+	const expected = nested(expectedCalls);
+	const got = nested(gotCalls);
 	const text = (call) => (call ? `${call.edge} ${call.call} ${call.status}` : '');
-	const deep = depths(got.length ? got : expected);
 	const differing = Array.from({length: Math.max(expected.length, got.length)}, (_, i) => i).filter((i) => text(expected[i]) !== text(got[i]));
-	const first = differing.filter((i) => got[i] && expected[i]).sort((a, b) => deep[b] - deep[a])[0] ?? differing[0] ?? -1;
+
+	if (!differing.length)
+		return null;
+	const first = differing.filter((i) => got[i] && expected[i]).sort((a, b) => got[b].depth - got[a].depth)[0] ?? differing[0];
 
 	return h('div.trees', tree('Calls on base', expected, first), tree('Calls on head', got, first));
 }

@@ -3,6 +3,7 @@
 import {h, svg} from '../dom.js';
 import {duration, since} from '../format.js';
 import {mark} from './marks.js';
+import {stepStatus} from './timeline.js';
 
 const WIDTH = 1000;
 const SHORTEST = 6;
@@ -27,8 +28,8 @@ export function gantt(steps) {
 		const end = at(step.ended_ms ?? Date.now());
 		const width = Math.max(SHORTEST, end - start);
 
-		return h('div.gantt-row', {role: 'listitem', 'data-key': `step ${i}`, title: step.detail || null}, h('span.name', mark(step.status), step.name, step.attempt > 1 ? h('span.hint', `#${step.attempt}`) : null),
-			svg('svg', {class: `bar ${step.status} ${step.name}`, viewBox: `0 0 ${WIDTH} 10`, preserveAspectRatio: 'none', 'aria-hidden': 'true'},
+		return h('div.gantt-row', {role: 'listitem', 'data-key': `step ${i}`, title: step.detail || null}, h('span.name', mark(stepStatus(step)), step.name, step.attempt > 1 ? h('span.hint', `#${step.attempt}`) : null),
+			svg('svg', {class: `bar ${stepStatus(step)} ${step.name}`, viewBox: `0 0 ${WIDTH} 10`, preserveAspectRatio: 'none', 'aria-hidden': 'true'},
 				svg('rect', {class: 'track', x: 0, y: 4.5, width: WIDTH, height: 1}),
 				svg('rect', {class: 'part', x: Math.min(start, WIDTH - width), y: step.name === 'review' ? 4 : 1, width, height: step.name === 'review' ? 2 : 8})),
 			h('span.ms', step.ended_ms ? duration(step.ended_ms - step.started_ms) : step.started_ms ? since(step.started_ms) : ''));

@@ -1,64 +1,106 @@
 // timeline: the events of a run as a story: a chapter for each step, in it what the agent thought and did, what started, what was found.
 
 import {h} from '../dom.js';
-import {duration, inline, prose, when} from '../format.js';
+import {count, duration, inline, prose, when} from '../format.js';
 import {link, outside} from './controls.js';
 import {finding, ladder} from './evidence.js';
 import {icon, mark, VERDICTS, verdictMark} from './marks.js';
 
 const TITLES = {claim: 'Claim', fork: 'Fork an environment', turn: 'The agent works', verify: 'Verify', publish: 'Publish', review: 'Review', close: 'Close and clean up'};
 
-/** Events in order -> chapters {key, name, status, ms, detail, time_ms, items}. */
+const STATUS_OF = {verified: 'done', failed: 'failed', unverified: 'unstable'};
+
+/** How a step of a run ended: a verification that ended well may have found that the change did not. */
+export function stepStatus(step) {
+	const verdict = step.name === 'verify' && step.status === 'done' ? /^(failed|unverified)\b/.exec(step.detail ?? '')?.[1] : null;
+
+	return verdict ? STATUS_OF[verdict] : step.status;
+}
+
+/** Events in order -> chapters {key, name, time_ms, status, ms, detail, attempt, items}. A state begins one, its step ends it. */
 export function chapters(events) {
 	const list = [];
 	let open = null;
 	const start = (name, event) => {
-		open = {key: `chapter ${event.seq}`, name, status: 'running', ms: null, detail: '', time_ms: event.time_ms, items: []};
+		open = {key: `chapter ${event.seq}`, name, status: 'running', ms: null, detail: '', time_ms: event.time_ms, attempt: list.filter((chapter) => chapter.name === name).length + 1, items: []};
 		list.push(open);
 	};
 
 	for (const event of events) {
-		if (event.type === 'step') {
-			if (!open || open.name !== event.name || event.status === 'running' && open.status !== 'running')
+		if (event.type === 'state') {
+			if (event.state in TITLES)
+				start(event.state, event);
+		} else if (event.type === 'step') {
+			if (open?.name !== event.name)
 				start(event.name, event);
 			Object.assign(open, {status: event.status, ms: event.ms ?? open.ms, detail: event.detail || open.detail});
-		} else if (event.type !== 'state') {
+		} else {
 			if (!open)
 				start('claim', event);
 			open.items.push(event);
 		}
 	}
-	return list.map((chapter) => ({...chapter, items: gather(chapter.items)}));
+	return list.map((chapter) => ({...chapter, status: stepStatus(chapter), items: gather(chapter.items)}));
 }
 
-// Neighbours that belong together become one item: an action with its observation, services that start, gates of one ladder.
+const gateName = (event) => String(event.name ?? '').split(':')[0];
+
+/** The gates among events, each as it stands last. What runs says only its title, in `detail`. */
+export function gatesOf(events) {
+	const gates = new Map();
+
+	for (const event of events)
+		if (event.type === 'gate') {
+			const name = gateName(event);
+			const before = gates.get(name);
+			gates.set(name, event.status === 'running' ? {...event, name, title: event.title ?? (event.detail || before?.title || name), detail: ''} : {...before, ...event, name});
+		}
+	return [...gates.values()];
+}
+
+// What belongs together becomes one item: an action with its observation, services that start, the gates of a verification.
 function gather(events) {
 	const items = [];
 	const actions = new Map();
+	const gates = gatesOf(events);
+	let said = null;
+	const group = (kind, event) => {
+		const last = items[items.length - 1];
+		const open = gates.length ? items.find((item) => item.kind === kind) : last?.kind === kind ? last : null;
+
+		if (open)
+			upsert(open.rows, event);
+		else
+			items.push({kind, seq: event.seq, rows: [event]});
+	};
 
 	for (const event of events) {
-		const last = items[items.length - 1];
 		const kind = event.type === 'agent' ? event.kind : event.type;
 
 		if (kind === 'observation' && actions.has(event.id)) {
 			actions.get(event.id).observation = event;
-		} else if (kind === 'service' || kind === 'gate') {
-			if (last?.kind !== kind)
-				items.push({kind, seq: event.seq, rows: [event]});
-			else
-				upsert(last.rows, event, kind === 'gate' ? 'name' : 'step');
-		} else if (kind !== 'plan' && !(kind === 'start')) {
+			actions.delete(event.id);
+		} else if (kind === 'service') {
+			group('service', event);
+		} else if (kind === 'gate') {
+			if (!items.some((item) => item.kind === 'gates'))
+				items.push({kind: 'gates', seq: event.seq, rows: gates});
+		} else if (kind === 'message' && event.text === said) {
+			continue; // agents say their last words twice: to us and to the tool
+		} else if (kind !== 'plan' && kind !== 'start') {
 			const item = {kind, seq: event.seq, event};
 			if (kind === 'action' && event.id !== undefined)
 				actions.set(event.id, item);
+			if (kind === 'message')
+				said = event.text;
 			items.push(item);
 		}
 	}
 	return items;
 }
 
-function upsert(rows, event, key) {
-	const at = rows.findIndex((row) => row[key] === event[key]);
+function upsert(rows, event) {
+	const at = rows.findIndex((row) => row.step === event.step);
 
 	if (at < 0)
 		rows.push(event);
@@ -70,7 +112,7 @@ function action({event, observation, seq}) {
 	const title = event.title || event.tool || 'action';
 	const more = (event.detail && event.detail !== title) || observation?.text;
 	const state = observation ? (observation.ok === false ? 'fail' : 'done') : 'running';
-	const head = [mark(state), h('span.tool', event.tool ?? ''), h('code.title', title)];
+	const head = [mark(state), title.startsWith(`${event.tool} `) ? null : h('span.tool', event.tool ?? ''), h('code.title', title)];
 
 	if (!more)
 		return h('div.action', {'data-key': `e${seq}`}, head);
@@ -78,8 +120,15 @@ function action({event, observation, seq}) {
 		h('div.inner', event.detail && event.detail !== title ? h('pre', event.detail) : null, observation?.text ? h('pre.observation', observation.text) : null));
 }
 
+const SERVICES_OPEN = 20;
+
 function services({rows, seq}) {
-	return h('ul.services', {'data-key': `e${seq}`}, rows.map((row) => h('li', mark(row.ms === null || row.ms < 0 ? 'running' : 'done'), h('span.name', row.step), row.detail ? h('span.hint', row.detail) : null, h('span.ms', duration(row.ms)))));
+	const list = h('ul.services', rows.map((row) => h('li', mark(row.ms === null || row.ms < 0 ? 'running' : 'done'), h('span.name', {title: row.step}, row.step), row.detail ? h('span.hint', row.detail) : null, h('span.ms', duration(row.ms)))));
+
+	if (rows.length <= SERVICES_OPEN)
+		return h('div', {'data-key': `e${seq}`}, list);
+	const running = rows.findLast((row) => row.ms === null || row.ms < 0);
+	return h('details.fold.quiet-fold', {'data-key': `e${seq}`}, h('summary', count(rows.length, 'step'), ' in fresh environments', running ? h('span.hint', running.step) : null), list);
 }
 
 function verdictLine({event, seq}) {
@@ -95,7 +144,7 @@ const VIEWS = {
 	action,
 	observation: ({event, seq}) => h('details.action', {'data-key': `e${seq}`}, h('summary', mark(event.ok === false ? 'fail' : 'done'), h('code.title', 'answer')), h('pre.observation', event.text ?? '')),
 	service: services,
-	gate: ({rows, seq}) => h('div', {'data-key': `e${seq}`}, ladder(rows)),
+	gates: ({rows, seq}) => h('div', {'data-key': `e${seq}`}, ladder(rows)),
 	finding: ({event, seq}) => h('div', {'data-key': `e${seq}`}, finding(event, false)),
 	verdict: verdictLine,
 	message: (item) => (item.event.type === 'agent' ? bubble(item, 'agent', 'Agent') : bubble(item, 'person', item.event.author ?? 'You')),
@@ -108,7 +157,7 @@ const VIEWS = {
 
 export function timeline(events) {
 	return h('ol.timeline', chapters(events).map((chapter) => h(`li.chapter.${chapter.status}`, {'data-key': chapter.key},
-		h('div.chapter-head', mark(chapter.status), h('h3', TITLES[chapter.name] ?? chapter.name), chapter.detail ? h('span.hint', chapter.detail) : null, h('span.ms', duration(chapter.ms), h('span.hint', when(chapter.time_ms)))),
+		h('div.chapter-head', mark(chapter.status), h('h3', TITLES[chapter.name] ?? chapter.name), chapter.attempt > 1 ? h('span.count', `attempt ${chapter.attempt}`) : null, chapter.detail ? h('span.hint', chapter.detail) : null, h('span.ms', duration(chapter.ms), h('span.hint', when(chapter.time_ms)))),
 		h('div.chapter-body', chapter.items.map((item) => VIEWS[item.kind]?.(item) ?? null)))));
 }
 
