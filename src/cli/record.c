@@ -62,7 +62,7 @@ static void statement_draw(const json_t *statement, bool all)
 		printf("snapshot %s/%lld, blueprint %.12s, assay %s\n", json_text(snapshot, "name", ""),
 		       (long long)json_number(snapshot, "version", 0), json_text(predicate, "blueprint_digest", ""),
 		       json_text(json_member(predicate, "tool"), "version", ""));
-	report_draw(predicate, all);
+	report_draw(predicate, (struct report_form){.all = all});
 }
 
 static int record_show(int argc, char **argv)

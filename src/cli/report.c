@@ -8,7 +8,9 @@
 
 #define COLUMN_MIN 30
 #define VALUE_LINES_MAX 14
-#define TREE_LINES_MAX 16
+#define TREE_LINES_MAX 10
+#define TREE_LINES_BEFORE 3 /* the first difference */
+#define FINDINGS_WHOLE 3   /* the worst; the others are one line each */
 #define TITLE_WIDTH 38
 
 const char *report_mark(const char *status)
@@ -89,6 +91,38 @@ static struct lines lines_of(const json_t *value)
 	return lines;
 }
 
+/* The bytes of a text's first `width` columns. */
+static size_t columns_take(const char *text, int width)
+{
+	size_t length = 0;
+
+	for (; text[length]; length++)
+		if (((unsigned char)text[length] & 0xc0) != 0x80 && width-- == 0)
+			break;
+	return length;
+}
+
+/* The same lines, none wider than the column; what goes on begins a little to the right. */
+static struct lines lines_wrap(const struct lines *lines, int width)
+{
+	struct lines wrapped = {0};
+
+	for (size_t i = 0; i < lines->count; i++) {
+		const char *rest = lines->at[i];
+		size_t length = columns_take(rest, width);
+
+		lines_add(&wrapped, view_make(rest, length));
+		for (rest += length; *rest && wrapped.count < 2 * (size_t)VALUE_LINES_MAX; rest += length) {
+			AUTO_FREE char *line = NULL;
+
+			length = columns_take(rest, width - 2);
+			line = text_format("  %.*s", (int)length, rest);
+			lines_add(&wrapped, view_of(line));
+		}
+	}
+	return wrapped;
+}
+
 static const char *line_at(const struct lines *lines, size_t index)
 {
 	return index < lines->count ? lines->at[index] : "";
@@ -114,47 +148,66 @@ static void cell_draw(const char *text, int width, bool differs, enum tone tone)
 static void columns_draw(const char *left_title, const struct lines *left, const char *right_title, const struct lines *right)
 {
 	int width = (terminal_columns(stdout) - 9) / 2;
-	size_t count = left->count > right->count ? left->count : right->count;
+	bool beside = width >= COLUMN_MIN;
+	AUTO_LINES a = lines_wrap(left, beside ? width : COLUMN_MIN * 2);
+	AUTO_LINES b = lines_wrap(right, beside ? width : COLUMN_MIN * 2);
+	size_t count = a.count > b.count ? a.count : b.count;
 
-	if (width < COLUMN_MIN) {
-		for (size_t i = 0; i < left->count; i++)
-			printf("      - %s\n", left->at[i]);
-		for (size_t i = 0; i < right->count; i++)
-			printf("      + %s\n", right->at[i]);
+	for (size_t i = 0; !beside && i < a.count; i++)
+		printf("      - %s\n", a.at[i]);
+	for (size_t i = 0; !beside && i < b.count; i++)
+		printf("      + %s\n", b.at[i]);
+	if (!beside)
 		return;
-	}
 	printf("      %s", terminal_tone(stdout, TONE_FAINT));
 	cell_draw(left_title, width, false, TONE_PLAIN);
 	printf(" │ %s%s\n", right_title, terminal_end(stdout));
 	for (size_t i = 0; i < count; i++) {
-		bool differs = strcmp(line_at(left, i), line_at(right, i)) != 0;
-		AUTO_FREE char *fit = terminal_fit(line_at(right, i), width);
+		bool differs = strcmp(line_at(&a, i), line_at(&b, i)) != 0;
 
 		printf("      ");
-		cell_draw(line_at(left, i), width, differs, TONE_GOOD);
-		printf(" │ %s%s%s\n", differs ? terminal_tone(stdout, TONE_BAD) : "", fit, differs ? terminal_end(stdout) : "");
+		cell_draw(line_at(&a, i), width, differs, TONE_GOOD);
+		printf(" │ %s%s%s\n", differs ? terminal_tone(stdout, TONE_BAD) : "", line_at(&b, i), differs ? terminal_end(stdout) : "");
 	}
 }
 
-static struct lines tree_lines(const json_t *tree)
+static void tree_line_add(struct lines *lines, const json_t *row)
+{
+	AUTO_FREE char *text = text_format("%s %s", json_text(row, "edge", ""), json_text(row, "call", ""));
+	AUTO_FREE char *clean = terminal_line(text);
+	int64_t status = json_number(row, "status", 0);
+	int64_t count = json_number(row, "count", 1);
+	AUTO_FREE char *times = count > 1 ? text_format(" ×%lld", (long long)count) : text_copy("");
+	AUTO_FREE char *line = status ? text_format("%s → %lld%s", clean, (long long)status, times) : text_format("%s%s", clean, times);
+
+	lines_add(lines, view_of(line));
+}
+
+static struct lines tree_lines(const json_t *tree, size_t from)
 {
 	struct lines lines = {0};
-	size_t index;
-	json_t *row;
 
-	json_array_foreach(tree, index, row) {
-		AUTO_FREE char *text = text_format("%s %s", json_text(row, "edge", ""), json_text(row, "call", ""));
-		AUTO_FREE char *clean = terminal_line(text);
-		int64_t status = json_number(row, "status", 0);
-		int64_t count = json_number(row, "count", 1);
-		AUTO_FREE char *times = count > 1 ? text_format(" ×%lld", (long long)count) : text_copy("");
-		AUTO_FREE char *line = status ? text_format("%s → %lld%s", clean, (long long)status, times) : text_format("%s%s", clean, times);
-
-		if (index >= TREE_LINES_MAX)
-			break;
-		lines_add(&lines, view_of(line));
-	}
+	if (from)
+		lines_add(&lines, VIEW("…"));
+	for (size_t i = from; i < json_array_size(tree) && i < from + TREE_LINES_MAX; i++)
+		tree_line_add(&lines, json_array_get(tree, i));
 	return lines;
+}
+
+/* Both trees from shortly before the first difference on; nothing when there is none. */
+static void trees_draw(const json_t *expected, const json_t *got)
+{
+	size_t at = 0;
+	size_t from;
+
+	while (json_array_get(expected, at) && json_equal(json_array_get(expected, at), json_array_get(got, at)))
+		at++;
+	if (at >= json_array_size(expected) && at >= json_array_size(got))
+		return;
+	from = at > TREE_LINES_BEFORE ? at - TREE_LINES_BEFORE : 0;
+	AUTO_LINES before = tree_lines(expected, from);
+	AUTO_LINES now = tree_lines(got, from);
+	columns_draw("calls before", &before, "calls now", &now);
 }
 
 /* ---- findings ---- */
@@ -182,26 +235,25 @@ static void request_draw(const json_t *request)
 	label_draw("request", text);
 }
 
-static void finding_draw(const json_t *finding)
+static void finding_draw(const json_t *finding, bool whole)
 {
 	const char *severity = json_text(finding, "severity", "info");
 	AUTO_FREE char *title = terminal_line(json_text(finding, "title", ""));
 	AUTO_LINES expected = lines_of(json_member(finding, "expected"));
 	AUTO_LINES got = lines_of(json_member(finding, "got"));
-	AUTO_LINES calls_expected = tree_lines(json_member(finding, "expected_tree"));
-	AUTO_LINES calls_got = tree_lines(json_member(finding, "got_tree"));
 	int64_t count = json_number(finding, "count", 1);
 
-	printf("\n  %s%-5s%s %s%s%s  %s%s", terminal_tone(stdout, severity_tone(severity)), severity, terminal_end(stdout),
+	printf("%s  %s%-5s%s %s%s%s  %s%s", whole ? "\n" : "", terminal_tone(stdout, severity_tone(severity)), severity, terminal_end(stdout),
 	       terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout), terminal_tone(stdout, TONE_FAINT), json_text(finding, "id", ""));
 	if (count > 1)
 		printf(" ×%lld", (long long)count);
 	printf("%s\n", terminal_end(stdout));
+	if (!whole)
+		return;
 	request_draw(json_member(finding, "request"));
 	if (expected.count || got.count)
 		columns_draw("expected", &expected, "got", &got);
-	if (strcmp(severity, "block") == 0 && (calls_expected.count || calls_got.count))
-		columns_draw("calls before", &calls_expected, "calls now", &calls_got);
+	trees_draw(json_member(finding, "expected_tree"), json_member(finding, "got_tree"));
 	label_draw("why", json_text(finding, "detail", ""));
 	if (strcmp(severity, "block") == 0)
 		label_draw("reproduce", json_text(finding, "reproduce", ""));
@@ -214,13 +266,15 @@ static void findings_draw(const json_t *findings, bool all)
 	json_t *finding;
 
 	json_array_foreach(findings, index, finding) {
+		if (!all && index == FINDINGS_WHOLE)
+			printf("\n");
 		if (!all && strcmp(json_text(finding, "severity", ""), "info") == 0)
 			hidden++;
 		else
-			finding_draw(finding);
+			finding_draw(finding, all || index < FINDINGS_WHOLE);
 	}
-	if (hidden)
-		printf("\n  %zu more only inform: --all shows them\n", hidden);
+	if (!all && json_array_size(findings) > FINDINGS_WHOLE)
+		printf("\n  --all shows every finding with its evidence%s\n", hidden ? ", and those that only inform" : "");
 }
 
 static void list_draw(const char *title, const json_t *lines)
@@ -246,7 +300,7 @@ static const char *commit_of(const json_t *report, const char *key)
 	return json_is_object(member) ? json_text(member, "gitCommit", "") : json_text(report, key, "");
 }
 
-void report_draw(const json_t *report, bool all)
+void report_draw(const json_t *report, struct report_form form)
 {
 	const char *verdict = json_text(report, "verdict", "unverified");
 	AUTO_FREE char *reason = terminal_line(json_text(report, "reason", ""));
@@ -254,8 +308,9 @@ void report_draw(const json_t *report, bool all)
 	json_t *gate;
 
 	json_array_foreach(json_member(report, "gates"), index, gate)
-		report_gate_draw(stdout, gate);
-	findings_draw(json_member(report, "findings"), all);
+		if (!form.no_gates)
+			report_gate_draw(stdout, gate);
+	findings_draw(json_member(report, "findings"), form.all);
 	list_draw("not covered", json_member(report, "not_covered"));
 	printf("\n%s%s %s%s  %.12s → %.12s\n", terminal_tone(stdout, report_tone(verdict)), report_mark(verdict), verdict, terminal_end(stdout),
 	       commit_of(report, "base"), commit_of(report, "head"));

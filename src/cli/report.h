@@ -8,8 +8,13 @@
 #include "base/json.h"
 #include "cli/terminal.h"
 
-/* On standard output. Findings that only inform are counted, unless `all`. */
-void report_draw(const json_t *report, bool all);
+struct report_form {
+	bool all;      /* findings that only inform, too; otherwise they are counted */
+	bool no_gates; /* they were drawn already, as they ended */
+};
+
+/* On standard output. */
+void report_draw(const json_t *report, struct report_form form);
 /* "✓ deploy        deploys and migrates              1.2 s  reason" */
 void report_gate_draw(FILE *file, const json_t *gate);
 /* The mark and tone of a gate's status, or of a verdict. */

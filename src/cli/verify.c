@@ -12,10 +12,9 @@
 /* The question has three answers, so what was not understood has a code of its own (sysexits.h, EX_USAGE). */
 enum verify_exit { VERIFY_VERIFIED = 0, VERIFY_FAILED = 1, VERIFY_UNVERIFIED = 2, VERIFY_USAGE = 64 };
 
+/* On a terminal gates are drawn as they end, and what is being done as a line below them that changes. */
 struct live {
-	bool panel; /* a line that is written over */
-	bool quiet;
-	const char *spin;
+	bool panel;
 };
 
 static void line_clear(const struct live *live)
@@ -24,7 +23,6 @@ static void line_clear(const struct live *live)
 		fprintf(stderr, "\r\033[K");
 }
 
-/* Gates as they end are lines; what happens within them is one line that changes, on a terminal. */
 static bool step_show(void *self, const char *name, int64_t id, const json_t *data)
 {
 	struct live *live = self;
@@ -32,7 +30,7 @@ static bool step_show(void *self, const char *name, int64_t id, const json_t *da
 	int64_t ms = json_number(data, "ms", -1);
 
 	(void)id;
-	if (!name || live->quiet)
+	if (!name || !live->panel || !step[0])
 		return true;
 	if (!strstr(step, ": ") && ms >= 0) {
 		AUTO_JSON gate = json_pack("{s:s, s:s, s:s, s:I}", "name", step, "title", step, "status", json_text(data, "detail", ""), "ms",
@@ -40,7 +38,7 @@ static bool step_show(void *self, const char *name, int64_t id, const json_t *da
 
 		line_clear(live);
 		report_gate_draw(stderr, gate);
-	} else if (live->panel) {
+	} else {
 		AUTO_FREE char *clean = terminal_line(step);
 		AUTO_FREE char *fit = terminal_fit(clean, terminal_columns(stderr) - 6);
 
@@ -75,7 +73,7 @@ static int exit_of(const json_t *report)
 
 static int verify(const char *dir, const char *base, const char *head, bool as_json, bool all)
 {
-	struct live live = {.panel = terminal_is(stderr) && !as_json, .quiet = as_json};
+	struct live live = {.panel = terminal_is(stderr) && !as_json};
 	struct err err = {0};
 	AUTO_API struct api *api = api_open(PROGRAM, true, &err);
 	AUTO_JSON body = api ? commits_put(api, dir, base, head, &err) : NULL;
@@ -86,13 +84,10 @@ static int verify(const char *dir, const char *base, const char *head, bool as_j
 		(void)cli_fail(PROGRAM, as_json, &err);
 		return VERIFY_UNVERIFIED;
 	}
-	if (as_json) {
+	if (as_json)
 		cli_print_json(report);
-	} else {
-		if (!live.quiet)
-			fputc('\n', stderr);
-		report_draw(report, all);
-	}
+	else
+		report_draw(report, (struct report_form){.all = all, .no_gates = live.panel && terminal_is(stdout)});
 	return exit_of(report);
 }
 

@@ -9,6 +9,7 @@
 #define BODY_MAX ((size_t)16 << 20)
 #define TEXT_MAX ((size_t)64 << 10)
 #define STATEMENT_SHOWN ((size_t)300)
+#define CALL_SHOWN ((size_t)120) /* in a tree */
 #define TREE_MAX 60
 
 const char *call_header(const json_t *message, const char *name)
@@ -303,7 +304,7 @@ static json_t *tree_row(const json_t *exchange, const json_t *inside)
 		call_statement(&call, exchange);
 	}
 	json_set_bytes(row, "edge", buf_view(&edge));
-	json_set_bytes(row, "call", view_make(call.at, call.length < STATEMENT_SHOWN ? call.length : STATEMENT_SHOWN));
+	json_set_bytes(row, "call", view_make(call.at, call.length < CALL_SHOWN ? call.length : CALL_SHOWN));
 	(void)json_object_set_new(row, "status", json_integer(call_status(exchange)));
 	return row;
 }
@@ -312,6 +313,21 @@ static bool rows_equal(const json_t *a, const json_t *b)
 {
 	return json_equal(json_member(a, "edge"), json_member(b, "edge")) && json_equal(json_member(a, "call"), json_member(b, "call")) &&
 	       json_equal(json_member(a, "status"), json_member(b, "status"));
+}
+
+/* What a driver sends around every statement tells nothing. */
+static bool is_frame(const json_t *exchange)
+{
+	static const char *const words[] = {"BEGIN", "COMMIT", "ROLLBACK", "SET ", "START TRANSACTION", "DISCARD"};
+	AUTO_BUF statement = buf_new(TEXT_MAX);
+
+	if (!call_is(exchange, "postgres"))
+		return false;
+	call_statement(&statement, exchange);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (statement.length && strncasecmp(statement.at, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
 }
 
 json_t *call_tree(const json_t *exchanges, const json_t *inside)
@@ -323,7 +339,7 @@ json_t *call_tree(const json_t *exchanges, const json_t *inside)
 		json_t *last = json_array_get(tree, json_array_size(tree) - 1);
 		json_t *row;
 
-		if (strcmp(json_text(exchange, "from", ""), "preview") == 0)
+		if (strcmp(json_text(exchange, "from", ""), "preview") == 0 || is_frame(exchange))
 			continue;
 		row = tree_row(exchange, inside);
 		if (last && rows_equal(last, row)) {
