@@ -176,7 +176,7 @@ static struct judgement layer_judgement(const struct judge *judge, const struct 
 		return judgement;
 	case LAYER_OUTBOUND:
 	case LAYER_ROWS:
-		judgement.weight = WEIGHT_EFFECT;
+		judgement.weight = WEIGHT_EFFECT + (judgement.weight - WEIGHT_VALUE) / 4; /* a lost field before a changed value */
 		return judgement;
 	}
 	return judgement;
@@ -264,35 +264,6 @@ void judge_values(struct judge *judge, const json_t *expected, const json_t *got
 
 /* ---- reporting ---- */
 
-static void command_make(struct buf *out, const struct judge *judge)
-{
-	const json_t *request = json_member(judge->base_entry, "request");
-	const char *method = json_text(request, "method", "GET");
-	const char *type = call_header(request, "content-type");
-	const char *authorization = call_header(request, "authorization");
-	AUTO_BUF body = buf_new(EVIDENCE_BYTES_MAX);
-	AUTO_FREE char *url = text_format("http://%s%s", judge->comparison->options.entry ? judge->comparison->options.entry : "preview",
-					  json_text(request, "url", "/"));
-
-	call_body(&body, request);
-	buf_add_format(out, "assay-env http %s ", method);
-	buf_add_shell(out, view_of(url));
-	if (type) {
-		buf_add_text(out, " -H ");
-		AUTO_FREE char *header = text_format("content-type: %s", type);
-		buf_add_shell(out, view_of(header));
-	}
-	if (authorization) {
-		buf_add_text(out, " -H ");
-		AUTO_FREE char *header = text_format("authorization: %s", authorization);
-		buf_add_shell(out, view_of(header));
-	}
-	if (body.length && !body.over) {
-		buf_add_text(out, " -d ");
-		buf_add_shell(out, buf_view(&body));
-	}
-}
-
 static json_t *request_shown(const json_t *request)
 {
 	json_t *shown = json_object();
@@ -310,7 +281,6 @@ static json_t *request_shown(const json_t *request)
 void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight, const json_t *expected,
 		  const json_t *got, const char *format, ...)
 {
-	AUTO_BUF command = buf_new((size_t)16 << 10);
 	AUTO_BUF first = buf_new(4096);
 	AUTO_FREE char *full_path = text_format("%d %s %s", (int)judge->layer, judge->within, path);
 	AUTO_FREE char *title = NULL;
@@ -331,7 +301,6 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 		return;
 	judge_first_difference(judge, &first);
 	json_set_bytes(made, "detail", buf_view(&first));
-	command_make(&command, judge);
 	(void)json_object_set_new(made, "request", request_shown(json_member(judge->base_entry, "request")));
 	(void)json_object_set_new(made, "session", json_string(json_text(judge->base_entry, "session", "")));
 	(void)json_object_set_new(made, "entry", json_integer(json_number(judge->base_entry, "index", 0)));
@@ -339,7 +308,6 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 				  call_tree(json_member(judge->base_entry, "seams"), judge->comparison->options.inside));
 	(void)json_object_set_new(made, "got_tree",
 				  call_tree(json_member(judge->head_entry, "seams"), judge->comparison->options.inside));
-	json_set_bytes(made, "reproduce", buf_view(&command));
 }
 
 /* ---- answers ---- */

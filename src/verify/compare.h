@@ -17,7 +17,6 @@
 
 struct compare_options {
 	const json_t *inside; /* {name: "service" | "database"}: what is not in it is the outside */
-	const char *entry;    /* the service behind the preview: for the command that reproduces a finding */
 };
 
 struct comparison;

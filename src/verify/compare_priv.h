@@ -48,7 +48,7 @@ struct judge {
 void judge_values(struct judge *judge, const json_t *expected, const json_t *got);
 const json_t *judge_noise(const struct judge *judge, const char *path);
 void judge_learn(struct judge *judge, const char *path, const json_t *expected, const json_t *got);
-/* Reports at the place at work, with request, trees and command. */
+/* Reports at the place at work, with request and trees. */
 void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight, const json_t *expected,
 		  const json_t *got, const char *format, ...) PRINTF_LIKE(8, 9);
 

@@ -52,7 +52,51 @@ static void judge_database(struct judge *judge, const char *database, json_t *ex
 
 /* ---- Redis ---- */
 
-/* {form of the key: [value as {"type", "value"}, in the order of the keys]} */
+/* JSON inside a text is compared as JSON. */
+static json_t *text_opened(json_t *value)
+{
+	const char *text = json_string_value(value);
+	json_t *opened = text && (text[0] == '{' || text[0] == '[') ? json_parse(view_of(text), NULL) : NULL;
+
+	return opened ? opened : json_incref(value);
+}
+
+/* A stream's entry is [id, [name, value, name, value…]]: its id is a time, what it says are its fields. */
+static json_t *stream_opened(const json_t *value)
+{
+	json_t *entries = json_array();
+
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		const json_t *pairs = json_array_get(json_array_get(value, i), 1);
+		json_t *fields = json_object();
+
+		for (size_t k = 0; k + 1 < json_array_size(pairs); k += 2)
+			if (json_is_string(json_array_get(pairs, k)))
+				(void)json_object_set_new(fields, json_string_value(json_array_get(pairs, k)),
+							  text_opened(json_array_get(pairs, k + 1)));
+		(void)json_array_append_new(entries, fields);
+	}
+	return entries;
+}
+
+static json_t *value_opened(const json_t *key)
+{
+	json_t *value = json_member(key, "value");
+	json_t *opened;
+	const char *name;
+	json_t *member;
+
+	if (strcmp(json_text(key, "type", ""), "stream") == 0)
+		return stream_opened(value);
+	if (!json_is_object(value))
+		return text_opened(value);
+	opened = json_object();
+	json_object_foreach(value, name, member)
+		(void)json_object_set_new(opened, name, text_opened(member));
+	return opened;
+}
+
+/* {form of the key: [{"type", "value"}, in the order of the keys]} */
 static json_t *keys_by_form(json_t *keys)
 {
 	json_t *forms = json_object();
@@ -71,7 +115,7 @@ static json_t *keys_by_form(json_t *keys)
 			list = json_array();
 			(void)json_object_set_new(forms, form.at ? form.at : "", list);
 		}
-		(void)json_array_append(list, value);
+		(void)json_array_append_new(list, json_pack("{s:s, s:o?}", "type", json_text(value, "type", ""), "value", value_opened(value)));
 	}
 	return forms;
 }
@@ -103,7 +147,9 @@ static void judge_keys(struct judge *judge, const char *database, json_t *expect
 		judge->place = place;
 		judge->layer = queue ? LAYER_ROWS : LAYER_KEYS;
 		judge->within = "";
-		if (json_array_size(left) == json_array_size(right))
+		if (json_array_size(left) == 1 && json_array_size(right) == 1)
+			judge_values(judge, json_array_get(left, 0), json_array_get(right, 0));
+		else if (json_array_size(left) == json_array_size(right))
 			judge_values(judge, left, right);
 		else if (judge->noise)
 			judge_learn(judge, "#count", NULL, NULL);

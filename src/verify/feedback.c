@@ -85,22 +85,43 @@ static void finding_tell(struct buf *out, const json_t *finding, int number)
 		buf_add_format(out, "  reproduce: %s\n", reproduce);
 }
 
+/* The worst that was not told yet, over all gates; NULL when there is none. */
+static const json_t *worst_untold(const json_t *findings, const json_t **told, size_t told_count)
+{
+	const json_t *worst = NULL;
+
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		const json_t *finding = json_array_get(findings, i);
+		bool was_told = false;
+
+		for (size_t k = 0; k < told_count; k++)
+			was_told = was_told || told[k] == finding;
+		if (!was_told && finding_is(finding, SEVERITY_BLOCK) &&
+		    (!worst || json_number(finding, "weight", 0) > json_number(worst, "weight", 0)))
+			worst = finding;
+	}
+	return worst;
+}
+
 void verify_feedback(struct buf *out, const json_t *report)
 {
 	const json_t *findings = json_member(report, "findings");
+	const json_t *told[FINDINGS_TOLD];
+	const json_t *finding;
 	size_t blocking = 0;
-	int told = 0;
+	size_t count = 0;
 
 	buf_add_format(out, "Verification %s (attempt %lld of %lld): %s\n", json_text(report, "verdict", "unverified"),
 		       (long long)json_number(report, "attempt", 1), (long long)json_number(report, "attempts", 1),
 		       json_text(report, "reason", ""));
 	for (size_t i = 0; i < json_array_size(findings); i++)
 		blocking += finding_is(json_array_get(findings, i), SEVERITY_BLOCK);
-	for (size_t i = 0; i < json_array_size(findings) && told < FINDINGS_TOLD; i++)
-		if (finding_is(json_array_get(findings, i), SEVERITY_BLOCK))
-			finding_tell(out, json_array_get(findings, i), ++told);
+	while (count < FINDINGS_TOLD && (finding = worst_untold(findings, told, count))) {
+		told[count++] = finding;
+		finding_tell(out, finding, (int)count);
+	}
 	if (blocking > FINDINGS_TOLD)
 		buf_add_format(out, "\n%zu more findings block; they are often consequences of these.\n", blocking - FINDINGS_TOLD);
 	if (blocking)
-		buf_add_text(out, "\nMend the code, not the tests, the sessions or the checks. Nothing else is wrong with what passed.\n");
+		buf_add_text(out, "\nMend the code, not the tests, the sessions or the checks.\n");
 }

@@ -36,6 +36,7 @@ struct work {
 	size_t count;
 	struct compare_options options;
 	char *cache_path;
+	json_t *sessions; /* [{"name", "digest", "requests", "held_out"}], as `replays` */
 	json_t *base;
 	json_t *again;
 	bool kept; /* base and again come from an earlier verification */
@@ -43,13 +44,14 @@ struct work {
 
 /* ---- sessions ---- */
 
-static int sessions_load(struct work *work, json_t *sessions, struct buf *digest_text, struct err *err)
+static int sessions_load(struct work *work, struct buf *digest_text, struct err *err)
 {
 	AUTO_JSON texts = sessions_read(work->ladder, err);
 	int64_t requests = 0;
 
 	if (!texts)
 		return -1;
+	work->sessions = json_array();
 	work->replays = mem_new_array(json_array_size(texts) + 1, sizeof(work->replays[0]));
 	for (size_t i = 0; i < json_array_size(texts); i++) {
 		const char *name = json_text(json_array_get(texts, i), "name", "");
@@ -68,8 +70,10 @@ static int sessions_load(struct work *work, json_t *sessions, struct buf *digest
 		json_array_foreach(replay_left_out(replay), index, line)
 			ladder_not_covered(work->ladder, "not replayed: %s", json_string_value(line));
 		buf_add_format(digest_text, "%s %s\n", name, digest_of(text).text);
-		(void)json_array_append_new(sessions, json_pack("{s:s, s:s, s:I}", "name", name, "digest", digest_of(text).text, "requests",
-								(json_int_t)replay_count(replay)));
+		(void)json_array_append_new(work->sessions,
+					    json_pack("{s:s, s:s, s:I, s:b}", "name", name, "digest", digest_of(text).text, "requests",
+						      (json_int_t)replay_count(replay), "held_out",
+						      json_flag(json_array_get(texts, i), "held_out", false)));
 		work->replays[work->count++] = replay;
 		requests += (int64_t)replay_count(replay);
 	}
@@ -84,6 +88,7 @@ static void work_fini(struct work *work)
 		replay_free(work->replays[i]);
 	free(work->replays);
 	free(work->cache_path);
+	json_decref(work->sessions);
 	json_decref(work->base);
 	json_decref(work->again);
 }
@@ -420,6 +425,25 @@ static int confirm(struct work *work, json_t *findings, const json_t *head_run, 
 	return result;
 }
 
+/* How to come to the request of a finding by hand. Of a held-out session no other request is told. */
+static void reproduce_set(struct work *work, json_t *finding)
+{
+	const char *session = json_text(finding, "session", "");
+	const char *service = work->ladder->blueprint->preview.service;
+
+	for (size_t i = 0; i < work->count; i++) {
+		AUTO_BUF script = buf_new((size_t)64 << 10);
+		int64_t index = json_number(finding, "entry", -1);
+
+		if (strcmp(json_text(json_array_get(work->sessions, i), "name", ""), session) != 0 || index < 0 ||
+		    (size_t)index >= replay_count(work->replays[i]))
+			continue;
+		replay_script(work->replays[i], (size_t)index, service, json_flag(json_array_get(work->sessions, i), "held_out", false), &script);
+		if (!script.over)
+			json_set_bytes(finding, "reproduce", buf_view(&script));
+	}
+}
+
 static void not_covered_note(struct work *work, const json_t *head_run)
 {
 	const struct blueprint *blueprint = work->ladder->blueprint;
@@ -468,6 +492,8 @@ static int judge(struct work *work, struct err *err)
 		cache_write(work, unstable);
 	result = findings_block(work->gate->findings) ? confirm(work, work->gate->findings, head_run, unstable, err) : 0;
 	if (result == 0) {
+		for (size_t i = 0; i < json_array_size(work->gate->findings); i++)
+			reproduce_set(work, json_array_get(work->gate->findings, i));
 		not_covered_note(work, head_run);
 		unstable_tell(work, unstable);
 	}
@@ -477,14 +503,13 @@ static int judge(struct work *work, struct err *err)
 int gate_replay(struct ladder *ladder, struct gate *gate, struct err *err)
 {
 	__attribute__((cleanup(work_fini))) struct work work = {.ladder = ladder, .gate = gate};
-	AUTO_JSON sessions = json_array();
 	AUTO_BUF digests = buf_new((size_t)1 << 20);
 
 	/* What the deploy and the tests used is not fresh any more, and its memory is needed. */
 	ladder_env_down(ladder, ladder->base_env);
 	ladder_env_down(ladder, ladder->head_env);
-	work.options = (struct compare_options){ladder->inside, ladder->blueprint->preview.service};
-	if (sessions_load(&work, sessions, &digests, err))
+	work.options = (struct compare_options){ladder->inside};
+	if (sessions_load(&work, &digests, err))
 		return -1;
 	if (!json_number(gate->counts, "requests", 0)) {
 		gate->status = GATE_SKIPPED;
@@ -492,6 +517,7 @@ int gate_replay(struct ladder *ladder, struct gate *gate, struct err *err)
 		ladder_not_covered(ladder, "replay: there is no recorded session");
 		return 0;
 	}
+	ladder->sessions = json_incref(work.sessions);
 	cache_name(&work, buf_view(&digests));
 	return judge(&work, err);
 }

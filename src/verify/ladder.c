@@ -217,12 +217,13 @@ json_t *tree_paths(struct ladder *ladder, const struct git_hash *commit, struct 
 	return paths;
 }
 
-static void session_add_text(json_t *sessions, const char *name, const struct buf *text)
+static void session_add_text(json_t *sessions, const char *name, const struct buf *text, bool held_out)
 {
 	json_t *session = json_object();
 
 	json_set_bytes(session, "name", view_of(name));
 	json_set_bytes(session, "text", buf_view(text));
+	(void)json_object_set_new(session, "held_out", json_boolean(held_out));
 	(void)json_array_append_new(sessions, session);
 }
 
@@ -250,7 +251,7 @@ static int sessions_of_base(struct ladder *ladder, json_t *sessions, struct err 
 		if (git_file_read(ladder->request->repository, &ladder->request->base, path, &text, &problem))
 			ladder_not_covered(ladder, "session %s: %s", path, problem.text);
 		else
-			session_add_text(sessions, path, &text);
+			session_add_text(sessions, path, &text, false);
 	}
 	return 0;
 }
@@ -269,7 +270,7 @@ static void sessions_held_out(struct ladder *ladder, json_t *sessions)
 		if (file_read(path, &text, &problem))
 			ladder_not_covered(ladder, "held-out session %s: %s", entry->d_name, problem.text);
 		else
-			session_add_text(sessions, entry->d_name, &text);
+			session_add_text(sessions, entry->d_name, &text, true);
 	}
 	if (dir)
 		(void)closedir(dir);

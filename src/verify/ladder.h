@@ -36,6 +36,7 @@ struct ladder {
 	json_t *snapshot; /* {"name", "version", "digest"}, or null */
 	char *pinned;     /* "name/version": what every environment is forked from; NULL: no databases, or not known yet */
 	json_t *suites;   /* {suite: {"base": result, "head": result}} (verify/suite.h) */
+	json_t *sessions; /* [{"name", "digest", "requests", "held_out"}] that were replayed, or NULL */
 	json_t *noise;
 	json_t *not_covered;
 	int64_t deadline_ms; /* elapsed */
@@ -98,7 +99,7 @@ MUST_USE int gate_replay(struct ladder *ladder, struct gate *gate, struct err *e
 
 /* All paths of a commit's tree: [text]. Owned by the caller. */
 json_t *tree_paths(struct ladder *ladder, const struct git_hash *commit, struct err *err);
-/* Held-out and committed sessions: [{"name", "text"}], sorted by name. What cannot be read is told in not_covered. */
+/* Held-out and committed sessions: [{"name", "text", "held_out"}], sorted by name. What cannot be read is told in not_covered. */
 json_t *sessions_read(struct ladder *ladder, struct err *err);
 
 #endif

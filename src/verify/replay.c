@@ -1,5 +1,5 @@
 /* Learning what depends on what, and putting live values in the place of recorded ones. */
-#include "verify/replay.h"
+#include "verify/replay_priv.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -12,30 +12,6 @@
 
 #define PREFIX_MAX ((size_t)24)
 #define PATH_DEPTH_MAX 32
-
-/* Where in an answer a value stands. */
-enum place { PLACE_JSON, PLACE_COOKIE, PLACE_HEADER, PLACE_TEXT };
-
-struct source {
-	size_t entry;
-	enum place place;
-	json_t *path; /* JSON: keys and indexes; cookie, header: its name; text: what stands before */
-	bool number;
-};
-
-struct link {
-	size_t to;
-	struct source source;
-	char *value; /* as recorded */
-};
-
-struct replay {
-	char *name;
-	json_t *entries; /* [{"request", "response"}], as calls (verify/call.h) */
-	json_t *left_out;
-	struct link *links;
-	size_t link_count;
-};
 
 /* ---- collecting what answers give ---- */
 

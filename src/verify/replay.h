@@ -28,6 +28,10 @@ const json_t *replay_left_out(const struct replay *replay);
  * {"method", "url": path and query, "headers": [[name, value]…], "body" | "body64"}. Owned by the caller. */
 json_t *replay_request(const struct replay *replay, size_t index, const json_t *entries);
 
+/* Shell commands for a sandbox that come to the request at `index`: what was changed before it, and where its tokens come from, then the
+ * request itself, in one line. `service` is the one behind the preview. With `alone` only the request, as recorded. */
+void replay_script(const struct replay *replay, size_t index, const char *service, bool alone, struct buf *out);
+
 struct replay_target {
 	const char *url;    /* of the preview: "http://e….localhost:7421/" */
 	int64_t timeout_ms; /* of one request */

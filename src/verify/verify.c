@@ -115,7 +115,8 @@ static void ladder_fini(struct ladder *ladder)
 	while (ladder->env_count)
 		ladder_env_down(ladder, ladder->envs[ladder->env_count - 1]);
 	json_t *const owned[] = {ladder->changes, ladder->inside,      ladder->snapshot,  ladder->suites,
-				 ladder->noise,   ladder->not_covered, ladder->artefacts, ladder->services_seen};
+				 ladder->noise,   ladder->not_covered, ladder->artefacts, ladder->services_seen,
+				 ladder->sessions};
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		json_decref(owned[i]);
@@ -212,6 +213,23 @@ static void gate_judge(struct ladder *ladder, struct gate *gate, int result, con
 	findings_sort(gate->findings);
 }
 
+/* A suite that needs the services fails because of what the last rung looks into: that rung says where it begins, so it is climbed all the
+ * same. */
+static bool only_services_fail(const struct ladder *ladder, const struct gate *gate)
+{
+	for (size_t i = 0; i < json_array_size(gate->findings); i++) {
+		const json_t *finding = json_array_get(gate->findings, i);
+		bool needs = false;
+
+		for (size_t k = 0; k < ladder->blueprint->test_count; k++)
+			needs = needs || (ladder->blueprint->tests[k].needs_services &&
+					  strcmp(ladder->blueprint->tests[k].name, json_text(finding, "place", "")) == 0);
+		if (finding_is(finding, SEVERITY_BLOCK) && !needs)
+			return false;
+	}
+	return strcmp(gate->name, "tests") == 0 && gate->status == GATE_FAIL;
+}
+
 /* One rung. Returns false when the ladder ends here. */
 static bool gate_climb(struct ladder *ladder, json_t *report, size_t index)
 {
@@ -226,7 +244,7 @@ static bool gate_climb(struct ladder *ladder, json_t *report, size_t index)
 	ms = world_elapsed_ms(ladder->request->world) - begin_ms;
 	gate_append(report, &gate, ms);
 	ladder_report(ladder, gate.name, "", status_names[gate.status], ms);
-	on = gate.status == GATE_PASS || gate.status == GATE_SKIPPED;
+	on = gate.status == GATE_PASS || gate.status == GATE_SKIPPED || only_services_fail(ladder, &gate);
 	json_decref(gate.findings);
 	json_decref(gate.counts);
 	free(gate.reason);
@@ -278,11 +296,18 @@ static void verdict_set(json_t *report, enum verdict verdict, const char *reason
 }
 
 /* The worst finding says it best. */
-static void verdict_failed(json_t *report, const json_t *gate)
+static void verdict_failed(json_t *report)
 {
 	const json_t *findings = json_member(report, "findings");
-	const json_t *worst = finding_find(findings, json_string_value(json_array_get(json_member(gate, "findings"), 0)));
-	AUTO_FREE char *reason = text_format("%s: %s", json_text(gate, "name", ""), json_text(worst, "title", json_text(gate, "reason", "")));
+	const json_t *worst = NULL;
+
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		const json_t *finding = json_array_get(findings, i);
+
+		if (finding_is(finding, SEVERITY_BLOCK) && (!worst || json_number(finding, "weight", 0) > json_number(worst, "weight", 0)))
+			worst = finding;
+	}
+	AUTO_FREE char *reason = text_format("%s: %s", json_text(worst, "gate", ""), json_text(worst, "title", ""));
 
 	verdict_set(report, VERDICT_FAILED, reason);
 }
@@ -295,7 +320,7 @@ static void verdict_judge(json_t *report)
 	size_t count = json_array_size(json_member(report, "gates"));
 
 	if (fail) {
-		verdict_failed(report, fail);
+		verdict_failed(report);
 		return;
 	}
 	if (unstable) {
@@ -316,6 +341,7 @@ static void report_end(const struct ladder *ladder, json_t *report)
 	(void)json_object_set(report, "snapshot", ladder->snapshot);
 	(void)json_object_set_new(report, "blueprint_digest",
 				  json_string(ladder->blueprint_text ? digest_of(view_of(ladder->blueprint_text)).text : ""));
+	(void)json_object_set_new(report, "sessions", ladder->sessions ? json_incref(ladder->sessions) : json_array());
 	(void)json_object_set(report, "noise", ladder->noise);
 	(void)json_object_set(report, "not_covered", ladder->not_covered);
 	(void)json_object_set(report, "artefacts", ladder->artefacts);

@@ -37,6 +37,7 @@ struct verify_request {
  *                "request": {"method", "url", "body"} | null, "expected": any, "got": any,
  *                "expected_tree": [calls], "got_tree": [calls],   // {"edge": "front > catalog", "call": "GET /products/1", "status": 200}
  *                "file": path | null, "line": n, "detail": text, "reproduce": "assay-env http POST http://front/api/orders …"}],
+ *  "sessions": [{"name", "digest", "requests", "held_out"}],
  *  "noise": [{"endpoint", "path", "class"}], "not_covered": ["service pricing: no exchange of the sessions reaches it", …],
  *  "artefacts": [{"name", "digest", "bytes"}]}
  */

@@ -183,11 +183,30 @@ static void a_host_that_does_not_answer_is_an_entry_with_an_error(void **state)
 	replay_free(replay);
 }
 
+static void a_request_is_told_as_commands_that_come_to_it(void **state)
+{
+	struct replay *replay = replay_make("[['POST', 'http://h/login', [['Content-Type', 'a/b']], 'n=1', [], '{\\\"token\\\": \\\"recorded-token-1\\\"}'],"
+					    " ['GET', 'http://h/list', [], '', [], ''],"
+					    " ['GET', 'http://h/me?q=it is', [['Authorization', 'Bearer recorded-token-1']], '', [], '']]");
+	AUTO_BUF whole = buf_new(65536);
+	AUTO_BUF alone = buf_new(65536);
+
+	(void)state;
+	replay_script(replay, 2, "front", false, &whole);
+	assert_string_equal(whole.at, "v0=$(assay-env http POST 'http://front/login' -H 'Content-Type: a/b' -d 'n=1' | "
+				      "sed -n 's/.*\"token\": *\"\\([^\"]*\\)\".*/\\1/p'); "
+				      "assay-env http GET 'http://front/me?q=it is' -H 'Authorization: Bearer '\"$v0\"");
+	replay_script(replay, 2, "front", true, &alone);
+	assert_string_equal(alone.at, "assay-env http GET 'http://front/me?q=it is' -H 'Authorization: Bearer recorded-token-1'");
+	replay_free(replay);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(live_values_take_the_place_of_recorded_ones),
 		cmocka_unit_test(streams_and_upgrades_are_left_out_and_told),
+		cmocka_unit_test(a_request_is_told_as_commands_that_come_to_it),
 		cmocka_unit_test(a_host_that_does_not_answer_is_an_entry_with_an_error),
 	};
 
