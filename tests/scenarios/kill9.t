@@ -1,0 +1,131 @@
+#!/bin/bash
+# Short runs, each with kill -9 of one process of ours at a random point: every run ends the same, and nothing is left behind.
+# usage: kill9.t [--kills N] [--seed N]        or ASSAY_KILLS and ASSAY_SEED in the environment; `make check-long` kills 200 times
+# shellcheck source=tests/scenarios/tap.sh
+. "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
+# shellcheck source=tests/scenarios/kill9.sh
+. "$SOURCE_ROOT/tests/scenarios/kill9.sh"
+# shellcheck source=tests/scenarios/serve.sh
+. "$SOURCE_ROOT/tests/scenarios/serve.sh"
+
+kills=${ASSAY_KILLS:-6} seed=${ASSAY_SEED:-$(date +%s)}
+[ "${ASSAY_LONG:-}" ] && kills=${ASSAY_KILLS:-200}
+while [ $# -gt 0 ]; do
+	case $1 in
+	--kills) kills=$2 ;;
+	--seed) seed=$2 ;;
+	esac
+	shift 2
+done
+BUDGET_S=$((kills * 12 + 60))  # no more kills are begun after this
+RUN_S=60                       # a run that has not ended after this is stuck
+VICTIMS=(serve gateway vault keeper init agent)
+RANDOM=$((seed % 32768))
+echo "# seed $seed, $kills kills"
+
+tiny_repository "$WORK/tiny"
+serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
+name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r .name)
+
+# milliseconds: since some fixed point.
+milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+# pause_ms N
+pause_ms() { read -r -t "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))" <> <(:) || :; }
+
+no_environments() { [ "$(api GET /environments | jq '.items | length')" = 0 ]; }
+nothing_left() { [ -z "$(left_behind)" ]; }
+
+# victim KIND: the pid of a process of that kind, or fails.
+victim() {
+	local pid pids=() children
+	children=$(below "$serve_pid")
+	case $1 in
+	serve) pids=("$serve_pid") ;;
+	gateway | vault | keeper)
+		for pid in $children; do
+			grep -qaz "^$1\$" "/proc/$pid/cmdline" 2>/dev/null && pids+=("$pid")
+		done ;;
+	init)
+		for pid in $children; do
+			[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = assay-init ] && pids+=("$pid")
+		done ;;
+	agent)
+		for pid in $children; do
+			grep -qa 'agent\.sh' "/proc/$pid/cmdline" 2>/dev/null && pids+=("$pid")
+		done ;;
+	esac
+	[ ${#pids[@]} -gt 0 ] && echo "${pids[RANDOM % ${#pids[@]}]}"
+}
+
+# kill_one: kills a random process that there is; says which.
+kill_one() {
+	local kind pid first=$((RANDOM % ${#VICTIMS[@]})) i
+	for ((i = 0; i < ${#VICTIMS[@]}; i++)); do
+		kind=${VICTIMS[(first + i) % ${#VICTIMS[@]}]}
+		pid=$(victim "$kind") && kill -KILL "$pid" 2>/dev/null && break
+	done
+	killed=$kind
+	[ "$kind" != serve ] && return
+	wait "$serve_pid" 2>/dev/null
+	serve_start || echo '# the server did not start again'
+}
+
+# story DELAY_MS: one run from issue to merge; after DELAY_MS, one process is killed (-1: none is). Sets end to how it ended, in one line.
+story() {
+	local run pull from deadline
+	killed=none
+	run=$(api POST /runs "$(jq -n --arg repository "$name" '{$repository, title: "Shout", body: "Add shout() to words.py."}')" | jq -r .id)
+	from=$(milliseconds)
+	deadline=$((SECONDS + RUN_S))
+	while [ "$SECONDS" -lt "$deadline" ]; do
+		if ! kill -0 "$serve_pid" 2>/dev/null; then
+			end="the server ended by itself: $(tail -n 1 "$WORK/serve.log")"
+			serve_start
+			return
+		fi
+		if [ "$1" -ge 0 ] && [ "$killed" = none ] && [ $(($(milliseconds) - from)) -ge "$1" ]; then
+			kill_one
+			killed_after=$(($(milliseconds) - from))
+		fi
+		case $(api GET "/runs/$run" 2>/dev/null | jq -r '"\(.state) \(.pull)"') in
+		review*)
+			pull=$(api GET "/runs/$run" | jq -r .pull)
+			api POST "/pulls/$pull/merge" '{}' >/dev/null 2>&1 ;;
+		done* | failed* | stopped*) break ;;
+		esac
+		pause_ms 20
+	done
+	took_ms=$(($(milliseconds) - from))
+	end=$(api GET "/runs/$run" | jq -r '"\(.state), \(.verdict), attempt \(.attempt)"'),
+	end+=" $(api GET '/pulls?limit=1000' | jq -r --arg run "$run" '[.items[] | select(.run == $run)] | "\(length) pull \(map(.state) | join(" "))"'),"
+	end+=" $(api GET "/runs/$run/events" | jq -r '[.items[] | select(.type == "verdict")] | length') verdict,"
+	end+=" $(api GET "/runs/$run/record" | jq -r '.signatures | length') signature"
+}
+
+story -1
+is 'the first run is verified, merged and signed, and makes what later ones find' "$end" \
+	'done, verified, attempt 1, 1 pull merged, 1 verdict, 1 signature'
+story -1
+wanted=$end
+span_ms=$took_ms
+is 'a run that nothing disturbs is verified, merged and signed' "$end" 'done, verified, attempt 1, 1 pull merged, 1 verdict, 1 signature'
+echo "# it took $span_ms ms"
+
+for ((i = 1; i <= kills && SECONDS < BUDGET_S; i++)); do
+	killed_after=never
+	story $((RANDOM % (span_ms * 4 / 5)))
+	[ "$took_ms" -ge "$span_ms" ] || span_ms=$took_ms
+	is "kill $i of $kills: $killed after $killed_after ms: the run ends the same" "$end" "$wanted"
+	echo "# it took $took_ms ms"
+done
+[ "$i" -gt "$kills" ] || echo "# $((i - 1)) of $kills kills fitted into $BUDGET_S s"
+
+until_true 30 no_environments
+is 'no environment is left when all runs are closed' "$(api GET /environments | jq -c '[.items[] | .id]')" '[]'
+serve_stop
+until_true 10 nothing_left
+is 'no process and no mount is left when the server has ended' "$(left_behind)" ''
+is 'no directory of an environment is left' "$(find "$ASSAY_STATE/envs" -mindepth 1 -maxdepth 1 2>/dev/null | grep -v trash)" ''
+
+done_testing
