@@ -44,6 +44,35 @@ refused 2 'assay init: unknown option `--forse`: did you mean `--force`?' init -
 refused 2 'assay init: good/assay.yaml is there already: --force replaces it, --stdout prints' init good
 refused 1 'assay init: no compose.yaml, Procfile or package.json in empty: write assay.yaml by hand (see doc/blueprint.md)' init empty
 
+# The same of every command: nothing is started for an argument that is not understood.
+export ASSAY_STATE=$WORK/state
+refused 2 'assay env: unknown command `upp`: did you mean `up`?' env upp
+refused 2 'assay env: unknown command `frobnicate`: `assay env help` lists them' env frobnicate
+refused 2 'assay env up: unknown option `--att`: did you mean `--at`?' env up --att x
+refused 2 'assay env up: --at needs a value: --at COMMIT' env up --at
+refused 2 'assay env down: too few arguments: usage: assay env down ENV [--json]' env down
+refused 2 'assay run: unknown option `--isue`: did you mean `--issue`?' run --isue 3
+refused 2 'assay run: --issue: expected a number, not `x`' run --issue x
+refused 2 'assay run: say what should be different: exactly one of "TEXT", --issue N, --file FILE' run
+refused 2 'assay message: too few arguments: usage: assay message RUN TEXT' message r1
+refused 2 'assay stop: too few arguments: usage: assay stop RUN' stop
+refused 2 'assay retry: too few arguments: usage: assay retry RUN' retry
+refused 2 'assay runs: unknown option `--jsn`: did you mean `--json`?' runs --jsn
+refused 2 'assay snapshot: unknown command `crate`: did you mean `create`?' snapshot crate
+refused 2 'assay snapshot create: unknown option `--sed`: did you mean `--seed`?' snapshot create x --sed f
+refused 2 'assay snapshot create: --seed: no file a' snapshot create x --seed a
+refused 2 'assay issue: unknown command `nw`: did you mean `new`?' issue nw
+refused 2 'assay pull: unknown command `mergee`: did you mean `merge`?' pull mergee
+refused 2 'assay repo: unknown command `pt`: did you mean `put`?' repo pt
+refused 2 'assay serve: unknown option `--lisen`: did you mean `--listen`?' serve --lisen x
+refused 2 'assay status: unknown option `--jsn`: did you mean `--json`?' status --jsn
+refused 2 'assay doctor: unknown option `--jsn`: did you mean `--json`?' doctor --jsn
+refused 2 'assay record: unknown command `shw`: did you mean `show`?' record shw
+refused 2 'assay session: unknown command `recrd`: did you mean `record`?' session recrd
+refused 64 'assay verify: unknown option `--bas`: did you mean `--base`?' verify --bas x
+refused 64 'assay verify: --base is needed: the commit to compare with, e.g. --base main' verify
+is 'no server was started for any of it' "$(ls "$WORK/state" 2>/dev/null)" ''
+
 is 'a wrong blueprint as JSON' "$("$ASSAY" check folder --json | jq -r '[.ok, .kind, .error] | join(" ")')" \
 	'false invalid assay.yaml:6:5: unknown key `prot` in services.front: did you mean `port`?'
 is 'a good blueprint says what is in it' "$("$ASSAY" check good)" 'good/assay.yaml is good: shop: 1 service, preview of front'
