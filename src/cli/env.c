@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/env_terminal.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 
 #define LOG_LINES_DEFAULT 200
@@ -190,7 +191,7 @@ static int env_list(int argc, char **argv)
 	if (!items)
 		return cli_fail(call.program, call.as_json, &err);
 	if (call.as_json) {
-		cli_print_json(items);
+		list_print_json(items);
 		return CLI_DONE;
 	}
 	if (!json_array_size(items))

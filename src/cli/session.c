@@ -39,8 +39,9 @@ static int session_record(int argc, char **argv)
 	const struct cli_usage usage = {
 		.program = program,
 		.arguments = "ENV [-o FILE.har]",
-		.about = "Writes what was asked of an environment's preview so far as a session. Commit it below a path of `sessions:` in\n"
-			 "assay.yaml, and it is replayed by every verification.",
+		.about =
+			"Writes what was asked of an environment's preview so far as a session. Commit it below a path of `sessions:` in\n"
+			"assay.yaml, and it is replayed by every verification.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_min = 1,
@@ -146,11 +147,12 @@ static int session_list(int argc, char **argv)
 		{.name = "repo", .value = "DIR", .help = "a git checkout (default: the one around this folder)", .text = &dir},
 		{.name = "json", .help = "print them as JSON", .flag = &as_json},
 	};
-	const struct cli_usage usage = {.program = program,
-					.arguments = "[--repo DIR] [--json]",
-					.about = "Lists the sessions of a checkout: the files that `sessions:` of its assay.yaml names.",
-					.options = options,
-					.option_count = ARRAY_LEN(options)};
+	const struct cli_usage usage = {
+		.program = program,
+		.arguments = "[--repo DIR] [--json]",
+		.about = "Lists the sessions of a checkout: the files that `sessions:` of its assay.yaml names.",
+		.options = options,
+		.option_count = ARRAY_LEN(options)};
 	AUTO_JSON items = json_array();
 	struct err err = {0};
 	int code = CLI_DONE;

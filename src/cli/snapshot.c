@@ -8,6 +8,7 @@
 #include "cli/api.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 
 struct sources {
@@ -161,7 +162,7 @@ static int snapshot_list(int argc, char **argv)
 	if (!items)
 		return cli_fail(program, as_json, &err);
 	if (as_json)
-		cli_print_json(items);
+		list_print_json(items);
 	else if (!json_array_size(items))
 		printf("no snapshots: `assay snapshot create` makes one, and so does the first `assay env up` of a blueprint with a seed\n");
 	json_array_foreach(items, index, snapshot)

@@ -33,8 +33,8 @@ static bool step_show(void *self, const char *name, int64_t id, const json_t *da
 	if (!name || !live->panel || !step[0])
 		return true;
 	if (!strstr(step, ": ") && ms >= 0) {
-		AUTO_JSON gate = json_pack("{s:s, s:s, s:s, s:I}", "name", step, "title", step, "status", json_text(data, "detail", ""), "ms",
-					   (json_int_t)ms);
+		AUTO_JSON gate = json_pack("{s:s, s:s, s:s, s:I}", "name", step, "title", step, "status",
+					   json_text(data, "detail", ""), "ms", (json_int_t)ms);
 
 		line_clear(live);
 		report_gate_draw(stderr, gate);
@@ -58,8 +58,8 @@ static json_t *commits_put(struct api *api, const char *dir, const char *base, c
 
 	if (!before)
 		return NULL;
-	return json_pack("{s:s, s:s, s:s}", "repository", json_text(before, "name", ""), "base", json_text(before, "commit", ""), "head",
-			 json_text(after, "commit", ""));
+	return json_pack("{s:s, s:s, s:s}", "repository", json_text(before, "name", ""), "base", json_text(before, "commit", ""),
+			 "head", json_text(after, "commit", ""));
 }
 
 static int exit_of(const json_t *report)
@@ -108,9 +108,10 @@ int cli_verify(int argc, char **argv)
 	const struct cli_usage usage = {
 		.program = PROGRAM,
 		.arguments = "--base A [--head B] [--repo DIR] [--all] [--json]",
-		.about = "Says whether commit B keeps what commit A does: it deploys, A's tests pass on it, its own tests see the change, tests and\n"
-			 "checks are left intact, and recorded traffic is answered alike. How to judge comes from A.\n"
-			 "Exits with 0 when it is verified, 1 when it failed, 2 when it could not be told, 64 for a wrong usage.",
+		.about =
+			"Says whether commit B keeps what commit A does: it deploys, A's tests pass on it, its own tests see the change, tests and\n"
+			"checks are left intact, and recorded traffic is answered alike. How to judge comes from A.\n"
+			"Exits with 0 when it is verified, 1 when it failed, 2 when it could not be told, 64 for a wrong usage.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 	};
