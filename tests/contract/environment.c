@@ -628,6 +628,92 @@ static void snapshots_are_made_of_seeds_and_dumps_and_can_be_removed(void **stat
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
 }
 
+/* Bytes that a program in a sandbox prints, as a file on the host. */
+static char *dump(struct env_id id, const char *sandbox, const char *line, const char *name)
+{
+	const char *argv[] = {"sh", "-c", line, NULL};
+	char *path = text_format("%s/%s", state_dir, name);
+	AUTO_BUF output = buf_new((size_t)64 << 20);
+	AUTO_BUF errors = buf_new((size_t)1 << 20);
+	struct exit_status status;
+	struct err err = {0};
+
+	must(environment_exec(environments, id,
+			      &(struct environment_exec){.sandbox = sandbox, .argv = argv, .output = &output, .errors = &errors},
+			      &status, &err),
+	     &err);
+	assert_int_equal(status.code, 0);
+	must(file_replace(path, buf_view(&output), 0600, &err), &err);
+	return path;
+}
+
+static void dumps_of_both_engines_become_a_snapshot(void **state)
+{
+	AUTO_FREE char *greeting = query(shop, "cache", "SET greeting 'from the dump'");
+	AUTO_FREE char *postgres = dump(shop, "db", "/usr/lib/postgresql/*/bin/pg_dump -Fc -h 127.0.0.1 -U tiny tiny", "tiny.dump");
+	AUTO_FREE char *redis = dump(shop, "cache", "redis-cli --rdb /tmp/x.rdb >/dev/null && cat /tmp/x.rdb", "cache.rdb");
+	const struct snapshot_source sources[] = {{.dump = postgres}, {.dump = redis}};
+	AUTO_BLUEPRINT blueprint = NULL;
+	AUTO_FREE char *count = NULL;
+	AUTO_FREE char *value = NULL;
+	struct env_id id;
+	struct err err = {0};
+	int version = 0;
+
+	(void)state;
+	blueprint = blueprint_parse(view_of(blueprint_text), "assay.yaml", &err);
+	assert_non_null(blueprint);
+	must(snapshot_create(environments, "dumped", blueprint, sources, 2, progress, &version, &err), &err);
+	id = up(&(struct environment_spec){.repository = repository, .commit = first, .snapshot = "dumped", .no_services = true});
+	count = query(id, "db", "SELECT count(*) AS n FROM items");
+	assert_string_equal(count, "n\n1001\n");
+	value = query(id, "cache", "GET greeting");
+	assert_string_equal(value, "from the dump\n");
+	must(environment_down(environments, id, &err), &err);
+}
+
+static void a_running_server_becomes_a_snapshot(void **state)
+{
+	const char *server[] = {"redis-server", "--port", "16399", "--bind", "127.0.0.1", "--save", "", "--dir", state_dir, NULL};
+	const char *set[] = {"redis-cli", "-p", "16399", "SET", "running", "yes", NULL};
+	const int fds[] = {0, 1, 1};
+	AUTO_BLUEPRINT blueprint = NULL;
+	AUTO_FREE char *value = NULL;
+	AUTO_JSON shown = NULL;
+	int64_t deadline_ms = now_ms() + 10000;
+	struct snapshot_source source = {.url = "redis://user:secret@127.0.0.1:16399"};
+	struct env_id id;
+	struct err err = {0};
+	int version = 0;
+	int status = 1;
+	int server_fd;
+	pid_t server_pid;
+
+	(void)state;
+	must(process_start(server, NULL, fds, 3, &server_pid, &server_fd, &err), &err);
+	while (status && now_ms() < deadline_ms)
+		if (process_run(&(struct process_spec){.argv = set}, &status, &err))
+			break;
+	blueprint = blueprint_parse(view_of(blueprint_text), "assay.yaml", &err);
+	assert_int_equal(snapshot_create(environments, "running", blueprint, &source, 1, progress, &version, &err), -1);
+	source.url = "redis://127.0.0.1:16399";
+	must(snapshot_create(environments, "running", blueprint, &source, 1, progress, &version, &err), &err);
+	assert_int_equal(kill(server_pid, SIGTERM), 0);
+	(void)!process_wait(server_fd, 5000, &status, &err);
+	(void)close(server_fd);
+	shown = snapshot_show(environments, "running", &err);
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *database = json_array_get(json_member(shown, "databases"), i);
+		bool read = strcmp(json_text(database, "name", ""), "cache") == 0;
+
+		assert_string_equal(json_text(database, "source", ""), read ? "redis://127.0.0.1:16399" : "empty");
+	}
+	id = up(&(struct environment_spec){.repository = repository, .commit = first, .snapshot = "running", .no_services = true});
+	value = query(id, "cache", "GET running");
+	assert_string_equal(value, "yes\n");
+	must(environment_down(environments, id, &err), &err);
+}
+
 static void nothing_is_left_after_down(void **state)
 {
 	struct err err = {0};
@@ -684,6 +770,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dependencies_are_installed_once_for_commits_that_share_a_lock_file),
 		cmocka_unit_test(a_program_that_crashes_again_and_again_is_given_up),
 		cmocka_unit_test(snapshots_are_made_of_seeds_and_dumps_and_can_be_removed),
+		cmocka_unit_test(dumps_of_both_engines_become_a_snapshot),
+		cmocka_unit_test(a_running_server_becomes_a_snapshot),
 		cmocka_unit_test(nothing_is_left_after_down),
 	};
 	int result;
