@@ -605,7 +605,7 @@ int story_conclude(struct api *api, const json_t *run)
 		printf("  pull request  %s/pulls/%lld\n", pages, (long long)number);
 	else
 		printf("  page          %s/runs/%s\n", pages, id);
-	if (preview[0])
+	if (preview[0] && strcmp(state, "review") == 0)
 		printf("  preview       %s\n", preview);
 	if (strcmp(state, "review") == 0)
 		printf("  say something assay message %s \"…\"\n", id);
