@@ -165,6 +165,16 @@ static size_t field_count(const struct http_head *head, const char *name, struct
 	return count;
 }
 
+/* A tab behind the value: allowed by RFC 9110 5.5, but not every parser takes it, and here nothing may be read in two ways. */
+static bool tab_follows(struct view value)
+{
+	const char *at = value.at + value.length;
+
+	while (*at == ' ')
+		at++;
+	return *at == '\t';
+}
+
 /* RFC 9112 6: how the body is delimited by the fields; the caller refines it by method and status. */
 static int framing_find(struct http_head *head, struct err *err)
 {
@@ -183,6 +193,8 @@ static int framing_find(struct http_head *head, struct err *err)
 		return err_set(err, ERR_INVALID, "both Content-Length and Transfer-Encoding");
 	if (lengths > 1)
 		return err_set(err, ERR_INVALID, "more than one Content-Length");
+	if ((lengths && tab_follows(length)) || (codings && tab_follows(coding)))
+		return err_set(err, ERR_INVALID, "a tab after Content-Length or Transfer-Encoding");
 	if (lengths && (length.length > 18 || !view_to_u64(length, &head->content_length)))
 		return err_set(err, ERR_INVALID, "a Content-Length that is no number");
 	if (codings)
@@ -395,8 +407,11 @@ const char *http_status_text(unsigned status)
 
 /* States of a chunked body. */
 enum {
-	CHUNK_SIZE,      /* hexadecimal digits */
-	CHUNK_EXTENSION, /* until CR: allowed, bounded, ignored */
+	CHUNK_SIZE,           /* hexadecimal digits */
+	EXTENSION_NAME_START, /* ;name or ;name=value, tokens only: bounded, ignored */
+	EXTENSION_NAME,
+	EXTENSION_VALUE_START,
+	EXTENSION_VALUE,
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,
 	CHUNK_DATA_CR,
@@ -444,20 +459,49 @@ static int size_step(struct http_body *body, unsigned char c, struct err *err)
 	}
 	if (!body->size_digits || (c != '\r' && c != ';'))
 		return err_set(err, ERR_INVALID, "a chunk size that is no number");
-	body->state = c == '\r' ? CHUNK_SIZE_LF : CHUNK_EXTENSION;
+	body->state = c == '\r' ? CHUNK_SIZE_LF : EXTENSION_NAME_START;
 	body->line_bytes = 0;
 	return 0;
 }
 
 static int extension_step(struct http_body *body, unsigned char c, struct err *err)
 {
-	if (c == '\r')
-		body->state = CHUNK_SIZE_LF;
-	else if (++body->line_bytes > EXTENSION_BYTES_MAX)
+	bool begun = body->state == EXTENSION_NAME || body->state == EXTENSION_VALUE;
+
+	if (++body->line_bytes > EXTENSION_BYTES_MAX)
 		return err_set(err, ERR_LIMIT, "a chunk extension longer than %d bytes", EXTENSION_BYTES_MAX);
-	else if (c != '\t' && (c < 0x20 || c >= 0x7f))
-		return err_set(err, ERR_INVALID, "control bytes in a chunk extension");
+	if (token_bytes[c])
+		body->state = body->state == EXTENSION_NAME_START || body->state == EXTENSION_NAME ? EXTENSION_NAME
+												   : EXTENSION_VALUE;
+	else if (begun && c == '\r')
+		body->state = CHUNK_SIZE_LF;
+	else if (begun && c == ';')
+		body->state = EXTENSION_NAME_START;
+	else if (c == '=' && body->state == EXTENSION_NAME)
+		body->state = EXTENSION_VALUE_START;
+	else
+		return err_set(err, ERR_INVALID, "a chunk extension that is not `;name=value`");
 	return 0;
+}
+
+/* What says how a message is read, or where it goes, has no place behind it (RFC 9110 6.5.1). */
+static int trailer_name_check(const struct http_body *body, struct err *err)
+{
+	static const char *const forbidden[] = {"transfer-encoding", "content-length", "host",    "authorization",
+						"connection",        "expect",         "upgrade", "trailer"};
+	struct view name = view_make(body->name, body->name_bytes);
+
+	for (size_t i = 0; body->name_bytes <= sizeof(body->name) && i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
+		if (view_equal_nocase(name, view_of(forbidden[i])))
+			return err_set(err, ERR_INVALID, "%s as a trailer", forbidden[i]);
+	return 0;
+}
+
+static void trailer_name_add(struct http_body *body, unsigned char c)
+{
+	if (body->name_bytes < sizeof(body->name))
+		body->name[body->name_bytes] = (char)c;
+	body->name_bytes++;
 }
 
 static int trailer_step(struct http_body *body, unsigned char c, struct err *err)
@@ -471,13 +515,16 @@ static int trailer_step(struct http_body *body, unsigned char c, struct err *err
 			return 0;
 		}
 		body->state = TRAILER_NAME;
+		body->name_bytes = 0;
+		trailer_name_add(body, c);
 		return token_bytes[c] ? 0 : err_set(err, ERR_INVALID, "a trailer without a name");
 	case TRAILER_NAME:
-		if (c == ':')
+		if (c == ':') {
 			body->state = TRAILER_VALUE;
-		else if (!token_bytes[c])
-			return err_set(err, ERR_INVALID, "a trailer name with bytes that are not allowed in one");
-		return 0;
+			return trailer_name_check(body, err);
+		}
+		trailer_name_add(body, c);
+		return token_bytes[c] ? 0 : err_set(err, ERR_INVALID, "a trailer name with bytes that are not allowed in one");
 	case TRAILER_VALUE:
 		if (c == '\r')
 			body->state = TRAILER_LF;
@@ -496,7 +543,10 @@ static int chunk_step(struct http_body *body, unsigned char c, struct err *err)
 	switch (body->state) {
 	case CHUNK_SIZE:
 		return size_step(body, c, err);
-	case CHUNK_EXTENSION:
+	case EXTENSION_NAME_START:
+	case EXTENSION_NAME:
+	case EXTENSION_VALUE_START:
+	case EXTENSION_VALUE:
 		return extension_step(body, c, err);
 	case CHUNK_SIZE_LF:
 		body->state = body->left ? CHUNK_DATA : TRAILER_START;

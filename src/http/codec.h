@@ -67,6 +67,8 @@ struct http_body {
 	unsigned line_bytes;
 	unsigned trailer_bytes;
 	unsigned size_digits;
+	unsigned name_bytes; /* of the trailer that is coming in */
+	char name[24];
 };
 
 void http_body_init(struct http_body *body, const struct http_head *head);
