@@ -829,6 +829,34 @@ static void an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper(voi
 	assert_true(world_elapsed_ms(world_real) - before < 1000);
 }
 
+/* On a small disk of its own. */
+static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
+{
+	AUTO_FREE char *dir = text_format("%s/small", state_dir);
+	AUTO_FREE char *make = text_format("mkdir %s && mount -t tmpfs -o size=1200m small %s", dir, dir);
+	AUTO_FREE char *unmake = text_format("umount -l %s", dir);
+	struct local_options options = {.state_dir = dir};
+	struct provider usual = provider;
+	struct env_id quiet, filler;
+	struct exit_status status;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(system(make), 0);
+	good(local_provider_open(&options, &provider, &err), &err);
+	quiet = env_with(NULL, "one");
+	filler = env_with(NULL, "one");
+	says(quiet, "one", false, "head -c 20M /dev/zero >/tmp/mine; echo written", "written");
+	free(shell(filler, "one", false, "while :; do head -c 20M /dev/zero >>/tmp/fill || exit 7; sleep 0.02; done", &status));
+	assert_true(status.reason == EXIT_GONE || (status.reason == EXIT_CODE && status.code == 7));
+	says(quiet, "one", false, "head -c 20M /dev/zero >/tmp/more && stat -c %s /tmp/mine", "20971520");
+	env_end(quiet);
+	env_end(filler);
+	local_provider_close(provider);
+	provider = usual;
+	assert_int_equal(system(unmake), 0);
+}
+
 static void wrong_names_and_numbers_are_refused(void **state)
 {
 	static const char *const names[] = {
@@ -905,6 +933,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
 		cmocka_unit_test(after_kill_9_of_the_keeper_nothing_runs_and_volumes_are_there),
 		cmocka_unit_test(an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper),
+		cmocka_unit_test(who_fills_the_disk_is_stopped_and_its_neighbour_is_not),
 		cmocka_unit_test(wrong_names_and_numbers_are_refused),
 	};
 

@@ -51,11 +51,10 @@ static int message_send(int socket_fd, const void *at, size_t length, const int 
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
 	if (fd_count) {
-		struct cmsghdr *header;
+		struct cmsghdr *header = &control.align;
 
 		message.msg_control = control.bytes;
 		message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-		header = CMSG_FIRSTHDR(&message);
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
 		header->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);

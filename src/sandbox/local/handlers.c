@@ -288,7 +288,7 @@ static int count_work(void *self, struct err *err)
 	const struct long_request *pending = self;
 	char text[32];
 
-	(void)snprintf(text, sizeof(text), "%lld\n", (long long)tree_bytes(pending->from));
+	(void)snprintf(text, sizeof(text), "%lld\n", (long long)tree_bytes(pending->from, false));
 	return file_replace(pending->to, view_of(text), 0600, err);
 }
 

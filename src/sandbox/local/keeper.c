@@ -40,6 +40,7 @@
 #define LOCK_WAIT_US 100000
 #define REAP_AGAIN_MS 500
 #define EVENTS_MAX 64
+#define GUARD_EVERY_MS 1000
 #define WARM_EVERY_MS 10
 #define WARM_TIMES 50
 #define LOW_FDS 16 /* ours are above: what a child places at 0..3 must not be one of them */
@@ -172,6 +173,7 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, struct err 
 		return err_set(err, ERR_DENIED, "the keeper must be started as root");
 	if (state_dir[0] != '/' || strpbrk(state_dir, ":,\\\n"))
 		return err_set(err, ERR_INVALID, "the state folder must be absolute, without `:`, `,` and `\\`: %s", state_dir);
+	keeper->state_dir = state_dir;
 	if (file_make_dirs(state_dir, 0755, err) || lock_take(state_dir, err) < 0)
 		return -1;
 	(void)snprintf(prefix, sizeof(prefix), "assay-%.10s", digest.text);
@@ -349,9 +351,13 @@ static void room_ended(struct keeper *keeper, struct room *ended)
 
 static void keeper_loop(struct keeper *keeper)
 {
+	bool guarding = false;
+	int64_t looked_ms = 0;
+
 	for (;;) {
 		struct epoll_event events[EVENTS_MAX];
-		int count = epoll_wait(keeper->epoll_fd, events, EVENTS_MAX, storage_reap_pending() ? REAP_AGAIN_MS : -1);
+		int timeout_ms = storage_reap_pending() ? REAP_AGAIN_MS : guarding ? GUARD_EVERY_MS : -1;
+		int count = epoll_wait(keeper->epoll_fd, events, EVENTS_MAX, timeout_ms);
 		bool peer = false;
 
 		/* One event at a time where records may vanish: what is left comes again. */
@@ -370,6 +376,11 @@ static void keeper_loop(struct keeper *keeper)
 			return;
 		if (storage_reap_pending())
 			storage_reap(&keeper->pool);
+		if (world_elapsed_ms(world_real) - looked_ms >= GUARD_EVERY_MS) {
+			looked_ms = world_elapsed_ms(world_real);
+			guarding = guard_look(keeper);
+		} else
+			guarding = true; /* something happened just now: look again in a while */
 	}
 }
 

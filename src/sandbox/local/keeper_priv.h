@@ -104,7 +104,8 @@ struct tree_copy {
 };
 /* Contents, modes, owners, times, xattrs, hard links, devices. `to` must not exist. */
 MUST_USE int tree_copy(const char *from, const char *to, const struct tree_copy *how, struct err *err);
-int64_t tree_bytes(const char *path); /* allocated on disk; what cannot be read counts nothing */
+/* Allocated on disk; what cannot be read counts nothing. `own`: blocks of large files that are shared with others are left out. */
+int64_t tree_bytes(const char *path, bool own);
 /* Removes everything below `path`, however deep, whatever flags it has; keeps going on errors. */
 void tree_clear(const char *path);
 bool tree_can_reflink(const char *dir);
@@ -185,6 +186,7 @@ struct kept_env {
 };
 
 struct keeper {
+	const char *state_dir;
 	struct storage pool;
 	struct cgroups cgroups;
 	struct network network;
@@ -238,6 +240,8 @@ struct room *room_find(const struct kept_env *env, const char *name);
 void room_kill(struct keeper *keeper, struct kept_env *env, struct room *room);
 /* All of the environment at once. */
 void rooms_kill(struct keeper *keeper, struct kept_env *env);
+/* Discards the roots of dead rooms at once; their records stay. */
+void rooms_empty(struct keeper *keeper, struct kept_env *env);
 /* Kills, forgets, discards its root. */
 MUST_USE int room_remove(struct keeper *keeper, struct kept_env *env, struct room *room, struct err *err);
 
@@ -270,6 +274,11 @@ MUST_USE int layers_list(const struct keeper *keeper, const char *prefix, int *f
 /* `flags` may be NULL. */
 MUST_USE int spec_parse(const char *path, struct layer_spec *spec, unsigned *flags, struct err *err);
 MUST_USE int spec_write(const char *path, const struct layer_spec *spec, unsigned flags, struct err *err);
+
+/* ---- guard.c ---- */
+
+/* To be called every second or so while it says true: sandboxes live. */
+bool guard_look(struct keeper *keeper);
 
 /* ---- job.c: work that takes long, in a forked child ---- */
 

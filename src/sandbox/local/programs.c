@@ -95,7 +95,7 @@ int local_program_start(void *self, struct env_id env, const char *name, const s
 
 static struct program *program_find(const struct room *room, uint32_t id)
 {
-	struct program *program = room ? room->programs : NULL;
+	struct program *program = room->programs;
 
 	while (program && program->id != id)
 		program = program->next;
@@ -144,7 +144,7 @@ int local_program_wait(void *self, struct env_id env, const char *name, uint32_t
 
 	(void)pthread_mutex_lock(&local->mutex);
 	room = local_room_find(local, env, name);
-	program = program_find(room, process);
+	program = room ? program_find(room, process) : NULL;
 	if (!program) {
 		(void)pthread_mutex_unlock(&local->mutex);
 		return err_set(err, ERR_NOT_FOUND, "sandbox %s has no program %u", name, process);

@@ -545,6 +545,18 @@ void rooms_kill(struct keeper *keeper, struct kept_env *env)
 		room_bury(keeper, env, room);
 }
 
+void rooms_empty(struct keeper *keeper, struct kept_env *env)
+{
+	for (const struct room *room = env->rooms; room; room = room->next) {
+		char path[PATH_BYTES], dir[PATH_BYTES];
+
+		kept_env_path(keeper, env->id, "rooms", dir);
+		if (!room->pid && path_make(path, NULL, "%s/%s", dir, room->name) == 0)
+			(void)!storage_discard(&keeper->pool, path, NULL);
+	}
+	storage_reap(&keeper->pool);
+}
+
 int room_remove(struct keeper *keeper, struct kept_env *env, struct room *room, struct err *err)
 {
 	char path[PATH_BYTES], dir[PATH_BYTES];

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 #define XATTR_LIST_BYTES ((size_t)64 << 10)
 #define COPY_CHUNK ((size_t)1 << 20)
 #define LINK_BUCKETS 4096
+#define EXTENTS_AT_ONCE 128
+#define OWN_BYTES_MIN ((int64_t)8 << 20) /* smaller files are counted whole */
 
 struct link {
 	struct link *next;
@@ -248,7 +251,45 @@ int tree_copy(const char *from, const char *to, const struct tree_copy *how, str
 	return result ? err_prefix(err, "copying %s", from) : 0;
 }
 
-static int64_t bytes_below(int dir_fd, int depth)
+/* The bytes of a file that no other file shares. */
+static int64_t own_bytes(int dir, const char *name)
+{
+	AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	union {
+		struct fiemap map;
+		char bytes[sizeof(struct fiemap) + EXTENTS_AT_ONCE * sizeof(struct fiemap_extent)];
+	} place;
+	uint64_t from = 0;
+	int64_t bytes = 0;
+
+	while (fd >= 0) {
+		memset(&place.map, 0, sizeof(place.map));
+		place.map.fm_start = from;
+		place.map.fm_length = UINT64_MAX - from;
+		place.map.fm_extent_count = EXTENTS_AT_ONCE;
+		if (ioctl(fd, FS_IOC_FIEMAP, &place.map) || !place.map.fm_mapped_extents)
+			return bytes;
+		for (unsigned i = 0; i < place.map.fm_mapped_extents; i++) {
+			const struct fiemap_extent *extent = &place.map.fm_extents[i];
+
+			from = extent->fe_logical + extent->fe_length;
+			if (!(extent->fe_flags & FIEMAP_EXTENT_SHARED))
+				bytes += (int64_t)extent->fe_length;
+			if (extent->fe_flags & FIEMAP_EXTENT_LAST)
+				return bytes;
+		}
+	}
+	return 0;
+}
+
+static int64_t entry_bytes(int dir, const char *name, const struct stat *info, bool own)
+{
+	if (own && S_ISREG(info->st_mode) && info->st_blocks * 512 > OWN_BYTES_MIN)
+		return own_bytes(dir, name);
+	return info->st_blocks * 512 / (S_ISDIR(info->st_mode) || !info->st_nlink ? 1 : (int64_t)info->st_nlink);
+}
+
+static int64_t bytes_below(int dir_fd, bool own, int depth)
 {
 	DIR *dir = fdopendir(dir_fd);
 	struct dirent *entry;
@@ -265,22 +306,22 @@ static int64_t bytes_below(int dir_fd, int depth)
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
 		    fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW))
 			continue;
-		bytes += info.st_blocks * 512 / (S_ISDIR(info.st_mode) || !info.st_nlink ? 1 : (int64_t)info.st_nlink);
+		bytes += entry_bytes(dirfd(dir), entry->d_name, &info, own);
 		if (!S_ISDIR(info.st_mode) || depth > DEPTH_MAX)
 			continue;
 		child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (child >= 0)
-			bytes += bytes_below(child, depth + 1);
+			bytes += bytes_below(child, own, depth + 1);
 	}
 	(void)closedir(dir);
 	return bytes;
 }
 
-int64_t tree_bytes(const char *path)
+int64_t tree_bytes(const char *path, bool own)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	return fd < 0 ? 0 : bytes_below(fd, 0);
+	return fd < 0 ? 0 : bytes_below(fd, own, 0);
 }
 
 struct clear {
