@@ -116,7 +116,7 @@ static void story_new(struct story *story, int workers)
 
 	fake_reset();
 	skew_ms = 0;
-	fault_hook = crash;
+	fault_hook = workers ? NULL : crash; /* set before threads start */
 	fault_at = 0;
 	memset(story, 0, sizeof(*story));
 	if (!file_is_dir(template_dir)) {
@@ -559,7 +559,6 @@ static void a_stop_ends_the_agent_at_once(void **state)
 
 	(void)state;
 	story_new(&story, 2);
-	fault_hook = NULL;
 	fake.hangs = true;
 	assert_int_equal(story_start(&story), 0);
 	for (int i = 0; i < 500 && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
@@ -587,7 +586,6 @@ static void whoever_waits_for_events_gets_them_at_once(void **state)
 
 	(void)state;
 	story_new(&story, 2);
-	fault_hook = NULL;
 	fake.writes[0] = "good";
 	assert_int_equal(story_start(&story), 0);
 	for (int64_t after = 0, i = 0; i < 200; i++) {
