@@ -1,5 +1,5 @@
 /*
- * assay: the one binary. `assay keeper`, `assay gateway`, `assay vault` and `assay serve` are the processes of DESIGN.md 2, each
+ * assay: the one binary. `assay keeper`, `assay gateway`, `assay vault` and `assay serve` are the processes of ARCHITECTURE.md, each
  * started by its supervisor with this binary; everything else is the command line.
  */
 #include <stdbool.h>
