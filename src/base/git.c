@@ -10,6 +10,7 @@
 
 #define ARGS_MAX 64
 #define CONFLICT_LIST_MAX 200
+#define ERRORS_MAX ((size_t)1 << 20)
 
 /* Nothing of the machine's or the person's git configuration is read; what could start a program is switched off. */
 static const char *const git_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -60,12 +61,32 @@ int git_hash_parse(struct view text, struct git_hash *hash, struct err *err)
 	return 0;
 }
 
+/* Of what git said the line that tells most: the first error, else the last line. */
+static struct view complaint_of(struct view said)
+{
+	struct view rest = said;
+	struct view line = {0};
+
+	while (rest.length) {
+		struct view next = view_cut(rest, '\n', &rest);
+
+		if (next.length)
+			line = next;
+		if (view_starts(next, VIEW("error: ")))
+			return view_make(next.at + 7, next.length - 7);
+	}
+	return line;
+}
+
 int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err)
 {
 	const char *argv[ARGS_MAX] = {"git"};
 	AUTO_FREE char *dir = text_format("--git-dir=%s", repository);
+	AUTO_BUF said = buf_new(ERRORS_MAX);
+	const char *verb = args[0];
 	struct process_spec spec = io ? *io : (struct process_spec){0};
 	size_t count = 1;
+	int code = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(git_settings); i++)
 		argv[count++] = git_settings[i];
@@ -78,7 +99,19 @@ int git_run(const char *repository, const char *const *args, const struct proces
 	spec.argv = argv;
 	spec.env = git_env;
 	spec.dir = "/";
-	return process_run(&spec, status, err);
+	if (!spec.errors)
+		spec.errors = &said;
+	if (process_run(&spec, &code, err))
+		return err_prefix(err, "git %s", verb);
+	if (status)
+		*status = code;
+	else if (code) {
+		struct view line = complaint_of(buf_view(spec.errors));
+
+		return err_set(err, ERR_INVALID, "git %s ended with %d: %.*s", verb, code,
+			       (int)(line.length < 300 ? line.length : 300), line.at ? line.at : "");
+	}
+	return 0;
 }
 
 int git_repository_make(const char *repository, struct err *err)
