@@ -433,10 +433,7 @@ int environment_remove_locked(struct environment *env, struct err *err)
 	gateway_env_gone(env);
 	if (provider_env_remove(env->all->provider, env->id, err))
 		return err_prefix(err, "cannot remove environment %s", env->id.text);
-	for (size_t i = 0; i < env->member_count; i++) {
-		env->members[i].made = false;
-		env->members[i].running = false;
-	}
+	members_forget(env);
 	(void)rename(env->dir, trash);
 	environment_unlist(env);
 	monitor_hint(env->all); /* it empties the trash */
@@ -448,9 +445,13 @@ int environment_up(struct environments *environments, const struct environment_s
 {
 	struct err problem = {0};
 	AUTO_ENVIRONMENT env = NULL;
+	bool full;
 	int result;
 
-	if (environments->count >= ENVIRONMENTS_MAX)
+	(void)pthread_mutex_lock(&environments->mutex);
+	full = environments->count >= ENVIRONMENTS_MAX;
+	(void)pthread_mutex_unlock(&environments->mutex);
+	if (full)
 		return err_set(err, ERR_LIMIT, "there are already %d environments", ENVIRONMENTS_MAX);
 	env = environment_plan(environments, spec, err);
 	if (!env)

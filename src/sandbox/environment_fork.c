@@ -23,6 +23,23 @@ int environment_freeze_locked(struct environment *env, struct err *err)
 	return environment_save(env, err);
 }
 
+static bool environment_cold(struct environment *env)
+{
+	bool cold;
+
+	(void)pthread_mutex_lock(&env->mutex);
+	cold = env->cold;
+	(void)pthread_mutex_unlock(&env->mutex);
+	return cold;
+}
+
+static void environment_cold_set(struct environment *env, bool cold)
+{
+	(void)pthread_mutex_lock(&env->mutex);
+	env->cold = cold;
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
 /* Makes the members again from the volumes: after a crash or a stop of ours. */
 static int warm(struct environment *env, struct err *err)
 {
@@ -32,12 +49,7 @@ static int warm(struct environment *env, struct err *err)
 	/* Whatever is left of members belongs to nobody any more. */
 	if (provider_env_stop(env->all->provider, env->id, err))
 		return -1;
-	for (size_t i = 0; i < env->member_count; i++) {
-		env->members[i].made = false;
-		env->members[i].running = false;
-		env->members[i].crashes = 0;
-		env->members[i].restart_at_ms = 0;
-	}
+	members_forget(env);
 	return gateway_env_put(env, err) || environment_start(env, 0, quiet, err) ? -1 : 0;
 }
 
@@ -54,7 +66,7 @@ int environment_wake(struct environment *env, struct err *err)
 				*err = problem;
 			/* Cut off by our own end: the next start does it. */
 			if (__atomic_load_n(&env->all->closing, __ATOMIC_RELAXED)) {
-				env->cold = true;
+				environment_cold_set(env, true);
 				environment_move(env, ENV_READY);
 				return -1;
 			}
@@ -77,7 +89,8 @@ int environment_awake(struct environment *env, struct err *err)
 	int result;
 
 	environment_touched(env);
-	if (state != ENV_FROZEN && !(state == ENV_READY && env->cold))
+	/* One that is brought back after a crash is `starting`, too: whoever wants it waits for that. */
+	if (state != ENV_FROZEN && !((state == ENV_READY || state == ENV_STARTING) && environment_cold(env)))
 		return 0;
 	if (environment_lock(env, err))
 		return -1;
@@ -228,7 +241,7 @@ static int reconcile_one(struct environment *env, const json_t *there, struct er
 	idle = idle_ms && !env->busy && elapsed_ms(env->all) - env->touched_ms > idle_ms;
 	(void)pthread_mutex_unlock(&env->mutex);
 	if (!env->cold && !members_exist(env, there))
-		env->cold = true;
+		environment_cold_set(env, true);
 	/* One that was cut off while it came up has no volumes worth keeping; nobody waits for a volatile one any more. */
 	if (expired || (env->cold && env->volatile_) || (state == ENV_STARTING && env->cold) ||
 	    (env->cold && !there && state != ENV_FAILED)) {

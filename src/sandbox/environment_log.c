@@ -435,8 +435,9 @@ int log_read(const char *dir, const char *name, int lines, int64_t *from, struct
 	if (file_exists(older) && file_read(older, &text, err))
 		return -1;
 	start -= (int64_t)text.length;
-	if (file_read(path, &text, err))
-		return err_prefix(err, "no log of %s", name);
+	/* One that has not been made yet has said nothing. */
+	if (file_exists(path) && file_read(path, &text, err))
+		return -1;
 	if (from && *from >= 0) {
 		int64_t skip = *from - start;
 

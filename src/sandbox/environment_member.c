@@ -148,6 +148,21 @@ void member_unmake(struct environment *env, struct member *member)
 		log_warn("env=%s sandbox=%s cannot remove it: %s", env->id.text, member->name, err.text);
 }
 
+void members_forget(struct environment *env)
+{
+	(void)pthread_mutex_lock(&env->mutex);
+	for (size_t i = 0; i < env->member_count; i++) {
+		struct member *member = &env->members[i];
+
+		member->made = false;
+		member->running = false;
+		member->state = MEMBER_ABSENT;
+		member->crashes = 0;
+		member->restart_at_ms = 0;
+	}
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
 bool command_is_set(const struct command *command)
 {
 	return command->shell || (command->argv && command->argv[0]);

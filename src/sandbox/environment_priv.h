@@ -155,6 +155,8 @@ struct member *member_find(struct environment *env, const char *name);
 /* Makes the sandbox and tells the gateway of its door. */
 MUST_USE int member_make(struct environment *env, struct member *member, struct err *err);
 void member_unmake(struct environment *env, struct member *member);
+/* All sandboxes of it are gone by another way. */
+void members_forget(struct environment *env);
 /* Starts the member's program (server or `run`), output to its log. */
 MUST_USE int member_start(struct environment *env, struct member *member, struct err *err);
 MUST_USE int member_start_argv(struct environment *env, struct member *member, const char *const *argv, const char *dir,
