@@ -104,6 +104,8 @@ static int main_move(const char *repository, const char *name, const struct git_
 	if (!git_resolve(repository, REF_MAIN, &now, NULL)) {
 		bool merged_since = git_resolve(repository, REF_PUT, &put, NULL) || strcmp(put.text, now.text) != 0;
 
+		if (!merged_since && strcmp(now.text, commit->text) == 0)
+			return 0;
 		if (is_ancestor(repository, &now, commit, &forward, err) || is_ancestor(repository, commit, &now, &behind, err))
 			return -1;
 		if (!forward && merged_since && !behind)
@@ -134,12 +136,40 @@ static int blueprint_name(const char *repository, const struct git_hash *commit,
 	return name_check(name, err);
 }
 
+/*
+ * A commit that is here already needs no fetch, and most `env up` bring one. The checkout is only asked for a hash and a blob, by git
+ * commands that start no program whatever its configuration says.
+ */
+static bool put_before(struct runs *runs, const char *path, const char *revision, char name[NAME_MAX_LENGTH + 1],
+		       struct git_hash *commit)
+{
+	AUTO_FREE char *folder = text_format("%s/.git", path);
+	AUTO_FREE char *repository = NULL;
+	char found[NAME_MAX_LENGTH + 1];
+	struct git_hash here;
+
+	if (git_resolve(folder, revision, commit, NULL))
+		return false;
+	(void)snprintf(found, sizeof(found), "%s", name);
+	if (!*found && blueprint_name(folder, commit, found, NULL))
+		return false;
+	repository = repository_path(runs, found);
+	if (!file_is_dir(repository) || git_resolve(repository, commit->text, &here, NULL))
+		return false;
+	(void)snprintf(name, NAME_MAX_LENGTH + 1, "%s", found);
+	return true;
+}
+
 /* Fetches into a place of its own first: the name may only be known from what comes. */
 static int put(struct runs *runs, const char *incoming, const char *path, const char *revision, char name[NAME_MAX_LENGTH + 1],
 	       struct git_hash *commit, struct err *err)
 {
 	AUTO_FREE char *repository = NULL;
 
+	if (put_before(runs, path, revision, name, commit)) {
+		repository = repository_path(runs, name);
+		return main_move(repository, name, commit, err);
+	}
 	if (!*name &&
 	    (git_repository_make(incoming, err) || git_fetch_local(incoming, path, revision, "refs/assay/incoming", commit, err) ||
 	     blueprint_name(incoming, commit, name, err)))
