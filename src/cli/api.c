@@ -17,7 +17,10 @@
 
 struct api {
 	char *socket;
+	bool started; /* by us: then we start it again when it dies */
 };
+
+static const char *const start_args[] = {"--exit-when-idle", NULL};
 
 const char *api_socket(const struct api *api)
 {
@@ -393,8 +396,17 @@ struct api *api_open(const char *program, bool start, struct err *err)
 			return NULL;
 		}
 		fprintf(stderr, "%s: starting a server in the background; it ends by itself when it is idle\n", program);
-		if (server_start((const char *const[]){"--exit-when-idle", NULL}, api->socket, err))
+		if (server_start(start_args, api->socket, err))
 			return NULL;
+		api->started = true;
 	}
 	return TAKE(api);
+}
+
+void api_revive(struct api *api)
+{
+	struct err err;
+
+	if (api->started && !server_answers(api->socket) && server_start(start_args, api->socket, &err))
+		fprintf(stderr, "assay: %s\n", err.text);
 }

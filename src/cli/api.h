@@ -21,6 +21,9 @@ struct api;
 struct api *api_open(const char *program, bool start, struct err *err);
 void api_close(struct api *api); /* NULL is fine */
 void scope_api(struct api **api);
+/* When the server that api_open() started has died (it did not end in order: then calls fail, and streams with them), starts it again.
+ * Its runs go on where they were. */
+void api_revive(struct api *api);
 #define AUTO_API __attribute__((cleanup(scope_api)))
 
 const char *api_socket(const struct api *api); /* path: for those who speak to it themselves (terminals) */

@@ -511,6 +511,8 @@ static int stream_all(struct api *api, const char *run, struct story *story, str
 
 		if (failed && err->kind != ERR_RETRY && err->kind != ERR_BROKEN)
 			return -1;
+		if (failed)
+			api_revive(api);
 		if (story->seq > before || !lost_ms)
 			lost_ms = world_elapsed_ms(world_real);
 		if (failed && world_elapsed_ms(world_real) - lost_ms > PATIENCE_MS)
