@@ -389,6 +389,8 @@ static void keeper_close(struct keeper *keeper)
 	for (struct kept_env *env = keeper->environments; env; env = env->next)
 		rooms_kill(keeper, env);
 	cgroups_close(&keeper->cgroups);
+	kept_envs_forget(keeper);
+	free(keeper->network.batch);
 }
 
 int keeper_main(int argc, char **argv)

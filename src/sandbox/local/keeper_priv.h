@@ -212,6 +212,7 @@ MUST_USE int kept_env_cgroups_make(struct keeper *keeper, struct kept_env *env, 
 MUST_USE int kept_env_stop(struct keeper *keeper, struct kept_env *env, struct err *err);
 MUST_USE int kept_env_remove(struct keeper *keeper, struct kept_env *env, struct err *err);
 MUST_USE int kept_envs_load(struct keeper *keeper, struct err *err);
+void kept_envs_forget(struct keeper *keeper); /* the records, not what they are of */
 
 /* ---- handlers.c ---- */
 

@@ -219,3 +219,18 @@ int kept_envs_load(struct keeper *keeper, struct err *err)
 	(void)closedir(dir);
 	return 0;
 }
+
+void kept_envs_forget(struct keeper *keeper)
+{
+	while (keeper->environments) {
+		struct kept_env *env = keeper->environments;
+
+		while (env->rooms) {
+			struct room *room = env->rooms;
+
+			env->rooms = room->next;
+			free(room);
+		}
+		record_remove(keeper, env);
+	}
+}

@@ -75,7 +75,7 @@ static int overlay_mount(const struct plan *plan, struct err *err)
 		return err_errno(err, errno, "cannot enter %s", scratch);
 	for (size_t i = 0; i < plan->lowers.count; i++) {
 		AUTO_CLOSE int tree = -1;
-		char place[16];
+		char place[24];
 
 		if (ids_mount(plan->lowers.at[i].path, plan->lowers.at[i].map_fd, MOUNT_ATTR_RDONLY, &tree, err))
 			return -1;
