@@ -10,7 +10,7 @@
 #define VALUE_LINES_MAX 14
 #define TREE_LINES_MAX 10
 #define TREE_LINES_BEFORE 3 /* the first difference */
-#define FINDINGS_WHOLE 3   /* the worst; the others are one line each */
+#define FINDINGS_WHOLE 3    /* the worst; the others are one line each */
 #define TITLE_WIDTH 38
 
 const char *report_mark(const char *status)
@@ -39,9 +39,13 @@ void report_gate_draw(FILE *file, const json_t *gate)
 	AUTO_BUF took = buf_new(64);
 
 	duration_format(&took, json_number(gate, "ms", 0));
-	fprintf(file, "  %s%s%s %-*s %s%9s%s  %s%s%s\n", terminal_tone(file, report_tone(status)), report_mark(status), terminal_end(file),
-		TITLE_WIDTH, title, terminal_tone(file, TONE_FAINT), strcmp(status, "skipped") == 0 ? "" : took.at, terminal_end(file),
-		terminal_tone(file, report_tone(status)), reason[0] ? reason : strcmp(status, "pass") == 0 ? "" : status, terminal_end(file));
+	fprintf(file, "  %s%s%s %-*s %s%9s%s  %s%s%s\n", terminal_tone(file, report_tone(status)), report_mark(status),
+		terminal_end(file), TITLE_WIDTH, title, terminal_tone(file, TONE_FAINT),
+		strcmp(status, "skipped") == 0 ? "" : took.at, terminal_end(file), terminal_tone(file, report_tone(status)),
+		reason[0]                     ? reason
+		: strcmp(status, "pass") == 0 ? ""
+					      : status,
+		terminal_end(file));
 }
 
 /* ---- side by side ---- */
@@ -142,7 +146,8 @@ static void cell_draw(const char *text, int width, bool differs, enum tone tone)
 {
 	AUTO_FREE char *fit = terminal_fit(text, width);
 
-	printf("%s%s%s%*s", differs ? terminal_tone(stdout, tone) : "", fit, differs ? terminal_end(stdout) : "", width - width_of(fit), "");
+	printf("%s%s%s%*s", differs ? terminal_tone(stdout, tone) : "", fit, differs ? terminal_end(stdout) : "",
+	       width - width_of(fit), "");
 }
 
 static void columns_draw(const char *left_title, const struct lines *left, const char *right_title, const struct lines *right)
@@ -167,7 +172,8 @@ static void columns_draw(const char *left_title, const struct lines *left, const
 
 		printf("      ");
 		cell_draw(line_at(&a, i), width, differs, TONE_GOOD);
-		printf(" │ %s%s%s\n", differs ? terminal_tone(stdout, TONE_BAD) : "", line_at(&b, i), differs ? terminal_end(stdout) : "");
+		printf(" │ %s%s%s\n", differs ? terminal_tone(stdout, TONE_BAD) : "", line_at(&b, i),
+		       differs ? terminal_end(stdout) : "");
 	}
 }
 
@@ -178,7 +184,8 @@ static void tree_line_add(struct lines *lines, const json_t *row)
 	int64_t status = json_number(row, "status", 0);
 	int64_t count = json_number(row, "count", 1);
 	AUTO_FREE char *times = count > 1 ? text_format(" ×%lld", (long long)count) : text_copy("");
-	AUTO_FREE char *line = status ? text_format("%s → %lld%s", clean, (long long)status, times) : text_format("%s%s", clean, times);
+	AUTO_FREE char *line = status ? text_format("%s → %lld%s", clean, (long long)status, times)
+				      : text_format("%s%s", clean, times);
 
 	lines_add(lines, view_of(line));
 }
@@ -231,7 +238,8 @@ static void request_draw(const json_t *request)
 
 	if (!json_is_object(request))
 		return;
-	text = text_format("%s %s %s", json_text(request, "method", ""), json_text(request, "url", ""), json_text(request, "body", ""));
+	text = text_format("%s %s %s", json_text(request, "method", ""), json_text(request, "url", ""),
+			   json_text(request, "body", ""));
 	label_draw("request", text);
 }
 
@@ -243,8 +251,9 @@ static void finding_draw(const json_t *finding, bool whole)
 	AUTO_LINES got = lines_of(json_member(finding, "got"));
 	int64_t count = json_number(finding, "count", 1);
 
-	printf("%s  %s%-5s%s %s%s%s  %s%s", whole ? "\n" : "", terminal_tone(stdout, severity_tone(severity)), severity, terminal_end(stdout),
-	       terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout), terminal_tone(stdout, TONE_FAINT), json_text(finding, "id", ""));
+	printf("%s  %s%-5s%s %s%s%s  %s%s", whole ? "\n" : "", terminal_tone(stdout, severity_tone(severity)), severity,
+	       terminal_end(stdout), terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout),
+	       terminal_tone(stdout, TONE_FAINT), json_text(finding, "id", ""));
 	if (count > 1)
 		printf(" ×%lld", (long long)count);
 	printf("%s\n", terminal_end(stdout));
@@ -312,8 +321,8 @@ void report_draw(const json_t *report, struct report_form form)
 			report_gate_draw(stdout, gate);
 	findings_draw(json_member(report, "findings"), form.all);
 	list_draw("not covered", json_member(report, "not_covered"));
-	printf("\n%s%s %s%s  %.12s → %.12s\n", terminal_tone(stdout, report_tone(verdict)), report_mark(verdict), verdict, terminal_end(stdout),
-	       commit_of(report, "base"), commit_of(report, "head"));
+	printf("\n%s%s %s%s  %.12s → %.12s\n", terminal_tone(stdout, report_tone(verdict)), report_mark(verdict), verdict,
+	       terminal_end(stdout), commit_of(report, "base"), commit_of(report, "head"));
 	if (reason[0])
 		printf("  %s\n", reason);
 }

@@ -75,7 +75,8 @@ static int exchange(struct vault *vault, struct vault_request *request, int fd, 
 	if (fd >= 0) {
 		message.msg_control = &control;
 		message.msg_controllen = sizeof(control);
-		control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		control.align = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
 	}
 	request->header.request = ++vault->requests;
@@ -118,8 +119,8 @@ static int ask_locked(struct vault *vault, struct vault_request *request, int fd
 
 static int ask(struct vault *vault, enum vault_ask name, size_t bytes, int fd, struct vault_reply *reply, struct err *err)
 {
-	struct vault_request request = {
-		.header = {.length = sizeof(request), .version = MESSAGE_VERSION, .name = (uint16_t)name}, .bytes = bytes};
+	struct vault_request request = {.header = {.length = sizeof(request), .version = MESSAGE_VERSION, .name = (uint16_t)name},
+					.bytes = bytes};
 	struct err local;
 	int result;
 

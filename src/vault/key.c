@@ -89,7 +89,8 @@ static int key_open(const char *path, EVP_PKEY **pair, struct err *err)
 	if (fstat(fd, &facts))
 		return err_errno(err, errno, "cannot look at %s", path);
 	if (!S_ISREG(facts.st_mode) || (facts.st_mode & 077))
-		return err_set(err, ERR_DENIED, "%s may be read by others than its owner: chmod 600, or remove it for a new key", path);
+		return err_set(err, ERR_DENIED, "%s may be read by others than its owner: chmod 600, or remove it for a new key",
+			       path);
 	bio = BIO_new_fd(fd, BIO_NOCLOSE);
 	*pair = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
 	if (!*pair)

@@ -191,7 +191,8 @@ static void edge_end(struct buf *out, const char *name, const json_t *inside)
 	AUTO_FREE char *service = dash ? view_copy(view_make(name, (size_t)(dash - name))) : NULL;
 	uint64_t number;
 
-	if (service && !json_object_get(inside, name) && json_object_get(inside, service) && view_to_u64(view_of(dash + 1), &number))
+	if (service && !json_object_get(inside, name) && json_object_get(inside, service) &&
+	    view_to_u64(view_of(dash + 1), &number))
 		buf_add_text(out, service);
 	else
 		buf_add_text(out, name);
@@ -311,7 +312,8 @@ static json_t *tree_row(const json_t *exchange, const json_t *inside)
 
 static bool rows_equal(const json_t *a, const json_t *b)
 {
-	return json_equal(json_member(a, "edge"), json_member(b, "edge")) && json_equal(json_member(a, "call"), json_member(b, "call")) &&
+	return json_equal(json_member(a, "edge"), json_member(b, "edge")) &&
+	       json_equal(json_member(a, "call"), json_member(b, "call")) &&
 	       json_equal(json_member(a, "status"), json_member(b, "status"));
 }
 

@@ -248,7 +248,10 @@ static void fields_report(void *self, const struct difference *difference)
 	if (word[0])
 		buf_add_format(&text, "%s%s", text.length ? " " : "", word);
 	if (difference->path[0])
-		buf_add_format(&text, "%s%s", !text.length ? "" : judge->layer == LAYER_BODY && difference->path[0] != '[' ? "." : " ",
+		buf_add_format(&text, "%s%s",
+			       !text.length                                               ? ""
+			       : judge->layer == LAYER_BODY && difference->path[0] != '[' ? "."
+											  : " ",
 			       difference->path);
 	describe_change(&text, difference, judge_noise(judge, difference->path));
 	judge_report(judge, difference_name(difference->kind), difference->path, judgement.severity, judgement.weight,
@@ -278,8 +281,8 @@ static json_t *request_shown(const json_t *request)
 	return shown;
 }
 
-void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight, const json_t *expected,
-		  const json_t *got, const char *format, ...)
+void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight,
+		  const json_t *expected, const json_t *got, const char *format, ...)
 {
 	AUTO_BUF first = buf_new(4096);
 	AUTO_FREE char *full_path = text_format("%d %s %s", (int)judge->layer, judge->within, path);
@@ -294,8 +297,15 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	title = text_format("%s: %s", judge->place, text);
-	finding = (struct finding){.gate = "replay", .kind = kind, .place = judge->place, .path = full_path, .severity = severity,
-				   .weight = weight, .title = title, .expected = expected, .got = got};
+	finding = (struct finding){.gate = "replay",
+				   .kind = kind,
+				   .place = judge->place,
+				   .path = full_path,
+				   .severity = severity,
+				   .weight = weight,
+				   .title = title,
+				   .expected = expected,
+				   .got = got};
 	made = finding_add(judge->findings, &finding, &fresh);
 	if (!made || !fresh || !judge->base_entry)
 		return;
@@ -314,7 +324,8 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 
 static bool header_ignored(const char *name)
 {
-	static const char *const names[] = {"date", "content-length", "connection", "keep-alive", "transfer-encoding", "age", "alt-svc"};
+	static const char *const names[] = {"date", "content-length", "connection", "keep-alive", "transfer-encoding",
+					    "age",  "alt-svc"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -344,9 +355,7 @@ static json_t *headers_compared(const json_t *response)
 	json_t *value;
 	void *next;
 
-	json_object_foreach_safe(headers, next, name, value)
-		if (header_ignored(name))
-			(void)json_object_del(headers, name);
+	json_object_foreach_safe(headers, next, name, value) if (header_ignored(name))(void) json_object_del(headers, name);
 	/* Validators follow the body, which is compared itself: that they are there is what counts. */
 	if (json_member(headers, "etag"))
 		(void)json_object_set_new(headers, "etag", json_string("present"));
@@ -423,8 +432,8 @@ static void judge_bytes(struct judge *judge, struct view expected, struct view g
 	if (judge->noise)
 		judge_learn(judge, "#bytes", NULL, NULL);
 	else if (!judge_noise(judge, "#bytes"))
-		judge_report(judge, "bytes", "", SEVERITY_BLOCK, WEIGHT_VALUE, NULL, NULL, "body of %zu bytes differs from that of %zu",
-			     got.length, expected.length);
+		judge_report(judge, "bytes", "", SEVERITY_BLOCK, WEIGHT_VALUE, NULL, NULL,
+			     "body of %zu bytes differs from that of %zu", got.length, expected.length);
 }
 
 static void judge_body(struct judge *judge, const json_t *expected, const json_t *got)
@@ -442,7 +451,8 @@ static void judge_body(struct judge *judge, const json_t *expected, const json_t
 	call_body(&raw_a, expected);
 	call_body(&raw_b, got);
 	if (a && !judge->noise && !judge_noise(judge, "")) {
-		judge_report(judge, "type", "", SEVERITY_BLOCK, WEIGHT_SHAPE + 3, a, json_member(got, "body"), "the body is no JSON any more");
+		judge_report(judge, "type", "", SEVERITY_BLOCK, WEIGHT_SHAPE + 3, a, json_member(got, "body"),
+			     "the body is no JSON any more");
 		return;
 	}
 	if (is_text(expected) || is_text(got))

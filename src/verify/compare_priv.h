@@ -33,8 +33,8 @@ enum layer { LAYER_BODY, LAYER_HEADER, LAYER_COOKIE, LAYER_SEAM, LAYER_OUTBOUND,
 
 struct judge {
 	const struct comparison *comparison;
-	json_t *noise;    /* set while learning: what is reported is learned instead */
-	json_t *findings; /* set while judging */
+	json_t *noise;            /* set while learning: what is reported is learned instead */
+	json_t *findings;         /* set while judging */
 	const json_t *base_entry; /* of the request at work, or NULL: the whole run */
 	const json_t *head_entry;
 	const char *place; /* endpoint, or what the rows are of */
@@ -49,8 +49,8 @@ void judge_values(struct judge *judge, const json_t *expected, const json_t *got
 const json_t *judge_noise(const struct judge *judge, const char *path);
 void judge_learn(struct judge *judge, const char *path, const json_t *expected, const json_t *got);
 /* Reports at the place at work, with request and trees. */
-void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight, const json_t *expected,
-		  const json_t *got, const char *format, ...) PRINTF_LIKE(8, 9);
+void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight,
+		  const json_t *expected, const json_t *got, const char *format, ...) PRINTF_LIKE(8, 9);
 
 void judge_seams(struct judge *judge, const json_t *base_seams, const json_t *head_seams, bool answered_alike);
 /* "catalog answers front GET /products/:id otherwise: price_cents 100 → 90.5": where in the call tree the first difference is; "" */

@@ -6,13 +6,14 @@
 #include "verify/compare_priv.h"
 #include "verify/format.h"
 
-static void count_report(struct judge *judge, const char *kind, enum severity severity, size_t expected, size_t got, const char *what)
+static void count_report(struct judge *judge, const char *kind, enum severity severity, size_t expected, size_t got,
+			 const char *what)
 {
 	AUTO_JSON a = json_integer((json_int_t)expected);
 	AUTO_JSON b = json_integer((json_int_t)got);
 
-	judge_report(judge, kind, "", severity, severity == SEVERITY_BLOCK ? WEIGHT_EFFECT + 2 : WEIGHT_SLIGHT, a, b, "%zu %s written instead of %zu", got,
-		     what, expected);
+	judge_report(judge, kind, "", severity, severity == SEVERITY_BLOCK ? WEIGHT_EFFECT + 2 : WEIGHT_SLIGHT, a, b,
+		     "%zu %s written instead of %zu", got, what, expected);
 }
 
 static void judge_table(struct judge *judge, const json_t *expected, const json_t *got)
@@ -115,7 +116,8 @@ static json_t *keys_by_form(json_t *keys)
 			list = json_array();
 			(void)json_object_set_new(forms, form.at ? form.at : "", list);
 		}
-		(void)json_array_append_new(list, json_pack("{s:s, s:o?}", "type", json_text(value, "type", ""), "value", value_opened(value)));
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:o?}", "type", json_text(value, "type", ""), "value", value_opened(value)));
 	}
 	return forms;
 }
@@ -154,8 +156,8 @@ static void judge_keys(struct judge *judge, const char *database, json_t *expect
 		else if (judge->noise)
 			judge_learn(judge, "#count", NULL, NULL);
 		else if (!judge_noise(judge, "#count"))
-			count_report(judge, "keys", queue ? SEVERITY_BLOCK : SEVERITY_WARN, json_array_size(left), json_array_size(right),
-				     "keys");
+			count_report(judge, "keys", queue ? SEVERITY_BLOCK : SEVERITY_WARN, json_array_size(left),
+				     json_array_size(right), "keys");
 	}
 }
 

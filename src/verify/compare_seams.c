@@ -8,17 +8,18 @@
 #include "verify/compare_priv.h"
 #include "verify/call.h"
 
-#define MANY_CALLS 3       /* fewer are never "many" */
-#define NEW_CALLS_MANY 5   /* of a call that the base does not make at all */
+#define MANY_CALLS 3     /* fewer are never "many" */
+#define NEW_CALLS_MANY 5 /* of a call that the base does not make at all */
 #define MANY_STATEMENTS 15
 #define STATEMENTS_FACTOR 3
 #define BODY_MAX ((size_t)16 << 20)
 
 /* Headers that carry a request's context from call to call. */
-static const char *const propagated[] = {"traceparent",     "baggage",    "x-request-id", "x-correlation-id", "x-tenant",
-					 "x-tenant-id",     "tenant-id",  "idempotency-key", "x-idempotency-key"};
+static const char *const propagated[] = {"traceparent", "baggage",   "x-request-id",    "x-correlation-id", "x-tenant",
+					 "x-tenant-id", "tenant-id", "idempotency-key", "x-idempotency-key"};
 /* What the outside must be told too. */
-static const char *const outside_needs[] = {"authorization", "idempotency-key", "x-idempotency-key", "content-type", "x-request-id"};
+static const char *const outside_needs[] = {"authorization", "idempotency-key", "x-idempotency-key", "content-type",
+					    "x-request-id"};
 
 static bool is_outside(const struct judge *judge, const json_t *exchange)
 {
@@ -120,12 +121,14 @@ static bool all_carry_on(const json_t *calls, const char *header, const char *va
 	return json_array_size(calls) > 0;
 }
 
-static void judge_propagation(struct judge *judge, const json_t *expected, const json_t *got, const char *const *names, size_t count)
+static void judge_propagation(struct judge *judge, const json_t *expected, const json_t *got, const char *const *names,
+			      size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const char *came = call_header(json_member(judge->base_entry, "request"), names[i]);
 		bool lost = all_carry(expected, names[i]) && json_array_size(got) && !all_carry(got, names[i]);
-		bool replaced = came && all_carry_on(expected, names[i], came) && json_array_size(got) && !all_carry_on(got, names[i], came);
+		bool replaced = came && all_carry_on(expected, names[i], came) && json_array_size(got) &&
+				!all_carry_on(got, names[i], came);
 
 		if (judge->noise && (lost || (all_carry(got, names[i]) && !all_carry(expected, names[i]))))
 			judge_learn(judge, names[i], NULL, NULL);
@@ -172,8 +175,8 @@ static void judge_parameters(struct judge *judge, const json_t *expected, const 
 			judge_report(judge, "query-lost", path, SEVERITY_BLOCK, WEIGHT_LOST, before, after,
 				     "%s: the parameter %s is not sent any more", judge->within, name);
 		else if (same_count && !json_equal(before, after))
-			judge_report(judge, "query", path, SEVERITY_BLOCK, WEIGHT_LOST - 1, before, after, "%s: the parameter %s differs",
-				     judge->within, name);
+			judge_report(judge, "query", path, SEVERITY_BLOCK, WEIGHT_LOST - 1, before, after,
+				     "%s: the parameter %s differs", judge->within, name);
 	}
 }
 
@@ -236,8 +239,8 @@ static void judge_group(struct judge *judge, const char *name, const json_t *exp
 	if (judge->noise && failed != fails)
 		judge_learn(judge, "#failures", NULL, NULL);
 	else if (fails > failed && !judge->noise && !judge_noise(judge, "#failures"))
-		judge_report(judge, "call-fails", "", SEVERITY_BLOCK, WEIGHT_FAILS, NULL, NULL, "%s: %zu of %zu calls fail (5xx), before %zu",
-			     name, fails, json_array_size(got), failed);
+		judge_report(judge, "call-fails", "", SEVERITY_BLOCK, WEIGHT_FAILS, NULL, NULL,
+			     "%s: %zu of %zu calls fail (5xx), before %zu", name, fails, json_array_size(got), failed);
 	if (!alike)
 		return; /* a request that ends otherwise calls otherwise: that is told once */
 	judge_count(judge, json_array_size(expected), json_array_size(got), outside);
@@ -316,8 +319,8 @@ static void judge_statements(struct judge *judge, const json_t *base_seams, cons
 			judge->layer = LAYER_SEAM;
 			if (has < MANY_STATEMENTS || has < STATEMENTS_FACTOR * had || !busier || judge->noise)
 				continue;
-			judge_report(judge, "many-statements", text, SEVERITY_BLOCK, WEIGHT_MANY, json_object_get(before, text), count,
-				     "%s: %lld times instead of %lld: %s", edge, (long long)has, (long long)had, text);
+			judge_report(judge, "many-statements", text, SEVERITY_BLOCK, WEIGHT_MANY, json_object_get(before, text),
+				     count, "%s: %lld times instead of %lld: %s", edge, (long long)has, (long long)had, text);
 		}
 	}
 }
@@ -376,7 +379,8 @@ static void first_report(void *self, const struct difference *difference)
 	value_describe(first->out, difference->got);
 }
 
-static bool first_in_bodies(struct judge *judge, const char *name, const json_t *a, const json_t *b, const char *part, struct buf *out)
+static bool first_in_bodies(struct judge *judge, const char *name, const json_t *a, const json_t *b, const char *part,
+			    struct buf *out)
 {
 	AUTO_FREE char *within = text_format("%s, %s", name, part);
 	struct first first = {out, judge, within};
@@ -440,8 +444,8 @@ static void first_of_calls(struct judge *judge, json_t *groups, const json_t **c
 			buf_add_format(out, "first difference in the calls: %s %s", name.at,
 				       group ? "is called more often" : "is a new call");
 		else if (call_status(other) != call_status(calls[i]))
-			buf_add_format(out, "first difference in the calls: %s answers %d instead of %d", name.at, call_status(calls[i]),
-				       call_status(other));
+			buf_add_format(out, "first difference in the calls: %s answers %d instead of %d", name.at,
+				       call_status(calls[i]), call_status(other));
 		else if (!first_in_bodies(judge, name.at, other, calls[i], "request", out))
 			(void)first_in_bodies(judge, name.at, other, calls[i], "response", out);
 	}

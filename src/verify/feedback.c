@@ -17,8 +17,8 @@ static void value_tell(struct buf *out, const char *label, const json_t *value)
 		buf_add_text(&text, json_string_value(value));
 	else
 		json_format(&text, value);
-	buf_add_format(out, "  %s: %.*s%s\n", label, (int)(text.length < VALUE_TOLD ? text.length : VALUE_TOLD), text.at ? text.at : "",
-		       text.length > VALUE_TOLD ? "…" : "");
+	buf_add_format(out, "  %s: %.*s%s\n", label, (int)(text.length < VALUE_TOLD ? text.length : VALUE_TOLD),
+		       text.at ? text.at : "", text.length > VALUE_TOLD ? "…" : "");
 }
 
 static bool rows_same(const json_t *a, const json_t *b)

@@ -90,7 +90,8 @@ static char *identity_text(const json_t *element, const char *field)
 	const json_t *value = field ? json_object_get(element, field) : element;
 	AUTO_BUF text = buf_new((size_t)64 << 10);
 
-	if (!value || json_is_null(value) || json_is_array(value) || (json_is_object(value) && (!field || strcmp(field, "key") != 0)))
+	if (!value || json_is_null(value) || json_is_array(value) ||
+	    (json_is_object(value) && (!field || strcmp(field, "key") != 0)))
 		return NULL;
 	json_format_sorted(&text, value);
 	return text.over ? NULL : buf_take(&text);
@@ -322,8 +323,8 @@ const char *difference_name(enum difference_kind kind)
 
 const char *json_type_name(const json_t *value)
 {
-	static const char *const names[] = {"an object", "a list", "a string", "an integer", "a real number", "a boolean", "a boolean",
-					    "null"};
+	static const char *const names[] = {"an object",     "a list",    "a string",  "an integer",
+					    "a real number", "a boolean", "a boolean", "null"};
 
 	return value ? names[json_typeof(value)] : "absent";
 }

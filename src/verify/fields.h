@@ -10,17 +10,17 @@
 enum difference_kind {
 	DIFFERENCE_MISSING, /* a field is gone */
 	DIFFERENCE_ADDED,
-	DIFFERENCE_TYPE,    /* null, boolean, integer, real, string, list, object */
+	DIFFERENCE_TYPE, /* null, boolean, integer, real, string, list, object */
 	DIFFERENCE_VALUE,
 	DIFFERENCE_FORMAT,  /* a field that differs between runs of the same code is not in its class any more */
 	DIFFERENCE_ELEMENT, /* a list lost an element that can be named by its identity; or gained one: `expected` is NULL */
 	DIFFERENCE_LENGTH,
-	DIFFERENCE_ORDER,   /* the same elements in another order */
+	DIFFERENCE_ORDER, /* the same elements in another order */
 };
 
 struct difference {
 	enum difference_kind kind;
-	const char *path; /* "" for the whole value */
+	const char *path;       /* "" for the whole value */
 	const json_t *expected; /* borrowed, NULL: absent */
 	const json_t *got;
 };

@@ -41,7 +41,7 @@ static bool fits(struct view text, const char *pattern)
 		if (i >= text.length)
 			return false;
 		c = text.at[i];
-		if (pattern[i] == '0' ? !is_digit(c)
+		if (pattern[i] == '0'   ? !is_digit(c)
 		    : pattern[i] == 'x' ? !is_hex(c)
 		    : pattern[i] == 'A' ? !(c >= 'A' && c <= 'Z')
 		    : pattern[i] == 'a' ? !(c >= 'a' && c <= 'z')
@@ -182,7 +182,7 @@ static size_t scan_number(struct view text)
 static const struct {
 	const char *name;
 	size_t (*scan)(struct view text);
-} scanners[] = {{"<uuid>", scan_uuid}, {"<timestamp>", scan_timestamp}, {"<date>", scan_date},   {"<jwt>", scan_jwt},
+} scanners[] = {{"<uuid>", scan_uuid}, {"<timestamp>", scan_timestamp}, {"<date>", scan_date},    {"<jwt>", scan_jwt},
 		{"<hex:", scan_hex},   {"<token>", scan_token},         {"<number>", scan_number}};
 
 static void mask_char(struct buf *out, char c)

@@ -82,8 +82,14 @@ int gate_deploy(struct ladder *ladder, struct gate *gate, struct err *err)
 	json_set_bytes(got, "error", view_of(head.err.text));
 	AUTO_FREE char *title = text_format("the change does not deploy: %.300s", head.err.text);
 	json_t *made = finding_add(gate->findings,
-				   &(struct finding){.gate = gate->name, .kind = "deploy", .place = "deploy", .severity = SEVERITY_BLOCK,
-						     .weight = 100, .title = title, .expected = expected, .got = json_member(got, "error"),
+				   &(struct finding){.gate = gate->name,
+						     .kind = "deploy",
+						     .place = "deploy",
+						     .severity = SEVERITY_BLOCK,
+						     .weight = 100,
+						     .title = title,
+						     .expected = expected,
+						     .got = json_member(got, "error"),
 						     .detail = "Tried twice, in fresh environments; the base deploys."},
 				   NULL);
 	if (made)

@@ -43,7 +43,8 @@ static json_t *literals_of(const json_t *sessions)
 		for (size_t k = 0; k < session.count; k++) {
 			const struct exchange *exchange = &session.at[k];
 			AUTO_JSON body = exchange->status / 100 == 2 && exchange->response_body.length
-						 ? json_parse(view_make(exchange->response_body.at, exchange->response_body.length), NULL)
+						 ? json_parse(view_make(exchange->response_body.at, exchange->response_body.length),
+							      NULL)
 						 : NULL;
 
 			literals_collect(literals, body);
@@ -60,7 +61,8 @@ int gate_integrity(struct ladder *ladder, struct gate *gate, struct err *err)
 	if (!sessions)
 		return -1;
 	json_decref(gate->findings);
-	gate->findings = integrity_check(ladder->changes, ladder->blueprint, literals, (struct file_reader){file_of_commit, ladder});
+	gate->findings = integrity_check(ladder->changes, ladder->blueprint, literals,
+					 (struct file_reader){file_of_commit, ladder});
 	gate_count(gate, "files", (int64_t)json_array_size(ladder->changes));
 	return 0;
 }

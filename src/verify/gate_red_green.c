@@ -13,8 +13,8 @@ struct proof {
 	struct ladder *ladder;
 	struct gate *gate;
 	const struct test_suite *suite;
-	json_t *files;        /* of the suite, added or changed by the head: [path] */
-	json_t *on_base;      /* the head's tests on the base's code */
+	json_t *files;   /* of the suite, added or changed by the head: [path] */
+	json_t *on_base; /* the head's tests on the base's code */
 	json_t *on_head[GREENS];
 	int64_t red;
 	int64_t weak;
@@ -91,9 +91,10 @@ static void side_prove(struct side *side)
 /* It did not come to an assertion: something of the head that the test needs is not there on the base. */
 static bool is_weak(const json_t *result, const char *id)
 {
-	static const char *const words[] = {"cannot find module", "modulenotfounderror", "importerror",       "syntaxerror",    "is not a function",
-					    "no such file",       "undefined reference", "cannot find symbol", "nameerror",     "attributeerror",
-					    "referenceerror",     "does not provide an export", "undeclared",  "not defined"};
+	static const char *const words[] = {
+		"cannot find module", "modulenotfounderror",        "importerror",        "syntaxerror", "is not a function",
+		"no such file",       "undefined reference",        "cannot find symbol", "nameerror",   "attributeerror",
+		"referenceerror",     "does not provide an export", "undeclared",         "not defined"};
 	const char *status = json_text(json_member(json_member(result, "tests"), id), "status", "");
 	const char *message = suite_message(result, id);
 
@@ -105,15 +106,21 @@ static bool is_weak(const json_t *result, const char *id)
 	return false;
 }
 
-static void report(struct proof *proof, const char *kind, enum severity severity, const char *id, const char *message, const char *detail,
-		   const char *title)
+static void report(struct proof *proof, const char *kind, enum severity severity, const char *id, const char *message,
+		   const char *detail, const char *title)
 {
 	AUTO_JSON got = json_string(message);
 	AUTO_FREE char *command = text_format("assay-env test %s", proof->suite ? proof->suite->name : "");
 	json_t *made = finding_add(proof->gate->findings,
-				   &(struct finding){.gate = proof->gate->name, .kind = kind, .place = proof->suite ? proof->suite->name : "tests",
-						     .path = id, .severity = severity, .weight = severity == SEVERITY_BLOCK ? 85 : 15,
-						     .title = title, .detail = detail, .got = message[0] ? got : NULL},
+				   &(struct finding){.gate = proof->gate->name,
+						     .kind = kind,
+						     .place = proof->suite ? proof->suite->name : "tests",
+						     .path = id,
+						     .severity = severity,
+						     .weight = severity == SEVERITY_BLOCK ? 85 : 15,
+						     .title = title,
+						     .detail = detail,
+						     .got = message[0] ? got : NULL},
 				   NULL);
 
 	if (made && proof->suite)
@@ -128,13 +135,15 @@ static void judge_new(struct proof *proof, const char *id)
 		green += suite_passed(proof->on_head[i], id);
 	gate_count_add(proof->gate, "new", 1);
 	if (green < GREENS) {
-		bool skipped = strcmp(json_text(json_member(json_member(proof->on_head[0], "tests"), id), "status", ""), "skipped") == 0;
+		bool skipped = strcmp(json_text(json_member(json_member(proof->on_head[0], "tests"), id), "status", ""),
+				      "skipped") == 0;
 		AUTO_FREE char *title = skipped ? text_format("%s: the new test %s is skipped", proof->suite->name, id)
-						: text_format("%s: the new test %s passes in %d of %d runs on the change", proof->suite->name, id,
-							      green, GREENS);
+						: text_format("%s: the new test %s passes in %d of %d runs on the change",
+							      proof->suite->name, id, green, GREENS);
 
 		report(proof, skipped ? "new-skipped" : "not-green", skipped ? SEVERITY_WARN : SEVERITY_BLOCK, id,
-		       suite_message(proof->on_head[0], id), "A new test must pass every time on the code that it was written for.", title);
+		       suite_message(proof->on_head[0], id), "A new test must pass every time on the code that it was written for.",
+		       title);
 		return;
 	}
 	if (suite_passed(proof->on_base, id)) {
@@ -199,10 +208,12 @@ static void judge_all(struct gate *gate, struct ladder *ladder, int64_t red, int
 	gate_count(gate, "weak", weak);
 	gate_count(gate, "blind", blind);
 	if (red + weak == 0)
-		report(&nobody, "unproven", SEVERITY_WARN, "", "", "A test that fails on the base and passes on the change would prove it.",
+		report(&nobody, "unproven", SEVERITY_WARN, "", "",
+		       "A test that fails on the base and passes on the change would prove it.",
 		       "no new test fails on the base: what the change does is unproven by tests");
 	else if (red == 0)
-		report(&nobody, "weakly-proven", SEVERITY_INFO, "", "", "They fail on the base because something they need is not there.",
+		report(&nobody, "weakly-proven", SEVERITY_INFO, "", "",
+		       "They fail on the base because something they need is not there.",
 		       "no new test comes to an assertion on the base");
 }
 
@@ -215,7 +226,8 @@ int gate_red_green(struct ladder *ladder, struct gate *gate, struct err *err)
 	bool any = false;
 
 	for (size_t i = 0; i < ladder->blueprint->test_count; i++) {
-		__attribute__((cleanup(proof_fini))) struct proof proof = {.ladder = ladder, .gate = gate, .suite = &ladder->blueprint->tests[i]};
+		__attribute__((cleanup(proof_fini))) struct proof proof = {
+			.ladder = ladder, .gate = gate, .suite = &ladder->blueprint->tests[i]};
 		int64_t begin_ms = world_elapsed_ms(ladder->request->world);
 
 		proof.files = suite_files(ladder, proof.suite, changed);

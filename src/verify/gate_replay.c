@@ -23,8 +23,8 @@
 #define REQUEST_TIMEOUT_MS 15000
 #define QUIET_TIMEOUT_MS 10000
 #define QUIET_TIMEOUT_SHORT_MS 300
-#define QUIET_MISSES_MAX 3     /* after so many the environment is taken for one that is never quiet */
-#define CACHE_AGE_MS 900000    /* what depends on the date must not differ */
+#define QUIET_MISSES_MAX 3  /* after so many the environment is taken for one that is never quiet */
+#define CACHE_AGE_MS 900000 /* what depends on the date must not differ */
 #define CACHE_BYTES_MAX ((size_t)128 << 20)
 #define STATEMENT_KEPT ((size_t)2000)
 #define RUN_VERSION "1" /* of the shape of a kept run */
@@ -71,8 +71,8 @@ static int sessions_load(struct work *work, struct buf *digest_text, struct err 
 			ladder_not_covered(work->ladder, "not replayed: %s", json_string_value(line));
 		buf_add_format(digest_text, "%s %s\n", name, digest_of(text).text);
 		(void)json_array_append_new(work->sessions,
-					    json_pack("{s:s, s:s, s:I, s:b}", "name", name, "digest", digest_of(text).text, "requests",
-						      (json_int_t)replay_count(replay), "held_out",
+					    json_pack("{s:s, s:s, s:I, s:b}", "name", name, "digest", digest_of(text).text,
+						      "requests", (json_int_t)replay_count(replay), "held_out",
 						      json_flag(json_array_get(texts, i), "held_out", false)));
 		work->replays[work->count++] = replay;
 		requests += (int64_t)replay_count(replay);
@@ -169,7 +169,8 @@ static int quiet_wait(struct running *running, struct err *err)
 	bool never = running->quiet_misses >= QUIET_MISSES_MAX;
 	struct err problem;
 
-	if (environment_quiet(ladder->request->environments, running->side->env, never ? QUIET_TIMEOUT_SHORT_MS : QUIET_TIMEOUT_MS, &problem) == 0)
+	if (environment_quiet(ladder->request->environments, running->side->env, never ? QUIET_TIMEOUT_SHORT_MS : QUIET_TIMEOUT_MS,
+			      &problem) == 0)
 		return 0;
 	if (problem.kind != ERR_LIMIT) {
 		*err = problem;
@@ -212,7 +213,8 @@ static int sessions_replay(struct running *running, const struct work *work, str
 
 		for (size_t k = 0; k < replay_count(work->replays[i]); k++)
 			if (request_replay(running, work->replays[i], k, entries, err))
-				return err_prefix(err, "replay of %s on %s", json_text(json_array_get(running->entries, 0), "session", "the sessions"),
+				return err_prefix(err, "replay of %s on %s",
+						  json_text(json_array_get(running->entries, 0), "session", "the sessions"),
 						  running->side->label);
 	}
 	return 0;
@@ -255,7 +257,10 @@ static void side_replay(struct side *side)
 
 static struct side side_make(struct work *work, const char *label)
 {
-	return (struct side){.ladder = work->ladder, .gate = work->gate->name, .label = label, .argument = work,
+	return (struct side){.ladder = work->ladder,
+			     .gate = work->gate->name,
+			     .label = label,
+			     .argument = work,
 			     .commit = label[0] == 'b' ? &work->ladder->request->base : &work->ladder->request->head};
 }
 
@@ -267,12 +272,12 @@ static void cache_name(struct work *work, struct view sessions)
 	AUTO_BUF snapshot = buf_new(4096);
 
 	json_format_sorted(&snapshot, ladder->snapshot);
-	const struct view parts[] = {view_of(RUN_VERSION), view_of(ladder->request->base.text), view_of(ladder->blueprint_text), sessions,
-				     buf_view(&snapshot)};
+	const struct view parts[] = {view_of(RUN_VERSION), view_of(ladder->request->base.text), view_of(ladder->blueprint_text),
+				     sessions, buf_view(&snapshot)};
 
 	if (ladder->request->cache_dir)
-		work->cache_path =
-			text_format("%s/%s.json", ladder->request->cache_dir, digest_of_parts(parts, ARRAY_LEN(parts)).text);
+		work->cache_path = text_format("%s/%s.json", ladder->request->cache_dir,
+					       digest_of_parts(parts, ARRAY_LEN(parts)).text);
 }
 
 static void cache_read(struct work *work)
@@ -325,8 +330,8 @@ static void cache_write(struct work *work, const json_t *unstable)
 
 	if (!dir || json_array_size(unstable))
 		return;
-	kept = json_pack("{s:I, s:O, s:O}", "made_ms", (json_int_t)world_now_ms(work->ladder->request->world), "base", work->base, "again",
-			 work->again);
+	kept = json_pack("{s:I, s:O, s:O}", "made_ms", (json_int_t)world_now_ms(work->ladder->request->world), "base", work->base,
+			 "again", work->again);
 	json_format(&text, kept);
 	if (text.over)
 		return;
@@ -406,7 +411,8 @@ static int confirm(struct work *work, json_t *findings, const json_t *head_run, 
 		side_replay(&head);
 	result = failed(&base, err) || failed(&head, err) ? -1 : 0;
 	if (result == 0) {
-		comparison = comparison_new(work->kept ? base.run : work->base, work->kept ? work->base : work->again, &work->options);
+		comparison = comparison_new(work->kept ? base.run : work->base, work->kept ? work->base : work->again,
+					    &work->options);
 		if (work->kept) {
 			AUTO_JSON first = comparison_judge(comparison, head_run);
 			AUTO_JSON ignored = json_array();
@@ -438,7 +444,8 @@ static void reproduce_set(struct work *work, json_t *finding)
 		if (strcmp(json_text(json_array_get(work->sessions, i), "name", ""), session) != 0 || index < 0 ||
 		    (size_t)index >= replay_count(work->replays[i]))
 			continue;
-		replay_script(work->replays[i], (size_t)index, service, json_flag(json_array_get(work->sessions, i), "held_out", false), &script);
+		replay_script(work->replays[i], (size_t)index, service,
+			      json_flag(json_array_get(work->sessions, i), "held_out", false), &script);
 		if (!script.over)
 			json_set_bytes(finding, "reproduce", buf_view(&script));
 	}
@@ -451,10 +458,12 @@ static void not_covered_note(struct work *work, const json_t *head_run)
 
 	for (size_t i = 0; i < blueprint->service_count; i++)
 		if (!json_object_get(seen, blueprint->services[i].name))
-			ladder_not_covered(work->ladder, "service %s: no exchange of the sessions reaches it", blueprint->services[i].name);
+			ladder_not_covered(work->ladder, "service %s: no exchange of the sessions reaches it",
+					   blueprint->services[i].name);
 	for (size_t i = 0; i < blueprint->host_count; i++)
 		if (!json_object_get(seen, blueprint->hosts[i].name))
-			ladder_not_covered(work->ladder, "host %s: no exchange of the sessions reaches it", blueprint->hosts[i].name);
+			ladder_not_covered(work->ladder, "host %s: no exchange of the sessions reaches it",
+					   blueprint->hosts[i].name);
 	if (json_flag(work->base, "never_quiet", false) || json_flag(head_run, "never_quiet", false))
 		ladder_not_covered(work->ladder, "the application is never quiet: calls may be counted for a neighbouring request");
 	if (json_flag(json_member(work->base, "rows"), "cut", false))
@@ -468,8 +477,8 @@ static void unstable_tell(struct work *work, const json_t *unstable)
 	if (!json_array_size(unstable) || findings_block(work->gate->findings))
 		return;
 	work->gate->status = GATE_UNSTABLE;
-	gate_reason(work->gate, "%zu endpoints could not be judged; %s: %s", json_array_size(unstable), json_text(first, "endpoint", ""),
-		    json_text(first, "reason", ""));
+	gate_reason(work->gate, "%zu endpoints could not be judged; %s: %s", json_array_size(unstable),
+		    json_text(first, "endpoint", ""), json_text(first, "reason", ""));
 }
 
 static int judge(struct work *work, struct err *err)

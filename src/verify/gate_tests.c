@@ -42,8 +42,8 @@ static void side_suite(struct side *side)
 	}
 }
 
-static int both_run(struct ladder *ladder, const struct test_suite *suite, struct suite_work *base, struct suite_work *head, int from, int to,
-		    struct err *err)
+static int both_run(struct ladder *ladder, const struct test_suite *suite, struct suite_work *base, struct suite_work *head,
+		    int from, int to, struct err *err)
 {
 	struct side first = {.ladder = ladder, .gate = "tests", .label = "base", .env = ladder->base_env, .argument = base};
 	struct side second = {.ladder = ladder, .gate = "tests", .label = "head", .env = ladder->head_env, .argument = head};
@@ -87,8 +87,16 @@ static void finding_make(struct gate *gate, const struct test_suite *suite, cons
 	AUTO_JSON got = shown(message[0] ? message : "it fails");
 	AUTO_FREE char *command = text_format("assay-env test %s", suite->name);
 	json_t *made = finding_add(gate->findings,
-				   &(struct finding){.gate = gate->name, .kind = kind, .place = suite->name, .path = id, .severity = severity,
-						     .weight = weight, .title = title, .detail = detail, .expected = expected, .got = got},
+				   &(struct finding){.gate = gate->name,
+						     .kind = kind,
+						     .place = suite->name,
+						     .path = id,
+						     .severity = severity,
+						     .weight = weight,
+						     .title = title,
+						     .detail = detail,
+						     .expected = expected,
+						     .got = got},
 				   NULL);
 
 	if (made)
@@ -96,21 +104,22 @@ static void finding_make(struct gate *gate, const struct test_suite *suite, cons
 }
 
 /* After all runs: what came of one test that failed on the head in the first. */
-static void judge_test(struct ladder *ladder, struct gate *gate, const struct suite_work *base, const struct suite_work *head, const char *id)
+static void judge_test(struct ladder *ladder, struct gate *gate, const struct suite_work *base, const struct suite_work *head,
+		       const char *id)
 {
 	const struct test_suite *suite = head->suite;
 	int failed = failures_of(head, id);
 	int before = failures_of(base, id);
 	const char *message = suite_message(head->results[0], id);
 	bool timed_out = json_flag(head->results[0], "timed_out", false);
-	AUTO_FREE char *detail = text_format("Failed in %d of %d runs on the change, in %d of %d on the base; the tests are the base's.%s%s", failed,
-					     head->to, before, base->to, timed_out ? " It ran out of time: " : "",
-					     timed_out ? json_text(head->results[0], "end", "") : "");
+	AUTO_FREE char *detail = text_format(
+		"Failed in %d of %d runs on the change, in %d of %d on the base; the tests are the base's.%s%s", failed, head->to,
+		before, base->to, timed_out ? " It ran out of time: " : "",
+		timed_out ? json_text(head->results[0], "end", "") : "");
 	AUTO_FREE char *title = text_format("%s: %s %s", suite->name, id,
-					    before == base->to ? "fails on the base too"
-					    : failed < head->to || before
-						    ? "is flaky"
-						    : "fails on the change and passes on the base");
+					    before == base->to            ? "fails on the base too"
+					    : failed < head->to || before ? "is flaky"
+									  : "fails on the change and passes on the base");
 
 	if (before == base->to) {
 		gate_count_add(gate, "failing_before", 1);
@@ -161,7 +170,8 @@ static size_t missing_tests(struct gate *gate, const struct suite_work *base, co
 		AUTO_FREE char *title = text_format("%s: %s does not run on the change", head->suite->name, id);
 
 		finding_make(gate, head->suite, "test-gone", SEVERITY_BLOCK, 88, id, "it is not in the report",
-			     "The base runs it, and its file was put back before the run: the change keeps it from running.", title);
+			     "The base runs it, and its file was put back before the run: the change keeps it from running.",
+			     title);
 	}
 	return count;
 }
@@ -249,7 +259,8 @@ static int suite_judge(struct ladder *ladder, struct gate *gate, const struct te
 		(void)json_object_set(ladder->suites, suite->name, kept);
 		ladder_artefact_json(ladder, name, kept);
 		if (suite->report && !json_flag(base.results[0], "reported", false))
-			ladder_not_covered(ladder, "suite %s: %s", suite->name, json_text(base.results[0], "report_problem", "no report"));
+			ladder_not_covered(ladder, "suite %s: %s", suite->name,
+					   json_text(base.results[0], "report_problem", "no report"));
 	}
 	results_free(&base);
 	results_free(&head);

@@ -31,11 +31,11 @@ struct changed {
 	struct buf head;
 };
 
-static void add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within, int line,
-		const char *detail, const char *format, ...) PRINTF_LIKE(9, 10);
+static void add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
+		int line, const char *detail, const char *format, ...) PRINTF_LIKE(9, 10);
 
-static void add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within, int line,
-		const char *detail, const char *format, ...)
+static void add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
+		int line, const char *detail, const char *format, ...)
 {
 	char title[400];
 	va_list args;
@@ -44,8 +44,16 @@ static void add(struct check *check, const char *kind, enum severity severity, i
 	(void)vsnprintf(title, sizeof(title), format, args);
 	va_end(args);
 	(void)finding_add(check->findings,
-			  &(struct finding){.gate = "integrity", .kind = kind, .place = path, .path = within, .severity = severity,
-					    .weight = weight, .title = title, .detail = detail, .file = path, .line = line},
+			  &(struct finding){.gate = "integrity",
+					    .kind = kind,
+					    .place = path,
+					    .path = within,
+					    .severity = severity,
+					    .weight = weight,
+					    .title = title,
+					    .detail = detail,
+					    .file = path,
+					    .line = line},
 			  NULL);
 }
 
@@ -69,26 +77,30 @@ static bool matches_row(const char *const *rows, size_t count, const char *path)
 
 static bool is_ci(const char *path)
 {
-	static const char *const rows[] = {".github/workflows/**", ".gitlab-ci.yml", ".circleci/**", "Jenkinsfile", ".drone.yml",
-					   "azure-pipelines.yml",  ".travis.yml",    ".ci/**",       "bitbucket-pipelines.yml", ".buildkite/**"};
+	static const char *const rows[] = {".github/workflows/**", ".gitlab-ci.yml", ".circleci/**",
+					   "Jenkinsfile",          ".drone.yml",     "azure-pipelines.yml",
+					   ".travis.yml",          ".ci/**",         "bitbucket-pipelines.yml",
+					   ".buildkite/**"};
 
 	return matches_row(rows, ARRAY_LEN(rows), path);
 }
 
 static bool is_runner_config(const char *path)
 {
-	static const char *const rows[] = {"**/jest.config.*",     "**/vitest.config.*", "**/.mocharc*",   "**/karma.conf.*", "**/playwright.config.*",
-					   "**/cypress.config.*",  "**/pytest.ini",      "**/conftest.py", "**/tox.ini",      "**/setup.cfg",
-					   "**/.coveragerc",       "**/codecov.yml",     "**/.nycrc*",     "**/phpunit.xml*", "**/.rspec",
-					   "**/nose2.cfg",         "**/ava.config.*",    "**/.c8rc*",      "**/noxfile.py"};
+	static const char *const rows[] = {
+		"**/jest.config.*",    "**/vitest.config.*", "**/.mocharc*",   "**/karma.conf.*", "**/playwright.config.*",
+		"**/cypress.config.*", "**/pytest.ini",      "**/conftest.py", "**/tox.ini",      "**/setup.cfg",
+		"**/.coveragerc",      "**/codecov.yml",     "**/.nycrc*",     "**/phpunit.xml*", "**/.rspec",
+		"**/nose2.cfg",        "**/ava.config.*",    "**/.c8rc*",      "**/noxfile.py"};
 
 	return matches_row(rows, ARRAY_LEN(rows), path);
 }
 
 bool integrity_is_test(const struct blueprint *blueprint, const char *path)
 {
-	static const char *const rows[] = {"**/*.test.*", "**/*.spec.*", "**/*_test.*", "**/test_*.*", "test/**", "tests/**", "**/test/**",
-					   "**/tests/**", "**/__tests__/**", "spec/**", "**/spec/**", "**/*Test.java", "**/*Test.kt"};
+	static const char *const rows[] = {"**/*.test.*", "**/*.spec.*",   "**/*_test.*", "**/test_*.*",     "test/**",
+					   "tests/**",    "**/test/**",    "**/tests/**", "**/__tests__/**", "spec/**",
+					   "**/spec/**",  "**/*Test.java", "**/*Test.kt"};
 
 	for (size_t i = 0; blueprint && i < blueprint->test_count; i++)
 		if (any_matches(&blueprint->tests[i].files, path))
@@ -157,14 +169,18 @@ static void check_protected(struct check *check, const struct changed *file)
 			add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
 			    "the blueprint says how this change is judged, and was changed");
 		else if (any_matches(&check->blueprint->verify.protected_paths, paths[i]))
-			add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice, "%s is protected, and was %s", paths[i],
-			    file->status == 'D' ? "deleted" : file->status == 'A' ? "added" : "changed");
+			add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
+			    "%s is protected, and was %s", paths[i],
+			    file->status == 'D'   ? "deleted"
+			    : file->status == 'A' ? "added"
+						  : "changed");
 		else if (is_ci(paths[i]))
-			add(check, "ci", SEVERITY_BLOCK, WEIGHT_PROTECTED - 1, paths[i], "", 0, advice, "%s runs the checks, and was changed",
-			    paths[i]);
+			add(check, "ci", SEVERITY_BLOCK, WEIGHT_PROTECTED - 1, paths[i], "", 0, advice,
+			    "%s runs the checks, and was changed", paths[i]);
 		else if (is_runner_config(paths[i]))
 			add(check, "runner-config", SEVERITY_WARN, WEIGHT_SLIGHT + 5, paths[i], "", 0,
-			    "Tests were judged with the configuration of the base.", "the test runner's configuration %s was changed", paths[i]);
+			    "Tests were judged with the configuration of the base.",
+			    "the test runner's configuration %s was changed", paths[i]);
 	}
 }
 
@@ -185,8 +201,8 @@ static void check_skips(struct check *check, struct changed *file)
 		if (!skip && !only)
 			continue;
 		add(check, only ? "only" : "skipped", SEVERITY_BLOCK, WEIGHT_SKIPPED, file->path, shown, lines.number,
-		    "A test that does not run proves nothing: mend the code, or let a person decide.", "%s:%d: %s: %s", file->path, lines.number,
-		    only ? "only some tests run now" : "a test is skipped", shown);
+		    "A test that does not run proves nothing: mend the code, or let a person decide.", "%s:%d: %s: %s", file->path,
+		    lines.number, only ? "only some tests run now" : "a test is skipped", shown);
 	}
 }
 
@@ -203,7 +219,7 @@ static void check_assertions(struct check *check, struct changed *file)
 
 static bool is_command_file(const char *path)
 {
-	static const char *const rows[] = {"**/package.json", "**/Makefile", "**/makefile", "**/*.mk",     "**/*.sh",
+	static const char *const rows[] = {"**/package.json", "**/Makefile",  "**/makefile", "**/*.mk",     "**/*.sh",
 					   "**/justfile",     "**/Taskfile*", "**/tox.ini",  "**/Procfile", "**/composer.json"};
 
 	return is_ci(path) || matches_row(rows, ARRAY_LEN(rows), path);
@@ -212,8 +228,18 @@ static bool is_command_file(const char *path)
 /* Commands that cannot fail any more, where tests are started. */
 static void check_commands(struct check *check, struct changed *file)
 {
-	static const char *const rows[] = {"|| true", "||true", "|| exit 0", "; exit 0", "--passWithNoTests", "--pass-with-no-tests",
-					   "continue-on-error: true", "allow_failure: true", "|| :", "set +e", "--no-verify", "--exitfirst=0"};
+	static const char *const rows[] = {"|| true",
+					   "||true",
+					   "|| exit 0",
+					   "; exit 0",
+					   "--passWithNoTests",
+					   "--pass-with-no-tests",
+					   "continue-on-error: true",
+					   "allow_failure: true",
+					   "|| :",
+					   "set +e",
+					   "--no-verify",
+					   "--exitfirst=0"};
 	struct fresh_lines lines;
 	struct view line;
 
@@ -221,8 +247,8 @@ static void check_commands(struct check *check, struct changed *file)
 		return;
 	lines = fresh_lines_new(buf_view(&file->head), buf_view(&file->base));
 	while (fresh_lines_next(&lines, &line)) {
-		bool tests = view_find(line, VIEW("test")) >= 0 || view_find(line, VIEW("lint")) >= 0 || view_find(line, VIEW("check")) >= 0 ||
-			     is_ci(file->path);
+		bool tests = view_find(line, VIEW("test")) >= 0 || view_find(line, VIEW("lint")) >= 0 ||
+			     view_find(line, VIEW("check")) >= 0 || is_ci(file->path);
 		AUTO_FREE char *shown = view_copy(view_make(line.at, line.length < 120 ? line.length : 120));
 		bool quiet = view_is(line, "exit 0") && file->test;
 
@@ -230,17 +256,19 @@ static void check_commands(struct check *check, struct changed *file)
 			quiet = view_find(line, view_of(rows[i])) >= 0;
 		if (!quiet)
 			continue;
-		add(check, "cannot-fail", tests || file->test ? SEVERITY_BLOCK : SEVERITY_WARN, WEIGHT_COMMAND, file->path, shown, lines.number,
-		    "A check that cannot fail proves nothing.", "%s:%d: a command cannot fail any more: %s", file->path, lines.number, shown);
+		add(check, "cannot-fail", tests || file->test ? SEVERITY_BLOCK : SEVERITY_WARN, WEIGHT_COMMAND, file->path, shown,
+		    lines.number, "A check that cannot fail proves nothing.", "%s:%d: a command cannot fail any more: %s",
+		    file->path, lines.number, shown);
 	}
 }
 
 /* Code that asks whether it is being tested, or that knows an answer by heart. */
 static void check_special_cases(struct check *check, struct changed *file)
 {
-	static const char *const rows[] = {"NODE_ENV === 'test'", "NODE_ENV === \"test\"", "NODE_ENV == 'test'", "process.env.CI",
-					   "PYTEST_CURRENT_TEST", "'pytest' in sys.modules", "\"pytest\" in sys.modules", "JEST_WORKER_ID",
-					   "ASSAY_ENV", "getenv(\"CI\")", "os.environ.get(\"CI\")", "os.environ.get('CI')"};
+	static const char *const rows[] = {
+		"NODE_ENV === 'test'", "NODE_ENV === \"test\"",   "NODE_ENV == 'test'",        "process.env.CI",
+		"PYTEST_CURRENT_TEST", "'pytest' in sys.modules", "\"pytest\" in sys.modules", "JEST_WORKER_ID",
+		"ASSAY_ENV",           "getenv(\"CI\")",          "os.environ.get(\"CI\")",    "os.environ.get('CI')"};
 	struct fresh_lines lines;
 	struct view line;
 
@@ -254,16 +282,18 @@ static void check_special_cases(struct check *check, struct changed *file)
 		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 			if (view_find(line, view_of(rows[i])) >= 0)
 				add(check, "asks-if-tested", SEVERITY_WARN, WEIGHT_SLIGHT + 6, file->path, rows[i], lines.number,
-				    "Code that behaves otherwise under test is not tested.", "%s:%d: code asks whether it is tested: %s", file->path,
-				    lines.number, rows[i]);
+				    "Code that behaves otherwise under test is not tested.",
+				    "%s:%d: code asks whether it is tested: %s", file->path, lines.number, rows[i]);
 		json_array_foreach(check->literals, index, literal) {
 			struct view text = view_make(json_string_value(literal), json_string_length(literal));
 
 			if (text.length >= INTEGRITY_LITERAL_MIN && view_find(line, text) >= 0 &&
 			    view_find(buf_view(&file->base), text) < 0)
-				add(check, "knows-the-answer", SEVERITY_WARN, WEIGHT_SLIGHT + 7, file->path, json_string_value(literal), lines.number,
+				add(check, "knows-the-answer", SEVERITY_WARN, WEIGHT_SLIGHT + 7, file->path,
+				    json_string_value(literal), lines.number,
 				    "A text of a recorded answer stands in the code: a person should see whether it is a special case.",
-				    "%s:%d: code knows a recorded answer: %.60s", file->path, lines.number, json_string_value(literal));
+				    "%s:%d: code knows a recorded answer: %.60s", file->path, lines.number,
+				    json_string_value(literal));
 		}
 	}
 }
@@ -320,8 +350,8 @@ static void check_removed(struct check *check, const struct changed *file)
 		    "%s: %zu tests are gone, first `%s`", file->path, gone, first);
 	else
 		add(check, "removed", SEVERITY_BLOCK, WEIGHT_REMOVED, path, "", 0,
-		    "Put them back, or let a person decide: what they checked is not checked any more.", "%s: %zu tests were removed, first `%s`",
-		    path, gone, first);
+		    "Put them back, or let a person decide: what they checked is not checked any more.",
+		    "%s: %zu tests were removed, first `%s`", path, gone, first);
 }
 
 static bool readable(const struct check *check, const struct changed *file)
@@ -335,7 +365,8 @@ static void file_read_both(struct check *check, struct changed *file)
 	file->head = buf_new(INTEGRITY_FILE_MAX);
 	if (!readable(check, file) && !language_of(file->path))
 		return;
-	if (file->status != 'A' && check->reader.read(check->reader.self, false, file->old_path ? file->old_path : file->path, &file->base))
+	if (file->status != 'A' &&
+	    check->reader.read(check->reader.self, false, file->old_path ? file->old_path : file->path, &file->base))
 		buf_clear(&file->base);
 	if (file->status != 'D' && check->reader.read(check->reader.self, true, file->path, &file->head))
 		buf_clear(&file->head);
@@ -354,7 +385,8 @@ json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint
 		file->path = json_text(change, "path", "");
 		file->old_path = json_text(change, "old_path", NULL);
 		file->status = json_text(change, "status", "M")[0];
-		file->test = integrity_is_test(blueprint, file->path) || (file->old_path && integrity_is_test(blueprint, file->old_path));
+		file->test = integrity_is_test(blueprint, file->path) ||
+			     (file->old_path && integrity_is_test(blueprint, file->old_path));
 		file_read_both(&check, file);
 		check_protected(&check, file);
 		check_skips(&check, file);

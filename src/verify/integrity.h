@@ -20,7 +20,8 @@ struct file_reader {
 
 /* `changes` as git_changes() gives them; `blueprint` is the base's: its test files and protected paths. `literals` are texts of recorded
  * answers ([text]) that no code should know. Findings of gate "integrity", worst first; owned by the caller. */
-json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint, const json_t *literals, struct file_reader reader);
+json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint, const json_t *literals,
+			struct file_reader reader);
 
 /* For others: is it a test file, by the blueprint's globs or by the habits of its language? */
 bool integrity_is_test(const struct blueprint *blueprint, const char *path);

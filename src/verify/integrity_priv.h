@@ -5,10 +5,10 @@
 #include "verify/integrity.h"
 
 enum named {
-	NAMED_QUOTED = 1,   /* the first quoted text behind it */
-	NAMED_WORD,         /* the word it begins, or that follows */
-	NAMED_REST,         /* until its own last character comes again */
-	NAMED_AFTER_TEST,   /* the word that follows, on a line after a mark (#[test], @Test) */
+	NAMED_QUOTED = 1, /* the first quoted text behind it */
+	NAMED_WORD,       /* the word it begins, or that follows */
+	NAMED_REST,       /* until its own last character comes again */
+	NAMED_AFTER_TEST, /* the word that follows, on a line after a mark (#[test], @Test) */
 };
 
 struct declaration {

@@ -202,7 +202,8 @@ json_t *tree_paths(struct ladder *ladder, const struct git_hash *commit, struct 
 	struct view rest;
 	json_t *paths;
 
-	if (git_run(ladder->request->repository, (const char *const[]){"ls-tree", "-r", "-z", "--name-only", "--full-tree", commit->text, NULL},
+	if (git_run(ladder->request->repository,
+		    (const char *const[]){"ls-tree", "-r", "-z", "--name-only", "--full-tree", commit->text, NULL},
 		    &(struct process_spec){.output = &out}, NULL, err))
 		return NULL;
 	paths = json_array();

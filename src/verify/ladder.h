@@ -67,8 +67,8 @@ struct side {
 	struct env_id env;
 	int result; /* of the work: 0 or -1 with err */
 	struct err err;
-	json_t *run;           /* of a replay, owned */
-	const void *argument;  /* of the work */
+	json_t *run;          /* of a replay, owned */
+	const void *argument; /* of the work */
 };
 
 /* A fresh environment of the commit with the base's blueprint; it is taken down at the end at the latest. A failure is tried once more. */

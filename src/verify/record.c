@@ -32,9 +32,9 @@ static void context_free(EVP_MD_CTX **context)
 #define AUTO_CONTEXT __attribute__((cleanup(context_free))) EVP_MD_CTX *
 
 /* What of a report goes into the predicate under its own name. */
-static const char *const copied[] = {"verdict",  "reason",     "snapshot", "blueprint_digest", "tool",        "topology",  "started_ms",
-				     "ms",       "attempt",    "attempts", "gates",            "findings",    "noise",     "not_covered",
-				     "artefacts", "sessions"};
+static const char *const copied[] = {"verdict",    "reason",      "snapshot",  "blueprint_digest", "tool",  "topology",
+				     "started_ms", "ms",          "attempt",   "attempts",         "gates", "findings",
+				     "noise",      "not_covered", "artefacts", "sessions"};
 
 static json_t *commit_make(const json_t *report, const char *commit, const char *tree)
 {
@@ -88,8 +88,8 @@ int record_make(const json_t *report, const char *previous, struct signer signer
 		return err_prefix(err, "cannot sign the record");
 	buf_add_base64(&payload, body.at, body.length);
 	buf_add_base64(&text, signature, sizeof(signature));
-	outer = json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "payloadType", RECORD_PAYLOAD_TYPE, "payload", payload.at, "signatures", "keyid",
-			  key_id, "sig", text.at);
+	outer = json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "payloadType", RECORD_PAYLOAD_TYPE, "payload", payload.at, "signatures",
+			  "keyid", key_id, "sig", text.at);
 	json_format(envelope, outer);
 	return buf_finish(envelope, err);
 }

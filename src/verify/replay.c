@@ -5,8 +5,6 @@
 #include <strings.h>
 
 #include "base/scope.h"
-#include "base/world.h"
-#include "http/client.h"
 #include "http/url.h"
 #include "verify/call.h"
 
@@ -80,17 +78,18 @@ static void offer_json(struct offers *offers, size_t entry, const json_t *value,
 	}
 }
 
-static bool is_token_char(char c)
+bool replay_token_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == '~';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' ||
+	       c == '~';
 }
 
 static bool is_wide_char(char c)
 {
-	return is_token_char(c) || c == '+' || c == '/' || c == '=' || c == ':' || c == '%';
+	return replay_token_char(c) || c == '+' || c == '/' || c == '=' || c == ':' || c == '%';
 }
 
-static size_t run_end(struct view text, size_t at, bool (*is)(char c))
+size_t replay_run_end(struct view text, size_t at, bool (*is)(char c))
 {
 	while (at < text.length && is(text.at[at]))
 		at++;
@@ -101,7 +100,7 @@ static size_t run_end(struct view text, size_t at, bool (*is)(char c))
 static void offer_text(struct offers *offers, size_t entry, struct view text)
 {
 	for (size_t at = 0; at < text.length; at++) {
-		size_t end = run_end(text, at, is_token_char);
+		size_t end = replay_run_end(text, at, replay_token_char);
 		bool digit = false;
 		size_t before = at < PREFIX_MAX ? at : PREFIX_MAX;
 
@@ -136,7 +135,8 @@ static void offer_entry(struct offers *offers, size_t entry, const json_t *reque
 			offer(offers, value, (struct source){.entry = entry, .place = PLACE_COOKIE, .path = json_string(name)});
 	}
 	if (location && strlen(location) >= REPLAY_VALUE_MIN)
-		offer(offers, view_of(location), (struct source){.entry = entry, .place = PLACE_HEADER, .path = json_string("location")});
+		offer(offers, view_of(location),
+		      (struct source){.entry = entry, .place = PLACE_HEADER, .path = json_string("location")});
 	if (body) {
 		offer_json(offers, entry, body, path, "", makes);
 	} else {
@@ -173,8 +173,8 @@ static void link_add(struct use *use, const struct source *source, struct view v
 		if (replay->links[i].to == use->entry && view_is(value, replay->links[i].value))
 			return;
 	replay->links = mem_grow(replay->links, replay->link_count + 1, sizeof(replay->links[0]));
-	replay->links[replay->link_count++] =
-		(struct link){.to = use->entry, .source = source_copy(source), .value = view_copy(value)};
+	replay->links[replay->link_count++] = (struct link){
+		.to = use->entry, .source = source_copy(source), .value = view_copy(value)};
 }
 
 static void use_value(struct use *use, struct view value)
@@ -193,7 +193,7 @@ static void use_value(struct use *use, struct view value)
 static void use_runs(struct use *use, struct view text, bool (*is)(char c))
 {
 	for (size_t at = 0; at < text.length; at++) {
-		size_t end = run_end(text, at, is);
+		size_t end = replay_run_end(text, at, is);
 
 		use_value(use, view_make(text.at + at, end - at));
 		at = end;
@@ -203,7 +203,7 @@ static void use_runs(struct use *use, struct view text, bool (*is)(char c))
 static void use_text(struct use *use, struct view text)
 {
 	use_value(use, text);
-	use_runs(use, text, is_token_char);
+	use_runs(use, text, replay_token_char);
 	use_runs(use, text, is_wide_char);
 }
 
@@ -313,9 +313,24 @@ static void use_entry(struct use *use, const json_t *request)
 /* Not for another connection, another time or another host. */
 static bool header_volatile(const char *name)
 {
-	static const char *const names[] = {"host",     "connection", "content-length", "transfer-encoding", "accept-encoding", "date",
-					    "referer",  "origin",     "if-none-match",  "if-modified-since", "te",              "upgrade",
-					    "keep-alive", "expect",   "dnt",            "pragma",            "cache-control",   "user-agent"};
+	static const char *const names[] = {"host",
+					    "connection",
+					    "content-length",
+					    "transfer-encoding",
+					    "accept-encoding",
+					    "date",
+					    "referer",
+					    "origin",
+					    "if-none-match",
+					    "if-modified-since",
+					    "te",
+					    "upgrade",
+					    "keep-alive",
+					    "expect",
+					    "dnt",
+					    "pragma",
+					    "cache-control",
+					    "user-agent"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcasecmp(name, names[i]) == 0)
@@ -335,7 +350,7 @@ static json_t *headers_convert(const struct exchange_headers *headers, bool requ
 }
 
 /* Sets "body" when the bytes are text, else "body64". */
-static void body_set(json_t *message, struct view bytes)
+void replay_body_set(json_t *message, struct view bytes)
 {
 	json_t *text = json_stringn(bytes.length ? bytes.at : "", bytes.length);
 	AUTO_BUF encoded = buf_new(2 * REPLAY_BODY_MAX);
@@ -372,8 +387,8 @@ static json_t *entry_convert(const struct exchange *exchange)
 		json_decref(response);
 		return NULL;
 	}
-	body_set(request, view_make(exchange->request_body.at, exchange->request_body.length));
-	body_set(response, view_make(exchange->response_body.at, exchange->response_body.length));
+	replay_body_set(request, view_make(exchange->request_body.at, exchange->request_body.length));
+	replay_body_set(response, view_make(exchange->response_body.at, exchange->response_body.length));
 	return json_pack("{s:o, s:o}", "request", request, "response", response);
 }
 
@@ -487,253 +502,4 @@ json_t *replay_links(const struct replay *replay)
 		(void)json_array_append_new(list, row);
 	}
 	return list;
-}
-
-/* ---- live values ---- */
-
-static bool json_has(const json_t *value, const struct link *link)
-{
-	const char *name;
-	json_t *member;
-	size_t i;
-
-	if (json_is_string(value) && strcmp(json_string_value(value), link->value) == 0)
-		return true;
-	if (json_is_integer(value) && link->source.number && json_integer_value(value) == strtoll(link->value, NULL, 10))
-		return true;
-	json_object_foreach((json_t *)(uintptr_t)value, name, member)
-		if (json_has(member, link))
-			return true;
-	json_array_foreach(value, i, member)
-		if (json_has(member, link))
-			return true;
-	return false;
-}
-
-static char *live_json(const json_t *response, const struct link *link)
-{
-	AUTO_JSON body = call_body_json(response);
-	const json_t *at = body;
-
-	if (!body || json_has(body, link))
-		return NULL;
-	for (size_t i = 0; i < json_array_size(link->source.path) && at; i++) {
-		const json_t *part = json_array_get(link->source.path, i);
-
-		at = json_is_integer(part) ? json_array_get(at, (size_t)json_integer_value(part))
-					   : json_object_get(at, json_string_value(part));
-	}
-	if (json_is_integer(at))
-		return text_format("%lld", (long long)json_integer_value(at));
-	return text_copy(json_string_value(at));
-}
-
-static char *live_text(const json_t *response, const struct link *link)
-{
-	AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
-	struct view prefix = view_of(json_string_value(link->source.path));
-	ptrdiff_t at;
-	size_t begin;
-	size_t end;
-
-	call_body(&text, response);
-	if (view_find(buf_view(&text), view_of(link->value)) >= 0)
-		return NULL;
-	at = view_find(buf_view(&text), prefix);
-	if (at < 0)
-		return NULL;
-	begin = (size_t)at + prefix.length;
-	end = run_end(buf_view(&text), begin, is_token_char);
-	return end > begin ? view_copy(view_make(text.at + begin, end - begin)) : NULL;
-}
-
-/* The value that now stands where the recorded one stood; NULL: keep the recorded one. Owned by the caller. */
-static char *live_value(const struct link *link, const json_t *entries)
-{
-	const json_t *response = json_member(json_array_get(entries, link->source.entry), "response");
-	const char *name = json_string_value(link->source.path);
-
-	if (!json_is_object(response))
-		return NULL;
-	switch (link->source.place) {
-	case PLACE_JSON:
-		return live_json(response, link);
-	case PLACE_TEXT:
-		return live_text(response, link);
-	case PLACE_HEADER:
-		return text_copy(call_header(response, name));
-	case PLACE_COOKIE: {
-		AUTO_JSON cookies = call_cookies(response);
-
-		return text_copy(json_text(json_member(cookies, name), "value", NULL));
-	}
-	}
-	return NULL;
-}
-
-/* Appends `text` with every `old` replaced. */
-static void replace_all(struct buf *out, struct view text, struct view old, struct view live)
-{
-	ptrdiff_t at;
-
-	while (old.length && (at = view_find(text, old)) >= 0) {
-		buf_add(out, text.at, (size_t)at);
-		buf_add_view(out, live);
-		text = view_make(text.at + (size_t)at + old.length, text.length - (size_t)at - old.length);
-	}
-	buf_add_view(out, text);
-}
-
-/* Replaces the value as it is and in its percent-encoded form. */
-static void value_replace(struct buf *text, const char *old, const char *live)
-{
-	AUTO_BUF plain = buf_new(REPLAY_BODY_MAX);
-	AUTO_BUF old_encoded = buf_new((size_t)64 << 10);
-	AUTO_BUF live_encoded = buf_new((size_t)64 << 10);
-
-	replace_all(&plain, buf_view(text), view_of(old), view_of(live));
-	buf_add_url(&old_encoded, view_of(old));
-	buf_add_url(&live_encoded, view_of(live));
-	buf_clear(text);
-	if (view_is(buf_view(&old_encoded), old))
-		buf_add_view(text, buf_view(&plain));
-	else
-		replace_all(text, buf_view(&plain), buf_view(&old_encoded), buf_view(&live_encoded));
-}
-
-/* Numbers stand for ids only where they are a whole segment of the path or a whole parameter. */
-static void number_replace(struct buf *url, const char *old, const char *live)
-{
-	AUTO_BUF made = buf_new(REPLAY_BODY_MAX);
-	struct view text = buf_view(url);
-	size_t length = strlen(old);
-	size_t at = 0;
-
-	while (at < text.length) {
-		bool begins = at > 0 && (text.at[at - 1] == '/' || text.at[at - 1] == '=');
-		bool fits = begins && at + length <= text.length && memcmp(text.at + at, old, length) == 0;
-		bool ends = fits && (at + length == text.length || strchr("/?&#", text.at[at + length]));
-
-		if (ends)
-			buf_add_text(&made, live);
-		else
-			buf_add_char(&made, text.at[at]);
-		at += ends ? length : 1;
-	}
-	buf_clear(url);
-	buf_add_view(url, buf_view(&made));
-}
-
-static void member_replace(json_t *message, const char *key, const struct link *link, const char *live)
-{
-	const json_t *old = json_member(message, key);
-	AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
-
-	if (!json_is_string(old))
-		return;
-	buf_add(&text, json_string_value(old), json_string_length(old));
-	if (link->source.number)
-		number_replace(&text, link->value, live);
-	else
-		value_replace(&text, link->value, live);
-	json_set_bytes(message, key, buf_view(&text));
-}
-
-static void headers_replace(json_t *request, const struct link *link, const char *live)
-{
-	json_t *headers = json_member(request, "headers");
-
-	for (size_t i = 0; i < json_array_size(headers); i++) {
-		json_t *row = json_array_get(headers, i);
-		AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
-		AUTO_JSON holder = json_object();
-
-		buf_add_text(&text, json_string_value(json_array_get(row, 1)));
-		value_replace(&text, link->value, live);
-		json_set_bytes(holder, "v", buf_view(&text));
-		(void)json_array_set(row, 1, json_member(holder, "v"));
-	}
-}
-
-json_t *replay_request(const struct replay *replay, size_t index, const json_t *entries)
-{
-	json_t *request = json_deep_copy(json_member(json_array_get(replay->entries, index), "request"));
-
-	for (size_t i = 0; i < replay->link_count; i++) {
-		const struct link *link = &replay->links[i];
-		AUTO_FREE char *live = link->to == index ? live_value(link, entries) : NULL;
-
-		if (!live || strcmp(live, link->value) == 0)
-			continue;
-		member_replace(request, "url", link, live);
-		if (link->source.number)
-			continue;
-		headers_replace(request, link, live);
-		member_replace(request, "body", link, live);
-	}
-	return request;
-}
-
-/* ---- sending ---- */
-
-static json_t *response_convert(const struct http_response *response)
-{
-	json_t *rows = json_array();
-	json_t *converted;
-
-	for (size_t i = 0; i < response->header_count; i++) {
-		AUTO_JSON holder = json_object();
-
-		json_set_bytes(holder, "n", view_of(response->headers[i].name));
-		json_set_bytes(holder, "v", view_of(response->headers[i].value));
-		(void)json_array_append_new(rows, json_pack("[OO]", json_member(holder, "n"), json_member(holder, "v")));
-	}
-	converted = json_pack("{s:i, s:o}", "status", (int)response->status, "headers", rows);
-	body_set(converted, buf_view(&response->body));
-	return converted;
-}
-
-/* Names below localhost are ours: they need no resolver. NULL: as the URL says. */
-static char *connect_place(const char *url)
-{
-	struct url parsed;
-
-	if (url_parse(view_of(url), &parsed, NULL) || !view_ends(parsed.host, VIEW(".localhost")))
-		return NULL;
-	return text_format("127.0.0.1:%u", parsed.port);
-}
-
-json_t *replay_send(const struct replay *replay, size_t index, const json_t *request, const struct replay_target *target)
-{
-	struct http_header headers[HTTP_CALL_HEADERS_MAX];
-	const json_t *rows = json_member(request, "headers");
-	AUTO_BUF body = buf_new(REPLAY_BODY_MAX);
-	AUTO_RESPONSE response = {0};
-	AUTO_FREE char *place = connect_place(target->url);
-	size_t base_length = strlen(target->url);
-	AUTO_FREE char *url = NULL;
-	struct http_call call = {.method = json_text(request, "method", "GET"), .connect_to = place, .headers = headers,
-				 .timeout_ms = target->timeout_ms, .body_bytes_max = REPLAY_BODY_MAX};
-	json_t *entry = json_pack("{s:s, s:i, s:O}", "session", replay->name, "index", (int)index, "request", request);
-	int64_t begin_ms = world_elapsed_ms(world_real);
-	struct err err;
-
-	while (base_length && target->url[base_length - 1] == '/')
-		base_length--;
-	url = text_format("%.*s%s", (int)base_length, target->url, json_text(request, "url", "/"));
-	call.url = url;
-	for (size_t i = 0; i < json_array_size(rows) && call.header_count < HTTP_CALL_HEADERS_MAX; i++)
-		headers[call.header_count++] = (struct http_header){json_string_value(json_array_get(json_array_get(rows, i), 0)),
-								    json_string_value(json_array_get(json_array_get(rows, i), 1))};
-	call_body(&body, request);
-	call.body = buf_view(&body);
-	call.has_body = body.length > 0;
-	if (http_client_call(&call, &response, &err)) {
-		(void)json_object_set_new(entry, "response", json_null());
-		json_set_bytes(entry, "error", view_of(err.text));
-	} else {
-		(void)json_object_set_new(entry, "response", response_convert(&response));
-	}
-	(void)json_object_set_new(entry, "ms", json_integer(world_elapsed_ms(world_real) - begin_ms));
-	return entry;
 }

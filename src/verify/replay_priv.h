@@ -28,4 +28,9 @@ struct replay {
 	size_t link_count;
 };
 
+bool replay_token_char(char c);
+size_t replay_run_end(struct view text, size_t at, bool (*is)(char c));
+/* Sets "body" when the bytes are text, else "body64". */
+void replay_body_set(json_t *message, struct view bytes);
+
 #endif

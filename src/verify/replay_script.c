@@ -120,7 +120,8 @@ static void step_add(struct buf *out, const struct replay *replay, size_t entry,
 		buf_add_text(out, "=$(");
 		request_add(out, replay, entry, service, false);
 		if (link->source.place == PLACE_COOKIE)
-			buf_add_format(out, " 2>&1 | sed -n 's/.*[Ss]et-[Cc]ookie: *%s=\\([^;]*\\).*/\\1/p')", source_key(&link->source));
+			buf_add_format(out, " 2>&1 | sed -n 's/.*[Ss]et-[Cc]ookie: *%s=\\([^;]*\\).*/\\1/p')",
+				       source_key(&link->source));
 		else if (link->source.number)
 			buf_add_format(out, " | sed -n 's/.*\"%s\": *\\([0-9]*\\).*/\\1/p')", source_key(&link->source));
 		else

@@ -33,7 +33,8 @@ int report_parse(enum report_format format, struct view bytes, struct test_repor
 	case REPORT_NONE:
 		break;
 	}
-	return err_set(err, ERR_INVALID, "the format of the test report is not known: name it in the blueprint (junit, tap or ctrf)");
+	return err_set(err, ERR_INVALID,
+		       "the format of the test report is not known: name it in the blueprint (junit, tap or ctrf)");
 }
 
 void test_report_fini(struct test_report *report)

@@ -19,7 +19,7 @@
 enum test_status { TEST_PASSED, TEST_FAILED, TEST_ERROR, TEST_SKIPPED };
 
 struct test_case {
-	char *suite;   /* class, file or parents: "" when there is none */
+	char *suite; /* class, file or parents: "" when there is none */
 	char *name;
 	char *message; /* of a failure, or the reason of a skip; "" */
 	enum test_status status;

@@ -44,8 +44,8 @@ static void message_set(struct reading *reading)
 
 	if (test && duration >= 0) {
 		struct view rest;
-		struct view value = view_cut(view_make(reading->yaml.at + duration + 12, reading->yaml.length - (size_t)duration - 12),
-					     '\n', &rest);
+		struct view value = view_cut(
+			view_make(reading->yaml.at + duration + 12, reading->yaml.length - (size_t)duration - 12), '\n', &rest);
 		int64_t thousandths = report_seconds(value);
 
 		test->duration_ms = thousandths < 0 ? -1 : thousandths / 1000;

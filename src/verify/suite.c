@@ -23,7 +23,8 @@ static int workspace_exec(struct ladder *ladder, struct env_id env, const char *
 	exec.argv = argv;
 	exec.cancelled = &ladder->stop;
 	if (!exec.timeout_ms || exec.timeout_ms > ladder_left_ms(ladder))
-		exec.timeout_ms = ladder_left_ms(ladder) < FILE_STEP_LIMIT_MS || more->timeout_ms ? ladder_left_ms(ladder) : FILE_STEP_LIMIT_MS;
+		exec.timeout_ms = ladder_left_ms(ladder) < FILE_STEP_LIMIT_MS || more->timeout_ms ? ladder_left_ms(ladder)
+												  : FILE_STEP_LIMIT_MS;
 	if (more->timeout_ms && more->timeout_ms < exec.timeout_ms)
 		exec.timeout_ms = more->timeout_ms;
 	return environment_exec(ladder->request->environments, env, &exec, status, err);
@@ -59,7 +60,8 @@ static int batch_put(struct ladder *ladder, struct env_id env, const struct git_
 			   &(struct environment_exec){.input_fd = archive, .output = &errors}, &status, err))
 		return err_prefix(err, "cannot put test files into the workspace");
 	if (status.reason != EXIT_CODE || status.code)
-		return err_set(err, ERR_INVALID, "cannot put test files into the workspace: %.200s", errors.at ? errors.at : "tar failed");
+		return err_set(err, ERR_INVALID, "cannot put test files into the workspace: %.200s",
+			       errors.at ? errors.at : "tar failed");
 	return 0;
 }
 
@@ -115,14 +117,17 @@ static void tests_note(json_t *tests, const struct test_report *report)
 		const struct test_case *test = &report->cases[i];
 		AUTO_FREE char *id = test->suite[0] ? text_format("%s > %s", test->suite, test->name) : text_copy(test->name);
 
-		(void)json_object_set_new(tests, id, json_pack("{s:s, s:s}", "status", test_status_name(test->status), "message", test->message));
+		(void)json_object_set_new(
+			tests, id, json_pack("{s:s, s:s}", "status", test_status_name(test->status), "message", test->message));
 	}
 }
 
 /* Reads the report that the run left; that there is none is told, and no error. */
 static void report_read(struct ladder *ladder, struct env_id env, const struct test_suite *suite, json_t *result)
 {
-	enum report_format format = suite->format != REPORT_NONE ? suite->format : suite->report ? report_format_of(suite->report) : REPORT_NONE;
+	enum report_format format = suite->format != REPORT_NONE ? suite->format
+				    : suite->report              ? report_format_of(suite->report)
+								 : REPORT_NONE;
 	AUTO_BUF bytes = buf_new(REPORT_BYTES_MAX);
 	AUTO_BUF errors = buf_new(4096);
 	AUTO_REPORT report = {0};
@@ -162,8 +167,8 @@ static void output_quote(struct ladder *ladder, struct env_id env, json_t *resul
 json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err)
 {
 	const char *const shell[] = {"sh", "-c", suite->run.shell, NULL};
-	AUTO_JSON result = json_pack("{s:s, s:b, s:b, s:b, s:s, s:{}}", "suite", suite->name, "ok", 0, "timed_out", 0, "reported", 0, "output",
-				     "", "tests");
+	AUTO_JSON result = json_pack("{s:s, s:b, s:b, s:b, s:s, s:{}}", "suite", suite->name, "ok", 0, "timed_out", 0, "reported",
+				     0, "output", "", "tests");
 	AUTO_FREE char *dir = suite_dir(suite);
 	AUTO_BUF end = buf_new(256);
 	struct exit_status status = {EXIT_CODE, 1};
@@ -173,7 +178,8 @@ json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_su
 					    &(struct environment_exec){.dir = dir}, &status, err))
 		return NULL;
 	if (workspace_exec(ladder, env, suite->run.shell ? shell : (const char *const *)suite->run.argv,
-			   &(struct environment_exec){.dir = dir, .env = &suite->env, .timeout_ms = suite->timeout_ms}, &status, &problem)) {
+			   &(struct environment_exec){.dir = dir, .env = &suite->env, .timeout_ms = suite->timeout_ms}, &status,
+			   &problem)) {
 		if (problem.kind != ERR_LIMIT || ladder_stopped(ladder)) {
 			*err = problem;
 			return NULL;

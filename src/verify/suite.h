@@ -23,7 +23,8 @@ const char *suite_message(const json_t *result, const char *id);
 /* Paths of `all` ([text]) that belong to the suite: by its globs, or without globs by habit. Owned by the caller. */
 json_t *suite_files(const struct ladder *ladder, const struct test_suite *suite, const json_t *all);
 /* Puts files of a commit ([path]) into the environment's work tree. */
-MUST_USE int files_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths, struct err *err);
+MUST_USE int files_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths,
+		       struct err *err);
 MUST_USE int files_remove(struct ladder *ladder, struct env_id env, const json_t *paths, struct err *err);
 
 #endif

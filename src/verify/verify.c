@@ -100,10 +100,16 @@ static int blueprint_read(struct ladder *ladder, struct err *err)
 
 static int ladder_init(struct ladder *ladder, const struct verify_request *request, struct err *err)
 {
-	*ladder = (struct ladder){.request = request, .suites = json_object(), .noise = json_array(), .not_covered = json_array(),
-				  .artefacts = json_array(), .services_seen = json_object(), .snapshot = json_null()};
+	*ladder = (struct ladder){.request = request,
+				  .suites = json_object(),
+				  .noise = json_array(),
+				  .not_covered = json_array(),
+				  .artefacts = json_array(),
+				  .services_seen = json_object(),
+				  .snapshot = json_null()};
 	(void)pthread_mutex_init(&ladder->mutex, NULL);
-	if (file_make_dirs(request->artefacts_dir, 0700, err) || git_tree_of(request->repository, &request->base, &ladder->base_tree, err) ||
+	if (file_make_dirs(request->artefacts_dir, 0700, err) ||
+	    git_tree_of(request->repository, &request->base, &ladder->base_tree, err) ||
 	    git_tree_of(request->repository, &request->head, &ladder->head_tree, err))
 		return -1;
 	ladder->changes = git_changes(request->repository, &request->base, &request->head, err);
@@ -114,9 +120,8 @@ static void ladder_fini(struct ladder *ladder)
 {
 	while (ladder->env_count)
 		ladder_env_down(ladder, ladder->envs[ladder->env_count - 1]);
-	json_t *const owned[] = {ladder->changes, ladder->inside,      ladder->snapshot,  ladder->suites,
-				 ladder->noise,   ladder->not_covered, ladder->artefacts, ladder->services_seen,
-				 ladder->sessions};
+	json_t *const owned[] = {ladder->changes,     ladder->inside,    ladder->snapshot,      ladder->suites,  ladder->noise,
+				 ladder->not_covered, ladder->artefacts, ladder->services_seen, ladder->sessions};
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		json_decref(owned[i]);
@@ -136,7 +141,8 @@ static char *repository_name(const char *path)
 	while (length > 1 && path[length - 1] == '/')
 		length--;
 	slash = memrchr(path, '/', length);
-	name = slash && slash + 1 < path + length ? view_make(slash + 1, length - (size_t)(slash + 1 - path)) : view_make(path, length);
+	name = slash && slash + 1 < path + length ? view_make(slash + 1, length - (size_t)(slash + 1 - path))
+						  : view_make(path, length);
 	if (view_ends(name, VIEW(".git")) && name.length > 4)
 		name.length -= 4;
 	return view_copy(name);
@@ -203,7 +209,8 @@ static void gate_judge(struct ladder *ladder, struct gate *gate, int result, con
 	if (result) {
 		gate->status = GATE_UNSTABLE;
 		if (__atomic_load_n(&ladder->late, __ATOMIC_RELAXED))
-			gate_reason(gate, "out of time: verify.timeout is %lld s", (long long)ladder->blueprint->verify.timeout_ms / 1000);
+			gate_reason(gate, "out of time: verify.timeout is %lld s",
+				    (long long)ladder->blueprint->verify.timeout_ms / 1000);
 		else
 			gate_reason(gate, "%s", err->text);
 	} else if (blocking && gate->status != GATE_UNSTABLE) {
@@ -254,8 +261,8 @@ static bool gate_climb(struct ladder *ladder, json_t *report, size_t index)
 static void gates_skip(json_t *report, size_t from, const char *because)
 {
 	for (size_t i = from; i < ARRAY_LEN(gates); i++) {
-		struct gate gate = {gates[i].name, gates[i].title, GATE_SKIPPED, text_format("not reached: %s", because), json_array(),
-				    json_object()};
+		struct gate gate = {gates[i].name, gates[i].title, GATE_SKIPPED, text_format("not reached: %s", because),
+				    json_array(),  json_object()};
 
 		gate_append(report, &gate, 0);
 		json_decref(gate.findings);
@@ -304,7 +311,8 @@ static void verdict_failed(json_t *report)
 	for (size_t i = 0; i < json_array_size(findings); i++) {
 		const json_t *finding = json_array_get(findings, i);
 
-		if (finding_is(finding, SEVERITY_BLOCK) && (!worst || json_number(finding, "weight", 0) > json_number(worst, "weight", 0)))
+		if (finding_is(finding, SEVERITY_BLOCK) &&
+		    (!worst || json_number(finding, "weight", 0) > json_number(worst, "weight", 0)))
 			worst = finding;
 	}
 	AUTO_FREE char *reason = text_format("%s: %s", json_text(worst, "gate", ""), json_text(worst, "title", ""));
@@ -324,7 +332,8 @@ static void verdict_judge(json_t *report)
 		return;
 	}
 	if (unstable) {
-		AUTO_FREE char *reason = text_format("could not tell: %s: %s", json_text(unstable, "name", ""), json_text(unstable, "reason", ""));
+		AUTO_FREE char *reason = text_format("could not tell: %s: %s", json_text(unstable, "name", ""),
+						     json_text(unstable, "reason", ""));
 
 		verdict_set(report, VERDICT_UNVERIFIED, reason);
 		return;

@@ -17,10 +17,10 @@ struct verify_request {
 	const char *repository; /* bare, ours */
 	struct git_hash base;
 	struct git_hash head;
-	const char *sessions_dir; /* held-out sessions (HAR files) of this repository, or NULL */
+	const char *sessions_dir;  /* held-out sessions (HAR files) of this repository, or NULL */
 	const char *artefacts_dir; /* made; reports, logs and exchange pairs go here, named by digest in the report */
-	const char *cache_dir;  /* made; kept runs of bases, shared by verifications; NULL: none are kept */
-	int attempt;            /* 1…: shown in feedback */
+	const char *cache_dir;     /* made; kept runs of bases, shared by verifications; NULL: none are kept */
+	int attempt;               /* 1…: shown in feedback */
 	int attempts;
 	struct progress progress; /* steps are "<gate>" or "<gate>: <what>" */
 	struct world world;

@@ -19,7 +19,7 @@ enum xml_event {
 };
 
 struct xml_attribute {
-	struct view name; /* without its namespace prefix */
+	struct view name;  /* without its namespace prefix */
 	struct view value; /* still encoded */
 };
 

@@ -57,7 +57,9 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		{{"a.test.js", "test('one', f);\n", "test('uno', f);\n"}, "warn renamed"},
 		{{"b.test.js", "test('one', f);\n", "test('one', f);\ntest('two', f);\n", "a.test.js"}, ""},
 		{{"test_a.py", "def test_sum():\n    assert 1\n", "def test_other():\n    assert 1\n"}, "warn renamed"},
-		{{"test_a.py", "def test_sum():\n    assert 1\ndef test_b():\n    assert 2\n", "def test_sum():\n    assert 1\n    assert 2\n"}, "block removed"},
+		{{"test_a.py", "def test_sum():\n    assert 1\ndef test_b():\n    assert 2\n",
+		  "def test_sum():\n    assert 1\n    assert 2\n"},
+		 "block removed"},
 		{{"pkg/a_test.go", "func TestA(t *testing.T) {\n}\n", "package a\n"}, "block removed"},
 		{{"tests/a.rs", "#[test]\nfn adds() {}\n", "fn adds() {}\n"}, "block removed"},
 		{{"src/test/ATest.java", "@Test\npublic void adds() {}\n", ""}, "block removed"},
@@ -72,18 +74,25 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		{{"a.spec.ts", "it('one', f);\n", "xit('one', f);\n"}, "block skipped"},
 		{{"a.spec.ts", "it('one', f);\n", "it('one', f);\nfit('two', f);\n"}, "block only"},
 		{{"a.spec.ts", "it('one', f);\n", "it('one', f);\nbenefit('two', f);\n"}, ""},
-		{{"test_a.py", "def test_a():\n    assert 1\n", "@pytest.mark.skip(reason='x')\ndef test_a():\n    assert 1\n"}, "block skipped"},
-		{{"test_a.py", "def test_a():\n    assert 1\n", "@pytest.mark.xfail\ndef test_a():\n    assert 1\n"}, "block skipped"},
-		{{"a_test.go", "func TestA(t *testing.T) {\n}\n", "func TestA(t *testing.T) {\n\tt.Skip(\"later\")\n}\n"}, "block skipped"},
+		{{"test_a.py", "def test_a():\n    assert 1\n", "@pytest.mark.skip(reason='x')\ndef test_a():\n    assert 1\n"},
+		 "block skipped"},
+		{{"test_a.py", "def test_a():\n    assert 1\n", "@pytest.mark.xfail\ndef test_a():\n    assert 1\n"},
+		 "block skipped"},
+		{{"a_test.go", "func TestA(t *testing.T) {\n}\n", "func TestA(t *testing.T) {\n\tt.Skip(\"later\")\n}\n"},
+		 "block skipped"},
 		{{"tests/a.rs", "#[test]\nfn a() {}\n", "#[test]\n#[ignore]\nfn a() {}\n"}, "block skipped"},
 		{{"a.test.js", "test.skip('one', f);\n", "  test.skip('one', f);\n"}, ""},
 		{{"src/a.js", "x\n", "queue.skip('one');\n"}, ""},
 		/* weakened */
-		{{"a.test.js", "test('a', () => {\n  expect(x).toBe(1);\n  expect(y).toBe(2);\n});\n", "test('a', () => {\n  expect(x).toBe(1);\n});\n"},
+		{{"a.test.js", "test('a', () => {\n  expect(x).toBe(1);\n  expect(y).toBe(2);\n});\n",
+		  "test('a', () => {\n  expect(x).toBe(1);\n});\n"},
 		 "warn weakened"},
-		{{"a.test.js", "test('a', () => {\n  expect(x).toBe(1);\n});\n", "test('a', () => {\n  expect(x).toBe(2);\n});\n"}, ""},
+		{{"a.test.js", "test('a', () => {\n  expect(x).toBe(1);\n});\n", "test('a', () => {\n  expect(x).toBe(2);\n});\n"},
+		 ""},
 		/* commands */
-		{{"package.json", "{\"scripts\": {\"test\": \"jest\"}}\n", "{\"scripts\": {\"test\": \"jest --passWithNoTests\"}}\n"}, "block cannot-fail"},
+		{{"package.json", "{\"scripts\": {\"test\": \"jest\"}}\n",
+		  "{\"scripts\": {\"test\": \"jest --passWithNoTests\"}}\n"},
+		 "block cannot-fail"},
 		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest test || true\n"}, "block cannot-fail"},
 		{{"Makefile", "clean:\n\trm x\n", "clean:\n\trm x || true\n"}, "warn cannot-fail"},
 		{{"tests/run.sh", "make\n", "make\nexit 0\n"}, "block cannot-fail"},
@@ -113,7 +122,8 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 			buf_add_format(&got, "%s%s %s", k ? ", " : "", json_text(json_array_get(findings, k), "severity", ""),
 				       json_text(json_array_get(findings, k), "kind", ""));
 		if (strcmp(got.at ? got.at : "", rows[i].expected) != 0)
-			fail_msg("row %zu, %s: got `%s`, expected `%s`", i, rows[i].file.path, got.at ? got.at : "", rows[i].expected);
+			fail_msg("row %zu, %s: got `%s`, expected `%s`", i, rows[i].file.path, got.at ? got.at : "",
+				 rows[i].expected);
 	}
 }
 

@@ -36,12 +36,13 @@ static int sign(void *self, struct view bytes, unsigned char signature[64], char
 
 static json_t *report_make(void)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:s, s:[{s:s, s:s}], s:[], s:[], s:[s], s:[]}", "verdict",
-			 "verified", "reason", "all gates passed", "repository", "shop", "base",
-			 "1111111111111111111111111111111111111111", "base_tree", "2222222222222222222222222222222222222222", "head",
-			 "3333333333333333333333333333333333333333", "head_tree", "4444444444444444444444444444444444444444", "snapshot",
-			 "name", "shop", "version", 3, "digest", "55", "blueprint_digest", "66", "gates", "name", "deploy", "status",
-			 "pass", "findings", "noise", "not_covered", "service pricing: no exchange", "artefacts");
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:i, s:s}, s:s, s:[{s:s, s:s}], s:[], s:[], s:[s], s:[]}",
+			 "verdict", "verified", "reason", "all gates passed", "repository", "shop", "base",
+			 "1111111111111111111111111111111111111111", "base_tree", "2222222222222222222222222222222222222222",
+			 "head", "3333333333333333333333333333333333333333", "head_tree",
+			 "4444444444444444444444444444444444444444", "snapshot", "name", "shop", "version", 3, "digest", "55",
+			 "blueprint_digest", "66", "gates", "name", "deploy", "status", "pass", "findings", "noise", "not_covered",
+			 "service pricing: no exchange", "artefacts");
 }
 
 static void envelope_make(struct buf *envelope)
@@ -158,8 +159,8 @@ static void openssl_and_node_verify_it_too(void **state)
 		"fs.writeFileSync('pae', pae); fs.writeFileSync('sig', Buffer.from(e.signatures[0].sig, 'base64'));"
 		"process.exit(c.verify(null, pae, fs.readFileSync('k.pem'), fs.readFileSync('sig')) ? 0 : 1);";
 	static const char *const node[] = {"node", "-e", script, NULL};
-	static const char *const openssl[] = {"openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", "k.pem",
-					      "-in",     "pae",     "-sigfile", "sig",   NULL};
+	static const char *const openssl[] = {"openssl", "pkeyutl", "-verify", "-rawin",   "-pubin", "-inkey",
+					      "k.pem",   "-in",     "pae",     "-sigfile", "sig",    NULL};
 	AUTO_BUF envelope = buf_new((size_t)1 << 20);
 	char dir[] = "/tmp/assay-record-XXXXXX";
 	AUTO_FREE char *record = NULL;

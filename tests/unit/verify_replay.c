@@ -38,8 +38,8 @@ static json_t *har_headers(const json_t *rows)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < json_array_size(rows); i++)
-		(void)json_array_append_new(list, json_pack("{s:O, s:O}", "name", json_array_get(json_array_get(rows, i), 0), "value",
-							    json_array_get(json_array_get(rows, i), 1)));
+		(void)json_array_append_new(list, json_pack("{s:O, s:O}", "name", json_array_get(json_array_get(rows, i), 0),
+							    "value", json_array_get(json_array_get(rows, i), 1)));
 	return list;
 }
 
@@ -56,9 +56,10 @@ static struct replay *replay_make(const char *text)
 		const json_t *row = json_array_get(rows, i);
 		json_t *entry = json_pack("{s:s, s:i, s:{s:O, s:O, s:o, s:{s:s, s:O}}, s:{s:i, s:o, s:{s:O}}}", "startedDateTime",
 					  "2026-11-21T20:00:00.000Z", "time", 1, "request", "method", json_array_get(row, 0), "url",
-					  json_array_get(row, 1), "headers", har_headers(json_array_get(row, 2)), "postData", "mimeType",
-					  "application/json", "text", json_array_get(row, 3), "response", "status", 200, "headers",
-					  har_headers(json_array_get(row, 4)), "content", "text", json_array_get(row, 5));
+					  json_array_get(row, 1), "headers", har_headers(json_array_get(row, 2)), "postData",
+					  "mimeType", "application/json", "text", json_array_get(row, 3), "response", "status", 200,
+					  "headers", har_headers(json_array_get(row, 4)), "content", "text",
+					  json_array_get(row, 5));
 
 		assert_non_null(entry);
 		(void)json_array_append_new(json_member(json_member(har, "log"), "entries"), entry);
@@ -87,7 +88,7 @@ static void live_values_take_the_place_of_recorded_ones(void **state)
 		const char *name;
 		const char *session;
 		const char *live;
-		const char *url; /* of the last request, as sent */
+		const char *url;    /* of the last request, as sent */
 		const char *header; /* its first header's value, or NULL */
 		const char *body;
 	} rows[] = {
@@ -129,7 +130,8 @@ static void live_values_take_the_place_of_recorded_ones(void **state)
 		 " ['GET', 'http://h/me', [['Authorization', 'Bearer recorded-token-1']], '', [], '']]",
 		 "[]", "/me", "Bearer recorded-token-1", ""},
 		{"hop headers and hosts",
-		 "[['GET', 'http://h/a', [['Host', 'h'], ['Accept-Encoding', 'gzip'], ['X-Keep', 'me']], '', [], '']]", "[]", "/a", "me", ""},
+		 "[['GET', 'http://h/a', [['Host', 'h'], ['Accept-Encoding', 'gzip'], ['X-Keep', 'me']], '', [], '']]", "[]", "/a",
+		 "me", ""},
 	};
 
 	(void)state;
@@ -152,7 +154,8 @@ static void live_values_take_the_place_of_recorded_ones(void **state)
 			fail_msg("%s: url is %s", rows[i].name, json_text(request, "url", ""));
 		if (rows[i].header)
 			assert_string_equal(
-				json_string_value(json_array_get(json_array_get(json_member(request, "headers"), 0), 1)), rows[i].header);
+				json_string_value(json_array_get(json_array_get(json_member(request, "headers"), 0), 1)),
+				rows[i].header);
 		assert_string_equal(json_text(request, "body", "?"), rows[i].body);
 		replay_free(replay);
 	}
@@ -185,9 +188,10 @@ static void a_host_that_does_not_answer_is_an_entry_with_an_error(void **state)
 
 static void a_request_is_told_as_commands_that_come_to_it(void **state)
 {
-	struct replay *replay = replay_make("[['POST', 'http://h/login', [['Content-Type', 'a/b']], 'n=1', [], '{\\\"token\\\": \\\"recorded-token-1\\\"}'],"
-					    " ['GET', 'http://h/list', [], '', [], ''],"
-					    " ['GET', 'http://h/me?q=it is', [['Authorization', 'Bearer recorded-token-1']], '', [], '']]");
+	struct replay *replay = replay_make(
+		"[['POST', 'http://h/login', [['Content-Type', 'a/b']], 'n=1', [], '{\\\"token\\\": \\\"recorded-token-1\\\"}'],"
+		" ['GET', 'http://h/list', [], '', [], ''],"
+		" ['GET', 'http://h/me?q=it is', [['Authorization', 'Bearer recorded-token-1']], '', [], '']]");
 	AUTO_BUF whole = buf_new(65536);
 	AUTO_BUF alone = buf_new(65536);
 

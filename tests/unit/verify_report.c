@@ -34,15 +34,19 @@ static void every_format_gives_the_same_list(void **state)
 		const char *expected; /* NULL: refused */
 		bool cut;
 	} rows[] = {
-		{REPORT_JUNIT, "<testsuites><testsuite name=\"a\"><testcase name=\"x\" classname=\"c\"/></testsuite></testsuites>", "c/x=passed"},
-		{REPORT_JUNIT, "<testsuite name='a'><testsuite name='b'><testcase name='x'/></testsuite></testsuite>", "a > b/x=passed"},
-		{REPORT_JUNIT, "<?xml version='1.0'?><!-- c --><testsuite><testcase name='x'><failure message='m'/></testcase></testsuite>",
+		{REPORT_JUNIT, "<testsuites><testsuite name=\"a\"><testcase name=\"x\" classname=\"c\"/></testsuite></testsuites>",
+		 "c/x=passed"},
+		{REPORT_JUNIT, "<testsuite name='a'><testsuite name='b'><testcase name='x'/></testsuite></testsuite>",
+		 "a > b/x=passed"},
+		{REPORT_JUNIT,
+		 "<?xml version='1.0'?><!-- c --><testsuite><testcase name='x'><failure message='m'/></testcase></testsuite>",
 		 "/x=failed"},
 		{REPORT_JUNIT, "<testsuite><testcase name='x'><error>boom</error></testcase></testsuite>", "/x=error"},
 		{REPORT_JUNIT, "<testsuite><testcase name='x'><skipped/></testcase></testsuite>", "/x=skipped"},
 		{REPORT_JUNIT, "<testsuite><testcase name='x'><rerunFailure/></testcase></testsuite>", "/x=passed"},
 		{REPORT_JUNIT, "<testsuite><testcase name='a &lt;&amp;&#65;&#x42;&bad; b'/></testsuite>", "/a <&AB&bad; b=passed"},
-		{REPORT_JUNIT, "<testsuite><testcase name='x'><system-out><![CDATA[</testcase><failure>]]></system-out></testcase></testsuite>",
+		{REPORT_JUNIT,
+		 "<testsuite><testcase name='x'><system-out><![CDATA[</testcase><failure>]]></system-out></testcase></testsuite>",
 		 "/x=passed"},
 		{REPORT_JUNIT, "<!DOCTYPE x [<!ENTITY a 'b'>]><testsuite><testcase name='&a;'/></testsuite>", "/&a;=passed"},
 		{REPORT_JUNIT, "<testsuite><testcase name='x'/><testcase name='y'><failure>", "/x=passed", true},
@@ -63,9 +67,13 @@ static void every_format_gives_the_same_list(void **state)
 		{REPORT_TAP, "ok 1 - x\nBail out! no database\n", "/x=passed; /Bail out! no database=error"},
 		{REPORT_TAP, "not ok 1 - x\n  ---\n  message: m\n", "/x=failed", true},
 		{REPORT_TAP, "hello\n", NULL},
-		{REPORT_CTRF, "{\"results\": {\"tests\": [{\"name\": \"x\", \"status\": \"passed\", \"suite\": \"s\"}]}}", "s/x=passed"},
-		{REPORT_CTRF, "{\"results\": {\"tests\": [{\"name\": \"x\", \"status\": \"failed\", \"suite\": [\"a\", \"b\"]}]}}", "a > b/x=failed"},
-		{REPORT_CTRF, "{\"results\": {\"tests\": [{\"name\": \"x\", \"status\": \"pending\"}, {\"status\": \"passed\"}, 3]}}", "/x=skipped"},
+		{REPORT_CTRF, "{\"results\": {\"tests\": [{\"name\": \"x\", \"status\": \"passed\", \"suite\": \"s\"}]}}",
+		 "s/x=passed"},
+		{REPORT_CTRF, "{\"results\": {\"tests\": [{\"name\": \"x\", \"status\": \"failed\", \"suite\": [\"a\", \"b\"]}]}}",
+		 "a > b/x=failed"},
+		{REPORT_CTRF,
+		 "{\"results\": {\"tests\": [{\"name\": \"x\", \"status\": \"pending\"}, {\"status\": \"passed\"}, 3]}}",
+		 "/x=skipped"},
 		{REPORT_CTRF, "{\"results\": {}}", NULL},
 		{REPORT_CTRF, "[", NULL},
 		{REPORT_NONE, "x", NULL},
@@ -102,7 +110,8 @@ static void messages_and_durations_are_kept(void **state)
 			 0);
 	assert_string_equal(junit.cases[0].message, "expected 1 < 2\nat line 3");
 	assert_int_equal(junit.cases[0].duration_ms, 250);
-	assert_int_equal(report_parse(REPORT_TAP, VIEW("not ok 1 - x\n  ---\n  duration_ms: 12.7\n  error: 'no'\n  ...\n"), &tap, &err), 0);
+	assert_int_equal(
+		report_parse(REPORT_TAP, VIEW("not ok 1 - x\n  ---\n  duration_ms: 12.7\n  error: 'no'\n  ...\n"), &tap, &err), 0);
 	assert_int_equal(tap.cases[0].duration_ms, 12);
 	assert_non_null(strstr(tap.cases[0].message, "error: 'no'"));
 }
