@@ -20,6 +20,7 @@
 #define PATIENCE_MS 30000 /* for a server that restarts */
 #define RETRY_MS 300
 #define STEP_WIDTH 9
+#define FINDINGS_SHOWN 6 /* of one verdict, worst first: the pull request has them all */
 
 struct service {
 	char *name;
@@ -41,6 +42,7 @@ struct story {
 	json_t *plan;
 	struct service services[SERVICES_SHOWN];
 	size_t service_count;
+	size_t finding_count;
 	char *thought;
 	char *action;
 	char *gate;
@@ -292,7 +294,8 @@ static void on_finding(struct story *story, const json_t *event)
 	const char *severity = json_text(event, "severity", "block");
 	enum tone tone = strcmp(severity, "block") == 0 ? TONE_BAD : strcmp(severity, "warn") == 0 ? TONE_UNSURE : TONE_FAINT;
 
-	line_print(story, "!", tone, 6, json_text(event, "title", ""), NULL);
+	if (++story->finding_count <= FINDINGS_SHOWN)
+		line_print(story, "!", tone, 6, json_text(event, "title", ""), NULL);
 }
 
 static const char *verdict_word(const char *verdict)
@@ -306,7 +309,11 @@ static void on_verdict(struct story *story, const json_t *event)
 	AUTO_FREE char *text = text_format("%s: %s", verdict_word(verdict), json_text(event, "reason", ""));
 	enum tone tone;
 	const char *mark = mark_of(verdict, &tone);
+	AUTO_FREE char *more = text_format("and %zu more: `assay pull show` has all", story->finding_count - FINDINGS_SHOWN);
 
+	if (story->finding_count > FINDINGS_SHOWN)
+		line_print(story, "·", TONE_FAINT, 6, more, NULL);
+	story->finding_count = 0;
 	line_print(story, mark, tone, 4, text, NULL);
 }
 
