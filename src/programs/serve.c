@@ -107,6 +107,19 @@ static int places_make(struct serve *serve, const char *state, const char *runti
 	return 0;
 }
 
+/* A child that a killed server was just starting holds its lock until it is executed: a moment is waited for that. */
+static bool lock_take(int fd)
+{
+	int64_t until_ms = world_elapsed_ms(world_real) + LOCK_WAIT_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (world_elapsed_ms(world_real) > until_ms)
+			return false;
+		(void)usleep(LOCK_POLL_US);
+	}
+	return true;
+}
+
 /* One control plane a state directory: its lock says who. */
 static int state_lock(struct serve *serve, struct err *err)
 {
@@ -117,7 +130,7 @@ static int state_lock(struct serve *serve, struct err *err)
 	serve->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (serve->lock_fd < 0)
 		return err_errno(err, errno, "cannot open %s", path);
-	if (flock(serve->lock_fd, LOCK_EX | LOCK_NB)) {
+	if (!lock_take(serve->lock_fd)) {
 		length = read(serve->lock_fd, text, sizeof(text) - 1);
 		text[length > 0 ? length : 0] = '\0';
 		text[strcspn(text, "\n")] = '\0';
