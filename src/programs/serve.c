@@ -31,6 +31,8 @@
 #define PREVIEW_DEFAULT "127.0.0.1:7421"
 #define RUN_WORKERS 4
 #define TICK_MS 1000
+#define LOCK_WAIT_MS 1000
+#define LOCK_POLL_US 20000
 #define RECONCILE_TICKS 10
 #define IDLE_TICKS 10
 #define TOOLS_FOLDER "tools"
