@@ -202,6 +202,14 @@ static int headers_take(const json_t *object, struct exchange_headers *headers, 
 	return 0;
 }
 
+/* A number that cannot be negative. */
+static uint64_t count_take(const json_t *object, const char *key, uint64_t fallback)
+{
+	int64_t number = json_number(object, key, -1);
+
+	return number >= 0 ? (uint64_t)number : fallback;
+}
+
 static int body_take(const json_t *object, struct exchange_body *body, struct err *err)
 {
 	const json_t *text = json_member(object, "body");
@@ -218,7 +226,7 @@ static int body_take(const json_t *object, struct exchange_body *body, struct er
 		return -1;
 	body->length = bytes.length;
 	body->at = bytes.length ? buf_take(&bytes) : NULL;
-	body->bytes = (uint64_t)json_number(object, "body_bytes", (int64_t)body->length);
+	body->bytes = count_take(object, "body_bytes", body->length);
 	body->cut = json_flag(object, "cut", false);
 	return 0;
 }
@@ -228,7 +236,7 @@ static int exchange_take(const json_t *json, struct exchange *exchange, struct e
 	const json_t *request = json_member(json, "request");
 	const json_t *response = json_member(json, "response");
 
-	exchange->seq = (uint64_t)json_number(json, "seq", 0);
+	exchange->seq = count_take(json, "seq", 0);
 	exchange->t0_ms = json_number(json, "t0_ms", 0);
 	exchange->dt_us = json_number(json, "dt_us", 0);
 	exchange->status = (int)json_number(response, "status", 0);

@@ -147,7 +147,7 @@ static void body_seam_parse(const json_t *seam, const char *key, struct exchange
 {
 	const json_t *bytes = json_member(seam, key);
 
-	if (!json_is_integer(bytes) || (uint64_t)json_integer_value(bytes) <= body->length)
+	if (!json_is_integer(bytes) || json_integer_value(bytes) <= (json_int_t)body->length)
 		return;
 	body->bytes = (uint64_t)json_integer_value(bytes);
 	body->cut = true;
@@ -168,7 +168,7 @@ static void seam_parse(const json_t *seam, struct exchange *exchange)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		text_replace(rows[i].place, json_text(seam, rows[i].key, NULL));
-	exchange->seq = (uint64_t)json_number(seam, "seq", 0);
+	exchange->seq = (uint64_t)(json_number(seam, "seq", 0) > 0 ? json_number(seam, "seq", 0) : 0);
 	exchange->dt_us = json_number(seam, "dt_us", exchange->dt_us);
 	body_seam_parse(seam, "request_bytes", &exchange->request_body);
 	body_seam_parse(seam, "response_bytes", &exchange->response_body);

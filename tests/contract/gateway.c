@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "base/scope.h"
 #include "gateway_fixture.h"
 #include "http/exchange.h"
@@ -743,6 +744,120 @@ static void kill_resets_what_is_open(void **state)
 	copy_drop(&copy);
 }
 
+static bool program_run(const char *const *argv, const char *input, struct buf *output)
+{
+	struct process_spec spec = {.argv = argv, .input = view_of(input), .output = output, .timeout_ms = 30000};
+	struct err err;
+
+	if (process_run(&spec, NULL, &err) == 0)
+		return true;
+	(void)printf("# %s\n", err.text);
+	return false;
+}
+
+/* Is there a row with that command, statement, completion and error? NULL: whatever. */
+static bool row_is(const json_t *log, const char *command, const char *statement, const char *complete, const char *error)
+{
+	json_t *line;
+	size_t index;
+
+	json_array_foreach(log, index, line)
+		if (strcmp(text(line, "request", "command"), command) == 0 &&
+		    (!statement || strcmp(text(line, "request", "statement"), statement) == 0) &&
+		    (!complete || strcmp(text(line, "response", "complete"), complete) == 0) &&
+		    (!error || strstr(text(line, "", "error"), error)))
+			return true;
+	return false;
+}
+
+static void a_real_redis_is_read_along(void **state)
+{
+	static const char *const server[] = {"redis-server", "--port", "6379",  "--bind", "127.0.0.1", "--save",    "",
+					     "--daemonize",  "yes",    "--dir", "/tmp",   "--logfile", "/dev/null", NULL};
+	AUTO_BUF out = buf_new(65536);
+	AUTO_JSON log = NULL;
+	char address[32];
+	struct copy copy;
+	int code;
+
+	(void)state;
+	if (!program_run(server, "", NULL)) {
+		(void)printf("SKIPPED: no redis-server here\n");
+		skip();
+	}
+	ready_copy("redis", &copy);
+	copy_callee(&copy, "cache");
+	ask_name("cache", 1, false, address, &code);
+	{
+		const char *const client[] = {"redis-cli", "-h", address, NULL};
+
+		assert_true(program_run(client,
+					"SET a 1\nXADD s * k v\nXGROUP CREATE s g 0\nXREADGROUP GROUP g c BLOCK 100 STREAMS s >\n"
+					"LPUSH a x\nMULTI\nINCR a\nEXEC\nSHUTDOWN NOSAVE\n",
+					&out));
+	}
+	log = copy_log(&copy);
+	assert_true(row_is(log, "SET", "SET a 1", "status", NULL));
+	assert_true(row_is(log, "XREADGROUP", NULL, "array", NULL));
+	assert_true(row_is(log, "LPUSH", "LPUSH a x", NULL, "WRONGTYPE"));
+	assert_true(row_is(log, "EXEC", "EXEC", "array", NULL));
+	copy_drop(&copy);
+}
+
+#define POSTGRES_BIN "/usr/lib/postgresql/15/bin"
+#define POSTGRES_MAKE                                                                                                        \
+	"set -e; rm -rf /tmp/assay-contract-pg; mkdir -m 700 /tmp/assay-contract-pg; chown postgres /tmp/assay-contract-pg;" \
+	" cd /tmp; runuser -u postgres -- " POSTGRES_BIN "/initdb -A trust -N -D /tmp/assay-contract-pg/d >/dev/null;"       \
+	" runuser -u postgres -- " POSTGRES_BIN "/pg_ctl -w -D /tmp/assay-contract-pg/d -l /dev/null"                        \
+	" -o '-c listen_addresses=127.0.0.1 -c fsync=off -k /tmp/assay-contract-pg' start >/dev/null"
+#define POSTGRES_END                                                                                                        \
+	"cd /tmp; runuser -u postgres -- " POSTGRES_BIN "/pg_ctl -m immediate -D /tmp/assay-contract-pg/d stop >/dev/null;" \
+	" rm -rf /tmp/assay-contract-pg"
+
+static void a_real_postgres_is_read_along(void **state)
+{
+	static const char *const make[] = {"sh", "-c", POSTGRES_MAKE, NULL};
+	static const char *const end[] = {"sh", "-c", POSTGRES_END, NULL};
+	AUTO_BUF out = buf_new(65536);
+	AUTO_JSON log = NULL;
+	char address[32];
+	struct copy copy;
+	int code;
+
+	(void)state;
+	if (!file_exists(POSTGRES_BIN "/initdb") || !program_run(make, "", NULL)) {
+		(void)printf("SKIPPED: no PostgreSQL 15 here\n");
+		skip();
+	}
+	ready_copy("pg", &copy);
+	copy_callee(&copy, "db");
+	ask_name("db", 1, false, address, &code);
+	{
+		const char *const client[] = {"psql", "-X", "-h", address, "-U", "postgres", "-At", NULL};
+		const char *const bench[] = {"pgbench", "-h", address, "-U", "postgres", "-i", "-q", "postgres", NULL};
+		const char *const run[] = {"pgbench", "-h", address, "-U", "postgres", "-M", "extended",
+					   "-c",      "4",  "-t",    "20", "postgres", NULL};
+
+		assert_true(
+			program_run(client,
+				    "CREATE TABLE t (a int, b text);\nINSERT INTO t SELECT g, 'x' FROM generate_series(1, 3) g;\n"
+				    "SELECT count(*) FROM t;\nSELECT * FROM missing;\nCOPY t FROM stdin;\n9\tx\n\\.\n",
+				    &out) ||
+			out.length);
+		assert_non_null(strstr(out.at, "3\n"));
+		assert_true(program_run(bench, "", NULL));
+		assert_true(program_run(run, "", NULL));
+	}
+	log = copy_log(&copy);
+	(void)program_run(end, "", NULL);
+	assert_true(row_is(log, "query", "SELECT count(*) FROM t;", "SELECT 1", NULL));
+	assert_true(row_is(log, "query", "SELECT * FROM missing;", NULL, "42P01 relation"));
+	assert_true(row_is(log, "query", "COPY t FROM stdin;", "COPY 1", NULL));
+	assert_true(row_is(log, "execute", "END;", "COMMIT", NULL));
+	assert_true(json_array_size(log) > 4 * 20 * 7);
+	copy_drop(&copy);
+}
+
 static void wrong_messages_are_refused_with_a_line(void **state)
 {
 	static const struct {
@@ -795,6 +910,8 @@ int main(void)
 		cmocka_unit_test(an_environment_that_shows_nothing_yet_says_so),
 		cmocka_unit_test(a_frozen_environment_is_thawed_by_its_first_request),
 		cmocka_unit_test(one_that_cannot_be_thawed_says_so_in_time),
+		cmocka_unit_test(a_real_redis_is_read_along),
+		cmocka_unit_test(a_real_postgres_is_read_along),
 		cmocka_unit_test(kill_resets_what_is_open),
 		cmocka_unit_test(wrong_messages_are_refused_with_a_line),
 	};
