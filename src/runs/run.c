@@ -208,22 +208,24 @@ static void text_override(struct blueprint *blueprint, char **place, const json_
 		*place = blueprint_copy(blueprint, text);
 }
 
+/* A shell line, or a list of words; anything else leaves the command as it is. */
 static int run_override(struct blueprint *blueprint, const json_t *argv, struct err *err)
 {
-	struct command run = {.shell = blueprint_copy(blueprint, json_string_value(argv))};
+	char **words;
 	size_t index;
 	json_t *word;
 
-	if (!json_is_string(argv) && !json_is_array(argv))
+	if (json_is_string(argv))
+		blueprint->agent.run = (struct command){.shell = blueprint_copy(blueprint, json_string_value(argv))};
+	if (!json_is_array(argv))
 		return 0;
-	if (json_is_array(argv))
-		run.argv = blueprint_take(blueprint, json_array_size(argv) + 1, sizeof(*run.argv));
+	words = blueprint_take(blueprint, json_array_size(argv) + 1, sizeof(*words));
 	json_array_foreach(argv, index, word) {
 		if (!json_is_string(word))
 			return err_set(err, ERR_INVALID, "agent.run must be a text or a list of texts");
-		run.argv[index] = blueprint_copy(blueprint, json_string_value(word));
+		words[index] = blueprint_copy(blueprint, json_string_value(word));
 	}
-	blueprint->agent.run = run;
+	blueprint->agent.run = (struct command){.argv = words};
 	return 0;
 }
 
