@@ -295,7 +295,7 @@ static int keys_read(struct wire *wire, json_t *keys, bool *cut, struct err *err
 		next = json_string_value(json_array_get(page, 0));
 		if (!next)
 			return err_set(err, ERR_BROKEN, "Redis answered SCAN with something else");
-		json_array_foreach (json_array_get(page, 1), index, key) {
+		json_array_foreach(json_array_get(page, 1), index, key) {
 			if (json_object_size(keys) >= ENGINE_KEYS_MAX)
 				*cut = true;
 			else if (json_is_string(key) && key_read(wire, json_string_value(key), keys, err))
@@ -325,7 +325,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 
 		if (command(&wire, (const char *const[]){"SELECT", text}, 2, &selected, err) || keys_read(&wire, keys, &cut, err))
 			return NULL;
-		json_object_foreach (keys, key, value) {
+		json_object_foreach(keys, key, value) {
 			AUTO_FREE char *shown = number ? text_format("%d:%s", number, key) : text_copy(key);
 
 			(void)json_object_set(json_object_get(result, "keys"), shown, value);

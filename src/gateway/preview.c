@@ -304,7 +304,8 @@ void preview_env_changed(struct env *env)
 {
 	struct flow *next;
 
-	if (env->state == ENV_FROZEN)
+	/* One that comes back from its volumes is `starting` on the way. */
+	if (env->state == ENV_FROZEN || env->state == ENV_STARTING)
 		return;
 	for (struct flow *flow = env->flows; flow; flow = next) {
 		struct http_seam *seam = http_seam_of(flow);
