@@ -5,7 +5,8 @@
 #ifndef ASSAY_CLI_COMMANDS_H
 #define ASSAY_CLI_COMMANDS_H
 
-/* clang-format off: a row must not move the others' ends */
+/* A row must not move the others' ends. */
+/* clang-format off */
 #define CLI_COMMANDS(COMMAND) \
 	COMMAND(run, "\"TEXT\" | --issue N | --file FILE", "gives an issue to an agent and shows the work live") \
 	COMMAND(runs, "[--json]", "lists the runs") \
