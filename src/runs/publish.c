@@ -10,6 +10,7 @@
 #include "verify/record.h"
 
 #define RECORD_BYTES_MAX ((size_t)32 << 20)
+#define DEPLOY_TRIES 3
 #define LISTED_MAX 20 /* lines of one list in the body */
 
 static int sign(void *self, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err)
@@ -186,7 +187,7 @@ static int preview_deploy(struct runs *runs, const struct run *run, struct flow_
 		return 0;
 	if (!environment_deploy(runs->options.environments, env, NULL, run_progress(&progress), &failure))
 		return 0;
-	if (failure.kind == ERR_CANCELLED) {
+	if (failure.kind == ERR_CANCELLED || (failure.kind == ERR_RETRY && visit->tries < DEPLOY_TRIES)) {
 		*err = failure;
 		return -1;
 	}

@@ -17,6 +17,7 @@
 #include "runs/runs_priv.h"
 
 #define SLUG_MAX 40
+#define JUDGE_TRIES 2 /* a verification that could not tell is made once more, from fresh environments */
 #define HOUR_MS ((int64_t)3600000)
 #define GRACE_DEFAULT_MS (24 * HOUR_MS)
 
@@ -330,10 +331,23 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 		.world = runs->options.world,
 	};
 
-	if (run_hash(run->base, &request.base, err) || run_hash(run->head, &request.head, err) ||
-	    file_remove_tree(artefacts, err) || verify_run(&request, report, err))
+	if (run_hash(run->base, &request.base, err) || run_hash(run->head, &request.head, err) || file_remove_tree(artefacts, err))
 		return -1;
-	return report_store(runs, run, *report, err);
+	return verify_run(&request, report, err);
+}
+
+/* Could a gate not tell, for a reason of the moment (an environment that went away, a test that is now red, now green)? */
+static bool unstable(const json_t *report)
+{
+	size_t index;
+	json_t *gate;
+
+	if (verdict_of(report) != VERDICT_UNVERIFIED)
+		return false;
+	json_array_foreach(json_member(report, "gates"), index, gate)
+		if (strcmp(json_text(gate, "status", ""), "unstable") == 0)
+			return true;
+	return false;
 }
 
 int step_verify(void *self, struct flow_visit *visit, struct err *err)
@@ -352,7 +366,15 @@ int step_verify(void *self, struct flow_visit *visit, struct err *err)
 		report = json_parse(view_of(run.report), err);
 		return report ? verdict_decide(runs, &run, report, visit, err) : -1;
 	}
-	if (judge(runs, &run, visit, &report, err))
+	for (int i = 0; i < JUDGE_TRIES && (!report || unstable(report)); i++) {
+		if (report)
+			event_note(runs, run.id, "%.300s: judged once more", json_text(report, "reason", "could not tell"));
+		json_decref(report);
+		report = NULL;
+		if (judge(runs, &run, visit, &report, err))
+			return -1;
+	}
+	if (report_store(runs, &run, report, err))
 		return -1;
 	return verdict_decide(runs, &run, report, visit, err);
 }

@@ -424,8 +424,13 @@ static int agent_work(struct turn *turn, struct err *err)
 	}
 	if (turn->failed) {
 		*err = turn->failure;
+		if (err->kind ==
+		    ERR_NOT_FOUND) /* its room went away under it; whether the environment did is asked before the next try */
+			err->kind = ERR_RETRY;
 		return err_prefix(err, "the agent's program");
 	}
+	if (turn->status.reason == EXIT_GONE)
+		return err_set(err, ERR_RETRY, "the workspace was destroyed while the agent worked");
 	return turn_failure(turn, err);
 }
 

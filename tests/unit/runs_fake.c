@@ -190,6 +190,11 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 			(void)usleep(5000);
 		return err_set(err, ERR_CANCELLED, "killed");
 	}
+	if (fake.destroyed) {
+		fake.destroyed--;
+		*status = (struct exit_status){EXIT_GONE, 0};
+		return 0;
+	}
 	if (fake.output && file_write_fd(exec->output_fd, view_of(fake.output), err))
 		return -1;
 	if (turn < 16 && fake.writes[turn])
@@ -241,6 +246,7 @@ int verify_run(const struct verify_request *request, json_t **report, struct err
 {
 	AUTO_BUF content = buf_new(65536);
 	const char *verdict = "verified";
+	const char *gate = "pass";
 	json_t *findings = json_array();
 
 	DIE(err);
@@ -253,7 +259,11 @@ int verify_run(const struct verify_request *request, json_t **report, struct err
 	request->progress.report(request->progress.self, "tests: base", "", 5);
 	if (git_file_read(request->repository, &request->head, "app.txt", &content, err))
 		return -1;
-	if (strncmp(content.at, "bug", 3) == 0) {
+	if (fake.unstable) {
+		fake.unstable--;
+		verdict = "unverified";
+		gate = "unstable";
+	} else if (strncmp(content.at, "bug", 3) == 0) {
 		verdict = "failed";
 		(void)json_array_append_new(findings,
 					    json_pack("{s:s, s:s, s:s, s:s}", "id", content.at, "severity", "block", "title",
@@ -263,7 +273,7 @@ int verify_run(const struct verify_request *request, json_t **report, struct err
 	}
 	*report = json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:s}], s:o, s:[s]}", "verdict", verdict, "reason", "so it is",
 			    "base", request->base.text, "head", request->head.text, "gates", "name", "tests", "title", "Tests",
-			    "status", "pass", "findings", findings, "not_covered", "service pricing");
+			    "status", gate, "findings", findings, "not_covered", "service pricing");
 	return *report ? 0 : -1;
 }
 

@@ -34,6 +34,8 @@ struct fake_world {
 	int exit_code;
 	bool hangs;       /* until cancelled */
 	bool agent_began; /* atomic */
+	int unstable;     /* so many verifications cannot tell */
+	int destroyed;    /* so many turns lose their workspace */
 	int up_failures;  /* environment_up fails so often */
 	enum err_kind verify_error;
 	const char *repository; /* the bare one that exports go to */

@@ -435,6 +435,36 @@ static void an_agent_that_fails_fails_the_run_with_its_words(void **state)
 	}
 }
 
+static void a_workspace_destroyed_under_the_agent_is_another_try(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.destroyed = 2;
+	fake.writes[2] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(fake.agent_turns, 3);
+	story_end(&story);
+}
+
+static void a_verification_that_could_not_tell_is_made_once_more(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.unstable = 1;
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(fake.verifies, 2);
+	assert_int_equal(events_of(&story, "verdict", "verified"), 1);
+	story_end(&story);
+}
+
 static void an_environment_that_is_gone_is_forked_again_from_the_head(void **state)
 {
 	struct story story;
@@ -728,6 +758,8 @@ int main(void)
 		cmocka_unit_test(an_agent_that_changes_nothing_is_told_once),
 		cmocka_unit_test(a_question_is_answered_without_a_new_verdict),
 		cmocka_unit_test(an_agent_that_fails_fails_the_run_with_its_words),
+		cmocka_unit_test(a_workspace_destroyed_under_the_agent_is_another_try),
+		cmocka_unit_test(a_verification_that_could_not_tell_is_made_once_more),
 		cmocka_unit_test(an_environment_that_is_gone_is_forked_again_from_the_head),
 		cmocka_unit_test(a_fork_that_fails_keeps_the_environment_and_can_be_tried_again),
 		cmocka_unit_test(a_merge_that_conflicts_is_refused_and_nothing_moves),
