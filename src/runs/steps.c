@@ -543,9 +543,9 @@ static void ending(void *self, const char *id, enum flow_status final)
 
 static const struct flow_step steps[] = {
 	{"claim", {"fork"}, step_claim, 5, 0},
-	{"fork", {"turn"}, step_fork, 3, HOUR_MS / 2},
-	{"turn", {"verify", "turn", "fork", "publish", "review"}, step_turn, 4, 0},
-	{"verify", {"turn", "publish"}, step_verify, 3, 4 * HOUR_MS},
+	{"fork", {"turn"}, step_fork, 5, HOUR_MS / 2},
+	{"turn", {"verify", "turn", "fork", "publish", "review"}, step_turn, 7, 0},
+	{"verify", {"turn", "publish"}, step_verify, 5, 4 * HOUR_MS},
 	{"publish", {"review", "close"}, step_publish, 5, HOUR_MS / 2},
 	{"review", {"turn", "close"}, step_review, 5, 0},
 	{"close", {NULL}, step_close, 5, HOUR_MS / 2},

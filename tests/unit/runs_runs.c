@@ -412,7 +412,7 @@ static void an_agent_that_fails_fails_the_run_with_its_words(void **state)
 		{"{\"type\":\"end\",\"ok\":false,\"error\":\"auth\",\"text\":\"no key\"}\n", 1, "auth, exit 1: no key", 1},
 		{"{\"type\":\"end\",\"ok\":true}\n", 1, "crash, exit 1", 1},
 		{"hello\n", 0, "crash, exit 0", 1},
-		{"{\"type\":\"end\",\"ok\":false,\"error\":\"overload\"}\n", 1, "overload", 4},
+		{"{\"type\":\"end\",\"ok\":false,\"error\":\"overload\"}\n", 1, "overload", 7},
 	};
 
 	(void)state;
