@@ -65,6 +65,22 @@ int builder_commit(struct environment *builder, const struct member *member, con
 	return provider_volume_commit(builder->all->provider, builder->id, member->volume, layer, meta, err);
 }
 
+char *builder_databases_text(const struct database *databases, size_t count)
+{
+	AUTO_BUF text = buf_new((size_t)1 << 20);
+
+	buf_add_text(&text, "version: 1\nname: builder\nservices:\n  assay-none: {run: \"true\"}\ndatabases:\n");
+	for (size_t i = 0; i < count; i++) {
+		buf_add_format(&text, "  %s: {engine: %s", databases[i].name, engine_of(databases[i].engine)->name);
+		if (databases[i].engine == ENGINE_POSTGRES)
+			buf_add_format(&text, ", database: \"%s\", user: \"%s\"", databases[i].database, databases[i].user);
+		if (databases[i].version)
+			buf_add_format(&text, ", version: %d", databases[i].version);
+		buf_add_text(&text, "}\n");
+	}
+	return buf_take(&text);
+}
+
 int layer_exists(struct environments *all, const char *name, bool *exists, struct err *err)
 {
 	AUTO_JSON layers = provider_layer_list(all->provider, name, err);

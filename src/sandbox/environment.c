@@ -248,6 +248,7 @@ int environments_open(const struct environments_options *options, struct environ
 	all->provider = options->provider;
 	all->world = options->world;
 	all->gateway = options->gateway;
+	all->pool.warm = options->warm;
 	(void)pthread_rwlock_init(&all->gateway_lock, NULL);
 	(void)pthread_mutex_init(&all->mutex, NULL);
 	(void)pthread_cond_init(&all->changed, NULL);
@@ -284,6 +285,7 @@ void environments_close(struct environments *all)
 		return;
 	__atomic_store_n(&all->closing, true, __ATOMIC_RELAXED);
 	monitor_stop(all);
+	pool_close(all);
 	for (;;) {
 		struct environment *env = NULL;
 
@@ -410,7 +412,7 @@ static int up_locked(struct environment *env, struct progress progress, struct e
 {
 	int result = environment_save(env, err);
 
-	if (result == 0)
+	if (result == 0 && !env->adopted)
 		result = provider_env_make(env->all->provider, env->id, err);
 	if (result == 0)
 		result = layers_choose(env, progress, err);
@@ -422,6 +424,7 @@ static int up_locked(struct environment *env, struct progress progress, struct e
 		return -1;
 	environment_move(env, ENV_READY);
 	environment_touched(env);
+	pool_want(env);
 	return environment_save(env, err);
 }
 
@@ -445,6 +448,7 @@ int environment_up(struct environments *environments, const struct environment_s
 {
 	struct err problem = {0};
 	AUTO_ENVIRONMENT env = NULL;
+	struct environment *spare;
 	bool full;
 	int result;
 
@@ -456,7 +460,12 @@ int environment_up(struct environments *environments, const struct environment_s
 	env = environment_plan(environments, spec, err);
 	if (!env)
 		return -1;
+	spare = pool_adopt(env);
 	environment_add(env);
+	if (spare) {
+		environment_unlist(spare);
+		environment_release(spare);
+	}
 	*id = env->id;
 	if (environment_lock(env, err))
 		return -1;

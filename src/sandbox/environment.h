@@ -25,6 +25,7 @@ struct environments_options {
 	struct link *gateway;     /* NULL: environments without seams, for tests of the provider */
 	const char *preview_base; /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
 	struct world world;
+	bool warm; /* keep one set of started databases ready for the next environment of the same kind */
 };
 
 MUST_USE int environments_open(const struct environments_options *options, struct environments **environments, struct err *err);

@@ -162,11 +162,13 @@ static void *monitor_run(void *self)
 		if (__atomic_exchange_n(&all->lost, false, __ATOMIC_RELAXED) && !__atomic_load_n(&all->closing, __ATOMIC_RELAXED)) {
 			struct err err = {0};
 
+			pool_drop(all);
 			if (environment_reconcile(all, &err)) {
 				log_warn("cannot put environments right: %s", err.text);
 				__atomic_store_n(&all->lost, true, __ATOMIC_RELAXED);
 			}
 		}
+		pool_tend(all);
 		trash_empty(all);
 	}
 	return NULL;

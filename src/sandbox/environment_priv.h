@@ -71,6 +71,7 @@ struct environment {
 	char *snapshot; /* asked for: "name", "name/version" or NULL */
 	bool volatile_;
 	bool no_services;
+	bool adopted; /* its databases came started from the pool */
 	int64_t created_ms;
 	char *blueprint_text;
 	struct blueprint *blueprint;
@@ -107,6 +108,16 @@ struct environments {
 	bool closing;       /* atomic */
 	bool lost;          /* something of the provider's is gone: reconcile soon (atomic) */
 	struct once *onces; /* layers being built (environment_once) */
+
+	struct {
+		bool warm;
+		struct environment *spare; /* with a reference; what follows is guarded by `mutex` */
+		char *spare_key;
+		int64_t spare_ms;
+		char *wanted; /* the blueprint that a spare is wanted for */
+		char *wanted_snapshot;
+		int64_t wanted_ms;
+	} pool;
 
 	pthread_t monitor;
 	bool monitoring;
@@ -246,6 +257,18 @@ MUST_USE int builder_member_make(struct environment *builder, struct member *mem
 MUST_USE int builder_commit(struct environment *builder, const struct member *member, const char *layer, const json_t *meta,
 			    struct err *err);
 MUST_USE int layer_exists(struct environments *all, const char *name, bool *exists, struct err *err);
+
+/* A blueprint of our own, with only what the engines must know of these databases. Owned by the caller. */
+char *builder_databases_text(const struct database *databases, size_t count);
+
+/* ---- environment_pool.c: nothing happens unless the manager was opened `warm` ---- */
+/* Gives an environment that nobody has seen a fitting set of started databases, and its id with it. The spare that was is to be
+ * taken off the list and released once the environment is on it; NULL when there is none. */
+struct environment *pool_adopt(struct environment *env);
+void pool_want(struct environment *env);  /* it came up: another of its kind may be wanted */
+void pool_tend(struct environments *all); /* the monitor's turn */
+void pool_drop(struct environments *all);
+void pool_close(struct environments *all);
 
 /* ---- source.c ---- */
 /* The layer that holds a checkout of the commit with its dependencies installed and, with `built`, its services built; made when there

@@ -271,6 +271,7 @@ int snapshot_remove(struct environments *environments, const char *name_version,
 	if (json_number(snapshot, "used_by", 0))
 		return err_set(err, ERR_CONFLICT, "snapshot %s/%lld is used by %lld environments: assay env down them first", name,
 			       version, (long long)json_number(snapshot, "used_by", 0));
+	pool_drop(environments); /* it may stand on it */
 	json_array_foreach(json_object_get(snapshot, "databases"), index, database) {
 		AUTO_FREE char *layer = text_format(PREFIX "%s/%lld/%s", name, version, json_text(database, "name", ""));
 

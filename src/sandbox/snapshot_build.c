@@ -138,26 +138,9 @@ static struct member *database_member(struct environment *builder, const struct 
 	return NULL;
 }
 
-/* A blueprint of our own, with only what the engines must know. */
-static char *databases_text(const struct database *databases, size_t count)
-{
-	AUTO_BUF text = buf_new((size_t)1 << 20);
-
-	buf_add_text(&text, "version: 1\nname: builder\nservices:\n  assay-none: {run: \"true\"}\ndatabases:\n");
-	for (size_t i = 0; i < count; i++) {
-		buf_add_format(&text, "  %s: {engine: %s", databases[i].name, engine_of(databases[i].engine)->name);
-		if (databases[i].engine == ENGINE_POSTGRES)
-			buf_add_format(&text, ", database: \"%s\", user: \"%s\"", databases[i].database, databases[i].user);
-		if (databases[i].version)
-			buf_add_format(&text, ", version: %d", databases[i].version);
-		buf_add_text(&text, "}\n");
-	}
-	return buf_take(&text);
-}
-
 static int empty_build(struct environments *all, const struct database *database, const char *layer, struct err *err)
 {
-	AUTO_FREE char *text = databases_text(database, 1);
+	AUTO_FREE char *text = builder_databases_text(database, 1);
 	AUTO_BUILDER builder = NULL;
 	AUTO_JSON meta = json_object();
 	struct member *member;
@@ -638,7 +621,7 @@ int snapshot_create(struct environments *environments, const char *name, const s
 		return -1;
 	if (!blueprint->database_count)
 		return err_set(err, ERR_INVALID, "the blueprint %s has no databases", blueprint->name);
-	text = databases_text(blueprint->databases, blueprint->database_count);
+	text = builder_databases_text(blueprint->databases, blueprint->database_count);
 	builder = builder_begin(environments, &(struct builder_spec){.blueprint_text = text}, err);
 	if (!builder)
 		return -1;
