@@ -857,6 +857,45 @@ static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
 	assert_int_equal(system(unmake), 0);
 }
 
+/* A folder that cannot share blocks, and too small for an image that can. */
+static void without_shared_blocks_a_database_is_copied_whole(void **state)
+{
+	AUTO_FREE char *dir = text_format("%s/plain", state_dir);
+	AUTO_FREE char *make = text_format("mkdir %s && mount -t tmpfs -o size=300m plain %s", dir, dir);
+	AUTO_FREE char *unmake = text_format("umount -l %s", dir);
+	static const char *const layers[] = {"test/two"};
+	struct local_options options = {.state_dir = dir};
+	struct provider usual = provider;
+	struct sandbox_spec spec = with_volume;
+	struct env_id one, two;
+	bool copied = false;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(system(make), 0);
+	good(local_provider_open(&options, &provider, &err), &err);
+	one = env_with_volume(NULL, 0, true);
+	says(one, "one", false, "cd /workspace; echo 1 >a; mkdir d; echo 2 >d/b; ln a c", "");
+	commit(one, "test/one");
+	spec.env = one;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(one, "one", false, "cd /workspace; rm d/b; echo 3 >d/c", "");
+	commit(one, "test/two");
+	two = env_with(NULL, NULL);
+	good(provider_volume_make(provider, two, "work", layers, 1, true, &copied, &err), &err);
+	assert_true(copied);
+	spec.env = two;
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(two, "one", false, "cd /workspace; cat a c d/*; ls d; stat -c '%u %h' a; echo 4 >a; cat c", "1\n1\n3\nc\n1000 2\n4");
+	env_end(one);
+	good(provider_layer_remove(provider, "test/two", &err), &err); /* nothing lies over it: it was copied */
+	env_end(two);
+	local_provider_close(provider);
+	provider = usual;
+	assert_int_equal(system(unmake), 0);
+}
+
 static void wrong_names_and_numbers_are_refused(void **state)
 {
 	static const char *const names[] = {
@@ -934,6 +973,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(after_kill_9_of_the_keeper_nothing_runs_and_volumes_are_there),
 		cmocka_unit_test(an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper),
 		cmocka_unit_test(who_fills_the_disk_is_stopped_and_its_neighbour_is_not),
+		cmocka_unit_test(without_shared_blocks_a_database_is_copied_whole),
 		cmocka_unit_test(wrong_names_and_numbers_are_refused),
 	};
 

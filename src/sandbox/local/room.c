@@ -37,6 +37,7 @@
 #include "sandbox/local/keeper_priv.h"
 
 #define KILL_WAIT_MS 10000
+#define MAKE_WAIT_MS 30000
 #define NOFILE_MAX 20000
 #define OVERLAY_OPTIONS_BYTES 4096
 #define SHM_OPTION "size=256m,nr_inodes=4096,mode=1777"
@@ -419,6 +420,9 @@ static int clone_child(const struct plan *plan, struct room *room, struct err *e
 		(void)close(report[0]);
 		return err_errno(err, failed, "cannot make the sandbox's namespaces");
 	}
+	/* A mount that hangs must not hang the keeper. */
+	if (poll(&(struct pollfd){report[0], POLLIN, 0}, 1, MAKE_WAIT_MS) == 0)
+		(void)syscall(SYS_pidfd_send_signal, room->pid_fd, SIGKILL, NULL, 0);
 	got = read(report[0], &failure, sizeof(failure));
 	(void)close(report[0]);
 	if (got == 0)

@@ -28,10 +28,12 @@
 #define IMAGE_PERCENT 90                      /* of what is free; sparse, so nothing is taken */
 #define COW_EXTENT_BYTES 8192                 /* XFS copies 128 KiB for each first write otherwise (measured: 9 times the writes) */
 #define LOOP_TRIES 50
+#define TRIM_EVERY_MS 60000
 #define LOOP_WAIT_NS 100000000
 
 static pid_t reaper; /* 0: none runs */
 static bool reap_again;
+static int64_t trimmed_ms; /* when the image last gave its free space back */
 
 static int image_make(const char *image, const char *dir, struct err *err)
 {
@@ -191,6 +193,7 @@ static void image_trim(const struct storage *pool)
 void storage_reap(const struct storage *pool)
 {
 	char path[PATH_BYTES];
+	bool trim;
 
 	reap_again = true;
 	if (reaper && waitpid(reaper, NULL, WNOHANG) == 0)
@@ -199,12 +202,15 @@ void storage_reap(const struct storage *pool)
 	reaper = 0;
 	if (path_make(path, NULL, "%s/trash", pool->dir))
 		return;
+	trim = pool->image && (!trimmed_ms || world_elapsed_ms(world_real) - trimmed_ms > TRIM_EVERY_MS);
+	if (trim)
+		trimmed_ms = world_elapsed_ms(world_real);
 	reaper = fork();
 	if (reaper == 0) {
 		(void)close_range(3, ~0u, 0);
 		(void)setpriority(PRIO_PROCESS, 0, 19);
 		tree_clear(path);
-		if (pool->image)
+		if (trim)
 			image_trim(pool);
 		_exit(0);
 	}
