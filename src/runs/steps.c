@@ -526,6 +526,18 @@ static int moved(void *self, struct store_tx *tx, const char *id, const struct f
 	return change_add_in(runs, tx, "run", "id", V(id), state, err);
 }
 
+/* The issue may be worked on again; one that a person closed, or another run has, stays as it is. */
+static void issue_free(struct runs *runs, const struct run *run)
+{
+	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
+	struct err err = {0};
+	AUTO_JSON issue = tracker_fetch(runs->tracker, item, &err);
+	const char *state = json_text(issue, "state", "");
+
+	if (strcmp(json_text(issue, "run", ""), run->id) == 0 && (strcmp(state, "working") == 0 || strcmp(state, "review") == 0))
+		issue_state(runs, run->issue, "open", &err);
+}
+
 static void ending(void *self, const char *id, enum flow_status final)
 {
 	struct runs *runs = self;
@@ -537,7 +549,7 @@ static void ending(void *self, const char *id, enum flow_status final)
 		return;
 	}
 	environment_keep(runs, &run);
-	issue_state(runs, run.issue, "open", &err);
+	issue_free(runs, &run);
 	log_info("run=%s state=%s", id, final == FLOW_STOPPED ? "stopped" : "failed");
 }
 

@@ -608,6 +608,42 @@ static void a_stop_ends_the_agent_at_once(void **state)
 	story_end(&story);
 }
 
+static void closing_an_issue_stops_its_run_and_reopening_lets_another_have_it(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	fake.writes[1] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(runs_issue_close(story.runs, 1, true, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "stopped");
+	{
+		AUTO_JSON issue = runs_issue_show(story.runs, 1, NULL);
+		AUTO_JSON request = json_pack("{s:s, s:i}", "repository", "shop", "issue", 1);
+		AUTO_JSON refused = runs_start(story.runs, request, NULL);
+		AUTO_JSON run = NULL;
+
+		assert_string_equal(json_text(issue, "state", ""), "closed");
+		assert_null(refused);
+		assert_int_equal(runs_issue_close(story.runs, 1, false, NULL), 0);
+		run = runs_start(story.runs, request, NULL);
+		assert_non_null(run);
+		assert_int_equal(run_id_parse(view_of(json_text(run, "id", "")), &story.run, NULL), 0);
+	}
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	{
+		AUTO_JSON run = run_of(&story);
+
+		assert_string_equal(json_text(run, "branch", ""), "assay/1-fix-the-cart-2");
+	}
+	story_end(&story);
+}
+
 static void whoever_waits_for_events_gets_them_at_once(void **state)
 {
 	struct story story;
@@ -765,6 +801,7 @@ int main(void)
 		cmocka_unit_test(a_merge_that_conflicts_is_refused_and_nothing_moves),
 		cmocka_unit_test(a_checkout_that_is_behind_does_not_undo_a_merge),
 		cmocka_unit_test(a_stop_ends_the_agent_at_once),
+		cmocka_unit_test(closing_an_issue_stops_its_run_and_reopening_lets_another_have_it),
 		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),
 		cmocka_unit_test(wrong_requests_are_refused_in_one_line),
 		cmocka_unit_test(a_crash_at_any_store_call_leads_to_the_same_end),
