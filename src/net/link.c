@@ -270,26 +270,27 @@ static enum err_kind kind_parse(const char *name)
 	return ERR_BROKEN;
 }
 
-static void answer_take(struct link *link, uint64_t request, json_t *body)
+/* Takes the body: jansson's counts are not for two threads. */
+static void answer_take(struct link *link, uint64_t request, json_t **body)
 {
 	struct waiting *waiting;
 	struct err err = {0};
 	bool posted;
 
-	if (!json_flag(body, "ok", false))
-		(void)err_set(&err, kind_parse(json_text(body, "kind", "broken")), "%s", json_text(body, "error", "failed"));
+	if (!json_flag(*body, "ok", false))
+		(void)err_set(&err, kind_parse(json_text(*body, "kind", "broken")), "%s", json_text(*body, "error", "failed"));
 	(void)pthread_mutex_lock(&link->mutex);
 	waiting = waiting_take(link, request);
 	posted = waiting && waiting->answered; /* of a call it is on the caller's stack, and gone once we unlock */
 	if (waiting && !posted) {
-		waiting->answer = err.kind ? NULL : json_incref(body);
+		waiting->answer = err.kind ? NULL : TAKE(*body);
 		waiting->err = err;
 		waiting->done = true;
 		(void)pthread_cond_broadcast(&link->answered);
 	}
 	(void)pthread_mutex_unlock(&link->mutex);
 	if (posted) {
-		waiting->answered(waiting->self, err.kind ? NULL : json_incref(body), &err);
+		waiting->answered(waiting->self, err.kind ? NULL : TAKE(*body), &err);
 		free(waiting);
 	}
 }
@@ -359,7 +360,6 @@ static void message_handle(struct link *link, size_t length, struct link_message
 	struct message_header header;
 	struct err err = {0};
 	unsigned name;
-	AUTO_JSON body = NULL;
 
 	if (length < sizeof(header)) {
 		log_warn("a message of %zu bytes was dropped", length);
@@ -373,18 +373,17 @@ static void message_handle(struct link *link, size_t length, struct link_message
 		(void)err_set(&err, ERR_BROKEN, "message %u has length %u of %zu and version %u; this is version %d", name,
 			      header.length, length, header.version, MESSAGE_VERSION);
 	} else {
-		body = body_read(message, view_make(link->input + sizeof(header), length - sizeof(header)),
-				 header.name & NAME_BODY_IN_FD, &err);
+		message->body = body_read(message, view_make(link->input + sizeof(header), length - sizeof(header)),
+					  header.name & NAME_BODY_IN_FD, &err);
 	}
-	message->body = body;
-	if (!body) {
+	if (!message->body) {
 		log_warn("%s", err.text);
 		if (!(header.name & NAME_REPLY))
 			link_reply(link, message->name, message->request, NULL, &err);
 		return;
 	}
 	if (header.name & NAME_REPLY)
-		answer_take(link, header.request, body);
+		answer_take(link, header.request, &message->body);
 	else
 		request_take(link, message);
 }
@@ -434,6 +433,7 @@ static int message_receive(struct link *link)
 	else
 		message_handle(link, (size_t)length, &message);
 	fds_close(message.fds, message.fd_count);
+	json_decref(message.body);
 	return 1;
 }
 

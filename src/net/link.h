@@ -24,7 +24,7 @@ enum link_role { LINK_CONTROL = 1, LINK_GATEWAY = 2 };
 struct link_message {
 	uint16_t name;
 	uint64_t request;      /* 0: a notice, not to be answered */
-	json_t *body;          /* an object; borrowed for the call */
+	json_t *body;          /* an object; a handler that keeps it takes it (TAKE): jansson's counts are not for two threads */
 	int fds[LINK_FDS_MAX]; /* a handler that keeps one sets its place to -1; the others are closed after it */
 	size_t fd_count;
 };

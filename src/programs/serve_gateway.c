@@ -93,7 +93,7 @@ static void on_message(void *self, struct link *link, struct link_message *messa
 	(void)pthread_mutex_unlock(&gateway->lock);
 	if (added) {
 		job = mem_new(sizeof(*job));
-		*job = (struct job){gateway, link, message->name, message->request, json_incref(message->body)};
+		*job = (struct job){gateway, link, message->name, message->request, TAKE(message->body)};
 		if (pool_add(gateway->pool, job_do, job))
 			return;
 		json_decref(job->body);

@@ -7,6 +7,7 @@
 #define TESTS_CONTRACT_GATEWAY_FIXTURE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "base/json.h"
@@ -19,7 +20,7 @@ struct world_fixture {
 	pid_t gateway;
 	struct link *link;
 	pthread_mutex_t mutex;
-	unsigned thaws, touches;
+	atomic_uint thaws, touches;
 	char denied[4096]; /* lines "host:port why\n" */
 	char tool_socket[64];
 	char last[32]; /* environment made last, while it is there */
@@ -58,6 +59,6 @@ void ask_name(const char *name, unsigned type, bool tcp, char address[32], int *
 /* A service of this process, on 127.0.0.1:port, a thread per connection (tests/contract/gateway_service.c). */
 void service_start(int port);
 void service_listen(int listener);
-extern unsigned service_connections; /* accepted so far */
+extern atomic_uint service_connections; /* accepted so far */
 
 #endif

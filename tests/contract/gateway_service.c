@@ -12,7 +12,7 @@
 #include "http/codec.h"
 #include "net/socket.h"
 
-unsigned service_connections;
+atomic_uint service_connections;
 
 struct client {
 	int fd;
@@ -216,7 +216,7 @@ static void *service_main(void *self)
 		if (fd < 0)
 			return NULL;
 		socket_tune(fd);
-		__atomic_add_fetch(&service_connections, 1, __ATOMIC_SEQ_CST);
+		atomic_fetch_add(&service_connections, 1);
 		if (pthread_create(&thread, NULL, client_main, (void *)(intptr_t)fd) == 0)
 			(void)pthread_detach(thread);
 	}
