@@ -1,18 +1,16 @@
 /* Suites, and the files of another commit put into a work tree. */
 #include "verify/suite.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "verify/integrity.h"
 #include "verify/report.h"
+#include "verify/tree_tar.h"
 
 #define FILE_STEP_LIMIT_MS 120000
 #define OUTPUT_LINES 40
 #define OUTPUT_BYTES_MAX ((size_t)8 << 10)
-#define PATHS_BATCH ((size_t)40) /* of one git command */
 
 static int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *argv, const struct environment_exec *more,
 			  struct exit_status *status, struct err *err)
@@ -35,39 +33,24 @@ static int workspace_exec(struct ladder *ladder, struct env_id env, const char *
 static int batch_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths, size_t from,
 		     struct err *err)
 {
-	const char *args[PATHS_BATCH + 8] = {"archive", "--format=tar", commit->text, "--"};
-	AUTO_CLOSE int archive = memfd_create("assay-files", MFD_CLOEXEC);
-	AUTO_BUF errors = buf_new((size_t)64 << 10);
+	AUTO_BUF archive = buf_new(TREE_TAR_BYTES_MAX);
+	AUTO_BUF said = buf_new((size_t)64 << 10);
 	struct exit_status status;
-	char *specs[PATHS_BATCH] = {NULL};
-	size_t count = 4;
-	int result;
 
-	if (archive < 0)
-		return err_errno(err, errno, "cannot make memory for files");
-	for (size_t i = from; i < json_array_size(paths) && i < from + PATHS_BATCH; i++) {
-		specs[i - from] = text_format(":(literal)%s", json_string_value(json_array_get(paths, i)));
-		args[count++] = specs[i - from];
-	}
-	result = git_run(ladder->request->repository, args, &(struct process_spec){.output_fd = archive}, NULL, err);
-	for (size_t i = 0; i < PATHS_BATCH; i++)
-		free(specs[i]);
-	if (result)
+	if (tree_tar(ladder->request->repository, commit, paths, from, &archive, err))
 		return err_prefix(err, "the test files of %.12s", commit->text);
-	if (lseek(archive, 0, SEEK_SET) < 0)
-		return err_errno(err, errno, "the test files of %.12s", commit->text);
 	if (workspace_exec(ladder, env, (const char *const[]){"tar", "-x", "-m", "--no-same-owner", "--overwrite", "-f", "-", NULL},
-			   &(struct environment_exec){.input_fd = archive, .output = &errors}, &status, err))
+			   &(struct environment_exec){.input = buf_view(&archive), .output = &said}, &status, err))
 		return err_prefix(err, "cannot put test files into the workspace");
 	if (status.reason != EXIT_CODE || status.code)
 		return err_set(err, ERR_INVALID, "cannot put test files into the workspace: %.200s",
-			       errors.at ? errors.at : "tar failed");
+			       said.at ? said.at : "tar failed");
 	return 0;
 }
 
 int files_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths, struct err *err)
 {
-	for (size_t i = 0; i < json_array_size(paths); i += PATHS_BATCH)
+	for (size_t i = 0; i < json_array_size(paths); i += TREE_TAR_PATHS_MAX)
 		if (batch_put(ladder, env, commit, paths, i, err))
 			return -1;
 	return 0;
