@@ -155,6 +155,19 @@ static bool look_seccomp(const char *state_dir, char found[FOUND_BYTES])
 	return good;
 }
 
+/* Is `word` one of a list separated by commas or blanks? */
+static bool has_word(const char *list, const char *word)
+{
+	while (*list) {
+		size_t length = strcspn(list, ", \n");
+
+		if (length == strlen(word) && strncmp(list, word, length) == 0)
+			return true;
+		list += length + (list[length] != '\0');
+	}
+	return false;
+}
+
 /* Names of the controllers mounted as v1, and of those v2 offers. */
 static unsigned controllers_look(bool *v2, char found[FOUND_BYTES])
 {
@@ -186,8 +199,8 @@ static unsigned controllers_look(bool *v2, char found[FOUND_BYTES])
 			(void)!text_get(path, offered, sizeof(offered));
 		}
 		for (size_t i = 0; i < ARRAY_LEN(names); i++)
-			if ((strcmp(type, "cgroup") == 0 && strstr(options, names[i])) ||
-			    (strcmp(type, "cgroup2") == 0 && strstr(offered, names[i])))
+			if ((strcmp(type, "cgroup") == 0 && has_word(options, names[i])) ||
+			    (strcmp(type, "cgroup2") == 0 && has_word(offered, names[i])))
 				bits |= 1u << i;
 	}
 	used += (size_t)snprintf(found, FOUND_BYTES, "%s", *v2 ? "v2" : "v1 only");

@@ -23,7 +23,7 @@
 
 static const char *const program_env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8", NULL};
 
-static const char *const transports[] = {"oci:", "oci-archive:", "docker-archive:", "dir:", "docker://"};
+static const char *const transports[] = {"oci:", "oci-archive:", "docker-archive:", "docker://"};
 
 static bool has_transport(const char *image)
 {
