@@ -40,7 +40,10 @@ static int layer_check(const char *layer, struct err *err)
 
 static int path_check(const char *path, struct err *err)
 {
-	if (!path || path[0] != '/' || !path[1] || strlen(path) > PATH_BYTES_MAX || strstr(path, "/../") || strstr(path, "//"))
+	size_t length = path ? strlen(path) : 0;
+
+	if (length < 2 || length > PATH_BYTES_MAX || path[0] != '/' || strstr(path, "/../") || strstr(path, "//") ||
+	    (length > 2 && strcmp(path + length - 3, "/..") == 0))
 		return err_set(err, ERR_INVALID, "`%.80s` is not a place to mount at: expected an absolute path", path ? path : "");
 	return 0;
 }
