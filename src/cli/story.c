@@ -59,6 +59,14 @@ static void on_interrupt(int number)
 	interrupted = 1;
 }
 
+/* "" when it is absent. */
+static const char *member(const json_t *object, const char *key)
+{
+	const char *text = json_text(object, key, NULL);
+
+	return text ? text : "";
+}
+
 static void text_set(char **place, const char *text)
 {
 	free(*place);
@@ -150,10 +158,10 @@ static void step_forget(struct story *story)
 /* A verification that was carried out may have found that the change does not hold. */
 static const char *step_status(const json_t *event)
 {
-	const char *status = json_text(event, "status", "");
-	struct view detail = view_of(json_text(event, "detail", ""));
+	const char *status = member(event, "status");
+	struct view detail = view_of(member(event, "detail"));
 
-	if (strcmp(status, "done") != 0 || strcmp(json_text(event, "name", ""), "verify") != 0)
+	if (strcmp(status, "done") != 0 || strcmp(member(event, "name"), "verify") != 0)
 		return status;
 	return view_starts(detail, VIEW("failed")) ? "failed" : view_starts(detail, VIEW("unverified")) ? "unverified" : status;
 }
@@ -162,7 +170,7 @@ static void step_begin(struct story *story, const char *name, const json_t *even
 {
 	step_forget(story);
 	text_set(&story->step, name);
-	text_set(&story->detail, json_text(event, "detail", ""));
+	text_set(&story->detail, member(event, "detail"));
 	story->started_ms = json_number(event, "time_ms", world_now_ms(world_real));
 	if (story->options.form == STORY_LINES)
 		line_print(story, "▸", TONE_BUSY, 0, name, NULL);
@@ -171,16 +179,16 @@ static void step_begin(struct story *story, const char *name, const json_t *even
 static void on_step(struct story *story, const json_t *event)
 {
 	const char *status = step_status(event);
-	const char *name = json_text(event, "name", "");
+	const char *name = member(event, "name");
 	AUTO_FREE char *ms = took(json_number(event, "ms", -1));
-	AUTO_FREE char *text = text_format("%-*s %-9s %s", STEP_WIDTH, name, ms, json_text(event, "detail", ""));
+	AUTO_FREE char *text = text_format("%-*s %-9s %s", STEP_WIDTH, name, ms, member(event, "detail"));
 	enum tone tone;
 	const char *mark = mark_of(status, &tone);
 
 	if (strcmp(status, "running") == 0) {
 		if (!story->step || strcmp(story->step, name) != 0)
 			step_begin(story, name, event);
-		text_set(&story->detail, json_text(event, "detail", ""));
+		text_set(&story->detail, member(event, "detail"));
 		return;
 	}
 	line_print(story, mark, tone, 0, text, NULL);
@@ -198,7 +206,7 @@ static bool is_detail(const char *name)
 static void on_service(struct story *story, const json_t *event)
 {
 	int64_t ms = json_number(event, "ms", -1);
-	AUTO_FREE char *name = terminal_line(json_text(event, "step", ""));
+	AUTO_FREE char *name = terminal_line(member(event, "step"));
 	AUTO_FREE char *right = took(ms);
 	size_t at = 0;
 
@@ -230,7 +238,7 @@ static void on_plan(struct story *story, const json_t *event)
 	json_decref(TAKE(story->plan));
 	story->plan = json_incref(items);
 	json_array_foreach(items, i, item)
-		done += strcmp(json_text(item, "state", ""), "completed") == 0;
+		done += strcmp(member(item, "state"), "completed") == 0;
 	text = text_format("plan: %zu of %zu", done, json_array_size(items));
 	if (story->options.form == STORY_LINES && items)
 		line_print(story, "☰", TONE_FAINT, 4, text, NULL);
@@ -238,11 +246,11 @@ static void on_plan(struct story *story, const json_t *event)
 
 static void on_agent(struct story *story, const json_t *event)
 {
-	const char *kind = json_text(event, "kind", "");
-	const char *text = json_text(event, "text", "");
+	const char *kind = member(event, "kind");
+	const char *text = member(event, "text");
 	bool lines = story->options.form == STORY_LINES;
-	const char *tool = json_text(event, "tool", "");
-	const char *title = json_text(event, "title", "");
+	const char *tool = member(event, "tool");
+	const char *title = member(event, "title");
 	bool named = view_starts(view_of(title), view_of(tool)); /* "Read catalog/store.py" */
 	AUTO_FREE char *action = text_format("%s%s%s", named ? "" : tool, named ? "" : " ", title);
 
@@ -273,9 +281,9 @@ static void on_agent(struct story *story, const json_t *event)
 
 static void on_gate(struct story *story, const json_t *event)
 {
-	const char *status = json_text(event, "status", "");
-	const char *title = json_text(event, "title", json_text(event, "name", ""));
-	const char *detail = json_text(event, "detail", "");
+	const char *status = member(event, "status");
+	const char *title = json_text(event, "title", member(event, "name"));
+	const char *detail = member(event, "detail");
 	AUTO_FREE char *text = text_format("%s%s%s", title, detail[0] ? ": " : "", detail);
 	AUTO_FREE char *ms = took(strcmp(status, "skipped") == 0 ? -1 : json_number(event, "ms", -1));
 	enum tone tone;
@@ -295,7 +303,7 @@ static void on_finding(struct story *story, const json_t *event)
 	enum tone tone = strcmp(severity, "block") == 0 ? TONE_BAD : strcmp(severity, "warn") == 0 ? TONE_UNSURE : TONE_FAINT;
 
 	if (++story->finding_count <= FINDINGS_SHOWN)
-		line_print(story, "!", tone, 6, json_text(event, "title", ""), NULL);
+		line_print(story, "!", tone, 6, member(event, "title"), NULL);
 }
 
 static const char *verdict_word(const char *verdict)
@@ -306,7 +314,7 @@ static const char *verdict_word(const char *verdict)
 static void on_verdict(struct story *story, const json_t *event)
 {
 	const char *verdict = json_text(event, "verdict", "unverified");
-	AUTO_FREE char *text = text_format("%s: %s", verdict_word(verdict), json_text(event, "reason", ""));
+	AUTO_FREE char *text = text_format("%s: %s", verdict_word(verdict), member(event, "reason"));
 	enum tone tone;
 	const char *mark = mark_of(verdict, &tone);
 	AUTO_FREE char *more = text_format("and %zu more: `assay pull show` has all", story->finding_count - FINDINGS_SHOWN);
@@ -319,7 +327,7 @@ static void on_verdict(struct story *story, const json_t *event)
 
 static void on_state(struct story *story, const json_t *event)
 {
-	const char *state = json_text(event, "state", "");
+	const char *state = member(event, "state");
 	bool over = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0;
 
 	if (story->options.form != STORY_JSON && !over && strcmp(state, "review") != 0 && strcmp(state, "queued") != 0)
@@ -331,19 +339,19 @@ static void on_state(struct story *story, const json_t *event)
 
 static void on_message(struct story *story, const json_t *event)
 {
-	AUTO_FREE char *text = text_format("%s: %s", json_text(event, "author", "you"), json_text(event, "text", ""));
+	AUTO_FREE char *text = text_format("%s: %s", json_text(event, "author", "you"), member(event, "text"));
 
 	line_print(story, "«", TONE_BOLD, 4, text, NULL);
 }
 
 static void on_note(struct story *story, const json_t *event)
 {
-	line_print(story, "·", TONE_FAINT, 4, json_text(event, "text", json_text(event, "url", "")), NULL);
+	line_print(story, "·", TONE_FAINT, 4, json_text(event, "text", member(event, "url")), NULL);
 }
 
 static void on_error(struct story *story, const json_t *event)
 {
-	line_print(story, "✗", TONE_BAD, 4, json_text(event, "message", ""), NULL);
+	line_print(story, "✗", TONE_BAD, 4, member(event, "message"), NULL);
 }
 
 static const struct {
@@ -435,10 +443,10 @@ static void panel_draw(struct story *story)
 	panel_services(story);
 	json_array_foreach(story->plan, i, item) {
 		enum tone tone;
-		const char *mark = mark_of(json_text(item, "state", ""), &tone);
+		const char *mark = mark_of(member(item, "state"), &tone);
 
 		if (i < PLAN_SHOWN)
-			panel_line(story, 4, mark, tone, json_text(item, "text", ""));
+			panel_line(story, 4, mark, tone, member(item, "text"));
 	}
 	if (story->thought)
 		panel_line(story, 4, "“", TONE_FAINT, story->thought);
@@ -494,11 +502,11 @@ static int history_find(struct api *api, const char *run, struct story *story, s
 	if (!items)
 		return -1;
 	json_array_foreach(items, i, event) {
-		if (strcmp(json_text(event, "type", ""), "state") == 0) {
+		if (strcmp(member(event, "type"), "state") == 0) {
 			last = json_number(event, "seq", 0);
 			told = false;
 		}
-		told = told || strcmp(json_text(event, "type", ""), "message") == 0;
+		told = told || strcmp(member(event, "type"), "message") == 0;
 	}
 	story->history = told ? last + 1 : last;
 	story->seq = story->options.only_now && last ? last - 1 : 0;
@@ -574,7 +582,7 @@ int story_print(struct api *api, const char *run, const struct story_options *op
 	story_init(&story, options);
 	story.history = INT64_MAX;
 	json_array_foreach(items, i, event)
-		event_tell(&story, json_text(event, "type", ""), event);
+		event_tell(&story, member(event, "type"), event);
 	story_fini(&story);
 	return 0;
 }
@@ -582,7 +590,7 @@ int story_print(struct api *api, const char *run, const struct story_options *op
 int story_exit_code(const json_t *run)
 {
 	const char *verdict = json_text(run, "verdict", NULL);
-	const char *state = json_text(run, "state", "");
+	const char *state = member(run, "state");
 
 	if (strcmp(state, "stopped") == 0)
 		return STORY_OTHER;
@@ -596,13 +604,13 @@ int story_exit_code(const json_t *run)
 int story_conclude(struct api *api, const json_t *run)
 {
 	const char *verdict = json_text(run, "verdict", NULL);
-	const char *state = json_text(run, "state", "");
-	const char *id = json_text(run, "id", "");
-	AUTO_FREE char *error = terminal_line(json_text(run, "error", ""));
-	AUTO_FREE char *preview = terminal_line(json_text(run, "preview", ""));
+	const char *state = member(run, "state");
+	const char *id = member(run, "id");
+	AUTO_FREE char *error = terminal_line(member(run, "error"));
+	AUTO_FREE char *preview = terminal_line(member(run, "preview"));
 	int64_t number = json_number(run, "pull", 0);
 	AUTO_JSON status = api_get(api, "/status", NULL);
-	const char *pages = json_text(status, "pages", "");
+	const char *pages = member(status, "pages");
 	enum tone tone;
 	const char *mark = mark_of(verdict, &tone);
 

@@ -252,7 +252,8 @@ static int pty_make(struct call *call, struct terminal *terminal, struct err *er
 	int64_t rows;
 	int64_t columns;
 
-	if (request_query(call, "rows", 24, SIZE_MAX_CELLS, &rows, err) || request_query(call, "cols", 80, SIZE_MAX_CELLS, &columns, err))
+	if (request_query(call, "rows", 24, SIZE_MAX_CELLS, &rows, err) ||
+	    request_query(call, "cols", 80, SIZE_MAX_CELLS, &columns, err))
 		return -1;
 	size.ws_row = (unsigned short)rows;
 	size.ws_col = (unsigned short)columns;

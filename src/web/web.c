@@ -97,7 +97,7 @@ static bool request_judge(void *self, const struct http_request *request, struct
 static void request_answer(void *self, const struct http_request *request, struct http_reply *reply)
 {
 	struct surface *surface = self;
-	const struct row *row = row_of(surface, request);
+	const struct row *row = &surface->rows[request->route - surface->routes];
 	struct call call = {.web = surface->web, .request = request, .reply = reply};
 	struct err err = {0};
 	AUTO_JSON answer = NULL;

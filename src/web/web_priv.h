@@ -96,7 +96,7 @@ struct call {
 MUST_USE int request_body_take(struct call *call, const struct field *fields, struct err *err);
 MUST_USE int request_number(const struct call *call, const char *param, int64_t *number, struct err *err);
 MUST_USE int request_query(const struct call *call, const char *name, int64_t fallback, int64_t most, int64_t *number,
-			struct err *err);
+			   struct err *err);
 bool request_wants(const struct call *call, const char *name); /* ?name=1 */
 MUST_USE int request_run(const struct call *call, struct run_id *id, struct err *err);
 MUST_USE int request_environment(const struct call *call, struct env_id *id, struct err *err);
@@ -119,7 +119,7 @@ struct job {
 	json_t *(*work)(struct job *job, struct progress progress, struct err *err);
 };
 json_t *work_stream(struct call *call, const struct env_id *env,
-		  json_t *(*work)(struct job *job, struct progress progress, struct err *err), struct err *err);
+		    json_t *(*work)(struct job *job, struct progress progress, struct err *err), struct err *err);
 
 /* Streams of what happens (follow.c) */
 json_t *run_events(struct call *call, struct err *err);

@@ -123,7 +123,7 @@ static void job_run(void *self)
 }
 
 json_t *work_stream(struct call *call, const struct env_id *env,
-		  json_t *(*work)(struct job *job, struct progress progress, struct err *err), struct err *err)
+		    json_t *(*work)(struct job *job, struct progress progress, struct err *err), struct err *err)
 {
 	struct job *job = mem_new(sizeof(*job));
 

@@ -330,8 +330,7 @@ static void long_work_tells_its_steps_and_its_end(void **state)
 
 	assert_int_equal(good.status, 200);
 	assert_string_equal(good.type, "text/event-stream");
-	assert_non_null(
-		strstr(good.text, "event: progress\ndata: {\"ms\":12,\"step\":\"clone db\",\"detail\":\"shop/1\"}\n\n"));
+	assert_non_null(strstr(good.text, "event: progress\ndata: {\"ms\":12,\"step\":\"clone db\",\"detail\":\"shop/1\"}\n\n"));
 	assert_non_null(strstr(good.text, "event: done\ndata: {\"id\":\"" FAKE_ENV "\""));
 	strcpy(fake_said, "fail the fork");
 	AUTO_ANSWER bad = ask(*state, UNIX, "POST", "/api/v1/environments/shop/fork", NULL, NULL);
