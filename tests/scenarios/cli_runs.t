@@ -37,7 +37,7 @@ out=$("$ASSAY" run $'Say hello louder\n\nWith an exclamation mark.' 2>err.txt)
 code=$?
 git checkout --quiet README
 is 'a run of a good change ends verified' "$code" 0 || sed 's/^/# /' err.txt "$ASSAY_STATE/serve.log"
-sed 's/^/# /' <<<"$out"
+echo "$out" >out.txt; sed 's/^/# /' out.txt
 like 'what was not committed is said to be left out' "$(cat err.txt)" "$WORK/tiny has changes that are not committed; they are left out"
 like 'the title is the first line' "$out" '^Say hello louder  tiny · run r'
 like 'its steps are told' "$out" $'\n✓ fork +[0-9.]+ m?s'
@@ -58,7 +58,7 @@ like 'a letter is no number' "$("$ASSAY" pull show x 2>&1)" 'assay pull show: `x
 
 is 'a review wakes the agent' "$("$ASSAY" pull review 1 --changes 'Louder still')" sent
 out=$("$ASSAY" show "$run" --follow --until review 2>&1)
-is 'and it is verified again' "$?" 0 || sed 's/^/# /' <<<"$out"
+is 'and it is verified again' "$?" 0 || { echo "$out" >out.txt; sed 's/^/# /' out.txt; }
 is 'it merges' "$("$ASSAY" pull merge 1)" merged
 ok 'the run ends' "$ASSAY" show "$run" --follow
 is 'the issue is done' "$("$ASSAY" issue show 1 --json | jq -r .state)" 'done'
