@@ -397,7 +397,7 @@ static void detail_add(json_t *findings, const char *text)
 
 /* A second fresh run of the head must show what blocks; and when the base's runs were kept ones, a fresh one of the base must differ from
  * both in the same way. */
-static int confirm(struct work *work, json_t *findings, const json_t *head_run, json_t *unstable, struct err *err)
+static int confirm(struct work *work, const json_t *head_run, json_t *unstable, struct err *err)
 {
 	struct side head = side_make(work, "head again");
 	struct side base = side_make(work, "base again");
@@ -413,16 +413,14 @@ static int confirm(struct work *work, json_t *findings, const json_t *head_run, 
 	if (result == 0) {
 		comparison = comparison_new(work->kept ? base.run : work->base, work->kept ? work->base : work->again,
 					    &work->options);
-		if (work->kept) {
-			AUTO_JSON first = comparison_judge(comparison, head_run);
-			AUTO_JSON ignored = json_array();
-
-			findings_confirm(findings, first, ignored);
+		if (work->kept) { /* with what the time since then has changed among the noise */
+			json_decref(work->gate->findings);
+			work->gate->findings = comparison_judge(comparison, head_run);
 			noise_merge(work, comparison);
 		}
 		again = comparison_judge(comparison, head.run);
-		findings_confirm(findings, again, unstable);
-		detail_add(findings, "seen in 2 of 2 runs of the change, in none of the base");
+		findings_confirm(work->gate->findings, again, unstable);
+		detail_add(work->gate->findings, "seen in 2 of 2 runs of the change, in none of the base");
 		json_decref(again);
 		comparison_free(comparison);
 	}
@@ -499,7 +497,7 @@ static int judge(struct work *work, struct err *err)
 	comparison_free(comparison);
 	if (!work->kept)
 		cache_write(work, unstable);
-	result = findings_block(work->gate->findings) ? confirm(work, work->gate->findings, head_run, unstable, err) : 0;
+	result = findings_block(work->gate->findings) ? confirm(work, head_run, unstable, err) : 0;
 	if (result == 0) {
 		for (size_t i = 0; i < json_array_size(work->gate->findings); i++)
 			reproduce_set(work, json_array_get(work->gate->findings, i));
