@@ -43,6 +43,7 @@ struct serve {
 	const char *listen;
 	const char *preview;
 	bool exit_when_idle;
+	bool warm;
 	int64_t ready_fd; /* -1: none */
 	/* places; owned */
 	char *state_dir;
@@ -305,8 +306,8 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, &serve->gateway, err) ||
 	    vault_open(serve->state_dir, &serve->vault, err))
 		return -1;
-	options = (struct environments_options){serve->state_dir, serve->provider, serve_gateway_link(serve->gateway),
-						serve->preview_base, world_real};
+	options = (struct environments_options){serve->state_dir,    serve->provider, serve_gateway_link(serve->gateway),
+						serve->preview_base, world_real,      serve->warm};
 	if (environments_open(&options, &serve->environments, err) || serve_gateway_watch(serve->gateway, serve->environments, err))
 		return -1;
 	/* What cannot be brought back is said and shown; it is no reason not to serve the rest. */
@@ -437,6 +438,7 @@ int serve_main(int argc, char **argv)
 		{.name = "runtime", .value = "DIR", .help = "sockets (default: /run/assay)", .text = &runtime},
 		{.name = "listen", .value = "ADDRESS", .help = "pages and API (" LISTEN_DEFAULT ")", .text = &serve.listen},
 		{.name = "preview", .value = "ADDRESS", .help = "previews (" PREVIEW_DEFAULT ")", .text = &serve.preview},
+		{.name = "warm", .help = "keep databases started for the next environment of its kind", .flag = &serve.warm},
 		{.name = "exit-when-idle", .help = "end when there is nothing left to do", .flag = &serve.exit_when_idle},
 		{.name = "ready-fd", .value = "N", .help = "write `ready` to this descriptor", .number = &serve.ready_fd},
 	};
