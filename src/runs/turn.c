@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -30,6 +31,7 @@
 #define DRAIN_MS 1000 /* for output after the program ended: what it left behind may hold the pipe */
 #define FILE_WRITE_TIMEOUT_MS 30000
 #define EXEC_TIMEOUT_MARGIN_MS 60000
+#define KILLED_TRIES 3 /* an agent that somebody killed is started again */
 
 struct turn {
 	struct runs *runs;
@@ -402,6 +404,13 @@ static int turn_failure(struct turn *turn, struct err *err)
 		       shown.length ? ": " : "", (int)shown.length, shown.at);
 }
 
+/* By somebody else: not for time or memory, which are told apart. A shell around the agent says 128 + 9. */
+static bool was_killed(struct exit_status status)
+{
+	return (status.reason == EXIT_SIGNAL && status.code == SIGKILL) ||
+	       (status.reason == EXIT_CODE && status.code == 128 + SIGKILL);
+}
+
 static int agent_work(struct turn *turn, struct err *err)
 {
 	struct agent_sink sink = {on_event, turn};
@@ -431,6 +440,8 @@ static int agent_work(struct turn *turn, struct err *err)
 	}
 	if (turn->status.reason == EXIT_GONE)
 		return err_set(err, ERR_RETRY, "the workspace was destroyed while the agent worked");
+	if (was_killed(turn->status) && turn->visit->tries < KILLED_TRIES)
+		return err_set(err, ERR_RETRY, "the agent was killed");
 	return turn_failure(turn, err);
 }
 
