@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
 done
 BUDGET_S=$((kills * 12 + 60))  # no more kills are begun after this
 RUN_S=60                       # a run that has not ended after this is stuck
-VICTIMS=(serve gateway vault keeper init agent)
+read -ra VICTIMS <<<"${ASSAY_VICTIMS:-serve gateway vault keeper init agent}"
 RANDOM=$((seed % 32768))
 echo "# seed $seed, $kills kills"
 
