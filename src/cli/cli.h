@@ -29,6 +29,9 @@ int cli_dispatch(const char *program, const struct cli_command *commands, size_t
 /* The whole command line: the rows of src/cli/commands.h. */
 int cli_main(int argc, char **argv);
 
+/* Where `assay doctor` asks: set once, by the program. It gives the items of GET /doctor (doc/api.md) without a server. */
+void cli_doctor_source(json_t *(*items)(const char *state_dir));
+
 /* An option: exactly one of flag, text, number and each is set. `--name value`, `--name=value`; a flag takes no value. */
 struct cli_option {
 	const char *name;  /* without the dashes */

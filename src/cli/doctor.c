@@ -1,8 +1,8 @@
 /* assay doctor: what this machine has, lacks, and how to get it. */
 #include <stdio.h>
 
+#include "base/place.h"
 #include "base/scope.h"
-#include "cli/api.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/table.h"
@@ -29,6 +29,13 @@ static bool row_print(const json_t *row)
 	return !missing;
 }
 
+static json_t *(*doctor_source)(const char *state_dir);
+
+void cli_doctor_source(json_t *(*items)(const char *state_dir))
+{
+	doctor_source = items;
+}
+
 int cli_doctor(int argc, char **argv)
 {
 	bool as_json = false;
@@ -48,8 +55,8 @@ int cli_doctor(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_JSON items = api ? api_items(api, "/doctor", &err) : NULL;
+	AUTO_FREE char *state = place_state(&err);
+	AUTO_JSON items = state ? doctor_source(state) : NULL;
 	if (!items)
 		return cli_fail(usage.program, as_json, &err);
 	if (as_json)

@@ -6,26 +6,18 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#ifdef ASSAY_HAS_GATEWAY
 #include "gateway/gateway.h"
-#endif
-#ifdef ASSAY_HAS_SERVE
-#include "programs/serve.h"
-#endif
-#ifdef ASSAY_HAS_KEEPER
 #include "programs/assay_env.h"
+#include "programs/doctor.h"
+#include "programs/serve.h"
 #include "sandbox/local/keeper.h"
-#endif
-#ifdef ASSAY_HAS_VAULT
 #include "vault/vault.h"
-#endif
 
 struct program {
 	const char *name;
 	int (*run)(int argc, char **argv); /* argv[0] is the name */
 };
 
-#ifdef ASSAY_HAS_KEEPER
 static int keeper_run(int argc, char **argv)
 {
 	static struct keeper_tool tools[] = {{"assay-env", assay_env_blob, 0}};
@@ -34,22 +26,9 @@ static int keeper_run(int argc, char **argv)
 	keeper_tools_set(tools, sizeof(tools) / sizeof(tools[0]));
 	return keeper_main(argc, argv);
 }
-#endif
 
 static const struct program programs[] = {
-#ifdef ASSAY_HAS_GATEWAY
-	{"gateway", gateway_main},
-#endif
-#ifdef ASSAY_HAS_KEEPER
-	{"keeper", keeper_run},
-#endif
-#ifdef ASSAY_HAS_SERVE
-	{"serve", serve_main},
-#endif
-#ifdef ASSAY_HAS_VAULT
-	{"vault", vault_main},
-#endif
-	{NULL, NULL},
+	{"gateway", gateway_main}, {"keeper", keeper_run}, {"serve", serve_main}, {"vault", vault_main}, {NULL, NULL},
 };
 
 /* `assay serve` is a process and a command: with one of these it is only the command. */
@@ -69,5 +48,6 @@ int main(int argc, char **argv)
 	for (const struct program *program = programs; argc > 1 && !is_command(argc, argv) && program->name; program++)
 		if (strcmp(argv[1], program->name) == 0)
 			return program->run(argc - 1, argv + 1);
+	cli_doctor_source(doctor_items);
 	return cli_main(argc, argv);
 }

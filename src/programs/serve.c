@@ -1,4 +1,5 @@
 /* `assay serve`: wiring only. What is opened first is closed last. */
+#include "programs/doctor.h"
 #include "programs/serve.h"
 
 #include <errno.h>
@@ -163,20 +164,8 @@ static char *address_take(const char *option, const char *address, struct err *e
 static json_t *doctor(void *self)
 {
 	struct serve *serve = self;
-	AUTO_JSON checks = local_doctor(serve->state_dir);
-	json_t *items = json_array();
-	size_t index;
-	json_t *check;
 
-	json_array_foreach(checks, index, check) {
-		bool needed = strcmp(json_text(check, "level", "needed"), "needed") == 0;
-		const char *status = json_flag(check, "ok", false) ? "ok" : needed ? "missing" : "warn";
-
-		(void)json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s}", "name", json_text(check, "check", ""),
-							     "status", status, "what", json_text(check, "found", ""), "how",
-							     json_text(check, "mend", "")));
-	}
-	return json_pack("{s:o}", "items", items);
+	return json_pack("{s:o}", "items", doctor_items(serve->state_dir));
 }
 
 /* ---- the clock ---- */
