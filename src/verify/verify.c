@@ -377,6 +377,7 @@ static void ladder_run(struct ladder *ladder, json_t *report)
 	climb(ladder, report);
 	__atomic_store_n(&ladder->ending, true, __ATOMIC_RELEASE);
 	(void)pthread_join(ladder->watcher, NULL);
+	findings_sort(json_member(report, "findings")); /* worst first, over all gates */
 	verdict_judge(report);
 }
 
