@@ -127,7 +127,7 @@ json_t *work_stream(struct call *call, const struct env_id *env,
 {
 	struct job *job = mem_new(sizeof(*job));
 
-	*job = (struct job){.web = call->web, .body = json_incref(call->body), .work = work};
+	*job = (struct job){.web = call->web, .body = TAKE(call->body), .work = work};
 	if (env)
 		job->env = *env;
 	job->stream = http_reply_stream(call->reply, 200, "text/event-stream");
