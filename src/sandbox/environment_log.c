@@ -196,6 +196,7 @@ static void take(struct log *log, struct view bytes)
 	write_both(log, bytes);
 }
 
+/* Closing is not enough: a child between fork and exec holds the pipe open, and epoll would go on naming what we free. */
 static void pipe_unlink(struct log_pipe *pipe)
 {
 	struct log_pipe **at = &pipe->log->pipes;
@@ -203,6 +204,7 @@ static void pipe_unlink(struct log_pipe *pipe)
 	while (*at && *at != pipe)
 		at = &(*at)->next;
 	*at = pipe->next;
+	(void)epoll_ctl(pipe->log->pump->epoll, EPOLL_CTL_DEL, pipe->fd, NULL);
 	(void)close(pipe->fd);
 	pipe->log = NULL;
 }
