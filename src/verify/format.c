@@ -264,7 +264,7 @@ bool format_matches(struct view mask, struct view text)
 		} else {
 			size_t width = mask.at[0] == '<' && mask.length > 1 ? 2 : 1;
 
-			if (!text.length || text.at[0] != mask.at[0])
+			if (!text.at || !text.length || text.at[0] != mask.at[0])
 				return false;
 			mask = from(mask, width);
 		}
