@@ -79,7 +79,8 @@ bool checkout_changed(const char *top, const char *commit)
 	return changed;
 }
 
-json_t *checkout_put(struct api *api, const char *program, const char *top, const char *revision, const char *name, struct err *err)
+json_t *checkout_put(struct api *api, const char *program, const char *top, const char *revision, const char *name, bool move,
+		     struct err *err)
 {
 	AUTO_JSON body = json_pack("{s:s, s:s}", "path", top, "revision", revision ? revision : "HEAD");
 	AUTO_JSON answer = NULL;
@@ -90,6 +91,8 @@ json_t *checkout_put(struct api *api, const char *program, const char *top, cons
 	}
 	if (name)
 		(void)json_object_set_new(body, "name", json_string(name));
+	if (!move)
+		(void)json_object_set_new(body, "move", json_false());
 	answer = api_post(api, "/repositories", body, err);
 	if (answer && !revision && checkout_changed(top, json_text(answer, "commit", "")))
 		fprintf(stderr, "%s: %s has changes that are not committed; they are left out\n", program, top);

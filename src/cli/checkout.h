@@ -12,8 +12,9 @@ char *checkout_find(const char *dir, struct err *err);
 /* Does the work tree differ from `commit`? false also when that cannot be told. */
 bool checkout_changed(const char *top, const char *commit);
 /* Puts it into the server at `revision` (NULL: HEAD): the answer of POST /repositories, owned by the caller. Says on standard error
- * when there are uncommitted changes, which are left out. `name` may be NULL. */
-json_t *checkout_put(struct api *api, const char *program, const char *top, const char *revision, const char *name,
+ * when there are uncommitted changes, which are left out. `name` may be NULL. With `move` the
+ * project's main follows it. */
+json_t *checkout_put(struct api *api, const char *program, const char *top, const char *revision, const char *name, bool move,
 		     struct err *err);
 
 #endif

@@ -117,7 +117,7 @@ static json_t *issue_make(struct api *api, const char *program, const char *repo
 
 	if (!repository) {
 		top = checkout_find(repo, err);
-		put = top ? checkout_put(api, program, top, NULL, NULL, err) : NULL;
+		put = top ? checkout_put(api, program, top, NULL, NULL, true, err) : NULL;
 		if (!put)
 			return NULL;
 		repository = json_text(put, "name", "");

@@ -72,7 +72,7 @@ static int repo_put(int argc, char **argv)
 		return code;
 	AUTO_FREE char *top = checkout_find(count ? argv[1] : NULL, &err);
 	AUTO_API struct api *api = top ? api_open(usage.program, true, &err) : NULL;
-	AUTO_JSON answer = api ? checkout_put(api, usage.program, top, revision, name, &err) : NULL;
+	AUTO_JSON answer = api ? checkout_put(api, usage.program, top, revision, name, true, &err) : NULL;
 	if (!answer)
 		return cli_fail(usage.program, as_json, &err);
 	if (as_json)

@@ -76,7 +76,7 @@ static int repository_choose(struct api *api, const struct wish *wish, json_t *b
 	}
 	if (!top)
 		return -1;
-	put = checkout_put(api, PROGRAM, top, wish->base, NULL, err);
+	put = checkout_put(api, PROGRAM, top, wish->base, NULL, true, err);
 	if (!put)
 		return -1;
 	(void)json_object_set_new(body, "repository", json_string(json_text(put, "name", "")));

@@ -49,12 +49,12 @@ static bool step_show(void *self, const char *name, int64_t id, const json_t *da
 	return true;
 }
 
-/* Both commits in the server's repository. The head goes first, so that the project's main ends at the base. */
+/* Both commits in the server's repository, whose main stays where it is. */
 static json_t *commits_put(struct api *api, const char *dir, const char *base, const char *head, struct err *err)
 {
 	AUTO_FREE char *top = checkout_find(dir, err);
-	AUTO_JSON after = top ? checkout_put(api, PROGRAM, top, head, NULL, err) : NULL;
-	AUTO_JSON before = after ? checkout_put(api, PROGRAM, top, base, json_text(after, "name", NULL), err) : NULL;
+	AUTO_JSON after = top ? checkout_put(api, PROGRAM, top, head, NULL, false, err) : NULL;
+	AUTO_JSON before = after ? checkout_put(api, PROGRAM, top, base, json_text(after, "name", NULL), false, err) : NULL;
 
 	if (!before)
 		return NULL;

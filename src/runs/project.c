@@ -92,15 +92,18 @@ static int is_ancestor(const char *repository, const struct git_hash *a, const s
 
 /*
  * Moves `main` to what a checkout brought, without losing what was merged here: it moves when it would only go forward, or when
- * nothing was merged since the last time; it stays when the checkout is merely behind.
+ * nothing was merged since the last time; it stays when the checkout is merely behind. Without `move` the commit is only kept.
  */
-static int main_move(const char *repository, const char *name, const struct git_hash *commit, struct err *err)
+static int main_move(const char *repository, const char *name, const struct git_hash *commit, bool move, struct err *err)
 {
+	AUTO_FREE char *kept = text_format("refs/assay/kept/%s", commit->text);
 	struct git_hash now;
 	struct git_hash put;
 	bool forward = true;
 	bool behind = false;
 
+	if (!move && !git_resolve(repository, REF_MAIN, &now, NULL))
+		return git_ref_set(repository, kept, commit, NULL, err);
 	if (!git_resolve(repository, REF_MAIN, &now, NULL)) {
 		bool merged_since = git_resolve(repository, REF_PUT, &put, NULL) || strcmp(put.text, now.text) != 0;
 
@@ -162,13 +165,13 @@ static bool put_before(struct runs *runs, const char *path, const char *revision
 
 /* Fetches into a place of its own first: the name may only be known from what comes. */
 static int put(struct runs *runs, const char *incoming, const char *path, const char *revision, char name[NAME_MAX_LENGTH + 1],
-	       struct git_hash *commit, struct err *err)
+	       bool move, struct git_hash *commit, struct err *err)
 {
 	AUTO_FREE char *repository = NULL;
 
 	if (put_before(runs, path, revision, name, commit)) {
 		repository = repository_path(runs, name);
-		return main_move(repository, name, commit, err);
+		return main_move(repository, name, commit, move, err);
 	}
 	if (!*name &&
 	    (git_repository_make(incoming, err) || git_fetch_local(incoming, path, revision, "refs/assay/incoming", commit, err) ||
@@ -179,10 +182,10 @@ static int put(struct runs *runs, const char *incoming, const char *path, const 
 		return err_errno(err, errno, "cannot make %s", repository);
 	if (git_repository_make(repository, err) || git_fetch_local(repository, path, revision, "refs/assay/incoming", commit, err))
 		return -1;
-	return main_move(repository, name, commit, err);
+	return main_move(repository, name, commit, move, err);
 }
 
-json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, struct err *err)
+json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, bool move, struct err *err)
 {
 	AUTO_FREE char *incoming = text_format("%s/repos/.incoming.git", runs->state_dir);
 	char found[NAME_MAX_LENGTH + 1] = "";
@@ -198,7 +201,7 @@ json_t *runs_repository_put(struct runs *runs, const char *path, const char *rev
 	(void)pthread_mutex_lock(&runs->repositories);
 	status = file_remove_tree(incoming, err);
 	if (!status)
-		status = put(runs, incoming, path, revision && *revision ? revision : "HEAD", found, &commit, err);
+		status = put(runs, incoming, path, revision && *revision ? revision : "HEAD", found, move, &commit, err);
 	if (file_remove_tree(incoming, &left))
 		log_warn("%s", left.text);
 	(void)pthread_mutex_unlock(&runs->repositories);

@@ -31,7 +31,9 @@ void runs_close(struct runs *runs); /* at the next safe point of each run; nothi
 
 /* Repositories */
 json_t *runs_repository_list(struct runs *runs, struct err *err);
-json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, struct err *err);
+/* `move`: the project's main follows; otherwise the commit is only kept here, as for a verification. */
+json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, bool move,
+			    struct err *err);
 char *runs_repository_path(struct runs *runs, const char *name, struct err *err); /* of the bare repository; NULL when unknown */
 
 /* Issues */

@@ -36,7 +36,8 @@ static json_t *repository_put(struct call *call, struct err *err)
 		(void)err_set(err, ERR_INVALID, "path: expected an absolute path, not `%.200s`", path);
 		return NULL;
 	}
-	return runs_repository_put(runs_of(call), path, json_text(call->body, "revision", "HEAD"), text_of(call, "name"), err);
+	return runs_repository_put(runs_of(call), path, json_text(call->body, "revision", "HEAD"), text_of(call, "name"),
+				   json_flag(call->body, "move", true), err);
 }
 
 static json_t *repository_file(struct call *call, struct err *err)
@@ -258,7 +259,7 @@ const struct row run_rows[] = {
 	 repository_put,
 	 WHO_PERSON,
 	 true,
-	 {{"path", FIELD_LINE, true}, {"revision", FIELD_LINE, false}, {"name", FIELD_LINE, false}}},
+	 {{"path", FIELD_LINE, true}, {"revision", FIELD_LINE, false}, {"name", FIELD_LINE, false}, {"move", FIELD_FLAG, false}}},
 	{"GET", "/api/v1/repositories/{name}/file", repository_file, WHO_PERSON, false, {{0}}},
 
 	{"GET", "/api/v1/issues", issue_list, WHO_PERSON, false, {{0}}},

@@ -75,6 +75,9 @@ git config uploadpack.packObjectsHook "touch $PROOF/pack-objects"
 git config core.sshCommand "touch $PROOF/ssh"
 git config diff.external "touch $PROOF/diff"
 git config remote.origin.url "ext::sh -c touch% $PROOF/remote"
+git config remote.origin.promisor true
+git config remote.origin.uploadpack "touch $PROOF/lazy"
+git config extensions.partialClone origin
 git config core.alternateRefsCommand "touch $PROOF/alternate"
 
 ok 'the server starts' serve_start

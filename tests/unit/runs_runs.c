@@ -123,7 +123,7 @@ static void story_new(struct story *story, int workers)
 		(void)snprintf(state_dir, sizeof(state_dir), "%s", template_dir);
 		assert_int_equal(mkdir(state_dir, 0700), 0);
 		assert_int_equal(story_open(story, 0), 0);
-		put = runs_repository_put(story->runs, app, "HEAD", NULL, &err);
+		put = runs_repository_put(story->runs, app, "HEAD", NULL, true, &err);
 		if (!put)
 			fail_msg("%s", err.text);
 		assert_string_equal(json_text(put, "name", ""), "shop");
@@ -527,7 +527,7 @@ static void a_merge_that_conflicts_is_refused_and_nothing_moves(void **state)
 	assert_int_equal(work_all(&story), 0);
 	shell(push);
 	{
-		AUTO_JSON put = runs_repository_put(story.runs, app, "HEAD", NULL, &err);
+		AUTO_JSON put = runs_repository_put(story.runs, app, "HEAD", NULL, true, &err);
 		AUTO_JSON merged = NULL;
 
 		shell(undo);
@@ -570,11 +570,11 @@ static void a_checkout_that_is_behind_does_not_undo_a_merge(void **state)
 	assert_int_equal(story_start(&story), 0);
 	assert_int_equal(work_all(&story), 0);
 	merged = runs_pull_merge(story.runs, 1, "ann", false, NULL);
-	behind = runs_repository_put(story.runs, app, "HEAD", NULL, &err);
+	behind = runs_repository_put(story.runs, app, "HEAD", NULL, true, &err);
 	assert_non_null(behind);
 	main_holds("good");
 	shell(diverge);
-	diverged = runs_repository_put(story.runs, app, "HEAD", NULL, &err);
+	diverged = runs_repository_put(story.runs, app, "HEAD", NULL, true, &err);
 	shell(undo);
 	assert_null(diverged);
 	assert_int_equal(err.kind, ERR_CONFLICT);

@@ -37,8 +37,9 @@ json_t *runs_repository_list(struct runs *runs, struct err *err)
 	return json_pack("[{s:s}]", "name", "shop");
 }
 
-json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, struct err *err)
+json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, bool move, struct err *err)
 {
+	(void)move;
 	(void)runs;
 	(void)err;
 	said("put %s %s %s", path, revision, name ? name : "-");
