@@ -80,6 +80,7 @@ tiny_repository() {
 		sh check.sh && echo "All tests pass."
 		rm -f report.tap
 	END
+	printf '__pycache__/\nreport.tap\n' >"$1/.gitignore"
 	git -C "$1" init --quiet --initial-branch main
 	git -C "$1" add --all
 	git -C "$1" -c user.name=test -c user.email=test@localhost commit --quiet --message 'tiny: as it is'

@@ -25,7 +25,7 @@ echo "# seed $seed, $kills kills"
 
 tiny_repository "$WORK/tiny"
 serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
-name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r .name)
+read -r name base <<<"$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r '"\(.name) \(.commit)"')"
 
 # milliseconds: since some fixed point.
 milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
@@ -71,11 +71,12 @@ kill_one() {
 	serve_start || echo '# the server did not start again'
 }
 
+# Every run starts from the first commit, so that each has the same to do, whatever was merged before.
 # story DELAY_MS: one run from issue to merge; after DELAY_MS, one process is killed (-1: none is). Sets end to how it ended, in one line.
 story() {
 	local run pull from deadline
 	killed=none
-	run=$(api POST /runs "$(jq -n --arg repository "$name" '{$repository, title: "Shout", body: "Add shout() to words.py."}')" | jq -r .id)
+	run=$(api POST /runs "$(jq -n --arg repository "$name" --arg base "$base" '{$repository, $base, title: "Shout", body: "Add shout() to words.py."}')" | jq -r .id)
 	from=$(milliseconds)
 	deadline=$((SECONDS + RUN_S))
 	while [ "$SECONDS" -lt "$deadline" ]; do

@@ -43,14 +43,18 @@ static bool space(const char *path, uint64_t *all, uint64_t *left)
 	return true;
 }
 
+static uint64_t reserve_of(uint64_t all)
+{
+	uint64_t reserve = all / 100 * RESERVE_PERCENT;
+
+	return reserve < RESERVE_BYTES_MAX ? reserve : RESERVE_BYTES_MAX;
+}
+
 static bool nearly_full(const char *path)
 {
-	uint64_t all, left, reserve;
+	uint64_t all, left;
 
-	if (!space(path, &all, &left))
-		return false;
-	reserve = all / 100 * RESERVE_PERCENT;
-	return left < (reserve < RESERVE_BYTES_MAX ? reserve : RESERVE_BYTES_MAX);
+	return space(path, &all, &left) && left < reserve_of(all);
 }
 
 static bool is_short(const struct keeper *keeper)
@@ -100,16 +104,20 @@ static void count_done(void *self, const struct err *failure)
 	struct count *count = self;
 	uint64_t all = 0, left;
 	struct row row, largest = {.bytes = -1};
+	bool stopped = false;
 
 	(void)failure;
 	(void)space(count->keeper->pool.dir, &all, &left);
 	while (read(count->rows[0], &row, sizeof(row)) == (ssize_t)sizeof(row)) {
-		if (all && (uint64_t)row.bytes > all / 100 * SHARE_PERCENT)
+		if (all && (uint64_t)row.bytes > all / 100 * SHARE_PERCENT) {
 			stop(count->keeper, row.id, row.bytes);
-		else if (row.bytes > largest.bytes)
+			stopped = true;
+		} else if (row.bytes > largest.bytes) {
 			largest = row;
+		}
 	}
-	if (largest.bytes > 0 && is_short(count->keeper))
+	/* What was stopped still holds its disk: the next is not to blame, nor is one that holds less than what is short. */
+	if (!stopped && largest.bytes > 0 && (uint64_t)largest.bytes > reserve_of(all) && is_short(count->keeper))
 		stop(count->keeper, largest.id, largest.bytes);
 	(void)close(count->rows[0]);
 	(void)close(count->rows[1]);
