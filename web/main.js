@@ -125,6 +125,16 @@ document.addEventListener('click', (event) => {
 });
 addEventListener('popstate', () => location.pathname !== visit?.path && show()); // not for a #place in the same page
 setInterval(() => tick(document), 1000);
-follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull'], alive: setAlive, event: (type) => visit?.page.wakes?.includes(type) && later(visit, true)});
+
+let connections = 0;
+
+/** What happened while nobody listened (the page was hidden, the server away) was not told: the page is made anew. */
+function reconnected(isAlive) {
+	setAlive(isAlive);
+	if (isAlive && connections++ && visit?.page.wakes)
+		later(visit, true);
+}
+
+follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull'], alive: reconnected, event: (type) => visit?.page.wakes?.includes(type) && later(visit, true)});
 get('/status').then((status) => document.documentElement.setAttribute('data-version', status.version), () => setAlive(false));
 show();
