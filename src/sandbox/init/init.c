@@ -235,7 +235,8 @@ static void program_become(const struct start *start, int report_fd)
 			failed = errno;
 	if (!failed && start->terminal && ioctl(0, TIOCSCTTY, 0))
 		failed = errno;
-	if (!failed && (setgroups(1, &group) || setresgid(group, group, group) || setresuid(group, group, group)))
+	/* Where a user without a range of ids has the room made, there is one id in it, and all of it is that user's. */
+	if (!failed && getuid() == 0 && (setgroups(1, &group) || setresgid(group, group, group) || setresuid(group, group, group)))
 		failed = errno;
 	if (!failed && chdir(*start->dir ? start->dir : "/"))
 		failed = errno;

@@ -525,6 +525,7 @@ int handle_layer_import(struct keeper *keeper, struct kept_env *env, const struc
 
 	(void)env;
 	spec->created_ms = world_now_ms(world_real);
+	spec->ids = keeper->rootless.first;
 	world_random(world_real, &random, sizeof(random));
 	(void)!path_make(fresh, NULL, "%s/layers/.new-%016lx", keeper->pool.dir, random);
 	if (request->layer_count != 1 || layer_name_check(request->layers[0], err) || request->image[0] != '/') {
@@ -542,7 +543,9 @@ int handle_layer_import(struct keeper *keeper, struct kept_env *env, const struc
 		return -1;
 	job.self = pending = long_new(keeper, request, request->env);
 	memcpy(pending->layer, request->layers[0], sizeof(pending->layer));
-	pending->copy.reflink = keeper->pool.reflink;
+	pending->copy = (struct tree_copy){.to = keeper->rootless.first,
+					   .one_id = keeper->rootless.active && !keeper->rootless.count,
+					   .reflink = keeper->pool.reflink};
 	if (path_make(pending->from, err, "%s", request->image) || path_make(pending->to, err, "%s/tree", fresh) ||
 	    job_start(keeper, &job, err)) {
 		free(pending);

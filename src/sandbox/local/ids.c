@@ -15,16 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int map_put(pid_t pid, const char *file, uid_t inside, uid_t outside, struct err *err)
+static int map_put(pid_t pid, const char *file, uid_t inside, uid_t outside, uint32_t count, struct err *err)
 {
 	char path[64], text[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	(void)snprintf(text, sizeof(text), "%u %u %u", inside, outside, IDS_RANGE);
+	(void)snprintf(text, sizeof(text), "%u %u %u", inside, outside, count);
 	return text_put(path, text, err);
 }
 
-int ids_namespace(uid_t inside, uid_t outside, int *fd, struct err *err)
+int ids_namespace(uid_t inside, uid_t outside, uint32_t count, int *fd, struct err *err)
 {
 	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
 	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
@@ -37,7 +37,8 @@ int ids_namespace(uid_t inside, uid_t outside, int *fd, struct err *err)
 	if (pid < 0)
 		return err_errno(err, errno, "cannot make a user namespace (is user.max_user_namespaces 0?)");
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-	result = map_put(pid, "uid_map", inside, outside, err) || map_put(pid, "gid_map", inside, outside, err) ? -1 : 0;
+	result = map_put(pid, "uid_map", inside, outside, count, err) || map_put(pid, "gid_map", inside, outside, count, err) ? -1
+															      : 0;
 	if (!result) {
 		*fd = open(path, O_RDONLY | O_CLOEXEC);
 		result = *fd < 0 ? err_errno(err, errno, "cannot open %s", path) : 0;

@@ -155,7 +155,7 @@ static bool ids_can_map(const struct storage *pool)
 	AUTO_CLOSE int dir = -1;
 	struct err why;
 
-	if (ids_namespace(0, ids_base(0), &userns, &why) || ids_mount("/", userns, 0, &root, &why) ||
+	if (ids_namespace(0, ids_base(0), IDS_RANGE, &userns, &why) || ids_mount("/", userns, 0, &root, &why) ||
 	    ids_mount(pool->dir, userns, 0, &dir, &why)) {
 		log_warn("sandboxes have no user namespace of their own: %s", why.text);
 		return false;
@@ -169,11 +169,11 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, struct err 
 	struct rlimit files;
 	char prefix[32];
 
-	if (geteuid() != 0)
-		return err_set(err, ERR_DENIED, "the keeper must be started as root");
 	if (state_dir[0] != '/' || strpbrk(state_dir, ":,\\\n"))
 		return err_set(err, ERR_INVALID, "the state folder must be absolute, without `:`, `,` and `\\`: %s", state_dir);
 	keeper->state_dir = state_dir;
+	if (geteuid() != 0 && rootless_enter(&keeper->rootless, err))
+		return -1;
 	if (file_make_dirs(state_dir, 0755, err) || lock_take(state_dir, err) < 0)
 		return -1;
 	(void)snprintf(prefix, sizeof(prefix), "assay-%.10s", digest.text);
@@ -189,10 +189,10 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, struct err 
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return err_errno(err, errno, "cannot make a mount namespace");
-	if (storage_open(&keeper->pool, state_dir, err) || network_open(&keeper->network, err) ||
-	    mask_build(&keeper->pool, own_tools, own_tool_count, err) || (keeper->init_fd = init_open(err)) < 0)
+	if (storage_open(&keeper->pool, state_dir, keeper->rootless.active, err) || network_open(&keeper->network, err) ||
+	    mask_build(&keeper->pool, &keeper->rootless, own_tools, own_tool_count, err) || (keeper->init_fd = init_open(err)) < 0)
 		return -1;
-	keeper->ids_mapped = ids_can_map(&keeper->pool);
+	keeper->ids_mapped = !keeper->rootless.active && ids_can_map(&keeper->pool);
 	if (kept_envs_load(keeper, err))
 		return -1;
 	storage_reap(&keeper->pool);

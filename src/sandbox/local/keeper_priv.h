@@ -22,6 +22,29 @@
 #define PATH_BYTES 1024
 #define LAYERS_BELOW_MAX 64 /* of one volume, all generations */
 
+/* ---- rootless.c: the keeper of an ordinary user ---- */
+
+#define ROOTLESS_IDS_MIN 1001u /* root and the programs' user */
+
+struct id_range {
+	uint32_t first;
+	uint32_t count;
+};
+
+struct rootless {
+	bool active;           /* we are root of a user namespace that an ordinary user made */
+	uint32_t count;        /* ids that sandboxes get; 0: the user's own is the only one */
+	uid_t first;           /* of them, in our namespace */
+	char home[PATH_BYTES]; /* the user's; "": unknown */
+};
+
+/* The calling process, which has one thread and is not root, becomes root of a new user namespace. ERR_DENIED when it may not. */
+MUST_USE int rootless_enter(struct rootless *rootless, struct err *err);
+/* The user's ranges in /etc/subuid and /etc/subgid; their count is 0 when there are none. */
+void rootless_ranges(struct id_range *users, struct id_range *groups);
+/* How many ids they give a sandbox; 0: too few. */
+uint32_t rootless_count(const struct id_range *users, const struct id_range *groups);
+
 /* ---- ids.c: user id ranges and the user namespaces that map them ---- */
 
 /* Above /etc/subuid's usual ranges and what systemd hands out by default, so that no other user of the machine has these ids. */
@@ -33,8 +56,8 @@ static inline uid_t ids_base(uint32_t slot)
 {
 	return (uid_t)(IDS_FIRST + slot * IDS_RANGE);
 }
-/* A user namespace in which ids [inside, inside + 65536) are [outside, …) of the host. Its descriptor is the caller's. */
-MUST_USE int ids_namespace(uid_t inside, uid_t outside, int *fd, struct err *err);
+/* A user namespace in which `count` ids from `inside` on are those from `outside` on of ours. Its descriptor is the caller's. */
+MUST_USE int ids_namespace(uid_t inside, uid_t outside, uint32_t count, int *fd, struct err *err);
 /* A detached, private clone of the mount tree at `path` whose ids go from `from` to `to`; plain when they are equal. `flags`: more
  * MOUNT_ATTR_* to set. */
 MUST_USE int ids_mount(const char *path, int userns, uint64_t flags, int *fd, struct err *err);
@@ -100,6 +123,7 @@ MUST_USE int network_enter(const struct network *network, struct err *err);
 
 struct tree_copy {
 	uid_t from, to; /* ids in [from, from + 65536) move to [to, …) */
+	bool one_id;    /* all ids become `to` */
 	bool reflink;   /* files are cloned by block where the file system can */
 };
 /* Contents, modes, owners, times, xattrs, hard links, devices. `to` must not exist. */
@@ -116,9 +140,13 @@ struct storage {
 	char dir[PATH_BYTES];
 	bool reflink;
 	bool image;
+	bool user_xattrs; /* overlays keep their marks in user.*, as they must in a user namespace */
 };
 
-MUST_USE int storage_open(struct storage *pool, const char *state_dir, struct err *err);
+/* `rootless`: no image can be mounted. */
+MUST_USE int storage_open(struct storage *pool, const char *state_dir, bool rootless, struct err *err);
+/* The options of an overlay whose `upper` and `work` are in `dir`, behind those for its lowers. */
+size_t storage_overlay_options(const struct storage *pool, const char *dir, char *at, size_t length);
 /* Moves `path` to the trash, at once. */
 MUST_USE int storage_discard(const struct storage *pool, const char *path, struct err *err);
 /* Starts a background child that frees the trash, if none runs. */
@@ -128,8 +156,11 @@ bool storage_reap_pending(void);
 
 /* ---- mask.c ---- */
 
-/* Builds pool/mask/{host,image}: see the file. */
-MUST_USE int mask_build(const struct storage *pool, const struct keeper_tool *tools, size_t tool_count, struct err *err);
+/* Builds pool/mask/{host,image}: see the file. `ids`: what id 0 of a sandbox is on disk, where ids are not mapped. */
+MUST_USE int mask_build(const struct storage *pool, const struct rootless *rootless, const struct keeper_tool *tools,
+			size_t tool_count, struct err *err);
+/* The host's i-th top-level folder that shows in sandboxes; NULL behind the last. */
+const char *mask_top(size_t i);
 
 /* ---- the keeper's records ---- */
 
@@ -176,6 +207,7 @@ struct kept_env {
 	struct env_id id;
 	uint32_t slot;
 	uid_t ids;                         /* 0: this machine cannot map ids; rooms run without a user namespace */
+	bool one_id;                       /* the only id is 0, our own: all files and programs are its */
 	int userns_fd;                     /* -1: not made yet, or none */
 	struct ids_map maps[IDS_MAPS_MAX]; /* from layers of other ranges to ours */
 	size_t map_count;
@@ -191,6 +223,7 @@ struct keeper {
 	struct cgroups cgroups;
 	struct network network;
 	struct kept_env *environments;
+	struct rootless rootless;
 	bool ids_mapped; /* id-mapped mounts work here */
 	int init_fd;     /* sealed memfd: assay-init */
 	int epoll_fd;
@@ -202,6 +235,13 @@ struct keeper {
 /* keeper.c: sandboxes will soon be made. */
 void keeper_warm(const struct keeper *keeper);
 
+/* What `id` of the environment's sandboxes is for us. */
+static inline uid_t kept_env_id(const struct kept_env *env, uid_t id)
+{
+	return env->one_id ? env->ids : env->ids + id;
+}
+/* Makes the environment's user namespace, where it has one. */
+MUST_USE int kept_env_namespace(struct keeper *keeper, struct kept_env *env, struct err *err);
 /* The namespace that maps files of `from`'s range for this environment, kept by it; -1: none is needed. */
 MUST_USE int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, int *fd, struct err *err);
 struct kept_env *kept_env_find(const struct keeper *keeper, struct env_id id);

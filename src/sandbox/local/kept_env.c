@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "sandbox/init/control.h"
 #include "sandbox/local/keeper_priv.h"
 
 struct kept_env *kept_env_find(const struct keeper *keeper, struct env_id id)
@@ -24,14 +25,23 @@ void kept_env_path(const struct keeper *keeper, struct env_id id, const char *be
 	(void)!path_make(path, NULL, "%s/envs/%s%s%s", keeper->pool.dir, id.text, *below ? "/" : "", below);
 }
 
+int kept_env_namespace(struct keeper *keeper, struct kept_env *env, struct err *err)
+{
+	if (env->userns_fd >= 0 || (!keeper->ids_mapped && !keeper->rootless.active))
+		return 0;
+	if (env->one_id)
+		return ids_namespace(INIT_PROGRAM_UID, env->ids, 1, &env->userns_fd, err);
+	return ids_namespace(0, env->ids, keeper->rootless.active ? keeper->rootless.count : IDS_RANGE, &env->userns_fd, err);
+}
+
 int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, int *fd, struct err *err)
 {
 	*fd = -1;
 	if (!keeper->ids_mapped || from == env->ids)
 		return 0;
-	if (from == 0 && env->userns_fd < 0 && ids_namespace(0, env->ids, &env->userns_fd, err))
-		return -1;
 	if (from == 0) {
+		if (kept_env_namespace(keeper, env, err))
+			return -1;
 		*fd = env->userns_fd;
 		return 0;
 	}
@@ -46,7 +56,7 @@ int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, in
 		env->map_count++;
 	memmove(env->maps + 1, env->maps, (env->map_count - 1) * sizeof(env->maps[0]));
 	env->maps[0] = (struct ids_map){.from = from, .fd = -1};
-	if (ids_namespace(from, env->ids, &env->maps[0].fd, err)) {
+	if (ids_namespace(from, env->ids, IDS_RANGE, &env->maps[0].fd, err)) {
 		memmove(env->maps, env->maps + 1, --env->map_count * sizeof(env->maps[0]));
 		return -1;
 	}
@@ -68,7 +78,8 @@ static struct kept_env *record_add(struct keeper *keeper, struct env_id id, uint
 
 	env->id = id;
 	env->slot = slot;
-	env->ids = keeper->ids_mapped ? ids_base(slot) : 0;
+	env->ids = keeper->rootless.active ? keeper->rootless.first : keeper->ids_mapped ? ids_base(slot) : 0;
+	env->one_id = keeper->rootless.active && !keeper->rootless.count;
 	env->userns_fd = -1;
 	env->next = keeper->environments;
 	keeper->environments = env;
@@ -126,7 +137,6 @@ int kept_env_make(struct keeper *keeper, struct env_id id, struct err *err)
 {
 	struct kept_env *env;
 	uint32_t slot = 0;
-	int unused;
 
 	if (kept_env_find(keeper, id))
 		return err_set(err, ERR_CONFLICT, "environment %s exists already", id.text);
@@ -137,7 +147,7 @@ int kept_env_make(struct keeper *keeper, struct env_id id, struct err *err)
 	if (dirs_make(keeper, id, slot, err))
 		return -1;
 	env = record_add(keeper, id, slot);
-	if (kept_env_map_ids(keeper, env, 0, &unused, err) || kept_env_cgroups_make(keeper, env, err)) {
+	if (kept_env_namespace(keeper, env, err) || kept_env_cgroups_make(keeper, env, err)) {
 		(void)!kept_env_remove(keeper, env, NULL);
 		return -1;
 	}

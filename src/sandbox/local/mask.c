@@ -65,6 +65,17 @@ static const struct fresh fresh[] = {
 	{"usr/local/bin", 0755, 0, true, false},
 };
 
+struct mask {
+	int root;
+	const struct rootless *rootless;
+};
+
+/* What `id` of a sandbox is on disk: without a namespace that maps it, itself. */
+static uid_t id_on_disk(const struct mask *mask, uid_t id)
+{
+	return mask->rootless->count ? mask->rootless->first + id : mask->rootless->active ? 0 : id;
+}
+
 static bool listed(const char *const *list, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
@@ -74,15 +85,15 @@ static bool listed(const char *const *list, size_t count, const char *name)
 }
 
 /* Makes `path` of the mask hide what is below: a whiteout. */
-static int whiteout(int root, const char *path, struct err *err)
+static int whiteout(const struct mask *mask, const char *path, struct err *err)
 {
-	if (mknodat(root, path, S_IFCHR | 0600, makedev(0, 0)) && errno != EEXIST)
+	if (mknodat(mask->root, path, S_IFCHR | 0600, makedev(0, 0)) && errno != EEXIST)
 		return err_errno(err, errno, "cannot hide /%s", path);
 	return 0;
 }
 
 /* Folders of the mask that lead to `path`, looking like those of the host. */
-static int parents_make(int root, const char *path, struct err *err)
+static int parents_make(const struct mask *mask, const char *path, struct err *err)
 {
 	AUTO_FREE char *part = text_copy(path);
 
@@ -93,9 +104,10 @@ static int parents_make(int root, const char *path, struct err *err)
 		*slash = '\0';
 		host = text_format("/%s", part);
 		(void)!stat(host, &info);
-		if (mkdirat(root, part, info.st_mode & 07777) == 0)
-			(void)!fchmodat(root, part, info.st_mode & 07777, 0);
-		else if (errno != EEXIST)
+		if (mkdirat(mask->root, part, 0700) == 0) {
+			(void)!fchownat(mask->root, part, id_on_disk(mask, 0), id_on_disk(mask, 0), AT_SYMLINK_NOFOLLOW);
+			(void)!fchmodat(mask->root, part, info.st_mode & 07777, 0);
+		} else if (errno != EEXIST)
 			return err_errno(err, errno, "cannot make /%s of the mask", part);
 		*slash = '/';
 	}
@@ -114,7 +126,7 @@ static bool shown(const char *path, const struct stat *info)
 }
 
 /* Hides what is private below the host's /path. */
-static int scan(int root, const char *path, int depth, struct err *err)
+static int scan(const struct mask *mask, const char *path, int depth, struct err *err)
 {
 	AUTO_FREE char *host = text_format("/%s", path);
 	int fd = open(host, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -133,15 +145,15 @@ static int scan(int root, const char *path, int depth, struct err *err)
 		if (fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW))
 			continue;
 		if (!shown(below, &info) || depth == SCAN_DEPTH_MAX)
-			result = parents_make(root, below, err) || whiteout(root, below, err) ? -1 : 0;
+			result = parents_make(mask, below, err) || whiteout(mask, below, err) ? -1 : 0;
 		else if (S_ISDIR(info.st_mode))
-			result = scan(root, below, depth + 1, err);
+			result = scan(mask, below, depth + 1, err);
 	}
 	(void)closedir(dir);
 	return result;
 }
 
-static int tops_hide(int root, struct err *err)
+static int tops_hide(const struct mask *mask, struct err *err)
 {
 	DIR *dir = opendir("/");
 	struct dirent *entry;
@@ -155,46 +167,52 @@ static int tops_hide(int root, struct err *err)
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
 		    listed(tops_shown, ARRAY_LEN(tops_shown), entry->d_name))
 			continue;
-		if (fstatat(root, entry->d_name, &info, AT_SYMLINK_NOFOLLOW)) /* not one of ours */
-			result = whiteout(root, entry->d_name, err);
+		if (fstatat(mask->root, entry->d_name, &info, AT_SYMLINK_NOFOLLOW)) /* not one of ours */
+			result = whiteout(mask, entry->d_name, err);
 	}
 	(void)closedir(dir);
 	return result;
 }
 
-static int fresh_make(int root, bool image, struct err *err)
+static int fresh_make(const struct mask *mask, bool image, struct err *err)
 {
+	const char *mark = mask->rootless->active ? "user.overlay.opaque" : "trusted.overlay.opaque";
+
 	for (size_t i = 0; i < ARRAY_LEN(fresh); i++) {
 		/* Over the host's root every folder of ours starts empty but those that lead to its programs. */
 		bool leads = strncmp(fresh[i].path, "usr", 3) == 0 || strcmp(fresh[i].path, "etc") == 0;
 		AUTO_CLOSE int fd = -1;
+		uid_t owner;
 
 		if (image && !fresh[i].images)
 			continue;
-		if (mkdirat(root, fresh[i].path, 0700))
+		if (mkdirat(mask->root, fresh[i].path, 0700))
 			return err_errno(err, errno, "cannot make /%s of the mask", fresh[i].path);
-		fd = openat(root, fresh[i].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 || fchown(fd, fresh[i].owner, fresh[i].owner) || fchmod(fd, fresh[i].mode))
+		fd = openat(mask->root, fresh[i].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		owner = id_on_disk(mask, fresh[i].owner);
+		if (fd < 0 || fchown(fd, owner, owner) || fchmod(fd, fresh[i].mode))
 			return err_errno(err, errno, "cannot set the owner of /%s of the mask", fresh[i].path);
-		if ((image ? fresh[i].opaque : !leads) && fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0))
+		if ((image ? fresh[i].opaque : !leads) && fsetxattr(fd, mark, "y", 1, 0))
 			return err_errno(err, errno, "cannot make /%s opaque", fresh[i].path);
 	}
-	if (!image && (symlinkat("/run", root, "var/run") || symlinkat("/run/lock", root, "var/lock")))
+	if (!image && (symlinkat("/run", mask->root, "var/run") || symlinkat("/run/lock", mask->root, "var/lock")))
 		return err_errno(err, errno, "cannot make /var/run of the mask");
 	return 0;
 }
 
-static int put(int root, const char *path, struct view bytes, mode_t mode, struct err *err)
+static int put(const struct mask *mask, const char *path, struct view bytes, mode_t mode, struct err *err)
 {
-	AUTO_CLOSE int fd = openat(root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	AUTO_CLOSE int fd = openat(mask->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
 
 	if (fd < 0)
 		return err_errno(err, errno, "cannot make /%s of the mask", path);
-	return file_write_fd(fd, bytes, err) || fchmod(fd, mode) ? err_prefix(err, "/%s", path) : 0;
+	if (fchown(fd, id_on_disk(mask, 0), id_on_disk(mask, 0)) || fchmod(fd, mode))
+		return err_errno(err, errno, "cannot set the owner of /%s of the mask", path);
+	return file_write_fd(fd, bytes, err) ? err_prefix(err, "/%s", path) : 0;
 }
 
 /* The host's system accounts (their ids own files that show), and ours. */
-static int accounts_put(int root, const char *path, const char *extra, struct err *err)
+static int accounts_put(const struct mask *mask, const char *path, const char *extra, struct err *err)
 {
 	AUTO_FREE char *host = text_format("/%s", path);
 	AUTO_BUF lines = buf_new(ACCOUNT_BYTES_MAX);
@@ -217,18 +235,18 @@ static int accounts_put(int root, const char *path, const char *extra, struct er
 		buf_add_char(&kept, '\n');
 	}
 	buf_add_text(&kept, extra);
-	return put(root, path, buf_view(&kept), 0644, err);
+	return put(mask, path, buf_view(&kept), 0644, err);
 }
 
-static int files_put(int root, bool image, const struct keeper_tool *tools, size_t tool_count, struct err *err)
+static int files_put(const struct mask *mask, bool image, const struct keeper_tool *tools, size_t tool_count, struct err *err)
 {
-	if (put(root, "etc/hosts", VIEW("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"), 0644, err) ||
-	    put(root, "etc/resolv.conf", VIEW("nameserver 127.0.0.1\noptions ndots:0\n"), 0644, err) ||
-	    put(root, "etc/hostname", VIEW("sandbox\n"), 0644, err))
+	if (put(mask, "etc/hosts", VIEW("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"), 0644, err) ||
+	    put(mask, "etc/resolv.conf", VIEW("nameserver 127.0.0.1\noptions ndots:0\n"), 0644, err) ||
+	    put(mask, "etc/hostname", VIEW("sandbox\n"), 0644, err))
 		return -1;
-	if (!image && (accounts_put(root, "etc/passwd", "assay:x:1000:1000:Assay:/home/assay:/bin/bash\n", err) ||
-		       accounts_put(root, "etc/group", "assay:x:1000:\n", err) ||
-		       put(root, "etc/nsswitch.conf",
+	if (!image && (accounts_put(mask, "etc/passwd", "assay:x:1000:1000:Assay:/home/assay:/bin/bash\n", err) ||
+		       accounts_put(mask, "etc/group", "assay:x:1000:\n", err) ||
+		       put(mask, "etc/nsswitch.conf",
 			   VIEW("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\n"
 				"services: files\n"),
 			   0644, err)))
@@ -236,33 +254,90 @@ static int files_put(int root, bool image, const struct keeper_tool *tools, size
 	for (size_t i = 0; i < tool_count; i++) {
 		AUTO_FREE char *path = text_format("usr/local/bin/%s", tools[i].name);
 
-		if (put(root, path, view_make(tools[i].bytes, tools[i].length), 0755, err))
+		if (put(mask, path, view_make(tools[i].bytes, tools[i].length), 0755, err))
 			return -1;
 	}
 	return 0;
 }
 
-static int one_build(const struct storage *pool, const char *name, bool image, const struct keeper_tool *tools, size_t tool_count,
-		     struct err *err)
+/*
+ * In a user namespace the host's root, under which other mounts lie, cannot be the lower of an overlay; its folders can. So the mask is
+ * all of the root there, with links and mount points for those folders (room.c mounts an overlay on each).
+ */
+static int tops_place(const struct mask *mask, struct err *err)
 {
+	for (size_t i = 0; i < ARRAY_LEN(tops_shown); i++) {
+		AUTO_FREE char *host = text_format("/%s", tops_shown[i]);
+		char target[PATH_BYTES];
+		struct stat info;
+		ssize_t length;
+
+		if (lstat(host, &info))
+			continue;
+		if (S_ISDIR(info.st_mode)) {
+			AUTO_FREE char *inside = text_format("%s/.", tops_shown[i]);
+
+			if (parents_make(mask, inside, err))
+				return -1;
+			continue;
+		}
+		length = readlink(host, target, sizeof(target) - 1);
+		if (length < 0)
+			continue;
+		target[length] = '\0';
+		if (symlinkat(target, mask->root, tops_shown[i]))
+			return err_errno(err, errno, "cannot make /%s of the mask", tops_shown[i]);
+	}
+	return 0;
+}
+
+/* The user's home, should it lie in a folder that shows. */
+static int home_hide(const struct mask *mask, struct err *err)
+{
+	const char *home = mask->rootless->home;
+	size_t length = strcspn(*home ? home + 1 : "", "/");
+
+	if (!*home)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(tops_shown); i++)
+		if (strlen(tops_shown[i]) == length && strncmp(tops_shown[i], home + 1, length) == 0) {
+			if (!home[1 + length])
+				return err_set(err, ERR_DENIED, "the home folder %s is one that sandboxes show", home);
+			return parents_make(mask, home + 1, err) || whiteout(mask, home + 1, err) ? -1 : 0;
+		}
+	return 0;
+}
+
+static int one_build(const struct storage *pool, const char *name, const struct rootless *rootless, const struct keeper_tool *tools,
+		     size_t tool_count, struct err *err)
+{
+	bool image = strcmp(name, "image") == 0;
 	char path[PATH_BYTES];
 	AUTO_CLOSE int root = -1;
+	struct mask mask = {.rootless = rootless};
 
 	if (path_make(path, err, "%s/mask/%s", pool->dir, name))
 		return -1;
 	if (mkdir(path, 0755) || (root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		return err_errno(err, errno, "cannot make %s", path);
-	if (fresh_make(root, image, err) || files_put(root, image, tools, tool_count, err))
+	mask.root = root;
+	if (fresh_make(&mask, image, err) || files_put(&mask, image, tools, tool_count, err))
 		return -1;
 	if (image)
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(scanned); i++)
-		if (scan(root, scanned[i], 0, err))
+		if (scan(&mask, scanned[i], 0, err))
 			return -1;
-	return tops_hide(root, err);
+	return home_hide(&mask, err) || (rootless->active ? tops_place(&mask, err) : tops_hide(&mask, err)) ? -1 : 0;
 }
 
-int mask_build(const struct storage *pool, const struct keeper_tool *tools, size_t tool_count, struct err *err)
+const char *mask_top(size_t i)
+{
+	return i < ARRAY_LEN(tops_shown) ? tops_shown[i] : NULL;
+}
+
+int mask_build(const struct storage *pool, const struct rootless *rootless, const struct keeper_tool *tools, size_t tool_count,
+	       struct err *err)
 {
 	char path[PATH_BYTES];
 
@@ -270,7 +345,7 @@ int mask_build(const struct storage *pool, const struct keeper_tool *tools, size
 		return -1;
 	if (mkdir(path, 0755))
 		return err_errno(err, errno, "cannot make %s", path);
-	if (one_build(pool, "host", false, tools, tool_count, err) || one_build(pool, "image", true, tools, tool_count, err))
+	if (one_build(pool, "host", rootless, tools, tool_count, err) || one_build(pool, "image", rootless, tools, tool_count, err))
 		return err_prefix(err, "cannot build the mask");
 	return 0;
 }

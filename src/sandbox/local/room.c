@@ -85,15 +85,54 @@ static int overlay_mount(const struct plan *plan, struct err *err)
 			return err_errno(err, errno, "cannot mount %s", plan->lowers.at[i].path);
 		used += (size_t)snprintf(options + used, sizeof(options) - used, "%s%s", i ? ":" : "lowerdir=", place);
 	}
-	used += (size_t)snprintf(options + used, sizeof(options) - used,
-				 ",upperdir=%s/upper,workdir=%s/work,volatile,index=off,metacopy=off,redirect_dir=on", plan->dir,
-				 plan->dir);
+	used += storage_overlay_options(&plan->keeper->pool, plan->dir, options + used, sizeof(options) - used);
 	if (used >= sizeof(options))
 		return err_set(err, ERR_LIMIT, "the options of the root's overlay are longer than %d bytes", OVERLAY_OPTIONS_BYTES);
 	if (mount("overlay", "root", "overlay", MS_NODEV | MS_NOSUID, options))
 		return err_errno(err, errno, "cannot mount the root's overlay");
 	if (chdir("root"))
 		return err_errno(err, errno, "cannot enter the root");
+	return 0;
+}
+
+/* Is this room's root made of overlays over the host's folders, one each? */
+static bool has_tops(const struct plan *plan)
+{
+	return plan->keeper->rootless.active && !*plan->request->image;
+}
+
+/* The host's folder, behind its mask, on that of the root which is the working directory. */
+static int top_mount(const struct plan *plan, const char *top, struct err *err)
+{
+	char options[OVERLAY_OPTIONS_BYTES], dir[PATH_BYTES];
+	size_t used;
+
+	if (path_make(dir, err, "%s/tops/%s", plan->dir, top))
+		return -1;
+	used = (size_t)snprintf(options, sizeof(options), "lowerdir=%s/mask/host/%s:/%s", plan->keeper->pool.dir, top, top);
+	if (used < sizeof(options))
+		used += storage_overlay_options(&plan->keeper->pool, dir, options + used, sizeof(options) - used);
+	if (used >= sizeof(options))
+		return err_set(err, ERR_LIMIT, "the state folder's path is too long");
+	if (mount("overlay", top, "overlay", MS_NODEV | MS_NOSUID, options))
+		return err_errno(err, errno, "cannot mount the overlay over /%s", top);
+	return 0;
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat info;
+
+	return lstat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static int tops_mount(const struct plan *plan, struct err *err)
+{
+	const char *top;
+
+	for (size_t i = 0; has_tops(plan) && (top = mask_top(i)); i++)
+		if (is_folder(top) && top_mount(plan, top, err))
+			return -1;
 	return 0;
 }
 
@@ -114,8 +153,8 @@ static int folder_open(const struct plan *plan, const char *path, int *fd, struc
 		name = strrchr(part, '/') + 1;
 		next = (int)syscall(SYS_openat2, AT_FDCWD, part, &how, sizeof(how));
 		if (next < 0 && errno == ENOENT && mkdirat(parent, name, 0755) == 0) {
-			(void)!fchownat(parent, name, plan->env->ids + INIT_PROGRAM_UID, plan->env->ids + INIT_PROGRAM_UID,
-					AT_SYMLINK_NOFOLLOW);
+			(void)!fchownat(parent, name, kept_env_id(plan->env, INIT_PROGRAM_UID),
+					kept_env_id(plan->env, INIT_PROGRAM_UID), AT_SYMLINK_NOFOLLOW);
 			next = (int)syscall(SYS_openat2, AT_FDCWD, part, &how, sizeof(how));
 		}
 		if (next < 0)
@@ -167,6 +206,15 @@ static int fresh_mount(const struct plan *plan, const char *type, const char *pa
 	return mount(type, place, type, flags, options) ? err_errno(err, errno, "cannot mount %s", path) : 0;
 }
 
+/* In a user namespace no device can be made: the host's is mounted. */
+static int device_borrow(const char *path)
+{
+	char host[40];
+
+	(void)snprintf(host, sizeof(host), "/%s", path);
+	return mknod(path, S_IFREG | 0666, 0) || mount(host, path, NULL, MS_BIND, NULL);
+}
+
 static int devices_make(const struct plan *plan, struct err *err)
 {
 	static const struct {
@@ -186,8 +234,9 @@ static int devices_make(const struct plan *plan, struct err *err)
 		char path[32];
 
 		(void)snprintf(path, sizeof(path), "dev/%s", devices[i].name);
-		if (mknod(path, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor)) || chmod(path, 0666) ||
-		    chown(path, plan->env->ids, plan->env->ids))
+		if (plan->keeper->rootless.active ? device_borrow(path)
+						  : mknod(path, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor)) ||
+							    chmod(path, 0666) || chown(path, plan->env->ids, plan->env->ids))
 			return err_errno(err, errno, "cannot make /%s", path);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
@@ -199,8 +248,8 @@ static int devices_make(const struct plan *plan, struct err *err)
 	}
 	if (mkdir("dev/pts", 0755) || mkdir("dev/shm", 01777))
 		return err_errno(err, errno, "cannot make /dev/pts");
-	(void)snprintf(options, sizeof(options), "newinstance,ptmxmode=0666,mode=0620,uid=%u,gid=%u", plan->env->ids,
-		       plan->env->ids + 5);
+	(void)snprintf(options, sizeof(options), "newinstance,ptmxmode=0666,mode=0620,uid=%u,gid=%u", kept_env_id(plan->env, 0),
+		       kept_env_id(plan->env, 5));
 	if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options))
 		return err_errno(err, errno, "cannot mount /dev/pts");
 	if (mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTION))
@@ -245,8 +294,9 @@ static int proc_mask(struct err *err)
 
 static int root_enter(const struct plan *plan, struct err *err)
 {
-	if (overlay_mount(plan, err) || fresh_mount(plan, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err) ||
-	    devices_make(plan, err) || volumes_mount(plan, err))
+	if (overlay_mount(plan, err) || tops_mount(plan, err) ||
+	    fresh_mount(plan, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err) || devices_make(plan, err) ||
+	    volumes_mount(plan, err))
 		return -1;
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		return err_errno(err, errno, "cannot make the overlay the root");
@@ -261,7 +311,7 @@ static int privileges_drop(const struct plan *plan, struct err *err)
 
 	if (plan->env->userns_fd >= 0 && setns(plan->env->userns_fd, CLONE_NEWUSER))
 		return err_errno(err, errno, "cannot enter the user namespace");
-	if (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0))
+	if (!plan->env->one_id && (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0)))
 		return err_errno(err, errno, "cannot become root of the sandbox");
 	for (int capability = 0; capability <= 63; capability++) {
 		bool keep = false;
@@ -360,6 +410,8 @@ static int lowers_find(struct plan *plan, struct err *err)
 	if (path_make(path, err, "%s/mask/%s", plan->keeper->pool.dir, *image ? "image" : "host") ||
 	    kept_env_map_ids(plan->keeper, plan->env, 0, &map_fd, err) || lower_add(&plan->lowers, path, map_fd, err))
 		return -1;
+	if (has_tops(plan))
+		return 0;
 	if (!*image)
 		return lower_add(&plan->lowers, "/", map_fd, err);
 	if (strncmp(image, "layer:", 6) == 0)
@@ -371,17 +423,39 @@ static int lowers_find(struct plan *plan, struct err *err)
 	return err_set(err, ERR_INVALID, "the image %s is not fetched: the local provider takes dir:/path and layer:NAME", image);
 }
 
-static int dirs_make(const struct plan *plan, struct err *err)
+/* The folders of one overlay. */
+static int overlay_dirs_make(const struct plan *plan, const char *below, struct err *err)
 {
 	static const char *const parts[] = {"", "/upper", "/work"};
+	uid_t root = kept_env_id(plan->env, 0);
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		char path[PATH_BYTES];
 
-		if (path_make(path, err, "%s%s", plan->dir, parts[i]))
+		if (path_make(path, err, "%s%s%s", plan->dir, below, parts[i]))
 			return -1;
-		if (mkdir(path, i == 1 ? 0755 : 0700) || (i == 1 && chown(path, plan->env->ids, plan->env->ids)))
+		if (mkdir(path, i == 1 ? 0755 : 0700) || (i == 1 && chown(path, root, root)))
 			return err_errno(err, errno, "cannot make %s", path);
+	}
+	return 0;
+}
+
+static int dirs_make(const struct plan *plan, struct err *err)
+{
+	char path[PATH_BYTES];
+	const char *top;
+
+	if (overlay_dirs_make(plan, "", err))
+		return -1;
+	if (!has_tops(plan))
+		return 0;
+	if (path_make(path, err, "%s/tops", plan->dir))
+		return -1;
+	if (mkdir(path, 0700))
+		return err_errno(err, errno, "cannot make %s", path);
+	for (size_t i = 0; (top = mask_top(i)); i++) {
+		if (path_make(path, err, "/tops/%s", top) || overlay_dirs_make(plan, path, err))
+			return -1;
 	}
 	return 0;
 }

@@ -131,17 +131,19 @@ static void cow_extent_set(const char *dir)
 	(void)ioctl(fd, FS_IOC_FSSETXATTR, &attributes); /* other file systems have no such thing */
 }
 
-int storage_open(struct storage *pool, const char *state_dir, struct err *err)
+int storage_open(struct storage *pool, const char *state_dir, bool rootless, struct err *err)
 {
 	static const char *const parts[] = {"envs", "layers", "trash", "scratch", "scratch/root"};
 	char path[PATH_BYTES];
 
-	*pool = (struct storage){0};
+	*pool = (struct storage){.user_xattrs = rootless};
 	if (path_make(pool->dir, err, "%s/pool", state_dir) || path_make(path, err, "%s/pool.img", state_dir) ||
 	    file_make_dirs(pool->dir, 0700, err))
 		return -1;
 	pool->reflink = !file_exists(path) && tree_can_reflink(pool->dir);
-	if (!pool->reflink) {
+	if (!pool->reflink && rootless)
+		log_warn("databases will be copied, not cloned: %s cannot share blocks between files", state_dir);
+	else if (!pool->reflink) {
 		struct err why;
 
 		if (image_make(path, state_dir, &why) || image_mount(path, pool->dir, &why)) {
@@ -165,6 +167,14 @@ int storage_open(struct storage *pool, const char *state_dir, struct err *err)
 			return err_errno(err, errno, "cannot make %s", path);
 	}
 	return 0;
+}
+
+size_t storage_overlay_options(const struct storage *pool, const char *dir, char *at, size_t length)
+{
+	int used = snprintf(at, length, ",upperdir=%s/upper,workdir=%s/work,volatile,index=off,metacopy=off,%s", dir, dir,
+			    pool->user_xattrs ? "userxattr" : "redirect_dir=on");
+
+	return used < 0 ? length : (size_t)used;
 }
 
 int storage_discard(const struct storage *pool, const char *path, struct err *err)

@@ -43,6 +43,8 @@ struct copy {
 
 static uid_t id_move(const struct tree_copy *how, uid_t id)
 {
+	if (how->one_id)
+		return how->to;
 	return id >= how->from && id - how->from < IDS_RANGE ? how->to + (id - how->from) : id;
 }
 

@@ -132,10 +132,7 @@ static int overlay_mount(struct keeper *keeper, struct kept_env *env, struct vol
 		return err_errno(err, errno, "cannot enter %s", scratch);
 	volatile_forgive(dir);
 	result = lowers_attach(keeper, env, &volume->spec, options, &used, err);
-	used += result ? 0
-		       : (size_t)snprintf(options + used, sizeof(options) - used,
-					  ",upperdir=%s/upper,workdir=%s/work,volatile,index=off,metacopy=off,redirect_dir=on", dir,
-					  dir);
+	used += result ? 0 : storage_overlay_options(&keeper->pool, dir, options + used, sizeof(options) - used);
 	if (!result && used >= sizeof(options))
 		result = err_set(err, ERR_LIMIT, "too many layers");
 	if (!result && mount("overlay", merged, "overlay", MS_NODEV | MS_NOSUID, options))
@@ -194,8 +191,8 @@ int volume_dirs_make(const struct keeper *keeper, const struct kept_env *env, co
 /* The root of a fresh upper looks like that of the topmost layer; without layers it belongs to the environment's user. */
 int volume_root_dress(struct keeper *keeper, const struct kept_env *env, const struct volume *volume, struct err *err)
 {
-	uid_t owner = env->ids + INIT_PROGRAM_UID;
-	gid_t group = env->ids + INIT_PROGRAM_UID;
+	uid_t owner = kept_env_id(env, INIT_PROGRAM_UID);
+	gid_t group = kept_env_id(env, INIT_PROGRAM_UID);
 	mode_t mode = 0755;
 	char path[PATH_BYTES];
 
