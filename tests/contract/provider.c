@@ -829,21 +829,82 @@ static void an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper(voi
 	assert_true(world_elapsed_ms(world_real) - before < 1000);
 }
 
-/* On a small disk of its own. */
-static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
+/* A provider on a small disk of its own, for one test; it goes whatever the test asserts. */
+static struct provider usual;
+
+static int small_open(const char *name, const char *size)
 {
-	AUTO_FREE char *dir = text_format("%s/small", state_dir);
-	AUTO_FREE char *make = text_format("mkdir %s && mount -t tmpfs -o size=1200m small %s", dir, dir);
-	AUTO_FREE char *unmake = text_format("umount -l %s", dir);
+	AUTO_FREE char *dir = text_format("%s/%s", state_dir, name);
+	AUTO_FREE char *make = text_format("mkdir %s && mount -t tmpfs -o size=%s %s %s", dir, size, name, dir);
 	struct local_options options = {.state_dir = dir};
-	struct provider usual = provider;
-	struct env_id quiet, filler;
-	struct exit_status status;
 	struct err err = {0};
 
+	usual = provider;
+	if (system(make) != 0)
+		return -1;
+	if (local_provider_open(&options, &provider, &err) == 0)
+		return 0;
+	print_message("cannot open a provider in %s: %s\n", dir, err.text);
+	return -1;
+}
+
+static int small_close(const char *name)
+{
+	AUTO_FREE char *unmake = text_format("umount -l %s/%s", state_dir, name);
+
+	local_provider_close(provider);
+	provider = usual;
+	return system(unmake) == 0 ? 0 : -1;
+}
+
+/* Loop devices whose image is in no folder any more. */
+static int loops_orphaned(void)
+{
+	FILE *list = popen("losetup --list --noheadings --output BACK-FILE | grep -cx ' */pool.img'", "re");
+	int count = -1;
+
+	if (list && fscanf(list, "%d", &count) != 1)
+		count = -1;
+	return list && pclose(list) >= 0 ? count : -1;
+}
+
+static int loops_before;
+
+static int filled_open(void **state)
+{
 	(void)state;
-	assert_int_equal(system(make), 0);
-	good(local_provider_open(&options, &provider, &err), &err);
+	loops_before = loops_orphaned();
+	return small_open("small", "1200m");
+}
+
+static int filled_close(void **state)
+{
+	(void)state;
+	if (small_close("small"))
+		return -1;
+	for (int i = 0; i < 100 && loops_orphaned() > loops_before; i++)
+		(void)usleep(50000);
+	return loops_orphaned() > loops_before ? -1 : 0;
+}
+
+static int plain_open(void **state)
+{
+	(void)state;
+	return small_open("plain", "300m");
+}
+
+static int plain_close(void **state)
+{
+	(void)state;
+	return small_close("plain");
+}
+
+static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
+{
+	struct env_id quiet, filler;
+	struct exit_status status;
+
+	(void)state;
 	quiet = env_with(NULL, "one");
 	filler = env_with(NULL, "one");
 	says(quiet, "one", false, "head -c 20M /dev/zero >/tmp/mine; echo written", "written");
@@ -856,28 +917,18 @@ static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
 	     "20971520\n20971520");
 	env_end(quiet);
 	env_end(filler);
-	local_provider_close(provider);
-	provider = usual;
-	assert_int_equal(system(unmake), 0);
 }
 
 /* A folder that cannot share blocks, and too small for an image that can. */
 static void without_shared_blocks_a_database_is_copied_whole(void **state)
 {
-	AUTO_FREE char *dir = text_format("%s/plain", state_dir);
-	AUTO_FREE char *make = text_format("mkdir %s && mount -t tmpfs -o size=300m plain %s", dir, dir);
-	AUTO_FREE char *unmake = text_format("umount -l %s", dir);
 	static const char *const layers[] = {"test/two"};
-	struct local_options options = {.state_dir = dir};
-	struct provider usual = provider;
 	struct sandbox_spec spec = with_volume;
 	struct env_id one, two;
 	bool copied = false;
 	struct err err = {0};
 
 	(void)state;
-	assert_int_equal(system(make), 0);
-	good(local_provider_open(&options, &provider, &err), &err);
 	one = env_with_volume(NULL, 0, true);
 	says(one, "one", false, "cd /workspace; echo 1 >a; mkdir d; echo 2 >d/b; ln a c", "");
 	commit(one, "test/one");
@@ -895,9 +946,6 @@ static void without_shared_blocks_a_database_is_copied_whole(void **state)
 	env_end(one);
 	good(provider_layer_remove(provider, "test/two", &err), &err); /* nothing lies over it: it was copied */
 	env_end(two);
-	local_provider_close(provider);
-	provider = usual;
-	assert_int_equal(system(unmake), 0);
 }
 
 static void wrong_names_and_numbers_are_refused(void **state)
@@ -976,8 +1024,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
 		cmocka_unit_test(after_kill_9_of_the_keeper_nothing_runs_and_volumes_are_there),
 		cmocka_unit_test(an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper),
-		cmocka_unit_test(who_fills_the_disk_is_stopped_and_its_neighbour_is_not),
-		cmocka_unit_test(without_shared_blocks_a_database_is_copied_whole),
+		cmocka_unit_test_setup_teardown(who_fills_the_disk_is_stopped_and_its_neighbour_is_not, filled_open, filled_close),
+		cmocka_unit_test_setup_teardown(without_shared_blocks_a_database_is_copied_whole, plain_open, plain_close),
 		cmocka_unit_test(wrong_names_and_numbers_are_refused),
 	};
 
@@ -987,5 +1035,9 @@ int main(int argc, char **argv)
 		(void)printf("the local provider needs root: skipped\n");
 		return 77; /* meson's "skipped" */
 	}
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, group_open, group_close);
 }

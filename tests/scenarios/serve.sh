@@ -48,7 +48,7 @@ below() {
 
 # left_behind: what a server that has ended must not leave: processes, mounts, cgroups, loop devices; one a line.
 left_behind() {
-	local process
+	local process image=$ASSAY_STATE/pool.img prefix
 	for process in /proc/[0-9]*; do
 		grep -qzx "ASSAY_STATE=$ASSAY_STATE" "$process/environ" 2>/dev/null || grep -qaF "$WORK" "$process/cmdline" 2>/dev/null || continue
 		[ "$(readlink "$process/exe")" = "$(readlink -f "$ASSAY")" ] || [ "$(cat "$process/comm")" = assay-init ] || continue
@@ -56,6 +56,12 @@ left_behind() {
 	done
 	grep -F "$ASSAY_STATE" /proc/self/mounts
 	losetup --list --noheadings --output NAME,BACK-FILE 2>/dev/null | grep -F "$ASSAY_STATE"
+	# Whatever path it is known by: a mount that was taken away lazily leaves another.
+	[ ! -e "$image" ] || losetup --list --noheadings --output NAME,BACK-MAJ:MIN,BACK-INO 2>/dev/null |
+		awk -v device="$(stat --format '%Hd:%Ld' "$image")" -v inode="$(stat --format %i "$image")" '$2 == device && $3 == inode'
+	prefix=assay-$(printf %s "$ASSAY_STATE" | sha256sum | cut -c 1-10)
+	find /sys/fs/cgroup -type d -name "$prefix" 2>/dev/null
+	return 0
 }
 
 # repository FOLDER: what is in the folder becomes a commit.

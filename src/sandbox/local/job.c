@@ -95,3 +95,11 @@ void jobs_cancel(struct keeper *keeper, struct env_id env)
 		job_end(keeper, job, &failure);
 	}
 }
+
+void jobs_kill(void)
+{
+	for (const struct job *job = jobs; job; job = job->next) {
+		(void)kill(job->pid, SIGKILL);
+		(void)waitpid(job->pid, NULL, 0);
+	}
+}

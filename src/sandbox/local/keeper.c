@@ -388,8 +388,13 @@ static void keeper_close(struct keeper *keeper)
 {
 	for (struct kept_env *env = keeper->environments; env; env = env->next)
 		rooms_kill(keeper, env);
+	jobs_kill();
 	cgroups_close(&keeper->cgroups);
+	for (struct kept_env *env = keeper->environments; env; env = env->next)
+		for (struct volume *volume = env->volumes; volume; volume = volume->next)
+			volume_unmount(keeper, env, volume);
 	kept_envs_forget(keeper);
+	storage_close(&keeper->pool);
 	free(keeper->network.batch);
 }
 

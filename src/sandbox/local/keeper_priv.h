@@ -147,6 +147,8 @@ struct storage {
 MUST_USE int storage_open(struct storage *pool, const char *state_dir, bool rootless, struct err *err);
 /* The options of an overlay whose `upper` and `work` are in `dir`, behind those for its lowers. */
 size_t storage_overlay_options(const struct storage *pool, const char *dir, char *at, size_t length);
+/* Ends the reaper and unmounts the image; nothing may run in it any more. */
+void storage_close(const struct storage *pool);
 /* Moves `path` to the trash, at once. */
 MUST_USE int storage_discard(const struct storage *pool, const char *path, struct err *err);
 /* Starts a background child that frees the trash, if none runs. */
@@ -337,6 +339,8 @@ MUST_USE int job_start(struct keeper *keeper, const struct job_spec *spec, struc
 void job_finish(struct keeper *keeper, struct job *job);
 /* Kills those of an environment; their done() is called with ERR_CANCELLED. */
 void jobs_cancel(struct keeper *keeper, struct env_id env);
+/* Kills all; nobody is told. */
+void jobs_kill(void);
 
 /* ---- small helpers: text.c ---- */
 

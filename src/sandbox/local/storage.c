@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -30,6 +31,8 @@
 #define LOOP_TRIES 50
 #define TRIM_EVERY_MS 60000
 #define LOOP_WAIT_NS 100000000
+#define UNMOUNT_TRIES 100
+#define UNMOUNT_WAIT_NS 10000000
 
 static pid_t reaper; /* 0: none runs */
 static bool reap_again;
@@ -217,6 +220,7 @@ void storage_reap(const struct storage *pool)
 		trimmed_ms = world_elapsed_ms(world_real);
 	reaper = fork();
 	if (reaper == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)close_range(3, ~0u, 0);
 		(void)setpriority(PRIO_PROCESS, 0, 19);
 		tree_clear(path);
@@ -226,6 +230,22 @@ void storage_reap(const struct storage *pool)
 	}
 	if (reaper < 0)
 		reaper = 0;
+}
+
+/*
+ * The image is unmounted by hand: when its last user is a child that dies within it, a loop device over a tmpfs was seen to stay attached
+ * for ever. What the reaper leaves is the next keeper's.
+ */
+void storage_close(const struct storage *pool)
+{
+	if (reaper) {
+		(void)kill(reaper, SIGKILL);
+		(void)waitpid(reaper, NULL, 0);
+		reaper = 0;
+	}
+	for (int i = 0; pool->image && i < UNMOUNT_TRIES && umount2(pool->dir, 0) && errno == EBUSY; i++)
+		(void)nanosleep(&(struct timespec){0, UNMOUNT_WAIT_NS},
+				NULL); /* the kernel takes a moment to end a sandbox's mounts */
 }
 
 bool storage_reap_pending(void)
