@@ -35,13 +35,12 @@ struct environment *builder_begin(struct environments *all, const struct builder
 
 void builder_end(struct environment *builder)
 {
-	struct err err = {0};
-
 	if (!builder)
 		return;
 	/* When the manager closes, the environment is already off its list; what it left is removed by the next start. */
-	if (environment_remove_locked(builder, &err))
-		log_warn("env=%s %s", builder->id.text, err.text);
+	(void)pthread_mutex_lock(&builder->operation);
+	(void)!environment_remove_locked(builder, NULL);
+	(void)pthread_mutex_unlock(&builder->operation);
 	environment_release(builder);
 }
 

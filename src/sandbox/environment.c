@@ -268,7 +268,9 @@ static void close_one(struct environment *env)
 
 	(void)pthread_mutex_lock(&env->operation);
 	state = environment_state_of(env);
-	if (!env->builder) {
+	if (environment_leaves(env)) {
+		(void)!environment_remove_locked(env, NULL); /* or the next manager does */
+	} else if (!env->builder) {
 		if (state == ENV_FROZEN && !env->cold)
 			(void)!provider_env_freeze(env->all->provider, env->id, false, NULL);
 		if ((state == ENV_READY || state == ENV_FROZEN) && !env->cold)
@@ -428,21 +430,6 @@ static int up_locked(struct environment *env, struct progress progress, struct e
 	return environment_save(env, err);
 }
 
-int environment_remove_locked(struct environment *env, struct err *err)
-{
-	AUTO_FREE char *trash = text_format("%s/trash/%s", env->all->state_dir, env->id.text);
-
-	__atomic_store_n(&env->going, true, __ATOMIC_RELAXED);
-	gateway_env_gone(env);
-	if (provider_env_remove(env->all->provider, env->id, err))
-		return err_prefix(err, "cannot remove environment %s", env->id.text);
-	members_forget(env);
-	(void)rename(env->dir, trash);
-	environment_unlist(env);
-	monitor_hint(env->all); /* it empties the trash */
-	return 0;
-}
-
 int environment_up(struct environments *environments, const struct environment_spec *spec, bool keep_failed,
 		   struct progress progress, struct env_id *id, struct err *err)
 {
@@ -474,8 +461,8 @@ int environment_up(struct environments *environments, const struct environment_s
 		if (err)
 			*err = problem;
 		if (!keep_failed || environment_going(env)) {
-			if (!__atomic_load_n(&env->all->closing, __ATOMIC_RELAXED) && environment_remove_locked(env, &problem))
-				log_error("env=%s %s", env->id.text, problem.text);
+			if (!__atomic_load_n(&env->all->closing, __ATOMIC_RELAXED))
+				(void)!environment_remove_locked(env, NULL); /* or the monitor does */
 		} else {
 			environment_move(env, ENV_FAILED);
 			(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
@@ -484,21 +471,6 @@ int environment_up(struct environments *environments, const struct environment_s
 		}
 	}
 	environment_unlock(env);
-	return result;
-}
-
-int environment_down(struct environments *environments, struct env_id id, struct err *err)
-{
-	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
-	int result;
-
-	if (!env)
-		return -1;
-	/* Whatever works in it now ends soon. */
-	__atomic_store_n(&env->going, true, __ATOMIC_RELAXED);
-	(void)pthread_mutex_lock(&env->operation);
-	result = environment_remove_locked(env, err);
-	(void)pthread_mutex_unlock(&env->operation);
 	return result;
 }
 

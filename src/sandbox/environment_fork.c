@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "sandbox/environment_priv.h"
 
+#define WAKES_MAX 5 /* in a row, of one whose ground went away each time */
+
 int environment_freeze_locked(struct environment *env, struct err *err)
 {
 	if (environment_state_of(env) == ENV_FROZEN)
@@ -53,31 +55,79 @@ static int warm(struct environment *env, struct err *err)
 	return gateway_env_put(env, err) || environment_start(env, 0, quiet, err) ? -1 : 0;
 }
 
+/* Does the provider still have every member that we believe in? */
+static bool members_exist(struct environment *env, const json_t *there)
+{
+	for (size_t i = 0; i < env->member_count; i++) {
+		bool found = !env->members[i].made;
+		json_t *name;
+		size_t index;
+
+		json_array_foreach(json_member(there, "sandboxes"), index, name)
+			found = found || strcmp(json_string_value(name), env->members[i].name) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static const json_t *there_find(const json_t *exists, const char *id)
+{
+	json_t *there;
+	size_t index;
+
+	json_array_foreach(exists, index, there)
+		if (strcmp(json_text(there, "env", ""), id) == 0)
+			return there;
+	return NULL;
+}
+
+/* It did not come back because what it stood on went away again, or because we end: not a fault of its own. */
+static bool wakes_later(struct environment *env, const struct err *why)
+{
+	AUTO_JSON exists = NULL;
+
+	if (__atomic_load_n(&env->all->closing, __ATOMIC_RELAXED))
+		return true;
+	if (++env->wakes >= WAKES_MAX)
+		return false;
+	exists = provider_env_list(env->all->provider, NULL);
+	if (why->kind != ERR_RETRY && members_exist(env, there_find(exists, env->id.text)))
+		return false;
+	__atomic_store_n(&env->all->lost, true, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* From its volumes, after everything else of it was lost. */
+static int wake_cold(struct environment *env, struct err *err)
+{
+	struct err problem = {0};
+
+	if (warm(env, &problem) == 0) {
+		env->wakes = 0;
+		return 0;
+	}
+	if (err)
+		*err = problem;
+	if (wakes_later(env, &problem)) {
+		environment_cold_set(env, true);
+		environment_move(env, ENV_READY);
+		return -1;
+	}
+	environment_move(env, ENV_FAILED);
+	(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
+	(void)!environment_save(env, NULL);
+	return -1;
+}
+
 int environment_wake(struct environment *env, struct err *err)
 {
 	enum environment_state state = environment_state_of(env);
-	struct err problem = {0};
 
 	if ((state == ENV_READY && !env->cold) || (state != ENV_READY && state != ENV_FROZEN))
 		return 0;
-	if (env->cold) {
-		if (warm(env, &problem)) {
-			if (err)
-				*err = problem;
-			/* Cut off by our own end: the next start does it. */
-			if (__atomic_load_n(&env->all->closing, __ATOMIC_RELAXED)) {
-				environment_cold_set(env, true);
-				environment_move(env, ENV_READY);
-				return -1;
-			}
-			environment_move(env, ENV_FAILED);
-			(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
-			(void)!environment_save(env, &problem);
-			return -1;
-		}
-	} else if (provider_env_freeze(env->all->provider, env->id, false, err)) {
+	if (env->cold ? wake_cold(env, err) : provider_env_freeze(env->all->provider, env->id, false, err))
 		return -1;
-	}
 	environment_move(env, ENV_READY);
 	environment_touched(env);
 	return environment_save(env, err);
@@ -177,7 +227,6 @@ int environment_fork(struct environments *environments, struct env_id from_id, s
 {
 	AUTO_ENVIRONMENT from = environment_take(environments, from_id, err);
 	AUTO_ENVIRONMENT env = NULL;
-	struct err problem = {0};
 	int result;
 
 	if (!from || environment_lock(from, err))
@@ -191,41 +240,14 @@ int environment_fork(struct environments *environments, struct env_id from_id, s
 	*id = env->id;
 	(void)pthread_mutex_lock(&env->operation);
 	result = fork_locked(from, env, progress, err);
-	if (result && environment_remove_locked(env, &problem))
-		log_error("env=%s %s", env->id.text, problem.text);
+	if (result)
+		(void)!environment_remove_locked(env, NULL); /* or the monitor does */
 	(void)pthread_mutex_unlock(&env->operation);
 	environment_unlock(from);
 	return result;
 }
 
 /* ---- what is, against what should be ---- */
-
-/* Does the provider still have every member that we believe in? */
-static bool members_exist(struct environment *env, const json_t *there)
-{
-	for (size_t i = 0; i < env->member_count; i++) {
-		bool found = !env->members[i].made;
-		json_t *name;
-		size_t index;
-
-		json_array_foreach(json_member(there, "sandboxes"), index, name)
-			found = found || strcmp(json_string_value(name), env->members[i].name) == 0;
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-static const json_t *there_find(const json_t *exists, const char *id)
-{
-	json_t *there;
-	size_t index;
-
-	json_array_foreach(exists, index, there)
-		if (strcmp(json_text(there, "env", ""), id) == 0)
-			return there;
-	return NULL;
-}
 
 /* One environment; the operation lock is held. */
 static int reconcile_one(struct environment *env, const json_t *there, struct err *err)
@@ -293,7 +315,7 @@ int environment_reconcile(struct environments *environments, struct err *err)
 		struct environment *env = list[i];
 		struct err problem = {0};
 
-		/* What somebody works on now is right, or will be at the next round. */
+		/* What somebody works on now is right, or will be at the next round; what leaves is the monitor's. */
 		if (!env->builder && pthread_mutex_trylock(&env->operation) == 0) {
 			if (!environment_going(env) && reconcile_one(env, there_find(exists, env->id.text), &problem)) {
 				log_warn("env=%s %s", env->id.text, problem.text);

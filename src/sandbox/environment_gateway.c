@@ -223,7 +223,7 @@ int environments_gateway_reset(struct environments *environments, struct link *g
 	for (size_t i = 0; i < count; i++) {
 		struct err problem = {0};
 
-		if (gateway && resend(list[i], &problem) && result == 0) {
+		if (gateway && !environment_leaves(list[i]) && resend(list[i], &problem) && result == 0) {
 			if (err)
 				*err = problem;
 			result = -1;

@@ -116,7 +116,9 @@ static bool environment_look(struct environment *env)
 
 	if (pthread_mutex_trylock(&env->operation))
 		return false;
-	if (!env->builder && !environment_going(env) && !env->cold && environment_state_of(env) == ENV_READY)
+	if (environment_leaves(env))
+		(void)!environment_remove_locked(env, NULL);
+	else if (!env->builder && !environment_going(env) && !env->cold && environment_state_of(env) == ENV_READY)
 		for (size_t i = 0; i < env->member_count; i++)
 			if (env->members[i].kind != MEMBER_WORKSPACE && member_look(env, &env->members[i]))
 				soon = true;

@@ -60,7 +60,7 @@ struct environment {
 	char *dir;      /* <state>/envs/<id> */
 	pthread_mutex_t operation;
 	pthread_mutex_t mutex;
-	bool going; /* to be removed: whatever works on it ends soon (atomic) */
+	bool going; /* to be removed: whatever works on it ends soon, and it is removed, whatever happens (atomic) */
 
 	/* Set before others see it. */
 	char *name;
@@ -72,6 +72,8 @@ struct environment {
 	bool volatile_;
 	bool no_services;
 	bool adopted; /* its databases came started from the pool */
+	int wakes;    /* that failed in a row (operation lock) */
+	bool lingers; /* a removal failed: that it is going is written down (operation lock) */
 	int64_t created_ms;
 	char *blueprint_text;
 	struct blueprint *blueprint;
@@ -234,9 +236,11 @@ MUST_USE int monitor_start(struct environments *all, struct err *err);
 void monitor_stop(struct environments *all);
 void monitor_hint(void *environments); /* something may have ended */
 
-/* ---- environment.c ---- */
-/* Removes it, whatever it is: provider, gateway, files. The operation lock is held. */
+/* ---- environment_remove.c ---- */
+/* Removes it, whatever it is: provider, gateway, files. The operation lock is held. When it fails the monitor goes on with it. */
 MUST_USE int environment_remove_locked(struct environment *env, struct err *err);
+/* Does somebody want it gone? */
+bool environment_leaves(const struct environment *env);
 
 /* ---- builder.c: environments of our own, in which layers are made ---- */
 

@@ -124,6 +124,7 @@ int environment_save(struct environment *env, struct err *err)
 	(void)json_object_set_new(json, "expires_ms", json_integer(env->expires_ms));
 	(void)json_object_set_new(json, "state", json_string(states[env->state].name));
 	(void)json_object_set_new(json, "error", json_string(env->error));
+	(void)json_object_set_new(json, "going", json_boolean(environment_leaves(env)));
 	(void)json_object_set(json, "marks", env->marks);
 	(void)json_object_set(json, "layers", env->layers);
 	json_format_pretty(&text, json);
@@ -156,6 +157,7 @@ static void texts_load(struct environment *env, const json_t *json)
 	env->volatile_ = json_flag(json, "volatile", false);
 	env->no_services = json_flag(json, "no_services", false);
 	env->pinned = json_flag(json, "pinned", false);
+	env->going = env->lingers = json_flag(json, "going", false);
 	env->created_ms = json_number(json, "created_ms", 0);
 	env->expires_ms = json_number(json, "expires_ms", 0);
 	env->state = state_of(json_text(json, "state", "stopped"));

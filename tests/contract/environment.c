@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/scope.h"
+#include "fixture.h"
 #include "sandbox/environment.h"
 #include "sandbox/local/keeper.h"
 #include "sandbox/local/local.h"
@@ -57,10 +58,7 @@ static const char blueprint_text[] = "version: 1\n"
 				     "  jobs: {engine: redis, database: cache, stream: jobs, group: worker}\n"
 				     "preview: {service: web}\n";
 
-static const struct {
-	const char *name;
-	const char *text;
-} files[] = {
+static const struct fixture_file files[] = {
 	{"assay.yaml", blueprint_text},
 	{"greeting.txt", "hello one\n"},
 	{".gitignore", "built.txt\n"},
@@ -74,42 +72,6 @@ static const struct {
 		   "}).listen(Number(process.env.PORT), '127.0.0.1');\n"},
 	{"worker.js", "console.log('worker up', process.env.DB_URL, process.env.CACHE_URL);\nsetInterval(() => {}, 1000);\n"},
 };
-
-static void must(int result, const struct err *err)
-{
-	if (result)
-		fail_msg("%s", err->text);
-}
-
-static void host_git(const char *dir, const char *const *args)
-{
-	const char *argv[16] = {"git", "-c", "user.name=t", "-c", "user.email=t@t"};
-	struct err err = {0};
-	size_t count = 5;
-
-	for (; *args; args++)
-		argv[count++] = *args;
-	must(process_run(&(struct process_spec){.argv = argv, .dir = dir}, NULL, &err), &err);
-}
-
-static void repository_make(void)
-{
-	AUTO_FREE char *dir = text_format("%s/origin", state_dir);
-	struct err err = {0};
-
-	must(file_make_dirs(dir, 0755, &err), &err);
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		AUTO_FREE char *path = text_format("%s/%s", dir, files[i].name);
-
-		must(file_replace(path, view_of(files[i].text), 0644, &err), &err);
-	}
-	host_git(dir, (const char *const[]){"init", "-q", "-b", "main", NULL});
-	host_git(dir, (const char *const[]){"add", "-A", NULL});
-	host_git(dir, (const char *const[]){"commit", "-qm", "first", NULL});
-	repository = text_format("%s/repos/tiny.git", state_dir);
-	must(git_repository_make(repository, &err), &err);
-	must(git_fetch_local(repository, dir, "main", "refs/heads/main", &first, &err), &err);
-}
 
 static bool warm;
 
@@ -784,7 +746,7 @@ static int everything_begin(void **state)
 {
 	(void)state;
 	assert_non_null(mkdtemp(state_dir));
-	repository_make();
+	repository = fixture_repository(state_dir, "tiny", files, ARRAY_LEN(files), &first);
 	manager_open();
 	return 0;
 }

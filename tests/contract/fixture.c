@@ -1,0 +1,50 @@
+/* A repository of some files, made by git as a person would. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/process.h"
+#include "base/scope.h"
+#include "fixture.h"
+
+void must(int result, const struct err *err)
+{
+	if (result)
+		fail_msg("%s", err->text);
+}
+
+void host_git(const char *dir, const char *const *args)
+{
+	const char *argv[16] = {"git", "-c", "user.name=t", "-c", "user.email=t@t"};
+	struct err err = {0};
+	size_t count = 5;
+
+	for (; *args; args++)
+		argv[count++] = *args;
+	must(process_run(&(struct process_spec){.argv = argv, .dir = dir}, NULL, &err), &err);
+}
+
+char *fixture_repository(const char *state_dir, const char *name, const struct fixture_file *files, size_t count,
+			 struct git_hash *first)
+{
+	AUTO_FREE char *dir = text_format("%s/origin", state_dir);
+	char *repository = text_format("%s/repos/%s.git", state_dir, name);
+	struct err err = {0};
+
+	must(file_make_dirs(dir, 0755, &err), &err);
+	for (size_t i = 0; i < count; i++) {
+		AUTO_FREE char *path = text_format("%s/%s", dir, files[i].name);
+
+		must(file_replace(path, view_of(files[i].text), 0644, &err), &err);
+	}
+	host_git(dir, (const char *const[]){"init", "-q", "-b", "main", NULL});
+	host_git(dir, (const char *const[]){"add", "-A", NULL});
+	host_git(dir, (const char *const[]){"commit", "-qm", "first", NULL});
+	must(git_repository_make(repository, &err), &err);
+	must(git_fetch_local(repository, dir, "main", "refs/heads/main", first, &err), &err);
+	return repository;
+}
