@@ -227,6 +227,8 @@ static void *ticker_main(void *self)
 		if (tick % RECONCILE_TICKS == 0) {
 			if (environment_reconcile(serve->environments, &err))
 				log_warn("reconcile: %s", err.text);
+			if (runs_reconcile(serve->runs, &err))
+				log_warn("reconcile: %s", err.text);
 			orphans_reap(&orphan);
 		}
 		if (!serve->exit_when_idle)

@@ -68,6 +68,8 @@ MUST_USE int runs_pull_close(struct runs *runs, int64_t number, struct err *err)
 
 /* The whole machine's changes, for pages: {"seq", "kind": "run|environment|issue|pull", …}; as runs_events. */
 json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_ms, struct err *err);
+/* Removes environments of runs that are over and were not to stay: what a crash kept from being done. */
+MUST_USE int runs_reconcile(struct runs *runs, struct err *err);
 /* How many are not finished, waiting ones included; and how many need a thread now. */
 void runs_count(struct runs *runs, int *unfinished, int *active);
 

@@ -135,6 +135,13 @@ struct run_progress {
 };
 struct progress run_progress(struct run_progress *self);
 
+/* ---- keep.c ---- */
+
+/* What an earlier try made: kept when it is good, else removed, so that a run has one. */
+MUST_USE int run_environment_adopt(struct runs *runs, const struct run *run, struct env_id *env, bool *found, struct err *err);
+/* The run is over: its environments go; the one it worked in stays, frozen, when it was not merged, and one that is pinned always. */
+MUST_USE int run_environments_end(struct runs *runs, const struct run *run, struct err *err);
+
 /* ---- prompt.c ---- */
 
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);

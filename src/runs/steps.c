@@ -19,7 +19,6 @@
 #define SLUG_MAX 40
 #define JUDGE_TRIES 2 /* a verification that could not tell is made once more, from fresh environments */
 #define HOUR_MS ((int64_t)3600000)
-#define GRACE_DEFAULT_MS (24 * HOUR_MS)
 
 static void report_service(void *self, const char *step, const char *detail, int64_t ms)
 {
@@ -127,33 +126,6 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 
 /* ---- fork: an environment of the run's own ---- */
 
-/* What an earlier try made: kept when it is good, else removed, so that a run has one. */
-static int environment_adopt(struct runs *runs, const struct run *run, struct env_id *env, bool *found, struct err *err)
-{
-	AUTO_JSON all = environment_list(runs->options.environments, err);
-	size_t index;
-	json_t *item;
-
-	*found = false;
-	if (!all)
-		return -1;
-	json_array_foreach(all, index, item) {
-		const char *state = json_text(item, "state", "");
-		struct env_id id;
-
-		if (strcmp(json_text(item, "owner", ""), run->id) != 0 || strcmp(json_text(item, "purpose", ""), "work") != 0 ||
-		    env_id_parse(view_of(json_text(item, "id", "")), &id, err))
-			continue;
-		if (!*found && (strcmp(state, "ready") == 0 || strcmp(state, "frozen") == 0)) {
-			*found = true;
-			*env = id;
-		} else if (environment_down(runs->options.environments, id, err)) {
-			return -1;
-		}
-	}
-	return 0;
-}
-
 static int environment_make(struct runs *runs, const struct run *run, struct flow_visit *visit, struct env_id *env, struct err *err)
 {
 	AUTO_FREE char *repository = repository_path(runs, run->repository);
@@ -178,7 +150,7 @@ static int step_fork(void *self, struct flow_visit *visit, struct err *err)
 	struct env_id env;
 	bool found;
 
-	if (run_load(runs, visit->id, &run, err) || environment_adopt(runs, &run, &env, &found, err))
+	if (run_load(runs, visit->id, &run, err) || run_environment_adopt(runs, &run, &env, &found, err))
 		return -1;
 	if (!found && environment_make(runs, &run, visit, &env, err))
 		return -1;
@@ -432,60 +404,13 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 
 /* ---- close: nothing is left behind ---- */
 
-static int64_t grace_ms(struct runs *runs, const struct run *run)
-{
-	AUTO_BLUEPRINT blueprint = run->base ? run_blueprint(runs, run, NULL) : NULL;
-
-	return blueprint && blueprint->preview.grace_ms ? blueprint->preview.grace_ms : GRACE_DEFAULT_MS;
-}
-
-/* Frozen as it is, for its grace period, so that a person can look into it. */
-static void environment_keep(struct runs *runs, const struct run *run)
-{
-	struct err err = {0};
-	struct env_id env;
-
-	if (!run->environment || run_env(run, &env, &err))
-		return;
-	/* One that failed, or is gone, cannot be frozen: it stays as it is. */
-	if (environment_extend(runs->options.environments, env, grace_ms(runs, run), &err) ||
-	    environment_freeze(runs->options.environments, env, true, &err)) {
-		log_info("run=%s environment=%s: %s", run->id, run->environment, err.text);
-		return;
-	}
-	change_add(runs, "environment", "id", V(env.text), "frozen");
-}
-
-static int environment_done(struct runs *runs, const struct run *run, struct err *err)
-{
-	AUTO_JSON shown = NULL;
-	struct err absent = {0};
-	struct env_id env;
-
-	if (!run->environment)
-		return 0;
-	if (run_env(run, &env, err))
-		return -1;
-	shown = environment_show(runs->options.environments, env, &absent);
-	if (!shown && absent.kind == ERR_NOT_FOUND)
-		return 0;
-	if (!run->outcome || strcmp(run->outcome, "merged") != 0 || json_flag(shown, "pinned", false)) {
-		environment_keep(runs, run);
-		return 0;
-	}
-	if (environment_down(runs->options.environments, env, err))
-		return -1;
-	change_add(runs, "environment", "id", V(env.text), "gone");
-	return 0;
-}
-
 static int step_close(void *self, struct flow_visit *visit, struct err *err)
 {
 	struct runs *runs = self;
 	AUTO_RUN run = {0};
 	bool merged;
 
-	if (run_load(runs, visit->id, &run, err) || environment_done(runs, &run, err))
+	if (run_load(runs, visit->id, &run, err) || run_environments_end(runs, &run, err))
 		return -1;
 	merged = run.outcome && strcmp(run.outcome, "merged") == 0;
 	err->kind = ERR_NONE;
@@ -548,7 +473,8 @@ static void ending(void *self, const char *id, enum flow_status final)
 		log_warn("run=%s: %s", id, err.text);
 		return;
 	}
-	environment_keep(runs, &run);
+	if (run_environments_end(runs, &run, &err))
+		log_info("run=%s: %s", id, err.text); /* runs_reconcile() goes on */
 	issue_free(runs, &run);
 	log_info("run=%s state=%s", id, final == FLOW_STOPPED ? "stopped" : "failed");
 }

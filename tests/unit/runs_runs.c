@@ -225,6 +225,14 @@ static void main_holds(const char *expected)
 	assert_string_equal(content.at, expected);
 }
 
+static void no_report(void *self, const char *step, const char *detail, int64_t ms)
+{
+	(void)self;
+	(void)step;
+	(void)detail;
+	(void)ms;
+}
+
 /* ---- the ways it can go ---- */
 
 static void findings_go_back_until_it_is_verified_then_reviewed_and_merged(void **state)
@@ -507,6 +515,67 @@ static void a_fork_that_fails_keeps_the_environment_and_can_be_tried_again(void 
 	assert_int_equal(runs_retry(story.runs, story.run, NULL), 0);
 	assert_int_equal(work_all(&story), 0);
 	assert_int_equal(fake_alive(), 1);
+	story_end(&story);
+}
+
+/* An environment that a lost step of the run, or a person, made. */
+static struct env_id environment_of(const char *owner)
+{
+	struct environment_spec spec = {.repository = repository, .purpose = "work", .owner = owner};
+	struct env_id id;
+
+	assert_int_equal(git_resolve(repository, "main", &spec.commit, NULL), 0);
+	assert_int_equal(environment_up(NULL, &spec, false, (struct progress){.report = no_report}, &id, NULL), 0);
+	return id;
+}
+
+static void a_run_that_is_over_keeps_only_what_is_to_stay(void **state)
+{
+	struct story story;
+	struct err err = {0};
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	(void)environment_of(story.run.text);
+	(void)environment_of("");
+	assert_int_equal(runs_reconcile(story.runs, &err), 0);
+	assert_int_equal(fake_alive(), 3); /* the run goes on */
+	{
+		AUTO_JSON merged = runs_pull_merge(story.runs, 1, "bob", false, NULL);
+
+		assert_non_null(merged);
+	}
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "done");
+	assert_int_equal(fake_alive(), 1); /* a person's */
+	(void)environment_of(story.run.text);
+	fake_env_of(story.run.text)->pinned = true;
+	(void)environment_of(story.run.text);
+	assert_int_equal(runs_reconcile(story.runs, &err), 0);
+	assert_int_equal(fake_alive(), 2);
+	assert_true(fake_env_of(story.run.text)->pinned);
+	story_end(&story);
+}
+
+static void a_run_that_failed_keeps_the_environment_it_worked_in(void **state)
+{
+	struct story story;
+	struct env_id worked_in;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.up_failures = 1;
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "failed");
+	worked_in = fake_env_of(story.run.text)->id;
+	(void)environment_of(story.run.text);
+	assert_int_equal(runs_reconcile(story.runs, NULL), 0);
+	assert_int_equal(fake_alive(), 1);
+	assert_string_equal(fake_env_of(story.run.text)->id.text, worked_in.text);
 	story_end(&story);
 }
 
@@ -798,6 +867,8 @@ int main(void)
 		cmocka_unit_test(a_verification_that_could_not_tell_is_made_once_more),
 		cmocka_unit_test(an_environment_that_is_gone_is_forked_again_from_the_head),
 		cmocka_unit_test(a_fork_that_fails_keeps_the_environment_and_can_be_tried_again),
+		cmocka_unit_test(a_run_that_is_over_keeps_only_what_is_to_stay),
+		cmocka_unit_test(a_run_that_failed_keeps_the_environment_it_worked_in),
 		cmocka_unit_test(a_merge_that_conflicts_is_refused_and_nothing_moves),
 		cmocka_unit_test(a_checkout_that_is_behind_does_not_undo_a_merge),
 		cmocka_unit_test(a_stop_ends_the_agent_at_once),
