@@ -1,6 +1,7 @@
 #!/bin/bash
 # Short runs, each with kill -9 of one process of ours at a random point: every run ends the same, and nothing is left behind.
-# usage: kill9.t [--kills N] [--seed N]        or ASSAY_KILLS and ASSAY_SEED in the environment; `make check-long` kills 200 times
+# usage: kill9.t [--kills N] [--seed N] [--from PERCENT]     or ASSAY_KILLS, ASSAY_SEED, ASSAY_KILL_FROM in the environment
+# Kills come at any time of a run, or from PERCENT of it on. `make check-long` kills 200 times.
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
 # shellcheck source=tests/scenarios/kill9.sh
@@ -8,12 +9,13 @@
 # shellcheck source=tests/scenarios/serve.sh
 . "$SOURCE_ROOT/tests/scenarios/serve.sh"
 
-kills=${ASSAY_KILLS:-6} seed=${ASSAY_SEED:-$(date +%s)}
+kills=${ASSAY_KILLS:-20} seed=${ASSAY_SEED:-$(date +%s)} from_percent=${ASSAY_KILL_FROM:-0}
 [ "${ASSAY_LONG:-}" ] && kills=${ASSAY_KILLS:-200}
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kills) kills=$2 ;;
 	--seed) seed=$2 ;;
+	--from) from_percent=$2 ;;
 	esac
 	shift 2
 done
@@ -115,7 +117,8 @@ echo "# it took $span_ms ms"
 
 for ((i = 1; i <= kills && SECONDS < BUDGET_S; i++)); do
 	killed_after=never
-	story $((RANDOM % (span_ms * 4 / 5)))
+	from_ms=$((span_ms * from_percent / 100))
+	story $((from_ms + RANDOM % (span_ms * 19 / 20 - from_ms)))
 	[ "$took_ms" -ge "$span_ms" ] || span_ms=$took_ms
 	is "kill $i of $kills: $killed after $killed_after ms: the run ends the same" "$end" "$wanted"
 	echo "# it took $took_ms ms"
