@@ -13,7 +13,7 @@
 #ifndef ASSAY_GATEWAY_ADDRESS_H
 #define ASSAY_GATEWAY_ADDRESS_H
 
-#include "gateway/policy.h"
+#include "gateway/policy/policy.h"
 
 #define ADDRESS_TOOLS 0xc6120001u
 #define ADDRESS_OWN_FIRST 0xc6120100u

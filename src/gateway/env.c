@@ -73,7 +73,7 @@ static void routes_fini(struct env *env)
 	names_free(env->names, env->name_count);
 	texts_free(env->tools, env->tool_count);
 	free(env->preview_service);
-	policy_fini(&env->policy);
+	policy_release(env->policy);
 	json_decref(env->stubs);
 }
 
@@ -146,7 +146,7 @@ static int stubs_parse(const json_t *json, struct env *env, struct err *err)
 }
 
 /* Fills the routes of `env` from the body. */
-static int routes_parse(const json_t *body, struct env *env, struct err *err)
+static int routes_parse(const json_t *body, struct policy *above, struct env *env, struct err *err)
 {
 	const json_t *preview = json_member(body, "preview");
 	int64_t port = json_number(preview, "port", 0);
@@ -159,8 +159,10 @@ static int routes_parse(const json_t *body, struct env *env, struct err *err)
 		env->preview_service = text_copy(service);
 		env->preview_port = (uint16_t)port;
 	}
-	if (names_parse(json_member(body, "names"), env, err) || stubs_parse(json_member(body, "stubs"), env, err) ||
-	    policy_parse(json_member(body, "egress"), &env->policy, err))
+	if (names_parse(json_member(body, "names"), env, err) || stubs_parse(json_member(body, "stubs"), env, err))
+		return -1;
+	env->policy = policy_new(json_member(body, "egress"), above, err);
+	if (!env->policy)
 		return -1;
 	return texts_parse(json_member(body, "tools"), &env->tools, &env->tool_count, "tools", err);
 }
@@ -189,7 +191,7 @@ static void outside_sweep(struct env *env)
 
 	for (struct flow *flow = env->flows; flow; flow = next) {
 		next = flow->next;
-		if (flow->outside && !policy_allows(&env->policy, flow->to, flow->port, &why))
+		if (flow->outside && !policy_allows(env->policy, NULL, flow->to, flow->port, &why))
 			flow_close(flow, "the egress rules changed");
 	}
 }
@@ -214,7 +216,7 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *e
 	if (!id_valid(id))
 		return err_set(err, ERR_INVALID, "`%s` is no id of an environment", id);
 	state = json_text(body, "state", "starting");
-	if (routes_parse(body, &fresh, err) || env_state_set(&fresh, state, err)) {
+	if (routes_parse(body, worker->policy, &fresh, err) || env_state_set(&fresh, state, err)) {
 		routes_fini(&fresh);
 		return err_prefix(err, "environment %s", id);
 	}

@@ -42,7 +42,7 @@ struct env {
 	size_t name_count;
 	char *preview_service; /* NULL: none */
 	uint16_t preview_port;
-	struct policy policy;
+	struct policy *policy;
 	json_t *stubs; /* host -> rows */
 	char **tools;
 	size_t tool_count;

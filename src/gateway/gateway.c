@@ -18,7 +18,7 @@
 #include "gateway/control.h"
 #include "gateway/env.h"
 #include "gateway/flow.h"
-#include "gateway/policy.h"
+#include "gateway/policy/policy.h"
 #include "gateway/preview.h"
 #include "net/pool.h"
 #include "net/socket.h"
@@ -147,6 +147,7 @@ static void worker_end(struct worker *worker)
 	if (worker->loop)
 		loop_drain(worker->loop);
 	preview_free(worker->preview);
+	policy_release(worker->policy);
 	log_writer_free(worker->log_writer);
 	loop_free(worker->loop);
 	free(worker->scratch);

@@ -227,7 +227,7 @@ static enum http_verdict outside_request(struct http_seam *seam, const struct ht
 	if (outside->port == 80)
 		seam->exchange.url = (free(seam->exchange.url),
 				      text_format("http://%s%.*s", outside->host, (int)head->target.length, head->target.at));
-	if (!policy_allows(&seam->flow->env->policy, outside->host, outside->port, &why))
+	if (!policy_allows(seam->flow->env->policy, NULL, outside->host, outside->port, &why))
 		return refuse(seam, 403, why);
 	if (!host_fits(outside, head->host) || head->target.at[0] != '/')
 		return refuse(seam, 421, "the request names another host than the connection was made to");
@@ -301,7 +301,7 @@ static void sniff_tls(struct outside *outside)
 		outside_refuse(outside, "TLS without a server name");
 	else if (!host_canonical(found, name) || strcmp(name, outside->host) != 0)
 		outside_refuse(outside, "TLS for another server name than the connection was made to");
-	else if (!policy_allows(&outside->flow->env->policy, outside->host, outside->port, &why))
+	else if (!policy_allows(outside->flow->env->policy, NULL, outside->host, outside->port, &why))
 		outside_refuse(outside, why);
 	else {
 		outside->sniffing = false;
@@ -372,7 +372,7 @@ void outside_begin(struct flow *flow, const char *host, uint16_t port)
 	struct outside *outside;
 	const char *why = NULL;
 
-	if (!stub && !policy_allows(&flow->env->policy, host, port, &why)) {
+	if (!stub && !policy_allows(flow->env->policy, NULL, host, port, &why)) {
 		AUTO_FREE char *kept = text_copy(host);
 
 		entry_deny(flow, kept, port, why);

@@ -26,9 +26,9 @@ static uint32_t name_address(struct door *door, const char *host)
 	name = env_name_of_host(env, host);
 	if (name)
 		return address_of_own(env->addresses, name->name);
-	if (env_stub(env, host) || policy_resolves(&env->policy, host))
+	if (env_stub(env, host) || policy_resolves(env->policy, host))
 		return address_of_host(env->addresses, host);
-	(void)policy_allows(&env->policy, host, 443, &why);
+	(void)policy_allows(env->policy, NULL, host, 443, &why);
 	env_denied(env, door_sandbox(door), host, 0, why);
 	return 0;
 }

@@ -11,6 +11,7 @@
 struct env;
 struct flow;
 struct log_writer;
+struct policy;
 struct pool;
 
 #define SCRATCH_BYTES ((size_t)256 << 10) /* read at most at once */
@@ -28,6 +29,7 @@ struct worker {
 	char *scratch;           /* SCRATCH_BYTES, for the callback that runs */
 	const char *tool_socket; /* NULL: none */
 	struct preview *preview;
+	struct policy *policy; /* the organisation's; NULL: none */
 };
 
 int64_t worker_wall_ms(void);

@@ -11,7 +11,7 @@
 
 #include "base/scope.h"
 #include "gateway/hello.h"
-#include "gateway/policy.h"
+#include "gateway/policy/policy.h"
 #include "gateway/stub.h"
 
 static void deny_wins_and_what_no_rule_names_is_denied(void **state)
@@ -34,46 +34,58 @@ static void deny_wins_and_what_no_rule_names_is_denied(void **state)
 		{"p.example", 80, true, true},      {"p.example", 443, false, true},    {"evil.example", 443, false, false},
 	};
 	AUTO_JSON json = json_parse(VIEW(rules), NULL);
-	struct policy policy;
+	struct policy *policy = policy_new(json, NULL, NULL);
 	const char *why;
 
 	(void)state;
-	assert_int_equal(policy_parse(json, &policy, NULL), 0);
+	assert_non_null(policy);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (policy_allows(&policy, rows[i].host, rows[i].port, &why) != rows[i].allowed)
+		if (policy_allows(policy, NULL, rows[i].host, rows[i].port, &why) != rows[i].allowed)
 			fail_msg("%s:%u", rows[i].host, rows[i].port);
-		assert_int_equal(policy_resolves(&policy, rows[i].host), rows[i].resolves);
+		assert_int_equal(policy_resolves(policy, rows[i].host), rows[i].resolves);
 	}
-	policy_fini(&policy);
-	assert_int_equal(policy_parse(NULL, &policy, NULL), 0);
-	assert_false(policy_allows(&policy, "a.example", 443, &why));
+	policy_release(policy);
+	policy = policy_new(NULL, NULL, NULL);
+	assert_false(policy_allows(policy, NULL, "a.example", 443, &why));
+	policy_release(policy);
 }
 
 static void one_bad_rule_refuses_all(void **state)
 {
 	static const char *const rows[] = {
-		"{}",
+		"[{}]",
 		"[{\"action\": \"allow\"}]",
 		"[{\"host\": \"a.example\"}]",
 		"[{\"host\": \"a.example\", \"action\": \"Allow\"}]",
 		"[{\"host\": \"a.example\", \"action\": \"allow\"}, {\"host\": \"a..example\", \"action\": \"allow\"}]",
 		"[{\"host\": \"**.example\", \"action\": \"allow\"}]",
 		"[{\"host\": \"a.*.example\", \"action\": \"allow\"}]",
-		"[{\"host\": \"10.0.0.1\", \"action\": \"allow\"}]",
-		"[{\"host\": \"[::1]\", \"action\": \"allow\"}]",
+		"[{\"host\": \"127.1\", \"action\": \"allow\"}]",
+		"[{\"host\": \"*.0.0.1\", \"action\": \"allow\"}]",
 		"[{\"host\": \"a.example:0\", \"action\": \"allow\"}]",
 		"[{\"host\": \"a.example:99999\", \"action\": \"allow\"}]",
 		"[{\"host\": \"\", \"action\": \"allow\"}]",
 		"[{\"host\": \"a/b\", \"action\": \"allow\"}]",
+		"[{\"host\": \"a.example\", \"action\": \"allow\", \"metods\": [\"GET\"]}]",
+		"[{\"host\": \"a.example\", \"action\": \"allow\", \"methods\": []}]",
+		"[{\"host\": \"a.example\", \"action\": \"allow\", \"methods\": [\"get\"]}]",
+		"[{\"host\": \"a.example\", \"action\": \"allow\", \"paths\": [\"x\"]}]",
+		"[{\"host\": \"a.example\", \"action\": \"allow\", \"paths\": \"/x\"}]",
+		"[{\"host\": \"a.example\", \"action\": \"passthrough\", \"paths\": [\"/x\"]}]",
+		"[{\"id\": \"x\", \"host\": \"a.example\", \"action\": \"deny\"}, {\"id\": \"x\", \"host\": \"b.example\", \"action\": \"deny\"}]",
+		"[{\"host\": \"a.example\", \"action\": \"allow\", \"port\": \"443\"}]",
+		"[{\"host\": \"a.example:443x\", \"action\": \"allow\"}]",
+		"{\"rules\": [], \"ceiling\": \"yes\"}",
+		"{\"rule\": []}",
+		"\"allow\"",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		AUTO_JSON json = json_parse(view_of(rows[i]), NULL);
-		struct policy policy;
 		struct err err = {0};
 
-		if (policy_parse(json, &policy, &err) == 0)
+		if (policy_new(json, NULL, &err))
 			fail_msg("%s was taken", rows[i]);
 	}
 }

@@ -28,12 +28,12 @@ struct egress_field {
 /* Views borrow from the request's own buffers and live as long as it does. */
 struct egress_request {
 	struct egress_origin origin;
-	const char *host; /* canonical: gateway/policy.h */
+	const char *host; /* canonical: gateway/policy/host.h */
 	uint16_t port;
 	bool tls;
 	unsigned version;   /* as it came: 11 or 20 */
 	struct view method; /* a token */
-	struct view path;   /* canonical: begins with "/", dot segments resolved, no ;params, no encoded slash or control byte */
+	struct view path;   /* canonical: gateway/policy/path.h */
 	struct view query;  /* without "?" */
 	const struct egress_field *fields;
 	size_t field_count;
