@@ -1,0 +1,692 @@
+/* One HTTP/2 connection over nghttp2. */
+#include "http/h2.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdlib.h>
+
+#include "base/scope.h"
+
+#define FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
+#define PSEUDO_MAX 4
+#define STATUS_TEXT_BYTES 4
+#define RESETS_A_SECOND 20
+#define CONTINUATIONS_MAX 8
+
+/* Where a text lies in the section's bytes. */
+struct span {
+	size_t at, length;
+};
+
+/* The header section that is coming in. */
+struct section {
+	struct buf bytes;
+	struct span names[H2_FIELDS_MAX];
+	struct span values[H2_FIELDS_MAX];
+	size_t count;
+	size_t total; /* as RFC 9113 counts */
+	struct span method, scheme, authority, path, status, host;
+	bool hosts_differ;
+	struct buf cookie;
+};
+
+struct h2_stream {
+	struct h2 *h2;
+	struct h2_stream *next, **place;
+	int32_t id;
+	void *self;
+	struct buf out;
+	size_t out_at;
+	bool out_end;  /* nothing is added any more */
+	bool deferred; /* nghttp2 waits for more */
+	bool was_full; /* `room` is owed */
+	struct buf trailer_bytes;
+	size_t trailer_count;
+	size_t unconsumed;
+	bool told; /* the caller knows it */
+	bool head_told;
+	bool end_told;
+	const char *why; /* we reset it */
+};
+
+struct h2 {
+	enum h2_role role;
+	const struct h2_events *events;
+	void *self;
+	int64_t (*now_ms)(void);
+	nghttp2_session *session;
+	struct h2_stream *streams;
+	size_t count;
+	struct section *section; /* of the one header block that can be under way */
+	struct h2_stream *of;    /* whose it is */
+	int64_t window_began_ms; /* for the counts */
+	unsigned resets, frames;
+	bool flooded;
+};
+
+/* Streams. */
+
+static struct h2_stream *stream_new(struct h2 *h2, void *self)
+{
+	struct h2_stream *stream = mem_new(sizeof(*stream));
+
+	stream->h2 = h2;
+	stream->self = self;
+	stream->out = buf_new(H2_WAITING_MAX);
+	stream->trailer_bytes = buf_new(H2_SECTION_BYTES_MAX);
+	stream->next = h2->streams;
+	stream->place = &h2->streams;
+	if (h2->streams)
+		h2->streams->place = &stream->next;
+	h2->streams = stream;
+	h2->count++;
+	return stream;
+}
+
+static void stream_free(struct h2_stream *stream)
+{
+	struct h2 *h2 = stream->h2;
+
+	*stream->place = stream->next;
+	if (stream->next)
+		stream->next->place = stream->place;
+	h2->count--;
+	if (h2->of == stream)
+		h2->of = NULL;
+	buf_fini(&stream->out);
+	buf_fini(&stream->trailer_bytes);
+	free(stream);
+}
+
+static struct h2_stream *stream_find(struct h2 *h2, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(h2->session, id);
+}
+
+static void stream_refuse(struct h2_stream *stream, uint32_t code, const char *why)
+{
+	if (stream->why)
+		return;
+	stream->why = why;
+	(void)nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, code); /* fails only without memory */
+}
+
+/* Header sections. */
+
+static void section_begin(struct h2 *h2, struct h2_stream *stream)
+{
+	struct section *section = h2->section;
+
+	buf_clear(&section->bytes);
+	buf_clear(&section->cookie);
+	section->count = section->total = 0;
+	section->method = section->scheme = section->authority = section->path = section->status = section->host = (struct span){0,
+																 0};
+	section->hosts_differ = false;
+	h2->of = stream;
+}
+
+static struct span section_keep(struct section *section, struct view text)
+{
+	struct span span = {section->bytes.length, text.length};
+
+	buf_add_view(&section->bytes, text);
+	return span;
+}
+
+static struct view section_text(const struct section *section, struct span span)
+{
+	return view_make(buf_view(&section->bytes).at + span.at, span.length);
+}
+
+static struct span *section_pseudo(struct section *section, struct view name)
+{
+	return view_is(name, ":method")      ? &section->method
+	       : view_is(name, ":scheme")    ? &section->scheme
+	       : view_is(name, ":authority") ? &section->authority
+	       : view_is(name, ":path")      ? &section->path
+	       : view_is(name, ":status")    ? &section->status
+					     : NULL;
+}
+
+static void section_add(struct section *section, struct view name, struct view value)
+{
+	struct span *pseudo = section_pseudo(section, name);
+
+	if (pseudo) {
+		*pseudo = section_keep(section, value);
+	} else if (view_is(name, "cookie")) {
+		if (section->cookie.length)
+			buf_add_text(&section->cookie, "; "); /* RFC 9113 8.2.3 */
+		buf_add_view(&section->cookie, value);
+	} else if (view_is(name, "host")) {
+		section->hosts_differ = section->hosts_differ ||
+					(section->host.length && !view_equal(section_text(section, section->host), value));
+		section->host = section_keep(section, value);
+	} else {
+		section->names[section->count] = section_keep(section, name);
+		section->values[section->count++] = section_keep(section, value);
+	}
+}
+
+/* Fields as views; cookies come last. Returns how many. */
+static size_t section_fields(struct section *section, struct h2_field fields[H2_FIELDS_MAX + 1])
+{
+	for (size_t i = 0; i < section->count; i++)
+		fields[i] = (struct h2_field){section_text(section, section->names[i]), section_text(section, section->values[i])};
+	if (!section->cookie.length)
+		return section->count;
+	fields[section->count] = (struct h2_field){VIEW("cookie"), buf_view(&section->cookie)};
+	return section->count + 1;
+}
+
+static int64_t content_length(const struct h2_field *fields, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t number;
+
+		if (view_is(fields[i].name, "content-length") && view_to_u64(fields[i].value, &number) && number <= INT64_MAX)
+			return (int64_t)number;
+	}
+	return -1;
+}
+
+static unsigned status_number(struct view text)
+{
+	uint64_t number;
+
+	return view_to_u64(text, &number) && number < 1000 ? (unsigned)number : 0;
+}
+
+static void section_tell(struct h2 *h2, struct h2_stream *stream, bool end)
+{
+	struct section *section = h2->section;
+	struct h2_field fields[H2_FIELDS_MAX + 1];
+	size_t count = section_fields(section, fields);
+	const struct h2_head head = {
+		.method = section_text(section, section->method),
+		.scheme = section_text(section, section->scheme),
+		.authority = section_text(section, section->authority),
+		.path = section_text(section, section->path),
+		.host = section_text(section, section->host),
+		.status = status_number(section_text(section, section->status)),
+		.fields = fields,
+		.field_count = count,
+		.content_length = content_length(fields, count),
+		.end = end,
+	};
+
+	if (stream->head_told) {
+		h2->events->trailers(h2->self, stream, fields, count);
+	} else if (h2->role == H2_CLIENT && head.status < 100) {
+		stream_refuse(stream, NGHTTP2_PROTOCOL_ERROR, "a status that is none");
+	} else if (h2->role == H2_CLIENT && head.status < 200) {
+		if (h2->events->informational)
+			h2->events->informational(h2->self, stream, head.status);
+	} else {
+		stream->head_told = stream->told = true;
+		h2->events->head(h2->self, stream, &head);
+	}
+}
+
+/* nghttp2's callbacks. */
+
+/* Counts what costs us more than the peer; over the maximum the connection is to end. */
+static void flood_count(struct h2 *h2, const nghttp2_frame_hd *frame)
+{
+	int64_t now_ms = h2->now_ms();
+
+	if (now_ms - h2->window_began_ms > H2_WINDOW_MS) {
+		h2->window_began_ms = now_ms;
+		h2->resets = h2->frames = 0;
+	}
+	if (frame->type == NGHTTP2_RST_STREAM)
+		h2->resets++;
+	else if (frame->type == NGHTTP2_PING || frame->type == NGHTTP2_SETTINGS || frame->type == NGHTTP2_PRIORITY ||
+		 (frame->type == NGHTTP2_DATA && !frame->length && !(frame->flags & NGHTTP2_FLAG_END_STREAM)))
+		h2->frames++;
+	h2->flooded = h2->flooded || h2->resets > H2_RESETS_MAX || h2->frames > H2_FRAMES_MAX;
+}
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *frame, void *self)
+{
+	struct h2 *h2 = self;
+
+	(void)session;
+	flood_count(h2, frame);
+	return h2->flooded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *self)
+{
+	struct h2 *h2 = self;
+	struct h2_stream *stream = stream_find(h2, frame->hd.stream_id);
+
+	if (!stream && h2->role == H2_SERVER && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+		stream = stream_new(h2, NULL);
+		stream->id = frame->hd.stream_id;
+		(void)nghttp2_session_set_stream_user_data(session, stream->id, stream); /* the stream is there */
+	}
+	section_begin(h2, stream);
+	return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_length,
+		     const uint8_t *value, size_t value_length, uint8_t flags, void *self)
+{
+	struct h2 *h2 = self;
+	struct section *section = h2->section;
+
+	(void)session;
+	(void)frame;
+	(void)flags;
+	if (!h2->of || h2->of->why)
+		return 0;
+	section->total += name_length + value_length + FIELD_OVERHEAD;
+	if (section->total > H2_SECTION_BYTES_MAX || section->count == H2_FIELDS_MAX) {
+		stream_refuse(h2->of, NGHTTP2_ENHANCE_YOUR_CALM, "too many header fields");
+		return 0;
+	}
+	section_add(section, view_make(name, name_length), view_make(value, value_length));
+	if (section->hosts_differ)
+		stream_refuse(h2->of, NGHTTP2_PROTOCOL_ERROR, "two hosts that differ");
+	return 0;
+}
+
+/* nghttp2 would leave such a field out and go on. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_length,
+			     const uint8_t *value, size_t value_length, uint8_t flags, void *self)
+{
+	struct h2 *h2 = self;
+
+	(void)session;
+	(void)frame;
+	(void)name;
+	(void)name_length;
+	(void)value;
+	(void)value_length;
+	(void)flags;
+	if (h2->of)
+		stream_refuse(h2->of, NGHTTP2_PROTOCOL_ERROR, "a header field that is none");
+	return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *self)
+{
+	struct h2 *h2 = self;
+	struct h2_stream *stream = frame->hd.stream_id ? stream_find(h2, frame->hd.stream_id) : NULL;
+	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+	(void)session;
+	if (!stream || stream->why || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+		return 0;
+	if (frame->hd.type == NGHTTP2_HEADERS)
+		section_tell(h2, stream, end);
+	if (end && !stream->why && stream->head_told) {
+		stream->end_told = true;
+		h2->events->end(h2->self, stream);
+	}
+	return 0;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t length, void *self)
+{
+	struct h2 *h2 = self;
+	struct h2_stream *stream = stream_find(h2, id);
+
+	(void)flags;
+	if (!stream || stream->why) {
+		(void)nghttp2_session_consume_connection(session, length);
+		return 0;
+	}
+	stream->unconsumed += length;
+	h2->events->data(h2->self, stream, view_make(data, length));
+	return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *self)
+{
+	struct h2 *h2 = self;
+	struct h2_stream *stream = stream_find(h2, id);
+	const char *why;
+
+	if (!stream)
+		return 0;
+	if (stream->unconsumed)
+		(void)nghttp2_session_consume_connection(session, stream->unconsumed);
+	why = stream->why ? stream->why : code || !stream->end_told ? nghttp2_http2_strerror(code) : NULL;
+	if (stream->told)
+		h2->events->closed(h2->self, stream, why);
+	stream_free(stream);
+	return 0;
+}
+
+static nghttp2_nv nv_make(struct view name, struct view value)
+{
+	/* nghttp2 copies both and changes neither. */
+	return (nghttp2_nv){(uint8_t *)(uintptr_t)name.at, (uint8_t *)(uintptr_t)value.at, name.length, value.length,
+			    NGHTTP2_NV_FLAG_NONE};
+}
+
+static void trailers_submit(struct h2_stream *stream)
+{
+	nghttp2_nv fields[H2_FIELDS_MAX];
+	struct view rest = buf_view(&stream->trailer_bytes);
+
+	for (size_t i = 0; i < stream->trailer_count; i++) {
+		struct view name = view_cut(rest, '\0', &rest);
+
+		fields[i] = nv_make(name, view_cut(rest, '\0', &rest));
+	}
+	(void)nghttp2_submit_trailer(stream->h2->session, stream->id, fields, stream->trailer_count);
+}
+
+static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *room, size_t room_bytes, uint32_t *flags,
+		       nghttp2_data_source *source, void *self)
+{
+	struct h2_stream *stream = source->ptr;
+	size_t length = h2_waiting(stream);
+
+	(void)session;
+	(void)id;
+	(void)self;
+	if (length > room_bytes)
+		length = room_bytes;
+	if (!length && !stream->out_end) {
+		stream->deferred = true;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	memcpy(room, buf_view(&stream->out).at + stream->out_at, length);
+	stream->out_at += length;
+	if (stream->out_at == stream->out.length || stream->out_at > H2_WINDOW_BYTES) {
+		buf_drop_front(&stream->out, stream->out_at);
+		stream->out_at = 0;
+	}
+	if (stream->out_end && !h2_waiting(stream)) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (stream->trailer_count) {
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+			trailers_submit(stream);
+		}
+	}
+	return (ssize_t)length;
+}
+
+/* The connection. */
+
+static nghttp2_session *session_new(struct h2 *h2)
+{
+	nghttp2_session_callbacks *callbacks;
+	nghttp2_option *option;
+	nghttp2_session *session;
+
+	if (nghttp2_session_callbacks_new(&callbacks) || nghttp2_option_new(&option))
+		abort(); /* out of memory */
+	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+	nghttp2_option_set_no_auto_window_update(option, 1);
+	nghttp2_option_set_no_closed_streams(option, 1);
+	nghttp2_option_set_stream_reset_rate_limit(option, H2_RESETS_MAX, RESETS_A_SECOND);
+	nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
+	if (h2->role == H2_SERVER ? nghttp2_session_server_new2(&session, callbacks, h2, option)
+				  : nghttp2_session_client_new2(&session, callbacks, h2, option))
+		abort(); /* out of memory */
+	nghttp2_option_del(option);
+	nghttp2_session_callbacks_del(callbacks);
+	return session;
+}
+
+struct h2 *h2_new(enum h2_role role, const struct h2_events *events, void *self, int64_t (*now_ms)(void))
+{
+	static const nghttp2_settings_entry settings[] = {
+		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_BYTES},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_SECTION_BYTES_MAX},
+		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX},
+		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+	};
+	struct h2 *h2 = mem_new(sizeof(*h2));
+
+	h2->role = role;
+	h2->events = events;
+	h2->self = self;
+	h2->now_ms = now_ms;
+	h2->window_began_ms = now_ms();
+	h2->section = mem_new(sizeof(*h2->section));
+	h2->section->bytes = buf_new(H2_SECTION_BYTES_MAX);
+	h2->section->cookie = buf_new(H2_SECTION_BYTES_MAX);
+	h2->session = session_new(h2);
+	/* Only a client says that it wants nothing pushed. */
+	if (nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings) - (role == H2_SERVER)) ||
+	    nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW_BYTES))
+		abort(); /* out of memory */
+	return h2;
+}
+
+void h2_free(struct h2 *h2)
+{
+	if (!h2)
+		return;
+	while (h2->streams) {
+		struct h2_stream *stream = h2->streams;
+
+		(void)nghttp2_session_set_stream_user_data(h2->session, stream->id, NULL);
+		if (stream->told)
+			h2->events->closed(h2->self, stream, "the connection ended");
+		stream_free(stream);
+	}
+	nghttp2_session_del(h2->session);
+	buf_fini(&h2->section->bytes);
+	buf_fini(&h2->section->cookie);
+	free(h2->section);
+	free(h2);
+}
+
+int h2_feed(struct h2 *h2, struct view bytes, struct err *err)
+{
+	ssize_t used = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.at, bytes.length);
+
+	if (h2->flooded || used == NGHTTP2_ERR_FLOODED) {
+		(void)nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
+		return err_set(err, ERR_LIMIT, "HTTP/2: a flood of frames");
+	}
+	if (used < 0)
+		return err_set(err, ERR_INVALID, "HTTP/2: %s", nghttp2_strerror((int)used));
+	return 0;
+}
+
+static void room_tell(struct h2 *h2)
+{
+	struct h2_stream *next;
+
+	for (struct h2_stream *stream = h2->streams; stream; stream = next) {
+		next = stream->next;
+		if (!stream->was_full || h2_waiting(stream) >= H2_WAITING_LOW)
+			continue;
+		stream->was_full = false;
+		h2->events->room(h2->self, stream);
+	}
+}
+
+int h2_output(struct h2 *h2, struct buf *out, struct err *err)
+{
+	size_t begun = out->length;
+
+	while (out->length - begun < H2_OUTPUT_BYTES_MAX) {
+		const uint8_t *bytes;
+		ssize_t length = nghttp2_session_mem_send(h2->session, &bytes);
+
+		if (length < 0)
+			return err_set(err, ERR_INVALID, "HTTP/2: %s", nghttp2_strerror((int)length));
+		if (!length)
+			break;
+		buf_add(out, bytes, (size_t)length);
+	}
+	room_tell(h2);
+	return 0;
+}
+
+bool h2_over(const struct h2 *h2)
+{
+	return !nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session);
+}
+
+bool h2_accepts(const struct h2 *h2)
+{
+	uint32_t theirs = nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	return nghttp2_session_check_request_allowed(h2->session) && h2->count < H2_STREAMS_MAX && h2->count < theirs;
+}
+
+size_t h2_stream_count(const struct h2 *h2)
+{
+	return h2->count;
+}
+
+void h2_wind_down(struct h2 *h2)
+{
+	int32_t last = nghttp2_session_get_last_proc_stream_id(h2->session);
+
+	(void)nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+/* Sending. */
+
+static nghttp2_data_provider provider_of(struct h2_stream *stream)
+{
+	return (nghttp2_data_provider){.source = {.ptr = stream}, .read_callback = on_read};
+}
+
+static size_t fields_convert(nghttp2_nv *out, const struct h2_field *fields, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		out[i] = nv_make(fields[i].name, fields[i].value);
+	return count;
+}
+
+struct h2_stream *h2_request(struct h2 *h2, const struct h2_head *head, void *self, struct err *err)
+{
+	nghttp2_nv fields[PSEUDO_MAX + H2_FIELDS_MAX + 1];
+	nghttp2_data_provider provider;
+	struct h2_stream *stream;
+	size_t count = 0;
+
+	if (head->field_count > H2_FIELDS_MAX + 1 || !h2_accepts(h2)) {
+		(void)err_set(err, ERR_LIMIT, "the HTTP/2 connection takes no more");
+		return NULL;
+	}
+	fields[count++] = nv_make(VIEW(":method"), head->method);
+	fields[count++] = nv_make(VIEW(":scheme"), head->scheme);
+	fields[count++] = nv_make(VIEW(":authority"), head->authority);
+	fields[count++] = nv_make(VIEW(":path"), head->path);
+	count += fields_convert(fields + count, head->fields, head->field_count);
+	stream = stream_new(h2, self);
+	stream->told = true;
+	stream->out_end = head->end;
+	provider = provider_of(stream);
+	stream->id = nghttp2_submit_request(h2->session, NULL, fields, count, head->end ? NULL : &provider, stream);
+	if (stream->id < 0) {
+		(void)err_set(err, ERR_RETRY, "HTTP/2: %s", nghttp2_strerror(stream->id));
+		stream_free(stream);
+		return NULL;
+	}
+	return stream;
+}
+
+int h2_respond(struct h2_stream *stream, unsigned status, const struct h2_field *fields, size_t count, bool end, struct err *err)
+{
+	nghttp2_session *session = stream->h2->session;
+	nghttp2_data_provider provider = provider_of(stream);
+	nghttp2_nv all[H2_FIELDS_MAX + 2];
+	char text[STATUS_TEXT_BYTES];
+	int failed;
+
+	if (status < 100 || status > 999 || count > H2_FIELDS_MAX + 1)
+		return err_set(err, ERR_INVALID, "an HTTP/2 response of status %u with %zu fields", status, count);
+	for (size_t i = 0; i < 3; i++)
+		text[i] = (char)('0' + status / (i == 0 ? 100U : i == 1 ? 10U : 1U) % 10);
+	all[0] = nv_make(VIEW(":status"), view_make(text, 3));
+	count = 1 + fields_convert(all + 1, fields, count);
+	if (status < 200) {
+		failed = nghttp2_submit_headers(session, NGHTTP2_FLAG_NONE, stream->id, NULL, all, count, NULL);
+	} else {
+		stream->out_end = stream->out_end || end;
+		failed = nghttp2_submit_response(session, stream->id, all, count, end ? NULL : &provider);
+	}
+	return failed ? err_set(err, ERR_CANCELLED, "HTTP/2: %s", nghttp2_strerror(failed)) : 0;
+}
+
+static void stream_resume(struct h2_stream *stream)
+{
+	if (stream->deferred) {
+		stream->deferred = false;
+		(void)nghttp2_session_resume_data(stream->h2->session, stream->id); /* fails when it is being closed */
+	}
+}
+
+void h2_send(struct h2_stream *stream, struct view bytes, bool end)
+{
+	if (stream->out_end || stream->why)
+		return;
+	buf_add_view(&stream->out, bytes);
+	stream->out_end = end;
+	stream->was_full = stream->was_full || h2_waiting(stream) >= H2_WAITING_LOW;
+	if (stream->out.over)
+		stream_refuse(stream, NGHTTP2_INTERNAL_ERROR, "too much waits to be sent");
+	else if (bytes.length || end)
+		stream_resume(stream);
+}
+
+void h2_send_trailers(struct h2_stream *stream, const struct h2_field *fields, size_t count)
+{
+	if (stream->out_end || stream->why)
+		return;
+	for (size_t i = 0; i < count && i < H2_FIELDS_MAX; i++) {
+		buf_add_view(&stream->trailer_bytes, fields[i].name);
+		buf_add_char(&stream->trailer_bytes, '\0');
+		buf_add_view(&stream->trailer_bytes, fields[i].value);
+		buf_add_char(&stream->trailer_bytes, '\0');
+		stream->trailer_count++;
+	}
+	stream->out_end = true;
+	if (stream->trailer_bytes.over || count > H2_FIELDS_MAX)
+		stream_refuse(stream, NGHTTP2_INTERNAL_ERROR, "too many trailers");
+	else
+		stream_resume(stream);
+}
+
+void h2_reset(struct h2_stream *stream, uint32_t code)
+{
+	stream_refuse(stream, code, "reset here");
+}
+
+void h2_consumed(struct h2_stream *stream, size_t bytes)
+{
+	if (bytes > stream->unconsumed)
+		bytes = stream->unconsumed;
+	stream->unconsumed -= bytes;
+	(void)nghttp2_session_consume(stream->h2->session, stream->id, bytes); /* the window update goes out with h2_output */
+}
+
+size_t h2_waiting(const struct h2_stream *stream)
+{
+	return stream->out.length - stream->out_at;
+}
+
+int32_t h2_stream_id(const struct h2_stream *stream)
+{
+	return stream->id;
+}
+
+void *h2_stream_self(const struct h2_stream *stream)
+{
+	return stream->self;
+}
+
+void h2_stream_self_set(struct h2_stream *stream, void *self)
+{
+	stream->self = self;
+}
