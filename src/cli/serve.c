@@ -14,7 +14,7 @@
 
 #define STOP_MS 60000
 
-static int background(const char *program, const char *listen, const char *preview, bool idle)
+static int background(const char *program, const char *listen, const char *preview, const char *oci, bool idle)
 {
 	const char *args[SERVER_ARGS_MAX + 1] = {NULL};
 	struct err err = {0};
@@ -34,6 +34,10 @@ static int background(const char *program, const char *listen, const char *previ
 	if (preview) {
 		args[count++] = "--preview";
 		args[count++] = preview;
+	}
+	if (oci) {
+		args[count++] = "--oci";
+		args[count++] = oci;
 	}
 	if (idle)
 		args[count++] = "--exit-when-idle";
@@ -70,6 +74,7 @@ int cli_serve(int argc, char **argv)
 {
 	const char *listen = NULL;
 	const char *preview = NULL;
+	const char *oci = NULL;
 	bool in_background = false;
 	bool ends = false;
 	bool idle = false;
@@ -79,6 +84,10 @@ int cli_serve(int argc, char **argv)
 		 .help = "pages and API (default: 127.0.0.1:7420; port 0 takes a free one)",
 		 .text = &listen},
 		{.name = "preview", .value = "ADDRESS:PORT", .help = "previews (default: 127.0.0.1:7421)", .text = &preview},
+		{.name = "oci",
+		 .value = "RUNTIME",
+		 .help = "runc, crun or a path makes the sandboxes (default: ASSAY_RUNTIME, else own code, which is faster)",
+		 .text = &oci},
 		{.name = "exit-when-idle", .help = "end when nothing runs and nobody asked for a while", .flag = &idle},
 		{.name = "background",
 		 .help = "start, print the address of the pages, and leave it running",
@@ -87,7 +96,7 @@ int cli_serve(int argc, char **argv)
 	};
 	const struct cli_usage usage = {
 		.program = "assay serve",
-		.arguments = "[--listen A:P] [--preview A:P] [--background | --stop]",
+		.arguments = "[--listen A:P] [--preview A:P] [--oci RUNTIME] [--background | --stop]",
 		.about = "Runs the server: workflows, API, pages, previews. Other commands start one by themselves when none runs.",
 		.options = options,
 		.option_count = ARRAY_LEN(options)};
@@ -98,6 +107,6 @@ int cli_serve(int argc, char **argv)
 	if (ends)
 		return in_background ? cli_refuse(usage.program, "--background and --stop are one too many") : stop(usage.program);
 	if (in_background)
-		return background(usage.program, listen, preview, idle);
+		return background(usage.program, listen, preview, oci, idle);
 	return cli_refuse(usage.program, "this binary was built without the server");
 }

@@ -43,6 +43,7 @@ struct serve {
 	/* options */
 	const char *listen;
 	const char *preview;
+	const char *oci; /* NULL: none */
 	bool exit_when_idle;
 	bool warm;
 	int64_t ready_fd; /* -1: none */
@@ -290,7 +291,7 @@ static int signals_open(struct serve *serve, struct err *err)
 
 static int sandboxes_open(struct serve *serve, struct err *err)
 {
-	struct local_options local = {.state_dir = serve->state_dir};
+	struct local_options local = {.state_dir = serve->state_dir, .runtime = serve->oci};
 	struct environments_options options;
 
 	if (local_provider_open(&local, &serve->provider, err) ||
@@ -429,6 +430,10 @@ int serve_main(int argc, char **argv)
 		{.name = "runtime", .value = "DIR", .help = "sockets (default: /run/assay)", .text = &runtime},
 		{.name = "listen", .value = "ADDRESS", .help = "pages and API (" LISTEN_DEFAULT ")", .text = &serve.listen},
 		{.name = "preview", .value = "ADDRESS", .help = "previews (" PREVIEW_DEFAULT ")", .text = &serve.preview},
+		{.name = "oci",
+		 .value = "RUNTIME",
+		 .help = "runc, crun or a path makes the sandboxes (default: ASSAY_RUNTIME, else own code, which is faster)",
+		 .text = &serve.oci},
 		{.name = "warm", .help = "keep databases started for the next environment of its kind", .flag = &serve.warm},
 		{.name = "exit-when-idle", .help = "end when there is nothing left to do", .flag = &serve.exit_when_idle},
 		{.name = "ready-fd", .value = "N", .help = "write `ready` to this descriptor", .number = &serve.ready_fd},
@@ -443,6 +448,8 @@ int serve_main(int argc, char **argv)
 	int code = CLI_DONE;
 
 	log_init("serve", LOG_LEVEL_INFO);
+	if (getenv("ASSAY_RUNTIME") && *getenv("ASSAY_RUNTIME"))
+		serve.oci = getenv("ASSAY_RUNTIME");
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	(void)pthread_condattr_init(&clock);

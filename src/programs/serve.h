@@ -6,8 +6,8 @@
 #ifndef ASSAY_PROGRAMS_SERVE_H
 #define ASSAY_PROGRAMS_SERVE_H
 
-/* `assay serve [--state DIR] [--runtime DIR] [--listen ADDRESS] [--preview ADDRESS] [--exit-when-idle] [--ready-fd N]`; argv[0] is
- * "serve". Returns the exit code. */
+/* `assay serve [--state DIR] [--runtime DIR] [--listen ADDRESS] [--preview ADDRESS] [--oci RUNTIME] [--exit-when-idle]
+ * [--ready-fd N]`; argv[0] is "serve". Returns the exit code. */
 int serve_main(int argc, char **argv);
 
 #endif

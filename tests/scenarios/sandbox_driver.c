@@ -90,7 +90,7 @@ static int run(struct provider provider, struct options *options, struct err *er
 int main(int argc, char **argv)
 {
 	struct options options = {.timeout_ms = -1};
-	struct local_options local = {.state_dir = argc > 1 ? argv[1] : NULL};
+	struct local_options local = {.state_dir = argc > 1 ? argv[1] : NULL, .runtime = getenv("ASSAY_RUNTIME")};
 	struct provider provider;
 	struct err err = {0};
 	int code;

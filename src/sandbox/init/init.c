@@ -1,8 +1,9 @@
 /*
  * assay-init: pid 1 of a room. Starts programs, reaps, reports, and makes sockets for the gateway.
  *
- * Theory of operation. The keeper has set up everything (namespaces, root, routes, redirect rules, limits, capabilities, seccomp)
- * before it executes us, so this program holds nothing that the programs of the room do not. It makes the listeners of the door
+ * Theory of operation. The keeper has set up everything (namespaces, root, routes, redirect rules, limits, capabilities) before it
+ * executes us; we install the system call filter first of all, so this program holds nothing that the programs of the room do not. It
+ * makes the listeners of the door
  * first, before any program can take their ports, then serves requests from one poll loop. It never blocks on a peer and never
  * allocates more than one request needs. It ends, and with it every process of the room, when the control socket closes.
  */
@@ -23,11 +24,15 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/seccomp.h>
+
 #include "net/door.h"
 #include "sandbox/init/control.h"
+#include "sandbox/local/filter.h"
 
 #define DOORS_MAX 16
 #define PROGRAMS_MAX 4096
@@ -437,6 +442,14 @@ static bool exits_report(void)
 	return true;
 }
 
+/* For us and whatever we start; here, so that it is the same whoever made the room. */
+static bool filter_install(void)
+{
+	struct sock_fprog filter = {.len = filter_length, .filter = (struct sock_filter *)(uintptr_t)filter_code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0;
+}
+
 int main(void)
 {
 	bool reported = true;
@@ -446,11 +459,12 @@ int main(void)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)umask(022);
+	(void)close_range(INIT_CONTROL_FD + 1, ~0U, 0); /* an OCI runtime leaves us our own program open */
 	(void)sigemptyset(&wanted);
 	(void)sigaddset(&wanted, SIGCHLD);
 	(void)sigprocmask(SIG_SETMASK, &wanted, NULL);
 	signal_fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (signal_fd < 0 || fcntl(INIT_CONTROL_FD, F_SETFD, FD_CLOEXEC) || !listeners_make())
+	if (!filter_install() || signal_fd < 0 || fcntl(INIT_CONTROL_FD, F_SETFD, FD_CLOEXEC) || !listeners_make())
 		return 1;
 	for (;;) {
 		short control_events = reported ? POLLIN : POLLIN | POLLOUT;

@@ -453,9 +453,16 @@ int cgroup_room_make(const struct cgroups *cgroups, const char *env, const char 
 		place(&cgroups->trees[i], env, room, "", path);
 		if (!dir_make(path))
 			return err_errno(err, errno, "cannot make the cgroup %s", path);
+	}
+	return limits ? cgroup_room_limit(cgroups, env, room, limits, err) : 0;
+}
+
+int cgroup_room_limit(const struct cgroups *cgroups, const char *env, const char *room, const struct limits *limits,
+		      struct err *err)
+{
+	for (size_t i = 0; i < cgroups->count; i++)
 		if (limits_put(&cgroups->trees[i], env, room, limits, err))
 			return err_prefix(err, "cannot limit the sandbox");
-	}
 	return 0;
 }
 

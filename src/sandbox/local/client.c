@@ -252,7 +252,8 @@ static int ready_wait(int fd, struct err *err)
 /* Holding the mutex: starts the keeper if it does not run. */
 int keeper_ensure(struct local *local, struct err *err)
 {
-	const char *argv[] = {local->program, "keeper", "--state", local->state_dir, NULL};
+	const char *argv[] = {local->program, "keeper", "--state", local->state_dir, local->runtime ? "--oci" : NULL,
+			      local->runtime, NULL};
 	AUTO_FREE char *log = text_format("ASSAY_LOG=%s", getenv("ASSAY_LOG") ? getenv("ASSAY_LOG") : "info");
 	const char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", log, NULL};
 	AUTO_CLOSE int null_fd = -1;

@@ -163,7 +163,7 @@ static bool ids_can_map(const struct storage *pool)
 	return true;
 }
 
-static int keeper_open(struct keeper *keeper, const char *state_dir, struct err *err)
+static int keeper_open(struct keeper *keeper, const char *state_dir, const char *runtime, struct err *err)
 {
 	struct digest digest = digest_of(view_of(state_dir));
 	struct rlimit files;
@@ -180,6 +180,8 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, struct err 
 	if (cgroups_open(&keeper->cgroups, prefix, err))
 		return -1;
 	cgroups_clean(&keeper->cgroups);
+	if (runtime && runtime_open(keeper, runtime, err))
+		return -1;
 	if (mourner_start(keeper, err))
 		return -1;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -396,20 +398,23 @@ static void keeper_close(struct keeper *keeper)
 	kept_envs_forget(keeper);
 	storage_close(&keeper->pool);
 	free(keeper->network.batch);
+	free(keeper->runtime);
 }
 
 int keeper_main(int argc, char **argv)
 {
 	static enum watch watch_peer = WATCH_PEER;
 	struct keeper keeper = {.init_fd = -1};
-	const char *state_dir = argc == 3 && strcmp(argv[1], "--state") == 0 ? argv[2] : NULL;
+	const char *state_dir = argc >= 3 && strcmp(argv[1], "--state") == 0 ? argv[2] : NULL;
+	const char *runtime = argc == 5 && strcmp(argv[3], "--oci") == 0 ? argv[4] : NULL;
 	struct keeper_reply ready = {0};
 	struct message_header none = {.version = MESSAGE_VERSION};
 	struct err err = {0};
 
 	log_init("keeper", LOG_LEVEL_INFO);
-	if (!state_dir) {
-		log_error("usage: assay keeper --state DIR, with the control plane's socket as descriptor %d", KEEPER_PEER_FD);
+	if (!state_dir || argc != (runtime ? 5 : 3)) {
+		log_error("usage: assay keeper --state DIR [--oci RUNTIME], with the control plane's socket as descriptor %d",
+			  KEEPER_PEER_FD);
 		return 2;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -426,7 +431,7 @@ int keeper_main(int argc, char **argv)
 	keeper.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	(void)epoll_ctl(keeper.epoll_fd, EPOLL_CTL_ADD, keeper.peer_fd,
 			&(struct epoll_event){.events = EPOLLIN, .data.ptr = &watch_peer});
-	if (keeper_open(&keeper, state_dir, &err)) {
+	if (keeper_open(&keeper, state_dir, runtime, &err)) {
 		ready.kind = err.kind;
 		memcpy(ready.text, err.text, sizeof(ready.text));
 		keeper_answer(&keeper, &none, &ready, -1);

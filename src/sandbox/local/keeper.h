@@ -1,5 +1,5 @@
 /*
- * keeper: the process that makes and destroys sandboxes: `assay keeper --state DIR` with its peer's socket as descriptor 3. It holds
+ * keeper: the process that makes and destroys sandboxes: `assay keeper --state DIR [--oci RUNTIME]` with its peer's socket as descriptor 3. It holds
  * what the kernel needs for that (root), has one thread, no network, no store and no parser but for its own fixed structs
  * (protocol.h). When the peer closes the socket, it kills every sandbox and ends.
  *

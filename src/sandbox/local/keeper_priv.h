@@ -97,8 +97,11 @@ void cgroups_close(const struct cgroups *cgroups);
 MUST_USE int cgroup_env_make(const struct cgroups *cgroups, const char *env, struct err *err);
 void cgroup_env_remove(const struct cgroups *cgroups, const char *env);
 MUST_USE int cgroup_env_freeze(const struct cgroups *cgroups, const char *env, bool frozen, struct err *err);
+/* `limits` NULL: cgroup_room_limit follows. */
 MUST_USE int cgroup_room_make(const struct cgroups *cgroups, const char *env, const char *room, const struct limits *limits,
 			      struct err *err);
+MUST_USE int cgroup_room_limit(const struct cgroups *cgroups, const char *env, const char *room, const struct limits *limits,
+			       struct err *err);
 /* *fd: the v2 directory for CLONE_INTO_CGROUP, or -1. */
 MUST_USE int cgroup_room_fd(const struct cgroups *cgroups, const char *env, const char *room, int *fd, struct err *err);
 /* The calling process joins the v1 hierarchies. */
@@ -164,6 +167,27 @@ MUST_USE int mask_build(const struct storage *pool, const struct rootless *rootl
 /* The host's i-th top-level folder that shows in sandboxes; NULL behind the last. */
 const char *mask_top(size_t i);
 
+/* ---- runtime.c: OCI runtimes ---- */
+
+struct keeper;
+
+struct runtime_kind {
+	const char *name;           /* of the program, and how it calls itself */
+	const char *const *options; /* before the command; ends with NULL */
+	const char *refused;        /* why it cannot be used; NULL: it can */
+};
+
+struct runtime {
+	const struct runtime_kind *kind;
+	char path[PATH_BYTES];
+};
+
+/* The keeper's runtime from now on. `name`: of one we know, or the absolute path of one. ERR_NOT_FOUND when it is not installed, ERR_DENIED
+ * when it cannot work here. Runs it once, to ask what it is. */
+MUST_USE int runtime_open(struct keeper *keeper, const char *name, struct err *err);
+/* Those of this machine, for people; *usable: is there one that can be used? Starts no process. */
+void runtimes_list(struct buf *found, bool *usable);
+
 /* ---- the keeper's records ---- */
 
 struct layer_spec {
@@ -221,6 +245,7 @@ struct kept_env {
 
 struct keeper {
 	const char *state_dir;
+	struct runtime *runtime; /* NULL: rooms are made by our own code */
 	struct storage pool;
 	struct cgroups cgroups;
 	struct network network;

@@ -321,6 +321,7 @@ static void local_free(struct local *local)
 	scope_close(&local->wake_fd);
 	free(local->state_dir);
 	free(local->program);
+	free(local->runtime);
 	free(local);
 }
 
@@ -333,6 +334,7 @@ int local_provider_open(const struct local_options *options, struct provider *pr
 	local->keeper_fd = local->keeper_pid_fd = -1;
 	local->state_dir = text_copy(options->state_dir);
 	local->program = text_copy(options->program ? options->program : "/proc/self/exe");
+	local->runtime = options->runtime ? text_copy(options->runtime) : NULL;
 	local->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	local->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	(void)pthread_mutex_init(&local->mutex, NULL);

@@ -59,6 +59,7 @@ struct local {
 	pthread_t thread;
 	char *state_dir;
 	char *program;
+	char *runtime; /* NULL: our own code */
 	int epoll_fd;
 	int wake_fd;
 	int keeper_fd; /* -1: it ended */

@@ -4,8 +4,9 @@
  * Theory of operation. The keeper makes the directories and cgroups, then clones. The child is still privileged on the host, in mount,
  * pid, network, ipc, uts and cgroup namespaces of its own; it joins the v1 cgroups, mounts the root (an overlay over id-mapped
  * lowers), /proc, /dev and the volumes, sets up its network, pivots, and only then enters the environment's user namespace: so mounts
- * and network belong to the host's user namespace, and nobody inside can unmount a mask or flush a rule. Last it drops capabilities,
- * installs the filter and executes the sealed assay-init. An error comes back through a pipe that the exec closes.
+ * and network belong to the host's user namespace, and nobody inside can unmount a mask or flush a rule. Last it drops capabilities
+ * and executes the sealed assay-init, which installs the filter. An error comes back through a pipe that the exec closes. Where an OCI
+ * runtime is wanted, it does the last part (runtime.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,6 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <grp.h>
 #include <poll.h>
 #include <sched.h>
@@ -33,8 +33,8 @@
 
 #include "base/file.h"
 #include "sandbox/init/control.h"
-#include "sandbox/local/filter.h"
 #include "sandbox/local/keeper_priv.h"
+#include "sandbox/local/room_priv.h"
 
 #define KILL_WAIT_MS 10000
 #define MAKE_WAIT_MS 30000
@@ -42,25 +42,22 @@
 #define OVERLAY_OPTIONS_BYTES 4096
 #define SHM_OPTION "size=256m,nr_inodes=4096,mode=1777"
 
-/* What lies below the writable layer of the root, topmost first. */
-struct lower {
-	char path[PATH_BYTES];
-	int map_fd; /* of the environment; -1: ids as they are */
-};
+/* What only the machine's root may read is refused to the room's by its user namespace. */
+const char *const room_proc_read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL};
+const char *const room_proc_hidden_files[] = {"/proc/kcore",         "/proc/keys",        "/proc/key-users", "/proc/timer_list",
+					      "/proc/latency_stats", "/proc/sched_debug", "/proc/kallsyms",  NULL};
+const char *const room_proc_hidden_folders[] = {"/proc/acpi", "/proc/asound", "/proc/scsi", NULL};
 
-struct lowers {
-	struct lower at[LAYERS_BELOW_MAX + 2];
-	size_t count;
-};
-
-struct plan {
-	struct keeper *keeper;
-	struct kept_env *env;
-	const struct keeper_request *request;
-	struct lowers lowers;
-	char volumes[SANDBOX_MOUNTS_MAX][PATH_BYTES];
-	char dir[PATH_BYTES]; /* of the room in the pool */
-	int control_fd;
+const struct room_capability room_capabilities[ROOM_CAPABILITY_COUNT] = {
+	{CAP_CHOWN, "CAP_CHOWN"},
+	{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
+	{CAP_FOWNER, "CAP_FOWNER"},
+	{CAP_FSETID, "CAP_FSETID"},
+	{CAP_KILL, "CAP_KILL"},
+	{CAP_SETGID, "CAP_SETGID"},
+	{CAP_SETUID, "CAP_SETUID"},
+	{CAP_SETPCAP, "CAP_SETPCAP"},
+	{CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE"},
 };
 
 /* ---- what the child does ---- */
@@ -262,41 +259,38 @@ static int devices_make(const struct plan *plan, struct err *err)
 /* After the pivot: what of /proc speaks of the machine is hidden or read-only. */
 static int proc_mask(struct err *err)
 {
-	static const char *const read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
-	/* What only the machine's root may read is refused to the room's by its user namespace. */
-	static const char *const hidden_files[] = {"/proc/kcore",      "/proc/keys",          "/proc/key-users",
-						   "/proc/timer_list", "/proc/latency_stats", "/proc/sched_debug",
-						   "/proc/kallsyms"};
-	static const char *const hidden_folders[] = {"/proc/acpi", "/proc/asound", "/proc/scsi"};
 	const char *empty = NULL;
 
-	for (size_t i = 0; i < ARRAY_LEN(read_only); i++)
-		if (mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL)
+	for (size_t i = 0; room_proc_read_only[i]; i++)
+		if (mount(room_proc_read_only[i], room_proc_read_only[i], NULL, MS_BIND | MS_REC, NULL)
 			    ? errno != ENOENT
-			    : mount(NULL, read_only[i], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-				    NULL))
-			return err_errno(err, errno, "cannot protect %s", read_only[i]);
-	for (size_t i = 0; i < ARRAY_LEN(hidden_files); i++)
-		if (mount("/dev/null", hidden_files[i], NULL, MS_BIND, NULL) && errno != ENOENT)
-			return err_errno(err, errno, "cannot hide %s", hidden_files[i]);
-	for (size_t i = 0; i < ARRAY_LEN(hidden_folders); i++) {
+			    : mount(NULL, room_proc_read_only[i], NULL,
+				    MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+			return err_errno(err, errno, "cannot protect %s", room_proc_read_only[i]);
+	for (size_t i = 0; room_proc_hidden_files[i]; i++)
+		if (mount("/dev/null", room_proc_hidden_files[i], NULL, MS_BIND, NULL) && errno != ENOENT)
+			return err_errno(err, errno, "cannot hide %s", room_proc_hidden_files[i]);
+	for (size_t i = 0; room_proc_hidden_folders[i]; i++) {
 		/* One file system for all: making it is most of the cost. */
-		if (empty ? mount(empty, hidden_folders[i], NULL, MS_BIND, NULL)
-			  : mount("tmpfs", hidden_folders[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		if (empty ? mount(empty, room_proc_hidden_folders[i], NULL, MS_BIND, NULL)
+			  : mount("tmpfs", room_proc_hidden_folders[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
 				  "size=0,nr_inodes=1")) {
 			if (errno != ENOENT)
-				return err_errno(err, errno, "cannot hide %s", hidden_folders[i]);
+				return err_errno(err, errno, "cannot hide %s", room_proc_hidden_folders[i]);
 		} else
-			empty = hidden_folders[i];
+			empty = room_proc_hidden_folders[i];
 	}
 	return 0;
 }
 
+int room_root_mount(const struct plan *plan, struct err *err)
+{
+	return overlay_mount(plan, err) || tops_mount(plan, err) || devices_make(plan, err) || volumes_mount(plan, err) ? -1 : 0;
+}
+
 static int root_enter(const struct plan *plan, struct err *err)
 {
-	if (overlay_mount(plan, err) || tops_mount(plan, err) ||
-	    fresh_mount(plan, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err) || devices_make(plan, err) ||
-	    volumes_mount(plan, err))
+	if (room_root_mount(plan, err) || fresh_mount(plan, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err))
 		return -1;
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		return err_errno(err, errno, "cannot make the overlay the root");
@@ -305,10 +299,6 @@ static int root_enter(const struct plan *plan, struct err *err)
 
 static int privileges_drop(const struct plan *plan, struct err *err)
 {
-	static const int kept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID,          CAP_KILL,
-				   CAP_SETGID, CAP_SETUID,       CAP_SETPCAP, CAP_NET_BIND_SERVICE};
-	struct sock_fprog filter = {.len = filter_length, .filter = (struct sock_filter *)(uintptr_t)filter_code};
-
 	if (plan->env->userns_fd >= 0 && setns(plan->env->userns_fd, CLONE_NEWUSER))
 		return err_errno(err, errno, "cannot enter the user namespace");
 	if (!plan->env->one_id && (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0)))
@@ -316,15 +306,13 @@ static int privileges_drop(const struct plan *plan, struct err *err)
 	for (int capability = 0; capability <= 63; capability++) {
 		bool keep = false;
 
-		for (size_t i = 0; i < ARRAY_LEN(kept); i++)
-			keep |= kept[i] == capability;
+		for (size_t i = 0; i < ROOM_CAPABILITY_COUNT; i++)
+			keep |= room_capabilities[i].number == capability;
 		if (!keep && prctl(PR_CAPBSET_DROP, capability) && errno != EINVAL)
 			return err_errno(err, errno, "cannot drop capability %d", capability);
 	}
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return err_errno(err, errno, "cannot give up privileges");
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter))
-		return err_errno(err, errno, "cannot install the system call filter");
 	return 0;
 }
 
@@ -339,11 +327,8 @@ static int limits_set(struct err *err)
 	return setrlimit(RLIMIT_NOFILE, &files) ? err_errno(err, errno, "cannot set limits") : 0;
 }
 
-static int child_become(const struct plan *plan, struct err *err)
+static int child_enter(const struct plan *plan, struct err *err)
 {
-	char *const argv[] = {(char *)(uintptr_t) "assay-init", NULL};
-	char *const env[] = {NULL};
-
 	if (cgroup_room_join(&plan->keeper->cgroups, plan->env->id.text, plan->request->name, err))
 		return -1;
 	if (unshare(CLONE_NEWCGROUP)) /* now, so that its root is the room's */
@@ -352,9 +337,17 @@ static int child_become(const struct plan *plan, struct err *err)
 		return -1;
 	(void)setsid();
 	(void)umask(0022);
+	return limits_set(err);
+}
+
+static int child_become(const struct plan *plan, struct err *err)
+{
+	char *const argv[] = {(char *)(uintptr_t) "assay-init", NULL};
+	char *const env[] = {NULL};
+
 	if (sethostname(plan->request->name, strlen(plan->request->name)))
 		return err_errno(err, errno, "cannot set the host name");
-	if (limits_set(err) || root_enter(plan, err))
+	if (root_enter(plan, err))
 		return -1;
 	for (int i = 0; i < 3; i++)
 		if (dup2(plan->keeper->null_fd, i) < 0)
@@ -460,15 +453,44 @@ static int dirs_make(const struct plan *plan, struct err *err)
 	return 0;
 }
 
+/* What the child says before it ends; one that became assay-init says nothing. */
+struct child_report {
+	pid_t pid; /* of the assay-init that a runtime started */
+	struct err failure;
+};
+
+static void child_run(const struct plan *plan, int report_fd) __attribute__((noreturn));
+static void child_run(const struct plan *plan, int report_fd)
+{
+	struct child_report report = {0};
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (child_enter(plan, &report.failure) == 0)
+		(void)!(plan->keeper->runtime ? runtime_room_make(plan, &report.pid, &report.failure)
+					      : child_become(plan, &report.failure));
+	(void)!write(report_fd, &report, sizeof(report));
+	_exit(1);
+}
+
+/* The pid 1 that the runtime left us, as its parent. */
+static int room_adopt(struct room *room, pid_t pid, struct err *err)
+{
+	room->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (room->pid_fd < 0)
+		return err_errno(err, errno, "cannot hold the process that the OCI runtime started");
+	room->pid = pid;
+	return 0;
+}
+
 static int clone_child(const struct plan *plan, struct room *room, struct err *err)
 {
-	struct clone_args args = {.flags = (uint64_t)CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-					   CLONE_PIDFD,
+	unsigned long more = plan->keeper->runtime ? 0 : CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+	struct clone_args args = {.flags = (uint64_t)CLONE_NEWNS | CLONE_NEWNET | CLONE_PIDFD | more,
 				  .exit_signal = SIGCHLD,
 				  .pidfd = (uint64_t)(uintptr_t)&room->pid_fd};
+	struct child_report report = {0};
 	AUTO_CLOSE int cgroup_fd = -1;
-	int report[2];
-	struct err failure = {0};
+	int ends[2];
 	ssize_t got;
 
 	if (cgroup_room_fd(&plan->keeper->cgroups, plan->env->id.text, room->name, &cgroup_fd, err))
@@ -477,35 +499,33 @@ static int clone_child(const struct plan *plan, struct room *room, struct err *e
 		args.flags |= (uint64_t)CLONE_INTO_CGROUP;
 		args.cgroup = (unsigned)cgroup_fd;
 	}
-	if (pipe2(report, O_CLOEXEC))
+	if (pipe2(ends, O_CLOEXEC))
 		return err_errno(err, errno, "cannot make a pipe");
 	room->pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (room->pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (child_become(plan, &failure))
-			(void)!write(report[1], &failure, sizeof(failure));
-		_exit(1);
-	}
-	(void)close(report[1]);
+	if (room->pid == 0)
+		child_run(plan, ends[1]);
+	(void)close(ends[1]);
 	if (room->pid < 0) {
 		int failed = errno;
 
 		room->pid = 0;
-		(void)close(report[0]);
+		(void)close(ends[0]);
 		return err_errno(err, failed, "cannot make the sandbox's namespaces");
 	}
 	/* A mount that hangs must not hang the keeper. */
-	if (poll(&(struct pollfd){report[0], POLLIN, 0}, 1, MAKE_WAIT_MS) == 0)
+	if (poll(&(struct pollfd){ends[0], POLLIN, 0}, 1, MAKE_WAIT_MS) == 0)
 		(void)syscall(SYS_pidfd_send_signal, room->pid_fd, SIGKILL, NULL, 0);
-	got = read(report[0], &failure, sizeof(failure));
-	(void)close(report[0]);
-	if (got == 0)
+	got = read(ends[0], &report, sizeof(report));
+	(void)close(ends[0]);
+	if (got == 0 && !plan->keeper->runtime)
 		return 0;
 	(void)waitpid(room->pid, NULL, 0);
 	room->pid = 0;
 	scope_close(&room->pid_fd);
-	return got == (ssize_t)sizeof(failure) ? err_set(err, failure.kind, "%s", failure.text)
-					       : err_set(err, ERR_RETRY, "the sandbox died while it was made");
+	if (got != (ssize_t)sizeof(report))
+		return err_set(err, ERR_RETRY, "the sandbox died while it was made");
+	return report.failure.kind ? err_set(err, report.failure.kind, "%s", report.failure.text)
+				   : room_adopt(room, report.pid, err);
 }
 
 struct room *room_find(const struct kept_env *env, const char *name)
@@ -565,7 +585,11 @@ int room_make(struct keeper *keeper, struct kept_env *env, const struct keeper_r
 		goto failed;
 	}
 	plan->control_fd = pair[1];
-	if (cgroup_room_make(&keeper->cgroups, env->id.text, room->name, &request->limits, err) || clone_child(plan, room, err)) {
+	if (cgroup_room_make(&keeper->cgroups, env->id.text, room->name, keeper->runtime ? NULL : &request->limits, err) ||
+	    clone_child(plan, room, err) ||
+	    (keeper->runtime && cgroup_room_limit(&keeper->cgroups, env->id.text, room->name, &request->limits, err))) {
+		if (room->pid)
+			room_kill(keeper, env, room);
 		(void)close(pair[0]);
 		(void)close(pair[1]);
 		cgroup_room_remove(&keeper->cgroups, env->id.text, room->name);

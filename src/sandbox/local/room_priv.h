@@ -1,0 +1,50 @@
+/*
+ * room_priv: a room while it is made: what our own way (room.c) and that by an OCI runtime (runtime.c) share. Only for this folder.
+ */
+#ifndef ASSAY_SANDBOX_LOCAL_ROOM_PRIV_H
+#define ASSAY_SANDBOX_LOCAL_ROOM_PRIV_H
+
+#include "sandbox/local/keeper_priv.h"
+
+/* What lies below the writable layer of the root, topmost first. */
+struct lower {
+	char path[PATH_BYTES];
+	int map_fd; /* of the environment; -1: ids as they are */
+};
+
+struct lowers {
+	struct lower at[LAYERS_BELOW_MAX + 2];
+	size_t count;
+};
+
+struct plan {
+	struct keeper *keeper;
+	struct kept_env *env;
+	const struct keeper_request *request;
+	struct lowers lowers;
+	char volumes[SANDBOX_MOUNTS_MAX][PATH_BYTES];
+	char dir[PATH_BYTES]; /* of the room in the pool */
+	int control_fd;
+};
+
+/* What of /proc speaks of the machine; each list ends with NULL. */
+extern const char *const room_proc_read_only[];
+extern const char *const room_proc_hidden_files[];
+extern const char *const room_proc_hidden_folders[];
+
+/* What root of a room may do. */
+struct room_capability {
+	int number;
+	const char *name;
+};
+#define ROOM_CAPABILITY_COUNT 9
+extern const struct room_capability room_capabilities[ROOM_CAPABILITY_COUNT];
+
+/* In the child, in a mount namespace of its own: mounts the root with /dev and the volumes, without /proc, and enters it. */
+MUST_USE int room_root_mount(const struct plan *plan, struct err *err);
+
+/* In the child, which is in the room's cgroups, cgroup namespace and network: has the keeper's runtime make the rest of the room and run
+ * assay-init in it. *pid is assay-init's, an orphan that the keeper inherits. Blocks for a second on a busy machine. */
+MUST_USE int runtime_room_make(const struct plan *plan, pid_t *pid, struct err *err);
+
+#endif
