@@ -1,6 +1,7 @@
 /*
- * client: HTTP requests to others, by libcurl, which nobody else includes. Every call blocks and may come from any thread but a
- * loop's. Redirects are not followed, environment proxies are not used, TLS is verified.
+ * client: HTTP requests to others, by libcurl, which nobody else includes and the first such call loads; and to servers of ours over
+ * Unix sockets, without it. Every call blocks and may come from any thread but a loop's. Redirects are not followed, environment
+ * proxies are not used, TLS is verified.
  */
 #ifndef ASSAY_HTTP_CLIENT_H
 #define ASSAY_HTTP_CLIENT_H
@@ -17,7 +18,7 @@ struct http_header {
 struct http_call {
 	const char *method; /* NULL: GET, or POST with a body */
 	const char *url;
-	const char *unix_socket; /* connect here instead; the URL's host is then only the Host header */
+	const char *unix_socket; /* connect here instead, without TLS; the URL's host is then only the Host header */
 	const char *connect_to;  /* "127.0.0.1:7421": connect here whatever the URL's host is */
 	const struct http_header *headers;
 	size_t header_count;

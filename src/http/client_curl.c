@@ -1,0 +1,240 @@
+/* libcurl, one easy handle a call. It is loaded by the first: with it come some thirty libraries, and most of our processes never call. */
+#include "http/client_priv.h"
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scope.h"
+
+#define LIBRARY "libcurl.so.4"
+#define HEADER_BYTES_MAX ((size_t)256 << 10)
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+
+/* Only what is used; the last is set last, when all are there. */
+static struct {
+	__typeof__(curl_global_init) *global_init;
+	__typeof__(curl_slist_append) *slist_append;
+	__typeof__(curl_slist_free_all) *slist_free_all;
+	__typeof__(curl_easy_init) *easy_init;
+	__typeof__(curl_easy_setopt) *easy_setopt;
+	__typeof__(curl_easy_getinfo) *easy_getinfo;
+	__typeof__(curl_easy_strerror) *easy_strerror;
+	__typeof__(curl_easy_cleanup) *easy_cleanup;
+	__typeof__(curl_easy_perform) *easy_perform;
+} curl;
+
+static bool symbol_find(void *library, const char *name, void *place)
+{
+	void *symbol = dlsym(library, name);
+
+	memcpy(place, &symbol, sizeof(symbol));
+	return symbol;
+}
+
+static void curl_begin(void)
+{
+	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+	if (library && symbol_find(library, "curl_global_init", &curl.global_init) &&
+	    symbol_find(library, "curl_slist_append", &curl.slist_append) &&
+	    symbol_find(library, "curl_slist_free_all", &curl.slist_free_all) &&
+	    symbol_find(library, "curl_easy_init", &curl.easy_init) &&
+	    symbol_find(library, "curl_easy_setopt", &curl.easy_setopt) &&
+	    symbol_find(library, "curl_easy_getinfo", &curl.easy_getinfo) &&
+	    symbol_find(library, "curl_easy_strerror", &curl.easy_strerror) &&
+	    symbol_find(library, "curl_easy_cleanup", &curl.easy_cleanup) && curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+		(void)symbol_find(library, "curl_easy_perform", &curl.easy_perform);
+}
+
+struct transfer {
+	const struct http_call *call;
+	struct http_response *response;
+	size_t header_bytes;
+	bool over;
+	bool cancelled;
+};
+
+static void headers_drop(struct http_response *response)
+{
+	struct buf body = response->body;
+
+	response->body = (struct buf){0};
+	http_response_fini(response);
+	response->body = body;
+}
+
+static size_t on_header(char *at, size_t size, size_t count, void *self)
+{
+	struct transfer *transfer = self;
+	struct http_response *response = transfer->response;
+	struct view value;
+	struct view line = view_trim(view_make(at, size * count));
+	struct view name = view_cut(line, ':', &value);
+
+	transfer->header_bytes += line.length;
+	if (transfer->header_bytes > HEADER_BYTES_MAX) {
+		transfer->over = true;
+		return 0;
+	}
+	if (view_starts(line, VIEW("HTTP/"))) /* of an interim response, or the final one */
+		headers_drop(response);
+	else if (value.at) {
+		response->headers = mem_grow(response->headers, response->header_count + 1, sizeof(*response->headers));
+		response->headers[response->header_count++] = (struct http_header){view_copy(view_trim(name)),
+										   view_copy(view_trim(value))};
+	}
+	return size * count;
+}
+
+static size_t on_body(char *at, size_t size, size_t count, void *self)
+{
+	struct transfer *transfer = self;
+	struct view bytes = view_make(at, size * count);
+
+	if (transfer->call->on_bytes) {
+		transfer->cancelled = !transfer->call->on_bytes(transfer->call->self, bytes);
+		return transfer->cancelled ? 0 : bytes.length;
+	}
+	buf_add_view(&transfer->response->body, bytes);
+	transfer->over = transfer->response->body.over;
+	return transfer->over ? 0 : bytes.length;
+}
+
+static int on_progress(void *self, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
+{
+	struct transfer *transfer = self;
+
+	(void)total;
+	(void)now;
+	(void)up_total;
+	(void)up_now;
+	if (!transfer->cancelled && !transfer->call->on_bytes(transfer->call->self, (struct view){"", 0}))
+		transfer->cancelled = true;
+	return transfer->cancelled;
+}
+
+/* NULL when a header holds a line break. "Expect" is turned off: curl would wait a second for servers that ignore it. */
+static struct curl_slist *headers_make(const struct http_call *call, struct err *err)
+{
+	struct curl_slist *list = curl.slist_append(NULL, "Expect:");
+
+	for (size_t i = 0; i < call->header_count; i++) {
+		const struct http_header *header = &call->headers[i];
+		AUTO_FREE char *line = text_format(header->value[0] ? "%s: %s" : "%s;", header->name, header->value);
+
+		if (strpbrk(line, "\r\n")) {
+			curl.slist_free_all(list);
+			(void)err_set(err, ERR_INVALID, "a header with a line break");
+			return NULL;
+		}
+		list = curl.slist_append(list, line);
+	}
+	return list;
+}
+
+static void where_set(CURL *handle, const struct http_call *call, struct curl_slist **connect_to)
+{
+	if (call->connect_to) {
+		AUTO_FREE char *line = text_format("::%s", call->connect_to);
+
+		*connect_to = curl.slist_append(NULL, line);
+		(void)curl.easy_setopt(handle, CURLOPT_CONNECT_TO, *connect_to);
+	}
+	(void)curl.easy_setopt(handle, CURLOPT_URL, call->url);
+	(void)curl.easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)curl.easy_setopt(handle, CURLOPT_NOPROXY, "*");
+	(void)curl.easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	(void)curl.easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
+	(void)curl.easy_setopt(handle, CURLOPT_PATH_AS_IS, 1L);
+}
+
+static void method_set(CURL *handle, const struct http_call *call)
+{
+	bool body = call->has_body || call->body.length;
+	const char *method = call->method ? call->method : body ? "POST" : "GET";
+
+	if (body) {
+		(void)curl.easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.length);
+		(void)curl.easy_setopt(handle, CURLOPT_POSTFIELDS, call->body.at ? call->body.at : "");
+	}
+	if (strcmp(method, "HEAD") == 0)
+		(void)curl.easy_setopt(handle, CURLOPT_NOBODY, 1L);
+	(void)curl.easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method);
+}
+
+static void limits_set(CURL *handle, struct transfer *transfer)
+{
+	int64_t timeout_ms = transfer->call->timeout_ms;
+
+	(void)curl.easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
+	(void)curl.easy_setopt(handle, CURLOPT_HEADERDATA, transfer);
+	(void)curl.easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
+	(void)curl.easy_setopt(handle, CURLOPT_WRITEDATA, transfer);
+	(void)curl.easy_setopt(handle, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
+	if (timeout_ms >= 0)
+		(void)curl.easy_setopt(handle, CURLOPT_TIMEOUT_MS, timeout_ms ? (long)timeout_ms : 30000L);
+	if (transfer->call->on_bytes) {
+		(void)curl.easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, on_progress);
+		(void)curl.easy_setopt(handle, CURLOPT_XFERINFODATA, transfer);
+		(void)curl.easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
+	}
+}
+
+static int failure_set(const struct transfer *transfer, CURLcode code, const char *detail, struct err *err)
+{
+	const char *url = transfer->call->url;
+
+	if (transfer->cancelled)
+		return err_set(err, ERR_CANCELLED, "%s: stopped by the caller", url);
+	if (transfer->over)
+		return err_set(err, ERR_LIMIT, "%s: the response is larger than allowed", url);
+	if (!detail[0])
+		detail = curl.easy_strerror(code);
+	if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
+		return err_set(err, ERR_INVALID, "%s: %s", url, detail);
+	if (code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_HTTP2)
+		return err_set(err, ERR_BROKEN, "%s: %s", url, detail);
+	return err_set(err, ERR_RETRY, "%s: %s", url, detail);
+}
+
+int http_curl_call(const struct http_call *call, struct http_response *response, struct err *err)
+{
+	struct transfer transfer = {.call = call, .response = response};
+	char detail[CURL_ERROR_SIZE] = "";
+	struct curl_slist *connect_to = NULL;
+	struct curl_slist *headers;
+	CURLcode code;
+	long status = 0;
+	CURL *handle;
+	int result = 0;
+
+	(void)pthread_once(&curl_once, curl_begin);
+	if (!curl.easy_perform)
+		return err_set(err, ERR_DENIED, "%s: libcurl cannot be loaded: apt install libcurl4", call->url);
+	headers = headers_make(call, err);
+	if (!headers)
+		return -1;
+	handle = curl.easy_init();
+	if (!handle) {
+		curl.slist_free_all(headers);
+		return err_set(err, ERR_RETRY, "cannot start an HTTP transfer");
+	}
+	where_set(handle, call, &connect_to);
+	method_set(handle, call);
+	limits_set(handle, &transfer);
+	(void)curl.easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+	(void)curl.easy_setopt(handle, CURLOPT_ERRORBUFFER, detail);
+	code = curl.easy_perform(handle);
+	(void)curl.easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+	response->status = (unsigned)status;
+	if (code != CURLE_OK)
+		result = failure_set(&transfer, code, detail, err);
+	curl.easy_cleanup(handle);
+	curl.slist_free_all(headers);
+	curl.slist_free_all(connect_to);
+	return result;
+}
