@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,11 +21,12 @@
 #define DRAIN_MS 3000
 #define BULK_BYTES ((size_t)64 << 10)    /* read at once: from here on it is bulk */
 #define STRAIGHT_BYTES 8192              /* pieces from here on are not collected */
+#define RECORDS_BYTES ((size_t)64 << 10) /* encrypted at once */
 #define KEPT_CAPACITY ((size_t)64 << 10) /* an empty buffer larger than this is freed */
 
 static size_t waiting(const struct leg *leg)
 {
-	return leg->out.length - leg->out_at + leg->piped;
+	return leg->out.length - leg->out_at + leg->piped + (leg->tls ? tls_waiting(leg->tls) : 0);
 }
 
 static void pipe_drop(struct leg *leg)
@@ -119,6 +121,7 @@ void flow_server_drop(struct flow *flow)
 	if (leg->fd >= 0)
 		(void)close(leg->fd);
 	buf_fini(&leg->out);
+	tls_free(leg->tls);
 	pipe_drop(leg);
 	*leg = (struct leg){.watch = {.ready = server_ready}, .fd = -1, .out = buf_new(SIZE_MAX / 4), .pipe = {-1, -1}};
 }
@@ -144,13 +147,30 @@ void flow_write(struct flow *flow, enum side to, struct view bytes)
 		buf_commit(&leg->out, got > 0 ? (size_t)got : 0);
 		leg->piped = 0;
 	}
-	if (bytes.length >= STRAIGHT_BYTES && leg->fd >= 0 && !leg->connecting && !waiting(leg)) {
+	if (bytes.length >= STRAIGHT_BYTES && leg->fd >= 0 && !leg->connecting && !leg->tls && !waiting(leg)) {
 		ssize_t sent = leg_send(leg, bytes.at, bytes.length);
 
 		if (sent > 0)
 			bytes = view_make(bytes.at + sent, bytes.length - (size_t)sent);
 	}
 	buf_add_view(&leg->out, bytes);
+}
+
+void flow_tls_set(struct flow *flow, enum side side, struct tls *tls)
+{
+	struct leg *leg = &flow->legs[side];
+
+	tls_free(leg->tls);
+	leg->tls = tls;
+	leg->securing = leg->more = true; /* a client begins; a server may have the beginning already */
+}
+
+bool flow_full(struct flow *flow, enum side to)
+{
+	struct leg *leg = &flow->legs[to];
+
+	leg->full = leg->full || waiting(leg) >= FLOW_WAITING_MAX;
+	return leg->full;
 }
 
 void flow_end(struct flow *flow, enum side to)
@@ -209,6 +229,12 @@ void flow_close(struct flow *flow, const char *why)
 
 		loop_watch_remove(flow->worker->loop, &leg->watch);
 		pipe_drop(leg);
+		if (leg->fd >= 0 && leg->tls && !why && !leg->end_sent) {
+			tls_end(leg->tls);
+			(void)tls_flush(leg->tls);
+		}
+		tls_free(leg->tls);
+		leg->tls = NULL;
 		if (leg->fd >= 0 && why)
 			socket_reset(leg->fd);
 		else if (leg->fd >= 0)
@@ -265,10 +291,30 @@ void flow_finish(struct flow *flow)
 	flow_timer(flow, DRAIN_MS, drain_timed_out);
 }
 
+/* Encrypts some of what waits, and sends it; as leg_flush. */
+static bool tls_leg_flush(struct leg *leg)
+{
+	while (leg->fd >= 0 && !leg->connecting) {
+		size_t left = leg->out.length - leg->out_at;
+		size_t piece = left < RECORDS_BYTES ? left : RECORDS_BYTES;
+
+		if (!tls_flush(leg->tls))
+			return false;
+		if (tls_waiting(leg->tls) || leg->securing || !piece)
+			return true;
+		if (!tls_write(leg->tls, view_make(leg->out.at + leg->out_at, piece)))
+			return false;
+		leg->out_at += piece;
+	}
+	return true;
+}
+
 /* false when the peer is gone. */
 static bool leg_flush(struct leg *leg)
 {
-	while (leg->fd >= 0 && !leg->connecting && leg->out_at < leg->out.length) {
+	if (leg->tls && !tls_leg_flush(leg))
+		return false;
+	while (!leg->tls && leg->fd >= 0 && !leg->connecting && leg->out_at < leg->out.length) {
 		ssize_t sent = leg_send(leg, leg->out.at + leg->out_at, leg->out.length - leg->out_at);
 
 		if (sent < 0)
@@ -297,6 +343,10 @@ static bool leg_flush(struct leg *leg)
 	}
 	if (leg->fd >= 0 && !leg->connecting && leg->end_wanted && !leg->end_sent && !waiting(leg)) {
 		leg->end_sent = true;
+		if (leg->tls) {
+			tls_end(leg->tls);
+			(void)tls_flush(leg->tls);
+		}
 		(void)shutdown(leg->fd, SHUT_WR);
 	}
 	return true;
@@ -308,6 +358,8 @@ static void server_lose(struct flow *flow, const char *why)
 		flow_close(flow, why);
 }
 
+static void read_on(void *self);
+
 /* What epoll is asked for follows from what waits. A leg that only broke is not watched until it is wanted again. */
 static void leg_watch(struct flow *flow, struct leg *leg, const struct leg *other)
 {
@@ -315,14 +367,33 @@ static void leg_watch(struct flow *flow, struct leg *leg, const struct leg *othe
 
 	if (leg->fd < 0)
 		return;
-	if (!leg->connecting && !leg->ended && !leg->paused && waiting(other) < FLOW_WAITING_MAX)
+	if (leg->securing && !leg->connecting)
 		events |= LOOP_READ;
-	if (leg->connecting || waiting(leg))
+	else if (!leg->connecting && !leg->ended && !leg->paused && waiting(other) < FLOW_WAITING_MAX)
+		events |= LOOP_READ;
+	if (leg->more && events && !flow->reading_on) {
+		flow->reading_on = true;
+		loop_defer(flow->worker->loop, read_on, flow);
+	}
+	if (leg->connecting || (waiting(leg) && (!leg->securing || tls_waiting(leg->tls))))
 		events |= LOOP_WRITE;
 	if (leg->watch.added)
 		loop_watch_set(flow->worker->loop, &leg->watch, events);
 	else if (events && loop_watch_add(flow->worker->loop, &leg->watch, leg->fd, events, NULL))
 		flow_close(flow, "out of memory for events");
+}
+
+static void drained_tell(struct flow *flow)
+{
+	for (int i = 0; i < 2 && !flow->closed; i++) {
+		struct leg *leg = &flow->legs[i];
+
+		if (!leg->full || waiting(leg) > FLOW_WAITING_MAX / 2)
+			continue;
+		leg->full = false;
+		if (flow->protocol->drained)
+			flow->protocol->drained(flow, (enum side)i);
+	}
 }
 
 void flow_update(struct flow *flow)
@@ -345,7 +416,10 @@ void flow_update(struct flow *flow)
 		flow_close(flow, NULL);
 		return;
 	}
-	leg_watch(flow, client, server);
+	if (client->full || server->full)
+		drained_tell(flow);
+	if (!flow->closed)
+		leg_watch(flow, client, server);
 	if (!flow->closed)
 		leg_watch(flow, server, client);
 }
@@ -368,16 +442,34 @@ static void bulk_begin(struct leg *other)
 	(void)fcntl(other->pipe[0], F_SETPIPE_SZ, (int)FLOW_WAITING_MAX); /* the default size does as well */
 }
 
+/* What TLS has, as recv() would say it. */
+static ssize_t tls_leg_read(struct leg *leg, char *scratch)
+{
+	size_t length = 0;
+	ssize_t got = -1;
+
+	tls_readable(leg->tls);
+	while (length < SCRATCH_BYTES && (got = tls_read(leg->tls, scratch + length, SCRATCH_BYTES - length)) > 0)
+		length += (size_t)got;
+	leg->more = got != -1 && length; /* the end, or an error, is found again */
+	if (length)
+		return (ssize_t)length;
+	errno = got == -1 ? EAGAIN : EPROTO;
+	return got == 0 ? 0 : -1;
+}
+
 static void leg_read(struct flow *flow, enum side side)
 {
 	struct leg *leg = &flow->legs[side];
 	struct leg *other = &flow->legs[!side];
 	bool spliced = flow->passes && other->pipe[0] >= 0;
-	ssize_t got = spliced ? leg_splice(leg, other) : recv(leg->fd, flow->worker->scratch, SCRATCH_BYTES, 0);
+	ssize_t got = leg->tls  ? tls_leg_read(leg, flow->worker->scratch)
+		      : spliced ? leg_splice(leg, other)
+				: recv(leg->fd, flow->worker->scratch, SCRATCH_BYTES, 0);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got > 0 && flow->passes && (size_t)got >= BULK_BYTES)
+	if (got > 0 && flow->passes && !leg->tls && (size_t)got >= BULK_BYTES)
 		bulk_begin(other);
 	if (got > 0)
 		flow->bytes[side] += (uint64_t)got;
@@ -409,10 +501,44 @@ static void server_connected(struct flow *flow)
 	}
 }
 
+static void leg_secure(struct flow *flow, enum side side)
+{
+	struct leg *leg = &flow->legs[side];
+	struct err err;
+
+	tls_readable(leg->tls);
+	leg->more = false;
+	switch (tls_handshake(leg->tls, &err)) {
+	case TLS_MORE:
+		break;
+	case TLS_FAILED:
+		(void)tls_flush(leg->tls);
+		(void)snprintf(flow->problem, sizeof(flow->problem), "%.159s", err.text);
+		leg->securing = false;
+		if (side == SIDE_SERVER)
+			server_lose(flow, flow->problem);
+		else
+			flow_close(flow, flow->problem);
+		break;
+	case TLS_DONE:
+		leg->securing = false;
+		leg->more = true;
+		if (flow->protocol->secured)
+			flow->protocol->secured(flow, side);
+		break;
+	}
+}
+
 static void leg_ready(struct flow *flow, enum side side, unsigned events)
 {
 	struct leg *leg = &flow->legs[side];
 
+	if (leg->securing && !leg->connecting) {
+		if (events & (LOOP_READ | LOOP_BROKEN))
+			leg_secure(flow, side);
+		flow_update(flow);
+		return;
+	}
 	if (leg->connecting && (events & (LOOP_WRITE | LOOP_BROKEN))) {
 		server_connected(flow);
 	} else if (events & LOOP_READ) {
@@ -438,4 +564,20 @@ static void client_ready(struct loop_watch *watch, unsigned events)
 static void server_ready(struct loop_watch *watch, unsigned events)
 {
 	leg_ready((struct flow *)((char *)watch - offsetof(struct flow, legs[SIDE_SERVER].watch)), SIDE_SERVER, events);
+}
+
+/* Reads what no event will tell of: it is in the session's memory already. */
+static void read_on(void *self)
+{
+	struct flow *flow = self;
+
+	flow->reading_on = false;
+	for (int i = 0; i < 2 && !flow->closed; i++) {
+		struct leg *leg = &flow->legs[i];
+
+		if (!leg->more || leg->fd < 0 || leg->connecting)
+			continue;
+		if (leg->securing || (!leg->ended && !leg->paused && waiting(&flow->legs[!i]) < FLOW_WAITING_MAX))
+			leg_ready(flow, (enum side)i, LOOP_READ);
+	}
 }

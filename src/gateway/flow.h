@@ -11,6 +11,7 @@
 #define ASSAY_GATEWAY_FLOW_H
 
 #include "gateway/env.h"
+#include "net/tls.h"
 
 #define FLOW_WAITING_MAX ((size_t)256 << 10) /* over it the sender is not read */
 
@@ -21,9 +22,13 @@ struct leg {
 	int fd; /* -1: none */
 	struct buf out;
 	size_t out_at;
-	int pipe[2];  /* what passes in bulk waits here, behind `out`; -1: none yet */
-	size_t piped; /* bytes in it */
+	int pipe[2];     /* what passes in bulk waits here, behind `out`; -1: none yet */
+	size_t piped;    /* bytes in it */
+	struct tls *tls; /* NULL: the bytes are what they are */
 	bool connecting;
+	bool securing;   /* its TLS handshake is under way */
+	bool more;       /* it may have more to be read than the socket says */
+	bool full;       /* `drained` is to be called */
 	bool paused;     /* the protocol does not want it read now */
 	bool ended;      /* it sent its end */
 	bool end_wanted; /* shut down for writing when `out` is empty */
@@ -40,6 +45,9 @@ struct flow_protocol {
 	bool (*server_lost)(struct flow *flow, const char *why);
 	void (*closing)(struct flow *flow, const char *why); /* the last call; `why` NULL: all went well */
 	void (*release)(void *state);                        /* at the end of that turn: frees the state */
+	/* The handshake of flow_tls_set is done; one that fails is server_lost, or closes the flow. May be NULL, like the next. */
+	void (*secured)(struct flow *flow, enum side side);
+	void (*drained)(struct flow *flow, enum side to); /* after flow_full was true: room for more */
 };
 
 struct flow {
@@ -63,13 +71,19 @@ struct flow {
 	bool passes;  /* the protocol does not look at the bytes (any more): in bulk they need not come to memory */
 	bool outside; /* goes to an outside host: judged again when the rules change */
 	bool closed;
+	bool reading_on;   /* a read without an event is due */
+	char problem[160]; /* what a `why` that was made here points to */
 };
 
-/* Takes the connection. `from` is copied. */
+/* Takes the connection; -1: there is none, as for a flow that has a server's leg alone. `from` is copied. */
 struct flow *flow_new(struct worker *worker, struct env *env, int client_fd, const char *from);
 void flow_env_set(struct flow *flow, struct env *env); /* moves it between the lists; NULL: none */
 /* The state of the protocol before is released at the end of the turn, unless flow->state was taken out of it. */
 void flow_protocol_set(struct flow *flow, const struct flow_protocol *protocol, void *state);
+/* From here on that leg speaks TLS, which is taken: `data` brings what it says, once `secured` was called, and flow_write is encrypted. */
+void flow_tls_set(struct flow *flow, enum side side, struct tls *tls);
+/* Does so much wait to be sent that no more should be written now? Then `drained` tells when. */
+bool flow_full(struct flow *flow, enum side to);
 /* Takes a connected or connecting descriptor for the server's leg. */
 void flow_server_set(struct flow *flow, int fd, bool connecting);
 void flow_server_drop(struct flow *flow); /* closes that leg only, and forgets what waits for it */

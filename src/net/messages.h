@@ -18,10 +18,12 @@
  *   QUIET        {"env": id} -> {"ok": true, "in_flight": requests and database commands not answered, "written": exchanges logged}
  *   KILL         {"env": id}: resets every connection of the environment at once.
  *   PHASE        {"env": id, "phase": text}: put into the exchanges that begin from now on.
+ *   VAULT        {}                                                          + 1 fd: the gateway's link to the vault (net/vault.h)
  * Gateway -> control plane
  *   THAW         {"env": id}: a request for a frozen environment waits; answer when it is ready.
  *   TOUCH        {"env": id}: it was used (at most once in 5 s and environment).
  *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
+ *   VAULT_LOST   {}: the link to the vault ended; another VAULT is wanted.
  *
  * The exchange log is JSON lines: {"seq", "from": "preview"|sandbox, "to": name or host, "proto": "http|postgres|redis|tcp", "phase",
  * "t0_ms", "dt_us", "request": {"method", "url", "headers": [[name, value]…], "body": text | "body64": base64, "body_bytes", "cut": bool},
@@ -42,9 +44,11 @@ enum message_name {
 	MESSAGE_QUIET,
 	MESSAGE_KILL,
 	MESSAGE_PHASE,
+	MESSAGE_VAULT,
 	MESSAGE_THAW = 64,
 	MESSAGE_TOUCH,
 	MESSAGE_DENIED,
+	MESSAGE_VAULT_LOST,
 };
 
 #define MESSAGE_BYTES_MAX ((size_t)64 << 10)

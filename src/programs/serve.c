@@ -295,8 +295,8 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	struct environments_options options;
 
 	if (local_provider_open(&local, &serve->provider, err) ||
-	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, &serve->gateway, err) ||
-	    vault_open(serve->state_dir, &serve->vault, err))
+	    vault_open(serve->state_dir, &serve->vault, err) ||
+	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, serve->vault, &serve->gateway, err))
 		return -1;
 	options = (struct environments_options){serve->state_dir,    serve->provider, serve_gateway_link(serve->gateway),
 						serve->preview_base, world_real,      serve->warm};
@@ -394,9 +394,9 @@ static void serve_close(struct serve *serve)
 	serve_gateway_unwatch(serve->gateway);
 	if (serve->environments)
 		environments_close(serve->environments);
+	serve_gateway_close(serve->gateway);
 	if (serve->vault)
 		vault_close(serve->vault);
-	serve_gateway_close(serve->gateway);
 	if (serve->provider.ops)
 		local_provider_close(serve->provider);
 	if (serve->loop) {

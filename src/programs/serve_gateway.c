@@ -43,6 +43,7 @@ struct serve_gateway {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct environments *environments; /* NULL: not watched */
+	struct vault *vault;               /* NULL: none */
 	struct pool *pool;
 	struct link *link;
 	int pid_fd;
@@ -61,12 +62,29 @@ struct job {
 	json_t *body;
 };
 
+/* A fresh link to the vault, which is started again for it when it has died. */
+static int vault_introduce(const struct serve_gateway *gateway, struct link *link, struct err *err)
+{
+	AUTO_JSON body = json_object();
+	AUTO_JSON answer = NULL;
+	AUTO_CLOSE int fd = -1;
+
+	if (!gateway->vault)
+		return 0;
+	if (vault_gateway_link(gateway->vault, &fd, err))
+		return -1;
+	answer = link_call(link, MESSAGE_VAULT, body, &fd, 1, ANSWER_TIMEOUT_MS, err);
+	return answer ? 0 : err_prefix(err, "the gateway does not take its link to the vault");
+}
+
 static void job_do(void *self)
 {
 	struct job *job = self;
 	struct serve_gateway *gateway = job->gateway;
 	struct err failure = {0};
-	int status = environments_gateway_message(gateway->environments, job->name, job->body, &failure);
+	int status = job->name == MESSAGE_VAULT_LOST
+			     ? vault_introduce(gateway, job->link, &failure)
+			     : environments_gateway_message(gateway->environments, job->name, job->body, &failure);
 
 	if (job->request)
 		link_reply(job->link, job->name, job->request, NULL, status ? &failure : NULL);
@@ -164,6 +182,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 		{MESSAGE_THAW, LINK_GATEWAY, on_message},
 		{MESSAGE_TOUCH, LINK_GATEWAY, on_message},
 		{MESSAGE_DENIED, LINK_GATEWAY, on_message},
+		{MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message},
 	};
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
 	AUTO_FREE char *reach = text_copy(getenv(REACH_VARIABLE) ? getenv(REACH_VARIABLE) : "");
@@ -189,7 +208,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 		return err_prefix(err, "cannot start the gateway");
 	scope_close(&theirs);
 	theirs = -1;
-	return process_ask(gateway, err);
+	return process_ask(gateway, err) || vault_introduce(gateway, gateway->link, err) ? -1 : 0;
 }
 
 /* ---- the watcher ---- */
@@ -255,8 +274,8 @@ static void *watcher_main(void *self)
 
 /* ---- from outside ---- */
 
-int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct serve_gateway **gateway,
-		       struct err *err)
+int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct vault *vault,
+		       struct serve_gateway **gateway, struct err *err)
 {
 	struct serve_gateway *self = mem_new(sizeof(*self));
 	pthread_condattr_t clock;
@@ -264,6 +283,7 @@ int serve_gateway_open(const char *preview_listen, const char *tools_dir, const 
 	*self = (struct serve_gateway){.preview_listen = text_copy(preview_listen),
 				       .tools_dir = text_copy(tools_dir),
 				       .tools_socket = text_copy(tools_socket),
+				       .vault = vault,
 				       .pid_fd = -1};
 	(void)pthread_mutex_init(&self->lock, NULL);
 	(void)pthread_condattr_init(&clock);

@@ -6,11 +6,13 @@
 #define ASSAY_PROGRAMS_SERVE_GATEWAY_H
 
 #include "sandbox/environment.h"
+#include "vault/vault.h"
 
 struct serve_gateway;
 
-/* Starts it and waits until it answers. `tools_dir` is the folder of the tool API's socket, `tools_socket` its name in it. */
-MUST_USE int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket,
+/* Starts it and waits until it answers. `tools_dir` is the folder of the tool API's socket, `tools_socket` its name in it. It gets its
+ * certificates from `vault`, borrowed; NULL: none, and TLS to the outside is refused. */
+MUST_USE int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct vault *vault,
 				struct serve_gateway **gateway, struct err *err);
 /* For environments_options; changes with each restart. */
 struct link *serve_gateway_link(struct serve_gateway *gateway);

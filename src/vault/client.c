@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include "vault/vault_priv.h"
 
 #define LINK_FD_TEXT "3"
+#define PEM_LINE_BYTES 64
 #define ANSWER_TIMEOUT_S 20 /* making a key and signing take milliseconds: an overloaded machine gets its time */
 
 struct vault {
@@ -117,13 +119,16 @@ static int ask_locked(struct vault *vault, struct vault_request *request, int fd
 	return 0;
 }
 
-static int ask(struct vault *vault, enum vault_ask name, size_t bytes, int fd, struct vault_reply *reply, struct err *err)
+/* `env` may be NULL. */
+static int ask(struct vault *vault, enum vault_ask name, size_t bytes, const char *env, int fd, struct vault_reply *reply,
+	       struct err *err)
 {
 	struct vault_request request = {.header = {.length = sizeof(request), .version = MESSAGE_VERSION, .name = (uint16_t)name},
 					.bytes = bytes};
 	struct err local;
 	int result;
 
+	(void)snprintf(request.env, sizeof(request.env), "%s", env ? env : "");
 	(void)pthread_mutex_lock(&vault->lock);
 	result = ask_locked(vault, &request, fd, reply, err ? err : &local);
 	(void)pthread_mutex_unlock(&vault->lock);
@@ -138,7 +143,7 @@ int vault_open(const char *state_dir, struct vault **vault, struct err *err)
 	(void)pthread_mutex_init(&made->lock, NULL);
 	made->state_dir = text_copy(state_dir);
 	made->link = made->pid_fd = -1;
-	if (ask(made, VAULT_PUBLIC_KEY, 0, -1, &reply, err)) {
+	if (ask(made, VAULT_PUBLIC_KEY, 0, NULL, -1, &reply, err)) {
 		vault_close(made);
 		return -1;
 	}
@@ -178,7 +183,7 @@ int vault_sign(struct vault *vault, struct view bytes, unsigned char signature[6
 	if (!bytes.length || bytes.length > VAULT_BYTES_MAX)
 		return err_set(err, ERR_LIMIT, "the vault signs 1 to %zu bytes, not %zu", VAULT_BYTES_MAX, bytes.length);
 	fd = sealed_make(bytes, err);
-	if (fd < 0 || ask(vault, VAULT_SIGN, bytes.length, fd, &reply, err))
+	if (fd < 0 || ask(vault, VAULT_SIGN, bytes.length, NULL, fd, &reply, err))
 		return -1;
 	memcpy(signature, reply.signature, VAULT_SIGNATURE_BYTES);
 	memcpy(key_id, reply.key_id, VAULT_KEY_ID_MAX);
@@ -190,10 +195,46 @@ int vault_public_key(struct vault *vault, struct buf *pem, struct err *err)
 {
 	struct vault_reply reply;
 
-	if (ask(vault, VAULT_PUBLIC_KEY, 0, -1, &reply, err))
+	if (ask(vault, VAULT_PUBLIC_KEY, 0, NULL, -1, &reply, err))
 		return -1;
 	if (reply.pem_bytes > VAULT_PEM_MAX)
 		return err_set(err, ERR_BROKEN, "the vault sent no public key");
 	buf_add(pem, reply.pem, reply.pem_bytes);
 	return 0;
+}
+
+int vault_gateway_link(struct vault *vault, int *fd, struct err *err)
+{
+	AUTO_CLOSE int theirs = -1;
+	AUTO_CLOSE int ours = -1;
+	struct vault_reply reply;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return err_errno(err, errno, "cannot make the gateway's link to the vault");
+	ours = ends[0];
+	theirs = ends[1];
+	if (ask(vault, VAULT_GATEWAY, 0, NULL, theirs, &reply, err))
+		return -1;
+	*fd = TAKE_FD(ours);
+	return 0;
+}
+
+int vault_authority(struct vault *vault, const char *env, struct buf *pem, struct err *err)
+{
+	struct vault_reply reply;
+	AUTO_BUF text = buf_new((size_t)VAULT_CA_MAX * 2);
+
+	if (ask(vault, VAULT_AUTHORITY, 0, env, -1, &reply, err))
+		return err_prefix(err, "the certificate authority of %s", env);
+	if (reply.ca_bytes > VAULT_CA_MAX)
+		return err_set(err, ERR_BROKEN, "the vault sent no certificate");
+	buf_add_base64(&text, reply.ca, reply.ca_bytes);
+	buf_add_text(pem, "-----BEGIN CERTIFICATE-----\n");
+	for (size_t at = 0; at < text.length; at += PEM_LINE_BYTES) {
+		buf_add(pem, text.at + at, text.length - at < PEM_LINE_BYTES ? text.length - at : PEM_LINE_BYTES);
+		buf_add_char(pem, '\n');
+	}
+	buf_add_text(pem, "-----END CERTIFICATE-----\n");
+	return buf_finish(pem, err);
 }

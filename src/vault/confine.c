@@ -42,6 +42,10 @@ static const unsigned allowed[] = {
 	__NR_recvmsg,    __NR_sendto, __NR_mmap,       __NR_munmap,       __NR_mprotect,        __NR_madvise,       __NR_brk,
 	__NR_close,      __NR_fstat,  __NR_fcntl,      __NR_futex,        __NR_getrandom,       __NR_clock_gettime, __NR_write,
 	__NR_exit,       __NR_getpid, __NR_exit_group, __NR_rt_sigreturn, __NR_restart_syscall,
+#ifdef __NR_poll
+	__NR_poll,
+#endif
+	__NR_ppoll,
 #ifdef __NR_newfstatat
 	__NR_newfstatat, /* glibc's fstat on an empty path */
 #endif

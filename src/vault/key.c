@@ -1,8 +1,10 @@
 /* The signing key: Ed25519 by OpenSSL's EVP interface, in one file that is made once. */
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -48,24 +50,16 @@ static int sync_dir(const char *path, struct err *err)
 	return 0;
 }
 
-/* Writes a fresh key beside and links it into place, so that of two processes that start at once one makes it and both use it. */
-static int key_make(const char *dir, const char *path, struct err *err)
+/* Writes it beside and links it into place, so that of two processes that start at once one makes it and both use it. */
+static int secret_write(const char *dir, const char *path, struct view bytes, struct err *err)
 {
-	AUTO_PAIR pair = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	AUTO_BIO bio = BIO_new(BIO_s_secmem());
 	AUTO_FREE char *beside = text_format("%s/key.XXXXXX", dir);
-	AUTO_CLOSE int fd = -1;
-	char *text = NULL;
-	long length;
+	AUTO_CLOSE int fd = mkostemp(beside, O_CLOEXEC); /* 0600 */
 	int problem = 0;
 
-	if (!pair || !bio || PEM_write_bio_PKCS8PrivateKey(bio, pair, NULL, NULL, 0, NULL, NULL) != 1)
-		return err_set(err, ERR_BROKEN, "cannot make an Ed25519 key");
-	length = BIO_get_mem_data(bio, &text);
-	fd = mkostemp(beside, O_CLOEXEC); /* 0600 */
 	if (fd < 0)
 		return err_errno(err, errno, "cannot make %s", beside);
-	if (file_write_fd(fd, view_make(text, (size_t)length), err)) {
+	if (file_write_fd(fd, bytes, err)) {
 		(void)unlink(beside);
 		return -1;
 	}
@@ -77,11 +71,23 @@ static int key_make(const char *dir, const char *path, struct err *err)
 	return sync_dir(dir, err);
 }
 
-/* Only its owner may ever have been able to read it. */
-static int key_open(const char *path, EVP_PKEY **pair, struct err *err)
+static int key_make(const char *dir, const char *path, struct err *err)
+{
+	AUTO_PAIR pair = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	AUTO_BIO bio = BIO_new(BIO_s_secmem());
+	char *text = NULL;
+	long length;
+
+	if (!pair || !bio || PEM_write_bio_PKCS8PrivateKey(bio, pair, NULL, NULL, 0, NULL, NULL) != 1)
+		return err_set(err, ERR_BROKEN, "cannot make an Ed25519 key");
+	length = BIO_get_mem_data(bio, &text);
+	return secret_write(dir, path, view_make(text, (size_t)length), err);
+}
+
+/* Only its owner may ever have been able to read it. The descriptor, or -1. */
+static int secret_open(const char *path, struct err *err)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	AUTO_BIO bio = NULL;
 	struct stat facts;
 
 	if (fd < 0)
@@ -89,8 +95,41 @@ static int key_open(const char *path, EVP_PKEY **pair, struct err *err)
 	if (fstat(fd, &facts))
 		return err_errno(err, errno, "cannot look at %s", path);
 	if (!S_ISREG(facts.st_mode) || (facts.st_mode & 077))
-		return err_set(err, ERR_DENIED, "%s may be read by others than its owner: chmod 600, or remove it for a new key",
+		return err_set(err, ERR_DENIED, "%s may be read by others than its owner: chmod 600, or remove it for a new one",
 			       path);
+	return TAKE_FD(fd);
+}
+
+int vault_secret_load(const char *dir, const char *name, unsigned char *bytes, size_t length, struct err *err)
+{
+	AUTO_FREE char *path = text_format("%s/%s", dir, name);
+	AUTO_CLOSE int fd = -1;
+
+	if (!file_exists(path)) {
+		int failed;
+
+		if (RAND_bytes(bytes, (int)length) != 1)
+			return err_set(err, ERR_BROKEN, "no random bytes");
+		failed = secret_write(dir, path, view_make(bytes, length), err);
+		OPENSSL_cleanse(bytes, length);
+		if (failed)
+			return -1;
+	}
+	fd = secret_open(path, err);
+	if (fd < 0)
+		return -1;
+	if (read(fd, bytes, length) != (ssize_t)length)
+		return err_set(err, ERR_BROKEN, "%s is too short: remove it for a new one", path);
+	return 0;
+}
+
+static int key_open(const char *path, EVP_PKEY **pair, struct err *err)
+{
+	AUTO_CLOSE int fd = secret_open(path, err);
+	AUTO_BIO bio = NULL;
+
+	if (fd < 0)
+		return -1;
 	bio = BIO_new_fd(fd, BIO_NOCLOSE);
 	*pair = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
 	if (!*pair)

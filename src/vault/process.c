@@ -1,10 +1,16 @@
-/* The vault's process: loads the key, confines itself, then answers one message after the other until its link is closed. */
+/*
+ * The vault's process: loads its keys, confines itself, then answers one message after the other until the control plane's link is closed.
+ * The gateway's link comes over that one, and is replaced by the next; what either may ask is a row.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -13,31 +19,48 @@
 
 #define SEALS_NEEDED (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 
-/* Receives one request and at most one descriptor. Returns 1, 0 at the end of the link, -1 for what is no request of ours. */
-static int request_receive(int link, struct vault_request *request, int *fd)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec part = {request, sizeof(*request)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	const struct cmsghdr *ancillary;
-	ssize_t got;
+enum peer { PEER_CONTROL, PEER_GATEWAY, PEERS };
 
-	do
-		got = recvmsg(link, &message, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	if (got <= 0)
-		return got < 0 ? -1 : 0;
-	ancillary = CMSG_FIRSTHDR(&message);
-	if (ancillary && ancillary->cmsg_level == SOL_SOCKET && ancillary->cmsg_type == SCM_RIGHTS &&
-	    ancillary->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(ancillary), sizeof(*fd));
-	if (got != (ssize_t)sizeof(*request) || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-	    request->header.length != sizeof(*request) || request->header.version != MESSAGE_VERSION)
-		return -1;
-	return 1;
+struct process {
+	struct vault_key *key;
+	struct vault_ca *ca;
+	int links[PEERS]; /* -1: none */
+};
+
+union request {
+	struct message_header header;
+	struct vault_request control;
+	struct vault_identity_request identity;
+	struct vault_mint_request mint;
+};
+
+union reply {
+	struct message_header header;
+	struct vault_reply control;
+	struct vault_identity_reply identity;
+	struct vault_mint_reply mint;
+};
+
+struct row {
+	uint16_t name;
+	enum peer from;
+	size_t request_bytes;
+	size_t reply_bytes;
+	/* Fills the reply; the descriptor (-1: none came) may be taken. */
+	void (*answer)(struct process *process, const union request *request, int *fd, union reply *reply);
+};
+
+static int64_t now_seconds(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec;
+}
+
+static int32_t errno_of(const struct err *err)
+{
+	return err->kind == ERR_INVALID ? EINVAL : EIO;
 }
 
 /* Signs the bytes of a memfd. Returns an errno value. */
@@ -62,41 +85,169 @@ static int request_sign(const struct vault_key *key, const struct vault_request 
 	return failed ? EIO : 0;
 }
 
-static int request_answer(int link, const struct vault_key *key, const struct vault_request *request, int fd)
+static void on_sign(struct process *process, const union request *request, int *fd, union reply *reply)
 {
-	struct vault_reply reply = {.header = request->header};
-	ssize_t sent;
-
-	reply.header.length = sizeof(reply);
-	memcpy(reply.key_id, vault_key_id(key), strlen(vault_key_id(key)));
-	switch (request->header.name) {
-	case VAULT_SIGN:
-		reply.errno_value = request_sign(key, request, fd, reply.signature);
-		break;
-	case VAULT_PUBLIC_KEY:
-		reply.pem_bytes = (uint32_t)strlen(vault_key_pem(key));
-		memcpy(reply.pem, vault_key_pem(key), reply.pem_bytes);
-		break;
-	default:
-		return -1;
-	}
-	do
-		sent = send(link, &reply, sizeof(reply), MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	return sent == (ssize_t)sizeof(reply) ? 0 : -1;
+	memcpy(reply->control.key_id, vault_key_id(process->key), strlen(vault_key_id(process->key)));
+	reply->control.errno_value = request_sign(process->key, &request->control, *fd, reply->control.signature);
 }
 
-static int vault_serve(int link, const struct vault_key *key)
+static void on_public_key(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	const char *pem = vault_key_pem(process->key);
+
+	(void)request;
+	(void)fd;
+	memcpy(reply->control.key_id, vault_key_id(process->key), strlen(vault_key_id(process->key)));
+	reply->control.pem_bytes = (uint32_t)strlen(pem);
+	memcpy(reply->control.pem, pem, reply->control.pem_bytes);
+}
+
+static void on_gateway(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	(void)request;
+	if (*fd < 0) {
+		reply->control.errno_value = EBADF;
+		return;
+	}
+	scope_close(&process->links[PEER_GATEWAY]);
+	process->links[PEER_GATEWAY] = TAKE_FD(*fd);
+}
+
+/* Copies what was made into its place of a reply, or says why there is none. */
+static void made_put(int failed, const struct err *err, const struct buf *made, unsigned char *place, size_t place_bytes,
+		     uint32_t *bytes, int32_t *errno_value)
+{
+	if (failed || made->over || made->length > place_bytes) {
+		*errno_value = failed ? errno_of(err) : EMSGSIZE;
+		return;
+	}
+	memcpy(place, made->at, made->length);
+	*bytes = (uint32_t)made->length;
+}
+
+static void on_authority(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	AUTO_BUF der = buf_new(VAULT_CA_MAX);
+	struct err err;
+	int failed = vault_ca_certificate(process->ca, request->control.env, now_seconds(), &der, &err);
+
+	(void)fd;
+	made_put(failed, &err, &der, reply->control.ca, VAULT_CA_MAX, &reply->control.ca_bytes, &reply->control.errno_value);
+}
+
+static void on_identity(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	struct vault_identity_reply *out = &reply->identity;
+	AUTO_BUF key = buf_new(VAULT_KEY_MAX);
+	AUTO_BUF ca = buf_new(VAULT_CA_MAX);
+	struct err err;
+	int failed = vault_ca_leaf_key(process->ca, request->identity.env, &key, &err);
+
+	(void)fd;
+	made_put(failed, &err, &key, out->key, VAULT_KEY_MAX, &out->key_bytes, &out->errno_value);
+	if (key.at)
+		OPENSSL_cleanse(key.at, key.length);
+	if (out->errno_value)
+		return;
+	failed = vault_ca_certificate(process->ca, request->identity.env, now_seconds(), &ca, &err);
+	made_put(failed, &err, &ca, out->ca, VAULT_CA_MAX, &out->ca_bytes, &out->errno_value);
+}
+
+static void on_mint(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	const struct vault_mint_request *mint = &request->mint;
+	AUTO_BUF der = buf_new(VAULT_LEAF_MAX);
+	struct err err;
+	int failed = vault_ca_mint(process->ca, mint->env, mint->host, now_seconds(), &der, &err);
+
+	(void)fd;
+	made_put(failed, &err, &der, reply->mint.leaf, VAULT_LEAF_MAX, &reply->mint.leaf_bytes, &reply->mint.errno_value);
+}
+
+static const struct row rows[] = {
+	{VAULT_SIGN, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_sign},
+	{VAULT_PUBLIC_KEY, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_public_key},
+	{VAULT_GATEWAY, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_gateway},
+	{VAULT_AUTHORITY, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_authority},
+	{VAULT_IDENTITY, PEER_GATEWAY, sizeof(struct vault_identity_request), sizeof(struct vault_identity_reply), on_identity},
+	{VAULT_MINT, PEER_GATEWAY, sizeof(struct vault_mint_request), sizeof(struct vault_mint_reply), on_mint},
+};
+
+/* Receives one request and at most one descriptor. Returns its row; NULL at the end of the link or for what is no request of ours. */
+static const struct row *request_receive(int link, enum peer from, union request *request, int *fd, bool *ended)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {request, sizeof(*request)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	const struct cmsghdr *ancillary;
+	ssize_t got;
+
+	do
+		got = recvmsg(link, &message, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	*ended = got == 0;
+	if (got <= 0)
+		return NULL;
+	ancillary = CMSG_FIRSTHDR(&message);
+	if (ancillary && ancillary->cmsg_level == SOL_SOCKET && ancillary->cmsg_type == SCM_RIGHTS &&
+	    ancillary->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(ancillary), sizeof(*fd));
+	if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (size_t)got < sizeof(request->header) ||
+	    request->header.length != (size_t)got || request->header.version != MESSAGE_VERSION)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].name == request->header.name && rows[i].from == from && rows[i].request_bytes == (size_t)got)
+			return &rows[i];
+	return NULL;
+}
+
+/* One request of that peer. Returns 1, 0 at the end of the link, -1 for what is no request of ours or when nobody takes the answer. */
+static int peer_answer(struct process *process, enum peer from)
+{
+	union request request;
+	union reply reply = {.header = {0}};
+	AUTO_CLOSE int fd = -1;
+	int link = process->links[from];
+	bool ended;
+	const struct row *row = request_receive(link, from, &request, &fd, &ended);
+	ssize_t sent;
+
+	if (!row)
+		return ended ? 0 : -1;
+	memset(&reply, 0, sizeof(reply));
+	reply.header = request.header;
+	reply.header.length = (uint32_t)row->reply_bytes;
+	row->answer(process, &request, &fd, &reply);
+	do /* the gateway, which asks for little at once, is never waited for */
+		sent = send(link, &reply, row->reply_bytes, MSG_NOSIGNAL | (from == PEER_GATEWAY ? MSG_DONTWAIT : 0));
+	while (sent < 0 && errno == EINTR);
+	if (row->name == VAULT_IDENTITY)
+		OPENSSL_cleanse(&reply, sizeof(reply));
+	return sent == (ssize_t)row->reply_bytes ? 1 : -1;
+}
+
+static int vault_serve(struct process *process)
 {
 	for (;;) {
-		struct vault_request request;
-		AUTO_CLOSE int fd = -1;
-		int got = request_receive(link, &request, &fd);
+		struct pollfd waits[PEERS] = {{process->links[PEER_CONTROL], POLLIN, 0}, {process->links[PEER_GATEWAY], POLLIN, 0}};
 
-		if (got == 0)
-			return 0;
-		if (got < 0 || request_answer(link, key, &request, fd))
+		if (poll(waits, PEERS, -1) < 0 && errno != EINTR)
 			return 1;
+		if (waits[PEER_CONTROL].revents) {
+			int got = peer_answer(process, PEER_CONTROL);
+
+			if (got <= 0)
+				return got < 0;
+		}
+		/* It may just have been replaced: then the next turn says what waits on the new one. */
+		if (waits[PEER_GATEWAY].revents && waits[PEER_GATEWAY].fd == process->links[PEER_GATEWAY] &&
+		    peer_answer(process, PEER_GATEWAY) <= 0) {
+			scope_close(&process->links[PEER_GATEWAY]);
+			process->links[PEER_GATEWAY] = -1;
+		}
 	}
 }
 
@@ -117,22 +268,22 @@ static bool arguments_parse(int argc, char **argv, const char **state_dir, int *
 
 int vault_main(int argc, char **argv)
 {
+	struct process process = {.links = {-1, -1}};
 	const char *state_dir = NULL;
-	struct vault_key *key = NULL;
 	struct err err;
-	int link = -1;
 	int code;
 
 	log_init("vault", LOG_LEVEL_INFO);
-	if (!arguments_parse(argc, argv, &state_dir, &link)) {
+	if (!arguments_parse(argc, argv, &state_dir, &process.links[PEER_CONTROL])) {
 		log_error("usage: assay vault --state DIR --link-fd N; it is started by assay serve");
 		return 2;
 	}
-	if (vault_key_load(state_dir, &key, &err) || vault_confine(&err)) {
+	if (vault_key_load(state_dir, &process.key, &err) || vault_ca_load(state_dir, &process.ca, &err) || vault_confine(&err)) {
 		log_error("%s", err.text);
 		return 1;
 	}
-	code = vault_serve(link, key);
-	vault_key_free(key);
+	code = vault_serve(&process);
+	vault_ca_free(process.ca);
+	vault_key_free(process.key);
 	_exit(code); /* no handlers: what they would call is not allowed any more */
 }

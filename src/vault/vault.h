@@ -1,6 +1,8 @@
 /*
- * vault: the process that holds the signing key and nothing else. It makes an Ed25519 key on its first start (<state>/vault/key.pem,
- * 0600, owned by its own user where it may), and signs what the control plane sends it: fixed structs, no parser, no network.
+ * vault: the process that holds the keys and nothing else. It makes an Ed25519 key on its first start (<state>/vault/key.pem, 0600, owned
+ * by its own user where it may), and signs what the control plane sends it; and it is the certificate authority of every environment
+ * (ca.secret beside it), which mints what the gateway asks for over a link of their own (net/vault.h). Fixed structs, no parser, no
+ * network.
  */
 #ifndef ASSAY_VAULT_VAULT_H
 #define ASSAY_VAULT_VAULT_H
@@ -19,5 +21,9 @@ void vault_close(struct vault *vault);
 /* Any thread; restarts the process when it has died. At most 16 MiB. `key_id` is the SHA-256 of the public key's DER, in hex. */
 MUST_USE int vault_sign(struct vault *vault, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err);
 MUST_USE int vault_public_key(struct vault *vault, struct buf *pem, struct err *err);
+/* A fresh link for the gateway, owned by the caller; the one before it ends. It ends too when the process dies: then ask for another. */
+MUST_USE int vault_gateway_link(struct vault *vault, int *fd, struct err *err);
+/* The certificate that the sandboxes of an environment trust, PEM, appended. */
+MUST_USE int vault_authority(struct vault *vault, const char *env, struct buf *pem, struct err *err);
 
 #endif

@@ -1,0 +1,427 @@
+/*
+ * TLS by OpenSSL.
+ *
+ * Theory of operation: OpenSSL sees a BIO of ours. Reading, it takes first what came before the session, then the socket; once the
+ * socket gave less than was asked for it is taken to be empty until the next event, which saves the call that would say so. Writing
+ * collects records, so that a handshake's flight, or a head and its body, leave together. OpenSSL's own buffers are released whenever
+ * they are empty: an idle session is some kilobytes.
+ */
+#include "net/tls.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/scope.h"
+
+#define KEPT_CAPACITY ((size_t)32 << 10) /* an empty buffer larger than this is freed */
+#define READ_BUFFER_BYTES ((size_t)32 << 10)
+#define SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS "X25519:P-256:P-384"
+
+struct tls_side {
+	SSL_CTX *context;
+	BIO_METHOD *method;
+};
+
+struct tls_key {
+	EVP_PKEY *pair;
+};
+
+struct tls_certificate {
+	X509 *x509;
+	unsigned count;
+};
+
+struct tls {
+	SSL *ssl;
+	int fd;
+	unsigned protocols;
+	struct buf first; /* read before us */
+	size_t first_at;
+	struct buf out;
+	size_t out_at;
+	bool dry;   /* the socket has nothing until the next event */
+	bool ended; /* the socket ended */
+	bool broken;
+};
+
+/* ---- the BIO ---- */
+
+static int bio_read(BIO *bio, char *at, int wanted)
+{
+	struct tls *tls = BIO_get_data(bio);
+	size_t length = (size_t)wanted;
+	ssize_t got;
+
+	BIO_clear_retry_flags(bio);
+	if (tls->first_at < tls->first.length) {
+		size_t left = tls->first.length - tls->first_at;
+
+		length = left < length ? left : length;
+		memcpy(at, tls->first.at + tls->first_at, length);
+		tls->first_at += length;
+		if (tls->first_at == tls->first.length) {
+			buf_fini(&tls->first);
+			tls->first_at = 0;
+		}
+		return (int)length;
+	}
+	if (!tls->dry && !tls->ended) {
+		got = recv(tls->fd, at, length, 0);
+		tls->dry = got < (ssize_t)length;
+		if (got > 0)
+			return (int)got;
+		if (got == 0)
+			tls->ended = true;
+		else if (errno != EAGAIN && errno != EINTR)
+			return -1;
+	}
+	if (tls->ended)
+		return 0;
+	BIO_set_retry_read(bio);
+	return -1;
+}
+
+static int bio_write(BIO *bio, const char *at, int length)
+{
+	struct tls *tls = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	buf_add(&tls->out, at, (size_t)length);
+	return length;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+	const struct tls *tls = BIO_get_data(bio);
+
+	(void)number;
+	(void)pointer;
+	if (command == BIO_CTRL_EOF)
+		return tls && tls->ended;
+	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DUP;
+}
+
+static int bio_create(BIO *bio)
+{
+	BIO_set_init(bio, 1);
+	return 1;
+}
+
+/* ---- sides ---- */
+
+/* The first of OpenSSL's complaints, for people. */
+static const char *complaint(void)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
+
+	return reason ? reason : "the connection ended";
+}
+
+static const unsigned char http1_name[] = "\x08http/1.1";
+static const unsigned char both_names[] = "\x02h2\x08http/1.1";
+
+static struct view protocols_names(unsigned protocols)
+{
+	return protocols & TLS_HTTP2 ? view_make(both_names, sizeof(both_names) - 1)
+				     : view_make(http1_name, sizeof(http1_name) - 1);
+}
+
+static int protocol_select(SSL *ssl, const unsigned char **chosen, unsigned char *length, const unsigned char *offered,
+			   unsigned offered_length, void *self)
+{
+	const struct tls *tls = SSL_get_app_data(ssl);
+	struct view names = protocols_names(tls->protocols);
+	unsigned char *found;
+
+	(void)self;
+	if (SSL_select_next_proto(&found, length, (const unsigned char *)names.at, (unsigned)names.length, offered,
+				  offered_length) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_NOACK;
+	*chosen = found;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static struct tls_side *side_new(const SSL_METHOD *method, struct err *err)
+{
+	struct tls_side *side = mem_new(sizeof(*side));
+
+	side->context = SSL_CTX_new(method);
+	side->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "assay");
+	if (!side->context || !side->method || BIO_meth_set_read(side->method, bio_read) != 1 ||
+	    BIO_meth_set_write(side->method, bio_write) != 1 || BIO_meth_set_ctrl(side->method, bio_ctrl) != 1 ||
+	    BIO_meth_set_create(side->method, bio_create) != 1 ||
+	    SSL_CTX_set_min_proto_version(side->context, TLS1_2_VERSION) != 1 ||
+	    SSL_CTX_set_ciphersuites(side->context, SUITES) != 1 || SSL_CTX_set1_groups_list(side->context, GROUPS) != 1 ||
+	    SSL_CTX_set_num_tickets(side->context, 0) != 1) {
+		(void)err_set(err, ERR_BROKEN, "cannot set up TLS: %s", complaint());
+		tls_side_free(side);
+		return NULL;
+	}
+	/* A peer that closes without saying so: lengths say whether something is missing, as for everybody else. */
+	(void)SSL_CTX_set_options(side->context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
+							 SSL_OP_IGNORE_UNEXPECTED_EOF);
+	(void)SSL_CTX_set_mode(side->context,
+			       SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)SSL_CTX_set_session_cache_mode(side->context, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_read_ahead(side->context, 1);
+	SSL_CTX_set_default_read_buffer_len(side->context, READ_BUFFER_BYTES);
+	return side;
+}
+
+int tls_server_new(struct tls_side **side, struct err *err)
+{
+	*side = side_new(TLS_server_method(), err);
+	if (!*side)
+		return -1;
+	(void)SSL_CTX_set_options((*side)->context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	(void)SSL_CTX_set_max_early_data((*side)->context, 0);
+	SSL_CTX_set_alpn_select_cb((*side)->context, protocol_select, NULL);
+	return 0;
+}
+
+int tls_client_new(const char *authorities_file, struct tls_side **side, struct err *err)
+{
+	struct tls_side *made = side_new(TLS_client_method(), err);
+
+	if (!made)
+		return -1;
+	SSL_CTX_set_verify(made->context, SSL_VERIFY_PEER, NULL);
+	if (SSL_CTX_set_default_verify_paths(made->context) != 1)
+		(void)err_set(err, ERR_BROKEN, "cannot use the system's certificate authorities: %s", complaint());
+	else if (authorities_file && SSL_CTX_load_verify_file(made->context, authorities_file) != 1)
+		(void)err_set(err, ERR_INVALID, "cannot read certificate authorities from %s: %s", authorities_file, complaint());
+	else
+		*side = made;
+	ERR_clear_error();
+	if (*side == made)
+		return 0;
+	tls_side_free(made);
+	return -1;
+}
+
+void tls_side_free(struct tls_side *side)
+{
+	if (!side)
+		return;
+	SSL_CTX_free(side->context);
+	BIO_meth_free(side->method);
+	free(side);
+}
+
+/* ---- keys and certificates ---- */
+
+int tls_key_parse(struct view der, struct tls_key **key, struct err *err)
+{
+	const unsigned char *at = (const unsigned char *)der.at;
+	EVP_PKEY *pair = d2i_AutoPrivateKey(NULL, &at, (long)der.length);
+
+	ERR_clear_error();
+	if (!pair)
+		return err_set(err, ERR_INVALID, "no private key");
+	*key = mem_new(sizeof(**key));
+	(*key)->pair = pair;
+	return 0;
+}
+
+void tls_key_free(struct tls_key *key)
+{
+	if (key)
+		EVP_PKEY_free(key->pair);
+	free(key);
+}
+
+int tls_certificate_parse(struct view der, struct tls_certificate **certificate, struct err *err)
+{
+	const unsigned char *at = (const unsigned char *)der.at;
+	X509 *x509 = d2i_X509(NULL, &at, (long)der.length);
+
+	ERR_clear_error();
+	if (!x509)
+		return err_set(err, ERR_INVALID, "no certificate");
+	*certificate = mem_new(sizeof(**certificate));
+	**certificate = (struct tls_certificate){x509, 1};
+	return 0;
+}
+
+struct tls_certificate *tls_certificate_hold(struct tls_certificate *certificate)
+{
+	certificate->count++;
+	return certificate;
+}
+
+void tls_certificate_release(struct tls_certificate *certificate)
+{
+	if (!certificate || --certificate->count)
+		return;
+	X509_free(certificate->x509);
+	free(certificate);
+}
+
+/* ---- sessions ---- */
+
+static struct tls *tls_new(struct tls_side *side, int fd, unsigned protocols)
+{
+	struct tls *tls = mem_new(sizeof(*tls));
+	BIO *bio = BIO_new(side->method);
+
+	tls->ssl = SSL_new(side->context);
+	if (!tls->ssl || !bio)
+		abort(); /* out of memory */
+	tls->fd = fd;
+	tls->protocols = protocols;
+	tls->first = buf_new(SIZE_MAX / 4);
+	tls->out = buf_new(SIZE_MAX / 4); /* bounded by its user, who does not write while much waits */
+	BIO_set_data(bio, tls);
+	SSL_set_bio(tls->ssl, bio, bio);
+	(void)SSL_set_app_data(tls->ssl, tls);
+	return tls;
+}
+
+struct tls *tls_accept(struct tls_side *side, int fd, const struct tls_certificate *certificate, const struct tls_key *key,
+		       struct view first, unsigned protocols)
+{
+	struct tls *tls = tls_new(side, fd, protocols);
+
+	ERR_clear_error();
+	buf_add_view(&tls->first, first);
+	if (SSL_use_cert_and_key(tls->ssl, certificate->x509, key->pair, NULL, 1) != 1)
+		tls->broken = true; /* the handshake says so */
+	SSL_set_accept_state(tls->ssl);
+	return tls;
+}
+
+struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigned protocols)
+{
+	struct tls *tls = tls_new(side, fd, protocols);
+	struct view names = protocols_names(protocols);
+
+	ERR_clear_error();
+	SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1 ||
+	    SSL_set_alpn_protos(tls->ssl, (const unsigned char *)names.at, (unsigned)names.length) != 0)
+		tls->broken = true;
+	SSL_set_connect_state(tls->ssl);
+	return tls;
+}
+
+void tls_free(struct tls *tls)
+{
+	if (!tls)
+		return;
+	SSL_free(tls->ssl);
+	buf_fini(&tls->first);
+	buf_fini(&tls->out);
+	free(tls);
+}
+
+enum tls_result tls_handshake(struct tls *tls, struct err *err)
+{
+	int result;
+	long verified;
+
+	ERR_clear_error();
+	if (tls->broken) {
+		(void)err_set(err, ERR_BROKEN, "TLS cannot begin");
+		return TLS_FAILED;
+	}
+	result = SSL_do_handshake(tls->ssl);
+	if (result == 1)
+		return TLS_DONE;
+	if (SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_READ)
+		return TLS_MORE;
+	tls->broken = true;
+	verified = SSL_get_verify_result(tls->ssl);
+	if (!SSL_is_server(tls->ssl) && verified != X509_V_OK)
+		(void)err_set(err, ERR_DENIED, "its certificate is not accepted: %s", X509_verify_cert_error_string(verified));
+	else
+		(void)err_set(err, ERR_BROKEN, "no TLS: %s", complaint());
+	ERR_clear_error();
+	return TLS_FAILED;
+}
+
+void tls_readable(struct tls *tls)
+{
+	tls->dry = false;
+}
+
+ssize_t tls_read(struct tls *tls, char *at, size_t length)
+{
+	size_t got = 0;
+	int why;
+
+	if (tls->broken)
+		return -2;
+	ERR_clear_error();
+	if (SSL_read_ex(tls->ssl, at, length, &got) == 1)
+		return (ssize_t)got;
+	why = SSL_get_error(tls->ssl, 0);
+	if (why == SSL_ERROR_WANT_READ)
+		return -1;
+	if (why == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	tls->broken = true;
+	ERR_clear_error();
+	return -2;
+}
+
+bool tls_write(struct tls *tls, struct view bytes)
+{
+	ERR_clear_error();
+	while (bytes.length) {
+		size_t done = 0;
+
+		if (tls->broken || SSL_write_ex(tls->ssl, bytes.at, bytes.length, &done) != 1) {
+			tls->broken = true;
+			ERR_clear_error();
+			return false;
+		}
+		bytes = view_make(bytes.at + done, bytes.length - done);
+	}
+	return true;
+}
+
+void tls_end(struct tls *tls)
+{
+	ERR_clear_error();
+	if (!tls->broken && SSL_is_init_finished(tls->ssl))
+		(void)SSL_shutdown(tls->ssl);
+	ERR_clear_error();
+}
+
+bool tls_flush(struct tls *tls)
+{
+	while (tls->out_at < tls->out.length) {
+		ssize_t sent = send(tls->fd, tls->out.at + tls->out_at, tls->out.length - tls->out_at, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return errno == EAGAIN;
+		tls->out_at += (size_t)sent;
+	}
+	tls->out_at = 0;
+	buf_clear(&tls->out);
+	if (tls->out.capacity > KEPT_CAPACITY)
+		buf_fini(&tls->out);
+	return true;
+}
+
+size_t tls_waiting(const struct tls *tls)
+{
+	return tls->out.length - tls->out_at;
+}
+
+enum tls_protocol tls_protocol(const struct tls *tls)
+{
+	const unsigned char *name = NULL;
+	unsigned length = 0;
+
+	SSL_get0_alpn_selected(tls->ssl, &name, &length);
+	return length == 2 && memcmp(name, "h2", 2) == 0 ? TLS_HTTP2 : TLS_HTTP1;
+}

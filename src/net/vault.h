@@ -1,0 +1,52 @@
+/*
+ * vault: what the gateway asks of the vault over a SOCK_SEQPACKET pair of their own: net/messages.h's header, then a fixed struct; no
+ * descriptors. A reply has the request's name and id. Whatever does not fit ends the connection.
+ *
+ * Each environment has a certificate authority of its own, whose key never leaves the vault, and one key for all its leaf certificates,
+ * which the gateway holds. Both follow from the vault's secret and the environment's id, so they are the same after any restart.
+ */
+#ifndef ASSAY_NET_VAULT_H
+#define ASSAY_NET_VAULT_H
+
+#include "net/messages.h"
+
+#define VAULT_ENV_MAX 64   /* an environment's id, with its NUL */
+#define VAULT_HOST_MAX 254 /* a host name, canonical, with its NUL */
+#define VAULT_LEAF_MAX 2048
+#define VAULT_CA_MAX 1024
+#define VAULT_KEY_MAX 256
+#define VAULT_ASKED_MAX 32 /* by the gateway, at once */
+
+enum vault_gateway_ask {
+	VAULT_IDENTITY = 32, /* struct vault_identity_request */
+	VAULT_MINT = 33,     /* struct vault_mint_request */
+};
+
+struct vault_identity_request {
+	struct message_header header;
+	char env[VAULT_ENV_MAX];
+};
+
+struct vault_identity_reply {
+	struct message_header header;
+	int32_t errno_value; /* 0, or why not */
+	uint32_t key_bytes;
+	uint32_t ca_bytes;
+	unsigned char key[VAULT_KEY_MAX]; /* of the leaves: a private key's DER */
+	unsigned char ca[VAULT_CA_MAX];   /* the authority's certificate, DER */
+};
+
+struct vault_mint_request {
+	struct message_header header;
+	char env[VAULT_ENV_MAX];
+	char host[VAULT_HOST_MAX];
+};
+
+struct vault_mint_reply {
+	struct message_header header;
+	int32_t errno_value; /* 0, or why not */
+	uint32_t leaf_bytes;
+	unsigned char leaf[VAULT_LEAF_MAX]; /* a certificate for the host, DER: 90 days, from a day ago on */
+};
+
+#endif
