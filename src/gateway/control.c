@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "gateway/door.h"
+#include "gateway/egress/mint.h"
 #include "gateway/env.h"
 #include "gateway/preview.h"
 
@@ -128,6 +129,16 @@ static void on_phase(void *self, struct link *link, struct link_message *message
 	reply(link, message, env ? 0 : -1, &err);
 }
 
+static void on_vault(void *self, struct link *link, struct link_message *message)
+{
+	struct worker *worker = self;
+	AUTO_CLOSE int fd = fd_take(message);
+	struct err err;
+	int result = fd < 0 ? err_set(&err, ERR_INVALID, "VAULT without a link") : mint_link_set(worker->mint, TAKE_FD(fd), &err);
+
+	reply(link, message, result, &err);
+}
+
 static const struct link_row rows[] = {
 	{MESSAGE_ENV_PUT, LINK_CONTROL, on_env_put},
 	{MESSAGE_SANDBOX_PUT, LINK_CONTROL, on_sandbox_put},
@@ -137,6 +148,7 @@ static const struct link_row rows[] = {
 	{MESSAGE_QUIET, LINK_CONTROL, on_quiet},
 	{MESSAGE_KILL, LINK_CONTROL, on_kill},
 	{MESSAGE_PHASE, LINK_CONTROL, on_phase},
+	{MESSAGE_VAULT, LINK_CONTROL, on_vault},
 };
 
 static void on_closed(void *self, struct link *link)

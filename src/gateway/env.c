@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "gateway/door.h"
+#include "gateway/egress/mint.h"
 #include "gateway/flow.h"
 
 #define TOUCH_EVERY_MS 5000
@@ -276,6 +277,7 @@ void env_remove(struct env *env)
 	struct env **place = &worker->envs;
 
 	env->gone = true;
+	mint_env_forget(worker->mint, env->id);
 	env_kill(env, "the environment is gone");
 	while (env->doors)
 		door_free(env->doors);

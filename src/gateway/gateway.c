@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "gateway/control.h"
+#include "gateway/egress/mint.h"
 #include "gateway/env.h"
 #include "gateway/flow.h"
 #include "gateway/policy/policy.h"
@@ -31,6 +32,7 @@ struct options {
 	const char *preview_listen;
 	const char *tool_socket;
 	const char *user;
+	const char *authorities;
 };
 
 static struct loop *stopped_by_signal;
@@ -44,9 +46,13 @@ static void on_signal(int number)
 static int options_parse(int argc, char **argv, struct options *options, struct err *err)
 {
 	static const struct option names[] = {
-		{"link-fd", required_argument, NULL, 'l'},     {"preview-listen", required_argument, NULL, 'p'},
-		{"tool-socket", required_argument, NULL, 't'}, {"user", required_argument, NULL, 'u'},
-		{"reach", required_argument, NULL, 'r'},       {NULL, 0, NULL, 0},
+		{"link-fd", required_argument, NULL, 'l'},
+		{"preview-listen", required_argument, NULL, 'p'},
+		{"tool-socket", required_argument, NULL, 't'},
+		{"user", required_argument, NULL, 'u'},
+		{"reach", required_argument, NULL, 'r'},
+		{"authorities", required_argument, NULL, 'a'},
+		{NULL, 0, NULL, 0},
 	};
 	uint64_t number;
 	int option;
@@ -63,6 +69,8 @@ static int options_parse(int argc, char **argv, struct options *options, struct 
 			options->tool_socket = optarg;
 		else if (option == 'u')
 			options->user = optarg;
+		else if (option == 'a')
+			options->authorities = optarg;
 		else if (option == 'r') {
 			if (reach_add(optarg, err))
 				return -1;
@@ -70,7 +78,7 @@ static int options_parse(int argc, char **argv, struct options *options, struct 
 			return err_set(
 				err, ERR_INVALID,
 				"usage: assay gateway --link-fd N --preview-listen ADDRESS:PORT [--tool-socket PATH] [--user NAME] "
-				"[--reach ADDRESS/BITS]…");
+				"[--reach ADDRESS/BITS]… [--authorities FILE]");
 	}
 	if (options->link_fd < 0)
 		return err_set(err, ERR_INVALID, "--link-fd is missing: the gateway is started by `assay serve`");
@@ -119,8 +127,10 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 	worker->scratch = mem_new(SCRATCH_BYTES);
 	worker->tool_socket = options->tool_socket;
 	worker->loop = loop_new(err);
-	if (!worker->loop)
+	if (!worker->loop || tls_server_new(&worker->tls_server, err) ||
+	    tls_client_new(options->authorities, &worker->tls_client, err))
 		return -1;
+	worker->mint = mint_new(worker);
 	if (options->preview_listen) {
 		if (socket_listen_tcp(options->preview_listen, &listener, err))
 			return -1;

@@ -1,6 +1,8 @@
 /*
  * gateway: the process through which every byte crosses a sandbox's wall: seams between services, databases, the tool API, the outside,
- * and the preview. `assay gateway --link-fd N --preview-listen 127.0.0.1:7421 [--tool-socket PATH] [--user NAME] [--reach NETWORK]…`.
+ * and the preview. `assay gateway --link-fd N --preview-listen 127.0.0.1:7421 [--tool-socket PATH] [--user NAME] [--reach NETWORK]…
+ * [--authorities FILE]`. `--authorities` names a PEM file of certificate authorities (a company's own) trusted for hosts outside besides the
+ * system's.
  *
  * It is told what exists over its link (net/messages.h) and knows nothing else: no file of ours, no store, no key. Started as root it
  * becomes an unprivileged user once its sockets are bound; when its parent ends, it ends.

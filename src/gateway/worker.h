@@ -11,8 +11,11 @@
 struct env;
 struct flow;
 struct log_writer;
+struct mint;
 struct policy;
 struct pool;
+struct tls_side;
+struct upstreams;
 
 #define SCRATCH_BYTES ((size_t)256 << 10) /* read at most at once */
 #define GONE_KEPT 256                     /* ids of environments that were: their previews say so */
@@ -30,6 +33,9 @@ struct worker {
 	const char *tool_socket; /* NULL: none */
 	struct preview *preview;
 	struct policy *policy; /* the organisation's; NULL: none */
+	struct mint *mint;
+	struct tls_side *tls_server;
+	struct tls_side *tls_client;
 };
 
 int64_t worker_wall_ms(void);

@@ -35,6 +35,9 @@
 #define TOOLS_FD_TEXT "4"
 #define REACH_VARIABLE "ASSAY_REACH" /* networks that egress rules may lead to although they are not public, separated by blanks */
 #define REACH_WORDS_MAX 16
+#define ARGUMENTS 8 /* that it always gets */
+#define AUTHORITIES_VARIABLE \
+	"ASSAY_AUTHORITIES" /* a PEM file of certificate authorities, a company's own, trusted for hosts outside */
 
 struct serve_gateway {
 	char *preview_listen;
@@ -164,7 +167,7 @@ static int process_ask(struct serve_gateway *gateway, struct err *err)
 }
 
 /* "10.0.0.0/8 fd00::/8", which is cut up, as options. */
-static void reach_words(char *text, const char **argv)
+static size_t reach_words(char *text, const char **argv)
 {
 	char *rest = NULL;
 	size_t count = 0;
@@ -174,6 +177,7 @@ static void reach_words(char *text, const char **argv)
 		argv[2 * count] = "--reach";
 		argv[2 * count + 1] = word;
 	}
+	return 2 * count;
 }
 
 static int process_begin(struct serve_gateway *gateway, struct err *err)
@@ -186,19 +190,25 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 	};
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
 	AUTO_FREE char *reach = text_copy(getenv(REACH_VARIABLE) ? getenv(REACH_VARIABLE) : "");
-	const char *argv[9 + 2 * REACH_WORDS_MAX] = {
+	const char *authorities = getenv(AUTHORITIES_VARIABLE);
+	const char *argv[ARGUMENTS + 2 * REACH_WORDS_MAX + 3] = {
 		"/proc/self/exe",        "gateway",       "--link-fd", LINK_FD_TEXT, "--preview-listen",
 		gateway->preview_listen, "--tool-socket", tools};
 	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	AUTO_CLOSE int folder = open(gateway->tools_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_CLOSE int theirs = -1;
 	struct link_spec spec = {.peer = LINK_GATEWAY, .rows = rows, .row_count = ARRAY_LEN(rows), .self = gateway};
+	size_t count;
 	int ends[2];
 	pid_t pid;
 
 	if (null < 0 || folder < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return err_errno(err, errno, "cannot start the gateway");
-	reach_words(reach, argv + 8);
+	count = ARGUMENTS + reach_words(reach, argv + ARGUMENTS);
+	if (authorities && *authorities) {
+		argv[count] = "--authorities";
+		argv[count + 1] = authorities;
+	}
 	spec.fd = ends[0];
 	theirs = ends[1];
 	gateway->link = link_on_thread(&spec, err);
