@@ -24,8 +24,6 @@
 #define RMDIR_TRIES 200
 #define WAIT_STEP_NS 1000000
 #define FREEZE_WAIT_STEPS 2000
-#define MEMORY_DEFAULT ((int64_t)1 << 30)
-#define PIDS_DEFAULT 512
 #define CPU_PERIOD_US 100000
 
 struct controller_name {
@@ -399,13 +397,18 @@ void cgroup_env_remove(const struct cgroups *cgroups, const char *env)
 	}
 }
 
+bool cgroups_can_freeze(const struct cgroups *cgroups)
+{
+	return freezing_tree(cgroups);
+}
+
 int cgroup_env_freeze(const struct cgroups *cgroups, const char *env, bool frozen, struct err *err)
 {
 	const struct cgroup_tree *tree = freezing_tree(cgroups);
 	const char *wanted = frozen ? "FROZEN" : "THAWED";
 
 	if (!tree)
-		return err_set(err, ERR_DENIED, "this machine cannot freeze: it has neither cgroup v2 nor the v1 freezer");
+		return err_set(err, ERR_DENIED, "there is no cgroup that freezes");
 	if (put(tree, env, "", tree->v2 ? "cgroup.freeze" : "freezer.state", tree->v2 ? (frozen ? "1" : "0") : wanted, err))
 		return err_prefix(err, "cannot %s the environment", frozen ? "freeze" : "thaw");
 	for (int i = 0; i < FREEZE_WAIT_STEPS; i++) {
@@ -426,7 +429,7 @@ int cgroup_env_freeze(const struct cgroups *cgroups, const char *env, bool froze
 static int limits_put(const struct cgroup_tree *tree, const char *env, const char *room, const struct limits *limits,
 		      struct err *err)
 {
-	int64_t memory = limits->memory_bytes > 0 ? limits->memory_bytes : MEMORY_DEFAULT;
+	int64_t memory = limits->memory_bytes > 0 ? limits->memory_bytes : LIMIT_MEMORY_DEFAULT;
 	char text[64];
 
 	(void)snprintf(text, sizeof(text), "%lld", (long long)memory);
@@ -436,7 +439,7 @@ static int limits_put(const struct cgroup_tree *tree, const char *env, const cha
 	if (tree->controllers & CGROUP_MEMORY) /* a kernel without swap accounting has none of these */
 		(void)!put(tree, env, room, tree->v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes", tree->v2 ? "0" : text,
 			   NULL);
-	(void)snprintf(text, sizeof(text), "%d", limits->pids > 0 ? limits->pids : PIDS_DEFAULT);
+	(void)snprintf(text, sizeof(text), "%d", limits->pids > 0 ? limits->pids : LIMIT_PIDS_DEFAULT);
 	if ((tree->controllers & CGROUP_PIDS) && put(tree, env, room, "pids.max", text, err))
 		return -1;
 	if (!(tree->controllers & CGROUP_CPU) || limits->cpu_percent <= 0)

@@ -50,9 +50,9 @@ int handle_env_freeze(struct keeper *keeper, struct kept_env *env, const struct 
 	(void)answer;
 	if (env->frozen == frozen)
 		return 0;
-	if (kept_env_cgroups_make(keeper, env, err) || cgroup_env_freeze(&keeper->cgroups, env->id.text, frozen, err)) {
+	if (kept_env_cgroups_make(keeper, env, err) || kept_env_freeze(keeper, env, frozen, err)) {
 		if (frozen && env->has_cgroups)
-			(void)!cgroup_env_freeze(&keeper->cgroups, env->id.text, false, NULL);
+			(void)!kept_env_freeze(keeper, env, false, NULL);
 		return -1;
 	}
 	env->frozen = frozen;
@@ -592,7 +592,7 @@ int handle_sandbox_usage(struct keeper *keeper, struct kept_env *env, const stru
 	if (!room)
 		return err_set(err, ERR_NOT_FOUND, "there is no sandbox %s", request->name);
 	if (room->pid)
-		cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, &answer->reply.usage);
+		room_usage(keeper, env, room, &answer->reply.usage);
 	else
 		answer->reply.usage = room->last;
 	return 0;

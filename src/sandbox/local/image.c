@@ -121,7 +121,10 @@ static int fetch(struct local *local, const char *work, const char *reference, c
 	AUTO_FREE char *bundle = text_format("%s/bundle", work);
 	AUTO_FREE char *tree = text_format("%s/rootfs", bundle);
 	const char *copy[] = {"skopeo", "copy", "--quiet", "--insecure-policy", reference, target, NULL};
-	const char *unpack[] = {"umoci", "unpack", "--image", source, bundle, NULL};
+	/* An ordinary user owns all that is unpacked; the keeper gives it to the sandbox's root. */
+	const char *as_root[] = {"umoci", "unpack", "--image", source, bundle, NULL};
+	const char *as_user[] = {"umoci", "unpack", "--rootless", "--image", source, bundle, NULL};
+	const char *const *unpack = geteuid() == 0 ? as_root : as_user;
 
 	if (run(copy, FETCH_TIMEOUT_MS, NULL, err))
 		return err_prefix(err, "cannot fetch the image %s (package skopeo)", image);

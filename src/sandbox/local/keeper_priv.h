@@ -20,6 +20,8 @@
 #include "sandbox/local/protocol.h"
 
 #define PATH_BYTES 1024
+#define LIMIT_MEMORY_DEFAULT ((int64_t)1 << 30) /* of a room */
+#define LIMIT_PIDS_DEFAULT 512
 #define LAYERS_BELOW_MAX 64 /* of one volume, all generations */
 
 /* ---- rootless.c: the keeper of an ordinary user ---- */
@@ -96,6 +98,7 @@ bool cgroups_need_warmth(const struct cgroups *cgroups);
 void cgroups_close(const struct cgroups *cgroups);
 MUST_USE int cgroup_env_make(const struct cgroups *cgroups, const char *env, struct err *err);
 void cgroup_env_remove(const struct cgroups *cgroups, const char *env);
+bool cgroups_can_freeze(const struct cgroups *cgroups);
 MUST_USE int cgroup_env_freeze(const struct cgroups *cgroups, const char *env, bool frozen, struct err *err);
 /* `limits` NULL: cgroup_room_limit follows. */
 MUST_USE int cgroup_room_make(const struct cgroups *cgroups, const char *env, const char *room, const struct limits *limits,
@@ -268,6 +271,8 @@ static inline uid_t kept_env_id(const struct kept_env *env, uid_t id)
 	return env->one_id ? env->ids : env->ids + id;
 }
 /* Makes the environment's user namespace, where it has one. */
+MUST_USE int kept_env_namespace_new(const struct keeper *keeper, const struct kept_env *env, int *fd, struct err *err);
+/* The same, once: the environment keeps it. */
 MUST_USE int kept_env_namespace(struct keeper *keeper, struct kept_env *env, struct err *err);
 /* The namespace that maps files of `from`'s range for this environment, kept by it; -1: none is needed. */
 MUST_USE int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, int *fd, struct err *err);
@@ -276,6 +281,7 @@ void kept_env_path(const struct keeper *keeper, struct env_id id, const char *be
 MUST_USE int kept_env_make(struct keeper *keeper, struct env_id id, struct err *err);
 /* Makes its cgroups, if they are not there (after a start of the keeper). */
 MUST_USE int kept_env_cgroups_make(struct keeper *keeper, struct kept_env *env, struct err *err);
+MUST_USE int kept_env_freeze(struct keeper *keeper, struct kept_env *env, bool frozen, struct err *err);
 MUST_USE int kept_env_stop(struct keeper *keeper, struct kept_env *env, struct err *err);
 MUST_USE int kept_env_remove(struct keeper *keeper, struct kept_env *env, struct err *err);
 MUST_USE int kept_envs_load(struct keeper *keeper, struct err *err);
@@ -306,12 +312,20 @@ MUST_USE int room_make(struct keeper *keeper, struct kept_env *env, const struct
 struct room *room_find(const struct kept_env *env, const char *name);
 /* Kills and waits; the record stays, dead. */
 void room_kill(struct keeper *keeper, struct kept_env *env, struct room *room);
+void room_usage(const struct keeper *keeper, const struct kept_env *env, const struct room *room, struct sandbox_usage *usage);
 /* All of the environment at once. */
 void rooms_kill(struct keeper *keeper, struct kept_env *env);
 /* Discards the roots of dead rooms at once; their records stay. */
 void rooms_empty(struct keeper *keeper, struct kept_env *env);
 /* Kills, forgets, discards its root. */
 MUST_USE int room_remove(struct keeper *keeper, struct kept_env *env, struct room *room, struct err *err);
+
+/* ---- processes.c: a room's, without control groups ---- */
+
+/* Stops or continues all processes of the environment but those of ours, and waits until they stand still. */
+MUST_USE int processes_freeze(const struct kept_env *env, bool frozen, struct err *err);
+/* What those below `first` use now. */
+void processes_usage(pid_t first, struct sandbox_usage *usage);
 
 /* ---- volume.c ---- */
 

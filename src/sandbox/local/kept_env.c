@@ -25,13 +25,19 @@ void kept_env_path(const struct keeper *keeper, struct env_id id, const char *be
 	(void)!path_make(path, NULL, "%s/envs/%s%s%s", keeper->pool.dir, id.text, *below ? "/" : "", below);
 }
 
-int kept_env_namespace(struct keeper *keeper, struct kept_env *env, struct err *err)
+int kept_env_namespace_new(const struct keeper *keeper, const struct kept_env *env, int *fd, struct err *err)
 {
-	if (env->userns_fd >= 0 || (!keeper->ids_mapped && !keeper->rootless.active))
+	*fd = -1;
+	if (!keeper->ids_mapped && !keeper->rootless.active)
 		return 0;
 	if (env->one_id)
-		return ids_namespace(INIT_PROGRAM_UID, env->ids, 1, &env->userns_fd, err);
-	return ids_namespace(0, env->ids, keeper->rootless.active ? keeper->rootless.count : IDS_RANGE, &env->userns_fd, err);
+		return ids_namespace(INIT_PROGRAM_UID, env->ids, 1, fd, err);
+	return ids_namespace(0, env->ids, keeper->rootless.active ? keeper->rootless.count : IDS_RANGE, fd, err);
+}
+
+int kept_env_namespace(struct keeper *keeper, struct kept_env *env, struct err *err)
+{
+	return env->userns_fd >= 0 ? 0 : kept_env_namespace_new(keeper, env, &env->userns_fd, err);
 }
 
 int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, int *fd, struct err *err)
@@ -160,6 +166,13 @@ int kept_env_cgroups_make(struct keeper *keeper, struct kept_env *env, struct er
 		return -1;
 	env->has_cgroups = true;
 	return 0;
+}
+
+int kept_env_freeze(struct keeper *keeper, struct kept_env *env, bool frozen, struct err *err)
+{
+	if (!cgroups_can_freeze(&keeper->cgroups))
+		return processes_freeze(env, frozen, err);
+	return cgroup_env_freeze(&keeper->cgroups, env->id.text, frozen, err);
 }
 
 int kept_env_stop(struct keeper *keeper, struct kept_env *env, struct err *err)

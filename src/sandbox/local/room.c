@@ -39,6 +39,8 @@
 #define KILL_WAIT_MS 10000
 #define MAKE_WAIT_MS 30000
 #define NOFILE_MAX 20000
+#define DATA_PER_MEMORY 2 /* private writable address space for each byte that may be used: stacks and arenas are mostly empty */
+#define OOM_SCORE "500"
 #define OVERLAY_OPTIONS_BYTES 4096
 #define SHM_OPTION "size=256m,nr_inodes=4096,mode=1777"
 
@@ -299,7 +301,7 @@ static int root_enter(const struct plan *plan, struct err *err)
 
 static int privileges_drop(const struct plan *plan, struct err *err)
 {
-	if (plan->env->userns_fd >= 0 && setns(plan->env->userns_fd, CLONE_NEWUSER))
+	if (plan->userns_fd >= 0 && setns(plan->userns_fd, CLONE_NEWUSER))
 		return err_errno(err, errno, "cannot enter the user namespace");
 	if (!plan->env->one_id && (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0)))
 		return err_errno(err, errno, "cannot become root of the sandbox");
@@ -316,10 +318,40 @@ static int privileges_drop(const struct plan *plan, struct err *err)
 	return 0;
 }
 
-static int limits_set(struct err *err)
+static int limit_lower(int resource, rlim_t most)
+{
+	struct rlimit limit;
+
+	if (getrlimit((__rlimit_resource_t)resource, &limit))
+		return -1;
+	limit.rlim_max = limit.rlim_max < most ? limit.rlim_max : most;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit((__rlimit_resource_t)resource, &limit);
+}
+
+/* What no control group limits: the processes of each user of the room, the writable memory of each process. */
+static int limits_replace(const struct plan *plan, struct err *err)
+{
+	const struct limits *limits = &plan->request->limits;
+	unsigned controllers = plan->keeper->cgroups.controllers;
+	rlim_t pids = (rlim_t)(limits->pids > 0 ? limits->pids : LIMIT_PIDS_DEFAULT);
+	rlim_t bytes = (rlim_t)(limits->memory_bytes > 0 ? limits->memory_bytes : LIMIT_MEMORY_DEFAULT) * DATA_PER_MEMORY;
+
+	if (!(controllers & CGROUP_PIDS) && plan->userns_fd >= 0 && limit_lower(RLIMIT_NPROC, pids))
+		return err_errno(err, errno, "cannot limit the sandbox's processes");
+	if (controllers & CGROUP_MEMORY)
+		return 0;
+	/* When memory runs short, the kernel takes what runs in sandboxes first. */
+	(void)!text_put("/proc/self/oom_score_adj", OOM_SCORE, NULL);
+	return limit_lower(RLIMIT_DATA, bytes) ? err_errno(err, errno, "cannot limit the sandbox's memory") : 0;
+}
+
+static int limits_set(const struct plan *plan, struct err *err)
 {
 	struct rlimit none = {0, 0}, files;
 
+	if (limits_replace(plan, err))
+		return -1;
 	if (setrlimit(RLIMIT_CORE, &none) || getrlimit(RLIMIT_NOFILE, &files))
 		return err_errno(err, errno, "cannot set limits");
 	files.rlim_max = files.rlim_max < NOFILE_MAX ? files.rlim_max : NOFILE_MAX;
@@ -337,7 +369,7 @@ static int child_enter(const struct plan *plan, struct err *err)
 		return -1;
 	(void)setsid();
 	(void)umask(0022);
-	return limits_set(err);
+	return limits_set(plan, err);
 }
 
 static int child_become(const struct plan *plan, struct err *err)
@@ -562,10 +594,25 @@ static int plan_make(struct plan *plan, struct err *err)
 	return 0;
 }
 
+/* The environment's; one of its own (the caller's) where only a user namespace counts the processes of this room. */
+static int namespace_choose(struct plan *plan, int *own, struct err *err)
+{
+	if (kept_env_namespace(plan->keeper, plan->env, err))
+		return -1;
+	plan->userns_fd = plan->env->userns_fd;
+	if (plan->userns_fd < 0 || (plan->keeper->cgroups.controllers & CGROUP_PIDS))
+		return 0;
+	if (kept_env_namespace_new(plan->keeper, plan->env, own, err))
+		return -1;
+	plan->userns_fd = *own;
+	return 0;
+}
+
 int room_make(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int *control_fd, struct err *err)
 {
 	AUTO_FREE struct plan *plan = mem_new(sizeof(*plan));
 	AUTO_FREE struct room *room = mem_new(sizeof(*room));
+	AUTO_CLOSE int own_userns = -1;
 	int pair[2];
 
 	plan->keeper = keeper;
@@ -578,7 +625,7 @@ int room_make(struct keeper *keeper, struct kept_env *env, const struct keeper_r
 			       request->mounts[room->volume_count].volume);
 	if (strncmp(request->image, "layer:", 6) == 0)
 		(void)snprintf(room->image_layer, sizeof(room->image_layer), "%s", request->image + 6);
-	if (plan_make(plan, err) || dirs_make(plan, err))
+	if (plan_make(plan, err) || namespace_choose(plan, &own_userns, err) || dirs_make(plan, err))
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		(void)err_errno(err, errno, "cannot make a socketpair");
@@ -607,6 +654,14 @@ failed:
 	return -1;
 }
 
+void room_usage(const struct keeper *keeper, const struct kept_env *env, const struct room *room, struct sandbox_usage *usage)
+{
+	if (keeper->cgroups.controllers & (CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPUACCT))
+		cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, usage);
+	else
+		processes_usage(room->pid, usage);
+}
+
 /* Waits for its end, and keeps what it used. */
 static void room_bury(struct keeper *keeper, struct kept_env *env, struct room *room)
 {
@@ -621,7 +676,8 @@ static void room_bury(struct keeper *keeper, struct kept_env *env, struct room *
 	(void)epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, room->pid_fd, NULL); /* a forked child may hold it too */
 	scope_close(&room->pid_fd);
 	room->pid_fd = -1;
-	cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, &room->last);
+	if (keeper->cgroups.count)
+		cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, &room->last);
 }
 
 void room_kill(struct keeper *keeper, struct kept_env *env, struct room *room)
@@ -640,7 +696,7 @@ void rooms_kill(struct keeper *keeper, struct kept_env *env)
 			cgroup_room_kill(&keeper->cgroups, env->id.text, room->name);
 			(void)syscall(SYS_pidfd_send_signal, room->pid_fd, SIGKILL, NULL, 0);
 		}
-	if (env->frozen)
+	if (env->frozen && cgroups_can_freeze(&keeper->cgroups)) /* a stopped process dies as it is */
 		(void)!cgroup_env_freeze(&keeper->cgroups, env->id.text, false, NULL);
 	env->frozen = false;
 	for (struct room *room = env->rooms; room; room = room->next)

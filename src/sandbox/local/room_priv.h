@@ -25,6 +25,7 @@ struct plan {
 	char volumes[SANDBOX_MOUNTS_MAX][PATH_BYTES];
 	char dir[PATH_BYTES]; /* of the room in the pool */
 	int control_fd;
+	int userns_fd; /* that its programs enter; -1: none */
 };
 
 /* What of /proc speaks of the machine; each list ends with NULL. */
