@@ -302,6 +302,22 @@ static bool look_images(const char *state_dir, char found[FOUND_BYTES])
 	return fetch && unpack;
 }
 
+static bool look_runtimes(const char *state_dir, char found[FOUND_BYTES])
+{
+	AUTO_BUF list = buf_new(FOUND_BYTES - 1);
+	char controllers[FOUND_BYTES];
+	bool usable, v2;
+
+	(void)state_dir;
+	runtimes_list(&list, &usable);
+	(void)controllers_look(&v2, controllers);
+	(void)snprintf(found, FOUND_BYTES, "%.*s%s", (int)list.length, list.at,
+		       !v2              ? "; none can be used: there is no cgroup v2"
+		       : geteuid() != 0 ? "; none can be used: not root"
+					: "");
+	return usable && v2 && geteuid() == 0;
+}
+
 static const struct check checks[] = {
 	{"root", true, look_root, "start the control plane as root (sudo assay …)"},
 	{"kernel", true, look_kernel, "install a kernel of 5.12 or later"},
@@ -320,6 +336,8 @@ static const struct check checks[] = {
 	{"open files", false, look_files, "raise the limit: ulimit -Hn 65536, or LimitNOFILE= of the service"},
 	{"images", false, look_images,
 	 "apt install skopeo umoci; only services with an `image` from a registry or archive need them"},
+	{"OCI runtimes", false, look_runtimes,
+	 "apt install runc; only `assay serve --oci` needs one, our own code makes sandboxes faster"},
 };
 
 json_t *local_doctor(const char *state_dir)

@@ -38,7 +38,7 @@
 #define BUNDLE_BYTES_MAX ((size_t)256 << 10)
 #define LOG_BYTES_MAX ((size_t)1 << 20)
 
-#define NO_SOCKETS "cannot be used: its programs' sockets are not this kernel's, so they cannot be handed to the gateway"
+#define NO_SOCKETS "cannot be used: its sockets are not the host kernel's, so the gateway could not hold them"
 
 static const char *const runc_options[] = {"--rootless=true", NULL}; /* what it may not do to cgroups is not needed */
 static const char *const crun_options[] = {"--cgroup-manager=disabled", NULL};
