@@ -70,7 +70,8 @@ struct provider_ops {
 
 	/* Records the environment before anything of it exists, so that env_list finds it after a crash. */
 	int (*env_make)(void *self, struct env_id env, struct err *err);
-	/* Kills every sandbox, then removes volumes, mounts, cgroups. Absence is no error. Replies in milliseconds; disk is freed later. */
+	/* Kills every sandbox, then removes volumes, mounts, cgroups. Absence is no error. Replies in milliseconds: by then no program of
+	 * it takes another step and no crash brings it back; the kernel's clean-up and the disk follow. */
 	int (*env_remove)(void *self, struct env_id env, struct err *err);
 	/* Kills every sandbox; volumes stay. */
 	int (*env_stop)(void *self, struct env_id env, struct err *err);

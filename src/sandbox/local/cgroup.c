@@ -489,6 +489,12 @@ int cgroup_room_join(const struct cgroups *cgroups, const char *env, const char 
 	return 0;
 }
 
+void cgroup_env_kill(const struct cgroups *cgroups, const char *env)
+{
+	if (cgroups->count && cgroups->trees[0].v2)
+		(void)!put(&cgroups->trees[0], env, "", "cgroup.kill", "1", NULL);
+}
+
 void cgroup_room_kill(const struct cgroups *cgroups, const char *env, const char *room)
 {
 	if (cgroups->count && cgroups->trees[0].v2)

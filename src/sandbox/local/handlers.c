@@ -26,9 +26,11 @@ int handle_env_make(struct keeper *keeper, struct kept_env *env, const struct ke
 int handle_env_remove(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
 		      struct answer *answer, struct err *err)
 {
-	(void)request;
 	(void)meta_fd;
 	(void)answer;
+	for (const struct kept_env *dying = keeper->dying; dying; dying = dying->next)
+		if (strcmp(dying->id.text, request->env.text) == 0 && kept_env_lingers(dying))
+			return err_set(err, ERR_RETRY, "its processes do not end");
 	return env ? kept_env_remove(keeper, env, err) : 0;
 }
 
@@ -79,6 +81,12 @@ int handle_env_list(struct keeper *keeper, struct kept_env *env, const struct ke
 			if (file_write_fd(list, view_make(&row, sizeof(row)), err))
 				return -1;
 		}
+	}
+	for (env = keeper->dying; env; env = env->next) {
+		struct keeper_env_row row = {.env = env->id};
+
+		if (kept_env_lingers(env) && file_write_fd(list, view_make(&row, sizeof(row)), err))
+			return -1;
 	}
 	answer->fd = TAKE_FD(list);
 	return 0;

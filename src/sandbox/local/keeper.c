@@ -358,7 +358,10 @@ static void keeper_loop(struct keeper *keeper)
 
 	for (;;) {
 		struct epoll_event events[EVENTS_MAX];
-		int timeout_ms = storage_reap_pending() ? REAP_AGAIN_MS : guarding ? GUARD_EVERY_MS : -1;
+		int timeout_ms = keeper->dying            ? DYING_LOOK_MS
+				 : storage_reap_pending() ? REAP_AGAIN_MS
+				 : guarding               ? GUARD_EVERY_MS
+							  : -1;
 		int count = epoll_wait(keeper->epoll_fd, events, EVENTS_MAX, timeout_ms);
 		bool peer = false;
 
@@ -376,6 +379,8 @@ static void keeper_loop(struct keeper *keeper)
 		}
 		if (peer && !peer_serve(keeper))
 			return;
+		if (keeper->dying)
+			kept_envs_bury(keeper);
 		if (storage_reap_pending())
 			storage_reap(&keeper->pool);
 		if (world_elapsed_ms(world_real) - looked_ms >= GUARD_EVERY_MS) {
@@ -388,6 +393,10 @@ static void keeper_loop(struct keeper *keeper)
 
 static void keeper_close(struct keeper *keeper)
 {
+	for (struct kept_env *env = keeper->environments; env; env = env->next)
+		rooms_kill_begin(keeper, env);
+	for (struct kept_env *env = keeper->dying; env; env = env->next)
+		rooms_kill(keeper, env);
 	for (struct kept_env *env = keeper->environments; env; env = env->next)
 		rooms_kill(keeper, env);
 	jobs_kill();

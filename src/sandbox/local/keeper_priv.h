@@ -22,6 +22,7 @@
 #define PATH_BYTES 1024
 #define LIMIT_MEMORY_DEFAULT ((int64_t)1 << 30) /* of a room */
 #define LIMIT_PIDS_DEFAULT 512
+#define DYING_LOOK_MS 100
 #define LAYERS_BELOW_MAX 64 /* of one volume, all generations */
 
 /* ---- rootless.c: the keeper of an ordinary user ---- */
@@ -109,6 +110,8 @@ MUST_USE int cgroup_room_limit(const struct cgroups *cgroups, const char *env, c
 MUST_USE int cgroup_room_fd(const struct cgroups *cgroups, const char *env, const char *room, int *fd, struct err *err);
 /* The calling process joins the v1 hierarchies. */
 MUST_USE int cgroup_room_join(const struct cgroups *cgroups, const char *env, const char *room, struct err *err);
+/* All that runs in the environment's rooms; only v2 can, and returns before they are dead. */
+void cgroup_env_kill(const struct cgroups *cgroups, const char *env);
 void cgroup_room_kill(const struct cgroups *cgroups, const char *env, const char *room);
 void cgroup_room_remove(const struct cgroups *cgroups, const char *env, const char *room);
 void cgroup_room_usage(const struct cgroups *cgroups, const char *env, const char *room, struct sandbox_usage *usage);
@@ -242,6 +245,7 @@ struct kept_env {
 	size_t map_count;
 	bool frozen;
 	bool has_cgroups;
+	int64_t dying_ms; /* elapsed time at which its removal began */
 	struct room *rooms;
 	struct volume *volumes;
 };
@@ -253,6 +257,8 @@ struct keeper {
 	struct cgroups cgroups;
 	struct network network;
 	struct kept_env *environments;
+	struct kept_env
+		*dying; /* removed: their directories are in the trash, their processes were killed but may not be gone yet */
 	struct rootless rootless;
 	bool ids_mapped; /* id-mapped mounts work here */
 	int init_fd;     /* sealed memfd: assay-init */
@@ -283,7 +289,12 @@ MUST_USE int kept_env_make(struct keeper *keeper, struct env_id id, struct err *
 MUST_USE int kept_env_cgroups_make(struct keeper *keeper, struct kept_env *env, struct err *err);
 MUST_USE int kept_env_freeze(struct keeper *keeper, struct kept_env *env, bool frozen, struct err *err);
 MUST_USE int kept_env_stop(struct keeper *keeper, struct kept_env *env, struct err *err);
+/* Kills, moves the disk to the trash (after which no crash brings it back) and forgets; what is left is for kept_envs_bury. */
 MUST_USE int kept_env_remove(struct keeper *keeper, struct kept_env *env, struct err *err);
+/* Ends the removals whose processes are gone; to be called after each event and every DYING_LOOK_MS while there are any. */
+void kept_envs_bury(struct keeper *keeper);
+/* Has its removal lasted so long that something is wrong? */
+bool kept_env_lingers(const struct kept_env *env);
 MUST_USE int kept_envs_load(struct keeper *keeper, struct err *err);
 void kept_envs_forget(struct keeper *keeper); /* the records, not what they are of */
 
@@ -313,6 +324,12 @@ struct room *room_find(const struct kept_env *env, const char *name);
 /* Kills and waits; the record stays, dead. */
 void room_kill(struct keeper *keeper, struct kept_env *env, struct room *room);
 void room_usage(const struct keeper *keeper, const struct kept_env *env, const struct room *room, struct sandbox_usage *usage);
+/* Nothing of the environment runs a step of its program from now on; those that die are for rooms_dead. */
+void rooms_kill_begin(struct keeper *keeper, struct kept_env *env);
+/* Buries those that are dead by now; are all? */
+bool rooms_dead(const struct keeper *keeper, struct kept_env *env);
+/* The records of dead rooms and their cgroups. */
+void rooms_forget(const struct keeper *keeper, struct kept_env *env);
 /* All of the environment at once. */
 void rooms_kill(struct keeper *keeper, struct kept_env *env);
 /* Discards the roots of dead rooms at once; their records stay. */

@@ -11,6 +11,8 @@
 #include "sandbox/init/control.h"
 #include "sandbox/local/keeper_priv.h"
 
+#define LINGER_MS 10000 /* SIGKILL takes milliseconds; a process that a disk or a debugger holds takes longer */
+
 struct kept_env *kept_env_find(const struct keeper *keeper, struct env_id id)
 {
 	struct kept_env *env = keeper->environments;
@@ -72,6 +74,9 @@ int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, in
 
 static bool slot_taken(const struct keeper *keeper, uint32_t slot)
 {
+	for (const struct kept_env *env = keeper->dying; env; env = env->next)
+		if (env->slot == slot)
+			return true;
 	for (const struct kept_env *env = keeper->environments; env; env = env->next)
 		if (env->slot == slot)
 			return true;
@@ -92,13 +97,15 @@ static struct kept_env *record_add(struct keeper *keeper, struct env_id id, uint
 	return env;
 }
 
-static void record_remove(struct keeper *keeper, struct kept_env *env)
+static void record_unlink(struct kept_env **place, const struct kept_env *env)
 {
-	struct kept_env **place = &keeper->environments;
-
 	while (*place != env)
 		place = &(*place)->next;
 	*place = env->next;
+}
+
+static void record_free(struct kept_env *env)
+{
 	if (env->userns_fd >= 0)
 		(void)close(env->userns_fd);
 	for (size_t i = 0; i < env->map_count; i++)
@@ -192,15 +199,41 @@ int kept_env_remove(struct keeper *keeper, struct kept_env *env, struct err *err
 	char path[PATH_BYTES];
 
 	jobs_cancel(keeper, env->id);
-	if (kept_env_stop(keeper, env, err))
-		return -1;
-	cgroup_env_remove(&keeper->cgroups, env->id.text);
+	rooms_kill_begin(keeper, env);
+	for (struct volume *volume = env->volumes; volume; volume = volume->next)
+		volume_unmount(keeper, env, volume);
 	kept_env_path(keeper, env->id, "", path);
 	if (storage_discard(&keeper->pool, path, err))
 		return -1;
-	record_remove(keeper, env);
-	storage_reap(&keeper->pool);
+	record_unlink(&keeper->environments, env);
+	env->next = keeper->dying;
+	env->dying_ms = world_elapsed_ms(world_real);
+	keeper->dying = env;
 	return 0;
+}
+
+bool kept_env_lingers(const struct kept_env *env)
+{
+	return world_elapsed_ms(world_real) - env->dying_ms > LINGER_MS;
+}
+
+void kept_envs_bury(struct keeper *keeper)
+{
+	struct kept_env *next;
+	bool buried = false;
+
+	for (struct kept_env *env = keeper->dying; env; env = next) {
+		next = env->next;
+		if (!rooms_dead(keeper, env))
+			continue;
+		rooms_forget(keeper, env);
+		cgroup_env_remove(&keeper->cgroups, env->id.text);
+		record_unlink(&keeper->dying, env);
+		record_free(env);
+		buried = true;
+	}
+	if (buried)
+		storage_reap(&keeper->pool);
 }
 
 /* What a predecessor left: the roots of its sandboxes go, volumes stay. */
@@ -243,10 +276,10 @@ int kept_envs_load(struct keeper *keeper, struct err *err)
 	return 0;
 }
 
-void kept_envs_forget(struct keeper *keeper)
+static void records_free(struct kept_env **list)
 {
-	while (keeper->environments) {
-		struct kept_env *env = keeper->environments;
+	while (*list) {
+		struct kept_env *env = *list;
 
 		while (env->rooms) {
 			struct room *room = env->rooms;
@@ -254,6 +287,13 @@ void kept_envs_forget(struct keeper *keeper)
 			env->rooms = room->next;
 			free(room);
 		}
-		record_remove(keeper, env);
+		*list = env->next;
+		record_free(env);
 	}
+}
+
+void kept_envs_forget(struct keeper *keeper)
+{
+	records_free(&keeper->environments);
+	records_free(&keeper->dying);
 }

@@ -662,6 +662,15 @@ void room_usage(const struct keeper *keeper, const struct kept_env *env, const s
 		processes_usage(room->pid, usage);
 }
 
+static void room_reap(const struct keeper *keeper, struct room *room)
+{
+	(void)waitpid(room->pid, NULL, 0);
+	room->pid = 0;
+	(void)epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, room->pid_fd, NULL); /* a forked child may hold it too */
+	scope_close(&room->pid_fd);
+	room->pid_fd = -1;
+}
+
 /* Waits for its end, and keeps what it used. */
 static void room_bury(struct keeper *keeper, struct kept_env *env, struct room *room)
 {
@@ -671,11 +680,7 @@ static void room_bury(struct keeper *keeper, struct kept_env *env, struct room *
 		return;
 	if (poll(&polled, 1, KILL_WAIT_MS) <= 0)
 		return;
-	(void)waitpid(room->pid, NULL, 0);
-	room->pid = 0;
-	(void)epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, room->pid_fd, NULL); /* a forked child may hold it too */
-	scope_close(&room->pid_fd);
-	room->pid_fd = -1;
+	room_reap(keeper, room);
 	if (keeper->cgroups.count)
 		cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, &room->last);
 }
@@ -689,16 +694,46 @@ void room_kill(struct keeper *keeper, struct kept_env *env, struct room *room)
 	room_bury(keeper, env, room);
 }
 
-void rooms_kill(struct keeper *keeper, struct kept_env *env)
+void rooms_kill_begin(struct keeper *keeper, struct kept_env *env)
 {
+	if (env->rooms)
+		cgroup_env_kill(&keeper->cgroups, env->id.text);
 	for (struct room *room = env->rooms; room; room = room->next)
-		if (room->pid) {
-			cgroup_room_kill(&keeper->cgroups, env->id.text, room->name);
+		if (room->pid)
 			(void)syscall(SYS_pidfd_send_signal, room->pid_fd, SIGKILL, NULL, 0);
-		}
 	if (env->frozen && cgroups_can_freeze(&keeper->cgroups)) /* a stopped process dies as it is */
 		(void)!cgroup_env_freeze(&keeper->cgroups, env->id.text, false, NULL);
 	env->frozen = false;
+}
+
+bool rooms_dead(const struct keeper *keeper, struct kept_env *env)
+{
+	bool dead = true;
+
+	for (struct room *room = env->rooms; room; room = room->next) {
+		struct pollfd polled = {room->pid_fd, POLLIN, 0};
+
+		if (room->pid && poll(&polled, 1, 0) > 0)
+			room_reap(keeper, room);
+		dead = dead && !room->pid;
+	}
+	return dead;
+}
+
+void rooms_forget(const struct keeper *keeper, struct kept_env *env)
+{
+	while (env->rooms) {
+		struct room *room = env->rooms;
+
+		cgroup_room_remove(&keeper->cgroups, env->id.text, room->name);
+		env->rooms = room->next;
+		free(room);
+	}
+}
+
+void rooms_kill(struct keeper *keeper, struct kept_env *env)
+{
+	rooms_kill_begin(keeper, env);
 	for (struct room *room = env->rooms; room; room = room->next)
 		room_bury(keeper, env, room);
 }
