@@ -5,7 +5,8 @@
 
 #include "base/scope.h"
 
-static const struct agent_ops *const rows[] = {&agent_claude, &agent_command};
+static const struct agent_ops *const rows[] = {&agent_claude, &agent_codex,  &agent_command,
+					       &agent_cursor, &agent_gemini, &agent_opencode};
 
 static const char *const kind_names[] = {
 	[AGENT_START] = "start", [AGENT_THOUGHT] = "thought", [AGENT_ACTION] = "action", [AGENT_OBSERVATION] = "observation",
@@ -70,7 +71,8 @@ int agent_turn_make(const struct agent_request *request, struct agent_turn *turn
 
 	*turn = (struct agent_turn){0};
 	if (!ops)
-		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected command or claude", use ? use : "");
+		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected claude, codex, command, cursor, gemini or opencode",
+			       use ? use : "");
 	if (ops->turn(request, turn, err)) {
 		agent_turn_fini(turn);
 		return -1;
@@ -157,13 +159,150 @@ void agent_emit(struct agent_parser *parser, struct agent_sink sink, enum agent_
 			parser->session = text_copy(session);
 		}
 	}
-	if (kind == AGENT_MESSAGE && parser->ops == &agent_claude)
+	if (kind == AGENT_MESSAGE && parser->ops != &agent_command)
 		last_said(parser, json_text(event, "text", ""));
 	if (kind == AGENT_END) {
 		parser->ended = true;
 		parser->ok = json_flag(event, "ok", false);
 	}
 	sink.event(sink.self, kind, event);
+}
+
+void agent_say(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind, const char *text)
+{
+	json_t *event = json_object();
+
+	agent_text_set(event, "text", view_of(text));
+	agent_emit(parser, sink, kind, event);
+}
+
+void agent_observe(struct agent_parser *parser, struct agent_sink sink, const char *id, bool ok, struct view text)
+{
+	json_t *event = json_object();
+
+	if (id)
+		agent_text_set(event, "id", view_of(id));
+	(void)json_object_set_new(event, "ok", json_boolean(ok));
+	agent_text_set(event, "text", text);
+	agent_emit(parser, sink, AGENT_OBSERVATION, event);
+}
+
+void agent_unknown(struct agent_parser *parser, struct view line, struct agent_sink sink)
+{
+	agent_observe(parser, sink, NULL, true, line);
+}
+
+/* What a person wants to see of a tool's input. */
+static const char *const title_keys[] = {"description", "title",   "file_path", "filePath", "path",
+					 "command",     "pattern", "url",       "query",    "prompt"};
+static const char *const detail_keys[] = {"command", "file_path", "filePath", "path", "pattern", "url", "query", "prompt"};
+/* With one of these the input says more than a name of a file. */
+static const char *const change_keys[] = {"old_string", "oldString", "new_string", "newString", "content", "contents", "changes"};
+
+static const char *first_text(const json_t *input, const char *const *keys, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (json_text(input, keys[i], NULL))
+			return json_text(input, keys[i], NULL);
+	return NULL;
+}
+
+static bool changes_something(const json_t *input)
+{
+	for (size_t i = 0; i < ARRAY_LEN(change_keys); i++)
+		if (json_member(input, change_keys[i]))
+			return true;
+	return false;
+}
+
+void agent_act(struct agent_parser *parser, struct agent_sink sink, const char *id, const char *tool, const char *title,
+	       const json_t *input)
+{
+	const char *detail = first_text(input, detail_keys, ARRAY_LEN(detail_keys));
+	AUTO_BUF whole = buf_new((size_t)2 << 20);
+	json_t *event = json_object();
+
+	title = title ? title : first_text(input, title_keys, ARRAY_LEN(title_keys));
+	if (id)
+		agent_text_set(event, "id", view_of(id));
+	agent_text_set(event, "tool", view_of(tool));
+	agent_text_set(event, "title", view_of(title ? title : tool));
+	if (!detail || changes_something(input)) {
+		if (json_is_object(input))
+			json_format(&whole, input);
+		agent_text_set(event, "detail", buf_view(&whole));
+	} else {
+		agent_text_set(event, "detail", view_of(detail));
+	}
+	agent_emit(parser, sink, AGENT_ACTION, event);
+}
+
+void agent_plan(struct agent_parser *parser, struct agent_sink sink, const json_t *list, const char *text_key,
+		const char *state_key, const char *done_key)
+{
+	json_t *event = json_object();
+	json_t *items = json_array();
+	size_t index;
+	json_t *item;
+
+	json_array_foreach(list, index, item) {
+		const char *state = state_key                          ? json_text(item, state_key, "")
+				    : json_flag(item, done_key, false) ? "completed"
+								       : "pending";
+
+		if (index < AGENT_PLAN_MAX)
+			(void)json_array_append_new(items, agent_plan_item(json_text(item, text_key, ""), state));
+	}
+	(void)json_object_set_new(event, "items", items);
+	agent_emit(parser, sink, AGENT_PLAN, event);
+}
+
+const char *agent_status_class(int64_t status)
+{
+	if (status == 401 || status == 403)
+		return "auth";
+	if (status == 402)
+		return "quota";
+	if (status == 429 || status >= 500)
+		return "overload";
+	return "crash";
+}
+
+/* In order: a quota is often told as 429. */
+static const struct {
+	const char *words;
+	const char *class;
+} failure_words[] = {
+	{"credit balance", "quota"},
+	{"usage limit", "quota"},
+	{"insufficient_quota", "quota"},
+	{"exceeded your current quota", "quota"},
+	{"billing", "quota"},
+	{"invalid api key", "auth"},
+	{"please run /login", "auth"},
+	{"unauthorized", "auth"},
+	{"unauthenticated", "auth"},
+	{"invalid x-api-key", "auth"},
+	{"api key not valid", "auth"},
+	{"rate limit", "overload"},
+	{"overloaded", "overload"},
+	{"resource_exhausted", "overload"},
+};
+
+const char *agent_text_class(const char *text)
+{
+	const char *status = strcasestr(text, "status ");
+
+	for (size_t i = 0; i < ARRAY_LEN(failure_words); i++)
+		if (strcasestr(text, failure_words[i].words))
+			return failure_words[i].class;
+	if (status) {
+		long number = strtol(status + strlen("status "), NULL, 10);
+
+		if (number >= 400 && number < 600)
+			return agent_status_class(number);
+	}
+	return NULL;
 }
 
 /* ---- the parser ---- */
@@ -177,6 +316,7 @@ struct agent_parser *agent_parser_new(const struct agent_ops *ops, const struct 
 	parser->json = format && strcmp(format, "jsonl") == 0;
 	parser->line = buf_new(AGENT_LINE_MAX);
 	parser->last = buf_new(AGENT_TEXT_MAX + 128);
+	parser->said = buf_new(AGENT_LINE_MAX);
 	return parser;
 }
 
@@ -186,6 +326,7 @@ void agent_parser_free(struct agent_parser *parser)
 		return;
 	buf_fini(&parser->line);
 	buf_fini(&parser->last);
+	buf_fini(&parser->said);
 	json_decref(parser->plan);
 	free(parser->session);
 	free(parser);
@@ -236,6 +377,8 @@ bool agent_parser_finish(struct agent_parser *parser, int exit_code, struct agen
 
 	if (parser->line.length || parser->line.over)
 		line_end(parser, sink);
+	if (parser->ops->output_end)
+		parser->ops->output_end(parser, sink);
 	if (parser->ended)
 		return parser->ok && exit_code == 0;
 	event = json_object();

@@ -18,7 +18,9 @@ enum agent_event_kind {
 	AGENT_OBSERVATION, /* id, ok, text */
 	AGENT_PLAN,        /* items: [{text, state: pending|in_progress|completed}] */
 	AGENT_MESSAGE,     /* text */
-	AGENT_END,         /* ok, error class (auth, quota, overload, limit, crash), text, usage */
+	/* ok, error class (auth, quota, overload, limit, crash), text, usage: {input_tokens, output_tokens, cost_usd} of this turn, or, with
+	 * "session_" before each name, of the session so far */
+	AGENT_END,
 };
 
 /* `event` is {"kind": "thought", …} as in doc/api.md; owned by the callee's caller, valid during the call. */
@@ -49,6 +51,8 @@ struct agent_ops {
 	int (*turn)(const struct agent_request *request, struct agent_turn *turn, struct err *err);
 	/* One line of stdout without its newline; at most 1 MiB, hostile. */
 	void (*line)(struct agent_parser *parser, struct view line, struct agent_sink sink);
+	/* After the last line: what of the output only its end makes clear, the terminal event included. May be NULL. */
+	void (*output_end)(struct agent_parser *parser, struct agent_sink sink);
 };
 
 const struct agent_ops *agent_find(const char *name); /* NULL when there is none */

@@ -17,13 +17,38 @@ struct agent_parser {
 	bool ended; /* the terminal event came */
 	bool ok;    /* and it was no error */
 	char *session;
-	const char *failure; /* class of what went wrong so far, or NULL: a literal */
-	struct buf last;     /* the end of what was said, for the terminal event of rows without one */
-	json_t *plan;        /* claude's tasks, by number; NULL */
+	const char *failure;                 /* class of what went wrong so far, or NULL: a literal */
+	struct buf last;                     /* the end of what was said, for the terminal event of rows without one */
+	json_t *plan;                        /* of rows that change one item at a time; NULL */
+	struct buf said;                     /* gemini: a message that comes in pieces */
+	int64_t input_tokens, output_tokens; /* opencode: summed up over the steps */
+	double cost_usd;
+	bool stopped; /* opencode: the last step was the last */
 };
 
-extern const struct agent_ops agent_command;
 extern const struct agent_ops agent_claude;
+extern const struct agent_ops agent_codex;
+extern const struct agent_ops agent_command;
+extern const struct agent_ops agent_cursor;
+extern const struct agent_ops agent_gemini;
+extern const struct agent_ops agent_opencode;
+
+/* The class of an HTTP status that a model's API answered. */
+const char *agent_status_class(int64_t status);
+/* The class that a failure's words speak of, as vendors put it ("credit balance", "status 401 Unauthorized"), or NULL. Success is never
+ * read from words. */
+const char *agent_text_class(const char *text);
+/* A line or a message that no row knows: shown as it is. */
+void agent_unknown(struct agent_parser *parser, struct view line, struct agent_sink sink);
+/* Events of one text, and an observation. */
+void agent_say(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind, const char *text);
+void agent_observe(struct agent_parser *parser, struct agent_sink sink, const char *id, bool ok, struct view text);
+/* A tool's call: the title and the detail are chosen from its input for a person. `title` NULL: chosen. */
+void agent_act(struct agent_parser *parser, struct agent_sink sink, const char *id, const char *tool, const char *title,
+	       const json_t *input);
+/* A list of {text_key, state_key} as a plan; state_key NULL: `done_key` is a boolean. */
+void agent_plan(struct agent_parser *parser, struct agent_sink sink, const json_t *list, const char *text_key,
+		const char *state_key, const char *done_key);
 
 /* Emits; `event` is stolen, its "kind" is set here. Remembers START's session and END's outcome. */
 void agent_emit(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind, json_t *event);

@@ -54,17 +54,8 @@ static void plan_emit(struct agent_parser *parser, json_t *items, struct agent_s
 /* TodoWrite brings the whole plan each time; TaskCreate and TaskUpdate, where they are on, change one item. True when it was one of them. */
 static bool plan_tool(struct agent_parser *parser, const char *tool, const json_t *input, struct agent_sink sink)
 {
-	size_t index;
-	json_t *todo;
-
 	if (strcmp(tool, "TodoWrite") == 0) {
-		json_t *items = json_array();
-
-		json_array_foreach(json_member(input, "todos"), index, todo)
-			if (index < AGENT_PLAN_MAX)
-				(void)json_array_append_new(
-					items, agent_plan_item(json_text(todo, "content", ""), json_text(todo, "status", "")));
-		plan_emit(parser, items, sink);
+		agent_plan(parser, sink, json_member(input, "todos"), "content", "status", NULL);
 		return true;
 	}
 	if (!parser->plan)
@@ -93,41 +84,13 @@ static bool plan_tool(struct agent_parser *parser, const char *tool, const json_
 
 /* ---- messages ---- */
 
-/* What a person wants to see of a tool's input. */
-static const char *const title_keys[] = {"description", "file_path", "command", "pattern", "path", "url", "query", "prompt"};
-static const char *const detail_keys[] = {"command", "file_path", "pattern", "url", "query", "prompt"};
-
-static const char *first_text(const json_t *input, const char *const *keys, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (json_text(input, keys[i], NULL))
-			return json_text(input, keys[i], NULL);
-	return NULL;
-}
-
 static void tool_use(struct agent_parser *parser, const json_t *block, struct agent_sink sink)
 {
 	const json_t *input = json_member(block, "input");
 	const char *tool = json_text(block, "name", "");
-	const char *title = first_text(input, title_keys, ARRAY_LEN(title_keys));
-	const char *detail = first_text(input, detail_keys, ARRAY_LEN(detail_keys));
-	AUTO_BUF whole = buf_new((size_t)2 << 20);
-	json_t *event;
 
-	if (plan_tool(parser, tool, input, sink))
-		return;
-	event = json_object();
-	agent_text_take(event, "id", block, "id");
-	agent_text_set(event, "tool", view_of(tool));
-	agent_text_set(event, "title", view_of(title ? title : tool));
-	if (!detail || strcmp(tool, "Edit") == 0 || strcmp(tool, "Write") == 0) {
-		if (json_is_object(input))
-			json_format(&whole, input);
-		agent_text_set(event, "detail", buf_view(&whole));
-	} else {
-		agent_text_set(event, "detail", view_of(detail));
-	}
-	agent_emit(parser, sink, AGENT_ACTION, event);
+	if (!plan_tool(parser, tool, input, sink))
+		agent_act(parser, sink, json_text(block, "id", NULL), tool, NULL, input);
 }
 
 static void assistant(struct agent_parser *parser, const json_t *message, struct agent_sink sink)
@@ -185,31 +148,17 @@ static void user(struct agent_parser *parser, const json_t *message, struct agen
 
 /* ---- errors and the end ---- */
 
-static const char *status_class(int64_t status)
-{
-	if (status == 401 || status == 403)
-		return "auth";
-	if (status == 402)
-		return "quota";
-	if (status == 429 || status >= 500)
-		return "overload";
-	return "crash";
-}
-
 static const char *result_class(const struct agent_parser *parser, const json_t *result)
 {
-	const char *subtype = json_text(result, "subtype", "");
-	const char *text = json_text(result, "result", "");
+	const char *by_text = agent_text_class(json_text(result, "result", ""));
 
-	if (strncmp(subtype, "error_max", 9) == 0)
+	if (strncmp(json_text(result, "subtype", ""), "error_max", 9) == 0)
 		return "limit";
-	if (strcasestr(text, "credit balance") || strcasestr(text, "usage limit"))
-		return "quota";
+	if (by_text && strcmp(by_text, "quota") == 0)
+		return by_text;
 	if (json_number(result, "api_error_status", 0))
-		return status_class(json_number(result, "api_error_status", 0));
-	if (strcasestr(text, "invalid api key") || strcasestr(text, "please run /login"))
-		return "auth";
-	return parser->failure ? parser->failure : "crash";
+		return agent_status_class(json_number(result, "api_error_status", 0));
+	return by_text ? by_text : parser->failure ? parser->failure : "crash";
 }
 
 static void result(struct agent_parser *parser, const json_t *from, struct agent_sink sink)
@@ -252,11 +201,8 @@ static void system_line(struct agent_parser *parser, const json_t *from, struct 
 						   (long long)json_number(from, "attempt", 0),
 						   (long long)json_number(from, "max_retries", 0));
 
-		parser->failure = status_class(json_number(from, "error_status", 500));
-		event = json_object();
-		(void)json_object_set_new(event, "ok", json_false());
-		agent_text_set(event, "text", view_of(text));
-		agent_emit(parser, sink, AGENT_OBSERVATION, event);
+		parser->failure = agent_status_class(json_number(from, "error_status", 500));
+		agent_observe(parser, sink, NULL, false, view_of(text));
 	}
 }
 
@@ -275,4 +221,4 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 		result(parser, from, sink);
 }
 
-const struct agent_ops agent_claude = {"claude", true, turn, line};
+const struct agent_ops agent_claude = {"claude", true, turn, line, NULL};

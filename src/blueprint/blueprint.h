@@ -131,7 +131,7 @@ struct blueprint {
 	} verify;
 
 	struct {
-		char *use; /* "command", "claude" */
+		char *use; /* "command", or an agent by name: "claude", "codex", … */
 		struct command run;
 		char *format; /* "text", "jsonl" */
 		char *model;

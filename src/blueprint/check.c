@@ -261,8 +261,6 @@ static int agent_finish(struct reader *reader, const struct tree_node *root, str
 	number_default(&blueprint->agent.timeout_ms, AGENT_TIMEOUT_DEFAULT);
 	if (strcmp(blueprint->agent.use, "command") == 0 && !runs)
 		return reader_refuse(reader, tree_find(node, "use"), "agent.use: `command` needs `run`");
-	if (strcmp(blueprint->agent.use, "command") != 0 && runs)
-		return reader_refuse(reader, tree_find(node, "run"), "agent.run: only `use: command` has it");
 	return 0;
 }
 

@@ -65,6 +65,8 @@ static const struct {
 	NUMBER(output_tokens),
 	REAL(cost_usd),
 	REAL(session_cost_usd),
+	NUMBER(session_input_tokens),
+	NUMBER(session_output_tokens),
 	NUMBER(turns),
 	NUMBER(agent_ms),
 };

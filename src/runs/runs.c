@@ -134,7 +134,8 @@ static int request_check(struct runs *runs, const char *repository, const json_t
 	if (agent && !json_is_null(agent) && !json_is_object(agent))
 		return err_set(err, ERR_INVALID, "`agent` must be an object, as in the blueprint");
 	if (use && !agent_find(use))
-		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected command or claude", use);
+		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected claude, codex, command, cursor, gemini or opencode",
+			       use);
 	return 0;
 }
 

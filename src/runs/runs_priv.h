@@ -82,6 +82,8 @@ struct run {
 	int64_t agent_ms;
 	double cost_usd;
 	double session_cost_usd;
+	int64_t session_input_tokens;
+	int64_t session_output_tokens;
 };
 
 void run_fini(struct run *run);

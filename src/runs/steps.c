@@ -119,7 +119,8 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	if (!blueprint)
 		return -1;
 	if (!blueprint->agent.use || !agent_find(blueprint->agent.use))
-		return err_set(err, ERR_INVALID, "assay.yaml names no agent: set agent.use to command or claude");
+		return err_set(err, ERR_INVALID,
+			       "assay.yaml names no agent: set agent.use (claude, codex, command, cursor, gemini or opencode)");
 	(void)snprintf(visit->detail, sizeof(visit->detail), "issue %lld at %.12s", (long long)run.issue, base.text);
 	return claim_store(runs, &run, blueprint, err);
 }
@@ -157,7 +158,9 @@ static int step_fork(void *self, struct flow_visit *visit, struct err *err)
 	if (environment_freeze(runs->options.environments, env, false, err))
 		return -1;
 	preview = environment_preview_url(runs->options.environments, env);
-	if (run_store(runs, run.id, "environment = ?, preview = ?, session = NULL, session_cost_usd = 0.0",
+	if (run_store(runs, run.id,
+		      "environment = ?, preview = ?, session = NULL, session_cost_usd = 0.0,"
+		      " session_input_tokens = 0, session_output_tokens = 0",
 		      VALUES(V(env.text), V(preview)), err))
 		return -1;
 	if (preview)

@@ -348,6 +348,20 @@ static double real_of(const json_t *object, const char *key)
 	return json_is_number(value) ? json_number_value(value) : 0.0;
 }
 
+struct counter {
+	int64_t turn;    /* of this turn alone */
+	int64_t session; /* what the session had come to at its end */
+};
+
+/* Some agents tell a turn's count, others the session's, which never shrinks while it is the same. */
+static struct counter counter_of(const json_t *usage, const char *name, const char *session_name, int64_t before)
+{
+	int64_t session = json_number(usage, session_name, 0);
+
+	session = session > before ? session : before;
+	return (struct counter){json_number(usage, name, 0) + session - before, session};
+}
+
 /* What was said in this turn, for agents that cannot resume: the prompt and the last words, the oldest dropped first. */
 static void history_grow(struct buf *out, const struct turn *turn)
 {
@@ -367,18 +381,22 @@ static int worked_store(struct turn *turn, bool succeeded, struct err *err)
 	double session_cost = real_of(usage, "session_cost_usd");
 	double before = same ? turn->run->session_cost_usd : 0.0;
 	double cost = real_of(usage, "cost_usd") + (session_cost > before ? session_cost - before : 0.0);
+	struct counter input = counter_of(usage, "input_tokens", "session_input_tokens",
+					  same ? turn->run->session_input_tokens : 0);
+	struct counter output = counter_of(usage, "output_tokens", "session_output_tokens",
+					   same ? turn->run->session_output_tokens : 0);
 	AUTO_BUF history = buf_new((size_t)8 << 20);
 
 	history_grow(&history, turn);
-	return run_store(turn->runs, turn->run->id,
-			 "input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_usd = cost_usd + ?,"
-			 " session_cost_usd = ?, session = coalesce(?, session), turns = turns + 1, agent_ms = agent_ms + ?,"
-			 " history = CASE WHEN ? THEN ? ELSE history END, pending = CASE WHEN ? THEN ? ELSE pending END",
-			 VALUES(V(json_number(usage, "input_tokens", 0)), V(json_number(usage, "output_tokens", 0)), V(cost),
-				V(session_cost > before ? session_cost : before), V(session),
-				V(world_elapsed_ms(world_real) - turn->began_ms), V(succeeded), V(buf_view(&history)), V(succeeded),
-				V(TURN_WORKED)),
-			 err);
+	return run_store(
+		turn->runs, turn->run->id,
+		"input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_usd = cost_usd + ?,"
+		" session_cost_usd = ?, session_input_tokens = ?, session_output_tokens = ?, session = coalesce(?, session), turns = turns + 1, agent_ms = agent_ms + ?,"
+		" history = CASE WHEN ? THEN ? ELSE history END, pending = CASE WHEN ? THEN ? ELSE pending END",
+		VALUES(V(input.turn), V(output.turn), V(cost), V(session_cost > before ? session_cost : before), V(input.session),
+		       V(output.session), V(session), V(world_elapsed_ms(world_real) - turn->began_ms), V(succeeded),
+		       V(buf_view(&history)), V(succeeded), V(TURN_WORKED)),
+		err);
 }
 
 /* Why a turn did not succeed, as an error whose kind says what follows. */

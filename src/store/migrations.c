@@ -71,6 +71,9 @@ const struct store_migration store_migrations[] = {
 	 "CREATE INDEX record_of ON record (repository, seq);"
 	 "CREATE TABLE change ("
 	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL) STRICT;"},
+	{"what an agent's session has used",
+	 "ALTER TABLE run ADD COLUMN session_input_tokens INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE run ADD COLUMN session_output_tokens INTEGER NOT NULL DEFAULT 0;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -16,21 +16,21 @@ static void on_event(void *self, enum agent_event_kind kind, const json_t *event
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char claude[] = "claude";
-	static char command[] = "command";
 	static char jsonl[] = "jsonl";
 	struct blueprint blueprint = {0};
 	size_t count = 0;
 	struct agent_sink sink = {on_event, &count};
 	struct agent_parser *parser;
+	const struct agent_ops *const *rows;
+	size_t row_count;
 	size_t chunk;
 
 	if (!size)
 		return 0;
-	blueprint.agent.use = data[0] & 1 ? claude : command;
-	blueprint.agent.format = data[0] & 2 ? jsonl : NULL;
-	chunk = (size_t)(data[0] >> 2) + 1;
-	parser = agent_parser_new(agent_find(blueprint.agent.use), &blueprint);
+	rows = agent_rows(&row_count);
+	blueprint.agent.format = data[0] & 8 ? jsonl : NULL;
+	chunk = (size_t)(data[0] >> 4) + 1;
+	parser = agent_parser_new(rows[(data[0] & 7) % row_count], &blueprint);
 	for (size_t at = 1; at < size; at += chunk)
 		agent_parser_feed(parser, view_make(data + at, size - at < chunk ? size - at : chunk), sink);
 	(void)agent_parser_finish(parser, 0, sink);

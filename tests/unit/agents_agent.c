@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "agents/agent.h"
+#include "base/file.h"
 #include "base/scope.h"
 
 static struct blueprint *blueprint_with(const char *agent)
@@ -170,6 +171,52 @@ static void every_line_becomes_the_events_it_means(void **state)
 		}
 }
 
+/* Whole turns as the real programs wrote them (tests/data/agents/AGENT.STORY.jsonl), against the events they are known to mean
+ * (….events). ASSAY_TEST_WRITE=1 writes those anew, to be read before they are kept. */
+static const struct {
+	const char *agent;
+	const char *story;
+	int exit_code;
+	bool good;
+} stories[] = {
+	{"codex", "good", 0, true},    {"codex", "good", 1, false},    {"codex", "revoked-key", 1, false},
+	{"gemini", "good", 0, true},   {"gemini", "good", 145, false}, {"gemini", "revoked-key", 145, false},
+	{"opencode", "good", 0, true}, {"opencode", "good", 1, false}, {"opencode", "revoked-key", 1, false},
+	{"cursor", "good", 0, true},   {"cursor", "good", 1, false},   {"cursor", "cut-off", 0, false},
+};
+
+static void real_turns_become_the_events_they_mean(void **state)
+{
+	const char *root = getenv("SOURCE_ROOT");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(stories); i++) {
+		AUTO_FREE char *base = text_format("%s/tests/data/agents/%s.%s", root ? root : ".", stories[i].agent,
+						   stories[i].story);
+		AUTO_FREE char *output_path = text_format("%s.jsonl", base);
+		AUTO_FREE char *events_path = text_format("%s.events", base);
+		AUTO_FREE char *agent = text_format("{use: %s}", stories[i].agent);
+		AUTO_BUF output = buf_new(1 << 20);
+		AUTO_BUF wanted = buf_new(1 << 20);
+		struct err err;
+
+		if (file_read(output_path, &output, &err))
+			fail_msg("%s", err.text);
+		for (size_t chunk = 1; chunk <= 10000; chunk = chunk * 10 + 3) {
+			AUTO_BUF out = buf_new(1 << 20);
+			bool good = parse(agent, buf_view(&output), chunk, stories[i].exit_code, &out, NULL);
+
+			if (getenv("ASSAY_TEST_WRITE"))
+				assert_int_equal(file_replace(events_path, buf_view(&out), 0644, &err), 0);
+			buf_clear(&wanted);
+			if (file_read(events_path, &wanted, &err))
+				fail_msg("%s", err.text);
+			assert_string_equal(out.at, wanted.at);
+			assert_int_equal(good, stories[i].good);
+		}
+	}
+}
+
 static void a_line_that_is_too_long_is_dropped_aloud(void **state)
 {
 	AUTO_BUF output = buf_new((size_t)4 << 20);
@@ -245,6 +292,47 @@ static void claude_is_started_and_resumed_with_the_prompt_on_stdin(void **state)
 	agent_turn_fini(&turn);
 }
 
+static void each_agent_is_started_and_resumed_in_its_own_way(void **state)
+{
+	static const struct {
+		const char *agent;
+		const char *argv; /* of a resumed turn */
+		const char *variable, *value;
+	} cases[] = {
+		{"{use: codex, model: gpt, env: {OPENAI_API_KEY: k, OPENAI_BASE_URL: \"http://a/v1\"}}",
+		 "codex|exec|resume|--json|--dangerously-bypass-approvals-and-sandbox|--skip-git-repo-check|-c|tools.update_plan.enabled=true|-c|"
+		 "check_for_update_on_startup=false|-c|analytics.enabled=false|-c|features.plugins=false|-c|features.apps=false|-c|"
+		 "features.api_key_model_discovery=false|-c|openai_base_url=\"http://a/v1\"|-m|gpt|s-1|-",
+		 "CODEX_API_KEY", "k"},
+		{"{use: codex, env: {OPENAI_API_KEY: k, CODEX_API_KEY: own}}",
+		 "codex|exec|resume|--json|--dangerously-bypass-approvals-and-sandbox|--skip-git-repo-check|-c|tools.update_plan.enabled=true|-c|"
+		 "check_for_update_on_startup=false|-c|analytics.enabled=false|-c|features.plugins=false|-c|features.apps=false|-c|"
+		 "features.api_key_model_discovery=false|s-1|-",
+		 "CODEX_API_KEY", "own"},
+		{"{use: gemini, model: g}", "gemini|--output-format|stream-json|--approval-mode|yolo|-m|g|--resume|s-1",
+		 "GEMINI_CLI_NO_RELAUNCH", "true"},
+		{"{use: opencode, model: a/b, run: [/opt/opencode, --print-logs]}",
+		 "/opt/opencode|--print-logs|run|--format|json|--auto|--thinking|-m|a/b|--session|s-1",
+		 "OPENCODE_DISABLE_AUTOUPDATE", "1"},
+		{"{use: cursor, env: {CURSOR_API_KEY: k}}",
+		 "agent|-p|--output-format|stream-json|--force|--trust|--approve-mcps|--sandbox|disabled|--resume|s-1",
+		 "CURSOR_API_KEY", "k"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_BLUEPRINT blueprint = blueprint_with(cases[i].agent);
+		struct agent_request request = {blueprint, "do it", "s-1", "earlier"};
+		struct agent_turn turn;
+
+		assert_int_equal(agent_turn_make(&request, &turn, NULL), 0);
+		argv_is(&turn, cases[i].argv);
+		assert_string_equal(turn.input, "do it");
+		assert_string_equal(env_of(&turn, cases[i].variable), cases[i].value);
+		agent_turn_fini(&turn);
+	}
+}
+
 static void a_command_is_a_shell_line_or_words_and_gets_what_was_said_before(void **state)
 {
 	AUTO_BLUEPRINT line = blueprint_with("{use: command, run: node agent.js}");
@@ -267,10 +355,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_line_becomes_the_events_it_means),
+		cmocka_unit_test(real_turns_become_the_events_they_mean),
 		cmocka_unit_test(a_line_that_is_too_long_is_dropped_aloud),
 		cmocka_unit_test(long_texts_are_cut),
 		cmocka_unit_test(the_session_is_remembered),
 		cmocka_unit_test(claude_is_started_and_resumed_with_the_prompt_on_stdin),
+		cmocka_unit_test(each_agent_is_started_and_resumed_in_its_own_way),
 		cmocka_unit_test(a_command_is_a_shell_line_or_words_and_gets_what_was_said_before),
 	};
 
