@@ -450,14 +450,9 @@ static int agent_work(struct turn *turn, struct err *err)
 		return -1;
 	}
 	if (turn->failed) {
-		*err = turn->failure;
-		if (err->kind ==
-		    ERR_NOT_FOUND) /* its room went away under it; whether the environment did is asked before the next try */
-			err->kind = ERR_RETRY;
+		*err = turn->failure; /* its sandbox went away: whether the environment did is asked before the next try */
 		return err_prefix(err, "the agent's program");
 	}
-	if (turn->status.reason == EXIT_GONE)
-		return err_set(err, ERR_RETRY, "the workspace was destroyed while the agent worked");
 	if (was_killed(turn->status) && turn->visit->tries < KILLED_TRIES)
 		return err_set(err, ERR_RETRY, "the agent was killed");
 	return turn_failure(turn, err);

@@ -540,6 +540,23 @@ int environment_find(struct environments *environments, const char *text, struct
 	return err_set(err, ERR_NOT_FOUND, "no environment `%s`: `assay env list` shows them", text);
 }
 
+int environment_intact(struct environments *environments, struct env_id id, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	const char *destroyed = NULL;
+
+	if (!env)
+		return -1;
+	if (environment_lock(env, err))
+		return -1;
+	(void)monitor_look(env);
+	for (size_t i = 0; i < env->member_count && !destroyed; i++)
+		if (env->members[i].destroyed)
+			destroyed = env->members[i].name;
+	environment_unlock(env);
+	return destroyed ? err_set(err, ERR_RETRY, "sandbox %s of environment %s was destroyed", destroyed, id.text) : 0;
+}
+
 char *environment_preview_url(struct environments *environments, struct env_id id)
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, NULL);

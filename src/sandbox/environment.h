@@ -81,6 +81,9 @@ json_t *environment_list(struct environments *environments, struct err *err);
 json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);
 /* "e…" or a unique prefix or name. */
 MUST_USE int environment_find(struct environments *environments, const char *text, struct env_id *id, struct err *err);
+/* Has nothing of it been destroyed, by a crash of ours or by a person, since it came up? What it was asked meanwhile proves nothing
+ * otherwise: ERR_RETRY says what was. A program that ended by itself is no such thing. */
+MUST_USE int environment_intact(struct environments *environments, struct env_id id, struct err *err);
 char *environment_preview_url(struct environments *environments, struct env_id id); /* owned; NULL when it has none */
 
 struct environment_exec {
@@ -100,6 +103,7 @@ struct environment_exec {
 	const bool *cancelled; /* may be NULL: when it becomes true the program's group is killed */
 };
 
+/* The end of the program is in *status; when it has none of its own, because its sandbox was destroyed, that is ERR_RETRY. */
 MUST_USE int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
 			      struct exit_status *status, struct err *err);
 /* One statement on a database, as its client prints it: psql's CSV with a header, redis-cli's lines. */

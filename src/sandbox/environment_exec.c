@@ -357,6 +357,7 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		     struct exit_status *status, struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	struct err problem = {0};
 	struct member *member;
 	int result;
 
@@ -366,9 +367,16 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 	if (!member)
 		return -1;
 	busy_add(env, 1);
-	result = member_run(env, member, exec, status, err);
+	result = member_run(env, member, exec, status, &problem);
 	busy_add(env, -1);
-	return result;
+	if (result == 0 && status->reason != EXIT_GONE)
+		return 0;
+	/* The environment is there, so the sandbox went away under the program. */
+	if (result == 0 || problem.kind == ERR_NOT_FOUND)
+		return err_set(err, ERR_RETRY, "%s was destroyed while `%.80s` ran in it", member->name, exec->argv[0]);
+	if (err)
+		*err = problem;
+	return -1;
 }
 
 int environment_query(struct environments *environments, struct env_id id, const char *database, const char *statement,

@@ -244,6 +244,7 @@ bool member_ended(struct environment *env, struct member *member)
 		member->has_exit = true;
 		member->exit = status;
 		member->state = MEMBER_EXITED;
+		member->destroyed = member->destroyed || status.reason == EXIT_GONE;
 	}
 	(void)pthread_mutex_unlock(&env->mutex);
 	return true;

@@ -110,6 +110,18 @@ static bool member_look(struct environment *env, struct member *member)
 	return restart_at_ms != 0;
 }
 
+bool monitor_look(struct environment *env)
+{
+	bool soon = false;
+
+	if (env->builder || environment_going(env) || env->cold || environment_state_of(env) != ENV_READY)
+		return false;
+	for (size_t i = 0; i < env->member_count; i++)
+		if (env->members[i].kind != MEMBER_WORKSPACE && member_look(env, &env->members[i]))
+			soon = true;
+	return soon;
+}
+
 static bool environment_look(struct environment *env)
 {
 	bool soon = false;
@@ -118,10 +130,8 @@ static bool environment_look(struct environment *env)
 		return false;
 	if (environment_leaves(env))
 		(void)!environment_remove_locked(env, NULL);
-	else if (!env->builder && !environment_going(env) && !env->cold && environment_state_of(env) == ENV_READY)
-		for (size_t i = 0; i < env->member_count; i++)
-			if (env->members[i].kind != MEMBER_WORKSPACE && member_look(env, &env->members[i]))
-				soon = true;
+	else
+		soon = monitor_look(env);
 	(void)pthread_mutex_unlock(&env->operation);
 	return soon;
 }

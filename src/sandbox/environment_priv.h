@@ -50,6 +50,7 @@ struct member {
 	int64_t restart_at_ms; /* elapsed time; 0: none is planned */
 	bool has_exit;
 	struct exit_status exit;
+	bool destroyed; /* its sandbox was, under its program, at any time */
 };
 
 struct environment {
@@ -235,6 +236,8 @@ MUST_USE int environment_freeze_locked(struct environment *env, struct err *err)
 MUST_USE int monitor_start(struct environments *all, struct err *err);
 void monitor_stop(struct environments *all);
 void monitor_hint(void *environments); /* something may have ended */
+/* Sees what ended since the last look, and does what follows from it; the operation lock is held. True: look again soon. */
+bool monitor_look(struct environment *env);
 
 /* ---- environment_remove.c ---- */
 /* Removes it, whatever it is: provider, gateway, files. The operation lock is held. When it fails the monitor goes on with it. */

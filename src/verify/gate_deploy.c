@@ -75,7 +75,7 @@ int gate_deploy(struct ladder *ladder, struct gate *gate, struct err *err)
 	}
 	if (!head.result)
 		return 0;
-	if (head.err.kind == ERR_CANCELLED) {
+	if (head.err.kind == ERR_CANCELLED || head.err.kind == ERR_RETRY) { /* ours, not the change's */
 		*err = head.err;
 		return -1;
 	}

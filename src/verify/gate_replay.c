@@ -238,6 +238,8 @@ static int run_in(struct side *side, const struct work *work, struct err *err)
 	if (!rows)
 		return err_prefix(err, "rows written on %s", side->label);
 	(void)json_object_set_new(side->run, "rows", rows);
+	if (environment_intact(environments, side->env, err)) /* its answers would be findings about ourselves */
+		return -1;
 	(void)json_object_set_new(side->run, "never_quiet", json_boolean(running.quiet_misses >= QUIET_MISSES_MAX));
 	return 0;
 }

@@ -106,7 +106,7 @@ static void tests_note(json_t *tests, const struct test_report *report)
 }
 
 /* Reads the report that the run left; that there is none is told, and no error. */
-static void report_read(struct ladder *ladder, struct env_id env, const struct test_suite *suite, json_t *result)
+static int report_read(struct ladder *ladder, struct env_id env, const struct test_suite *suite, json_t *result, struct err *err)
 {
 	enum report_format format = suite->format != REPORT_NONE ? suite->format
 				    : suite->report              ? report_format_of(suite->report)
@@ -116,22 +116,28 @@ static void report_read(struct ladder *ladder, struct env_id env, const struct t
 	AUTO_REPORT report = {0};
 	AUTO_FREE char *dir = suite_dir(suite);
 	struct exit_status status = {EXIT_CODE, 1};
-	struct err err;
+	struct err problem = {0};
+	bool failed;
 
 	if (!suite->report)
-		return;
-	if (workspace_exec(ladder, env, (const char *const[]){"cat", "--", suite->report, NULL},
-			   &(struct environment_exec){.dir = dir, .output = &bytes, .errors = &errors}, &status, &err) ||
-	    status.reason != EXIT_CODE || status.code) {
-		(void)json_object_set_new(result, "report_problem", json_string("it wrote no report"));
-		return;
+		return 0;
+	failed = workspace_exec(ladder, env, (const char *const[]){"cat", "--", suite->report, NULL},
+				&(struct environment_exec){.dir = dir, .output = &bytes, .errors = &errors}, &status, &problem);
+	if (failed && problem.kind != ERR_LIMIT) { /* a huge one is its own fault; anything else is ours */
+		*err = problem;
+		return -1;
 	}
-	if (report_parse(format, buf_view(&bytes), &report, &err)) {
-		json_set_bytes(result, "report_problem", view_of(err.text));
-		return;
+	if (failed || status.reason != EXIT_CODE || status.code) {
+		(void)json_object_set_new(result, "report_problem", json_string(failed ? problem.text : "it wrote no report"));
+		return 0;
+	}
+	if (report_parse(format, buf_view(&bytes), &report, &problem)) {
+		json_set_bytes(result, "report_problem", view_of(problem.text));
+		return 0;
 	}
 	(void)json_object_set_new(result, "reported", json_true());
 	tests_note(json_member(result, "tests"), &report);
+	return 0;
 }
 
 static void output_quote(struct ladder *ladder, struct env_id env, json_t *result)
@@ -174,7 +180,11 @@ json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_su
 		(void)json_object_set_new(result, "ok", json_boolean(status.reason == EXIT_CODE && status.code == 0));
 	}
 	json_set_bytes(result, "end", buf_view(&end));
-	report_read(ladder, env, suite, result);
+	if (report_read(ladder, env, suite, result, err))
+		return NULL;
+	/* Without its services a suite fails for no fault of the code. */
+	if (suite->needs_services && !json_flag(result, "ok", false) && environment_intact(ladder->request->environments, env, err))
+		return NULL;
 	output_quote(ladder, env, result);
 	return TAKE(result);
 }

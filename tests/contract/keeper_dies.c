@@ -2,6 +2,7 @@
  * The keeper dies at every request it gets: before it is read, and after it was done but before its answer. Whatever an environment's
  * caller is told then, nothing of the environment is left. Needs root.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -224,6 +225,41 @@ static void one_that_could_not_be_removed_is_removed_by_the_next_manager(void **
 	nothing_is_left_soon("until a restart");
 }
 
+static void *keeper_kill_soon(void *environment)
+{
+	const struct env_id *id = environment;
+	AUTO_JSON shown = NULL;
+
+	/* Once the program runs. */
+	do {
+		(void)usleep(10000);
+		json_decref(shown);
+		shown = environment_show(environments, *id, NULL);
+	} while (json_number(json_array_get(json_member(shown, "sandboxes"), 0), "cpu_ms", 0) < 30);
+	keeper_kill();
+	return NULL;
+}
+
+static void what_was_asked_of_a_sandbox_that_is_destroyed_has_no_answer(void **state)
+{
+	static const char *const argv[] = {"sh", "-c", "while :; do :; done", NULL};
+	struct environment_exec exec = {.sandbox = "workspace", .argv = argv};
+	struct exit_status status = {0};
+	struct env_id id = {{0}};
+	struct err err = {0};
+	pthread_t killer;
+
+	(void)state;
+	must(up(&id, true, &err), &err);
+	must(environment_intact(environments, id, &err), &err);
+	assert_int_equal(pthread_create(&killer, NULL, keeper_kill_soon, &id), 0);
+	assert_int_equal(environment_exec(environments, id, &exec, &status, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	assert_int_equal(pthread_join(killer, NULL), 0);
+	assert_int_equal(environment_intact(environments, id, &err), -1);
+	nothing_is_left_soon("it was volatile");
+}
+
 /* ---- all of it ---- */
 
 static int everything_begin(void **state)
@@ -250,6 +286,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whenever_the_keeper_dies_nothing_of_an_environment_is_left),
+		cmocka_unit_test(what_was_asked_of_a_sandbox_that_is_destroyed_has_no_answer),
 		cmocka_unit_test(one_that_cannot_be_removed_now_is_removed_later),
 		cmocka_unit_test(one_that_could_not_be_removed_is_removed_by_the_next_manager),
 	};

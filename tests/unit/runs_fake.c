@@ -192,8 +192,7 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 	}
 	if (fake.destroyed) {
 		fake.destroyed--;
-		*status = (struct exit_status){EXIT_GONE, 0};
-		return 0;
+		return err_set(err, ERR_RETRY, "workspace was destroyed while `sh` ran in it");
 	}
 	if (fake.output && file_write_fd(exec->output_fd, view_of(fake.output), err))
 		return -1;
