@@ -9,7 +9,7 @@
 # shellcheck source=tests/scenarios/serve.sh
 . "$SOURCE_ROOT/tests/scenarios/serve.sh"
 
-kills=${ASSAY_KILLS:-6} seed=${ASSAY_SEED:-$(date +%s)} from_percent=${ASSAY_KILL_FROM:-0}
+kills=${ASSAY_KILLS:-20} seed=${ASSAY_SEED:-$(date +%s)} from_percent=${ASSAY_KILL_FROM:-0}
 [ "${ASSAY_LONG:-}" ] && kills=${ASSAY_KILLS:-200}
 while [ $# -gt 0 ]; do
 	case $1 in
