@@ -7,6 +7,7 @@
 #include "base/nearest.h"
 #include "base/scope.h"
 #include "cli/commands.h"
+#include "cli/verb.h"
 
 static void commands_print(const char *program, const struct cli_command *commands, size_t count)
 {
@@ -35,6 +36,13 @@ static int command_unknown(const char *program, const struct cli_command *comman
 	return cli_refuse(program, "unknown command `%s`: `%s help` lists them", name, program);
 }
 
+static int command_run(const char *program, const struct cli_command *command, int argc, char **argv)
+{
+	AUTO_FREE char *whole = text_format("%s %s", program, command->name);
+
+	return command->verb ? verb_run(command->verb, whole, argc, argv) : command->run(argc, argv);
+}
+
 int cli_dispatch(const char *program, const struct cli_command *commands, size_t count, int argc, char **argv)
 {
 	const struct cli_command *command;
@@ -49,12 +57,12 @@ int cli_dispatch(const char *program, const struct cli_command *commands, size_t
 	if (!command)
 		return command_unknown(program, commands, count, help ? argv[2] : argv[1]);
 	if (!help)
-		return command->run(argc - 1, argv + 1);
+		return command_run(program, command, argc - 1, argv + 1);
 	about[0] = argv[2];
-	return command->run(2, about);
+	return command_run(program, command, 2, about);
 }
 
-#define COMMAND_ROW(name, arguments, summary) {#name, arguments, summary, cli_##name},
+#define COMMAND_ROW(name, arguments, summary) {#name, arguments, summary, .run = cli_##name},
 static const struct cli_command commands[] = {CLI_COMMANDS(COMMAND_ROW)};
 
 int cli_main(int argc, char **argv)

@@ -15,11 +15,14 @@ enum cli_exit {
 	CLI_USAGE = 2,  /* it was not understood: nothing was done */
 };
 
+struct verb; /* cli/verb.h */
+
 struct cli_command {
 	const char *name;
 	const char *arguments; /* as in usage: "[FILE] [--json]" */
 	const char *summary;   /* what it does, in one line, lower case, no full stop */
 	int (*run)(int argc, char **argv);
+	const struct verb *verb; /* instead of `run`: it is one call of the API */
 };
 
 /* Looks argv[1] up in the table and runs its row with argv + 1. Without argv[1], or with help or --help, prints the table. An unknown

@@ -12,38 +12,9 @@
 #include "cli/env_terminal.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
+#include "cli/verb.h"
 
 #define LOG_LINES_DEFAULT 200
-
-/* What every subcommand has: an environment as its first argument, --json, a server. */
-struct call {
-	const char *program;
-	bool as_json;
-	struct api *api;
-};
-
-static void call_fini(struct call *call)
-{
-	api_close(call->api);
-}
-#define AUTO_CALL __attribute__((cleanup(call_fini))) struct call
-
-static int call_open(struct call *call, struct err *err)
-{
-	call->api = api_open(call->program, true, err);
-	return call->api ? 0 : -1;
-}
-
-/* The answer of a call as the exit code; prints nothing but with --json. Takes the answer. */
-static int call_end(const struct call *call, json_t *answer, const struct err *err)
-{
-	if (!answer)
-		return cli_fail(call->program, call->as_json, err);
-	if (call->as_json)
-		cli_print_json(answer);
-	json_decref(answer);
-	return CLI_DONE;
-}
 
 static void age_add(struct buf *out, int64_t then_ms)
 {
@@ -102,7 +73,7 @@ static void environment_print(const json_t *env)
 /* ---- up ---- */
 
 /* The person's checkout becomes a commit in the server's repository. */
-static json_t *repository_put(struct call *call, const char *path, const char *revision, struct err *err)
+static json_t *repository_put(struct api *api, const char *path, const char *revision, struct err *err)
 {
 	AUTO_FREE char *folder = realpath(path, NULL);
 	AUTO_JSON body = NULL;
@@ -112,12 +83,12 @@ static json_t *repository_put(struct call *call, const char *path, const char *r
 		return NULL;
 	}
 	body = json_pack("{s:s, s:s}", "path", folder, "revision", revision);
-	return api_post(call->api, "/repositories", body, err);
+	return api_post(api, "/repositories", body, err);
 }
 
 static int env_up(int argc, char **argv)
 {
-	AUTO_CALL call = {.program = "assay env up"};
+	bool as_json = false;
 	const char *at = "HEAD";
 	const char *name = NULL;
 	const char *snapshot = NULL;
@@ -128,16 +99,17 @@ static int env_up(int argc, char **argv)
 		 .value = "NAME[/VERSION]",
 		 .help = "data to fork instead of the blueprint's",
 		 .text = &snapshot},
-		{.name = "json", .help = "the environment as JSON", .flag = &call.as_json},
+		{.name = "json", .help = "the environment as JSON", .flag = &as_json},
 	};
 	const struct cli_usage usage = {
-		.program = call.program,
+		.program = "assay env up",
 		.arguments = "[FOLDER] [--at COMMIT] [--snapshot NAME] [--json]",
 		.about = "Forks an environment from a commit of the repository in FOLDER (default: this one) and deploys it.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_max = 1,
 	};
+	AUTO_API struct api *api = NULL;
 	AUTO_JSON body = NULL;
 	AUTO_JSON repository = NULL;
 	AUTO_JSON env = NULL;
@@ -147,20 +119,21 @@ static int env_up(int argc, char **argv)
 
 	if (count < 0)
 		return code;
-	if (call_open(&call, &err) == 0)
-		repository = repository_put(&call, count ? argv[1] : ".", at, &err);
+	api = api_open(usage.program, true, &err);
+	if (api)
+		repository = repository_put(api, count ? argv[1] : ".", at, &err);
 	if (!repository)
-		return cli_fail(call.program, call.as_json, &err);
+		return cli_fail(usage.program, as_json, &err);
 	body = json_pack("{s:s, s:s, s:s}", "repository", json_text(repository, "name", ""), "commit",
 			 json_text(repository, "commit", ""), "purpose", "preview");
 	if (name)
 		(void)json_object_set_new(body, "name", json_string(name));
 	if (snapshot)
 		(void)json_object_set_new(body, "snapshot", json_string(snapshot));
-	env = api_work(call.api, "/environments", body, call.as_json ? (struct api_listener){0} : api_progress_printer(), &err);
+	env = api_work(api, "/environments", body, as_json ? (struct api_listener){0} : api_progress_printer(), &err);
 	if (!env)
-		return cli_fail(call.program, call.as_json, &err);
-	if (call.as_json)
+		return cli_fail(usage.program, as_json, &err);
+	if (as_json)
 		cli_print_json(env);
 	else
 		environment_print(env);
@@ -169,31 +142,11 @@ static int env_up(int argc, char **argv)
 
 /* ---- looking ---- */
 
-static int env_list(int argc, char **argv)
+static void list_print(const json_t *items)
 {
-	AUTO_CALL call = {.program = "assay env list"};
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &call.as_json}};
-	const struct cli_usage usage = {.program = call.program,
-					.arguments = "[--json]",
-					.about = "Lists the environments, newest first.",
-					.options = options,
-					.option_count = ARRAY_LEN(options)};
-	AUTO_JSON items = NULL;
-	struct err err = {0};
 	json_t *env;
 	size_t index;
-	int code;
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	if (call_open(&call, &err) == 0)
-		items = api_items(call.api, "/environments", &err);
-	if (!items)
-		return cli_fail(call.program, call.as_json, &err);
-	if (call.as_json) {
-		list_print_json(items);
-		return CLI_DONE;
-	}
 	if (!json_array_size(items))
 		printf("no environments: `assay env up` makes one\n");
 	json_array_foreach(items, index, env) {
@@ -205,61 +158,31 @@ static int env_list(int argc, char **argv)
 		state_print(json_text(env, "state", ""), 9);
 		printf(" %-8s %-12s %s\n", json_text(env, "purpose", ""), age.at ? age.at : "", json_text(env, "preview", ""));
 	}
-	return CLI_DONE;
-}
-
-static int env_show(int argc, char **argv)
-{
-	AUTO_CALL call = {.program = "assay env show"};
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &call.as_json}};
-	const struct cli_usage usage = {.program = call.program,
-					.arguments = "ENV [--json]",
-					.about = "Shows an environment and its sandboxes.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 1,
-					.positional_max = 1};
-	AUTO_FREE char *path = NULL;
-	AUTO_JSON env = NULL;
-	struct err err = {0};
-	int code;
-
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	path = api_path("/environments/{}", argv[1]);
-	if (call_open(&call, &err) == 0)
-		env = api_get(call.api, path, &err);
-	if (!env)
-		return cli_fail(call.program, call.as_json, &err);
-	if (call.as_json)
-		cli_print_json(env);
-	else
-		environment_print(env);
-	return CLI_DONE;
 }
 
 static int env_url(int argc, char **argv)
 {
-	AUTO_CALL call = {.program = "assay env url"};
-	const struct cli_usage usage = {.program = call.program,
+	const struct cli_usage usage = {.program = "assay env url",
 					.arguments = "ENV",
 					.about = "Prints the URL of the preview.",
 					.positional_min = 1,
 					.positional_max = 1};
 	AUTO_FREE char *path = NULL;
 	AUTO_JSON env = NULL;
+	AUTO_API struct api *api = NULL;
 	struct err err = {0};
 	int code;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	path = api_path("/environments/{}", argv[1]);
-	if (call_open(&call, &err) == 0)
-		env = api_get(call.api, path, &err);
+	api = api_open(usage.program, true, &err);
+	if (api)
+		env = api_get(api, path, &err);
 	if (env && !json_text(env, "preview", NULL))
 		(void)err_set(&err, ERR_NOT_FOUND, "%s has no preview: no service of its blueprint has a port", argv[1]);
 	if (!json_text(env, "preview", NULL))
-		return cli_fail(call.program, false, &err);
+		return cli_fail(usage.program, false, &err);
 	printf("%s\n", json_text(env, "preview", ""));
 	return CLI_DONE;
 }
@@ -274,14 +197,13 @@ static bool text_print(void *self, struct view text)
 
 static int env_logs(int argc, char **argv)
 {
-	AUTO_CALL call = {.program = "assay env logs"};
 	bool follow = false;
 	int64_t lines = LOG_LINES_DEFAULT;
 	const struct cli_option options[] = {
 		{.name = "follow", .help = "stay, and print what comes", .flag = &follow},
 		{.name = "lines", .value = "N", .help = "how many to begin with (default: 200)", .number = &lines},
 	};
-	const struct cli_usage usage = {.program = call.program,
+	const struct cli_usage usage = {.program = "assay env logs",
 					.arguments = "ENV [SANDBOX] [--lines N] [--follow]",
 					.about = "Prints what the programs of an environment, or of one sandbox, have said.",
 					.options = options,
@@ -291,6 +213,7 @@ static int env_logs(int argc, char **argv)
 	AUTO_FREE char *path = NULL;
 	AUTO_FREE char *number = NULL;
 	AUTO_BUF text = buf_new(BUF_MAX_DEFAULT);
+	AUTO_API struct api *api = NULL;
 	struct err err = {0};
 	int result = -1;
 	int code;
@@ -306,10 +229,11 @@ static int env_logs(int argc, char **argv)
 	else
 		path = api_path(follow ? "/environments/{}/logs?lines={}&follow=1" : "/environments/{}/logs?lines={}", argv[1],
 				number);
-	if (call_open(&call, &err) == 0)
-		result = follow ? api_follow_text(call.api, path, text_print, NULL, &err) : api_text(call.api, path, &text, &err);
+	api = api_open(usage.program, true, &err);
+	if (api)
+		result = follow ? api_follow_text(api, path, text_print, NULL, &err) : api_text(api, path, &text, &err);
 	if (result)
-		return cli_fail(call.program, false, &err);
+		return cli_fail(usage.program, false, &err);
 	(void)text_print(NULL, buf_view(&text));
 	return CLI_DONE;
 }
@@ -318,7 +242,7 @@ static int env_logs(int argc, char **argv)
 
 static int env_exec(int argc, char **argv)
 {
-	AUTO_CALL call = {.program = "assay env exec"};
+	bool as_json = false;
 	const char *sandbox = "workspace";
 	const char *dir = NULL;
 	bool root = false;
@@ -328,9 +252,9 @@ static int env_exec(int argc, char **argv)
 		{.name = "dir", .value = "FOLDER", .help = "where to run it (default: /workspace)", .text = &dir},
 		{.name = "root", .help = "as the sandbox's root", .flag = &root},
 		{.name = "terminal", .help = "with a terminal", .flag = &terminal},
-		{.name = "json", .help = "the answer as JSON", .flag = &call.as_json},
+		{.name = "json", .help = "the answer as JSON", .flag = &as_json},
 	};
-	const struct cli_usage usage = {.program = call.program,
+	const struct cli_usage usage = {.program = "assay env exec",
 					.arguments = "[OPTIONS] ENV COMMAND [ARGUMENT…]",
 					.about = "Runs a command in an environment and exits with its code.",
 					.options = options,
@@ -342,6 +266,7 @@ static int env_exec(int argc, char **argv)
 	AUTO_JSON body = NULL;
 	AUTO_JSON answer = NULL;
 	json_t *words = json_array();
+	AUTO_API struct api *api = NULL;
 	struct err err = {0};
 	int code;
 	int count = cli_options(&usage, argc, argv, &code);
@@ -354,15 +279,16 @@ static int env_exec(int argc, char **argv)
 		return code;
 	if (dir)
 		(void)json_object_set_new(body, "dir", json_string(dir));
-	if (call_open(&call, &err))
-		return cli_fail(call.program, call.as_json, &err);
+	api = api_open(usage.program, true, &err);
+	if (!api)
+		return cli_fail(usage.program, as_json, &err);
 	if (terminal)
-		return env_terminal(call.program, api_socket(call.api), argv[1], sandbox, words);
+		return env_terminal(usage.program, api_socket(api), argv[1], sandbox, words);
 	path = api_path("/environments/{}/exec", argv[1]);
-	answer = api_post(call.api, path, body, &err);
+	answer = api_post(api, path, body, &err);
 	if (!answer)
-		return cli_fail(call.program, call.as_json, &err);
-	if (call.as_json) {
+		return cli_fail(usage.program, as_json, &err);
+	if (as_json) {
 		cli_print_json(answer);
 		return CLI_DONE;
 	}
@@ -375,193 +301,125 @@ static int env_exec(int argc, char **argv)
 
 static int env_shell(int argc, char **argv)
 {
-	AUTO_CALL call = {.program = "assay env shell"};
 	const struct cli_usage usage = {
-		.program = call.program,
+		.program = "assay env shell",
 		.arguments = "ENV [SANDBOX]",
 		.about = "Opens a shell in the workspace of an environment, or in another of its sandboxes.",
 		.positional_min = 1,
 		.positional_max = 2};
 	AUTO_JSON words = json_pack("[s, s, s]", "sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi");
+	AUTO_API struct api *api = NULL;
 	struct err err = {0};
 	int code;
 	int count = cli_options(&usage, argc, argv, &code);
 
 	if (count < 0)
 		return code;
-	if (call_open(&call, &err))
-		return cli_fail(call.program, false, &err);
-	return env_terminal(call.program, api_socket(call.api), argv[1], count == 2 ? argv[2] : "workspace", words);
+	api = api_open(usage.program, true, &err);
+	if (!api)
+		return cli_fail(usage.program, false, &err);
+	return env_terminal(usage.program, api_socket(api), argv[1], count == 2 ? argv[2] : "workspace", words);
 }
 
-static int env_query(int argc, char **argv)
-{
-	AUTO_CALL call = {.program = "assay env query"};
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &call.as_json}};
-	const struct cli_usage usage = {.program = call.program,
-					.arguments = "ENV DATABASE STATEMENT",
-					.about = "Runs one statement on a database of an environment.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 3,
-					.positional_max = 3};
-	AUTO_FREE char *path = NULL;
-	AUTO_JSON body = NULL;
-	AUTO_JSON answer = NULL;
-	struct err err = {0};
-	int code;
+/* ---- one environment, one call ---- */
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	path = api_path("/environments/{}/query", argv[1]);
-	body = json_pack("{s:s, s:s}", "database", argv[2], "statement", argv[3]);
-	if (call_open(&call, &err) == 0)
-		answer = api_post(call.api, path, body, &err);
-	if (!answer)
-		return cli_fail(call.program, call.as_json, &err);
-	if (call.as_json)
-		cli_print_json(answer);
-	else
-		fputs(json_text(answer, "output", ""), stdout);
-	return CLI_DONE;
+static void output_print(const json_t *answer)
+{
+	fputs(json_text(answer, "output", ""), stdout);
 }
 
-/* ---- one environment, one verb ---- */
-
-static int env_deploy(int argc, char **argv)
+static json_t *query_body(int count, char **argv, struct err *err)
 {
-	AUTO_CALL call = {.program = "assay env deploy"};
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &call.as_json}};
-	const struct cli_usage usage = {
-		.program = call.program,
-		.arguments = "ENV [SERVICE] [--json]",
-		.about = "Builds and restarts a service, or all with the migrations, from the work tree as it is now.",
-		.options = options,
-		.option_count = ARRAY_LEN(options),
-		.positional_min = 1,
-		.positional_max = 2};
-	AUTO_FREE char *path = NULL;
-	AUTO_JSON body = json_object();
-	struct err err = {0};
-	json_t *answer = NULL;
-	int code;
-	int count = cli_options(&usage, argc, argv, &code);
-
-	if (count < 0)
-		return code;
-	if (count == 2)
-		(void)json_object_set_new(body, "service", json_string(argv[2]));
-	path = api_path("/environments/{}/deploy", argv[1]);
-	if (call_open(&call, &err) == 0)
-		answer = api_work(call.api, path, body, call.as_json ? (struct api_listener){0} : api_progress_printer(), &err);
-	return call_end(&call, answer, &err);
+	(void)count;
+	(void)err;
+	return json_pack("{s:s, s:s}", "database", argv[2], "statement", argv[3]);
 }
 
-/* Subcommands that are ENV and a path: `work` sends progress, the others answer at once. */
-struct verb {
-	const char *program;
-	const char *path; /* below /environments/ENV */
-	const char *about;
-	bool work;
-	bool removes;
-};
-
-static int verb_run(const struct verb *verb, int argc, char **argv)
+static json_t *deploy_body(int count, char **argv, struct err *err)
 {
-	AUTO_CALL call = {.program = verb->program};
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &call.as_json}};
-	const struct cli_usage usage = {.program = verb->program,
-					.arguments = "ENV [--json]",
-					.about = verb->about,
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 1,
-					.positional_max = 1};
-	AUTO_FREE char *path = NULL;
-	AUTO_FREE char *pattern = text_format("/environments/{}%s", verb->path);
-	struct err err = {0};
-	json_t *answer = NULL;
-	int code;
-
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	path = api_path(pattern, argv[1]);
-	if (call_open(&call, &err))
-		return cli_fail(call.program, call.as_json, &err);
-	if (verb->removes)
-		answer = api_delete(call.api, path, &err);
-	else if (verb->work)
-		answer = api_work(call.api, path, NULL, call.as_json ? (struct api_listener){0} : api_progress_printer(), &err);
-	else
-		answer = api_post(call.api, path, NULL, &err);
-	if (answer && verb->work && !call.as_json)
-		environment_print(answer);
-	return call_end(&call, answer, &err);
+	(void)err;
+	return count == 2 ? json_pack("{s:s}", "service", argv[2]) : json_object();
 }
 
-#define VERB(function, name, path_, about_, work_, removes_)                                         \
-	static int function(int argc, char **argv)                                                   \
-	{                                                                                            \
-		static const struct verb verb = {"assay env " name, path_, about_, work_, removes_}; \
-                                                                                                     \
-		return verb_run(&verb, argc, argv);                                                  \
-	}
-
-VERB(env_reset_data, "reset-data", "/reset-data", "Puts all databases of an environment back to the snapshot.", true, false)
-VERB(env_fork, "fork", "/fork", "Clones a live environment as it is now: work tree and databases.", true, false)
-VERB(env_freeze, "freeze", "/freeze", "Stops the clock of an environment; the next request wakes it.", false, false)
-VERB(env_thaw, "thaw", "/thaw", "Wakes a frozen environment.", false, false)
-VERB(env_pin, "pin", "/pin", "Keeps an environment until it is unpinned.", false, false)
-VERB(env_unpin, "unpin", "/unpin", "Lets an environment end with its grace period again.", false, false)
-VERB(env_down, "down", "", "Removes an environment and everything in it.", false, true)
-
-static int env_extend(int argc, char **argv)
+static json_t *extend_body(int count, char **argv, struct err *err)
 {
-	AUTO_CALL call = {.program = "assay env extend"};
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &call.as_json}};
-	const struct cli_usage usage = {.program = call.program,
-					.arguments = "ENV DURATION",
-					.about = "Keeps an environment for DURATION from now: 30m, 24h, 7d.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 2,
-					.positional_max = 2};
-	AUTO_FREE char *path = NULL;
-	AUTO_JSON body = NULL;
-	struct err err = {0};
-	json_t *answer = NULL;
 	int64_t grace_ms = 0;
-	int code;
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	if (duration_parse(view_of(argv[2]), &grace_ms, &err))
-		return cli_refuse(call.program, "%s", err.text);
-	path = api_path("/environments/{}/extend", argv[1]);
-	body = json_pack("{s:I}", "grace_ms", (json_int_t)grace_ms);
-	if (call_open(&call, &err) == 0)
-		answer = api_post(call.api, path, body, &err);
-	return call_end(&call, answer, &err);
+	(void)count;
+	if (duration_parse(view_of(argv[2]), &grace_ms, err))
+		return NULL;
+	return json_pack("{s:I}", "grace_ms", (json_int_t)grace_ms);
 }
+
+#define ONE .arguments = "ENV [--json]", .least = 1, .most = 1, .json = true /* an environment is all they are told */
+
+static const struct verb list = {.arguments = "[--json]",
+				 .about = "Lists the environments, newest first.",
+				 .json = true,
+				 .how = VERB_ITEMS,
+				 .path = "/environments",
+				 .print = list_print};
+static const struct verb show = {ONE, .about = "Shows an environment and its sandboxes.", .how = VERB_GET,
+				 .path = "/environments/{}", .print = environment_print};
+static const struct verb query = {.arguments = "ENV DATABASE STATEMENT",
+				  .about = "Runs one statement on a database of an environment.",
+				  .least = 3,
+				  .most = 3,
+				  .json = true,
+				  .how = VERB_POST,
+				  .path = "/environments/{}/query",
+				  .body_make = query_body,
+				  .print = output_print};
+static const struct verb deploy = {
+	.arguments = "ENV [SERVICE] [--json]",
+	.about = "Builds and restarts a service, or all with the migrations, from the work tree as it is now.",
+	.least = 1,
+	.most = 2,
+	.json = true,
+	.how = VERB_WORK,
+	.path = "/environments/{}/deploy",
+	.body_make = deploy_body,
+};
+static const struct verb reset_data = {ONE, .about = "Puts all databases of an environment back to the snapshot.", .how = VERB_WORK,
+				       .path = "/environments/{}/reset-data", .print = environment_print};
+static const struct verb fork_live = {ONE, .about = "Clones a live environment as it is now: work tree and databases.",
+				      .how = VERB_WORK, .path = "/environments/{}/fork", .print = environment_print};
+static const struct verb freeze = {ONE, .about = "Stops the clock of an environment; the next request wakes it.", .how = VERB_POST,
+				   .path = "/environments/{}/freeze"};
+static const struct verb thaw = {ONE, .about = "Wakes a frozen environment.", .how = VERB_POST, .path = "/environments/{}/thaw"};
+static const struct verb pin = {ONE, .about = "Keeps an environment until it is unpinned.", .how = VERB_POST,
+				.path = "/environments/{}/pin"};
+static const struct verb unpin = {ONE, .about = "Lets an environment end with its grace period again.", .how = VERB_POST,
+				  .path = "/environments/{}/unpin"};
+static const struct verb extend = {.arguments = "ENV DURATION",
+				   .about = "Keeps an environment for DURATION from now: 30m, 24h, 7d.",
+				   .least = 2,
+				   .most = 2,
+				   .json = true,
+				   .how = VERB_POST,
+				   .path = "/environments/{}/extend",
+				   .body_make = extend_body};
+static const struct verb down = {ONE, .about = "Removes an environment and everything in it.", .how = VERB_DELETE,
+				 .path = "/environments/{}"};
 
 static const struct cli_command commands[] = {
 	{"up", "[FOLDER] [--at COMMIT]", "forks an environment and deploys it", env_up},
-	{"list", "", "lists the environments", env_list},
-	{"show", "ENV", "shows one and its sandboxes", env_show},
+	{"list", "", "lists the environments", .verb = &list},
+	{"show", "ENV", "shows one and its sandboxes", .verb = &show},
 	{"logs", "ENV [SANDBOX]", "prints what programs have said", env_logs},
 	{"shell", "ENV [SANDBOX]", "opens a shell in it", env_shell},
 	{"exec", "ENV COMMAND…", "runs a command in it", env_exec},
-	{"query", "ENV DATABASE STATEMENT", "asks one of its databases", env_query},
+	{"query", "ENV DATABASE STATEMENT", "asks one of its databases", .verb = &query},
 	{"url", "ENV", "prints the preview's URL", env_url},
-	{"deploy", "ENV [SERVICE]", "builds and restarts from the work tree", env_deploy},
-	{"reset-data", "ENV", "puts the databases back to the snapshot", env_reset_data},
-	{"fork", "ENV", "clones it as it is now", env_fork},
-	{"freeze", "ENV", "stops its clock", env_freeze},
-	{"thaw", "ENV", "wakes it", env_thaw},
-	{"pin", "ENV", "keeps it", env_pin},
-	{"unpin", "ENV", "lets it end with its grace period", env_unpin},
-	{"extend", "ENV DURATION", "keeps it that long from now", env_extend},
-	{"down", "ENV", "removes it", env_down},
+	{"deploy", "ENV [SERVICE]", "builds and restarts from the work tree", .verb = &deploy},
+	{"reset-data", "ENV", "puts the databases back to the snapshot", .verb = &reset_data},
+	{"fork", "ENV", "clones it as it is now", .verb = &fork_live},
+	{"freeze", "ENV", "stops its clock", .verb = &freeze},
+	{"thaw", "ENV", "wakes it", .verb = &thaw},
+	{"pin", "ENV", "keeps it", .verb = &pin},
+	{"unpin", "ENV", "lets it end with its grace period", .verb = &unpin},
+	{"extend", "ENV DURATION", "keeps it that long from now", .verb = &extend},
+	{"down", "ENV", "removes it", .verb = &down},
 };
 
 int cli_env(int argc, char **argv)

@@ -9,35 +9,16 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/verb.h"
 
 #define BODY_BYTES_MAX ((size_t)1 << 20)
 
-static int issue_list(int argc, char **argv)
+static void list_print(const json_t *items)
 {
-	bool as_json = false;
-	const struct cli_option options[] = {{.name = "json", .help = "print them as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = "assay issue list",
-					.arguments = "[--json]",
-					.about = "Lists the issues, newest first.",
-					.options = options,
-					.option_count = 1};
-	struct err err = {0};
-	struct table *table;
+	struct table *table = table_new((const char *const[]){"ISSUE", "STATE", "REPOSITORY", "MADE", "TITLE", NULL});
 	size_t i;
 	json_t *issue;
-	int code = CLI_DONE;
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_JSON items = api ? api_items(api, "/issues", &err) : NULL;
-	if (!items)
-		return cli_fail(usage.program, as_json, &err);
-	if (as_json) {
-		list_print_json(items);
-		return CLI_DONE;
-	}
-	table = table_new((const char *const[]){"ISSUE", "STATE", "REPOSITORY", "MADE", "TITLE", NULL});
 	json_array_foreach(items, i, issue) {
 		table_cell_number(table, json_number(issue, "number", 0));
 		table_cell(table, json_text(issue, "state", ""));
@@ -46,7 +27,6 @@ static int issue_list(int argc, char **argv)
 		table_cell(table, json_text(issue, "title", ""));
 	}
 	table_end(table, "no issue yet: assay issue new \"what should be different\"");
-	return CLI_DONE;
 }
 
 /* Text of several lines, from outside. */
@@ -79,34 +59,6 @@ static void issue_print(const json_t *issue)
 		printf("\nrun %s\n", json_text(issue, "run", ""));
 	if (json_number(issue, "pull", 0))
 		printf("pull request %" PRId64 "\n", json_number(issue, "pull", 0));
-}
-
-static int issue_show(int argc, char **argv)
-{
-	bool as_json = false;
-	const struct cli_option options[] = {{.name = "json", .help = "print it as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = "assay issue show",
-					.arguments = "N [--json]",
-					.about = "Shows an issue with its comments.",
-					.options = options,
-					.option_count = 1,
-					.positional_min = 1,
-					.positional_max = 1};
-	struct err err = {0};
-	int code = CLI_DONE;
-
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_FREE char *path = api_path("/issues/{}", argv[1]);
-	AUTO_JSON issue = api ? api_get(api, path, &err) : NULL;
-	if (!issue)
-		return cli_fail(usage.program, as_json, &err);
-	if (as_json)
-		cli_print_json(issue);
-	else
-		issue_print(issue);
-	return CLI_DONE;
 }
 
 static json_t *issue_make(struct api *api, const char *program, const char *repo, const char *repository, json_t *body,
@@ -182,69 +134,36 @@ static int issue_new(int argc, char **argv)
 	return CLI_DONE;
 }
 
-/* One POST to one issue: what `comment`, `close` and `reopen` are. */
-static int issue_tell(const struct cli_usage *usage, int argc, char **argv, const char *pattern, const char *said)
+static json_t *comment_body(int count, char **argv, struct err *err)
 {
-	AUTO_JSON body = json_object();
-	struct err err = {0};
-	int code = CLI_DONE;
-	int count = cli_options(usage, argc, argv, &code);
+	json_t *body = json_object();
 
-	if (count < 0)
-		return code;
-	if (count > 1)
-		json_set_bytes(body, "text", view_of(argv[2]));
-	AUTO_API struct api *api = api_open(usage->program, true, &err);
-	AUTO_FREE char *path = api_path(pattern, argv[1]);
-	AUTO_JSON answer = api ? api_post(api, path, body, &err) : NULL;
-	if (!answer)
-		return cli_fail(usage->program, false, &err);
-	printf("%s\n", said);
-	return CLI_DONE;
+	(void)count;
+	(void)err;
+	json_set_bytes(body, "text", view_of(argv[2]));
+	return body;
 }
 
-static int issue_comment(int argc, char **argv)
-{
-	static const struct cli_usage usage = {.program = "assay issue comment",
-					       .arguments = "N TEXT",
-					       .about = "Adds a comment.",
-					       .positional_min = 2,
-					       .positional_max = 2};
-
-	return issue_tell(&usage, argc, argv, "/issues/{}/comments", "written");
-}
-
-static int issue_close(int argc, char **argv)
-{
-	static const struct cli_usage usage = {.program = "assay issue close",
-					       .arguments = "N",
-					       .about = "Closes an issue.",
-					       .positional_min = 1,
-					       .positional_max = 1};
-
-	return issue_tell(&usage, argc, argv, "/issues/{}/close", "closed");
-}
-
-static int issue_reopen(int argc, char **argv)
-{
-	static const struct cli_usage usage = {.program = "assay issue reopen",
-					       .arguments = "N",
-					       .about = "Opens it again.",
-					       .positional_min = 1,
-					       .positional_max = 1};
-
-	return issue_tell(&usage, argc, argv, "/issues/{}/reopen", "open");
-}
+static const struct verb list = {
+	"[--json]", "Lists the issues, newest first.", .json = true, .how = VERB_ITEMS, .path = "/issues", .print = list_print};
+static const struct verb show = {"N [--json]",        "Shows an issue with its comments.", 1, 1, true, VERB_GET, "/issues/{}",
+				 .print = issue_print};
+static const struct verb comment = {
+	"N TEXT",         "Adds a comment.", 2, 2, .how = VERB_POST, .path = "/issues/{}/comments", .body_make = comment_body,
+	.said = "written"};
+static const struct verb close_one = {
+	"N", "Closes an issue.", 1, 1, .how = VERB_POST, .path = "/issues/{}/close", .said = "closed"};
+static const struct verb reopen = {"N", "Opens it again.", 1, 1, .how = VERB_POST, .path = "/issues/{}/reopen", .said = "open"};
 
 int cli_issue(int argc, char **argv)
 {
 	static const struct cli_command commands[] = {
-		{"list", "[--json]", "lists the issues", issue_list},
-		{"show", "N [--json]", "shows one with its comments", issue_show},
+		{"list", "[--json]", "lists the issues", .verb = &list},
+		{"show", "N [--json]", "shows one with its comments", .verb = &show},
 		{"new", "TITLE [--body TEXT | --file FILE]", "writes one", issue_new},
-		{"comment", "N TEXT", "adds a comment", issue_comment},
-		{"close", "N", "closes one", issue_close},
-		{"reopen", "N", "opens one again", issue_reopen},
+		{"comment", "N TEXT", "adds a comment", .verb = &comment},
+		{"close", "N", "closes one", .verb = &close_one},
+		{"reopen", "N", "opens one again", .verb = &reopen},
 	};
 
 	return cli_dispatch("assay issue", commands, ARRAY_LEN(commands), argc, argv);

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/verb.h"
 
 #define DIFF_BYTES_MAX ((size_t)64 << 20)
 
@@ -18,32 +19,12 @@ static enum tone verdict_tone(const char *verdict)
 						  : TONE_UNSURE;
 }
 
-static int pull_list(int argc, char **argv)
+static void list_print(const json_t *items)
 {
-	bool as_json = false;
-	const struct cli_option options[] = {{.name = "json", .help = "print them as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = "assay pull list",
-					.arguments = "[--json]",
-					.about = "Lists the pull requests, newest first.",
-					.options = options,
-					.option_count = 1};
-	struct err err = {0};
-	struct table *table;
+	struct table *table = table_new((const char *const[]){"PULL", "STATE", "VERDICT", "REPOSITORY", "RUN", "TITLE", NULL});
 	size_t i;
 	json_t *pull;
-	int code = CLI_DONE;
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_JSON items = api ? api_items(api, "/pulls", &err) : NULL;
-	if (!items)
-		return cli_fail(usage.program, as_json, &err);
-	if (as_json) {
-		list_print_json(items);
-		return CLI_DONE;
-	}
-	table = table_new((const char *const[]){"PULL", "STATE", "VERDICT", "REPOSITORY", "RUN", "TITLE", NULL});
 	json_array_foreach(items, i, pull) {
 		const char *verdict = json_text(pull, "verdict", NULL);
 		bool draft = json_flag(pull, "draft", false) && strcmp(json_text(pull, "state", ""), "open") == 0;
@@ -56,7 +37,6 @@ static int pull_list(int argc, char **argv)
 		table_cell(table, json_text(pull, "title", ""));
 	}
 	table_end(table, "no pull request yet: they come from runs");
-	return CLI_DONE;
 }
 
 /* A text of the report from outside, as one line of a list. */
@@ -248,29 +228,26 @@ static int pull_review(int argc, char **argv)
 	return pull_tell(usage.program, "/pulls/{}/review", argv[1], body, approve ? "approved" : "sent");
 }
 
-static int pull_close(int argc, char **argv)
-{
-	static const struct cli_usage usage = {.program = "assay pull close",
-					       .arguments = "N",
-					       .about = "Closes it without merging: its run ends, its environment is cleaned up.",
-					       .positional_min = 1,
-					       .positional_max = 1};
-	int code = CLI_DONE;
-
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	return pull_tell(usage.program, "/pulls/{}/close", argv[1], NULL, "closed");
-}
+static const struct verb list = {"[--json]",       "Lists the pull requests, newest first.",
+				 .json = true,     .how = VERB_ITEMS,
+				 .path = "/pulls", .print = list_print};
+static const struct verb close_one = {"N",
+				      "Closes it without merging: its run ends, its environment is cleaned up.",
+				      1,
+				      1,
+				      .how = VERB_POST,
+				      .path = "/pulls/{}/close",
+				      .said = "closed"};
 
 int cli_pull(int argc, char **argv)
 {
 	static const struct cli_command commands[] = {
-		{"list", "[--json]", "lists the pull requests", pull_list},
+		{"list", "[--json]", "lists the pull requests", .verb = &list},
 		{"show", "N [--json]", "shows one: verdict, gates, findings", pull_show},
 		{"diff", "N", "prints its change", pull_diff},
 		{"review", "N --approve | --changes TEXT | --comment TEXT", "says what you think of one", pull_review},
 		{"merge", "N [--force]", "merges one", pull_merge},
-		{"close", "N", "closes one without merging", pull_close},
+		{"close", "N", "closes one without merging", .verb = &close_one},
 	};
 
 	return cli_dispatch("assay pull", commands, ARRAY_LEN(commands), argc, argv);

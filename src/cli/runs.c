@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/story.h"
 #include "cli/table.h"
+#include "cli/verb.h"
 
 static enum tone verdict_tone(const char *verdict)
 {
@@ -38,27 +39,10 @@ static void runs_print(const json_t *items)
 
 int cli_runs(int argc, char **argv)
 {
-	bool as_json = false;
-	const struct cli_option options[] = {{.name = "json", .help = "print them as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = "assay runs",
-					.arguments = "[--json]",
-					.about = "Lists the runs, newest first.",
-					.options = options,
-					.option_count = 1};
-	struct err err = {0};
-	int code = CLI_DONE;
+	static const struct verb verb = {
+		"[--json]", "Lists the runs, newest first.", .json = true, .how = VERB_ITEMS, .path = "/runs", .print = runs_print};
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_JSON items = api ? api_items(api, "/runs", &err) : NULL;
-	if (!items)
-		return cli_fail(usage.program, as_json, &err);
-	if (as_json)
-		list_print_json(items);
-	else
-		runs_print(items);
-	return CLI_DONE;
+	return verb_run(&verb, "assay runs", argc, argv);
 }
 
 static const char *const states[] = {"queued", "claim", "fork", "turn",   "verify", "publish",
@@ -153,67 +137,63 @@ int cli_show(int argc, char **argv)
 	return follows ? follow(api, run, &story, &err) : show(api, run, &story, &err);
 }
 
-/* POST to a run; `said` is printed when it worked. */
-static int run_tell(const char *program, const char *pattern, const char *id, const json_t *body, const char *said)
+static json_t *message_body(int count, char **argv, struct err *err)
 {
-	struct err err = {0};
-	AUTO_API struct api *api = api_open(program, true, &err);
-	AUTO_FREE char *path = api_path(pattern, id);
-	AUTO_JSON answer = api ? api_post(api, path, body, &err) : NULL;
+	json_t *body;
 
-	if (!answer)
-		return cli_fail(program, false, &err);
-	printf("%s\n", said);
-	return CLI_DONE;
+	(void)count;
+	if (!view_trim(view_of(argv[2])).length) {
+		(void)err_set(err, ERR_INVALID, "the message is empty");
+		return NULL;
+	}
+	body = json_object();
+	json_set_bytes(body, "text", view_of(argv[2]));
+	return body;
 }
 
 int cli_message(int argc, char **argv)
 {
-	const struct cli_usage usage = {
-		.program = "assay message",
+	static const struct verb verb = {
 		.arguments = "RUN TEXT",
 		.about = "Says something to the agent of a run: it reads it now when it waits, else at the next safe point.",
-		.positional_min = 2,
-		.positional_max = 2};
-	AUTO_JSON body = NULL;
-	int code = CLI_DONE;
+		.least = 2,
+		.most = 2,
+		.how = VERB_POST,
+		.path = "/runs/{}/message",
+		.body_make = message_body,
+		.said = "sent",
+	};
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	if (!view_trim(view_of(argv[2])).length)
-		return cli_refuse(usage.program, "the message is empty");
-	body = json_object();
-	json_set_bytes(body, "text", view_of(argv[2]));
-	return run_tell(usage.program, "/runs/{}/message", argv[1], body, "sent");
+	return verb_run(&verb, "assay message", argc, argv);
 }
 
 int cli_stop(int argc, char **argv)
 {
-	const struct cli_usage usage = {
-		.program = "assay stop",
+	static const struct verb verb = {
 		.arguments = "RUN",
 		.about = "Stops a run now. Its environment stays for its grace period; `assay retry` goes on.",
-		.positional_min = 1,
-		.positional_max = 1};
-	int code = CLI_DONE;
+		.least = 1,
+		.most = 1,
+		.how = VERB_POST,
+		.path = "/runs/{}/stop",
+		.said = "stopped",
+	};
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	return run_tell(usage.program, "/runs/{}/stop", argv[1], NULL, "stopped");
+	return verb_run(&verb, "assay stop", argc, argv);
 }
 
 int cli_retry(int argc, char **argv)
 {
-	const struct cli_usage usage = {
-		.program = "assay retry",
+	static const struct verb verb = {
 		.arguments = "RUN",
 		.about =
 			"Takes up a run that failed or was stopped at the step where it ended. `assay show RUN --follow` watches it.",
-		.positional_min = 1,
-		.positional_max = 1};
-	int code = CLI_DONE;
+		.least = 1,
+		.most = 1,
+		.how = VERB_POST,
+		.path = "/runs/{}/retry",
+		.said = "started again",
+	};
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	return run_tell(usage.program, "/runs/{}/retry", argv[1], NULL, "started again");
+	return verb_run(&verb, "assay retry", argc, argv);
 }

@@ -8,8 +8,8 @@
 #include "cli/api.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/table.h"
 #include "cli/terminal.h"
+#include "cli/verb.h"
 
 struct sources {
 	json_t *list;
@@ -137,109 +137,59 @@ static void snapshot_print(const json_t *snapshot)
 	}
 }
 
-static int snapshot_list(int argc, char **argv)
+static void list_print(const json_t *items)
 {
-	static const char program[] = "assay snapshot list";
-	bool as_json = false;
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = program,
-					.arguments = "[--json]",
-					.about = "Lists the snapshots, newest first.",
-					.options = options,
-					.option_count = ARRAY_LEN(options)};
-	AUTO_API struct api *api = NULL;
-	AUTO_JSON items = NULL;
-	struct err err = {0};
 	json_t *snapshot;
 	size_t index;
-	int code;
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	api = api_open(program, true, &err);
-	if (api)
-		items = api_items(api, "/snapshots", &err);
-	if (!items)
-		return cli_fail(program, as_json, &err);
-	if (as_json)
-		list_print_json(items);
-	else if (!json_array_size(items))
+	if (!json_array_size(items))
 		printf("no snapshots: `assay snapshot create` makes one, and so does the first `assay env up` of a blueprint with a seed\n");
 	json_array_foreach(items, index, snapshot)
-		if (!as_json)
-			snapshot_print(snapshot);
-	return CLI_DONE;
-}
-
-static int snapshot_show(int argc, char **argv)
-{
-	static const char program[] = "assay snapshot show";
-	bool as_json = false;
-	const struct cli_option options[] = {{.name = "json", .help = "the answer as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = program,
-					.arguments = "NAME[/VERSION] [--json]",
-					.about = "Shows a version of a snapshot (default: the newest).",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 1,
-					.positional_max = 1};
-	AUTO_API struct api *api = NULL;
-	AUTO_FREE char *path = NULL;
-	AUTO_JSON snapshot = NULL;
-	struct view version;
-	struct err err = {0};
-	int code;
-
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	AUTO_FREE char *name = view_copy(view_cut(view_of(argv[1]), '/', &version));
-
-	path = version.at ? api_path("/snapshots/{}/{}", name, version.at) : api_path("/snapshots/{}", name);
-	api = api_open(program, true, &err);
-	if (api)
-		snapshot = api_get(api, path, &err);
-	if (!snapshot)
-		return cli_fail(program, as_json, &err);
-	if (as_json)
-		cli_print_json(snapshot);
-	else
 		snapshot_print(snapshot);
-	return CLI_DONE;
 }
 
-static int snapshot_rm(int argc, char **argv)
+static char *path_of(const char *text, bool any, struct err *err)
 {
-	static const char program[] = "assay snapshot rm";
-	const struct cli_usage usage = {.program = program,
-					.arguments = "NAME/VERSION",
-					.about = "Removes a version that no environment uses.",
-					.positional_min = 1,
-					.positional_max = 1};
-	AUTO_API struct api *api = NULL;
-	AUTO_FREE char *path = NULL;
-	AUTO_JSON answer = NULL;
 	struct view version;
-	struct err err = {0};
-	int code;
+	AUTO_FREE char *name = view_copy(view_cut(view_of(text), '/', &version));
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	AUTO_FREE char *name = view_copy(view_cut(view_of(argv[1]), '/', &version));
-
-	if (!version.length)
-		return cli_refuse(program, "expected NAME/VERSION, not `%s`", argv[1]);
-	path = api_path("/snapshots/{}/{}", name, version.at);
-	api = api_open(program, true, &err);
-	if (api)
-		answer = api_delete(api, path, &err);
-	return answer ? CLI_DONE : cli_fail(program, false, &err);
+	if (version.length)
+		return api_path("/snapshots/{}/{}", name, version.at);
+	if (any)
+		return api_path("/snapshots/{}", name);
+	(void)err_set(err, ERR_INVALID, "expected NAME/VERSION, not `%s`", text);
+	return NULL;
 }
+
+static char *path_of_any(char **argv, struct err *err)
+{
+	return path_of(argv[1], true, err);
+}
+
+static char *path_of_one(char **argv, struct err *err)
+{
+	return path_of(argv[1], false, err);
+}
+
+static const struct verb list = {"[--json]",           "Lists the snapshots, newest first.",
+				 .json = true,         .how = VERB_ITEMS,
+				 .path = "/snapshots", .print = list_print};
+static const struct verb show = {"NAME[/VERSION] [--json]",
+				 "Shows a version of a snapshot (default: the newest).",
+				 1,
+				 1,
+				 true,
+				 VERB_GET,
+				 .path_make = path_of_any,
+				 .print = snapshot_print};
+static const struct verb rm = {"NAME/VERSION",          "Removes a version that no environment uses.", 1, 1, .how = VERB_DELETE,
+			       .path_make = path_of_one};
 
 static const struct cli_command commands[] = {
 	{"create", "NAME [--seed FILE|--dump FILE|--from URL]", "builds the next version", snapshot_create},
-	{"list", "", "lists the snapshots", snapshot_list},
-	{"show", "NAME[/VERSION]", "shows one", snapshot_show},
-	{"rm", "NAME/VERSION", "removes one that nobody uses", snapshot_rm},
+	{"list", "", "lists the snapshots", .verb = &list},
+	{"show", "NAME[/VERSION]", "shows one", .verb = &show},
+	{"rm", "NAME/VERSION", "removes one that nobody uses", .verb = &rm},
 };
 
 int cli_snapshot(int argc, char **argv)
