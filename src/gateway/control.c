@@ -9,6 +9,7 @@
 #include "base/scope.h"
 #include "gateway/door.h"
 #include "gateway/egress/mint.h"
+#include "gateway/egress/hold.h"
 #include "gateway/env.h"
 #include "gateway/preview.h"
 
@@ -109,11 +110,56 @@ static void on_quiet(void *self, struct link *link, struct link_message *message
 
 static void on_kill(void *self, struct link *link, struct link_message *message)
 {
+	struct worker *worker = self;
+	bool all = strcmp(json_text(message->body, "env", "?"), "") == 0;
+	struct err err;
+	struct env *env = all ? NULL : env_get(self, message->body, &err);
+
+	const char *because = json_flag(message->body, "undo", false) ? NULL : json_text(message->body, "because", "");
+
+	if (all) {
+		for (env = worker->envs; env; env = env->next)
+			env_kill_set(env, because);
+	} else if (env) {
+		env_kill_set(env, because);
+	}
+	reply(link, message, all || env ? 0 : -1, &err);
+}
+
+static void on_policy_put(void *self, struct link *link, struct link_message *message)
+{
+	struct worker *worker = self;
+	const json_t *rules = json_member(message->body, "policy");
+	bool none = !rules || json_is_null(rules);
+	struct err err;
+	struct policy *policy = none ? NULL : policy_new(rules, NULL, &err);
+
+	if (none || policy) {
+		policy_release(worker->policy);
+		worker->policy = policy;
+		for (struct env *env = worker->envs; env; env = env->next)
+			env_policy_under(env, policy);
+	}
+	reply(link, message, none || policy ? 0 : -1, &err);
+}
+
+static void on_hold_answer(void *self, struct link *link, struct link_message *message)
+{
 	struct err err;
 	struct env *env = env_get(self, message->body, &err);
 
-	if (env)
-		env_kill(env, "killed");
+	reply(link, message, env ? hold_answer(env->holds, message->body, &err) : -1, &err);
+}
+
+static void on_budget(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+
+	if (env) {
+		free(env->over_budget);
+		env->over_budget = text_copy(json_text(message->body, "over", NULL));
+	}
 	reply(link, message, env ? 0 : -1, &err);
 }
 
@@ -149,6 +195,9 @@ static const struct link_row rows[] = {
 	{MESSAGE_KILL, LINK_CONTROL, on_kill},
 	{MESSAGE_PHASE, LINK_CONTROL, on_phase},
 	{MESSAGE_VAULT, LINK_CONTROL, on_vault},
+	{MESSAGE_POLICY_PUT, LINK_CONTROL, on_policy_put},
+	{MESSAGE_HOLD_ANSWER, LINK_CONTROL, on_hold_answer},
+	{MESSAGE_BUDGET, LINK_CONTROL, on_budget},
 };
 
 static void on_closed(void *self, struct link *link)

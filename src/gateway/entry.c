@@ -137,7 +137,9 @@ void entry_accept(struct door *door, int fd)
 
 	destination_find(fd, &address, &port, text);
 	flow->port = port;
-	if (address == ADDRESS_TOOLS && port == 80 && env_tool_allowed(env, door_sandbox(door)))
+	if (env->killed)
+		entry_deny(flow, text, port, "a person stopped everything of this environment (assay kill)");
+	else if (address == ADDRESS_TOOLS && port == 80 && env_tool_allowed(env, door_sandbox(door)))
 		tools_begin(flow);
 	else if ((name = address_own_name(env->addresses, address)))
 		own_begin(flow, name, port);

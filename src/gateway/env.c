@@ -10,6 +10,7 @@
 #include "base/scope.h"
 #include "gateway/door.h"
 #include "gateway/egress/mint.h"
+#include "gateway/egress/hold.h"
 #include "gateway/flow.h"
 
 #define TOUCH_EVERY_MS 5000
@@ -75,6 +76,8 @@ static void routes_fini(struct env *env)
 	texts_free(env->tools, env->tool_count);
 	free(env->preview_service);
 	policy_release(env->policy);
+	free(env->killed);
+	free(env->over_budget);
 	json_decref(env->stubs);
 }
 
@@ -162,13 +165,15 @@ static int routes_parse(const json_t *body, struct policy *above, struct env *en
 	}
 	if (names_parse(json_member(body, "names"), env, err) || stubs_parse(json_member(body, "stubs"), env, err))
 		return -1;
+	env->killed = text_copy(json_text(body, "killed", NULL));
+	env->over_budget = text_copy(json_text(body, "over_budget", NULL));
 	env->policy = policy_new(json_member(body, "egress"), above, err);
 	if (!env->policy)
 		return -1;
 	return texts_parse(json_member(body, "tools"), &env->tools, &env->tool_count, "tools", err);
 }
 
-static struct env *env_new(struct worker *worker, const char *id)
+static struct env *env_new(struct worker *worker, const char *id, const json_t *body)
 {
 	struct env *env = mem_new(sizeof(*env));
 
@@ -176,6 +181,10 @@ static struct env *env_new(struct worker *worker, const char *id)
 	(void)snprintf(env->id, sizeof(env->id), "%s", id);
 	env->addresses = addresses_new();
 	env->log = exchange_log_new(worker->log_writer);
+	env->holds = holds_new(env);
+	env->run = text_copy(json_text(body, "run", ""));
+	env->repository = text_copy(json_text(body, "repository", ""));
+	env->agent = text_copy(json_text(body, "agent", ""));
 	env->next = worker->envs;
 	worker->envs = env;
 	for (size_t i = 0; i < GONE_KEPT; i++)
@@ -184,17 +193,37 @@ static struct env *env_new(struct worker *worker, const char *id)
 	return env;
 }
 
+struct egress_origin env_origin(const struct env *env, const char *sandbox)
+{
+	return (struct egress_origin){.env = env->id,
+				      .sandbox = sandbox,
+				      .agent = env_tool_allowed(env, sandbox) ? env->agent : "",
+				      .run = env->run,
+				      .repository = env->repository};
+}
+
 /* Connections to the outside that the rules do not allow any more end now. */
 static void outside_sweep(struct env *env)
 {
 	struct flow *next;
-	const char *why;
 
 	for (struct flow *flow = env->flows; flow; flow = next) {
+		const struct egress_origin origin = env_origin(env, flow->from);
+		struct egress_verdict verdict;
+
 		next = flow->next;
-		if (flow->outside && !policy_allows(env->policy, NULL, flow->to, flow->port, &why))
+		if (flow->outside && policy_host(env->policy, &origin, flow->to, flow->port, &verdict) == EGRESS_DENY)
 			flow_close(flow, "the egress rules changed");
 	}
+}
+
+void env_policy_under(struct env *env, struct policy *above)
+{
+	struct policy *under = policy_under(env->policy, above);
+
+	policy_release(env->policy);
+	env->policy = under;
+	outside_sweep(env);
 }
 
 static bool id_valid(const char *id)
@@ -223,13 +252,15 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *e
 	}
 	env = env_find(worker, id);
 	if (!env)
-		env = env_new(worker, id);
+		env = env_new(worker, id, body);
 	routes_fini(env);
 	env->names = fresh.names;
 	env->name_count = fresh.name_count;
 	env->preview_service = fresh.preview_service;
 	env->preview_port = fresh.preview_port;
 	env->policy = fresh.policy;
+	env->killed = fresh.killed;
+	env->over_budget = fresh.over_budget;
 	env->stubs = fresh.stubs;
 	env->tools = fresh.tools;
 	env->tool_count = fresh.tool_count;
@@ -237,8 +268,10 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *e
 		exchange_log_file_set(env->log, log_fd);
 	for (size_t i = 0; i < env->name_count; i++) /* a program may remember them from before a restart of ours */
 		(void)address_of_own(env->addresses, env->names[i].name);
+	if (env->killed)
+		env_kill(env, "killed");
 	outside_sweep(env);
-	return env_state_set(env, state, err);
+	return holds_remember(env->holds, json_member(body, "remembered"), err) ? -1 : env_state_set(env, state, err);
 }
 
 int env_state_set(struct env *env, const char *state, struct err *err)
@@ -260,11 +293,25 @@ void env_kill(struct env *env, const char *why)
 		flow_close(env->flows, why);
 }
 
+void env_kill_set(struct env *env, const char *because)
+{
+	free(env->killed);
+	env->killed = text_copy(because);
+	if (!because)
+		return;
+	env_kill(env, "killed");
+	holds_deny(env->holds, "kill", "a person stopped everything of this environment");
+}
+
 static void env_free(void *self)
 {
 	struct env *env = self;
 
 	routes_fini(env);
+	free(env->run);
+	free(env->repository);
+	free(env->agent);
+	holds_free(env->holds);
 	addresses_free(env->addresses);
 	exchange_log_release(env->log);
 	free(env->phase);
@@ -279,6 +326,7 @@ void env_remove(struct env *env)
 	env->gone = true;
 	mint_env_forget(worker->mint, env->id);
 	env_kill(env, "the environment is gone");
+	holds_deny(env->holds, "gone", "the environment is gone");
 	while (env->doors)
 		door_free(env->doors);
 	while (*place != env)

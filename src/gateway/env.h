@@ -11,6 +11,7 @@
 
 struct door;
 struct flow;
+struct holds;
 
 #define ENV_NAMES_MAX 256
 #define ENV_REPLICAS_MAX 64
@@ -43,6 +44,10 @@ struct env {
 	char *preview_service; /* NULL: none */
 	uint16_t preview_port;
 	struct policy *policy;
+	char *run, *repository, *agent; /* as it was told of first; "" where there is none; `agent` of the sandboxes of `tools` */
+	char *killed;                   /* NULL, or because: nothing goes anywhere until it is undone */
+	char *over_budget;              /* NULL, or what is over, for people */
+	struct holds *holds;
 	json_t *stubs; /* host -> rows */
 	char **tools;
 	size_t tool_count;
@@ -66,6 +71,12 @@ MUST_USE int env_put(struct worker *worker, const json_t *body, int log_fd, stru
 MUST_USE int env_state_set(struct env *env, const char *state, struct err *err);
 void env_remove(struct env *env);
 void env_kill(struct env *env, const char *why); /* resets every connection */
+/* As env_kill, and what waits for a person is denied and everything that comes is refused; `because` NULL: undone. */
+void env_kill_set(struct env *env, const char *because);
+/* Who asks, from one of its sandboxes; texts live as long as the environment (and `sandbox`). */
+struct egress_origin env_origin(const struct env *env, const char *sandbox);
+/* Puts the environment's rules under the organisation's (NULL: none) and judges open connections again. */
+void env_policy_under(struct env *env, struct policy *above);
 uint64_t env_in_flight(struct env *env, uint64_t *written);
 
 struct name *env_name(struct env *env, const char *name);

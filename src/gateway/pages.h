@@ -13,7 +13,8 @@ enum page {
 	PAGE_GONE,
 	PAGE_UNKNOWN,
 	PAGE_NO_PREVIEW,
-	PAGE_MISDIRECTED
+	PAGE_MISDIRECTED,
+	PAGE_KILLED
 };
 
 unsigned page_status(enum page page);

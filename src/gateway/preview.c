@@ -106,6 +106,8 @@ static int target_find(struct visit *visit, const struct http_head *head)
 
 static int env_page(const struct env *env)
 {
+	if (env->killed)
+		return PAGE_KILLED;
 	if (!env->preview_service)
 		return env->state == ENV_STARTING ? PAGE_STARTING : PAGE_NO_PREVIEW;
 	if (env->state == ENV_STARTING)

@@ -8,7 +8,10 @@
  *                 "front": {"sandbox": "front", "sandboxes": ["front", "front-2"], "kind": "service", "port": 8080}, …},
  *                 "preview": {"service": "front", "port": 8080} | null,
  *                 "egress": [{"host": "*.npmjs.org", "action": "allow"}], "stubs": {"bank.example": [rows of the stub file]},
- *                 "state": "starting|ready|frozen|failed|stopped", "tools": ["workspace"]}      + 1 fd: the exchange log, opened O_APPEND
+ *                 "state": "starting|ready|frozen|failed|stopped", "tools": ["workspace"],
+ *                 "run"?, "repository"?, "agent"?: kind of the agent in the workspaces, "killed"?: because,
+ *                 "remembered"?: [{"hold", "rule", "host", "port", "method", "path", "until_ms"}], "over_budget"?: text}
+ *                                                                                        + 1 fd: the exchange log, opened O_APPEND
  *                replaces what was known of the environment; open connections of routes that stay are kept. `tools` lists the
  *                sandboxes that may reach http://assay.internal/.
  *   SANDBOX_PUT  {"env": id, "sandbox": name}                                             + 1 fd: its door (net/door.h)
@@ -16,12 +19,22 @@
  *   ENV_GONE     {"env": id}
  *   ENV_STATE    {"env": id, "state": …}
  *   QUIET        {"env": id} -> {"ok": true, "in_flight": requests and database commands not answered, "written": exchanges logged}
- *   KILL         {"env": id}: resets every connection of the environment at once.
+ *   KILL         {"env": id | "": all, "because": text} or {"env": …, "undo": true}: resets every connection at once, denies what waits
+ *                for a person and refuses everything that comes, until it is undone.
+ *   POLICY_PUT   {"policy": {"rules": [...], "ceiling": bool, "passthrough": bool} | null}: the organisation's, above all; open connections
+ *                are judged again. What is wrong with it is the answer, and the one before stays.
+ *   HOLD_ANSWER  {"env": id, "hold": id, "digest": as it was asked, "allow": bool, "remember": "once|run|hour", "until_ms", "by", "because"}
+ *   BUDGET       {"env": id, "over": text for people | null}: model traffic waits for a person while it is over.
  *   PHASE        {"env": id, "phase": text}: put into the exchanges that begin from now on.
  *   VAULT        {}                                                          + 1 fd: the gateway's link to the vault (net/vault.h)
  * Gateway -> control plane
  *   THAW         {"env": id}: a request for a frozen environment waits; answer when it is ready.
  *   TOUCH        {"env": id}: it was used (at most once in 5 s and environment).
+ *   HOLD         {"env": id, "hold": id, "sandbox", "agent", "run", "method", "tls", "host", "port", "path", "query", "rule", "why", "body_bytes",
+ *                "body_start", "digest", "deadline_ms", "remember": may the answer be remembered?}: a request waits for a person; answered when
+ *                the question is kept.
+ *   HOLD_GONE    {"env": id, "hold": id, "status": "expired|cancelled|kill|gone"}: nobody waits for it any more.
+ *   USAGE        {"env": id, "sandbox", "host", "model", "input", "output", "cache_read", "cache_write": tokens, "estimated": bool}
  *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
  *   VAULT_LOST   {}: the link to the vault ended; another VAULT is wanted.
  *
@@ -45,10 +58,16 @@ enum message_name {
 	MESSAGE_KILL,
 	MESSAGE_PHASE,
 	MESSAGE_VAULT,
+	MESSAGE_POLICY_PUT = 32,
+	MESSAGE_HOLD_ANSWER,
+	MESSAGE_BUDGET,
 	MESSAGE_THAW = 64,
 	MESSAGE_TOUCH,
 	MESSAGE_DENIED,
 	MESSAGE_VAULT_LOST,
+	MESSAGE_HOLD = 96,
+	MESSAGE_HOLD_GONE,
+	MESSAGE_USAGE,
 };
 
 #define MESSAGE_BYTES_MAX ((size_t)64 << 10)

@@ -370,6 +370,8 @@ static enum egress_action host_judge(const struct policy *policy, const struct e
 	struct answer answer = host_answer(policy, &question, free_of_conditions);
 
 	verdict_fill(policy, &answer, verdict);
+	if (verdict->action == EGRESS_DENY && !answer.rule && !answer.builtin && port && policy_resolves(policy, host))
+		verdict->why = "it is allowed on other ports only";
 	return verdict->action;
 }
 
