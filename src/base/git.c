@@ -1,6 +1,7 @@
 /* Host git, reduced to what cannot run anybody else's code. */
 #include "base/git.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -11,6 +12,9 @@
 #define ARGS_MAX 64
 #define CONFLICT_LIST_MAX 200
 #define ERRORS_MAX ((size_t)1 << 20)
+#define KNOWN_MAX 64                       /* facts that are remembered */
+#define KNOWN_BYTES_MAX ((size_t)64 << 10) /* of one */
+#define REF_BYTES_MAX ((size_t)4096)
 
 /* Nothing of the machine's or the person's git configuration is read; what could start a program is switched off. */
 static const char *const git_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -59,6 +63,56 @@ int git_hash_parse(struct view text, struct git_hash *hash, struct err *err)
 	memset(hash->text, 0, sizeof(hash->text));
 	memcpy(hash->text, text.at, text.length);
 	return 0;
+}
+
+/*
+ * What was found out about a commit that is named by its hash is true for ever: small answers are kept, the oldest goes first. An
+ * environment of a commit seen before then starts no git at all.
+ */
+struct known {
+	char *key;
+	struct buf value;
+};
+static pthread_mutex_t known_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct known known[KNOWN_MAX];
+static size_t known_next;
+
+static char *known_key(const char *repository, const char *hash, const char *what)
+{
+	return text_format("%s\n%s\n%s", repository, hash, what);
+}
+
+static bool known_get(const char *key, struct buf *out)
+{
+	bool found = false;
+
+	(void)pthread_mutex_lock(&known_mutex);
+	for (size_t i = 0; i < KNOWN_MAX && !found; i++)
+		if (known[i].key && strcmp(known[i].key, key) == 0) {
+			buf_add_view(out, buf_view(&known[i].value));
+			found = true;
+		}
+	(void)pthread_mutex_unlock(&known_mutex);
+	return found;
+}
+
+/* Takes the key. */
+static void known_put(char *key, struct view value)
+{
+	struct known *entry;
+
+	if (value.length > KNOWN_BYTES_MAX) {
+		free(key);
+		return;
+	}
+	(void)pthread_mutex_lock(&known_mutex);
+	entry = &known[known_next++ % KNOWN_MAX];
+	free(entry->key);
+	buf_fini(&entry->value);
+	entry->key = key;
+	entry->value = buf_new(KNOWN_BYTES_MAX);
+	buf_add_view(&entry->value, value);
+	(void)pthread_mutex_unlock(&known_mutex);
 }
 
 /* Of what git said the line that tells most: the first error, else the last line. */
@@ -136,14 +190,53 @@ static int hash_of(const char *repository, const char *const *args, struct git_h
 	return git_hash_parse(view_trim(buf_view(&out)), hash, err);
 }
 
+static bool file_first_line(const char *repository, const char *name, struct buf *line)
+{
+	AUTO_FREE char *path = text_format("%s/%s", repository, name);
+
+	buf_clear(line);
+	if (file_read(path, line, NULL) || !line->length)
+		return false;
+	buf_cut(line, (size_t)(view_trim(buf_view(line)).length));
+	return true;
+}
+
+/* A branch that has a file of its own is read as git would; false when git must be asked. */
+static bool branch_read(const char *repository, const char *revision, struct git_hash *commit)
+{
+	AUTO_BUF line = buf_new(REF_BYTES_MAX);
+	AUTO_FREE char *name = NULL;
+
+	if (strcmp(revision, "HEAD") == 0) {
+		if (!file_first_line(repository, "HEAD", &line) || !view_starts(buf_view(&line), VIEW("ref: refs/heads/")))
+			return false;
+		name = view_copy(view_make(line.at + 5, line.length - 5));
+	} else {
+		name = text_copy(revision);
+	}
+	return strncmp(name, "refs/heads/", 11) == 0 && !strstr(name, "..") && !strpbrk(name, "^~:@{} ") &&
+	       file_first_line(repository, name, &line) && git_hash_parse(buf_view(&line), commit, NULL) == 0;
+}
+
 int git_resolve(const char *repository, const char *revision, struct git_hash *commit, struct err *err)
 {
 	AUTO_FREE char *wanted = text_format("%s^{commit}", revision);
+	AUTO_FREE char *key = NULL;
+	AUTO_BUF unused = buf_new(1);
 
+	if (branch_read(repository, revision, commit))
+		return 0;
+	if (git_hash_parse(view_of(revision), commit, NULL) == 0) {
+		key = known_key(repository, revision, "");
+		if (known_get(key, &unused))
+			return 0;
+	}
 	if (revision[0] == '-' ||
 	    hash_of(repository, (const char *const[]){"rev-parse", "--verify", "--quiet", "--end-of-options", wanted, NULL}, commit,
 		    NULL))
 		return err_set(err, ERR_NOT_FOUND, "no commit `%s` in the repository", revision);
+	if (key)
+		known_put(TAKE(key), VIEW(""));
 	return 0;
 }
 
@@ -157,10 +250,14 @@ int git_tree_of(const char *repository, const struct git_hash *commit, struct gi
 int git_file_read(const char *repository, const struct git_hash *commit, const char *path, struct buf *out, struct err *err)
 {
 	AUTO_BUF entry = buf_new(8192);
+	AUTO_FREE char *key = known_key(repository, commit->text, path);
 	AUTO_FREE char *object = NULL;
+	size_t before = out->length;
 	struct view hash;
 	struct view rest;
 
+	if (known_get(key, out))
+		return buf_finish(out, err);
 	if (git_run(repository, (const char *const[]){"ls-tree", "-z", "--full-tree", commit->text, "--", path, NULL},
 		    &(struct process_spec){.output = &entry}, NULL, err))
 		return -1;
@@ -172,6 +269,7 @@ int git_file_read(const char *repository, const struct git_hash *commit, const c
 	if (git_run(repository, (const char *const[]){"cat-file", "blob", object, NULL}, &(struct process_spec){.output = out},
 		    NULL, err))
 		return err_prefix(err, "%s", path);
+	known_put(TAKE(key), view_make(out->at + before, out->length - before));
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "base/scope.h"
 
 #define INDEX_BYTES_MAX ((size_t)256 << 20)
+#define STATUS_BYTES_MAX ((size_t)64 << 10)
 
 char *checkout_find(const char *dir, struct err *err)
 {
@@ -41,17 +42,21 @@ char *checkout_find(const char *dir, struct err *err)
 	return NULL;
 }
 
-/* Our repository with the checkout's objects and index in it. */
-static int mirror_make(const char *mirror, const char *git, struct err *err)
+/* Our repository with the checkout's objects and index in it, at `commit`. Made by hand: `git init` would be one process more. */
+static int mirror_make(const char *mirror, const char *git, const char *commit, struct err *err)
 {
 	AUTO_BUF bytes = buf_new(INDEX_BYTES_MAX);
+	AUTO_FREE char *head = text_format("%s/HEAD", mirror);
+	AUTO_FREE char *refs = text_format("%s/refs", mirror);
+	AUTO_FREE char *commit_line = text_format("%s\n", commit);
 	AUTO_FREE char *index = text_format("%s/index", git);
 	AUTO_FREE char *index_copy = text_format("%s/index", mirror);
 	AUTO_FREE char *alternates = text_format("%s/objects/info/alternates", mirror);
 	AUTO_FREE char *info = text_format("%s/objects/info", mirror);
 	AUTO_FREE char *objects = text_format("%s/objects\n", git);
 
-	if (file_read(index, &bytes, err) || git_repository_make(mirror, err) || file_make_dirs(info, 0700, err))
+	if (file_read(index, &bytes, err) || file_make_dirs(info, 0700, err) || file_make_dirs(refs, 0700, err) ||
+	    file_replace(head, view_of(commit_line), 0600, err))
 		return -1;
 	if (file_replace(index_copy, buf_view(&bytes), 0600, err))
 		return -1;
@@ -63,17 +68,20 @@ bool checkout_changed(const char *top, const char *commit)
 	char mirror[] = "/tmp/assay-index-XXXXXX";
 	AUTO_FREE char *git = text_format("%s/.git", top);
 	AUTO_FREE char *tree = text_format("--work-tree=%s", top);
-	const char *refresh[] = {"-c", "core.bare=false", tree, "update-index", "-q", "--refresh", NULL};
-	const char *compare[] = {
-		"-c", "core.bare=false", tree, "diff-index", "--quiet", "--no-ext-diff", "--ignore-submodules", commit, NULL};
-	int status = 0;
+	const char *compare[] = {"-c",           "core.bare=false",     tree, "status", "--porcelain", "--untracked-files=no",
+				 "--no-renames", "--ignore-submodules", NULL};
+	AUTO_BUF output = buf_new(STATUS_BYTES_MAX);
+	struct err problem = {0};
 	bool changed = false;
 
 	if (!file_is_dir(git) || !mkdtemp(mirror))
 		return false;
-	if (!mirror_make(mirror, git, NULL) && !git_run(mirror, refresh, NULL, &status, NULL) &&
-	    !git_run(mirror, compare, NULL, &status, NULL))
-		changed = status == 1;
+	if (!mirror_make(mirror, git, commit, NULL)) {
+		/* More than fits is a change too. */
+		bool failed = git_run(mirror, compare, &(struct process_spec){.output = &output}, NULL, &problem);
+
+		changed = output.length && (!failed || problem.kind == ERR_LIMIT);
+	}
 	if (file_remove_tree(mirror, NULL))
 		fprintf(stderr, "assay: %s could not be removed\n", mirror);
 	return changed;
