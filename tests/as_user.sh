@@ -57,7 +57,7 @@ for file in ${bring[@]+"${bring[@]}"}; do
 done
 command=()
 for word in "$@"; do command+=("$(moved "$word")"); done
-environment=("HOME=$folder/home" "USER=$name" "LOGNAME=$name" "TMPDIR=$folder/tmp" "PATH=$PATH" "XDG_RUNTIME_DIR=$folder/run")
+environment=("HOME=$folder/home" "USER=$name" "LOGNAME=$name" "TMPDIR=$folder/tmp" "PATH=$PATH" "XDG_RUNTIME_DIR=$folder/run" ASSAY_AS_USER=1)
 install -d -o "$name" -m 700 "$folder/tmp" "$folder/run"
 for variable in ASSAY SOURCE_ROOT SANDBOX_DRIVER ISOLATION_PROBE ASSAY_LONG ASSAY_LOG; do
 	[ -z "${!variable:-}" ] || environment+=("$variable=$(moved "${!variable}")")

@@ -494,6 +494,13 @@ static int try_host_folders(void)
 		       ? ALLOWED
 		       : REFUSED;
 }
+/* A file that everybody may read, in the home of the user who started all this. */
+static int try_user_home(void)
+{
+	const char *file = getenv("HOST_FILE");
+
+	return opens(file ? file : "/home", file ? O_RDONLY : O_RDONLY | O_CREAT);
+}
 static int try_usr_write_reaches_host(void)
 {
 	/* It may be written, into the sandbox's own layer: the story looks at the host. */
@@ -723,6 +730,7 @@ static const struct attempt attempts[] = {
 	{"read root's home", try_root_home},
 	{"read the machine's id", try_machine_id},
 	{"see folders of the host", try_host_folders},
+	{"read the user's home", try_user_home},
 	{"write /usr as a user", try_usr_write_reaches_host},
 	{"vsock to the hypervisor", try_vsock},
 	{"packet sockets", try_packet},

@@ -1,10 +1,12 @@
-# A server of the scenario's own: its state, its sockets and its ports are nobody else's. Sourced after tap.sh; needs root.
+# A server of the scenario's own: its state, its sockets and its ports are nobody else's. Sourced after tap.sh; needs root, or a story that
+# is told as a user by tests/as_user.sh.
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 
-[ "$(id -u)" = 0 ] || skip_all 'needs root: sandboxes with limits'
+[ "$(id -u)" = 0 ] || [ "${ASSAY_AS_USER:-}" ] || skip_all 'needs root: sandboxes with limits'
 PATH=$PATH:/usr/sbin:/sbin
-for program in mkfs.xfs redis-server jq curl git; do
+[ "$(id -u)" != 0 ] || command -v mkfs.xfs >/dev/null || skip_all 'needs mkfs.xfs'
+for program in redis-server jq curl git; do
 	command -v "$program" >/dev/null || skip_all "needs $program"
 done
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || skip_all 'needs PostgreSQL'

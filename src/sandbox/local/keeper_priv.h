@@ -154,7 +154,8 @@ struct storage {
 
 /* `rootless`: no image can be mounted. */
 MUST_USE int storage_open(struct storage *pool, const char *state_dir, bool rootless, struct err *err);
-/* The options of an overlay whose `upper` and `work` are in `dir`, behind those for its lowers. */
+/* The options of an overlay whose `upper` and `work` are in `dir` of the pool, behind those for its lowers; for the working directory
+ * pool/scratch. */
 size_t storage_overlay_options(const struct storage *pool, const char *dir, char *at, size_t length);
 /* Ends the reaper and unmounts the image; nothing may run in it any more. */
 void storage_close(const struct storage *pool);

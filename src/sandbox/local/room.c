@@ -42,7 +42,8 @@
 #define DATA_PER_MEMORY 2 /* private writable address space for each byte that may be used: stacks and arenas are mostly empty */
 #define OOM_SCORE "500"
 #define OVERLAY_OPTIONS_BYTES 4096
-#define SHM_OPTION "size=256m,nr_inodes=4096,mode=1777"
+#define SHM_BYTES ((int64_t)256 << 20)
+#define SHM_OPTION "size=%lld,nr_inodes=4096,mode=1777"
 
 /* What only the machine's root may read is refused to the room's by its user namespace. */
 const char *const room_proc_read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL};
@@ -64,15 +65,23 @@ const struct room_capability room_capabilities[ROOM_CAPABILITY_COUNT] = {
 
 /* ---- what the child does ---- */
 
-static int overlay_mount(const struct plan *plan, struct err *err)
+/* Where overlays are mounted from: all paths in their options begin there. */
+static int scratch_enter(const struct plan *plan, struct err *err)
 {
-	char options[OVERLAY_OPTIONS_BYTES], scratch[PATH_BYTES];
-	size_t used = 0;
+	char scratch[PATH_BYTES];
 
 	if (path_make(scratch, err, "%s/scratch", plan->keeper->pool.dir))
 		return -1;
-	if (chdir(scratch))
-		return err_errno(err, errno, "cannot enter %s", scratch);
+	return chdir(scratch) ? err_errno(err, errno, "cannot enter %s", scratch) : 0;
+}
+
+static int overlay_mount(const struct plan *plan, struct err *err)
+{
+	char options[OVERLAY_OPTIONS_BYTES];
+	size_t used = 0;
+
+	if (scratch_enter(plan, err))
+		return -1;
 	for (size_t i = 0; i < plan->lowers.count; i++) {
 		AUTO_CLOSE int tree = -1;
 		char place[24];
@@ -103,19 +112,20 @@ static bool has_tops(const struct plan *plan)
 /* The host's folder, behind its mask, on that of the root which is the working directory. */
 static int top_mount(const struct plan *plan, const char *top, struct err *err)
 {
-	char options[OVERLAY_OPTIONS_BYTES], dir[PATH_BYTES];
+	AUTO_CLOSE int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char options[OVERLAY_OPTIONS_BYTES], dir[PATH_BYTES], place[64];
 	size_t used;
 
-	if (path_make(dir, err, "%s/tops/%s", plan->dir, top))
+	if (path_make(dir, err, "%s/tops/%s", plan->dir, top) || scratch_enter(plan, err))
 		return -1;
-	used = (size_t)snprintf(options, sizeof(options), "lowerdir=%s/mask/host/%s:/%s", plan->keeper->pool.dir, top, top);
-	if (used < sizeof(options))
-		used += storage_overlay_options(&plan->keeper->pool, dir, options + used, sizeof(options) - used);
+	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d/%s", root, top);
+	used = (size_t)snprintf(options, sizeof(options), "lowerdir=../mask/host/%s:/%s", top, top);
+	used += storage_overlay_options(&plan->keeper->pool, dir, options + used, sizeof(options) - used);
 	if (used >= sizeof(options))
-		return err_set(err, ERR_LIMIT, "the state folder's path is too long");
-	if (mount("overlay", top, "overlay", MS_NODEV | MS_NOSUID, options))
+		return err_set(err, ERR_LIMIT, "the options of the overlay over /%s are too long", top);
+	if (mount("overlay", place, "overlay", MS_NODEV | MS_NOSUID, options))
 		return err_errno(err, errno, "cannot mount the overlay over /%s", top);
-	return 0;
+	return root < 0 || fchdir(root) ? err_errno(err, errno, "cannot enter the root") : 0;
 }
 
 static bool is_folder(const char *path)
@@ -214,6 +224,11 @@ static int device_borrow(const char *path)
 	return mknod(path, S_IFREG | 0666, 0) || mount(host, path, NULL, MS_BIND, NULL);
 }
 
+static int64_t memory_limit(const struct plan *plan)
+{
+	return plan->request->limits.memory_bytes > 0 ? plan->request->limits.memory_bytes : LIMIT_MEMORY_DEFAULT;
+}
+
 static int devices_make(const struct plan *plan, struct err *err)
 {
 	static const struct {
@@ -225,6 +240,7 @@ static int devices_make(const struct plan *plan, struct err *err)
 					       {"/proc/self/fd/0", "stdin"},
 					       {"/proc/self/fd/1", "stdout"},
 					       {"/proc/self/fd/2", "stderr"}};
+	int64_t memory = memory_limit(plan), shm = SHM_BYTES;
 	char options[128];
 
 	if (fresh_mount(plan, "tmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "size=64k,nr_inodes=64,mode=755", err))
@@ -251,7 +267,11 @@ static int devices_make(const struct plan *plan, struct err *err)
 		       kept_env_id(plan->env, 5));
 	if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options))
 		return err_errno(err, errno, "cannot mount /dev/pts");
-	if (mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTION))
+	/* Where no control group counts what is in it, it is no larger than the memory that may be used. */
+	if (!(plan->keeper->cgroups.controllers & CGROUP_MEMORY) && memory < shm)
+		shm = memory;
+	(void)snprintf(options, sizeof(options), SHM_OPTION, (long long)shm);
+	if (mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options))
 		return err_errno(err, errno, "cannot mount /dev/shm");
 	return mount(NULL, "dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL)
 		       ? err_errno(err, errno, "cannot protect /dev")
@@ -335,7 +355,7 @@ static int limits_replace(const struct plan *plan, struct err *err)
 	const struct limits *limits = &plan->request->limits;
 	unsigned controllers = plan->keeper->cgroups.controllers;
 	rlim_t pids = (rlim_t)(limits->pids > 0 ? limits->pids : LIMIT_PIDS_DEFAULT);
-	rlim_t bytes = (rlim_t)(limits->memory_bytes > 0 ? limits->memory_bytes : LIMIT_MEMORY_DEFAULT) * DATA_PER_MEMORY;
+	rlim_t bytes = (rlim_t)memory_limit(plan) * DATA_PER_MEMORY;
 
 	if (!(controllers & CGROUP_PIDS) && plan->userns_fd >= 0 && limit_lower(RLIMIT_NPROC, pids))
 		return err_errno(err, errno, "cannot limit the sandbox's processes");

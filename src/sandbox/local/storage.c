@@ -174,7 +174,8 @@ int storage_open(struct storage *pool, const char *state_dir, bool rootless, str
 
 size_t storage_overlay_options(const struct storage *pool, const char *dir, char *at, size_t length)
 {
-	int used = snprintf(at, length, ",upperdir=%s/upper,workdir=%s/work,volatile,index=off,metacopy=off,%s", dir, dir,
+	const char *below = dir + strlen(pool->dir); /* a sandbox sees these options: they do not tell where the pool is */
+	int used = snprintf(at, length, ",upperdir=..%s/upper,workdir=..%s/work,volatile,index=off,metacopy=off,%s", below, below,
 			    pool->user_xattrs ? "userxattr" : "redirect_dir=on");
 
 	return used < 0 ? length : (size_t)used;
