@@ -8,6 +8,7 @@
 #ifndef ASSAY_NET_VAULT_H
 #define ASSAY_NET_VAULT_H
 
+#include "net/credential.h"
 #include "net/messages.h"
 
 #define VAULT_ENV_MAX 64   /* an environment's id, with its NUL */
@@ -20,6 +21,7 @@
 enum vault_gateway_ask {
 	VAULT_IDENTITY = 32, /* struct vault_identity_request */
 	VAULT_MINT = 33,     /* struct vault_mint_request */
+	VAULT_RELEASE = 34,  /* struct vault_release_request */
 };
 
 struct vault_identity_request {
@@ -47,6 +49,27 @@ struct vault_mint_reply {
 	int32_t errno_value; /* 0, or why not */
 	uint32_t leaf_bytes;
 	unsigned char leaf[VAULT_LEAF_MAX]; /* a certificate for the host, DER: 90 days, from a day ago on */
+};
+
+/* One credential for one request, in canonical form, that the policy has allowed. The vault judges it again by the rules that it keeps. */
+#define VAULT_METHOD_MAX 32
+#define VAULT_PATH_MAX 2048
+struct vault_release_request {
+	struct message_header header;
+	uint16_t scheme; /* enum credential_scheme */
+	uint16_t port;
+	char env[VAULT_ENV_MAX];
+	char name[CREDENTIAL_NAME_MAX];
+	char host[VAULT_HOST_MAX];
+	char method[VAULT_METHOD_MAX];
+	char path[VAULT_PATH_MAX]; /* without the query; a longer one is never allowed */
+};
+
+struct vault_release_reply {
+	struct message_header header;
+	int32_t errno_value; /* 0; EACCES: its rules do not allow this request, ENOENT: not bound to this environment (any more) */
+	uint32_t value_bytes;
+	unsigned char value[CREDENTIAL_VALUE_MAX];
 };
 
 #endif

@@ -24,6 +24,7 @@ enum peer { PEER_CONTROL, PEER_GATEWAY, PEERS };
 struct process {
 	struct vault_key *key;
 	struct vault_ca *ca;
+	struct vault_credentials *credentials;
 	int links[PEERS]; /* -1: none */
 };
 
@@ -32,6 +33,10 @@ union request {
 	struct vault_request control;
 	struct vault_identity_request identity;
 	struct vault_mint_request mint;
+	struct vault_release_request release;
+	struct vault_seal_request seal;
+	struct vault_put_request put;
+	struct vault_bind_request bind;
 };
 
 union reply {
@@ -39,6 +44,9 @@ union reply {
 	struct vault_reply control;
 	struct vault_identity_reply identity;
 	struct vault_mint_reply mint;
+	struct vault_release_reply release;
+	struct vault_blob_reply blob;
+	struct vault_bind_reply bind;
 };
 
 struct row {
@@ -48,6 +56,7 @@ struct row {
 	size_t reply_bytes;
 	/* Fills the reply; the descriptor (-1: none came) may be taken. */
 	void (*answer)(struct process *process, const union request *request, int *fd, union reply *reply);
+	bool secret; /* request or reply holds what must not stay on the stack */
 };
 
 static int64_t now_seconds(void)
@@ -164,13 +173,85 @@ static void on_mint(struct process *process, const union request *request, int *
 	made_put(failed, &err, &der, reply->mint.leaf, VAULT_LEAF_MAX, &reply->mint.leaf_bytes, &reply->mint.errno_value);
 }
 
+static void on_seal(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	const struct vault_seal_request *seal = &request->seal;
+
+	(void)fd;
+	reply->blob.errno_value = seal->value_bytes > sizeof(seal->value)
+					  ? EMSGSIZE
+					  : vault_credential_seal(process->credentials, &seal->about,
+								  view_make(seal->value, seal->value_bytes), &reply->blob.blob);
+}
+
+static void on_put(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	(void)fd;
+	reply->control.errno_value = vault_credential_put(process->credentials, &request->put.blob);
+}
+
+static bool texts_end(const struct vault_bind_request *request)
+{
+	return memchr(request->env, '\0', sizeof(request->env)) && memchr(request->name, '\0', sizeof(request->name));
+}
+
+static void on_remove(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	(void)fd;
+	reply->bind.errno_value = texts_end(&request->bind) ? vault_credential_remove(process->credentials, request->bind.name)
+							    : EINVAL;
+}
+
+static void on_bind(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	AUTO_BUF placeholder = buf_new(CREDENTIAL_VALUE_MAX);
+
+	(void)fd;
+	reply->bind.errno_value = texts_end(&request->bind)
+					  ? vault_credential_bind(process->credentials, request->bind.env, request->bind.name,
+								  &reply->bind.about, &placeholder)
+					  : EINVAL;
+	if (reply->bind.errno_value || placeholder.over)
+		return;
+	memcpy(reply->bind.placeholder, placeholder.at, placeholder.length);
+	reply->bind.placeholder_bytes = (uint32_t)placeholder.length;
+}
+
+static void on_unbind(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	(void)fd;
+	if (!texts_end(&request->bind))
+		reply->bind.errno_value = EINVAL;
+	else
+		vault_credential_unbind(process->credentials, request->bind.env);
+}
+
+static void on_release(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	struct view value = {NULL, 0};
+
+	(void)fd;
+	reply->release.errno_value = vault_credential_release(process->credentials, &request->release, &value);
+	if (reply->release.errno_value)
+		return;
+	memcpy(reply->release.value, value.at, value.length);
+	reply->release.value_bytes = (uint32_t)value.length;
+}
+
 static const struct row rows[] = {
 	{VAULT_SIGN, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_sign},
 	{VAULT_PUBLIC_KEY, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_public_key},
 	{VAULT_GATEWAY, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_gateway},
 	{VAULT_AUTHORITY, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_authority},
-	{VAULT_IDENTITY, PEER_GATEWAY, sizeof(struct vault_identity_request), sizeof(struct vault_identity_reply), on_identity},
+	{VAULT_IDENTITY, PEER_GATEWAY, sizeof(struct vault_identity_request), sizeof(struct vault_identity_reply), on_identity,
+	 true},
 	{VAULT_MINT, PEER_GATEWAY, sizeof(struct vault_mint_request), sizeof(struct vault_mint_reply), on_mint},
+	{VAULT_SEAL, PEER_CONTROL, sizeof(struct vault_seal_request), sizeof(struct vault_blob_reply), on_seal, true},
+	{VAULT_PUT, PEER_CONTROL, sizeof(struct vault_put_request), sizeof(struct vault_reply), on_put},
+	{VAULT_REMOVE, PEER_CONTROL, sizeof(struct vault_bind_request), sizeof(struct vault_bind_reply), on_remove},
+	{VAULT_BIND, PEER_CONTROL, sizeof(struct vault_bind_request), sizeof(struct vault_bind_reply), on_bind},
+	{VAULT_UNBIND, PEER_CONTROL, sizeof(struct vault_bind_request), sizeof(struct vault_bind_reply), on_unbind},
+	{VAULT_RELEASE, PEER_GATEWAY, sizeof(struct vault_release_request), sizeof(struct vault_release_reply), on_release, true},
 };
 
 /* Receives one request and at most one descriptor. Returns its row; NULL at the end of the link or for what is no request of ours. */
@@ -224,8 +305,10 @@ static int peer_answer(struct process *process, enum peer from)
 	do /* the gateway, which asks for little at once, is never waited for */
 		sent = send(link, &reply, row->reply_bytes, MSG_NOSIGNAL | (from == PEER_GATEWAY ? MSG_DONTWAIT : 0));
 	while (sent < 0 && errno == EINTR);
-	if (row->name == VAULT_IDENTITY)
+	if (row->secret) {
 		OPENSSL_cleanse(&reply, sizeof(reply));
+		OPENSSL_cleanse(&request, sizeof(request));
+	}
 	return sent == (ssize_t)row->reply_bytes ? 1 : -1;
 }
 
@@ -278,11 +361,13 @@ int vault_main(int argc, char **argv)
 		log_error("usage: assay vault --state DIR --link-fd N; it is started by assay serve");
 		return 2;
 	}
-	if (vault_key_load(state_dir, &process.key, &err) || vault_ca_load(state_dir, &process.ca, &err) || vault_confine(&err)) {
+	if (vault_key_load(state_dir, &process.key, &err) || vault_ca_load(state_dir, &process.ca, &err) ||
+	    vault_credentials_load(state_dir, &process.credentials, &err) || vault_confine(&err)) {
 		log_error("%s", err.text);
 		return 1;
 	}
 	code = vault_serve(&process);
+	vault_credentials_free(process.credentials);
 	vault_ca_free(process.ca);
 	vault_key_free(process.key);
 	_exit(code); /* no handlers: what they would call is not allowed any more */

@@ -8,6 +8,7 @@
 #define ASSAY_VAULT_VAULT_H
 
 #include "base/buf.h"
+#include "net/credential.h"
 
 /* `assay vault --state DIR --link-fd N`: returns the exit code. */
 int vault_main(int argc, char **argv);
@@ -25,5 +26,20 @@ MUST_USE int vault_public_key(struct vault *vault, struct buf *pem, struct err *
 MUST_USE int vault_gateway_link(struct vault *vault, int *fd, struct err *err);
 /* The certificate that the sandboxes of an environment trust, PEM, appended. */
 MUST_USE int vault_authority(struct vault *vault, const char *env, struct buf *pem, struct err *err);
+
+/* Credentials, kept sealed in <state>/vault/credentials. Any thread. A value is released to the gateway alone, for one request that the
+ * credential's rules allow, of an environment that it is bound to. A credential of the same name is replaced. */
+MUST_USE int vault_secret_set(struct vault *vault, const char *name, const struct credential_use *use, struct view value,
+			      struct err *err);
+/* ERR_NOT_FOUND when there is none. It is dead at once, for whoever it was bound to. */
+MUST_USE int vault_secret_remove(struct vault *vault, const char *name, struct err *err);
+void vault_secret_each(struct vault *vault,
+		       void (*each)(void *self, const char *name, const struct credential_use *use, int64_t set_ms), void *self);
+/* Gives what the environment's sandboxes see in its place, appended: always the same for the two names. ERR_NOT_FOUND: no such credential.
+ */
+MUST_USE int vault_secret_bind(struct vault *vault, const char *env, const char *name, struct credential_use *use,
+			       struct buf *placeholder, struct err *err);
+/* None of them is released for it any more; "": for no environment. */
+MUST_USE int vault_secret_unbind(struct vault *vault, const char *env, struct err *err);
 
 #endif
