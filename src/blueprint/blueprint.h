@@ -94,11 +94,21 @@ struct host_stub {
 	char *stub; /* path of the stub file, NULL: the real host */
 };
 
-enum egress_action { EGRESS_DENY, EGRESS_ALLOW };
+enum rule_action { RULE_DENY, RULE_ALLOW, RULE_APPROVE, RULE_PASSTHROUGH };
 
+/* What is absent is not asked for. */
 struct egress_rule {
-	char *host; /* exact, or "*.suffix" (one or more labels) */
-	enum egress_action action;
+	char *id;   /* NULL: by its number */
+	char *host; /* exact, an address, "*.suffix" (one or more labels), or "*" */
+	int port;   /* 0: 80 and 443, or, of a rule that denies, every one */
+	struct texts methods;
+	struct texts paths; /* patterns */
+	struct texts agents;
+	struct texts sandboxes;
+	struct texts repositories; /* of the policy file only, as are environments */
+	struct texts environments;
+	enum rule_action action;
+	char *because; /* for people, in refusals */
 };
 
 struct blueprint {
@@ -142,6 +152,7 @@ struct blueprint {
 	struct {
 		struct egress_rule *rules;
 		size_t rule_count;
+		int64_t budget_micro_usd; /* of a run's model traffic; 0: none */
 	} egress;
 
 	struct {

@@ -443,10 +443,11 @@ int set_section(struct reader *reader, const struct field *field, const struct t
 /* Room for the records of a list or mapping. */
 static char *records_make(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
+	size_t members_max = reader->members_max ? reader->members_max : READER_MEMBERS_MAX;
 	char *at;
 
-	if (value->count > READER_MEMBERS_MAX) {
-		(void)reader_refuse(reader, value, "more than %zu entries", READER_MEMBERS_MAX);
+	if (value->count > members_max) {
+		(void)reader_refuse(reader, value, "more than %zu entries", members_max);
 		return NULL;
 	}
 	at = arena_take_array(reader->arena, value->count, field->section->size);

@@ -20,6 +20,7 @@ struct reader {
 	struct arena *arena;
 	char path[READER_PATH_MAX]; /* "services.front": where we are, for messages */
 	const struct tree_node *at; /* the key whose value is being read; NULL at the top */
+	size_t members_max;         /* 0: READER_MEMBERS_MAX */
 	struct err *err;
 };
 
@@ -62,6 +63,24 @@ int set_members(struct reader *reader, const struct field *field, const struct t
 int set_host_members(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 /* A list of records. */
 int set_records(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+
+/* egress.c: of egress rules. */
+int set_host_pattern(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+int set_methods(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+int set_url_patterns(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+int set_names(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+int set_rule_id(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+int set_because(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+MUST_USE int egress_rules_check(struct reader *reader, const struct tree_node *list, const struct egress_rule *rules, size_t count);
+
+/* The operator's policy file. */
+struct policy_file {
+	struct egress_rule *rules;
+	size_t rule_count;
+	bool ceiling;
+	bool passthrough;
+};
+extern const struct section schema_policy_section;
 
 /* A name that no service, database or host may have. */
 bool blueprint_name_is_reserved(const char *name);

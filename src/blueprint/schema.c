@@ -155,22 +155,26 @@ static int set_test_needs(struct reader *reader, const struct field *field, cons
 	return 0;
 }
 
-/* A host name, an IPv4 address, "*.name" or "*"; made lower case. */
-static int set_host_pattern(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+/* "5 USD", "0.50 USD": in millionths. */
+static int set_budget(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
-	struct egress_rule *rule = record;
+	int64_t *micro = (int64_t *)(void *)((char *)record + field->offset);
 	const char *text = tree_text(value);
-	const char *name;
+	struct view fraction;
+	struct view amount = view_of(text);
+	struct view whole;
+	uint64_t dollars;
+	uint64_t cents = 0;
 
-	if (!text)
+	if (!text || !view_ends(amount, VIEW(" USD")))
 		return reader_expect(reader, value, field->expected);
-	rule->host = arena_copy(reader->arena, view_of(text));
-	for (char *at = rule->host; *at; at++)
-		*at = (char)tolower((unsigned char)*at);
-	name = strncmp(rule->host, "*.", 2) == 0 ? rule->host + 2 : rule->host;
-	if (strcmp(name, "*") == 0 || name_is_host(name) || (name == rule->host && host_is_address(name)))
-		return 0;
-	return reader_expect(reader, value, field->expected);
+	amount.length -= sizeof(" USD") - 1;
+	whole = view_cut(amount, '.', &fraction);
+	if (!view_to_u64(whole, &dollars) || dollars > 1000000 || fraction.length > 2 ||
+	    (fraction.at && !view_to_u64(fraction, &cents)))
+		return reader_expect(reader, value, field->expected);
+	*micro = (int64_t)(dollars * 1000000 + cents * (fraction.length == 1 ? 100000 : 10000));
+	return *micro ? 0 : reader_expect(reader, value, field->expected);
 }
 
 static int set_url_path(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
@@ -190,7 +194,7 @@ static const char *const format_words[] = {"junit", "tap", "ctrf", NULL};
 static const char *const test_needs_words[] = {"nothing", "services", NULL};
 static const char *const agent_words[] = {"claude", "codex", "command", "cursor", "gemini", "opencode", NULL};
 static const char *const agent_format_words[] = {"text", "jsonl", NULL};
-static const char *const action_words[] = {"deny", "allow", NULL};
+static const char *const action_words[] = {"deny", "allow", "approve", "passthrough", NULL};
 
 /* clang-format off */
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -290,15 +294,42 @@ static const struct field agent_fields[] = {
 };
 static const struct section agent_section = {"agent", agent_fields, sizeof(struct blueprint)};
 
+#define RULE_FIELDS \
+	{"id", "lower-case letters, digits, `-`, `_` and `.`, at most 47", set_rule_id, AT(egress_rule, id)}, \
+	{"host", "a host name, `*.name`, or `*` for any", set_host_pattern, .required = true}, \
+	{"port", "a number from 1 to 65535", set_int, AT(egress_rule, port), .least = 1, .most = 65535}, \
+	{"methods", "a list of methods: GET, POST", set_methods, AT(egress_rule, methods)}, \
+	{"paths", "a list of patterns that begin with `/`: /v1/*", set_url_patterns, AT(egress_rule, paths)}, \
+	{"agents", "a list of kinds of agents: claude", set_names, AT(egress_rule, agents)}, \
+	{"sandboxes", "a list of names of services, or `workspace`", set_names, AT(egress_rule, sandboxes)}, \
+	{"action", "allow, deny, approve or passthrough", set_word, AT(egress_rule, action), .words = action_words, .required = true}, \
+	{"because", "one line of at most 200 bytes", set_because, AT(egress_rule, because)}
+
 static const struct field rule_fields[] = {
-	{"host", "a host name, `*.name`, or `*` for any", set_host_pattern, .required = true},
-	{"action", "allow or deny", set_word, AT(egress_rule, action), .words = action_words, .required = true},
+	RULE_FIELDS,
 	FIELD_END,
 };
 static const struct section rule_section = {"rule", rule_fields, sizeof(struct egress_rule)};
 
+static const struct field policy_rule_fields[] = {
+	RULE_FIELDS,
+	{"repositories", "a list of patterns of repositories: acme/*", set_names, AT(egress_rule, repositories)},
+	{"environments", "a list of patterns of environments", set_names, AT(egress_rule, environments)},
+	FIELD_END,
+};
+static const struct section policy_rule_section = {"rule", policy_rule_fields, sizeof(struct egress_rule)};
+
+static const struct field policy_fields[] = {
+	{"rules", "a list of {host, action}", set_records, LIST_AT(policy_file, rules, rule_count), .section = &policy_rule_section},
+	{"ceiling", FLAG_EXPECTED, set_flag, AT(policy_file, ceiling)},
+	{"passthrough", FLAG_EXPECTED, set_flag, AT(policy_file, passthrough)},
+	FIELD_END,
+};
+const struct section schema_policy_section = {"policy", policy_fields, sizeof(struct policy_file)};
+
 static const struct field egress_fields[] = {
 	{"rules", "a list of {host, action}", set_records, LIST_AT(blueprint, egress.rules, egress.rule_count), .section = &rule_section},
+	{"budget", "an amount for a run's model traffic: 5 USD, 0.50 USD", set_budget, AT(blueprint, egress.budget_micro_usd)},
 	FIELD_END,
 };
 static const struct section egress_section = {"egress", egress_fields, sizeof(struct blueprint)};

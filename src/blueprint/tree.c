@@ -24,6 +24,7 @@ struct builder {
 	struct arena *arena;
 	struct anchor *anchors; /* newest first: a later one hides an earlier of the same name */
 	size_t nodes;
+	size_t nodes_max;
 	struct err *err;
 };
 
@@ -100,8 +101,8 @@ static struct tree_node *node_new(struct builder *builder, enum tree_kind kind)
 static int weight_add(struct builder *builder, size_t weight)
 {
 	builder->nodes += weight;
-	if (builder->nodes > TREE_NODES_MAX)
-		return refuse_at(builder, &builder->event.start_mark, ERR_LIMIT, "more than %d values", TREE_NODES_MAX);
+	if (builder->nodes > builder->nodes_max)
+		return refuse_at(builder, &builder->event.start_mark, ERR_LIMIT, "more than %zu values", builder->nodes_max);
 	return 0;
 }
 
@@ -344,11 +345,20 @@ static const struct tree_node *document_read(struct builder *builder)
 const struct tree_node *tree_parse(struct view text, const char *file_name, enum tree_dialect dialect, struct arena *arena,
 				   struct err *err)
 {
-	struct builder builder = {.text = text, .file_name = file_name, .dialect = dialect, .arena = arena, .err = err};
+	const struct tree_limits limits = {TREE_BYTES_MAX, TREE_NODES_MAX};
+
+	return tree_parse_within(text, file_name, dialect, limits, arena, err);
+}
+
+const struct tree_node *tree_parse_within(struct view text, const char *file_name, enum tree_dialect dialect,
+					  struct tree_limits limits, struct arena *arena, struct err *err)
+{
+	struct builder builder = {
+		.text = text, .file_name = file_name, .dialect = dialect, .arena = arena, .nodes_max = limits.nodes, .err = err};
 	const struct tree_node *root;
 
-	if (text.length > TREE_BYTES_MAX) {
-		(void)err_set(err, ERR_LIMIT, "%s: more than %zu KiB", file_name, TREE_BYTES_MAX >> 10);
+	if (text.length > limits.bytes) {
+		(void)err_set(err, ERR_LIMIT, "%s: more than %zu KiB", file_name, limits.bytes >> 10);
 		return NULL;
 	}
 	if (!yaml_parser_initialize(&builder.parser))

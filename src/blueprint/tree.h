@@ -35,6 +35,14 @@ enum tree_dialect {
 	TREE_LOOSE,  /* anchors, aliases, `<<` merges and tags, as compose files have them; tags are ignored */
 };
 
+struct tree_limits {
+	size_t bytes;
+	size_t nodes;
+};
+
+/* As tree_parse, for files that their owner may make large. */
+const struct tree_node *tree_parse_within(struct view text, const char *file_name, enum tree_dialect dialect,
+					  struct tree_limits limits, struct arena *arena, struct err *err);
 /* The root of the only document, in the arena; an empty text is a null scalar. Errors are "file:line:column: …". */
 const struct tree_node *tree_parse(struct view text, const char *file_name, enum tree_dialect dialect, struct arena *arena,
 				   struct err *err);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "blueprint/egress.h"
 #include "net/link.h"
 #include "sandbox/environment_priv.h"
 
@@ -69,16 +70,6 @@ static json_t *names_json(struct environment *env)
 	return names;
 }
 
-static json_t *egress_json(const struct blueprint *blueprint)
-{
-	json_t *rules = json_array();
-
-	for (size_t i = 0; blueprint && i < blueprint->egress.rule_count; i++)
-		(void)json_array_append_new(rules, json_pack("{s:s, s:s}", "host", blueprint->egress.rules[i].host, "action",
-							     blueprint->egress.rules[i].action == EGRESS_ALLOW ? "allow" : "deny"));
-	return rules;
-}
-
 /* The answers of outside hosts come from the commit, never from the work tree: the agent cannot write them. */
 static int stubs_json(struct environment *env, json_t *stubs, struct err *err)
 {
@@ -132,7 +123,9 @@ int gateway_env_put(struct environment *env, struct err *err)
 	(void)json_object_set_new(body, "env", json_string(env->id.text));
 	(void)json_object_set_new(body, "names", names_json(env));
 	(void)json_object_set_new(body, "preview", preview_json(env));
-	(void)json_object_set_new(body, "egress", egress_json(env->blueprint));
+	(void)json_object_set_new(
+		body, "egress",
+		env->blueprint ? egress_rules_json(env->blueprint->egress.rules, env->blueprint->egress.rule_count) : json_array());
 	(void)json_object_set_new(body, "state", json_string(environment_state_name(environment_state_of(env))));
 	(void)json_object_set_new(body, "tools", env->builder ? json_array() : json_pack("[s]", WORKSPACE_MEMBER));
 	return tell(env->all, MESSAGE_ENV_PUT, body, &log, 1, err);

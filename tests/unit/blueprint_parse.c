@@ -120,9 +120,9 @@ static void hosts_are_lower_case_and_patterns_are_taken(void **state)
 	assert_string_equal(blueprint->hosts[0].name, "bank.example");
 	assert_int_equal(blueprint->egress.rule_count, 3);
 	assert_string_equal(blueprint->egress.rules[0].host, "*");
-	assert_int_equal(blueprint->egress.rules[0].action, EGRESS_DENY);
+	assert_int_equal(blueprint->egress.rules[0].action, RULE_DENY);
 	assert_string_equal(blueprint->egress.rules[1].host, "*.example.com");
-	assert_int_equal(blueprint->egress.rules[1].action, EGRESS_ALLOW);
+	assert_int_equal(blueprint->egress.rules[1].action, RULE_ALLOW);
 }
 
 static char *source_read(const char *path)
