@@ -1,6 +1,7 @@
 /* The table of agents, and what all rows share: lines, events, the rule of success. */
 #include "agents/agent_priv.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
@@ -25,6 +26,61 @@ const struct agent_ops *const *agent_rows(size_t *count)
 {
 	*count = ARRAY_LEN(rows);
 	return rows;
+}
+
+/* ---- the program ---- */
+
+/* {arch} by the shell, which runs on the machine it is for; {version} here. */
+static void pattern_add(struct buf *out, const char *pattern, const char *version)
+{
+	struct view rest = view_of(pattern);
+
+	while (rest.length) {
+		if (view_starts(rest, VIEW("{arch}"))) {
+			buf_add_text(out, "\"$arch\"");
+			rest = view_make(rest.at + 6, rest.length - 6);
+		} else if (view_starts(rest, VIEW("{version}"))) {
+			buf_add_text(out, version);
+			rest = view_make(rest.at + 9, rest.length - 9);
+		} else {
+			buf_add_char(out, rest.at[0]);
+			rest = view_make(rest.at + 1, rest.length - 1);
+		}
+	}
+}
+
+/* So that it may stand in a script as it is. */
+static bool version_valid(const char *version)
+{
+	for (size_t i = 0; version[i]; i++)
+		if (!isalnum((unsigned char)version[i]) && (!i || !strchr(".-", version[i])))
+			return false;
+	return version[0] && strlen(version) <= AGENT_VERSION_MAX;
+}
+
+char *agent_install_script(const struct agent_ops *ops, const char *version, struct err *err)
+{
+	const struct agent_package *package = &ops->package;
+	AUTO_BUF out = buf_new(4096);
+
+	if (!package->npm) {
+		(void)err_set(err, ERR_INVALID, "%s cannot be installed from npm: put it into the image or on the host", ops->name);
+		return NULL;
+	}
+	version = version ? version : package->version;
+	if (!version_valid(version)) {
+		(void)err_set(err, ERR_INVALID, "`%.60s` is no version", version);
+		return NULL;
+	}
+	buf_add_text(&out,
+		     "command -v npm >/dev/null || { echo 'npm is not installed on this machine' >&2; exit 1; }\n"
+		     "case $(uname -m) in aarch64) arch=arm64 ;; *) arch=x64 ;; esac\n"
+		     "npm install --prefix . --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error ");
+	pattern_add(&out, package->npm, version);
+	buf_add_text(&out, "\nmkdir bin\ncd bin\nln -s ../node_modules/");
+	pattern_add(&out, package->program, version);
+	buf_add_format(&out, " %s\ntest -x %s\n", package->command, package->command);
+	return buf_take(&out);
 }
 
 /* ---- a turn ---- */

@@ -45,9 +45,19 @@ struct agent_request {
 
 struct agent_parser; /* the state of one turn's output */
 
+/* How npm has the program. In both texts {arch} is x64 or arm64, {version} the version. */
+struct agent_package {
+	const char *version; /* the one whose output was measured */
+	const char *npm;     /* what `npm install` is asked for */
+	const char *program; /* its file, below node_modules */
+	const char *command; /* what it is called in PATH */
+};
+
 struct agent_ops {
 	const char *name; /* `agent.use` */
 	bool resumes;
+	const char *key;              /* the variable that its key is in; NULL: its own business */
+	struct agent_package package; /* all NULL: npm does not have it */
 	int (*turn)(const struct agent_request *request, struct agent_turn *turn, struct err *err);
 	/* One line of stdout without its newline; at most 1 MiB, hostile. */
 	void (*line)(struct agent_parser *parser, struct view line, struct agent_sink sink);
@@ -57,6 +67,10 @@ struct agent_ops {
 
 const struct agent_ops *agent_find(const char *name); /* NULL when there is none */
 const struct agent_ops *const *agent_rows(size_t *count);
+
+/* The script that installs a version (NULL: the measured one) into the empty folder it is run in, for sh; owned. NULL: npm does not
+ * have the program, or the version is no version. Its variables are npm's: npm_config_registry and so on. */
+char *agent_install_script(const struct agent_ops *ops, const char *version, struct err *err);
 
 MUST_USE int agent_turn_make(const struct agent_request *request, struct agent_turn *turn, struct err *err);
 void agent_turn_fini(struct agent_turn *turn);

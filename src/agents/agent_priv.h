@@ -7,7 +7,8 @@
 #define AGENT_LINE_MAX ((size_t)1 << 20)
 #define AGENT_TEXT_MAX ((size_t)16 << 10) /* of one text in an event */
 #define AGENT_PLAN_MAX ((size_t)100)      /* items */
-#define AGENT_LAST_MAX ((size_t)4 << 10)  /* of what a text agent said last */
+#define AGENT_VERSION_MAX 40
+#define AGENT_LAST_MAX ((size_t)4 << 10) /* of what a text agent said last */
 
 struct agent_parser {
 	const struct agent_ops *ops;

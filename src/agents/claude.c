@@ -221,4 +221,12 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 		result(parser, from, sink);
 }
 
-const struct agent_ops agent_claude = {"claude", true, turn, line, NULL};
+const struct agent_ops agent_claude = {
+	.name = "claude",
+	.resumes = true,
+	.key = "ANTHROPIC_API_KEY",
+	.package = {"2.1.330", "@anthropic-ai/claude-code-linux-{arch}@{version}", "@anthropic-ai/claude-code-linux-{arch}/claude",
+		    "claude"},
+	.turn = turn,
+	.line = line,
+};

@@ -199,4 +199,11 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 	}
 }
 
-const struct agent_ops agent_codex = {"codex", true, turn, line, NULL};
+const struct agent_ops agent_codex = {
+	.name = "codex",
+	.resumes = true,
+	.key = "CODEX_API_KEY",
+	.package = {"0.169.0", "codex@npm:@openai/codex@{version}-linux-{arch}", "codex/vendor/*/bin/codex", "codex"},
+	.turn = turn,
+	.line = line,
+};

@@ -106,4 +106,8 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 	}
 }
 
-const struct agent_ops agent_command = {"command", false, turn, line, NULL};
+const struct agent_ops agent_command = {
+	.name = "command",
+	.turn = turn,
+	.line = line,
+};

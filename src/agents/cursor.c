@@ -123,4 +123,11 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 	}
 }
 
-const struct agent_ops agent_cursor = {"cursor", true, turn, line, thought_end};
+const struct agent_ops agent_cursor = {
+	.name = "cursor",
+	.resumes = true,
+	.key = "CURSOR_API_KEY",
+	.turn = turn,
+	.line = line,
+	.output_end = thought_end,
+};

@@ -143,4 +143,12 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 	}
 }
 
-const struct agent_ops agent_gemini = {"gemini", true, turn, line, said_end};
+const struct agent_ops agent_gemini = {
+	.name = "gemini",
+	.resumes = true,
+	.key = "GEMINI_API_KEY",
+	.package = {"0.61.0", "@google/gemini-cli@{version}", "@google/gemini-cli/bundle/gemini.js", "gemini"},
+	.turn = turn,
+	.line = line,
+	.output_end = said_end,
+};

@@ -120,4 +120,11 @@ static void output_end(struct agent_parser *parser, struct agent_sink sink)
 	agent_emit(parser, sink, AGENT_END, event);
 }
 
-const struct agent_ops agent_opencode = {"opencode", true, turn, line, output_end};
+const struct agent_ops agent_opencode = {
+	.name = "opencode",
+	.resumes = true,
+	.package = {"1.18.33", "opencode-linux-{arch}@{version}", "opencode-linux-{arch}/bin/opencode", "opencode"},
+	.turn = turn,
+	.line = line,
+	.output_end = output_end,
+};

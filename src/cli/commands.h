@@ -21,6 +21,7 @@
 	COMMAND(check, "[FILE] [--json]", "checks a blueprint") \
 	COMMAND(env, "up|list|show|logs|shell|exec|… [ENV]", "makes, looks into and removes environments") \
 	COMMAND(snapshot, "create|list|show|rm", "keeps states of databases to fork from") \
+	COMMAND(agents, "[list|install|rm]", "the coding agents: which are installed; installs them from npm") \
 	COMMAND(verify, "--base A [--head B] [--repo DIR] [--json]", "says whether a commit keeps what another one does") \
 	COMMAND(record, "show|verify FILE|RUN", "shows and checks the signed records of verdicts") \
 	COMMAND(session, "record|list|show", "keeps recorded traffic to replay") \

@@ -11,9 +11,9 @@
 
 #include "base/json.h"
 #include "base/world.h"
+#include "sandbox/environment.h"
 
 struct runs;
-struct environments;
 struct vault;
 
 struct runs_options {
@@ -55,6 +55,13 @@ json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limi
 MUST_USE int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err);
 json_t *runs_report(struct runs *runs, struct run_id id, struct err *err);
 MUST_USE int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err); /* id or unique prefix */
+
+/* Agents. [{"name", "resumes", "installed": [versions], "key"?: variable, "measured"?: version}] */
+json_t *runs_agent_list(struct runs *runs, struct err *err);
+/* From npm, into a layer that workspaces of its runs have. `version` NULL: the measured one; `registry` NULL: npm's. {"name", "version"} */
+json_t *runs_agent_install(struct runs *runs, const char *name, const char *version, const char *registry, struct progress progress,
+			   struct err *err);
+MUST_USE int runs_agent_remove(struct runs *runs, const char *name, const char *version, struct err *err);
 
 /* Pull requests */
 json_t *runs_pull_list(struct runs *runs, struct err *err);

@@ -102,6 +102,9 @@ MUST_USE int run_store(struct runs *runs, const char *id, const char *set, const
 /* The bare repository of a project: "<state>/repos/NAME.git". */
 char *repository_path(const struct runs *runs, const char *name);
 /* Its blueprint at a commit, with what the run says about the agent put over it. */
+/* "name/version" of the installed tool that the blueprint's agent is, owned; NULL: none is, and the host or the image must have it. */
+char *agent_tool(struct runs *runs, const struct blueprint *blueprint);
+
 struct blueprint *run_blueprint(struct runs *runs, const struct run *run, struct err *err);
 MUST_USE int run_env(const struct run *run, struct env_id *env, struct err *err);
 MUST_USE int run_hash(const char *text, struct git_hash *hash, struct err *err); /* ERR_BROKEN for NULL */

@@ -132,8 +132,14 @@ static int environment_make(struct runs *runs, const struct run *run, struct flo
 	AUTO_FREE char *repository = repository_path(runs, run->repository);
 	struct run_progress progress = {runs, run->id, visit->cancelled};
 	struct environment_spec spec = {.repository = repository, .purpose = "work", .owner = run->id};
+	AUTO_BLUEPRINT blueprint = run_blueprint(runs, run, err);
+	AUTO_FREE char *tool = NULL;
 	int status;
 
+	if (!blueprint)
+		return -1;
+	tool = agent_tool(runs, blueprint);
+	spec.tool = tool;
 	if (run_hash(run->head ? run->head : run->base, &spec.commit, err))
 		return -1;
 	env->text[0] = '\0';

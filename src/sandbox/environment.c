@@ -334,6 +334,13 @@ static int blueprint_read(struct environment *env, const struct environment_spec
 	return env->blueprint ? 0 : -1;
 }
 
+static void layer_set(struct environment *env, const char *volume, const char *layer)
+{
+	(void)pthread_mutex_lock(&env->mutex);
+	(void)json_object_set_new(env->layers, volume, json_pack("[s]", layer));
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
 static struct environment *environment_plan(struct environments *all, const struct environment_spec *spec, struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_new(all, NULL);
@@ -349,16 +356,14 @@ static struct environment *environment_plan(struct environments *all, const stru
 		return NULL;
 	env->name = text_copy(spec->name ? spec->name : env->blueprint->name);
 	env->expires_ms = env->created_ms + env->blueprint->preview.grace_ms;
+	if (spec->tool) {
+		AUTO_FREE char *layer = text_format(TOOL_LAYERS "%s", spec->tool);
+
+		layer_set(env, TOOL_VOLUME, layer);
+	}
 	if (members_plan(env, err))
 		return NULL;
 	return TAKE(env);
-}
-
-static void layer_set(struct environment *env, const char *volume, const char *layer)
-{
-	(void)pthread_mutex_lock(&env->mutex);
-	(void)json_object_set_new(env->layers, volume, json_pack("[s]", layer));
-	(void)pthread_mutex_unlock(&env->mutex);
 }
 
 static int snapshot_choose(struct environment *env, struct progress progress, struct err *err)

@@ -53,6 +53,7 @@ struct environment_spec {
 	const char *purpose;    /* "work", "base", "head", "preview", "test": shown */
 	const char *owner;      /* the run it belongs to, or "" */
 	const char *snapshot;   /* "name" or "name/version" instead of the blueprint's; NULL */
+	const char *tool;       /* "name/version": a program installed by tool_install() that the workspace has; NULL */
 	bool volatile_;         /* never started again after a crash: removed (verification) */
 	bool no_services;       /* workspace and databases only: for tests that need nothing else */
 };
@@ -155,5 +156,23 @@ MUST_USE int snapshot_create_from_seeds(struct environments *environments, const
 json_t *snapshot_list(struct environments *environments, struct err *err);
 json_t *snapshot_show(struct environments *environments, const char *name_version, struct err *err);
 MUST_USE int snapshot_remove(struct environments *environments, const char *name_version, struct err *err);
+
+/* ---- tools: programs installed once, which workspaces then have below /opt/assay, with its bin/ first in PATH ---- */
+
+struct tool_spec {
+	const char *name;    /* letters, digits, `-` */
+	const char *version; /* letters, digits, `.`, `-` */
+	const char *script;  /* for sh, in an empty folder: what it leaves there is the tool, its programs in bin/ */
+	const struct variables *env;
+	const char *const *hosts; /* that it may reach, NULL-terminated */
+};
+
+/* Runs the script in a sandbox of its own and keeps what it left; nothing to do when that version is there. */
+MUST_USE int tool_install(struct environments *environments, const struct tool_spec *spec, struct progress progress,
+			  struct err *err);
+/* [{"name", "version", "bytes", "created_ms"}] */
+json_t *tool_list(struct environments *environments, struct err *err);
+/* ERR_CONFLICT while an environment has it. */
+MUST_USE int tool_remove(struct environments *environments, const char *name, const char *version, struct err *err);
 
 #endif

@@ -60,7 +60,10 @@ char **member_variables(struct environment *env, const struct member *member, co
 {
 	struct variable_list list = {0};
 
-	variable_set(&list, "PATH", PATH_INSIDE);
+	if (member->kind == MEMBER_WORKSPACE && environment_has_tool(env))
+		variable_set(&list, "PATH", TOOL_PATH "/bin:" PATH_INSIDE);
+	else
+		variable_set(&list, "PATH", PATH_INSIDE);
 	variable_set(&list, "HOME", "/home/assay");
 	variable_set(&list, "USER", "assay");
 	variable_set(&list, "LOGNAME", "assay");

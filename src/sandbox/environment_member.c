@@ -101,6 +101,16 @@ static struct limits member_limits(const struct environment *env, const struct m
 	return from ? (struct limits){from->memory_bytes, from->cpu_percent, from->pids} : (struct limits){0};
 }
 
+bool environment_has_tool(struct environment *env)
+{
+	bool has;
+
+	(void)pthread_mutex_lock(&env->mutex);
+	has = json_object_get(env->layers, TOOL_VOLUME) != NULL;
+	(void)pthread_mutex_unlock(&env->mutex);
+	return has;
+}
+
 int member_make(struct environment *env, struct member *member, struct err *err)
 {
 	AUTO_FREE char *log_dir = text_format("%s/log", env->dir);
@@ -112,6 +122,9 @@ int member_make(struct environment *env, struct member *member, struct err *err)
 		.mount_count = 1,
 		.limits = member_limits(env, member),
 	};
+
+	if (member->kind == MEMBER_WORKSPACE && environment_has_tool(env))
+		spec.mounts[spec.mount_count++] = (struct mount_spec){TOOL_VOLUME, TOOL_PATH, true};
 
 	if (!member->log) {
 		member->log = log_open(env->all->pump, log_dir, member->name, err);

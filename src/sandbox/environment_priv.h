@@ -18,6 +18,9 @@
 #define WORKSPACE_MEMBER "workspace"
 #define WORKSPACE_PATH "/workspace"
 #define WORK_VOLUME "work"
+#define TOOL_VOLUME "tool"
+#define TOOL_LAYERS "tool/"
+#define TOOL_PATH "/opt/assay"
 #define READY_LIMIT_MS 20000  /* of one attempt; a service gets two */
 #define BUILD_LIMIT_MS 600000 /* build, migrate, setup, seed */
 #define STOP_GRACE_MS 3000    /* between SIGTERM and SIGKILL */
@@ -166,6 +169,7 @@ json_t *environment_json(struct environment *env, bool usage);
 /* The members that the blueprint asks for: workspace, databases, services with replicas. */
 MUST_USE int members_plan(struct environment *env, struct err *err);
 struct member *member_find(struct environment *env, const char *name);
+bool environment_has_tool(struct environment *env);
 /* Makes the sandbox and tells the gateway of its door. */
 MUST_USE int member_make(struct environment *env, struct member *member, struct err *err);
 void member_unmake(struct environment *env, struct member *member);

@@ -97,30 +97,36 @@ static void step_end(struct start *start, const char *verb, const char *name, in
 }
 
 /* The volume over the layers that the environment remembers for it. */
-static int volume_make(struct start *start, const struct member *member, struct err *err)
+static int volume_over_layers(struct environment *env, const char *volume, bool blocks, struct err *err)
 {
-	struct environment *env = start->env;
 	const char *layers[VOLUME_LAYERS_MAX];
 	size_t count = 0;
 	bool copied = false;
 	size_t index;
 	json_t *layer;
-	int result;
 
 	(void)pthread_mutex_lock(&env->mutex);
-	json_array_foreach(json_object_get(env->layers, member->volume), index, layer)
+	json_array_foreach(json_object_get(env->layers, volume), index, layer)
 		if (count < VOLUME_LAYERS_MAX)
 			layers[count++] = json_string_value(layer);
 	(void)pthread_mutex_unlock(&env->mutex);
-	int64_t began_ms = step_begin(start, "clone", member->kind == MEMBER_WORKSPACE ? "workspace" : member->name);
-
-	result = provider_volume_make(env->all->provider, env->id, member->volume, layers, count, member->kind == MEMBER_DATABASE,
-				      &copied, err);
-	if (result)
-		return err_prefix(err, "clone %s", member->name);
+	if (provider_volume_make(env->all->provider, env->id, volume, layers, count, blocks, &copied, err))
+		return err_prefix(err, "clone %s", volume);
 	if (copied)
-		log_warn("env=%s volume=%s this disk cannot clone: the data was copied", env->id.text, member->volume);
-	step_end(start, "clone", member->kind == MEMBER_WORKSPACE ? "workspace" : member->name, began_ms);
+		log_warn("env=%s volume=%s this disk cannot clone: the data was copied", env->id.text, volume);
+	return 0;
+}
+
+static int volume_make(struct start *start, const struct member *member, struct err *err)
+{
+	bool workspace = member->kind == MEMBER_WORKSPACE;
+	const char *shown = workspace ? "workspace" : member->name;
+	int64_t began_ms = step_begin(start, "clone", shown);
+
+	if (volume_over_layers(start->env, member->volume, member->kind == MEMBER_DATABASE, err) ||
+	    (workspace && environment_has_tool(start->env) && volume_over_layers(start->env, TOOL_VOLUME, false, err)))
+		return -1;
+	step_end(start, "clone", shown, began_ms);
 	return 0;
 }
 

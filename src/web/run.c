@@ -247,6 +247,32 @@ static json_t *pull_close(struct call *call, struct err *err)
 	return runs_pull_show(runs_of(call), number, err);
 }
 
+/* ---- agents ---- */
+
+static json_t *agent_list(struct call *call, struct err *err)
+{
+	return items_of(runs_agent_list(runs_of(call), err));
+}
+
+static json_t *agent_work(struct job *job, struct progress progress, struct err *err)
+{
+	return runs_agent_install(job->web->options.runs, json_text(job->body, "name", ""), json_text(job->body, "version", NULL),
+				  json_text(job->body, "registry", NULL), progress, err);
+}
+
+static json_t *agent_install(struct call *call, struct err *err)
+{
+	return work_stream(call, NULL, agent_work, err);
+}
+
+static json_t *agent_remove(struct call *call, struct err *err)
+{
+	if (runs_agent_remove(runs_of(call), http_request_param(call->request, "name"),
+			      http_request_param(call->request, "version"), err))
+		return NULL;
+	return json_object();
+}
+
 #define AUTHOR                              \
 	{                                   \
 		"author", FIELD_LINE, false \
@@ -293,6 +319,15 @@ const struct row run_rows[] = {
 	{"POST", "/api/v1/runs/{run}/retry", run_retry, WHO_PERSON, true, {{0}}},
 	{"GET", "/api/v1/runs/{run}/record", run_record, WHO_PERSON, false, {{0}}},
 	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, false, {{0}}},
+
+	{"GET", "/api/v1/agents", agent_list, WHO_PERSON, false, {{0}}},
+	{"POST",
+	 "/api/v1/agents",
+	 agent_install,
+	 WHO_CLI,
+	 true,
+	 {{"name", FIELD_LINE, true}, {"version", FIELD_LINE, false}, {"registry", FIELD_LINE, false}}},
+	{"DELETE", "/api/v1/agents/{name}/{version}", agent_remove, WHO_CLI, true, {{0}}},
 
 	{"GET", "/api/v1/pulls", pull_list, WHO_PERSON, false, {{0}}},
 	{"GET", "/api/v1/pulls/{number}", pull_show, WHO_PERSON, false, {{0}}},

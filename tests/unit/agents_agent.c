@@ -351,6 +351,33 @@ static void a_command_is_a_shell_line_or_words_and_gets_what_was_said_before(voi
 	agent_turn_fini(&turn);
 }
 
+static void what_installs_an_agent_names_its_version_and_nothing_else_of_the_caller(void **state)
+{
+	static const struct {
+		const char *agent, *version, *part; /* NULL: refused */
+	} cases[] = {
+		{"claude", NULL, " @anthropic-ai/claude-code-linux-\"$arch\"@2.1.330\n"},
+		{"claude", "2.2.0-beta.1", "@2.2.0-beta.1\n"},
+		{"codex", NULL, "ln -s ../node_modules/codex/vendor/*/bin/codex codex\n"},
+		{"claude", "1;reboot", NULL},
+		{"claude", "-1", NULL},
+		{"claude", "", NULL},
+		{"cursor", NULL, NULL},
+		{"command", NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = {0};
+		AUTO_FREE char *script = agent_install_script(agent_find(cases[i].agent), cases[i].version, &err);
+
+		assert_int_equal(script != NULL, cases[i].part != NULL);
+		assert_int_equal(err.kind, script ? ERR_NONE : ERR_INVALID);
+		if (script)
+			assert_non_null(strstr(script, cases[i].part));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +389,7 @@ int main(void)
 		cmocka_unit_test(claude_is_started_and_resumed_with_the_prompt_on_stdin),
 		cmocka_unit_test(each_agent_is_started_and_resumed_in_its_own_way),
 		cmocka_unit_test(a_command_is_a_shell_line_or_words_and_gets_what_was_said_before),
+		cmocka_unit_test(what_installs_an_agent_names_its_version_and_nothing_else_of_the_caller),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,31 @@ static int env_get(struct env_id id, struct fake_env **env, struct err *err)
 	return *env ? 0 : err_set(err, ERR_NOT_FOUND, "no environment %s", id.text);
 }
 
+int tool_install(struct environments *environments, const struct tool_spec *spec, struct progress progress, struct err *err)
+{
+	(void)environments;
+	(void)spec;
+	(void)progress;
+	DIE(err);
+	return 0;
+}
+
+json_t *tool_list(struct environments *environments, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	return json_array();
+}
+
+int tool_remove(struct environments *environments, const char *name, const char *version, struct err *err)
+{
+	(void)environments;
+	(void)name;
+	(void)version;
+	DIE(err);
+	return 0;
+}
+
 int environment_up(struct environments *environments, const struct environment_spec *spec, bool keep_failed,
 		   struct progress progress, struct env_id *id, struct err *err)
 {

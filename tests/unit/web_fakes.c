@@ -175,6 +175,31 @@ int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err
 	return 0;
 }
 
+json_t *runs_agent_list(struct runs *runs, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_pack("[{s:s, s:b, s:[]}]", "name", "codex", "resumes", true, "installed");
+}
+
+json_t *runs_agent_install(struct runs *runs, const char *name, const char *version, const char *registry, struct progress progress,
+			   struct err *err)
+{
+	(void)runs;
+	(void)err;
+	progress.report(progress.self, "install", NULL, 1);
+	said("install %s %s %s", name, version ? version : "-", registry ? registry : "-");
+	return json_pack("{s:s, s:s}", "name", name, "version", "1");
+}
+
+int runs_agent_remove(struct runs *runs, const char *name, const char *version, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("remove %s %s", name, version);
+	return 0;
+}
+
 json_t *runs_pull_list(struct runs *runs, struct err *err)
 {
 	(void)runs;
