@@ -52,6 +52,12 @@ static void environment_print(const json_t *env)
 		printf("  snapshot  %s\n", json_text(env, "snapshot", ""));
 	if (json_text(env, "preview", NULL))
 		printf("  preview   %s\n", json_text(env, "preview", ""));
+	if (json_array_size(json_member(env, "unlimited"))) {
+		printf("  limits    not kept for a sandbox as a whole here:");
+		json_array_foreach(json_member(env, "unlimited"), index, sandbox)
+			printf("%s %s", index ? "," : "", json_string_value(sandbox));
+		printf(" (assay doctor)\n");
+	}
 	json_array_foreach(json_member(env, "sandboxes"), index, sandbox) {
 		AUTO_FREE char *exit = terminal_line(json_text(sandbox, "exit", ""));
 		int64_t port = json_number(sandbox, "port", 0);

@@ -200,7 +200,7 @@ struct environment *environment_load(struct environments *all, struct env_id id,
 	return TAKE(env);
 }
 
-static json_t *member_json(struct environment *env, struct member *member, bool usage)
+static json_t *member_json(struct environment *env, struct member *member, bool usage, unsigned *unlimited)
 {
 	struct sandbox_usage used = {0};
 	bool made;
@@ -226,11 +226,26 @@ static json_t *member_json(struct environment *env, struct member *member, bool 
 	if (usage && made && provider_sandbox_usage(env->all->provider, env->id, member->name, &used, NULL) == 0) {
 		(void)json_object_set_new(json, "memory_bytes", json_integer(used.memory_bytes));
 		(void)json_object_set_new(json, "cpu_ms", json_integer(used.cpu_ms));
+		*unlimited |= used.unlimited;
 	} else {
 		(void)json_object_set_new(json, "memory_bytes", json_integer(0));
 		(void)json_object_set_new(json, "cpu_ms", json_integer(0));
 	}
 	return json;
+}
+
+/* Names of the limits that are not kept here. */
+static json_t *limits_json(unsigned unlimited)
+{
+	json_t *names = json_array();
+
+	if (unlimited & LIMIT_MEMORY)
+		(void)json_array_append_new(names, json_string("memory"));
+	if (unlimited & LIMIT_CPU)
+		(void)json_array_append_new(names, json_string("cpus"));
+	if (unlimited & LIMIT_PIDS)
+		(void)json_array_append_new(names, json_string("pids"));
+	return names;
 }
 
 json_t *environment_json(struct environment *env, bool usage)
@@ -240,9 +255,10 @@ json_t *environment_json(struct environment *env, bool usage)
 	char *base = repository ? strrchr(repository, '/') : NULL;
 	json_t *members = json_array();
 	json_t *json = json_object();
+	unsigned unlimited = 0;
 
 	for (size_t i = 0; i < env->member_count; i++)
-		(void)json_array_append_new(members, member_json(env, &env->members[i], usage));
+		(void)json_array_append_new(members, member_json(env, &env->members[i], usage, &unlimited));
 	/* <state>/repos/<name>.git is shown as its name. */
 	base = base ? base + 1 : repository;
 	if (base && strlen(base) > 4 && strcmp(base + strlen(base) - 4, ".git") == 0)
@@ -264,5 +280,7 @@ json_t *environment_json(struct environment *env, bool usage)
 		json_set_bytes(json, "error", view_of(env->error));
 	(void)pthread_mutex_unlock(&env->mutex);
 	(void)json_object_set_new(json, "sandboxes", members);
+	if (unlimited)
+		(void)json_object_set_new(json, "unlimited", limits_json(unlimited));
 	return json;
 }

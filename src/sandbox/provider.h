@@ -30,6 +30,8 @@ struct limits {
 	int pids;
 };
 
+enum limit_kind { LIMIT_MEMORY = 1, LIMIT_CPU = 2, LIMIT_PIDS = 4 };
+
 /* A room: namespaces, root, mounts, limits, door. No program runs in it yet but pid 1. */
 struct sandbox_spec {
 	struct env_id env;
@@ -63,6 +65,7 @@ struct sandbox_usage {
 	int64_t cpu_ms;
 	int pids;
 	int oom_kills;
+	unsigned unlimited; /* bits of enum limit_kind: what this machine cannot limit for a sandbox as a whole */
 };
 
 struct provider_ops {

@@ -7,6 +7,8 @@ here=${0%/*}
 # shellcheck source=tests/scenarios/serve.sh
 . "$here/serve.sh"
 
+like 'doctor says that a user can' "$("$ASSAY" doctor)" 'privileges +user [^ ]+: rootless'
+ok 'and that nothing needed is missing' "$ASSAY" doctor
 
 # Where a user's things are without ASSAY_STATE.
 unset ASSAY_STATE
@@ -30,6 +32,7 @@ env=$("$ASSAY" env list --json | jq -r '.items[0].id')
 preview=$("$ASSAY" env url "$env")
 like 'the preview answers from both' "$(curl --silent --max-time 20 "$preview")" '^hello! to 1000 guests'
 is 'PostgreSQL runs, as the user of its sandbox' "$("$ASSAY" env query "$env" db 'SELECT count(*) FROM guests' | tail -n 1)" 1000
+like 'what is not limited here is said' "$("$ASSAY" env show "$env")" 'limits +not kept for a sandbox as a whole here: memory, cpus, pids'
 is 'the home of the user is not there' "$("$ASSAY" env exec "$env" -- cat "$HOME/secret" 2>&1 | grep -c 'No such file')" 1
 is 'an environment is frozen' "$("$ASSAY" env freeze "$env" >/dev/null 2>&1; "$ASSAY" env list --json | jq -r '.items[0].state')" frozen
 like 'a request wakes it' "$(curl --silent --max-time 20 "$preview")" '^hello! to 1000 guests, again'

@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 
+#define MOUNTS_BYTES_MAX ((size_t)4 << 20)
 #define LIST_BYTES ((size_t)64 << 10)
 #define RMDIR_TRIES 200
 #define WAIT_STEP_NS 1000000
@@ -101,7 +102,8 @@ static unsigned v2_enable(const char *dir)
 	return have;
 }
 
-/* Moves every process of `dir` into a child, so that `dir` may have controllers for its children: only for a root of a namespace. */
+/* Moves every process of `dir` into a child, so that `dir` may have controllers for its children: only for the root of a namespace, and for
+ * a cgroup that was delegated to a user. */
 static void v2_vacate(const char *dir)
 {
 	char leaf[PATH_BYTES + 32], from[PATH_BYTES + 32], to[PATH_BYTES + 64];
@@ -131,7 +133,12 @@ static bool v2_open(struct cgroup_tree *tree, const char *mount, const char *own
 	for (at = 0; offered && at < 2 && !have; at++)
 		have = v2_enable(dirs[at]);
 	at = at ? at - 1 : 0;
-	if (offered && !have) {
+	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", dirs[1]);
+	if (offered && !have && access(path, W_OK)) {
+		v2_vacate(dirs[0]);
+		have = v2_enable(dirs[0]);
+		at = 0;
+	} else if (offered && !have) {
 		v2_vacate(dirs[1]);
 		have = v2_enable(dirs[1]);
 		at = 1;
@@ -203,9 +210,46 @@ static void tree_open(struct cgroups *cgroups, const struct mount_line *mount, c
 	}
 }
 
+/* One line of mountinfo, for cgroups_delegated. */
+static unsigned line_delegated(const struct mount_line *mount, const char *table, bool *freezes)
+{
+	bool v2 = strcmp(mount->type, "cgroup2") == 0;
+	char own[PATH_BYTES], dir[PATH_BYTES], path[PATH_BYTES + 32], list[1024];
+	unsigned controllers = v2 ? 0 : controllers_in(mount->super);
+
+	if ((!v2 && strcmp(mount->type, "cgroup") != 0) || !own_path(table, v2 ? "" : mount->super, own) ||
+	    path_make(dir, NULL, "%s%s", mount->mount, own_below(own, mount->root)) || access(dir, W_OK))
+		return 0;
+	*freezes |= v2 || (controllers & CGROUP_FREEZER);
+	(void)snprintf(path, sizeof(path), "%s/cgroup.controllers", dir);
+	return v2 && text_get(path, list, sizeof(list)) ? controllers_in(list) : controllers;
+}
+
+unsigned cgroups_delegated(bool *freezes)
+{
+	AUTO_BUF mounts = buf_new(MOUNTS_BYTES_MAX);
+	AUTO_CLOSE int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	char table[4096];
+	unsigned controllers = 0;
+
+	*freezes = false;
+	if (fd < 0 || file_read_fd(fd, &mounts, NULL) || !text_get("/proc/self/cgroup", table, sizeof(table)))
+		return 0;
+	for (struct view rest = buf_view(&mounts), line; rest.length;) {
+		struct mount_line mount;
+		AUTO_FREE char *text = NULL;
+
+		line = view_cut(rest, '\n', &rest);
+		text = view_copy(line);
+		if (mount_line_parse(text, &mount))
+			controllers |= line_delegated(&mount, table, freezes);
+	}
+	return controllers;
+}
+
 int cgroups_open(struct cgroups *cgroups, const char *prefix, struct err *err)
 {
-	AUTO_BUF mounts = buf_new((size_t)4 << 20);
+	AUTO_BUF mounts = buf_new(MOUNTS_BYTES_MAX);
 	char table[4096];
 	struct view rest, line;
 

@@ -1,5 +1,6 @@
 /*
- * What this machine lacks for sandboxes, and how to get it: a table of looks that change nothing, need no privilege and start no process.
+ * What this machine lacks for sandboxes, and how to get it: a table of looks that change nothing and need no privilege. What an ordinary
+ * user can do here is tried, in a child that has namespaces of its own (doctor_user.c); root is only told.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,32 +17,21 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "sandbox/local/keeper_priv.h"
+#include "sandbox/local/doctor_priv.h"
 #include "sandbox/local/local.h"
 
-#define FOUND_BYTES 256
 #define FREE_BYTES_WANTED ((uint64_t)5 << 30)
 #define NOFILE_WANTED 4096
 #define KERNEL_WANTED 512 /* 5.12, as major * 100 + minor: id-mapped mounts */
 
-/* Puts what it found into `found`; is that good? */
-typedef bool look(const char *state_dir, char found[FOUND_BYTES]);
-
-struct check {
-	const char *name;
-	bool needed; /* else only better to have */
-	look *look;
-	const char *mend;
-};
-
 static bool look_root(const char *state_dir, char found[FOUND_BYTES])
 {
 	(void)state_dir;
-	(void)snprintf(found, FOUND_BYTES, "user id %u", geteuid());
-	return geteuid() == 0;
+	(void)snprintf(found, FOUND_BYTES, "root");
+	return true;
 }
 
-static bool look_kernel(const char *state_dir, char found[FOUND_BYTES])
+bool look_kernel(const char *state_dir, char found[FOUND_BYTES])
 {
 	struct utsname name;
 	unsigned major = 0, minor = 0;
@@ -75,7 +65,7 @@ static bool has_module(const char *name)
 	return file_read(path, &list, NULL) == 0 && list.length && strstr(list.at, word);
 }
 
-static bool look_overlay(const char *state_dir, char found[FOUND_BYTES])
+bool look_overlay(const char *state_dir, char found[FOUND_BYTES])
 {
 	bool has = has_file_system("overlay") || has_module("overlay");
 
@@ -146,7 +136,7 @@ static bool look_network_filter(const char *state_dir, char found[FOUND_BYTES])
 	return good;
 }
 
-static bool look_seccomp(const char *state_dir, char found[FOUND_BYTES])
+bool look_seccomp(const char *state_dir, char found[FOUND_BYTES])
 {
 	bool good = file_exists("/proc/sys/kernel/seccomp/actions_avail");
 
@@ -226,8 +216,7 @@ static bool look_freezing(const char *state_dir, char found[FOUND_BYTES])
 	return (controllers_look(&v2, found) & 8) || v2;
 }
 
-/* The folder, or the nearest one above that exists. */
-static void existing(const char *path, char at[PATH_BYTES])
+void doctor_existing(const char *path, char at[PATH_BYTES])
 {
 	(void)snprintf(at, PATH_BYTES, "%s", path);
 	while (*at && !file_is_dir(at))
@@ -236,7 +225,7 @@ static void existing(const char *path, char at[PATH_BYTES])
 		(void)snprintf(at, PATH_BYTES, "/");
 }
 
-static bool program_found(const char *name)
+bool doctor_program_found(const char *name)
 {
 	static const char *const folders[] = {"/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/bin"};
 
@@ -254,9 +243,9 @@ static bool look_pool(const char *state_dir, char found[FOUND_BYTES])
 	char dir[PATH_BYTES];
 	bool loop = file_exists("/dev/loop-control") || has_module("loop");
 	bool xfs = has_file_system("xfs") || has_module("xfs");
-	bool tool = program_found("mkfs.xfs");
+	bool tool = doctor_program_found("mkfs.xfs");
 
-	existing(state_dir, dir);
+	doctor_existing(state_dir, dir);
 	if (access(dir, W_OK) == 0 && tree_can_reflink(dir)) {
 		(void)snprintf(found, FOUND_BYTES, "%.200s shares blocks between files", dir);
 		return true;
@@ -269,13 +258,13 @@ static bool look_pool(const char *state_dir, char found[FOUND_BYTES])
 	return loop && xfs && tool;
 }
 
-static bool look_space(const char *state_dir, char found[FOUND_BYTES])
+bool look_space(const char *state_dir, char found[FOUND_BYTES])
 {
 	char dir[PATH_BYTES];
 	struct statfs info;
 	uint64_t bytes;
 
-	existing(state_dir, dir);
+	doctor_existing(state_dir, dir);
 	if (statfs(dir, &info))
 		return false;
 	bytes = (uint64_t)info.f_bavail * (uint64_t)info.f_bsize;
@@ -283,7 +272,7 @@ static bool look_space(const char *state_dir, char found[FOUND_BYTES])
 	return bytes >= FREE_BYTES_WANTED;
 }
 
-static bool look_files(const char *state_dir, char found[FOUND_BYTES])
+bool look_files(const char *state_dir, char found[FOUND_BYTES])
 {
 	struct rlimit limit = {0, 0};
 
@@ -293,9 +282,9 @@ static bool look_files(const char *state_dir, char found[FOUND_BYTES])
 	return limit.rlim_max >= NOFILE_WANTED;
 }
 
-static bool look_images(const char *state_dir, char found[FOUND_BYTES])
+bool look_images(const char *state_dir, char found[FOUND_BYTES])
 {
-	bool fetch = program_found("skopeo"), unpack = program_found("umoci");
+	bool fetch = doctor_program_found("skopeo"), unpack = doctor_program_found("umoci");
 
 	(void)state_dir;
 	(void)snprintf(found, FOUND_BYTES, "%s skopeo, %s umoci", fetch ? "has" : "no", unpack ? "has" : "no");
@@ -312,14 +301,12 @@ static bool look_runtimes(const char *state_dir, char found[FOUND_BYTES])
 	runtimes_list(&list, &usable);
 	(void)controllers_look(&v2, controllers);
 	(void)snprintf(found, FOUND_BYTES, "%.*s%s", (int)list.length, list.at,
-		       !v2              ? "; none can be used: there is no cgroup v2"
-		       : geteuid() != 0 ? "; none can be used: not root"
-					: "");
-	return usable && v2 && geteuid() == 0;
+		       v2 ? "" : "; none can be used: there is no cgroup v2");
+	return usable && v2;
 }
 
-static const struct check checks[] = {
-	{"root", true, look_root, "start the control plane as root (sudo assay …)"},
+static const struct doctor_check checks[] = {
+	{"privileges", true, look_root, ""},
 	{"kernel", true, look_kernel, "install a kernel of 5.12 or later"},
 	{"overlay", true, look_overlay, "load the module: modprobe overlay"},
 	{"network filter", true, look_network_filter, "load the modules: modprobe nf_tables nft_chain_nat nft_redir"},
@@ -342,15 +329,17 @@ static const struct check checks[] = {
 
 json_t *local_doctor(const char *state_dir)
 {
+	const struct doctor_check *table = geteuid() == 0 ? checks : doctor_user_checks;
+	size_t count = geteuid() == 0 ? ARRAY_LEN(checks) : doctor_user_check_count;
 	json_t *rows = json_array();
 
-	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+	for (size_t i = 0; i < count; i++) {
 		char found[FOUND_BYTES] = "";
-		bool good = checks[i].look(state_dir, found);
+		bool good = table[i].look(state_dir, found);
 
-		(void)json_array_append_new(rows, json_pack("{s:s, s:b, s:s, s:s, s:s}", "check", checks[i].name, "ok", (int)good,
-							    "level", checks[i].needed ? "needed" : "better", "found", found, "mend",
-							    good ? "" : checks[i].mend));
+		(void)json_array_append_new(rows, json_pack("{s:s, s:b, s:s, s:s, s:s}", "check", table[i].name, "ok", (int)good,
+							    "level", table[i].needed ? "needed" : "better", "found", found, "mend",
+							    good ? "" : table[i].mend));
 	}
 	return rows;
 }

@@ -43,6 +43,8 @@ struct rootless {
 
 /* The calling process, which has one thread and is not root, becomes root of a new user namespace. ERR_DENIED when it may not. */
 MUST_USE int rootless_enter(struct rootless *rootless, struct err *err);
+/* Only the namespace, with the one id: for a look whether that can be. */
+MUST_USE int rootless_try(struct err *err);
 /* The user's ranges in /etc/subuid and /etc/subgid; their count is 0 when there are none. */
 void rootless_ranges(struct id_range *users, struct id_range *groups);
 /* How many ids they give a sandbox; 0: too few. */
@@ -99,6 +101,8 @@ bool cgroups_need_warmth(const struct cgroups *cgroups);
 void cgroups_close(const struct cgroups *cgroups);
 MUST_USE int cgroup_env_make(const struct cgroups *cgroups, const char *env, struct err *err);
 void cgroup_env_remove(const struct cgroups *cgroups, const char *env);
+/* Controllers of the caller's own cgroups in which an ordinary user may make more; *freezes: one of them freezes. Changes nothing. */
+unsigned cgroups_delegated(bool *freezes);
 bool cgroups_can_freeze(const struct cgroups *cgroups);
 MUST_USE int cgroup_env_freeze(const struct cgroups *cgroups, const char *env, bool frozen, struct err *err);
 /* `limits` NULL: cgroup_room_limit follows. */

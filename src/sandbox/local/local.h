@@ -17,7 +17,7 @@ struct local_options {
 };
 
 /* Starts the keeper and waits until it is ready (a first start makes the pool: up to some seconds). ERR_CONFLICT when another keeper
- * holds the state, ERR_DENIED without root. */
+ * holds the state, ERR_DENIED where an ordinary user may not make a user namespace. */
 MUST_USE int local_provider_open(const struct local_options *options, struct provider *provider, struct err *err);
 /* Ends every sandbox and the keeper; environments and volumes stay on disk. */
 void local_provider_close(struct provider provider);
@@ -25,7 +25,7 @@ void local_provider_close(struct provider provider);
 pid_t local_provider_keeper(struct provider provider);
 
 /* [{"check": text, "ok": bool, "level": "needed|better", "found": text, "mend": text}]: what this machine lacks for sandboxes, and how
- * to get it. Needs no keeper. Owned by the caller. */
+ * to get it. Needs no keeper. For an ordinary user it forks: only in a program with one thread. Owned by the caller. */
 json_t *local_doctor(const char *state_dir);
 
 #endif

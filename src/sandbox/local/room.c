@@ -676,10 +676,14 @@ failed:
 
 void room_usage(const struct keeper *keeper, const struct kept_env *env, const struct room *room, struct sandbox_usage *usage)
 {
-	if (keeper->cgroups.controllers & (CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPUACCT))
+	unsigned controllers = keeper->cgroups.controllers;
+
+	if (controllers & (CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPUACCT))
 		cgroup_room_usage(&keeper->cgroups, env->id.text, room->name, usage);
 	else
 		processes_usage(room->pid, usage);
+	usage->unlimited = (controllers & CGROUP_MEMORY ? 0 : LIMIT_MEMORY) | (controllers & CGROUP_CPU ? 0 : LIMIT_CPU) |
+			   (controllers & CGROUP_PIDS ? 0 : LIMIT_PIDS);
 }
 
 static void room_reap(const struct keeper *keeper, struct room *room)

@@ -124,6 +124,14 @@ static int namespace_enter(struct err *err)
 	return err_set(err, ERR_DENIED, "cannot make a user namespace: %s (`assay doctor` says what to do)", strerror(errno));
 }
 
+int rootless_try(struct err *err)
+{
+	uid_t uid = getuid();
+	gid_t gid = getgid();
+
+	return namespace_enter(err) || own_id_map(uid, gid, err) ? -1 : 0;
+}
+
 static void home_find(struct rootless *rootless)
 {
 	const struct passwd *user = getpwuid(getuid());
