@@ -1,4 +1,6 @@
-/* Redis read along: pieces of the input are the client's and the server's in turn; in the end nothing is in flight. */
+/* Redis read along, in any pieces; in the end nothing is in flight. */
+#include "seam.h"
+
 #include <assert.h>
 
 #include "gateway/seams/redis.h"
@@ -11,21 +13,16 @@ static void tell(void *self, const struct redis_done *done)
 	assert(done->command && (!done->complete || !done->error));
 }
 
-/* A piece: its length in one byte, the highest bit of which says that the server speaks. */
+static void say(void *self, bool server, struct view piece, int64_t at)
+{
+	(server ? redis_server : redis_client)(self, piece, at);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct redis *redis = redis_new(tell, NULL);
-	size_t at = 0;
 
-	while (at < size) {
-		size_t length = data[at] & 127;
-		bool server = data[at] & 128;
-
-		at++;
-		length = length < size - at ? length : size - at;
-		(server ? redis_server : redis_client)(redis, view_make(data + at, length), (int64_t)at);
-		at += length;
-	}
+	seam_pieces(data, size, say, redis);
 	redis_free(redis, size & 1 ? "end" : NULL, (int64_t)size);
 	return 0;
 }

@@ -6,9 +6,8 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "base/scope.h"
+#include "quoted.h"
 #include "verify/compare.h"
 #include "verify/finding.h"
 
@@ -21,30 +20,9 @@ struct sample {
 	const char *rows;
 };
 
-static char *quotes(const char *text)
-{
-	char *copy = text_copy(text);
-
-	for (char *c = copy; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	return copy;
-}
-
-static json_t *parse(const char *text)
-{
-	AUTO_FREE char *quoted = quotes(text);
-	struct err err = {0};
-	json_t *json = json_parse(view_of(quoted), &err);
-
-	if (!json)
-		fail_msg("%s: %s", err.text, quoted);
-	return json;
-}
-
 static json_t *seams_make(const char *text)
 {
-	AUTO_JSON rows = parse(text);
+	AUTO_JSON rows = quoted_json(text);
 	json_t *seams = json_array();
 
 	for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -75,8 +53,8 @@ static json_t *run_make(const struct sample *sample, const struct sample *base)
 	const char *body = sample->body ? sample->body : base->body ? base->body : "{}";
 	const char *seams = sample->seams ? sample->seams : base->seams ? base->seams : "[]";
 	const char *rows = sample->rows ? sample->rows : base->rows ? base->rows : "{}";
-	AUTO_FREE char *text = quotes(body);
-	json_t *all = parse(headers);
+	AUTO_FREE char *text = quoted_text(body);
+	json_t *all = quoted_json(headers);
 	json_t *response = NULL;
 
 	if (body[0] == '{' || body[0] == '[')
@@ -89,7 +67,7 @@ static json_t *run_make(const struct sample *sample, const struct sample *base)
 		json_decref(all);
 	return json_pack("{s:[{s:s, s:{s:s, s:s, s:[[ss]], s:s}, s:o, s:o}], s:o}", "entries", "session", "s.har", "request",
 			 "method", "POST", "url", "/api/orders/17?x=1", "headers", "x-request-id", "req-1", "body", "{\"a\":1}",
-			 "response", response ? response : json_null(), "seams", seams_make(seams), "rows", parse(rows));
+			 "response", response ? response : json_null(), "seams", seams_make(seams), "rows", quoted_json(rows));
 }
 
 static const struct {

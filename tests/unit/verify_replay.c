@@ -6,32 +6,10 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "base/file.h"
 #include "base/scope.h"
+#include "quoted.h"
 #include "verify/replay.h"
-
-static char *quotes(const char *text)
-{
-	char *copy = text_copy(text);
-
-	for (char *c = copy; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	return copy;
-}
-
-static json_t *parse(const char *text)
-{
-	AUTO_FREE char *quoted = quotes(text);
-	struct err err = {0};
-	json_t *json = json_parse(view_of(quoted), &err);
-
-	if (!json)
-		fail_msg("%s: %s", err.text, quoted);
-	return json;
-}
 
 static json_t *har_headers(const json_t *rows)
 {
@@ -46,7 +24,7 @@ static json_t *har_headers(const json_t *rows)
 /* Rows of [method, url, request headers, request body, response headers, response body]. */
 static struct replay *replay_make(const char *text)
 {
-	AUTO_JSON rows = parse(text);
+	AUTO_JSON rows = quoted_json(text);
 	AUTO_JSON har = json_pack("{s:{s:s, s:[]}}", "log", "version", "1.2", "entries");
 	AUTO_BUF bytes = buf_new((size_t)1 << 20);
 	AUTO_SESSION session = {0};
@@ -72,7 +50,7 @@ static struct replay *replay_make(const char *text)
 /* Live answers so far, as rows of [response headers, response body]. */
 static json_t *live_make(const char *text)
 {
-	AUTO_JSON rows = parse(text);
+	AUTO_JSON rows = quoted_json(text);
 	json_t *entries = json_array();
 
 	for (size_t i = 0; i < json_array_size(rows); i++)
