@@ -32,4 +32,4 @@ install: all
 	@meson install -C $(BUILD)
 
 clean:
-	@rm -rf build build-check build-asan build-fuzz
+	@rm -rf build build-check build-asan build-tsan build-fuzz

@@ -836,10 +836,10 @@ static void crash_at(int at, bool *died)
 	story_end(&story);
 }
 
-/* Some store calls, from another one on each day; all of them with ASSAY_TEST_LONG. */
+/* Some store calls, from another one on each day; all of them with ASSAY_LONG. */
 static void a_crash_at_any_store_call_leads_to_the_same_end(void **state)
 {
-	int step = getenv("ASSAY_TEST_LONG") ? 1 : 29;
+	int step = getenv("ASSAY_LONG") ? 1 : 29;
 	int at = 1 + (step == 1 ? 0 : (int)(world_now_ms(world_real) / 86400000 % step));
 	bool died = true;
 	int crashes = 0;
