@@ -39,9 +39,9 @@ struct resource_limits { /* 0: default */
 
 struct service {
 	char *name;
-	struct command run;
+	struct command run; /* empty: the image's own */
 	struct command build;
-	char *dir;     /* relative, "." by default */
+	char *dir;     /* relative, "." by default; NULL: the image's, of a service without `run` */
 	uint16_t port; /* 0: a worker */
 	enum ready_kind ready;
 	char *ready_target; /* path for READY_HTTP, shell line for READY_EXEC */

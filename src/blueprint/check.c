@@ -155,7 +155,14 @@ static int services_finish(struct reader *reader, const struct tree_node *root, 
 		struct service *service = &blueprint->services[i];
 		const struct tree_node *node = member_at(root, "services", i)->value;
 
-		text_default(reader, &service->dir, ".");
+		if (!service->run.shell && !service->run.argv) {
+			if (!service->image)
+				return reader_refuse(reader, member_at(root, "services", i)->key,
+						     "services.%s: needs `run`, a shell line or a list of arguments, or an `image` "
+						     "whose own program is run",
+						     service->name);
+		} else /* the image's own program starts in the image's own folder */
+			text_default(reader, &service->dir, ".");
 		service->replicas = service->replicas ? service->replicas : 1;
 		if ((service->ready == READY_TCP || service->ready == READY_HTTP) && !service->port)
 			return reader_refuse(reader, tree_find(node, "ready"), "services.%s.ready: needs `port`, or `exec: LINE`",

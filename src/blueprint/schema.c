@@ -209,7 +209,7 @@ static const struct field limits_fields[] = {
 static const struct section limits_section = {"limits", limits_fields, sizeof(struct resource_limits)};
 
 static const struct field service_fields[] = {
-	{"run", COMMAND_EXPECTED, set_command, AT(service, run), .required = true},
+	{"run", COMMAND_EXPECTED, set_command, AT(service, run)},
 	{"dir", PATH_EXPECTED, set_path, AT(service, dir)},
 	{"build", COMMAND_EXPECTED, set_command, AT(service, build)},
 	{"port", "a number from 1 to 65535", set_port, .least = 1, .most = 65535},

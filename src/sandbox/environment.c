@@ -43,8 +43,10 @@ static void environment_free(struct environment *env)
 	char *const texts[] = {env->dir,        env->name,     env->purpose,        env->owner,
 			       env->repository, env->snapshot, env->blueprint_text, env->snapshot_used};
 
-	for (size_t i = 0; i < env->member_count; i++)
+	for (size_t i = 0; i < env->member_count; i++) {
 		log_close(env->members[i].log);
+		json_decref(env->members[i].image);
+	}
 	free(env->members);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);

@@ -44,6 +44,23 @@ static void variables_set(struct variable_list *list, const struct variables *mo
 		variable_set(list, more->at[i].name, more->at[i].value);
 }
 
+static void image_variables_set(struct variable_list *list, json_t *env)
+{
+	size_t index;
+	json_t *text;
+
+	json_array_foreach(env, index, text) {
+		AUTO_FREE char *name = text_copy(json_string_value(text));
+		char *value = strchr(name, '=');
+
+		*value++ = '\0';
+		variable_set(list, name, value);
+	}
+}
+
+/* Who a program is, unless an image says another. */
+static const char *const account[][2] = {{"HOME", "/home/assay"}, {"USER", "assay"}, {"LOGNAME", "assay"}};
+
 /* DB_URL for db, MAIN_DB_URL for main-db. */
 static void variable_set_url(struct variable_list *list, const struct member *database)
 {
@@ -59,15 +76,16 @@ static void variable_set_url(struct variable_list *list, const struct member *da
 char **member_variables(struct environment *env, const struct member *member, const struct variables *more)
 {
 	struct variable_list list = {0};
+	AUTO_JSON image = member_image(env, member);
 
 	if (member->kind == MEMBER_WORKSPACE && environment_has_tool(env))
 		variable_set(&list, "PATH", TOOL_PATH "/bin:" PATH_INSIDE);
 	else
 		variable_set(&list, "PATH", PATH_INSIDE);
-	variable_set(&list, "HOME", "/home/assay");
-	variable_set(&list, "USER", "assay");
-	variable_set(&list, "LOGNAME", "assay");
 	variable_set(&list, "LANG", "C.UTF-8");
+	for (size_t i = 0; i < ARRAY_LEN(account); i++)
+		variable_set(&list, account[i][0], account[i][1]);
+	image_variables_set(&list, json_member(image, "env"));
 	variable_set(&list, "ASSAY_ENV", env->id.text);
 	variable_set(&list, "ASSAY_SERVICE", member->service ? member->service->name : member->name);
 	for (size_t i = 0; i < env->member_count; i++)
@@ -84,6 +102,27 @@ char **member_variables(struct environment *env, const struct member *member, co
 		variables_set(&list, &env->blueprint->workspace.env);
 	variables_set(&list, more);
 	return list.at;
+}
+
+void variables_drop_account(char **variables)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; variables[i]; i++) {
+		bool ours = false;
+
+		for (size_t j = 0; j < ARRAY_LEN(account); j++) {
+			size_t length = strlen(account[j][0]);
+
+			ours |= strncmp(variables[i], account[j][0], length) == 0 && variables[i][length] == '=' &&
+				strcmp(variables[i] + length + 1, account[j][1]) == 0;
+		}
+		if (ours)
+			free(variables[i]);
+		else
+			variables[kept++] = variables[i];
+	}
+	variables[kept] = NULL;
 }
 
 void variables_free(char **variables)

@@ -131,7 +131,7 @@ int member_make(struct environment *env, struct member *member, struct err *err)
 		if (!member->log)
 			return -1;
 	}
-	if (provider_sandbox_make(env->all->provider, &spec, err))
+	if (member_image_load(env, member, err) || provider_sandbox_make(env->all->provider, &spec, err))
 		return err_prefix(err, "%s", member->name);
 	(void)pthread_mutex_lock(&env->mutex);
 	member->made = true;
@@ -192,14 +192,18 @@ const char *const *command_argv(const struct command *command, const char **held
 	return held;
 }
 
-int member_start_argv(struct environment *env, struct member *member, const char *const *argv, const char *dir, struct err *err)
+int member_start_argv(struct environment *env, struct member *member, const char *const *argv, const char *dir, const char *user,
+		      struct err *err)
 {
 	char **variables = member_variables(env, member, NULL);
-	struct program_spec spec = {.argv = argv, .env = (const char *const *)variables, .dir = dir, .fds = {-1, -1, -1}};
+	struct program_spec spec = {
+		.argv = argv, .env = (const char *const *)variables, .dir = dir, .user = user, .fds = {-1, -1, -1}};
 	AUTO_CLOSE int output = -1;
 	uint32_t process = 0;
 	int result = -1;
 
+	if (user)
+		variables_drop_account(variables);
 	if (log_pipe(member->log, &output, err) == 0) {
 		spec.fds[1] = spec.fds[2] = output;
 		result = provider_program_start(env->all->provider, env->id, member->name, &spec, &process, err);
@@ -221,15 +225,11 @@ int member_start_argv(struct environment *env, struct member *member, const char
 int member_start(struct environment *env, struct member *member, struct err *err)
 {
 	AUTO_ENGINE_PROGRAM program = {.count = 0};
-	const char *held[4];
-	AUTO_FREE char *dir = NULL;
 
-	if (member->kind == MEMBER_DATABASE) {
-		member->target.ops->serve(&member->target, false, &program);
-		return member_start_argv(env, member, engine_program_argv(&program), "/", err);
-	}
-	dir = text_format(WORKSPACE_PATH "/%s", member->service->dir ? member->service->dir : ".");
-	return member_start_argv(env, member, command_argv(&member->service->run, held), dir, err);
+	if (member->kind != MEMBER_DATABASE)
+		return member_start_service(env, member, err);
+	member->target.ops->serve(&member->target, false, &program);
+	return member_start_argv(env, member, engine_program_argv(&program), "/", NULL, err);
 }
 
 bool member_ended(struct environment *env, struct member *member)

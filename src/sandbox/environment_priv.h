@@ -42,6 +42,7 @@ struct member {
 	struct log *log;
 
 	/* Guarded by the environment's mutex. */
+	json_t *image; /* what it says of its program (provider.h); NULL: there is none */
 	enum member_state state;
 	bool made;    /* the sandbox exists */
 	bool running; /* `process` was started and its end not seen */
@@ -178,7 +179,7 @@ void members_forget(struct environment *env);
 /* Starts the member's program (server or `run`), output to its log. */
 MUST_USE int member_start(struct environment *env, struct member *member, struct err *err);
 MUST_USE int member_start_argv(struct environment *env, struct member *member, const char *const *argv, const char *dir,
-			       struct err *err);
+			       const char *user, struct err *err);
 /* Signals, waits, kills. No error when it does not run. */
 void member_stop(struct environment *env, struct member *member, int signal_number, int64_t grace_ms);
 /* One look, blocks for a moment: 0 ready, ERR_RETRY not yet, ERR_BROKEN the program has ended (its exit is in the member). */
@@ -204,6 +205,8 @@ MUST_USE int member_run_checked(struct environment *env, struct member *member, 
 				const char *what, struct err *err);
 /* The environment of a program: standard variables (doc/blueprint.md), the service's, `more`. NULL-terminated, owned. */
 char **member_variables(struct environment *env, const struct member *member, const struct variables *more);
+/* Takes the usual user's HOME, USER and LOGNAME out: another will run the program. */
+void variables_drop_account(char **variables);
 void variables_free(char **variables);
 
 /* ---- environment_gateway.c: all are nothing without a gateway ---- */
@@ -214,6 +217,14 @@ void gateway_env_state(struct environment *env, enum environment_state state);
 void gateway_env_gone(struct environment *env);
 /* *present is false without a gateway. */
 MUST_USE int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, struct err *err);
+
+/* ---- environment_image.c ---- */
+/* Asks what the image says; must be done before the member is started. */
+MUST_USE int member_image_load(struct environment *env, struct member *member, struct err *err);
+/* NULL when it has none. Owned by the caller. */
+json_t *member_image(struct environment *env, const struct member *member);
+/* The blueprint's program or the image's. */
+MUST_USE int member_start_service(struct environment *env, struct member *member, struct err *err);
 
 /* ---- environment_start.c ---- */
 #define START_VOLUMES 1u /* make the volumes first */

@@ -143,6 +143,11 @@ int provider_layer_remove(struct provider provider, const char *layer, struct er
 	return provider.ops->layer_remove(provider.self, layer, err) ? err_prefix(err, "cannot remove layer %s", layer) : 0;
 }
 
+json_t *provider_image_describe(struct provider provider, const char *image, struct err *err)
+{
+	return provider.ops->image_describe(provider.self, image, err);
+}
+
 int provider_sandbox_make(struct provider provider, const struct sandbox_spec *spec, struct err *err)
 {
 	if (env_check(spec->env, err) || name_check("sandbox", spec->name, err))

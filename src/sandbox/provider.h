@@ -48,6 +48,9 @@ struct program_spec {
 	const char *const *env;  /* NULL-terminated, whole: nothing is inherited */
 	const char *dir;
 	bool as_root; /* uid 0 of the room's user namespace; otherwise uid and gid 1000 */
+	const char *
+		user; /* NULL: as_root decides; else whom the room's /etc/passwd says: "name", "7", "name:group", "7:8". Its home is HOME,
+			   * unless env has one */
 	int fds[3];
 	bool terminal; /* fds[0] is a pty's slave made by the caller: becomes the controlling terminal */
 };
@@ -97,6 +100,9 @@ struct provider_ops {
 	json_t *(*layer_list)(void *self, const char *prefix, struct err *err);
 	int (*layer_remove)(void *self, const char *layer, struct err *err); /* ERR_CONFLICT while used */
 
+	/* What an image says of its program: {"env": ["K=V"], "command": [entrypoint and arguments], "dir": path, "user": text}, each only
+	 * where it is said; "dir:", "layer:" and NULL say nothing. An image is fetched for that. Owned by the caller. */
+	json_t *(*image_describe)(void *self, const char *image, struct err *err);
 	int (*sandbox_make)(void *self, const struct sandbox_spec *spec, struct err *err);
 	int (*sandbox_remove)(void *self, struct env_id env, const char *name, struct err *err);
 	/* A fresh socket to the room's door (net/door.h); the caller owns it. */
@@ -135,6 +141,7 @@ MUST_USE int provider_volume_clone(struct provider provider, struct env_id from,
 				   struct err *err);
 json_t *provider_layer_list(struct provider provider, const char *prefix, struct err *err);
 MUST_USE int provider_layer_remove(struct provider provider, const char *layer, struct err *err);
+json_t *provider_image_describe(struct provider provider, const char *image, struct err *err);
 MUST_USE int provider_sandbox_make(struct provider provider, const struct sandbox_spec *spec, struct err *err);
 MUST_USE int provider_sandbox_remove(struct provider provider, struct env_id env, const char *name, struct err *err);
 MUST_USE int provider_sandbox_door(struct provider provider, struct env_id env, const char *name, int *fd, struct err *err);

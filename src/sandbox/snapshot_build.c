@@ -87,7 +87,7 @@ static int server_start(struct environment *builder, struct member *member, bool
 	AUTO_ENGINE_PROGRAM program = {.count = 0};
 
 	member->target.ops->serve(&member->target, loading, &program);
-	if (member_start_argv(builder, member, engine_program_argv(&program), "/", err))
+	if (member_start_argv(builder, member, engine_program_argv(&program), "/", NULL, err))
 		return -1;
 	return member_wait_ready(builder, member, START_LIMIT_MS, NULL, err) ? member_quote_log(builder, member, err) : 0;
 }

@@ -202,7 +202,7 @@ static int services_build(struct environment *builder, struct member *workspace,
 {
 	for (size_t i = 0; i < builder->blueprint->service_count; i++) {
 		const struct service *service = &builder->blueprint->services[i];
-		AUTO_FREE char *dir = text_format(WORKSPACE_PATH "/%s", service->dir);
+		AUTO_FREE char *dir = text_format(WORKSPACE_PATH "/%s", service->dir ? service->dir : ".");
 		AUTO_FREE char *what = text_format("build %s", service->name);
 		const char *held[4];
 		struct environment_exec exec = {.argv = command_argv(&service->build, held),

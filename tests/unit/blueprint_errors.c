@@ -54,8 +54,8 @@ static const struct {
 	{ONE "    enviroment: {}\n", "6:5: unknown key `enviroment` in services.front: expected one of run, dir, build, port, ready, needs, env, preview, "
 	 "replicas, image, restart, limits"},
 	{HEAD "services:\n  front: node server.js\n", "4:10: services.front: expected a mapping, found `node server.js`"},
-	{HEAD "services:\n  front:\n    port: 80\n", "4:3: services.front: needs `run`: a shell line, or a list of arguments"},
-	{HEAD "services:\n  front:\n", "4:3: services.front: needs `run`: a shell line, or a list of arguments"},
+	{HEAD "services:\n  front:\n    port: 80\n", "4:3: services.front: needs `run`, a shell line or a list of arguments, or an `image` whose own program is run"},
+	{HEAD "services:\n  front:\n", "4:3: services.front: needs `run`, a shell line or a list of arguments, or an `image` whose own program is run"},
 	{HEAD "services:\n  Front: {run: x}\n", "4:3: services: expected a name of lower-case letters, digits and dashes, at most 40, found `Front`"},
 	{HEAD "services:\n  -front: {run: x}\n", "4:3: services: expected a name of lower-case letters, digits and dashes, at most 40, found `-front`"},
 	{HEAD "services:\n  workspace: {run: x}\n", "4:3: services: the name `workspace` is reserved"},

@@ -29,7 +29,8 @@ struct init_request {
 	uint32_t id;
 	uint32_t program;
 	int32_t signal_number;
-	/* INIT_START: the memfd holds argv_count, then env_count texts, then the working folder, each ended by NUL. */
+	/* INIT_START: the memfd holds argv_count, then env_count texts, then the working folder and the user ("": as_root decides), each
+	 * ended by NUL. A user that is not in the room is ESRCH. */
 	uint32_t argv_count;
 	uint32_t env_count;
 	uint32_t stdio; /* bit i: descriptor i of the program is attached; else it is /dev/null */

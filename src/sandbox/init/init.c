@@ -32,12 +32,14 @@
 
 #include "net/door.h"
 #include "sandbox/init/control.h"
+#include "sandbox/init/user.h"
 #include "sandbox/local/filter.h"
 
 #define DOORS_MAX 16
 #define PROGRAMS_MAX 4096
 #define FDS_MAX 4 /* of one request */
 #define LISTEN_BACKLOG 1024
+#define ACCOUNTS_BYTES_MAX ((size_t)256 << 10)
 
 enum { LISTENER_TCP4, LISTENER_TCP6, LISTENER_DNS_UDP, LISTENER_DNS_TCP, LISTENER_COUNT };
 
@@ -145,6 +147,7 @@ struct start {
 	char **argv;
 	char **env;
 	const char *dir;
+	const char *user; /* "": as_root decides */
 	int stdio[3];
 	bool as_root;
 	bool terminal;
@@ -161,7 +164,7 @@ static void start_fini(struct start *start)
 static int start_read(struct start *start, const struct init_request *request, int texts_fd)
 {
 	struct stat info;
-	size_t length, at = 0, count = (size_t)request->argv_count + request->env_count + 1;
+	size_t length, at = 0, count = (size_t)request->argv_count + request->env_count + 2;
 
 	if (fstat(texts_fd, &info) || info.st_size <= 0 || info.st_size > INIT_TEXTS_BYTES_MAX)
 		return E2BIG;
@@ -170,7 +173,7 @@ static int start_read(struct start *start, const struct init_request *request, i
 	length = (size_t)info.st_size;
 	start->texts = malloc(length);
 	start->argv = calloc((size_t)request->argv_count + 1, sizeof(char *));
-	start->env = calloc((size_t)request->env_count + 1, sizeof(char *));
+	start->env = calloc((size_t)request->env_count + 2, sizeof(char *)); /* and HOME */
 	if (!start->texts || !start->argv || !start->env)
 		return ENOMEM;
 	if (pread(texts_fd, start->texts, length, 0) != (ssize_t)length || start->texts[length - 1])
@@ -180,10 +183,12 @@ static int start_read(struct start *start, const struct init_request *request, i
 			return EINVAL;
 		if (i < request->argv_count)
 			start->argv[i] = start->texts + at;
-		else if (i < count - 1)
+		else if (i < count - 2)
 			start->env[i - request->argv_count] = start->texts + at;
-		else
+		else if (i < count - 1)
 			start->dir = start->texts + at;
+		else
+			start->user = start->texts + at;
 		at += strlen(start->texts + at) + 1;
 	}
 	return 0;
@@ -223,11 +228,54 @@ static int exec_in_path(const struct start *start)
 	return worst;
 }
 
+/* A file of the room, at most ACCOUNTS_BYTES_MAX of it; "" when it cannot be read. */
+static void text_read(const char *path, char *text)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	size_t used = 0;
+	ssize_t got;
+
+	while (fd >= 0 && used < ACCOUNTS_BYTES_MAX && (got = read(fd, text + used, ACCOUNTS_BYTES_MAX - used)) > 0)
+		used += (size_t)got;
+	text[used] = '\0';
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+/* In the child: becomes the user that an image names, with its home unless the environment says another; an errno. */
+static int user_become(const struct start *start)
+{
+	static char passwd[ACCOUNTS_BYTES_MAX + 1], group[ACCOUNTS_BYTES_MAX + 1], home[sizeof("HOME=") + USER_HOME_MAX];
+	struct user user;
+	size_t count = 0;
+
+	text_read("/etc/passwd", passwd);
+	text_read("/etc/group", group);
+	if (!user_find(start->user, passwd, group, &user))
+		return ESRCH;
+	if (setgroups(user.group_count, user.groups) || setresgid(user.gid, user.gid, user.gid) ||
+	    setresuid(user.uid, user.uid, user.uid))
+		return errno;
+	if (env_find(start->env, "HOME"))
+		return 0;
+	while (start->env[count])
+		count++;
+	(void)snprintf(home, sizeof(home), "HOME=%s", user.home);
+	start->env[count] = home;
+	return 0;
+}
+
+static int usual_user_become(const struct start *start)
+{
+	gid_t group = start->as_root ? 0 : INIT_PROGRAM_UID;
+
+	return setgroups(1, &group) || setresgid(group, group, group) || setresuid(group, group, group) ? errno : 0;
+}
+
 /* In the child: becomes the program. What fails is written to report_fd as an errno. */
 static void program_become(const struct start *start, int report_fd) __attribute__((noreturn));
 static void program_become(const struct start *start, int report_fd)
 {
-	gid_t group = start->as_root ? 0 : INIT_PROGRAM_UID;
 	sigset_t none;
 	int failed = 0;
 
@@ -241,8 +289,8 @@ static void program_become(const struct start *start, int report_fd)
 	if (!failed && start->terminal && ioctl(0, TIOCSCTTY, 0))
 		failed = errno;
 	/* Where a user without a range of ids has the room made, there is one id in it, and all of it is that user's. */
-	if (!failed && getuid() == 0 && (setgroups(1, &group) || setresgid(group, group, group) || setresuid(group, group, group)))
-		failed = errno;
+	if (!failed && getuid() == 0)
+		failed = *start->user ? user_become(start) : usual_user_become(start);
 	if (!failed && chdir(*start->dir ? start->dir : "/"))
 		failed = errno;
 	if (!failed)

@@ -76,39 +76,94 @@ static int digest_find(const struct local *local, const char *image, const char 
 	return 0;
 }
 
-static bool layer_exists(struct local *local, const char *layer)
+/* NULL when there is no such layer. Owned by the caller. */
+static json_t *layer_meta(struct local *local, const char *layer)
 {
 	struct env_id none = {{0}};
 	AUTO_FREE struct keeper_request *request = request_new(none, NULL);
 	AUTO_BUF bytes = buf_new(LIST_BYTES_MAX);
 	AUTO_CLOSE int fd = -1;
 	struct keeper_layer_row row;
+	json_t *meta;
 
 	request->layer_count = 1;
 	(void)snprintf(request->layers[0], sizeof(request->layers[0]), "%s", layer);
 	if (keeper_ask(local, request, KEEPER_LAYER_LIST, -1, NULL, &fd, NULL) || list_read(fd, &bytes, NULL))
-		return false;
+		return NULL;
 	if (bytes.length < sizeof(row))
-		return false;
+		return NULL;
 	memcpy(&row, bytes.at, sizeof(row));
-	return strcmp(row.name, layer) == 0;
+	if (strcmp(row.name, layer) != 0 || row.meta_bytes > bytes.length - sizeof(row))
+		return NULL;
+	meta = json_parse(view_make(bytes.at + sizeof(row), row.meta_bytes), NULL);
+	return meta ? meta : json_object();
 }
 
-static int tree_import(struct local *local, const char *tree, const char *layer, const char *image, struct err *err)
+/* Adds the texts of a list that are good to `to`; with `assigned` those without a name are left out. */
+static void texts_pick(json_t *to, json_t *list, bool assigned)
+{
+	size_t index;
+	json_t *text;
+
+	json_array_foreach(list, index, text) {
+		const char *at = json_string_value(text);
+
+		if (at && (!assigned || (strchr(at, '=') && *at != '=')))
+			(void)json_array_append(to, text);
+	}
+}
+
+/* What of an image's configuration (OCI image specification, "config") is kept, in the words of provider.h. */
+static json_t *config_pick(const json_t *said)
+{
+	json_t *config = json_member(said, "config"), *kept = json_object();
+	json_t *env = json_array(), *command = json_array();
+	const char *dir = json_text(config, "WorkingDir", ""), *user = json_text(config, "User", "");
+
+	texts_pick(env, json_member(config, "Env"), true);
+	texts_pick(command, json_member(config, "Entrypoint"), false);
+	texts_pick(command, json_member(config, "Cmd"), false);
+	(void)json_object_set_new(kept, "env", env);
+	(void)json_object_set_new(kept, "command", command);
+	if (*dir == '/')
+		(void)json_object_set_new(kept, "dir", json_string(dir));
+	if (*user)
+		(void)json_object_set_new(kept, "user", json_string(user));
+	return kept;
+}
+
+static int tree_import(struct local *local, const char *tree, const char *layer, const char *image, const json_t *config,
+		       struct err *err)
 {
 	struct env_id none = {{0}};
 	AUTO_FREE struct keeper_request *request = request_new(none, NULL);
-	AUTO_JSON meta = json_pack("{s:s}", "image", image);
+	AUTO_JSON meta = json_pack("{s:s, s:O}", "image", image, "config", config);
 	AUTO_CLOSE int fd = memfd_create("meta", MFD_CLOEXEC);
 	AUTO_BUF text = buf_new(KEEPER_META_BYTES_MAX);
 
 	json_format(&text, meta);
+	if (buf_finish(&text, err))
+		return err_prefix(err, "the configuration of the image %s", image);
 	if (fd < 0 || file_write_fd(fd, buf_view(&text), err))
 		return err_errno(err, errno, "cannot make a memfd");
 	request->layer_count = 1;
 	(void)snprintf(request->layers[0], sizeof(request->layers[0]), "%s", layer);
 	(void)snprintf(request->image, sizeof(request->image), "%s", tree);
 	return keeper_ask(local, request, KEEPER_LAYER_IMPORT, fd, NULL, NULL, err);
+}
+
+static json_t *config_read(const char *target, const char *image, struct err *err)
+{
+	const char *inspect[] = {"skopeo", "inspect", "--config", target, NULL};
+	AUTO_BUF text = buf_new(MANIFEST_BYTES_MAX);
+	AUTO_JSON said = NULL;
+
+	if (run(inspect, LOOK_TIMEOUT_MS, &text, err) == 0)
+		said = json_parse(buf_view(&text), err);
+	if (said)
+		return config_pick(said);
+	(void)err_prefix(err, "cannot read the configuration of the image %s", image);
+	return NULL;
 }
 
 /* In `work`, which the caller removes. */
@@ -120,6 +175,7 @@ static int fetch(struct local *local, const char *work, const char *reference, c
 	AUTO_FREE char *source = text_format("%s:image", layout);
 	AUTO_FREE char *bundle = text_format("%s/bundle", work);
 	AUTO_FREE char *tree = text_format("%s/rootfs", bundle);
+	AUTO_JSON config = NULL;
 	const char *copy[] = {"skopeo", "copy", "--quiet", "--insecure-policy", reference, target, NULL};
 	/* An ordinary user owns all that is unpacked; the keeper gives it to the sandbox's root. */
 	const char *as_root[] = {"umoci", "unpack", "--image", source, bundle, NULL};
@@ -128,9 +184,12 @@ static int fetch(struct local *local, const char *work, const char *reference, c
 
 	if (run(copy, FETCH_TIMEOUT_MS, NULL, err))
 		return err_prefix(err, "cannot fetch the image %s (package skopeo)", image);
+	config = config_read(target, image, err);
+	if (!config)
+		return -1;
 	if (run(unpack, FETCH_TIMEOUT_MS, NULL, err))
 		return err_prefix(err, "cannot unpack the image %s (package umoci)", image);
-	return tree_import(local, tree, layer, image, err);
+	return tree_import(local, tree, layer, image, config, err);
 }
 
 static int image_make(struct local *local, const char *image, const char *reference, const char *layer, struct err *err)
@@ -154,6 +213,7 @@ int image_take(struct local *local, const char *image, char taken[KEEPER_IMAGE_B
 	AUTO_FREE char *reference = NULL;
 	AUTO_FREE char *memory = NULL;
 	AUTO_FREE char *layer = NULL;
+	AUTO_JSON meta = NULL;
 	struct digest digest;
 	int result = 0;
 
@@ -170,7 +230,8 @@ int image_take(struct local *local, const char *image, char taken[KEEPER_IMAGE_B
 	result = digest_find(local, image, reference, &digest, err);
 	if (!result) {
 		layer = text_format("image/%s", digest.text);
-		if (!layer_exists(local, layer))
+		meta = layer_meta(local, layer);
+		if (!meta)
 			result = image_make(local, image, reference, layer, err);
 	}
 	(void)pthread_mutex_unlock(&local->image_mutex);
@@ -181,4 +242,16 @@ int image_take(struct local *local, const char *image, char taken[KEEPER_IMAGE_B
 	if (!has_transport(image) && !file_exists(memory))
 		return file_replace(memory, view_of(digest.text), 0600, err);
 	return 0;
+}
+
+json_t *local_image_describe(void *self, const char *image, struct err *err)
+{
+	char taken[KEEPER_IMAGE_BYTES];
+	AUTO_JSON meta = NULL;
+
+	if (image_take(self, image, taken, err))
+		return NULL;
+	if (strncmp(taken, "layer:image/", 12) == 0)
+		meta = layer_meta(self, taken + 6);
+	return meta && json_member(meta, "config") ? json_incref(json_member(meta, "config")) : json_object();
 }

@@ -302,6 +302,7 @@ static const struct provider_ops local_ops = {
 	.volume_clone = local_volume_clone,
 	.layer_list = local_layer_list,
 	.layer_remove = local_layer_remove,
+	.image_describe = local_image_describe,
 	.sandbox_make = local_sandbox_make,
 	.sandbox_remove = local_sandbox_remove,
 	.sandbox_door = local_sandbox_door,

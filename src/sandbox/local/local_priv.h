@@ -120,6 +120,7 @@ int local_sandbox_usage(void *self, struct env_id env, const char *name, struct 
 
 /* ---- image.c ---- */
 
+json_t *local_image_describe(void *self, const char *image, struct err *err);
 /* What the keeper takes for `image`: itself, or "layer:…" of the reference, fetched and unpacked once. `taken` is the caller's. */
 MUST_USE int image_take(struct local *local, const char *image, char taken[KEEPER_IMAGE_BYTES], struct err *err);
 

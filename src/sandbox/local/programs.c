@@ -24,16 +24,18 @@ static uint32_t texts_add(struct buf *texts, const char *const *list)
 	return count;
 }
 
-/* A memfd with argv, env and dir. */
+/* A memfd with argv, env, dir and user. */
 static int texts_make(const struct program_spec *spec, struct init_request *request, int *fd, struct err *err)
 {
 	AUTO_BUF texts = buf_new(INIT_TEXTS_BYTES_MAX);
 	AUTO_CLOSE int made = memfd_create("texts", MFD_CLOEXEC);
 	const char *dir = spec->dir ? spec->dir : "/";
+	const char *user = spec->user ? spec->user : "";
 
 	request->argv_count = texts_add(&texts, spec->argv);
 	request->env_count = texts_add(&texts, spec->env);
 	buf_add(&texts, dir, strlen(dir) + 1);
+	buf_add(&texts, user, strlen(user) + 1);
 	if (buf_finish(&texts, err))
 		return err_prefix(err, "the program's arguments and environment");
 	if (request->argv_count > INIT_TEXTS_MAX || request->env_count > INIT_TEXTS_MAX)
@@ -81,7 +83,10 @@ int local_program_start(void *self, struct env_id env, const char *name, const s
 		program->next = room->programs;
 		room->programs = program;
 		result = local_room_ask(local, room, &request, fds, count, NULL, err);
-		if (result > 0)
+		if (result == ESRCH)
+			result = err_set(err, ERR_NOT_FOUND, "there is no user `%.80s` in sandbox %s", spec->user ? spec->user : "",
+					 name);
+		else if (result > 0)
 			result = err_errno(err, result, "cannot run `%s` in sandbox %s", spec->argv[0], name);
 		if (result)
 			program_forget(room, program);
