@@ -4,6 +4,7 @@
  * allowed.
  *
  *	198.18.0.1     the tool API
+ *	198.18.0.2     the proxy for programs that want one
  *	198.18.1.0 …   services and databases
  *	198.19.0.0/16  outside hosts
  *
@@ -16,6 +17,7 @@
 #include "gateway/policy/policy.h"
 
 #define ADDRESS_TOOLS 0xc6120001u
+#define ADDRESS_PROXY 0xc6120002u
 #define ADDRESS_OWN_FIRST 0xc6120100u
 #define ADDRESS_OWN_SPAN 0xff00u
 #define ADDRESS_OWN_MAX 4096

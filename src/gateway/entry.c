@@ -9,6 +9,7 @@
 
 #include "base/scope.h"
 #include "gateway/door.h"
+#include "gateway/egress/proxy.h"
 #include "gateway/flow.h"
 #include "gateway/outside.h"
 #include "gateway/seams/http.h"
@@ -141,10 +142,12 @@ void entry_accept(struct door *door, int fd)
 		entry_deny(flow, text, port, "a person stopped everything of this environment (assay kill)");
 	else if (address == ADDRESS_TOOLS && port == 80 && env_tool_allowed(env, door_sandbox(door)))
 		tools_begin(flow);
+	else if (address == ADDRESS_PROXY && port == MESSAGE_PROXY_PORT)
+		proxy_begin(flow);
 	else if ((name = address_own_name(env->addresses, address)))
 		own_begin(flow, name, port);
 	else if ((name = address_host_name(env->addresses, address)))
-		outside_begin(flow, name, port);
+		outside_begin(flow, name, port, (struct view){"", 0});
 	else
 		entry_deny(flow, text, port, "it was asked for by number, not by name");
 	flow_update(flow);

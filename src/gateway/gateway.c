@@ -16,7 +16,10 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "gateway/control.h"
+#include "gateway/egress/dial.h"
 #include "gateway/egress/mint.h"
+#include "gateway/egress/pipeline.h"
+#include "gateway/egress/upstream.h"
 #include "gateway/env.h"
 #include "gateway/flow.h"
 #include "gateway/policy/policy.h"
@@ -131,6 +134,8 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 	    tls_client_new(options->authorities, &worker->tls_client, err))
 		return -1;
 	worker->mint = mint_new(worker);
+	worker->upstreams = upstreams_new(worker);
+	worker->names = dial_names_new();
 	if (options->preview_listen) {
 		if (socket_listen_tcp(options->preview_listen, &listener, err))
 			return -1;

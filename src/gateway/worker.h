@@ -12,6 +12,8 @@ struct env;
 struct flow;
 struct log_writer;
 struct mint;
+struct dial_names;
+struct pipeline;
 struct policy;
 struct pool;
 struct tls_side;
@@ -36,6 +38,10 @@ struct worker {
 	struct mint *mint;
 	struct tls_side *tls_server;
 	struct tls_side *tls_client;
+	struct upstreams *upstreams;
+	struct dial_names *names;
+	struct pipeline *spare; /* requests that were, to be used again */
+	size_t spare_count;
 };
 
 int64_t worker_wall_ms(void);

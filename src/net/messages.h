@@ -82,5 +82,8 @@ struct message_header {
 
 /* What a sandbox reaches the control plane's tool API by: plain HTTP, port 80. */
 #define MESSAGE_TOOL_HOST "assay.internal"
+/* The proxy for programs that want one named: CONNECT and absolute form. */
+#define MESSAGE_PROXY_HOST "proxy.assay.internal"
+#define MESSAGE_PROXY_PORT 3128
 
 #endif

@@ -41,6 +41,15 @@ struct egress_request {
 	bool websocket;     /* wants to become one */
 };
 
+/* The answer, in the same form. */
+struct egress_response {
+	unsigned status;
+	const struct egress_field *fields; /* as those of a request */
+	size_t field_count;
+	int64_t body_bytes; /* 0: none, -1: as many as come */
+	bool tunnel;        /* it became a WebSocket: from here on both sides send as they like */
+};
+
 enum egress_action {
 	EGRESS_DENY, /* zero: what nobody set is refused */
 	EGRESS_ALLOW,

@@ -1,0 +1,83 @@
+/*
+ * pipeline: one request on its way out and its answer on its way back, whatever protocol either side speaks. It passes stages in one order
+ * (the table in pipeline.c); each may let it go on, refuse it, or have it wait. Nothing of it leaves before the last stage, `upstream`; until
+ * then its body is kept, up to PIPELINE_HELD_MAX.
+ *
+ * A client's side (HTTP/1: egress/h1.h) takes a pipeline, fills its request, begins it and feeds it the body; it hears the answer through its
+ * table of callbacks, of which `ends` or `lost` is the last: the pipeline is gone then.
+ */
+#ifndef ASSAY_GATEWAY_EGRESS_PIPELINE_H
+#define ASSAY_GATEWAY_EGRESS_PIPELINE_H
+
+#include "gateway/egress/request.h"
+#include "gateway/env.h"
+
+#define PIPELINE_HELD_MAX ((size_t)1 << 20) /* of a body that waits for its request to be let out */
+#define PIPELINE_BODY_WAIT_MS 50            /* for more of a body of unknown length, before its request goes on without the rest */
+
+struct pipeline;
+struct upstream;
+
+struct pipeline_client {
+	void (*head)(void *self, const struct egress_response *response); /* views live for the call */
+	void (*data)(void *self, struct view bytes);
+	void (*ends)(void *self);
+	void (*lost)(void *self, const char *why); /* in the middle of the answer: what came must not look whole */
+	bool (*full)(void *self);                  /* no more data now; then pipeline_client_drained() */
+	void (*pause)(void *self, bool paused);    /* no more of the body now */
+};
+
+/* Open: stages are its friends. */
+struct pipeline {
+	struct env *env;
+	struct egress_request request;
+	struct egress_field fields[EGRESS_FIELDS_MAX];
+	struct buf text; /* what the request's views point into; does not move any more once it is begun */
+	struct buf path;
+	struct buf query;
+	struct egress_verdict verdict;
+	char accept[64];     /* the start of its Accept: how a refusal is to be worded */
+	char credential[65]; /* whose connection it goes over: "" nobody's */
+	const struct pipeline_client *client;
+	void *self;
+	unsigned stage;
+	bool begun;
+	bool waits;  /* a stage waits: pipeline_resume() goes on */
+	bool whole;  /* all of the body came */
+	bool sent;   /* it is with the upstream */
+	bool headed; /* the head of an answer went to the client */
+	bool over;
+	bool counted; /* in the environment's in_flight */
+	bool client_paused;
+	bool body_waited; /* for a body of unknown length: once */
+	struct buf held;  /* the body so far, until the answer begins */
+	bool held_whole;  /* all that came is in it */
+	uint64_t body_came;
+	struct upstream *upstream;
+	struct loop_timer body_timer;
+	struct exchange exchange;
+	int64_t begun_us;
+	struct pipeline *next; /* of the worker's spare ones */
+};
+
+struct pipeline *pipeline_take(struct env *env, const char *sandbox);
+/* Adds a field as it came (any case); hop-by-hop ones, Host and what could change what the request means are left out. Names and values
+ * must lie in pipeline->text. -1: it may not be passed on at all; *why says so. */
+MUST_USE int pipeline_field_add(struct pipeline *pipeline, char *name, size_t name_length, struct view value, const char **why);
+/* The target "/path?query" in its one form. */
+MUST_USE int pipeline_target_set(struct pipeline *pipeline, struct view target, const char **why);
+/* The request is filled: it goes its way. May answer before it returns. */
+void pipeline_begin(struct pipeline *pipeline, const struct pipeline_client *client, void *self);
+/* Refuses it instead, or before it is begun: `why` and `remedy` are constants. */
+void pipeline_refuse(struct pipeline *pipeline, const struct pipeline_client *client, void *self, unsigned status, const char *rule,
+		     const char *why, const char *remedy);
+void pipeline_body(struct pipeline *pipeline, struct view bytes);
+void pipeline_body_end(struct pipeline *pipeline);
+/* What was written above leaves now. */
+void pipeline_send(struct pipeline *pipeline);
+void pipeline_client_drained(struct pipeline *pipeline);
+void pipeline_resume(struct pipeline *pipeline);                  /* by the stage that waited; pipeline->verdict says how */
+void pipeline_cancel(struct pipeline *pipeline, const char *why); /* the client is gone: no callback any more */
+void pipelines_free(struct worker *worker);                       /* the spare ones */
+
+#endif
