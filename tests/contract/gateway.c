@@ -340,7 +340,7 @@ static void a_stub_answers_for_its_host(void **state)
 	nothing = hear(fd, NULL);
 	assert_string_equal(nothing, "");
 	(void)close(fd);
-	assert_true(world_denied(world, "bank.example:443 a stub cannot answer TLS"));
+	assert_true(world_denied(world, "bank.example:443 what came is no TLS ClientHello"));
 	log = copy_log(&copy);
 	assert_int_equal(json_array_size(log), 4);
 	assert_string_equal(text(json_array_get(log, 0), "", "to"), "bank.example");
@@ -401,7 +401,7 @@ static void the_outside_is_closed_but_for_what_the_rules_name(void **state)
 		{"allowed.example", 80, "GET http://evil.example/ HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 421 ",
 		 "allowed"},
 		{"allowed.example", 80, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", NULL,
-		 "HTTP/1.1 421 ", "allowed"},
+		 "HTTP/1.1 405 ", "allowed"},
 		/* Nobody knows the name in this namespace: an honest 502. */
 		{"allowed.example", 80, "GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 502 ", "allowed"},
 	};
