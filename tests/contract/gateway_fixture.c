@@ -24,7 +24,8 @@
 #include "net/door.h"
 #include "net/socket.h"
 
-#define DNS_PORT 5300 /* ours: 53 is redirected by name servers' configuration, not here */
+uint16_t fixture_dns_port = 5300;
+const char *const *fixture_arguments;
 
 static void check(bool good, const char *what)
 {
@@ -125,18 +126,21 @@ static pid_t gateway_start(const struct world_fixture *world, int link_fd, int o
 
 	if (pid == 0) {
 		char tool_socket[64];
-		char *argv[] = {(char *)(uintptr_t) "gateway",
-				(char *)(uintptr_t) "--link-fd",
-				number,
-				(char *)(uintptr_t) "--preview-listen",
-				listen,
-				(char *)(uintptr_t) "--tool-socket",
-				tool_socket,
-				NULL};
+		char *argv[8 + FIXTURE_ARGUMENTS_MAX] = {(char *)(uintptr_t) "gateway",
+							 (char *)(uintptr_t) "--link-fd",
+							 number,
+							 (char *)(uintptr_t) "--preview-listen",
+							 listen,
+							 (char *)(uintptr_t) "--tool-socket",
+							 tool_socket};
+		int argc = 7;
+
+		for (size_t i = 0; fixture_arguments && i < FIXTURE_ARGUMENTS_MAX && fixture_arguments[i]; i++)
+			argv[argc++] = (char *)(uintptr_t)fixture_arguments[i];
 
 		(void)close(ours);
 		memcpy(tool_socket, world->tool_socket, sizeof(tool_socket));
-		exit(gateway_main(ARRAY_LEN(argv) - 1, argv));
+		exit(gateway_main(argc, argv));
 	}
 	return pid;
 }
@@ -292,8 +296,8 @@ static void *pid1_main(void *self)
 		if (request.ask == DOOR_LISTENERS) {
 			fds[count++] = listener_make(SOCK_STREAM, AF_INET, pid1->caller ? DOOR_PORT : 0);
 			fds[count++] = listener_make(SOCK_STREAM, AF_INET6, pid1->caller ? DOOR_PORT : 0);
-			fds[count++] = listener_make(SOCK_DGRAM, AF_INET, pid1->caller ? DNS_PORT : 0);
-			fds[count++] = listener_make(SOCK_STREAM, AF_INET, pid1->caller ? DNS_PORT : 0);
+			fds[count++] = listener_make(SOCK_DGRAM, AF_INET, pid1->caller ? fixture_dns_port : 0);
+			fds[count++] = listener_make(SOCK_STREAM, AF_INET, pid1->caller ? fixture_dns_port : 0);
 		}
 		while (request.ask == DOOR_SOCKETS && count < request.count && count < DOOR_SOCKETS_MAX)
 			fds[count++] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -439,7 +443,7 @@ static size_t question_make(const char *name, unsigned type, unsigned char *at)
 
 void ask_name(const char *name, unsigned type, bool tcp, char address[32], int *code)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(fixture_dns_port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	struct timeval limit = {.tv_sec = 5};
 	unsigned char bytes[600];
 	size_t length = question_make(name, type, bytes + 2);

@@ -26,6 +26,11 @@ struct world_fixture {
 	char last[32]; /* environment made last, while it is there */
 };
 
+/* Before world_open: where DNS is answered on 127.0.0.1, and what the gateway is started with besides; NULL-terminated. */
+#define FIXTURE_ARGUMENTS_MAX 16
+extern uint16_t fixture_dns_port;
+extern const char *const *fixture_arguments;
+
 /* NULL, with a line on standard output, where it cannot be made. */
 struct world_fixture *world_open(void);
 void world_close(struct world_fixture *world);

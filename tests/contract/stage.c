@@ -1,0 +1,225 @@
+/*
+ * stage: runs a command as if it were in a sandbox: names and connections of it come to a real gateway, with a real vault behind it, and the
+ * outside is this machine. For tests and benchmarks with real programs on both ends.
+ *
+ *	stage [--environment ID] [--authorities PEM] [--before COMMAND] ROUTES NAME… -- COMMAND [ARGUMENT…]
+ *
+ * ROUTES is a file with the body of ENV_PUT; each NAME is a host outside, which the gateway finds at 127.0.0.1. The --before command (a line for
+ * sh) runs outside, as the hosts: it says it is ready by making the file $STAGE/ready, and is ended with the stage. The command finds in
+ * its environment: STAGE (a folder of its own), ASSAY_CA (the environment's authority), GATEWAY_PID. The exit code is the command's;
+ * 77 when it cannot be done here.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "gateway_fixture.h"
+#include "vault/vault.h"
+
+#define EXIT_SKIP 77
+#define READY_POLLS 1000
+#define ROUTES_BYTES_MAX ((size_t)4 << 20)
+
+struct stage {
+	const char *env;
+	const char *authorities;
+	const char *before;
+	const char *routes;
+	char **names;
+	size_t name_count;
+	char **command;
+	char dir[64];
+};
+
+static _Noreturn void give_up(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static bool options_parse(int argc, char **argv, struct stage *stage)
+{
+	int at = 1;
+
+	for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0 && argv[at][2]; at += 2) {
+		if (strcmp(argv[at], "--environment") == 0)
+			stage->env = argv[at + 1];
+		else if (strcmp(argv[at], "--authorities") == 0)
+			stage->authorities = argv[at + 1];
+		else if (strcmp(argv[at], "--before") == 0)
+			stage->before = argv[at + 1];
+		else
+			return false;
+	}
+	if (at >= argc)
+		return false;
+	stage->routes = argv[at++];
+	stage->names = argv + at;
+	while (at < argc && strcmp(argv[at], "--") != 0) {
+		stage->name_count++;
+		at++;
+	}
+	stage->command = argv + at + 1;
+	return at + 1 < argc;
+}
+
+static void text_mount(const struct stage *stage, const char *name, const char *text, const char *place)
+{
+	AUTO_FREE char *path = text_format("%s/%s", stage->dir, name);
+	struct err err = {0};
+
+	if (file_replace(path, view_of(text), 0644, &err) || mount(path, place, NULL, MS_BIND, NULL))
+		give_up(place);
+}
+
+static void mounts_own(void)
+{
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		give_up("a mount namespace");
+}
+
+/* How the gateway and the hosts outside see names. */
+static void hosts_mount(const struct stage *stage)
+{
+	AUTO_BUF text = buf_new(ROUTES_BYTES_MAX);
+
+	buf_add_text(&text, "127.0.0.1 localhost\n");
+	for (size_t i = 0; i < stage->name_count; i++)
+		buf_add_format(&text, "127.0.0.1 %s\n", stage->names[i]);
+	text_mount(stage, "hosts-outside", text.at, "/etc/hosts");
+}
+
+static pid_t before_start(const struct stage *stage)
+{
+	AUTO_FREE char *ready = text_format("%s/ready", stage->dir);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)setpgid(0, 0);
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)execl("/bin/sh", "sh", "-c", stage->before, (char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < READY_POLLS && !file_exists(ready); i++)
+		(void)usleep(20000);
+	if (!file_exists(ready)) {
+		(void)fprintf(stderr, "stage: the hosts outside did not start\n");
+		(void)kill(-pid, SIGKILL);
+		exit(1);
+	}
+	return pid;
+}
+
+/* The gateway's link to a vault of its own. */
+static struct vault *vault_introduce(struct world_fixture *world, const struct stage *stage)
+{
+	AUTO_FREE char *state = text_format("%s/state", stage->dir);
+	AUTO_FREE char *ca = text_format("%s/ca.pem", stage->dir);
+	AUTO_BUF pem = buf_new(65536);
+	AUTO_JSON body = json_object();
+	AUTO_JSON answer = NULL;
+	struct vault *vault = NULL;
+	struct err err = {0};
+	int fd = -1;
+
+	if (vault_open(state, &vault, &err) || vault_gateway_link(vault, &fd, &err) ||
+	    vault_authority(vault, stage->env, &pem, &err) || file_replace(ca, buf_view(&pem), 0644, &err)) {
+		(void)fprintf(stderr, "stage: %s\n", err.text);
+		exit(1);
+	}
+	answer = link_call(world->link, MESSAGE_VAULT, body, &fd, 1, 5000, &err);
+	(void)close(fd);
+	if (!answer) {
+		(void)fprintf(stderr, "stage: %s\n", err.text);
+		exit(1);
+	}
+	(void)setenv("ASSAY_CA", ca, 1);
+	return vault;
+}
+
+static int command_run(const struct stage *stage, const struct world_fixture *world)
+{
+	AUTO_FREE char *gateway = text_format("%d", (int)world->gateway);
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		mounts_own();
+		text_mount(stage, "hosts-inside", "127.0.0.1 localhost\n", "/etc/hosts");
+		text_mount(stage, "resolv.conf", "nameserver 127.0.0.1\noptions ndots:1 timeout:5\n", "/etc/resolv.conf");
+		(void)setenv("GATEWAY_PID", gateway, 1);
+		(void)execvp(stage->command[0], stage->command);
+		perror(stage->command[0]);
+		_exit(127);
+	}
+	(void)waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv)
+{
+	struct stage stage = {.env = "stage"};
+	const char *arguments[] = {"--reach", "127.0.0.0/8", NULL, NULL, NULL};
+	AUTO_BUF routes = buf_new(ROUTES_BYTES_MAX);
+	struct world_fixture *world;
+	struct vault *vault;
+	struct copy copy;
+	struct err err = {0};
+	pid_t before = -1;
+	int code;
+
+	if (argc > 1 && strcmp(argv[1], "vault") == 0)
+		return vault_main(argc - 1, argv + 1);
+	if (!options_parse(argc, argv, &stage)) {
+		(void)fprintf(stderr,
+			      "usage: stage [--environment ID] [--authorities PEM] [--before LINE] ROUTES NAME… -- COMMAND…\n");
+		return 2;
+	}
+	if (geteuid() != 0)
+		return EXIT_SKIP;
+	(void)snprintf(stage.dir, sizeof(stage.dir), "/tmp/assay-stage-XXXXXX");
+	if (!mkdtemp(stage.dir) || chmod(stage.dir, 0755))
+		give_up("a folder");
+	(void)setenv("STAGE", stage.dir, 1);
+	if (stage.authorities) {
+		arguments[2] = "--authorities";
+		arguments[3] = stage.authorities;
+	}
+	if (file_read(stage.routes, &routes, &err)) {
+		(void)fprintf(stderr, "stage: %s\n", err.text);
+		return 2;
+	}
+	fixture_arguments = arguments;
+	fixture_dns_port = 53;
+	mounts_own();
+	hosts_mount(&stage);
+	world = world_open();
+	if (!world)
+		return EXIT_SKIP;
+	if (stage.before)
+		before = before_start(&stage);
+	vault = vault_introduce(world, &stage);
+	copy_make(world, stage.env, "ready", routes.at, &copy);
+	copy_caller(&copy, "workspace");
+	code = command_run(&stage, world);
+	copy_drop(&copy);
+	world_close(world);
+	vault_close(vault);
+	if (before > 0) {
+		(void)kill(-before, SIGKILL);
+		(void)waitpid(before, NULL, 0);
+	}
+	if (file_remove_tree(stage.dir, &err))
+		(void)fprintf(stderr, "stage: %s\n", err.text);
+	return code;
+}
