@@ -174,7 +174,7 @@ static void bench_workspace(struct provider provider, int files, int rounds)
 
 int main(int argc, char **argv)
 {
-	struct local_options options = {.state_dir = argc > 1 ? argv[1] : NULL};
+	struct local_options options = {.state_dir = argc > 1 ? argv[1] : NULL, .runtime = getenv("ASSAY_RUNTIME")};
 	struct provider provider;
 	struct err err = {0};
 

@@ -14,7 +14,7 @@
 #define PREVIEW_GRACE_DEFAULT (24 * 60 * MINUTE_MS)
 #define PREVIEW_IDLE_DEFAULT (10 * MINUTE_MS)
 
-static const char *const reserved_names[] = {"assay", "workspace", "preview", "localhost", "internal", NULL};
+static const char *const reserved_names[] = {"all", "assay", "workspace", "preview", "localhost", "internal", NULL};
 
 static void text_default(struct reader *reader, char **text, const char *value)
 {

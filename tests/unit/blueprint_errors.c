@@ -59,6 +59,7 @@ static const struct {
 	{HEAD "services:\n  Front: {run: x}\n", "4:3: services: expected a name of lower-case letters, digits and dashes, at most 40, found `Front`"},
 	{HEAD "services:\n  -front: {run: x}\n", "4:3: services: expected a name of lower-case letters, digits and dashes, at most 40, found `-front`"},
 	{HEAD "services:\n  workspace: {run: x}\n", "4:3: services: the name `workspace` is reserved"},
+	{HEAD "services:\n  all: {run: x}\n", "4:3: services: the name `all` is reserved"}, /* the log of all */
 	{HEAD "services:\n  localhost: {run: x}\n", "4:3: services: the name `localhost` is reserved"},
 	{HEAD "services:\n  front: {run: {a: b}}\n", "4:16: services.front.run: expected a shell line, or a list of arguments, found a mapping"},
 	{HEAD "services:\n  front: {run: []}\n", "4:16: services.front.run: expected a shell line, or a list of arguments, found an empty list"},

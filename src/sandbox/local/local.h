@@ -12,8 +12,8 @@
 struct local_options {
 	const char *state_dir; /* absolute; made if absent; one keeper at a time */
 	const char *program;   /* run with "keeper" as first argument; NULL: /proc/self/exe */
-	const char *
-		runtime; /* an OCI runtime that makes the sandboxes: "runc", "crun" or a path; NULL: our own code does, in a tenth of the time */
+	/* An OCI runtime that makes the sandboxes: "runc", "crun" or a path; NULL: our own code, which is faster. */
+	const char *runtime;
 };
 
 /* Starts the keeper and waits until it is ready (a first start makes the pool: up to some seconds). ERR_CONFLICT when another keeper
