@@ -89,6 +89,12 @@ static void head_take(struct ledger *ledger)
 	failed = head_sign(ledger, &head, &err);
 	(void)pthread_mutex_lock(&ledger->lock);
 	ledger->signing = false;
+	if (failed && atomic_load(&ledger->stopping)) { /* nobody waits for it: rows after the last head are a note, not a break */
+		log_warn("the ledger ends without a last signature: %s", err.text);
+		ledger->head_count = 0;
+		(void)pthread_cond_broadcast(&ledger->changed);
+		return;
+	}
 	if (failed) {
 		if (ledger_now_ms() - ledger->signed_ms > LEDGER_UNSIGNED_MS_MAX && !atomic_exchange(&ledger->refusing, true))
 			log_error("the ledger's heads are not signed: %s; requests are refused until they are", err.text);

@@ -27,7 +27,9 @@
  *   BUDGET       {"env": id, "over": text for people | null}: model traffic waits for a person while it is over.
  *   PHASE        {"env": id, "phase": text}: put into the exchanges that begin from now on.
  *   VAULT        {}                                                          + 1 fd: the gateway's link to the vault (net/vault.h)
+ *   LEDGER       {"key_id", "key": PEM}                            + 1 fd: the folder of its ledger (ledger/ledger.h), which it may write
  * Gateway -> control plane
+ *   LEDGER_HEAD  {"head": as a line of ledger/segment.h, its signature zeros} -> {"ok": true, "head": the line, signed}
  *   THAW         {"env": id}: a request for a frozen environment waits; answer when it is ready.
  *   TOUCH        {"env": id}: it was used (at most once in 5 s and environment).
  *   HOLD         {"env": id, "hold": id, "sandbox", "agent", "run", "method", "tls", "host", "port", "path", "query", "rule", "why", "body_bytes",
@@ -58,6 +60,7 @@ enum message_name {
 	MESSAGE_KILL,
 	MESSAGE_PHASE,
 	MESSAGE_VAULT,
+	MESSAGE_LEDGER,
 	MESSAGE_POLICY_PUT = 32,
 	MESSAGE_HOLD_ANSWER,
 	MESSAGE_BUDGET,
@@ -65,6 +68,7 @@ enum message_name {
 	MESSAGE_TOUCH,
 	MESSAGE_DENIED,
 	MESSAGE_VAULT_LOST,
+	MESSAGE_LEDGER_HEAD,
 	MESSAGE_HOLD = 96,
 	MESSAGE_HOLD_GONE,
 	MESSAGE_USAGE,

@@ -71,9 +71,22 @@ const struct store_migration store_migrations[] = {
 	 "CREATE INDEX record_of ON record (repository, seq);"
 	 "CREATE TABLE change ("
 	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL) STRICT;"},
-	{"what an agent's session has used",
-	 "ALTER TABLE run ADD COLUMN session_input_tokens INTEGER NOT NULL DEFAULT 0;"
-	 "ALTER TABLE run ADD COLUMN session_output_tokens INTEGER NOT NULL DEFAULT 0;"},
+	{"what an agent's session has used", "ALTER TABLE run ADD COLUMN session_input_tokens INTEGER NOT NULL DEFAULT 0;"
+					     "ALTER TABLE run ADD COLUMN session_output_tokens INTEGER NOT NULL DEFAULT 0;"},
+	{"the ledger's index, which has a database of its own",
+	 "CREATE TABLE ledger_row ("
+	 " id INTEGER PRIMARY KEY, writer TEXT NOT NULL, segment INTEGER NOT NULL, place INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
+	 " kind TEXT NOT NULL, request INTEGER NOT NULL, env TEXT, run TEXT, host TEXT, rule TEXT) STRICT;"
+	 "CREATE INDEX ledger_row_time ON ledger_row (time_ms);"
+	 "CREATE INDEX ledger_row_request ON ledger_row (request);"
+	 "CREATE INDEX ledger_row_env ON ledger_row (env, id);"
+	 "CREATE INDEX ledger_row_run ON ledger_row (run, id);"
+	 "CREATE INDEX ledger_row_host ON ledger_row (host, id);"
+	 "CREATE INDEX ledger_row_rule ON ledger_row (rule, id);"
+	 "CREATE TABLE ledger_read (writer TEXT PRIMARY KEY, segment INTEGER NOT NULL, place INTEGER NOT NULL) STRICT;"
+	 /* heads, where no writer of a ledger reaches them: the last one of each */
+	 "CREATE TABLE ledger_witness (writer TEXT PRIMARY KEY, segment INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+	 " head TEXT NOT NULL) STRICT;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);
