@@ -61,7 +61,7 @@ static void serve(const struct engine_target *target, bool loading, struct engin
 		"wal_level=minimal",
 		"max_wal_senders=0",
 		"shared_buffers=32MB",
-		"max_connections=200",
+		"max_connections=100", /* its own default; each costs memory that is touched at the start */
 		"autovacuum_naptime=10min",
 		"checkpoint_timeout=30min",
 		"jit=off",
@@ -93,7 +93,9 @@ static int ready(const struct engine_target *target, int fd, int64_t timeout_ms,
 	AUTO_WIRE wire = wire_new(fd, timeout_ms, (size_t)1 << 20);
 	struct err problem = {0};
 
-	if (postgres_wire_start(&wire, target->database->user, "template1", &problem) == 0)
+	/* The first session of a database builds its catalog caches: in the one that will be used, not in another. */
+	if (postgres_wire_start(&wire, target->database->user, target->database->database, &problem) == 0 ||
+	    problem.kind == ERR_NOT_FOUND)
 		return 0;
 	if (err)
 		*err = problem;

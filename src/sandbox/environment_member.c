@@ -15,6 +15,7 @@
 #define PROBE_REPLY_MAX ((size_t)4096)
 #define PROBE_PAUSE_FIRST_US 2000
 #define PROBE_PAUSE_LAST_US 50000
+#define PROBE_GROWTH_PERCENT 110 /* so that a tenth of the time that a start takes may be waited too long */
 #define QUOTED_LINES 4
 #define QUOTED_MAX 260
 #define DATABASE_MEMORY ((int64_t)1 << 30)
@@ -418,7 +419,8 @@ int member_wait_ready(struct environment *env, struct member *member, int64_t li
 			return -1;
 		}
 		(void)usleep(pause_us);
-		pause_us = pause_us * 3 / 2 < PROBE_PAUSE_LAST_US ? pause_us * 3 / 2 : PROBE_PAUSE_LAST_US;
+		pause_us = pause_us * PROBE_GROWTH_PERCENT / 100;
+		pause_us = pause_us < PROBE_PAUSE_LAST_US ? pause_us : PROBE_PAUSE_LAST_US;
 	}
 }
 
