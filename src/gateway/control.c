@@ -108,6 +108,17 @@ static void on_quiet(void *self, struct link *link, struct link_message *message
 	link_reply(link, message->name, message->request, body, env ? NULL : &err);
 }
 
+static bool listed(const json_t *list, const char *id)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+		if (json_is_string(one) && strcmp(json_string_value(one), id) == 0)
+			return true;
+	return false;
+}
+
 static void on_kill(void *self, struct link *link, struct link_message *message)
 {
 	struct worker *worker = self;
@@ -119,7 +130,8 @@ static void on_kill(void *self, struct link *link, struct link_message *message)
 
 	if (all) {
 		for (env = worker->envs; env; env = env->next)
-			env_kill_set(env, because);
+			if (because || !listed(json_member(message->body, "except"), env->id))
+				env_kill_set(env, because);
 	} else if (env) {
 		env_kill_set(env, because);
 	}

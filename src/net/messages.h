@@ -19,7 +19,7 @@
  *   ENV_GONE     {"env": id}
  *   ENV_STATE    {"env": id, "state": …}
  *   QUIET        {"env": id} -> {"ok": true, "in_flight": requests and database commands not answered, "written": exchanges logged}
- *   KILL         {"env": id | "": all, "because": text} or {"env": …, "undo": true}: resets every connection at once, denies what waits
+ *   KILL         {"env": id | "": all, "because": text} or {"env": …, "undo": true, "except"?: [ids]}: resets every connection at once, denies what waits
  *                for a person and refuses everything that comes, until it is undone.
  *   POLICY_PUT   {"policy": {"rules": [...], "ceiling": bool, "passthrough": bool} | null}: the organisation's, above all; open connections
  *                are judged again. What is wrong with it is the answer, and the one before stays.
@@ -36,7 +36,7 @@
  *                "body_start", "digest", "deadline_ms", "remember": may the answer be remembered?}: a request waits for a person; answered when
  *                the question is kept.
  *   HOLD_GONE    {"env": id, "hold": id, "status": "expired|cancelled|kill|gone"}: nobody waits for it any more.
- *   USAGE        {"env": id, "sandbox", "host", "model", "input", "output", "cache_read", "cache_write": tokens, "estimated": bool}
+ *   USAGE        {"env": id, "run", "sandbox", "host", "model", "input", "output", "cache_read", "cache_write": tokens, "estimated": bool}
  *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
  *   VAULT_LOST   {}: the link to the vault ended; another VAULT is wanted.
  *

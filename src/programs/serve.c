@@ -22,6 +22,7 @@
 #include "cli/cli.h"
 #include "net/loop.h"
 #include "net/socket.h"
+#include "programs/serve_egress.h"
 #include "programs/serve_gateway.h"
 #include "runs/runs.h"
 #include "sandbox/local/local.h"
@@ -43,7 +44,8 @@ struct serve {
 	/* options */
 	const char *listen;
 	const char *preview;
-	const char *oci; /* NULL: none */
+	const char *oci;    /* NULL: none */
+	const char *policy; /* NULL: where it usually is */
 	bool exit_when_idle;
 	bool warm;
 	int64_t ready_fd; /* -1: none */
@@ -58,6 +60,7 @@ struct serve {
 	/* parts, in the order of their opening */
 	struct loop *loop;
 	struct provider provider;
+	struct serve_egress egress;
 	struct serve_gateway *gateway;
 	struct vault *vault;
 	struct environments *environments;
@@ -225,6 +228,7 @@ static void *ticker_main(void *self)
 	for (int tick = 1; !tick_wait(serve); tick++) {
 		struct err err = {0};
 
+		(void)!egress_policy_reload(serve->egress.egress, false, NULL); /* says itself what is wrong */
 		if (tick % RECONCILE_TICKS == 0) {
 			if (environment_reconcile(serve->environments, &err))
 				log_warn("reconcile: %s", err.text);
@@ -292,15 +296,25 @@ static int signals_open(struct serve *serve, struct err *err)
 static int sandboxes_open(struct serve *serve, struct err *err)
 {
 	struct local_options local = {.state_dir = serve->state_dir, .runtime = serve->oci};
+	const struct egress_options egress = {.state_dir = serve->state_dir, .policy_path = serve->policy, .world = world_real};
 	struct environments_options options;
 
-	if (local_provider_open(&local, &serve->provider, err) ||
+	if (egress_open(&egress, &serve->egress.egress, err) || local_provider_open(&local, &serve->provider, err) ||
 	    vault_open(serve->state_dir, &serve->vault, err) ||
-	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, serve->vault, &serve->gateway, err))
+	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, serve->vault, serve->egress.egress,
+			       &serve->gateway, err))
 		return -1;
-	options = (struct environments_options){serve->state_dir,    serve->provider, serve_gateway_link(serve->gateway),
-						serve->preview_base, world_real,      serve->warm};
-	if (environments_open(&options, &serve->environments, err) || serve_gateway_watch(serve->gateway, serve->environments, err))
+	options = (struct environments_options){
+		serve->state_dir, serve->provider, serve_gateway_link(serve->gateway),  serve->preview_base,
+		world_real,       serve->warm,     serve_egress_watcher(&serve->egress)};
+	if (environments_open(&options, &serve->environments, err))
+		return -1;
+	serve->egress.environments = serve->environments;
+	serve->egress.provider = serve->provider;
+	serve->egress.gateway = serve->gateway;
+	serve->egress.vault = serve->vault;
+	serve_egress_attach(&serve->egress);
+	if (serve_gateway_watch(serve->gateway, serve->environments, err))
 		return -1;
 	/* What cannot be brought back is said and shown; it is no reason not to serve the rest. */
 	if (environment_reconcile(serve->environments, err))
@@ -332,7 +346,8 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 
 	if (runs_open(&runs, &serve->runs, err))
 		return -1;
-	web.runs = serve->runs;
+	web.runs = serve->egress.runs = serve->runs;
+	web.egress = serve->egress.egress;
 	if (web_open(&web, &serve->web, err))
 		return -1;
 	if (chmod(serve->tool_socket, 0666)) /* the gateway is another user; the folder above keeps everybody else out */
@@ -399,6 +414,7 @@ static void serve_close(struct serve *serve)
 		vault_close(serve->vault);
 	if (serve->provider.ops)
 		local_provider_close(serve->provider);
+	egress_close(serve->egress.egress);
 	if (serve->loop) {
 		loop_watch_remove(serve->loop, &serve->signals);
 		loop_free(serve->loop);
@@ -434,6 +450,10 @@ int serve_main(int argc, char **argv)
 		 .value = "RUNTIME",
 		 .help = "runc, crun or a path makes the sandboxes (default: ASSAY_RUNTIME, else own code, which is faster)",
 		 .text = &serve.oci},
+		{.name = "policy",
+		 .value = "FILE",
+		 .help = "the organisation's policy (STATE/policy.yaml, /etc/assay/policy.yaml)",
+		 .text = &serve.policy},
 		{.name = "warm", .help = "keep databases started for the next environment of its kind", .flag = &serve.warm},
 		{.name = "exit-when-idle", .help = "end when there is nothing left to do", .flag = &serve.exit_when_idle},
 		{.name = "ready-fd", .value = "N", .help = "write `ready` to this descriptor", .number = &serve.ready_fd},

@@ -21,6 +21,7 @@
 #include "base/scope.h"
 #include "net/link.h"
 #include "net/pool.h"
+#include "runs/egress.h"
 
 #define ANSWER_TIMEOUT_MS 20000
 #define END_TIMEOUT_MS 5000
@@ -47,10 +48,12 @@ struct serve_gateway {
 	pthread_cond_t changed;
 	struct environments *environments; /* NULL: not watched */
 	struct vault *vault;               /* NULL: none */
+	struct egress *egress;             /* NULL: nobody's policy is above */
 	struct pool *pool;
 	struct link *link;
 	int pid_fd;
-	int jobs; /* in the pool */
+	pid_t pid; /* 0: none; under lock, like the life of pid_fd */
+	int jobs;  /* in the pool */
 	bool closing;
 	bool watched;
 	pthread_t watcher;
@@ -78,6 +81,15 @@ static int vault_introduce(const struct serve_gateway *gateway, struct link *lin
 		return -1;
 	answer = link_call(link, MESSAGE_VAULT, body, &fd, 1, ANSWER_TIMEOUT_MS, err);
 	return answer ? 0 : err_prefix(err, "the gateway does not take its link to the vault");
+}
+
+/* A gateway without the organisation's policy hears of no environment. */
+static int policy_introduce(const struct serve_gateway *gateway, struct err *err)
+{
+	AUTO_JSON body = gateway->egress ? egress_policy_body(gateway->egress) : NULL;
+	AUTO_JSON answer = body ? link_call(gateway->link, MESSAGE_POLICY_PUT, body, NULL, 0, ANSWER_TIMEOUT_MS, err) : NULL;
+
+	return answer || !body ? 0 : err_prefix(err, "the organisation's policy");
 }
 
 static void job_do(void *self)
@@ -150,8 +162,11 @@ static void process_end(struct serve_gateway *gateway)
 		if (process_wait(gateway->pid_fd, END_TIMEOUT_MS, NULL, NULL))
 			log_debug("the gateway was gone already");
 	}
+	(void)pthread_mutex_lock(&gateway->lock);
 	scope_close(&gateway->pid_fd);
 	gateway->pid_fd = -1;
+	gateway->pid = 0;
+	(void)pthread_mutex_unlock(&gateway->lock);
 }
 
 /* Any answer will do, also that it knows no such environment. */
@@ -183,9 +198,9 @@ static size_t reach_words(char *text, const char **argv)
 static int process_begin(struct serve_gateway *gateway, struct err *err)
 {
 	static const struct link_row rows[] = {
-		{MESSAGE_THAW, LINK_GATEWAY, on_message},
-		{MESSAGE_TOUCH, LINK_GATEWAY, on_message},
-		{MESSAGE_DENIED, LINK_GATEWAY, on_message},
+		{MESSAGE_THAW, LINK_GATEWAY, on_message},       {MESSAGE_TOUCH, LINK_GATEWAY, on_message},
+		{MESSAGE_DENIED, LINK_GATEWAY, on_message},     {MESSAGE_HOLD, LINK_GATEWAY, on_message},
+		{MESSAGE_HOLD_GONE, LINK_GATEWAY, on_message},  {MESSAGE_USAGE, LINK_GATEWAY, on_message},
 		{MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message},
 	};
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
@@ -218,7 +233,10 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 		return err_prefix(err, "cannot start the gateway");
 	scope_close(&theirs);
 	theirs = -1;
-	return process_ask(gateway, err) || vault_introduce(gateway, gateway->link, err) ? -1 : 0;
+	(void)pthread_mutex_lock(&gateway->lock);
+	gateway->pid = pid;
+	(void)pthread_mutex_unlock(&gateway->lock);
+	return process_ask(gateway, err) || vault_introduce(gateway, gateway->link, err) || policy_introduce(gateway, err) ? -1 : 0;
 }
 
 /* ---- the watcher ---- */
@@ -285,7 +303,7 @@ static void *watcher_main(void *self)
 /* ---- from outside ---- */
 
 int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct vault *vault,
-		       struct serve_gateway **gateway, struct err *err)
+		       struct egress *egress, struct serve_gateway **gateway, struct err *err)
 {
 	struct serve_gateway *self = mem_new(sizeof(*self));
 	pthread_condattr_t clock;
@@ -294,6 +312,7 @@ int serve_gateway_open(const char *preview_listen, const char *tools_dir, const 
 				       .tools_dir = text_copy(tools_dir),
 				       .tools_socket = text_copy(tools_socket),
 				       .vault = vault,
+				       .egress = egress,
 				       .pid_fd = -1};
 	(void)pthread_mutex_init(&self->lock, NULL);
 	(void)pthread_condattr_init(&clock);
@@ -307,6 +326,24 @@ int serve_gateway_open(const char *preview_listen, const char *tools_dir, const 
 	}
 	*gateway = self;
 	return 0;
+}
+
+int serve_gateway_pid(struct serve_gateway *gateway)
+{
+	int pid;
+
+	(void)pthread_mutex_lock(&gateway->lock);
+	pid = (int)gateway->pid;
+	(void)pthread_mutex_unlock(&gateway->lock);
+	return pid;
+}
+
+void serve_gateway_kill(struct serve_gateway *gateway)
+{
+	(void)pthread_mutex_lock(&gateway->lock);
+	if (gateway->pid_fd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, gateway->pid_fd, SIGKILL, NULL, 0);
+	(void)pthread_mutex_unlock(&gateway->lock);
 }
 
 struct link *serve_gateway_link(struct serve_gateway *gateway)

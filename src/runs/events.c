@@ -8,6 +8,7 @@
 
 #define EVENT_BYTES_MAX ((size_t)1 << 20)
 #define LIMIT_MAX 1000
+#define EVENTS_LOOKED_BACK 50
 
 int event_add_in(struct runs *runs, struct store_tx *tx, const char *run, const char *type, json_t *data, struct err *err)
 {
@@ -154,4 +155,23 @@ json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_m
 {
 	return items_wait(runs, "SELECT seq, time_ms, kind, data FROM change WHERE seq > ? ORDER BY seq LIMIT ?",
 			  VALUES(V(after), V(limit_of(limit))), "kind", wait_ms, err);
+}
+
+char *runs_last_action(struct runs *runs, struct run_id id)
+{
+	struct err err = {0};
+	AUTO_JSON items = items_read(runs,
+				     "SELECT seq, time_ms, type, data FROM run_event WHERE run = ? AND type = 'agent'"
+				     " ORDER BY seq DESC LIMIT ?",
+				     VALUES(V(id.text), V(EVENTS_LOOKED_BACK)), "type", &err);
+	json_t *event;
+	size_t i;
+
+	json_array_foreach(items, i, event) {
+		const char *title = json_text(event, "title", "");
+
+		if (strcmp(json_text(event, "kind", ""), "action") == 0)
+			return text_format("%.60s%s%.200s", json_text(event, "tool", ""), title[0] ? ": " : "", title);
+	}
+	return NULL;
 }

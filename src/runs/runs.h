@@ -80,6 +80,9 @@ MUST_USE int runs_reconcile(struct runs *runs, struct err *err);
 /* How many are not finished, waiting ones included; and how many need a thread now. */
 void runs_count(struct runs *runs, int *unfinished, int *active);
 
+/* What its agent did last, one line, owned by the caller; NULL when nothing is known. */
+char *runs_last_action(struct runs *runs, struct run_id id);
+
 /* The tool API's three verbs that need the run: what `assay-env` asks. */
 MUST_USE int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err);
 

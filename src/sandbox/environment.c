@@ -251,6 +251,7 @@ int environments_open(const struct environments_options *options, struct environ
 	all->world = options->world;
 	all->gateway = options->gateway;
 	all->pool.warm = options->warm;
+	all->egress = options->egress;
 	(void)pthread_rwlock_init(&all->gateway_lock, NULL);
 	(void)pthread_mutex_init(&all->mutex, NULL);
 	(void)pthread_cond_init(&all->changed, NULL);

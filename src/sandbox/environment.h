@@ -19,6 +19,15 @@
 struct environments;
 struct link; /* net/link.h */
 
+/* Who decides what may leave, and is told what the gateway says about it; calls must be quick. */
+struct environments_egress {
+	/* Puts into ENV_PUT (net/messages.h) what is known of the environment: "run", "killed", "remembered", "over_budget". */
+	void (*describe)(void *self, const char *env, const char *owner, int64_t budget_micro_usd, json_t *body);
+	/* HOLD, HOLD_GONE, USAGE. */
+	int (*message)(void *self, uint16_t name, const json_t *body, struct err *err);
+	void *self;
+};
+
 struct environments_options {
 	const char *state_dir;
 	struct provider provider;
@@ -26,6 +35,7 @@ struct environments_options {
 	const char *preview_base; /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
 	struct world world;
 	bool warm; /* keep one set of started databases ready for the next environment of the same kind */
+	struct environments_egress egress; /* `describe` NULL: nobody */
 };
 
 MUST_USE int environments_open(const struct environments_options *options, struct environments **environments, struct err *err);
@@ -37,6 +47,10 @@ void environments_close(struct environments *environments);
 MUST_USE int environments_gateway_reset(struct environments *environments, struct link *gateway, struct err *err);
 /* What the gateway said (net/messages.h: THAW, TOUCH, DENIED). Blocks until a THAW is done, so never on the link's own thread. */
 MUST_USE int environments_gateway_message(struct environments *environments, uint16_t name, const json_t *body, struct err *err);
+
+/* Asks the gateway (net/messages.h); its answer, owned by the caller. ERR_RETRY: there is none, or it does not answer within timeout_ms. */
+json_t *environments_gateway_call(struct environments *environments, uint16_t name, const json_t *body, int64_t timeout_ms,
+				  struct err *err);
 
 /* Called with each step as it begins (ms < 0) and ends: "clone db", "start catalog", "ready front". From any thread. */
 struct progress {
@@ -80,6 +94,8 @@ MUST_USE int environment_extend(struct environments *environments, struct env_id
  *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms"}]}] */
 json_t *environment_list(struct environments *environments, struct err *err);
 json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);
+/* What governs what leaves it: {"rules": those of its blueprint (gateway/policy/policy.h), "repository", "agent", "run"}. */
+json_t *environment_egress(struct environments *environments, struct env_id id, struct err *err);
 /* "e…" or a unique prefix or name. */
 MUST_USE int environment_find(struct environments *environments, const char *text, struct env_id *id, struct err *err);
 /* Has nothing of it been destroyed, by a crash of ours or by a person, since it came up? What it was asked meanwhile proves nothing

@@ -12,15 +12,15 @@
 #define STUB_BYTES_MAX ((size_t)1 << 20)
 
 /* Calls with the link that is current; *absent when there is none. */
-static json_t *call(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count, bool *absent,
-		    struct err *err)
+static json_t *call(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count,
+		    int64_t timeout_ms, bool *absent, struct err *err)
 {
 	json_t *answer = NULL;
 
 	(void)pthread_rwlock_rdlock(&all->gateway_lock);
 	*absent = !all->gateway;
 	if (all->gateway)
-		answer = link_call(all->gateway, name, body, fds, fd_count, CALL_LIMIT_MS, err);
+		answer = link_call(all->gateway, name, body, fds, fd_count, timeout_ms, err);
 	(void)pthread_rwlock_unlock(&all->gateway_lock);
 	return answer;
 }
@@ -28,11 +28,22 @@ static json_t *call(struct environments *all, uint16_t name, const json_t *body,
 static int tell(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count, struct err *err)
 {
 	bool absent;
-	AUTO_JSON answer = call(all, name, body, fds, fd_count, &absent, err);
+	AUTO_JSON answer = call(all, name, body, fds, fd_count, CALL_LIMIT_MS, &absent, err);
 
 	if (absent || answer)
 		return 0;
 	return err_prefix(err, "gateway");
+}
+
+json_t *environments_gateway_call(struct environments *environments, uint16_t name, const json_t *body, int64_t timeout_ms,
+				  struct err *err)
+{
+	bool absent;
+	json_t *answer = call(environments, name, body, NULL, 0, timeout_ms, &absent, err);
+
+	if (absent)
+		(void)err_set(err, ERR_RETRY, "the gateway does not run just now");
+	return answer;
 }
 
 static void notify(struct environments *all, uint16_t name, const json_t *body)
@@ -101,6 +112,38 @@ static json_t *preview_json(const struct environment *env)
 	return service ? json_pack("{s:s, s:i}", "service", service->name, "port", (int)service->port) : json_null();
 }
 
+/* Whose it is, for rules and questions. */
+static void egress_describe(struct environment *env, json_t *body)
+{
+	const struct environments_egress *egress = &env->all->egress;
+	const char *slash = env->repository ? strrchr(env->repository, '/') : NULL;
+	struct view name = view_of(slash ? slash + 1 : "");
+
+	if (view_ends(name, VIEW(".git")))
+		name.length -= sizeof(".git") - 1;
+	json_set_bytes(body, "repository", name);
+	(void)json_object_set_new(body, "agent",
+				  json_string(env->blueprint && env->blueprint->agent.use ? env->blueprint->agent.use : ""));
+	if (egress->describe)
+		egress->describe(egress->self, env->id.text, env->owner ? env->owner : "",
+				 env->blueprint ? env->blueprint->egress.budget_micro_usd : 0, body);
+}
+
+json_t *environment_egress(struct environments *environments, struct env_id id, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	AUTO_JSON body = env ? json_object() : NULL;
+
+	if (!env)
+		return NULL;
+	egress_describe(env, body);
+	return json_pack("{s:o, s:s, s:s, s:s}", "rules",
+			 env->blueprint ? egress_rules_json(env->blueprint->egress.rules, env->blueprint->egress.rule_count)
+					: json_array(),
+			 "repository", json_text(body, "repository", ""), "agent", json_text(body, "agent", ""), "run",
+			 env->owner ? env->owner : "");
+}
+
 int gateway_env_put(struct environment *env, struct err *err)
 {
 	AUTO_FREE char *path = text_format("%s/exchanges.jsonl", env->dir);
@@ -128,6 +171,7 @@ int gateway_env_put(struct environment *env, struct err *err)
 		env->blueprint ? egress_rules_json(env->blueprint->egress.rules, env->blueprint->egress.rule_count) : json_array());
 	(void)json_object_set_new(body, "state", json_string(environment_state_name(environment_state_of(env))));
 	(void)json_object_set_new(body, "tools", env->builder ? json_array() : json_pack("[s]", WORKSPACE_MEMBER));
+	egress_describe(env, body);
 	return tell(env->all, MESSAGE_ENV_PUT, body, &log, 1, err);
 }
 
@@ -172,7 +216,7 @@ int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, st
 {
 	AUTO_JSON body = json_pack("{s:s}", "env", env->id.text);
 	bool absent;
-	AUTO_JSON answer = call(env->all, MESSAGE_QUIET, body, NULL, 0, &absent, err);
+	AUTO_JSON answer = call(env->all, MESSAGE_QUIET, body, NULL, 0, CALL_LIMIT_MS, &absent, err);
 
 	*present = !absent;
 	*in_flight = json_number(answer, "in_flight", 0);
@@ -249,10 +293,13 @@ static int denied(struct environments *environments, struct env_id id, const jso
 
 int environments_gateway_message(struct environments *environments, uint16_t name, const json_t *body, struct err *err)
 {
+	const struct environments_egress *egress = &environments->egress;
 	struct env_id id;
 
 	if (env_id_parse(view_of(json_text(body, "env", "")), &id, err))
 		return -1;
+	if (egress->message && (name == MESSAGE_HOLD || name == MESSAGE_HOLD_GONE || name == MESSAGE_USAGE))
+		return egress->message(egress->self, name, body, err);
 	if (name == MESSAGE_THAW)
 		return thaw(environments, id, err);
 	if (name == MESSAGE_DENIED)

@@ -105,6 +105,7 @@ struct environments {
 	struct world world;
 	struct log_pump *pump;
 
+	struct environments_egress egress;
 	pthread_rwlock_t gateway_lock;
 	struct link *gateway;
 

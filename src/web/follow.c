@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "runs/egress.h"
 #include "web/web_priv.h"
 
 #define WAIT_MS 500
@@ -23,6 +24,7 @@ struct follower {
 	int64_t after;
 	int64_t spoken_ms;
 	char *environments; /* ids and states, as they were told */
+	uint64_t egress;    /* the version of what leaves that was told */
 };
 
 static bool follower_on(struct follower *follower)
@@ -119,6 +121,19 @@ static void environments_compare(struct follower *follower)
 	follower->environments = now.length ? buf_take(&now) : text_copy("");
 }
 
+/* Questions, kills, the policy: the page asks again for what it shows. */
+static void egress_compare(struct follower *follower)
+{
+	struct egress *egress = follower->web->options.egress;
+	uint64_t version = egress ? egress_version(egress) : 0;
+	AUTO_JSON open = version != follower->egress ? egress_holds(egress, false) : NULL;
+	AUTO_JSON event = open ? json_pack("{s:i}", "open", (int)json_array_size(open)) : NULL;
+
+	if (event)
+		event_send(follower, "hold", event);
+	follower->egress = version;
+}
+
 static void all_follow(void *self)
 {
 	struct follower *follower = self;
@@ -132,6 +147,7 @@ static void all_follow(void *self)
 		else
 			pause_short();
 		environments_compare(follower);
+		egress_compare(follower);
 	}
 	follower_end(follower);
 }

@@ -18,6 +18,7 @@ struct web_options {
 	struct runs *runs;
 	struct environments *environments;
 	struct vault *vault;
+	struct egress *egress; /* runs/egress.h */
 	const char *state_dir;
 	const char *listen;            /* "127.0.0.1:7420"; port 0 picks one */
 	const char *serve_socket;      /* path */

@@ -359,6 +359,14 @@ int environment_extend(struct environments *environments, struct env_id id, int6
 	return 0;
 }
 
+json_t *environment_egress(struct environments *environments, struct env_id id, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)err;
+	return json_pack("{s:[]}", "rules");
+}
+
 json_t *environment_list(struct environments *environments, struct err *err)
 {
 	(void)environments;

@@ -315,7 +315,7 @@ typedef int keeper_handler(struct keeper *keeper, struct kept_env *env, const st
 			   struct answer *answer, struct err *err);
 keeper_handler handle_env_make, handle_env_remove, handle_env_stop, handle_env_freeze, handle_env_list, handle_volume_make,
 	handle_volume_remove, handle_volume_commit, handle_volume_clone, handle_layer_list, handle_layer_remove,
-	handle_layer_import, handle_sandbox_make, handle_sandbox_remove, handle_sandbox_usage;
+	handle_layer_import, handle_sandbox_make, handle_sandbox_remove, handle_sandbox_usage, handle_sever;
 
 /* keeper.c: sends the reply to what was asked; `fd` stays the caller's. */
 void keeper_answer(struct keeper *keeper, const struct message_header *asked, struct keeper_reply *reply, int fd);

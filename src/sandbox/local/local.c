@@ -289,6 +289,14 @@ int local_sandbox_usage(void *self, struct env_id env, const char *name, struct 
 	return 0;
 }
 
+static int local_sever(void *self, const struct env_id *env, int process, struct err *err)
+{
+	AUTO_FREE struct keeper_request *request = request_new(env ? *env : (struct env_id){{0}}, "");
+
+	request->flag = (uint32_t)process;
+	return keeper_ask(self, request, KEEPER_SEVER, -1, NULL, NULL, err);
+}
+
 static const struct provider_ops local_ops = {
 	.name = "local",
 	.env_make = local_env_make,
@@ -311,6 +319,7 @@ static const struct provider_ops local_ops = {
 	.program_signal = local_program_signal,
 	.sandbox_dial = local_sandbox_dial,
 	.sandbox_usage = local_sandbox_usage,
+	.sever = local_sever,
 };
 
 /* ---- open and close ---- */

@@ -33,6 +33,7 @@ enum keeper_ask {
 	KEEPER_SANDBOX_MAKE, /* env, name, image, mounts, limits; reply: the control socket of its pid 1 (sandbox/init/control.h) */
 	KEEPER_SANDBOX_REMOVE, /* env, name */
 	KEEPER_SANDBOX_USAGE,  /* env, name; reply: usage */
+	KEEPER_SEVER,          /* env or "": all, flag: the gateway's process id, whose connections are reset */
 	KEEPER_ASK_COUNT,
 };
 

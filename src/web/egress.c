@@ -1,0 +1,178 @@
+/* Rows of what leaves: questions that wait for a person, the kill switch, the policy, budgets. */
+#include "base/scope.h"
+#include "runs/egress.h"
+#include "web/web_priv.h"
+
+#define USD_MAX 1000000
+
+static struct egress *egress_of(const struct call *call, struct err *err)
+{
+	if (!call->web->options.egress)
+		(void)err_set(err, ERR_NOT_FOUND, "this server governs nothing that leaves");
+	return call->web->options.egress;
+}
+
+/* The page and the command line are the person at this machine. */
+static const char *by(const struct call *call)
+{
+	return json_text(call->body, "author", "you");
+}
+
+static json_t *holds(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+
+	return egress ? items_of(egress_holds(egress, request_wants(call, "all"))) : NULL;
+}
+
+static json_t *hold_answer(struct call *call, bool allow, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+
+	return egress ? egress_answer(egress, http_request_param(call->request, "hold"), allow,
+				      json_text(call->body, "for", "once"), json_flag(call->body, "stop_run", false), by(call),
+				      json_text(call->body, "because", ""), err)
+		      : NULL;
+}
+
+static json_t *hold_approve(struct call *call, struct err *err)
+{
+	return hold_answer(call, true, err);
+}
+
+static json_t *hold_deny(struct call *call, struct err *err)
+{
+	return hold_answer(call, false, err);
+}
+
+static json_t *kills(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+
+	return egress ? items_of(egress_kills(egress)) : NULL;
+}
+
+static json_t *kill_switch(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+	const char *which = json_text(call->body, "env", NULL);
+	struct env_id env = {""};
+
+	if (!egress)
+		return NULL;
+	if (json_flag(call->body, "all", false) == (which != NULL)) {
+		(void)err_set(err, ERR_INVALID, "either `env` or `all` is needed");
+		return NULL;
+	}
+	if (which && environment_find(call->web->options.environments, which, &env, err))
+		return NULL;
+	return egress_kill(egress, env.text, json_flag(call->body, "undo", false), by(call), json_text(call->body, "because", ""),
+			   err);
+}
+
+/* With ?rules=1 the rules, too. */
+static json_t *policy(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+	AUTO_JSON shown = egress ? egress_policy_show(egress) : NULL;
+	AUTO_JSON body = egress && request_wants(call, "rules") ? egress_policy_body(egress) : NULL;
+
+	if (body)
+		(void)json_object_set(shown, "policy", json_object_get(body, "policy"));
+	return TAKE(shown);
+}
+
+static json_t *policy_reload(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+
+	return egress && !egress_policy_reload(egress, true, err) ? egress_policy_show(egress) : NULL;
+}
+
+static json_t *environment_policy(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+	AUTO_JSON shown = NULL;
+	AUTO_JSON body = NULL;
+	struct env_id env;
+
+	if (!egress || request_environment(call, &env, err))
+		return NULL;
+	shown = environment_egress(call->web->options.environments, env, err);
+	body = shown ? egress_policy_body(egress) : NULL;
+	if (body)
+		(void)json_object_set(shown, "organisation", json_object_get(body, "policy"));
+	return TAKE(shown);
+}
+
+static json_t *budget(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+	struct run_id run;
+
+	return egress && !request_run(call, &run, err) ? egress_budget(egress, run.text) : NULL;
+}
+
+/* "5", "0.50"; "0" takes it away. */
+static int usd_parse(const char *text, int64_t *micro, struct err *err)
+{
+	struct view fraction;
+	struct view whole = view_cut(view_of(text), '.', &fraction);
+	uint64_t dollars;
+	uint64_t cents = 0;
+
+	if (!view_to_u64(whole, &dollars) || dollars > USD_MAX || fraction.length > 2 ||
+	    (fraction.at && !view_to_u64(fraction, &cents)))
+		return err_set(err, ERR_INVALID, "usd: expected an amount such as 5 or 0.50, not `%.40s`", text);
+	*micro = (int64_t)(dollars * 1000000 + cents * (fraction.length == 1 ? 100000 : 10000));
+	return 0;
+}
+
+static json_t *budget_set(struct call *call, struct err *err)
+{
+	struct egress *egress = egress_of(call, err);
+	struct run_id run;
+	int64_t micro = 0;
+
+	if (!egress || request_run(call, &run, err) || usd_parse(json_text(call->body, "usd", ""), &micro, err) ||
+	    egress_budget_set(egress, run.text, micro, err))
+		return NULL;
+	return egress_budget(egress, run.text);
+}
+
+#define AUTHOR                              \
+	{                                   \
+		"author", FIELD_LINE, false \
+	}
+const struct row egress_rows[] = {
+	{"GET", "/api/v1/holds", holds, WHO_PERSON, false, {{0}}},
+	{"POST",
+	 "/api/v1/holds/{hold}/approve",
+	 hold_approve,
+	 WHO_PERSON,
+	 true,
+	 {{"for", FIELD_LINE, false}, {"because", FIELD_LINE, false}, AUTHOR}},
+	{"POST",
+	 "/api/v1/holds/{hold}/deny",
+	 hold_deny,
+	 WHO_PERSON,
+	 true,
+	 {{"stop_run", FIELD_FLAG, false}, {"because", FIELD_LINE, false}, AUTHOR}},
+	{"GET", "/api/v1/kills", kills, WHO_PERSON, false, {{0}}},
+	{"POST",
+	 "/api/v1/kill",
+	 kill_switch,
+	 WHO_PERSON,
+	 true,
+	 {{"env", FIELD_LINE, false},
+	  {"all", FIELD_FLAG, false},
+	  {"because", FIELD_LINE, false},
+	  {"undo", FIELD_FLAG, false},
+	  AUTHOR}},
+	{"GET", "/api/v1/policy", policy, WHO_PERSON, false, {{0}}},
+	{"POST", "/api/v1/policy/reload", policy_reload, WHO_PERSON, true, {{0}}},
+	{"GET", "/api/v1/environments/{env}/policy", environment_policy, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/runs/{run}/budget", budget, WHO_PERSON, false, {{0}}},
+	{"POST", "/api/v1/runs/{run}/budget", budget_set, WHO_PERSON, true, {{"usd", FIELD_LINE, true}}},
+};
+const size_t egress_row_count = ARRAY_LEN(egress_rows);
