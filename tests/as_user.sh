@@ -1,17 +1,20 @@
 #!/bin/bash
-# Runs a command as an ordinary user who is made for it and removed with all of theirs: as_user.sh [--one-id] [--bring FILE]… -- COMMAND…
+# Runs a command as an ordinary user who is made for it and removed with all of theirs:
+# as_user.sh [--one-id] [--delegate] [--bring FILE]… -- COMMAND…
 # Each FILE (a program, or a folder) is copied to where that user can read it; a word of COMMAND that names one, and a variable of the environment
-# whose value does, become the copy. With --one-id the user has no range in /etc/subuid. Exit code 77 (skipped) where users cannot be made.
+# whose value does, become the copy. With --one-id the user has no range in /etc/subuid; with
+# --delegate the command is in control groups that are the user's own, as a service manager would do it. Exit code 77 (skipped) where users cannot be made.
 # A caller who is not root already is one: the command is run as it is.
 set -u
-one_id=
+one_id= delegate=
 bring=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--one-id) one_id=yes ;;
+	--delegate) delegate=yes ;;
 	--bring) bring+=("$2"); shift ;;
 	--) shift; break ;;
-	*) echo "usage: as_user.sh [--one-id] [--bring FILE]… -- COMMAND…" >&2; exit 2 ;;
+	*) echo "usage: as_user.sh [--one-id] [--delegate] [--bring FILE]… -- COMMAND…" >&2; exit 2 ;;
 	esac
 	shift
 done
@@ -27,7 +30,11 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/assay-user-XXXXXX") || exit 2
 finish() {
 	[ -n "$(getent passwd "$name")" ] && userdel "$name" >/dev/null 2>&1
 	rm -rf "$folder"
+	for place in ${groups[@]+"${groups[@]}"}; do
+		find "$place" -depth -type d -exec rmdir {} + 2>/dev/null
+	done
 }
+groups=()
 trap finish EXIT
 trap 'exit 130' INT TERM
 chmod 755 "$folder"
@@ -63,4 +70,21 @@ for variable in ASSAY SOURCE_ROOT SANDBOX_DRIVER ISOLATION_PROBE ASSAY_LONG ASSA
 	[ -z "${!variable:-}" ] || environment+=("$variable=$(moved "${!variable}")")
 done
 cd "$folder" || exit 2
+if [ "$delegate" ]; then
+	while IFS=: read -r _ controllers path; do
+		case $controllers in *cpuset* | *devices* | *blkio* | *net_* | *perf* | *hugetlb* | name=*) continue ;; esac
+		for place in "/sys/fs/cgroup/${controllers:-unified}" /sys/fs/cgroup; do
+			[ -w "$place$path/cgroup.procs" ] || continue
+			mkdir "$place$path/$name" || exit 2
+			groups+=("$place$path/$name")
+			chown "$name" "$place$path/$name" "$place$path/$name"/{cgroup.procs,tasks,cgroup.threads,cgroup.subtree_control} 2>/dev/null
+			break
+		done
+	done </proc/self/cgroup
+	(
+		for place in ${groups[@]+"${groups[@]}"}; do echo "$BASHPID" >"$place/cgroup.procs" || exit 2; done
+		exec runuser -u "$name" -- env -i "${environment[@]}" "${command[@]}"
+	)
+	exit
+fi
 runuser -u "$name" -- env -i "${environment[@]}" "${command[@]}"
