@@ -704,6 +704,12 @@ static void a_folder_or_a_layer_is_an_image(void **state)
 	spec.name = "one";
 	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	spec.image = "dir:/etc"; /* no root file system */
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	assert_int_equal(err.kind, ERR_INVALID);
+	spec.image = "dir:/"; /* shows the home, and the state, of who runs this */
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
 	env_end(env);
 }
 

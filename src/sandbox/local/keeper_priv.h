@@ -43,6 +43,8 @@ struct rootless {
 
 /* The calling process, which has one thread and is not root, becomes root of a new user namespace. ERR_DENIED when it may not. */
 MUST_USE int rootless_enter(struct rootless *rootless, struct err *err);
+/* Fills `home` with that of the calling process's user. */
+void rootless_home_find(struct rootless *rootless);
 /* Only the namespace, with the one id: for a look whether that can be. */
 MUST_USE int rootless_try(struct err *err);
 /* The user's ranges in /etc/subuid and /etc/subgid; their count is 0 when there are none. */

@@ -446,6 +446,30 @@ static int lower_layer(struct plan *plan, const char *name, struct err *err)
 	return 0;
 }
 
+static bool contains(const char *folder, const char *path)
+{
+	size_t length = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+
+	return strncmp(folder, path, length) == 0 && (path[length] == '/' || !path[length]);
+}
+
+/* A blueprint names it, and blueprints come with repositories: only what is made to be a root, and nothing of the user's own. */
+static int lower_folder(struct plan *plan, const char *path, int map_fd, struct err *err)
+{
+	AUTO_FREE char *folder = realpath(path, NULL);
+	AUTO_FREE char *programs = text_format("%s/bin", folder ? folder : "");
+	AUTO_FREE char *usr = text_format("%s/usr", folder ? folder : "");
+	const char *home = plan->keeper->rootless.home;
+
+	if (!folder || (!file_is_dir(programs) && !file_is_dir(usr)))
+		return err_set(err, ERR_INVALID, "the image dir:%s is not a root file system: it has neither bin nor usr", path);
+	if (contains(folder, plan->keeper->state_dir) || contains(plan->keeper->state_dir, folder) ||
+	    (*home && (contains(folder, home) || contains(home, folder))))
+		return err_set(err, ERR_DENIED,
+			       "the image dir:%s would show the home or the state of who runs this: put it elsewhere", path);
+	return lower_add(&plan->lowers, folder, map_fd, err);
+}
+
 static int lowers_find(struct plan *plan, struct err *err)
 {
 	const char *image = plan->request->image;
@@ -462,7 +486,7 @@ static int lowers_find(struct plan *plan, struct err *err)
 	if (strncmp(image, "layer:", 6) == 0)
 		return lower_layer(plan, image + 6, err);
 	if (strncmp(image, "dir:/", 5) == 0 && file_is_dir(image + 4))
-		return lower_add(&plan->lowers, image + 4, map_fd, err);
+		return lower_folder(plan, image + 4, map_fd, err);
 	if (strncmp(image, "dir:", 4) == 0)
 		return err_set(err, ERR_NOT_FOUND, "the image %s is not a folder: expected dir:/absolute/path", image);
 	return err_set(err, ERR_INVALID, "the image %s is not fetched: the local provider takes dir:/path and layer:NAME", image);

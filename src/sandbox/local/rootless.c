@@ -132,7 +132,7 @@ int rootless_try(struct err *err)
 	return namespace_enter(err) || own_id_map(uid, gid, err) ? -1 : 0;
 }
 
-static void home_find(struct rootless *rootless)
+void rootless_home_find(struct rootless *rootless)
 {
 	const struct passwd *user = getpwuid(getuid());
 	AUTO_FREE char *home = user && user->pw_dir && user->pw_dir[0] == '/' ? realpath(user->pw_dir, NULL) : NULL;
@@ -148,8 +148,7 @@ int rootless_enter(struct rootless *rootless, struct err *err)
 	gid_t gid = getgid();
 	int entered[2], status = 0;
 
-	*rootless = (struct rootless){.active = true};
-	home_find(rootless);
+	rootless->active = true;
 	rootless_ranges(&users, &groups);
 	rootless->count = rootless_count(&users, &groups);
 	if (pipe2(entered, O_CLOEXEC))
