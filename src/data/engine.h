@@ -73,8 +73,9 @@ struct engine_ops {
 	/* A program whose output says whether the data directory was left cleanly; NULL: nothing to ask. */
 	void (*inspect)(const struct engine_target *target, struct engine_program *program);
 	bool (*inspect_clean)(struct view output);
-	/* Where the data stands now, for rows(). Owned by the caller. */
-	json_t *(*mark)(const struct engine_target *target, int fd, struct err *err);
+	/* Where the data stands now, for rows(). `counted`: also how much there is, so that rows() can tell what is gone; that reads every
+	 * table once. Owned by the caller. */
+	json_t *(*mark)(const struct engine_target *target, int fd, bool counted, struct err *err);
 	/* What was written since the mark (sandbox/environment.h, environment_rows_written), bounded. Owned by the caller. */
 	json_t *(*rows)(const struct engine_target *target, int fd, const json_t *mark, struct err *err);
 	/* "postgres://user@db:5432/database", appended. */

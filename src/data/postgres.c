@@ -228,9 +228,85 @@ static bool inspect_clean(struct view output)
 	return false;
 }
 
-static json_t *mark(const struct engine_target *target, int fd, struct err *err)
+static const char tables_sql[] =
+	"SELECT n.nspname, c.relname, coalesce((SELECT json_agg(a.attname ORDER BY k.place) FROM pg_index i, "
+	"unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attnum = k.number "
+	"WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid), '[]')::text "
+	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+	"WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY 1, 2";
+
+/* ---- what is there, and what is left of it ---- */
+
+static void add_table(struct buf *sql, const json_t *table)
+{
+	add_quoted(sql, '"', json_string_value(json_array_get(table, 0)));
+	buf_add_char(sql, '.');
+	add_quoted(sql, '"', json_string_value(json_array_get(table, 1)));
+}
+
+/* "orders", "audit.orders" for one that is not in `public`. Owned. */
+static char *table_shown(const json_t *table)
+{
+	const char *schema = json_string_value(json_array_get(table, 0));
+	const char *name = json_string_value(json_array_get(table, 1));
+
+	return strcmp(schema, "public") == 0 ? text_copy(name) : text_format("%s.%s", schema, name);
+}
+
+/* How many rows are older than the mark, and the sum of their keys' digests: ["3", "-17…"]; with `before` not NULL, what of that is missing
+ * now. Without a primary key the sum is 0. */
+static int old_rows(struct wire *wire, const json_t *table, json_int_t xid, const json_t *before, json_t **counted, struct err *err)
+{
+	AUTO_JSON keys = json_parse(view_of(json_string_value(json_array_get(table, 2))), err);
+	AUTO_JSON rows = json_array();
+	AUTO_BUF sql = buf_new(SQL_MAX);
+	AUTO_FREE char *first = before ? text_format("%s -", json_string_value(json_array_get(before, 0))) : text_copy("0 +");
+	AUTO_FREE char *second = before ? text_format("%s -", json_string_value(json_array_get(before, 1))) : text_copy("0 +");
+	bool keyed = json_array_size(keys) > 0;
+	size_t index;
+	json_t *column;
+
+	if (!keys)
+		return -1;
+	buf_add_format(&sql, "SELECT (%s count(*))::text, (%s coalesce(sum(hashtextextended(json_build_array(", first, second);
+	json_array_foreach(keys, index, column) {
+		buf_add_text(&sql, index ? ", " : "");
+		add_quoted(&sql, '"', json_string_value(column));
+	}
+	buf_add_text(&sql, keyed ? ")::text, 0)), 0))::text FROM " : ")::text, 0)), 0) * 0)::text FROM ");
+	add_table(&sql, table);
+	buf_add_format(&sql, " WHERE xmin::text::bigint < %lld", (long long)(xid & 0xffffffff));
+	if (buf_finish(&sql, err) || postgres_wire_query(wire, sql.at, rows, 1, NULL, err))
+		return -1;
+	*counted = json_incref(json_array_get(rows, 0));
+	return 0;
+}
+
+static int tables_count(struct wire *wire, json_int_t xid, json_t *mark, struct err *err)
+{
+	AUTO_JSON tables = json_array();
+	json_t *counts = json_object();
+	size_t index;
+	json_t *table;
+
+	(void)json_object_set_new(mark, "tables", counts);
+	if (postgres_wire_query(wire, tables_sql, tables, ENGINE_TABLES_MAX, &(bool){false}, err))
+		return -1;
+	json_array_foreach(tables, index, table) {
+		AUTO_FREE char *shown = table_shown(table);
+		json_t *counted = NULL;
+
+		if (old_rows(wire, table, xid, NULL, &counted, err))
+			return -1;
+		(void)json_object_set_new(counts, shown, counted);
+	}
+	return 0;
+}
+
+static json_t *mark(const struct engine_target *target, int fd, bool counted, struct err *err)
 {
 	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, (size_t)1 << 20);
+	AUTO_JSON result = json_object();
 	AUTO_JSON rows = json_array();
 	const char *number;
 	uint64_t xid;
@@ -244,22 +320,35 @@ static json_t *mark(const struct engine_target *target, int fd, struct err *err)
 		(void)err_set(err, ERR_BROKEN, "the server has no transaction number");
 		return NULL;
 	}
-	return json_pack("{s:I}", "xid", (json_int_t)xid);
+	(void)json_object_set_new(result, "xid", json_integer((json_int_t)xid));
+	if (counted && tables_count(&wire, (json_int_t)xid, result, err))
+		return NULL;
+	return TAKE(result);
 }
 
-static const char tables_sql[] =
-	"SELECT n.nspname, c.relname, coalesce((SELECT json_agg(a.attname ORDER BY k.place) FROM pg_index i, "
-	"unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attnum = k.number "
-	"WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid), '[]')::text "
-	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-	"WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY 1, 2";
+/* {"touched": {"orders": ["2", "digest"]}}: how many rows of those that the mark counted were changed or deleted since, and which, as a sum. */
+static int table_touched(struct wire *wire, const json_t *table, const json_t *marked, json_t *result, struct err *err)
+{
+	AUTO_FREE char *shown = table_shown(table);
+	const json_t *before = json_member(json_member(marked, "tables"), shown);
+	json_t *counted = NULL;
+
+	if (!before)
+		return 0;
+	if (old_rows(wire, table, json_number(marked, "xid", 0), before, &counted, err))
+		return -1;
+	if (strcmp(json_string_value(json_array_get(counted, 0)), "0") != 0)
+		(void)json_object_set(json_object_get(result, "touched"), shown, counted);
+	json_decref(counted);
+	return 0;
+}
+
+/* ---- what was written ---- */
 
 /* Rows of one table whose xmin is not older than the mark. Row versions of before the snapshot have smaller numbers: a wrap-around
  * would need two thousand million transactions in one environment. */
 static int table_rows(struct wire *wire, const json_t *table, json_int_t xid, json_t *result, struct err *err)
 {
-	const char *schema = json_string_value(json_array_get(table, 0));
-	const char *name = json_string_value(json_array_get(table, 1));
 	const char *key_text = json_string_value(json_array_get(table, 2));
 	AUTO_JSON keys = json_parse(view_of(key_text), err);
 	AUTO_JSON rows = json_array();
@@ -272,9 +361,7 @@ static int table_rows(struct wire *wire, const json_t *table, json_int_t xid, js
 	if (!keys)
 		return -1;
 	buf_add_text(&sql, "SELECT row_to_json(t)::text FROM (SELECT * FROM ");
-	add_quoted(&sql, '"', schema);
-	buf_add_char(&sql, '.');
-	add_quoted(&sql, '"', name);
+	add_table(&sql, table);
 	buf_add_format(&sql, " WHERE xmin::text::bigint >= %lld", (long long)(xid & 0xffffffff));
 	json_array_foreach(keys, index, row) {
 		buf_add_text(&sql, index ? ", " : " ORDER BY ");
@@ -300,7 +387,7 @@ static int table_rows(struct wire *wire, const json_t *table, json_int_t xid, js
 	if (cut)
 		(void)json_object_set_new(result, "cut", json_true());
 	if (json_array_size(list)) {
-		AUTO_FREE char *shown = strcmp(schema, "public") == 0 ? text_copy(name) : text_format("%s.%s", schema, name);
+		AUTO_FREE char *shown = table_shown(table);
 
 		(void)json_object_set(json_object_get(result, "tables"), shown, list);
 	}
@@ -311,7 +398,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 {
 	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, ENGINE_REPLY_BYTES_MAX);
 	AUTO_JSON tables = json_array();
-	AUTO_JSON result = json_pack("{s:{}}", "tables");
+	AUTO_JSON result = json_pack("{s:{}, s:{}}", "tables", "touched");
 	json_int_t xid = json_number(marked, "xid", 0);
 	bool cut = false;
 	size_t index;
@@ -321,7 +408,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 	    postgres_wire_query(&wire, tables_sql, tables, ENGINE_TABLES_MAX, &cut, err))
 		return NULL;
 	json_array_foreach(tables, index, table)
-		if (table_rows(&wire, table, xid, result, err))
+		if (table_rows(&wire, table, xid, result, err) || table_touched(&wire, table, marked, result, err))
 			return NULL;
 	if (cut)
 		(void)json_object_set_new(result, "cut", json_true());

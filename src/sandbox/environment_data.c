@@ -36,7 +36,7 @@ int environment_marks_take(struct environment *env, struct err *err)
 			continue;
 		if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
 			return -1;
-		mark = member->target.ops->mark(&member->target, fd, err);
+		mark = member->target.ops->mark(&member->target, fd, env->volatile_, err); /* only a verification compares */
 		if (!mark)
 			return err_prefix(err, "%s", member->name);
 		(void)pthread_mutex_lock(&env->mutex);
@@ -58,6 +58,11 @@ static void rows_put(json_t *result, const struct member *member, json_t *rows)
 		(void)json_object_set_new(result, engine, by_name);
 	}
 	(void)json_object_set(by_name, member->name, content);
+	if (json_object_size(json_member(rows, "touched"))) {
+		if (!json_member(result, "touched"))
+			(void)json_object_set_new(result, "touched", json_object());
+		(void)json_object_set(json_object_get(result, "touched"), member->name, json_member(rows, "touched"));
+	}
 	if (json_flag(rows, "cut", false))
 		(void)json_object_set_new(result, "cut", json_true());
 }

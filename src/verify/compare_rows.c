@@ -1,5 +1,5 @@
 /*
- * The layer of effects: rows written in databases, by table, and keys written in Redis, by the form of their names. A table's rows are a list
+ * The layer of effects: rows written and deleted in databases, by table, and keys written in Redis, by the form of their names. A table's rows are a list
  * that is aligned by key; values that only a cache holds may change, what is queued may not.
  */
 #include "base/scope.h"
@@ -48,6 +48,86 @@ static void judge_database(struct judge *judge, const char *database, json_t *ex
 		judge->layer = LAYER_ROWS;
 		judge->within = "";
 		judge_table(judge, json_object_get(expected, table), json_object_get(got, table));
+	}
+}
+
+/* ---- rows that are gone ---- */
+
+static int64_t touched_count(const json_t *touched)
+{
+	const char *text = json_string_value(json_array_get(touched, 0));
+	uint64_t count = 0;
+
+	return text && view_to_u64(view_of(text), &count) ? (int64_t)count : 0;
+}
+
+/* Have the same rows been written? */
+static bool same_keys(const json_t *expected, const json_t *got)
+{
+	for (size_t i = 0; i < json_array_size(expected); i++)
+		if (!json_equal(json_member(json_array_get(expected, i), "key"), json_member(json_array_get(got, i), "key")))
+			return false;
+	return true;
+}
+
+/* What became of the snapshot's rows in a table into which both wrote as many: those that are not what they were differ only by what was
+ * deleted. */
+static void judge_touched(struct judge *judge, const json_t *expected, const json_t *got, bool same)
+{
+	int64_t more = touched_count(got) - touched_count(expected);
+	AUTO_JSON a = json_integer(touched_count(expected));
+	AUTO_JSON b = json_integer(touched_count(got));
+
+	if (json_equal(expected, got) || (!more && !same))
+		return;
+	if (judge->noise)
+		judge_learn(judge, "#deleted", NULL, NULL);
+	else if (judge_noise(judge, "#deleted"))
+		return;
+	else if (more > 0)
+		judge_report(judge, "rows-deleted", "", SEVERITY_BLOCK, WEIGHT_EFFECT + 3, a, b,
+			     "%lld more rows of the snapshot are deleted", (long long)more);
+	else if (more < 0)
+		judge_report(judge, "rows-left", "", SEVERITY_BLOCK, WEIGHT_EFFECT + 1, a, b,
+			     "%lld rows of the snapshot that should be deleted are still there", (long long)-more);
+	else
+		judge_report(judge, "rows-deleted", "", SEVERITY_BLOCK, WEIGHT_EFFECT + 3, NULL, NULL,
+			     "as many rows of the snapshot are deleted, but others");
+}
+
+static void judge_deleted(struct judge *judge, const json_t *base_rows, const json_t *head_rows)
+{
+	json_t *a = json_member(base_rows, "touched");
+	json_t *b = json_member(head_rows, "touched");
+	AUTO_JSON databases = json_object();
+	const char *database;
+	json_t *unused;
+
+	if (json_flag(base_rows, "cut", false) || json_flag(head_rows, "cut", false))
+		return; /* which rows were written is not known whole, and so not which were deleted */
+	(void)json_object_update(databases, a);
+	(void)json_object_update(databases, b);
+	json_object_foreach(databases, database, unused) {
+		const json_t *written_a = json_member(json_member(base_rows, "postgres"), database);
+		const json_t *written_b = json_member(json_member(head_rows, "postgres"), database);
+		json_t *of_a = json_member(a, database);
+		json_t *of_b = json_member(b, database);
+		AUTO_JSON tables = json_object();
+		const char *table;
+		json_t *touched;
+
+		(void)json_object_update(tables, of_a);
+		(void)json_object_update(tables, of_b);
+		json_object_foreach(tables, table, touched) {
+			AUTO_FREE char *place = text_format("rows of %s.%s", database, table);
+
+			judge->place = place;
+			judge->layer = LAYER_ROWS;
+			judge->within = "";
+			if (json_array_size(json_member(written_a, table)) == json_array_size(json_member(written_b, table)))
+				judge_touched(judge, json_member(of_a, table), json_member(of_b, table),
+					      same_keys(json_member(written_a, table), json_member(written_b, table)));
+		}
 	}
 }
 
@@ -180,6 +260,7 @@ void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head
 {
 	judge->soft = false;
 	judge_engine(judge, "postgres", base_rows, head_rows, judge_database);
+	judge_deleted(judge, base_rows, head_rows);
 	judge_engine(judge, "redis", base_rows, head_rows, judge_keys);
 	judge->place = NULL;
 }

@@ -27,7 +27,7 @@
 #define CACHE_AGE_MS 900000 /* what depends on the date must not differ */
 #define CACHE_BYTES_MAX ((size_t)128 << 20)
 #define STATEMENT_KEPT ((size_t)2000)
-#define RUN_VERSION "1" /* of the shape of a kept run */
+#define RUN_VERSION "2" /* of the shape of a kept run */
 
 struct work {
 	struct ladder *ladder;

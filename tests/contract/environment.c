@@ -218,6 +218,24 @@ static void databases_answer_and_what_was_written_since_deploy_is_known(void **s
 	assert_int_equal(json_array_size(json_member(row, "value")), 4);
 }
 
+static void what_is_deleted_in_a_volatile_one_is_counted(void **state)
+{
+	struct env_id id = up(&(struct environment_spec){
+		.repository = repository, .commit = first, .purpose = "test", .volatile_ = true, .no_services = true});
+	AUTO_FREE char *none = query(id, "db",
+				     "INSERT INTO items VALUES (3000, 'new'); UPDATE items SET name = 'x' WHERE id = 7;"
+				     "DELETE FROM items WHERE id IN (8, 9, 3000)");
+	struct err err = {0};
+	AUTO_JSON written = environment_rows_written(environments, id, &err);
+	const json_t *touched = json_member(json_member(json_member(written, "touched"), "db"), "items");
+
+	(void)state;
+	assert_non_null(written);
+	assert_int_equal(json_array_size(json_member(json_member(json_member(written, "postgres"), "db"), "items")), 1);
+	assert_string_equal(json_string_value(json_array_get(touched, 0)), "3"); /* one changed, two gone */
+	must(environment_down(environments, id, &err), &err);
+}
+
 static void a_wrong_statement_is_an_error_that_says_what_the_database_said(void **state)
 {
 	AUTO_BUF output = buf_new(4096);
@@ -768,6 +786,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_first_environment_builds_its_checkout_and_snapshot),
 		cmocka_unit_test(the_second_one_is_up_in_a_moment_and_gone_at_once),
 		cmocka_unit_test(databases_answer_and_what_was_written_since_deploy_is_known),
+		cmocka_unit_test(what_is_deleted_in_a_volatile_one_is_counted),
 		cmocka_unit_test(a_wrong_statement_is_an_error_that_says_what_the_database_said),
 		cmocka_unit_test(a_program_gets_the_standard_variables_and_its_end_is_told),
 		cmocka_unit_test(an_edit_shows_after_a_deploy_of_one_service),
