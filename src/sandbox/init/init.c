@@ -506,6 +506,7 @@ int main(void)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)prctl(PR_SET_NAME, "assay-init"); /* it is executed by descriptor */
 	(void)umask(022);
 	(void)close_range(INIT_CONTROL_FD + 1, ~0U, 0); /* an OCI runtime leaves us our own program open */
 	(void)sigemptyset(&wanted);
