@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/mount.h>
-#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <grp.h>
 #include <poll.h>
@@ -27,7 +25,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,15 +38,6 @@
 #define NOFILE_MAX 20000
 #define DATA_PER_MEMORY 2 /* private writable address space for each byte that may be used: stacks and arenas are mostly empty */
 #define OOM_SCORE "500"
-#define OVERLAY_OPTIONS_BYTES 4096
-#define SHM_BYTES ((int64_t)256 << 20)
-#define SHM_OPTION "size=%lld,nr_inodes=4096,mode=1777"
-
-/* What only the machine's root may read is refused to the room's by its user namespace. */
-const char *const room_proc_read_only[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL};
-const char *const room_proc_hidden_files[] = {"/proc/kcore",         "/proc/keys",        "/proc/key-users", "/proc/timer_list",
-					      "/proc/latency_stats", "/proc/sched_debug", "/proc/kallsyms",  NULL};
-const char *const room_proc_hidden_folders[] = {"/proc/acpi", "/proc/asound", "/proc/scsi", NULL};
 
 const struct room_capability room_capabilities[ROOM_CAPABILITY_COUNT] = {
 	{CAP_CHOWN, "CAP_CHOWN"},
@@ -64,260 +52,6 @@ const struct room_capability room_capabilities[ROOM_CAPABILITY_COUNT] = {
 };
 
 /* ---- what the child does ---- */
-
-/* Where overlays are mounted from: all paths in their options begin there. */
-static int scratch_enter(const struct plan *plan, struct err *err)
-{
-	char scratch[PATH_BYTES];
-
-	if (path_make(scratch, err, "%s/scratch", plan->keeper->pool.dir))
-		return -1;
-	return chdir(scratch) ? err_errno(err, errno, "cannot enter %s", scratch) : 0;
-}
-
-static int overlay_mount(const struct plan *plan, struct err *err)
-{
-	char options[OVERLAY_OPTIONS_BYTES];
-	size_t used = 0;
-
-	if (scratch_enter(plan, err))
-		return -1;
-	for (size_t i = 0; i < plan->lowers.count; i++) {
-		AUTO_CLOSE int tree = -1;
-		char place[24];
-
-		if (ids_mount(plan->lowers.at[i].path, plan->lowers.at[i].map_fd, MOUNT_ATTR_RDONLY, &tree, err))
-			return -1;
-		(void)snprintf(place, sizeof(place), "%zu", i);
-		if (syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH))
-			return err_errno(err, errno, "cannot mount %s", plan->lowers.at[i].path);
-		used += (size_t)snprintf(options + used, sizeof(options) - used, "%s%s", i ? ":" : "lowerdir=", place);
-	}
-	used += storage_overlay_options(&plan->keeper->pool, plan->dir, options + used, sizeof(options) - used);
-	if (used >= sizeof(options))
-		return err_set(err, ERR_LIMIT, "the options of the root's overlay are longer than %d bytes", OVERLAY_OPTIONS_BYTES);
-	if (mount("overlay", "root", "overlay", MS_NODEV | MS_NOSUID, options))
-		return err_errno(err, errno, "cannot mount the root's overlay");
-	if (chdir("root"))
-		return err_errno(err, errno, "cannot enter the root");
-	return 0;
-}
-
-/* Is this room's root made of overlays over the host's folders, one each? */
-static bool has_tops(const struct plan *plan)
-{
-	return plan->keeper->rootless.active && !*plan->request->image;
-}
-
-/* The host's folder, behind its mask, on that of the root which is the working directory. */
-static int top_mount(const struct plan *plan, const char *top, struct err *err)
-{
-	AUTO_CLOSE int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char options[OVERLAY_OPTIONS_BYTES], dir[PATH_BYTES], place[64];
-	size_t used;
-
-	if (path_make(dir, err, "%s/tops/%s", plan->dir, top) || scratch_enter(plan, err))
-		return -1;
-	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d/%s", root, top);
-	used = (size_t)snprintf(options, sizeof(options), "lowerdir=../mask/host/%s:/%s", top, top);
-	used += storage_overlay_options(&plan->keeper->pool, dir, options + used, sizeof(options) - used);
-	if (used >= sizeof(options))
-		return err_set(err, ERR_LIMIT, "the options of the overlay over /%s are too long", top);
-	if (mount("overlay", place, "overlay", MS_NODEV | MS_NOSUID, options))
-		return err_errno(err, errno, "cannot mount the overlay over /%s", top);
-	return root < 0 || fchdir(root) ? err_errno(err, errno, "cannot enter the root") : 0;
-}
-
-static bool is_folder(const char *path)
-{
-	struct stat info;
-
-	return lstat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-static int tops_mount(const struct plan *plan, struct err *err)
-{
-	const char *top;
-
-	for (size_t i = 0; has_tops(plan) && (top = mask_top(i)); i++)
-		if (is_folder(top) && top_mount(plan, top, err))
-			return -1;
-	return 0;
-}
-
-/* Opens `path` inside the root that is the working directory, whatever symlinks the image has, making what is absent. */
-static int folder_open(const struct plan *plan, const char *path, int *fd, struct err *err)
-{
-	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	AUTO_FREE char *part = text_copy(path);
-	AUTO_CLOSE int parent = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	for (char *at = part + 1;; at++) {
-		char kept = *at, *name;
-		int next;
-
-		if (kept != '/' && kept != '\0')
-			continue;
-		*at = '\0';
-		name = strrchr(part, '/') + 1;
-		next = (int)syscall(SYS_openat2, AT_FDCWD, part, &how, sizeof(how));
-		if (next < 0 && errno == ENOENT && mkdirat(parent, name, 0755) == 0) {
-			(void)!fchownat(parent, name, kept_env_id(plan->env, INIT_PROGRAM_UID),
-					kept_env_id(plan->env, INIT_PROGRAM_UID), AT_SYMLINK_NOFOLLOW);
-			next = (int)syscall(SYS_openat2, AT_FDCWD, part, &how, sizeof(how));
-		}
-		if (next < 0)
-			return err_errno(err, errno, "cannot make %s in the sandbox", part);
-		scope_close(&parent);
-		parent = next;
-		*at = kept;
-		if (!kept)
-			break;
-	}
-	*fd = TAKE_FD(parent);
-	return 0;
-}
-
-static int tree_attach(const struct plan *plan, int tree, const char *path, struct err *err)
-{
-	AUTO_CLOSE int folder = -1;
-
-	if (folder_open(plan, path, &folder, err))
-		return -1;
-	if (syscall(SYS_move_mount, tree, "", folder, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
-		return err_errno(err, errno, "cannot mount %s", path);
-	return 0;
-}
-
-static int volumes_mount(const struct plan *plan, struct err *err)
-{
-	for (size_t i = 0; i < plan->request->mount_count; i++) {
-		const struct keeper_mount *mount = &plan->request->mounts[i];
-		uint64_t flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->read_only ? MOUNT_ATTR_RDONLY : 0);
-		AUTO_CLOSE int tree = -1;
-
-		if (ids_mount(plan->volumes[i], -1, flags, &tree, err) || tree_attach(plan, tree, mount->path, err))
-			return err_prefix(err, "volume %s", mount->volume);
-	}
-	return 0;
-}
-
-/* Mounts a fresh file system at `path` of the root (followed safely) and enters it, if asked. */
-static int fresh_mount(const struct plan *plan, const char *type, const char *path, unsigned long flags, const char *options,
-		       struct err *err)
-{
-	AUTO_CLOSE int folder = -1;
-	char place[64];
-
-	if (folder_open(plan, path, &folder, err))
-		return -1;
-	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d", folder);
-	return mount(type, place, type, flags, options) ? err_errno(err, errno, "cannot mount %s", path) : 0;
-}
-
-/* In a user namespace no device can be made: the host's is mounted. */
-static int device_borrow(const char *path)
-{
-	char host[40];
-
-	(void)snprintf(host, sizeof(host), "/%s", path);
-	return mknod(path, S_IFREG | 0666, 0) || mount(host, path, NULL, MS_BIND, NULL);
-}
-
-static int64_t memory_limit(const struct plan *plan)
-{
-	return plan->request->limits.memory_bytes > 0 ? plan->request->limits.memory_bytes : LIMIT_MEMORY_DEFAULT;
-}
-
-static int devices_make(const struct plan *plan, struct err *err)
-{
-	static const struct {
-		const char *name;
-		unsigned major, minor;
-	} devices[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
-	static const char *const links[][2] = {{"pts/ptmx", "ptmx"},
-					       {"/proc/self/fd", "fd"},
-					       {"/proc/self/fd/0", "stdin"},
-					       {"/proc/self/fd/1", "stdout"},
-					       {"/proc/self/fd/2", "stderr"}};
-	int64_t memory = memory_limit(plan), shm = SHM_BYTES;
-	char options[128];
-
-	if (fresh_mount(plan, "tmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "size=64k,nr_inodes=64,mode=755", err))
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
-		char path[32];
-
-		(void)snprintf(path, sizeof(path), "dev/%s", devices[i].name);
-		if (plan->keeper->rootless.active ? device_borrow(path)
-						  : mknod(path, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor)) ||
-							    chmod(path, 0666) || chown(path, plan->env->ids, plan->env->ids))
-			return err_errno(err, errno, "cannot make /%s", path);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
-		char path[32];
-
-		(void)snprintf(path, sizeof(path), "dev/%s", links[i][1]);
-		if (symlink(links[i][0], path))
-			return err_errno(err, errno, "cannot make /%s", path);
-	}
-	if (mkdir("dev/pts", 0755) || mkdir("dev/shm", 01777))
-		return err_errno(err, errno, "cannot make /dev/pts");
-	(void)snprintf(options, sizeof(options), "newinstance,ptmxmode=0666,mode=0620,uid=%u,gid=%u", kept_env_id(plan->env, 0),
-		       kept_env_id(plan->env, 5));
-	if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options))
-		return err_errno(err, errno, "cannot mount /dev/pts");
-	/* Where no control group counts what is in it, it is no larger than the memory that may be used. */
-	if (!(plan->keeper->cgroups.controllers & CGROUP_MEMORY) && memory < shm)
-		shm = memory;
-	(void)snprintf(options, sizeof(options), SHM_OPTION, (long long)shm);
-	if (mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options))
-		return err_errno(err, errno, "cannot mount /dev/shm");
-	return mount(NULL, "dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL)
-		       ? err_errno(err, errno, "cannot protect /dev")
-		       : 0;
-}
-
-/* After the pivot: what of /proc speaks of the machine is hidden or read-only. */
-static int proc_mask(struct err *err)
-{
-	const char *empty = NULL;
-
-	for (size_t i = 0; room_proc_read_only[i]; i++)
-		if (mount(room_proc_read_only[i], room_proc_read_only[i], NULL, MS_BIND | MS_REC, NULL)
-			    ? errno != ENOENT
-			    : mount(NULL, room_proc_read_only[i], NULL,
-				    MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
-			return err_errno(err, errno, "cannot protect %s", room_proc_read_only[i]);
-	for (size_t i = 0; room_proc_hidden_files[i]; i++)
-		if (mount("/dev/null", room_proc_hidden_files[i], NULL, MS_BIND, NULL) && errno != ENOENT)
-			return err_errno(err, errno, "cannot hide %s", room_proc_hidden_files[i]);
-	for (size_t i = 0; room_proc_hidden_folders[i]; i++) {
-		/* One file system for all: making it is most of the cost. */
-		if (empty ? mount(empty, room_proc_hidden_folders[i], NULL, MS_BIND, NULL)
-			  : mount("tmpfs", room_proc_hidden_folders[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-				  "size=0,nr_inodes=1")) {
-			if (errno != ENOENT)
-				return err_errno(err, errno, "cannot hide %s", room_proc_hidden_folders[i]);
-		} else
-			empty = room_proc_hidden_folders[i];
-	}
-	return 0;
-}
-
-int room_root_mount(const struct plan *plan, struct err *err)
-{
-	return overlay_mount(plan, err) || tops_mount(plan, err) || devices_make(plan, err) || volumes_mount(plan, err) ? -1 : 0;
-}
-
-static int root_enter(const struct plan *plan, struct err *err)
-{
-	if (room_root_mount(plan, err) || fresh_mount(plan, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, err))
-		return -1;
-	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
-		return err_errno(err, errno, "cannot make the overlay the root");
-	return proc_mask(err);
-}
 
 static int privileges_drop(const struct plan *plan, struct err *err)
 {
@@ -355,7 +89,7 @@ static int limits_replace(const struct plan *plan, struct err *err)
 	const struct limits *limits = &plan->request->limits;
 	unsigned controllers = plan->keeper->cgroups.controllers;
 	rlim_t pids = (rlim_t)(limits->pids > 0 ? limits->pids : LIMIT_PIDS_DEFAULT);
-	rlim_t bytes = (rlim_t)memory_limit(plan) * DATA_PER_MEMORY;
+	rlim_t bytes = (rlim_t)room_memory_limit(plan) * DATA_PER_MEMORY;
 
 	if (!(controllers & CGROUP_PIDS) && plan->userns_fd >= 0 && limit_lower(RLIMIT_NPROC, pids))
 		return err_errno(err, errno, "cannot limit the sandbox's processes");
@@ -399,7 +133,7 @@ static int child_become(const struct plan *plan, struct err *err)
 
 	if (sethostname(plan->request->name, strlen(plan->request->name)))
 		return err_errno(err, errno, "cannot set the host name");
-	if (root_enter(plan, err))
+	if (room_root_enter(plan, err))
 		return -1;
 	for (int i = 0; i < 3; i++)
 		if (dup2(plan->keeper->null_fd, i) < 0)
@@ -479,7 +213,7 @@ static int lowers_find(struct plan *plan, struct err *err)
 	if (path_make(path, err, "%s/mask/%s", plan->keeper->pool.dir, *image ? "image" : "host") ||
 	    kept_env_map_ids(plan->keeper, plan->env, 0, &map_fd, err) || lower_add(&plan->lowers, path, map_fd, err))
 		return -1;
-	if (has_tops(plan))
+	if (room_has_tops(plan))
 		return 0;
 	if (!*image)
 		return lower_add(&plan->lowers, "/", map_fd, err);
@@ -516,7 +250,7 @@ static int dirs_make(const struct plan *plan, struct err *err)
 
 	if (overlay_dirs_make(plan, "", err))
 		return -1;
-	if (!has_tops(plan))
+	if (!room_has_tops(plan))
 		return 0;
 	if (path_make(path, err, "%s/tops", plan->dir))
 		return -1;

@@ -41,8 +41,17 @@ struct room_capability {
 #define ROOM_CAPABILITY_COUNT 9
 extern const struct room_capability room_capabilities[ROOM_CAPABILITY_COUNT];
 
-/* In the child, in a mount namespace of its own: mounts the root with /dev and the volumes, without /proc, and enters it. */
+/* ---- root.c, in the child, in a mount namespace of its own ---- */
+
+/* Is the root made of overlays over the host's folders, one each? */
+bool room_has_tops(const struct plan *plan);
+int64_t room_memory_limit(const struct plan *plan);
+/* Mounts the root with /dev and the volumes, without /proc, and enters it. */
 MUST_USE int room_root_mount(const struct plan *plan, struct err *err);
+/* All of it, and nothing else is left. */
+MUST_USE int room_root_enter(const struct plan *plan, struct err *err);
+
+/* ---- runtime.c ---- */
 
 /* In the child, which is in the room's cgroups, cgroup namespace and network: has the keeper's runtime make the rest of the room and run
  * assay-init in it. *pid is assay-init's, an orphan that the keeper inherits. Blocks for a second on a busy machine. */
