@@ -1,7 +1,7 @@
 /*
  * keeper: the process that makes and destroys sandboxes: `assay keeper --state DIR [--oci RUNTIME]` with its peer's socket as descriptor 3. It holds
- * what the kernel needs for that (root), has one thread, no network, no store and no parser but for its own fixed structs
- * (protocol.h). When the peer closes the socket, it kills every sandbox and ends.
+ * what the kernel needs for that (root; an ordinary user's makes a user namespace and is root of that), has one thread, no network, no
+ * store and no parser but for its own fixed structs (protocol.h). When the peer closes the socket, it kills every sandbox and ends.
  *
  * All its mounts are in a mount namespace of its own: after kill -9 of it no process and no mount is left; directories and cgroups
  * are removed by the next start.
