@@ -299,8 +299,8 @@ void env_kill_set(struct env *env, const char *because)
 	env->killed = text_copy(because);
 	if (!because)
 		return;
-	env_kill(env, "killed");
 	holds_deny(env->holds, "kill", "a person stopped everything of this environment");
+	env_kill(env, "killed");
 }
 
 static void env_free(void *self)

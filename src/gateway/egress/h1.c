@@ -575,7 +575,7 @@ static void h1_ended(struct flow *flow, enum side from)
 	(void)from;
 	if (!h1->pipeline)
 		flow_finish(flow);
-	else if (h1->tunnel || h1->state == REQUEST_BODY)
+	else if (h1->tunnel || h1->state == REQUEST_BODY || pipeline_is_held(h1->pipeline))
 		flow_close(flow, "the client left");
 	/* else: it has asked and only listens now */
 }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "gateway/egress/hold.h"
+#include "gateway/egress/meter.h"
 #include "gateway/egress/upstream.h"
 #include "gateway/flow.h"
 #include "gateway/policy/policy.h"
@@ -49,8 +51,7 @@ struct pipeline *pipeline_take(struct env *env, const char *sandbox)
 		pipeline->body_timer.expired = body_timer_expired;
 	}
 	pipeline->env = env;
-	pipeline->request = (struct egress_request){
-		.origin = env_origin(env, sandbox), .fields = pipeline->fields, .version = 11};
+	pipeline->request = (struct egress_request){.origin = env_origin(env, sandbox), .fields = pipeline->fields, .version = 11};
 	return pipeline;
 }
 
@@ -114,6 +115,25 @@ static void count_set(struct pipeline *pipeline, bool counted)
 	pipeline->env->in_flight += counted ? 1 : (uint64_t)-1;
 }
 
+/* What a call to a model used is told, once. */
+static void meter_end(struct pipeline *pipeline)
+{
+	struct env *env = pipeline->env;
+	struct meter_usage usage;
+	AUTO_JSON body = NULL;
+
+	if (pipeline->meter && pipeline->headed && !env->gone && meter_take(pipeline->meter, &usage)) {
+		body = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "env", env->id, "run", env->run, "sandbox",
+				 pipeline->request.origin.sandbox, "host", pipeline->request.host, "input", (json_int_t)usage.input,
+				 "output", (json_int_t)usage.output, "cache_read", (json_int_t)usage.cache_read, "cache_write",
+				 (json_int_t)usage.cache_write, "estimated", usage.estimated);
+		json_set_bytes(body, "model", view_of(usage.model));
+		link_notify(env->worker->link, MESSAGE_USAGE, body);
+	}
+	meter_free(pipeline->meter);
+	pipeline->meter = NULL;
+}
+
 /* Nothing more will come of it: it is logged, and gone at the end of the turn. */
 static void pipeline_ended(struct pipeline *pipeline, const char *error)
 {
@@ -129,6 +149,9 @@ static void pipeline_ended(struct pipeline *pipeline, const char *error)
 		pipeline->upstream = NULL;
 		upstream_cancel(upstream);
 	}
+	if (pipeline->hold)
+		hold_cancel(TAKE(pipeline->hold));
+	meter_end(pipeline);
 	count_set(pipeline, false);
 	if (pipeline->begun && !env->gone) {
 		pipeline->exchange.dt_us = worker_now_us() - pipeline->begun_us;
@@ -326,6 +349,8 @@ static void answer_data(void *self, struct view bytes)
 	if (pipeline->over)
 		return;
 	exchange_body_add(&pipeline->exchange.response_body, bytes);
+	if (pipeline->meter)
+		meter_feed(pipeline->meter, bytes);
 	pipeline->client->data(pipeline->self, bytes);
 	if (!pipeline->over && pipeline->upstream && pipeline->client->full(pipeline->self))
 		upstream_pause(pipeline->upstream, true);
@@ -386,13 +411,30 @@ static enum stage_result stage_policy(struct pipeline *pipeline)
 	struct egress_verdict *verdict = &pipeline->verdict;
 
 	policy_judge(pipeline->env->policy, &pipeline->request, verdict);
-	if (verdict->action == EGRESS_ALLOW)
+	pipeline->judged = policy_generation(pipeline->env->policy);
+	if (verdict->action == EGRESS_DENY)
+		return STAGE_REFUSE;
+	pipeline->asks = verdict->action == EGRESS_APPROVE && !hold_remembered(pipeline->env->holds, &pipeline->request, verdict);
+	return STAGE_GO;
+}
+
+/* Calls to models are metered; those of a run that is over its budget wait for a person. What comes back is read, so it comes as it is. */
+static enum stage_result stage_budget(struct pipeline *pipeline)
+{
+	struct egress_verdict over = {.action = EGRESS_APPROVE, .status = 403, .rule = "budget", .why = pipeline->env->over_budget};
+
+	pipeline->meter = meter_new(&pipeline->request);
+	if (!pipeline->meter)
 		return STAGE_GO;
-	if (verdict->action == EGRESS_APPROVE) {
-		verdict->why = "a person must approve it, and nobody is asked here";
-		verdict->status = 403;
-	}
-	return STAGE_REFUSE;
+	meter_request(pipeline->meter, pipeline->held.length);
+	for (size_t i = 0; i < pipeline->request.field_count; i++)
+		if (view_is(pipeline->fields[i].name, "accept-encoding"))
+			pipeline->fields[i].value = VIEW("identity");
+	if (!over.why || pipeline->asks || hold_remembered(pipeline->env->holds, &pipeline->request, &over))
+		return STAGE_GO;
+	pipeline->verdict = over;
+	pipeline->asks = true;
+	return STAGE_GO;
 }
 
 /* What is judged is judged with its body, as far as it is short enough to be kept. */
@@ -401,6 +443,8 @@ static enum stage_result stage_body(struct pipeline *pipeline)
 	int64_t length = pipeline->request.body_bytes;
 	struct loop_timer *timer = &pipeline->body_timer;
 
+	if (pipeline->asks && !pipeline->whole && !pipeline->request.websocket) /* a person sees all of it, or nothing goes */
+		return pipeline->held.length < PIPELINE_HELD_MAX && length <= (int64_t)PIPELINE_HELD_MAX ? STAGE_WAIT : STAGE_GO;
 	if (pipeline->whole || pipeline->request.websocket || pipeline->held.length >= PIPELINE_HELD_MAX ||
 	    length > (int64_t)PIPELINE_HELD_MAX)
 		return STAGE_GO;
@@ -425,6 +469,87 @@ static bool upstream_begin(struct pipeline *pipeline, bool fresh)
 	return true;
 }
 
+static void hold_answered(void *self, const struct egress_verdict *verdict)
+{
+	struct pipeline *pipeline = self;
+
+	pipeline->hold = NULL;
+	pipeline->asks = false;
+	pipeline->verdict = *verdict;
+	if (verdict->action == EGRESS_ALLOW)
+		count_set(pipeline, true);
+	pipeline_resume(pipeline);
+}
+
+/* What was approved under rules that have changed meanwhile is judged by those that hold now. */
+static enum stage_result hold_end(struct pipeline *pipeline)
+{
+	struct egress_verdict now;
+
+	if (pipeline->verdict.action != EGRESS_ALLOW)
+		return STAGE_REFUSE;
+	if (pipeline->judged == policy_generation(pipeline->env->policy))
+		return STAGE_GO;
+	policy_judge(pipeline->env->policy, &pipeline->request, &now);
+	if (now.action != EGRESS_DENY)
+		return STAGE_GO;
+	pipeline->verdict = now;
+	return STAGE_REFUSE;
+}
+
+/* The body came, and meanwhile the rules or the budget changed: is it refused now? */
+static bool reasons_are_stale(struct pipeline *pipeline)
+{
+	struct egress_verdict *verdict = &pipeline->verdict;
+	bool budget = strcmp(verdict->rule, "budget") == 0;
+
+	if (pipeline->judged != policy_generation(pipeline->env->policy)) {
+		if (stage_policy(pipeline) == STAGE_REFUSE)
+			return true;
+		if (!pipeline->asks && budget && pipeline->env->over_budget) {
+			*verdict = (struct egress_verdict){.action = EGRESS_APPROVE, .status = 403, .rule = "budget"};
+			pipeline->asks = true;
+		}
+	} else if (budget) {
+		pipeline->asks = pipeline->env->over_budget != NULL;
+		verdict->action = pipeline->asks ? EGRESS_APPROVE : EGRESS_ALLOW;
+	}
+	if (pipeline->asks && strcmp(verdict->rule, "budget") == 0)
+		verdict->why = pipeline->env->over_budget;
+	return false;
+}
+
+/* A person is asked. Until the answer nothing of the request can change, and nothing of it has left. */
+static enum stage_result stage_hold(struct pipeline *pipeline)
+{
+	struct egress_verdict refusal;
+
+	if (pipeline->hold)
+		return STAGE_WAIT;
+	if (pipeline->asks && reasons_are_stale(pipeline))
+		return STAGE_REFUSE;
+	if (!pipeline->asks)
+		return hold_end(pipeline);
+	if (!pipeline->whole && !pipeline->request.websocket) {
+		verdict_set(&pipeline->verdict, 413, "hold", "a person must approve it, and its body is too large to be shown",
+			    "send less at once, or ask a person to allow it by a rule");
+		return STAGE_REFUSE;
+	}
+	pipeline->hold = hold_park(pipeline->env->holds, &pipeline->request, &pipeline->verdict, buf_view(&pipeline->held),
+				   hold_answered, pipeline, &refusal);
+	if (pipeline->hold) {
+		count_set(pipeline, false); /* it may take long: the environment is quiet meanwhile */
+		return STAGE_WAIT;
+	}
+	pipeline->verdict = refusal;
+	return STAGE_REFUSE;
+}
+
+bool pipeline_is_held(const struct pipeline *pipeline)
+{
+	return pipeline->hold != NULL;
+}
+
 static enum stage_result stage_upstream(struct pipeline *pipeline)
 {
 	loop_timer_stop(pipeline->env->worker->loop, &pipeline->body_timer);
@@ -437,9 +562,8 @@ static const struct {
 	const char *name;
 	enum stage_result (*run)(struct pipeline *pipeline);
 } stages[] = {
-	{"policy", stage_policy},
-	{"body", stage_body},
-	{"upstream", stage_upstream},
+	{"policy", stage_policy}, {"budget", stage_budget},     {"body", stage_body},
+	{"hold", stage_hold},     {"upstream", stage_upstream},
 };
 
 static void stages_run(struct pipeline *pipeline)
@@ -513,6 +637,8 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 	if (pipeline->over)
 		return;
 	exchange_body_add(&pipeline->exchange.request_body, bytes);
+	if (pipeline->meter)
+		meter_request(pipeline->meter, bytes.length);
 	if (pipeline->sent) {
 		pipeline->held_whole = false;
 		if (!pipeline->upstream)

@@ -15,6 +15,8 @@
 #define PIPELINE_HELD_MAX ((size_t)1 << 20) /* of a body that waits for its request to be let out */
 #define PIPELINE_BODY_WAIT_MS 50            /* for more of a body of unknown length, before its request goes on without the rest */
 
+struct hold_waiter;
+struct meter;
 struct pipeline;
 struct upstream;
 
@@ -54,6 +56,10 @@ struct pipeline {
 	bool held_whole;  /* all that came is in it */
 	uint64_t body_came;
 	struct upstream *upstream;
+	bool asks;                /* a person must approve it: the verdict says by which rule */
+	struct hold_waiter *hold; /* while it waits for that */
+	uint64_t judged;          /* the generation of the policy that allowed it */
+	struct meter *meter;      /* of a call to a model; NULL */
 	struct loop_timer body_timer;
 	struct exchange exchange;
 	int64_t begun_us;
@@ -77,6 +83,7 @@ void pipeline_body_end(struct pipeline *pipeline);
 void pipeline_send(struct pipeline *pipeline);
 void pipeline_client_drained(struct pipeline *pipeline);
 void pipeline_resume(struct pipeline *pipeline);                  /* by the stage that waited; pipeline->verdict says how */
+bool pipeline_is_held(const struct pipeline *pipeline);           /* it waits for a person: a client that leaves takes it along */
 void pipeline_cancel(struct pipeline *pipeline, const char *why); /* the client is gone: no callback any more */
 void pipelines_free(struct worker *worker);                       /* the spare ones */
 
