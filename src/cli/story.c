@@ -6,50 +6,16 @@
 #include "cli/story.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
 #include "base/world.h"
-#include "cli/terminal.h"
+#include "cli/story_priv.h"
 
-#define PLAN_SHOWN 10
-#define SERVICES_SHOWN 16
-#define DRAW_MS 100
 #define PATIENCE_MS 30000 /* for a server that restarts */
 #define RETRY_MS 300
-#define STEP_WIDTH 9
 #define FINDINGS_SHOWN 6 /* of one verdict, worst first: the pull request has them all */
-
-struct service {
-	char *name;
-	int64_t ms; /* -1: it starts */
-};
-
-struct story {
-	struct story_options options;
-	pthread_mutex_t mutex;
-	int64_t seq;
-	int64_t history; /* the last state before we began to look: an end before it is none */
-	bool ended;
-	bool stop; /* the drawing thread ends */
-
-	/* The step that runs now; what it shows. */
-	char *step;
-	char *detail;
-	int64_t started_ms;
-	json_t *plan;
-	struct service services[SERVICES_SHOWN];
-	size_t service_count;
-	size_t finding_count;
-	char *thought;
-	char *action;
-	char *gate;
-	char *said; /* the agent's last message */
-	int drawn;  /* lines of the panel that are on the screen */
-	unsigned frame;
-};
 
 static volatile sig_atomic_t interrupted;
 
@@ -57,14 +23,6 @@ static void on_interrupt(int number)
 {
 	(void)number;
 	interrupted = 1;
-}
-
-/* "" when it is absent. */
-static const char *member(const json_t *object, const char *key)
-{
-	const char *text = json_text(object, key, NULL);
-
-	return text ? text : "";
 }
 
 static void text_set(char **place, const char *text)
@@ -75,44 +33,6 @@ static void text_set(char **place, const char *text)
 
 /* ---- lines ---- */
 
-static const char *mark_of(const char *status, enum tone *tone)
-{
-	static const struct {
-		const char *status;
-		const char *mark;
-		enum tone tone;
-	} rows[] = {
-		{"done", "✓", TONE_GOOD},       {"pass", "✓", TONE_GOOD},         {"verified", "✓", TONE_GOOD},
-		{"completed", "✓", TONE_GOOD},  {"failed", "✗", TONE_BAD},        {"fail", "✗", TONE_BAD},
-		{"unstable", "~", TONE_UNSURE}, {"unverified", "?", TONE_UNSURE}, {"skipped", "–", TONE_FAINT},
-		{"waiting", "…", TONE_BUSY},    {"running", "▸", TONE_BUSY},      {"in_progress", "▸", TONE_BUSY},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (status && strcmp(rows[i].status, status) == 0) {
-			*tone = rows[i].tone;
-			return rows[i].mark;
-		}
-	*tone = TONE_FAINT;
-	return "·";
-}
-
-static char *took(int64_t ms)
-{
-	AUTO_BUF text = buf_new(64);
-
-	if (ms >= 0)
-		duration_format(&text, ms);
-	return text.length ? buf_take(&text) : text_copy("");
-}
-
-static void panel_clear(struct story *story)
-{
-	if (story->drawn)
-		printf("\033[%dA\033[J", story->drawn);
-	story->drawn = 0;
-}
-
 /* A line that stays. `text` is from outside. */
 static void line_print(struct story *story, const char *mark, enum tone tone, int indent, const char *text, const char *right)
 {
@@ -121,7 +41,7 @@ static void line_print(struct story *story, const char *mark, enum tone tone, in
 												   (int)strlen(right ? right : ""))
 								     : text_copy(clean);
 
-	panel_clear(story);
+	story_panel_clear(story);
 	printf("%*s%s%s%s %s%s%s%s%s\n", indent, "", terminal_tone(stdout, tone), mark, tone ? terminal_end(stdout) : "", fitting,
 	       right && right[0] ? "  " : "", terminal_tone(stdout, right ? TONE_FAINT : TONE_PLAIN), right ? right : "",
 	       right ? terminal_end(stdout) : "");
@@ -132,7 +52,7 @@ static void services_print(struct story *story)
 	AUTO_BUF text = buf_new(4096);
 
 	for (size_t i = 0; i < story->service_count; i++) {
-		AUTO_FREE char *ms = took(story->services[i].ms);
+		AUTO_FREE char *ms = story_took(story->services[i].ms);
 
 		buf_add_format(&text, "%s%s %s", i ? " · " : "", story->services[i].name, ms);
 		free(TAKE(story->services[i].name));
@@ -158,10 +78,10 @@ static void step_forget(struct story *story)
 /* A verification that was carried out may have found that the change does not hold. */
 static const char *step_status(const json_t *event)
 {
-	const char *status = member(event, "status");
-	struct view detail = view_of(member(event, "detail"));
+	const char *status = story_text(event, "status");
+	struct view detail = view_of(story_text(event, "detail"));
 
-	if (strcmp(status, "done") != 0 || strcmp(member(event, "name"), "verify") != 0)
+	if (strcmp(status, "done") != 0 || strcmp(story_text(event, "name"), "verify") != 0)
 		return status;
 	return view_starts(detail, VIEW("failed")) ? "failed" : view_starts(detail, VIEW("unverified")) ? "unverified" : status;
 }
@@ -170,7 +90,7 @@ static void step_begin(struct story *story, const char *name, const json_t *even
 {
 	step_forget(story);
 	text_set(&story->step, name);
-	text_set(&story->detail, member(event, "detail"));
+	text_set(&story->detail, story_text(event, "detail"));
 	story->started_ms = json_number(event, "time_ms", world_now_ms(world_real));
 	if (story->options.form == STORY_LINES)
 		line_print(story, "▸", TONE_BUSY, 0, name, NULL);
@@ -179,16 +99,16 @@ static void step_begin(struct story *story, const char *name, const json_t *even
 static void on_step(struct story *story, const json_t *event)
 {
 	const char *status = step_status(event);
-	const char *name = member(event, "name");
-	AUTO_FREE char *ms = took(json_number(event, "ms", -1));
-	AUTO_FREE char *text = text_format("%-*s %-9s %s", STEP_WIDTH, name, ms, member(event, "detail"));
+	const char *name = story_text(event, "name");
+	AUTO_FREE char *ms = story_took(json_number(event, "ms", -1));
+	AUTO_FREE char *text = text_format("%-*s %-9s %s", STEP_WIDTH, name, ms, story_text(event, "detail"));
 	enum tone tone;
-	const char *mark = mark_of(status, &tone);
+	const char *mark = story_mark(status, &tone);
 
 	if (strcmp(status, "running") == 0) {
 		if (!story->step || strcmp(story->step, name) != 0)
 			step_begin(story, name, event);
-		text_set(&story->detail, member(event, "detail"));
+		text_set(&story->detail, story_text(event, "detail"));
 		return;
 	}
 	line_print(story, mark, tone, 0, text, NULL);
@@ -206,8 +126,8 @@ static bool is_detail(const char *name)
 static void on_service(struct story *story, const json_t *event)
 {
 	int64_t ms = json_number(event, "ms", -1);
-	AUTO_FREE char *name = terminal_line(member(event, "step"));
-	AUTO_FREE char *right = took(ms);
+	AUTO_FREE char *name = terminal_line(story_text(event, "step"));
+	AUTO_FREE char *right = story_took(ms);
 	size_t at = 0;
 
 	if (story->options.form == STORY_LINES && ms >= 0 && !is_detail(name))
@@ -238,7 +158,7 @@ static void on_plan(struct story *story, const json_t *event)
 	json_decref(TAKE(story->plan));
 	story->plan = json_incref(items);
 	json_array_foreach(items, i, item)
-		done += strcmp(member(item, "state"), "completed") == 0;
+		done += strcmp(story_text(item, "state"), "completed") == 0;
 	text = text_format("plan: %zu of %zu", done, json_array_size(items));
 	if (story->options.form == STORY_LINES && items)
 		line_print(story, "☰", TONE_FAINT, 4, text, NULL);
@@ -246,11 +166,11 @@ static void on_plan(struct story *story, const json_t *event)
 
 static void on_agent(struct story *story, const json_t *event)
 {
-	const char *kind = member(event, "kind");
-	const char *text = member(event, "text");
+	const char *kind = story_text(event, "kind");
+	const char *text = story_text(event, "text");
 	bool lines = story->options.form == STORY_LINES;
-	const char *tool = member(event, "tool");
-	const char *title = member(event, "title");
+	const char *tool = story_text(event, "tool");
+	const char *title = story_text(event, "title");
 	bool named = view_starts(view_of(title), view_of(tool)); /* "Read catalog/store.py" */
 	AUTO_FREE char *action = text_format("%s%s%s", named ? "" : tool, named ? "" : " ", title);
 
@@ -281,13 +201,13 @@ static void on_agent(struct story *story, const json_t *event)
 
 static void on_gate(struct story *story, const json_t *event)
 {
-	const char *status = member(event, "status");
-	const char *title = json_text(event, "title", member(event, "name"));
-	const char *detail = member(event, "detail");
+	const char *status = story_text(event, "status");
+	const char *title = json_text(event, "title", story_text(event, "name"));
+	const char *detail = story_text(event, "detail");
 	AUTO_FREE char *text = text_format("%s%s%s", title, detail[0] ? ": " : "", detail);
-	AUTO_FREE char *ms = took(strcmp(status, "skipped") == 0 ? -1 : json_number(event, "ms", -1));
+	AUTO_FREE char *ms = story_took(strcmp(status, "skipped") == 0 ? -1 : json_number(event, "ms", -1));
 	enum tone tone;
-	const char *mark = mark_of(status, &tone);
+	const char *mark = story_mark(status, &tone);
 
 	if (strcmp(status, "running") == 0) {
 		text_set(&story->gate, text);
@@ -303,7 +223,7 @@ static void on_finding(struct story *story, const json_t *event)
 	enum tone tone = strcmp(severity, "block") == 0 ? TONE_BAD : strcmp(severity, "warn") == 0 ? TONE_UNSURE : TONE_FAINT;
 
 	if (++story->finding_count <= FINDINGS_SHOWN)
-		line_print(story, "!", tone, 6, member(event, "title"), NULL);
+		line_print(story, "!", tone, 6, story_text(event, "title"), NULL);
 }
 
 static const char *verdict_word(const char *verdict)
@@ -314,9 +234,9 @@ static const char *verdict_word(const char *verdict)
 static void on_verdict(struct story *story, const json_t *event)
 {
 	const char *verdict = json_text(event, "verdict", "unverified");
-	AUTO_FREE char *text = text_format("%s: %s", verdict_word(verdict), member(event, "reason"));
+	AUTO_FREE char *text = text_format("%s: %s", verdict_word(verdict), story_text(event, "reason"));
 	enum tone tone;
-	const char *mark = mark_of(verdict, &tone);
+	const char *mark = story_mark(verdict, &tone);
 	AUTO_FREE char *more = text_format("and %zu more: `assay pull show` has all", story->finding_count - FINDINGS_SHOWN);
 
 	if (story->finding_count > FINDINGS_SHOWN)
@@ -327,7 +247,7 @@ static void on_verdict(struct story *story, const json_t *event)
 
 static void on_state(struct story *story, const json_t *event)
 {
-	const char *state = member(event, "state");
+	const char *state = story_text(event, "state");
 	bool over = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0;
 
 	if (story->options.form != STORY_JSON && !over && strcmp(state, "review") != 0 && strcmp(state, "queued") != 0)
@@ -339,19 +259,19 @@ static void on_state(struct story *story, const json_t *event)
 
 static void on_message(struct story *story, const json_t *event)
 {
-	AUTO_FREE char *text = text_format("%s: %s", json_text(event, "author", "you"), member(event, "text"));
+	AUTO_FREE char *text = text_format("%s: %s", json_text(event, "author", "you"), story_text(event, "text"));
 
 	line_print(story, "«", TONE_BOLD, 4, text, NULL);
 }
 
 static void on_note(struct story *story, const json_t *event)
 {
-	line_print(story, "·", TONE_FAINT, 4, json_text(event, "text", member(event, "url")), NULL);
+	line_print(story, "·", TONE_FAINT, 4, json_text(event, "text", story_text(event, "url")), NULL);
 }
 
 static void on_error(struct story *story, const json_t *event)
 {
-	line_print(story, "✗", TONE_BAD, 4, member(event, "message"), NULL);
+	line_print(story, "✗", TONE_BAD, 4, story_text(event, "message"), NULL);
 }
 
 static const struct {
@@ -404,76 +324,7 @@ static bool on_event(void *self, const char *name, int64_t id, const json_t *dat
 	return more;
 }
 
-/* ---- the panel ---- */
-
-static void panel_line(struct story *story, int indent, const char *mark, enum tone tone, const char *text)
-{
-	AUTO_FREE char *fitting = terminal_fit(text, terminal_columns(stdout) - indent - 3);
-
-	printf("%*s%s%s%s %s\n", indent, "", terminal_tone(stdout, tone), mark, terminal_end(stdout), fitting);
-	story->drawn++;
-}
-
-static void panel_services(struct story *story)
-{
-	AUTO_BUF text = buf_new(4096);
-
-	for (size_t i = 0; i < story->service_count; i++) {
-		AUTO_FREE char *ms = took(story->services[i].ms);
-
-		buf_add_format(&text, "%s%s %s", i ? " · " : "", story->services[i].name, story->services[i].ms < 0 ? "…" : ms);
-	}
-	if (text.length)
-		panel_line(story, 4, " ", TONE_PLAIN, text.at);
-}
-
-static void panel_draw(struct story *story)
-{
-	static const char *const frames[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
-	AUTO_FREE char *ms = took(world_now_ms(world_real) - story->started_ms);
-	AUTO_FREE char *head = text_format("%-*s %-9s %s", STEP_WIDTH, story->step ? story->step : "", ms,
-					   story->detail ? story->detail : "");
-	size_t i;
-	json_t *item;
-
-	panel_clear(story);
-	if (!story->step)
-		return;
-	panel_line(story, 0, frames[story->frame++ % ARRAY_LEN(frames)], TONE_BUSY, head);
-	panel_services(story);
-	json_array_foreach(story->plan, i, item) {
-		enum tone tone;
-		const char *mark = mark_of(member(item, "state"), &tone);
-
-		if (i < PLAN_SHOWN)
-			panel_line(story, 4, mark, tone, member(item, "text"));
-	}
-	if (story->thought)
-		panel_line(story, 4, "“", TONE_FAINT, story->thought);
-	if (story->action)
-		panel_line(story, 4, "›", TONE_BUSY, story->action);
-	if (story->gate)
-		panel_line(story, 4, "▸", TONE_BUSY, story->gate);
-}
-
-static void *panel_main(void *self)
-{
-	struct story *story = self;
-	bool stop = false;
-
-	while (!stop) {
-		(void)pthread_mutex_lock(&story->mutex);
-		stop = story->stop;
-		if (stop)
-			panel_clear(story);
-		else
-			panel_draw(story);
-		(void)fflush(stdout);
-		(void)pthread_mutex_unlock(&story->mutex);
-		(void)poll(NULL, 0, stop ? 0 : DRAW_MS);
-	}
-	return NULL;
-}
+/* ---- following ---- */
 
 static void story_init(struct story *story, const struct story_options *options)
 {
@@ -502,11 +353,11 @@ static int history_find(struct api *api, const char *run, struct story *story, s
 	if (!items)
 		return -1;
 	json_array_foreach(items, i, event) {
-		if (strcmp(member(event, "type"), "state") == 0) {
+		if (strcmp(story_text(event, "type"), "state") == 0) {
 			last = json_number(event, "seq", 0);
 			told = false;
 		}
-		told = told || strcmp(member(event, "type"), "message") == 0;
+		told = told || strcmp(story_text(event, "type"), "message") == 0;
 	}
 	story->history = told ? last + 1 : last;
 	story->seq = story->options.only_now && last ? last - 1 : 0;
@@ -551,7 +402,7 @@ int story_follow(struct api *api, const char *run, const struct story_options *o
 	story_init(&story, options);
 	interrupted = 0;
 	(void)sigaction(SIGINT, &action, &before);
-	drawing = options->form == STORY_PANEL && pthread_create(&thread, NULL, panel_main, &story) == 0;
+	drawing = options->form == STORY_PANEL && pthread_create(&thread, NULL, story_panel_main, &story) == 0;
 	failed = history_find(api, run, &story, &err) || stream_all(api, run, &story, &err);
 	if (drawing) {
 		(void)pthread_mutex_lock(&story.mutex);
@@ -582,7 +433,7 @@ int story_print(struct api *api, const char *run, const struct story_options *op
 	story_init(&story, options);
 	story.history = INT64_MAX;
 	json_array_foreach(items, i, event)
-		event_tell(&story, member(event, "type"), event);
+		event_tell(&story, story_text(event, "type"), event);
 	story_fini(&story);
 	return 0;
 }
@@ -590,7 +441,7 @@ int story_print(struct api *api, const char *run, const struct story_options *op
 int story_exit_code(const json_t *run)
 {
 	const char *verdict = json_text(run, "verdict", NULL);
-	const char *state = member(run, "state");
+	const char *state = story_text(run, "state");
 
 	if (strcmp(state, "stopped") == 0)
 		return STORY_OTHER;
@@ -604,15 +455,15 @@ int story_exit_code(const json_t *run)
 int story_conclude(struct api *api, const json_t *run)
 {
 	const char *verdict = json_text(run, "verdict", NULL);
-	const char *state = member(run, "state");
-	const char *id = member(run, "id");
-	AUTO_FREE char *error = terminal_line(member(run, "error"));
-	AUTO_FREE char *preview = terminal_line(member(run, "preview"));
+	const char *state = story_text(run, "state");
+	const char *id = story_text(run, "id");
+	AUTO_FREE char *error = terminal_line(story_text(run, "error"));
+	AUTO_FREE char *preview = terminal_line(story_text(run, "preview"));
 	int64_t number = json_number(run, "pull", 0);
 	AUTO_JSON status = api_get(api, "/status", NULL);
-	const char *pages = member(status, "pages");
+	const char *pages = story_text(status, "pages");
 	enum tone tone;
-	const char *mark = mark_of(verdict, &tone);
+	const char *mark = story_mark(verdict, &tone);
 
 	if (error[0])
 		printf("\n%s✗%s %s\n", terminal_tone(stdout, TONE_BAD), terminal_end(stdout), error);

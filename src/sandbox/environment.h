@@ -34,7 +34,7 @@ struct environments_options {
 	struct link *gateway;     /* NULL: environments without seams, for tests of the provider */
 	const char *preview_base; /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
 	struct world world;
-	bool warm; /* keep one set of started databases ready for the next environment of the same kind */
+	bool warm;                         /* keep one set of started databases ready for the next environment of the same kind */
 	struct environments_egress egress; /* `describe` NULL: nobody */
 };
 

@@ -1,0 +1,138 @@
+/* What environments are, asked by people and by the rest of the program; and the small things that are set on them. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sandbox/environment_priv.h"
+
+static int by_age(const void *a, const void *b)
+{
+	const struct environment *const *left = (const struct environment *const *)a;
+	const struct environment *const *right = (const struct environment *const *)b;
+
+	return (*left)->created_ms < (*right)->created_ms ? 1 : (*left)->created_ms > (*right)->created_ms ? -1 : 0;
+}
+
+json_t *environment_list(struct environments *environments, struct err *err)
+{
+	size_t count = 0;
+	struct environment **list = environments_take_all(environments, &count);
+	json_t *result = json_array();
+
+	(void)err;
+	qsort(list, count, sizeof(struct environment *), by_age);
+	for (size_t i = 0; i < count; i++) {
+		if (!list[i]->builder)
+			(void)json_array_append_new(result, environment_json(list[i], false));
+		environment_release(list[i]);
+	}
+	free(list);
+	return result;
+}
+
+json_t *environment_show(struct environments *environments, struct env_id id, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+
+	return env ? environment_json(env, true) : NULL;
+}
+
+int environment_find(struct environments *environments, const char *text, struct env_id *id, struct err *err)
+{
+	size_t exact = 0;
+	size_t loose = 0;
+
+	(void)pthread_mutex_lock(&environments->mutex);
+	for (size_t i = 0; i < environments->count; i++) {
+		const struct environment *env = environments->list[i];
+		bool same = strcmp(env->id.text, text) == 0;
+
+		if (env->builder)
+			continue;
+		if (same || strcmp(env->name, text) == 0) {
+			if (!exact || same)
+				*id = env->id;
+			exact = same ? 1 : exact + 1;
+			if (same)
+				break;
+		} else if (!exact && text[0] && strncmp(env->id.text, text, strlen(text)) == 0) {
+			*id = env->id;
+			loose++;
+		}
+	}
+	(void)pthread_mutex_unlock(&environments->mutex);
+	if (exact == 1 || (!exact && loose == 1))
+		return 0;
+	if (exact || loose)
+		return err_set(err, ERR_CONFLICT, "`%s` is the name of %zu environments: give an id (assay env list)", text,
+			       exact ? exact : loose);
+	return err_set(err, ERR_NOT_FOUND, "no environment `%s`: `assay env list` shows them", text);
+}
+
+int environment_intact(struct environments *environments, struct env_id id, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	const char *destroyed = NULL;
+
+	if (!env)
+		return -1;
+	if (environment_lock(env, err))
+		return -1;
+	(void)monitor_look(env);
+	for (size_t i = 0; i < env->member_count && !destroyed; i++)
+		if (env->members[i].destroyed)
+			destroyed = env->members[i].name;
+	environment_unlock(env);
+	return destroyed ? err_set(err, ERR_RETRY, "sandbox %s of environment %s was destroyed", destroyed, id.text) : 0;
+}
+
+char *environment_preview_url(struct environments *environments, struct env_id id)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, NULL);
+	const char *port = environments->preview_base ? strrchr(environments->preview_base, ':') : NULL;
+	const char *path;
+
+	if (!env || !env->blueprint || !env->blueprint->preview.service || env->no_services || !environments->preview_base)
+		return NULL;
+	path = env->blueprint->preview.path ? env->blueprint->preview.path : "/";
+	return text_format("http://%s.localhost%s%s%s", id.text, port ? port : "", path[0] == '/' ? "" : "/", path);
+}
+
+int environment_pin(struct environments *environments, struct env_id id, bool pinned, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+
+	if (!env)
+		return -1;
+	(void)pthread_mutex_lock(&env->mutex);
+	env->pinned = pinned;
+	(void)pthread_mutex_unlock(&env->mutex);
+	return environment_save(env, err);
+}
+
+int environment_extend(struct environments *environments, struct env_id id, int64_t grace_ms, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+
+	if (!env)
+		return -1;
+	if (grace_ms < 0)
+		return err_set(err, ERR_INVALID, "a grace period is not negative");
+	(void)pthread_mutex_lock(&env->mutex);
+	env->expires_ms = world_now_ms(environments->world) + grace_ms;
+	(void)pthread_mutex_unlock(&env->mutex);
+	return environment_save(env, err);
+}
+
+int environment_logs(struct environments *environments, struct env_id id, const char *sandbox, int lines, int64_t *from,
+		     struct buf *output, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	AUTO_FREE char *dir = NULL;
+
+	if (!env)
+		return -1;
+	if (sandbox && !member_find(env, sandbox))
+		return err_set(err, ERR_NOT_FOUND, "environment %s has no sandbox `%s`", env->name, sandbox);
+	dir = text_format("%s/log", env->dir);
+	return log_read(dir, sandbox ? sandbox : "all", lines, from, output, err);
+}
