@@ -291,6 +291,13 @@ static int signals_open(struct serve *serve, struct err *err)
 	return loop_watch_add(serve->loop, &serve->signals, fd, LOOP_READ, err);
 }
 
+static int authority(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err)
+{
+	const struct serve *serve = self;
+
+	return vault_authority(serve->vault, env, pem, hash, err);
+}
+
 /* ---- all parts ---- */
 
 static int sandboxes_open(struct serve *serve, struct err *err)
@@ -304,9 +311,15 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, serve->vault, serve->egress.egress,
 			       &serve->gateway, err))
 		return -1;
-	options = (struct environments_options){
-		serve->state_dir, serve->provider, serve_gateway_link(serve->gateway),  serve->preview_base,
-		world_real,       serve->warm,     serve_egress_watcher(&serve->egress)};
+	options = (struct environments_options){.state_dir = serve->state_dir,
+						.provider = serve->provider,
+						.gateway = serve_gateway_link(serve->gateway),
+						.preview_base = serve->preview_base,
+						.world = world_real,
+						.authority = authority,
+						.self = serve,
+						.warm = serve->warm,
+						.egress = serve_egress_watcher(&serve->egress)};
 	if (environments_open(&options, &serve->environments, err))
 		return -1;
 	serve->egress.environments = serve->environments;

@@ -250,6 +250,8 @@ int environments_open(const struct environments_options *options, struct environ
 	all->provider = options->provider;
 	all->world = options->world;
 	all->gateway = options->gateway;
+	all->authority = options->authority;
+	all->self = options->self;
 	all->pool.warm = options->warm;
 	all->egress = options->egress;
 	(void)pthread_rwlock_init(&all->gateway_lock, NULL);

@@ -34,6 +34,9 @@ struct environments_options {
 	struct link *gateway;     /* NULL: environments without seams, for tests of the provider */
 	const char *preview_base; /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
 	struct world world;
+	/* The certificate authority that an environment's programs trust (PEM, appended) and the hash of its name; NULL: none. Any thread. */
+	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);
+	void *self;
 	bool warm;                         /* keep one set of started databases ready for the next environment of the same kind */
 	struct environments_egress egress; /* `describe` NULL: nobody */
 };

@@ -61,6 +61,24 @@ static void image_variables_set(struct variable_list *list, json_t *env)
 /* Who a program is, unless an image says another. */
 static const char *const account[][2] = {{"HOME", "/home/assay"}, {"USER", "assay"}, {"LOGNAME", "assay"}};
 
+/* Where programs that do not ask the system find the authorities they are to trust (sandbox/local/trust.c). */
+#define TRUST_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+#define TRUST_JAVA "-Djavax.net.ssl.trustStore=/etc/ssl/certs/assay.jks"
+static const char *const trust[][2] = {
+	{"SSL_CERT_FILE", TRUST_BUNDLE},                     /* OpenSSL: Python, Ruby, PHP, Perl; Go; rustls */
+	{"CURL_CA_BUNDLE", TRUST_BUNDLE},                    /* curl, whatever it was built with */
+	{"GIT_SSL_CAINFO", TRUST_BUNDLE},                    /* git */
+	{"REQUESTS_CA_BUNDLE", TRUST_BUNDLE},                /* Python's requests, and what is made of it */
+	{"PIP_CERT", TRUST_BUNDLE},                          /* pip */
+	{"NODE_EXTRA_CA_CERTS", "/etc/ssl/certs/assay.pem"}, /* node, npm and most agents */
+	{"npm_config_cafile", TRUST_BUNDLE},                 /* npm, yarn */
+	{"DENO_CERT", "/etc/ssl/certs/assay.pem"},
+	{"CARGO_HTTP_CAINFO", TRUST_BUNDLE},    /* cargo */
+	{"AWS_CA_BUNDLE", TRUST_BUNDLE},        /* the AWS command line and SDKs */
+	{"PERL_LWP_SSL_CA_FILE", TRUST_BUNDLE}, /* LWP */
+	{"JAVA_TOOL_OPTIONS", TRUST_JAVA},      /* every JVM: maven, gradle, sbt */
+};
+
 /* DB_URL for db, MAIN_DB_URL for main-db. */
 static void variable_set_url(struct variable_list *list, const struct member *database)
 {
@@ -86,6 +104,8 @@ char **member_variables(struct environment *env, const struct member *member, co
 	for (size_t i = 0; i < ARRAY_LEN(account); i++)
 		variable_set(&list, account[i][0], account[i][1]);
 	image_variables_set(&list, json_member(image, "env"));
+	for (size_t i = 0; member->kind != MEMBER_DATABASE && env->all->authority && i < ARRAY_LEN(trust); i++)
+		variable_set(&list, trust[i][0], trust[i][1]);
 	variable_set(&list, "ASSAY_ENV", env->id.text);
 	variable_set(&list, "ASSAY_SERVICE", member->service ? member->service->name : member->name);
 	for (size_t i = 0; i < env->member_count; i++)

@@ -115,6 +115,8 @@ bool environment_has_tool(struct environment *env)
 int member_make(struct environment *env, struct member *member, struct err *err)
 {
 	AUTO_FREE char *log_dir = text_format("%s/log", env->dir);
+	AUTO_BUF authority = buf_new(SANDBOX_AUTHORITY_MAX);
+	char hash[SANDBOX_AUTHORITY_HASH_MAX];
 	struct sandbox_spec spec = {
 		.env = env->id,
 		.name = member->name,
@@ -124,6 +126,12 @@ int member_make(struct environment *env, struct member *member, struct err *err)
 		.limits = member_limits(env, member),
 	};
 
+	if (member->kind != MEMBER_DATABASE && env->all->authority) {
+		if (env->all->authority(env->all->self, env->id.text, &authority, hash, err))
+			return -1;
+		spec.authority = authority.at;
+		spec.authority_hash = hash;
+	}
 	if (member->kind == MEMBER_WORKSPACE && environment_has_tool(env))
 		spec.mounts[spec.mount_count++] = (struct mount_spec){TOOL_VOLUME, TOOL_PATH, true};
 

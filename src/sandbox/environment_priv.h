@@ -104,6 +104,8 @@ struct environments {
 	struct provider provider;
 	struct world world;
 	struct log_pump *pump;
+	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);
+	void *self;
 
 	struct environments_egress egress;
 	pthread_rwlock_t gateway_lock;

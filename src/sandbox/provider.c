@@ -157,6 +157,8 @@ int provider_sandbox_make(struct provider provider, const struct sandbox_spec *s
 	for (size_t i = 0; i < spec->mount_count; i++)
 		if (name_check("volume", spec->mounts[i].volume, err) || path_check(spec->mounts[i].path, err))
 			return -1;
+	if (spec->authority && strlen(spec->authority) >= SANDBOX_AUTHORITY_MAX)
+		return err_set(err, ERR_LIMIT, "a certificate authority longer than %d bytes", SANDBOX_AUTHORITY_MAX - 1);
 	if (spec->limits.memory_bytes < 0 || (spec->limits.memory_bytes && spec->limits.memory_bytes < MEMORY_BYTES_MIN) ||
 	    spec->limits.cpu_percent < 0 || spec->limits.pids < 0)
 		return err_set(err, ERR_INVALID, "a limit of sandbox %s is negative, or its memory below 4 MiB", spec->name);

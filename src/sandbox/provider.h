@@ -17,6 +17,8 @@
 #define SANDBOX_NAME_MAX 63 /* a DNS label */
 #define SANDBOX_MOUNTS_MAX 8
 #define VOLUME_LAYERS_MAX 16
+#define SANDBOX_AUTHORITY_MAX 2048   /* bytes of a certificate in PEM, with its NUL */
+#define SANDBOX_AUTHORITY_HASH_MAX 9 /* eight hexadecimal digits, and the NUL */
 
 struct mount_spec {
 	const char *volume; /* of the same environment */
@@ -40,6 +42,8 @@ struct sandbox_spec {
 	struct mount_spec mounts[SANDBOX_MOUNTS_MAX];
 	size_t mount_count;
 	struct limits limits;
+	const char *authority;      /* PEM: a certificate authority that its programs trust besides the system's; NULL: none */
+	const char *authority_hash; /* by which OpenSSL finds it in a folder; NULL: not at all */
 };
 
 /* A program to run in a room. stdin, stdout, stderr are descriptors of the caller, which stay the caller's; -1 is /dev/null. */

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -321,15 +322,21 @@ int vault_gateway_link(struct vault *vault, int *fd, struct err *err)
 	return 0;
 }
 
-int vault_authority(struct vault *vault, const char *env, struct buf *pem, struct err *err)
+int vault_authority(struct vault *vault, const char *env, struct buf *pem, char hash[9], struct err *err)
 {
 	struct vault_reply reply;
 	AUTO_BUF text = buf_new((size_t)VAULT_CA_MAX * 2);
+	const unsigned char *der;
+	X509 *certificate;
 
 	if (ask(vault, VAULT_AUTHORITY, 0, env, -1, &reply, err))
 		return err_prefix(err, "the certificate authority of %s", env);
-	if (reply.ca_bytes > VAULT_CA_MAX)
+	der = reply.ca;
+	certificate = reply.ca_bytes <= VAULT_CA_MAX ? d2i_X509(NULL, &der, (long)reply.ca_bytes) : NULL;
+	if (!certificate)
 		return err_set(err, ERR_BROKEN, "the vault sent no certificate");
+	(void)snprintf(hash, 9, "%08x", (unsigned)X509_subject_name_hash(certificate));
+	X509_free(certificate);
 	buf_add_base64(&text, reply.ca, reply.ca_bytes);
 	buf_add_text(pem, "-----BEGIN CERTIFICATE-----\n");
 	for (size_t at = 0; at < text.length; at += PEM_LINE_BYTES) {

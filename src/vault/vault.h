@@ -24,8 +24,8 @@ MUST_USE int vault_sign(struct vault *vault, struct view bytes, unsigned char si
 MUST_USE int vault_public_key(struct vault *vault, struct buf *pem, struct err *err);
 /* A fresh link for the gateway, owned by the caller; the one before it ends. It ends too when the process dies: then ask for another. */
 MUST_USE int vault_gateway_link(struct vault *vault, int *fd, struct err *err);
-/* The certificate that the sandboxes of an environment trust, PEM, appended. */
-MUST_USE int vault_authority(struct vault *vault, const char *env, struct buf *pem, struct err *err);
+/* The certificate that the sandboxes of an environment trust, PEM, appended, and the hash of its name by which OpenSSL finds it in a folder. */
+MUST_USE int vault_authority(struct vault *vault, const char *env, struct buf *pem, char hash[9], struct err *err);
 
 /* Credentials, kept sealed in <state>/vault/credentials. Any thread. A value is released to the gateway alone, for one request that the
  * credential's rules allow, of an environment that it is bound to. A credential of the same name is replaced. */

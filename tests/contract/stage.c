@@ -130,10 +130,11 @@ static struct vault *vault_introduce(struct world_fixture *world, const struct s
 	AUTO_JSON answer = NULL;
 	struct vault *vault = NULL;
 	struct err err = {0};
+	char hash[9];
 	int fd = -1;
 
 	if (vault_open(state, &vault, &err) || vault_gateway_link(vault, &fd, &err) ||
-	    vault_authority(vault, stage->env, &pem, &err) || file_replace(ca, buf_view(&pem), 0644, &err)) {
+	    vault_authority(vault, stage->env, &pem, hash, &err) || file_replace(ca, buf_view(&pem), 0644, &err)) {
 		(void)fprintf(stderr, "stage: %s\n", err.text);
 		exit(1);
 	}

@@ -251,6 +251,7 @@ static void the_gateway_is_given_leaves_and_nothing_of_the_control_planes(void *
 	struct vault_reply none;
 	AUTO_BUF pem = buf_new(8192);
 	struct vault *vault;
+	char hash[9];
 	struct err err = {0};
 	X509 *leaf;
 	X509 *authority;
@@ -261,7 +262,7 @@ static void the_gateway_is_given_leaves_and_nothing_of_the_control_planes(void *
 	(void)state;
 	assert_int_equal(vault_open(state_dir, &vault, &err), 0);
 	assert_int_equal(vault_gateway_link(vault, &link, &err), 0);
-	assert_int_equal(vault_authority(vault, "e1", &pem, &err), 0);
+	assert_int_equal(vault_authority(vault, "e1", &pem, hash, &err), 0);
 	bio = BIO_new_mem_buf(pem.at, (int)pem.length);
 	authority = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 	assert_non_null(authority);

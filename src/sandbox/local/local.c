@@ -191,6 +191,9 @@ static int local_sandbox_make(void *self, const struct sandbox_spec *spec, struc
 	if (image_take(local, spec->image, request->image, err))
 		return -1;
 	request->limits = spec->limits;
+	(void)snprintf(request->authority, sizeof(request->authority), "%s", spec->authority ? spec->authority : "");
+	(void)snprintf(request->authority_hash, sizeof(request->authority_hash), "%s",
+		       spec->authority_hash ? spec->authority_hash : "");
 	request->mount_count = (uint32_t)spec->mount_count;
 	for (size_t i = 0; i < spec->mount_count; i++) {
 		(void)snprintf(request->mounts[i].volume, sizeof(request->mounts[i].volume), "%s", spec->mounts[i].volume);

@@ -55,6 +55,8 @@ struct keeper_request {
 	uint32_t mount_count;
 	struct keeper_mount mounts[SANDBOX_MOUNTS_MAX];
 	struct limits limits;
+	char authority[SANDBOX_AUTHORITY_MAX]; /* PEM; "": none */
+	char authority_hash[SANDBOX_AUTHORITY_HASH_MAX];
 };
 
 struct keeper_reply {

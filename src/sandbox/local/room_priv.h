@@ -33,6 +33,11 @@ extern const char *const room_proc_read_only[];
 extern const char *const room_proc_hidden_files[];
 extern const char *const room_proc_hidden_folders[];
 
+/* Opens a folder inside the root that is the working directory, making what is absent. */
+MUST_USE int room_folder_open(const struct plan *plan, const char *path, int *fd, struct err *err);
+/* Has the room trust the authority of its request, if there is one; the root is the working directory. */
+MUST_USE int room_trust(const struct plan *plan, struct err *err);
+
 /* What root of a room may do. */
 struct room_capability {
 	int number;

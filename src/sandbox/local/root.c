@@ -108,7 +108,7 @@ static int tops_mount(const struct plan *plan, struct err *err)
 }
 
 /* Opens `path` inside the root that is the working directory, whatever symlinks the image has, making what is absent. */
-static int folder_open(const struct plan *plan, const char *path, int *fd, struct err *err)
+int room_folder_open(const struct plan *plan, const char *path, int *fd, struct err *err)
 {
 	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	AUTO_FREE char *part = text_copy(path);
@@ -144,7 +144,7 @@ static int tree_attach(const struct plan *plan, int tree, const char *path, stru
 {
 	AUTO_CLOSE int folder = -1;
 
-	if (folder_open(plan, path, &folder, err))
+	if (room_folder_open(plan, path, &folder, err))
 		return -1;
 	if (syscall(SYS_move_mount, tree, "", folder, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
 		return err_errno(err, errno, "cannot mount %s", path);
@@ -171,7 +171,7 @@ static int fresh_mount(const struct plan *plan, const char *type, const char *pa
 	AUTO_CLOSE int folder = -1;
 	char place[64];
 
-	if (folder_open(plan, path, &folder, err))
+	if (room_folder_open(plan, path, &folder, err))
 		return -1;
 	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d", folder);
 	return mount(type, place, type, flags, options) ? err_errno(err, errno, "cannot mount %s", path) : 0;
@@ -269,7 +269,10 @@ static int proc_mask(struct err *err)
 
 int room_root_mount(const struct plan *plan, struct err *err)
 {
-	return overlay_mount(plan, err) || tops_mount(plan, err) || devices_make(plan, err) || volumes_mount(plan, err) ? -1 : 0;
+	return overlay_mount(plan, err) || tops_mount(plan, err) || room_trust(plan, err) || devices_make(plan, err) ||
+			       volumes_mount(plan, err)
+		       ? -1
+		       : 0;
 }
 
 int room_root_enter(const struct plan *plan, struct err *err)

@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""The hosts outside: an authority, and HTTP and HTTPS origins that say what they were sent. origin.py FOLDER NAME..."""
+import base64, hashlib, os, shutil, socket, ssl, subprocess, sys, threading, time
+
+FOLDER, NAMES = sys.argv[1], sys.argv[2:]
+
+
+def openssl(*words):
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+
+def certificates():
+    """operator.pem is what the gateway is told to trust; each kind of host has a certificate that is good or wrong in one way."""
+    os.chdir(FOLDER)
+    for name in ("operator.pem", "operator.key"):  # made before the gateway was started
+        if "AUTHORITY" in os.environ:
+            shutil.copy(os.path.join(os.environ["AUTHORITY"], name), name)
+    for name in ("operator", "stranger"):
+        if name == "operator" and os.path.exists("operator.pem"):
+            continue
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", f"/CN={name}",
+                "-keyout", f"{name}.key", "-out", f"{name}.pem")
+    for name in NAMES:
+        signer = "stranger" if name.startswith("selfsigned.") else "operator"
+        with open(f"{name}.ext", "w") as file:
+            file.write(f"subjectAltName=DNS:{'other.test' if name.startswith('wrongname.') else name}\n")
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out",
+                f"{name}.csr")
+        days = ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"] if name.startswith("expired.") else ["-days", "30"]
+        if name.startswith("expired."):  # OpenSSL 3.0's x509 knows no dates: by `ca`
+            with open("ca.cnf", "w") as file:
+                file.write("[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n"
+                           "[p]\ncommonName=supplied\n")
+            open("index.txt", "w").close()
+            with open("serial", "w") as file:
+                file.write("01\n")
+            openssl("ca", "-batch", "-config", "ca.cnf", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-cert", "operator.pem",
+                    "-keyfile", "operator.key", "-in", f"{name}.csr", "-out", f"{name}.pem", "-notext", "-extfile", f"{name}.ext")
+        else:
+            openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", "-CAcreateserial", *days, "-extfile",
+                    f"{name}.ext", "-out", f"{name}.pem")
+
+
+class Reader:
+    def __init__(self, connection):
+        self.connection, self.rest = connection, b""
+
+    def until(self, end):
+        while end not in self.rest:
+            piece = self.connection.recv(65536)
+            if not piece:
+                return None
+            self.rest += piece
+        at = self.rest.index(end) + len(end)
+        taken, self.rest = self.rest[:at], self.rest[at:]
+        return taken
+
+    def exactly(self, length, sink):
+        while length:
+            if not self.rest:
+                self.rest = self.connection.recv(262144)
+                if not self.rest:
+                    return False
+            piece, self.rest = self.rest[:length], self.rest[length:]
+            length -= len(piece)
+            sink(piece)
+        return True
+
+
+connections = 0
+
+
+def body_read(reader, fields):
+    digest, length, kept = hashlib.sha256(), 0, b""
+
+    def sink(piece):
+        nonlocal length, kept
+        digest.update(piece)
+        length += len(piece)
+        if len(kept) < 4096:
+            kept += piece
+
+    if fields.get("transfer-encoding"):
+        while True:
+            line = reader.until(b"\r\n")
+            size = int(line.strip(), 16)
+            if size == 0:
+                while reader.until(b"\r\n") != b"\r\n":
+                    pass
+                break
+            reader.exactly(size, sink)
+            reader.until(b"\r\n")
+    else:
+        reader.exactly(int(fields.get("content-length", 0)), sink)
+    return digest.hexdigest(), length, kept
+
+
+RAW = {  # answers that no one should pass on
+    "/unasked101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw",
+    "/twoheads": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond",
+    "/cl-te": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "/bighead": b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"y" * 900) for i in range(100)) + b"\r\n",
+    "/flood1xx": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000,
+    "/altsvc": b"HTTP/1.1 200 OK\r\nAlt-Svc: h3=\":443\"\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nX-Kept: 1\r\nContent-Length: 2\r\n\r\nok",
+    "/redirect": b"HTTP/1.1 302 Found\r\nLocation: https://evil.test/\r\nContent-Length: 0\r\n\r\n",
+    "/cut": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this",
+    "/untilclose": b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+    "/interim": b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+}
+CLOSING = {"/unasked101", "/twoheads", "/cl-te", "/cut", "/untilclose", "/flood1xx", "/bighead"}
+
+
+def websocket(connection, reader, fields):
+    key = base64.b64encode(hashlib.sha1((fields["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+    connection.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n\r\n".encode())
+    while True:  # short text frames, echoed unmasked
+        frame = []
+        if not reader.exactly(2, frame.append):
+            return
+        head = b"".join(frame)
+        rest = []
+        if not reader.exactly(4 + (head[1] & 127), rest.append):
+            return
+        rest = b"".join(rest)
+        text = bytes(c ^ rest[i % 4] for i, c in enumerate(rest[4:]))
+        connection.sendall(bytes([head[0], len(text)]) + text)
+
+
+def requests(connection, number):
+    reader = Reader(connection)
+    while True:
+        head = reader.until(b"\r\n\r\n")
+        if head is None:
+            return
+        line, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = line.split(" ")
+        fields = {name.lower(): value.strip() for name, _, value in (row.partition(":") for row in lines if row)}
+        path = target.split("?")[0]
+        if path in RAW:
+            connection.sendall(RAW[path])
+            if path in CLOSING:
+                return
+            continue
+        if path == "/ws":
+            return websocket(connection, reader, fields)
+        if path == "/early":  # answers before the body was read
+            connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
+            time.sleep(0.5)
+            return
+        if path == "/sse":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for i in range(3):
+                piece = b"data: %d %f\n\n" % (i, time.time())
+                connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+                time.sleep(0.3)
+            connection.sendall(b"0\r\n\r\n")
+            continue
+        if path == "/slow":
+            time.sleep(2)
+        if path == "/download":
+            size = int(target.partition("?")[2])
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            piece = bytes(range(256)) * 1024
+            for at in range(0, size, len(piece)):
+                connection.sendall(piece[: size - at])
+            continue
+        digest, length, kept = body_read(reader, fields)
+        text = f"connection {number}\n{head.decode('latin-1')}body {length} {digest}\n".encode() + kept
+        if method == "HEAD":
+            text = b""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Connection: %d\r\nContent-Length: %d\r\n\r\n" % (number, len(text)) + text)
+        if path == "/closes":
+            return
+
+
+def serve(listener, context):
+    global connections
+    while True:
+        plain, _ = listener.accept()
+        connections += 1
+
+        def run(plain=plain, number=connections):
+            connection = plain
+            try:
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection = context.wrap_socket(plain, server_side=True) if context else plain
+                requests(connection, number)
+                connection.close()
+            except (OSError, ValueError):
+                plain.close()
+
+        threading.Thread(target=run, daemon=True).start()
+
+
+def context_make():
+    contexts = {}
+    for name in NAMES:
+        contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        contexts[name].load_cert_chain(f"{name}.pem", f"{name}.key")
+
+    def choose(sock, name, _):
+        with open("names", "a") as file:
+            file.write(f"{name}\n")
+        if name in contexts:
+            sock.context = contexts[name]
+
+    first = contexts[NAMES[0]]
+    first.sni_callback = choose
+    return first
+
+
+if __name__ == "__main__":
+    certificates()
+    for port, context in ((80, None), (443, context_make())):
+        listener = socket.create_server(("127.0.0.1", port), backlog=512)
+        threading.Thread(target=serve, args=(listener, context), daemon=True).start()
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # item 57: nothing newer than TLS 1.1
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.load_cert_chain(f"{NAMES[0]}.pem", f"{NAMES[0]}.key")
+    listener = socket.create_server(("127.0.0.1", 8443))
+    threading.Thread(target=serve, args=(listener, old), daemon=True).start()
+    open("ready", "w").close()
+    threading.Event().wait()
