@@ -1,0 +1,194 @@
+/* dlp_priv: what the parts of the scanner share: compiled rules, a thread's scratch, and the way from bytes to findings. */
+#ifndef ASSAY_GATEWAY_DLP_DLP_PRIV_H
+#define ASSAY_GATEWAY_DLP_DLP_PRIV_H
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <hs/hs.h>
+#include <pcre2.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "gateway/dlp/dlp.h"
+
+#define RULE_WORDS_MAX 4096
+#define RULE_WIDTH_MOST ((unsigned)DLP_HOLD_BACK)
+#define VIEW_DEPTH_MAX 4
+
+enum rule_check { CHECK_NONE, CHECK_MIXED, CHECK_LUHN, CHECK_CRC32_BASE62, CHECK_JWT, CHECK_KEY_BLOCK, CHECK_IBAN, CHECK_BASE64 };
+
+struct rule {
+	char id[DLP_RULE_ID_MAX];
+	const char *title;
+	const char *pattern; /* for Hyperscan and PCRE2 alike */
+	pcre2_code *code;
+	unsigned width; /* bytes that a match has at most, cut to RULE_WIDTH_MOST */
+	unsigned group; /* whose text is the value */
+	double entropy; /* bits for each byte of the value, at least */
+	enum rule_check check;
+	enum dlp_action action;
+	bool loose;            /* only in plain text: too common a form for texts that were pieced together */
+	pcre2_code *allowed;   /* values that are none; NULL: none are named */
+	const char **stops;    /* ends with NULL; a value with one of them is none */
+	const char **keywords; /* ends with NULL; one of them must be near */
+};
+
+struct dlp_rules {
+	atomic_int references;
+	uint64_t serial; /* which database a thread's scratch fits */
+	struct rule *list;
+	size_t count;
+	hs_database_t
+		*database;   /* expression i is list[i]'s; the ones behind say that something is written backwards, or by rot13 */
+	char **turned;       /* those: reversed prefixes, then rotated ones */
+	size_t turned_count; /* of each kind */
+	json_t *source;      /* owns the texts of the list */
+};
+
+/* Compiles, or takes from the cache, the database of `rules->list`. */
+MUST_USE int rules_database(struct dlp_rules *rules, const char *cache_dir, struct err *err);
+uint64_t database_serial(void);
+
+/* What a thread has for scanning; made at first use, freed with the thread. */
+struct thread {
+	hs_scratch_t *scratch;
+	uint64_t fits[16]; /* serials of databases that the scratch fits */
+	size_t fits_next;
+	pcre2_match_data *match;
+	pcre2_match_context *context;
+	pcre2_jit_stack *stack;
+};
+struct thread *thread_get(void);
+/* NULL when there is no memory for it: what cannot be judged is refused. */
+hs_scratch_t *thread_scratch(struct thread *thread, uint64_t serial, const hs_database_t *database);
+
+/* The next value in text[from..until) that the rule describes and that is confirmed. */
+struct span {
+	size_t from, to;
+};
+#define CONFIRM_TRIES_MAX 512
+double dlp_entropy(struct view value); /* bits for each byte */
+bool rule_confirm(const struct rule *rule, struct view text, size_t from, size_t until, struct span *value, unsigned *tries);
+
+/* Known secrets, as literals in one database. */
+struct secrets {
+	atomic_int references;
+	uint64_t serial;
+	hs_database_t *database;
+	struct literal *literals;
+	size_t literal_count;
+	char **titles;
+	size_t *sizes; /* bytes of each */
+	size_t count;
+};
+struct literal {
+	uint16_t secret;
+	uint16_t at; /* of a piece: where in the secret */
+	uint16_t length;
+	int8_t piece; /* -1: all of it; else which piece of the plain text */
+	const char *view;
+};
+#define PIECES_MAX 64
+struct secrets *secrets_new(const struct dlp_secret *list, size_t count, struct err *err);
+void secrets_unref(struct secrets *secrets);
+
+/* One environment. */
+#define RING_BYTES ((size_t)256)
+#define RINGS_MAX 32
+#define RING_PIECE_MOST ((size_t)16)
+
+struct ring { /* the last short values of one field, over several requests */
+	uint64_t key;
+	uint64_t used;
+	size_t length;
+	char text[RING_BYTES];
+};
+
+struct dlp {
+	atomic_int references;
+	pthread_mutex_t lock;
+	struct dlp_rules *rules;
+	struct secrets *secrets; /* NULL: none */
+	/* What went out in pieces; of `secrets`. */
+	uint64_t *pieces_seen; /* a bit for each piece of a secret */
+	int64_t *pieces_ms;    /* when the last one was seen */
+	struct ring rings[RINGS_MAX];
+	uint64_t turn;
+};
+
+/* A piece of a secret was seen; true when there are now enough of them to tell it. */
+bool window_piece(struct dlp *dlp, const struct secrets *secrets, const struct literal *literal);
+/* Adds a short value; what was sent in its field so far is copied to `text`. */
+size_t window_ring(struct dlp *dlp, const char *field, struct view name, struct view value, char text[RING_BYTES]);
+
+/* One message */
+struct carve;
+
+/* A text that comes in pieces: looked at by the block, with what is needed of the one before it. */
+#define NODE_BLOCK ((size_t)16384)
+struct node {
+	struct dlp_message *message;
+	hs_stream_t *rules, *known;
+	char *text;    /* DLP_HOLD_BACK + NODE_BLOCK bytes, while something is kept */
+	size_t length; /* of text */
+	size_t fresh;  /* where in it begins what was not looked at */
+	uint64_t base; /* of text[0] in all that was fed */
+	unsigned depth;
+	const char *view;
+	struct carve *carve;
+};
+
+#define LAYERS_MAX 2
+struct dlp_message {
+	struct dlp *dlp;
+	struct dlp_rules *rules;
+	struct secrets *secrets;
+	enum dlp_where feeding;
+	enum dlp_action action;
+	struct dlp_finding findings[DLP_FINDINGS_MAX];
+	size_t count;
+	struct node body;
+	hs_stream_t *once_rules, *once_known; /* for texts that are whole */
+	struct inflater *layers[LAYERS_MAX];  /* in the order in which they are undone */
+	size_t layer_count;
+	bool layers_over; /* what follows is read as it is */
+	int64_t view_budget;
+	uint64_t inflated; /* bytes that came out of archives */
+	unsigned members;
+	uint64_t fed;
+	uint64_t mark[2]; /* how much was fed when the last block was looked at, and the one before */
+	bool unreadable;
+	bool ended;
+};
+
+void node_init(struct node *node, struct dlp_message *message, unsigned depth, const char *view);
+void node_fini(struct node *node);
+void node_feed(struct node *node, struct view bytes);
+void node_look(struct node *node, bool end); /* at all that was fed */
+
+/* A whole text. `segments` says where its parts are from; NULL: all of it is `where`. */
+struct segment {
+	size_t from;
+	enum dlp_where where;
+};
+struct look {
+	struct view text;
+	enum dlp_where where;
+	const struct segment *segments;
+	size_t segment_count;
+	unsigned depth;
+	const char *view; /* "plain" at the top */
+	bool pieced;      /* rules that are loose do not count */
+	bool whole;
+	bool known_only;
+};
+void look_at(struct dlp_message *message, const struct look *look);
+
+void finding_add(struct dlp_message *message, const struct dlp_finding *finding, struct view value);
+/* One of the scanner's own: "unreadable", "too-much", "opaque-archive". */
+void finding_own(struct dlp_message *message, const char *rule, const char *title, enum dlp_action action, const char *view);
+
+/* Compressed streams inside of binary text: archives, packs, pictures, documents. */
+void carve_feed(struct node *node, bool end);
+void carve_free(struct carve *carve);
+
+#endif

@@ -1,0 +1,550 @@
+/*
+ * Theory of operation: one pass with vectors looks for signs (signs_read); each view has one. A view that changes few places copies only
+ * what lies CONTEXT bytes around them (struct patch), so that its cost follows what is encoded and not what is sent. Runs of base 64, base
+ * 32 and hexadecimal digits are found by looking at every RUN_LEAST-th byte (runs_decode).
+ */
+#include "gateway/dlp/views.h"
+
+#include <ctype.h>
+
+#include "base/scope.h"
+#include "gateway/dlp/views_priv.h"
+
+#define CONTEXT ((size_t)256) /* longer than the tokens that are looked for */
+#define DENSE_BYTES ((size_t)256)
+#define DENSE_LEAST 46 /* words that begin in DENSE_BYTES; code and prose have about 40 */
+
+/* Signs */
+
+typedef unsigned char vector __attribute__((vector_size(16)));
+typedef unsigned long long halves __attribute__((vector_size(16)));
+
+static vector vector_at(const char *at)
+{
+	vector bytes;
+
+	memcpy(&bytes, at, sizeof bytes);
+	return bytes;
+}
+
+static bool vector_any(vector bytes)
+{
+	halves both = (halves)bytes;
+
+	return (both[0] | both[1]) != 0;
+}
+
+static vector vector_words(vector bytes)
+{
+	vector lower = bytes | 0x20;
+
+	return (vector)(lower - 'a' < 26) | (vector)(bytes - '0' < 10);
+}
+
+/* `at` has 17 readable bytes for each 16 that are looked at. */
+static void signs_read_block(struct signs *signs, const char *at, size_t length)
+{
+	vector percent = {0}, amp = {0}, back = {0}, equals = {0}, high = {0}, nul = {0}, plus = {0}, quote = {0}, words = {0},
+	       zero_x = {0};
+	unsigned count = 0;
+
+	for (size_t i = 0; i + 16 <= length; i += 16) {
+		vector here = vector_at(at + i), next = vector_at(at + i + 1), word = vector_words(here), hex = vector_words(next);
+
+		percent |= (vector)(here == '%') & hex;
+		amp |= (vector)(here == '&') & ((vector)(next == '#') | hex);
+		back |= (vector)(here == '\\') &
+			((vector)(next == 'u') | (vector)(next == 'x') | (vector)(next == '/') | (vector)(next - '0' < 8));
+		equals |= (vector)(here == '=') &
+			  ((vector)(next - '0' < 10) | (vector)(next - 'A' < 6) | (vector)(next == '\n') | (vector)(next == '\r'));
+		plus |= (vector)(here == '+') & (vector)(next == 'A');
+		high |= here & 0x80;
+		nul |= (vector)(here == 0);
+		quote |= ((vector)(here == '"') | (vector)(here == '\'') | (vector)(here == '`')) &
+			 ((vector)(next == ' ') | (vector)(next == ',') | (vector)(next == '+') | (vector)(next == '"') |
+			  (vector)(next == '\'') | (vector)(next == '.') | (vector)(next == '&') | (vector)(next == '\n') |
+			  (vector)(next == '\\'));
+		zero_x -= (vector)(here == '0') & (vector)(next == 'x');
+		words -= word & ~hex;
+	}
+	signs->percent |= vector_any(percent);
+	signs->amp |= vector_any(amp);
+	signs->backslash |= vector_any(back);
+	signs->equals |= vector_any(equals);
+	signs->plus |= vector_any(plus);
+	signs->high |= vector_any(high);
+	signs->nul |= vector_any(nul);
+	signs->quote |= vector_any(quote);
+	for (size_t i = 0; i < 16; i++)
+		count += words[i] + zero_x[i] * 3u;
+	signs->dense |= count * DENSE_BYTES >= DENSE_LEAST * length && count >= 8;
+}
+
+static void signs_read(struct signs *signs, struct view text)
+{
+	char last[DENSE_BYTES + 32] = {0};
+	size_t at = 0, rest;
+
+	for (; text.length - at > DENSE_BYTES; at += DENSE_BYTES)
+		signs_read_block(signs, text.at + at, DENSE_BYTES);
+	rest = text.length - at;
+	memset(last, '.', sizeof last);
+	memcpy(last, text.at + at, rest);
+	signs_read_block(signs, last, (rest + 15) / 16 * 16);
+}
+
+/* Patches */
+
+void patch_begin(struct patch *patch, struct view text)
+{
+	*patch = (struct patch){.text = text, .out = buf_new(VIEW_TEXT_MAX * 4)};
+}
+
+void patch_put(struct patch *patch, size_t at, size_t skip, const char *by, size_t by_length)
+{
+	size_t from = patch->copied;
+
+	if (!patch->count || at - from > 2 * CONTEXT) {
+		if (patch->count) {
+			buf_add(&patch->out, patch->text.at + from, CONTEXT);
+			buf_add_char(&patch->out, '\n');
+		}
+		from = at - from > CONTEXT ? at - CONTEXT : from;
+	}
+	buf_add(&patch->out, patch->text.at + from, at - from);
+	buf_add(&patch->out, by, by_length);
+	patch->copied = at + skip;
+	patch->count++;
+}
+
+void patch_end(struct patch *patch, const char *name, enum view_kind kind, view_emit *emit, void *self)
+{
+	size_t rest = patch->text.length - patch->copied;
+
+	if (patch->count) {
+		buf_add(&patch->out, patch->text.at + patch->copied, rest < CONTEXT ? rest : CONTEXT);
+		emit(self, name, kind, buf_view(&patch->out));
+	}
+	buf_fini(&patch->out);
+}
+
+/* Escapes */
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* `digits` hexadecimal digits at the front, or -1. */
+static long hex_number(struct view text, size_t digits)
+{
+	long number = 0;
+
+	if (text.length < digits)
+		return -1;
+	for (size_t i = 0; i < digits; i++) {
+		int digit = hex_digit(text.at[i]);
+
+		if (digit < 0)
+			return -1;
+		number = number << 4 | digit;
+	}
+	return number;
+}
+
+static struct view view_from(struct view text, size_t at)
+{
+	return at < text.length ? view_make(text.at + at, text.length - at) : view_make(text.at + text.length, 0);
+}
+
+/* \u0041, \u{41}, \x41, \101, \n, \/ and so on: its length, 0 when it is none. */
+static size_t escape_backslash(struct view text, long *code)
+{
+	static const char simple[] = "n\nr\rt\t\"\"''\\\\//";
+	char kind = text.length > 1 ? text.at[1] : 0;
+
+	if (kind == 'x' && (*code = hex_number(view_from(text, 2), 2)) >= 0)
+		return 4;
+	if (kind == 'u' && (*code = hex_number(view_from(text, 2), 4)) >= 0)
+		return 6;
+	if (kind == 'U' && (*code = hex_number(view_from(text, 2), 8)) >= 0)
+		return 10;
+	if (kind == 'u' && text.length > 3 && text.at[2] == '{')
+		for (size_t digits = 1; digits <= 6 && digits + 3 < text.length; digits++)
+			if (text.at[digits + 3] == '}' && (*code = hex_number(view_from(text, 3), digits)) >= 0)
+				return digits + 4;
+	if (kind >= '0' && kind <= '7') {
+		size_t digits = 0;
+
+		for (*code = 0; digits < 3 && digits + 1 < text.length && text.at[digits + 1] >= '0' && text.at[digits + 1] <= '7';
+		     digits++)
+			*code = *code * 8 + (text.at[digits + 1] - '0');
+		return digits + 1;
+	}
+	for (size_t i = 0; i + 1 < sizeof simple; i += 2)
+		if (kind && kind == simple[i]) {
+			*code = simple[i + 1];
+			return 2;
+		}
+	return 0;
+}
+
+/* &#65; &#x41; and the five names. */
+static size_t escape_amp(struct view text, long *code)
+{
+	static const struct {
+		struct view name;
+		char c;
+	} names[] = {{VIEW("&amp;"), '&'},    {VIEW("&lt;"), '<'},   {VIEW("&gt;"), '>'},   {VIEW("&quot;"), '"'},
+		     {VIEW("&apos;"), '\''},  {VIEW("&sol;"), '/'},  {VIEW("&plus;"), '+'}, {VIEW("&equals;"), '='},
+		     {VIEW("&lowbar;"), '_'}, {VIEW("&dash;"), '-'}, {VIEW("&colon;"), ':'}};
+	bool hex = text.length > 3 && (text.at[2] | 0x20) == 'x';
+	size_t at = hex ? 3 : 2;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (view_starts(text, names[i].name)) {
+			*code = names[i].c;
+			return names[i].name.length;
+		}
+	if (text.length < 4 || text.at[1] != '#')
+		return 0;
+	for (*code = 0; at < text.length && at < 12; at++) {
+		int digit = hex_digit(text.at[at]);
+
+		if (digit < 0 || (!hex && digit > 9))
+			break;
+		*code = *code * (hex ? 16 : 10) + digit;
+	}
+	if (at == (hex ? 3u : 2u))
+		return 0;
+	return at < text.length && text.at[at] == ';' ? at + 1 : at;
+}
+
+/* RFC 2152: +AEE- is one character in UTF-16, in base 64. */
+static size_t escape_utf7(struct view text, long *code)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *second, *third;
+
+	if (text.length < 5 || text.at[1] != 'A' || text.at[4] != '-' || !text.at[2] || !text.at[3])
+		return 0;
+	second = strchr(digits, text.at[2]);
+	third = strchr(digits, text.at[3]);
+	if (!second || !third)
+		return 0;
+	*code = ((second - digits) << 4 | (third - digits) >> 2) & 0xff;
+	return 5;
+}
+
+static size_t utf8_encode(long code, char out[4])
+{
+	if (code < 0x80) {
+		out[0] = (char)code;
+		return 1;
+	}
+	if (code < 0x800) {
+		out[0] = (char)(0xc0 | code >> 6);
+		out[1] = (char)(0x80 | (code & 0x3f));
+		return 2;
+	}
+	if (code < 0x10000) {
+		out[0] = (char)(0xe0 | code >> 12);
+		out[1] = (char)(0x80 | (code >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (code & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | (code >> 18 & 7));
+	out[1] = (char)(0x80 | (code >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (code >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (code & 0x3f));
+	return 4;
+}
+
+static size_t escape_any(struct view text, char out[4], size_t *made)
+{
+	long code = -1;
+	size_t length = 0;
+
+	switch (text.at[0]) {
+	case '%':
+		/* A byte, not a character. */
+		code = hex_number(view_from(text, 1), 2);
+		if (code < 0)
+			return 0;
+		out[0] = (char)code;
+		*made = 1;
+		return 3;
+	case '\\':
+		length = escape_backslash(text, &code);
+		break;
+	case '&':
+		length = escape_amp(text, &code);
+		break;
+	case '+':
+		length = escape_utf7(text, &code);
+		break;
+	default:
+		return 0;
+	}
+	if (length)
+		*made = utf8_encode(code, out);
+	return length;
+}
+
+static void view_escaped(struct view text, view_emit *emit, void *self)
+{
+	static const bool marks[256] = {['%'] = true, ['\\'] = true, ['&'] = true, ['+'] = true};
+	struct patch patch;
+	char out[4];
+	size_t made = 0;
+
+	patch_begin(&patch, text);
+	for (size_t i = 0; i < text.length;) {
+		size_t length = marks[(unsigned char)text.at[i]] ? escape_any(view_from(text, i), out, &made) : 0;
+
+		if (length)
+			patch_put(&patch, i, length, out, made);
+		i += length ? length : 1;
+	}
+	patch_end(&patch, "escaped", VIEW_DECODED, emit, self);
+}
+
+/* RFC 2045 section 6.7: =41, and = at the end of a line that goes on. RFC 2047's Q writes the same. */
+static void view_quoted_printable(struct view text, view_emit *emit, void *self)
+{
+	struct patch patch;
+
+	patch_begin(&patch, text);
+	for (size_t i = 0; i + 1 < text.length;) {
+		struct view rest = view_from(text, i + 1);
+		long code;
+		char c;
+
+		if (text.at[i] != '=') {
+			i++;
+		} else if (rest.at[0] == '\n') {
+			patch_put(&patch, i, 2, "", 0);
+			i += 2;
+		} else if (rest.length > 1 && rest.at[0] == '\r' && rest.at[1] == '\n') {
+			patch_put(&patch, i, 3, "", 0);
+			i += 3;
+		} else if ((code = hex_number(rest, 2)) >= 0) {
+			c = (char)code;
+			patch_put(&patch, i, 3, &c, 1);
+			i += 3;
+		} else {
+			i++;
+		}
+	}
+	patch_end(&patch, "quoted-printable", VIEW_DECODED, emit, self);
+}
+
+static void view_without_nul(struct view text, view_emit *emit, void *self)
+{
+	struct patch patch;
+
+	patch_begin(&patch, text);
+	for (size_t i = 0; i < text.length; i++)
+		if (!text.at[i])
+			patch_put(&patch, i, 1, "", 0);
+	patch_end(&patch, "utf-16", VIEW_DECODED, emit, self);
+}
+
+/* Pieces */
+
+static bool is_quote(char c)
+{
+	return c == '"' || c == '\'' || c == '`';
+}
+
+/* From a closing quote to the opening one of what it is joined with: "AK" + "IA", ["A","K"], 'a' 'b', \"a\" + \"b\". 0: it is none. */
+static size_t join_length(struct view text)
+{
+	size_t i = 1;
+	bool op = false;
+
+	while (i < text.length && i < 24) {
+		char c = text.at[i];
+
+		if (is_quote(c))
+			return i + 1;
+		if (strchr("+.,&|", c) && c) {
+			if (op && c != '&' && c != '|')
+				return 0;
+			op = true;
+		} else if (c == '\\' && i + 1 < text.length && strchr("nrt", text.at[i + 1])) {
+			i++;
+		} else if (!strchr(" \t\r\n\\", c) || !c) {
+			return 0;
+		}
+		i++;
+	}
+	return 0;
+}
+
+static void view_joined(struct view text, view_emit *emit, void *self)
+{
+	struct patch patch;
+
+	patch_begin(&patch, text);
+	for (size_t i = 0; i < text.length;) {
+		size_t length = is_quote(text.at[i]) ? join_length(view_from(text, i)) : 0;
+		/* The backslash of an escaped closing quote goes too. */
+		size_t before = length && i > patch.copied && text.at[i - 1] == '\\';
+
+		if (length)
+			patch_put(&patch, i - before, length + before, "", 0);
+		i += length ? length : 1;
+	}
+	patch_end(&patch, "joined", VIEW_PIECED, emit, self);
+}
+
+static void view_stripped(struct view text, view_emit *emit, void *self)
+{
+	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 3);
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < text.length; i++) {
+			char c = text.at[i];
+
+			if (isalnum((unsigned char)c) || (!pass && (c == '_' || c == '-')))
+				buf_add_char(&out, c);
+		}
+		buf_add_char(&out, '\n');
+	}
+	emit(self, "punctuated", VIEW_PIECED, buf_view(&out));
+}
+
+/* Character codes, in a row: 115, 107, 45 or 0163 0153, whatever stands between. Two readings at once. */
+static void numbers_flush(struct buf *out, struct buf numbers[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (numbers[i].length >= 8) {
+			buf_add_view(out, buf_view(&numbers[i]));
+			buf_add_char(out, '\n');
+		}
+		buf_clear(&numbers[i]);
+	}
+}
+
+static void view_numbers(struct view text, view_emit *emit, void *self)
+{
+	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 2);
+	struct buf numbers[2] = {buf_new(VIEW_TEXT_MAX), buf_new(VIEW_TEXT_MAX)};
+	size_t last = 0;
+
+	for (size_t i = 0; i < text.length;) {
+		size_t digits = 0, decimal = 0, octal = 0;
+
+		while (i + digits < text.length && digits < 5 && isdigit((unsigned char)text.at[i + digits])) {
+			decimal = decimal * 10 + (size_t)(text.at[i + digits] - '0');
+			octal = text.at[i + digits] < '8' && octal < 512 ? octal * 8 + (size_t)(text.at[i + digits] - '0') : 512;
+			digits++;
+		}
+		if (!digits) {
+			i++;
+			continue;
+		}
+		if (i - last > 10)
+			numbers_flush(&out, numbers);
+		if (decimal >= 32 && decimal < 127)
+			buf_add_char(&numbers[0], (char)decimal);
+		if (octal >= 32 && octal < 127)
+			buf_add_char(&numbers[1], (char)octal);
+		if ((decimal < 32 || decimal > 126) && (octal < 32 || octal > 126))
+			numbers_flush(&out, numbers);
+		i += digits;
+		last = i;
+	}
+	numbers_flush(&out, numbers);
+	buf_fini(&numbers[0]);
+	buf_fini(&numbers[1]);
+	if (out.length)
+		emit(self, "character codes", VIEW_DECODED, buf_view(&out));
+}
+
+/* Hexadecimal pairs with something between: 73:6b, 73 6b, 0x73, 0x6b. */
+static void view_hex_pairs(struct view text, view_emit *emit, void *self)
+{
+	AUTO_BUF out = buf_new(VIEW_TEXT_MAX);
+	size_t row = 0, last = 0;
+
+	for (size_t i = 0; i + 1 < text.length;) {
+		size_t at = i;
+		long code;
+
+		if (text.at[at] == '0' && (text.at[at + 1] | 0x20) == 'x')
+			at += 2;
+		code = hex_number(view_from(text, at), 2);
+		if (code < 0 || (at + 2 < text.length && hex_digit(text.at[at + 2]) >= 0)) {
+			i++;
+			continue;
+		}
+		if (i - last > 4) {
+			if (row && row < 8)
+				buf_cut(&out, out.length - row);
+			else if (row)
+				buf_add_char(&out, '\n');
+			row = 0;
+		}
+		buf_add_char(&out, (char)code);
+		row++;
+		i = last = at + 2;
+	}
+	if (out.length >= 8)
+		emit(self, "hex", VIEW_DECODED, buf_view(&out));
+}
+
+void views_make(struct view text, bool whole, view_emit *emit, void *self)
+{
+	struct signs signs = {.dense = false};
+
+	if (!text.length)
+		return;
+	if (text.length > VIEW_TEXT_MAX)
+		text.length = VIEW_TEXT_MAX;
+	signs_read(&signs, text);
+	if (signs.percent || signs.amp || signs.backslash || signs.plus)
+		view_escaped(text, emit, self);
+	if (signs.equals)
+		view_quoted_printable(text, emit, self);
+	if (signs.nul)
+		view_without_nul(text, emit, self);
+	if (signs.high)
+		view_unicode(text, emit, self);
+	if (signs.quote)
+		view_joined(text, emit, self);
+	if (signs.dense) {
+		view_stripped(text, emit, self);
+		view_numbers(text, emit, self);
+		view_hex_pairs(text, emit, self);
+	}
+	if (whole)
+		views_of_whole(text, emit, self);
+	view_runs(text, emit, self);
+}
+
+void views_turned(struct view text, bool reversed, view_emit *emit, void *self)
+{
+	AUTO_BUF out = buf_new(VIEW_TEXT_MAX);
+	char *to;
+
+	if (text.length > VIEW_TEXT_MAX)
+		text.length = VIEW_TEXT_MAX;
+	to = buf_reserve(&out, text.length);
+	for (size_t i = 0; i < text.length; i++) {
+		char c = text.at[reversed ? text.length - 1 - i : i];
+
+		if (!reversed && isalpha((unsigned char)c)) {
+			char a = islower((unsigned char)c) ? 'a' : 'A';
+
+			c = (char)(a + (c - a + 13) % 26);
+		}
+		to[i] = c;
+	}
+	buf_commit(&out, text.length);
+	emit(self, reversed ? "reversed" : "rot13", VIEW_DECODED, buf_view(&out));
+}

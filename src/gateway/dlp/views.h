@@ -1,0 +1,24 @@
+/*
+ * views: what a text says when it is read another way. Each view is made only when something in the text asks for it, and only of the
+ * parts that do; the views of views are made by the caller, up to its depth.
+ */
+#ifndef ASSAY_GATEWAY_DLP_VIEWS_H
+#define ASSAY_GATEWAY_DLP_VIEWS_H
+
+#include "base/buf.h"
+
+#define VIEW_TEXT_MAX ((size_t)64 << 10) /* bytes of text that are looked at in one call */
+
+enum view_kind {
+	VIEW_DECODED, /* what was written is what was meant: every rule is used */
+	VIEW_PIECED,  /* parts were put together that may not belong together */
+};
+
+typedef void view_emit(void *self, const char *name, enum view_kind kind, struct view decoded);
+
+/* `decoded` lives during the call of `emit`, which may call views_make again. `whole`: nothing came before the text, or will come after. */
+void views_make(struct view text, bool whole, view_emit *emit, void *self);
+/* The text backwards, or its letters moved by 13: for a caller that found a sign of it. */
+void views_turned(struct view text, bool reversed, view_emit *emit, void *self);
+
+#endif

@@ -1,0 +1,206 @@
+/* Runs of digits of base 64, 32 and 16, found by looking at every RUN_LEAST-th byte and decoded from every digit that can be a first one. */
+#include <ctype.h>
+
+#include "base/scope.h"
+#include "gateway/dlp/views_priv.h"
+
+#define RUN_LEAST ((size_t)24)
+#define LINE_LEAST ((size_t)16)    /* digits of a line that may go on in the next one */
+#define TURNED_MOST ((size_t)4096) /* digits of a run that are decoded from every offset; the rest from its own */
+#define RUN_DIGITS_MAX VIEW_TEXT_MAX
+
+/* A digit's number, + 1; 0 for what is none. Both alphabets of RFC 4648. */
+static const unsigned char digits_64[256] = {
+	['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,  ['I'] = 9,  ['J'] = 10,
+	['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20,
+	['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30,
+	['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+	['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49, ['x'] = 50,
+	['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60,
+	['8'] = 61, ['9'] = 62, ['+'] = 63, ['-'] = 63, ['/'] = 64, ['_'] = 64,
+};
+
+struct run {
+	size_t length;
+	size_t upper, lower, digits; /* of hexadecimal and base 32 it is asked what it is made of */
+	size_t hex, base32;
+	unsigned char numbers[RUN_DIGITS_MAX]; /* base 64 */
+	char characters[RUN_DIGITS_MAX];
+};
+
+struct runs {
+	struct buf base64, base32, hex;
+	struct run run;
+};
+
+static bool is_digit(char c)
+{
+	return digits_64[(unsigned char)c] != 0;
+}
+
+/* Where the next line of a wrapped run begins, if `at` is the end of a line of one; else 0. JSON's \n counts as a line's end. */
+static size_t line_next(struct view text, size_t at)
+{
+	size_t i = at;
+
+	while (i < text.length && text.at[i] == '\\' && i + 1 < text.length && strchr("rn", text.at[i + 1]))
+		i += 2;
+	while (i < text.length && (text.at[i] == '\r' || text.at[i] == '\n'))
+		i++;
+	if (i == at || i - at > 4)
+		return 0;
+	while (i < text.length && i - at < 40 && (text.at[i] == ' ' || text.at[i] == '\t'))
+		i++;
+	return i < text.length && is_digit(text.at[i]) ? i : 0;
+}
+
+/* Reads the run at `at`; returns where it ends. */
+static size_t run_read(struct run *run, struct view text, size_t at)
+{
+	size_t line = 0;
+
+	run->length = run->upper = run->lower = run->digits = run->hex = run->base32 = 0;
+	while (at < text.length && run->length < RUN_DIGITS_MAX) {
+		char c = text.at[at];
+		size_t next;
+
+		if (is_digit(c)) {
+			run->numbers[run->length] = (unsigned char)(digits_64[(unsigned char)c] - 1);
+			run->characters[run->length++] = c;
+			run->upper += c >= 'A' && c <= 'Z';
+			run->lower += c >= 'a' && c <= 'z';
+			run->digits += c >= '0' && c <= '9';
+			run->hex += isxdigit((unsigned char)c) != 0;
+			run->base32 += isalpha((unsigned char)c) || (c >= '2' && c <= '7');
+			line++;
+			at++;
+			continue;
+		}
+		next = line >= LINE_LEAST ? line_next(text, at) : 0;
+		if (!next)
+			break;
+		line = 0;
+		at = next;
+	}
+	return at;
+}
+
+static void decode_64(const struct run *run, struct buf *out)
+{
+	for (size_t lead = 0; lead < 4; lead++) {
+		size_t end = lead && run->length > TURNED_MOST ? TURNED_MOST : run->length;
+		char *to = buf_reserve(out, run->length + 4);
+		size_t made = 0, i;
+
+		if (!to)
+			return;
+		for (i = lead; i + 4 <= end; i += 4) {
+			unsigned group = (unsigned)run->numbers[i] << 18 | (unsigned)run->numbers[i + 1] << 12 |
+					 (unsigned)run->numbers[i + 2] << 6 | run->numbers[i + 3];
+
+			to[made++] = (char)(group >> 16);
+			to[made++] = (char)(group >> 8);
+			to[made++] = (char)group;
+		}
+		if (end - i >= 2)
+			to[made++] = (char)(run->numbers[i] << 2 | run->numbers[i + 1] >> 4);
+		if (end - i >= 3)
+			to[made++] = (char)(run->numbers[i + 1] << 4 | run->numbers[i + 2] >> 2);
+		to[made++] = '\n';
+		buf_commit(out, made);
+	}
+}
+
+static void decode_hex(const struct run *run, struct buf *out)
+{
+	for (size_t lead = 0; lead < 2; lead++) {
+		for (size_t i = lead; i + 2 <= run->length; i += 2) {
+			char pair[2] = {run->characters[i], run->characters[i + 1]};
+			unsigned byte = 0;
+
+			for (size_t j = 0; j < 2; j++)
+				byte = byte << 4 | (unsigned)(pair[j] <= '9' ? pair[j] - '0' : (pair[j] | 0x20) - 'a' + 10);
+			buf_add_char(out, (char)byte);
+		}
+		buf_add_char(out, '\n');
+	}
+}
+
+static void decode_32(const struct run *run, struct buf *out)
+{
+	size_t leads = run->length > TURNED_MOST ? 1 : 8;
+
+	for (size_t lead = 0; lead < leads; lead++) {
+		unsigned bits = 0, count = 0;
+
+		for (size_t i = lead; i < run->length; i++) {
+			char c = run->characters[i];
+
+			bits = bits << 5 | (unsigned)(isalpha((unsigned char)c) ? (c | 0x20) - 'a' : c - '2' + 26);
+			count += 5;
+			if (count >= 8) {
+				count -= 8;
+				buf_add_char(out, (char)(bits >> count));
+			}
+		}
+		buf_add_char(out, '\n');
+	}
+}
+
+/* Text in base 64 has capitals and small letters; identifiers and paths rarely have many of both. */
+static void run_decode(struct runs *runs)
+{
+	const struct run *run = &runs->run;
+
+	if (run->hex == run->length) {
+		if (run->digits >= 4)
+			decode_hex(run, &runs->hex);
+		return;
+	}
+	if (run->base32 == run->length && run->digits >= 2 && (!run->upper || !run->lower))
+		decode_32(run, &runs->base32);
+	if (run->upper >= 3 && run->lower >= 3)
+		decode_64(run, &runs->base64);
+}
+
+/* The first run of RUN_LEAST digits at or behind `at`; text.length when there is none. */
+static size_t run_find(struct view text, size_t at)
+{
+	while (at + RUN_LEAST <= text.length) {
+		size_t i = at + RUN_LEAST;
+
+		while (i > at && is_digit(text.at[i - 1]))
+			i--;
+		if (i == at)
+			return at;
+		at = i;
+	}
+	return text.length;
+}
+
+void view_runs(struct view text, view_emit *emit, void *self)
+{
+	AUTO_FREE struct runs *runs = NULL;
+	size_t at = run_find(text, 0);
+
+	if (at == text.length)
+		return;
+	runs = mem_new(sizeof *runs);
+	runs->base64 = buf_new(VIEW_TEXT_MAX * 4);
+	runs->base32 = buf_new(VIEW_TEXT_MAX * 6);
+	runs->hex = buf_new(VIEW_TEXT_MAX * 2);
+	for (; at < text.length; at = run_find(text, at)) {
+		/* What stands before a run of lines, on its line, belongs to it. */
+		at = run_read(&runs->run, text, at);
+		run_decode(runs);
+	}
+	if (runs->base64.length)
+		emit(self, "base64", VIEW_DECODED, buf_view(&runs->base64));
+	if (runs->base32.length)
+		emit(self, "base32", VIEW_DECODED, buf_view(&runs->base32));
+	if (runs->hex.length)
+		emit(self, "hex", VIEW_DECODED, buf_view(&runs->hex));
+	buf_fini(&runs->base64);
+	buf_fini(&runs->base32);
+	buf_fini(&runs->hex);
+}
