@@ -36,8 +36,9 @@ static size_t scan(struct dlp *dlp, struct view text, size_t chunk, size_t strea
 		findings = dlp_findings(message, &count);
 		found += count;
 		for (size_t i = 0; tell && i < count; i++)
-			(void)printf("%s %s %s at %zu: %.*s\n", dlp_action_name(findings[i].action), findings[i].rule, findings[i].view,
-				     at + findings[i].from, findings[i].exact ? (int)(findings[i].to - findings[i].from) : 0,
+			(void)printf("%s %s %s at %zu: %.*s\n", dlp_action_name(findings[i].action), findings[i].rule,
+				     findings[i].view, at + findings[i].from,
+				     findings[i].exact ? (int)(findings[i].to - findings[i].from) : 0,
 				     text.at + at + findings[i].from);
 		dlp_free(message);
 	}
@@ -52,7 +53,8 @@ int main(int argc, char **argv)
 		{"C", {"c3f9c8e2b7d1a6054c8e7f2b9a3d6150", 32}},
 	};
 	AUTO_BUF text = buf_new(TEXT_MAX);
-	size_t chunk = argc > 2 ? strtoul(argv[2], NULL, 10) : 16384, stream = argc > 3 ? strtoul(argv[3], NULL, 10) : 262144, found;
+	size_t chunk = argc > 2 ? strtoul(argv[2], NULL, 10) : 16384, stream = argc > 3 ? strtoul(argv[3], NULL, 10) : 262144,
+	       found;
 	char cache[] = "/tmp/bench_dlp.XXXXXX";
 	struct err err = {.kind = ERR_NONE};
 	struct dlp_rules *rules;

@@ -12,7 +12,8 @@
 #include "gateway/dlp/views.h"
 
 #define HITS_MAX 256
-#define AFTER_END ((size_t)512) /* a value may go on behind the least that its rule asks for */
+#define TURNED_CONTEXT ((size_t)512) /* around what shows that something is written backwards */
+#define AFTER_END ((size_t)512)      /* a value may go on behind the least that its rule asks for */
 
 struct hit {
 	unsigned rule;
@@ -26,7 +27,7 @@ struct pass {
 	uint64_t base; /* of look.text */
 	size_t fresh;  /* in look.text */
 	bool exact;
-	bool reversed, rotated; /* something may be written that way */
+	struct span turned[2]; /* where something may be written backwards, or by rot13; both zero: nowhere */
 	struct hit hits[HITS_MAX];
 	size_t hit_count;
 };
@@ -48,10 +49,11 @@ static int on_rule(unsigned id, unsigned long long from, unsigned long long to, 
 	(void)from;
 	(void)flags;
 	if (id >= rules->count) {
-		if (id - rules->count < rules->turned_count)
-			pass->reversed = true;
-		else
-			pass->rotated = true;
+		struct span *span = &pass->turned[id - rules->count >= rules->turned_count];
+
+		span->to = (size_t)(to - pass->base);
+		if (!span->from)
+			span->from = span->to;
 		return 0;
 	}
 	if (pass->look.pieced && rules->list[id].loose)
@@ -126,7 +128,9 @@ static void on_view(void *self, const char *name, enum view_kind kind, struct vi
 	struct pass *pass = self;
 	struct look look = {.text = decoded, .where = pass->look.where, .depth = pass->look.depth + 1, .view = name};
 
-	look.pieced = pass->look.pieced || kind == VIEW_PIECED;
+	look.pieced = pass->look.pieced || kind != VIEW_DECODED;
+	if (kind == VIEW_TURNED)
+		look.depth = VIEW_DEPTH_MAX;
 	if (pass->look.depth)
 		pass->message->view_budget -= (int64_t)decoded.length;
 	if (look.depth <= VIEW_DEPTH_MAX && pass->message->view_budget > 0)
@@ -139,14 +143,17 @@ static void pass_views(struct pass *pass)
 
 	if (pass->look.depth >= VIEW_DEPTH_MAX || pass->look.known_only)
 		return;
+	for (size_t i = 0; i < ARRAY_LEN(pass->turned); i++) {
+		size_t from = pass->turned[i].from > TURNED_CONTEXT ? pass->turned[i].from - TURNED_CONTEXT : 0;
+		size_t to = pass->turned[i].to + TURNED_CONTEXT < text.length ? pass->turned[i].to + TURNED_CONTEXT : text.length;
+
+		if (pass->turned[i].to)
+			views_turned(view_make(text.at + from, to - from), i == 0, on_view, pass);
+	}
 	for (size_t at = 0; at < text.length; at += VIEW_TEXT_MAX - DLP_HOLD_BACK) {
 		struct view part = view_make(text.at + at, text.length - at < VIEW_TEXT_MAX ? text.length - at : VIEW_TEXT_MAX);
 
 		views_make(part, pass->look.whole && part.length == text.length, on_view, pass);
-		if (pass->reversed)
-			views_turned(part, true, on_view, pass);
-		if (pass->rotated)
-			views_turned(part, false, on_view, pass);
 		if (part.length < VIEW_TEXT_MAX)
 			break;
 	}

@@ -11,7 +11,8 @@
 
 #define RULE_FLAGS 0u
 #define TURNED_PREFIX_LEAST 4
-#define CACHE_FORMAT 1 /* what is made of a list of rules */
+#define COUNTED_MOST 64 /* a repeat of at most fewer is counted exactly */
+#define CACHE_FORMAT 1  /* what is made of a list of rules */
 #define NEAR_GAP "[\\w .\\-\\]\\[(\"'\\\\]{0,40}?"
 #define CACHE_BYTES_MAX ((size_t)64 << 20)
 #define PATTERN_BYTES_MAX 4096
@@ -376,6 +377,46 @@ static void cache_store(const char *cache_dir, const char *path, const hs_databa
 	free(bytes);
 }
 
+/*
+ * What Hyperscan is given: repeats that may be many have no maximum there (counting them costs it seconds to compile and states to run), and
+ * what a match ends with is asked for no longer than it must be. It reports more than the rule means, and PCRE2 decides.
+ */
+static char *pattern_widened(const char *pattern)
+{
+	AUTO_BUF out = buf_new(PATTERN_BYTES_MAX * 2);
+	size_t last_from = 0, last_least = 0;
+
+	for (const char *at = pattern; *at;) {
+		unsigned least, most;
+		int length = 0;
+
+		if (*at == '\\' && at[1]) {
+			buf_add(&out, at, 2);
+			at += 2;
+			continue;
+		}
+		if (*at == '{' && sscanf(at, "{%u,%u}%n", &least, &most, &length) == 2 && length) {
+			last_from = out.length;
+			last_least = least;
+			if (most >= COUNTED_MOST)
+				buf_add_format(&out, "{%u,}", least);
+			else
+				buf_add(&out, at, (size_t)length);
+			at += length;
+			last_from = at[strspn(at, ")")] && strcmp(at + strspn(at, ")"), "\\b") != 0 ? 0 : last_from;
+			if (last_from && last_least) {
+				buf_cut(&out, last_from);
+				buf_add_format(&out, "{%zu}", last_least);
+				buf_add(&out, at, strspn(at, ")"));
+				break;
+			}
+			continue;
+		}
+		buf_add_char(&out, *at++);
+	}
+	return buf_take(&out);
+}
+
 /* What a match begins with, as far as it is letters, digits, `_` and `-`: its length. */
 static size_t pattern_prefix(const char *pattern, const char **prefix)
 {
@@ -426,10 +467,11 @@ int rules_database(struct dlp_rules *rules, const char *cache_dir, struct err *e
 {
 	size_t all;
 	AUTO_FREE char *path = cache_dir ? cache_path(rules, cache_dir) : NULL;
-	AUTO_FREE const char **patterns = NULL;
+	AUTO_FREE char **patterns = NULL;
 	AUTO_FREE unsigned *flags = NULL;
 	AUTO_FREE unsigned *ids = NULL;
 	hs_compile_error_t *wrong = NULL;
+	hs_error_t failed;
 
 	rules_turn(rules);
 	all = rules->count + 2 * rules->turned_count;
@@ -441,11 +483,16 @@ int rules_database(struct dlp_rules *rules, const char *cache_dir, struct err *e
 	if (rules->database)
 		return 0;
 	for (size_t i = 0; i < all; i++) {
-		patterns[i] = i < rules->count ? rules->list[i].pattern : rules->turned[i - rules->count];
+		patterns[i] = i < rules->count ? pattern_widened(rules->list[i].pattern)
+					       : text_copy(rules->turned[i - rules->count]);
 		ids[i] = (unsigned)i;
 		flags[i] = RULE_FLAGS;
 	}
-	if (hs_compile_multi(patterns, flags, ids, (unsigned)all, HS_MODE_STREAM, NULL, &rules->database, &wrong) != HS_SUCCESS) {
+	failed = hs_compile_multi((const char *const *)patterns, flags, ids, (unsigned)all, HS_MODE_STREAM, NULL, &rules->database,
+				  &wrong);
+	for (size_t i = 0; i < all; i++)
+		free(patterns[i]);
+	if (failed != HS_SUCCESS) {
 		err_set(err, ERR_INVALID, "DLP rule %s: its pattern cannot be used: %s",
 			wrong && wrong->expression >= 0 && (size_t)wrong->expression < rules->count
 				? rules->list[wrong->expression].id

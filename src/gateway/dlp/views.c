@@ -11,8 +11,8 @@
 #include "gateway/dlp/views_priv.h"
 
 #define CONTEXT ((size_t)256) /* longer than the tokens that are looked for */
-#define DENSE_BYTES ((size_t)256)
-#define DENSE_LEAST 46 /* words that begin in DENSE_BYTES; code and prose have about 40 */
+#define DENSE_LEAST 18        /* words in a window: code and prose have about 10, single letters with something between them 32 */
+#define DIGITS_LEAST 30       /* decimal ones, and the x of 0x, in a window */
 
 /* Signs */
 
@@ -41,20 +41,29 @@ static vector vector_words(vector bytes)
 	return (vector)(lower - 'a' < 26) | (vector)(bytes - '0' < 10);
 }
 
-/* `at` has 17 readable bytes for each 16 that are looked at. */
-static void signs_read_block(struct signs *signs, const char *at, size_t length)
+/* The sum of the 16 bytes, each of which is at most 15. */
+static unsigned vector_sum(vector bytes)
+{
+	const unsigned long long ones = 0x0101010101010101ULL;
+	halves both = (halves)bytes;
+
+	return (unsigned)((both[0] * ones) >> 56) + (unsigned)((both[1] * ones) >> 56);
+}
+
+/* One window; `at` has one readable byte behind it. */
+static void signs_read_window(struct signs *signs, const char *at, size_t window)
 {
 	vector percent = {0}, amp = {0}, back = {0}, equals = {0}, high = {0}, nul = {0}, plus = {0}, quote = {0}, words = {0},
-	       zero_x = {0};
-	unsigned count = 0;
+	       digits = {0};
 
-	for (size_t i = 0; i + 16 <= length; i += 16) {
-		vector here = vector_at(at + i), next = vector_at(at + i + 1), word = vector_words(here), hex = vector_words(next);
+	for (size_t i = 0; i < WINDOW_BYTES; i += 16) {
+		vector here = vector_at(at + i), next = vector_at(at + i + 1), word = vector_words(here),
+		       next_word = vector_words(next);
 
-		percent |= (vector)(here == '%') & hex;
-		amp |= (vector)(here == '&') & ((vector)(next == '#') | hex);
-		back |= (vector)(here == '\\') &
-			((vector)(next == 'u') | (vector)(next == 'x') | (vector)(next == '/') | (vector)(next - '0' < 8));
+		percent |= (vector)(here == '%') & next_word;
+		amp |= (vector)(here == '&') & ((vector)(next == '#') | next_word);
+		back |= (vector)(here == '\\') & ((vector)(next == 'u') | (vector)(next == 'x') | (vector)(next == '/') |
+						  (vector)(next - '0' < 8) | (vector)(next == 'U'));
 		equals |= (vector)(here == '=') &
 			  ((vector)(next - '0' < 10) | (vector)(next - 'A' < 6) | (vector)(next == '\n') | (vector)(next == '\r'));
 		plus |= (vector)(here == '+') & (vector)(next == 'A');
@@ -64,8 +73,8 @@ static void signs_read_block(struct signs *signs, const char *at, size_t length)
 			 ((vector)(next == ' ') | (vector)(next == ',') | (vector)(next == '+') | (vector)(next == '"') |
 			  (vector)(next == '\'') | (vector)(next == '.') | (vector)(next == '&') | (vector)(next == '\n') |
 			  (vector)(next == '\\'));
-		zero_x -= (vector)(here == '0') & (vector)(next == 'x');
-		words -= word & ~hex;
+		words -= word & ~next_word;
+		digits -= (vector)(here - '0' < 10) | ((vector)(here == 'x') & (vector)(next - '0' < 10));
 	}
 	signs->percent |= vector_any(percent);
 	signs->amp |= vector_any(amp);
@@ -75,22 +84,50 @@ static void signs_read_block(struct signs *signs, const char *at, size_t length)
 	signs->high |= vector_any(high);
 	signs->nul |= vector_any(nul);
 	signs->quote |= vector_any(quote);
-	for (size_t i = 0; i < 16; i++)
-		count += words[i] + zero_x[i] * 3u;
-	signs->dense |= count * DENSE_BYTES >= DENSE_LEAST * length && count >= 8;
+	if (vector_sum(words) >= DENSE_LEAST) {
+		signs->dense = true;
+		signs->windows[window] |= WINDOW_DENSE;
+	}
+	if (vector_sum(digits) >= DIGITS_LEAST) {
+		signs->numeric = true;
+		signs->windows[window] |= WINDOW_NUMERIC;
+	}
 }
 
 static void signs_read(struct signs *signs, struct view text)
 {
-	char last[DENSE_BYTES + 32] = {0};
-	size_t at = 0, rest;
+	char last[WINDOW_BYTES + 1];
+	size_t at = 0, window = 0, rest;
 
-	for (; text.length - at > DENSE_BYTES; at += DENSE_BYTES)
-		signs_read_block(signs, text.at + at, DENSE_BYTES);
+	for (; text.length - at > WINDOW_BYTES; at += WINDOW_BYTES)
+		signs_read_window(signs, text.at + at, window++);
 	rest = text.length - at;
 	memset(last, '.', sizeof last);
 	memcpy(last, text.at + at, rest);
-	signs_read_block(signs, last, (rest + 15) / 16 * 16);
+	signs_read_window(signs, last, window++);
+	signs->window_count = window;
+}
+
+/* Calls `view` for each stretch of windows that have the sign, with one more on each side. */
+static void each_stretch(const struct signs *signs, unsigned char sign, struct view text, struct buf *out,
+			 void (*view)(struct view, struct buf *))
+{
+	size_t window = 0;
+
+	while (window < signs->window_count) {
+		size_t from, to;
+
+		if (!(signs->windows[window] & sign)) {
+			window++;
+			continue;
+		}
+		from = window ? window - 1 : 0;
+		while (window < signs->window_count &&
+		       (signs->windows[window] & sign || (window && signs->windows[window - 1] & sign)))
+			window++;
+		to = window * WINDOW_BYTES < text.length ? window * WINDOW_BYTES : text.length;
+		view(view_make(text.at + from * WINDOW_BYTES, to - from * WINDOW_BYTES), out);
+	}
 }
 
 /* Patches */
@@ -263,6 +300,13 @@ static size_t utf8_encode(long code, char out[4])
 	return 4;
 }
 
+/* \n, \" and their like are everywhere in JSON: they count only near to one that hides something. */
+static bool escape_is_strong(struct view text)
+{
+	return text.at[0] != '\\' ||
+	       (text.length > 1 && (strchr("uUx/", text.at[1]) || (text.at[1] >= '0' && text.at[1] <= '7')) && text.at[1]);
+}
+
 static size_t escape_any(struct view text, char out[4], size_t *made)
 {
 	long code = -1;
@@ -299,14 +343,17 @@ static void view_escaped(struct view text, view_emit *emit, void *self)
 	static const bool marks[256] = {['%'] = true, ['\\'] = true, ['&'] = true, ['+'] = true};
 	struct patch patch;
 	char out[4];
-	size_t made = 0;
+	size_t made = 0, last_strong = 0;
 
 	patch_begin(&patch, text);
 	for (size_t i = 0; i < text.length;) {
 		size_t length = marks[(unsigned char)text.at[i]] ? escape_any(view_from(text, i), out, &made) : 0;
+		bool strong = length && escape_is_strong(view_from(text, i));
 
-		if (length)
+		if (strong || (length && patch.count && i - last_strong < CONTEXT))
 			patch_put(&patch, i, length, out, made);
+		if (strong)
+			last_strong = i;
 		i += length ? length : 1;
 	}
 	patch_end(&patch, "escaped", VIEW_DECODED, emit, self);
@@ -360,6 +407,11 @@ static bool is_quote(char c)
 	return c == '"' || c == '\'' || c == '`';
 }
 
+static bool is_token(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("_-+/=.", c));
+}
+
 /* From a closing quote to the opening one of what it is joined with: "AK" + "IA", ["A","K"], 'a' 'b', \"a\" + \"b\". 0: it is none. */
 static size_t join_length(struct view text)
 {
@@ -395,27 +447,26 @@ static void view_joined(struct view text, view_emit *emit, void *self)
 		/* The backslash of an escaped closing quote goes too. */
 		size_t before = length && i > patch.copied && text.at[i - 1] == '\\';
 
-		if (length)
+		/* Pieces of one word: there is something of it on both sides. */
+		if (length && i > before && i + length < text.length && is_token(text.at[i - before - 1]) &&
+		    is_token(text.at[i + length]))
 			patch_put(&patch, i - before, length + before, "", 0);
 		i += length ? length : 1;
 	}
 	patch_end(&patch, "joined", VIEW_PIECED, emit, self);
 }
 
-static void view_stripped(struct view text, view_emit *emit, void *self)
+static void strip(struct view text, struct buf *out)
 {
-	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 3);
-
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < text.length; i++) {
 			char c = text.at[i];
 
 			if (isalnum((unsigned char)c) || (!pass && (c == '_' || c == '-')))
-				buf_add_char(&out, c);
+				buf_add_char(out, c);
 		}
-		buf_add_char(&out, '\n');
+		buf_add_char(out, '\n');
 	}
-	emit(self, "punctuated", VIEW_PIECED, buf_view(&out));
 }
 
 /* Character codes, in a row: 115, 107, 45 or 0163 0153, whatever stands between. Two readings at once. */
@@ -430,10 +481,9 @@ static void numbers_flush(struct buf *out, struct buf numbers[2])
 	}
 }
 
-static void view_numbers(struct view text, view_emit *emit, void *self)
+static void numbers(struct view text, struct buf *out)
 {
-	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 2);
-	struct buf numbers[2] = {buf_new(VIEW_TEXT_MAX), buf_new(VIEW_TEXT_MAX)};
+	struct buf rows[2] = {buf_new(VIEW_TEXT_MAX), buf_new(VIEW_TEXT_MAX)};
 	size_t last = 0;
 
 	for (size_t i = 0; i < text.length;) {
@@ -449,27 +499,24 @@ static void view_numbers(struct view text, view_emit *emit, void *self)
 			continue;
 		}
 		if (i - last > 10)
-			numbers_flush(&out, numbers);
+			numbers_flush(out, rows);
 		if (decimal >= 32 && decimal < 127)
-			buf_add_char(&numbers[0], (char)decimal);
+			buf_add_char(&rows[0], (char)decimal);
 		if (octal >= 32 && octal < 127)
-			buf_add_char(&numbers[1], (char)octal);
+			buf_add_char(&rows[1], (char)octal);
 		if ((decimal < 32 || decimal > 126) && (octal < 32 || octal > 126))
-			numbers_flush(&out, numbers);
+			numbers_flush(out, rows);
 		i += digits;
 		last = i;
 	}
-	numbers_flush(&out, numbers);
-	buf_fini(&numbers[0]);
-	buf_fini(&numbers[1]);
-	if (out.length)
-		emit(self, "character codes", VIEW_DECODED, buf_view(&out));
+	numbers_flush(out, rows);
+	buf_fini(&rows[0]);
+	buf_fini(&rows[1]);
 }
 
 /* Hexadecimal pairs with something between: 73:6b, 73 6b, 0x73, 0x6b. */
-static void view_hex_pairs(struct view text, view_emit *emit, void *self)
+static void hex_pairs(struct view text, struct buf *out)
 {
-	AUTO_BUF out = buf_new(VIEW_TEXT_MAX);
 	size_t row = 0, last = 0;
 
 	for (size_t i = 0; i + 1 < text.length;) {
@@ -485,25 +532,42 @@ static void view_hex_pairs(struct view text, view_emit *emit, void *self)
 		}
 		if (i - last > 4) {
 			if (row && row < 8)
-				buf_cut(&out, out.length - row);
+				buf_cut(out, out->length - row);
 			else if (row)
-				buf_add_char(&out, '\n');
+				buf_add_char(out, '\n');
 			row = 0;
 		}
-		buf_add_char(&out, (char)code);
+		buf_add_char(out, (char)code);
 		row++;
 		i = last = at + 2;
 	}
-	if (out.length >= 8)
-		emit(self, "hex", VIEW_DECODED, buf_view(&out));
+	if (row && row < 8)
+		buf_cut(out, out->length - row);
+}
+
+struct stretches {
+	const char *name;
+	enum view_kind kind;
+	void (*view)(struct view text, struct buf *out);
+};
+
+static void view_stretches(const struct signs *signs, unsigned char sign, struct view text, const struct stretches *stretches,
+			   view_emit *emit, void *self)
+{
+	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 4);
+
+	each_stretch(signs, sign, text, &out, stretches->view);
+	if (out.length)
+		emit(self, stretches->name, stretches->kind, buf_view(&out));
 }
 
 void views_make(struct view text, bool whole, view_emit *emit, void *self)
 {
-	struct signs signs = {.dense = false};
+	struct signs signs;
 
 	if (!text.length)
 		return;
+	memset(&signs, 0, sizeof signs);
 	if (text.length > VIEW_TEXT_MAX)
 		text.length = VIEW_TEXT_MAX;
 	signs_read(&signs, text);
@@ -517,11 +581,14 @@ void views_make(struct view text, bool whole, view_emit *emit, void *self)
 		view_unicode(text, emit, self);
 	if (signs.quote)
 		view_joined(text, emit, self);
-	if (signs.dense) {
-		view_stripped(text, emit, self);
-		view_numbers(text, emit, self);
-		view_hex_pairs(text, emit, self);
-	}
+	if (signs.dense)
+		view_stretches(&signs, WINDOW_DENSE, text, &(struct stretches){"punctuated", VIEW_TURNED, strip}, emit, self);
+	if (signs.numeric)
+		view_stretches(&signs, WINDOW_NUMERIC, text, &(struct stretches){"character codes", VIEW_DECODED, numbers}, emit,
+			       self);
+	if (signs.numeric || signs.dense)
+		view_stretches(&signs, WINDOW_NUMERIC | WINDOW_DENSE, text, &(struct stretches){"hex", VIEW_DECODED, hex_pairs},
+			       emit, self);
 	if (whole)
 		views_of_whole(text, emit, self);
 	view_runs(text, emit, self);
@@ -546,5 +613,5 @@ void views_turned(struct view text, bool reversed, view_emit *emit, void *self)
 		to[i] = c;
 	}
 	buf_commit(&out, text.length);
-	emit(self, reversed ? "reversed" : "rot13", VIEW_DECODED, buf_view(&out));
+	emit(self, reversed ? "reversed" : "rot13", VIEW_TURNED, buf_view(&out));
 }

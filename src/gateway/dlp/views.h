@@ -12,6 +12,7 @@
 enum view_kind {
 	VIEW_DECODED, /* what was written is what was meant: every rule is used */
 	VIEW_PIECED,  /* parts were put together that may not belong together */
+	VIEW_TURNED,  /* so was everything: nothing more is to be read from it */
 };
 
 typedef void view_emit(void *self, const char *name, enum view_kind kind, struct view decoded);

@@ -4,10 +4,16 @@
 
 #include "gateway/dlp/views.h"
 
+#define WINDOW_BYTES ((size_t)64)
+#define WINDOW_DENSE 1   /* short words, close together */
+#define WINDOW_NUMERIC 2 /* mostly digits */
+
 /* What a text has that asks for a view. */
 struct signs {
 	bool percent, amp, backslash, equals, plus, high, nul, quote;
-	bool dense; /* short words, close together */
+	bool dense, numeric; /* a window is */
+	size_t window_count;
+	unsigned char windows[VIEW_TEXT_MAX / WINDOW_BYTES + 1];
 };
 
 /* A copy of a text in which some places are replaced, and of which only what is near to them is kept. */

@@ -1,11 +1,13 @@
 /* Runs of digits of base 64, 32 and 16, found by looking at every RUN_LEAST-th byte and decoded from every digit that can be a first one. */
 #include <ctype.h>
+#include <stdlib.h>
 
 #include "base/scope.h"
 #include "gateway/dlp/views_priv.h"
 
 #define RUN_LEAST ((size_t)24)
 #define LINE_LEAST ((size_t)16)    /* digits of a line that may go on in the next one */
+#define TEXT_LEAST ((size_t)12)    /* characters in a row that are kept of what was decoded */
 #define TURNED_MOST ((size_t)4096) /* digits of a run that are decoded from every offset; the rest from its own */
 #define RUN_DIGITS_MAX VIEW_TEXT_MAX
 
@@ -30,6 +32,7 @@ struct run {
 
 struct runs {
 	struct buf base64, base32, hex;
+	struct buf decoded; /* the run, one way */
 	struct run run;
 };
 
@@ -85,13 +88,34 @@ static size_t run_read(struct run *run, struct view text, size_t at)
 	return at;
 }
 
-static void decode_64(const struct run *run, struct buf *out)
+/* Of what was decoded only text is kept: what is none was no encoding, or is binary and would only make more views. */
+static void text_add(struct buf *out, const struct buf *decoded)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i <= decoded->length; i++) {
+		unsigned char c = i < decoded->length ? (unsigned char)decoded->at[i] : 1;
+
+		/* NUL: UTF-16. */
+		if ((c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r' || c == '\t' || !c)
+			continue;
+		if (i - from >= TEXT_LEAST) {
+			buf_add(out, decoded->at + from, i - from);
+			buf_add_char(out, '\n');
+		}
+		from = i + 1;
+	}
+}
+
+static void decode_64(const struct run *run, struct buf *decoded, struct buf *out)
 {
 	for (size_t lead = 0; lead < 4; lead++) {
 		size_t end = lead && run->length > TURNED_MOST ? TURNED_MOST : run->length;
-		char *to = buf_reserve(out, run->length + 4);
 		size_t made = 0, i;
+		char *to;
 
+		buf_clear(decoded);
+		to = buf_reserve(decoded, run->length + 4);
 		if (!to)
 			return;
 		for (i = lead; i + 4 <= end; i += 4) {
@@ -106,33 +130,35 @@ static void decode_64(const struct run *run, struct buf *out)
 			to[made++] = (char)(run->numbers[i] << 2 | run->numbers[i + 1] >> 4);
 		if (end - i >= 3)
 			to[made++] = (char)(run->numbers[i + 1] << 4 | run->numbers[i + 2] >> 2);
-		to[made++] = '\n';
-		buf_commit(out, made);
+		buf_commit(decoded, made);
+		text_add(out, decoded);
 	}
 }
 
-static void decode_hex(const struct run *run, struct buf *out)
+static void decode_hex(const struct run *run, struct buf *decoded, struct buf *out)
 {
 	for (size_t lead = 0; lead < 2; lead++) {
+		buf_clear(decoded);
 		for (size_t i = lead; i + 2 <= run->length; i += 2) {
 			char pair[2] = {run->characters[i], run->characters[i + 1]};
 			unsigned byte = 0;
 
 			for (size_t j = 0; j < 2; j++)
 				byte = byte << 4 | (unsigned)(pair[j] <= '9' ? pair[j] - '0' : (pair[j] | 0x20) - 'a' + 10);
-			buf_add_char(out, (char)byte);
+			buf_add_char(decoded, (char)byte);
 		}
-		buf_add_char(out, '\n');
+		text_add(out, decoded);
 	}
 }
 
-static void decode_32(const struct run *run, struct buf *out)
+static void decode_32(const struct run *run, struct buf *decoded, struct buf *out)
 {
 	size_t leads = run->length > TURNED_MOST ? 1 : 8;
 
 	for (size_t lead = 0; lead < leads; lead++) {
 		unsigned bits = 0, count = 0;
 
+		buf_clear(decoded);
 		for (size_t i = lead; i < run->length; i++) {
 			char c = run->characters[i];
 
@@ -140,10 +166,10 @@ static void decode_32(const struct run *run, struct buf *out)
 			count += 5;
 			if (count >= 8) {
 				count -= 8;
-				buf_add_char(out, (char)(bits >> count));
+				buf_add_char(decoded, (char)(bits >> count));
 			}
 		}
-		buf_add_char(out, '\n');
+		text_add(out, decoded);
 	}
 }
 
@@ -154,13 +180,13 @@ static void run_decode(struct runs *runs)
 
 	if (run->hex == run->length) {
 		if (run->digits >= 4)
-			decode_hex(run, &runs->hex);
+			decode_hex(run, &runs->decoded, &runs->hex);
 		return;
 	}
 	if (run->base32 == run->length && run->digits >= 2 && (!run->upper || !run->lower))
-		decode_32(run, &runs->base32);
+		decode_32(run, &runs->decoded, &runs->base32);
 	if (run->upper >= 3 && run->lower >= 3)
-		decode_64(run, &runs->base64);
+		decode_64(run, &runs->decoded, &runs->base64);
 }
 
 /* The first run of RUN_LEAST digits at or behind `at`; text.length when there is none. */
@@ -185,7 +211,10 @@ void view_runs(struct view text, view_emit *emit, void *self)
 
 	if (at == text.length)
 		return;
-	runs = mem_new(sizeof *runs);
+	runs = malloc(sizeof *runs); /* its run is large, and need not be zeroed */
+	if (!runs)
+		abort();
+	runs->decoded = buf_new(VIEW_TEXT_MAX * 2);
 	runs->base64 = buf_new(VIEW_TEXT_MAX * 4);
 	runs->base32 = buf_new(VIEW_TEXT_MAX * 6);
 	runs->hex = buf_new(VIEW_TEXT_MAX * 2);
@@ -203,4 +232,5 @@ void view_runs(struct view text, view_emit *emit, void *self)
 	buf_fini(&runs->base64);
 	buf_fini(&runs->base32);
 	buf_fini(&runs->hex);
+	buf_fini(&runs->decoded);
 }
