@@ -6,7 +6,8 @@
 # --delegate the command is in control groups that are the user's own, as a service manager would do it. Exit code 77 (skipped) where users cannot be made.
 # A caller who is not root already is one: the command is run as it is.
 set -u
-one_id= delegate=
+one_id=""
+delegate=""
 bring=()
 while [ $# -gt 0 ]; do
 	case $1 in
