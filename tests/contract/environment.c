@@ -20,7 +20,6 @@
 #include "base/scope.h"
 #include "fixture.h"
 #include "sandbox/environment.h"
-#include "sandbox/local/keeper.h"
 #include "sandbox/local/local.h"
 
 static char state_dir[] = "/tmp/assay-environment-XXXXXX";
@@ -29,7 +28,6 @@ static struct git_hash first;
 static struct provider provider;
 static struct environments *environments;
 static struct env_id shop;
-static char *self_path;
 
 static const char blueprint_text[] = "version: 1\n"
 				     "name: tiny\n"
@@ -78,7 +76,7 @@ static bool warm;
 static void manager_open(void)
 {
 	struct err err = {0};
-	struct local_options local = {.state_dir = state_dir, .program = self_path};
+	struct local_options local = {.state_dir = state_dir, .program = fixture_self()};
 	struct environments_options options = {
 		.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real, .warm = warm};
 
@@ -808,18 +806,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(from_a_warm_pool_it_is_up_even_sooner_with_data_of_its_own),
 		cmocka_unit_test(nothing_is_left_after_down),
 	};
-	int result;
 
-	if (argc > 1 && strcmp(argv[1], "keeper") == 0)
-		return keeper_main(argc - 1, argv + 1);
-	if (geteuid() != 0) {
-		printf("1..0 # SKIP environments need root\n");
-		return 77;
-	}
-	log_init("environment", LOG_LEVEL_WARN);
-	(void)signal(SIGPIPE, SIG_IGN);
-	self_path = realpath("/proc/self/exe", NULL);
-	result = cmocka_run_group_tests(tests, everything_begin, everything_end);
-	free(self_path);
-	return result;
+	return fixture_main(argc, argv, "environment", tests, ARRAY_LEN(tests), everything_begin, everything_end);
 }

@@ -1,15 +1,44 @@
-/* A repository of some files, made by git as a person would. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* The frame of a contract program, and a repository of some files, made by git as a person would. */
+#include "fixture.h"
 
-#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "base/scope.h"
-#include "fixture.h"
+#include "sandbox/local/keeper.h"
+
+#define SKIPPED 77
+
+static char *self_path;
+
+const char *fixture_self(void)
+{
+	return self_path;
+}
+
+int fixture_main(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count, CMFixtureFunction begin,
+		 CMFixtureFunction end)
+{
+	int result;
+
+	if (argc > 1 && strcmp(argv[1], "keeper") == 0)
+		return keeper_main(argc - 1, argv + 1);
+	if (geteuid() != 0) {
+		printf("1..0 # SKIP environments need root\n");
+		return SKIPPED;
+	}
+	log_init(name, LOG_LEVEL_WARN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	self_path = realpath("/proc/self/exe", NULL);
+	result = _cmocka_run_group_tests(name, tests, count, begin, end);
+	free(self_path);
+	return result;
+}
 
 void must(int result, const struct err *err)
 {

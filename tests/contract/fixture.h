@@ -1,6 +1,13 @@
-/* fixture: a small repository for the tests of environments, as a checkout and as the bare one that environments are made from. */
+/* fixture: the frame of the tests of environments, and a small repository, as a checkout and as the bare one that environments are made from. */
 #ifndef ASSAY_TESTS_CONTRACT_FIXTURE_H
 #define ASSAY_TESTS_CONTRACT_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "base/git.h"
 
@@ -17,5 +24,10 @@ void host_git(const char *dir, const char *const *args);
  * owned by the caller. */
 char *fixture_repository(const char *state_dir, const char *name, const struct fixture_file *files, size_t count,
 			 struct git_hash *first);
+
+/* A contract program over the local provider: as `keeper` it is the keeper; without root it says so and is skipped; else its tests run. */
+int fixture_main(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count, CMFixtureFunction begin,
+		 CMFixtureFunction end);
+const char *fixture_self(void); /* this program's path, for the provider to start keepers from */
 
 #endif

@@ -19,16 +19,13 @@
 #include "base/scope.h"
 #include "fixture.h"
 #include "sandbox/environment.h"
-#include "sandbox/local/keeper.h"
 #include "sandbox/local/local.h"
 
 #define GONE_LIMIT_MS 60000 /* for a machine under load */
 #define VISITS_MAX 200
-#define SKIPPED 77
 
 static char state_dir[] = "/tmp/assay-keeper-dies-XXXXXX";
 static char *repository;
-static char *self_path;
 static struct git_hash first;
 static struct provider local;
 static struct provider_ops dying_ops;
@@ -102,7 +99,7 @@ static int dying_env_remove(void *self, struct env_id env, struct err *err)
 static void manager_open(void)
 {
 	struct err err = {0};
-	struct local_options options = {.state_dir = state_dir, .program = self_path};
+	struct local_options options = {.state_dir = state_dir, .program = fixture_self()};
 
 	must(local_provider_open(&options, &local, &err), &err);
 	dying_ops = *local.ops;
@@ -195,29 +192,32 @@ static void whenever_the_keeper_dies_nothing_of_an_environment_is_left(void **st
 	}
 }
 
-static void one_that_cannot_be_removed_now_is_removed_later(void **state)
+/* One that is up and was to be removed while the keeper died again and again. */
+static void removal_fails(void)
 {
 	struct env_id id = {{0}};
 	struct err err = {0};
 
-	(void)state;
 	must(up(&id, false, &err), &err);
 	death = DIES_ALWAYS;
 	assert_int_equal(environment_down(environments, id, &err), -1);
 	assert_int_equal(err.kind, ERR_RETRY);
+}
+
+static void one_that_cannot_be_removed_now_is_removed_later(void **state)
+{
+	(void)state;
+	removal_fails();
 	death = DIES_NEVER;
 	nothing_is_left_soon("it died twice");
 }
 
 static void one_that_could_not_be_removed_is_removed_by_the_next_manager(void **state)
 {
-	struct env_id id = {{0}};
 	struct err err = {0};
 
 	(void)state;
-	must(up(&id, false, &err), &err);
-	death = DIES_ALWAYS;
-	assert_int_equal(environment_down(environments, id, &err), -1);
+	removal_fails();
 	manager_close();
 	death = DIES_NEVER;
 	manager_open();
@@ -290,18 +290,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_that_cannot_be_removed_now_is_removed_later),
 		cmocka_unit_test(one_that_could_not_be_removed_is_removed_by_the_next_manager),
 	};
-	int result;
 
-	if (argc > 1 && strcmp(argv[1], "keeper") == 0)
-		return keeper_main(argc - 1, argv + 1);
-	if (geteuid() != 0) {
-		printf("1..0 # SKIP environments need root\n");
-		return SKIPPED;
-	}
-	log_init("keeper_dies", LOG_LEVEL_ERROR);
-	(void)signal(SIGPIPE, SIG_IGN);
-	self_path = realpath("/proc/self/exe", NULL);
-	result = cmocka_run_group_tests(tests, everything_begin, everything_end);
-	free(self_path);
-	return result;
+	return fixture_main(argc, argv, "keeper_dies", tests, ARRAY_LEN(tests), everything_begin, everything_end);
 }
