@@ -25,6 +25,12 @@
 	COMMAND(verify, "--base A [--head B] [--repo DIR] [--json]", "says whether a commit keeps what another one does") \
 	COMMAND(record, "show|verify FILE|RUN", "shows and checks the signed records of verdicts") \
 	COMMAND(session, "record|list|show", "keeps recorded traffic to replay") \
+	COMMAND(policy, "check|explain|suggest|simulate|show|reload", "the rules for what may leave") \
+	COMMAND(holds, "[--all] [--json]", "lists the requests that wait for a person") \
+	COMMAND(approve, "HOLD [--for once|run|hour]", "lets a request go that waits") \
+	COMMAND(deny, "HOLD [--because TEXT] [--stop-run]", "refuses a request that waits") \
+	COMMAND(kill, "ENV | --all [--because TEXT] [--undo]", "stops everything that an environment does outside, at once") \
+	COMMAND(budget, "RUN [--set USD] [--json]", "shows what the models of a run have cost") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
 	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it") \

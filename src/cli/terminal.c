@@ -30,9 +30,9 @@ static size_t character_take(struct view text, uint32_t *character)
 /* Marks that change the direction of text, or are not seen at all. */
 static bool invisible(uint32_t character)
 {
-	return (character >= 0x200b && character <= 0x200f) || (character >= 0x2028 && character <= 0x202e) ||
-	       (character >= 0x2060 && character <= 0x206f) || character == 0xfeff ||
-	       (character >= 0xe0000 && character <= 0xe007f);
+	return character == 0xad || character == 0x61c || character == 0x180e || (character >= 0x200b && character <= 0x200f) ||
+	       (character >= 0x2028 && character <= 0x202e) || (character >= 0x2060 && character <= 0x206f) ||
+	       character == 0xfeff || (character >= 0xe0000 && character <= 0xe007f);
 }
 
 static void control_add(struct buf *out, uint32_t character, bool lines)

@@ -9,6 +9,7 @@
 #include "gateway/gateway.h"
 #include "programs/assay_env.h"
 #include "programs/doctor.h"
+#include "programs/policy.h"
 #include "programs/serve.h"
 #include "sandbox/local/keeper.h"
 #include "vault/vault.h"
@@ -49,5 +50,6 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], program->name) == 0)
 			return program->run(argc - 1, argv + 1);
 	cli_doctor_source(doctor_items);
+	cli_policy_source(policy_requests_judge);
 	return cli_main(argc, argv);
 }

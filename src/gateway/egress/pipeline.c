@@ -287,6 +287,14 @@ static void refusal_write(const struct pipeline *pipeline, bool as_json, struct 
 	buf_add_char(body, '\n');
 }
 
+/* Who reads the exchange later learns by what it was decided: `assay policy simulate` holds drafts against it. */
+static void rule_note(struct pipeline *pipeline)
+{
+	struct view rule = pipeline->hold ? VIEW("hold") : view_of(pipeline->verdict.rule);
+
+	exchange_header_add(&pipeline->exchange.response_headers, VIEW("assay-rule"), rule);
+}
+
 /* The verdict, as a whole answer; the pipeline is over then. */
 static void refuse(struct pipeline *pipeline)
 {
@@ -306,6 +314,7 @@ static void refuse(struct pipeline *pipeline)
 	refusal_write(pipeline, as_json, &body);
 	response.body_bytes = (int64_t)body.length;
 	pipeline->exchange.status = (int)verdict->status;
+	rule_note(pipeline);
 	exchange_body_add(&pipeline->exchange.response_body, buf_view(&body));
 	pipeline->client = NULL;
 	client->head(pipeline->self, &response);
@@ -415,6 +424,8 @@ static enum stage_result stage_policy(struct pipeline *pipeline)
 	if (verdict->action == EGRESS_DENY)
 		return STAGE_REFUSE;
 	pipeline->asks = verdict->action == EGRESS_APPROVE && !hold_remembered(pipeline->env->holds, &pipeline->request, verdict);
+	if (view_starts(view_of(verdict->rule), VIEW("hold:")))
+		rule_note(pipeline);
 	return STAGE_GO;
 }
 
@@ -538,6 +549,7 @@ static enum stage_result stage_hold(struct pipeline *pipeline)
 	pipeline->hold = hold_park(pipeline->env->holds, &pipeline->request, &pipeline->verdict, buf_view(&pipeline->held),
 				   hold_answered, pipeline, &refusal);
 	if (pipeline->hold) {
+		rule_note(pipeline);
 		count_set(pipeline, false); /* it may take long: the environment is quiet meanwhile */
 		return STAGE_WAIT;
 	}

@@ -1,0 +1,172 @@
+#!/bin/bash
+# What an environment may send out: rules, the organisation's policy and its reload, questions to a person, the budget and the kill switch, seen from
+# a program in a sandbox and from the command line. The host outside is a server of ours.
+# shellcheck source=tests/scenarios/tap.sh
+. "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
+# shellcheck source=tests/scenarios/serve.sh
+. "$SOURCE_ROOT/tests/scenarios/serve.sh"
+command -v node >/dev/null || skip_all 'needs node'
+[ "$(id -u)" = 0 ] || skip_all 'needs root: a name of the machine for the server outside'
+
+# A network of its own would have no sandboxes; a mount namespace of its own has another /etc/hosts.
+if [ -z "${EGRESS_INSIDE:-}" ]; then
+	EGRESS_INSIDE=1 exec unshare --mount --propagation private "$0"
+fi
+address=127.61.$((RANDOM % 250 + 1)).$((RANDOM % 250 + 1))
+printf '127.0.0.1 localhost\n%s api.outside.test other.outside.test\n' "$address" >"$WORK/hosts"
+mount --bind "$WORK/hosts" /etc/hosts
+at_end umount /etc/hosts
+export ASSAY_REACH=$address
+
+cat >"$WORK/outside.mjs" <<'SERVER'
+import {createServer} from 'node:http';
+import {appendFileSync} from 'node:fs';
+const [address, log] = process.argv.slice(2);
+createServer((request, response) => {
+	const body = [];
+	request.on('data', (piece) => body.push(piece));
+	request.on('end', () => {
+		appendFileSync(log, `${request.method} ${request.headers.host}${request.url} ${Buffer.concat(body)}\n`);
+		if (request.url === '/slow')
+			return void response.write('first\n');
+		if (request.url === '/v1/messages')
+			return void response.end(JSON.stringify({model: 'claude-sonnet-4-5', usage: {input_tokens: 1000000, output_tokens: 200000}}));
+		response.end('hello from outside\n');
+	});
+}).listen(80, address, () => console.log('listens'));
+SERVER
+: >"$WORK/outside.log"
+node "$WORK/outside.mjs" "$address" "$WORK/outside.log" >"$WORK/outside.out" 2>&1 &
+outside=$!
+at_end "kill $outside 2>/dev/null"
+outside_listens() { grep -q listens "$WORK/outside.out"; }
+until_true 20 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
+
+mkdir "$WORK/app"
+cat >"$WORK/app/assay.yaml" <<'BLUEPRINT'
+version: 1
+name: out
+services:
+  web: {run: "sleep 100000"}
+egress:
+  budget: 1 USD
+  rules:
+    - {id: read, host: api.outside.test, methods: [GET], action: allow}
+    - {id: pulls, host: api.outside.test, methods: [POST], paths: [/pulls/*], action: approve}
+    - {id: models, host: api.outside.test, methods: [POST], paths: [/v1/messages], action: allow}
+    - {id: secrets, host: "*.outside.test", paths: ["/**/secret"], action: deny, because: secrets stay}
+    - {id: other, host: other.outside.test, action: allow}
+BLUEPRINT
+repository "$WORK/app"
+cd "$WORK/app" || exit 1
+
+is 'its rules are good' "$("$ASSAY" policy check)" 'assay.yaml is good: 5 rules'
+is 'a wrong one is said with its place' "$(printf 'rules:\n  - {host: a.test, action: alow}\n' >"$WORK/bad.yaml"; "$ASSAY" policy check "$WORK/bad.yaml" 2>&1)" \
+	'assay policy check: bad.yaml:2:28: rules.action: expected allow, deny, approve or passthrough, found `alow`: did you mean `allow`?'
+like 'a verdict is explained before anything runs' "$("$ASSAY" policy explain http://api.outside.test/x/secret)" 'deny by policy:secrets: secrets stay'
+
+serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
+"$ASSAY" env up --name out >"$WORK/up.log" 2>&1 || { tap_line 'not ok' 'an environment comes up'; sed 's/^/# /' "$WORK/up.log"; exit 1; }
+env=$(api GET /environments | jq -r '.items[] | select(.name == "out") | .id')
+
+# ask ARGUMENTS…: curl in the workspace; its answer and status.
+ask() { "$ASSAY" env exec "$env" -- curl --silent --max-time "${ASK_S:-20}" --write-out ' %{http_code}' "$@" 2>&1; }
+holds() { api GET "/holds$1" | jq -r "$2"; }
+one_waits() { [ "$(holds '' '.items | length')" = 1 ]; }
+
+is 'what is allowed passes' "$(ask http://api.outside.test/x)" $'hello from outside\n 200'
+like 'what is not, is refused with rule and remedy' "$(ask -X DELETE http://api.outside.test/x)" 'rule default-deny.* 403$'
+like 'deny wins' "$(ask http://api.outside.test/x/secret)" 'secrets stay.*rule policy:secrets.* 403$'
+is 'nothing of what was refused came out' "$(cut -d' ' -f1-2 "$WORK/outside.log")" 'GET api.outside.test/x'
+
+ask -d title=one http://api.outside.test/pulls/1 >"$WORK/held" &
+held=$!
+until_true 20 one_waits
+is 'a request waits for a person, who sees it' "$(holds '' '.items[0] | "\(.method) \(.url) \(.rule) \(.body_start) \(.sandbox)"')" \
+	'POST http://api.outside.test:80/pulls/1 policy:pulls title=one workspace'
+is 'nothing of it has left' "$(grep -c POST "$WORK/outside.log")" 0
+hold=$(holds '' '.items[0].id')
+like 'the command line shows it' "$("$ASSAY" holds)" "$hold  POST http://api.outside.test:80/pulls/1"
+before=$(date +%s%3N)
+ok 'approved' "$ASSAY" approve "$hold" --for hour
+wait "$held"
+echo "# from the command to the answer: $(($(date +%s%3N) - before)) ms"
+is 'it goes on' "$(cat "$WORK/held")" $'hello from outside\n 200'
+is 'what it was is what came out' "$(grep POST "$WORK/outside.log")" 'POST api.outside.test/pulls/1 title=one'
+is 'its method and path stay open, whatever the body' "$(ask -d title=two http://api.outside.test/pulls/1)" $'hello from outside\n 200'
+like 'it cannot be answered twice' "$("$ASSAY" deny "$hold" 2>&1)" 'is over: approved'
+
+ask -d title=three http://api.outside.test/pulls/2 >"$WORK/held" &
+held=$!
+ask -d title=three http://api.outside.test/pulls/2 >"$WORK/held2" &
+held2=$!
+until_true 20 one_waits
+"$ASSAY" deny "$(holds '' '.items[0].id')" --because 'not today' >/dev/null
+wait "$held" "$held2"
+like 'another path is another question, and a denial is told' "$(cat "$WORK/held")" 'you denied it: not today.* 403$'
+like 'the same request twice is one question' "$(cat "$WORK/held2")" 'you denied it: not today.* 403$'
+
+ASK_S=3 ask -d x=1 http://api.outside.test/pulls/9 >/dev/null &
+until_true 20 one_waits
+nothing_waits() { [ "$(holds '' '.items | length')" = 0 ]; }
+until_true 20 nothing_waits
+is 'a client that leaves takes its question along' "$(holds '?all=1' '.items[0].status')" cancelled
+wait $!
+is 'and nothing was sent for it' "$(grep -c pulls/9 "$WORK/outside.log")" 0
+
+simulated=$("$ASSAY" policy simulate assay.yaml --on "$env" --json)
+is 'the same rules over what was seen say the same, row for row' "$(jq -r '[.items[] | select(.same | not)] | length' <<<"$simulated")" 0
+is 'every request was judged again' "$(jq -r '.items | length >= 7' <<<"$simulated")" true
+sed 's/id: read, host: api.outside.test/id: read, host: nobody.outside.test/' assay.yaml >"$WORK/draft.yaml"
+like 'a draft says what would be different' "$("$ASSAY" policy simulate "$WORK/draft.yaml" --on "$env")" 'deny +default-deny +GET http://api.outside.test/x'
+like 'rules are suggested from what was seen' "$("$ASSAY" policy suggest "$env")" 'host: api.outside.test, methods: \[[A-Z, ]+\], action: allow'
+
+# The organisation's policy comes while a connection is open.
+ASK_S=60 ask -N http://other.outside.test/slow >"$WORK/open" &
+open=$!
+slow_runs() { grep -q 'other.outside.test/slow' "$WORK/outside.log"; }
+until_true 20 slow_runs
+printf 'rules:\n  - {id: no-other, host: other.outside.test, action: deny}\n' >"$ASSAY_STATE/policy.yaml"
+in_force() { [ "$(api GET /policy | jq .rules)" = 1 ]; }
+until_true 20 in_force
+wait "$open"
+like 'a connection that the new policy does not allow ends' "$(cat "$WORK/open")" ' 200$'
+like 'and no other is made' "$(ask http://other.outside.test/x)" ' 000$|rule policy:no-other'
+printf 'rules: [oops\n' >"$ASSAY_STATE/policy.yaml"
+refused_reload() { api GET /policy | jq -e .error >/dev/null; }
+until_true 20 refused_reload
+is 'a policy that is wrong changes nothing' "$(api GET /policy | jq .rules)" 1
+like 'and is said' "$("$ASSAY" policy show 2>&1)" 'the last reload failed: .*policy.yaml:2:1:'
+printf 'rules: []\n' >"$ASSAY_STATE/policy.yaml"
+ok 'a right one is taken at once' "$ASSAY" policy reload
+is 'and what it does not deny passes again' "$(ask http://other.outside.test/x)" $'hello from outside\n 200'
+
+# The kill switch, with the gateway at work and with the gateway stopped.
+kill_and_look() {
+	ASK_S=60 ask -N http://other.outside.test/slow >"$WORK/open" &
+	open=$!
+	: >"$WORK/outside.log"
+	until_true 20 slow_runs
+	[ -z "$1" ] || kill -STOP "$1"
+	"$ASSAY" kill "$env" --because "it is a test" >"$WORK/kill.out" 2>&1
+	wait "$open"
+}
+kill_and_look ''
+like 'a kill resets what is open' "$(cat "$WORK/kill.out") $(cat "$WORK/open")" "stopped $env in .* (000|200)"
+like 'and refuses what is new' "$(ask http://api.outside.test/x)" ' (000|403)$'
+ok 'undone' "$ASSAY" kill "$env" --undo
+is 'it goes on' "$(ask http://api.outside.test/x)" $'hello from outside\n 200'
+gateway=$(for child in $(below "$serve_pid"); do grep -qz '^gateway$' "/proc/$child/cmdline" && echo "$child"; done | head -n 1)
+kill_and_look "$gateway"
+like 'item 70: with the gateway stopped the kernel resets them' "$(cat "$WORK/kill.out")" 'without the gateway'
+gone() { ! kill -0 "$gateway" 2>/dev/null; }
+until_true 20 gone
+like 'another gateway knows of the kill' "$(until_true 20 api GET /status >/dev/null; ask http://api.outside.test/x)" ' (000|403)$'
+serve_stop
+serve_start
+like 'and so does another server' "$(ask http://api.outside.test/x)" ' (000|403)$'
+ok 'undone' "$ASSAY" kill "$env" --undo
+passes() { [ "$(ask http://api.outside.test/x)" = $'hello from outside\n 200' ]; }
+ok 'it goes on after that, too' until_true 30 passes
+
+done_testing
