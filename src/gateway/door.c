@@ -208,15 +208,23 @@ static void listeners_take(struct door *door, const int *fds, size_t count)
 		(void)close(fds[i]);
 }
 
-/* Connects with a socket of the stock. */
+/* Connects with sockets of the stock: one that was refused on 127.0.0.1 cannot be used again for ::1. */
 static void stock_connect(struct door *door, struct flow *flow)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(flow->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	int fd = door->stock[--door->stock_count];
+	int failed, fd;
 
-	(void)fcntl(fd, F_SETFL, O_NONBLOCK | O_RDWR);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) && errno != EINPROGRESS) {
-		const char *why = errno == ECONNREFUSED ? "connection refused" : strerror(errno);
+	for (;;) {
+		fd = door->stock[--door->stock_count];
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK | O_RDWR);
+		failed = door_connect(fd, flow->port, flow->v6);
+		if (failed != ECONNREFUSED || flow->v6 || !door->stock_count)
+			break;
+		(void)close(fd);
+		flow->v6 = true;
+	}
+	flow->dials_in = failed == EINPROGRESS;
+	if (failed && failed != EINPROGRESS) {
+		const char *why = failed == ECONNREFUSED ? "connection refused" : strerror(failed);
 
 		(void)close(fd);
 		if (!flow->protocol->server_lost(flow, why))
@@ -362,6 +370,7 @@ void door_dial(struct flow *flow, struct name *name, uint16_t port)
 {
 	flow->port = port;
 	flow->dial_tries = 0;
+	flow->v6 = false;
 	flow->dial_next = name->turn++ % name->sandbox_count;
 	free(flow->to);
 	flow->to = text_copy(name->name);
@@ -375,6 +384,19 @@ bool door_dial_again(struct flow *flow)
 	if (!name || !flow->dial_tries || flow->dial_tries >= name->sandbox_count)
 		return false;
 	flow->dial_next = (flow->dial_next + 1) % name->sandbox_count;
+	flow->v6 = false;
+	dial(flow, name->sandboxes[flow->dial_next]);
+	return true;
+}
+
+bool door_dial_v6(struct flow *flow)
+{
+	struct name *name = flow->env && flow->to ? env_name(flow->env, flow->to) : NULL;
+
+	if (!name || !flow->dials_in || flow->v6 || flow->dial_next >= name->sandbox_count)
+		return false;
+	flow->v6 = true;
+	flow->dial_tries--;
 	dial(flow, name->sandboxes[flow->dial_next]);
 	return true;
 }

@@ -24,6 +24,8 @@ struct env *door_env(const struct door *door);
  * protocol's server_lost, now or later; door_dial_again() then tries the next one, false when all were tried. */
 void door_dial(struct flow *flow, struct name *name, uint16_t port);
 bool door_dial_again(struct flow *flow);
+/* After a refusal on 127.0.0.1: the same sandbox, on ::1. False when that is not what was refused. */
+bool door_dial_v6(struct flow *flow);
 void door_wait_cancel(struct flow *flow);
 
 #endif

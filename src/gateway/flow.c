@@ -495,6 +495,8 @@ static void server_connected(struct flow *flow)
 		loop_watch_remove(flow->worker->loop, &leg->watch);
 		(void)close(leg->fd);
 		leg->fd = -1;
+		if (error == ECONNREFUSED && door_dial_v6(flow))
+			return;
 		server_lose(flow, error == ECONNREFUSED ? "connection refused" : strerror(error));
 	} else if (flow->protocol->connected) {
 		flow->protocol->connected(flow);

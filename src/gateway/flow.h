@@ -68,8 +68,10 @@ struct flow {
 	uint64_t bytes[2]; /* read from each side */
 	size_t dial_next;  /* of the replicas: which was tried last */
 	size_t dial_tries;
-	bool passes;  /* the protocol does not look at the bytes (any more): in bulk they need not come to memory */
-	bool outside; /* goes to an outside host: judged again when the rules change */
+	bool passes;   /* the protocol does not look at the bytes (any more): in bulk they need not come to memory */
+	bool outside;  /* goes to an outside host: judged again when the rules change */
+	bool dials_in; /* connects to a sandbox */
+	bool v6;       /* there, to ::1 */
 	bool closed;
 	bool reading_on;   /* a read without an event is due */
 	char problem[160]; /* what a `why` that was made here points to */

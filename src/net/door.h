@@ -4,16 +4,18 @@
  * A socket belongs for ever to the network namespace in which socket(2) ran. So pid 1 makes listening sockets before the program
  * starts and hands them over: the gateway accepts on them from outside, and whatever the program connects to lands there (one nft
  * batch redirects every TCP port to the listener; SO_ORIGINAL_DST tells the target). The way in is an unconnected socket made
- * inside, which the gateway connects to 127.0.0.1:port.
+ * inside, which the gateway connects to 127.0.0.1:port, or to [::1]:port when that is refused.
  */
 #ifndef ASSAY_NET_DOOR_H
 #define ASSAY_NET_DOOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum door_ask {
 	DOOR_LISTENERS = 1, /* reply carries 4 descriptors: TCP v4, TCP v6, DNS over UDP v4, DNS over TCP v4; may be asked again */
-	DOOR_SOCKETS = 2,   /* reply carries `count` unconnected, non-blocking IPv4 stream sockets */
+	DOOR_SOCKETS =
+		2, /* reply carries `count` unconnected, non-blocking stream sockets: of IPv6 that take IPv4 too, where the kernel has it */
 };
 
 #define DOOR_SOCKETS_MAX 16 /* a batch */
@@ -30,6 +32,10 @@ struct door_reply {
 	uint32_t count;      /* descriptors attached */
 	int32_t errno_value; /* 0, or why there are none */
 };
+
+/* Starts the connect of a fresh such socket to `port` on 127.0.0.1, or on ::1, which is worth it when that was refused. 0, or an errno:
+ * EINPROGRESS while it is under way, ECONNREFUSED from a socket that knows no IPv6. */
+int door_connect(int fd, uint16_t port, bool v6);
 
 /* What every sandbox resolves and routes to. Names get addresses from 198.18.0.0/15: never 127/8, never a real one. */
 #define DOOR_ADDRESS_SELF "10.64.0.2" /* on lo, the source of what leaves */

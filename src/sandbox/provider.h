@@ -120,7 +120,7 @@ struct provider_ops {
 	/* To the program's whole process group. */
 	int (*program_signal)(void *self, struct env_id env, const char *name, uint32_t process, int signal_number,
 			      struct err *err);
-	/* A stream socket connected to 127.0.0.1:port inside the room; ERR_RETRY when refused. */
+	/* A stream socket connected to 127.0.0.1:port inside the room, or else to [::1]:port; ERR_RETRY when refused. */
 	int (*sandbox_dial)(void *self, struct env_id env, const char *name, uint16_t port, int *fd, struct err *err);
 	int (*sandbox_usage)(void *self, struct env_id env, const char *name, struct sandbox_usage *usage, struct err *err);
 	/* Resets all connections that a process (the gateway, which does not answer) holds in the environment's sandboxes (`env` NULL: in

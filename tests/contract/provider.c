@@ -2,6 +2,7 @@
  * The promises of sandbox/provider.h, kept by the local provider: as root, and as an ordinary user (tests/as_user.sh), where what is not
  * possible is skipped aloud. Each test makes environments of its own; the keeper and its pool are shared, as in life.
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -482,12 +484,13 @@ static void other_udp_is_refused_at_once(void **state)
 static void a_listening_program_is_reached_by_dialling(void **state)
 {
 	struct env_id env = env_with(NULL, "one");
-	const char *argv[] = {"python3", "-c",
-			      "import socket\n"
-			      "s = socket.create_server(('0.0.0.0', 80)); print('up', flush=True)\n"
-			      "while True:\n c, _ = s.accept(); c.sendall(b'hi'); c.close()\n",
-			      NULL};
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	const char *argv[] = {
+		"python3", "-c",
+		"import select, socket\n"
+		"s = [socket.create_server(('0.0.0.0', 80)), socket.create_server(('::1', 81), family=socket.AF_INET6)]\n"
+		"print('up', flush=True)\n"
+		"while True:\n for one in select.select(s, [], [])[0]:\n  c, _ = one.accept(); c.sendall(b'hi'); c.close()\n",
+		NULL};
 	struct err err = {0};
 	int out[2], fd, door, sockets[3];
 	char text[8] = {0};
@@ -498,12 +501,14 @@ static void a_listening_program_is_reached_by_dialling(void **state)
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	(void)start(env, "one", argv, false, out[1]);
 	assert_int_equal(poll(&(struct pollfd){out[0], POLLIN, 0}, 1, WAIT_MS), 1);
-	good(provider_sandbox_dial(provider, env, "one", 80, &fd, &err), &err);
-	assert_int_equal(read(fd, text, sizeof(text)), 2);
-	(void)close(fd);
+	for (uint16_t port = 80; port <= 81; port++) { /* the second on ::1 alone */
+		good(provider_sandbox_dial(provider, env, "one", port, &fd, &err), &err);
+		assert_int_equal(read(fd, text, sizeof(text)), 2);
+		(void)close(fd);
+	}
 	good(provider_sandbox_door(provider, env, "one", &door, &err), &err);
 	descriptors_take(door, DOOR_SOCKETS, 3, sockets, 3);
-	(void)connect(sockets[2], (struct sockaddr *)&address, sizeof(address));
+	(void)door_connect(sockets[2], 80, false);
 	assert_int_equal(poll(&(struct pollfd){sockets[2], POLLIN, 0}, 1, WAIT_MS), 1);
 	assert_int_equal(read(sockets[2], text, sizeof(text)), 2);
 	fds_close(sockets, 3);
@@ -927,6 +932,57 @@ static int plain_close(void **state)
 	return small_close("plain");
 }
 
+/* In a mount namespace of this thread's own, where /usr and /opt are mounts. */
+static int host_namespace = -1;
+
+static int apart_open(void **state)
+{
+	AUTO_FREE char *dir = text_format("%s/apart", state_dir);
+	struct local_options options = {.state_dir = dir};
+	struct err err = {0};
+
+	(void)state;
+	usual = provider;
+	if (rootless())
+		return 0;
+	host_namespace = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (host_namespace < 0 || unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("/usr", "/usr", NULL, MS_BIND, NULL) || mount("opt", "/opt", "tmpfs", 0, NULL) ||
+	    system("mkdir /opt/app && echo shown >/opt/app/f && (umask 077 && echo hidden >/opt/secret)") != 0)
+		return -1;
+	return local_provider_open(&options, &provider, &err);
+}
+
+static int apart_close(void **state)
+{
+	int result;
+
+	(void)state;
+	if (rootless())
+		return 0;
+	local_provider_close(provider);
+	provider = usual;
+	result = setns(host_namespace, CLONE_NEWNS);
+	(void)close(host_namespace);
+	return result;
+}
+
+static void folders_that_are_mounts_of_their_own_are_shown_behind_the_mask(void **state)
+{
+	struct env_id env;
+
+	(void)state;
+	if (rootless()) {
+		print_message("an ordinary user's sandboxes have an overlay for each folder anyway: skipped\n");
+		skip();
+	}
+	env = env_with(NULL, "one");
+	says(env, "one", false, "cat /opt/app/f; ls /opt; ls -d /usr/bin/env", "shown\napp\n/usr/bin/env");
+	says(env, "one", true, "echo mine >/opt/app/g && cat /opt/app/g", "mine");
+	says(env, "one", false, "echo no 2>/dev/null >/opt/app/h || echo refused", "refused");
+	env_end(env);
+}
+
 static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
 {
 	struct env_id quiet, filler;
@@ -1088,6 +1144,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
 		cmocka_unit_test(after_kill_9_of_the_keeper_nothing_runs_and_volumes_are_there),
 		cmocka_unit_test(an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper),
+		cmocka_unit_test_setup_teardown(folders_that_are_mounts_of_their_own_are_shown_behind_the_mask, apart_open,
+						apart_close),
 		cmocka_unit_test_setup_teardown(who_fills_the_disk_is_stopped_and_its_neighbour_is_not, filled_open, filled_close),
 		cmocka_unit_test_setup_teardown(without_shared_blocks_a_database_is_copied_whole, plain_open, plain_close),
 		cmocka_unit_test(wrong_names_and_numbers_are_refused),

@@ -384,6 +384,13 @@ static int door_open(int *theirs)
 
 static int stream_socket(int *fd)
 {
+	int only = 0;
+
+	*fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd >= 0 && setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0)
+		return 0;
+	if (*fd >= 0)
+		(void)close(*fd);
 	*fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	return *fd < 0 ? errno : 0;
 }

@@ -1,4 +1,5 @@
 /* The local provider: each operation as a request to the keeper, or to a room. */
+#include "net/door.h"
 #include "sandbox/local/local.h"
 
 #include <errno.h>
@@ -253,25 +254,31 @@ static int local_sandbox_door(void *self, struct env_id env, const char *name, i
 	return descriptor_get(self, env, name, INIT_DOOR, fd, err);
 }
 
+/* 0 or an errno. */
+static int dial(int fd, uint16_t port, bool v6)
+{
+	struct pollfd polled = {fd, POLLOUT, 0};
+	int failed = door_connect(fd, port, v6);
+	socklen_t length = sizeof(failed);
+
+	if (failed != EINPROGRESS)
+		return failed;
+	if (poll(&polled, 1, DIAL_TIMEOUT_MS) <= 0)
+		return ETIMEDOUT;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &length) ? errno : failed;
+}
+
 /* The socket belongs to the room's network, the connect is ours. */
 static int local_sandbox_dial(void *self, struct env_id env, const char *name, uint16_t port, int *fd, struct err *err)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	AUTO_CLOSE int dialled = -1;
-	int failed = 0;
+	int failed = ECONNREFUSED;
 
-	if (descriptor_get(self, env, name, INIT_SOCKET, &dialled, err))
-		return -1;
-	if (connect(dialled, (struct sockaddr *)&address, sizeof(address)) && errno != EINPROGRESS)
-		failed = errno;
-	else {
-		struct pollfd polled = {dialled, POLLOUT, 0};
-		socklen_t length = sizeof(failed);
-
-		if (poll(&polled, 1, DIAL_TIMEOUT_MS) <= 0)
-			failed = ETIMEDOUT;
-		else if (getsockopt(dialled, SOL_SOCKET, SO_ERROR, &failed, &length))
-			failed = errno;
+	for (int v6 = 0; v6 <= 1 && failed == ECONNREFUSED; v6++) {
+		scope_close(&dialled);
+		if (descriptor_get(self, env, name, INIT_SOCKET, &dialled, err))
+			return -1;
+		failed = dial(dialled, port, v6);
 	}
 	if (!failed && fcntl(dialled, F_SETFL, 0))
 		failed = errno;

@@ -250,14 +250,14 @@ static int dirs_make(const struct plan *plan, struct err *err)
 
 	if (overlay_dirs_make(plan, "", err))
 		return -1;
-	if (!room_has_tops(plan))
-		return 0;
-	if (path_make(path, err, "%s/tops", plan->dir))
-		return -1;
-	if (mkdir(path, 0700))
-		return err_errno(err, errno, "cannot make %s", path);
 	for (size_t i = 0; (top = mask_top(i)); i++) {
-		if (path_make(path, err, "/tops/%s", top) || overlay_dirs_make(plan, path, err))
+		if (!room_top_is_apart(plan, top))
+			continue;
+		if (path_make(path, err, "%s/tops", plan->dir))
+			return -1;
+		if (mkdir(path, 0700) && errno != EEXIST)
+			return err_errno(err, errno, "cannot make %s", path);
+		if (path_make(path, err, "/tops/%zu", i) || overlay_dirs_make(plan, path, err))
 			return -1;
 	}
 	return 0;

@@ -50,6 +50,8 @@ extern const struct room_capability room_capabilities[ROOM_CAPABILITY_COUNT];
 
 /* Is the root made of overlays over the host's folders, one each? */
 bool room_has_tops(const struct plan *plan);
+/* Has this folder of the host's one, in any case? */
+bool room_top_is_apart(const struct plan *plan, const char *top);
 int64_t room_memory_limit(const struct plan *plan);
 /* Mounts the root with /dev and the volumes, without /proc, and enters it. */
 MUST_USE int room_root_mount(const struct plan *plan, struct err *err);

@@ -71,17 +71,69 @@ bool room_has_tops(const struct plan *plan)
 	return plan->keeper->rootless.active && !*plan->request->image;
 }
 
+/* Does the folder need an overlay of its own? Also when it is a mount of its own on the host: one over / would show it empty. Mounts
+ * below these (/usr/share, /opt/one) are not shown. */
+bool room_top_is_apart(const struct plan *plan, const char *top)
+{
+	AUTO_FREE char *path = text_format("/%s", top);
+	struct statx info;
+
+	if (room_has_tops(plan) || *plan->request->image)
+		return room_has_tops(plan);
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &info) == 0 && S_ISDIR(info.stx_mode) &&
+	       (info.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/* A read-only clone of a folder's mount, its ids mapped where its file system can, becomes scratch/`number`. */
+static int scratch_attach(const struct plan *plan, const char *path, size_t number, struct err *err)
+{
+	AUTO_CLOSE int tree = -1;
+	char place[24];
+
+	if (ids_mount(path, plan->lowers.at[0].map_fd, MOUNT_ATTR_RDONLY, &tree, NULL) &&
+	    ids_mount(path, -1, MOUNT_ATTR_RDONLY, &tree, err))
+		return -1;
+	(void)snprintf(place, sizeof(place), "%zu", number);
+	return syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH)
+		       ? err_errno(err, errno, "cannot mount %s", path)
+		       : 0;
+}
+
+/* The lowers of a folder's overlay, while in scratch. */
+static int top_lowers(const struct plan *plan, const char *top, size_t number, char options[OVERLAY_OPTIONS_BYTES], struct err *err)
+{
+	char mask[PATH_BYTES], host[PATH_BYTES];
+	size_t first = plan->lowers.count + 2 * number;
+	bool masked;
+
+	if (room_has_tops(plan)) {
+		(void)snprintf(options, OVERLAY_OPTIONS_BYTES, "lowerdir=../mask/host/%s:/%s", top, top);
+		return 0;
+	}
+	if (path_make(mask, err, "%s/mask/host/%s", plan->keeper->pool.dir, top) || path_make(host, err, "/%s", top))
+		return -1;
+	masked = file_is_dir(mask);
+	if (scratch_attach(plan, host, first + 1, err) || (masked && scratch_attach(plan, mask, first, err)))
+		return -1;
+	if (masked)
+		(void)snprintf(options, OVERLAY_OPTIONS_BYTES, "lowerdir=%zu:%zu", first, first + 1);
+	else
+		(void)snprintf(options, OVERLAY_OPTIONS_BYTES, "lowerdir=%zu", first + 1);
+	return 0;
+}
+
 /* The host's folder, behind its mask, on that of the root which is the working directory. */
-static int top_mount(const struct plan *plan, const char *top, struct err *err)
+static int top_mount(const struct plan *plan, const char *top, size_t number, struct err *err)
 {
 	AUTO_CLOSE int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char options[OVERLAY_OPTIONS_BYTES], dir[PATH_BYTES], place[64];
 	size_t used;
 
-	if (path_make(dir, err, "%s/tops/%s", plan->dir, top) || scratch_enter(plan, err))
+	if (path_make(dir, err, "%s/tops/%zu", plan->dir, number) || scratch_enter(plan, err) ||
+	    top_lowers(plan, top, number, options, err))
 		return -1;
 	(void)snprintf(place, sizeof(place), "/proc/self/fd/%d/%s", root, top);
-	used = (size_t)snprintf(options, sizeof(options), "lowerdir=../mask/host/%s:/%s", top, top);
+	used = strlen(options);
 	used += storage_overlay_options(&plan->keeper->pool, dir, options + used, sizeof(options) - used);
 	if (used >= sizeof(options))
 		return err_set(err, ERR_LIMIT, "the options of the overlay over /%s are too long", top);
@@ -101,8 +153,8 @@ static int tops_mount(const struct plan *plan, struct err *err)
 {
 	const char *top;
 
-	for (size_t i = 0; room_has_tops(plan) && (top = mask_top(i)); i++)
-		if (is_folder(top) && top_mount(plan, top, err))
+	for (size_t i = 0; (top = mask_top(i)); i++)
+		if (room_top_is_apart(plan, top) && is_folder(top) && top_mount(plan, top, i, err))
 			return -1;
 	return 0;
 }
