@@ -131,12 +131,23 @@ static size_t member_feed(struct node *node, struct view text)
 	return text.length - rest.length;
 }
 
+/* Control characters are what text does not have, but for tabs, ends of lines and pages. */
 static bool is_binary(struct view text)
 {
-	for (size_t i = 0; i < text.length; i++)
-		if ((unsigned char)text.at[i] < 9 || ((unsigned char)text.at[i] > 0x0d && (unsigned char)text.at[i] < 0x20))
-			return true;
-	return false;
+	typedef unsigned char vector __attribute__((vector_size(16)));
+	typedef unsigned long long halves __attribute__((vector_size(16)));
+	vector controls = {0}, here;
+	halves both;
+	size_t at = 0;
+
+	for (; at + sizeof here <= text.length; at += sizeof here) {
+		memcpy(&here, text.at + at, sizeof here);
+		controls |= (vector)(here < 9) | (vector)(here - 0x0e < 0x12);
+	}
+	both = (halves)controls;
+	for (; at < text.length; at++)
+		both[0] |= (unsigned char)text.at[at] < 9 || (unsigned char)(text.at[at] - 0x0e) < 0x12;
+	return (both[0] | both[1]) != 0;
 }
 
 static void carve_run(struct node *node, struct view text, size_t at)

@@ -254,7 +254,7 @@ void node_feed(struct node *node, struct view bytes)
 		size_t room, take;
 
 		if (!node->text)
-			node->text = mem_new(DLP_HOLD_BACK + NODE_BLOCK);
+			node->text = mem_grow(NULL, DLP_HOLD_BACK + NODE_BLOCK, 1);
 		room = DLP_HOLD_BACK + NODE_BLOCK - node->length;
 		take = bytes.length < room ? bytes.length : room;
 		memcpy(node->text + node->length, bytes.at, take);

@@ -34,6 +34,23 @@ static bool vector_any(vector bytes)
 	return (both[0] | both[1]) != 0;
 }
 
+/* Where the next of four bytes is, at or behind `at`; the text's length when there is none. */
+static size_t find_any(struct view text, size_t at, const char any[4])
+{
+	const unsigned char *bytes = (const unsigned char *)any;
+
+	for (; at + 16 <= text.length; at += 16) {
+		vector here = vector_at(text.at + at);
+
+		if (vector_any((vector)(here == bytes[0]) | (vector)(here == bytes[1]) | (vector)(here == bytes[2]) |
+			       (vector)(here == bytes[3])))
+			break;
+	}
+	while (at < text.length && text.at[at] != any[0] && text.at[at] != any[1] && text.at[at] != any[2] && text.at[at] != any[3])
+		at++;
+	return at;
+}
+
 static vector vector_words(vector bytes)
 {
 	vector lower = bytes | 0x20;
@@ -340,14 +357,13 @@ static size_t escape_any(struct view text, char out[4], size_t *made)
 
 static void view_escaped(struct view text, view_emit *emit, void *self)
 {
-	static const bool marks[256] = {['%'] = true, ['\\'] = true, ['&'] = true, ['+'] = true};
 	struct patch patch;
 	char out[4];
 	size_t made = 0, last_strong = 0;
 
 	patch_begin(&patch, text);
-	for (size_t i = 0; i < text.length;) {
-		size_t length = marks[(unsigned char)text.at[i]] ? escape_any(view_from(text, i), out, &made) : 0;
+	for (size_t i = find_any(text, 0, "%\\&+"); i < text.length; i = find_any(text, i, "%\\&+")) {
+		size_t length = escape_any(view_from(text, i), out, &made);
 		bool strong = length && escape_is_strong(view_from(text, i));
 
 		if (strong || (length && patch.count && i - last_strong < CONTEXT))
@@ -365,14 +381,12 @@ static void view_quoted_printable(struct view text, view_emit *emit, void *self)
 	struct patch patch;
 
 	patch_begin(&patch, text);
-	for (size_t i = 0; i + 1 < text.length;) {
+	for (size_t i = find_any(text, 0, "===="); i + 1 < text.length; i = find_any(text, i, "====")) {
 		struct view rest = view_from(text, i + 1);
 		long code;
 		char c;
 
-		if (text.at[i] != '=') {
-			i++;
-		} else if (rest.at[0] == '\n') {
+		if (rest.at[0] == '\n') {
 			patch_put(&patch, i, 2, "", 0);
 			i += 2;
 		} else if (rest.length > 1 && rest.at[0] == '\r' && rest.at[1] == '\n') {
@@ -394,9 +408,8 @@ static void view_without_nul(struct view text, view_emit *emit, void *self)
 	struct patch patch;
 
 	patch_begin(&patch, text);
-	for (size_t i = 0; i < text.length; i++)
-		if (!text.at[i])
-			patch_put(&patch, i, 1, "", 0);
+	for (size_t i = find_any(text, 0, "\0\0\0"); i < text.length; i = find_any(text, i + 1, "\0\0\0"))
+		patch_put(&patch, i, 1, "", 0);
 	patch_end(&patch, "utf-16", VIEW_DECODED, emit, self);
 }
 
@@ -442,8 +455,8 @@ static void view_joined(struct view text, view_emit *emit, void *self)
 	struct patch patch;
 
 	patch_begin(&patch, text);
-	for (size_t i = 0; i < text.length;) {
-		size_t length = is_quote(text.at[i]) ? join_length(view_from(text, i)) : 0;
+	for (size_t i = find_any(text, 0, "\"'`\""); i < text.length; i = find_any(text, i, "\"'`\"")) {
+		size_t length = join_length(view_from(text, i));
 		/* The backslash of an escaped closing quote goes too. */
 		size_t before = length && i > patch.copied && text.at[i - 1] == '\\';
 

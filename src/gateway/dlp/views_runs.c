@@ -6,10 +6,10 @@
 #include "gateway/dlp/views_priv.h"
 
 #define RUN_LEAST ((size_t)24)
-#define LINE_LEAST ((size_t)16)    /* digits of a line that may go on in the next one */
-#define TEXT_LEAST ((size_t)12)    /* characters in a row that are kept of what was decoded */
-#define TURNED_MOST ((size_t)4096) /* digits of a run that are decoded from every offset; the rest from its own */
-#define RUN_DIGITS_MAX VIEW_TEXT_MAX
+#define LINE_LEAST ((size_t)16)        /* digits of a line that may go on in the next one */
+#define TEXT_LEAST ((size_t)12)        /* characters in a row that are kept of what was decoded */
+#define TURNED_MOST ((size_t)4096)     /* digits of a run that are decoded from every offset; the rest from its own */
+#define RUN_DIGITS_MAX ((size_t)16384) /* longer ones are read as several */
 
 /* A digit's number, + 1; 0 for what is none. Both alphabets of RFC 4648. */
 static const unsigned char digits_64[256] = {
