@@ -20,6 +20,12 @@ refused kata-runtime \
 refused podman '`podman` is not an OCI runtime that is known here: expected runc, crun or a path'
 refused /bin/echo '/bin/echo is not an OCI runtime that is known here: expected runc or crun'
 refused /no/such/runc 'the OCI runtime /no/such/runc: cannot start /no/such/runc: No such file or directory'
+said=$(bash "$SOURCE_ROOT/tests/as_user.sh" --bring "$SANDBOX_DRIVER" -- env ASSAY_RUNTIME=runc \
+	bash -c 'exec "$0" "$HOME/state" -- true' "$SANDBOX_DRIVER" 2>&1)
+if [ "$?" = 77 ]; then skip 'an ordinary user is refused' "$said"; else
+	is 'an ordinary user is refused' "$said" \
+		'sandbox_driver: an OCI runtime makes sandboxes only for root: leave --oci and ASSAY_RUNTIME out'
+fi
 
 runtimes=()
 for runtime in runc crun; do
