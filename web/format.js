@@ -39,6 +39,13 @@ export function since(ms) {
 	return h('span.tick', {'data-since': ms}, duration(Math.max(0, Date.now() - ms)));
 }
 
+/** What somebody else wrote, in one direction and without anything that is not seen: control characters and marks become dots. */
+export function plain(text, lines = false) {
+	const hidden = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/gu; // eslint-disable-line no-control-regex
+
+	return String(text).replace(hidden, (character) => (lines && (character === '\n' || character === '\t') ? character : '·'));
+}
+
 export function bytes(count) {
 	if (count === null || count === undefined)
 		return '';

@@ -7,6 +7,7 @@ import {go} from './navigate.js';
 import {empty, failure} from './parts/controls.js';
 import {icon} from './parts/marks.js';
 import {environmentList, environmentPage} from './pages/environments.js';
+import holds from './pages/holds.js';
 import home from './pages/home.js';
 import {issueForm, issueList, issuePage} from './pages/issues.js';
 import {doctorPage, snapshotList} from './pages/machine.js';
@@ -23,10 +24,11 @@ const ROUTES = [
 	[/^\/pulls\/(?<number>\d+)$/, pullPage],
 	[/^\/environments$/, environmentList],
 	[/^\/environments\/(?<id>[^/]+)$/, environmentPage],
+	[/^\/holds$/, holds],
 	[/^\/snapshots$/, snapshotList],
 	[/^\/machine$/, doctorPage],
 ];
-const PLACES = [['/', 'pulse', 'Home'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/snapshots', 'layers', 'Snapshots'], ['/machine', 'health', 'Machine']];
+const PLACES = [['/', 'pulse', 'Home'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/snapshots', 'layers', 'Snapshots'], ['/machine', 'health', 'Machine']];
 const RELOAD_MS = 150; // events come in swarms: the page is read again once for each swarm
 
 const main = document.getElementById('main');
@@ -135,6 +137,6 @@ function reconnected(isAlive) {
 		later(visit, true);
 }
 
-follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull'], alive: reconnected, event: (type) => visit?.page.wakes?.includes(type) && later(visit, true)});
+follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: reconnected, event: (type) => visit?.page.wakes?.includes(type) && later(visit, true)});
 get('/status').then((status) => document.documentElement.setAttribute('data-version', status.version), () => setAlive(false));
 show();

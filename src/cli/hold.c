@@ -264,13 +264,15 @@ int cli_budget(int argc, char **argv)
 					      .help = "the most that its models may cost before a person is asked; 0: no limit",
 					      .text = &set},
 					     {.name = "json", .help = "as JSON", .flag = &as_json}};
-	const struct cli_usage usage = {.program = "assay budget",
-					.arguments = "RUN [--set USD] [--json]",
-					.about = "Shows what the models of a run have cost, as metered at the gateway.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 1,
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = "assay budget",
+		.arguments = "RUN [--set USD] [--json]",
+		.about = "Shows what the models of a run (or of an environment that belongs to none) have cost, as metered\n"
+			 "at the gateway.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_min = 1,
+		.positional_max = 1};
 	AUTO_API struct api *api = NULL;
 	AUTO_FREE char *path = NULL;
 	AUTO_JSON body = NULL;
@@ -280,7 +282,7 @@ int cli_budget(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	path = api_path("/runs/{}/budget", argv[1]);
+	path = api_path(argv[1][0] == 'e' ? "/environments/{}/budget" : "/runs/{}/budget", argv[1]);
 	body = set ? json_pack("{s:s}", "usd", set) : NULL;
 	api = api_open(usage.program, false, &err);
 	budget = !api ? NULL : set ? api_post(api, path, body, &err) : api_get(api, path, &err);

@@ -334,12 +334,12 @@ static void over_text(const json_t *run, struct buf *out)
 	int64_t budget = json_number(run, "budget_micro", 0);
 
 	if (budget && micro >= budget)
-		buf_add_format(out, "this run has spent %.2f USD on models of its budget of %.2f USD", (double)micro / 1e6,
+		buf_add_format(out, "%.2f USD were spent on models, of a budget of %.2f USD", (double)micro / 1e6,
 			       (double)budget / 1e6);
 }
 
-/* Whose answers are remembered together: a run's environments, or the environment. */
-static const char *remembered_key(const char *env, const char *run)
+/* Whose answers are remembered and whose spending is added up together: a run's environments, or one that is nobody's. */
+static const char *owner_key(const char *env, const char *run)
 {
 	return run[0] ? run : env;
 }
@@ -349,6 +349,7 @@ void egress_describe(struct egress *egress, const char *env, const char *run, in
 	AUTO_BUF over = buf_new(256);
 	json_t *kill;
 	json_t *remembered;
+	json_t *spending;
 
 	lock(egress);
 	kill = json_object_get(part(egress, "kills"), "");
@@ -356,18 +357,15 @@ void egress_describe(struct egress *egress, const char *env, const char *run, in
 		kill = json_object_get(part(egress, "kills"), env);
 	if (kill)
 		(void)json_object_set_new(body, "killed", json_string(json_text(kill, "because", "")));
-	remembered = json_object_get(part(egress, "remembered"), remembered_key(env, run));
+	remembered = json_object_get(part(egress, "remembered"), owner_key(env, run));
 	if (remembered)
 		(void)json_object_set_new(body, "remembered", json_deep_copy(remembered));
 	(void)json_object_set_new(body, "run", json_string(run));
-	if (run[0]) {
-		json_t *spending = part_of(part(egress, "runs"), run);
-
-		if (budget_micro_usd && !json_object_get(spending, "budget_micro"))
-			(void)json_object_set_new(spending, "budget_micro", json_integer(budget_micro_usd));
-		(void)json_object_set_new(part_of(spending, "environments"), env, json_true());
-		over_text(spending, &over);
-	}
+	spending = part_of(part(egress, "runs"), owner_key(env, run));
+	if (budget_micro_usd && !json_object_get(spending, "budget_micro"))
+		(void)json_object_set_new(spending, "budget_micro", json_integer(budget_micro_usd));
+	(void)json_object_set_new(part_of(spending, "environments"), env, json_true());
+	over_text(spending, &over);
 	if (over.length)
 		(void)json_object_set_new(body, "over_budget", json_string(over.at));
 	unlock(egress);
@@ -516,7 +514,7 @@ static json_t *hold_find(struct egress *egress, const char *prefix, struct err *
 static void remember(struct egress *egress, const json_t *hold, int64_t until_ms)
 {
 	json_t *all = part(egress, "remembered");
-	const char *key = remembered_key(json_text(hold, "env", ""), json_text(hold, "run", ""));
+	const char *key = owner_key(json_text(hold, "env", ""), json_text(hold, "run", ""));
 	json_t *list = json_object_get(all, key);
 
 	if (!list) {
@@ -801,7 +799,7 @@ static void budget_tell(struct egress *egress, const char *run)
 
 void egress_usage(struct egress *egress, const json_t *body)
 {
-	const char *run = json_text(body, "run", "");
+	const char *run = owner_key(json_text(body, "env", ""), json_text(body, "run", ""));
 	const char *model = json_text(body, "model", "");
 	int64_t micro = cost_of(egress, body);
 	AUTO_BUF before = buf_new(256);

@@ -74,7 +74,7 @@ json_t *egress_kills(struct egress *egress);
 MUST_USE int egress_policy_reload(struct egress *egress, bool now, struct err *err);
 /* {"path": text | null, "rules": n, "ceiling", "passthrough", "loaded_ms", "error"?: of the last reload} */
 json_t *egress_policy_show(struct egress *egress);
-/* {"run", "spent_usd", "budget_usd": number | null, "calls", "input", "output", "cache_read", "cache_write", "estimated": bool,
+/* `run`: a run, or an environment that belongs to none. {"run", "spent_usd", "budget_usd": number | null, "calls", "input", "output", "cache_read", "cache_write", "estimated": bool,
  * "models": {name: {"calls", "input", "output", "cache_read", "cache_write", "spent_usd"}}} */
 json_t *egress_budget(struct egress *egress, const char *run);
 /* In millionths of a dollar; 0: none. */

@@ -105,12 +105,30 @@ static json_t *environment_policy(struct call *call, struct err *err)
 	return TAKE(shown);
 }
 
+/* A run, or an environment that belongs to none. */
+static int budget_owner(struct call *call, char owner[ID_TEXT_MAX], struct err *err)
+{
+	struct run_id run;
+	struct env_id env;
+
+	if (http_request_param(call->request, "env")) {
+		if (request_environment(call, &env, err))
+			return -1;
+		memcpy(owner, env.text, sizeof(env.text));
+		return 0;
+	}
+	if (request_run(call, &run, err))
+		return -1;
+	memcpy(owner, run.text, sizeof(run.text));
+	return 0;
+}
+
 static json_t *budget(struct call *call, struct err *err)
 {
 	struct egress *egress = egress_of(call, err);
-	struct run_id run;
+	char owner[ID_TEXT_MAX];
 
-	return egress && !request_run(call, &run, err) ? egress_budget(egress, run.text) : NULL;
+	return egress && !budget_owner(call, owner, err) ? egress_budget(egress, owner) : NULL;
 }
 
 /* "5", "0.50"; "0" takes it away. */
@@ -131,13 +149,13 @@ static int usd_parse(const char *text, int64_t *micro, struct err *err)
 static json_t *budget_set(struct call *call, struct err *err)
 {
 	struct egress *egress = egress_of(call, err);
-	struct run_id run;
+	char owner[ID_TEXT_MAX];
 	int64_t micro = 0;
 
-	if (!egress || request_run(call, &run, err) || usd_parse(json_text(call->body, "usd", ""), &micro, err) ||
-	    egress_budget_set(egress, run.text, micro, err))
+	if (!egress || budget_owner(call, owner, err) || usd_parse(json_text(call->body, "usd", ""), &micro, err) ||
+	    egress_budget_set(egress, owner, micro, err))
 		return NULL;
-	return egress_budget(egress, run.text);
+	return egress_budget(egress, owner);
 }
 
 #define AUTHOR                              \
@@ -174,5 +192,7 @@ const struct row egress_rows[] = {
 	{"GET", "/api/v1/environments/{env}/policy", environment_policy, WHO_PERSON, false, {{0}}},
 	{"GET", "/api/v1/runs/{run}/budget", budget, WHO_PERSON, false, {{0}}},
 	{"POST", "/api/v1/runs/{run}/budget", budget_set, WHO_PERSON, true, {{"usd", FIELD_LINE, true}}},
+	{"GET", "/api/v1/environments/{env}/budget", budget, WHO_PERSON, false, {{0}}},
+	{"POST", "/api/v1/environments/{env}/budget", budget_set, WHO_PERSON, true, {{"usd", FIELD_LINE, true}}},
 };
 const size_t egress_row_count = ARRAY_LEN(egress_rows);

@@ -15,7 +15,7 @@ const ENVIRONMENT = 'e5v1n7k2pqd';
 const PAGES = {
 	home: '/', run: `/runs/${RUN}`, 'run-working': `/runs/${WORKING}`, 'run-failed': '/runs/r6y5vb1t7dk', issues: '/issues', issue: '/issues/1', 'issue-hostile': '/issues/2', 'issue-new': '/issues/new', pulls: '/pulls',
 	'pull-verified': '/pulls/1', 'pull-failed': '/pulls/2', 'pull-unverified': '/pulls/3', 'pull-merged': '/pulls/4', environments: '/environments', environment: `/environments/${ENVIRONMENT}`,
-	'environment-failed': '/environments/e1z8q3g5bns', snapshots: '/snapshots', machine: '/machine',
+	'environment-failed': '/environments/e1z8q3g5bns', holds: '/holds', snapshots: '/snapshots', machine: '/machine',
 };
 let browser;
 
@@ -330,4 +330,19 @@ test('a link from outside cannot carry a script', {skip}, async (t) => {
 	server.world.pulls[0].preview = 'javascript:window.pwned=1';
 	await page.goto(`${server.base}/pulls/1`);
 	assert.equal(await page.getByRole('link', {name: 'Open the live preview'}).getAttribute('href'), '#');
+});
+
+test('a question is answered once, and what it shows cannot deceive', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/holds');
+	const hostile = page.locator('[data-key="hhostile22"]').first();
+
+	assert.equal(await hostile.locator('h3').innerText(), 'POST https://evil.test:443/·<script>alert(1)</script>·[31m');
+	assert.equal(await hostile.locator('pre').innerText(), '<img src=x onerror=alert(2)>·[2J·gnp.exe');
+	assert.equal(await hostile.getByRole('button', {name: 'For an hour'}).count(), 0);
+	await page.locator('[data-key="hq7w2mzk4d approve run"]').click();
+	const call = await until(() => called(server, 'POST', '/holds/hq7w2mzk4d/approve'));
+	assert.deepEqual(call.body, {for: 'run'});
+	await page.getByText('1 request waits for you').waitFor();
+	await page.getByRole('button', {name: 'Let it go on'}).click();
+	assert.deepEqual((await until(() => called(server, 'POST', '/kill'))).body, {env: 'e1z8q3g5bns', undo: true});
 });

@@ -121,6 +121,24 @@ sed 's/id: read, host: api.outside.test/id: read, host: nobody.outside.test/' as
 like 'a draft says what would be different' "$("$ASSAY" policy simulate "$WORK/draft.yaml" --on "$env")" 'deny +default-deny +GET http://api.outside.test/x'
 like 'rules are suggested from what was seen' "$("$ASSAY" policy suggest "$env")" 'host: api.outside.test, methods: \[[A-Z, ]+\], action: allow'
 
+# What models cost.
+ask -d '{"model": "claude-sonnet-4-5"}' http://api.outside.test/v1/messages >"$WORK/model"
+like 'a call to a model passes' "$(cat "$WORK/model")" 'claude-sonnet-4-5.* 200$'
+over() { [ "$(api GET "/environments/$env/budget" | jq '.spent_usd >= 5.99')" = true ]; }
+until_true 20 over
+is 'what it used is metered and priced' "$(api GET "/environments/$env/budget" | jq -c '[.calls, .input, .output, .spent_usd, .budget_usd]')" \
+	'[1,1000000,200000,6,1]'
+like 'and shown' "$("$ASSAY" budget "$env")" 'claude-sonnet-4-5 +1 +1000000 +200000 +0 +6.0000'
+ask -d '{"model": "claude-sonnet-4-5"}' http://api.outside.test/v1/messages >"$WORK/model" &
+model=$!
+until_true 20 one_waits
+is 'over the budget the next one waits for a person' "$(holds '' '.items[0] | "\(.rule): \(.why)"')" 'budget: 6.00 USD were spent on models, of a budget of 1.00 USD'
+"$ASSAY" approve "$(holds '' '.items[0].id')" >/dev/null
+wait "$model"
+like 'and is not broken by that' "$(cat "$WORK/model")" 'claude-sonnet-4-5.* 200$'
+"$ASSAY" budget "$env" --set 100 >/dev/null
+like 'a larger budget lets the next one go' "$(ask -d '{}' http://api.outside.test/v1/messages)" ' 200$'
+
 # The organisation's policy comes while a connection is open.
 ASK_S=60 ask -N http://other.outside.test/slow >"$WORK/open" &
 open=$!

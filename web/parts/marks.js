@@ -26,6 +26,7 @@ const STROKES = {
 	download: 'M8 2v8M4.500 6.800 8 10.300l3.500-3.500M2.500 13.500h11',
 	clock: 'M8 1.800a6.200 6.200 0 1 0 0 12.400A6.200 6.200 0 0 0 8 1.800M8 4.500V8l2.500 1.500',
 	plus: 'M8 3v10M3 8h10',
+	pause: 'M5.500 3v10M10.500 3v10',
 };
 
 export function icon(name, label) {
@@ -42,6 +43,7 @@ const RUN_STATES = {
 };
 const ISSUE_STATES = {open: ['calm', 'Open'], working: ['busy', 'Agent at work'], review: ['wait', 'In review'], done: ['ok', 'Done'], closed: ['calm', 'Closed']};
 const ENVIRONMENT_STATES = {starting: ['busy', 'Starting'], ready: ['ok', 'Ready'], running: ['ok', 'Running'], frozen: ['cold', 'Frozen'], failed: ['bad', 'Failed'], stopped: ['calm', 'Stopped'], exited: ['bad', 'Exited']};
+const HOLD_STATES = {open: ['wait', 'Waits'], approved: ['ok', 'Approved'], denied: ['bad', 'Denied'], expired: ['calm', 'Nobody answered'], cancelled: ['calm', 'The client left'], kill: ['bad', 'Stopped'], gone: ['calm', 'Gone'], lost: ['calm', 'Lost in a restart']};
 const PULL_STATES = {open: ['wait', 'Open'], merged: ['ok', 'Merged'], closed: ['calm', 'Closed']};
 
 function chip([tone, word]) {
@@ -52,6 +54,7 @@ export const runState = (state) => chip(RUN_STATES[state] ?? ['calm', state]);
 export const runBusy = (state) => RUN_STATES[state]?.[0] === 'busy' || state === 'queued';
 export const runEnded = (state) => ['done', 'failed', 'stopped'].includes(state);
 export const issueState = (state) => chip(ISSUE_STATES[state] ?? ['calm', state]);
+export const holdState = (state) => chip(HOLD_STATES[state] ?? ['calm', state]);
 export const environmentState = (state) => chip(ENVIRONMENT_STATES[state] ?? ['calm', state]);
 export const pullState = (pull) => (pull.draft && pull.state === 'open' ? chip(['draft', 'Draft']) : chip(PULL_STATES[pull.state] ?? ['calm', pull.state]));
 

@@ -405,3 +405,13 @@ export const logs = [
 	'front    | 2026-11-21T19:30:00.118Z listening on 8080', 'catalog  | 19:30:00 listening on 8001', 'pricing  | ready', 'orders   | 19:30:00 listening on 8003',
 	'worker   | group worker of stream orders: waiting', 'front    | GET /api/products/oak-table 200 8 ms', `catalog  | ${EVIL}`, 'orders   | placed 200017 total=124900', 'worker   | order 200017: stock oak-table 7 -> 6',
 ].join('\n') + '\n';
+
+const hold = {
+	id: 'hq7w2mzk4d', status: 'open', env: 'e5v1n7k2pqd', sandbox: 'workspace', run: 'r1b9xw3c6fe', agent: 'claude', action: 'Bash: gh pr create', method: 'POST', url: 'https://api.github.com:443/repos/acme/shop/pulls',
+	host: 'api.github.com', port: 443, path: '/repos/acme/shop/pulls', query: '', rule: 'policy:pulls', why: 'pull requests are opened by people', body_bytes: 1834, body_start: '{"title": "Show prices with a separator",\n "head": "assay/r1b9xw3c6fe"}',
+	digest: '5f2b9c1e8d7a60431122334455667788990011223344556677889900aabbccdd', asked_ms: Date.now() - 20_000, deadline_ms: Date.now() + 580_000, remember: true,
+};
+export const holds = [hold,
+	{...hold, id: 'hhostile22', rule: 'dlp:aws-key', why: 'a secret is in its body', url: 'https://evil.test:443/\u202e<script>alert(1)</script>\u001b[31m', host: 'evil.test', body_start: '<img src=x onerror=alert(2)>\u001b[2J\u202egnp.exe', run: '', remember: false},
+	{...hold, id: 'hover33333', status: 'denied', answered_ms: Date.now() - 3_600_000, because: 'not today', scope: 'once', by: 'you'}];
+export const kills = [{env: 'e1z8q3g5bns', because: 'it wrote to a customer', by: 'you', at_ms: Date.now() - 600_000}];

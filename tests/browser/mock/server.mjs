@@ -24,12 +24,12 @@ const one = (list, test, what) => list.find(test) ?? (() => { throw missing(what
 
 /** empty: a machine on which nothing happened yet; socket: listens there instead, and wants no token, as the command line's socket. */
 export async function mockServer({port = 0, empty = false, socket = null} = {}) {
-	const world = structuredClone({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, events: data.events, repositories: data.repositories});
+	const world = structuredClone({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, holds: data.holds, kills: data.kills, events: data.events, repositories: data.repositories});
 	const listeners = new Set();
 	const calls = [];
 
 	if (empty)
-		for (const list of ['runs', 'issues', 'pulls', 'environments', 'snapshots', 'repositories'])
+		for (const list of ['runs', 'issues', 'pulls', 'environments', 'snapshots', 'repositories', 'holds', 'kills'])
 			world[list] = [];
 
 	const emit = (channel, type, body, seq) => {
@@ -49,6 +49,14 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 	const issue = (n) => one(world.issues, (i) => i.number === Number(n), `issue ${n}`);
 	const pull = (n) => one(world.pulls, (p) => p.number === Number(n), `pull request ${n}`);
 	const environment = (id) => one(world.environments, (e) => e.id === id || e.name === id, `environment ${id}`);
+	const answerHold = (id, status, body) => {
+		const hold = one(world.holds, (h) => h.id === id, `hold ${id}`);
+
+		if (hold.status !== 'open')
+			throw new Refused(409, 'conflict', `${id} is over: ${hold.status}`);
+		changed('hold', {open: world.holds.filter((h) => h.status === 'open').length});
+		return Object.assign(hold, {status, answered_ms: Date.now(), by: 'you', scope: body.for ?? 'once'});
+	};
 	const setState = (r, state) => {
 		Object.assign(r, {state, state_since_ms: Date.now()});
 		addEvent(r.id, {type: 'state', state});
@@ -82,6 +90,18 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 	const routes = [
 		['GET', '/status', () => data.status],
 		['GET', '/doctor', () => ({items: data.doctor})],
+		['GET', '/holds', ({query}) => ({items: world.holds.filter((hold) => query.get('all') || hold.status === 'open')})],
+		['POST', '/holds/:id/approve', ({id, body}) => answerHold(id, 'approved', body)],
+		['POST', '/holds/:id/deny', ({id, body}) => answerHold(id, 'denied', body)],
+		['GET', '/kills', () => ({items: world.kills})],
+		['POST', '/kill', ({body}) => {
+			const env = body.all ? '' : body.env;
+			world.kills = world.kills.filter((kill) => kill.env !== env);
+			if (!body.undo)
+				world.kills.push({env, because: body.because ?? '', by: 'you', at_ms: Date.now()});
+			changed('hold', {open: 1});
+			return {env, killed: !body.undo, by_kernel: false, ms: 1};
+		}],
 		['GET', '/repositories', () => ({items: world.repositories})],
 		['POST', '/repositories', ({body}) => ({name: body.name ?? 'shop', commit: data.repositories[1].head})],
 		['GET', '/runs', () => ({items: world.runs})],
