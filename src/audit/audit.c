@@ -78,6 +78,11 @@ json_t *audit_heads(struct audit *audit)
 
 /* ---- beginning and end ---- */
 
+const char *audit_key_id(const struct audit *audit)
+{
+	return audit->key_id;
+}
+
 char *audit_folder(const struct audit *audit, const char *writer)
 {
 	return text_format("%s/%s", audit->folder, writer);

@@ -34,6 +34,7 @@ void audit_note(struct audit *audit, const struct ledger_row *row);
 struct ledger_row audit_row(enum ledger_kind kind, const char *env, const char *run, const char *rule, const char *actor,
 			    const char *detail);
 
+const char *audit_key_id(const struct audit *audit);
 /* The folder of another writer, made when absent; owned by the caller of this function. */
 char *audit_folder(const struct audit *audit, const char *writer);
 /* Signs a head of that writer, and keeps it. ERR_CONFLICT when it is behind one that was signed before. Blocks. */

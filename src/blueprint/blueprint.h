@@ -155,6 +155,8 @@ struct blueprint {
 		int64_t budget_micro_usd; /* of a run's model traffic; 0: none */
 	} egress;
 
+	struct variables secrets; /* variables of every sandbox, each the name of a credential */
+
 	struct {
 		char *service; /* NULL: no service has a port */
 		char *path;

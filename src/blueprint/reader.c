@@ -435,6 +435,19 @@ int set_variables(struct reader *reader, const struct field *field, const struct
 	return 0;
 }
 
+int set_secrets(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	if (set_variables(reader, field, value, record))
+		return -1;
+	for (size_t i = 0; i < value->count; i++) {
+		const struct tree_node *name = value->pairs[i].value;
+
+		if (tree_is_null(name) || !name_is_label(name->text))
+			return reader_expect(reader, name, "the name of a credential, as `assay secret list` shows it");
+	}
+	return 0;
+}
+
 int set_section(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
 	return reader_section(reader, field->section, value, place(record, field->offset));

@@ -56,6 +56,7 @@ int set_commands(struct reader *reader, const struct field *field, const struct 
 int set_texts(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 int set_paths(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 int set_variables(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+int set_secrets(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 int set_section(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 /* A mapping of names to records whose first member is `char *name`; the keys are labels. */
 int set_members(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);

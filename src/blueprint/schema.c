@@ -357,6 +357,7 @@ static const struct field blueprint_fields[] = {
 	{"verify", "a mapping", set_section, .section = &verify_section},
 	{"agent", "a mapping", set_section, .section = &agent_section},
 	{"egress", "a mapping of rules", set_section, .section = &egress_section},
+	{"secrets", "a mapping of variables to names of credentials", set_secrets, AT(blueprint, secrets)},
 	{"preview", "a mapping", set_section, .section = &preview_section},
 	FIELD_END,
 };

@@ -24,6 +24,8 @@
 	COMMAND(agents, "[list|install|rm]", "the coding agents: which are installed; installs them from npm") \
 	COMMAND(verify, "--base A [--head B] [--repo DIR] [--json]", "says whether a commit keeps what another one does") \
 	COMMAND(record, "show|verify FILE|RUN", "shows and checks the signed records of verdicts") \
+	COMMAND(secret, "set|list|rm NAME", "keeps credentials that sandboxes only see placeholders of") \
+	COMMAND(ledger, "search|show|export|verify|heads", "searches and checks the log of all that was let out, asked and decided") \
 	COMMAND(session, "record|list|show", "keeps recorded traffic to replay") \
 	COMMAND(policy, "check|explain|suggest|simulate|show|reload", "the rules for what may leave") \
 	COMMAND(holds, "[--all] [--json]", "lists the requests that wait for a person") \

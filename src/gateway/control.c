@@ -9,6 +9,7 @@
 #include "base/scope.h"
 #include "gateway/door.h"
 #include "gateway/egress/mint.h"
+#include "gateway/egress/record.h"
 #include "gateway/egress/hold.h"
 #include "gateway/env.h"
 #include "gateway/preview.h"
@@ -197,6 +198,15 @@ static void on_vault(void *self, struct link *link, struct link_message *message
 	reply(link, message, result, &err);
 }
 
+static void on_ledger(void *self, struct link *link, struct link_message *message)
+{
+	AUTO_CLOSE int fd = fd_take(message);
+	struct err err;
+	int result = fd < 0 ? err_set(&err, ERR_INVALID, "LEDGER without a folder") : record_open(self, fd, message->body, &err);
+
+	reply(link, message, result, &err);
+}
+
 static const struct link_row rows[] = {
 	{MESSAGE_ENV_PUT, LINK_CONTROL, on_env_put},
 	{MESSAGE_SANDBOX_PUT, LINK_CONTROL, on_sandbox_put},
@@ -207,6 +217,7 @@ static const struct link_row rows[] = {
 	{MESSAGE_KILL, LINK_CONTROL, on_kill},
 	{MESSAGE_PHASE, LINK_CONTROL, on_phase},
 	{MESSAGE_VAULT, LINK_CONTROL, on_vault},
+	{MESSAGE_LEDGER, LINK_CONTROL, on_ledger},
 	{MESSAGE_POLICY_PUT, LINK_CONTROL, on_policy_put},
 	{MESSAGE_HOLD_ANSWER, LINK_CONTROL, on_hold_answer},
 	{MESSAGE_BUDGET, LINK_CONTROL, on_budget},

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "gateway/door.h"
+#include "gateway/egress/broker.h"
 #include "gateway/egress/mint.h"
 #include "gateway/egress/hold.h"
 #include "gateway/flow.h"
@@ -76,6 +77,7 @@ static void routes_fini(struct env *env)
 	texts_free(env->tools, env->tool_count);
 	free(env->preview_service);
 	policy_release(env->policy);
+	broker_free(env->broker);
 	free(env->killed);
 	free(env->over_budget);
 	json_decref(env->stubs);
@@ -167,6 +169,8 @@ static int routes_parse(const json_t *body, struct policy *above, struct env *en
 		return -1;
 	env->killed = text_copy(json_text(body, "killed", NULL));
 	env->over_budget = text_copy(json_text(body, "over_budget", NULL));
+	if (broker_new(json_member(body, "credentials"), &env->broker, err))
+		return -1;
 	env->policy = policy_new(json_member(body, "egress"), above, err);
 	if (!env->policy)
 		return -1;
@@ -259,6 +263,7 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *e
 	env->preview_service = fresh.preview_service;
 	env->preview_port = fresh.preview_port;
 	env->policy = fresh.policy;
+	env->broker = fresh.broker;
 	env->killed = fresh.killed;
 	env->over_budget = fresh.over_budget;
 	env->stubs = fresh.stubs;

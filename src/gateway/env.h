@@ -44,6 +44,7 @@ struct env {
 	char *preview_service; /* NULL: none */
 	uint16_t preview_port;
 	struct policy *policy;
+	struct broker *broker;          /* its credentials */
 	char *run, *repository, *agent; /* as it was told of first; "" where there is none; `agent` of the sandboxes of `tools` */
 	char *killed;                   /* NULL, or because: nothing goes anywhere until it is undone */
 	char *over_budget;              /* NULL, or what is over, for people */

@@ -18,6 +18,8 @@
 #include "gateway/control.h"
 #include "gateway/egress/dial.h"
 #include "gateway/egress/mint.h"
+#include "gateway/egress/record.h"
+#include "gateway/egress/release.h"
 #include "gateway/egress/pipeline.h"
 #include "gateway/egress/upstream.h"
 #include "gateway/env.h"
@@ -134,6 +136,7 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 	    tls_client_new(options->authorities, &worker->tls_client, err))
 		return -1;
 	worker->mint = mint_new(worker);
+	worker->releases = releases_new(worker->mint);
 	worker->upstreams = upstreams_new(worker);
 	worker->names = dial_names_new();
 	if (options->preview_listen) {
@@ -158,6 +161,8 @@ static void worker_end(struct worker *worker)
 	while (worker->loose)
 		flow_close(worker->loose, "the gateway ends");
 	pool_free(worker->lookups);
+	releases_free(worker->releases);
+	record_close(worker);
 	link_free(worker->link);
 	if (worker->loop)
 		loop_drain(worker->loop);

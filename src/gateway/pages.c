@@ -21,7 +21,8 @@ static const struct row rows[] = {
 			     "No service of this environment is meant to be shown: see preview in assay.yaml."},
 	[PAGE_MISDIRECTED] = {421, 0, "Not here",
 			      "Previews are at http://<env>.localhost and, on this machine's own address, at /env/<env>/."},
-	[PAGE_KILLED] = {503, 10, "Stopped by a person", "Everything of this environment was stopped: assay kill --undo lets it go on."},
+	[PAGE_KILLED] = {503, 10, "Stopped by a person",
+			 "Everything of this environment was stopped: assay kill --undo lets it go on."},
 };
 
 unsigned page_status(enum page page)

@@ -16,6 +16,8 @@ struct dial_names;
 struct pipeline;
 struct policy;
 struct pool;
+struct record;
+struct releases;
 struct tls_side;
 struct upstreams;
 
@@ -36,6 +38,8 @@ struct worker {
 	struct preview *preview;
 	struct policy *policy; /* the organisation's; NULL: none */
 	struct mint *mint;
+	struct releases *releases;
+	struct record *record; /* NULL: no ledger was given */
 	struct tls_side *tls_server;
 	struct tls_side *tls_client;
 	struct upstreams *upstreams;

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "audit/audit.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/place.h"
@@ -32,6 +33,8 @@
 #define LISTEN_DEFAULT "127.0.0.1:7420"
 #define PREVIEW_DEFAULT "127.0.0.1:7421"
 #define RUN_WORKERS 4
+#define KEY_BYTES_MAX 4096
+#define INDEX_ROWS_A_TICK 20000
 #define TICK_MS 1000
 #define LOCK_WAIT_MS 1000
 #define LOCK_POLL_US 20000
@@ -63,6 +66,7 @@ struct serve {
 	struct serve_egress egress;
 	struct serve_gateway *gateway;
 	struct vault *vault;
+	struct audit *audit;
 	struct environments *environments;
 	struct runs *runs;
 	struct web *web;
@@ -229,6 +233,8 @@ static void *ticker_main(void *self)
 		struct err err = {0};
 
 		(void)!egress_policy_reload(serve->egress.egress, false, NULL); /* says itself what is wrong */
+		if (audit_index(serve->audit, INDEX_ROWS_A_TICK, &err))
+			log_warn("the ledger's index: %s", err.text);
 		if (tick % RECONCILE_TICKS == 0) {
 			if (environment_reconcile(serve->environments, &err))
 				log_warn("reconcile: %s", err.text);
@@ -300,6 +306,32 @@ static int authority(void *self, const char *env, struct buf *pem, char hash[SAN
 
 /* ---- all parts ---- */
 
+static int head_sign(void *self, struct view bytes, unsigned char signature[LEDGER_SIGNATURE_BYTES], struct err *err)
+{
+	const struct serve *serve = self;
+	char key_id[65];
+
+	return vault_sign(serve->vault, bytes, signature, key_id, err);
+}
+
+static int ledger_start(struct serve *serve, struct err *err)
+{
+	AUTO_BUF key = buf_new(KEY_BYTES_MAX);
+	unsigned char signature[LEDGER_SIGNATURE_BYTES];
+	struct audit_options options = {.state_dir = serve->state_dir, .sign = head_sign, .self = serve};
+	struct ledger_row row;
+	char key_id[65];
+
+	if (vault_public_key(serve->vault, &key, err) || vault_sign(serve->vault, VIEW("assay key id"), signature, key_id, err))
+		return -1;
+	options.key_id = key_id;
+	options.public_key = buf_view(&key);
+	if (audit_open(&options, &serve->audit, err))
+		return -1;
+	row = audit_row(LEDGER_POLICY, NULL, NULL, NULL, "serve", "the server starts, version " ASSAY_VERSION);
+	return audit_put(serve->audit, &row, err);
+}
+
 static int sandboxes_open(struct serve *serve, struct err *err)
 {
 	struct local_options local = {.state_dir = serve->state_dir, .runtime = serve->oci};
@@ -307,10 +339,12 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	struct environments_options options;
 
 	if (egress_open(&egress, &serve->egress.egress, err) || local_provider_open(&local, &serve->provider, err) ||
-	    vault_open(serve->state_dir, &serve->vault, err) ||
+	    vault_open(serve->state_dir, &serve->vault, err) || ledger_start(serve, err) ||
 	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, serve->vault, serve->egress.egress,
-			       &serve->gateway, err))
+			       serve->audit, &serve->gateway, err))
 		return -1;
+	serve->egress.vault = serve->vault;
+	serve->egress.audit = serve->audit;
 	options = (struct environments_options){.state_dir = serve->state_dir,
 						.provider = serve->provider,
 						.gateway = serve_gateway_link(serve->gateway),
@@ -325,7 +359,6 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	serve->egress.environments = serve->environments;
 	serve->egress.provider = serve->provider;
 	serve->egress.gateway = serve->gateway;
-	serve->egress.vault = serve->vault;
 	serve_egress_attach(&serve->egress);
 	if (serve_gateway_watch(serve->gateway, serve->environments, err))
 		return -1;
@@ -347,6 +380,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 	struct web_options web = {.loop = serve->loop,
 				  .environments = serve->environments,
 				  .vault = serve->vault,
+				  .audit = serve->audit,
 				  .state_dir = serve->state_dir,
 				  .listen = address,
 				  .serve_socket = serve->serve_socket,
@@ -423,6 +457,7 @@ static void serve_close(struct serve *serve)
 	if (serve->environments)
 		environments_close(serve->environments);
 	serve_gateway_close(serve->gateway);
+	audit_close(serve->audit);
 	if (serve->vault)
 		vault_close(serve->vault);
 	if (serve->provider.ops)

@@ -1,6 +1,7 @@
 /* What leaves, wired. */
 #include "programs/serve_egress.h"
 
+#include "audit/audit.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "net/messages.h"
@@ -28,9 +29,46 @@ static int message(void *self, uint16_t name, const json_t *body, struct err *er
 	return 0;
 }
 
+static json_t *secret(void *self, const char *env, const char *credential, struct err *err)
+{
+	const struct serve_egress *serve = self;
+	struct ledger_row row = audit_row(LEDGER_SECRET, env, NULL, NULL, "serve", NULL);
+	AUTO_FREE char *detail = text_format("%s: bound to the environment", credential);
+	AUTO_BUF placeholder = buf_new(CREDENTIAL_VALUE_MAX);
+	AUTO_BUF place = buf_new(CREDENTIAL_SLOT_MAX * 2);
+	struct credential_use use;
+	json_t *rules, *json;
+
+	row.texts[LEDGER_DETAIL] = view_of(detail);
+	if (vault_secret_bind(serve->vault, env, credential, &use, &placeholder, err) || audit_put(serve->audit, &row, err))
+		return NULL;
+	credential_place_format(&use, &place);
+	rules = json_array();
+	for (size_t i = 0; i < use.rule_count; i++) {
+		AUTO_BUF rule = buf_new(1024);
+
+		credential_rule_format(&use.rules[i], &rule);
+		(void)json_array_append_new(rules, json_string(rule.at));
+	}
+	json = json_pack("{s:s, s:s, s:o, s:s, s:b}", "name", credential, "placeholder", placeholder.at, "for", rules, "in",
+			 place.at, "require", use.require != 0);
+	return json;
+}
+
+static void secrets_end(void *self, const char *env)
+{
+	const struct serve_egress *serve = self;
+	struct ledger_row row = audit_row(LEDGER_SECRET, env, NULL, NULL, "serve", "all unbound: the environment is gone");
+	struct err err;
+
+	if (vault_secret_unbind(serve->vault, env, &err))
+		log_error("env=%s: its credentials are not unbound: %s", env, err.text);
+	audit_note(serve->audit, &row);
+}
+
 struct environments_egress serve_egress_watcher(struct serve_egress *self)
 {
-	return (struct environments_egress){describe, message, self};
+	return (struct environments_egress){describe, secret, secrets_end, message, self};
 }
 
 static json_t *tell(void *self, enum egress_tell what, const json_t *body, int64_t timeout_ms, struct err *err)

@@ -5,6 +5,7 @@
 #include "runs/egress.h"
 #include "sandbox/environment.h"
 
+struct audit;
 struct runs;
 struct serve_gateway;
 struct vault;
@@ -16,6 +17,7 @@ struct serve_egress {
 	struct serve_gateway *gateway;
 	struct runs *runs;
 	struct vault *vault;
+	struct audit *audit;
 };
 
 /* For environments_options. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,13 +17,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "audit/audit.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/scope.h"
+#include "gateway/gateway.h"
 #include "net/link.h"
 #include "net/pool.h"
 #include "runs/egress.h"
 
+#define LEDGER_WRITER "gateway"
+#define KEY_BYTES_MAX 4096
 #define ANSWER_TIMEOUT_MS 20000
 #define END_TIMEOUT_MS 5000
 #define RESTART_FIRST_MS 100
@@ -47,7 +53,8 @@ struct serve_gateway {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct environments *environments; /* NULL: not watched */
-	struct vault *vault;               /* NULL: none */
+	struct vault *vault;               /* NULL: none, as in tests */
+	struct audit *audit;               /* NULL: none */
 	struct egress *egress;             /* NULL: nobody's policy is above */
 	struct pool *pool;
 	struct link *link;
@@ -92,17 +99,64 @@ static int policy_introduce(const struct serve_gateway *gateway, struct err *err
 	return answer || !body ? 0 : err_prefix(err, "the organisation's policy");
 }
 
+/* The folder of its ledger, which its user may write. */
+static int ledger_introduce(const struct serve_gateway *gateway, struct err *err)
+{
+	AUTO_FREE char *path = gateway->audit ? audit_folder(gateway->audit, LEDGER_WRITER) : NULL;
+	AUTO_BUF key = buf_new(KEY_BYTES_MAX);
+	AUTO_CLOSE int folder = -1;
+	AUTO_JSON body = NULL;
+	AUTO_JSON answer = NULL;
+	const struct passwd *user;
+
+	if (!path)
+		return 0;
+	if (file_make_dirs(path, 0700, err) || vault_public_key(gateway->vault, &key, err))
+		return -1;
+	folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	user = geteuid() == 0 ? getpwnam(GATEWAY_USER) : NULL;
+	if (folder < 0 || (user && fchown(folder, user->pw_uid, user->pw_gid)))
+		return err_errno(err, errno, "cannot hand %s to the gateway", path);
+	body = json_pack("{s:s, s:s}", "key_id", audit_key_id(gateway->audit), "key", key.at);
+	answer = link_call(gateway->link, MESSAGE_LEDGER, body, &folder, 1, ANSWER_TIMEOUT_MS, err);
+	return answer ? 0 : err_prefix(err, "the gateway's ledger");
+}
+
+/* What is answered to LEDGER_HEAD. */
+static json_t *head_sign(const struct serve_gateway *gateway, const json_t *body, struct err *err)
+{
+	char line[LEDGER_HEAD_TEXT_MAX];
+	struct ledger_head head;
+
+	if (ledger_head_parse(view_of(json_text(body, "head", "")), &head, err) ||
+	    audit_head_sign(gateway->audit, LEDGER_WRITER, &head, err))
+		return NULL;
+	ledger_head_format(&head, line);
+	return json_pack("{s:s}", "head", line);
+}
+
+static int job_run(const struct job *job, json_t **answer, struct err *err)
+{
+	struct serve_gateway *gateway = job->gateway;
+
+	if (job->name == MESSAGE_VAULT_LOST)
+		return vault_introduce(gateway, job->link, err);
+	if (job->name != MESSAGE_LEDGER_HEAD)
+		return environments_gateway_message(gateway->environments, job->name, job->body, err);
+	*answer = head_sign(gateway, job->body, err);
+	return *answer ? 0 : -1;
+}
+
 static void job_do(void *self)
 {
 	struct job *job = self;
 	struct serve_gateway *gateway = job->gateway;
 	struct err failure = {0};
-	int status = job->name == MESSAGE_VAULT_LOST
-			     ? vault_introduce(gateway, job->link, &failure)
-			     : environments_gateway_message(gateway->environments, job->name, job->body, &failure);
+	AUTO_JSON answer = NULL;
+	int status = job_run(job, &answer, &failure);
 
 	if (job->request)
-		link_reply(job->link, job->name, job->request, NULL, status ? &failure : NULL);
+		link_reply(job->link, job->name, job->request, answer, status ? &failure : NULL);
 	else if (status)
 		log_debug("gateway message %u: %s", (unsigned)job->name, failure.text);
 	json_decref(job->body);
@@ -201,7 +255,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 		{MESSAGE_THAW, LINK_GATEWAY, on_message},       {MESSAGE_TOUCH, LINK_GATEWAY, on_message},
 		{MESSAGE_DENIED, LINK_GATEWAY, on_message},     {MESSAGE_HOLD, LINK_GATEWAY, on_message},
 		{MESSAGE_HOLD_GONE, LINK_GATEWAY, on_message},  {MESSAGE_USAGE, LINK_GATEWAY, on_message},
-		{MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message},
+		{MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message}, {MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_message},
 	};
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
 	AUTO_FREE char *reach = text_copy(getenv(REACH_VARIABLE) ? getenv(REACH_VARIABLE) : "");
@@ -236,7 +290,10 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 	(void)pthread_mutex_lock(&gateway->lock);
 	gateway->pid = pid;
 	(void)pthread_mutex_unlock(&gateway->lock);
-	return process_ask(gateway, err) || vault_introduce(gateway, gateway->link, err) || policy_introduce(gateway, err) ? -1 : 0;
+	return process_ask(gateway, err) || vault_introduce(gateway, gateway->link, err) || ledger_introduce(gateway, err) ||
+			       policy_introduce(gateway, err)
+		       ? -1
+		       : 0;
 }
 
 /* ---- the watcher ---- */
@@ -303,7 +360,7 @@ static void *watcher_main(void *self)
 /* ---- from outside ---- */
 
 int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct vault *vault,
-		       struct egress *egress, struct serve_gateway **gateway, struct err *err)
+		       struct egress *egress, struct audit *audit, struct serve_gateway **gateway, struct err *err)
 {
 	struct serve_gateway *self = mem_new(sizeof(*self));
 	pthread_condattr_t clock;
@@ -312,6 +369,7 @@ int serve_gateway_open(const char *preview_listen, const char *tools_dir, const 
 				       .tools_dir = text_copy(tools_dir),
 				       .tools_socket = text_copy(tools_socket),
 				       .vault = vault,
+				       .audit = audit,
 				       .egress = egress,
 				       .pid_fd = -1};
 	(void)pthread_mutex_init(&self->lock, NULL);

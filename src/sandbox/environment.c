@@ -51,6 +51,7 @@ static void environment_free(struct environment *env)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	blueprint_free(env->blueprint);
+	json_decref(env->credentials);
 	json_decref(env->marks);
 	json_decref(env->layers);
 	(void)pthread_mutex_destroy(&env->operation);

@@ -23,6 +23,10 @@ struct link; /* net/link.h */
 struct environments_egress {
 	/* Puts into ENV_PUT (net/messages.h) what is known of the environment: "run", "killed", "remembered", "over_budget". */
 	void (*describe)(void *self, const char *env, const char *owner, int64_t budget_micro_usd, json_t *body);
+	/* Binds a credential to the environment: {"name", "placeholder", "for", "in", "require"} as ENV_PUT has it, owned by the caller. May be
+	 * NULL: there is no vault. */
+	json_t *(*secret)(void *self, const char *env, const char *credential, struct err *err);
+	void (*secrets_end)(void *self, const char *env); /* nothing is released for it any more */
 	/* HOLD, HOLD_GONE, USAGE. */
 	int (*message)(void *self, uint16_t name, const json_t *body, struct err *err);
 	void *self;

@@ -107,6 +107,9 @@ char **member_variables(struct environment *env, const struct member *member, co
 	for (size_t i = 0; member->kind != MEMBER_DATABASE && env->all->authority && i < ARRAY_LEN(trust); i++)
 		variable_set(&list, trust[i][0], trust[i][1]);
 	variable_set(&list, "ASSAY_ENV", env->id.text);
+	for (size_t i = 0; member->kind != MEMBER_DATABASE && i < json_array_size(env->credentials); i++)
+		variable_set(&list, env->blueprint->secrets.at[i].name,
+			     json_text(json_array_get(env->credentials, i), "placeholder", ""));
 	variable_set(&list, "ASSAY_SERVICE", member->service ? member->service->name : member->name);
 	for (size_t i = 0; i < env->member_count; i++)
 		if (env->members[i].kind == MEMBER_DATABASE && member->kind != MEMBER_DATABASE)

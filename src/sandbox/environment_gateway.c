@@ -144,6 +144,28 @@ json_t *environment_egress(struct environments *environments, struct env_id id, 
 			 env->owner ? env->owner : "");
 }
 
+/* The credentials that the blueprint names, bound to this environment: once, and again with each ENV_PUT of another vault or server. */
+static int secrets_bind(struct environment *env, struct err *err)
+{
+	const struct environments_egress *egress = &env->all->egress;
+	const struct variables *secrets = env->blueprint && !env->builder ? &env->blueprint->secrets : NULL;
+	AUTO_JSON credentials = json_array();
+
+	for (size_t i = 0; secrets && i < secrets->count; i++) {
+		json_t *row;
+
+		if (!egress->secret)
+			return err_set(err, ERR_NOT_FOUND, "secrets.%s: there is no vault here", secrets->at[i].name);
+		row = egress->secret(egress->self, env->id.text, secrets->at[i].value, err);
+		if (!row)
+			return err_prefix(err, "secrets.%s", secrets->at[i].name);
+		(void)json_array_append_new(credentials, row);
+	}
+	json_decref(env->credentials);
+	env->credentials = json_incref(credentials);
+	return 0;
+}
+
 int gateway_env_put(struct environment *env, struct err *err)
 {
 	AUTO_FREE char *path = text_format("%s/exchanges.jsonl", env->dir);
@@ -158,8 +180,9 @@ int gateway_env_put(struct environment *env, struct err *err)
 	(void)json_object_set_new(body, "stubs", stubs);
 	if (!present)
 		return 0;
-	if (stubs_json(env, stubs, err))
+	if (stubs_json(env, stubs, err) || secrets_bind(env, err))
 		return -1;
+	(void)json_object_set(body, "credentials", env->credentials);
 	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (log < 0)
 		return err_set(err, ERR_BROKEN, "cannot open %s", path);
@@ -210,6 +233,8 @@ void gateway_env_gone(struct environment *env)
 	AUTO_JSON body = json_pack("{s:s}", "env", env->id.text);
 
 	notify(env->all, MESSAGE_ENV_GONE, body);
+	if (env->all->egress.secrets_end && json_array_size(env->credentials))
+		env->all->egress.secrets_end(env->all->egress.self, env->id.text);
 }
 
 int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, struct err *err)

@@ -82,6 +82,7 @@ struct environment {
 	int64_t created_ms;
 	char *blueprint_text;
 	struct blueprint *blueprint;
+	json_t *credentials; /* of its secrets, in their order; NULL: not bound yet (operation lock) */
 	struct member *members;
 	size_t member_count;
 

@@ -48,7 +48,7 @@ static const struct {
 	{HEAD "services: [front]\n", "3:11: services: expected a mapping of at least one service, found a list"},
 	{HEAD "servics: {front: {run: x}}\n", "3:1: unknown key `servics`: did you mean `services`?"},
 	{HEAD "banana: 1\n", "3:1: unknown key `banana`: expected one of version, name, services, databases, queues, workspace, tests, sessions, hosts, "
-	 "verify, agent, egress, preview"},
+	 "verify, agent, egress, secrets, preview"},
 	/* services */
 	{ONE "    prot: 80\n", "6:5: unknown key `prot` in services.front: did you mean `port`?"},
 	{ONE "    enviroment: {}\n", "6:5: unknown key `enviroment` in services.front: expected one of run, dir, build, port, ready, needs, env, preview, "
@@ -146,6 +146,10 @@ static const struct {
 	{ONE "agent: {use: clade}\n", "6:14: agent.use: expected claude, codex, command, cursor, gemini or opencode, found `clade`: did you mean `claude`?"},
 	{ONE "agent: {use: command}\n", "6:14: agent.use: `command` needs `run`"},
 	{ONE "agent: {run: x, format: json}\n", "6:25: agent.format: expected text or jsonl, found `json`: did you mean `jsonl`?"},
+	{ONE "secrets: [a]\n", "6:10: secrets: expected a mapping of variables to names of credentials, found a list"},
+	{ONE "secrets: {KEY: Bad Name}\n",
+	 "6:16: secrets: expected the name of a credential, as `assay secret list` shows it, found `Bad Name`"},
+	{ONE "secrets: {ASSAY_KEY: name}\n", "6:11: secrets.ASSAY_KEY: names that begin with ASSAY_ are set by assay"},
 	{ONE "egress: [a.example]\n", "6:9: egress: expected a mapping, found a list"},
 	{ONE "egress: {rules: [a.example]}\n", "6:18: egress.rules: expected a list of {host, action}, found `a.example`"},
 	{ONE "egress: {rules: [{host: a.example}]}\n", "6:18: egress.rules: needs `action`: allow, deny, approve or passthrough"},

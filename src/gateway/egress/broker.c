@@ -24,6 +24,7 @@ struct broker_credential {
 struct broker {
 	struct broker_credential *credentials;
 	size_t count;
+	size_t references;
 };
 
 struct broker_text {
@@ -72,6 +73,7 @@ int broker_new(const json_t *credentials, struct broker **broker, struct err *er
 		free(made);
 		return err_set(err, ERR_INVALID, "`credentials` must be a list of at most %d", BROKER_CREDENTIALS_MAX);
 	}
+	made->references = 1;
 	made->credentials = mem_new_array(json_array_size(credentials) + 1, sizeof(*made->credentials));
 	json_array_foreach((json_t *)(uintptr_t)credentials, index, json) {
 		made->count++;
@@ -84,9 +86,16 @@ int broker_new(const json_t *credentials, struct broker **broker, struct err *er
 	return 0;
 }
 
+struct broker *broker_ref(struct broker *broker)
+{
+	if (broker)
+		broker->references++;
+	return broker;
+}
+
 void broker_free(struct broker *broker)
 {
-	if (!broker)
+	if (!broker || --broker->references)
 		return;
 	for (size_t i = 0; i < broker->count; i++)
 		free(broker->credentials[i].placeholder);
@@ -387,7 +396,7 @@ static bool query_judge(struct judging *judging, bool brokered, bool *carried)
 enum broker_answer broker_judge(const struct broker *broker, const struct egress_request *request, struct broker_plan *plan,
 				struct egress_verdict *verdict)
 {
-	static const struct broker none = {NULL, 0};
+	static const struct broker none = {.count = 0};
 	struct judging judging = {
 		.broker = broker ? broker : &none, .request = request, .plan = plan, .verdict = verdict, .slot = ""};
 	bool brokered = false, required = false, carried = false;
@@ -570,7 +579,8 @@ int broker_apply(const struct broker *broker, const struct broker_plan *plan, co
 	for (size_t i = 0; i < request->field_count; i++) {
 		struct egress_field field = request->fields[i];
 
-		if (view_is(field.name, "range") || view_is(field.name, "if-range") || view_is(field.name, "accept-encoding"))
+		if (view_is(field.name, "range") || view_is(field.name, "if-range") || view_is(field.name, "accept-encoding") ||
+		    view_is(field.name, "sec-websocket-extensions"))
 			continue;
 		field.value = field_filled(broker, plan, &field, head);
 		left = left || view_find(field.value, MARK) >= 0;

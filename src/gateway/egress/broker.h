@@ -10,7 +10,7 @@
  *	case BROKER_RELEASE: // for each i < plan.count: ask the vault for broker_ask(); then broker_apply()
  *	}
  *
- * Nothing blocks. One thread.
+ * Nothing blocks. One thread. egress/brokered.h is this for the pipeline.
  */
 #ifndef ASSAY_GATEWAY_EGRESS_BROKER_H
 #define ASSAY_GATEWAY_EGRESS_BROKER_H
@@ -27,7 +27,8 @@ struct broker;
 
 /* [{"name", "placeholder", "for": ["POST https://…"], "in": "header:x-api-key", "require"?: true}], or NULL for none. All or nothing. */
 MUST_USE int broker_new(const json_t *credentials, struct broker **broker, struct err *err);
-void broker_free(struct broker *broker); /* NULL is fine; no plan may use it any more */
+struct broker *broker_ref(struct broker *broker); /* requests under way hold one; NULL is fine */
+void broker_free(struct broker *broker);          /* gives a reference back; NULL is fine */
 size_t broker_count(const struct broker *broker);
 /* Its placeholders, for whoever looks for them in views that the broker does not see; borrowed. */
 struct view broker_placeholder(const struct broker *broker, size_t index);
@@ -64,7 +65,8 @@ struct broker_head {
 	struct broker_text *texts;
 };
 
-/* All values are there. Accept-Encoding becomes identity, and a Range is left out: what comes back must be readable as a whole. */
+/* All values are there. Accept-Encoding becomes identity, and a Range and WebSocket extensions are left out: what comes back must be
+ * readable as a whole. */
 MUST_USE int broker_apply(const struct broker *broker, const struct broker_plan *plan, const struct egress_request *request,
 			  struct broker_head *head, struct egress_verdict *verdict);
 void broker_head_fini(struct broker_head *head); /* wiped */

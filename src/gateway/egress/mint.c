@@ -63,6 +63,7 @@ struct mint {
 	size_t kept;
 	struct leaf *queue; /* those that are not there, in order */
 	size_t under_way;
+	struct mint_rider rider;
 };
 
 /* ---- tables ---- */
@@ -240,6 +241,8 @@ static void link_lose(struct mint *mint)
 		identity->request = 0;
 	log_warn("the link to the vault ended");
 	link_notify(mint->worker->link, MESSAGE_VAULT_LOST, body);
+	if (mint->rider.lost)
+		mint->rider.lost(mint->rider.self);
 }
 
 static bool say(struct mint *mint, const void *message, size_t bytes)
@@ -352,6 +355,7 @@ static void link_ready(struct loop_watch *watch, unsigned events)
 		struct message_header header;
 		struct vault_identity_reply identity;
 		struct vault_mint_reply mint;
+		struct vault_release_reply release;
 	} reply;
 
 	(void)events;
@@ -364,9 +368,11 @@ static void link_ready(struct loop_watch *watch, unsigned events)
 			identity_answered(mint, &reply.identity);
 		else if (got == (ssize_t)sizeof(reply.mint) && reply.header.name == VAULT_MINT)
 			leaf_answered(mint, &reply.mint);
+		else if (got == (ssize_t)sizeof(reply.release) && mint->rider.answered)
+			mint->rider.answered(mint->rider.self, &reply.header, (size_t)got);
 		else
 			link_lose(mint);
-		explicit_bzero(&reply.identity.key, sizeof(reply.identity.key));
+		explicit_bzero(&reply, sizeof(reply));
 	}
 }
 
@@ -380,6 +386,8 @@ int mint_link_set(struct mint *mint, int fd, struct err *err)
 			leaf->request = 0;
 		for (struct identity *identity = mint->identities; identity; identity = identity->next)
 			identity->request = 0;
+		if (mint->rider.lost)
+			mint->rider.lost(mint->rider.self);
 	}
 	mint->link = fd;
 	mint->was_linked = true;
@@ -394,6 +402,29 @@ int mint_link_set(struct mint *mint, int fd, struct err *err)
 			break; /* the reading side finds out */
 	queue_send(mint);
 	return 0;
+}
+
+/* ---- who rides along ---- */
+
+void mint_rider_set(struct mint *mint, struct mint_rider rider)
+{
+	mint->rider = rider;
+}
+
+uint64_t mint_say(struct mint *mint, uint16_t name, struct message_header *message, size_t bytes)
+{
+	if (mint->link < 0)
+		return 0;
+	*message = header_of(mint, (enum vault_gateway_ask)name, bytes);
+	if (say(mint, message, bytes))
+		return message->request;
+	link_lose(mint);
+	return 0;
+}
+
+struct loop *mint_loop(const struct mint *mint)
+{
+	return mint->worker->loop;
 }
 
 /* ---- from outside ---- */

@@ -26,6 +26,17 @@ MUST_USE int mint_link_set(struct mint *mint, int fd, struct err *err);
 /* `host` is canonical. `done` is called once: at once, and then NULL is returned, or later. */
 struct mint_ask *mint_leaf(struct mint *mint, const char *env, const char *host, mint_done *done, void *self);
 void mint_cancel(struct mint_ask *ask); /* NULL is fine */
+/* Another that asks the vault over the same link: hears every answer that is none of a certificate's (it is wiped after the call), and
+ * that the link ended, so that nothing asked before is answered. */
+struct mint_rider {
+	void (*answered)(void *self, const struct message_header *header, size_t bytes);
+	void (*lost)(void *self);
+	void *self;
+};
+void mint_rider_set(struct mint *mint, struct mint_rider rider);
+/* Fills the header and sends; the request's number, 0 when there is no link. */
+uint64_t mint_say(struct mint *mint, uint16_t name, struct message_header *message, size_t bytes);
+struct loop *mint_loop(const struct mint *mint);
 void mint_env_forget(struct mint *mint, const char *env);
 
 #endif

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "gateway/egress/brokered.h"
 #include "gateway/egress/hold.h"
 #include "gateway/egress/meter.h"
+#include "gateway/egress/record.h"
 #include "gateway/egress/upstream.h"
 #include "gateway/flow.h"
 #include "gateway/policy/policy.h"
@@ -20,8 +22,6 @@
 
 #define SPARE_CAPACITY ((size_t)32 << 10) /* larger buffers are not kept */
 #define SPARE_MAX 64
-
-enum stage_result { STAGE_GO, STAGE_WAIT, STAGE_REFUSE };
 
 static void pipeline_ended(struct pipeline *pipeline, const char *error);
 
@@ -78,6 +78,7 @@ static void pipeline_recycle(void *self)
 	struct pipeline *pipeline = self;
 	struct worker *worker = pipeline->env->worker;
 
+	brokered_free(pipeline->brokered);
 	if (worker->spare_count >= SPARE_MAX) {
 		pipeline_free(pipeline);
 		return;
@@ -134,6 +135,24 @@ static void meter_end(struct pipeline *pipeline)
 	pipeline->meter = NULL;
 }
 
+/* Its last row, when its first is there. */
+static void ledger_end(struct pipeline *pipeline, const char *error)
+{
+	struct worker *worker = pipeline->env->worker;
+
+	if (pipeline->intent_waits)
+		record_cancel(worker, &pipeline->intent);
+	pipeline->intent_waits = false;
+	if (pipeline->intent_kept)
+		record_outcome(worker, pipeline->number, &pipeline->request,
+			       &(struct record_outcome){.status = (unsigned)pipeline->exchange.status,
+							.sent_bytes = pipeline->body_came,
+							.received_bytes = pipeline->answer_bytes,
+							.duration_us = (uint64_t)(worker_now_us() - pipeline->begun_us),
+							.error = error});
+	pipeline->intent_kept = false;
+}
+
 /* Nothing more will come of it: it is logged, and gone at the end of the turn. */
 static void pipeline_ended(struct pipeline *pipeline, const char *error)
 {
@@ -153,6 +172,8 @@ static void pipeline_ended(struct pipeline *pipeline, const char *error)
 		hold_cancel(TAKE(pipeline->hold));
 	meter_end(pipeline);
 	count_set(pipeline, false);
+	ledger_end(pipeline, error);
+	brokered_cancel(pipeline->brokered);
 	if (pipeline->begun && !env->gone) {
 		pipeline->exchange.dt_us = worker_now_us() - pipeline->begun_us;
 		if (error && !pipeline->exchange.error)
@@ -270,12 +291,13 @@ static void refusal_write(const struct pipeline *pipeline, bool as_json, struct 
 {
 	const struct egress_request *request = &pipeline->request;
 	const struct egress_verdict *verdict = &pipeline->verdict;
-	AUTO_FREE char *id = text_format("%s-%llu", pipeline->env->id, (unsigned long long)pipeline->exchange.seq);
-	AUTO_FREE char *line = text_format("assay: %.*s %s://%s%.*s: %s%s%s [rule %s, id %s]", (int)request->method.length,
-					   request->method.at, request->tls ? "https" : "http", request->host,
-					   (int)request->path.length, request->path.at, verdict->why, verdict->remedy ? "; " : "",
-					   verdict->remedy ? verdict->remedy : "", verdict->rule, id);
+	char id[LEDGER_REQUEST_TEXT_MAX];
+	AUTO_FREE char *line = NULL;
 
+	ledger_request_format(pipeline->number, id);
+	line = text_format("assay: %.*s %s://%s%.*s: %s%s%s [rule %s, id %s]", (int)request->method.length, request->method.at,
+			   request->tls ? "https" : "http", request->host, (int)request->path.length, request->path.at,
+			   verdict->why, verdict->remedy ? "; " : "", verdict->remedy ? verdict->remedy : "", verdict->rule, id);
 	if (as_json) {
 		AUTO_JSON json = json_pack("{s:{s:s,s:s,s:s,s:s,s:s*}}", "error", "type", "assay_refused", "message", line, "rule",
 					   verdict->rule, "id", id, "remedy", verdict->remedy);
@@ -308,6 +330,8 @@ static void refuse(struct pipeline *pipeline)
 	struct egress_response response = {.status = verdict->status, .fields = fields, .field_count = ARRAY_LEN(fields)};
 	const struct pipeline_client *client = pipeline->client;
 
+	if (!pipeline->intent_kept)
+		record_verdict(pipeline->env->worker, pipeline->number, &pipeline->request, verdict);
 	if (verdict->status / 100 != 5)
 		env_denied(pipeline->env, pipeline->request.origin.sandbox, pipeline->request.host, pipeline->request.port,
 			   verdict->why);
@@ -332,10 +356,36 @@ static void verdict_set(struct egress_verdict *verdict, unsigned status, const c
 
 /* ---- the answer of the host ---- */
 
-static void answer_head(void *self, const struct egress_response *response)
+/* The upstream is let go, and the client is told as well as it still can be. */
+static void answer_break(struct pipeline *pipeline)
+{
+	const struct pipeline_client *client = pipeline->client;
+
+	if (pipeline->upstream)
+		upstream_cancel(pipeline->upstream);
+	pipeline->upstream = NULL;
+	if (!pipeline->headed) {
+		refuse(pipeline);
+		return;
+	}
+	pipeline->client = NULL;
+	client->lost(pipeline->self, pipeline->verdict.why);
+	pipeline_ended(pipeline, pipeline->verdict.why);
+}
+
+static void answer_head(void *self, const struct egress_response *came)
 {
 	struct pipeline *pipeline = self;
+	struct egress_response masked;
+	const struct egress_response *response = &masked;
 
+	if (!brokered_answer_head(pipeline, came, &masked)) {
+		verdict_set(&pipeline->verdict, 502, "broker:unreadable-answer",
+			    "the answer is compressed although it was not to be: what of the credential is in it cannot be masked",
+			    NULL);
+		answer_break(pipeline);
+		return;
+	}
 	pipeline->headed = true;
 	buf_fini(&pipeline->held);
 	pipeline->exchange.status = (int)response->status;
@@ -351,16 +401,24 @@ static void answer_head(void *self, const struct egress_response *response)
 	pipeline->client->head(pipeline->self, response);
 }
 
+static void answer_pass(struct pipeline *pipeline, struct view bytes)
+{
+	if (!bytes.length)
+		return;
+	exchange_body_add(&pipeline->exchange.response_body, bytes);
+	pipeline->client->data(pipeline->self, bytes);
+}
+
 static void answer_data(void *self, struct view bytes)
 {
 	struct pipeline *pipeline = self;
 
 	if (pipeline->over)
 		return;
-	exchange_body_add(&pipeline->exchange.response_body, bytes);
+	pipeline->answer_bytes += bytes.length;
 	if (pipeline->meter)
 		meter_feed(pipeline->meter, bytes);
-	pipeline->client->data(pipeline->self, bytes);
+	answer_pass(pipeline, brokered_answer(pipeline, bytes, false));
 	if (!pipeline->over && pipeline->upstream && pipeline->client->full(pipeline->self))
 		upstream_pause(pipeline->upstream, true);
 }
@@ -371,6 +429,9 @@ static void answer_ends(void *self)
 	const struct pipeline_client *client = pipeline->client;
 
 	pipeline->upstream = NULL;
+	if (pipeline->over)
+		return;
+	answer_pass(pipeline, brokered_answer(pipeline, VIEW(""), true));
 	if (pipeline->over)
 		return;
 	pipeline->client = NULL;
@@ -470,10 +531,14 @@ static enum stage_result stage_body(struct pipeline *pipeline)
 
 static bool upstream_begin(struct pipeline *pipeline, bool fresh)
 {
-	struct upstream *upstream = upstream_ask(pipeline->env, &pipeline->request, pipeline->credential, fresh, &asker, pipeline);
+	struct upstream *upstream = upstream_ask(pipeline->env, brokered_request(pipeline), brokered_credential(pipeline), fresh,
+						 &asker, pipeline);
+	struct view body;
 
 	pipeline->upstream = upstream;
-	upstream_body(upstream, buf_view(&pipeline->held));
+	brokered_body_begin(pipeline);
+	if (brokered_body(pipeline, buf_view(&pipeline->held), pipeline->whole, &body)) /* its stage has looked at it */
+		upstream_body(upstream, body);
 	if (pipeline->whole && !pipeline->request.websocket)
 		upstream_body_end(upstream);
 	upstream_send(upstream);
@@ -562,6 +627,43 @@ bool pipeline_is_held(const struct pipeline *pipeline)
 	return pipeline->hold != NULL;
 }
 
+static void intent_done(struct ledger_wait *wait, bool taken)
+{
+	struct pipeline *pipeline = (struct pipeline *)((char *)wait - offsetof(struct pipeline, intent));
+
+	pipeline->intent_waits = false;
+	pipeline->intent_kept = taken;
+	pipeline->intent_refused = !taken;
+	pipeline_resume(pipeline);
+}
+
+/* Nothing leaves that the ledger does not know of. */
+static enum stage_result stage_ledger(struct pipeline *pipeline)
+{
+	if (pipeline->intent_waits)
+		return STAGE_WAIT;
+	if (!pipeline->intent_kept && !pipeline->intent_refused) {
+		pipeline->intent.done = intent_done;
+		switch (record_intent(pipeline->env->worker, pipeline->number, &pipeline->request, pipeline->verdict.rule,
+				      &pipeline->intent)) {
+		case LEDGER_TAKEN:
+			pipeline->intent_kept = true;
+			break;
+		case LEDGER_WAITING:
+			pipeline->intent_waits = true;
+			return STAGE_WAIT;
+		case LEDGER_REFUSED:
+			pipeline->intent_refused = true;
+			break;
+		}
+	}
+	if (pipeline->intent_kept)
+		return STAGE_GO;
+	verdict_set(&pipeline->verdict, 503, "ledger", "the ledger cannot be written, and nothing leaves that it does not record",
+		    "tell whoever runs Assay that its disk is full, or see `assay doctor`");
+	return STAGE_REFUSE;
+}
+
 static enum stage_result stage_upstream(struct pipeline *pipeline)
 {
 	loop_timer_stop(pipeline->env->worker->loop, &pipeline->body_timer);
@@ -574,8 +676,15 @@ static const struct {
 	const char *name;
 	enum stage_result (*run)(struct pipeline *pipeline);
 } stages[] = {
-	{"policy", stage_policy}, {"budget", stage_budget},     {"body", stage_body},
-	{"hold", stage_hold},     {"upstream", stage_upstream},
+	{"policy", stage_policy},
+	{"budget", stage_budget},
+	{"broker", brokered_stage},
+	{"body", stage_body},
+	{"broker's body", brokered_body_stage},
+	{"hold", stage_hold},
+	{"ledger", stage_ledger},
+	{"credential", brokered_release_stage},
+	{"upstream", stage_upstream},
 };
 
 static void stages_run(struct pipeline *pipeline)
@@ -618,6 +727,7 @@ static void exchange_begin(struct pipeline *pipeline)
 	for (size_t i = 0; i < request->field_count; i++)
 		exchange_header_add(&exchange->request_headers, request->fields[i].name, request->fields[i].value);
 	pipeline->begun_us = worker_now_us();
+	pipeline->number = record_request(pipeline->env->worker);
 	pipeline->begun = true;
 	count_set(pipeline, true);
 }
@@ -649,12 +759,17 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 	if (pipeline->over)
 		return;
 	exchange_body_add(&pipeline->exchange.request_body, bytes);
+	pipeline->body_came += bytes.length;
 	if (pipeline->meter)
 		meter_request(pipeline->meter, bytes.length);
 	if (pipeline->sent) {
 		pipeline->held_whole = false;
 		if (!pipeline->upstream)
 			return;
+		if (!brokered_body(pipeline, bytes, false, &bytes)) {
+			answer_break(pipeline);
+			return;
+		}
 		upstream_body(pipeline->upstream, bytes);
 		if (upstream_full(pipeline->upstream) && !pipeline->client_paused) {
 			pipeline->client_paused = true;
@@ -671,9 +786,17 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 
 void pipeline_body_end(struct pipeline *pipeline)
 {
+	struct view rest;
+
 	pipeline->whole = true;
-	if (!pipeline->over && pipeline->sent && pipeline->upstream)
-		upstream_body_end(pipeline->upstream);
+	if (pipeline->over || !pipeline->sent || !pipeline->upstream)
+		return;
+	if (!brokered_body(pipeline, VIEW(""), true, &rest)) {
+		answer_break(pipeline);
+		return;
+	}
+	upstream_body(pipeline->upstream, rest);
+	upstream_body_end(pipeline->upstream);
 }
 
 void pipeline_send(struct pipeline *pipeline)

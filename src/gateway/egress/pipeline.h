@@ -11,14 +11,19 @@
 
 #include "gateway/egress/request.h"
 #include "gateway/env.h"
+#include "ledger/ledger.h"
 
 #define PIPELINE_HELD_MAX ((size_t)1 << 20) /* of a body that waits for its request to be let out */
 #define PIPELINE_BODY_WAIT_MS 50            /* for more of a body of unknown length, before its request goes on without the rest */
 
+struct brokered;
 struct hold_waiter;
 struct meter;
 struct pipeline;
 struct upstream;
+
+/* What a stage says: the verdict is set, it goes on; it waits, and calls pipeline_resume(); the verdict refuses it. */
+enum stage_result { STAGE_GO, STAGE_WAIT, STAGE_REFUSE };
 
 struct pipeline_client {
 	void (*head)(void *self, const struct egress_response *response); /* views live for the call */
@@ -38,8 +43,14 @@ struct pipeline {
 	struct buf path;
 	struct buf query;
 	struct egress_verdict verdict;
-	char accept[64];     /* the start of its Accept: how a refusal is to be worded */
-	char credential[65]; /* whose connection it goes over: "" nobody's */
+	char accept[64];           /* the start of its Accept: how a refusal is to be worded */
+	struct brokered *brokered; /* NULL: no credential has to do with it */
+	uint64_t number;           /* of its rows in the ledger */
+	struct ledger_wait intent; /* its row waits for room */
+	bool intent_waits;
+	bool intent_kept; /* its row is in the ledger: its outcome must follow */
+	bool intent_refused;
+	uint64_t answer_bytes;
 	const struct pipeline_client *client;
 	void *self;
 	unsigned stage;
