@@ -149,7 +149,7 @@ static const struct {
 	{ONE "secrets: [a]\n", "6:10: secrets: expected a mapping of variables to names of credentials, found a list"},
 	{ONE "secrets: {KEY: Bad Name}\n",
 	 "6:16: secrets: expected the name of a credential, as `assay secret list` shows it, found `Bad Name`"},
-	{ONE "secrets: {ASSAY_KEY: name}\n", "6:11: secrets.ASSAY_KEY: names that begin with ASSAY_ are set by assay"},
+	{ONE "secrets: {ASSAY_KEY: name}\n", "6:11: secrets: names that begin with ASSAY_ are set by assay"},
 	{ONE "egress: [a.example]\n", "6:9: egress: expected a mapping, found a list"},
 	{ONE "egress: {rules: [a.example]}\n", "6:18: egress.rules: expected a list of {host, action}, found `a.example`"},
 	{ONE "egress: {rules: [{host: a.example}]}\n", "6:18: egress.rules: needs `action`: allow, deny, approve or passthrough"},
