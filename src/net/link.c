@@ -14,19 +14,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "net/loop.h"
+#include "net/packet_priv.h"
 
-#define NAME_BODY_IN_FD 0x8000u /* of message_header.name: the last descriptor is a memfd with the body */
-#define NAME_REPLY 0x4000u      /* of message_header.name */
-#define BODY_INLINE_MAX (MESSAGE_BYTES_MAX - 4096)
 #define QUEUE_MAX 4096
 
 /* A request of ours that has no answer yet. */
@@ -38,14 +34,6 @@ struct waiting {
 	json_t *answer;
 	struct err err;
 	bool done;
-};
-
-struct outgoing {
-	struct outgoing *next;
-	int fds[LINK_FDS_MAX + 1];
-	size_t fd_count;
-	size_t length;
-	char bytes[];
 };
 
 struct link {
@@ -61,8 +49,8 @@ struct link {
 	pthread_cond_t answered;
 	struct waiting *waiting;
 	uint64_t requests;
-	struct outgoing *queue_first;
-	struct outgoing **queue_last;
+	struct packet *queue_first;
+	struct packet **queue_last;
 	size_t queue_length;
 	bool broken;
 	bool flush_posted;
@@ -70,118 +58,13 @@ struct link {
 	char *input; /* MESSAGE_BYTES_MAX */
 };
 
-static void fds_close(int *fds, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (fds[i] >= 0)
-			(void)close(fds[i]);
-}
-
-static void outgoing_free(struct outgoing *message)
-{
-	fds_close(message->fds, message->fd_count);
-	free(message);
-}
-
-/* A sealed-enough copy of `text` in memory. */
-static int body_to_fd(struct view text, struct err *err)
-{
-	AUTO_CLOSE int fd = memfd_create("assay-message", MFD_CLOEXEC);
-	size_t done = 0;
-
-	if (fd < 0)
-		return err_errno(err, errno, "cannot make a memfd for a message");
-	while (done < text.length) {
-		ssize_t wrote = write(fd, text.at + done, text.length - done);
-
-		if (wrote <= 0)
-			return err_errno(err, errno, "cannot write a message to memory");
-		done += (size_t)wrote;
-	}
-	return TAKE_FD(fd);
-}
-
-/* The message as it goes out, with its own copies of the descriptors; NULL and err. */
-static struct outgoing *outgoing_make(unsigned name, uint64_t request, const json_t *body, const int *fds, size_t fd_count,
-				      struct err *err)
-{
-	AUTO_BUF text = buf_new(LINK_BODY_BYTES_MAX);
-	struct message_header header = {.version = MESSAGE_VERSION, .name = (uint16_t)name, .request = request};
-	struct outgoing *message;
-	size_t body_bytes;
-
-	if (fd_count > LINK_FDS_MAX) {
-		(void)err_set(err, ERR_LIMIT, "more than %d descriptors in a message", LINK_FDS_MAX);
-		return NULL;
-	}
-	if (body)
-		json_format(&text, body);
-	else
-		buf_add_text(&text, "{}");
-	if (buf_finish(&text, err))
-		return NULL;
-	body_bytes = text.length <= BODY_INLINE_MAX ? text.length : 0;
-	message = mem_new(sizeof(*message) + sizeof(header) + body_bytes);
-	for (size_t i = 0; i < fd_count; i++) {
-		message->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-		if (message->fds[i] < 0) {
-			(void)err_errno(err, errno, "cannot send descriptor %d", fds[i]);
-			message->fd_count = i;
-			outgoing_free(message);
-			return NULL;
-		}
-	}
-	message->fd_count = fd_count;
-	if (!body_bytes) {
-		int fd = body_to_fd(buf_view(&text), err);
-
-		if (fd < 0) {
-			outgoing_free(message);
-			return NULL;
-		}
-		message->fds[message->fd_count++] = fd;
-		header.name = (uint16_t)(header.name | NAME_BODY_IN_FD);
-	}
-	message->length = sizeof(header) + body_bytes;
-	header.length = (uint32_t)message->length;
-	memcpy(message->bytes, &header, sizeof(header));
-	memcpy(message->bytes + sizeof(header), text.at, body_bytes);
-	return message;
-}
-
-static int outgoing_send(int fd, struct outgoing *message)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * (LINK_FDS_MAX + 1))];
-	} control = {0};
-	struct iovec piece = {.iov_base = message->bytes, .iov_len = message->length};
-	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1};
-
-	if (message->fd_count) {
-		struct cmsghdr *rights = &control.align; /* what CMSG_FIRSTHDR would give, never NULL */
-
-		header.msg_control = control.bytes;
-		header.msg_controllen = CMSG_SPACE(sizeof(int) * message->fd_count);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(int) * message->fd_count);
-		memcpy(CMSG_DATA(rights), message->fds, sizeof(int) * message->fd_count);
-	}
-	while (sendmsg(fd, &header, MSG_NOSIGNAL) < 0) {
-		if (errno != EINTR)
-			return -1;
-	}
-	return 0;
-}
-
 /* Sends what waits, in order. Called with the mutex held. Returns false when something is left. */
 static bool queue_flush(struct link *link)
 {
 	while (link->queue_first) {
-		struct outgoing *message = link->queue_first;
+		struct packet *message = link->queue_first;
 
-		if (!link->broken && outgoing_send(link->fd, message)) {
+		if (!link->broken && packet_send(link->fd, message)) {
 			if (errno == EAGAIN || errno == EWOULDBLOCK)
 				return false;
 			link->broken = true;
@@ -190,7 +73,7 @@ static bool queue_flush(struct link *link)
 		if (!link->queue_first)
 			link->queue_last = &link->queue_first;
 		link->queue_length--;
-		outgoing_free(message);
+		packet_free(message);
 	}
 	return true;
 }
@@ -213,14 +96,14 @@ static void flush_on_loop(void *self)
 }
 
 /* Takes `message`. With the mutex held. */
-static int message_put(struct link *link, struct outgoing *message, struct err *err)
+static int message_put(struct link *link, struct packet *message, struct err *err)
 {
 	if (link->broken) {
-		outgoing_free(message);
+		packet_free(message);
 		return err_set(err, ERR_RETRY, "the other process is gone");
 	}
 	if (link->queue_length >= QUEUE_MAX) {
-		outgoing_free(message);
+		packet_free(message);
 		return err_set(err, ERR_LIMIT, "%d messages wait for a process that does not read", QUEUE_MAX);
 	}
 	message->next = NULL;
@@ -237,7 +120,7 @@ static int message_put(struct link *link, struct outgoing *message, struct err *
 static int link_send(struct link *link, unsigned name, uint64_t request, const json_t *body, const int *fds, size_t fd_count,
 		     struct err *err)
 {
-	struct outgoing *message = outgoing_make(name, request, body, fds, fd_count, err);
+	struct packet *message = packet_make(name, request, body, fds, fd_count, err);
 	int result;
 
 	if (!message)
@@ -315,46 +198,6 @@ static void request_take(struct link *link, struct link_message *message)
 	link_reply(link, message->name, message->request, NULL, &err);
 }
 
-/* The JSON of a message: inline, or in its last descriptor, which is taken. */
-static json_t *body_read(struct link_message *message, struct view inlined, bool in_fd, struct err *err)
-{
-	AUTO_CLOSE int fd = -1;
-	AUTO_BUF text = buf_new(LINK_BODY_BYTES_MAX);
-	struct stat info;
-	json_t *json;
-
-	if (in_fd) {
-		if (!message->fd_count) {
-			(void)err_set(err, ERR_BROKEN, "a message without the descriptor of its body");
-			return NULL;
-		}
-		fd = message->fds[--message->fd_count];
-		if (fstat(fd, &info) || !S_ISREG(info.st_mode) || info.st_size < 0 || (size_t)info.st_size > LINK_BODY_BYTES_MAX) {
-			(void)err_set(err, ERR_BROKEN, "the body of a message is too large or no file");
-			return NULL;
-		}
-		while (text.length < (size_t)info.st_size) {
-			size_t want = (size_t)info.st_size - text.length;
-			char *place = buf_reserve(&text, want);
-			ssize_t got = place ? pread(fd, place, want, (off_t)text.length) : -1;
-
-			if (got <= 0) {
-				(void)err_set(err, ERR_BROKEN, "cannot read the body of a message");
-				return NULL;
-			}
-			buf_commit(&text, (size_t)got);
-		}
-		inlined = buf_view(&text);
-	}
-	json = json_parse(inlined, err);
-	if (json && !json_is_object(json)) {
-		json_decref(json);
-		(void)err_set(err, ERR_BROKEN, "the body of a message is no object");
-		return NULL;
-	}
-	return json;
-}
-
 static void message_handle(struct link *link, size_t length, struct link_message *message)
 {
 	struct message_header header;
@@ -373,8 +216,8 @@ static void message_handle(struct link *link, size_t length, struct link_message
 		(void)err_set(&err, ERR_BROKEN, "message %u has length %u of %zu and version %u; this is version %d", name,
 			      header.length, length, header.version, MESSAGE_VERSION);
 	} else {
-		message->body = body_read(message, view_make(link->input + sizeof(header), length - sizeof(header)),
-					  header.name & NAME_BODY_IN_FD, &err);
+		message->body = packet_body(message, view_make(link->input + sizeof(header), length - sizeof(header)),
+					    header.name & NAME_BODY_IN_FD, &err);
 	}
 	if (!message->body) {
 		log_warn("%s", err.text);
@@ -386,26 +229,6 @@ static void message_handle(struct link *link, size_t length, struct link_message
 		answer_take(link, header.request, &message->body);
 	else
 		request_take(link, message);
-}
-
-static void rights_collect(struct msghdr *header, struct link_message *message)
-{
-	for (struct cmsghdr *at = CMSG_FIRSTHDR(header); at; at = CMSG_NXTHDR(header, at)) {
-		size_t count;
-
-		if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(at) + i * sizeof(int), sizeof(fd));
-			if (message->fd_count < LINK_FDS_MAX)
-				message->fds[message->fd_count++] = fd;
-			else
-				(void)close(fd);
-		}
-	}
 }
 
 /* Receives and handles one message: 1, 0 when none waits, -1 when the peer is gone. */
@@ -423,16 +246,16 @@ static int message_receive(struct link *link)
 
 	if (length < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
-	rights_collect(&header, &message);
+	packet_rights(&header, &message);
 	if (length == 0) {
-		fds_close(message.fds, message.fd_count);
+		packet_fds_close(message.fds, message.fd_count);
 		return -1;
 	}
 	if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		log_warn("a message that was cut was dropped");
 	else
 		message_handle(link, (size_t)length, &message);
-	fds_close(message.fds, message.fd_count);
+	packet_fds_close(message.fds, message.fd_count);
 	json_decref(message.body);
 	return 1;
 }
@@ -583,7 +406,7 @@ void link_free(struct link *link)
 	}
 	(void)pthread_mutex_unlock(&link->mutex);
 	(void)close(link->fd);
-	fds_close(link->stop_fds, 2);
+	packet_fds_close(link->stop_fds, 2);
 	free(link->input);
 	link->input = NULL;
 	if (posted)
@@ -611,7 +434,7 @@ static struct timespec deadline_after(int64_t ms)
 static int request_send(struct link *link, struct waiting *waiting, uint16_t name, const json_t *body, const int *fds,
 			size_t fd_count, struct err *err)
 {
-	struct outgoing *message = outgoing_make(name, 0, body, fds, fd_count, err);
+	struct packet *message = packet_make(name, 0, body, fds, fd_count, err);
 	struct message_header header;
 	int result;
 
