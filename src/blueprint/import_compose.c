@@ -31,7 +31,7 @@ static void service_read(struct member *member)
 	buf_cut(draft->notes, notes);
 	draft_note(
 		draft,
-		"%s:%d: services.%s: left out: neither the file nor a Dockerfile has its command: give it a `command`, or add it here with `run`",
+		"%s:%d: services.%s: left out: neither the file nor a Dockerfile has its command: give it a `command`, or add it here with `run`, or with its `image`",
 		member->compose->file_name, member->line, member->name);
 }
 

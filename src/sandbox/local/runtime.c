@@ -259,9 +259,10 @@ static int step_run(const struct plan *plan, const char *const *words, struct er
 		argv[count++] = *option;
 	for (const char *const *word = words; *word; word++)
 		argv[count++] = *word;
-	if (process_start(argv, env, fds, ARRAY_LEN(fds), &pid, &pid_fd, err) ||
-	    process_wait(pid_fd, STEP_TIMEOUT_MS, &status, err))
+	if (process_start(argv, env, fds, ARRAY_LEN(fds), &pid, &pid_fd, err))
 		return err_prefix(err, "%s %s", runtime->path, words[0]);
+	if (process_wait(pid_fd, STEP_TIMEOUT_MS, &status, err))
+		return err_set(err, ERR_RETRY, "%s %s did not end within %d s", runtime->path, words[0], STEP_TIMEOUT_MS / 1000);
 	if (!status)
 		return 0;
 	complaint_read(complaint, sizeof(complaint));
