@@ -281,12 +281,22 @@ int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err 
 
 json_t *runs_pull_list(struct runs *runs, struct err *err)
 {
-	return forge_list(runs->forge, err);
+	json_t *items = forge_list(runs->forge, err);
+	json_t *item;
+	size_t index;
+
+	json_array_foreach(items, index, item)
+		preview_now(runs, item);
+	return items;
 }
 
 json_t *runs_pull_show(struct runs *runs, int64_t number, struct err *err)
 {
-	return forge_fetch(runs->forge, number, err);
+	json_t *item = forge_fetch(runs->forge, number, err);
+
+	if (item)
+		preview_now(runs, item);
+	return item;
 }
 
 static int pull_commits(struct runs *runs, int64_t number, char **repository, struct git_hash *base, struct git_hash *head,
@@ -374,7 +384,7 @@ json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, b
 	    pull_signal(runs, pull, "merged", data, "note",
 			json_pack("{s:o}", "text", json_sprintf("merged by %s as %.12s", author, merged.text)), err))
 		return NULL;
-	return forge_fetch(runs->forge, number, err);
+	return runs_pull_show(runs, number, err);
 }
 
 int runs_pull_close(struct runs *runs, int64_t number, struct err *err)

@@ -161,8 +161,6 @@ static void pull_body(struct buf *out, const struct runs *runs, const struct run
 	buf_add_format(out, "%s %s\n", verdict_line(report), json_text(report, "reason", ""));
 	if (run->summary && *run->summary)
 		prompt_fence(out, "\nThe agent says (its word, not checked)", view_of(run->summary));
-	if (run->preview)
-		buf_add_format(out, "\nPreview: %s\n", run->preview);
 	body_gates(out, report);
 	body_findings(out, report);
 	body_not_covered(out, report);

@@ -160,6 +160,16 @@ static json_t *usage_json(const struct run *run)
 	return usage;
 }
 
+void preview_now(struct runs *runs, json_t *item)
+{
+	AUTO_FREE char *url = NULL;
+	struct env_id env;
+
+	if (env_id_parse(view_of(json_text(item, "environment", "")), &env, NULL) == 0)
+		url = environment_preview_url(runs->options.environments, env);
+	(void)json_object_set_new(item, "preview", text_or_null(url));
+}
+
 json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err)
 {
 	json_t *steps = flow_visits(tx, run->id, err);

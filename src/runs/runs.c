@@ -74,6 +74,7 @@ json_t *runs_list(struct runs *runs, struct err *err)
 		item = run_json(&tx, &run, err);
 		if (!item)
 			return NULL;
+		preview_now(runs, item);
 		(void)json_array_append_new(items, item);
 	}
 	return store_rows_finish(&rows, err) ? NULL : TAKE(items);
@@ -83,10 +84,14 @@ json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
 {
 	AUTO_RUN run = {0};
 	AUTO_TX tx = {0};
+	json_t *item;
 
 	if (store_begin(runs->store, &tx, err) || run_read(&tx, id.text, &run, err))
 		return NULL;
-	return run_json(&tx, &run, err);
+	item = run_json(&tx, &run, err);
+	if (item)
+		preview_now(runs, item);
+	return item;
 }
 
 /* The issue that the request names, or a new one made of its title and body; owned. */

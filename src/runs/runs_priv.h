@@ -91,7 +91,9 @@ void run_fini(struct run *run);
 
 MUST_USE int run_read(struct store_tx *tx, const char *id, struct run *run, struct err *err);
 MUST_USE int run_load(struct runs *runs, const char *id, struct run *run, struct err *err); /* in a transaction of its own */
-json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err);              /* as in doc/api.md */
+/* "preview" of a run or a pull request is where its environment's is now: previews move when serve listens elsewhere, and end. */
+void preview_now(struct runs *runs, json_t *item);
+json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err); /* as in doc/api.md */
 /* UPDATE run SET <set> WHERE id = …; the last value is the id's, added here. */
 MUST_USE int run_write(struct store_tx *tx, const char *id, const char *set, const struct store_value *values, size_t count,
 		       struct err *err);

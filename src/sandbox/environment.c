@@ -477,6 +477,7 @@ int environment_up(struct environments *environments, const struct environment_s
 		} else {
 			environment_move(env, ENV_FAILED);
 			(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
+			environment_still(env);
 			if (environment_save(env, &problem))
 				log_error("env=%s %s", env->id.text, problem.text);
 		}

@@ -25,6 +25,43 @@ int environment_freeze_locked(struct environment *env, struct err *err)
 	return environment_save(env, err);
 }
 
+void environment_still(struct environment *env)
+{
+	struct err err = {0};
+
+	if (env->cold || environment_going(env))
+		return;
+	if (provider_env_freeze(env->all->provider, env->id, true, &err)) {
+		log_info("env=%s failed, and runs on: %s", env->id.text, err.text);
+		return;
+	}
+	(void)pthread_mutex_lock(&env->mutex);
+	env->still = true;
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
+static bool environment_is_still(struct environment *env)
+{
+	bool still;
+
+	(void)pthread_mutex_lock(&env->mutex);
+	still = env->still;
+	(void)pthread_mutex_unlock(&env->mutex);
+	return still;
+}
+
+/* It stays failed; its programs go on. */
+static int still_end(struct environment *env, struct err *err)
+{
+	if (provider_env_freeze(env->all->provider, env->id, false, err))
+		return -1;
+	(void)pthread_mutex_lock(&env->mutex);
+	env->still = false;
+	(void)pthread_mutex_unlock(&env->mutex);
+	environment_touched(env);
+	return 0;
+}
+
 static bool environment_cold(struct environment *env)
 {
 	bool cold;
@@ -116,6 +153,7 @@ static int wake_cold(struct environment *env, struct err *err)
 	}
 	environment_move(env, ENV_FAILED);
 	(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
+	environment_still(env);
 	(void)!environment_save(env, NULL);
 	return -1;
 }
@@ -124,6 +162,8 @@ int environment_wake(struct environment *env, struct err *err)
 {
 	enum environment_state state = environment_state_of(env);
 
+	if (state == ENV_FAILED && environment_is_still(env))
+		return still_end(env, err);
 	if ((state == ENV_READY && !env->cold) || (state != ENV_READY && state != ENV_FROZEN))
 		return 0;
 	if (env->cold ? wake_cold(env, err) : provider_env_freeze(env->all->provider, env->id, false, err))
@@ -140,7 +180,8 @@ int environment_awake(struct environment *env, struct err *err)
 
 	environment_touched(env);
 	/* One that is brought back after a crash is `starting`, too: whoever wants it waits for that. */
-	if (state != ENV_FROZEN && !((state == ENV_READY || state == ENV_STARTING) && environment_cold(env)))
+	if (state != ENV_FROZEN && !(state == ENV_FAILED && environment_is_still(env)) &&
+	    !((state == ENV_READY || state == ENV_STARTING) && environment_cold(env)))
 		return 0;
 	if (environment_lock(env, err))
 		return -1;
@@ -264,6 +305,8 @@ static int reconcile_one(struct environment *env, const json_t *there, struct er
 	(void)pthread_mutex_unlock(&env->mutex);
 	if (!env->cold && !members_exist(env, there))
 		environment_cold_set(env, true);
+	if (env->cold)
+		env->still = false;
 	/* One that was cut off while it came up has no volumes worth keeping; nobody waits for a volatile one any more. */
 	if (expired || (env->cold && env->volatile_) || (state == ENV_STARTING && env->cold) ||
 	    (env->cold && !there && state != ENV_FAILED)) {
@@ -274,6 +317,8 @@ static int reconcile_one(struct environment *env, const json_t *there, struct er
 		return environment_wake(env, err);
 	if (state == ENV_READY && idle)
 		return environment_freeze_locked(env, err);
+	if (state == ENV_FAILED && idle && !environment_is_still(env))
+		environment_still(env);
 	if (env->cold && state == ENV_FROZEN)
 		return gateway_env_put(env, err);
 	return 0;

@@ -89,6 +89,7 @@ struct environment {
 	/* Guarded by mutex. */
 	enum environment_state state;
 	bool cold;           /* no sandbox of it exists: they are made again from the volumes when needed */
+	bool still;          /* failed, and its programs stand still until somebody looks */
 	char *snapshot_used; /* "name/version", or NULL: empty databases */
 	int64_t expires_ms;
 	int64_t touched_ms;
@@ -247,6 +248,8 @@ MUST_USE int member_talk(struct environment *env, const struct member *member,
 /* ---- environment_fork.c ---- */
 /* Makes a frozen or cold environment run; the operation lock is held. */
 MUST_USE int environment_wake(struct environment *env, struct err *err);
+/* A failed one is kept as it is at that moment: frozen, where the machine can, until environment_wake. The lock is held. */
+void environment_still(struct environment *env);
 /* As environment_wake, takes the lock itself, only when needed. */
 MUST_USE int environment_awake(struct environment *env, struct err *err);
 MUST_USE int environment_freeze_locked(struct environment *env, struct err *err);

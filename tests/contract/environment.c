@@ -497,12 +497,26 @@ static void after_a_restart_of_everything_it_comes_back_too(void **state)
 	assert_string_equal(value, "yes\n");
 }
 
+/* Does nothing of it move? */
+static bool stands_still(struct env_id id)
+{
+	AUTO_JSON exists = provider_env_list(provider, NULL);
+	json_t *there;
+	size_t index;
+
+	json_array_foreach(exists, index, there)
+		if (strcmp(json_text(there, "env", ""), id.text) == 0)
+			return json_flag(there, "frozen", false);
+	return false;
+}
+
 static void a_service_that_does_not_start_is_told_with_its_last_words(void **state)
 {
 	static const char broken[] = "version: 1\nname: broken\nservices:\n  web: {run: 'echo the reason; exit 4', port: 1234}\n";
 	struct env_id id;
 	struct err err = {0};
 	AUTO_JSON shown = NULL;
+	AUTO_FREE char *seen = NULL;
 
 	(void)state;
 	assert_int_equal(environment_up(environments,
@@ -514,6 +528,11 @@ static void a_service_that_does_not_start_is_told_with_its_last_words(void **sta
 	assert_non_null(strstr(err.text, "the reason"));
 	shown = environment_show(environments, id, &err);
 	assert_string_equal(json_text(shown, "state", ""), "failed");
+	/* It is kept as it is at that moment, until somebody looks. */
+	assert_true(stands_still(id));
+	seen = run(id, "workspace", "echo seen");
+	assert_string_equal(seen, "seen\n");
+	assert_false(stands_still(id));
 	must(environment_down(environments, id, &err), &err);
 }
 

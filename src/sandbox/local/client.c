@@ -1,4 +1,5 @@
 /* The local provider's talk with the keeper and with the pid 1 of each room. */
+#include "sandbox/local/keeper.h"
 #include "sandbox/local/local_priv.h"
 
 #include <errno.h>
@@ -255,7 +256,10 @@ int keeper_ensure(struct local *local, struct err *err)
 	const char *argv[] = {local->program, "keeper", "--state", local->state_dir, local->runtime ? "--oci" : NULL,
 			      local->runtime, NULL};
 	AUTO_FREE char *log = text_format("ASSAY_LOG=%s", getenv("ASSAY_LOG") ? getenv("ASSAY_LOG") : "info");
-	const char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", log, NULL};
+	AUTO_FREE char *share = getenv(KEEPER_SHARE_VARIABLE)
+					? text_format(KEEPER_SHARE_VARIABLE "=%s", getenv(KEEPER_SHARE_VARIABLE))
+					: NULL;
+	const char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", log, share, NULL};
 	AUTO_CLOSE int null_fd = -1;
 	AUTO_CLOSE int ours = -1;
 	AUTO_CLOSE int theirs = -1;

@@ -13,9 +13,9 @@
 #include "base/log.h"
 #include "sandbox/local/keeper_priv.h"
 
-#define SHARE_PERCENT 25  /* of the pool, for one environment */
-#define STEP_PERCENT 2    /* of the pool: a drop of this much is worth a count */
-#define RESERVE_PERCENT 5 /* of the pool, nearly full below that */
+#define SHARE_PERCENT_DEFAULT 25 /* of the pool, for one environment */
+#define STEP_PERCENT 2           /* of the pool: a drop of this much is worth a count */
+#define RESERVE_PERCENT 5        /* of the pool, nearly full below that */
 #define RESERVE_BYTES_MAX ((uint64_t)2 << 30)
 
 struct row {
@@ -30,6 +30,19 @@ struct count {
 
 static bool counting;
 static uint64_t free_then = UINT64_MAX;
+static unsigned share_percent = SHARE_PERCENT_DEFAULT;
+
+int guard_share_set(const char *percent, struct err *err)
+{
+	uint64_t number;
+
+	if (!percent || !*percent)
+		return 0;
+	if (!view_to_u64(view_of(percent), &number) || number < 1 || number > 100)
+		return err_set(err, ERR_INVALID, KEEPER_SHARE_VARIABLE "=%.20s: expected a number of percent, 1 to 100", percent);
+	share_percent = (unsigned)number;
+	return 0;
+}
 
 /* False when the file system cannot be asked. */
 static bool space(const char *path, uint64_t *all, uint64_t *left)
@@ -109,7 +122,7 @@ static void count_done(void *self, const struct err *failure)
 	(void)failure;
 	(void)space(count->keeper->pool.dir, &all, &left);
 	while (read(count->rows[0], &row, sizeof(row)) == (ssize_t)sizeof(row)) {
-		if (all && (uint64_t)row.bytes > all / 100 * SHARE_PERCENT) {
+		if (all && (uint64_t)row.bytes > all / 100 * share_percent) {
 			stop(count->keeper, row.id, row.bytes);
 			stopped = true;
 		} else if (row.bytes > largest.bytes) {

@@ -172,6 +172,8 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, const char 
 	if (state_dir[0] != '/' || strpbrk(state_dir, ":,\\\n"))
 		return err_set(err, ERR_INVALID, "the state folder must be absolute, without `:`, `,` and `\\`: %s", state_dir);
 	keeper->state_dir = state_dir;
+	if (guard_share_set(getenv(KEEPER_SHARE_VARIABLE), err))
+		return -1;
 	rootless_home_find(&keeper->rootless);
 	if (geteuid() != 0 && rootless_enter(&keeper->rootless, err))
 		return -1;

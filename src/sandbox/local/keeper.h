@@ -12,6 +12,8 @@
 #include <stddef.h>
 
 #define KEEPER_PEER_FD 3
+/* How much of the disk one environment may hold, in percent, before its sandboxes are stopped; 25 when it is not set. */
+#define KEEPER_SHARE_VARIABLE "ASSAY_DISK_SHARE"
 
 /* A program of ours that every sandbox finds in /usr/local/bin, e.g. assay-env. */
 struct keeper_tool {

@@ -385,6 +385,8 @@ MUST_USE int spec_write(const char *path, const struct layer_spec *spec, unsigne
 
 /* To be called every second or so while it says true: sandboxes live. */
 bool guard_look(struct keeper *keeper);
+/* The share of the pool that one environment may hold, as text; NULL or "": the default. */
+MUST_USE int guard_share_set(const char *percent, struct err *err);
 
 /* ---- job.c: work that takes long, in a forked child ---- */
 
