@@ -22,6 +22,8 @@
 #define READ_BUFFER_BYTES ((size_t)32 << 10)
 #define SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS "X25519:P-256:P-384"
+/* OpenSSL's ..._ctrl functions take what they only read as not const, and its macros around them cast: clang does not like that. */
+#define UNCONST(text) ((void *)(uintptr_t)(text))
 
 struct tls_side {
 	SSL_CTX *context;
@@ -157,7 +159,8 @@ static struct tls_side *side_new(const SSL_METHOD *method, struct err *err)
 	    BIO_meth_set_write(side->method, bio_write) != 1 || BIO_meth_set_ctrl(side->method, bio_ctrl) != 1 ||
 	    BIO_meth_set_create(side->method, bio_create) != 1 ||
 	    SSL_CTX_set_min_proto_version(side->context, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set_ciphersuites(side->context, SUITES) != 1 || SSL_CTX_set1_groups_list(side->context, GROUPS) != 1 ||
+	    SSL_CTX_set_ciphersuites(side->context, SUITES) != 1 ||
+	    SSL_CTX_ctrl(side->context, SSL_CTRL_SET_GROUPS_LIST, 0, UNCONST(GROUPS)) != 1 ||
 	    SSL_CTX_set_num_tickets(side->context, 0) != 1) {
 		(void)err_set(err, ERR_BROKEN, "cannot set up TLS: %s", complaint());
 		tls_side_free(side);
@@ -303,7 +306,8 @@ struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigne
 
 	ERR_clear_error();
 	SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1 ||
+	if (SSL_set1_host(tls->ssl, host) != 1 ||
+	    SSL_ctrl(tls->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, UNCONST(host)) != 1 ||
 	    SSL_set_alpn_protos(tls->ssl, (const unsigned char *)names.at, (unsigned)names.length) != 0)
 		tls->broken = true;
 	SSL_set_connect_state(tls->ssl);

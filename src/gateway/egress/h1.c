@@ -147,8 +147,6 @@ static void body_timed_out(struct flow *flow)
 
 static void head_timed_out(struct flow *flow)
 {
-	AUTO_BUF out = buf_new(4096);
-
 	flow_write(
 		flow, SIDE_CLIENT,
 		VIEW("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 38\r\n\r\n"
