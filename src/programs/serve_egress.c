@@ -82,6 +82,22 @@ static json_t *tell(void *self, enum egress_tell what, const json_t *body, int64
 	return environments_gateway_call(serve->environments, names[what], body, timeout_ms, err);
 }
 
+static int record(void *self, enum egress_record what, bool before, const char *env, const char *run, const char *rule,
+		  const char *actor, const char *detail, struct err *err)
+{
+	static const enum ledger_kind kinds[] = {[EGRESS_RECORD_ANSWER] = LEDGER_ANSWER,
+						 [EGRESS_RECORD_POLICY] = LEDGER_POLICY,
+						 [EGRESS_RECORD_KILL] = LEDGER_KILL,
+						 [EGRESS_RECORD_BUDGET] = LEDGER_BUDGET};
+	const struct serve_egress *serve = self;
+	struct ledger_row row = audit_row(kinds[what], env, run, rule, actor, detail);
+
+	if (before)
+		return audit_put(serve->audit, &row, err);
+	audit_note(serve->audit, &row);
+	return 0;
+}
+
 /* What the kernel cannot reset (an ordinary user's keeper has no power over our own network) ends with the process. */
 static int sever(void *self, const char *env, struct err *err)
 {
@@ -122,7 +138,8 @@ static char *last_action(void *self, const char *run)
 
 void serve_egress_attach(struct serve_egress *self)
 {
-	const struct egress_ops ops = {.tell = tell,
+	const struct egress_ops ops = {.record = record,
+				       .tell = tell,
 				       .sever = sever,
 				       .credentials_end = credentials_end,
 				       .run_stop = run_stop,

@@ -166,6 +166,7 @@ static int policy_try(struct egress *egress, const char *path, struct err *err)
 	AUTO_JSON fresh = NULL;
 	AUTO_JSON body = NULL;
 	AUTO_JSON answer = NULL;
+	AUTO_FREE char *said = NULL;
 
 	if (!path)
 		return err_set(err, ERR_NOT_FOUND, "the policy %s is gone: the one before stays in force", egress->policy_path);
@@ -179,6 +180,11 @@ static int policy_try(struct egress *egress, const char *path, struct err *err)
 	if (!fresh)
 		return err_prefix(err, "the policy before stays in force");
 	body = json_pack("{s:O}", "policy", fresh);
+	said = text_format("%s: %zu rules%s%s", path, json_array_size(json_member(fresh, "rules")),
+			   json_flag(fresh, "ceiling", false) ? ", a ceiling" : "",
+			   json_flag(fresh, "passthrough", true) ? "" : ", no passthrough");
+	if (egress->ops.record(egress->ops.self, EGRESS_RECORD_POLICY, true, NULL, NULL, NULL, "serve", said, err))
+		return -1;
 	answer = egress->ops.tell(egress->ops.self, EGRESS_TELL_POLICY, body, EGRESS_GATEWAY_MS, err);
 	if (!answer && err->kind != ERR_RETRY)
 		return err_prefix(err, "%s: the policy before stays in force", path);
@@ -449,16 +455,25 @@ int egress_hold(struct egress *egress, const json_t *body, struct err *err)
 
 void egress_hold_gone(struct egress *egress, const json_t *body)
 {
+	const char *id = json_text(body, "hold", "");
+	const char *status = json_text(body, "status", "gone");
+	AUTO_FREE char *detail = text_format("%.20s: %.20s", id, status);
+	AUTO_JSON copy = NULL;
+	struct err err;
 	json_t *hold;
 
 	lock(egress);
-	hold = json_object_get(part(egress, "holds"), json_text(body, "hold", ""));
+	hold = json_object_get(part(egress, "holds"), id);
 	if (hold && hold_is(hold, "open")) {
-		(void)json_object_set_new(hold, "status", json_string(json_text(body, "status", "gone")));
+		(void)json_object_set_new(hold, "status", json_string(status));
 		(void)json_object_set_new(hold, "answered_ms", json_integer(world_now_ms(egress->world)));
+		copy = json_deep_copy(hold);
 		save_logged(egress);
 	}
 	unlock(egress);
+	if (copy)
+		(void)!egress->ops.record(egress->ops.self, EGRESS_RECORD_ANSWER, false, json_text(copy, "env", ""),
+					  json_text(copy, "run", ""), json_text(copy, "rule", ""), "gateway", detail, &err);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -584,6 +599,7 @@ json_t *egress_answer(struct egress *egress, const char *id, bool allow, const c
 	AUTO_JSON body = NULL;
 	AUTO_JSON answer = NULL;
 	AUTO_JSON said = json_pack("{s:s, s:s, s:s}", "by", by, "because", because, "scope", scope);
+	AUTO_FREE char *record = NULL;
 	const char *run;
 
 	if (!hour && strcmp(scope, "once") != 0 && strcmp(scope, "run") != 0) {
@@ -597,6 +613,13 @@ json_t *egress_answer(struct egress *egress, const char *id, bool allow, const c
 	body = json_pack("{s:s, s:s, s:s, s:b, s:s, s:I, s:s, s:s}", "env", json_text(hold, "env", ""), "hold",
 			 json_text(hold, "id", ""), "digest", json_text(hold, "digest", ""), "allow", allow, "remember", scope,
 			 "until_ms", (json_int_t)until_ms, "by", by, "because", because);
+	record = text_format("%s %s (%s) of %.16s%s%.200s", json_text(hold, "id", ""), allow ? "approved" : "denied", scope,
+			     json_text(hold, "digest", ""), because[0] ? ": " : "", because);
+	if (egress->ops.record(egress->ops.self, EGRESS_RECORD_ANSWER, allow, json_text(hold, "env", ""), run,
+			       json_text(hold, "rule", ""), by, record, err)) {
+		hold_settle(egress, json_text(hold, "id", ""), "open", said, 0);
+		return NULL;
+	}
 	answer = egress->ops.tell(egress->ops.self, EGRESS_TELL_ANSWER, body, EGRESS_GATEWAY_MS, err);
 	if (!answer) {
 		hold_settle(egress, json_text(hold, "id", ""), err->kind == ERR_NOT_FOUND ? "lost" : "open", said, 0);
@@ -693,6 +716,7 @@ json_t *egress_kill(struct egress *egress, const char *env, bool undo, const cha
 	int64_t began_ms = world_elapsed_ms(egress->world);
 	AUTO_JSON body = json_pack("{s:s, s:s, s:b, s:[]}", "env", env, "because", because, "undo", undo, "except");
 	AUTO_JSON answer = NULL;
+	AUTO_FREE char *detail = NULL;
 	struct err problem = {0};
 	bool by_kernel = false;
 	int saved;
@@ -704,6 +728,13 @@ json_t *egress_kill(struct egress *egress, const char *env, bool undo, const cha
 		answer = egress->ops.tell(egress->ops.self, EGRESS_TELL_KILL, body, EGRESS_GATEWAY_MS, &problem);
 	else
 		by_kernel = !kill_tell(egress, env, body);
+	detail = text_format("%s%s%.200s",
+			     undo        ? "undone"
+			     : by_kernel ? "without the gateway"
+					 : "stopped",
+			     because[0] ? ": " : "", because);
+	(void)!egress->ops.record(egress->ops.self, EGRESS_RECORD_KILL, false, env[0] ? env : NULL, NULL, "kill", by, detail,
+				  &problem);
 	lock(egress);
 	saved = save(egress, err);
 	unlock(egress);
@@ -818,8 +849,13 @@ void egress_usage(struct egress *egress, const json_t *body)
 	over_text(spending, &after);
 	save_logged(egress);
 	unlock(egress);
-	if (after.length && !before.length)
+	if (after.length && !before.length) {
+		struct err err;
+
+		(void)!egress->ops.record(egress->ops.self, EGRESS_RECORD_BUDGET, false, json_text(body, "env", ""),
+					  json_text(body, "run", ""), "budget", "serve", after.at, &err);
 		budget_tell(egress, run);
+	}
 }
 
 static void spending_show(const json_t *from, json_t *to)
@@ -860,12 +896,15 @@ json_t *egress_budget(struct egress *egress, const char *run)
 
 int egress_budget_set(struct egress *egress, const char *run, int64_t micro_usd, struct err *err)
 {
+	AUTO_FREE char *set = text_format("set to %.2f USD", (double)micro_usd / 1e6);
 	int result;
 
 	lock(egress);
 	(void)json_object_set_new(part_of(part(egress, "runs"), run), "budget_micro", json_integer(micro_usd));
 	result = save(egress, err);
 	unlock(egress);
+	(void)!egress->ops.record(egress->ops.self, EGRESS_RECORD_BUDGET, false, run[0] == 'e' ? run : NULL,
+				  run[0] == 'e' ? NULL : run, "budget", "you", set, NULL);
 	if (!result)
 		budget_tell(egress, run);
 	return result;

@@ -20,8 +20,13 @@ struct egress;
 
 enum egress_tell { EGRESS_TELL_KILL, EGRESS_TELL_POLICY, EGRESS_TELL_ANSWER, EGRESS_TELL_BUDGET };
 
+enum egress_record { EGRESS_RECORD_ANSWER, EGRESS_RECORD_POLICY, EGRESS_RECORD_KILL, EGRESS_RECORD_BUDGET };
+
 /* What it does in the world. */
 struct egress_ops {
+	/* A row of the ledger (texts may be NULL); with `before` it is on the disk when this returns 0: what it is about is not done otherwise. */
+	int (*record)(void *self, enum egress_record what, bool before, const char *env, const char *run, const char *rule,
+		      const char *actor, const char *detail, struct err *err);
 	/* Its answer, owned by the caller; NULL with ERR_RETRY when there is no gateway, or it does not answer in time. */
 	json_t *(*tell)(void *self, enum egress_tell what, const json_t *body, int64_t timeout_ms, struct err *err);
 	/* The gateway does not answer: resets the connections of the environment ("": of all) in the kernel and ends the gateway's process. */

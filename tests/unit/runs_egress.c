@@ -18,14 +18,30 @@ static char dir[64];
 static struct egress *egress;
 
 static struct {
-	bool silent;  /* the gateway does not answer */
-	bool refuses; /* it finds the policy wrong */
-	int told[4];  /* by enum egress_tell */
+	bool silent;     /* the gateway does not answer */
+	bool refuses;    /* it finds the policy wrong */
+	bool disk_full;  /* the ledger takes nothing */
+	int recorded[4]; /* by enum egress_record */
+	int told[4];     /* by enum egress_tell */
 	json_t *last[4];
 	char severed[16];
 	char ended[16];
 	char stopped[16];
 } faked;
+
+static int fake_record(void *self, enum egress_record what, bool before, const char *env, const char *run, const char *rule,
+		       const char *actor, const char *detail, struct err *err)
+{
+	(void)self;
+	(void)env;
+	(void)run;
+	(void)rule;
+	(void)actor;
+	(void)before;
+	faked.recorded[what]++;
+	assert_non_null(detail);
+	return faked.disk_full ? err_set(err, ERR_BROKEN, "the ledger cannot be written") : 0;
+}
 
 static json_t *fake_tell(void *self, enum egress_tell what, const json_t *body, int64_t timeout_ms, struct err *err)
 {
@@ -79,7 +95,8 @@ static char *fake_last_action(void *self, const char *run)
 static int egress_begin(struct err *err)
 {
 	const struct egress_options options = {.state_dir = dir, .world = world_real};
-	const struct egress_ops ops = {fake_tell, fake_sever, fake_credentials_end, fake_run_stop, fake_last_action, NULL};
+	const struct egress_ops ops = {fake_record,   fake_tell,        fake_sever, fake_credentials_end,
+				       fake_run_stop, fake_last_action, NULL};
 
 	if (egress_open(&options, &egress, err))
 		return -1;
@@ -185,6 +202,23 @@ static void an_answer_that_did_not_arrive_can_be_given_again(void **state)
 	faked.refuses = false;
 	answer = egress_answer(egress, "h1", true, "once", false, "ann", "", &err);
 	assert_non_null(answer);
+}
+
+static void what_the_ledger_cannot_keep_is_not_approved(void **state)
+{
+	AUTO_JSON refused = NULL;
+	AUTO_JSON killed = NULL;
+	struct err err;
+
+	(void)state;
+	hold_come("h1", "policy:x");
+	faked.disk_full = true;
+	refused = egress_answer(egress, "h1", true, "once", false, "ann", "", &err);
+	assert_null(refused);
+	assert_int_equal(faked.told[EGRESS_TELL_ANSWER], 0);
+	killed = egress_kill(egress, "", false, "ann", "", &err); /* a kill waits for nothing */
+	assert_non_null(killed);
+	assert_int_equal(faked.recorded[EGRESS_RECORD_KILL], 1);
 }
 
 static void what_a_scanner_found_is_approved_once_only(void **state)
@@ -387,6 +421,7 @@ int main(void)
 		IN_A_WORLD(an_answer_goes_to_the_gateway_with_its_digest),
 		IN_A_WORLD(a_denial_can_stop_the_run),
 		IN_A_WORLD(an_answer_that_did_not_arrive_can_be_given_again),
+		IN_A_WORLD(what_the_ledger_cannot_keep_is_not_approved),
 		IN_A_WORLD(what_a_scanner_found_is_approved_once_only),
 		IN_A_WORLD(questions_answers_and_kills_outlive_the_server),
 		IN_A_WORLD(item_70_a_gateway_that_is_silent_is_done_without),

@@ -615,6 +615,8 @@ static enum stage_result stage_hold(struct pipeline *pipeline)
 				   hold_answered, pipeline, &refusal);
 	if (pipeline->hold) {
 		rule_note(pipeline);
+		record_row(pipeline->env->worker, pipeline->number, &pipeline->request,
+			   (struct ledger_row){.kind = LEDGER_HOLD, .texts = {[LEDGER_RULE] = view_of(pipeline->verdict.rule)}});
 		count_set(pipeline, false); /* it may take long: the environment is quiet meanwhile */
 		return STAGE_WAIT;
 	}
