@@ -424,6 +424,22 @@ void flow_update(struct flow *flow)
 		leg_watch(flow, server, client);
 }
 
+static void update_now(void *self)
+{
+	struct flow *flow = self;
+
+	flow->update_due = false;
+	flow_update(flow);
+}
+
+void flow_update_later(struct flow *flow)
+{
+	if (flow->closed || flow->update_due)
+		return;
+	flow->update_due = true;
+	loop_defer(flow->worker->loop, update_now, flow);
+}
+
 /* Moves what came into the pipe of the other leg; -1 with EAGAIN also when the pipe is full. */
 static ssize_t leg_splice(const struct leg *leg, struct leg *other)
 {

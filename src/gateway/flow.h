@@ -73,6 +73,7 @@ struct flow {
 	bool dials_in; /* connects to a sandbox */
 	bool v6;       /* there, to ::1 */
 	bool closed;
+	bool update_due;
 	bool reading_on;   /* a read without an event is due */
 	char problem[160]; /* what a `why` that was made here points to */
 };
@@ -101,5 +102,7 @@ void flow_close(struct flow *flow, const char *why);
 void flow_finish(struct flow *flow);
 /* Writes what waits and says to epoll what is wanted: after calls from outside of a callback of this flow. */
 void flow_update(struct flow *flow);
+/* The same at the end of the turn, so that what several calls write leaves at once. */
+void flow_update_later(struct flow *flow);
 
 #endif

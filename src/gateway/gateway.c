@@ -167,6 +167,12 @@ static void worker_end(struct worker *worker)
 	if (worker->loop)
 		loop_drain(worker->loop);
 	preview_free(worker->preview);
+	mint_free(worker->mint);
+	upstreams_free(worker->upstreams);
+	dial_names_free(worker->names);
+	pipelines_free(worker);
+	tls_side_free(worker->tls_server);
+	tls_side_free(worker->tls_client);
 	policy_release(worker->policy);
 	log_writer_free(worker->log_writer);
 	loop_free(worker->loop);

@@ -111,6 +111,7 @@ static void answer_head(void *self, const struct egress_response *response)
 	framing_write(h1, response, &out);
 	buf_add_text(&out, "\r\n");
 	flow_write(h1->flow, SIDE_CLIENT, buf_view(&out));
+	flow_update_later(h1->flow);
 	if (response->tunnel) {
 		h1->tunnel = true;
 		flow_timer(h1->flow, -1, NULL);
@@ -131,8 +132,7 @@ static void answer_data(void *self, struct view bytes)
 	flow_write(h1->flow, SIDE_CLIENT, bytes);
 	if (h1->chunked)
 		flow_write(h1->flow, SIDE_CLIENT, VIEW("\r\n"));
-	if (!h1->taking)
-		flow_update(h1->flow);
+	flow_update_later(h1->flow);
 }
 
 static void idle_timed_out(struct flow *flow)
@@ -175,8 +175,7 @@ static void answer_ends(void *self)
 		else if (!h1->taking && h1->input.length)
 			input_take(h1, view_make("", 0));
 	}
-	if (!h1->taking)
-		flow_update(flow);
+	flow_update_later(flow);
 }
 
 static void answer_lost(void *self, const char *why)
@@ -337,22 +336,14 @@ static unsigned destination_find(struct h1 *h1, const struct http_head *head, st
 	return 0;
 }
 
-/* A message that cannot be read in one way only: answered if it may be, and the end of the connection. */
-static void request_bad(struct h1 *h1, const struct err *err)
+/* A head that cannot be read in one way only: answered, and the end of the connection. */
+static void head_bad(struct h1 *h1, const struct err *err)
 {
 	struct flow *flow = h1->flow;
 	AUTO_FREE char *line = text_format("assay: the request was refused: %s\n", err->text);
 	AUTO_BUF out = buf_new(4096);
-	AUTO_EXCHANGE exchange;
+	AUTO_EXCHANGE exchange = {0};
 
-	if (h1->pipeline) { /* in the middle of its body */
-		struct pipeline *pipeline = h1->pipeline;
-
-		h1->pipeline = NULL;
-		pipeline_cancel(pipeline, "its body cannot be read");
-		flow_close(flow, "its body cannot be read");
-		return;
-	}
 	env_exchange_begin(flow->env, &exchange, flow->from, h1->host[0] ? h1->host : "proxy", "http");
 	exchange.error = text_format("bad request: %s", err->text);
 	exchange_log_add(flow->env->log, &exchange);
@@ -450,7 +441,7 @@ static size_t head_take(struct h1 *h1, struct view bytes)
 	}
 	h1->scanned = 0;
 	if (result == HTTP_BAD) {
-		request_bad(h1, &err);
+		head_bad(h1, &err);
 		return bytes.length;
 	}
 	flow_timer(h1->flow, -1, NULL);
@@ -462,6 +453,29 @@ static size_t head_take(struct h1 *h1, struct view bytes)
 	return head.bytes;
 }
 
+/* Its end is not known: whatever follows is not read. An answer can still be given while nothing of the request has left. */
+static void body_bad(struct h1 *h1, const struct err *err)
+{
+	struct pipeline *pipeline = h1->pipeline;
+	struct flow *flow = h1->flow;
+
+	h1->pipeline = NULL;
+	if (!pipeline->sent) {
+		AUTO_FREE char *line = text_format("assay: the request was refused: %s\n", err->text);
+		AUTO_FREE char *head = text_format("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+						   "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+						   strlen(line));
+
+		pipeline_cancel(pipeline, "its body cannot be read");
+		flow_write(flow, SIDE_CLIENT, view_of(head));
+		flow_write(flow, SIDE_CLIENT, view_of(line));
+		flow_finish(flow);
+		return;
+	}
+	pipeline_cancel(pipeline, "its body cannot be read");
+	flow_close(flow, "its body cannot be read");
+}
+
 /* Takes a piece of the body; how much of it. */
 static size_t body_take(struct h1 *h1, struct view bytes)
 {
@@ -471,7 +485,7 @@ static size_t body_take(struct h1 *h1, struct view bytes)
 	enum http_result result = http_body_feed(&h1->body, bytes, &used, &data, &err);
 
 	if (result == HTTP_BAD) {
-		request_bad(h1, &err);
+		body_bad(h1, &err);
 		return bytes.length;
 	}
 	if (data.length)
