@@ -104,7 +104,7 @@ check("a stub answers over TLS", status(answer) == 200 and b'{"stub":true}' in a
 check("a rule's paths: inside", status(ask(get("/allowed/x", "paths.test"), "paths.test")) == 200)
 answer = ask(get("/other", "paths.test"), "paths.test")
 check("a rule's paths: outside is refused with rule, id and reason in one line", status(answer) == 403 and answer.split(b"\r\n\r\n")[1].count(b"\n") == 1
-      and b"[rule " in answer and b"id e1-" in answer, answer)
+      and b"[rule " in answer and b"id " in answer, answer)
 answer = ask(get("/other", "paths.test", "Accept: application/json\r\n"), "paths.test")
 body = json.loads(answer.split(b"\r\n\r\n", 1)[1] or b"{}") if status(answer) == 403 else {}
 check("the same as JSON for who accepts it", {"type", "message", "rule", "id"} <= set(body.get("error", {})), answer)
