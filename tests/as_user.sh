@@ -1,26 +1,37 @@
 #!/bin/bash
 # Runs a command as an ordinary user who is made for it and removed with all of theirs:
-# as_user.sh [--one-id] [--delegate] [--bring FILE]… -- COMMAND…
+# as_user.sh [--one-id] [--delegate] [--mounts] [--bring FILE]… -- COMMAND…
 # Each FILE (a program, or a folder) is copied to where that user can read it; a word of COMMAND that names one, and a variable of the environment
 # whose value does, become the copy. With --one-id the user has no range in /etc/subuid; with
-# --delegate the command is in control groups that are the user's own, as a service manager would do it. Exit code 77 (skipped) where users cannot be made.
+# --delegate the command is in control groups that are the user's own, as a service manager would do it; with --mounts something is mounted below /usr and /etc,
+# in a mount namespace of the command's own. Exit code 77 (skipped) where users cannot be made.
 # A caller who is not root already is one: the command is run as it is.
 set -u
+arguments=("$@")
 one_id=""
+mounts=""
 delegate=""
 bring=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--one-id) one_id=yes ;;
 	--delegate) delegate=yes ;;
+	--mounts) mounts=yes ;;
 	--bring) bring+=("$2"); shift ;;
 	--) shift; break ;;
-	*) echo "usage: as_user.sh [--one-id] [--delegate] [--bring FILE]… -- COMMAND…" >&2; exit 2 ;;
+	*) echo "usage: as_user.sh [--one-id] [--delegate] [--mounts] [--bring FILE]… -- COMMAND…" >&2; exit 2 ;;
 	esac
 	shift
 done
 [ "$(id -u)" = 0 ] || exec "$@"
 PATH=$PATH:/usr/sbin:/sbin
+if [ "$mounts" ] && [ -z "${ASSAY_MOUNTED:-}" ]; then
+	export ASSAY_MOUNTED=/usr/src/hidden
+	exec unshare --mount --propagation private "$0" "${arguments[@]}"
+elif [ "$mounts" ]; then
+	mount -t tmpfs hidden /usr/src && echo hidden >"$ASSAY_MOUNTED" && echo '192.0.2.1 hidden' >/usr/src/hosts &&
+		mount --bind /usr/src/hosts /etc/hosts || exit 2
+fi
 skip() { echo "$1: skipped"; exit 77; }
 for program in useradd userdel usermod runuser; do
 	command -v "$program" >/dev/null || skip "no user can be made here (needs $program)"
@@ -67,7 +78,7 @@ command=()
 for word in "$@"; do command+=("$(moved "$word")"); done
 environment=("HOME=$folder/home" "USER=$name" "LOGNAME=$name" "TMPDIR=$folder/tmp" "PATH=$PATH" "XDG_RUNTIME_DIR=$folder/run" ASSAY_AS_USER=1)
 install -d -o "$name" -m 700 "$folder/tmp" "$folder/run"
-for variable in ASSAY SOURCE_ROOT SANDBOX_DRIVER ISOLATION_PROBE ASSAY_LONG ASSAY_LOG; do
+for variable in ASSAY SOURCE_ROOT SANDBOX_DRIVER ISOLATION_PROBE ASSAY_LONG ASSAY_LOG ASSAY_MOUNTED; do
 	[ -z "${!variable:-}" ] || environment+=("$variable=$(moved "${!variable}")")
 done
 cd "$folder" || exit 2

@@ -37,6 +37,11 @@ for user in 'the user' 'root of the room'; do
 done
 ok 'nothing was written to the host' test ! -e /usr/bin/escaped-from-a-sandbox
 
+if [ "${ASSAY_MOUNTED:-}" ]; then
+	is 'what is mounted below folders of the host does not show' \
+		"$(cat "$ASSAY_MOUNTED"; sandbox -- cat "$ASSAY_MOUNTED" /etc/hosts 2>/dev/null)" $'hidden\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback'
+fi
+
 # Bombs, beside a neighbour that must go on working.
 timeout 300 "$SANDBOX_DRIVER" "$WORK/neighbour" -- sh -c 'while :; do date +%s%N; sleep 0.2; done' >"$WORK/beats" &
 neighbour=$!

@@ -49,8 +49,8 @@ static int probe_mounts(struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (mkdir(parts[i], 0755))
 			return err_errno(err, errno, "cannot make a folder");
-	if (mount("overlay", "root", "overlay", MS_NOSUID | MS_NODEV, "lowerdir=below:/usr,upperdir=upper,workdir=work,userxattr"))
-		return err_errno(err, errno, "cannot mount an overlay over /usr");
+	if (mount("overlay", "root", "overlay", MS_NOSUID | MS_NODEV, "lowerdir=below,upperdir=upper,workdir=work,userxattr"))
+		return err_errno(err, errno, "cannot mount an overlay");
 	return proc_mount(err);
 }
 

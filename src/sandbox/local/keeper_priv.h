@@ -37,6 +37,7 @@ struct id_range {
 struct rootless {
 	bool active;           /* we are root of a user namespace that an ordinary user made */
 	uint32_t count;        /* ids that sandboxes get; 0: the user's own is the only one */
+	unsigned tops_mounted; /* bits: below mask_top(i) something is mounted */
 	uid_t first;           /* of them, in our namespace */
 	char home[PATH_BYTES]; /* the user's; "": unknown */
 };
@@ -179,6 +180,11 @@ MUST_USE int mask_build(const struct storage *pool, const struct rootless *rootl
 			size_t tool_count, struct err *err);
 /* The host's i-th top-level folder that shows in sandboxes; NULL behind the last. */
 const char *mask_top(size_t i);
+/* Does it have files that are not for everybody? Where it cannot be overlaid, not more than what the mask has of it shows. */
+bool mask_top_is_private(const char *top);
+
+/* tops.c: bits of the folders mask_top(i) below which something is mounted. */
+unsigned tops_mounted(void);
 
 /* ---- runtime.c: OCI runtimes ---- */
 

@@ -18,6 +18,7 @@
 
 #define ACCOUNT_UID 1000
 #define ACCOUNT_BYTES_MAX ((size_t)1 << 20)
+#define COPIED_FILE_BYTES_MAX ((size_t)4 << 20)
 #define SCAN_DEPTH_MAX 32
 
 static const char *const tops_shown[] = {"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt"};
@@ -153,6 +154,78 @@ static int scan(const struct mask *mask, const char *path, int depth, struct err
 	return result;
 }
 
+static int put(const struct mask *mask, const char *path, struct view bytes, mode_t mode, struct err *err)
+{
+	AUTO_CLOSE int fd = openat(mask->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot make /%s of the mask", path);
+	if (fchown(fd, id_on_disk(mask, 0), id_on_disk(mask, 0)) || fchmod(fd, mode))
+		return err_errno(err, errno, "cannot set the owner of /%s of the mask", path);
+	return file_write_fd(fd, bytes, err) ? err_prefix(err, "/%s", path) : 0;
+}
+
+static int below_copy(const struct mask *mask, const char *path, dev_t device, int depth, struct err *err);
+
+/* What is ours already stays. */
+static int entry_copy(const struct mask *mask, const char *path, const struct stat *info, int depth, struct err *err)
+{
+	AUTO_FREE char *host = text_format("/%s", path);
+	AUTO_BUF bytes = buf_new(COPIED_FILE_BYTES_MAX);
+	char target[PATH_BYTES];
+	ssize_t length;
+
+	if (S_ISDIR(info->st_mode)) {
+		AUTO_FREE char *inside = text_format("%s/.", path);
+
+		return parents_make(mask, inside, err) || below_copy(mask, path, info->st_dev, depth + 1, err) ? -1 : 0;
+	}
+	if (faccessat(mask->root, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	if (S_ISREG(info->st_mode)) /* one that is too large, or just went, is left out */
+		return file_read(host, &bytes, NULL) || bytes.over ? 0
+								   : put(mask, path, buf_view(&bytes), info->st_mode & 0755, err);
+	length = readlink(host, target, sizeof(target) - 1);
+	if (length < 0)
+		return 0;
+	target[length] = '\0';
+	return symlinkat(target, mask->root, path) ? err_errno(err, errno, "cannot make /%s of the mask", path) : 0;
+}
+
+/* Copies what shows of the host's /path, on its own file system, into the mask. */
+static int below_copy(const struct mask *mask, const char *path, dev_t device, int depth, struct err *err)
+{
+	AUTO_FREE char *host = text_format("/%s", path);
+	DIR *dir = opendir(host);
+	struct dirent *entry;
+	int result = 0;
+
+	while (dir && !result && (entry = readdir(dir))) {
+		AUTO_FREE char *below = text_format("%s/%s", path, entry->d_name);
+		struct stat info;
+
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && depth < SCAN_DEPTH_MAX &&
+		    fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_dev == device &&
+		    shown(below, &info))
+			result = entry_copy(mask, below, &info, depth, err);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return result;
+}
+
+/* /etc, where it cannot be the lower of an overlay. */
+static int etc_copy(const struct mask *mask, struct err *err)
+{
+	struct stat info;
+
+	for (size_t i = 0; i < ARRAY_LEN(tops_shown); i++)
+		if (strcmp(tops_shown[i], "etc") == 0 && (mask->rootless->tops_mounted & (1u << i)))
+			return stat("/etc", &info) ? err_errno(err, errno, "cannot read /etc")
+						   : below_copy(mask, "etc", info.st_dev, 0, err);
+	return 0;
+}
+
 static int tops_hide(const struct mask *mask, struct err *err)
 {
 	DIR *dir = opendir("/");
@@ -198,17 +271,6 @@ static int fresh_make(const struct mask *mask, bool image, struct err *err)
 	if (!image && (symlinkat("/run", mask->root, "var/run") || symlinkat("/run/lock", mask->root, "var/lock")))
 		return err_errno(err, errno, "cannot make /var/run of the mask");
 	return 0;
-}
-
-static int put(const struct mask *mask, const char *path, struct view bytes, mode_t mode, struct err *err)
-{
-	AUTO_CLOSE int fd = openat(mask->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-
-	if (fd < 0)
-		return err_errno(err, errno, "cannot make /%s of the mask", path);
-	if (fchown(fd, id_on_disk(mask, 0), id_on_disk(mask, 0)) || fchmod(fd, mode))
-		return err_errno(err, errno, "cannot set the owner of /%s of the mask", path);
-	return file_write_fd(fd, bytes, err) ? err_prefix(err, "/%s", path) : 0;
 }
 
 /* The host's system accounts (their ids own files that show), and ours. */
@@ -328,7 +390,14 @@ static int one_build(const struct storage *pool, const char *name, const struct 
 	for (size_t i = 0; i < ARRAY_LEN(scanned); i++)
 		if (scan(&mask, scanned[i], 0, err))
 			return -1;
-	return home_hide(&mask, err) || (rootless->active ? tops_place(&mask, err) : tops_hide(&mask, err)) ? -1 : 0;
+	return home_hide(&mask, err) || etc_copy(&mask, err) || (rootless->active ? tops_place(&mask, err) : tops_hide(&mask, err))
+		       ? -1
+		       : 0;
+}
+
+bool mask_top_is_private(const char *top)
+{
+	return strcmp(top, "etc") == 0 || strcmp(top, "opt") == 0;
 }
 
 const char *mask_top(size_t i)

@@ -58,6 +58,11 @@ MUST_USE int room_root_mount(const struct plan *plan, struct err *err);
 /* All of it, and nothing else is left. */
 MUST_USE int room_root_enter(const struct plan *plan, struct err *err);
 
+/* ---- tops.c, in the child too ---- */
+
+/* For an ordinary user: what can be shown of the host's folder mask_top(index), below which something is mounted. */
+MUST_USE int room_parts_mount(const struct plan *plan, size_t index, struct err *err);
+
 /* ---- runtime.c ---- */
 
 /* In the child, which is in the room's cgroups, cgroup namespace and network: has the keeper's runtime make the rest of the room and run

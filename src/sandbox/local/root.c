@@ -154,7 +154,9 @@ static int tops_mount(const struct plan *plan, struct err *err)
 	const char *top;
 
 	for (size_t i = 0; (top = mask_top(i)); i++)
-		if (room_top_is_apart(plan, top) && is_folder(top) && top_mount(plan, top, i, err))
+		if (room_top_is_apart(plan, top) && is_folder(top) &&
+		    (plan->keeper->rootless.tops_mounted & (1u << i) ? room_parts_mount(plan, i, err)
+								     : top_mount(plan, top, i, err)))
 			return -1;
 	return 0;
 }

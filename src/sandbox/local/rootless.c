@@ -149,6 +149,7 @@ int rootless_enter(struct rootless *rootless, struct err *err)
 	int entered[2], status = 0;
 
 	rootless->active = true;
+	rootless->tops_mounted = tops_mounted();
 	rootless_ranges(&users, &groups);
 	rootless->count = rootless_count(&users, &groups);
 	if (pipe2(entered, O_CLOEXEC))
