@@ -76,7 +76,7 @@ static bool warm;
 static void manager_open(void)
 {
 	struct err err = {0};
-	struct local_options local = {.state_dir = state_dir, .program = fixture_self()};
+	struct local_options local = {.state_dir = state_dir, .program = fixture_self(), .runtime = getenv("ASSAY_RUNTIME")};
 	struct environments_options options = {
 		.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real, .warm = warm};
 

@@ -27,7 +27,6 @@
 
 static char state_dir[] = "/tmp/assay-image-XXXXXX";
 static char *repository;
-static char *self_path;
 static struct git_hash first;
 static struct provider provider;
 static struct environments *environments;
@@ -59,7 +58,7 @@ static const char image_script[] =
 static void manager_open(void)
 {
 	struct err err = {0};
-	struct local_options local = {.state_dir = state_dir, .program = self_path};
+	struct local_options local = {.state_dir = state_dir, .program = fixture_self(), .runtime = getenv("ASSAY_RUNTIME")};
 	struct environments_options options = {.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real};
 
 	must(local_provider_open(&local, &provider, &err), &err);
@@ -170,22 +169,35 @@ static void a_user_that_is_not_in_the_image_is_told(void **state)
 	must(provider_env_remove(provider, room, &err), &err);
 }
 
-static int everything_begin(void **state)
+static char *blueprint_make(void)
+{
+	return text_format("version: 1\nname: small\nservices:\n"
+			   "  whole: {image: 'oci:%s/lay:all', env: {COLOUR: blue}}\n"
+			   "  plain: {image: 'oci:%s/lay:plain'}\n"
+			   "  given: {image: 'oci:%s/lay:all', run: '%s'}\n"
+			   "  usual: {image: 'oci:%s/lay:none', dir: sub, run: '%s'}\n",
+			   state_dir, state_dir, state_dir, SAY, state_dir, SAY);
+}
+
+static bool images_make(void)
 {
 	AUTO_FREE char *script = text_format(image_script, state_dir, state_dir);
-	AUTO_FREE char *blueprint = text_format("version: 1\nname: small\nservices:\n"
-						"  whole: {image: 'oci:%s/lay:all', env: {COLOUR: blue}}\n"
-						"  plain: {image: 'oci:%s/lay:plain'}\n"
-						"  given: {image: 'oci:%s/lay:all', run: '%s'}\n"
-						"  usual: {image: 'oci:%s/lay:none', dir: sub, run: '%s'}\n",
-						state_dir, state_dir, state_dir, SAY, state_dir, SAY);
-	struct fixture_file files[] = {{"assay.yaml", blueprint}, {"sub/file", "x"}};
+
+	return setenv("SAY", SAY, 1) == 0 && system(script) == 0;
+}
+
+static int everything_begin(void **state)
+{
+	AUTO_FREE char *blueprint = NULL;
 	struct environment_spec spec = {.purpose = "test"};
 	struct err err = {0};
 
 	(void)state;
-	if (setenv("SAY", SAY, 1) || system(script) != 0)
+	if (!mkdtemp(state_dir) || chmod(state_dir, 0755) || !images_make())
 		return -1;
+	blueprint = blueprint_make();
+	struct fixture_file files[] = {{"assay.yaml", blueprint}, {"sub/file", "x"}};
+
 	repository = fixture_repository(state_dir, "small", files, ARRAY_LEN(files), &first);
 	manager_open();
 	spec.repository = repository;
@@ -219,19 +231,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_image_without_a_program_needs_run),
 		cmocka_unit_test(a_user_that_is_not_in_the_image_is_told),
 	};
-	int result;
 
-	if (argc > 1 && strcmp(argv[1], "keeper") == 0)
-		return keeper_main(argc - 1, argv + 1);
-	if (geteuid() != 0 || access("/usr/bin/skopeo", X_OK) || access("/usr/bin/umoci", X_OK)) {
-		printf("images need root, skopeo and umoci: skipped\n");
+	if (access("/usr/bin/skopeo", X_OK) || access("/usr/bin/umoci", X_OK)) {
+		printf("1..0 # SKIP images need skopeo and umoci\n");
 		return SKIPPED;
 	}
-	log_init("image", LOG_LEVEL_WARN);
-	self_path = realpath("/proc/self/exe", NULL);
-	if (!mkdtemp(state_dir) || chmod(state_dir, 0755))
-		return 1;
-	result = cmocka_run_group_tests(tests, everything_begin, everything_end);
-	free(self_path);
-	return result;
+	return fixture_main(argc, argv, "image", tests, ARRAY_LEN(tests), everything_begin, everything_end);
 }

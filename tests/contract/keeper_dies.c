@@ -99,7 +99,7 @@ static int dying_env_remove(void *self, struct env_id env, struct err *err)
 static void manager_open(void)
 {
 	struct err err = {0};
-	struct local_options options = {.state_dir = state_dir, .program = fixture_self()};
+	struct local_options options = {.state_dir = state_dir, .program = fixture_self(), .runtime = getenv("ASSAY_RUNTIME")};
 
 	must(local_provider_open(&options, &local, &err), &err);
 	dying_ops = *local.ops;

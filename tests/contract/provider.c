@@ -938,7 +938,7 @@ static int host_namespace = -1;
 static int apart_open(void **state)
 {
 	AUTO_FREE char *dir = text_format("%s/apart", state_dir);
-	struct local_options options = {.state_dir = dir};
+	struct local_options options = {.state_dir = dir, .runtime = runtime};
 	struct err err = {0};
 
 	(void)state;

@@ -420,7 +420,7 @@ static void a_cancelled_verification_ends_soon_and_leaves_nothing(void **state)
 static int all_open(void **state)
 {
 	AUTO_FREE char *tools = NULL;
-	struct local_options local = {.state_dir = state_dir};
+	struct local_options local = {.state_dir = state_dir, .runtime = getenv("ASSAY_RUNTIME")};
 	struct environments_options options = {.state_dir = state_dir, .world = world_real};
 	struct err err = {0};
 	int fd = -1;
