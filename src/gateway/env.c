@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "gateway/dlp/dlp.h"
 #include "gateway/door.h"
 #include "gateway/egress/broker.h"
 #include "gateway/egress/mint.h"
@@ -317,6 +318,7 @@ static void env_free(void *self)
 	free(env->repository);
 	free(env->agent);
 	holds_free(env->holds);
+	dlp_unref(env->dlp);
 	addresses_free(env->addresses);
 	exchange_log_release(env->log);
 	free(env->phase);

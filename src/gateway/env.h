@@ -9,6 +9,7 @@
 #include "gateway/exchange_log.h"
 #include "gateway/worker.h"
 
+struct dlp;
 struct door;
 struct flow;
 struct holds;
@@ -49,6 +50,7 @@ struct env {
 	char *killed;                   /* NULL, or because: nothing goes anywhere until it is undone */
 	char *over_budget;              /* NULL, or what is over, for people */
 	struct holds *holds;
+	struct dlp *dlp; /* NULL: nothing was sent yet */
 	json_t *stubs; /* host -> rows */
 	char **tools;
 	size_t tool_count;

@@ -13,7 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "base/place.h"
 #include "base/scope.h"
 #include "gateway/control.h"
 #include "gateway/egress/dial.h"
@@ -21,6 +23,7 @@
 #include "gateway/egress/record.h"
 #include "gateway/egress/release.h"
 #include "gateway/egress/pipeline.h"
+#include "gateway/egress/scan.h"
 #include "gateway/egress/upstream.h"
 #include "gateway/env.h"
 #include "gateway/flow.h"
@@ -125,8 +128,21 @@ static int confine(pid_t parent, struct err *err)
 	return 0;
 }
 
+/* Where the compiled rules are kept, for the user that the gateway becomes; NULL: nowhere, and they are compiled at each start. */
+static char *scan_cache_make(const struct options *options)
+{
+	const struct passwd *user = geteuid() == 0 ? getpwnam(options->user) : NULL;
+	AUTO_FREE char *state = place_state(NULL);
+	AUTO_FREE char *path = state ? text_format("%s/dlp", state) : NULL;
+
+	if (!path || file_make_dirs(path, 0700, NULL) || (user && chown(path, user->pw_uid, user->pw_gid)))
+		return NULL;
+	return TAKE(path);
+}
+
 static int worker_begin(struct worker *worker, const struct options *options, pid_t parent, struct err *err)
 {
+	AUTO_FREE char *scan_cache = NULL;
 	int listener = -1;
 
 	worker->scratch = mem_new(SCRATCH_BYTES);
@@ -147,11 +163,15 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 			return -1;
 		log_info("previews at %s, port %d", options->preview_listen, socket_port(listener));
 	}
+	scan_cache = scan_cache_make(options);
 	if (privileges_drop(options, err) || confine(parent, err))
 		return -1;
 	worker->log_writer = log_writer_new(err);
 	worker->lookups = worker->log_writer ? pool_new(LOOKUP_THREADS, LOOKUPS_WAITING_MAX, err) : NULL;
-	return worker->lookups ? control_begin(worker, options->link_fd, err) : -1;
+	if (!worker->lookups)
+		return -1;
+	scan_begin(worker, scan_cache);
+	return control_begin(worker, options->link_fd, err);
 }
 
 static void worker_end(struct worker *worker)
@@ -166,6 +186,7 @@ static void worker_end(struct worker *worker)
 	link_free(worker->link);
 	if (worker->loop)
 		loop_drain(worker->loop);
+	scan_end(worker);
 	preview_free(worker->preview);
 	mint_free(worker->mint);
 	upstreams_free(worker->upstreams);

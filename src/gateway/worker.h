@@ -13,6 +13,7 @@ struct flow;
 struct log_writer;
 struct mint;
 struct dial_names;
+struct dlp_rules;
 struct pipeline;
 struct policy;
 struct pool;
@@ -46,6 +47,8 @@ struct worker {
 	struct dial_names *names;
 	struct pipeline *spare; /* requests that were, to be used again */
 	size_t spare_count;
+	struct dlp_rules *scan_rules; /* NULL: not compiled yet, or never */
+	bool scan_failed;
 };
 
 int64_t worker_wall_ms(void);

@@ -34,7 +34,7 @@ static ptrdiff_t zip_data(struct view text, struct dlp_message *message, const c
 		return -1;
 	names = (size_t)le16(text.at + 26) + le16(text.at + 28);
 	if (le16(text.at + 6) & 1)
-		finding_own(message, "opaque-archive", "a member of an archive is encrypted", DLP_LOG, view);
+		dlp_finding_own(message, "opaque-archive", "a member of an archive is encrypted", DLP_LOG, view);
 	if (le16(text.at + 8) != 8 || names > ZIP_NAMES_MAX)
 		return 0;
 	return text.length < ZIP_HEAD + names ? -1 : (ptrdiff_t)(ZIP_HEAD + names);
@@ -49,7 +49,8 @@ static void note_opaque(struct node *node, struct view text)
 
 	for (size_t i = 0; i < ARRAY_LEN(magics); i++)
 		if (view_starts(text, magics[i]))
-			finding_own(node->message, "opaque-archive", "an archive of a kind that is not read", DLP_LOG, node->view);
+			dlp_finding_own(node->message, "opaque-archive", "an archive of a kind that is not read", DLP_LOG,
+					node->view);
 }
 
 /* Does a stream begin here? Its coding, and where its data begins; *short_of: it may, but more bytes are needed to say. */
@@ -94,7 +95,7 @@ static void member_begin(struct node *node, enum coding coding)
 	struct dlp_message *message = node->message;
 
 	if (++message->members > CARVE_MEMBERS_MAX) {
-		finding_own(message, "too-much", "an archive of too many members", DLP_BLOCK, node->view);
+		dlp_finding_own(message, "too-much", "an archive of too many members", DLP_BLOCK, node->view);
 		return;
 	}
 	node->carve->inflater = inflater_new(coding);
@@ -115,7 +116,8 @@ static size_t member_feed(struct node *node, struct view text)
 		node->message->inflated += made;
 		node_feed(&carve->node, view_make(out, made));
 		if (result == INFLATED_LIMIT || node->message->inflated > INFLATE_BYTES_MAX) {
-			finding_own(node->message, "too-much", "what is compressed in it becomes too large", DLP_BLOCK, node->view);
+			dlp_finding_own(node->message, "too-much", "what is compressed in it becomes too large", DLP_BLOCK,
+					node->view);
 			result = INFLATED_END;
 		}
 		if (result != INFLATED_MORE) {

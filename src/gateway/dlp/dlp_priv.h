@@ -183,9 +183,9 @@ struct look {
 };
 void look_at(struct dlp_message *message, const struct look *look);
 
-void finding_add(struct dlp_message *message, const struct dlp_finding *finding, struct view value);
+void dlp_finding_add(struct dlp_message *message, const struct dlp_finding *finding, struct view value);
 /* One of the scanner's own: "unreadable", "too-much", "opaque-archive". */
-void finding_own(struct dlp_message *message, const char *rule, const char *title, enum dlp_action action, const char *view);
+void dlp_finding_own(struct dlp_message *message, const char *rule, const char *title, enum dlp_action action, const char *view);
 
 /* Compressed streams inside of binary text: archives, packs, pictures, documents. */
 void carve_feed(struct node *node, bool end);

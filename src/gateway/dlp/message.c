@@ -178,7 +178,7 @@ static void head_look(struct head *head)
 		.text = buf_view(&head->plain), .view = "plain", .segments = head->segments, .segment_count = head->segment_count};
 
 	if (head->plain.over || head->pieced.over)
-		finding_own(head->message, "too-much", "its head is too long to be looked at", DLP_BLOCK, "plain");
+		dlp_finding_own(head->message, "too-much", "its head is too long to be looked at", DLP_BLOCK, "plain");
 	look_at(head->message, &look);
 	look = (struct look){
 		.text = buf_view(&head->pieced), .view = "joined", .where = head->segments[0].where, .pieced = true, .depth = 1};
@@ -223,7 +223,7 @@ void dlp_fields(struct dlp_message *message, enum dlp_where where, const struct 
 static void message_unreadable(struct dlp_message *message, const char *title)
 {
 	message->unreadable = true;
-	finding_own(message, "unreadable", title, DLP_BLOCK, "plain");
+	dlp_finding_own(message, "unreadable", title, DLP_BLOCK, "plain");
 }
 
 void dlp_coding(struct dlp_message *message, struct view content_encoding)
@@ -285,7 +285,7 @@ static void layer_feed(struct dlp_message *message, size_t layer, struct view by
 			return;
 		case INFLATED_LIMIT:
 			message->unreadable = true;
-			finding_own(message, "too-much", "what is compressed in it becomes too large", DLP_BLOCK, "plain");
+			dlp_finding_own(message, "too-much", "what is compressed in it becomes too large", DLP_BLOCK, "plain");
 			return;
 		}
 		if (made < sizeof out && (!bytes.length || bytes.length == before))

@@ -64,8 +64,8 @@ static int on_rule(unsigned id, unsigned long long from, unsigned long long to, 
 			return 0;
 		}
 	if (pass->hit_count == HITS_MAX) {
-		finding_own(pass->message, "too-much", "more kinds of credentials at once than can be told apart", DLP_BLOCK,
-			    pass->look.view);
+		dlp_finding_own(pass->message, "too-much", "more kinds of credentials at once than can be told apart", DLP_BLOCK,
+				pass->look.view);
 		return 0;
 	}
 	pass->hits[pass->hit_count++] = (struct hit){id, to, to};
@@ -92,7 +92,7 @@ static int on_known(unsigned id, unsigned long long from, unsigned long long to,
 	finding.exact = pass->exact && literal->piece < 0 && finding.view == pass->look.view;
 	finding.from = start;
 	finding.to = to;
-	finding_add(pass->message, &finding, value);
+	dlp_finding_add(pass->message, &finding, value);
 	return 0;
 }
 
@@ -117,7 +117,7 @@ static void pass_confirm(struct pass *pass)
 			finding.where = pass_where(pass, span.from);
 			finding.from = pass->base + span.from;
 			finding.to = pass->base + span.to;
-			finding_add(pass->message, &finding, view_make(text.at + span.from, span.to - span.from));
+			dlp_finding_add(pass->message, &finding, view_make(text.at + span.from, span.to - span.from));
 			from = span.to > from ? span.to : from + 1;
 		}
 	}
@@ -183,7 +183,7 @@ static void pass_scan(struct pass *pass, hs_stream_t *rules, hs_stream_t *known,
 	if (message->secrets && message->secrets->database)
 		good &= stream_scan(known, message->secrets->serial, message->secrets->database, fresh, end, on_known, pass);
 	if (!good)
-		finding_own(message, "unreadable", "there was no memory to look at it", DLP_BLOCK, pass->look.view);
+		dlp_finding_own(message, "unreadable", "there was no memory to look at it", DLP_BLOCK, pass->look.view);
 	pass_confirm(pass);
 	pass_views(pass);
 }
@@ -280,7 +280,7 @@ static void digest_short(char out[17], struct view value)
 	out[16] = 0;
 }
 
-void finding_add(struct dlp_message *message, const struct dlp_finding *finding, struct view value)
+void dlp_finding_add(struct dlp_message *message, const struct dlp_finding *finding, struct view value)
 {
 	struct dlp_finding *place;
 	char digest[17];
@@ -315,10 +315,10 @@ void finding_add(struct dlp_message *message, const struct dlp_finding *finding,
 		place->action = DLP_BLOCK;
 }
 
-void finding_own(struct dlp_message *message, const char *rule, const char *title, enum dlp_action action, const char *view)
+void dlp_finding_own(struct dlp_message *message, const char *rule, const char *title, enum dlp_action action, const char *view)
 {
 	struct dlp_finding finding = {.title = title, .where = message->feeding, .action = action, .view = view};
 
 	(void)snprintf(finding.rule, sizeof finding.rule, "%s", rule);
-	finding_add(message, &finding, view_of(rule));
+	dlp_finding_add(message, &finding, view_of(rule));
 }

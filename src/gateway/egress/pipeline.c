@@ -15,6 +15,7 @@
 #include "gateway/egress/hold.h"
 #include "gateway/egress/meter.h"
 #include "gateway/egress/record.h"
+#include "gateway/egress/scan.h"
 #include "gateway/egress/upstream.h"
 #include "gateway/flow.h"
 #include "gateway/policy/policy.h"
@@ -24,6 +25,7 @@
 #define SPARE_MAX 64
 
 static void pipeline_ended(struct pipeline *pipeline, const char *error);
+static void body_idle(struct pipeline *pipeline);
 
 /* ---- life ---- */
 
@@ -31,7 +33,10 @@ static void body_timer_expired(struct loop_timer *timer)
 {
 	struct pipeline *pipeline = (struct pipeline *)((char *)timer - offsetof(struct pipeline, body_timer));
 
-	pipeline_resume(pipeline);
+	if (pipeline->sent)
+		body_idle(pipeline);
+	else
+		pipeline_resume(pipeline);
 }
 
 struct pipeline *pipeline_take(struct env *env, const char *sandbox)
@@ -48,6 +53,7 @@ struct pipeline *pipeline_take(struct env *env, const char *sandbox)
 		pipeline->path = buf_new(PATH_BYTES_MAX);
 		pipeline->query = buf_new(PATH_QUERY_BYTES_MAX);
 		pipeline->held = buf_new(PIPELINE_HELD_MAX + SCRATCH_BYTES);
+		pipeline->tail = buf_new(PIPELINE_HELD_MAX + SCRATCH_BYTES);
 		pipeline->body_timer.expired = body_timer_expired;
 	}
 	pipeline->env = env;
@@ -61,6 +67,7 @@ static void pipeline_free(struct pipeline *pipeline)
 	buf_fini(&pipeline->path);
 	buf_fini(&pipeline->query);
 	buf_fini(&pipeline->held);
+	buf_fini(&pipeline->tail);
 	free(pipeline);
 }
 
@@ -79,6 +86,7 @@ static void pipeline_recycle(void *self)
 	struct worker *worker = pipeline->env->worker;
 
 	brokered_free(pipeline->brokered);
+	scan_free(pipeline);
 	if (worker->spare_count >= SPARE_MAX) {
 		pipeline_free(pipeline);
 		return;
@@ -87,10 +95,12 @@ static void pipeline_recycle(void *self)
 	buf_spare(&pipeline->path);
 	buf_spare(&pipeline->query);
 	buf_spare(&pipeline->held);
+	buf_spare(&pipeline->tail);
 	*pipeline = (struct pipeline){.text = pipeline->text,
 				      .path = pipeline->path,
 				      .query = pipeline->query,
 				      .held = pipeline->held,
+				      .tail = pipeline->tail,
 				      .body_timer = {.expired = body_timer_expired},
 				      .next = worker->spare};
 	worker->spare = pipeline;
@@ -354,8 +364,6 @@ static void verdict_set(struct egress_verdict *verdict, unsigned status, const c
 	(void)snprintf(verdict->rule, sizeof(verdict->rule), "%s", rule);
 }
 
-/* ---- the answer of the host ---- */
-
 /* The upstream is let go, and the client is told as well as it still can be. */
 static void answer_break(struct pipeline *pipeline)
 {
@@ -368,9 +376,60 @@ static void answer_break(struct pipeline *pipeline)
 		refuse(pipeline);
 		return;
 	}
+	env_denied(pipeline->env, pipeline->request.origin.sandbox, pipeline->request.host, pipeline->request.port,
+		   pipeline->verdict.why);
 	pipeline->client = NULL;
 	client->lost(pipeline->self, pipeline->verdict.why);
 	pipeline_ended(pipeline, pipeline->verdict.why);
+}
+
+/* What the scan lets go, with the credentials that its rules put in it. Frames have them already. */
+static void body_pass(struct pipeline *pipeline, struct view bytes, bool last, bool refused)
+{
+	if (refused || (!pipeline->frames && !brokered_body(pipeline, bytes, last, &bytes))) {
+		answer_break(pipeline);
+		return;
+	}
+	if (bytes.length)
+		upstream_body(pipeline->upstream, bytes);
+	if (!pipeline->over && pipeline->upstream && upstream_full(pipeline->upstream) && !pipeline->client_paused) {
+		pipeline->client_paused = true;
+		pipeline->client->pause(pipeline->self, true);
+	}
+	if (!pipeline->over && pipeline->tail.length > pipeline->tail_gone)
+		loop_timer_set(pipeline->env->worker->loop, &pipeline->body_timer, PIPELINE_BODY_WAIT_MS);
+}
+
+/* The client says no more for now: what was kept back may be what the host answers to. */
+static void body_idle(struct pipeline *pipeline)
+{
+	bool refused;
+	struct view bytes;
+
+	if (pipeline->over || !pipeline->upstream || pipeline->whole)
+		return;
+	bytes = scan_body_idle(pipeline, &refused);
+	body_pass(pipeline, bytes, false, refused);
+	if (!pipeline->over && pipeline->upstream)
+		upstream_send(pipeline->upstream);
+}
+
+/* ---- the answer of the host ---- */
+
+/* The host agrees to a WebSocket: what the client sent meanwhile are its first frames. */
+static bool tunnel_begin(struct pipeline *pipeline, const struct egress_response *response)
+{
+	struct view frames;
+	bool refused;
+
+	if (!scan_tunnel(pipeline, response)) {
+		verdict_set(&pipeline->verdict, 502, "websocket", "the host agreed to an extension that nobody offered", NULL);
+		answer_break(pipeline);
+		return false;
+	}
+	frames = scan_body(pipeline, buf_view(&pipeline->held), &refused);
+	body_pass(pipeline, frames, false, refused);
+	return !pipeline->over;
 }
 
 static void answer_head(void *self, const struct egress_response *came)
@@ -386,6 +445,8 @@ static void answer_head(void *self, const struct egress_response *came)
 		answer_break(pipeline);
 		return;
 	}
+	if (response->tunnel && !tunnel_begin(pipeline, response))
+		return;
 	pipeline->headed = true;
 	buf_fini(&pipeline->held);
 	pipeline->exchange.status = (int)response->status;
@@ -537,12 +598,29 @@ static bool upstream_begin(struct pipeline *pipeline, bool fresh)
 
 	pipeline->upstream = upstream;
 	brokered_body_begin(pipeline);
-	if (brokered_body(pipeline, buf_view(&pipeline->held), pipeline->whole, &body)) /* its stage has looked at it */
+	if (brokered_body(pipeline, scan_let_out(pipeline), pipeline->whole, &body)) /* its stage has looked at it */
 		upstream_body(upstream, body);
 	if (pipeline->whole && !pipeline->request.websocket)
 		upstream_body_end(upstream);
 	upstream_send(upstream);
 	return true;
+}
+
+/* What it carries. What is found is never remembered: each time a person is asked. */
+static enum stage_result stage_scan(struct pipeline *pipeline)
+{
+	switch (scan_request(pipeline)) {
+	case SCAN_WAIT:
+		return STAGE_WAIT;
+	case SCAN_REFUSE:
+		return STAGE_REFUSE;
+	case SCAN_HOLD:
+		pipeline->asks = true;
+		break;
+	case SCAN_GO:
+		break;
+	}
+	return STAGE_GO;
 }
 
 static void hold_answered(void *self, const struct egress_verdict *verdict)
@@ -577,8 +655,16 @@ static enum stage_result hold_end(struct pipeline *pipeline)
 static bool reasons_are_stale(struct pipeline *pipeline)
 {
 	struct egress_verdict *verdict = &pipeline->verdict;
+	struct egress_verdict now;
 	bool budget = strcmp(verdict->rule, "budget") == 0;
 
+	if (view_starts(view_of(verdict->rule), VIEW("dlp:"))) { /* what it carries does not change */
+		policy_judge(pipeline->env->policy, &pipeline->request, &now);
+		pipeline->judged = policy_generation(pipeline->env->policy);
+		if (now.action == EGRESS_DENY)
+			*verdict = now;
+		return now.action == EGRESS_DENY;
+	}
 	if (pipeline->judged != policy_generation(pipeline->env->policy)) {
 		if (stage_policy(pipeline) == STAGE_REFUSE)
 			return true;
@@ -678,14 +764,9 @@ static const struct {
 	const char *name;
 	enum stage_result (*run)(struct pipeline *pipeline);
 } stages[] = {
-	{"policy", stage_policy},
-	{"budget", stage_budget},
-	{"broker", brokered_stage},
-	{"body", stage_body},
-	{"broker's body", brokered_body_stage},
-	{"hold", stage_hold},
-	{"ledger", stage_ledger},
-	{"credential", brokered_release_stage},
+	{"policy", stage_policy},     {"budget", stage_budget}, {"broker", brokered_stage},
+	{"body", stage_body},         {"scan", stage_scan},     {"broker's body", brokered_body_stage},
+	{"hold", stage_hold},         {"ledger", stage_ledger}, {"credential", brokered_release_stage},
 	{"upstream", stage_upstream},
 };
 
@@ -740,6 +821,8 @@ void pipeline_begin(struct pipeline *pipeline, const struct pipeline_client *cli
 	pipeline->self = self;
 	pipeline->whole = pipeline->request.body_bytes == 0;
 	pipeline->held_whole = true;
+	if (pipeline->request.websocket)
+		scan_offers(pipeline);
 	exchange_begin(pipeline);
 	stages_run(pipeline);
 }
@@ -758,25 +841,25 @@ void pipeline_refuse(struct pipeline *pipeline, const struct pipeline_client *cl
 
 void pipeline_body(struct pipeline *pipeline, struct view bytes)
 {
+	struct view passed;
+	bool refused;
+
 	if (pipeline->over)
 		return;
 	exchange_body_add(&pipeline->exchange.request_body, bytes);
 	pipeline->body_came += bytes.length;
 	if (pipeline->meter)
 		meter_request(pipeline->meter, bytes.length);
-	if (pipeline->sent) {
+	if (pipeline->sent && (!pipeline->request.websocket || pipeline->frames)) {
 		pipeline->held_whole = false;
 		if (!pipeline->upstream)
 			return;
-		if (!brokered_body(pipeline, bytes, false, &bytes)) {
-			answer_break(pipeline);
-			return;
-		}
-		upstream_body(pipeline->upstream, bytes);
-		if (upstream_full(pipeline->upstream) && !pipeline->client_paused) {
-			pipeline->client_paused = true;
-			pipeline->client->pause(pipeline->self, true);
-		}
+		passed = scan_body(pipeline, bytes, &refused);
+		body_pass(pipeline, passed, false, refused);
+		return;
+	}
+	if (pipeline->scan && !pipeline->request.websocket && scan_held(pipeline, bytes)) {
+		refuse(pipeline);
 		return;
 	}
 	buf_add_view(&pipeline->held, bytes);
@@ -789,16 +872,15 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 void pipeline_body_end(struct pipeline *pipeline)
 {
 	struct view rest;
+	bool refused;
 
 	pipeline->whole = true;
 	if (pipeline->over || !pipeline->sent || !pipeline->upstream)
 		return;
-	if (!brokered_body(pipeline, VIEW(""), true, &rest)) {
-		answer_break(pipeline);
-		return;
-	}
-	upstream_body(pipeline->upstream, rest);
-	upstream_body_end(pipeline->upstream);
+	rest = scan_body_end(pipeline, &refused);
+	body_pass(pipeline, rest, true, refused);
+	if (!pipeline->over && pipeline->upstream)
+		upstream_body_end(pipeline->upstream);
 }
 
 void pipeline_send(struct pipeline *pipeline)

@@ -13,10 +13,12 @@
 #include "gateway/env.h"
 #include "ledger/ledger.h"
 
-#define PIPELINE_HELD_MAX ((size_t)1 << 20) /* of a body that waits for its request to be let out */
+#define PIPELINE_HELD_MAX ((size_t)4 << 20) /* of a body that waits for its request to be let out */
 #define PIPELINE_BODY_WAIT_MS 50            /* for more of a body of unknown length, before its request goes on without the rest */
 
 struct brokered;
+struct dlp_message;
+struct frames;
 struct hold_waiter;
 struct meter;
 struct pipeline;
@@ -71,6 +73,12 @@ struct pipeline {
 	struct hold_waiter *hold; /* while it waits for that */
 	uint64_t judged;          /* the generation of the policy that allowed it */
 	struct meter *meter;      /* of a call to a model; NULL */
+	struct dlp_message *scan; /* what looks at it; NULL before that */
+	struct frames *frames;    /* a WebSocket that was agreed on; NULL */
+	struct buf tail;          /* of the body: what came and may not go yet */
+	size_t tail_gone;         /* of tail: went already */
+	uint64_t let_go;          /* of the body: went */
+	char scan_why[160];
 	struct loop_timer body_timer;
 	struct exchange exchange;
 	int64_t begun_us;

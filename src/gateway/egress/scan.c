@@ -1,0 +1,377 @@
+/* Between a request's pipeline and the scanner: what to do with what is found, and how much of a body may go. */
+#include "gateway/egress/scan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/world.h"
+#include "gateway/dlp/dlp.h"
+#include "gateway/egress/brokered.h"
+#include "http/websocket.h"
+#include "net/pool.h"
+
+#define REMEDY "leave it out; a credential that is needed there is put in by the gateway (assay secret set)"
+#define EXTENSIONS_BYTES_MAX ((size_t)4096)
+
+/* ---- rules ---- */
+
+struct scan_job {
+	struct worker *worker;
+	char *cache_dir;
+	struct dlp_rules *rules;
+	struct err err;
+};
+
+static void job_done(void *self)
+{
+	struct scan_job *job = self;
+
+	job->worker->scan_rules = job->rules;
+	if (!job->rules) {
+		job->worker->scan_failed = true;
+		log_error("nothing leaves any environment: the DLP rules cannot be compiled: %s", job->err.text);
+	}
+	free(job->cache_dir);
+	free(job);
+}
+
+static void job_run(void *self)
+{
+	struct scan_job *job = self;
+
+	job->rules = dlp_rules_new(NULL, false, job->cache_dir, &job->err);
+	loop_post(job->worker->loop, job_done, job);
+}
+
+void scan_begin(struct worker *worker, const char *cache_dir)
+{
+	struct scan_job *job = mem_new(sizeof(*job));
+
+	job->worker = worker;
+	job->cache_dir = text_copy(cache_dir);
+	if (!pool_add(worker->lookups, job_run, job))
+		job_run(job);
+}
+
+void scan_end(struct worker *worker)
+{
+	dlp_rules_unref(worker->scan_rules);
+	worker->scan_rules = NULL;
+}
+
+/* ---- verdicts ---- */
+
+static void verdict_of(struct pipeline *pipeline, const struct dlp_message *message)
+{
+	struct egress_verdict *verdict = &pipeline->verdict;
+	const struct dlp_finding *findings, *worst = NULL;
+	size_t count;
+
+	findings = dlp_findings(message, &count);
+	for (size_t i = 0; i < count; i++)
+		if (!worst || findings[i].action > worst->action)
+			worst = &findings[i];
+	*verdict = (struct egress_verdict){.action = dlp_action(message) == DLP_HOLD ? EGRESS_APPROVE : EGRESS_DENY, .status = 403};
+	(void)snprintf(verdict->rule, sizeof(verdict->rule), "dlp:%.59s", worst ? worst->rule : "too-much");
+	(void)snprintf(pipeline->scan_why, sizeof(pipeline->scan_why), "it carries %s (%s, %s)",
+		       worst ? worst->title : "more than is looked at", worst ? dlp_where_name(worst->where) : "body",
+		       worst ? worst->view : "plain");
+	verdict->why = pipeline->scan_why;
+	verdict->remedy = REMEDY;
+}
+
+/* Overwrites what rules say is to be: bytes from `offset` of the body on. */
+static void redact(const struct dlp_message *message, char *bytes, size_t length, uint64_t offset)
+{
+	const struct dlp_finding *findings;
+	size_t count;
+
+	findings = dlp_findings(message, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (findings[i].action != DLP_REDACT || !findings[i].exact)
+			continue;
+		for (uint64_t at = findings[i].from > offset ? findings[i].from : offset;
+		     at < findings[i].to && at < offset + length; at++)
+			bytes[at - offset] = '*';
+	}
+}
+
+static bool env_ready(struct env *env)
+{
+	if (!env->dlp && env->worker->scan_rules)
+		env->dlp = dlp_new(env->worker->scan_rules);
+	return env->dlp != NULL;
+}
+
+/* Offers of extensions that cannot be read are not made. */
+void scan_offers(struct pipeline *pipeline)
+{
+	struct egress_request *request = &pipeline->request;
+	AUTO_BUF joined = buf_new(EXTENSIONS_BYTES_MAX);
+	size_t kept = 0, at = SIZE_MAX;
+
+	buf_clear(&pipeline->tail);
+	for (size_t i = 0; i < request->field_count; i++) {
+		if (!view_is(pipeline->fields[i].name, "sec-websocket-extensions")) {
+			pipeline->fields[kept++] = pipeline->fields[i];
+			continue;
+		}
+		if (joined.length)
+			buf_add_text(&joined, ", ");
+		buf_add_view(&joined, pipeline->fields[i].value);
+		if (at == SIZE_MAX) {
+			at = kept;
+			pipeline->fields[kept++] = pipeline->fields[i];
+		}
+	}
+	request->field_count = kept;
+	if (at == SIZE_MAX)
+		return;
+	if (!joined.over && websocket_offers_filter(buf_view(&joined), &pipeline->tail, NULL) == 0 && pipeline->tail.length) {
+		pipeline->fields[at].value = buf_view(&pipeline->tail);
+		return;
+	}
+	memmove(&pipeline->fields[at], &pipeline->fields[at + 1], (kept - at - 1) * sizeof(pipeline->fields[0]));
+	request->field_count--;
+}
+
+enum scanned scan_request(struct pipeline *pipeline)
+{
+	struct worker *worker = pipeline->env->worker;
+
+	if (!env_ready(pipeline->env)) {
+		if (!worker->scan_failed) {
+			loop_timer_set(worker->loop, &pipeline->body_timer, SCAN_RULES_ASK_MS);
+			return SCAN_WAIT;
+		}
+		pipeline->verdict = (struct egress_verdict){
+			.status = 503, .rule = "dlp", .why = "the rules that look for secrets do not compile"};
+		return SCAN_REFUSE;
+	}
+	pipeline->scan = dlp_begin(pipeline->env->dlp, DLP_BODY);
+	dlp_head(pipeline->scan, &pipeline->request);
+	if (!pipeline->request.websocket)
+		(void)dlp_feed(pipeline->scan, buf_view(&pipeline->held));
+	if (pipeline->whole || pipeline->request.websocket)
+		dlp_end(pipeline->scan);
+	if (dlp_action(pipeline->scan) < DLP_HOLD)
+		return SCAN_GO;
+	verdict_of(pipeline, pipeline->scan);
+	return pipeline->verdict.action == EGRESS_APPROVE ? SCAN_HOLD : SCAN_REFUSE;
+}
+
+bool scan_held(struct pipeline *pipeline, struct view bytes)
+{
+	enum dlp_action before = dlp_action(pipeline->scan);
+
+	(void)dlp_feed(pipeline->scan, bytes);
+	if (pipeline->whole)
+		dlp_end(pipeline->scan);
+	if (dlp_action(pipeline->scan) < DLP_HOLD || dlp_action(pipeline->scan) == before)
+		return false;
+	verdict_of(pipeline, pipeline->scan);
+	pipeline->verdict.action = EGRESS_DENY;
+	return true;
+}
+
+/* ---- bodies ---- */
+
+struct view scan_let_out(struct pipeline *pipeline)
+{
+	struct buf *held = &pipeline->held;
+	uint64_t free_bytes = held->length;
+
+	if (pipeline->request.websocket) /* those are frames, for later */
+		return view_make("", 0);
+	redact(pipeline->scan, held->at, held->length, 0);
+	if (pipeline->whole)
+		return buf_view(held);
+	free_bytes = pipeline->body_waited ? dlp_flush(pipeline->scan) : dlp_feed(pipeline->scan, view_make("", 0));
+	if (dlp_action(pipeline->scan) >= DLP_HOLD) /* found just now: the next byte ends it */
+		free_bytes = 0;
+	if (free_bytes > held->length)
+		free_bytes = held->length;
+	buf_clear(&pipeline->tail);
+	buf_add(&pipeline->tail, held->at + free_bytes, held->length - (size_t)free_bytes);
+	pipeline->let_go = free_bytes;
+	return view_make(held->at, (size_t)free_bytes);
+}
+
+/* The part of the tail that may go, as `free_bytes` of the body may. What went before is dropped from it first. */
+static struct view tail_take(struct pipeline *pipeline, uint64_t free_bytes, bool *refused)
+{
+	struct buf *tail = &pipeline->tail;
+	size_t length;
+
+	*refused = dlp_action(pipeline->scan) >= DLP_HOLD || tail->over;
+	if (*refused) {
+		verdict_of(pipeline, pipeline->scan);
+		pipeline->verdict.action = EGRESS_DENY;
+		return view_make("", 0);
+	}
+	redact(pipeline->scan, tail->at, tail->length, pipeline->let_go);
+	length = free_bytes > pipeline->let_go ? (size_t)(free_bytes - pipeline->let_go) : 0;
+	length = length < tail->length ? length : tail->length;
+	pipeline->let_go += length;
+	pipeline->tail_gone = length;
+	return view_make(tail->at ? tail->at : "", length);
+}
+
+static void tail_drop(struct pipeline *pipeline)
+{
+	buf_drop_front(&pipeline->tail, pipeline->tail_gone);
+	pipeline->tail_gone = 0;
+}
+
+static struct view frames_take(struct pipeline *pipeline, struct view bytes, bool *refused);
+
+struct view scan_body(struct pipeline *pipeline, struct view bytes, bool *refused)
+{
+	if (pipeline->frames)
+		return frames_take(pipeline, bytes, refused);
+	tail_drop(pipeline);
+	buf_add_view(&pipeline->tail, bytes);
+	return tail_take(pipeline, dlp_feed(pipeline->scan, bytes), refused);
+}
+
+struct view scan_body_end(struct pipeline *pipeline, bool *refused)
+{
+	*refused = false;
+	if (pipeline->request.websocket)
+		return view_make("", 0);
+	tail_drop(pipeline);
+	dlp_end(pipeline->scan);
+	return tail_take(pipeline, UINT64_MAX, refused);
+}
+
+struct view scan_body_idle(struct pipeline *pipeline, bool *refused)
+{
+	*refused = false;
+	if (pipeline->request.websocket || !pipeline->tail.length)
+		return view_make("", 0);
+	tail_drop(pipeline);
+	return tail_take(pipeline, dlp_flush(pipeline->scan), refused);
+}
+
+/* ---- WebSockets ---- */
+
+struct frames {
+	struct pipeline *pipeline;
+	struct websocket_reader *reader;
+	struct dlp_message *message; /* the one under way */
+	struct buf text;             /* of it */
+	struct buf out;
+	bool refused;
+};
+
+static void frames_write(struct frames *frames, enum websocket_opcode opcode, struct view payload)
+{
+	unsigned char mask[4];
+
+	world_random(world_real, mask, sizeof(mask));
+	websocket_frame_write(&frames->out, opcode, true, true, mask, payload);
+}
+
+static void frames_judge(struct frames *frames, struct dlp_message *message)
+{
+	dlp_end(message);
+	if (dlp_action(message) < DLP_HOLD || frames->refused)
+		return;
+	frames->refused = true;
+	verdict_of(frames->pipeline, message);
+	frames->pipeline->verdict.action = EGRESS_DENY;
+}
+
+static void on_data(void *self, enum websocket_opcode opcode, struct view bytes, bool first, bool last)
+{
+	struct frames *frames = self;
+	struct view text;
+
+	if (first) {
+		dlp_free(frames->message);
+		frames->message = dlp_begin(frames->pipeline->env->dlp, DLP_MESSAGE);
+		buf_clear(&frames->text);
+	}
+	(void)dlp_feed(frames->message, bytes);
+	buf_add_view(&frames->text, bytes);
+	if (!last)
+		return;
+	frames_judge(frames, frames->message);
+	if (frames->refused || frames->text.over)
+		return;
+	redact(frames->message, frames->text.at, frames->text.length, 0);
+	if (brokered_body(frames->pipeline, buf_view(&frames->text), true, &text))
+		frames_write(frames, opcode, text);
+	else
+		frames->refused = true;
+	dlp_free(TAKE(frames->message));
+	buf_clear(&frames->text);
+}
+
+static void on_control(void *self, enum websocket_opcode opcode, struct view payload)
+{
+	struct frames *frames = self;
+	struct dlp_message *message = dlp_begin(frames->pipeline->env->dlp, DLP_MESSAGE);
+
+	(void)dlp_feed(message, payload);
+	frames_judge(frames, message);
+	dlp_free(message);
+	if (!frames->refused)
+		frames_write(frames, opcode, payload);
+}
+
+static struct view frames_take(struct pipeline *pipeline, struct view bytes, bool *refused)
+{
+	struct frames *frames = pipeline->frames;
+	struct err err;
+
+	buf_clear(&frames->out);
+	if (websocket_read(frames->reader, bytes, &err) && !frames->refused) {
+		frames->refused = true;
+		pipeline->verdict = (struct egress_verdict){
+			.status = 400, .rule = "websocket", .why = "what it sent are no WebSocket frames"};
+	}
+	*refused = frames->refused;
+	return frames->refused ? view_make("", 0) : buf_view(&frames->out);
+}
+
+bool scan_tunnel(struct pipeline *pipeline, const struct egress_response *response)
+{
+	static const struct websocket_events events = {.data = on_data, .control = on_control};
+	struct websocket_deflate deflate = {.agreed = false};
+	struct websocket_spec spec = {.masked = true, .message_bytes_max = SCAN_MESSAGE_BYTES_MAX, .events = &events};
+	struct frames *frames;
+
+	for (size_t i = 0; i < response->field_count; i++)
+		if (view_equal_nocase(response->fields[i].name, VIEW("sec-websocket-extensions")) &&
+		    (deflate.agreed || websocket_deflate_parse(response->fields[i].value, &deflate, NULL)))
+			return false;
+	frames = mem_new(sizeof(*frames));
+	frames->pipeline = pipeline;
+	frames->text = buf_new((size_t)SCAN_MESSAGE_BYTES_MAX);
+	frames->out = buf_new((size_t)SCAN_MESSAGE_BYTES_MAX * 2);
+	spec.deflate = deflate.agreed;
+	spec.no_context_takeover = deflate.client_no_context_takeover;
+	spec.self = frames;
+	frames->reader = websocket_reader_new(&spec);
+	pipeline->frames = frames;
+	return true;
+}
+
+void scan_free(struct pipeline *pipeline)
+{
+	struct frames *frames = pipeline->frames;
+
+	dlp_free(pipeline->scan);
+	pipeline->scan = NULL;
+	if (!frames)
+		return;
+	websocket_reader_free(frames->reader);
+	dlp_free(frames->message);
+	buf_fini(&frames->text);
+	buf_fini(&frames->out);
+	free(frames);
+	pipeline->frames = NULL;
+}

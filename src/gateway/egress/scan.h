@@ -1,0 +1,45 @@
+/*
+ * scan: the stage of a request in which what it carries is looked at (gateway/dlp): its head and its body, before anything of it leaves; of a
+ * body that is longer than what is held, each part before it leaves, with the last DLP_HOLD_BACK bytes kept back; of a WebSocket each
+ * message, read as frames and written as frames again.
+ *
+ * The rules are compiled when the gateway starts, on the pool; requests wait until they are. Without rules nothing leaves.
+ */
+#ifndef ASSAY_GATEWAY_EGRESS_SCAN_H
+#define ASSAY_GATEWAY_EGRESS_SCAN_H
+
+#include "gateway/egress/pipeline.h"
+
+#define SCAN_RULES_ASK_MS 20                        /* between looks at whether the rules are there */
+#define SCAN_MESSAGE_BYTES_MAX ((uint64_t)16 << 20) /* of a WebSocket, inflated */
+
+enum scanned {
+	SCAN_GO,
+	SCAN_WAIT, /* the rules are not compiled yet */
+	SCAN_HOLD, /* a person must allow it: the verdict says why */
+	SCAN_REFUSE,
+};
+
+/* Begins to compile the rules; `cache_dir` NULL: they are kept nowhere. On the loop's thread, with the pool. */
+void scan_begin(struct worker *worker, const char *cache_dir);
+void scan_end(struct worker *worker); /* after the loop was drained */
+
+/* The head, and what is held of the body. */
+enum scanned scan_request(struct pipeline *pipeline);
+/* More of the body before it is let out: true if the request must be refused for it. */
+bool scan_held(struct pipeline *pipeline, struct view bytes);
+/* What of the body may go, of all that is held: the rest is in pipeline->tail from then on. */
+struct view scan_let_out(struct pipeline *pipeline);
+/* More of the body, of a request that is out; the view is what may go now, until the next call. *refused: nothing may, and it must end. */
+struct view scan_body(struct pipeline *pipeline, struct view bytes, bool *refused);
+struct view scan_body_end(struct pipeline *pipeline, bool *refused);
+/* Nothing more has come for a while, and somebody may wait for an answer to what has. */
+struct view scan_body_idle(struct pipeline *pipeline, bool *refused);
+
+/* Of the extensions that a WebSocket asks for, those that can be read; before any stage. */
+void scan_offers(struct pipeline *pipeline);
+/* The host agreed to a WebSocket: from now on scan_body takes frames. False: it agreed to what was not offered. */
+bool scan_tunnel(struct pipeline *pipeline, const struct egress_response *response);
+void scan_free(struct pipeline *pipeline);
+
+#endif
