@@ -347,7 +347,7 @@ static void layer_set(struct environment *env, const char *volume, const char *l
 	(void)pthread_mutex_unlock(&env->mutex);
 }
 
-static struct environment *environment_plan(struct environments *all, const struct environment_spec *spec, struct err *err)
+struct environment *environment_plan(struct environments *all, const struct environment_spec *spec, struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_new(all, NULL);
 
@@ -421,7 +421,7 @@ static int layers_choose(struct environment *env, struct progress progress, stru
 	return 0;
 }
 
-static int up_locked(struct environment *env, struct progress progress, struct err *err)
+int environment_up_locked(struct environment *env, struct progress progress, struct err *err)
 {
 	int result = environment_save(env, err);
 
@@ -458,6 +458,15 @@ int environment_up(struct environments *environments, const struct environment_s
 	env = environment_plan(environments, spec, err);
 	if (!env)
 		return -1;
+	spare = pool_take_whole(env);
+	if (spare) {
+		environment_release(env);
+		env = spare;
+		*id = env->id;
+		result = environment_save(env, err);
+		environment_unlock(env);
+		return result;
+	}
 	spare = pool_adopt(env);
 	environment_add(env);
 	if (spare) {
@@ -467,7 +476,7 @@ int environment_up(struct environments *environments, const struct environment_s
 	*id = env->id;
 	if (environment_lock(env, err))
 		return -1;
-	result = up_locked(env, progress, &problem);
+	result = environment_up_locked(env, progress, &problem);
 	if (result) {
 		if (err)
 			*err = problem;

@@ -148,7 +148,7 @@ json_t *environment_egress(struct environments *environments, struct env_id id, 
 static int secrets_bind(struct environment *env, struct err *err)
 {
 	const struct environments_egress *egress = &env->all->egress;
-	const struct variables *secrets = env->blueprint && !env->builder ? &env->blueprint->secrets : NULL;
+	const struct variables *secrets = env->blueprint && (!env->builder || env->spare) ? &env->blueprint->secrets : NULL;
 	AUTO_JSON credentials = json_array();
 
 	for (size_t i = 0; secrets && i < secrets->count; i++) {
@@ -193,7 +193,7 @@ int gateway_env_put(struct environment *env, struct err *err)
 		body, "egress",
 		env->blueprint ? egress_rules_json(env->blueprint->egress.rules, env->blueprint->egress.rule_count) : json_array());
 	(void)json_object_set_new(body, "state", json_string(environment_state_name(environment_state_of(env))));
-	(void)json_object_set_new(body, "tools", env->builder ? json_array() : json_pack("[s]", WORKSPACE_MEMBER));
+	(void)json_object_set_new(body, "tools", env->builder && !env->spare ? json_array() : json_pack("[s]", WORKSPACE_MEMBER));
 	egress_describe(env, body);
 	return tell(env->all, MESSAGE_ENV_PUT, body, &log, 1, err);
 }

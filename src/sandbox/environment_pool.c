@@ -1,14 +1,18 @@
 /*
- * The warm pool: one set of started databases, ready before anybody asks.
+ * The warm pool: one whole environment and one set of started databases, ready before anybody asks.
  *
  * Theory of operation. After an environment came up, a builder with the same databases over the same snapshot is started in quiet
  * moments by the monitor, and kept as the spare. An environment that wants just that takes the spare's id, volumes and running servers
  * as its own before anyone has seen it; nothing of a task has ever run in them. A spare that nobody takes, whose snapshot is
  * removed, or whose sandboxes are gone, is dropped.
+ *
+ * The whole one is of the same commit, blueprint and snapshot as the last that came up, brought up by a thread of its own and frozen.
+ * It is a builder, which nobody sees, until an environment of just that kind is wanted: then it becomes that one.
  */
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "sandbox/environment_priv.h"
 
@@ -44,8 +48,19 @@ static struct environment *spare_take(struct environments *all, const char *key)
 	return spare;
 }
 
+static struct environment *whole_take(struct environments *all)
+{
+	struct environment *whole;
+
+	(void)pthread_mutex_lock(&all->mutex);
+	whole = TAKE(all->pool.whole);
+	(void)pthread_mutex_unlock(&all->mutex);
+	return whole;
+}
+
 void pool_drop(struct environments *all)
 {
+	builder_end(whole_take(all));
 	struct environment *spare = spare_take(all, NULL);
 
 	if (spare)
@@ -106,13 +121,87 @@ struct environment *pool_adopt(struct environment *env)
 	return spare;
 }
 
+static bool whole_fits(const struct environment *whole, const struct environment *planned, const char *snapshot)
+{
+	return !planned->no_services && strcmp(whole->repository, planned->repository) == 0 &&
+	       strcmp(whole->commit.text, planned->commit.text) == 0 &&
+	       strcmp(whole->blueprint_text, planned->blueprint_text) == 0 &&
+	       strcmp(whole->snapshot_used ? whole->snapshot_used : "", snapshot ? snapshot : "") == 0;
+}
+
+/* Everything that ran when it was frozen runs again. */
+static bool whole_lives(struct environment *whole)
+{
+	if (provider_env_freeze(whole->all->provider, whole->id, false, NULL))
+		return false;
+	for (size_t i = 0; i < whole->member_count; i++)
+		if (whole->members[i].running && member_ended(whole, &whole->members[i]))
+			return false;
+	return true;
+}
+
+static void text_move(char **to, char **from)
+{
+	free(*to);
+	*to = TAKE(*from);
+}
+
+struct environment *pool_take_whole(struct environment *planned)
+{
+	struct environments *all = planned->all;
+	AUTO_FREE char *snapshot = NULL;
+	struct environment *whole;
+
+	if (!all->pool.warm)
+		return NULL;
+	snapshot = snapshot_resolve(all, planned->blueprint, planned->snapshot, NULL);
+	(void)pthread_mutex_lock(&all->mutex);
+	whole = all->pool.whole && whole_fits(all->pool.whole, planned, snapshot) ? TAKE(all->pool.whole) : NULL;
+	(void)pthread_mutex_unlock(&all->mutex);
+	if (!whole)
+		return NULL;
+	if (environment_lock(whole, NULL) || !whole_lives(whole)) {
+		environment_unlock(whole);
+		builder_end(whole);
+		return NULL;
+	}
+	text_move(&whole->name, &planned->name);
+	text_move(&whole->purpose, &planned->purpose);
+	text_move(&whole->owner, &planned->owner);
+	text_move(&whole->snapshot, &planned->snapshot);
+	(void)pthread_mutex_lock(&whole->mutex);
+	whole->volatile_ = planned->volatile_;
+	whole->created_ms = planned->created_ms;
+	whole->expires_ms = planned->expires_ms;
+	(void)pthread_mutex_unlock(&whole->mutex);
+	(void)pthread_mutex_lock(&all->mutex);
+	whole->builder = whole->spare = false;
+	(void)pthread_mutex_unlock(&all->mutex);
+	gateway_env_state(whole, ENV_READY);
+	environment_touched(whole);
+	pool_want(whole);
+	return whole;
+}
+
 void pool_want(struct environment *env)
 {
 	struct environments *all = env->all;
 
-	if (!all->pool.warm || !env->snapshot_used)
+	if (!all->pool.warm || env->builder)
 		return;
 	(void)pthread_mutex_lock(&all->mutex);
+	if (!env->no_services) {
+		free(all->pool.whole_repository);
+		free(all->pool.whole_snapshot);
+		all->pool.whole_repository = text_copy(env->repository);
+		all->pool.whole_commit = env->commit;
+		all->pool.whole_snapshot = text_copy(env->snapshot_used);
+		all->pool.whole_wanted_ms = elapsed_ms(all);
+	}
+	if (!env->snapshot_used) {
+		(void)pthread_mutex_unlock(&all->mutex);
+		return;
+	}
 	free(all->pool.wanted);
 	free(all->pool.wanted_snapshot);
 	all->pool.wanted = text_copy(env->blueprint_text);
@@ -163,15 +252,110 @@ static void fill(struct environments *all, const char *blueprint_text, const cha
 	(void)pthread_mutex_unlock(&all->mutex);
 }
 
+struct filling {
+	struct environments *all;
+	char *repository;
+	struct git_hash commit;
+	char *snapshot;
+};
+
+static struct environment *whole_start(const struct filling *filling, struct err *err)
+{
+	struct environments *all = filling->all;
+	struct environment_spec spec = {
+		.repository = filling->repository, .commit = filling->commit, .snapshot = filling->snapshot};
+	struct environment *whole = environment_plan(all, &spec, err);
+	int result;
+
+	if (!whole)
+		return NULL;
+	whole->builder = whole->spare = true;
+	if (file_make_dirs(whole->dir, 0750, err)) {
+		environment_release(whole);
+		return NULL;
+	}
+	environment_add(whole);
+	result = environment_lock(whole, err);
+	if (!result) {
+		result = environment_up_locked(whole, (struct progress){0}, err) ||
+			 provider_env_freeze(all->provider, whole->id, true, err);
+		environment_unlock(whole);
+	}
+	if (result) {
+		builder_end(whole);
+		return NULL;
+	}
+	return whole;
+}
+
+static void *whole_fill(void *self)
+{
+	struct filling *filling = self;
+	struct environments *all = filling->all;
+	struct err err = {0};
+	struct environment *whole = whole_start(filling, &err);
+
+	if (!whole)
+		log_info("no warm environment: %s", err.text);
+	(void)pthread_mutex_lock(&all->mutex);
+	all->pool.whole = whole;
+	all->pool.whole_ms = elapsed_ms(all);
+	(void)pthread_mutex_unlock(&all->mutex);
+	free(filling->repository);
+	free(filling->snapshot);
+	free(filling);
+	__atomic_store_n(&all->pool.filled, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void filler_join(struct environments *all, bool wait)
+{
+	if (!all->pool.filling || (!wait && !__atomic_load_n(&all->pool.filled, __ATOMIC_ACQUIRE)))
+		return;
+	(void)pthread_join(all->pool.filler, NULL);
+	all->pool.filling = all->pool.filled = false;
+}
+
 static bool somebody_starts(struct environments *all)
 {
 	bool starts = false;
 
 	(void)pthread_mutex_lock(&all->mutex);
 	for (size_t i = 0; i < all->count && !starts; i++)
-		starts = environment_state_of(all->list[i]) == ENV_STARTING && all->list[i] != all->pool.spare;
+		starts = environment_state_of(all->list[i]) == ENV_STARTING && !all->list[i]->builder;
 	(void)pthread_mutex_unlock(&all->mutex);
 	return starts;
+}
+
+/* Starts another whole one when one is wanted and the machine is quiet. */
+static void whole_tend(struct environments *all)
+{
+	struct filling *filling = NULL;
+	bool drop;
+
+	filler_join(all, false);
+	(void)pthread_mutex_lock(&all->mutex);
+	drop = all->pool.whole && elapsed_ms(all) - all->pool.whole_ms > IDLE_MS;
+	(void)pthread_mutex_unlock(&all->mutex);
+	if (drop)
+		builder_end(whole_take(all));
+	if (all->pool.filling || somebody_starts(all))
+		return;
+	(void)pthread_mutex_lock(&all->mutex);
+	if (!all->pool.whole && all->pool.whole_repository && elapsed_ms(all) - all->pool.whole_wanted_ms > PAUSE_MS) {
+		filling = mem_new(sizeof(*filling));
+		*filling = (struct filling){all, TAKE(all->pool.whole_repository), all->pool.whole_commit,
+					    TAKE(all->pool.whole_snapshot)};
+	}
+	(void)pthread_mutex_unlock(&all->mutex);
+	if (!filling)
+		return;
+	all->pool.filling = pthread_create(&all->pool.filler, NULL, whole_fill, filling) == 0;
+	if (!all->pool.filling) {
+		free(filling->repository);
+		free(filling->snapshot);
+		free(filling);
+	}
 }
 
 void pool_tend(struct environments *all)
@@ -183,6 +367,7 @@ void pool_tend(struct environments *all)
 
 	if (!all->pool.warm)
 		return;
+	whole_tend(all);
 	(void)pthread_mutex_lock(&all->mutex);
 	idle = all->pool.spare && now_ms - all->pool.spare_ms > IDLE_MS;
 	if (!all->pool.spare && all->pool.wanted && now_ms - all->pool.wanted_ms > PAUSE_MS) {
@@ -209,7 +394,10 @@ void pool_tend(struct environments *all)
 
 void pool_close(struct environments *all)
 {
+	filler_join(all, true);
 	pool_drop(all);
+	free(all->pool.whole_repository);
+	free(all->pool.whole_snapshot);
 	free(all->pool.wanted);
 	free(all->pool.wanted_snapshot);
 	free(all->pool.spare_key);

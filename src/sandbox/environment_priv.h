@@ -76,6 +76,7 @@ struct environment {
 	char *snapshot; /* asked for: "name", "name/version" or NULL */
 	bool volatile_;
 	bool no_services;
+	bool spare;   /* of the pool, and whole: a builder until somebody wants just that */
 	bool adopted; /* its databases came started from the pool */
 	int wakes;    /* that failed in a row (operation lock) */
 	bool lingers; /* a removal failed: that it is going is written down (operation lock) */
@@ -129,6 +130,15 @@ struct environments {
 		char *wanted; /* the blueprint that a spare is wanted for */
 		char *wanted_snapshot;
 		int64_t wanted_ms;
+		struct environment *whole; /* with a reference: up and frozen, services and all */
+		int64_t whole_ms;
+		char *whole_repository; /* what one is wanted of: this commit, with that snapshot */
+		struct git_hash whole_commit;
+		char *whole_snapshot;
+		int64_t whole_wanted_ms;
+		pthread_t filler; /* starts the next one; the monitor's and the closer's */
+		bool filling;
+		bool filled; /* it has ended (atomic) */
 	} pool;
 
 	pthread_t monitor;
@@ -290,10 +300,16 @@ MUST_USE int layer_exists(struct environments *all, const char *name, bool *exis
 /* A blueprint of our own, with only what the engines must know of these databases. Owned by the caller. */
 char *builder_databases_text(const struct database *databases, size_t count);
 
+/* ---- environment.c: up, in two steps ---- */
+struct environment *environment_plan(struct environments *all, const struct environment_spec *spec, struct err *err);
+MUST_USE int environment_up_locked(struct environment *env, struct progress progress, struct err *err);
+
 /* ---- environment_pool.c: nothing happens unless the manager was opened `warm` ---- */
 /* Gives an environment that nobody has seen a fitting set of started databases, and its id with it. The spare that was is to be
  * taken off the list and released once the environment is on it; NULL when there is none. */
 struct environment *pool_adopt(struct environment *env);
+/* A whole one that is just what was planned, thawed and with its operation lock held, as that; the caller's reference. NULL: there is none. */
+struct environment *pool_take_whole(struct environment *planned);
 void pool_want(struct environment *env);  /* it came up: another of its kind may be wanted */
 void pool_tend(struct environments *all); /* the monitor's turn */
 void pool_drop(struct environments *all);
