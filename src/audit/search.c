@@ -115,7 +115,7 @@ static int rows_each(struct audit *audit, const struct audit_query *query, bool 
 {
 	struct conditions conditions = {.sql = buf_new(4096), .host = buf_new(1024), .rule = buf_new(1024)};
 	struct open_segment segment = {.audit = audit, .fd = -1};
-	int64_t limit = query->limit > 0 && query->limit < ROWS_MAX ? query->limit : query->limit ? ROWS_MAX : ROWS_DEFAULT;
+	int64_t limit = query->limit > 0 && query->limit <= ROWS_MAX ? query->limit : query->limit ? ROWS_MAX : ROWS_DEFAULT;
 	char *bytes = mem_new(LEDGER_RECORD_BYTES_MAX);
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};

@@ -233,7 +233,7 @@ static int ledger_export(int argc, char **argv)
 		return cli_fail(usage.program, false, &err);
 	if (!cef)
 		return export_jsonl(api, &filter, &err) ? cli_fail(usage.program, false, &err) : CLI_DONE;
-	filter.limit = INT32_MAX;
+	filter.limit = 0; /* all of them */
 	buf_clear(&path);
 	if (filter_path(&filter, "/ledger/cef", &path, &err) || api_text(api, path.at, &text, &err))
 		return cli_fail(usage.program, false, &err);

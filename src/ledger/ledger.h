@@ -3,8 +3,8 @@
  *
  * A process has one ledger, in a folder of its own that it locks: segment files whose records are chained by SHA-256, signed heads of the
  * chain each second and at the end, and a ring for each worker. Putting a row costs a copy into the worker's ring, which lies in a mapped
- * file: from then on the row outlives the death of the process. One thread chains, writes and syncs (every LEDGER_SYNC_MS or
- * LEDGER_SYNC_ROWS rows, whichever is first); another has heads signed. A crash leaves a chain that verifies: the next writer begins a
+ * file: from then on the row outlives the death of the process. One thread chains, writes and syncs (every LEDGER_SYNC_MS, or
+ * when LEDGER_SYNC_ROWS rows are written and no more wait); another has heads signed. A crash leaves a chain that verifies: the next writer begins a
  * new segment that names the end of the one before, and takes over what was left in the rings, once.
  *
  * When the disk is full, the writer stuck, or no head was signed for LEDGER_UNSIGNED_MS_MAX, rows stay in the rings; when a ring is

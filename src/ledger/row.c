@@ -1,6 +1,7 @@
 /* A row and its record: bytes for the disk, with nothing in them that a terminal or a line reader would obey. */
 #include "ledger/row.h"
 
+#include <stdio.h>
 
 #include "base/scope.h"
 

@@ -8,6 +8,7 @@
 
 #define CEF_BYTES_MAX ((size_t)512 << 20)
 #define ROWS_A_CALL_MAX 10000
+#define ROWS_A_FILE_MAX 1000000
 
 static struct audit *audit_of(const struct call *call, struct err *err)
 {
@@ -31,7 +32,7 @@ static void asked_free(struct asked *asked)
 #define AUTO_ASKED __attribute__((cleanup(asked_free))) struct asked
 
 /* ?env=&run=&host=&rule=&kind=&request=&since_ms=&until_ms=&before=&after=&limit= */
-static int query_take(const struct call *call, struct asked *asked, struct err *err)
+static int query_take(const struct call *call, struct asked *asked, int64_t limit, int64_t limit_max, struct err *err)
 {
 	static const char *const names[ASKED_TEXTS] = {"env", "run", "host", "rule", "kind", "request"};
 	struct audit_query *query = &asked->query;
@@ -51,7 +52,7 @@ static int query_take(const struct call *call, struct asked *asked, struct err *
 	    request_query(call, "until_ms", 0, INT64_MAX, &query->until_ms, err) ||
 	    request_query(call, "before", 0, INT64_MAX, &query->before, err) ||
 	    request_query(call, "after", 0, INT64_MAX, &query->after, err) ||
-	    request_query(call, "limit", ITEMS_DEFAULT, ROWS_A_CALL_MAX, &query->limit, err))
+	    request_query(call, "limit", limit, limit_max, &query->limit, err))
 		return -1;
 	return 0;
 }
@@ -61,7 +62,7 @@ static json_t *ledger(struct call *call, struct err *err)
 	struct audit *audit = audit_of(call, err);
 	AUTO_ASKED asked = {.texts = {NULL}};
 
-	if (!audit || query_take(call, &asked, err))
+	if (!audit || query_take(call, &asked, ITEMS_DEFAULT, ROWS_A_CALL_MAX, err))
 		return NULL;
 	if (request_wants(call, "oldest_first") && !asked.query.after)
 		asked.query.after = -1;
@@ -74,7 +75,8 @@ static json_t *ledger_cef(struct call *call, struct err *err)
 	AUTO_BUF text = buf_new(CEF_BYTES_MAX);
 	AUTO_ASKED asked = {.texts = {NULL}};
 
-	if (!audit || query_take(call, &asked, err) || audit_export_cef(audit, &asked.query, &text, err))
+	if (!audit || query_take(call, &asked, ROWS_A_FILE_MAX, ROWS_A_FILE_MAX, err) ||
+	    audit_export_cef(audit, &asked.query, &text, err))
 		return NULL;
 	return request_bytes(call, "text/plain; charset=utf-8", buf_view(&text));
 }

