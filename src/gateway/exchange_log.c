@@ -12,6 +12,7 @@
 #include "base/scope.h"
 
 #define LINE_BYTES_MAX ((size_t)4 << 20)
+#define LINGER_US 1000                    /* before a portion that may still grow is written: so many lines, one call */
 #define PORTION_BYTES ((size_t)256 << 10) /* lines of one log are joined up to it */
 
 struct exchange_log {
@@ -67,6 +68,7 @@ static void portion_write(struct portion *portion)
 static void *writer_main(void *self)
 {
 	struct log_writer *writer = self;
+	bool linger = true;
 
 	(void)pthread_mutex_lock(&writer->mutex);
 	while (writer->first || !writer->ending) {
@@ -74,8 +76,17 @@ static void *writer_main(void *self)
 
 		if (!portion) {
 			(void)pthread_cond_wait(&writer->changed, &writer->mutex);
+			linger = true;
 			continue;
 		}
+		if (linger && !writer->ending && portion->log->open == portion) {
+			linger = false;
+			(void)pthread_mutex_unlock(&writer->mutex);
+			(void)usleep(LINGER_US);
+			(void)pthread_mutex_lock(&writer->mutex);
+			continue;
+		}
+		linger = true;
 		writer->first = portion->next;
 		if (!writer->first)
 			writer->last = &writer->first;

@@ -61,9 +61,20 @@ void exchange_body_add(struct exchange_body *body, struct view bytes)
 	body->at[body->length] = '\0';
 }
 
+/* Bytes that are themselves in JSON: printable ASCII but for `"` and the backslash. */
+static const bool plain_bytes[256] = {[' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
+
+/* Where the run of such bytes from `at` on ends. */
+static size_t plain_run(struct view text, size_t at)
+{
+	while (at < text.length && plain_bytes[(unsigned char)text.at[at]])
+		at++;
+	return at;
+}
+
 static bool text_is_utf8(struct view text)
 {
-	for (size_t i = 0; i < text.length;) {
+	for (size_t i = plain_run(text, 0); i < text.length; i = plain_run(text, i)) {
 		size_t length = view_utf8_length(view_make(text.at + i, text.length - i));
 
 		if (!length)
@@ -77,10 +88,10 @@ static bool text_is_utf8(struct view text)
 static void string_format(struct buf *out, struct view text)
 {
 	size_t run = 0; /* where the bytes that need no change began */
-	size_t i = 0;
+	size_t i;
 
 	buf_add_char(out, '"');
-	while (i < text.length) {
+	for (i = plain_run(text, 0); i < text.length; i = plain_run(text, i)) {
 		unsigned char c = (unsigned char)text.at[i];
 		size_t length = view_utf8_length(view_make(text.at + i, text.length - i));
 
