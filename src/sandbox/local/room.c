@@ -83,7 +83,10 @@ static int limit_lower(int resource, rlim_t most)
 	return setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
-/* What no control group limits: the processes of each user of the room, the writable memory of each process. */
+/*
+ * What no control group limits: the processes of each user of the room, the writable memory of each process. Last of all, as it is for
+ * what is executed.
+ */
 static int limits_replace(const struct plan *plan, struct err *err)
 {
 	const struct limits *limits = &plan->request->limits;
@@ -95,8 +98,6 @@ static int limits_replace(const struct plan *plan, struct err *err)
 		return err_errno(err, errno, "cannot limit the sandbox's processes");
 	if (controllers & CGROUP_MEMORY)
 		return 0;
-	/* When memory runs short, the kernel takes what runs in sandboxes first. */
-	(void)!text_put("/proc/self/oom_score_adj", OOM_SCORE, NULL);
 	return limit_lower(RLIMIT_DATA, bytes) ? err_errno(err, errno, "cannot limit the sandbox's memory") : 0;
 }
 
@@ -104,8 +105,10 @@ static int limits_set(const struct plan *plan, struct err *err)
 {
 	struct rlimit none = {0, 0}, files;
 
-	if (limits_replace(plan, err))
-		return -1;
+	/* When memory runs short that nobody counts, the kernel takes what runs in sandboxes first. */
+	if (!(plan->keeper->cgroups.controllers & CGROUP_MEMORY))
+		(void)!text_put("/proc/self/oom_score_adj", OOM_SCORE, NULL);
+
 	if (setrlimit(RLIMIT_CORE, &none) || getrlimit(RLIMIT_NOFILE, &files))
 		return err_errno(err, errno, "cannot set limits");
 	files.rlim_max = files.rlim_max < NOFILE_MAX ? files.rlim_max : NOFILE_MAX;
@@ -140,7 +143,7 @@ static int child_become(const struct plan *plan, struct err *err)
 			return err_errno(err, errno, "cannot close the terminal");
 	if (dup2(plan->control_fd, INIT_CONTROL_FD) < 0)
 		return err_errno(err, errno, "cannot place the control socket");
-	if (privileges_drop(plan, err))
+	if (privileges_drop(plan, err) || limits_replace(plan, err))
 		return -1;
 	(void)syscall(SYS_execveat, plan->keeper->init_fd, "", argv, env, AT_EMPTY_PATH);
 	return err_errno(err, errno, "cannot execute assay-init");
