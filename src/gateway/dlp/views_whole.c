@@ -34,7 +34,7 @@ static void form_joined(struct view text, view_emit *emit, void *self)
 /* The strings of a JSON text: values, names, and both as they come. Escapes stay as they are: another view reads them. */
 static void json_joined(struct view text, view_emit *emit, void *self)
 {
-	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 4);
+	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 8);
 	AUTO_BUF values = buf_new(VIEW_TEXT_MAX);
 	AUTO_BUF names = buf_new(VIEW_TEXT_MAX);
 	AUTO_BUF all = buf_new(VIEW_TEXT_MAX);
@@ -58,6 +58,8 @@ static void json_joined(struct view text, view_emit *emit, void *self)
 	}
 	if (count < FIELDS_LEAST)
 		return;
+	buf_add_view(&out, buf_view(&values));
+	buf_add_char(&out, '\n');
 	/* Names may be the first half, and values the second. */
 	buf_add_view(&out, buf_view(&names));
 	buf_add_view(&out, buf_view(&values));
