@@ -382,6 +382,9 @@ struct link *link_on_thread(const struct link_spec *spec, struct err *err)
 
 void link_free(struct link *link)
 {
+	const struct err gone = {.kind = ERR_RETRY, .text = "the link was closed"};
+	struct waiting *asked = NULL;
+	struct waiting *next;
 	bool posted;
 
 	if (!link)
@@ -401,10 +404,17 @@ void link_free(struct link *link)
 	while (link->waiting) {
 		struct waiting *waiting = waiting_take(link, link->waiting->request);
 
-		if (waiting->answered)
-			free(waiting);
+		if (!waiting->answered)
+			continue;
+		waiting->next = asked;
+		asked = waiting;
 	}
 	(void)pthread_mutex_unlock(&link->mutex);
+	for (; asked; asked = next) {
+		next = asked->next;
+		asked->answered(asked->self, NULL, &gone);
+		free(asked);
+	}
 	(void)close(link->fd);
 	packet_fds_close(link->stop_fds, 2);
 	free(link->input);

@@ -120,6 +120,7 @@ static int world_make(void **state)
 static int world_end(void **state)
 {
 	(void)state;
+	worker.envs = NULL; /* as env_remove() does */
 	holds_free(env.holds);
 	link_free(worker.link);
 	link_free(far_end);

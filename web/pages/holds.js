@@ -29,7 +29,7 @@ function answers(hold, reload) {
 }
 
 function question(hold, reload) {
-	return h('article.card.pad', {'data-key': hold.id}, h('div.card-head', h('h3', h('code', plain(`${hold.method} ${hold.url}`))), h('span.meta', 'denied in ', duration(Math.max(0, hold.deadline_ms - Date.now())))),
+	return h('article.card.pad.question', {'data-key': hold.id}, h('div.card-head', h('h3', h('code', plain(`${hold.method} ${hold.url}`))), h('span.meta', 'denied in ', duration(Math.max(0, hold.deadline_ms - Date.now())))),
 		facts(hold), hold.body_start ? h('pre', {tabindex: 0, 'aria-label': 'The beginning of its body'}, plain(hold.body_start, true)) : null,
 		hold.remember ? h('p.quiet', 'For this run, or for an hour: this host, method and path, whatever the body.') : null, answers(hold, reload));
 }

@@ -181,7 +181,7 @@ static bool name_is_metadata(const char *host)
 
 static bool same_group(const struct rule *a, const struct rule *b)
 {
-	return a->kind == b->kind && strcmp(a->host, b->host) == 0;
+	return a->kind == b->kind && view_equal(view_of(a->host), view_of(b->host));
 }
 
 static bool rule_is_for_private(const struct rule *rule, const char *host)
