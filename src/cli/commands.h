@@ -27,6 +27,7 @@
 	COMMAND(secret, "set|list|rm NAME", "keeps credentials that sandboxes only see placeholders of") \
 	COMMAND(ledger, "search|show|export|verify|heads", "searches and checks the log of all that was let out, asked and decided") \
 	COMMAND(session, "record|list|show", "keeps recorded traffic to replay") \
+	COMMAND(egress, "tail ENV [--all] [--once] [--json]", "shows what leaves an environment, live") \
 	COMMAND(policy, "check|explain|suggest|simulate|show|reload", "the rules for what may leave") \
 	COMMAND(holds, "[--all] [--json]", "lists the requests that wait for a person") \
 	COMMAND(approve, "HOLD [--for once|run|hour]", "lets a request go that waits") \

@@ -8,6 +8,7 @@
 
 #define OUTPUT_BYTES_MAX ((size_t)16 << 20)
 #define EXCHANGES_BYTES_MAX ((size_t)128 << 20)
+#define EXCHANGES_ALL INT64_MAX /* not from a place on */
 #define EXCHANGES_SHOWN 200
 #define ARGV_MAX 256
 #define EXEC_MS_MAX 3600000
@@ -288,15 +289,41 @@ static struct view lines_last(struct view text, int64_t count)
 	return text;
 }
 
+/* From that byte of the log on, oldest first, and where the next ones will begin: for who follows. */
+static json_t *exchanges_from(struct call *call, struct env_id env, int64_t from, struct err *err)
+{
+	AUTO_BUF lines = buf_new(EXCHANGES_BYTES_MAX);
+	AUTO_JSON items = json_array();
+	struct err none;
+	struct view rest;
+
+	if (environment_exchanges(environments_of(call), env, &from, &lines, err))
+		return NULL;
+	rest = buf_view(&lines);
+	while (rest.at && rest.length) {
+		struct view line = view_cut(rest, '\n', &rest);
+		json_t *exchange = line.length ? json_parse(line, &none) : NULL;
+
+		if (exchange)
+			(void)json_array_append_new(items, exchange);
+	}
+	return json_pack("{s:O,s:I}", "items", items, "next", (json_int_t)from);
+}
+
 static json_t *exchanges(struct call *call, struct err *err)
 {
 	AUTO_BUF lines = buf_new(EXCHANGES_BYTES_MAX);
 	AUTO_JSON items = json_array();
 	struct err none;
 	struct env_id env;
+	int64_t from;
 	int64_t limit;
 
-	if (request_environment(call, &env, err) || request_query(call, "limit", EXCHANGES_SHOWN, ITEMS_MAX, &limit, err) ||
+	if (request_environment(call, &env, err) || request_query(call, "from", EXCHANGES_ALL, EXCHANGES_ALL, &from, err))
+		return NULL;
+	if (from != EXCHANGES_ALL)
+		return exchanges_from(call, env, from, err);
+	if (request_query(call, "limit", EXCHANGES_SHOWN, ITEMS_MAX, &limit, err) ||
 	    exchanges_read(environments_of(call), env, &lines, err))
 		return NULL;
 	for (struct view rest = limit ? lines_last(buf_view(&lines), limit) : VIEW(""), line; rest.at && rest.length;) {
