@@ -353,6 +353,16 @@ static int tops_place(const struct mask *mask, struct err *err)
 	return 0;
 }
 
+/* Rooms have an authority of their own among the trusted ones (trust.c): where ids are not mapped, that folder must be ours to change. */
+static int trust_place(const struct mask *mask, struct err *err)
+{
+	struct stat info;
+
+	if (!mask->rootless->active || lstat("/etc/ssl/certs", &info) || !S_ISDIR(info.st_mode))
+		return 0;
+	return parents_make(mask, "etc/ssl/certs/.", err);
+}
+
 /* The user's home, should it lie in a folder that shows. */
 static int home_hide(const struct mask *mask, struct err *err)
 {
@@ -390,7 +400,8 @@ static int one_build(const struct storage *pool, const char *name, const struct 
 	for (size_t i = 0; i < ARRAY_LEN(scanned); i++)
 		if (scan(&mask, scanned[i], 0, err))
 			return -1;
-	return home_hide(&mask, err) || etc_copy(&mask, err) || (rootless->active ? tops_place(&mask, err) : tops_hide(&mask, err))
+	return trust_place(&mask, err) || home_hide(&mask, err) || etc_copy(&mask, err) ||
+			       (rootless->active ? tops_place(&mask, err) : tops_hide(&mask, err))
 		       ? -1
 		       : 0;
 }
