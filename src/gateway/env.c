@@ -265,6 +265,7 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *e
 	env->preview_port = fresh.preview_port;
 	env->policy = fresh.policy;
 	env->broker = fresh.broker;
+	env->placeholders_known = false;
 	env->killed = fresh.killed;
 	env->over_budget = fresh.over_budget;
 	env->stubs = fresh.stubs;

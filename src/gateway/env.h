@@ -46,12 +46,13 @@ struct env {
 	uint16_t preview_port;
 	struct policy *policy;
 	struct broker *broker;          /* its credentials */
+	bool placeholders_known;        /* to dlp */
 	char *run, *repository, *agent; /* as it was told of first; "" where there is none; `agent` of the sandboxes of `tools` */
 	char *killed;                   /* NULL, or because: nothing goes anywhere until it is undone */
 	char *over_budget;              /* NULL, or what is over, for people */
 	struct holds *holds;
 	struct dlp *dlp; /* NULL: nothing was sent yet */
-	json_t *stubs; /* host -> rows */
+	json_t *stubs;   /* host -> rows */
 	char **tools;
 	size_t tool_count;
 	char *phase;

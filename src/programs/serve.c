@@ -314,6 +314,13 @@ static int head_sign(void *self, struct view bytes, unsigned char signature[LEDG
 	return vault_sign(serve->vault, bytes, signature, key_id, err);
 }
 
+static json_t *ledger_heads(void *self)
+{
+	const struct serve *serve = self;
+
+	return audit_heads(serve->audit);
+}
+
 static int ledger_start(struct serve *serve, struct err *err)
 {
 	AUTO_BUF key = buf_new(KEY_BYTES_MAX);
@@ -376,7 +383,9 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				    .vault = serve->vault,
 				    .pages_base = base,
 				    .workers = RUN_WORKERS,
-				    .world = world_real};
+				    .world = world_real,
+				    .ledger_heads = ledger_heads,
+				    .self = serve};
 	struct web_options web = {.loop = serve->loop,
 				  .environments = serve->environments,
 				  .vault = serve->vault,

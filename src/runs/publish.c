@@ -59,6 +59,7 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 {
 	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
 	struct signer signer = {sign, runs->options.vault};
+	AUTO_JSON whole = json_copy((json_t *)(uintptr_t)report);
 	char previous[65];
 	bool made;
 
@@ -66,7 +67,10 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 		return -1;
 	if (made)
 		return 0;
-	if (record_make(report, previous, signer, &envelope, err) || buf_finish(&envelope, err))
+	/* What the ledger said at this time, where nobody can change it: rows cut off later are missed. */
+	if (runs->options.ledger_heads)
+		(void)json_object_set_new(whole, "ledger", runs->options.ledger_heads(runs->options.self));
+	if (record_make(whole, previous, signer, &envelope, err) || buf_finish(&envelope, err))
 		return err_prefix(err, "the record");
 	return record_store(runs, run, &envelope, err);
 }

@@ -23,6 +23,8 @@ struct runs_options {
 	const char *pages_base; /* "http://127.0.0.1:7420" */
 	int workers;            /* runs worked on at once */
 	struct world world;
+	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
+	void *self;
 };
 
 /* Opens the store, migrates it, and goes on with every run that was not finished. */

@@ -118,6 +118,12 @@ const char *broker_name(const struct broker *broker, size_t index)
 	return broker->credentials[index].name;
 }
 
+bool broker_goes_into_bodies(const struct broker *broker, size_t index)
+{
+	return broker->credentials[index].use.place == CREDENTIAL_BODY ||
+	       broker->credentials[index].use.place == CREDENTIAL_WEBSOCKET;
+}
+
 /* ---- judging ---- */
 
 struct judging {

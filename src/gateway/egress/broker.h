@@ -33,6 +33,7 @@ size_t broker_count(const struct broker *broker);
 /* Its placeholders, for whoever looks for them in views that the broker does not see; borrowed. */
 struct view broker_placeholder(const struct broker *broker, size_t index);
 const char *broker_name(const struct broker *broker, size_t index);
+bool broker_goes_into_bodies(const struct broker *broker, size_t index); /* or messages */
 
 enum broker_answer { BROKER_PLAIN, BROKER_RELEASE, BROKER_REFUSED };
 

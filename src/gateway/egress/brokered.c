@@ -11,6 +11,7 @@
 #include "gateway/egress/release.h"
 #include "gateway/egress/upstream.h"
 
+#define SCANNED_VALUE "placeholder"
 #define OUT_BYTES_MAX ((size_t)8 << 20)
 
 struct brokered {
@@ -27,6 +28,7 @@ struct brokered {
 	bool refused;
 	bool applied;
 	struct broker_head head;
+	struct broker_head scanned;
 	struct swap *body;
 	struct swap *mask;
 	struct buf out;     /* of the body */
@@ -51,6 +53,7 @@ void brokered_free(struct brokered *brokered)
 	brokered_cancel(brokered);
 	if (brokered->applied)
 		broker_head_fini(&brokered->head);
+	broker_head_fini(&brokered->scanned);
 	broker_plan_fini(&brokered->plan);
 	swap_free(brokered->body);
 	swap_free(brokered->mask);
@@ -225,6 +228,26 @@ enum stage_result brokered_body_stage(struct pipeline *pipeline)
 		return STAGE_GO;
 	brokered_body_begin(pipeline);
 	return brokered_body(pipeline, buf_view(&pipeline->held), pipeline->whole, &out) ? STAGE_GO : STAGE_REFUSE;
+}
+
+const struct egress_request *brokered_scanned(struct pipeline *pipeline)
+{
+	struct brokered *brokered = pipeline->brokered;
+	struct broker_want wants[BROKER_WANTS_MAX];
+	struct broker_plan plan = {.wants = wants};
+	struct egress_verdict verdict;
+
+	if (!brokered || !brokered->plan.count)
+		return &pipeline->request;
+	for (; plan.count < brokered->plan.count; plan.count++) {
+		wants[plan.count] = (struct broker_want){.credential = brokered->plan.wants[plan.count].credential,
+							 .value_bytes = sizeof(SCANNED_VALUE) - 1};
+		memcpy(wants[plan.count].value, SCANNED_VALUE, sizeof(SCANNED_VALUE) - 1);
+	}
+	broker_head_fini(&brokered->scanned);
+	if (broker_apply(brokered->broker, &plan, &pipeline->request, &brokered->scanned, &verdict))
+		return &pipeline->request;
+	return &brokered->scanned.request;
 }
 
 const struct egress_request *brokered_request(struct pipeline *pipeline)

@@ -19,6 +19,8 @@ enum stage_result brokered_release_stage(struct pipeline *pipeline);
 void brokered_cancel(struct brokered *brokered); /* what was asked is not waited for */
 void brokered_free(struct brokered *brokered);
 
+/* The request as it is scanned for secrets, after brokered_stage: a placeholder that stands where it may is none. Lives until the next call. */
+const struct egress_request *brokered_scanned(struct pipeline *pipeline);
 /* What is sent: the head with the credentials in it; and whose connection it goes over. */
 const struct egress_request *brokered_request(struct pipeline *pipeline);
 const char *brokered_credential(const struct pipeline *pipeline);

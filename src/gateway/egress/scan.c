@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "base/world.h"
 #include "gateway/dlp/dlp.h"
+#include "gateway/egress/broker.h"
 #include "gateway/egress/brokered.h"
 #include "http/websocket.h"
 #include "net/pool.h"
@@ -98,10 +99,27 @@ static void redact(const struct dlp_message *message, char *bytes, size_t length
 	}
 }
 
+/* Placeholders in bodies, compressed or in other clothes, are leak attempts: the broker itself looks only at what is plain. */
+static void placeholders_know(struct env *env)
+{
+	struct dlp_secret secrets[BROKER_CREDENTIALS_MAX];
+	struct err err;
+	size_t count = 0;
+
+	env->placeholders_known = true;
+	for (size_t i = 0; i < broker_count(env->broker); i++)
+		if (!broker_goes_into_bodies(env->broker, i))
+			secrets[count++] = (struct dlp_secret){broker_name(env->broker, i), broker_placeholder(env->broker, i)};
+	if (broker_count(env->broker) && dlp_secrets_set(env->dlp, secrets, count, &err))
+		log_error("env=%s: its placeholders are not looked for: %s", env->id, err.text);
+}
+
 static bool env_ready(struct env *env)
 {
 	if (!env->dlp && env->worker->scan_rules)
 		env->dlp = dlp_new(env->worker->scan_rules);
+	if (env->dlp && !env->placeholders_known)
+		placeholders_know(env);
 	return env->dlp != NULL;
 }
 
@@ -151,7 +169,7 @@ enum scanned scan_request(struct pipeline *pipeline)
 		return SCAN_REFUSE;
 	}
 	pipeline->scan = dlp_begin(pipeline->env->dlp, DLP_BODY);
-	dlp_head(pipeline->scan, &pipeline->request);
+	dlp_head(pipeline->scan, brokered_scanned(pipeline));
 	if (!pipeline->request.websocket)
 		(void)dlp_feed(pipeline->scan, buf_view(&pipeline->held));
 	if (pipeline->whole || pipeline->request.websocket)
