@@ -117,10 +117,10 @@ int member_make(struct environment *env, struct member *member, struct err *err)
 	AUTO_FREE char *log_dir = text_format("%s/log", env->dir);
 	AUTO_BUF authority = buf_new(SANDBOX_AUTHORITY_MAX);
 	char hash[SANDBOX_AUTHORITY_HASH_MAX];
+	AUTO_JSON image = NULL;
 	struct sandbox_spec spec = {
 		.env = env->id,
 		.name = member->name,
-		.image = member->service ? member->service->image : NULL,
 		.mounts = {{member->volume, member->kind == MEMBER_DATABASE ? ENGINE_DATA_PATH : WORKSPACE_PATH, false}},
 		.mount_count = 1,
 		.limits = member_limits(env, member),
@@ -140,7 +140,11 @@ int member_make(struct environment *env, struct member *member, struct err *err)
 		if (!member->log)
 			return -1;
 	}
-	if (member_image_load(env, member, err) || provider_sandbox_make(env->all->provider, &spec, err))
+	if (member_image_load(env, member, err))
+		return err_prefix(err, "%s", member->name);
+	image = member_image(env, member);
+	spec.image = json_text(image, "image", member->service ? member->service->image : NULL);
+	if (provider_sandbox_make(env->all->provider, &spec, err))
 		return err_prefix(err, "%s", member->name);
 	(void)pthread_mutex_lock(&env->mutex);
 	member->made = true;

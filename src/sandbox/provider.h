@@ -104,8 +104,9 @@ struct provider_ops {
 	json_t *(*layer_list)(void *self, const char *prefix, struct err *err);
 	int (*layer_remove)(void *self, const char *layer, struct err *err); /* ERR_CONFLICT while used */
 
-	/* What an image says of its program: {"env": ["K=V"], "command": [entrypoint and arguments], "dir": path, "user": text}, each only
-	 * where it is said; "dir:", "layer:" and NULL say nothing. An image is fetched for that. Owned by the caller. */
+	/* What an image says of its program: {"image": what a sandbox of exactly this one is made from, "env": ["K=V"], "command":
+	 * [entrypoint and arguments], "dir": path, "user": text}, each only where it is said; "dir:" and NULL say nothing. An image is
+	 * fetched for that. Owned by the caller. */
 	json_t *(*image_describe)(void *self, const char *image, struct err *err);
 	int (*sandbox_make)(void *self, const struct sandbox_spec *spec, struct err *err);
 	int (*sandbox_remove)(void *self, struct env_id env, const char *name, struct err *err);

@@ -109,6 +109,7 @@ static void an_image_is_described_by_the_provider(void **state)
 	assert_string_equal(json_string_value(json_array_get(json_member(said, "env"), 1)), "COLOUR=red");
 	assert_int_equal(json_array_size(json_member(said, "command")), 3);
 	assert_string_equal(json_string_value(json_array_get(json_member(said, "command"), 1)), "-c");
+	assert_int_equal(strncmp(json_text(said, "image", ""), "layer:image/", 12), 0);
 	assert_non_null(nothing);
 	assert_int_equal(json_array_size(json_member(nothing, "command")), 0);
 	assert_null(json_member(nothing, "user"));

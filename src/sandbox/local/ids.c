@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,16 +25,26 @@ static int map_put(pid_t pid, const char *file, uid_t inside, uid_t outside, uin
 	return text_put(path, text, err);
 }
 
+/* Until its parent kills it, or is killed: it holds whatever that holds, so that it must not outlive it. */
+static void parked(pid_t parent) __attribute__((noreturn));
+static void parked(pid_t parent)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (getppid() == parent)
+		(void)pause();
+	_exit(0);
+}
+
 int ids_namespace(uid_t inside, uid_t outside, uint32_t count, int *fd, struct err *err)
 {
 	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+	pid_t parent = getpid();
 	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	char path[64];
 	int result;
 
 	if (pid == 0)
-		for (;;)
-			(void)pause();
+		parked(parent);
 	if (pid < 0)
 		return err_errno(err, errno, "cannot make a user namespace (is user.max_user_namespaces 0?)");
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);

@@ -248,10 +248,17 @@ json_t *local_image_describe(void *self, const char *image, struct err *err)
 {
 	char taken[KEEPER_IMAGE_BYTES];
 	AUTO_JSON meta = NULL;
+	json_t *said = NULL;
 
 	if (image_take(self, image, taken, err))
 		return NULL;
-	if (strncmp(taken, "layer:image/", 12) == 0)
-		meta = layer_meta(self, taken + 6);
-	return meta && json_member(meta, "config") ? json_incref(json_member(meta, "config")) : json_object();
+	if (strncmp(taken, "layer:image/", 12) != 0)
+		return json_object();
+	meta = layer_meta(self, taken + 6);
+	if (meta)
+		said = json_deep_copy(json_member(meta, "config"));
+	if (!said)
+		said = json_object();
+	(void)json_object_set_new(said, "image", json_string(taken));
+	return said;
 }
