@@ -651,33 +651,32 @@ static enum stage_result hold_end(struct pipeline *pipeline)
 	return STAGE_REFUSE;
 }
 
-/* The body came, and meanwhile the rules or the budget changed: is it refused now? */
+/* The body came, and meanwhile the rules or the budget changed: is it refused now? What a scanner found stays found. */
 static bool reasons_are_stale(struct pipeline *pipeline)
 {
 	struct egress_verdict *verdict = &pipeline->verdict;
-	struct egress_verdict now;
+	bool found = view_starts(view_of(verdict->rule), VIEW("dlp:"));
 	bool budget = strcmp(verdict->rule, "budget") == 0;
+	struct egress_verdict now;
 
-	if (view_starts(view_of(verdict->rule), VIEW("dlp:"))) { /* what it carries does not change */
+	if (pipeline->judged != policy_generation(pipeline->env->policy)) {
 		policy_judge(pipeline->env->policy, &pipeline->request, &now);
 		pipeline->judged = policy_generation(pipeline->env->policy);
-		if (now.action == EGRESS_DENY)
+		if (now.action == EGRESS_APPROVE)
+			(void)hold_remembered(pipeline->env->holds, &pipeline->request, &now);
+		if (now.action == EGRESS_DENY || (!found && (!budget || now.action == EGRESS_APPROVE))) {
 			*verdict = now;
-		return now.action == EGRESS_DENY;
-	}
-	if (pipeline->judged != policy_generation(pipeline->env->policy)) {
-		if (stage_policy(pipeline) == STAGE_REFUSE)
-			return true;
-		if (!pipeline->asks && budget && pipeline->env->over_budget) {
-			*verdict = (struct egress_verdict){.action = EGRESS_APPROVE, .status = 403, .rule = "budget"};
-			pipeline->asks = true;
+			pipeline->asks = now.action == EGRESS_APPROVE;
+			budget = false;
 		}
-	} else if (budget) {
+		if (now.action == EGRESS_DENY)
+			return true;
+	}
+	if (budget) {
 		pipeline->asks = pipeline->env->over_budget != NULL;
 		verdict->action = pipeline->asks ? EGRESS_APPROVE : EGRESS_ALLOW;
-	}
-	if (pipeline->asks && strcmp(verdict->rule, "budget") == 0)
 		verdict->why = pipeline->env->over_budget;
+	}
 	return false;
 }
 
