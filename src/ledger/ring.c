@@ -12,7 +12,7 @@
 #include "base/scope.h"
 
 #define RING_MAGIC UINT64_C(0x31676e6972617961) /* "ayaring1" */
-#define RING_BYTES ((uint64_t)16 << 20)          /* a power of two */
+#define RING_BYTES ((uint64_t)16 << 20)         /* a power of two */
 #define RING_WAKE_BYTES ((uint64_t)256 << 10)
 #define LINE_BYTES 64 /* of the processor's cache: the two sides' counters are not in one */
 #define FILE_HEAD_BYTES 4096

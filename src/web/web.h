@@ -19,7 +19,7 @@ struct web_options {
 	struct runs *runs;
 	struct environments *environments;
 	struct vault *vault;
-	struct audit *audit; /* NULL: no ledger */
+	struct audit *audit;   /* NULL: no ledger */
 	struct egress *egress; /* runs/egress.h */
 	const char *state_dir;
 	const char *listen;            /* "127.0.0.1:7420"; port 0 picks one */
