@@ -264,7 +264,13 @@ static int env_override(struct blueprint *blueprint, const json_t *env, struct e
 static int agent_override(struct blueprint *blueprint, const json_t *config, struct err *err)
 {
 	const char *timeout = json_text(config, "timeout", NULL);
+	const char *use = json_text(config, "use", NULL);
 
+	/* Another agent: how the blueprint's own is started does not concern it. */
+	if (use && blueprint->agent.use && strcmp(use, blueprint->agent.use) != 0) {
+		blueprint->agent.run = (struct command){0};
+		blueprint->agent.model = NULL;
+	}
 	text_override(blueprint, &blueprint->agent.use, config, "use");
 	text_override(blueprint, &blueprint->agent.format, config, "format");
 	text_override(blueprint, &blueprint->agent.model, config, "model");
