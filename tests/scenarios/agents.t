@@ -1,6 +1,7 @@
 #!/bin/bash
 # The real agent programs from npm, each against a model that follows a script in its vendor's API dialect: installed, run, refused by the gate
-# once, mended, woken by a reviewer, and told that their key is no good. The model is a service of the application, so nothing leaves.
+# once, mended, woken by a reviewer, and told that their key is no good; there the model is a service of the application. Then once more as it is in
+# life: the model is outside, behind TLS, the sandbox holds a placeholder of the key, and the key itself is nowhere in it.
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
 # shellcheck source=tests/scenarios/serve.sh
@@ -12,6 +13,9 @@ npm_needed
 [ "$(uname -m)" = x86_64 ] || skip_all 'the versions are pinned for x86_64'
 [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 20 ] || skip_all 'needs node 20, for Gemini CLI'
 RUN_S=240
+REAL_KEY=sk-real-$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
+VENDORS='api.anthropic.com api.openai.com generativelanguage.googleapis.com'
+! ss --listening --tcp --numeric --no-header 'sport = :443' | grep -q . || skip_all 'port 443 is taken'
 
 # The model's one command breaks what there is, and the next time mends it: the gate's findings are what comes in between.
 cp -r "$SOURCE_ROOT/tests/scenarios/tiny" "$WORK/tiny"
@@ -35,26 +39,59 @@ fi
 END
 repository "$WORK/tiny"
 
+# The outside: the vendors' names lead to this machine, for the server alone.
+mkdir "$WORK/outside" && cd "$WORK/outside" || exit 1
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=vendors -keyout key.pem -out ca.pem \
+	-addext "subjectAltName=$(sed 's/[^ ]*/DNS:&/g; s/ /,/g' <<<"$VENDORS")" 2>/dev/null
+cat ca.pem key.pem >both.pem
+{ cat /etc/hosts; echo "127.0.0.1 $VENDORS"; } >hosts
+node "$SOURCE_ROOT/tests/scenarios/models/server.mjs" 443 'sh work.sh' "$REAL_KEY" both.pem >model.log 2>&1 &
+at_end kill $!
+until_true 10 grep -q ready model.log || skip_all 'the vendors could not be played'
+export ASSAY_REACH="$ASSAY_REACH 127.0.0.1" ASSAY_AUTHORITIES=$WORK/outside/ca.pem
+cat >assay <<END
+#!/bin/sh
+exec unshare --mount sh -c 'mount --bind "$WORK/outside/hosts" /etc/hosts && exec "$ASSAY" "\$@"' sh "\$@"
+END
+chmod +x assay
+cp -r "$WORK/tiny" "$WORK/governed" && rm -rf "$WORK/governed/.git"
+sed -i '/model:/d' "$WORK/governed/assay.yaml"
+cat >>"$WORK/governed/assay.yaml" <<END
+secrets: {ANTHROPIC_API_KEY: anthropic, CODEX_API_KEY: openai, GEMINI_API_KEY: gemini}
+egress:
+  rules: [$(sed 's/[^ ]*/{host: &, action: allow}/g; s/} {/}, {/g' <<<"$VENDORS")]
+END
+repository "$WORK/governed"
+cd "$WORK" || exit 1
+
 declare -A ENV MODEL=([claude]='' [codex]=gpt-5.5 [gemini]=gemini-2.5-pro [opencode]=anthropic/claude-sonnet-4-5)
 ENV[claude]='{"ANTHROPIC_BASE_URL": "http://model:8181", "ANTHROPIC_API_KEY": $key}'
 ENV[codex]='{"OPENAI_BASE_URL": "http://model:8181/v1", "OPENAI_API_KEY": $key}'
 ENV[gemini]='{"GOOGLE_GEMINI_BASE_URL": "http://model:8181", "GEMINI_API_KEY": $key}'
 ENV[opencode]='{"ANTHROPIC_API_KEY": $key, "OPENCODE_CONFIG_CONTENT": ({provider: {anthropic: {options: {baseURL: "http://model:8181/v1"}}}} | tojson)}'
 
-# run_begin AGENT KEY: starts a run of the agent; prints its id.
+# run_begin REPOSITORY AGENT ENV [KEY]: starts a run of the agent; prints its id.
 run_begin() {
-	api POST /runs "$(jq -n --arg agent "$1" --arg model "${MODEL[$1]}" --arg key "$2" --arg repository "$name" \
+	api POST /runs "$(jq -n --arg agent "$2" --arg model "${MODEL[$2]}" --arg key "${4:-}" --arg repository "$1" \
 		'{$repository, title: "Greet louder", body: "With an exclamation mark.",
-		  agent: ({use: $agent, env: '"${ENV[$1]}"'} + (if $model == "" then {} else {$model} end))}')" | jq -r .id
+		  agent: ({use: $agent, env: '"$3"'} + (if $model == "" then {} else {$model} end))}')" | jq -r .id
 }
 
 run_is() { api GET "/runs/$1" | jq -e --arg states "$2" '.state as $s | $states | split(" ") | index($s)' >/dev/null; }
 run_field() { api GET "/runs/$1" | jq -r "$2"; }
 agent_events() { api GET "/runs/$1/events?limit=1000" | jq -r "[.items[] | select(.type == \"agent\")] | $2"; }
 
-serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
+ASSAY=$WORK/outside/assay serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
 name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r .name)
 
+governed=$(api POST /repositories "$(jq -n --arg path "$WORK/governed" '{$path, revision: "HEAD", name: "governed"}')" | jq -r .name)
+for secret in 'anthropic header:x-api-key POST https://api.anthropic.com/v1/*' 'openai header:authorization POST https://api.openai.com/v1/*' \
+	'gemini header:x-goog-api-key POST https://generativelanguage.googleapis.com/v1beta/*'; do
+	read -r credential place rule <<<"$secret"
+	more=()
+	[ "$credential" != openai ] || more=(--for 'GET https://api.openai.com/v1/responses')
+	ok "the key of $credential is kept" "$ASSAY" secret set "$credential" --for "$rule" "${more[@]}" --in "$place" <<<"$REAL_KEY"
+done
 for agent in claude codex gemini opencode; do
 	ok "$agent is installed from npm" "$ASSAY" agents install "$agent" "$registry"
 done
@@ -62,7 +99,7 @@ is 'all of them are listed' "$("$ASSAY" agents --json | jq -c '[.items[] | selec
 	'["claude","codex","gemini","opencode"]'
 
 for agent in claude codex gemini opencode; do
-	run=$(run_begin "$agent" good)
+	run=$(run_begin "$name" "$agent" "${ENV[$agent]}" good)
 	until_true "$RUN_S" run_is "$run" 'review done failed stopped'
 	is "$agent: refused once, then verified, in one session" "$(run_field "$run" '"\(.state) \(.verdict) \(.attempt)"')" \
 		'review verified 2' || api GET "/runs/$run" | jq -c '{state, error}' | sed 's/^/# /'
@@ -80,11 +117,23 @@ for agent in claude codex gemini opencode; do
 		agent_events "$run" 'map(select(.kind == "start").session) | unique | length')" 'review verified 1'
 	api POST "/pulls/$pull/close" '{}' >/dev/null
 
-	run=$(run_begin "$agent" revoked)
+	run=$(run_begin "$name" "$agent" "${ENV[$agent]}" revoked)
 	until_true "$RUN_S" run_is "$run" 'review done failed stopped'
 	is "$agent: a revoked key fails the run, and says so" "$(run_field "$run" .state) $(run_field "$run" .error | grep -o 'did not succeed: auth')" \
 		'failed did not succeed: auth' || api GET "/runs/$run" | jq -c '{state, error}' | sed 's/^/# /'
+
+	run=$(run_begin "$governed" "$agent" '{}')
+	until_true "$RUN_S" run_is "$run" 'review done failed stopped'
+	is "$agent: the same with a placeholder, and the model outside" "$(run_field "$run" '"\(.state) \(.verdict) \(.attempt)"')" \
+		'review verified 2'
+	environment=$(run_field "$run" .environment)
+	is "$agent: the key is nowhere in its sandbox" "$("$ASSAY" env exec "$environment" -- sh -c \
+		'env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null; grep -rsa sk-real- /workspace /home /tmp /run /var /etc' | grep -ac "$REAL_KEY")" 0
+	api POST "/pulls/$(run_field "$run" .pull)/close" '{}' >/dev/null
 done
+is 'the key is in no log, no transcript, no ledger' "$(grep -rsaF --exclude pool.img "$REAL_KEY" "$ASSAY_STATE" "$WORK/serve.log" | wc -l)" 0
+like 'the vendors were asked, each in its dialect' "$(cut -d ' ' -f 1 "$WORK/outside/model.log" | sort -u | tr '\n' ' ')" 'anthropic gemini openai'
+is 'and never with another key' "$(grep -c 401 "$WORK/outside/model.log")" 0
 
 serve_stop
 until_true 15 eval '[ -z "$(left_behind)" ]'

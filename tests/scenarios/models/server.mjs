@@ -1,10 +1,12 @@
 // A model that follows a script, in the dialects of the vendors' APIs with streaming: Anthropic Messages, OpenAI Responses (server-sent events
 // and WebSocket), Gemini. It asks for one shell command, and when it has seen what came of it says that it is done. No dependencies.
-// usage: node server.mjs PORT COMMAND [KEY]     with KEY, another one is answered 401
+// usage: node server.mjs PORT COMMAND [KEY [CERTIFICATE_AND_KEY.pem]]     with KEY, another one is answered 401; with a certificate, over TLS
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 
-const [port, command, key] = process.argv.slice(2);
+const [port, command, key, certificate] = process.argv.slice(2);
 const SHELLS = ['Bash', 'bash', 'exec_command', 'shell_command', 'shell', 'run_shell_command'];
 const THOUGHT = 'One command does it, then the tests.';
 const PROMISE = 'I change the code and run the tests.';
@@ -130,7 +132,7 @@ const DIALECTS = [
 		(asked, path, response) => gemini(asked, path.endsWith('streamGenerateContent'), response)],
 ];
 
-const server = http.createServer(async (request, response) => {
+async function answer(request, response) {
 	const path = new URL(request.url, 'http://model').pathname;
 	const body = await bodyOf(request);
 	const row = DIALECTS.find(([, pattern]) => pattern.test(path));
@@ -145,7 +147,10 @@ const server = http.createServer(async (request, response) => {
 		log(row[0], request.method, path);
 		row[2](JSON.parse(body), path, response);
 	}
-});
+}
+
+const pem = certificate && readFileSync(certificate);
+const server = pem ? https.createServer({ cert: pem, key: pem }, answer) : http.createServer(answer);
 
 // RFC 6455, the server's half: text frames, masked ones in, no extension.
 server.on('upgrade', (request, socket) => {
