@@ -511,7 +511,9 @@ int serve_main(int argc, char **argv)
 		 .value = "FILE",
 		 .help = "the organisation's policy (STATE/policy.yaml, /etc/assay/policy.yaml)",
 		 .text = &serve.policy},
-		{.name = "warm", .help = "keep databases started for the next environment of its kind", .flag = &serve.warm},
+		{.name = "warm",
+		 .help = "keep another environment like the last one, and its databases, for the next",
+		 .flag = &serve.warm},
 		{.name = "exit-when-idle", .help = "end when there is nothing left to do", .flag = &serve.exit_when_idle},
 		{.name = "ready-fd", .value = "N", .help = "write `ready` to this descriptor", .number = &serve.ready_fd},
 	};
