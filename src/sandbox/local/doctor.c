@@ -305,6 +305,16 @@ static bool look_runtimes(const char *state_dir, char found[FOUND_BYTES])
 	return usable && v2;
 }
 
+bool look_kill(const char *state_dir, char found[FOUND_BYTES])
+{
+	bool possible = sever_is_possible();
+
+	(void)state_dir;
+	(void)snprintf(found, FOUND_BYTES, "%s",
+		       possible ? "resets connections when the gateway hangs" : "ends the gateway when it hangs, and no more");
+	return possible;
+}
+
 static const struct doctor_check checks[] = {
 	{"privileges", true, look_root, ""},
 	{"kernel", true, look_kernel, "install a kernel of 5.12 or later"},
@@ -323,6 +333,8 @@ static const struct doctor_check checks[] = {
 	{"open files", false, look_files, "raise the limit: ulimit -Hn 65536, or LimitNOFILE= of the service"},
 	{"images", false, look_images,
 	 "apt install skopeo umoci; only services with an `image` from a registry or archive need them"},
+	{"kill switch", false, look_kill,
+	 "use a kernel with CONFIG_INET_DIAG_DESTROY; what was on its way may be sent yet without"},
 	{"OCI runtimes", false, look_runtimes,
 	 "apt install runc; only `assay serve --oci` needs one, our own code makes sandboxes faster"},
 };

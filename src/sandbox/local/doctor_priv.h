@@ -18,7 +18,7 @@ struct doctor_check {
 	const char *mend;
 };
 
-doctor_look look_kernel, look_overlay, look_seccomp, look_space, look_files, look_images;
+doctor_look look_kernel, look_overlay, look_seccomp, look_space, look_files, look_images, look_kill;
 
 /* Is there such a program in the usual folders? */
 bool doctor_program_found(const char *name);

@@ -240,6 +240,7 @@ const struct doctor_check doctor_user_checks[] = {
 	{"cloning of data", false, look_pool, "put the state folder on XFS or btrfs (ASSAY_STATE); a user cannot mount an image"},
 	{"disk", false, look_space, "free some, or use another state folder (ASSAY_STATE)"},
 	{"open files", false, look_files, "raise the limit: ulimit -Hn 65536, or LimitNOFILE= of the service"},
+	{"kill switch", false, look_kill, "run Assay as root: a user may not reset the machine's own connections"},
 	{"images", false, look_images,
 	 "apt install skopeo umoci; only services with an `image` from a registry or archive need them"},
 };

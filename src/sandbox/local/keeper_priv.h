@@ -357,6 +357,11 @@ MUST_USE int processes_freeze(const struct kept_env *env, bool frozen, struct er
 /* What those below `first` use now. */
 void processes_usage(pid_t first, struct sandbox_usage *usage);
 
+/* ---- sever.c ---- */
+
+/* Can the kernel reset connections of this network for us? */
+bool sever_is_possible(void);
+
 /* ---- volume.c ---- */
 
 /* The request's layers with all that lie below them. */

@@ -83,16 +83,33 @@ static int diag_send(int fd, struct diag_request *request)
 	return send(fd, request, sizeof(*request), 0) == (ssize_t)sizeof(*request) ? 0 : -1;
 }
 
-static bool destroy(int fd, const struct inet_diag_msg *found)
+/* 0, or why not. */
+static int destroy(int fd, const struct inet_diag_msg *found)
 {
 	struct diag_request request = {
 		.header = {.nlmsg_type = SOCK_DESTROY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
 		.body = {.sdiag_family = found->idiag_family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u, .id = found->id}};
-	char answer[4096];
+	union {
+		struct nlmsghdr header;
+		char bytes[4096];
+	} answer;
+	ssize_t got;
 
 	if (diag_send(fd, &request))
-		return false;
-	return recv(fd, answer, sizeof(answer), 0) > 0;
+		return errno;
+	got = recv(fd, &answer, sizeof(answer), 0);
+	if (got < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) || answer.header.nlmsg_type != NLMSG_ERROR)
+		return EPROTO;
+	return -((const struct nlmsgerr *)NLMSG_DATA(&answer.header))->error;
+}
+
+bool sever_is_possible(void)
+{
+	/* A connection that nobody has: only a kernel that could reset it says that there is none. */
+	struct inet_diag_msg none = {.idiag_family = AF_INET, .id = {.idiag_sport = htons(9), .idiag_dport = htons(9)}};
+	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	return fd >= 0 && destroy(fd, &none) == ENOENT;
 }
 
 struct found {
@@ -155,7 +172,7 @@ static size_t namespace_sever(int ns_fd, int own_fd, const struct inodes *inodes
 		if (sockets_find(fd, families[i], inodes, listeners, &found))
 			log_warn("sever: the sockets of a namespace cannot be listed");
 	for (size_t i = 0; i < found.count; i++)
-		gone += destroy(fd, &found.at[i]);
+		gone += destroy(fd, &found.at[i]) == 0;
 	free(found.at);
 	return gone;
 }
