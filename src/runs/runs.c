@@ -245,7 +245,8 @@ int runs_retry(struct runs *runs, struct run_id id, struct err *err)
 	if (run.environment && !run_env(&run, &env, err)) {
 		struct err frozen = {0};
 
-		if (environment_freeze(runs->options.environments, env, false, &frozen))
+		if (environment_secrets(runs->options.environments, env, true, &frozen) ||
+		    environment_freeze(runs->options.environments, env, false, &frozen))
 			log_info("run=%s environment=%s: %s", id.text, env.text, frozen.text);
 	}
 	if (run_store(runs, id.text, "error = NULL, ended_ms = NULL", NO_VALUES, err))

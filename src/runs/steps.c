@@ -476,12 +476,15 @@ static void ending(void *self, const char *id, enum flow_status final)
 {
 	struct runs *runs = self;
 	AUTO_RUN run = {0};
+	struct env_id env;
 	struct err err = {0};
 
 	if (run_load(runs, id, &run, &err)) {
 		log_warn("run=%s: %s", id, err.text);
 		return;
 	}
+	if (run.environment && !run_env(&run, &env, &err) && environment_secrets(runs->options.environments, env, false, &err))
+		log_info("run=%s: %s", id, err.text); /* it is gone, and its credentials with it */
 	if (run_environments_end(runs, &run, &err))
 		log_info("run=%s: %s", id, err.text); /* runs_reconcile() goes on */
 	issue_free(runs, &run);

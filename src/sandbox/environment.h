@@ -101,6 +101,8 @@ MUST_USE int environment_extend(struct environments *environments, struct env_id
  *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms"}]}] */
 json_t *environment_list(struct environments *environments, struct err *err);
 json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);
+/* Its credentials are released for it, as from the beginning, or not any more: its run is over. */
+MUST_USE int environment_secrets(struct environments *environments, struct env_id id, bool bound, struct err *err);
 /* What governs what leaves it: {"rules": those of its blueprint (gateway/policy/policy.h), "repository", "agent", "run"}. */
 json_t *environment_egress(struct environments *environments, struct env_id id, struct err *err);
 /* "e…" or a unique prefix or name. */

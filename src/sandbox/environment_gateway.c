@@ -255,6 +255,21 @@ int environment_phase(struct environments *environments, struct env_id id, const
 	return tell(environments, MESSAGE_PHASE, body, NULL, 0, err);
 }
 
+int environment_secrets(struct environments *environments, struct env_id id, bool bound, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	int result = 0;
+
+	if (!env || environment_lock(env, err))
+		return -1;
+	if (bound)
+		result = gateway_env_put(env, err);
+	else if (environments->egress.secrets_end && json_array_size(env->credentials))
+		environments->egress.secrets_end(environments->egress.self, env->id.text);
+	environment_unlock(env);
+	return result;
+}
+
 /* Everything the gateway must know of one environment. */
 static int resend(struct environment *env, struct err *err)
 {

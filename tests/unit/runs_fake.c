@@ -121,6 +121,15 @@ int environment_down(struct environments *environments, struct env_id id, struct
 	return 0;
 }
 
+int environment_secrets(struct environments *environments, struct env_id id, bool bound, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)bound;
+	(void)err;
+	return 0;
+}
+
 int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err)
 {
 	struct fake_env *env;
