@@ -327,6 +327,7 @@ int member_run(struct environment *env, struct member *member, const struct envi
 	__attribute__((cleanup(pipes_fini))) struct pipes pipes = {-1, -1, -1, {-1, -1, -1}, {false, false, false}};
 	const char *dir = exec->dir ? exec->dir : member->kind == MEMBER_DATABASE ? "/" : WORKSPACE_PATH;
 	struct program_spec spec = {.argv = exec->argv, .dir = dir, .as_root = exec->as_root, .terminal = exec->terminal};
+	struct err problem = {0};
 	char **variables;
 	uint32_t process = 0;
 	int result;
@@ -338,10 +339,15 @@ int member_run(struct environment *env, struct member *member, const struct envi
 	variables = member_variables(env, member, exec->env);
 	spec.env = (const char *const *)variables;
 	memcpy(spec.fds, pipes.child, sizeof(spec.fds));
-	result = provider_program_start(env->all->provider, env->id, member->name, &spec, &process, err);
+	result = provider_program_start(env->all->provider, env->id, member->name, &spec, &process, &problem);
 	variables_free(variables);
-	if (result)
+	if (result) {
+		if (problem.kind == ERR_CONFLICT || problem.kind == ERR_NOT_FOUND) /* its sandbox has ended */
+			monitor_lost(env->all);
+		if (err)
+			*err = problem;
 		return -1;
+	}
 	for (size_t i = 0; i < 3; i++) {
 		if (pipes.owned[i]) {
 			scope_close(&pipes.child[i]);
@@ -349,8 +355,16 @@ int member_run(struct environment *env, struct member *member, const struct envi
 			pipes.owned[i] = false;
 		}
 	}
-	if (program_follow(env, member, exec, process, &pipes, status, err))
+	if (program_follow(env, member, exec, process, &pipes, status, &problem) || status->reason == EXIT_GONE) {
+		/* The sandbox went away under the program; whether the environment did is found out at once. */
+		if (problem.kind == ERR_NONE || problem.kind == ERR_NOT_FOUND) {
+			monitor_lost(env->all);
+			return err_set(err, ERR_RETRY, "%s was destroyed while `%.80s` ran in it", member->name, exec->argv[0]);
+		}
+		if (err)
+			*err = problem;
 		return -1;
+	}
 	if (exec->output && exec->output_fd <= 0 && buf_finish(exec->output, err))
 		return -1;
 	return exec->errors ? buf_finish(exec->errors, err) : 0;
@@ -422,7 +436,6 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		     struct exit_status *status, struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
-	struct err problem = {0};
 	struct member *member;
 	int result;
 
@@ -432,16 +445,9 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 	if (!member)
 		return -1;
 	busy_add(env, 1);
-	result = member_run(env, member, exec, status, &problem);
+	result = member_run(env, member, exec, status, err);
 	busy_add(env, -1);
-	if (result == 0 && status->reason != EXIT_GONE)
-		return 0;
-	/* The environment is there, so the sandbox went away under the program. */
-	if (result == 0 || problem.kind == ERR_NOT_FOUND)
-		return err_set(err, ERR_RETRY, "%s was destroyed while `%.80s` ran in it", member->name, exec->argv[0]);
-	if (err)
-		*err = problem;
-	return -1;
+	return result;
 }
 
 int environment_query(struct environments *environments, struct env_id id, const char *database, const char *statement,

@@ -113,8 +113,9 @@ static int pack_move(struct environment *env, struct member *workspace, const st
 	write_end = -1;
 	(void)pthread_join(thread, NULL);
 	if (taking.result || result) {
+		/* What arrived was no pack because the workspace went away: that says more. */
 		if (err)
-			*err = taking.result ? taking.err : problem;
+			*err = taking.result && problem.kind != ERR_RETRY ? taking.err : problem;
 		return -1;
 	}
 	if (status.reason != EXIT_CODE || status.code)

@@ -92,19 +92,23 @@ static int warm(struct environment *env, struct err *err)
 	return gateway_env_put(env, err) || environment_start(env, 0, quiet, err) ? -1 : 0;
 }
 
+static bool member_exists(const struct member *member, const json_t *there)
+{
+	json_t *name;
+	size_t index;
+
+	json_array_foreach(json_member(there, "sandboxes"), index, name)
+		if (strcmp(json_string_value(name), member->name) == 0)
+			return true;
+	return false;
+}
+
 /* Does the provider still have every member that we believe in? */
 static bool members_exist(struct environment *env, const json_t *there)
 {
-	for (size_t i = 0; i < env->member_count; i++) {
-		bool found = !env->members[i].made;
-		json_t *name;
-		size_t index;
-
-		json_array_foreach(json_member(there, "sandboxes"), index, name)
-			found = found || strcmp(json_string_value(name), env->members[i].name) == 0;
-		if (!found)
+	for (size_t i = 0; i < env->member_count; i++)
+		if (env->members[i].made && !member_exists(&env->members[i], there))
 			return false;
-	}
 	return true;
 }
 
@@ -290,10 +294,39 @@ int environment_fork(struct environments *environments, struct env_id from_id, s
 
 /* ---- what is, against what should be ---- */
 
-/* One environment; the operation lock is held. */
+/* Some of its sandboxes ended, others go on: those that ended are made again over the volumes that they had. */
+static int members_restore(struct environment *env, const json_t *there, struct err *err)
+{
+	struct progress quiet = {0};
+
+	for (size_t i = 0; i < env->member_count; i++) {
+		if (!env->members[i].made || member_exists(&env->members[i], there))
+			continue;
+		log_warn("env=%s sandbox=%s has ended: it is made again", env->id.text, env->members[i].name);
+		member_unmake(env, &env->members[i]);
+	}
+	if (environment_start(env, 0, quiet, err) == 0)
+		return 0;
+	environment_cold_set(env, true); /* all of it, then */
+	return -1;
+}
+
+/* One environment; the operation lock is held, and the list was made under it. */
+static int reconcile_lost(struct environment *env, const json_t *there, struct err *err)
+{
+	if (members_exist(env, there))
+		return 0;
+	if (there && json_array_size(json_member(there, "sandboxes")) && !env->volatile_ && environment_state_of(env) == ENV_READY)
+		return members_restore(env, there, err);
+	environment_cold_set(env, true);
+	return 0;
+}
+
+/* One environment; the operation lock is held. `there` may be older than the lock. */
 static int reconcile_one(struct environment *env, const json_t *there, struct err *err)
 {
 	enum environment_state state = environment_state_of(env);
+	AUTO_JSON fresh = NULL;
 	int64_t now_ms = world_now_ms(env->all->world);
 	int64_t idle_ms = env->blueprint->preview.idle_ms;
 	bool expired;
@@ -303,8 +336,14 @@ static int reconcile_one(struct environment *env, const json_t *there, struct er
 	expired = !env->pinned && env->expires_ms && env->expires_ms < now_ms && !env->busy;
 	idle = idle_ms && !env->busy && elapsed_ms(env->all) - env->touched_ms > idle_ms;
 	(void)pthread_mutex_unlock(&env->mutex);
-	if (!env->cold && !members_exist(env, there))
-		environment_cold_set(env, true);
+	if (!env->cold && !members_exist(env, there)) {
+		fresh = provider_env_list(env->all->provider, err);
+		if (!fresh)
+			return -1;
+		there = there_find(fresh, env->id.text);
+		if (reconcile_lost(env, there, err))
+			return -1;
+	}
 	if (env->cold)
 		env->still = false;
 	/* One that was cut off while it came up has no volumes worth keeping; nobody waits for a volatile one any more. */

@@ -209,6 +209,12 @@ void monitor_hint(void *environments)
 	(void)pthread_mutex_unlock(&all->monitor_mutex);
 }
 
+void monitor_lost(struct environments *all)
+{
+	__atomic_store_n(&all->lost, true, __ATOMIC_RELAXED);
+	monitor_hint(all);
+}
+
 void monitor_stop(struct environments *all)
 {
 	if (!all->monitoring)

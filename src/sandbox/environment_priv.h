@@ -267,7 +267,8 @@ MUST_USE int environment_freeze_locked(struct environment *env, struct err *err)
 /* ---- environment_monitor.c ---- */
 MUST_USE int monitor_start(struct environments *all, struct err *err);
 void monitor_stop(struct environments *all);
-void monitor_hint(void *environments); /* something may have ended */
+void monitor_hint(void *environments);       /* something may have ended */
+void monitor_lost(struct environments *all); /* a sandbox is gone: what should be there is made again soon */
 /* Sees what ended since the last look, and does what follows from it; the operation lock is held. True: look again soon. */
 bool monitor_look(struct environment *env);
 

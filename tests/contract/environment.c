@@ -478,6 +478,50 @@ static void after_a_crash_of_the_keeper_it_comes_back_with_its_data(void **state
 	assert_string_equal(value, "yes\n");
 }
 
+static void a_sandbox_whose_first_process_is_killed_is_made_again(void **state)
+{
+	static const char *const sandboxes[] = {"workspace", "web", "db"};
+	int64_t deadline_ms = now_ms() + 60000;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sandboxes); i++) {
+		AUTO_FREE char *line = text_format(
+			"for p in /proc/[0-9]*; do grep -qs assay-init $p/comm && grep -qs '/%s/%s$' $p/cgroup"
+			" && kill -9 ${p#/proc/}; done; true",
+			shop.text, sandboxes[i]);
+		const char *const argv[] = {"sh", "-c", line, NULL};
+		bool back = false;
+		struct err err = {0};
+
+		must(process_run(&(struct process_spec){.argv = argv}, NULL, &err), &err);
+		while (!back) {
+			AUTO_BUF output = buf_new(4096);
+			struct exit_status status = {0};
+			struct environment_exec exec = {.sandbox = sandboxes[i],
+							.argv = (const char *const[]){"true", NULL},
+							.timeout_ms = 5000,
+							.output = &output};
+
+			back = environment_exec(environments, shop, &exec, &status, &err) == 0 && status.reason == EXIT_CODE;
+			if (!back && now_ms() > deadline_ms)
+				fail_msg("%s: %s", sandboxes[i], err.text);
+			(void)usleep(50000);
+		}
+	}
+	for (;;) {
+		AUTO_BUF output = buf_new(4096);
+		struct err err = {0};
+
+		if (environment_query(environments, shop, "db", "SELECT name FROM items WHERE id = 3000", &output, &err) == 0) {
+			assert_string_equal(output.at, "name\nkept\n");
+			return;
+		}
+		if (now_ms() > deadline_ms)
+			fail_msg("%s", err.text);
+		(void)usleep(50000);
+	}
+}
+
 static void after_a_restart_of_everything_it_comes_back_too(void **state)
 {
 	struct err err = {0};
@@ -815,6 +859,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_fork_has_the_data_and_the_work_and_its_own_future),
 		cmocka_unit_test(its_data_can_be_made_fresh_again),
 		cmocka_unit_test(after_a_crash_of_the_keeper_it_comes_back_with_its_data),
+		cmocka_unit_test(a_sandbox_whose_first_process_is_killed_is_made_again),
 		cmocka_unit_test(after_a_restart_of_everything_it_comes_back_too),
 		cmocka_unit_test(a_service_that_does_not_start_is_told_with_its_last_words),
 		cmocka_unit_test(dependencies_are_installed_once_for_commits_that_share_a_lock_file),

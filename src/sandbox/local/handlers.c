@@ -76,6 +76,8 @@ int handle_env_list(struct keeper *keeper, struct kept_env *env, const struct ke
 		if (file_write_fd(list, view_make(&row, sizeof(row)), err))
 			return -1;
 		for (const struct room *room = env->rooms; room; room = room->next) {
+			if (!room->pid) /* it has ended */
+				continue;
 			memset(row.sandbox, 0, sizeof(row.sandbox));
 			memcpy(row.sandbox, room->name, sizeof(row.sandbox));
 			if (file_write_fd(list, view_make(&row, sizeof(row)), err))
