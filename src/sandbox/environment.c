@@ -478,6 +478,8 @@ int environment_up(struct environments *environments, const struct environment_s
 		return -1;
 	result = environment_up_locked(env, progress, &problem);
 	if (result) {
+		if (problem.kind != ERR_CANCELLED && environment_ground_lost(env))
+			problem.kind = ERR_RETRY; /* whatever did not come up: it is not the application's fault */
 		if (err)
 			*err = problem;
 		if (!keep_failed || environment_going(env)) {

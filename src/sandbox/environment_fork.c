@@ -112,6 +112,16 @@ static bool members_exist(struct environment *env, const json_t *there)
 	return true;
 }
 
+static bool is_made(struct environment *env, size_t at)
+{
+	bool made;
+
+	(void)pthread_mutex_lock(&env->mutex);
+	made = env->members[at].made;
+	(void)pthread_mutex_unlock(&env->mutex);
+	return made;
+}
+
 static const json_t *there_find(const json_t *exists, const char *id)
 {
 	json_t *there;
@@ -121,6 +131,24 @@ static const json_t *there_find(const json_t *exists, const char *id)
 		if (strcmp(json_text(there, "env", ""), id) == 0)
 			return there;
 	return NULL;
+}
+
+bool environment_ground_lost(struct environment *env)
+{
+	AUTO_FREE bool *before = mem_new_array(env->member_count + 1, sizeof(*before));
+	AUTO_JSON exists = NULL;
+	const json_t *there;
+	bool lost = false;
+
+	for (size_t i = 0; i < env->member_count; i++)
+		before[i] = is_made(env, i);
+	exists = provider_env_list(env->all->provider, NULL);
+	if (!exists)
+		return true;
+	there = there_find(exists, env->id.text);
+	for (size_t i = 0; i < env->member_count && !lost; i++)
+		lost = before[i] && is_made(env, i) && !member_exists(&env->members[i], there);
+	return lost;
 }
 
 /* It did not come back because what it stood on went away again, or because we end: not a fault of its own. */

@@ -13,6 +13,7 @@
 #define PROBE_LIMIT_MS 2000
 #define PROBE_EXEC_LIMIT_MS 5000
 #define PROBE_REPLY_MAX ((size_t)4096)
+#define GROUND_LOOK_MS 2000 /* how often, while it is waited for, whether what it needs is still there */
 #define PROBE_PAUSE_FIRST_US 2000
 #define PROBE_PAUSE_LAST_US 50000
 #define PROBE_GROWTH_PERCENT 110 /* so that a tenth of the time that a start takes may be waited too long */
@@ -413,6 +414,7 @@ int member_probe(struct environment *env, struct member *member, struct err *err
 int member_wait_ready(struct environment *env, struct member *member, int64_t limit_ms, const bool *cancelled, struct err *err)
 {
 	int64_t deadline_ms = elapsed_ms(env->all) + limit_ms;
+	int64_t look_ms = elapsed_ms(env->all) + GROUND_LOOK_MS;
 	useconds_t pause_us = PROBE_PAUSE_FIRST_US;
 
 	for (;;) {
@@ -429,6 +431,11 @@ int member_wait_ready(struct environment *env, struct member *member, int64_t li
 			if (err)
 				*err = problem;
 			return -1;
+		}
+		if (elapsed_ms(env->all) >= look_ms) {
+			if (environment_ground_lost(env))
+				return err_set(err, ERR_RETRY, "a sandbox was destroyed while %s started", member->name);
+			look_ms = elapsed_ms(env->all) + GROUND_LOOK_MS;
 		}
 		(void)usleep(pause_us);
 		pause_us = pause_us * PROBE_GROWTH_PERCENT / 100;

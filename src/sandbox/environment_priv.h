@@ -262,6 +262,8 @@ MUST_USE int environment_wake(struct environment *env, struct err *err);
 void environment_still(struct environment *env);
 /* As environment_wake, takes the lock itself, only when needed. */
 MUST_USE int environment_awake(struct environment *env, struct err *err);
+/* Has a sandbox of it ended, whatever ended it? Asks the provider; any thread. */
+bool environment_ground_lost(struct environment *env);
 MUST_USE int environment_freeze_locked(struct environment *env, struct err *err);
 
 /* ---- environment_monitor.c ---- */

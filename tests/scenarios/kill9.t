@@ -103,7 +103,8 @@ story() {
 	end=$(api GET "/runs/$run" | jq -r '"\(.state), \(.verdict), attempt \(.attempt)"'),
 	end+=" $(api GET '/pulls?limit=1000' | jq -r --arg run "$run" '[.items[] | select(.run == $run)] | "\(length) pull \(map(.state) | join(" "))"'),"
 	end+=" $(api GET "/runs/$run/events" | jq -r '[.items[] | select(.type == "verdict")] | length') verdict,"
-	end+=" $(api GET "/runs/$run/record" | jq -r '.signatures | length') signature"
+	end+=" $(api GET "/runs/$run/record" 2>/dev/null | jq -r '.signatures | length') signature"
+	error=$(api GET "/runs/$run" | jq -r '.error // empty')
 }
 
 story -1
@@ -121,7 +122,8 @@ for ((i = 1; i <= kills && SECONDS < BUDGET_S; i++)); do
 	story $((from_ms + RANDOM % (span_ms * 19 / 20 - from_ms)))
 	[ "$took_ms" -ge "$span_ms" ] || span_ms=$took_ms
 	is "kill $i of $kills: $killed after $killed_after ms: the run ends the same" "$end" "$wanted"
-	echo "# it took $took_ms ms"
+	echo "# it took $took_ms ms${error:+; $error}"
+	[ "$end" = "$wanted" ] || { echo "# what the server said last:"; tail -n 25 "$WORK/serve.log" | cut -c1-300 | sed 's/^/#   /'; }
 done
 [ "$i" -gt "$kills" ] || echo "# $((i - 1)) of $kills kills fitted into $BUDGET_S s"
 
