@@ -12,6 +12,7 @@
 #define PROGRAM "assay policy"
 #define EXCHANGES_MAX "100000"
 #define RUNS_MAX 64
+#define ROWS_AT_ONCE "500"
 
 static json_t *(*judge_source)(const json_t *policy, const json_t *above, const json_t *requests, struct err *err);
 
@@ -235,6 +236,58 @@ static json_t *request_of_exchange(const json_t *exchange, const json_t *origin)
 	return TAKE(row);
 }
 
+/* The same of a row of the ledger, which keeps no query. */
+static json_t *request_of_row(const json_t *row)
+{
+	struct view rule = view_of(json_text(row, "rule", ""));
+	const char *path = json_text(row, "path", "");
+	int64_t port = json_number(row, "port", 0);
+	const char *was = view_starts(rule, VIEW("hold"))                                       ? "approve"
+			  : strcmp(json_text(row, "kind", ""), "intent") == 0                   ? "allow"
+			  : view_starts(rule, VIEW("policy:")) || view_is(rule, "default-deny") ? "deny"
+												: NULL;
+	AUTO_FREE char *url = text_format("%s://%s:%lld%s", port == 80 ? "http" : "https", json_text(row, "host", ""),
+					  (long long)port, path);
+
+	if (!was || !path[0] || !json_text(row, "method", NULL))
+		return NULL;
+	return json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}", "method", json_text(row, "method", ""), "url", url, "was",
+			 was, "origin", "env", json_text(row, "env", ""), "sandbox", json_text(row, "sandbox", ""), "agent",
+			 json_text(row, "agent", ""), "run", json_text(row, "run", ""), "repository", "");
+}
+
+/* What the ledger has of a run or an environment, which may be gone. */
+static int requests_kept(struct api *api, const char *what, json_t *requests, struct err *err)
+{
+	static const char *const kinds[] = {"intent", "verdict"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		int64_t before = 0;
+		size_t count;
+
+		do {
+			AUTO_FREE char *older = before ? text_format("&before=%lld", (long long)before) : text_copy("");
+			AUTO_FREE char *path = text_format("/ledger?%s=%s&kind=%s&limit=" ROWS_AT_ONCE "%s",
+							   what[0] == 'e' ? "env" : "run", what, kinds[i], older);
+			AUTO_JSON items = api_items(api, path, err);
+			json_t *row;
+			size_t k;
+
+			if (!items)
+				return -1;
+			count = json_array_size(items);
+			json_array_foreach(items, k, row) {
+				json_t *request = request_of_row(row);
+
+				before = json_number(row, "id", 0);
+				if (request)
+					(void)json_array_append_new(requests, request);
+			}
+		} while (count && before);
+	}
+	return 0;
+}
+
 /* Appends the requests of a run (or an environment) that went out or were refused. */
 static int requests_seen(struct api *api, const char *what, json_t *requests, struct policies *policies, struct err *err)
 {
@@ -414,8 +467,12 @@ static void simulation_print(const json_t *rows, size_t changed)
 static int simulate(int argc, char **argv)
 {
 	bool as_json = false;
+	bool ledger = false;
 	struct runs_given runs = {0};
 	const struct cli_option options[] = {
+		{.name = "ledger",
+		 .help = "what the ledger kept, also of environments that are gone; without queries",
+		 .flag = &ledger},
 		{.name = "on",
 		 .value = "RUN",
 		 .help = "a run or environment whose requests are judged; may be given again",
@@ -425,7 +482,7 @@ static int simulate(int argc, char **argv)
 	};
 	const struct cli_usage usage = {
 		.program = PROGRAM " simulate",
-		.arguments = "FILE --on RUN… [--json]",
+		.arguments = "FILE --on RUN… [--ledger] [--json]",
 		.about = "Judges what runs asked for under a draft: an assay.yaml (instead of theirs, under the organisation's\n"
 			 "policy) or a policy file (instead of the organisation's, over theirs).",
 		.options = options,
@@ -454,7 +511,8 @@ static int simulate(int argc, char **argv)
 		AUTO_JSON rows = NULL;
 		size_t changed = 0;
 
-		if (requests_seen(api, runs.at[i], requests, &policies, &err))
+		if (ledger ? policies_of_here(&policies, &err) || requests_kept(api, runs.at[i], requests, &err)
+			   : requests_seen(api, runs.at[i], requests, &policies, &err))
 			return cli_fail(usage.program, as_json, &err);
 		judged = json_is_array(draft) ? judge_source(draft, policies.above, requests, &err)
 					      : judge_source(policies.rules, draft, requests, &err);

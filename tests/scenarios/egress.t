@@ -117,6 +117,8 @@ is 'and nothing was sent for it' "$(grep -c pulls/9 "$WORK/outside.log")" 0
 simulated=$("$ASSAY" policy simulate assay.yaml --on "$env" --json)
 is 'the same rules over what was seen say the same, row for row' "$(jq -r '[.items[] | select(.same | not)] | length' <<<"$simulated")" 0
 is 'every request was judged again' "$(jq -r '.items | length >= 7' <<<"$simulated")" true
+kept() { "$ASSAY" policy simulate assay.yaml --on "$env" --ledger --json; }
+is 'and over what the ledger kept' "$(kept | jq -r '"\(.items | length >= 5) \([.items[] | select(.same | not)] | length)"')" 'true 0'
 sed 's/id: read, host: api.outside.test/id: read, host: nobody.outside.test/' assay.yaml >"$WORK/draft.yaml"
 like 'a draft says what would be different' "$("$ASSAY" policy simulate "$WORK/draft.yaml" --on "$env")" 'deny +default-deny +GET http://api.outside.test/x'
 like 'rules are suggested from what was seen' "$("$ASSAY" policy suggest "$env")" 'host: api.outside.test, methods: \[[A-Z, ]+\], action: allow'
