@@ -170,7 +170,7 @@ void ledger_close(struct ledger *ledger)
 int ledger_flush(struct ledger *ledger, int64_t timeout_ms, struct err *err)
 {
 	int64_t until_ms = ledger_now_ms() + timeout_ms;
-	uint64_t ends[LEDGER_RINGS_MAX];
+	uint64_t ends[LEDGER_RINGS_MAX] = {0};
 	bool done = false;
 
 	for (size_t i = 0; i < ledger->ring_count; i++)

@@ -261,20 +261,19 @@ static size_t marks_count(struct view text)
 /* Is there a placeholder in other clothes, besides those that stand there as they are? */
 static bool disguise_judge(struct judging *judging, struct view text)
 {
-	AUTO_BUF decoded = buf_new(text.length + 1);
+	AUTO_BUF odd = buf_new(text.length + 1);
+	AUTO_BUF even = buf_new(text.length + 1);
 	size_t plain = marks_count(text);
 	struct view now = text;
 
 	if (swap_find(base64_marks(), text) >= 0)
 		return refuse_stray(judging);
 	for (int round = 0; round < DECODE_ROUNDS && memchr(now.at, '%', now.length); round++) {
-		AUTO_BUF next = buf_new(text.length + 1);
-		struct buf before = decoded;
+		struct buf *decoded = round % 2 ? &odd : &even; /* the other one is what is decoded */
 
-		percent_decode(now, &next);
-		decoded = next;
-		next = before;
-		now = buf_view(&decoded);
+		buf_clear(decoded);
+		percent_decode(now, decoded);
+		now = buf_view(decoded);
 		if (marks_count(now) != plain || swap_find(base64_marks(), now) >= 0)
 			return refuse_stray(judging);
 	}
