@@ -6,6 +6,8 @@
 
 #include "base/scope.h"
 
+#define LINE_BYTES_USUAL 2048 /* of a line, without its bodies */
+
 static void headers_fini(struct exchange_headers *headers)
 {
 	for (size_t i = 0; i < headers->count; i++) {
@@ -103,7 +105,7 @@ static void string_format(struct buf *out, struct view text)
 		if (!length)
 			buf_add_text(out, "\xef\xbf\xbd");
 		else if (c == '"' || c == '\\')
-			buf_add_format(out, "\\%c", c);
+			buf_add(out, (const char[]){'\\', (char)c}, 2);
 		else if (c == '\n')
 			buf_add_text(out, "\\n");
 		else
@@ -115,11 +117,21 @@ static void string_format(struct buf *out, struct view text)
 	buf_add_char(out, '"');
 }
 
+/* Between two members. */
+static void comma_add(struct buf *out)
+{
+	if (out->at[out->length - 1] != '{')
+		buf_add_char(out, ',');
+}
+
 static void member_format(struct buf *out, const char *key, const char *text)
 {
 	if (!text)
 		return;
-	buf_add_format(out, "%s\"%s\":", out->at[out->length - 1] == '{' ? "" : ",", key);
+	comma_add(out);
+	buf_add_char(out, '"');
+	buf_add_text(out, key);
+	buf_add(out, "\":", 2);
 	string_format(out, view_of(text));
 }
 
@@ -127,7 +139,8 @@ static void headers_format(struct buf *out, const struct exchange_headers *heade
 {
 	if (!headers->count)
 		return;
-	buf_add_format(out, "%s\"headers\":[", out->at[out->length - 1] == '{' ? "" : ",");
+	comma_add(out);
+	buf_add_text(out, "\"headers\":[");
 	for (size_t i = 0; i < headers->count; i++) {
 		buf_add_text(out, i ? ",[" : "[");
 		string_format(out, view_of(headers->at[i].name));
@@ -144,7 +157,7 @@ static void body_format(struct buf *out, const struct exchange_body *body)
 
 	if (!body->bytes)
 		return;
-	buf_add_format(out, "%s", out->at[out->length - 1] == '{' ? "" : ",");
+	comma_add(out);
 	if (text_is_utf8(bytes)) {
 		buf_add_text(out, "\"body\":");
 		string_format(out, bytes);
@@ -158,6 +171,10 @@ static void body_format(struct buf *out, const struct exchange_body *body)
 
 void exchange_format(struct buf *out, const struct exchange *exchange)
 {
+	size_t usual = LINE_BYTES_USUAL + exchange->request_body.length + exchange->response_body.length;
+
+	if (usual < out->length_max - out->length) /* room for most, so that it is not moved again and again */
+		(void)buf_reserve(out, usual);
 	buf_add_format(out, "{\"seq\":%llu", (unsigned long long)exchange->seq);
 	member_format(out, "from", exchange->from);
 	member_format(out, "to", exchange->to);

@@ -18,6 +18,7 @@
 #include "gateway/policy/policy.h"
 #include "http/codec.h"
 
+#define HEAD_BYTES_USUAL 1024
 #define INPUT_BYTES_MAX (SCRATCH_BYTES * 2 + HTTP_HEAD_BYTES_MAX)
 
 enum request_state { REQUEST_HEAD, REQUEST_BODY, REQUEST_DONE };
@@ -87,12 +88,15 @@ static void framing_write(struct h1 *h1, const struct egress_response *response,
 
 static void name_write(struct buf *out, struct view name)
 {
+	char *at = buf_reserve(out, name.length);
 	bool first = true;
 
-	for (size_t i = 0; i < name.length; i++) {
-		buf_add_char(out, (char)(first ? toupper((unsigned char)name.at[i]) : name.at[i]));
+	for (size_t i = 0; at && i < name.length; i++) {
+		at[i] = (char)(first ? toupper((unsigned char)name.at[i]) : name.at[i]);
 		first = name.at[i] == '-';
 	}
+	if (at)
+		buf_commit(out, name.length);
 }
 
 static void answer_head(void *self, const struct egress_response *response)
@@ -101,6 +105,7 @@ static void answer_head(void *self, const struct egress_response *response)
 	AUTO_BUF out = buf_new(HTTP_HEAD_BYTES_MAX * 2);
 
 	h1->continues = false;
+	(void)buf_reserve(&out, HEAD_BYTES_USUAL);
 	buf_add_format(&out, "HTTP/1.1 %u %s\r\n", response->status, http_status_text(response->status));
 	for (size_t i = 0; i < response->field_count; i++) {
 		name_write(&out, response->fields[i].name);

@@ -21,6 +21,7 @@
 #define CONNECT_MS 15000
 #define INPUT_BYTES_MAX (SCRATCH_BYTES * 2 + HTTP_HEAD_BYTES_MAX)
 #define HEAD_KEPT_CAPACITY ((size_t)8 << 10)
+#define HEAD_BYTES_USUAL 1024
 #define INTERIM_MAX 16 /* 1xx answers before the real one */
 
 enum upstream_state { UPSTREAM_OPENING, UPSTREAM_HEAD, UPSTREAM_BODY, UPSTREAM_TUNNEL, UPSTREAM_IDLE };
@@ -161,6 +162,7 @@ static void name_write(struct buf *out, struct view name)
 
 static void head_write(struct buf *out, const struct egress_request *request)
 {
+	(void)buf_reserve(out, HEAD_BYTES_USUAL);
 	buf_add_view(out, request->method);
 	buf_add_char(out, ' ');
 	buf_add_view(out, request->path);
