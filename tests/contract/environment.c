@@ -619,7 +619,7 @@ static void a_program_that_crashes_again_and_again_is_given_up(void **state)
 {
 	static const char looping[] = "version: 1\nname: loop\nservices:\n  bad: {run: 'sleep 0.05; echo dying; exit 5'}\n";
 	struct env_id id = up(&(struct environment_spec){.repository = repository, .commit = first, .blueprint = looping});
-	int64_t deadline_ms = now_ms() + 30000;
+	int64_t deadline_ms = now_ms() + 120000;
 	struct err err = {0};
 	bool given_up = false;
 
@@ -761,7 +761,7 @@ static void a_running_server_becomes_a_snapshot(void **state)
 /* Until the provider has that many environments. */
 static void environments_await(size_t count)
 {
-	int64_t deadline_ms = now_ms() + 20000;
+	int64_t deadline_ms = now_ms() + 120000;
 	size_t there = 0;
 
 	while (there != count && now_ms() < deadline_ms) {
