@@ -355,6 +355,24 @@ static size_t escape_any(struct view text, char out[4], size_t *made)
 	return length;
 }
 
+/* The next escape that hides something, at or behind `at`, or something that looks like one; the text's length when there is none. */
+static size_t find_strong(struct view text, size_t at)
+{
+	for (; at + 17 <= text.length; at += 16) {
+		vector here = vector_at(text.at + at), next = vector_at(text.at + at + 1);
+		vector strong = (vector)(next == 'u') | (vector)(next == 'U') | (vector)(next == 'x') | (vector)(next == '/') |
+				(vector)(next - '0' < 8);
+
+		if (vector_any((vector)(here == '%') | (vector)(here == '&') | ((vector)(here == '\\') & strong) |
+			       ((vector)(here == '+') & (vector)(next == 'A'))))
+			break;
+	}
+	while (at < text.length && !(strchr("%&+", text.at[at]) && text.at[at]) &&
+	       !(text.at[at] == '\\' && escape_is_strong(view_from(text, at))))
+		at++;
+	return at;
+}
+
 static void view_escaped(struct view text, view_emit *emit, void *self)
 {
 	struct patch patch;
@@ -362,7 +380,8 @@ static void view_escaped(struct view text, view_emit *emit, void *self)
 	size_t made = 0, last_strong = 0;
 
 	patch_begin(&patch, text);
-	for (size_t i = find_any(text, 0, "%\\&+"); i < text.length; i = find_any(text, i, "%\\&+")) {
+	for (size_t i = find_strong(text, 0); i < text.length;
+	     i = patch.count && i - last_strong < CONTEXT ? find_any(text, i, "%\\&+") : find_strong(text, i)) {
 		size_t length = escape_any(view_from(text, i), out, &made);
 		bool strong = length && escape_is_strong(view_from(text, i));
 
@@ -422,7 +441,7 @@ static bool is_quote(char c)
 
 static bool is_token(char c)
 {
-	return isalnum((unsigned char)c) || (c && strchr("_-+/=.", c));
+	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '+' || c == '/' || c == '=' || c == '.';
 }
 
 /* From a closing quote to the opening one of what it is joined with: "AK" + "IA", ["A","K"], 'a' 'b', \"a\" + \"b\". 0: it is none. */
@@ -456,13 +475,12 @@ static void view_joined(struct view text, view_emit *emit, void *self)
 
 	patch_begin(&patch, text);
 	for (size_t i = find_any(text, 0, "\"'`\""); i < text.length; i = find_any(text, i, "\"'`\"")) {
-		size_t length = join_length(view_from(text, i));
 		/* The backslash of an escaped closing quote goes too. */
-		size_t before = length && i > patch.copied && text.at[i - 1] == '\\';
-
+		size_t before = i > patch.copied && text.at[i - 1] == '\\';
 		/* Pieces of one word: there is something of it on both sides. */
-		if (length && i > before && i + length < text.length && is_token(text.at[i - before - 1]) &&
-		    is_token(text.at[i + length]))
+		size_t length = i > before && is_token(text.at[i - before - 1]) ? join_length(view_from(text, i)) : 0;
+
+		if (length && i + length < text.length && is_token(text.at[i + length]))
 			patch_put(&patch, i - before, length + before, "", 0);
 		i += length ? length : 1;
 	}
