@@ -122,9 +122,9 @@ static size_t member_feed(struct node *node, struct view text)
 		}
 		if (result != INFLATED_MORE) {
 			member_end(carve);
-			/* It only looked like one: the next may begin inside of it. */
-			if (result == INFLATED_BROKEN && text.length - rest.length > 2)
-				return 2;
+			/* It only looked like one: the next may begin inside of it. There is progress, whatever the decoder took. */
+			if (result == INFLATED_BROKEN)
+				return text.length < 2 ? text.length : 2;
 			break;
 		}
 		if (made < sizeof out && (!rest.length || rest.length == before))
