@@ -1,6 +1,10 @@
 #!/bin/bash
 # What an environment may send out: rules, the organisation's policy and its reload, questions to a person, the budget and the kill switch, seen from
 # a program in a sandbox and from the command line. The host outside is a server of ours.
+# A network of its own would have no sandboxes; a mount namespace of its own has another /etc/hosts.
+if [ -z "${EGRESS_INSIDE:-}" ] && [ "$(id -u)" = 0 ]; then
+	EGRESS_INSIDE=1 exec unshare --mount --propagation private bash "$0"
+fi
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
 # shellcheck source=tests/scenarios/serve.sh
@@ -8,10 +12,6 @@
 command -v node >/dev/null || skip_all 'needs node'
 [ "$(id -u)" = 0 ] || skip_all 'needs root: a name of the machine for the server outside'
 
-# A network of its own would have no sandboxes; a mount namespace of its own has another /etc/hosts.
-if [ -z "${EGRESS_INSIDE:-}" ]; then
-	EGRESS_INSIDE=1 exec unshare --mount --propagation private "$0"
-fi
 address=127.61.$((RANDOM % 250 + 1)).$((RANDOM % 250 + 1))
 printf '127.0.0.1 localhost\n%s api.outside.test other.outside.test\n' "$address" >"$WORK/hosts"
 mount --bind "$WORK/hosts" /etc/hosts
