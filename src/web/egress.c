@@ -1,4 +1,5 @@
 /* Rows of what leaves: questions that wait for a person, the kill switch, the policy, budgets. */
+#include "base/log.h"
 #include "base/scope.h"
 #include "runs/egress.h"
 #include "web/web_priv.h"
@@ -52,11 +53,30 @@ static json_t *kills(struct call *call, struct err *err)
 	return egress ? items_of(egress_kills(egress)) : NULL;
 }
 
+/* What a kill made dead is released again: for one environment, or for all that are there ("" in `which`). */
+static void credentials_restore(struct call *call, const struct env_id *which)
+{
+	struct environments *environments = call->web->options.environments;
+	AUTO_JSON list = which->text[0] ? NULL : environment_list(environments, NULL);
+	struct err err = {0};
+	struct env_id env;
+	json_t *item;
+	size_t i;
+
+	if (which->text[0] && environment_secrets(environments, *which, true, &err))
+		log_warn("env=%s: its credentials stay dead: %s", which->text, err.text);
+	json_array_foreach(list, i, item)
+		if (!env_id_parse(view_of(json_text(item, "id", "")), &env, &err) &&
+		    environment_secrets(environments, env, true, &err))
+			log_warn("env=%s: its credentials stay dead: %s", env.text, err.text);
+}
+
 static json_t *kill_switch(struct call *call, struct err *err)
 {
 	struct egress *egress = egress_of(call, err);
 	const char *which = json_text(call->body, "env", NULL);
 	struct env_id env = {""};
+	json_t *answer;
 
 	if (!egress)
 		return NULL;
@@ -66,8 +86,11 @@ static json_t *kill_switch(struct call *call, struct err *err)
 	}
 	if (which && environment_find(call->web->options.environments, which, &env, err))
 		return NULL;
-	return egress_kill(egress, env.text, json_flag(call->body, "undo", false), by(call), json_text(call->body, "because", ""),
-			   err);
+	answer = egress_kill(egress, env.text, json_flag(call->body, "undo", false), by(call), json_text(call->body, "because", ""),
+			     err);
+	if (answer && json_flag(call->body, "undo", false))
+		credentials_restore(call, &env);
+	return answer;
 }
 
 /* With ?rules=1 the rules, too. */

@@ -335,6 +335,15 @@ int environment_reset_data(struct environments *environments, struct env_id id, 
 	return 0;
 }
 
+int environment_secrets(struct environments *environments, struct env_id id, bool bound, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)bound;
+	(void)err;
+	return 0;
+}
+
 int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err)
 {
 	(void)environments;
