@@ -14,7 +14,7 @@ stage_run() {
 	egress_authority "$folder"
 	# shellcheck disable=SC2086
 	AUTHORITY=$folder timeout "${STAGE_SECONDS:-600}" "$STAGE_PROGRAM" --environment e1 --authorities "$folder/operator.pem" \
-		--before "/usr/bin/python3 -W ignore $SOURCE_ROOT/tests/egress/origin.py \$STAGE $EGRESS_NAMES" "$SOURCE_ROOT/tests/egress/routes.json" \
+		--before "exec /usr/bin/python3 -W ignore $SOURCE_ROOT/tests/egress/origin.py \$STAGE $EGRESS_NAMES" "$SOURCE_ROOT/tests/egress/routes.json" \
 		$EGRESS_NAMES nobody.test -- "$@"
 	code=$?
 	rm -rf "$folder"
