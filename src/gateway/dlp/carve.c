@@ -92,14 +92,8 @@ static void member_end(struct carve *carve)
 
 static void member_begin(struct node *node, enum coding coding)
 {
-	struct dlp_message *message = node->message;
-
-	if (++message->members > CARVE_MEMBERS_MAX) {
-		dlp_finding_own(message, "too-much", "an archive of too many members", DLP_BLOCK, node->view);
-		return;
-	}
 	node->carve->inflater = inflater_new(coding);
-	node_init(&node->carve->node, message, node->depth + 1, view_of_coding(coding));
+	node_init(&node->carve->node, node->message, node->depth + 1, view_of_coding(coding));
 }
 
 /* Gives `text` to the member that is open; returns what it took. */
@@ -122,6 +116,9 @@ static size_t member_feed(struct node *node, struct view text)
 		}
 		if (result != INFLATED_MORE) {
 			member_end(carve);
+			/* Only what was whole is counted: any 100 MB of noise have tens of thousands of beginnings. */
+			if (result == INFLATED_END && ++node->message->members > CARVE_MEMBERS_MAX)
+				dlp_finding_own(node->message, "too-much", "an archive of too many members", DLP_BLOCK, node->view);
 			/* It only looked like one: the next may begin inside of it. There is progress, whatever the decoder took. */
 			if (result == INFLATED_BROKEN)
 				return text.length < 2 ? text.length : 2;
