@@ -30,7 +30,7 @@ static void condition_add(struct conditions *conditions, const char *sql, struct
 /* `%` and `_` of the text stand for themselves. */
 static void like_add(struct buf *out, struct view text)
 {
-	for (size_t i = 0; i < text.length; i++) {
+	for (size_t i = 0; text.at && i < text.length; i++) {
 		if (text.at[i] == '%' || text.at[i] == '_' || text.at[i] == '\\')
 			buf_add_char(out, '\\');
 		buf_add_char(out, text.at[i]);

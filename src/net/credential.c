@@ -57,7 +57,7 @@ int credential_place_parse(struct view text, struct credential_use *use, struct 
 				       places[i].slot ? "a name must follow, as in header:x-api-key" : "no name may follow");
 		use->place = (uint16_t)places[i].place;
 		memset(use->slot, 0, sizeof(use->slot));
-		for (size_t k = 0; k < slot.length; k++)
+		for (size_t k = 0; slot.at && k < slot.length; k++)
 			use->slot[k] = (char)(places[i].place == CREDENTIAL_HEADER ? tolower((unsigned char)slot.at[k])
 										   : slot.at[k]);
 		return 0;

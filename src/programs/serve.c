@@ -522,13 +522,14 @@ int serve_main(int argc, char **argv)
 					.about = "runs the control plane, in the foreground",
 					.options = options,
 					.option_count = ARRAY_LEN(options)};
+	const char *oci = getenv("ASSAY_RUNTIME");
 	pthread_condattr_t clock;
 	struct err err = {0};
 	int code = CLI_DONE;
 
 	log_init("serve", LOG_LEVEL_INFO);
-	if (getenv("ASSAY_RUNTIME") && *getenv("ASSAY_RUNTIME"))
-		serve.oci = getenv("ASSAY_RUNTIME");
+	if (oci && *oci)
+		serve.oci = oci;
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	(void)pthread_condattr_init(&clock);

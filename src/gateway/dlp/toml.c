@@ -353,7 +353,8 @@ static int parse_pair(struct toml *toml, json_t *table)
 
 json_t *toml_parse(struct view text, struct err *err)
 {
-	struct toml toml = {text.at, text.at + text.length, 1, err};
+	const char *begin = text.at ? text.at : "";
+	struct toml toml = {begin, begin + text.length, 1, err};
 	AUTO_JSON root = json_object();
 	json_t *table = root;
 

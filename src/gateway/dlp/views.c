@@ -240,7 +240,7 @@ static size_t escape_backslash(struct view text, long *code)
 	}
 	for (size_t i = 0; i + 1 < sizeof simple; i += 2)
 		if (kind && kind == simple[i]) {
-			*code = simple[i + 1];
+			*code = (unsigned char)simple[i + 1];
 			return 2;
 		}
 	return 0;
@@ -260,7 +260,7 @@ static size_t escape_amp(struct view text, long *code)
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (view_starts(text, names[i].name)) {
-			*code = names[i].c;
+			*code = (unsigned char)names[i].c;
 			return names[i].name.length;
 		}
 	if (text.length < 4 || text.at[1] != '#')

@@ -131,7 +131,7 @@ struct judging {
 	const struct egress_request *request;
 	struct broker_plan *plan;
 	struct egress_verdict *verdict;
-	const char *slot; /* of the field or parameter that is looked at */
+	char slot[CREDENTIAL_SLOT_MAX]; /* of the field or parameter that is looked at */
 };
 
 static bool refuse(struct judging *judging, const char *rule, const char *why, const char *remedy)
@@ -176,7 +176,7 @@ static bool want_add(struct judging *judging, size_t credential)
 /* The placeholder whose mark is at text[mark]; SIZE_MAX: none of this environment. */
 static size_t placeholder_at(const struct broker *broker, struct view text, size_t mark, size_t *from)
 {
-	for (size_t i = 0; broker && i < broker->count; i++) {
+	for (size_t i = 0; broker && text.at && i < broker->count; i++) {
 		const struct broker_credential *credential = &broker->credentials[i];
 
 		if (mark < credential->mark_at || text.length - (mark - credential->mark_at) < credential->placeholder_bytes)
@@ -343,15 +343,23 @@ static bool refuse_foreign(struct judging *judging)
 		      "use the placeholder from the environment's variables, and no other key");
 }
 
+/* A longer name than a slot can have fits none. */
+static void slot_set(struct judging *judging, struct view name)
+{
+	size_t length = name.length < sizeof(judging->slot) ? name.length : sizeof(judging->slot) - 1;
+
+	if (length)
+		memcpy(judging->slot, name.at, length);
+	judging->slot[length] = '\0';
+}
+
 static bool field_judge(struct judging *judging, const struct egress_field *field, bool brokered, bool strict, bool *carried)
 {
-	char slot[CREDENTIAL_SLOT_MAX];
 	AUTO_BUF decoded = buf_new(field->value.length + 1);
 	size_t found = 0;
 	bool basic = view_is(field->name, "authorization") && basic_decode(field->value, &decoded);
 
-	(void)snprintf(slot, sizeof(slot), "%.*s", (int)(field->name.length < 80 ? field->name.length : 80), field->name.at);
-	judging->slot = slot;
+	slot_set(judging, field->name);
 	if (view_find(field->name, MARK) >= 0)
 		return refuse_stray(judging);
 	if (basic && view_find(buf_view(&decoded), MARK) >= 0) {
@@ -380,11 +388,9 @@ static bool query_judge(struct judging *judging, bool brokered, bool *carried)
 		struct view value;
 		struct view pair = view_cut(rest, '&', &rest);
 		struct view name = view_cut(pair, '=', &value);
-		char slot[CREDENTIAL_SLOT_MAX];
 		size_t found = 0;
 
-		(void)snprintf(slot, sizeof(slot), "%.*s", (int)(name.length < 80 ? name.length : 80), name.at);
-		judging->slot = slot;
+		slot_set(judging, name);
 		if (view_find(name, MARK) >= 0)
 			return refuse_stray(judging);
 		if (!value.at)
@@ -402,8 +408,7 @@ enum broker_answer broker_judge(const struct broker *broker, const struct egress
 				struct egress_verdict *verdict)
 {
 	static const struct broker none = {.count = 0};
-	struct judging judging = {
-		.broker = broker ? broker : &none, .request = request, .plan = plan, .verdict = verdict, .slot = ""};
+	struct judging judging = {.broker = broker ? broker : &none, .request = request, .plan = plan, .verdict = verdict};
 	bool brokered = false, required = false, carried = false;
 	size_t found = 0;
 

@@ -173,7 +173,7 @@ static bool name_is_metadata(const char *host)
 		"instance-data.ec2.internal",   "metadata.azure.internal", "metadata.azure.com", "metadata.tencentyun.com",
 		"metadata.platformequinix.com", "metadata.packet.net",     "rancher-metadata",   "kubernetes.default.svc"};
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+	for (size_t i = 0; host && i < ARRAY_LEN(names); i++)
 		if (strcmp(names[i], host) == 0)
 			return true;
 	return false;
