@@ -158,6 +158,8 @@ int credential_rule_parse(struct view text, struct credential_use *use, struct e
 	url = view_trim(url);
 	if (method.length && (!is_token(method) || method.length >= CREDENTIAL_METHOD_MAX))
 		return rule_refuse(whole, "the method is none", err);
+	if (view_equal_nocase(method, VIEW("WEBSOCKET")))
+		return rule_refuse(whole, "a WebSocket begins with a GET: name that", err);
 	memcpy(rule.method, method.at, method.length);
 	at = view_find(url, VIEW("://"));
 	for (size_t i = 0; at > 0 && i < ARRAY_LEN(schemes); i++)

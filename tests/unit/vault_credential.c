@@ -137,6 +137,7 @@ static void rules_are_taken_and_refused(void **state)
 		{"https://example.com/a?b=c", NULL},
 		{"https://example.com/a;b", NULL},
 		{"P OST https://example.com/", NULL},
+		{"WEBSOCKET https://example.com/", NULL},
 		{"P(OST https://example.com/", NULL},
 		{"", NULL},
 	};
