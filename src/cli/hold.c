@@ -179,7 +179,7 @@ static int kill_post(const char *program, const json_t *body, const char *what, 
 	if (!answer)
 		return cli_fail(program, false, &err);
 	if (undo)
-		printf("%s may go on; its credentials stay dead: `assay secret` gives others\n", what);
+		printf("%s may go on; its credentials live again\n", what);
 	else
 		printf("stopped %s in %lld ms%s\n", what, (long long)json_number(answer, "ms", 0),
 		       json_flag(answer, "by_kernel", false) ? ", without the gateway, which did not answer and was ended" : "");
