@@ -119,6 +119,21 @@ void agent_argv_begin(struct agent_turn *turn, const struct command *command, co
 	}
 }
 
+void agent_argv_options(struct agent_turn *turn, const struct agent_request *request, const char *const *words, size_t count,
+			const char *model_option, const char *session_option)
+{
+	for (size_t i = 0; i < count; i++)
+		agent_argv_add(turn, words[i]);
+	if (request->blueprint->agent.model) {
+		agent_argv_add(turn, model_option);
+		agent_argv_add(turn, request->blueprint->agent.model);
+	}
+	if (request->session) {
+		agent_argv_add(turn, session_option);
+		agent_argv_add(turn, request->session);
+	}
+}
+
 int agent_turn_make(const struct agent_request *request, struct agent_turn *turn, struct err *err)
 {
 	const char *use = request->blueprint->agent.use;
@@ -229,6 +244,18 @@ void agent_say(struct agent_parser *parser, struct agent_sink sink, enum agent_e
 	json_t *event = json_object();
 
 	agent_text_set(event, "text", view_of(text));
+	agent_emit(parser, sink, kind, event);
+}
+
+void agent_said_end(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind)
+{
+	json_t *event;
+
+	if (!parser->said.length)
+		return;
+	event = json_object();
+	agent_text_set(event, "text", buf_view(&parser->said));
+	buf_clear(&parser->said);
 	agent_emit(parser, sink, kind, event);
 }
 

@@ -44,6 +44,8 @@ void agent_unknown(struct agent_parser *parser, struct view line, struct agent_s
 /* Events of one text, and an observation. */
 void agent_say(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind, const char *text);
 void agent_observe(struct agent_parser *parser, struct agent_sink sink, const char *id, bool ok, struct view text);
+/* What came in pieces (parser->said) is whole: emits it as an event of one text; nothing when there is none. */
+void agent_said_end(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind);
 /* A tool's call: the title and the detail are chosen from its input for a person. `title` NULL: chosen. */
 void agent_act(struct agent_parser *parser, struct agent_sink sink, const char *id, const char *tool, const char *title,
 	       const json_t *input);
@@ -61,6 +63,9 @@ json_t *agent_plan_item(const char *text, const char *state);
 
 void agent_env_add(struct variables *env, const char *name, const char *value);
 void agent_argv_add(struct agent_turn *turn, const char *word);
+/* The row's own words, then the model and the session, each after its option, where the request has them. */
+void agent_argv_options(struct agent_turn *turn, const struct agent_request *request, const char *const *words, size_t count,
+			const char *model_option, const char *session_option);
 /* sh -c LINE, or the words, or `program` when the command is empty; more words can follow by agent_argv_add. */
 void agent_argv_begin(struct agent_turn *turn, const struct command *command, const char *program);
 

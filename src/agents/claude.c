@@ -26,16 +26,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "claude");
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		agent_argv_add(out, words[i]);
-	if (request->blueprint->agent.model) {
-		agent_argv_add(out, "--model");
-		agent_argv_add(out, request->blueprint->agent.model);
-	}
-	if (request->session) {
-		agent_argv_add(out, "--resume");
-		agent_argv_add(out, request->session);
-	}
+	agent_argv_options(out, request, words, ARRAY_LEN(words), "--model", "--resume");
 	for (size_t i = 0; i < ARRAY_LEN(env); i++)
 		agent_env_add(&out->env, env[i].name, env[i].value);
 	return 0;

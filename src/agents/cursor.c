@@ -12,29 +12,13 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "agent");
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		agent_argv_add(out, words[i]);
-	if (request->blueprint->agent.model) {
-		agent_argv_add(out, "--model");
-		agent_argv_add(out, request->blueprint->agent.model);
-	}
-	if (request->session) {
-		agent_argv_add(out, "--resume");
-		agent_argv_add(out, request->session);
-	}
+	agent_argv_options(out, request, words, ARRAY_LEN(words), "--model", "--resume");
 	return 0;
 }
 
 static void thought_end(struct agent_parser *parser, struct agent_sink sink)
 {
-	json_t *event;
-
-	if (!parser->said.length)
-		return;
-	event = json_object();
-	agent_text_set(event, "text", buf_view(&parser->said));
-	buf_clear(&parser->said);
-	agent_emit(parser, sink, AGENT_THOUGHT, event);
+	agent_said_end(parser, sink, AGENT_THOUGHT);
 }
 
 static void assistant(struct agent_parser *parser, const json_t *message, struct agent_sink sink)

@@ -17,16 +17,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "gemini");
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		agent_argv_add(out, words[i]);
-	if (request->blueprint->agent.model) {
-		agent_argv_add(out, "-m");
-		agent_argv_add(out, request->blueprint->agent.model);
-	}
-	if (request->session) {
-		agent_argv_add(out, "--resume");
-		agent_argv_add(out, request->session);
-	}
+	agent_argv_options(out, request, words, ARRAY_LEN(words), "-m", "--resume");
 	agent_env_add(&out->env, "GEMINI_CLI_TRUST_WORKSPACE", "true"); /* else yolo silently becomes `default` */
 	agent_env_add(&out->env, "GEMINI_CLI_NO_RELAUNCH", "true");     /* one process, which heeds signals */
 	agent_env_add(&out->files, ".gemini/settings.json", settings);
@@ -36,14 +27,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 /* The message that came in pieces is whole when something else comes. */
 static void said_end(struct agent_parser *parser, struct agent_sink sink)
 {
-	json_t *event;
-
-	if (!parser->said.length)
-		return;
-	event = json_object();
-	agent_text_set(event, "text", buf_view(&parser->said));
-	buf_clear(&parser->said);
-	agent_emit(parser, sink, AGENT_MESSAGE, event);
+	agent_said_end(parser, sink, AGENT_MESSAGE);
 }
 
 static void message(struct agent_parser *parser, const json_t *from, struct agent_sink sink)

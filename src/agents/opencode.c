@@ -14,16 +14,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "opencode");
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		agent_argv_add(out, words[i]);
-	if (request->blueprint->agent.model) {
-		agent_argv_add(out, "-m");
-		agent_argv_add(out, request->blueprint->agent.model);
-	}
-	if (request->session) {
-		agent_argv_add(out, "--session");
-		agent_argv_add(out, request->session);
-	}
+	agent_argv_options(out, request, words, ARRAY_LEN(words), "-m", "--session");
 	for (size_t i = 0; i < ARRAY_LEN(off); i++)
 		agent_env_add(&out->env, off[i], "1");
 	return 0;
