@@ -107,6 +107,27 @@ static void rows_print(const json_t *items)
 	table_end(table, "nothing in the ledger is like that");
 }
 
+/* Asks for the rows and prints them; *count (may be NULL) is how many there are. Returns what to exit with. */
+static int rows_ask(const char *program, const struct filter *filter, bool as_json, size_t *count)
+{
+	AUTO_BUF path = buf_new(65536);
+	struct err err = {0};
+
+	if (filter_path(filter, "/ledger", &path, &err))
+		return cli_refuse(program, "%s", err.text);
+	AUTO_API struct api *api = api_open(program, true, &err);
+	AUTO_JSON items = api ? api_items(api, path.at, &err) : NULL;
+	if (!items)
+		return cli_fail(program, as_json, &err);
+	if (as_json)
+		cli_print_json(items);
+	else
+		rows_print(items);
+	if (count)
+		*count = json_array_size(items);
+	return CLI_DONE;
+}
+
 static int ledger_search(int argc, char **argv)
 {
 	struct filter filter = {.limit = SHOWN_DEFAULT};
@@ -121,23 +142,11 @@ static int ledger_search(int argc, char **argv)
 					.about = "Finds rows of the ledger.",
 					.options = options,
 					.option_count = ARRAY_LEN(options)};
-	AUTO_BUF path = buf_new(65536);
-	struct err err = {0};
 	int code = CLI_DONE;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	if (filter_path(&filter, "/ledger", &path, &err))
-		return cli_refuse(usage.program, "%s", err.text);
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_JSON items = api ? api_items(api, path.at, &err) : NULL;
-	if (!items)
-		return cli_fail(usage.program, as_json, &err);
-	if (as_json)
-		cli_print_json(items);
-	else
-		rows_print(items);
-	return CLI_DONE;
+	return rows_ask(usage.program, &filter, as_json, NULL);
 }
 
 static int ledger_show(int argc, char **argv)
@@ -152,24 +161,14 @@ static int ledger_show(int argc, char **argv)
 					.option_count = ARRAY_LEN(options),
 					.positional_min = 1,
 					.positional_max = 1};
-	AUTO_BUF path = buf_new(65536);
-	struct err err = {0};
+	size_t count = 0;
 	int code = CLI_DONE;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	filter.request = argv[1];
-	if (filter_path(&filter, "/ledger", &path, &err))
-		return cli_refuse(usage.program, "%s", err.text);
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_JSON items = api ? api_items(api, path.at, &err) : NULL;
-	if (!items)
-		return cli_fail(usage.program, as_json, &err);
-	if (as_json)
-		cli_print_json(items);
-	else
-		rows_print(items);
-	return json_array_size(items) ? CLI_DONE : CLI_FAILED;
+	code = rows_ask(usage.program, &filter, as_json, &count);
+	return code == CLI_DONE && !count ? CLI_FAILED : code;
 }
 
 /* One line of JSON a row, the oldest first, page after page. */
