@@ -1,6 +1,6 @@
 /*
  * pipeline: one request on its way out and its answer on its way back, whatever protocol either side speaks. It passes stages in one order
- * (the table in pipeline.c); each may let it go on, refuse it, or have it wait. Nothing of it leaves before the last stage, `upstream`; until
+ * (the table in stages.c); each may let it go on, refuse it, or have it wait. Nothing of it leaves before the last stage, `upstream`; until
  * then its body is kept, up to PIPELINE_HELD_MAX.
  *
  * A client's side (HTTP/1: egress/h1.h) takes a pipeline, fills its request, begins it and feeds it the body; it hears the answer through its

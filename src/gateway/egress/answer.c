@@ -1,0 +1,251 @@
+/* What comes back to the client: refusals of our own, and the answer of the host, masked. */
+#include "gateway/egress/pipeline_priv.h"
+
+#include <stdio.h>
+
+#include "base/scope.h"
+#include "gateway/egress/brokered.h"
+#include "gateway/egress/meter.h"
+#include "gateway/egress/record.h"
+#include "gateway/egress/scan.h"
+#include "http/codec.h"
+
+/* ---- answers of our own ---- */
+
+static void refusal_write(const struct pipeline *pipeline, bool as_json, struct buf *body)
+{
+	const struct egress_request *request = &pipeline->request;
+	const struct egress_verdict *verdict = &pipeline->verdict;
+	char id[LEDGER_REQUEST_TEXT_MAX];
+	AUTO_FREE char *line = NULL;
+
+	ledger_request_format(pipeline->number, id);
+	line = text_format("assay: %.*s %s://%s%.*s: %s%s%s [rule %s, id %s]", (int)request->method.length, request->method.at,
+			   request->tls ? "https" : "http", request->host, (int)request->path.length, request->path.at,
+			   verdict->why, verdict->remedy ? "; " : "", verdict->remedy ? verdict->remedy : "", verdict->rule, id);
+	if (as_json) {
+		AUTO_JSON json = json_pack("{s:{s:s,s:s,s:s,s:s,s:s*}}", "error", "type", "assay_refused", "message", line, "rule",
+					   verdict->rule, "id", id, "remedy", verdict->remedy);
+
+		json_format(body, json);
+	} else {
+		buf_add_text(body, line);
+	}
+	buf_add_char(body, '\n');
+}
+
+/* Who reads the exchange later learns by what it was decided: `assay policy simulate` holds drafts against it. */
+void pipeline_rule_note(struct pipeline *pipeline)
+{
+	struct view rule = pipeline->hold ? VIEW("hold") : view_of(pipeline->verdict.rule);
+
+	exchange_header_add(&pipeline->exchange.response_headers, VIEW("assay-rule"), rule);
+}
+
+/* The verdict, as a whole answer; the pipeline is over then. */
+void pipeline_refused(struct pipeline *pipeline)
+{
+	const struct egress_verdict *verdict = &pipeline->verdict;
+	bool as_json = strstr(pipeline->accept, "json") != NULL;
+	AUTO_BUF body = buf_new(HTTP_HEAD_BYTES_MAX * 2);
+	AUTO_FREE char *error = text_format("%s: %s", verdict->status / 100 == 5 ? "failed" : "denied", verdict->why);
+	struct egress_field fields[] = {{VIEW("content-type"), view_of(as_json ? "application/json" : "text/plain; charset=utf-8")},
+					{VIEW("cache-control"), VIEW("no-store")},
+					{VIEW("assay-rule"), view_of(verdict->rule)}};
+	struct egress_response response = {.status = verdict->status, .fields = fields, .field_count = ARRAY_LEN(fields)};
+	const struct pipeline_client *client = pipeline->client;
+
+	if (!pipeline->intent_kept)
+		record_verdict(pipeline->env->worker, pipeline->number, &pipeline->request, verdict);
+	if (verdict->status / 100 != 5)
+		env_denied(pipeline->env, pipeline->request.origin.sandbox, pipeline->request.host, pipeline->request.port,
+			   verdict->why);
+	refusal_write(pipeline, as_json, &body);
+	response.body_bytes = (int64_t)body.length;
+	pipeline->exchange.status = (int)verdict->status;
+	pipeline_rule_note(pipeline);
+	exchange_body_add(&pipeline->exchange.response_body, buf_view(&body));
+	pipeline->client = NULL;
+	client->head(pipeline->self, &response);
+	if (!view_is(pipeline->request.method, "HEAD"))
+		client->data(pipeline->self, buf_view(&body));
+	client->ends(pipeline->self);
+	pipeline_ended(pipeline, error);
+}
+
+void pipeline_verdict_set(struct egress_verdict *verdict, unsigned status, const char *rule, const char *why, const char *remedy)
+{
+	*verdict = (struct egress_verdict){.action = EGRESS_DENY, .status = status, .why = why, .remedy = remedy};
+	(void)snprintf(verdict->rule, sizeof(verdict->rule), "%s", rule);
+}
+
+/* The upstream is let go, and the client is told as well as it still can be. */
+static void answer_break(struct pipeline *pipeline)
+{
+	const struct pipeline_client *client = pipeline->client;
+
+	if (pipeline->upstream)
+		upstream_cancel(pipeline->upstream);
+	pipeline->upstream = NULL;
+	if (!pipeline->headed) {
+		pipeline_refused(pipeline);
+		return;
+	}
+	env_denied(pipeline->env, pipeline->request.origin.sandbox, pipeline->request.host, pipeline->request.port,
+		   pipeline->verdict.why);
+	pipeline->client = NULL;
+	client->lost(pipeline->self, pipeline->verdict.why);
+	pipeline_ended(pipeline, pipeline->verdict.why);
+}
+
+/* What the scan lets go, with the credentials that its rules put in it. Frames have them already. */
+void pipeline_body_pass(struct pipeline *pipeline, struct view bytes, bool last, bool refused)
+{
+	if (refused || (!pipeline->frames && !brokered_body(pipeline, bytes, last, &bytes))) {
+		answer_break(pipeline);
+		return;
+	}
+	if (bytes.length)
+		upstream_body(pipeline->upstream, bytes);
+	if (!pipeline->over && pipeline->upstream && upstream_full(pipeline->upstream) && !pipeline->client_paused) {
+		pipeline->client_paused = true;
+		pipeline->client->pause(pipeline->self, true);
+	}
+	if (!pipeline->over && pipeline->tail.length > pipeline->tail_gone)
+		loop_timer_set(pipeline->env->worker->loop, &pipeline->body_timer, PIPELINE_BODY_WAIT_MS);
+}
+
+/* The client says no more for now: what was kept back may be what the host answers to. */
+void pipeline_body_idle(struct pipeline *pipeline)
+{
+	bool refused;
+	struct view bytes;
+
+	if (pipeline->over || !pipeline->upstream || pipeline->whole)
+		return;
+	bytes = scan_body_idle(pipeline, &refused);
+	pipeline_body_pass(pipeline, bytes, false, refused);
+	if (!pipeline->over && pipeline->upstream)
+		upstream_send(pipeline->upstream);
+}
+
+/* ---- the answer of the host ---- */
+
+/* The host agrees to a WebSocket: what the client sent meanwhile are its first frames. */
+static bool tunnel_begin(struct pipeline *pipeline, const struct egress_response *response)
+{
+	struct view frames;
+	bool refused;
+
+	if (!scan_tunnel(pipeline, response)) {
+		pipeline_verdict_set(&pipeline->verdict, 502, "websocket", "the host agreed to an extension that nobody offered",
+				     NULL);
+		answer_break(pipeline);
+		return false;
+	}
+	frames = scan_body(pipeline, buf_view(&pipeline->held), &refused);
+	pipeline_body_pass(pipeline, frames, false, refused);
+	return !pipeline->over;
+}
+
+static void answer_head(void *self, const struct egress_response *came)
+{
+	struct pipeline *pipeline = self;
+	struct egress_response masked;
+	const struct egress_response *response = &masked;
+
+	if (!brokered_answer_head(pipeline, came, &masked)) {
+		pipeline_verdict_set(
+			&pipeline->verdict, 502, "broker:unreadable-answer",
+			"the answer is compressed although it was not to be: what of the credential is in it cannot be masked",
+			NULL);
+		answer_break(pipeline);
+		return;
+	}
+	if (response->tunnel && !tunnel_begin(pipeline, response))
+		return;
+	pipeline->headed = true;
+	buf_fini(&pipeline->held);
+	pipeline->exchange.status = (int)response->status;
+	for (size_t i = 0; i < response->field_count; i++) {
+		exchange_header_add(&pipeline->exchange.response_headers, response->fields[i].name, response->fields[i].value);
+		/* A stream of events may never end: it does not keep the environment from being called quiet. */
+		if (view_is(response->fields[i].name, "content-type") &&
+		    view_starts(response->fields[i].value, VIEW("text/event-stream")))
+			pipeline_count_set(pipeline, false);
+	}
+	if (response->tunnel)
+		pipeline_count_set(pipeline, false);
+	pipeline->client->head(pipeline->self, response);
+}
+
+static void answer_pass(struct pipeline *pipeline, struct view bytes)
+{
+	if (!bytes.length)
+		return;
+	exchange_body_add(&pipeline->exchange.response_body, bytes);
+	pipeline->client->data(pipeline->self, bytes);
+}
+
+static void answer_data(void *self, struct view bytes)
+{
+	struct pipeline *pipeline = self;
+
+	if (pipeline->over)
+		return;
+	pipeline->answer_bytes += bytes.length;
+	if (pipeline->meter)
+		meter_feed(pipeline->meter, bytes);
+	answer_pass(pipeline, brokered_answer(pipeline, bytes, false));
+	if (!pipeline->over && pipeline->upstream && pipeline->client->full(pipeline->self))
+		upstream_pause(pipeline->upstream, true);
+}
+
+static void answer_ends(void *self)
+{
+	struct pipeline *pipeline = self;
+	const struct pipeline_client *client = pipeline->client;
+
+	pipeline->upstream = NULL;
+	if (pipeline->over)
+		return;
+	answer_pass(pipeline, brokered_answer(pipeline, VIEW(""), true));
+	if (pipeline->over)
+		return;
+	pipeline->client = NULL;
+	client->ends(pipeline->self);
+	pipeline_ended(pipeline, NULL);
+}
+
+static void answer_lost(void *self, const char *why, bool again)
+{
+	struct pipeline *pipeline = self;
+	const struct pipeline_client *client = pipeline->client;
+
+	pipeline->upstream = NULL;
+	if (pipeline->over)
+		return;
+	if (again && pipeline->whole && pipeline->held_whole && !pipeline->headed && pipeline_upstream_begin(pipeline, true))
+		return;
+	if (!pipeline->headed) {
+		pipeline_verdict_set(&pipeline->verdict, 502, "upstream", why, NULL);
+		pipeline_refused(pipeline);
+		return;
+	}
+	pipeline->client = NULL;
+	client->lost(pipeline->self, why);
+	pipeline_ended(pipeline, why);
+}
+
+static void body_drained(void *self)
+{
+	struct pipeline *pipeline = self;
+
+	if (pipeline->over || !pipeline->client_paused)
+		return;
+	pipeline->client_paused = false;
+	pipeline->client->pause(pipeline->self, false);
+}
+
+const struct upstream_asker pipeline_asker = {
+	.head = answer_head, .data = answer_data, .ends = answer_ends, .lost = answer_lost, .drained = body_drained};
