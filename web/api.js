@@ -22,8 +22,8 @@ async function token() {
 
 async function refusal(answer) {
 	try {
-		const {error} = await answer.json();
-		return new ApiError(error.kind, error.message);
+		const {kind, detail} = await answer.json();
+		return new ApiError(kind, detail);
 	} catch {
 		return new ApiError('broken', `The server answered ${answer.status}.`);
 	}
@@ -83,7 +83,7 @@ export async function work(path, body, progress) {
 			if (event === 'progress')
 				progress?.(data);
 			if (event === 'error')
-				throw new ApiError(data.kind ?? data.error?.kind, data.message ?? data.error?.message);
+				throw new ApiError(data.kind, data.detail);
 			if (event === 'done')
 				done = data;
 		}

@@ -48,16 +48,11 @@ static enum err_kind kind_of_name(const char *name)
 	return ERR_BROKEN;
 }
 
-/* {"error": {"kind", "message"}}, and {"error": text, "kind"} of the HTTP layer; or the error object alone, of a stream. */
-static int error_take(const json_t *answer, struct err *err)
+/* A problem (RFC 9457), of an answer or of a stream. */
+static int error_take(const json_t *problem, struct err *err)
 {
-	const json_t *error = json_member(answer, "error");
-	const char *message = json_is_object(error) ? json_text(error, "message", NULL) : json_text(answer, "error", NULL);
-	const char *kind = json_text(json_is_object(error) ? error : answer, "kind", NULL);
-
-	if (!message)
-		message = json_text(answer, "message", "the server gave no reason");
-	return err_set(err, kind_of_name(kind), "%s", message);
+	return err_set(err, kind_of_name(json_text(problem, "kind", NULL)), "%s",
+		       json_text(problem, "detail", "the server gave no reason"));
 }
 
 static int call(struct api *api, const char *method, const char *path, const json_t *body, struct http_response *response,

@@ -77,7 +77,7 @@ static int head_take(int fd, struct buf *in, struct err *err)
 			AUTO_JSON answer = json_parse(message, NULL);
 
 			return err_set(err, ERR_INVALID, "%s",
-				       json_text(json_member(answer, "error"), "message", "the server refuses"));
+				       json_text(answer, "detail", "the server refuses"));
 		}
 		if (got <= 0)
 			return err_set(err, ERR_RETRY, "the server closed the connection");

@@ -151,11 +151,48 @@ void reply_route(struct http_reply *reply, const struct http_route *routes, size
 	reply->request.internal = reply;
 }
 
+static json_t *problem_make(unsigned status, const char *kind, const char *detail)
+{
+	json_t *problem = json_object();
+	AUTO_FREE char *type = text_format("urn:assay:problem:%s", kind);
+
+	json_set_bytes(problem, "type", view_of(type));
+	json_set_bytes(problem, "title", view_of(http_status_text(status)));
+	(void)json_object_set_new(problem, "status", json_integer((json_int_t)status));
+	json_set_bytes(problem, "detail", view_of(detail));
+	json_set_bytes(problem, "kind", view_of(kind));
+	return problem;
+}
+
+static void problem_send(struct http_reply *reply, unsigned status, const json_t *problem)
+{
+	AUTO_BUF text = buf_new(REPLY_BYTES_MAX);
+
+	json_format(&text, problem);
+	buf_add_char(&text, '\n');
+	http_reply_send(reply, status, "application/problem+json", buf_view(&text));
+}
+
 void reply_plain(struct http_reply *reply, unsigned status, const char *text)
 {
-	AUTO_JSON json = json_pack("{s:s,s:s}", "error", text, "kind", status == 404 ? "not_found" : "invalid");
+	AUTO_JSON problem = problem_make(status,
+					 err_kind_name(status == 404  ? ERR_NOT_FOUND
+						       : status < 500 ? ERR_INVALID
+								      : ERR_BROKEN),
+					 text);
 
-	http_reply_json(reply, status, json);
+	problem_send(reply, status, problem);
+}
+
+/* A path that is there, but not for this method: which ones it is there for (RFC 9110, 15.5.6). */
+static void allow_add(struct http_reply *reply, const struct http_server_spec *spec)
+{
+	AUTO_BUF methods = buf_new(HTTP_HEAD_BYTES_MAX);
+
+	for (size_t i = 0; i < spec->route_count; i++)
+		if (pattern_fits(reply, spec->routes[i].pattern, reply->path))
+			buf_add_format(&methods, "%s%s", methods.length ? ", " : "", spec->routes[i].method);
+	http_reply_header(reply, "Allow", methods.at);
 }
 
 void reply_run(struct http_reply *reply, const struct http_server_spec *spec)
@@ -166,6 +203,8 @@ void reply_run(struct http_reply *reply, const struct http_server_spec *spec)
 			reply_plain(reply, 500, "no answer was made");
 		return;
 	}
+	if (!reply->route && reply->no_route_status == 405)
+		allow_add(reply, spec);
 	if (reply->route)
 		reply->route->handle(spec->self, &reply->request, reply);
 	else
@@ -286,13 +325,13 @@ static unsigned status_of_kind(enum err_kind kind)
 	case ERR_NOT_FOUND:
 		return 404;
 	case ERR_CONFLICT:
+	case ERR_CANCELLED:
 		return 409;
 	case ERR_DENIED:
 		return 403;
 	case ERR_LIMIT:
 		return 413;
 	case ERR_RETRY:
-	case ERR_CANCELLED:
 		return 503;
 	case ERR_NONE:
 	case ERR_BROKEN:
@@ -301,13 +340,16 @@ static unsigned status_of_kind(enum err_kind kind)
 	return 500;
 }
 
+json_t *http_problem(const struct err *err)
+{
+	return problem_make(status_of_kind(err->kind), err_kind_name(err->kind), err->text);
+}
+
 void http_reply_err(struct http_reply *reply, const struct err *err)
 {
-	AUTO_JSON json = json_object();
+	AUTO_JSON problem = http_problem(err);
 
-	json_set_bytes(json, "error", view_of(err->text));
-	(void)json_object_set_new(json, "kind", json_string(err_kind_name(err->kind)));
-	http_reply_json(reply, status_of_kind(err->kind), json);
+	problem_send(reply, status_of_kind(err->kind), problem);
 }
 
 void http_reply_redirect(struct http_reply *reply, unsigned status, const char *location)

@@ -79,8 +79,10 @@ void http_reply_header(struct http_reply *reply, const char *name, const char *v
 /* Exactly one of these answers; a handler that returns without gets 500 sent for it, a second answer is dropped. `body` is copied. */
 void http_reply_send(struct http_reply *reply, unsigned status, const char *content_type, struct view body);
 void http_reply_json(struct http_reply *reply, unsigned status, const json_t *json);
-/* {"error": text, "kind": kind} with the status that fits the kind: 400, 404, 409, 403, 413 for LIMIT, 503 for RETRY, 500. */
-void http_reply_err(struct http_reply *reply, const struct err *err);
+/* A problem (RFC 9457): {"type": "urn:assay:problem:KIND", "title", "status", "detail": the text of err, "kind"}. The status fits the
+ * kind: 400, 404, 409 for CONFLICT and CANCELLED, 403, 413 for LIMIT, 503 for RETRY, 500. Owned by the caller. */
+json_t *http_problem(const struct err *err);
+void http_reply_err(struct http_reply *reply, const struct err *err); /* the problem, as application/problem+json */
 void http_reply_redirect(struct http_reply *reply, unsigned status, const char *location);
 
 /* Answers with a body that is written as it comes, chunked; the connection is closed at its end. The stream outlives the handler and

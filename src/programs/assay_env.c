@@ -66,7 +66,7 @@ static int refused(int status, struct view body, struct err *err)
 	AUTO_JSON answer = json_parse(body, NULL);
 
 	return err_set(err, ERR_INVALID, "%s",
-		       json_text(json_member(answer, "error"), "message",
+		       json_text(answer, "detail",
 				 status == 404 ? "this tool is not there" : "the request failed"));
 }
 
@@ -124,7 +124,6 @@ static void step_print(const json_t *data)
 static void event_end(struct stream *stream)
 {
 	AUTO_JSON data = stream->data.length ? json_parse(buf_view(&stream->data), NULL) : NULL;
-	const json_t *error = json_member(data, "error");
 
 	if (strcmp(stream->event, "progress") == 0)
 		step_print(data);
@@ -134,7 +133,7 @@ static void event_end(struct stream *stream)
 	}
 	if (strcmp(stream->event, "error") == 0)
 		(void)err_set(&stream->err, ERR_INVALID, "%s",
-			      json_text(error ? error : data, "message", json_text(data, "error", "it failed")));
+			      json_text(data, "detail", "it failed"));
 	buf_clear(&stream->data);
 	stream->event[0] = '\0';
 }

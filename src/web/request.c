@@ -134,35 +134,3 @@ json_t *items_of(json_t *array)
 {
 	return array ? json_pack("{s:o}", "items", array) : NULL;
 }
-
-static unsigned status_of(enum err_kind kind)
-{
-	switch (kind) {
-	case ERR_INVALID:
-		return 400;
-	case ERR_DENIED:
-		return 403;
-	case ERR_NOT_FOUND:
-		return 404;
-	case ERR_CONFLICT:
-	case ERR_CANCELLED:
-		return 409;
-	case ERR_LIMIT:
-		return 413;
-	case ERR_RETRY:
-		return 503;
-	case ERR_NONE:
-	case ERR_BROKEN:
-		break;
-	}
-	return 500;
-}
-
-void reply_refuse(struct http_reply *reply, const struct err *err)
-{
-	AUTO_JSON error = json_pack("{s:s}", "kind", err_kind_name(err->kind));
-	AUTO_JSON json = json_pack("{s:O}", "error", error);
-
-	json_set_bytes(error, "message", view_of(err->text));
-	http_reply_json(reply, status_of(err->kind), json);
-}

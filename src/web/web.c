@@ -89,7 +89,7 @@ static bool request_judge(void *self, const struct http_request *request, struct
 
 	if (request->local || !page_judge(surface->web, row_of(surface, request), request, &err))
 		return false;
-	reply_refuse(reply, &err);
+	http_reply_err(reply, &err);
 	return true;
 }
 
@@ -108,7 +108,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	if (!call.answered && answer)
 		http_reply_json(reply, 200, answer);
 	else if (!call.answered)
-		reply_refuse(reply, &err);
+		http_reply_err(reply, &err);
 	json_decref(call.body);
 	(void)atomic_fetch_sub(&surface->web->calls, 1);
 }

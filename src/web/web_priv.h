@@ -102,7 +102,6 @@ MUST_USE int request_run(const struct call *call, struct run_id *id, struct err 
 MUST_USE int request_environment(const struct call *call, struct env_id *id, struct err *err);
 json_t *request_bytes(struct call *call, const char *content_type, struct view bytes); /* answers; returns NULL */
 json_t *items_of(json_t *array);                                    /* {"items": array}; takes it; NULL gives NULL */
-void reply_refuse(struct http_reply *reply, const struct err *err); /* {"error": {"kind", "message"}} */
 
 /* work.c: threads for what outlives a handler */
 MUST_USE int web_work(struct web *web, void (*function)(void *self), void *self, struct err *err);

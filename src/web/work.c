@@ -78,9 +78,8 @@ static void job_progress(void *self, const char *step, const char *detail, int64
 
 static void job_fail(struct job *job, const struct err *err)
 {
-	AUTO_JSON data = json_pack("{s:s}", "kind", err_kind_name(err->kind));
+	AUTO_JSON data = http_problem(err);
 
-	json_set_bytes(data, "message", view_of(err->text));
 	job_tell(job, "error", data);
 }
 

@@ -305,7 +305,7 @@ test('a place in the page is gone to without drawing it again', {skip}, async (t
 test('a refusal of the server is shown, and the page stays', {skip}, async (t) => {
 	const {page} = await visit(t, '/issues/1');
 
-	await page.route('**/comments', (route) => route.fulfill({status: 409, json: {error: {kind: 'conflict', message: 'the issue was closed'}}}));
+	await page.route('**/comments', (route) => route.fulfill({status: 409, json: {kind: 'conflict', detail: 'the issue was closed'}}));
 	await page.locator('#comment').fill('Hello');
 	await page.getByRole('button', {name: 'Comment'}).click();
 	await page.getByRole('alert').filter({hasText: 'the issue was closed'}).waitFor();

@@ -334,7 +334,10 @@ static void long_work_tells_its_steps_and_its_end(void **state)
 	assert_non_null(strstr(good.text, "event: done\ndata: {\"id\":\"" FAKE_ENV "\""));
 	strcpy(fake_said, "fail the fork");
 	AUTO_ANSWER bad = ask(*state, UNIX, "POST", "/api/v1/environments/shop/fork", NULL, NULL);
-	assert_non_null(strstr(bad.text, "event: error\ndata: {\"kind\":\"limit\",\"message\":\"the pool is full\"}\n\n"));
+	assert_non_null(
+		strstr(bad.text,
+		       "event: error\ndata: {\"type\":\"urn:assay:problem:limit\",\"title\":\"Content Too Large\",\"status\":413,"
+		       "\"detail\":\"the pool is full\",\"kind\":\"limit\"}\n\n"));
 	assert_null(strstr(bad.text, "event: done"));
 }
 

@@ -211,7 +211,7 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 				return void answer.writeHead(200, {'Content-Type': result.type}).end(result.plain);
 			answer.writeHead(200, {'Content-Type': 'application/json'}).end(JSON.stringify(result));
 		} catch (error) {
-			answer.writeHead(error.status ?? 500, {'Content-Type': 'application/json'}).end(JSON.stringify({error: {kind: error.kind ?? 'broken', message: error.message}}));
+			answer.writeHead(error.status ?? 500, {'Content-Type': 'application/problem+json'}).end(JSON.stringify({kind: error.kind ?? 'broken', detail: error.message}));
 		}
 	});
 
