@@ -194,6 +194,18 @@ bool scan_held(struct pipeline *pipeline, struct view bytes)
 	return true;
 }
 
+bool scan_trailers(struct pipeline *pipeline, const struct egress_field *fields, size_t count)
+{
+	if (!pipeline->scan)
+		return true; /* nothing has looked at the head either */
+	dlp_fields(pipeline->scan, DLP_TRAILER, fields, count);
+	if (dlp_action(pipeline->scan) < DLP_HOLD)
+		return false;
+	verdict_of(pipeline, pipeline->scan);
+	pipeline->verdict.action = EGRESS_DENY;
+	return true;
+}
+
 /* ---- bodies ---- */
 
 struct view scan_let_out(struct pipeline *pipeline)

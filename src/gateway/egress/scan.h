@@ -28,6 +28,8 @@ void scan_end(struct worker *worker); /* after the loop was drained */
 enum scanned scan_request(struct pipeline *pipeline);
 /* More of the body before it is let out: true if the request must be refused for it. */
 bool scan_held(struct pipeline *pipeline, struct view bytes);
+/* The trailers of the body, before they are passed on: true if the request must be refused for them (the verdict says why). */
+bool scan_trailers(struct pipeline *pipeline, const struct egress_field *fields, size_t count);
 /* What of the body may go, of all that is held: the rest is in pipeline->tail from then on. */
 struct view scan_let_out(struct pipeline *pipeline);
 /* More of the body, of a request that is out; the view is what may go now, until the next call. *refused: nothing may, and it must end. */
