@@ -291,7 +291,8 @@ static int64_t entry_bytes(int dir, const char *name, const struct stat *info, b
 	return info->st_blocks * 512 / (S_ISDIR(info->st_mode) || !info->st_nlink ? 1 : (int64_t)info->st_nlink);
 }
 
-static int64_t bytes_below(int dir_fd, bool own, int depth)
+/* What is mounted below is not in the tree: an overlay would be counted beside its own upper folder. */
+static int64_t bytes_below(int dir_fd, dev_t device, bool own, int depth)
 {
 	DIR *dir = fdopendir(dir_fd);
 	struct dirent *entry;
@@ -306,14 +307,14 @@ static int64_t bytes_below(int dir_fd, bool own, int depth)
 		int child;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW))
+		    fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) || info.st_dev != device)
 			continue;
 		bytes += entry_bytes(dirfd(dir), entry->d_name, &info, own);
 		if (!S_ISDIR(info.st_mode) || depth > DEPTH_MAX)
 			continue;
 		child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (child >= 0)
-			bytes += bytes_below(child, own, depth + 1);
+			bytes += bytes_below(child, device, own, depth + 1);
 	}
 	(void)closedir(dir);
 	return bytes;
@@ -322,8 +323,13 @@ static int64_t bytes_below(int dir_fd, bool own, int depth)
 int64_t tree_bytes(const char *path, bool own)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat info;
 
-	return fd < 0 ? 0 : bytes_below(fd, own, 0);
+	if (fd >= 0 && fstat(fd, &info) == 0)
+		return bytes_below(fd, info.st_dev, own, 0);
+	if (fd >= 0)
+		(void)close(fd);
+	return 0;
 }
 
 struct clear {
