@@ -1,6 +1,9 @@
 # What the benches share: samples, medians, rows of results, facts of the machine. Sourced.
 # shellcheck shell=bash disable=SC2154
 
+FETCH_S=30
+exec {PAUSE}<> <(:)
+
 # say TEXT…: progress, beside the results.
 say() { echo "# $*" >&2; }
 
@@ -12,8 +15,27 @@ need() {
 	done
 }
 
-# passed FROM: milliseconds since FROM, an $EPOCHREALTIME.
-passed() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f\n", (to - from) * 1000 }'; }
+# passed FROM [TO]: milliseconds since FROM, an $EPOCHREALTIME, until TO or now.
+passed() { awk -v from="$1" -v to="${2:-$EPOCHREALTIME}" 'BEGIN { printf "%.2f\n", (to - from) * 1000 }'; }
+
+# fetch URL FILE: GET by this shell, so that no program's start is in the time; what came behind the head is in FILE. Fails unless it is 200.
+fetch() {
+	local where=${1#http://} host port fd status='' answer=''
+	host=${where%%[:/]*}
+	port=${where#"$host"}
+	port=${port#:}
+	port=${port%%/*}
+	{ exec {fd}<>"/dev/tcp/127.0.0.1/${port:-80}"; } 2>/dev/null || return 1
+	{ printf 'GET /%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "${where#*/}" "${where%%/*}" >&"$fd"; } 2>/dev/null || true
+	read -r -t "$FETCH_S" -u "$fd" status || true
+	IFS= read -r -d '' -t "$FETCH_S" -u "$fd" answer || true
+	exec {fd}>&-
+	printf '%s' "${answer#*$'\r\n\r\n'}" >"$2"
+	[[ $status = *' 200 '* ]]
+}
+
+# pause SECONDS: as sleep does, without a program. Needs a descriptor from which nothing ever comes.
+pause() { read -r -t "$1" -u "$PAUSE" || true; }
 
 # median FILE: of one number a line.
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
