@@ -49,6 +49,7 @@ struct serve {
 	const char *preview;
 	const char *oci;    /* NULL: none */
 	const char *policy; /* NULL: where it usually is */
+	const char *store;  /* NULL: a file in the state */
 	bool exit_when_idle;
 	bool warm;
 	int64_t ready_fd; /* -1: none */
@@ -379,6 +380,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 {
 	AUTO_FREE char *base = text_format("http://%s", address);
 	struct runs_options runs = {.state_dir = serve->state_dir,
+				    .store = serve->store,
 				    .environments = serve->environments,
 				    .vault = serve->vault,
 				    .pages_base = base,
@@ -501,6 +503,10 @@ int serve_main(int argc, char **argv)
 	const struct cli_option options[] = {
 		{.name = "state", .value = "DIR", .help = "what is kept (default: ASSAY_STATE, /var/lib/assay)", .text = &state},
 		{.name = "runtime", .value = "DIR", .help = "sockets (default: /run/assay)", .text = &runtime},
+		{.name = "store",
+		 .value = "URL",
+		 .help = "where runs and issues are kept: postgres://… (default: ASSAY_STORE, else STATE/assay.db)",
+		 .text = &serve.store},
 		{.name = "listen", .value = "ADDRESS", .help = "pages and API (" LISTEN_DEFAULT ")", .text = &serve.listen},
 		{.name = "preview", .value = "ADDRESS", .help = "previews (" PREVIEW_DEFAULT ")", .text = &serve.preview},
 		{.name = "oci",
@@ -523,6 +529,7 @@ int serve_main(int argc, char **argv)
 					.options = options,
 					.option_count = ARRAY_LEN(options)};
 	const char *oci = getenv("ASSAY_RUNTIME");
+	const char *store = getenv("ASSAY_STORE");
 	pthread_condattr_t clock;
 	struct err err = {0};
 	int code = CLI_DONE;
@@ -530,6 +537,8 @@ int serve_main(int argc, char **argv)
 	log_init("serve", LOG_LEVEL_INFO);
 	if (oci && *oci)
 		serve.oci = oci;
+	if (store && *store)
+		serve.store = store;
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	(void)pthread_condattr_init(&clock);

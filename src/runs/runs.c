@@ -24,7 +24,7 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 	self->pages_base = text_copy(options->pages_base);
 	(void)pthread_mutex_init(&self->repositories, NULL);
 	(void)pthread_mutex_init(&self->records, NULL);
-	if (file_make_dirs(repositories, 0700, err) || store_open(store_path, &self->store, err)) {
+	if (file_make_dirs(repositories, 0700, err) || store_open(options->store ? options->store : store_path, &self->store, err)) {
 		runs_close(self);
 		return -1;
 	}

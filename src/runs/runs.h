@@ -17,7 +17,8 @@ struct runs;
 struct vault;
 
 struct runs_options {
-	const char *state_dir; /* the store is <state>/assay.db, bare repositories <state>/repos/NAME.git */
+	const char *state_dir; /* bare repositories are <state>/repos/NAME.git */
+	const char *store;     /* as store_open(); NULL: <state>/assay.db */
 	struct environments *environments;
 	struct vault *vault;
 	const char *pages_base; /* "http://127.0.0.1:7420" */

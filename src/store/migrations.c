@@ -87,6 +87,8 @@ const struct store_migration store_migrations[] = {
 	 /* heads, where no writer of a ledger reaches them: the last one of each */
 	 "CREATE TABLE ledger_witness (writer TEXT PRIMARY KEY, segment INTEGER NOT NULL, sequence INTEGER NOT NULL,"
 	 " head TEXT NOT NULL) STRICT;"},
+	{"leases", "CREATE TABLE lease (name TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL,"
+		   " until_ms INTEGER NOT NULL) STRICT;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

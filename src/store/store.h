@@ -1,25 +1,31 @@
 /*
  * store: transactions and statements over the control plane's database. It is durable against kill -9 of any process at any time:
- * a committed transaction is there, any other is not.
+ * a committed transaction is there, any other is not. What must also outlive a loss of power is synced after its commit.
  *
- * One writer: a transaction holds the store from begin to commit or abort, so it is short, holds no other lock and waits for
- * nothing outside. Any thread; never on a loop. SQL here is the common part of SQLite and PostgreSQL, parameters are `?`.
+ * Three kinds, one contract: SQLite in a file, SQLite in memory, PostgreSQL. A transaction is serial: no other one runs beside it, so
+ * it is short, holds no other lock and waits for nothing outside. Any thread; never on a loop. SQL here is the common part of SQLite
+ * and PostgreSQL, parameters are `?`.
  */
 #ifndef ASSAY_STORE_STORE_H
 #define ASSAY_STORE_STORE_H
 
 #include "base/json.h"
+#include "base/world.h"
 
 struct store;
 
-/* Makes or opens the database and brings it to the newest form. ERR_INVALID when a newer program made it, ERR_BROKEN when it is no
- * database of ours. */
-MUST_USE int store_open(const char *path, struct store **store, struct err *err);
+/* `where` is a file, ":memory:", or "postgres://…" (libpq's URLs). Makes or opens the database and brings it to the newest form.
+ * ERR_INVALID when a newer program made it, ERR_BROKEN when it is no database of ours or its forms were other ones, ERR_RETRY when it
+ * cannot be reached. */
+MUST_USE int store_open(const char *where, struct store **store, struct err *err);
 void store_close(struct store *store);
+const char *store_where(const struct store *store); /* for people: the path, or the URL without its password */
+bool store_is_shared(const struct store *store);    /* may other programs work on it at the same time? */
 
 struct store_tx {
 	struct store *store; /* NULL: not begun, or over */
 	bool wrote;
+	void *session; /* the database's */
 };
 
 #define AUTO_TX __attribute__((cleanup(store_abort))) struct store_tx
@@ -28,6 +34,18 @@ struct store_tx {
 MUST_USE int store_begin(struct store *store, struct store_tx *tx, struct err *err);
 MUST_USE int store_commit(struct store_tx *tx, struct err *err); /* on failure it is aborted */
 void store_abort(struct store_tx *tx);                           /* no effect when it is over */
+/* As store_begin, but others may run beside it: for what only inserts, or locks the rows it takes with store_skip_locked(). */
+MUST_USE int store_begin_free(struct store *store, struct store_tx *tx, struct err *err);
+/* What is put after a SELECT that takes rows of a queue: rows that another transaction takes are left out. */
+const char *store_skip_locked(const struct store_tx *tx);
+
+/* Returns when all that was committed before the call outlives a loss of power; callers at the same time share one write to the disk.
+ * ERR_BROKEN when the disk refused: then nothing since the last success is certain, and every later call fails too. */
+MUST_USE int store_sync(struct store *store, struct err *err);
+MUST_USE int store_commit_synced(struct store_tx *tx, struct err *err);
+
+/* The time that all who share the store agree on: the database's when it is on a machine of its own, else the world's. */
+MUST_USE int store_now_ms(struct store_tx *tx, struct world world, int64_t *now_ms, struct err *err);
 
 enum store_kind { STORE_NULL, STORE_NUMBER, STORE_REAL, STORE_TEXT };
 
@@ -66,8 +84,11 @@ int64_t store_last_id(const struct store_tx *tx); /* the number given to the las
 
 /* Rows of a query, one at a time; over when the transaction is. */
 struct store_rows {
+	const struct store_ops *ops; /* NULL: there are none */
+	struct store *store;
 	void *statement;
 	int status;
+	int row;
 };
 
 #define AUTO_ROWS __attribute__((cleanup(store_rows_fini))) struct store_rows
