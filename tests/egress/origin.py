@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The hosts outside: an authority, and HTTP and HTTPS origins that say what they were sent. origin.py FOLDER NAME..."""
-import base64, hashlib, os, shutil, socket, ssl, subprocess, sys, threading, time
+import base64, hashlib, json, os, shutil, socket, ssl, subprocess, sys, threading, time, zlib
 
 FOLDER, NAMES = sys.argv[1], sys.argv[2:]
 
@@ -110,20 +110,49 @@ RAW = {  # answers that no one should pass on
 CLOSING = {"/unasked101", "/twoheads", "/cl-te", "/cut", "/untilclose", "/flood1xx", "/bighead"}
 
 
-def websocket(connection, reader, fields):
+def websocket(connection, reader, fields, deflate):
+    """Echoes each message, unmasked, in one frame; keeps in FOLDER/messages what it heard, control frames too, as JSON lines. `deflate` agrees to
+    permessage-deflate where it is offered, and answers compressed, with one context."""
     key = base64.b64encode(hashlib.sha1((fields["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
-    connection.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n\r\n".encode())
-    while True:  # short text frames, echoed unmasked
-        frame = []
-        if not reader.exactly(2, frame.append):
+    deflate = deflate and "permessage-deflate" in fields.get("sec-websocket-extensions", "")
+    agreed = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if deflate else ""
+    connection.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {key}\r\n{agreed}\r\n".encode())
+    packer = zlib.compressobj(wbits=-15)
+    unpacker = zlib.decompressobj(wbits=-15)
+    message = b""
+
+    def exactly(length):
+        pieces = []
+        return b"".join(pieces) if reader.exactly(length, pieces.append) else None
+
+    while head := exactly(2):
+        length = head[1] & 127
+        if length > 125:
+            length = int.from_bytes(exactly(2 if length == 126 else 8), "big")
+        mask = exactly(4)
+        text = bytes(c ^ mask[i % 4] for i, c in enumerate(exactly(length)))
+        opcode = head[0] & 15
+        packed = bool(head[0] & 0x40)
+        if opcode < 8:
+            message += text
+        if opcode < 8 and not head[0] & 0x80:
+            continue
+        if opcode < 8:
+            text, message = message, b""
+        if packed:
+            text = unpacker.decompress(text + b"\x00\x00\xff\xff")
+        with open("messages", "a") as file:
+            file.write(json.dumps({"opcode": opcode, "text": text[:4096].decode("latin-1"), "bytes": len(text)}) + "\n")
+        if opcode == 8:
+            connection.sendall(bytes([0x88, len(text)]) + text)
             return
-        head = b"".join(frame)
-        rest = []
-        if not reader.exactly(4 + (head[1] & 127), rest.append):
-            return
-        rest = b"".join(rest)
-        text = bytes(c ^ rest[i % 4] for i, c in enumerate(rest[4:]))
-        connection.sendall(bytes([head[0], len(text)]) + text)
+        first = 0x80 | (10 if opcode == 9 else opcode)
+        if deflate and opcode < 8:
+            text = (packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+            first |= 0x40
+        size = bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2, "big") if len(text) < 65536 else (
+            b"\x7f" + len(text).to_bytes(8, "big"))
+        connection.sendall(bytes([first]) + size + text)
 
 
 def requests(connection, number):
@@ -141,8 +170,8 @@ def requests(connection, number):
             if path in CLOSING:
                 return
             continue
-        if path == "/ws":
-            return websocket(connection, reader, fields)
+        if path in ("/ws", "/ws-deflate"):
+            return websocket(connection, reader, fields, path == "/ws-deflate")
         if path == "/early":  # answers before the body was read
             connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
             time.sleep(0.5)

@@ -21,8 +21,9 @@ export ASSAY_REACH=$address
 cat >"$WORK/outside.mjs" <<'SERVER'
 import {createServer} from 'node:http';
 import {appendFileSync} from 'node:fs';
+import {createHash} from 'node:crypto';
 const [address, log] = process.argv.slice(2);
-createServer((request, response) => {
+const server = createServer((request, response) => {
 	const body = [];
 	request.on('data', (piece) => body.push(piece));
 	request.on('end', () => {
@@ -33,7 +34,23 @@ createServer((request, response) => {
 			return void response.end(JSON.stringify({model: 'claude-sonnet-4-5', usage: {input_tokens: 1000000, output_tokens: 200000}}));
 		response.end('hello from outside\n');
 	});
-}).listen(80, address, () => console.log('listens'));
+});
+// A model over a WebSocket: each message is a call, and is answered by what it used.
+server.on('upgrade', (request, socket) => {
+	appendFileSync(log, `UPGRADE ${request.headers.host}${request.url}\n`);
+	socket.on('error', () => {});
+	socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ' +
+		createHash('sha1').update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64') + '\r\n\r\n');
+	socket.on('data', (bytes) => {
+		if ((bytes[0] & 15) !== 1)
+			return void socket.end();
+		appendFileSync(log, 'CALL\n');
+		const text = JSON.stringify({type: 'response.completed', response: {model: 'gpt-5', usage: {input_tokens: 1000000, output_tokens: 100000,
+			input_tokens_details: {cached_tokens: 0}}}});
+		socket.write(Buffer.concat([Buffer.from([0x81, 126, text.length >> 8, text.length & 255]), Buffer.from(text)]));
+	});
+});
+server.listen(80, address, () => console.log('listens'));
 SERVER
 : >"$WORK/outside.log"
 node "$WORK/outside.mjs" "$address" "$WORK/outside.log" >"$WORK/outside.out" 2>&1 &
@@ -54,13 +71,14 @@ egress:
     - {id: read, host: api.outside.test, methods: [GET], action: allow}
     - {id: pulls, host: api.outside.test, methods: [POST], paths: [/pulls/*], action: approve}
     - {id: models, host: api.outside.test, methods: [POST], paths: [/v1/messages], action: allow}
+    - {id: sockets, host: api.outside.test, methods: [WEBSOCKET], paths: [/v1/responses], action: allow}
     - {id: secrets, host: "*.outside.test", paths: ["/**/secret"], action: deny, because: secrets stay}
     - {id: other, host: other.outside.test, action: allow}
 BLUEPRINT
 repository "$WORK/app"
 cd "$WORK/app" || exit 1
 
-is 'its rules are good' "$("$ASSAY" policy check)" 'assay.yaml is good: 5 rules'
+is 'its rules are good' "$("$ASSAY" policy check)" 'assay.yaml is good: 6 rules'
 is 'a wrong one is said with its place' "$(printf 'rules:\n  - {host: a.test, action: alow}\n' >"$WORK/bad.yaml"; "$ASSAY" policy check "$WORK/bad.yaml" 2>&1)" \
 	'assay policy check: bad.yaml:2:28: rules.action: expected allow, deny, approve or passthrough, found `alow`: did you mean `allow`?'
 like 'a verdict is explained before anything runs' "$("$ASSAY" policy explain http://api.outside.test/x/secret)" 'deny by policy:secrets: secrets stay'
@@ -140,6 +158,40 @@ wait "$model"
 like 'and is not broken by that' "$(cat "$WORK/model")" 'claude-sonnet-4-5.* 200$'
 "$ASSAY" budget "$env" --set 100 >/dev/null
 like 'a larger budget lets the next one go' "$(ask -d '{}' http://api.outside.test/v1/messages)" ' 200$'
+
+# The same over a WebSocket: metered message by message; over the budget it ends before the next call, with a reason, and the next one is held.
+cat >"$WORK/calls.py" <<'CLIENT'
+import os, socket, sys, time
+s = socket.create_connection(("api.outside.test", 80), timeout=60)
+s.sendall(b"GET /v1/responses HTTP/1.1\r\nHost: api.outside.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+got = s.recv(65536)
+assert b" 101 " in got, got
+for call in range(int(sys.argv[1])):
+    while call and not os.path.exists("/tmp/go"):
+        time.sleep(0.05)
+    text = b'{"type": "response.create"}'
+    s.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+    print("answer" if b"response.completed" in (got := s.recv(65536)) else got[4:], flush=True)
+CLIENT
+calls_make() { "$ASSAY" env exec "$env" -- /usr/bin/python3 -c "$(cat "$WORK/calls.py")" "$1" >"$WORK/calls.out" 2>&1; }
+calls_make 2 &
+calls=$!
+first_call() { [ "$(api GET "/environments/$env/budget" | jq '.models."gpt-5".calls')" = 1 ]; }
+ok 'a call over a WebSocket is metered at once, while it is open' until_true 20 first_call
+is 'at its price' "$(api GET "/environments/$env/budget" | jq -c '.models."gpt-5" | [.input, .output, .spent_usd]')" '[1000000,100000,2.25]'
+"$ASSAY" budget "$env" --set 1 >/dev/null
+"$ASSAY" env exec "$env" -- touch /tmp/go
+wait "$calls"
+like 'over the budget it ends before the next call, and says why' "$(tail -n 1 "$WORK/calls.out")" 'USD were spent on models.*rule budget'
+is 'that call did not come out' "$(grep -c CALL "$WORK/outside.log")" 1
+calls_make 1 &
+calls=$!
+ok 'the next connection waits for a person' until_true 20 one_waits
+"$ASSAY" approve "$(holds '' '.items[0].id')" >/dev/null
+wait "$calls"
+is 'and goes on' "$(cat "$WORK/calls.out")" answer
+"$ASSAY" budget "$env" --set 100 >/dev/null
 
 # The organisation's policy comes while a connection is open.
 ASK_S=60 ask -N http://other.outside.test/slow >"$WORK/open" &

@@ -20,10 +20,13 @@ export ASSAY_REACH=$address
 
 cat >"$WORK/outside.mjs" <<'SERVER'
 import {createServer} from 'node:http';
-import {gzipSync} from 'node:zlib';
+import {gzipSync, deflateSync, deflateRawSync, brotliCompressSync} from 'node:zlib';
+import {createHash} from 'node:crypto';
 import {appendFileSync} from 'node:fs';
 const [address, log] = process.argv.slice(2);
-createServer((request, response) => {
+const codings = {gzip: gzipSync, deflate: deflateSync, 'raw deflate': deflateRawSync, br: brotliCompressSync,
+	'gzip, br': (text) => brotliCompressSync(gzipSync(text)), exi: (text) => text};
+const server = createServer((request, response) => {
 	const body = [];
 	request.on('data', (piece) => body.push(piece));
 	request.on('end', () => {
@@ -32,17 +35,33 @@ createServer((request, response) => {
 		const echo = JSON.stringify({key, base64: Buffer.from(`user:${key}`).toString('base64'), hex: Buffer.from(key).toString('hex')});
 		response.setHeader('x-echo', key);
 		response.setHeader('location', `http://api.outside.test/?k=${encodeURIComponent(key)}`);
-		if (request.url === '/v1/gzip') {
-			response.setHeader('content-encoding', 'gzip');
-			return void response.end(gzipSync(echo));
+		const coding = decodeURIComponent(request.url.replace(/^.v1.as./, ''));
+		if (coding in codings) { // although nobody asked for it
+			response.setHeader('content-encoding', coding.replace('raw ', ''));
+			return void response.end(codings[coding](echo + ' '.repeat(100000)));
 		}
+		if (coding === 'cut')
+			return void response.setHeader('content-encoding', 'gzip').end(gzipSync(echo).subarray(0, 60));
 		if (request.url !== '/v1/pieces')
 			return void response.end(echo);
 		const pieces = echo.match(/.{1,5}/g);
 		const next = () => pieces.length ? (response.write(pieces.shift()), setTimeout(next, 2)) : response.end();
 		next();
 	});
-}).listen(80, address, () => console.log('listens'));
+});
+// A WebSocket that says the key at once: whole, and over two frames.
+server.on('upgrade', (request, socket) => {
+	const key = request.headers['x-api-key'];
+	const frame = (text, first) => Buffer.concat([Buffer.from([first, text.length]), Buffer.from(text, 'latin1')]);
+	socket.on('error', () => {});
+	socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ' +
+		createHash('sha1').update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64') + '\r\n\r\n');
+	socket.write(frame(`<${key}>`, 0x81));
+	socket.write(frame(key.slice(0, 9), 0x01));
+	socket.write(frame(key.slice(9), 0x80));
+	socket.end(frame(`\x03\xe8${key}`, 0x88));
+});
+server.listen(80, address, () => console.log('listens'));
 SERVER
 : >"$WORK/outside.log"
 node "$WORK/outside.mjs" "$address" "$WORK/outside.log" >"$WORK/outside.out" 2>&1 &
@@ -73,9 +92,9 @@ token=ghp_realrealrealrealrealrealrealreal1234
 like 'an environment without its credentials does not start' "$("$ASSAY" env up --name early 2>&1)" 'secrets.API_KEY.*there is no credential .api.'
 like 'a value with a line end is refused' "$(printf 'one\ntwo-two-two' | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key 2>&1)" 'line end'
 like 'so is plain http to the world' "$(printf %s "$key" | "$ASSAY" secret set api --for 'POST http://example.com/*' --in header:x-api-key 2>&1)" 'plain http'
-printf %s "$key" | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key >/dev/null
+printf %s "$key" | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --for 'GET http://api.outside.test/v1/ws' --in header:x-api-key >/dev/null
 printf '%s\n' "$token" | "$ASSAY" secret set git --for '* http://other.outside.test/app.git/*' --in basic >/dev/null
-like 'what they are for is listed' "$("$ASSAY" secret list)" 'api +POST http://api.outside.test/v1/\* +header:x-api-key'
+like 'what they are for is listed' "$("$ASSAY" secret list)" 'api +POST http://api.outside.test/v1/\*, GET http://api.outside.test/v1/ws +header:x-api-key'
 is 'what they are is not on the disk' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" | wc -l)" 0
 
 "$ASSAY" env up --name keys >"$WORK/up.log" 2>&1 || { tap_line 'not ok' 'an environment comes up'; sed 's/^/# /' "$WORK/up.log"; exit 1; }
@@ -95,7 +114,25 @@ like 'in fields, too' "$answer" "[Xx]-[Ee]cho: $held"
 like 'nor in base64' "$answer" '"base64":"[A-Za-z0-9+/]*\*\*\*\*'
 answer=$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/pieces")
 like 'nor in pieces' "$answer" "\"key\":\"$held\".* 200\$"
-like 'what cannot be read is not passed on' "$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/gzip")" 'broker:unreadable-answer.* 502$'
+for coding in gzip deflate 'raw deflate' br 'gzip, br'; do
+	like "nor compressed with $coding, which nobody asked for: it comes as it reads" \
+		"$(inside "$curl -i -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/as/$(printf %s "$coding" | jq -sRr @uri) | tr -d '\r' | grep -aivE '^(date|x-echo|location)' | tr -s ' \n' ' '")" \
+		"^HTTP/1.1 200 OK (Transfer-Encoding: chunked|Connection: keep-alive|Keep-Alive: [^ ]+| )*\{\"key\":\"$held\".* 200 ?\$"
+done
+like 'what cannot be read is not passed on' "$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/as/exi")" 'broker:unreadable-answer.* 502$'
+like 'what ends too early does not look whole' "$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/as/cut; echo \" \$?\"")" ' (18|56|52)$'
+cat >"$WORK/websocket.py" <<'CLIENT'
+import os, socket
+s = socket.create_connection(("api.outside.test", 80), timeout=20)
+s.sendall(("GET /v1/ws HTTP/1.1\r\nHost: api.outside.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nx-api-key: " + os.environ["API_KEY"] + "\r\n\r\n").encode())
+got = b""
+while piece := s.recv(65536):
+    got += piece
+print(got.split(b"\r\n\r\n", 1)[1].decode("latin-1"))
+CLIENT
+heard=$(inside "/usr/bin/python3 -c '$(cat "$WORK/websocket.py")'")
+is 'item 56: nor in messages of a WebSocket, whole, over two frames, at the end' "$(grep -o -F -e "$held" -e "$key" <<<"$heard" | tr '\n' ' ')" "$held $held $held "
 
 : >"$WORK/outside.log"
 refused() { like "$1" "$(inside "$2")" "$3.* 403\$"; }

@@ -250,3 +250,8 @@ enum inflated inflater_run(struct inflater *inflater, struct view *in, char *out
 		result = INFLATED_LIMIT;
 	return result;
 }
+
+bool inflater_whole(const struct inflater *inflater)
+{
+	return inflater->over || inflater->between;
+}

@@ -31,5 +31,6 @@ struct inflater *inflater_new(enum coding coding); /* not CODING_NONE; DEFLATE f
 void inflater_free(struct inflater *inflater);     /* NULL is fine */
 /* Takes from *in, which moves on; writes at most `room` bytes to `out` and says how many in *made. Call again while *made == room. */
 enum inflated inflater_run(struct inflater *inflater, struct view *in, char *out, size_t room, size_t *made);
+bool inflater_whole(const struct inflater *inflater); /* nothing of what was begun is missing */
 
 #endif

@@ -5,9 +5,11 @@
 
 #include "base/scope.h"
 #include "gateway/egress/brokered.h"
+#include "gateway/egress/frames.h"
 #include "gateway/egress/meter.h"
 #include "gateway/egress/record.h"
 #include "gateway/egress/scan.h"
+#include "gateway/egress/unpack.h"
 #include "http/codec.h"
 
 /* ---- answers of our own ---- */
@@ -93,8 +95,13 @@ static void answer_break(struct pipeline *pipeline)
 	}
 	env_denied(pipeline->env, pipeline->request.origin.sandbox, pipeline->request.host, pipeline->request.port,
 		   pipeline->verdict.why);
+	if (pipeline->frames) /* who speaks WebSocket is told, and ends it in order */
+		client->data(pipeline->self, frames_farewell(pipeline));
 	pipeline->client = NULL;
-	client->lost(pipeline->self, pipeline->verdict.why);
+	if (pipeline->frames)
+		client->ends(pipeline->self);
+	else
+		client->lost(pipeline->self, pipeline->verdict.why);
 	pipeline_ended(pipeline, pipeline->verdict.why);
 }
 
@@ -137,31 +144,75 @@ static bool tunnel_begin(struct pipeline *pipeline, const struct egress_response
 	struct view frames;
 	bool refused;
 
-	if (!scan_tunnel(pipeline, response)) {
+	if (!frames_begin(pipeline, response)) {
 		pipeline_verdict_set(&pipeline->verdict, 502, "websocket", "the host agreed to an extension that nobody offered",
 				     NULL);
 		answer_break(pipeline);
 		return false;
 	}
-	frames = scan_body(pipeline, buf_view(&pipeline->held), &refused);
+	frames = frames_out(pipeline, buf_view(&pipeline->held), &refused);
 	pipeline_body_pass(pipeline, frames, false, refused);
 	return !pipeline->over;
+}
+
+static bool has_body(const struct pipeline *pipeline, const struct egress_response *response)
+{
+	return response->body_bytes != 0 && response->status != 304 && response->status != 204 && !response->tunnel &&
+	       !view_is(pipeline->request.method, "HEAD");
+}
+
+/* What must be read is passed on as it reads, without what was said of its compressed form. False: it cannot be read. */
+static bool codings_undo(struct pipeline *pipeline, const struct egress_response *came, struct egress_response *plain,
+			 struct egress_field *fields)
+{
+	static const char *const of_coded[] = {"content-encoding", "content-length", "content-digest", "digest",
+					       "content-md5",      "etag",           "accept-ranges"};
+	AUTO_BUF codings = buf_new(HTTP_HEAD_BYTES_MAX);
+	bool known = true;
+
+	*plain = *came;
+	if (!has_body(pipeline, came) || (!pipeline->meter && !brokered_masks(pipeline)))
+		return true;
+	for (size_t i = 0; i < came->field_count; i++) {
+		if (!view_is(came->fields[i].name, "content-encoding"))
+			continue;
+		buf_add_view(&codings, came->fields[i].value);
+		buf_add_char(&codings, ',');
+	}
+	pipeline->unpack = unpack_new(buf_view(&codings), &known);
+	if (!pipeline->unpack)
+		return known || !brokered_masks(pipeline);
+	plain->fields = fields;
+	plain->field_count = 0;
+	plain->body_bytes = -1;
+	for (size_t i = 0; i < came->field_count && i < EGRESS_FIELDS_MAX; i++) {
+		bool coded = false;
+
+		for (size_t k = 0; k < ARRAY_LEN(of_coded); k++)
+			coded = coded || view_is(came->fields[i].name, of_coded[k]);
+		if (!coded)
+			fields[plain->field_count++] = came->fields[i];
+	}
+	return true;
 }
 
 static void answer_head(void *self, const struct egress_response *came)
 {
 	struct pipeline *pipeline = self;
+	struct egress_field fields[EGRESS_FIELDS_MAX];
+	struct egress_response plain;
 	struct egress_response masked;
 	const struct egress_response *response = &masked;
 
-	if (!brokered_answer_head(pipeline, came, &masked)) {
+	if (!codings_undo(pipeline, came, &plain, fields)) {
 		pipeline_verdict_set(
 			&pipeline->verdict, 502, "broker:unreadable-answer",
-			"the answer is compressed although it was not to be: what of the credential is in it cannot be masked",
+			"the answer is in a coding that is not known, and was not asked for: what of the credential is in it cannot be masked",
 			NULL);
 		answer_break(pipeline);
 		return;
 	}
+	brokered_answer_head(pipeline, &plain, &masked);
 	if (response->tunnel && !tunnel_begin(pipeline, response))
 		return;
 	pipeline->headed = true;
@@ -187,16 +238,48 @@ static void answer_pass(struct pipeline *pipeline, struct view bytes)
 	pipeline->client->data(pipeline->self, bytes);
 }
 
-static void answer_data(void *self, struct view bytes)
+static void answer_read(void *self, struct view bytes)
 {
 	struct pipeline *pipeline = self;
 
 	if (pipeline->over)
 		return;
-	pipeline->answer_bytes += bytes.length;
 	if (pipeline->meter)
 		meter_feed(pipeline->meter, bytes);
 	answer_pass(pipeline, brokered_answer(pipeline, bytes, false));
+}
+
+/* What is left of it must not look whole. */
+static void answer_cut(struct pipeline *pipeline, const char *why)
+{
+	const struct pipeline_client *client = pipeline->client;
+
+	if (pipeline->upstream)
+		upstream_cancel(pipeline->upstream);
+	pipeline->upstream = NULL;
+	pipeline->client = NULL;
+	client->lost(pipeline->self, why);
+	pipeline_ended(pipeline, why);
+}
+
+static void answer_data(void *self, struct view bytes)
+{
+	struct pipeline *pipeline = self;
+	struct view out;
+
+	if (pipeline->over)
+		return;
+	pipeline->answer_bytes += bytes.length;
+	if (pipeline->frames && !frames_back(pipeline, bytes, &out)) {
+		answer_break(pipeline);
+		return;
+	}
+	if (pipeline->frames)
+		answer_pass(pipeline, out);
+	else if (!pipeline->unpack)
+		answer_read(pipeline, bytes);
+	else if (!unpack_feed(pipeline->unpack, bytes, answer_read, pipeline) && !pipeline->over)
+		answer_cut(pipeline, "the answer is not in the coding that it says, or too much in it");
 	if (!pipeline->over && pipeline->upstream && pipeline->client->full(pipeline->self))
 		upstream_pause(pipeline->upstream, true);
 }
@@ -204,14 +287,20 @@ static void answer_data(void *self, struct view bytes)
 static void answer_ends(void *self)
 {
 	struct pipeline *pipeline = self;
-	const struct pipeline_client *client = pipeline->client;
+	const struct pipeline_client *client;
 
 	pipeline->upstream = NULL;
 	if (pipeline->over)
 		return;
-	answer_pass(pipeline, brokered_answer(pipeline, VIEW(""), true));
+	if (pipeline->unpack && !unpack_whole(pipeline->unpack)) {
+		answer_cut(pipeline, "the answer ends within its coding");
+		return;
+	}
+	if (!pipeline->frames)
+		answer_pass(pipeline, brokered_answer(pipeline, VIEW(""), true));
 	if (pipeline->over)
 		return;
+	client = pipeline->client;
 	pipeline->client = NULL;
 	client->ends(pipeline->self);
 	pipeline_ended(pipeline, NULL);

@@ -272,24 +272,36 @@ static struct view text_masked(struct brokered *brokered, struct view text)
 	return view_make(arena_copy(&brokered->texts, buf_view(&out)), out.length);
 }
 
-bool brokered_answer_head(struct pipeline *pipeline, const struct egress_response *response, struct egress_response *masked)
+bool brokered_masks(const struct pipeline *pipeline)
+{
+	return pipeline->brokered && pipeline->brokered->mask;
+}
+
+void brokered_answer_head(struct pipeline *pipeline, const struct egress_response *response, struct egress_response *masked)
 {
 	struct brokered *brokered = pipeline->brokered;
 
 	*masked = *response;
 	if (!brokered || !brokered->mask)
-		return true;
+		return;
 	arena_fini(&brokered->texts);
 	masked->fields = brokered->fields;
 	for (size_t i = 0; i < response->field_count && i < EGRESS_FIELDS_MAX; i++) {
 		struct egress_field field = response->fields[i];
 
-		if (view_is(field.name, "content-encoding") && !view_equal_nocase(field.value, VIEW("identity")) &&
-		    response->body_bytes != 0)
-			return false;
 		brokered->fields[i] = (struct egress_field){text_masked(brokered, field.name), text_masked(brokered, field.value)};
 	}
-	return true;
+}
+
+struct view brokered_message(struct pipeline *pipeline, struct view message)
+{
+	struct brokered *brokered = pipeline->brokered;
+
+	if (!brokered || !brokered->mask || swap_find(brokered->mask, message) < 0)
+		return message;
+	buf_clear(&brokered->answer);
+	swap_text(brokered->mask, message, &brokered->answer);
+	return buf_view(&brokered->answer);
 }
 
 struct view brokered_answer(struct pipeline *pipeline, struct view bytes, bool last)

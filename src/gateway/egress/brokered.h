@@ -30,9 +30,11 @@ void brokered_body_begin(struct pipeline *pipeline);
  * not go there: nothing more may be sent, and the verdict says why. */
 MUST_USE bool brokered_body(struct pipeline *pipeline, struct view bytes, bool last, struct view *out);
 
-/* The answer's head as the sandbox may see it: borrowed until the next call. false: it cannot be read, so it cannot be masked. */
-MUST_USE bool brokered_answer_head(struct pipeline *pipeline, const struct egress_response *response,
-				   struct egress_response *masked);
+bool brokered_masks(const struct pipeline *pipeline); /* a credential was put in: what comes back must be read */
+/* The answer's head as the sandbox may see it: borrowed until the next call. */
+void brokered_answer_head(struct pipeline *pipeline, const struct egress_response *response, struct egress_response *masked);
+/* A whole message that comes back over a WebSocket; borrowed as the next. */
+struct view brokered_message(struct pipeline *pipeline, struct view message);
 struct view brokered_answer(struct pipeline *pipeline, struct view bytes, bool last); /* borrowed until the next call */
 
 #endif

@@ -5,10 +5,12 @@
 
 #include "base/scope.h"
 #include "gateway/egress/brokered.h"
+#include "gateway/egress/frames.h"
 #include "gateway/egress/hold.h"
 #include "gateway/egress/meter.h"
 #include "gateway/egress/record.h"
 #include "gateway/egress/scan.h"
+#include "gateway/egress/unpack.h"
 #include "gateway/egress/upstream.h"
 #include "gateway/policy/path.h"
 #include "http/codec.h"
@@ -76,6 +78,8 @@ static void pipeline_recycle(void *self)
 
 	brokered_free(pipeline->brokered);
 	scan_free(pipeline);
+	frames_free(pipeline->frames);
+	unpack_free(pipeline->unpack);
 	if (worker->spare_count >= SPARE_MAX) {
 		pipeline_free(pipeline);
 		return;
@@ -115,21 +119,25 @@ void pipeline_count_set(struct pipeline *pipeline, bool counted)
 	pipeline->env->in_flight += counted ? 1 : (uint64_t)-1;
 }
 
-/* What a call to a model used is told, once. */
-static void meter_end(struct pipeline *pipeline)
+void pipeline_usage_tell(struct pipeline *pipeline)
 {
 	struct env *env = pipeline->env;
 	struct meter_usage usage;
 	AUTO_JSON body = NULL;
 
-	if (pipeline->meter && pipeline->headed && !env->gone && meter_take(pipeline->meter, &usage)) {
-		body = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "env", env->id, "run", env->run, "sandbox",
-				 pipeline->request.origin.sandbox, "host", pipeline->request.host, "input", (json_int_t)usage.input,
-				 "output", (json_int_t)usage.output, "cache_read", (json_int_t)usage.cache_read, "cache_write",
-				 (json_int_t)usage.cache_write, "estimated", usage.estimated);
-		json_set_bytes(body, "model", view_of(usage.model));
-		link_notify(env->worker->link, MESSAGE_USAGE, body);
-	}
+	if (!pipeline->meter || !pipeline->headed || env->gone || !meter_take(pipeline->meter, &usage))
+		return;
+	body = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}", "env", env->id, "run", env->run, "sandbox",
+			 pipeline->request.origin.sandbox, "host", pipeline->request.host, "input", (json_int_t)usage.input,
+			 "output", (json_int_t)usage.output, "cache_read", (json_int_t)usage.cache_read, "cache_write",
+			 (json_int_t)usage.cache_write, "estimated", usage.estimated);
+	json_set_bytes(body, "model", view_of(usage.model));
+	link_notify(env->worker->link, MESSAGE_USAGE, body);
+}
+
+static void meter_end(struct pipeline *pipeline)
+{
+	pipeline_usage_tell(pipeline);
 	meter_free(pipeline->meter);
 	pipeline->meter = NULL;
 }

@@ -22,6 +22,7 @@ struct frames;
 struct hold_waiter;
 struct meter;
 struct pipeline;
+struct unpack;
 struct upstream;
 
 /* What a stage says: the verdict is set, it goes on; it waits, and calls pipeline_resume(); the verdict refuses it. */
@@ -75,6 +76,7 @@ struct pipeline {
 	struct meter *meter;      /* of a call to a model; NULL */
 	struct dlp_message *scan; /* what looks at it; NULL before that */
 	struct frames *frames;    /* a WebSocket that was agreed on; NULL */
+	struct unpack *unpack;    /* of an answer that is read and comes compressed; NULL */
 	struct buf tail;          /* of the body: what came and may not go yet */
 	size_t tail_gone;         /* of tail: went already */
 	uint64_t let_go;          /* of the body: went */

@@ -10,6 +10,7 @@
 void pipeline_ended(struct pipeline *pipeline,
 		    const char *error); /* nothing more will come of it: logged, gone at the end of the turn */
 void pipeline_count_set(struct pipeline *pipeline, bool counted); /* is it among what the environment waits for? */
+void pipeline_usage_tell(struct pipeline *pipeline);              /* what its calls to models used since the last time */
 char *pipeline_url(const struct egress_request *request);         /* owned by the caller */
 
 /* ---- stages ---- */

@@ -6,10 +6,10 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/world.h"
 #include "gateway/dlp/dlp.h"
 #include "gateway/egress/broker.h"
 #include "gateway/egress/brokered.h"
+#include "gateway/egress/frames.h"
 #include "http/websocket.h"
 #include "net/pool.h"
 
@@ -64,7 +64,7 @@ void scan_end(struct worker *worker)
 
 /* ---- verdicts ---- */
 
-static void verdict_of(struct pipeline *pipeline, const struct dlp_message *message)
+void scan_verdict_set(struct pipeline *pipeline, const struct dlp_message *message)
 {
 	struct egress_verdict *verdict = &pipeline->verdict;
 	const struct dlp_finding *findings, *worst = NULL;
@@ -83,8 +83,7 @@ static void verdict_of(struct pipeline *pipeline, const struct dlp_message *mess
 	verdict->remedy = REMEDY;
 }
 
-/* Overwrites what rules say is to be: bytes from `offset` of the body on. */
-static void redact(const struct dlp_message *message, char *bytes, size_t length, uint64_t offset)
+void scan_redact(const struct dlp_message *message, char *bytes, size_t length, uint64_t offset)
 {
 	const struct dlp_finding *findings;
 	size_t count;
@@ -176,7 +175,7 @@ enum scanned scan_request(struct pipeline *pipeline)
 		dlp_end(pipeline->scan);
 	if (dlp_action(pipeline->scan) < DLP_HOLD)
 		return SCAN_GO;
-	verdict_of(pipeline, pipeline->scan);
+	scan_verdict_set(pipeline, pipeline->scan);
 	return pipeline->verdict.action == EGRESS_APPROVE ? SCAN_HOLD : SCAN_REFUSE;
 }
 
@@ -189,7 +188,7 @@ bool scan_held(struct pipeline *pipeline, struct view bytes)
 		dlp_end(pipeline->scan);
 	if (dlp_action(pipeline->scan) < DLP_HOLD || dlp_action(pipeline->scan) == before)
 		return false;
-	verdict_of(pipeline, pipeline->scan);
+	scan_verdict_set(pipeline, pipeline->scan);
 	pipeline->verdict.action = EGRESS_DENY;
 	return true;
 }
@@ -201,7 +200,7 @@ bool scan_trailers(struct pipeline *pipeline, const struct egress_field *fields,
 	dlp_fields(pipeline->scan, DLP_TRAILER, fields, count);
 	if (dlp_action(pipeline->scan) < DLP_HOLD)
 		return false;
-	verdict_of(pipeline, pipeline->scan);
+	scan_verdict_set(pipeline, pipeline->scan);
 	pipeline->verdict.action = EGRESS_DENY;
 	return true;
 }
@@ -215,7 +214,7 @@ struct view scan_let_out(struct pipeline *pipeline)
 
 	if (pipeline->request.websocket) /* those are frames, for later */
 		return view_make("", 0);
-	redact(pipeline->scan, held->at, held->length, 0);
+	scan_redact(pipeline->scan, held->at, held->length, 0);
 	if (pipeline->whole)
 		return buf_view(held);
 	free_bytes = pipeline->body_waited ? dlp_flush(pipeline->scan) : dlp_feed(pipeline->scan, view_make("", 0));
@@ -237,11 +236,11 @@ static struct view tail_take(struct pipeline *pipeline, uint64_t free_bytes, boo
 
 	*refused = dlp_action(pipeline->scan) >= DLP_HOLD || tail->over;
 	if (*refused) {
-		verdict_of(pipeline, pipeline->scan);
+		scan_verdict_set(pipeline, pipeline->scan);
 		pipeline->verdict.action = EGRESS_DENY;
 		return view_make("", 0);
 	}
-	redact(pipeline->scan, tail->at, tail->length, pipeline->let_go);
+	scan_redact(pipeline->scan, tail->at, tail->length, pipeline->let_go);
 	length = free_bytes > pipeline->let_go ? (size_t)(free_bytes - pipeline->let_go) : 0;
 	length = length < tail->length ? length : tail->length;
 	pipeline->let_go += length;
@@ -255,12 +254,10 @@ static void tail_drop(struct pipeline *pipeline)
 	pipeline->tail_gone = 0;
 }
 
-static struct view frames_take(struct pipeline *pipeline, struct view bytes, bool *refused);
-
 struct view scan_body(struct pipeline *pipeline, struct view bytes, bool *refused)
 {
 	if (pipeline->frames)
-		return frames_take(pipeline, bytes, refused);
+		return frames_out(pipeline, bytes, refused);
 	tail_drop(pipeline);
 	buf_add_view(&pipeline->tail, bytes);
 	return tail_take(pipeline, dlp_feed(pipeline->scan, bytes), refused);
@@ -285,123 +282,8 @@ struct view scan_body_idle(struct pipeline *pipeline, bool *refused)
 	return tail_take(pipeline, dlp_flush(pipeline->scan), refused);
 }
 
-/* ---- WebSockets ---- */
-
-struct frames {
-	struct pipeline *pipeline;
-	struct websocket_reader *reader;
-	struct dlp_message *message; /* the one under way */
-	struct buf text;             /* of it */
-	struct buf out;
-	bool refused;
-};
-
-static void frames_write(struct frames *frames, enum websocket_opcode opcode, struct view payload)
-{
-	unsigned char mask[4];
-
-	world_random(world_real, mask, sizeof(mask));
-	websocket_frame_write(&frames->out, opcode, true, true, mask, payload);
-}
-
-static void frames_judge(struct frames *frames, struct dlp_message *message)
-{
-	dlp_end(message);
-	if (dlp_action(message) < DLP_HOLD || frames->refused)
-		return;
-	frames->refused = true;
-	verdict_of(frames->pipeline, message);
-	frames->pipeline->verdict.action = EGRESS_DENY;
-}
-
-static void on_data(void *self, enum websocket_opcode opcode, struct view bytes, bool first, bool last)
-{
-	struct frames *frames = self;
-	struct view text;
-
-	if (first) {
-		dlp_free(frames->message);
-		frames->message = dlp_begin(frames->pipeline->env->dlp, DLP_MESSAGE);
-		buf_clear(&frames->text);
-	}
-	(void)dlp_feed(frames->message, bytes);
-	buf_add_view(&frames->text, bytes);
-	if (!last)
-		return;
-	frames_judge(frames, frames->message);
-	if (frames->refused || frames->text.over)
-		return;
-	redact(frames->message, frames->text.at, frames->text.length, 0);
-	if (brokered_body(frames->pipeline, buf_view(&frames->text), true, &text))
-		frames_write(frames, opcode, text);
-	else
-		frames->refused = true;
-	dlp_free(TAKE(frames->message));
-	buf_clear(&frames->text);
-}
-
-static void on_control(void *self, enum websocket_opcode opcode, struct view payload)
-{
-	struct frames *frames = self;
-	struct dlp_message *message = dlp_begin(frames->pipeline->env->dlp, DLP_MESSAGE);
-
-	(void)dlp_feed(message, payload);
-	frames_judge(frames, message);
-	dlp_free(message);
-	if (!frames->refused)
-		frames_write(frames, opcode, payload);
-}
-
-static struct view frames_take(struct pipeline *pipeline, struct view bytes, bool *refused)
-{
-	struct frames *frames = pipeline->frames;
-	struct err err;
-
-	buf_clear(&frames->out);
-	if (websocket_read(frames->reader, bytes, &err) && !frames->refused) {
-		frames->refused = true;
-		pipeline->verdict = (struct egress_verdict){
-			.status = 400, .rule = "websocket", .why = "what it sent are no WebSocket frames"};
-	}
-	*refused = frames->refused;
-	return frames->refused ? view_make("", 0) : buf_view(&frames->out);
-}
-
-bool scan_tunnel(struct pipeline *pipeline, const struct egress_response *response)
-{
-	static const struct websocket_events events = {.data = on_data, .control = on_control};
-	struct websocket_deflate deflate = {.agreed = false};
-	struct websocket_spec spec = {.masked = true, .message_bytes_max = SCAN_MESSAGE_BYTES_MAX, .events = &events};
-	struct frames *frames;
-
-	for (size_t i = 0; i < response->field_count; i++)
-		if (view_equal_nocase(response->fields[i].name, VIEW("sec-websocket-extensions")) &&
-		    (deflate.agreed || websocket_deflate_parse(response->fields[i].value, &deflate, NULL)))
-			return false;
-	frames = mem_new(sizeof(*frames));
-	frames->pipeline = pipeline;
-	frames->text = buf_new((size_t)SCAN_MESSAGE_BYTES_MAX);
-	frames->out = buf_new((size_t)SCAN_MESSAGE_BYTES_MAX * 2);
-	spec.deflate = deflate.agreed;
-	spec.no_context_takeover = deflate.client_no_context_takeover;
-	spec.self = frames;
-	frames->reader = websocket_reader_new(&spec);
-	pipeline->frames = frames;
-	return true;
-}
-
 void scan_free(struct pipeline *pipeline)
 {
-	struct frames *frames = pipeline->frames;
-
 	dlp_free(pipeline->scan);
 	pipeline->scan = NULL;
-	if (!frames)
-		return;
-	websocket_reader_free(frames->reader);
-	dlp_free(frames->message);
-	buf_fini(&frames->text);
-	buf_fini(&frames->out);
-	free(frames);
-	pipeline->frames = NULL;
 }

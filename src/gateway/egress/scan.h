@@ -1,7 +1,7 @@
 /*
  * scan: the stage of a request in which what it carries is looked at (gateway/dlp): its head and its body, before anything of it leaves; of a
  * body that is longer than what is held, each part before it leaves, with the last DLP_HOLD_BACK bytes kept back; of a WebSocket each
- * message, read as frames and written as frames again.
+ * message (egress/frames.h).
  *
  * The rules are compiled when the gateway starts, on the pool; requests wait until they are. Without rules nothing leaves.
  */
@@ -10,8 +10,7 @@
 
 #include "gateway/egress/pipeline.h"
 
-#define SCAN_RULES_ASK_MS 20                        /* between looks at whether the rules are there */
-#define SCAN_MESSAGE_BYTES_MAX ((uint64_t)16 << 20) /* of a WebSocket, inflated */
+#define SCAN_RULES_ASK_MS 20 /* between looks at whether the rules are there */
 
 enum scanned {
 	SCAN_GO,
@@ -40,8 +39,10 @@ struct view scan_body_idle(struct pipeline *pipeline, bool *refused);
 
 /* Of the extensions that a WebSocket asks for, those that can be read; before any stage. */
 void scan_offers(struct pipeline *pipeline);
-/* The host agreed to a WebSocket: from now on scan_body takes frames. False: it agreed to what was not offered. */
-bool scan_tunnel(struct pipeline *pipeline, const struct egress_response *response);
+/* For who scans parts of it by himself (egress/frames.h): the verdict on what was found, and what rules want overwritten in bytes that
+ * begin at `offset` of the body or message. */
+void scan_verdict_set(struct pipeline *pipeline, const struct dlp_message *message);
+void scan_redact(const struct dlp_message *message, char *bytes, size_t length, uint64_t offset);
 void scan_free(struct pipeline *pipeline);
 
 #endif
