@@ -50,7 +50,19 @@ async function request(method, path, body) {
 }
 
 export const get = async (path) => (await request('GET', path)).json();
-export const items = async (path) => (await get(path)).items;
+
+/** All items of a list, which comes in pages. */
+export async function items(path) {
+	let page = await get(path);
+	const all = page.items;
+
+	while (page.next) {
+		page = await get(`${path}${path.includes('?') ? '&' : '?'}after=${encodeURIComponent(page.next)}`);
+		all.push(...page.items);
+	}
+	return all;
+}
+
 export const text = async (path) => (await request('GET', path)).text();
 export const post = async (path, body = {}) => (await request('POST', path, body)).json();
 export const remove = async (path) => (await request('DELETE', path)).json();

@@ -115,18 +115,37 @@ json_t *api_delete(struct api *api, const char *path, struct err *err)
 	return call_json(api, "DELETE", path, NULL, err);
 }
 
+/* Lists come in pages; `next` names the last item of one. */
+static char *page_path(const char *path, const char *next)
+{
+	AUTO_BUF out = buf_new(ANSWER_MAX);
+
+	buf_add_format(&out, "%s%cafter=", path, strchr(path, '?') ? '&' : '?');
+	buf_add_url(&out, view_of(next));
+	return buf_take(&out);
+}
+
 json_t *api_items(struct api *api, const char *path, struct err *err)
 {
-	AUTO_JSON answer = api_get(api, path, err);
-	json_t *items = json_member(answer, "items");
+	AUTO_JSON all = json_array();
+	AUTO_FREE char *page = text_copy(path);
 
-	if (!answer)
-		return NULL;
-	if (!json_is_array(items)) {
-		(void)err_set(err, ERR_BROKEN, "the answer to GET %s has no items", path);
-		return NULL;
+	while (page) {
+		AUTO_JSON answer = api_get(api, page, err);
+		json_t *items = json_member(answer, "items");
+		const char *next = json_text(answer, "next", NULL);
+
+		if (!answer)
+			return NULL;
+		if (!json_is_array(items)) {
+			(void)err_set(err, ERR_BROKEN, "the answer to GET %s has no items", page);
+			return NULL;
+		}
+		(void)json_array_extend(all, items);
+		free(page);
+		page = next ? page_path(path, next) : NULL;
 	}
-	return json_incref(items);
+	return TAKE(all);
 }
 
 int api_text(struct api *api, const char *path, struct buf *out, struct err *err)

@@ -179,18 +179,27 @@ static json_t *secret_remove(struct call *call, struct err *err)
 														   : json_object();
 }
 
+#define LEDGER_QUERY                                                                                                 \
+	{"env", "line"}, {"run", "line"}, {"host", "line"}, {"rule", "line"}, {"kind", "line"}, {"request", "line"}, \
+		{"since_ms", "time"}, {"until_ms", "time"}, {"before", "integer"}, {"after", "integer"},             \
+	{                                                                                                            \
+		"limit", "integer"                                                                                   \
+	}
 const struct row audit_rows[] = {
-	{"GET", "/api/v1/ledger", ledger, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/ledger/cef", ledger_cef, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/ledger/heads", ledger_heads, WHO_PERSON, false, {{0}}},
-	{"POST", "/api/v1/ledger/verify", ledger_check, WHO_PERSON, true, {{0}}},
-	{"GET", "/api/v1/secrets", secrets, WHO_PERSON, false, {{0}}},
-	{"POST",
-	 "/api/v1/secrets/{name}",
-	 secret_set,
-	 WHO_CLI,
-	 true,
-	 {{"for", FIELD_LIST, true}, {"in", FIELD_LINE, true}, {"value", FIELD_TEXT, true}, {"require", FIELD_FLAG, false}}},
-	{"DELETE", "/api/v1/secrets/{name}", secret_remove, WHO_CLI, true, {{0}}},
+	{"GET", "/api/v1/ledger", ledger, WHO_PERSON, ROLE_VIEWER, .answers = "[LedgerRow]",
+	 .does = "Rows of the ledger, the newest first", .query = {LEDGER_QUERY, {"oldest_first", "flag"}}},
+	{"GET", "/api/v1/ledger/cef", ledger_cef, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
+	 .does = "Rows of the ledger as CEF, the oldest first", .query = {LEDGER_QUERY}},
+	{"GET", "/api/v1/ledger/heads", ledger_heads, WHO_PERSON, ROLE_VIEWER, .answers = "[line]",
+	 .does = "The newest signed head of each writer"},
+	{"POST", "/api/v1/ledger/verify", ledger_check, WHO_PERSON, ROLE_VIEWER, .answers = "LedgerVerified",
+	 .does = "Reads and checks the whole ledger"},
+	{"GET", "/api/v1/secrets", secrets, WHO_PERSON, ROLE_VIEWER, .answers = "[Secret]",
+	 .does = "Credentials: names and rules, never values"},
+	{"POST", "/api/v1/secrets/{name}", secret_set, WHO_CLI, ROLE_ADMIN,
+	 .fields =
+		 {{"for", FIELD_LIST, true}, {"in", FIELD_LINE, true}, {"value", FIELD_TEXT, true}, {"require", FIELD_FLAG, false}},
+	 .answers = "Named", .does = "Sets a credential; nobody can read it again"},
+	{"DELETE", "/api/v1/secrets/{name}", secret_remove, WHO_CLI, ROLE_ADMIN, .answers = "{}", .does = "Removes a credential"},
 };
 const size_t audit_row_count = ARRAY_LEN(audit_rows);

@@ -64,7 +64,7 @@ static json_t *repository_file(struct call *call, struct err *err)
 
 static json_t *issue_list(struct call *call, struct err *err)
 {
-	return items_of(runs_issue_list(runs_of(call), err));
+	return items_page(call, runs_issue_list(runs_of(call), err), "number", err);
 }
 
 static json_t *issue_show(struct call *call, struct err *err)
@@ -113,7 +113,7 @@ static json_t *issue_reopen(struct call *call, struct err *err)
 
 static json_t *run_list(struct call *call, struct err *err)
 {
-	return items_of(runs_list(runs_of(call), err));
+	return items_page(call, runs_list(runs_of(call), err), "id", err);
 }
 
 static json_t *run_show(struct call *call, struct err *err)
@@ -176,7 +176,7 @@ static json_t *run_report(struct call *call, struct err *err)
 
 static json_t *pull_list(struct call *call, struct err *err)
 {
-	return items_of(runs_pull_list(runs_of(call), err));
+	return items_page(call, runs_pull_list(runs_of(call), err), "number", err);
 }
 
 static json_t *pull_show(struct call *call, struct err *err)
@@ -279,67 +279,74 @@ static json_t *agent_remove(struct call *call, struct err *err)
 	}
 
 const struct row run_rows[] = {
-	{"GET", "/api/v1/repositories", repository_list, WHO_PERSON, false, {{0}}},
-	{"POST",
-	 "/api/v1/repositories",
-	 repository_put,
-	 WHO_PERSON,
-	 true,
-	 {{"path", FIELD_LINE, true}, {"revision", FIELD_LINE, false}, {"name", FIELD_LINE, false}, {"move", FIELD_FLAG, false}}},
-	{"GET", "/api/v1/repositories/{name}/file", repository_file, WHO_PERSON, false, {{0}}},
-
-	{"GET", "/api/v1/issues", issue_list, WHO_PERSON, false, {{0}}},
-	{"POST",
-	 "/api/v1/issues",
-	 issue_make,
-	 WHO_PERSON,
-	 true,
-	 {{"repository", FIELD_LINE, true}, {"title", FIELD_LINE, true}, {"body", FIELD_TEXT, false}}},
-	{"GET", "/api/v1/issues/{number}", issue_show, WHO_PERSON, false, {{0}}},
-	{"POST", "/api/v1/issues/{number}/comments", issue_comment, WHO_PERSON, true, {{"text", FIELD_TEXT, true}, AUTHOR}},
-	{"POST", "/api/v1/issues/{number}/close", issue_close, WHO_PERSON, true, {{0}}},
-	{"POST", "/api/v1/issues/{number}/reopen", issue_reopen, WHO_PERSON, true, {{0}}},
-
-	{"GET", "/api/v1/runs", run_list, WHO_PERSON, false, {{0}}},
-	{"POST",
-	 "/api/v1/runs",
-	 run_make,
-	 WHO_PERSON,
-	 true,
-	 {{"repository", FIELD_LINE, true},
-	  {"issue", FIELD_NUMBER, false},
-	  {"title", FIELD_LINE, false},
-	  {"body", FIELD_TEXT, false},
-	  {"base", FIELD_LINE, false},
-	  {"agent", FIELD_OBJECT, false}}},
-	{"GET", "/api/v1/runs/{run}", run_show, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/runs/{run}/events", run_events, WHO_PERSON, false, {{0}}},
-	{"POST", "/api/v1/runs/{run}/message", run_message, WHO_PERSON, true, {{"text", FIELD_TEXT, true}, AUTHOR}},
-	{"POST", "/api/v1/runs/{run}/stop", run_stop, WHO_PERSON, true, {{0}}},
-	{"POST", "/api/v1/runs/{run}/retry", run_retry, WHO_PERSON, true, {{0}}},
-	{"GET", "/api/v1/runs/{run}/record", run_record, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, false, {{0}}},
-
-	{"GET", "/api/v1/agents", agent_list, WHO_PERSON, false, {{0}}},
-	{"POST",
-	 "/api/v1/agents",
-	 agent_install,
-	 WHO_CLI,
-	 true,
-	 {{"name", FIELD_LINE, true}, {"version", FIELD_LINE, false}, {"registry", FIELD_LINE, false}}},
-	{"DELETE", "/api/v1/agents/{name}/{version}", agent_remove, WHO_CLI, true, {{0}}},
-
-	{"GET", "/api/v1/pulls", pull_list, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/pulls/{number}", pull_show, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/pulls/{number}/diff", pull_diff, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/pulls/{number}/changes", pull_changes, WHO_PERSON, false, {{0}}},
-	{"POST",
-	 "/api/v1/pulls/{number}/review",
-	 pull_review,
-	 WHO_PERSON,
-	 true,
-	 {{"kind", FIELD_LINE, true}, {"text", FIELD_TEXT, false}, AUTHOR}},
-	{"POST", "/api/v1/pulls/{number}/merge", pull_merge, WHO_PERSON, true, {{"force", FIELD_FLAG, false}, AUTHOR}},
-	{"POST", "/api/v1/pulls/{number}/close", pull_close, WHO_PERSON, true, {{0}}},
+	{"GET", "/api/v1/repositories", repository_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Repository]",
+	 .does = "The projects"},
+	{"POST", "/api/v1/repositories", repository_put, WHO_PERSON, ROLE_DEVELOPER,
+	 .fields = {{"path", FIELD_LINE, true},
+		    {"revision", FIELD_LINE, false},
+		    {"name", FIELD_LINE, false},
+		    {"move", FIELD_FLAG, false}},
+	 .answers = "Fetched",
+	 .does = "Fetches a checkout on the server's machine as `main` of a project; makes the project when there is none"},
+	{"GET", "/api/v1/repositories/{name}/file", repository_file, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
+	 .does = "One file of a commit", .query = {{"commit", "line"}, {"path", "line"}}},
+	{"GET", "/api/v1/issues", issue_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Issue]",
+	 .does = "Issues of the built-in tracker, the newest first", .query = {{"limit", "integer"}, {"after", "line"}}},
+	{"POST", "/api/v1/issues", issue_make, WHO_PERSON, ROLE_DEVELOPER,
+	 .fields = {{"repository", FIELD_LINE, true}, {"title", FIELD_LINE, true}, {"body", FIELD_TEXT, false}}, .answers = "Issue",
+	 .does = "Makes an issue"},
+	{"GET", "/api/v1/issues/{number}", issue_show, WHO_PERSON, ROLE_VIEWER, .answers = "Issue", .does = "An issue"},
+	{"POST", "/api/v1/issues/{number}/comments", issue_comment, WHO_PERSON, ROLE_DEVELOPER,
+	 .fields = {{"text", FIELD_TEXT, true}, AUTHOR}, .answers = "Issue", .does = "Comments on an issue"},
+	{"POST", "/api/v1/issues/{number}/close", issue_close, WHO_PERSON, ROLE_DEVELOPER, .answers = "Issue",
+	 .does = "Closes an issue"},
+	{"POST", "/api/v1/issues/{number}/reopen", issue_reopen, WHO_PERSON, ROLE_DEVELOPER, .answers = "Issue",
+	 .does = "Opens an issue again"},
+	{"GET", "/api/v1/runs", run_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Run]", .does = "Runs, the newest first",
+	 .query = {{"limit", "integer"}, {"after", "line"}}},
+	{"POST", "/api/v1/runs", run_make, WHO_PERSON, ROLE_DEVELOPER,
+	 .fields = {{"repository", FIELD_LINE, true},
+		    {"issue", FIELD_NUMBER, false},
+		    {"title", FIELD_LINE, false},
+		    {"body", FIELD_TEXT, false},
+		    {"base", FIELD_LINE, false},
+		    {"agent", FIELD_OBJECT, false}},
+	 .answers = "Run", .does = "Starts a run, of an issue or of one made from title and body"},
+	{"GET", "/api/v1/runs/{run}", run_show, WHO_PERSON, ROLE_VIEWER, .answers = "Run", .does = "A run"},
+	{"GET", "/api/v1/runs/{run}/events", run_events, WHO_PERSON, ROLE_VIEWER, .answers = "[Event]",
+	 .does = "What happened in a run, in order; with `follow=1` a stream that goes on (`Last-Event-ID` is honoured)",
+	 .query = {{"after", "integer"}, {"limit", "integer"}, {"follow", "flag"}}},
+	{"POST", "/api/v1/runs/{run}/message", run_message, WHO_PERSON, ROLE_DEVELOPER,
+	 .fields = {{"text", FIELD_TEXT, true}, AUTHOR}, .answers = "Run",
+	 .does = "Tells the agent: now when it waits, else at the next safe point"},
+	{"POST", "/api/v1/runs/{run}/stop", run_stop, WHO_PERSON, ROLE_DEVELOPER, .answers = "Run", .does = "Stops a run"},
+	{"POST", "/api/v1/runs/{run}/retry", run_retry, WHO_PERSON, ROLE_DEVELOPER, .answers = "Run",
+	 .does = "Tries a run again that failed or was stopped"},
+	{"GET", "/api/v1/runs/{run}/record", run_record, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/vnd.dsse+json",
+	 .does = "The signed record"},
+	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, ROLE_VIEWER, .answers = "Report",
+	 .does = "What verification found last"},
+	{"GET", "/api/v1/agents", agent_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Agent]",
+	 .does = "Agent programs, and which are installed"},
+	{"POST", "/api/v1/agents", agent_install, WHO_CLI, ROLE_ADMIN,
+	 .fields = {{"name", FIELD_LINE, true}, {"version", FIELD_LINE, false}, {"registry", FIELD_LINE, false}},
+	 .answers = "stream Installed", .does = "Installs an agent program"},
+	{"DELETE", "/api/v1/agents/{name}/{version}", agent_remove, WHO_CLI, ROLE_ADMIN, .answers = "{}",
+	 .does = "Removes an agent program"},
+	{"GET", "/api/v1/pulls", pull_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Pull]",
+	 .does = "Pull requests of the built-in forge, the newest first", .query = {{"limit", "integer"}, {"after", "line"}}},
+	{"GET", "/api/v1/pulls/{number}", pull_show, WHO_PERSON, ROLE_VIEWER, .answers = "Pull", .does = "A pull request"},
+	{"GET", "/api/v1/pulls/{number}/diff", pull_diff, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
+	 .does = "Its unified diff"},
+	{"GET", "/api/v1/pulls/{number}/changes", pull_changes, WHO_PERSON, ROLE_VIEWER, .answers = "[Change]",
+	 .does = "The files it changes"},
+	{"POST", "/api/v1/pulls/{number}/review", pull_review, WHO_PERSON, ROLE_DEVELOPER,
+	 .fields = {{"kind", FIELD_LINE, true}, {"text", FIELD_TEXT, false}, AUTHOR}, .answers = "Pull",
+	 .does = "Reviews it: `changes` and `comment` wake the agent, `approve` is for approvers"},
+	{"POST", "/api/v1/pulls/{number}/merge", pull_merge, WHO_PERSON, ROLE_APPROVER,
+	 .fields = {{"force", FIELD_FLAG, false}, AUTHOR}, .answers = "Pull",
+	 .does = "Merges it; without a verified verdict only by force"},
+	{"POST", "/api/v1/pulls/{number}/close", pull_close, WHO_PERSON, ROLE_DEVELOPER, .answers = "Pull",
+	 .does = "Closes it without a merge"},
 };
 const size_t run_row_count = ARRAY_LEN(run_rows);

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "vault/vault.h"
 #include "verify/verify.h"
+#include "web/openapi.h"
 #include "web/web_priv.h"
 
 static json_t *status(struct call *call, struct err *err)
@@ -31,6 +32,14 @@ static json_t *doctor(struct call *call, struct err *err)
 		return options->doctor(options->self);
 	(void)err_set(err, ERR_NOT_FOUND, "this server cannot examine its machine");
 	return NULL;
+}
+
+static json_t *openapi(struct call *call, struct err *err)
+{
+	const struct surface *surface = &call->web->main;
+
+	(void)err;
+	return openapi_make(surface->rows, surface->row_count, call->web->base);
 }
 
 static json_t *end(struct call *call, struct err *err)
@@ -83,16 +92,19 @@ static json_t *record_key(struct call *call, struct err *err)
 }
 
 const struct row server_rows[] = {
-	{"GET", "/api/v1/status", status, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/doctor", doctor, WHO_PERSON, false, {{0}}},
-	{"POST", "/api/v1/shutdown", end, WHO_CLI, true, {{0}}},
-	{"POST",
-	 "/api/v1/verify",
-	 verify,
-	 WHO_CLI,
-	 true,
-	 {{"repository", FIELD_LINE, true}, {"base", FIELD_LINE, true}, {"head", FIELD_LINE, true}}},
-	{"GET", "/api/v1/records/key", record_key, WHO_PERSON, false, {{0}}},
-	{"GET", "/api/v1/events", all_events, WHO_PERSON, false, {{0}}},
+	{"GET", "/api/v1/status", status, WHO_PERSON, ROLE_VIEWER, .answers = "Status", .does = "The server and what it has to do"},
+	{"GET", "/api/v1/doctor", doctor, WHO_PERSON, ROLE_VIEWER, .answers = "[Check]",
+	 .does = "What this machine can do, and how to get what it lacks"},
+	{"GET", "/api/v1/openapi.json", openapi, WHO_PERSON, ROLE_VIEWER, .answers = "object", .does = "This document"},
+	{"POST", "/api/v1/shutdown", end, WHO_CLI, ROLE_ADMIN, .answers = "{}",
+	 .does = "Ends the server; environments stop, their state stays"},
+	{"POST", "/api/v1/verify", verify, WHO_CLI, ROLE_DEVELOPER,
+	 .fields = {{"repository", FIELD_LINE, true}, {"base", FIELD_LINE, true}, {"head", FIELD_LINE, true}},
+	 .answers = "stream Report", .does = "Judges one commit against another, without a run"},
+	{"GET", "/api/v1/records/key", record_key, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/x-pem-file",
+	 .does = "The public key that records and the ledger are signed with"},
+	{"GET", "/api/v1/events", all_events, WHO_PERSON, ROLE_VIEWER, .answers = "events",
+	 .does = "What changes: run, environment, issue, pull, hold. Always a stream",
+	 .query = {{"after", "integer"}, {"follow", "flag"}}},
 };
 const size_t server_row_count = ARRAY_LEN(server_rows);

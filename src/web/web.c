@@ -77,7 +77,7 @@ static int page_judge(const struct web *web, const struct row *row, const struct
 		return err_set(err, ERR_DENIED, "a page of another origin may not call this");
 	if (row && !(row->who & WHO_PAGE))
 		return err_set(err, ERR_DENIED, "this is for the command line: it is answered on the Unix socket only");
-	if (row && row->changes_state && !token_is_right(web, request))
+	if (row && (row->role != ROLE_VIEWER || strcmp(request->method, "POST") == 0) && !token_is_right(web, request))
 		return err_set(err, ERR_DENIED, "X-Assay-Token is missing or wrong: reload the page");
 	return 0;
 }
@@ -103,7 +103,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	AUTO_JSON answer = NULL;
 
 	(void)atomic_fetch_add(&surface->web->calls, 1);
-	if (!request_body_take(&call, row->fields, &err))
+	if (!request_body_take(&call, row->fields, &err) && (!row->answers || !request_query_check(&call, row, &err)))
 		answer = row->handle(&call, &err);
 	if (!call.answered && answer)
 		http_reply_json(reply, 200, answer);

@@ -45,7 +45,22 @@ struct field {
 	bool required;
 };
 
+/* A parameter of a request's query; the type as in openapi.h. */
+struct query {
+	const char *name;
+	const char *type;
+};
+
 #define FIELDS_MAX 8
+#define QUERIES_MAX 12
+
+/* What a caller must be at least; each may do what those before it may. */
+enum role {
+	ROLE_VIEWER,    /* reads */
+	ROLE_DEVELOPER, /* gives work, and touches environments */
+	ROLE_APPROVER,  /* lets code in and requests out */
+	ROLE_ADMIN,     /* credentials, policy, programs, the server */
+};
 
 struct row {
 	const char *method;
@@ -53,8 +68,12 @@ struct row {
 	/* The answer, owned by the caller; NULL with err, or NULL when the call was answered by other means (call->answered). */
 	json_t *(*handle)(struct call *call, struct err *err);
 	unsigned who;
-	bool changes_state;
+	enum role role;
 	struct field fields[FIELDS_MAX]; /* of the body: everything else in it is refused; those of no name end the list */
+	/* A shape of openapi.h, a list of one, "bytes TYPE", "stream SHAPE", "events", "upgrade" or "{}". NULL: not of the API. */
+	const char *answers;
+	const char *does;                /* a line for the document; NULL: not in it */
+	struct query query[QUERIES_MAX]; /* with `answers`, any other is refused; those of no name end the list */
 };
 
 /* A server with its rows: the main one, and the tools'. */
@@ -94,6 +113,7 @@ struct call {
 
 /* request.c */
 MUST_USE int request_body_take(struct call *call, const struct field *fields, struct err *err);
+MUST_USE int request_query_check(const struct call *call, const struct row *row, struct err *err);
 MUST_USE int request_number(const struct call *call, const char *param, int64_t *number, struct err *err);
 MUST_USE int request_query(const struct call *call, const char *name, int64_t fallback, int64_t most, int64_t *number,
 			   struct err *err);
@@ -101,7 +121,10 @@ bool request_wants(const struct call *call, const char *name); /* ?name=1 */
 MUST_USE int request_run(const struct call *call, struct run_id *id, struct err *err);
 MUST_USE int request_environment(const struct call *call, struct env_id *id, struct err *err);
 json_t *request_bytes(struct call *call, const char *content_type, struct view bytes); /* answers; returns NULL */
-json_t *items_of(json_t *array);                                    /* {"items": array}; takes it; NULL gives NULL */
+/* The page of a list that ?limit= and ?after= ask for: {"items", "next": the `after` of the next page, when there is one}. `key` is the
+ * member that names an item. Takes array; NULL gives NULL. */
+json_t *items_page(const struct call *call, json_t *array, const char *key, struct err *err);
+json_t *items_of(json_t *array); /* {"items": array}; takes it; NULL gives NULL */
 
 /* work.c: threads for what outlives a handler */
 MUST_USE int web_work(struct web *web, void (*function)(void *self), void *self, struct err *err);
