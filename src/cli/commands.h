@@ -34,6 +34,7 @@
 	COMMAND(deny, "HOLD [--because TEXT] [--stop-run]", "refuses a request that waits") \
 	COMMAND(kill, "ENV | --all [--because TEXT] [--undo]", "stops everything that an environment does outside, at once") \
 	COMMAND(budget, "RUN [--set USD] [--json]", "shows what the models of a run have cost") \
+	COMMAND(token, "create|list|rm NAME", "says who may call the API over TCP, and as what") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
 	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it") \

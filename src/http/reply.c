@@ -345,11 +345,16 @@ json_t *http_problem(const struct err *err)
 	return problem_make(status_of_kind(err->kind), err_kind_name(err->kind), err->text);
 }
 
+void http_reply_problem(struct http_reply *reply, unsigned status, const struct err *err)
+{
+	AUTO_JSON problem = problem_make(status, err_kind_name(err->kind), err->text);
+
+	problem_send(reply, status, problem);
+}
+
 void http_reply_err(struct http_reply *reply, const struct err *err)
 {
-	AUTO_JSON problem = http_problem(err);
-
-	problem_send(reply, status_of_kind(err->kind), problem);
+	http_reply_problem(reply, status_of_kind(err->kind), err);
 }
 
 void http_reply_redirect(struct http_reply *reply, unsigned status, const char *location)

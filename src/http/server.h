@@ -82,6 +82,7 @@ void http_reply_json(struct http_reply *reply, unsigned status, const json_t *js
 /* A problem (RFC 9457): {"type": "urn:assay:problem:KIND", "title", "status", "detail": the text of err, "kind"}. The status fits the
  * kind: 400, 404, 409 for CONFLICT and CANCELLED, 403, 413 for LIMIT, 503 for RETRY, 500. Owned by the caller. */
 json_t *http_problem(const struct err *err);
+void http_reply_problem(struct http_reply *reply, unsigned status, const struct err *err); /* with a status of the caller's own */
 void http_reply_err(struct http_reply *reply, const struct err *err); /* the problem, as application/problem+json */
 void http_reply_redirect(struct http_reply *reply, unsigned status, const char *location);
 

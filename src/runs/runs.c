@@ -39,6 +39,11 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 	return 0;
 }
 
+struct store *runs_store(struct runs *runs)
+{
+	return runs->store;
+}
+
 void runs_close(struct runs *runs)
 {
 	if (!runs)

@@ -89,6 +89,10 @@ const struct store_migration store_migrations[] = {
 	 " head TEXT NOT NULL) STRICT;"},
 	{"leases", "CREATE TABLE lease (name TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL,"
 		   " until_ms INTEGER NOT NULL) STRICT;"},
+	{"who may call the API",
+	 "CREATE TABLE token ("
+	 " name TEXT PRIMARY KEY, role TEXT NOT NULL CHECK (role IN ('viewer', 'developer', 'approver', 'admin')),"
+	 " digest TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL, ends_ms INTEGER NOT NULL, used_ms INTEGER) STRICT, WITHOUT ROWID;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

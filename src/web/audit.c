@@ -131,7 +131,7 @@ static json_t *secrets(struct call *call, struct err *err)
 static int secret_note(struct call *call, const char *name, const char *what, struct err *err)
 {
 	AUTO_FREE char *detail = text_format("%s: %s", name, what);
-	struct ledger_row row = audit_row(LEDGER_SECRET, NULL, NULL, NULL, "you", detail);
+	struct ledger_row row = audit_row(LEDGER_SECRET, NULL, NULL, NULL, call->caller.name, detail);
 	struct audit *audit = audit_of(call, err);
 
 	return audit ? audit_put(audit, &row, err) : -1;

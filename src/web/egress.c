@@ -13,12 +13,6 @@ static struct egress *egress_of(const struct call *call, struct err *err)
 	return call->web->options.egress;
 }
 
-/* The page and the command line are the person at this machine. */
-static const char *by(const struct call *call)
-{
-	return json_text(call->body, "author", "you");
-}
-
 static json_t *holds(struct call *call, struct err *err)
 {
 	struct egress *egress = egress_of(call, err);
@@ -31,8 +25,8 @@ static json_t *hold_answer(struct call *call, bool allow, struct err *err)
 	struct egress *egress = egress_of(call, err);
 
 	return egress ? egress_answer(egress, http_request_param(call->request, "hold"), allow,
-				      json_text(call->body, "for", "once"), json_flag(call->body, "stop_run", false), by(call),
-				      json_text(call->body, "because", ""), err)
+				      json_text(call->body, "for", "once"), json_flag(call->body, "stop_run", false),
+				      request_author(call), json_text(call->body, "because", ""), err)
 		      : NULL;
 }
 
@@ -86,8 +80,8 @@ static json_t *kill_switch(struct call *call, struct err *err)
 	}
 	if (which && environment_find(call->web->options.environments, which, &env, err))
 		return NULL;
-	answer = egress_kill(egress, env.text, json_flag(call->body, "undo", false), by(call), json_text(call->body, "because", ""),
-			     err);
+	answer = egress_kill(egress, env.text, json_flag(call->body, "undo", false), request_author(call),
+			     json_text(call->body, "because", ""), err);
 	if (answer && json_flag(call->body, "undo", false))
 		credentials_restore(call, &env);
 	return answer;

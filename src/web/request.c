@@ -102,6 +102,12 @@ int request_query_check(const struct call *call, const struct row *row, struct e
 	return 0;
 }
 
+/* A token has a name, and speaks in no other; the page and the command line are the person at this machine. */
+const char *request_author(const struct call *call)
+{
+	return call->caller.token ? call->caller.name : json_text(call->body, "author", call->caller.name);
+}
+
 int request_number(const struct call *call, const char *param, int64_t *number, struct err *err)
 {
 	const char *text = http_request_param(call->request, param);

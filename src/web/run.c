@@ -15,12 +15,6 @@ static const char *text_of(const struct call *call, const char *name)
 	return json_text(call->body, name, NULL);
 }
 
-/* Who writes: the page and the command line are the person at this machine. */
-static const char *author_of(const struct call *call)
-{
-	return json_text(call->body, "author", "you");
-}
-
 /* ---- repositories ---- */
 
 static json_t *repository_list(struct call *call, struct err *err)
@@ -85,7 +79,7 @@ static json_t *issue_comment(struct call *call, struct err *err)
 	int64_t number;
 
 	if (request_number(call, "number", &number, err) ||
-	    runs_issue_comment(runs_of(call), number, author_of(call), text_of(call, "text"), err))
+	    runs_issue_comment(runs_of(call), number, request_author(call), text_of(call, "text"), err))
 		return NULL;
 	return runs_issue_show(runs_of(call), number, err);
 }
@@ -136,7 +130,7 @@ static json_t *run_message(struct call *call, struct err *err)
 {
 	struct run_id id;
 
-	if (request_run(call, &id, err) || runs_message(runs_of(call), id, author_of(call), text_of(call, "text"), err))
+	if (request_run(call, &id, err) || runs_message(runs_of(call), id, request_author(call), text_of(call, "text"), err))
 		return NULL;
 	return runs_show(runs_of(call), id, err);
 }
@@ -224,7 +218,12 @@ static json_t *pull_review(struct call *call, struct err *err)
 		(void)err_set(err, ERR_INVALID, "text: say what the agent should read");
 		return NULL;
 	}
-	if (runs_pull_review(runs_of(call), number, author_of(call), kind, text, err))
+	if (strcmp(kind, "approve") == 0 && call->caller.role < ROLE_APPROVER) {
+		(void)err_set(err, ERR_DENIED, "approving is for approvers: `%s` is a %s's", call->caller.name,
+			      role_name(call->caller.role));
+		return NULL;
+	}
+	if (runs_pull_review(runs_of(call), number, request_author(call), kind, text, err))
 		return NULL;
 	return runs_pull_show(runs_of(call), number, err);
 }
@@ -235,7 +234,7 @@ static json_t *pull_merge(struct call *call, struct err *err)
 
 	if (request_number(call, "number", &number, err))
 		return NULL;
-	return runs_pull_merge(runs_of(call), number, author_of(call), json_flag(call->body, "force", false), err);
+	return runs_pull_merge(runs_of(call), number, request_author(call), json_flag(call->body, "force", false), err);
 }
 
 static json_t *pull_close(struct call *call, struct err *err)

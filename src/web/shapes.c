@@ -111,6 +111,10 @@ const struct shape shapes[] = {
 	 {"writer text", "segments integer", "rows integer", "heads integer", "breaks integer", "notes integer", "unsigned integer",
 	  "chain text", "said [text]"}},
 	{"LedgerVerified", "What reading the whole ledger says", {"ok flag", "writers [LedgerWriter]", "key_id text"}},
+	{"Token",
+	 "A token of the API, without what it is",
+	 {"name text", "role viewer|developer|approver|admin", "created_ms time", "ends_ms time", "used_ms time?"}},
+	{"TokenMade", "A new token", {"name text", "role viewer|developer|approver|admin", "ends_ms time", "token text"}},
 	{"Secret", "A credential, without its value", {"name text", "for [text]", "in text", "require flag", "set_ms time"}},
 };
 const size_t shape_count = ARRAY_LEN(shapes);

@@ -87,10 +87,33 @@ static bool request_judge(void *self, const struct http_request *request, struct
 	const struct surface *surface = self;
 	struct err err = {0};
 
-	if (request->local || !page_judge(surface->web, row_of(surface, request), request, &err))
+	/* A token is no cookie: a page of somebody else's cannot have it. What it may do is judged with the row. */
+	if (request->local || http_request_header(request, "Authorization") ||
+	    !page_judge(surface->web, row_of(surface, request), request, &err))
 		return false;
 	http_reply_err(reply, &err);
 	return true;
+}
+
+/* Who calls, and whether the row is for them. */
+static int caller_judge(struct call *call, const struct row *row, struct err *err)
+{
+	const char *authorization = http_request_header(call->request, "Authorization");
+	bool by_token = !call->request->local && authorization;
+
+	call->caller = (struct caller){.role = ROLE_ADMIN, .name = "you", .token = by_token};
+	if (by_token && token_judge(call, authorization, &call->caller, err)) {
+		if (err->kind != ERR_DENIED)
+			return -1;
+		http_reply_header(call->reply, "WWW-Authenticate", "Bearer");
+		http_reply_problem(call->reply, 401, err);
+		call->answered = true;
+		return -1;
+	}
+	if (call->caller.role < row->role)
+		return err_set(err, ERR_DENIED, "this is for the role %s: the token `%s` is a %s's", role_name(row->role),
+			       call->caller.name, role_name(call->caller.role));
+	return 0;
 }
 
 /* Every row's way from request to answer. */
@@ -103,7 +126,8 @@ static void request_answer(void *self, const struct http_request *request, struc
 	AUTO_JSON answer = NULL;
 
 	(void)atomic_fetch_add(&surface->web->calls, 1);
-	if (!request_body_take(&call, row->fields, &err) && (!row->answers || !request_query_check(&call, row, &err)))
+	if (!caller_judge(&call, row, &err) && !request_body_take(&call, row->fields, &err) &&
+	    (!row->answers || !request_query_check(&call, row, &err)))
 		answer = row->handle(&call, &err);
 	if (!call.answered && answer)
 		http_reply_json(reply, 200, answer);
@@ -142,8 +166,9 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 
 static int surfaces_listen(struct web *web, struct err *err)
 {
-	const struct row *const main_parts[] = {server_rows, run_rows, environment_rows, egress_rows, audit_rows, page_rows};
-	const size_t main_counts[] = {server_row_count, run_row_count,   environment_row_count,
+	const struct row *const main_parts[] = {server_rows, token_rows, run_rows, environment_rows,
+						egress_rows, audit_rows, page_rows};
+	const size_t main_counts[] = {server_row_count, token_row_count, run_row_count, environment_row_count,
 				      egress_row_count, audit_row_count, page_row_count};
 	const struct web_options *options = &web->options;
 

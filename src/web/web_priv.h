@@ -103,15 +103,31 @@ struct web {
 	struct job *jobs; /* that run */
 };
 
+#define CALLER_NAME_MAX 64
+
+/* Who calls: the person at this machine, or who holds a token. */
+struct caller {
+	enum role role;
+	char name[CALLER_NAME_MAX];
+	bool token;
+};
+
 struct call {
 	struct web *web;
+	struct caller caller;
 	const struct http_request *request;
 	struct http_reply *reply;
 	json_t *body; /* an object; {} when none was sent */
 	bool answered;
 };
 
+/* token.c */
+const char *role_name(enum role role);
+/* Who holds the token of an `Authorization` header. ERR_DENIED: nobody. */
+MUST_USE int token_judge(const struct call *call, const char *authorization, struct caller *caller, struct err *err);
+
 /* request.c */
+const char *request_author(const struct call *call); /* who a message, a review or an answer is by */
 MUST_USE int request_body_take(struct call *call, const struct field *fields, struct err *err);
 MUST_USE int request_query_check(const struct call *call, const struct row *row, struct err *err);
 MUST_USE int request_number(const struct call *call, const char *param, int64_t *number, struct err *err);
@@ -151,9 +167,10 @@ json_t *environment_log(struct call *call, struct err *err);
 json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c */
 
 /* Rows by subject */
-extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], tool_rows[], page_rows[];
-extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, tool_row_count,
-	page_row_count;
+extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], tool_rows[],
+	page_rows[];
+extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, token_row_count,
+	tool_row_count, page_row_count;
 
 /* pages.c, made from web/ by embed.c */
 struct page {

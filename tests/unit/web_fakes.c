@@ -11,6 +11,13 @@
 #include "verify/verify.h"
 
 char fake_said[512];
+struct store *fake_store;
+
+struct store *runs_store(struct runs *runs)
+{
+	(void)runs;
+	return fake_store;
+}
 
 static void said(const char *format, ...) PRINTF_LIKE(1, 2);
 static void said(const char *format, ...)
@@ -59,7 +66,7 @@ json_t *runs_issue_list(struct runs *runs, struct err *err)
 {
 	(void)runs;
 	(void)err;
-	return json_array();
+	return json_pack("[{s:i}, {s:i}, {s:i}]", "number", 3, "number", 2, "number", 1);
 }
 
 json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err)

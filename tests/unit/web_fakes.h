@@ -8,6 +8,7 @@
 #define FAKE_ENV "ebbbbbbbbbb"
 #define FAKE_COMMIT "0123456789012345678901234567890123456789"
 
-extern char fake_said[512]; /* the last thing that was asked for */
+extern struct store *fake_store; /* for what web/ keeps itself */
+extern char fake_said[512];      /* the last thing that was asked for */
 
 #endif

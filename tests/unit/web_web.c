@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "http/client.h"
+#include "store/store.h"
 #include "web/web.h"
 #include "web_fakes.h"
 
@@ -119,6 +120,9 @@ static int bench_open(void **state)
 		return -1;
 	bench->serve_socket = text_format("%s/serve.sock", bench->dir);
 	bench->tool_socket = text_format("%s/tool.sock", bench->dir);
+	AUTO_FREE char *database = text_format("%s/assay.db", bench->dir);
+	if (store_open(database, &fake_store, &err))
+		return -1;
 	options.serve_socket = bench->serve_socket;
 	options.tool_socket = bench->tool_socket;
 	if (web_open(&options, &bench->web, &err)) {
@@ -139,6 +143,7 @@ static int bench_close(void **state)
 	int failed;
 
 	web_close(bench->web);
+	store_close(fake_store);
 	failed = file_remove_tree(bench->dir, &err);
 	free(bench->serve_socket);
 	free(bench->tool_socket);
@@ -442,11 +447,148 @@ static void a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code(void 
 	assert_true(view_ends(buf_view(&got), view_make("\2\4\0\0\0\3\0\0\0", 9)));
 }
 
+/* Makes a token over the Unix socket; a header of it. Owned by the caller. */
+static char *token_header(struct bench *bench, const char *name, const char *role)
+{
+	AUTO_FREE char *body = text_format("{\"name\":\"%s\",\"role\":\"%s\"}", name, role);
+	AUTO_ANSWER made = ask(bench, UNIX, "POST", "/api/v1/tokens", NULL, body);
+	AUTO_JSON json = json_parse(view_of(made.text), NULL);
+
+	assert_int_equal(made.status, 200);
+	return text_format("Authorization: Bearer %s", json_text(json, "token", ""));
+}
+
+static void a_token_may_do_what_its_role_may(void **state)
+{
+	static const char *const roles[] = {"viewer", "developer", "approver", "admin"};
+	static const struct {
+		const char *method, *path, *body;
+		unsigned status[ARRAY_LEN(roles)];
+	} rows[] = {
+		{"GET", "/api/v1/runs", NULL, {200, 200, 200, 200}},
+		{"POST", "/api/v1/issues/1/close", NULL, {403, 200, 200, 200}},
+		{"POST", "/api/v1/pulls/1/review", "{\"kind\":\"comment\",\"text\":\"why?\"}", {403, 200, 200, 200}},
+		{"POST", "/api/v1/pulls/1/review", "{\"kind\":\"approve\"}", {403, 403, 200, 200}},
+		{"POST", "/api/v1/pulls/1/merge", "{\"force\":true}", {403, 403, 200, 200}},
+		{"GET", "/api/v1/tokens", NULL, {403, 403, 403, 200}},
+		{"POST", "/api/v1/shutdown", NULL, {403, 403, 403, 200}},
+		{"DELETE", "/api/v1/tokens/nobody", NULL, {403, 403, 403, 404}},
+	};
+
+	for (size_t role = 0; role < ARRAY_LEN(roles); role++) {
+		AUTO_FREE char *header = token_header(*state, roles[role], roles[role]);
+
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			AUTO_ANSWER answer = ask(*state, TCP, rows[i].method, rows[i].path, header, rows[i].body);
+
+			if (answer.status != rows[i].status[role])
+				fail_msg("%s: %s %s: %u %s, wanted %u", roles[role], rows[i].method, rows[i].path, answer.status,
+					 answer.text, rows[i].status[role]);
+		}
+	}
+	AUTO_FREE char *reviewer = token_header(*state, "ci", "developer");
+	AUTO_ANSWER said = ask(*state, TCP, "POST", "/api/v1/runs/ra/message", reviewer, "{\"text\":\"hi\",\"author\":\"boss\"}");
+	assert_int_equal(said.status, 200);
+	assert_string_equal(fake_said, "message " FAKE_RUN " ci hi"); /* a token speaks in its own name */
+}
+
+static void a_token_that_is_none_or_has_ended_is_refused(void **state)
+{
+	static const struct question rows[] = {
+		{TCP, "GET", "/api/v1/runs", "Authorization: Bearer assay_0000", NULL, 401, "none of this server's"},
+		{TCP, "GET", "/api/v1/runs", "Authorization: Bearer ", NULL, 401, "expected `Bearer TOKEN`"},
+		{TCP, "GET", "/api/v1/runs", "Authorization: Basic YTpi", NULL, 401, "expected `Bearer TOKEN`"},
+		{TCP, "POST", "/api/v1/issues/1/close", "Authorization: Bearer x\nX-Assay-Token: $TOKEN", NULL, 401,
+		 "none of this"},
+		{UNIX, "POST", "/api/v1/tokens", NULL, "{\"name\":\"a b\",\"role\":\"admin\"}", 400, "name: expected lower-case"},
+		{UNIX, "POST", "/api/v1/tokens", NULL, "{\"name\":\"a\",\"role\":\"root\"}", 400, "role: expected viewer"},
+		{UNIX, "POST", "/api/v1/tokens", NULL, "{\"name\":\"a\",\"role\":\"admin\",\"days\":0}", 400, "days: expected"},
+		{UNIX, "POST", "/api/v1/tokens", NULL, "{\"name\":\"gone\",\"role\":\"viewer\"}", 409, "a token `gone` already"},
+		{UNIX, "DELETE", "/api/v1/tokens/gone", NULL, NULL, 200, "{}"},
+		{UNIX, "DELETE", "/api/v1/tokens/gone", NULL, NULL, 404, "there is no token `gone`"},
+		{TCP, "POST", "/api/v1/tokens", GOOD, "{\"name\":\"a\",\"role\":\"admin\"}", 403, "for the command line"},
+	};
+	AUTO_FREE char *header = token_header(*state, "gone", "admin");
+	AUTO_ANSWER before = ask(*state, TCP, "GET", "/api/v1/runs", header, NULL);
+
+	assert_int_equal(before.status, 200);
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+	AUTO_ANSWER after = ask(*state, TCP, "GET", "/api/v1/runs", header, NULL);
+	assert_int_equal(after.status, 401);
+	AUTO_ANSWER listed = ask(*state, UNIX, "GET", "/api/v1/tokens", NULL, NULL);
+	assert_null(strstr(listed.text, "assay_"));
+}
+
+static void lists_come_in_pages(void **state)
+{
+	static const struct question rows[] = {
+		{UNIX, "GET", "/api/v1/issues?limit=2", NULL, NULL, 200,
+		 "{\"items\":[{\"number\":3},{\"number\":2}],\"next\":\"2\"}"},
+		{UNIX, "GET", "/api/v1/issues?limit=2&after=2", NULL, NULL, 200, "{\"items\":[{\"number\":1}]}"},
+		{UNIX, "GET", "/api/v1/issues?after=1", NULL, NULL, 200, "{\"items\":[]}"},
+		{UNIX, "GET", "/api/v1/issues?after=9", NULL, NULL, 404, "after=9: there is no such item"},
+		{UNIX, "GET", "/api/v1/issues?limit=0", NULL, NULL, 400, "limit=0: expected a number from 1"},
+		{UNIX, "GET", "/api/v1/issues?limit=-1", NULL, NULL, 400, "limit=-1: expected a number"},
+		{UNIX, "GET", "/api/v1/issues?limits=1", NULL, NULL, 400, "unknown parameter `limits`: did you mean `limit`?"},
+		{UNIX, "GET", "/api/v1/status?verbose=1", NULL, NULL, 400, "unknown parameter `verbose`"},
+	};
+
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+}
+
+/* Every `$ref` below `json` names a part of `document`. */
+static void refs_look(const json_t *document, json_t *json)
+{
+	const char *name;
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(json, i, value)
+		refs_look(document, value);
+	json_object_foreach(json, name, value) {
+		refs_look(document, value);
+		if (strcmp(name, "$ref") != 0)
+			continue;
+		const char *ref = strrchr(json_string_value(value), '/') + 1;
+		const json_t *components = json_member(document, "components");
+
+		if (!json_member(json_member(components, "schemas"), ref) &&
+		    !json_member(json_member(components, "responses"), ref))
+			fail_msg("the document has no %s", json_string_value(value));
+	}
+}
+
+static void the_document_names_every_call_once_and_every_shape(void **state)
+{
+	AUTO_ANSWER answer = ask(*state, TCP, "GET", "/api/v1/openapi.json", NULL, NULL);
+	AUTO_JSON document = json_parse(view_of(answer.text), NULL);
+	AUTO_JSON seen = json_object();
+	const char *path, *method;
+	json_t *methods, *operation;
+
+	assert_non_null(document);
+	refs_look(document, document);
+	json_object_foreach(json_member(document, "paths"), path, methods) {
+		json_object_foreach(methods, method, operation) {
+			const char *name = json_text(operation, "operationId", "");
+
+			if (json_object_get(seen, name))
+				fail_msg("%s %s: there is a second %s", method, path, name);
+			(void)json_object_set_new(seen, name, json_true());
+		}
+	}
+	assert_in_range(json_object_size(seen), 70, 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_our_own_pages_may_change_anything),
 		cmocka_unit_test(what_is_wrong_in_a_request_is_said_in_one_line),
+		cmocka_unit_test(a_token_may_do_what_its_role_may),
+		cmocka_unit_test(a_token_that_is_none_or_has_ended_is_refused),
+		cmocka_unit_test(lists_come_in_pages),
+		cmocka_unit_test(the_document_names_every_call_once_and_every_shape),
 		cmocka_unit_test(calls_reach_what_they_name),
 		cmocka_unit_test(the_tools_see_only_the_environment_that_the_gateway_names),
 		cmocka_unit_test(long_work_tells_its_steps_and_its_end),
