@@ -357,6 +357,11 @@ void http_reply_err(struct http_reply *reply, const struct err *err)
 	http_reply_problem(reply, status_of_kind(err->kind), err);
 }
 
+unsigned http_reply_status(const struct http_reply *reply)
+{
+	return reply->status;
+}
+
 void http_reply_redirect(struct http_reply *reply, unsigned status, const char *location)
 {
 	http_reply_header(reply, "Location", location);

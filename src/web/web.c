@@ -124,6 +124,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	struct call call = {.web = surface->web, .request = request, .reply = reply};
 	struct err err = {0};
 	AUTO_JSON answer = NULL;
+	int64_t begun_ms = world_elapsed_ms(surface->web->options.world);
 
 	(void)atomic_fetch_add(&surface->web->calls, 1);
 	if (!caller_judge(&call, row, &err) && !request_body_take(&call, row->fields, &err) &&
@@ -134,6 +135,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	else if (!call.answered)
 		http_reply_err(reply, &err);
 	json_decref(call.body);
+	metrics_count(&surface->web->metrics, http_reply_status(reply), world_elapsed_ms(surface->web->options.world) - begun_ms);
 	(void)atomic_fetch_sub(&surface->web->calls, 1);
 }
 
@@ -166,10 +168,10 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 
 static int surfaces_listen(struct web *web, struct err *err)
 {
-	const struct row *const main_parts[] = {server_rows, token_rows, run_rows, environment_rows,
-						egress_rows, audit_rows, page_rows};
-	const size_t main_counts[] = {server_row_count, token_row_count, run_row_count, environment_row_count,
-				      egress_row_count, audit_row_count, page_row_count};
+	const struct row *const main_parts[] = {server_rows,      token_rows,  metric_rows, run_rows,
+						environment_rows, egress_rows, audit_rows,  page_rows};
+	const size_t main_counts[] = {server_row_count,      token_row_count,  metric_row_count, run_row_count,
+				      environment_row_count, egress_row_count, audit_row_count,  page_row_count};
 	const struct web_options *options = &web->options;
 
 	if (surface_open(&web->main, web, main_parts, main_counts, ARRAY_LEN(main_parts), err) ||

@@ -85,8 +85,19 @@ struct surface {
 	struct http_route *routes;
 };
 
+#define METRIC_CLASSES 6
+#define METRIC_BUCKETS 7
+
+/* What metrics.c counts of every answer. */
+struct metrics {
+	atomic_llong answers[METRIC_CLASSES]; /* by the first digit of the status */
+	atomic_llong below[METRIC_BUCKETS];   /* as long as the bucket or shorter */
+	atomic_llong total_ms;
+};
+
 struct web {
 	struct web_options options;
+	struct metrics metrics;
 	char *state_dir;
 	char *preview_base;
 	char base[64]; /* http://127.0.0.1:PORT */
@@ -120,6 +131,8 @@ struct call {
 	json_t *body; /* an object; {} when none was sent */
 	bool answered;
 };
+
+void metrics_count(struct metrics *metrics, unsigned status, int64_t ms); /* metrics.c; any thread */
 
 /* token.c */
 const char *role_name(enum role role);
@@ -167,10 +180,10 @@ json_t *environment_log(struct call *call, struct err *err);
 json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c */
 
 /* Rows by subject */
-extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], tool_rows[],
-	page_rows[];
+extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], metric_rows[],
+	tool_rows[], page_rows[];
 extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, token_row_count,
-	tool_row_count, page_row_count;
+	metric_row_count, tool_row_count, page_row_count;
 
 /* pages.c, made from web/ by embed.c */
 struct page {

@@ -536,6 +536,20 @@ static void lists_come_in_pages(void **state)
 	questions_ask(*state, rows, ARRAY_LEN(rows));
 }
 
+static void who_watches_the_server_is_told(void **state)
+{
+	static const struct question rows[] = {
+		{TCP, "GET", "/healthz", NULL, NULL, 200, "ok\n"},
+		{TCP, "GET", "/readyz", NULL, NULL, 200, "store: ok\nvault: ok\nenvironments: ok\n"},
+		{TCP, "GET", "/metrics", NULL, NULL, 200, "\n# TYPE assay_runs gauge\n"},
+		{TCP, "GET", "/metrics", NULL, NULL, 200, "assay_environments{state=\"ready\"} 1\n"},
+		{TCP, "GET", "/metrics", "Host: evil.example", NULL, 403, "the Host must be"},
+		{TOOL, "GET", "/metrics", NULL, NULL, 404, "not_found"},
+	};
+
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+}
+
 /* Every `$ref` below `json` names a part of `document`. */
 static void refs_look(const json_t *document, json_t *json)
 {
@@ -588,6 +602,7 @@ int main(void)
 		cmocka_unit_test(a_token_may_do_what_its_role_may),
 		cmocka_unit_test(a_token_that_is_none_or_has_ended_is_refused),
 		cmocka_unit_test(lists_come_in_pages),
+		cmocka_unit_test(who_watches_the_server_is_told),
 		cmocka_unit_test(the_document_names_every_call_once_and_every_shape),
 		cmocka_unit_test(calls_reach_what_they_name),
 		cmocka_unit_test(the_tools_see_only_the_environment_that_the_gateway_names),
