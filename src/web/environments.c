@@ -477,7 +477,7 @@ const struct row environment_rows[] = {
 	 .does = "What crossed its seams: the newest first, or with `from` those from that byte of the log on",
 	 .query = {{"limit", "integer"}, {"from", "integer"}}},
 	{"POST", ENVIRONMENT "/session", session, WHO_PERSON, ROLE_DEVELOPER, .fields = {{"name", FIELD_LINE, false}},
-	 .answers = "bytes application/json", .does = "What was recorded at the preview so far, as HAR 1.2"},
+	 .answers = "object", .does = "What was recorded at the preview so far, as HAR 1.2"},
 	{"POST", ENVIRONMENT "/exec", exec, WHO_CLI, ROLE_DEVELOPER,
 	 .fields = {{"sandbox", FIELD_LINE, true},
 		    {"argv", FIELD_LIST, true},

@@ -1,4 +1,4 @@
-/* What the API's objects look like: the words of doc/api.md as tables. tests/scenarios/api.t holds a live server's answers against them. */
+/* What the API's objects look like: the words of doc/api.md as tables. tests/api holds a live server's answers against them. */
 #include "base/scope.h"
 #include "web/openapi.h"
 
@@ -71,7 +71,7 @@ const struct shape shapes[] = {
 	 "A pull request of the built-in forge",
 	 {"number integer", "repository text", "branch text", "target text", "title text", "body text", "draft flag",
 	  "state open|merged|closed", "base text", "head text", "run text?", "issue integer?", "verdict text?", "environment text?",
-	  "preview text?", "created_ms time", "merging text?", "merged text?", "reviews [Review]"}},
+	  "preview text?", "created_ms time", "merging? text?", "merged text?", "reviews [Review]"}},
 	{"Change",
 	 "A file that a pull request changes",
 	 {"path text", "status text", "mode text", "added integer", "removed integer", "..."}},

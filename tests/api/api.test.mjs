@@ -1,0 +1,180 @@
+// The API as a stranger's program sees it: a client that a public generator makes from the document drives a run to its merge, and every
+// answer on the way is held against the document. Needs root and ASSAY.
+
+import assert from 'node:assert/strict';
+import {execFileSync, spawnSync} from 'node:child_process';
+import {cpSync, existsSync, mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {after, before, test} from 'node:test';
+import {setTimeout as pause} from 'node:timers/promises';
+
+const ASSAY = process.env.ASSAY ?? '';
+const HERE = import.meta.dirname;
+const WAIT_MS = 120_000;
+
+function whyNot() {
+	if (process.getuid() !== 0)
+		return 'needs root: sandboxes with limits';
+	if (!existsSync(ASSAY))
+		return 'ASSAY does not say where the binary is';
+	return existsSync(join(HERE, 'node_modules/ajv')) ? null : 'the packages are not installed: npm ci in tests/api';
+}
+const skip = whyNot() ?? false;
+
+let work;
+let base;
+let document;
+let judge;
+let client;
+const seen = new Set();
+const wrong = []; // answers that are not what the document says
+
+const run = (program, args, options = {}) => execFileSync(program, args, {encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], ...options});
+const assay = (...args) => run(ASSAY, args, {cwd: join(work, 'tiny'), env: {...process.env, ASSAY_STATE: join(work, 'state')}}).trim();
+const git = (...args) => run('git', ['-c', 'user.name=test', '-c', 'user.email=test@localhost', ...args], {cwd: join(work, 'tiny')});
+const token = (name, role) => assay('token', 'create', name, '--role', role);
+
+/** Holds an answer against the document. */
+async function makeJudge() {
+	const {default: Ajv} = await import('ajv/dist/2020.js');
+	const ajv = new Ajv({strict: false, allErrors: true, validateFormats: false});
+	const compiled = new Map();
+	const rows = Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({
+		operation, method: method.toUpperCase(), path: new RegExp(`^${path.replace(/\{[^}]+\}/g, '[^/]+')}$`), plain: !path.includes('{')})));
+
+	ajv.addSchema({$id: 'api', components: document.components});
+	const absolute = (schema) => JSON.parse(JSON.stringify(schema).replaceAll('"#/components', '"api#/components'));
+	return (method, url, answer, text) => {
+		const {pathname} = new URL(url);
+		const fits = rows.filter((row) => row.method === method && row.path.test(pathname)).sort((a, b) => b.plain - a.plain)[0];
+
+		assert.ok(fits, `${method} ${pathname} is not in the document`);
+		seen.add(fits.operation.operationId);
+		const type = answer.headers.get('content-type').split(';')[0];
+		const says = answer.status === 200 ? fits.operation.responses['200'] : document.components.responses.Problem;
+
+		assert.ok(says.content[type], `${method} ${pathname}: ${answer.status} with ${type}`);
+		if (!type.endsWith('json') || type === 'application/vnd.dsse+json')
+			return;
+		const {schema} = says.content[type];
+		if (!compiled.has(schema))
+			compiled.set(schema, ajv.compile(absolute(schema)));
+		const validate = compiled.get(schema);
+		if (!validate(JSON.parse(text)))
+			wrong.push(`${method} ${pathname}: ${ajv.errorsText(validate.errors)} in ${text.slice(0, 1000)}`);
+	};
+}
+
+before(async () => {
+	if (skip)
+		return;
+	work = mkdtempSync(join(tmpdir(), 'assay-api-'));
+	cpSync(join(HERE, '../scenarios/tiny'), join(work, 'tiny'), {recursive: true});
+	git('init', '--quiet', '--initial-branch', 'main');
+	git('add', '--all');
+	git('commit', '--quiet', '--message', 'as it is');
+	base = assay('serve', '--background', '--listen', '127.0.0.1:0', '--preview', '127.0.0.1:0');
+	assay('repo', 'put');
+	document = await (await fetch(`${base}/api/v1/openapi.json`)).json();
+	judge = await makeJudge();
+
+	const plain = globalThis.fetch;
+	globalThis.fetch = async (url, options = {}) => {
+		const answer = await plain(url, options);
+
+		if (String(url).startsWith(`${base}/api/`))
+			judge(options.method ?? 'GET', String(url), answer, await answer.clone().text());
+		return answer;
+	};
+});
+
+after(() => {
+	if (!work)
+		return;
+	spawnSync(ASSAY, ['serve', '--stop'], {env: {...process.env, ASSAY_STATE: join(work, 'state')}});
+	rmSync(work, {recursive: true, force: true});
+});
+
+test('the document is OpenAPI 3.1', {skip}, async () => {
+	const {Validator} = await import('@seriousme/openapi-schema-validator');
+	const judged = await new Validator().validate(structuredClone(document));
+
+	assert.ok(judged.valid, JSON.stringify(judged.errors));
+	assert.equal(document.openapi, '3.1.0');
+});
+
+test('a generator makes a client of it', {skip}, async () => {
+	const bin = (name) => join(HERE, 'node_modules/.bin', name);
+	const {writeFileSync} = await import('node:fs');
+
+	writeFileSync(join(work, 'openapi.json'), JSON.stringify(document));
+	run(bin('openapi'), ['--input', join(work, 'openapi.json'), '--output', join(work, 'client'), '--client', 'fetch', '--name', 'Assay']);
+	run(bin('esbuild'), [join(work, 'client/index.ts'), '--bundle', '--platform=node', '--format=esm', `--outfile=${join(work, 'client.mjs')}`]);
+	client = (await import(join(work, 'client.mjs'))).Assay;
+	assert.ok(client);
+});
+
+test('the client drives a run from its text to its merge', {skip}, async () => {
+	const developer = new client({BASE: base, TOKEN: token('program', 'developer')});
+	const approver = new client({BASE: base, TOKEN: token('boss', 'approver')});
+	const until = async (id, ...states) => {
+		for (const end = Date.now() + WAIT_MS; Date.now() < end; await pause(200)) {
+			const now = await developer.runs.getRunsByRun(id);
+
+			if (states.includes(now.state))
+				return now;
+		}
+		assert.fail(`the run did not reach ${states}`);
+	};
+	const started = await developer.runs.postRuns({repository: 'tiny', title: 'Say hello louder'});
+	const reviewed = await until(started.id, 'review', 'failed');
+
+	assert.equal(reviewed.verdict, 'verified', JSON.stringify(reviewed));
+	const events = await developer.runs.getRunsByRunEvents(started.id, 0, 1000);
+	assert.ok(events.items.some((event) => event.type === 'verdict' && event.verdict === 'verified'));
+	assert.equal((await developer.runs.getRunsByRunReport(started.id)).verdict, 'verified');
+	assert.match(JSON.stringify(await developer.runs.getRunsByRunRecord(started.id)), /payloadType/);
+	assert.match(await developer.pulls.getPullsByNumberDiff(reviewed.pull), /^diff --git/);
+	await developer.pulls.postPullsByNumberReview(reviewed.pull, {kind: 'comment', text: 'Louder still'});
+	await until(started.id, 'turn', 'verify');
+	await until(started.id, 'review');
+	await assert.rejects(developer.pulls.postPullsByNumberMerge(reviewed.pull, {}), (error) => error.status === 403 && /approver/.test(error.body.detail));
+	assert.equal((await approver.pulls.postPullsByNumberMerge(reviewed.pull, {})).state, 'merged');
+	assert.equal((await until(started.id, 'done')).state, 'done');
+	assert.equal((await developer.issues.getIssuesByNumber(reviewed.issue)).state, 'done');
+	const reviews = (await developer.pulls.getPullsByNumber(reviewed.pull)).reviews;
+	assert.equal(reviews[0].author, 'program');
+});
+
+test('every list and every object is what the document says', {skip}, async () => {
+	const headers = {Authorization: `Bearer ${token('reader', 'admin')}`};
+	const {id} = JSON.parse(assay('env', 'up', '--name', 'looked-at', '--json'));
+	const runs = await (await fetch(`${base}/api/v1/runs?limit=1`, {headers})).json();
+	const values = {run: runs.items[0].id, number: '1', env: id, name: 'tiny', version: '1', hold: 'h1'};
+	const queries = {get_repositories_by_name_file: '?path=assay.yaml'};
+
+	for (const [path, {get}] of Object.entries(document.paths)) {
+		if (!get || get.responses['101'] || get.operationId === 'get_events')
+			continue;
+		await fetch(base + path.replace(/\{([^}]+)\}/g, (_, name) => values[name]) + (queries[get.operationId] ?? ''), {headers});
+	}
+	for (const [path, body] of [['/ledger/verify'], [`/environments/${id}/freeze`], [`/environments/${id}/thaw`], [`/environments/${id}/pin`],
+		[`/environments/${id}/unpin`], [`/environments/${id}/extend`, {grace_ms: 60000}], [`/environments/${id}/exec`, {sandbox: 'web', argv: ['true']}],
+		[`/environments/${id}/session`], [`/runs/${values.run}/budget`, {usd: '5'}], ['/kill', {env: id, because: 'a test'}], ['/kill', {env: id, undo: true}],
+		['/issues', {repository: 'tiny', title: 'Another'}], ['/issues/2/comments', {text: 'x'}], ['/issues/2/close'], ['/issues/2/reopen'], ['/tokens', {name: 'a', role: 'viewer'}],
+		['/policy/reload'], ['/runs/nobody/stop']])
+		await fetch(`${base}/api/v1${path}`, {method: 'POST', headers, body: JSON.stringify(body ?? {})});
+	await fetch(`${base}/api/v1/tokens/a`, {method: 'DELETE', headers});
+	await fetch(`${base}/api/v1/environments/${id}`, {method: 'DELETE', headers});
+	assert.deepEqual(wrong, []);
+	assert.ok(seen.size >= 55, `${seen.size} calls were held against the document`);
+});
+
+test('metrics are there for who scrapes them', {skip}, async () => {
+	const text = await (await fetch(`${base}/metrics`)).text();
+
+	assert.match(text, /^assay_runs\{state="done"\} 1$/m);
+	assert.match(text, /^assay_verdicts\{verdict="verified"\} 1$/m);
+	assert.equal(await (await fetch(`${base}/readyz`)).text(), 'store: ok\nvault: ok\nenvironments: ok\n');
+});
