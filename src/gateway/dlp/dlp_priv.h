@@ -78,6 +78,7 @@ struct secrets {
 	size_t literal_count;
 	char **titles;
 	size_t *sizes; /* bytes of each */
+	bool words;    /* one is made of small letters alone */
 	size_t count;
 };
 struct literal {

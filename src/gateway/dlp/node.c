@@ -140,6 +140,7 @@ static void on_view(void *self, const char *name, enum view_kind kind, struct vi
 static void pass_views(struct pass *pass)
 {
 	struct view text = pass->look.text;
+	bool words = pass->message->secrets && pass->message->secrets->words;
 
 	if (pass->look.depth >= VIEW_DEPTH_MAX || pass->look.known_only)
 		return;
@@ -153,7 +154,7 @@ static void pass_views(struct pass *pass)
 	for (size_t at = 0; at < text.length; at += VIEW_TEXT_MAX - DLP_HOLD_BACK) {
 		struct view part = view_make(text.at + at, text.length - at < VIEW_TEXT_MAX ? text.length - at : VIEW_TEXT_MAX);
 
-		views_make(part, pass->look.whole && part.length == text.length, on_view, pass);
+		views_make(part, pass->look.whole && part.length == text.length, words, on_view, pass);
 		if (part.length < VIEW_TEXT_MAX)
 			break;
 	}

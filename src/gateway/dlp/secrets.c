@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "gateway/dlp/dlp_priv.h"
 #include "gateway/dlp/encode.h"
+#include "gateway/dlp/views.h"
 
 #define LITERALS_MAX 32768
 #define PIECE_BYTES ((size_t)8)
@@ -118,6 +119,19 @@ static int secrets_compile(struct secrets *secrets, const struct table *table, s
 	return err_set(err, ERR_LIMIT, "the environment's secrets cannot be compiled for scanning: they are too many or too long");
 }
 
+/* Would its pieces, joined, look like any words (views.c)? */
+static bool is_words(struct view value)
+{
+	size_t digits = 0, upper = 0, lower = 0;
+
+	for (size_t i = 0; i < value.length; i++) {
+		digits += isdigit((unsigned char)value.at[i]) != 0;
+		upper += isupper((unsigned char)value.at[i]) != 0;
+		lower += islower((unsigned char)value.at[i]) != 0;
+	}
+	return !digits && (upper < 2 || lower < 2 || value.length < 2 * JOINED_LEAST);
+}
+
 struct secrets *secrets_new(const struct dlp_secret *list, size_t count, struct err *err)
 {
 	struct secrets *secrets = mem_new(sizeof *secrets);
@@ -135,6 +149,7 @@ struct secrets *secrets_new(const struct dlp_secret *list, size_t count, struct 
 		secrets->sizes[i] = value.length;
 		if (value.length < DLP_SECRET_LEAST || dlp_entropy(value) < ENTROPY_LEAST)
 			continue;
+		secrets->words |= is_words(value);
 		encode_all(value, add_encoding, &(struct encoding_adder){&table, i});
 		add_pieces(&table, i, value);
 	}

@@ -11,10 +11,7 @@
 #include "gateway/dlp/views_priv.h"
 
 #define CONTEXT ((size_t)256) /* longer than the tokens that are looked for */
-#define DENSE_LEAST 18        /* words in a window: code and prose have about 10, single letters with something between them 32 */
-#define DIGITS_LEAST 30       /* decimal ones, and the x of 0x, in a window */
-
-/* Signs */
+#define WORD_MOST ((size_t)128)
 
 typedef unsigned char vector __attribute__((vector_size(16)));
 typedef unsigned long long halves __attribute__((vector_size(16)));
@@ -51,82 +48,38 @@ static size_t find_any(struct view text, size_t at, const char any[4])
 	return at;
 }
 
-static vector vector_words(vector bytes)
+/* The same, of the windows that have the sign. */
+static size_t find_in(struct view text, const struct signs *signs, unsigned sign, size_t at, const char any[4])
 {
-	vector lower = bytes | 0x20;
+	while ((at = signs_next(signs, sign, at)) < text.length) {
+		size_t end = (at / WINDOW_BYTES + 1) * WINDOW_BYTES;
 
-	return (vector)(lower - 'a' < 26) | (vector)(bytes - '0' < 10);
+		end = end < text.length ? end : text.length;
+		at = find_any(view_make(text.at, end), at, any);
+		if (at < end)
+			return at;
+	}
+	return text.length;
 }
 
-/* The sum of the 16 bytes, each of which is at most 15. */
-static unsigned vector_sum(vector bytes)
+/* What words and keys are made of, without regard to the locale: this is asked often. */
+static bool is_digit(char c)
 {
-	const unsigned long long ones = 0x0101010101010101ULL;
-	halves both = (halves)bytes;
-
-	return (unsigned)((both[0] * ones) >> 56) + (unsigned)((both[1] * ones) >> 56);
+	return c >= '0' && c <= '9';
 }
 
-/* One window; `at` has one readable byte behind it. */
-static void signs_read_window(struct signs *signs, const char *at, size_t window)
+static bool is_letter(char c)
 {
-	vector percent = {0}, amp = {0}, back = {0}, equals = {0}, high = {0}, nul = {0}, plus = {0}, quote = {0}, words = {0},
-	       digits = {0};
-
-	for (size_t i = 0; i < WINDOW_BYTES; i += 16) {
-		vector here = vector_at(at + i), next = vector_at(at + i + 1), word = vector_words(here),
-		       next_word = vector_words(next);
-
-		percent |= (vector)(here == '%') & next_word;
-		amp |= (vector)(here == '&') & ((vector)(next == '#') | next_word);
-		back |= (vector)(here == '\\') & ((vector)(next == 'u') | (vector)(next == 'x') | (vector)(next == '/') |
-						  (vector)(next - '0' < 8) | (vector)(next == 'U'));
-		equals |= (vector)(here == '=') &
-			  ((vector)(next - '0' < 10) | (vector)(next - 'A' < 6) | (vector)(next == '\n') | (vector)(next == '\r'));
-		plus |= (vector)(here == '+') & (vector)(next == 'A');
-		high |= here & 0x80;
-		nul |= (vector)(here == 0);
-		quote |= ((vector)(here == '"') | (vector)(here == '\'') | (vector)(here == '`')) &
-			 ((vector)(next == ' ') | (vector)(next == ',') | (vector)(next == '+') | (vector)(next == '"') |
-			  (vector)(next == '\'') | (vector)(next == '.') | (vector)(next == '&') | (vector)(next == '\n') |
-			  (vector)(next == '\\'));
-		words -= word & ~next_word;
-		digits -= (vector)(here - '0' < 10) | ((vector)(here == 'x') & (vector)(next - '0' < 10));
-	}
-	signs->percent |= vector_any(percent);
-	signs->amp |= vector_any(amp);
-	signs->backslash |= vector_any(back);
-	signs->equals |= vector_any(equals);
-	signs->plus |= vector_any(plus);
-	signs->high |= vector_any(high);
-	signs->nul |= vector_any(nul);
-	signs->quote |= vector_any(quote);
-	if (vector_sum(words) >= DENSE_LEAST) {
-		signs->dense = true;
-		signs->windows[window] |= WINDOW_DENSE;
-	}
-	if (vector_sum(digits) >= DIGITS_LEAST) {
-		signs->numeric = true;
-		signs->windows[window] |= WINDOW_NUMERIC;
-	}
+	return (char)(c | 0x20) >= 'a' && (char)(c | 0x20) <= 'z';
 }
 
-static void signs_read(struct signs *signs, struct view text)
+static bool is_token(char c)
 {
-	char last[WINDOW_BYTES + 1];
-	size_t at = 0, window = 0, rest;
-
-	for (; text.length - at > WINDOW_BYTES; at += WINDOW_BYTES)
-		signs_read_window(signs, text.at + at, window++);
-	rest = text.length - at;
-	memset(last, '.', sizeof last);
-	memcpy(last, text.at + at, rest);
-	signs_read_window(signs, last, window++);
-	signs->window_count = window;
+	return is_letter(c) || (c >= '-' && c <= '9') || c == '_' || c == '+' || c == '=';
 }
 
 /* Calls `view` for each stretch of windows that have the sign, with one more on each side. */
-static void each_stretch(const struct signs *signs, unsigned char sign, struct view text, struct buf *out,
+static void each_stretch(const struct signs *signs, unsigned sign, struct view text, struct buf *out,
 			 void (*view)(struct view, struct buf *))
 {
 	size_t window = 0;
@@ -356,32 +309,28 @@ static size_t escape_any(struct view text, char out[4], size_t *made)
 }
 
 /* The next escape that hides something, at or behind `at`, or something that looks like one; the text's length when there is none. */
-static size_t find_strong(struct view text, size_t at)
+static size_t find_strong(struct view text, const struct signs *signs, size_t at)
 {
-	for (; at + 17 <= text.length; at += 16) {
-		vector here = vector_at(text.at + at), next = vector_at(text.at + at + 1);
-		vector strong = (vector)(next == 'u') | (vector)(next == 'U') | (vector)(next == 'x') | (vector)(next == '/') |
-				(vector)(next - '0' < 8);
+	while ((at = signs_next(signs, SIGNS_ESCAPE, at)) < text.length) {
+		size_t end = (at / WINDOW_BYTES + 1) * WINDOW_BYTES;
 
-		if (vector_any((vector)(here == '%') | (vector)(here == '&') | ((vector)(here == '\\') & strong) |
-			       ((vector)(here == '+') & (vector)(next == 'A'))))
-			break;
+		for (; at < end && at < text.length; at++)
+			if (text.at[at] == '%' || text.at[at] == '&' || text.at[at] == '+' ||
+			    (text.at[at] == '\\' && escape_is_strong(view_from(text, at))))
+				return at;
 	}
-	while (at < text.length && !(strchr("%&+", text.at[at]) && text.at[at]) &&
-	       !(text.at[at] == '\\' && escape_is_strong(view_from(text, at))))
-		at++;
-	return at;
+	return text.length;
 }
 
-static void view_escaped(struct view text, view_emit *emit, void *self)
+static void view_escaped(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	struct patch patch;
 	char out[4];
 	size_t made = 0, last_strong = 0;
 
 	patch_begin(&patch, text);
-	for (size_t i = find_strong(text, 0); i < text.length;
-	     i = patch.count && i - last_strong < CONTEXT ? find_any(text, i, "%\\&+") : find_strong(text, i)) {
+	for (size_t i = find_strong(text, signs, 0); i < text.length;
+	     i = patch.count && i - last_strong < CONTEXT ? find_any(text, i, "%\\&+") : find_strong(text, signs, i)) {
 		size_t length = escape_any(view_from(text, i), out, &made);
 		bool strong = length && escape_is_strong(view_from(text, i));
 
@@ -395,23 +344,23 @@ static void view_escaped(struct view text, view_emit *emit, void *self)
 }
 
 /* RFC 2045 section 6.7: =41, and = at the end of a line that goes on. RFC 2047's Q writes the same. */
-static void view_quoted_printable(struct view text, view_emit *emit, void *self)
+static void view_quoted_printable(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	struct patch patch;
 
 	patch_begin(&patch, text);
-	for (size_t i = find_any(text, 0, "===="); i + 1 < text.length; i = find_any(text, i, "====")) {
+	for (size_t i = find_in(text, signs, SIGN_EQUALS, 0, "===="); i + 1 < text.length;
+	     i = find_in(text, signs, SIGN_EQUALS, i, "====")) {
 		struct view rest = view_from(text, i + 1);
+		size_t end = rest.at[0] == '\n' ? 1 : rest.length > 1 && rest.at[0] == '\r' && rest.at[1] == '\n' ? 2 : 0;
 		long code;
 		char c;
 
-		if (rest.at[0] == '\n') {
-			patch_put(&patch, i, 2, "", 0);
-			i += 2;
-		} else if (rest.length > 1 && rest.at[0] == '\r' && rest.at[1] == '\n') {
-			patch_put(&patch, i, 3, "", 0);
-			i += 3;
-		} else if ((code = hex_number(rest, 2)) >= 0) {
+		if (end) { /* within a word only: it is there that it hides something */
+			if (i && end < rest.length && is_token(text.at[i - 1]) && is_token(rest.at[end]))
+				patch_put(&patch, i, 1 + end, "", 0);
+			i += 1 + end;
+		} else if ((code = hex_number(rest, 2)) >= ' ') {
 			c = (char)code;
 			patch_put(&patch, i, 3, &c, 1);
 			i += 3;
@@ -422,12 +371,13 @@ static void view_quoted_printable(struct view text, view_emit *emit, void *self)
 	patch_end(&patch, "quoted-printable", VIEW_DECODED, emit, self);
 }
 
-static void view_without_nul(struct view text, view_emit *emit, void *self)
+static void view_without_nul(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	struct patch patch;
 
 	patch_begin(&patch, text);
-	for (size_t i = find_any(text, 0, "\0\0\0"); i < text.length; i = find_any(text, i + 1, "\0\0\0"))
+	for (size_t i = find_in(text, signs, SIGN_NUL, 0, "\0\0\0"); i < text.length;
+	     i = find_in(text, signs, SIGN_NUL, i + 1, "\0\0\0"))
 		patch_put(&patch, i, 1, "", 0);
 	patch_end(&patch, "utf-16", VIEW_DECODED, emit, self);
 }
@@ -437,11 +387,6 @@ static void view_without_nul(struct view text, view_emit *emit, void *self)
 static bool is_quote(char c)
 {
 	return c == '"' || c == '\'' || c == '`';
-}
-
-static bool is_token(char c)
-{
-	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '+' || c == '/' || c == '=' || c == '.';
 }
 
 /* From a closing quote to the opening one of what it is joined with: "AK" + "IA", ["A","K"], 'a' 'b', \"a\" + \"b\". 0: it is none. */
@@ -455,13 +400,14 @@ static size_t join_length(struct view text)
 
 		if (is_quote(c))
 			return i + 1;
-		if (strchr("+.,&|", c) && c) {
+		if (c == '+' || c == '.' || c == ',' || c == '&' || c == '|') {
 			if (op && c != '&' && c != '|')
 				return 0;
 			op = true;
-		} else if (c == '\\' && i + 1 < text.length && strchr("nrt", text.at[i + 1])) {
+		} else if (c == '\\' && i + 1 < text.length &&
+			   (text.at[i + 1] == 'n' || text.at[i + 1] == 'r' || text.at[i + 1] == 't')) {
 			i++;
-		} else if (!strchr(" \t\r\n\\", c) || !c) {
+		} else if (c != ' ' && c != '\t' && c != '\r' && c != '\n' && c != '\\') {
 			return 0;
 		}
 		i++;
@@ -469,18 +415,76 @@ static size_t join_length(struct view text)
 	return 0;
 }
 
-static void view_joined(struct view text, view_emit *emit, void *self)
+/* A closing quote at `at`, of which another piece of the same word follows: how much is between them, with the backslash of an escaped
+ * quote, which is *before bytes in front of `at`. 0: none is. */
+static size_t join_at(struct view text, size_t from, size_t at, size_t *before)
 {
+	size_t length;
+
+	*before = at > from && text.at[at - 1] == '\\';
+	/* Pieces of one word: there is something of it on both sides. */
+	if (at <= from + *before || !is_token(text.at[at - *before - 1]))
+		return 0;
+	length = join_length(view_from(text, at));
+	return length && at + length < text.length && is_token(text.at[at + length]) ? length : 0;
+}
+
+struct kinds {
+	size_t digits, upper, lower, all;
+};
+
+static void kinds_add(struct kinds *kinds, char c)
+{
+	kinds->digits += is_digit(c);
+	kinds->upper += is_letter(c) && !(c & 0x20);
+	kinds->lower += is_letter(c) && c & 0x20;
+	kinds->all++;
+}
+
+/* Would the pieces together be a key, or are they a list of words? */
+static bool kinds_are_telling(const struct kinds *kinds)
+{
+	return (kinds->digits && kinds->all >= JOINED_LEAST) ||
+	       (kinds->upper >= 2 && kinds->lower >= 2 && kinds->all >= 2 * JOINED_LEAST);
+}
+
+/* Pieces that follow each other from the closing quote at `at` on; returns where the last one ends. */
+static size_t chain_read(struct view text, size_t from, size_t at, struct kinds *kinds)
+{
+	size_t before, length;
+
+	for (size_t i = at; i-- > from && at - i < WORD_MOST && (is_token(text.at[i]) || text.at[i] == '\\');)
+		kinds_add(kinds, text.at[i]);
+	while ((length = join_at(text, from, at, &before))) {
+		for (at += length; at < text.length && is_token(text.at[at]); at++)
+			kinds_add(kinds, text.at[at]);
+		if (at < text.length && text.at[at] == '\\')
+			at++;
+		if (at == text.length || !is_quote(text.at[at]))
+			break;
+	}
+	return at;
+}
+
+static void view_joined(struct view text, const struct signs *signs, bool words, view_emit *emit, void *self)
+{
+	size_t i = signs_quote(signs, 0), told = 0;
 	struct patch patch;
 
 	patch_begin(&patch, text);
-	for (size_t i = find_any(text, 0, "\"'`\""); i < text.length; i = find_any(text, i, "\"'`\"")) {
-		/* The backslash of an escaped closing quote goes too. */
-		size_t before = i > patch.copied && text.at[i - 1] == '\\';
-		/* Pieces of one word: there is something of it on both sides. */
-		size_t length = i > before && is_token(text.at[i - before - 1]) ? join_length(view_from(text, i)) : 0;
+	for (; i < text.length; i = signs_quote(signs, i)) {
+		struct kinds kinds = {0};
+		size_t before, length = join_at(text, patch.copied, i, &before), end;
 
-		if (length && i + length < text.length && is_token(text.at[i + length]))
+		if (length && i >= told) {
+			end = chain_read(text, patch.copied, i, &kinds);
+			if (!words && !kinds_are_telling(&kinds)) {
+				i = end > i + length ? end : i + length;
+				continue;
+			}
+			told = end;
+		}
+		if (length)
 			patch_put(&patch, i - before, length + before, "", 0);
 		i += length ? length : 1;
 	}
@@ -582,7 +586,7 @@ struct stretches {
 	void (*view)(struct view text, struct buf *out);
 };
 
-static void view_stretches(const struct signs *signs, unsigned char sign, struct view text, const struct stretches *stretches,
+static void view_stretches(const struct signs *signs, unsigned sign, struct view text, const struct stretches *stretches,
 			   view_emit *emit, void *self)
 {
 	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 4);
@@ -592,37 +596,37 @@ static void view_stretches(const struct signs *signs, unsigned char sign, struct
 		emit(self, stretches->name, stretches->kind, buf_view(&out));
 }
 
-void views_make(struct view text, bool whole, view_emit *emit, void *self)
+void views_make(struct view text, bool whole, bool words, view_emit *emit, void *self)
 {
 	struct signs signs;
 
 	if (!text.length)
 		return;
-	memset(&signs, 0, sizeof signs);
 	if (text.length > VIEW_TEXT_MAX)
 		text.length = VIEW_TEXT_MAX;
 	signs_read(&signs, text);
-	if (signs.percent || signs.amp || signs.backslash || signs.plus)
-		view_escaped(text, emit, self);
-	if (signs.equals)
-		view_quoted_printable(text, emit, self);
-	if (signs.nul)
-		view_without_nul(text, emit, self);
-	if (signs.high)
-		view_unicode(text, emit, self);
-	if (signs.quote)
-		view_joined(text, emit, self);
-	if (signs.dense)
-		view_stretches(&signs, WINDOW_DENSE, text, &(struct stretches){"punctuated", VIEW_TURNED, strip}, emit, self);
-	if (signs.numeric)
-		view_stretches(&signs, WINDOW_NUMERIC, text, &(struct stretches){"character codes", VIEW_DECODED, numbers}, emit,
+	if (signs.all & SIGNS_ESCAPE)
+		view_escaped(text, &signs, emit, self);
+	if (signs.all & SIGN_EQUALS)
+		view_quoted_printable(text, &signs, emit, self);
+	if (signs.all & SIGN_NUL)
+		view_without_nul(text, &signs, emit, self);
+	if (signs.all & SIGN_HIGH)
+		view_unicode(text, &signs, emit, self);
+	if (signs.all & SIGNS_QUOTE)
+		view_joined(text, &signs, words, emit, self);
+	if (signs.all & SIGN_DENSE)
+		view_stretches(&signs, SIGN_DENSE, text, &(struct stretches){"punctuated", VIEW_TURNED, strip}, emit, self);
+	if (signs.all & SIGN_NUMERIC)
+		view_stretches(&signs, SIGN_NUMERIC, text, &(struct stretches){"character codes", VIEW_DECODED, numbers}, emit,
 			       self);
-	if (signs.numeric || signs.dense)
-		view_stretches(&signs, WINDOW_NUMERIC | WINDOW_DENSE, text, &(struct stretches){"hex", VIEW_DECODED, hex_pairs},
-			       emit, self);
+	if (signs.all & (SIGN_NUMERIC | SIGN_DENSE))
+		view_stretches(&signs, SIGN_NUMERIC | SIGN_DENSE, text, &(struct stretches){"hex", VIEW_DECODED, hex_pairs}, emit,
+			       self);
 	if (whole)
 		views_of_whole(text, emit, self);
-	view_runs(text, emit, self);
+	if (signs.all & SIGN_RUN)
+		view_runs(text, &signs, emit, self);
 }
 
 void views_turned(struct view text, bool reversed, view_emit *emit, void *self)

@@ -1,11 +1,10 @@
-/* Runs of digits of base 64, 32 and 16, found by looking at every RUN_LEAST-th byte and decoded from every digit that can be a first one. */
+/* Runs of digits of base 64, 32 and 16, in windows that have their sign, decoded from every digit that can be a first one. */
 #include <ctype.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
 #include "gateway/dlp/views_priv.h"
 
-#define RUN_LEAST ((size_t)24)
 #define LINE_LEAST ((size_t)16)        /* digits of a line that may go on in the next one */
 #define TEXT_LEAST ((size_t)12)        /* characters in a row that are kept of what was decoded */
 #define TURNED_MOST ((size_t)4096)     /* digits of a run that are decoded from every offset; the rest from its own */
@@ -189,25 +188,69 @@ static void run_decode(struct runs *runs)
 		decode_64(run, &runs->decoded, &runs->base64);
 }
 
-/* The first run of RUN_LEAST digits at or behind `at`; text.length when there is none. */
-static size_t run_find(struct view text, size_t at)
+/* Of a group of four digits, the places where this one may stand when the group is three characters of text: 1 first, 2 second, 4 third. */
+static unsigned char places(char c)
 {
-	while (at + RUN_LEAST <= text.length) {
-		size_t i = at + RUN_LEAST;
+	unsigned number = digits_64[(unsigned char)c] - 1u;
 
-		while (i > at && is_digit(text.at[i - 1]))
-			i--;
-		if (i == at)
-			return at;
-		at = i;
-	}
-	return text.length;
+	return (unsigned char)(((number >= 8 && number < 32) || number < 4 ? 1 : 0) | (number & 8 ? 0 : 2) | (number & 2 ? 0 : 4));
 }
 
-void view_runs(struct view text, view_emit *emit, void *self)
+/* May a run on one line be base 64 of TEXT_LEAST characters? Names of programs hardly ever are. */
+static bool run_may_be_text(struct view run)
+{
+	uint64_t good = 0;
+	unsigned char one = places(run.at[0]), two = places(run.at[1]);
+
+	for (size_t i = 2; i < run.length; i++) {
+		unsigned char three = places(run.at[i]);
+
+		good = good << 1 | ((one & 1) && (two & 2) && (three & 4));
+		/* Three groups in a row are the least that holds TEXT_LEAST characters. */
+		if ((good & 0x111) == 0x111)
+			return true;
+		one = two;
+		two = three;
+	}
+	return false;
+}
+
+/* Is it worth to be read? */
+static bool run_is_telling(struct view text, size_t from, size_t end)
+{
+	size_t upper = 0, lower = 0, digits = 0, others = 0;
+
+	/* Of one that goes on in the next line, this is not all. */
+	if (line_next(text, end))
+		return true;
+	for (size_t i = from; i < end; i++) {
+		upper += text.at[i] >= 'A' && text.at[i] <= 'Z';
+		lower += text.at[i] >= 'a' && text.at[i] <= 'z';
+		digits += text.at[i] >= '0' && text.at[i] <= '9';
+	}
+	others = end - from - upper - lower - digits;
+	/* Hexadecimal or base 32: run_decode() looks again. */
+	if (!others && digits >= 2 && (!upper || !lower))
+		return true;
+	if (!others && digits >= 4 && digits + upper + lower == end - from && upper + lower < digits * 4)
+		return true;
+	return upper >= 3 && lower >= 3 && run_may_be_text(view_make(text.at + from, end - from));
+}
+
+static size_t run_find(struct view text, const struct signs *signs, size_t at)
+{
+	size_t end = at;
+
+	do
+		at = signs_run(signs, end, &end);
+	while (at < text.length && !run_is_telling(text, at, end));
+	return at < text.length ? at : text.length;
+}
+
+void view_runs(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	AUTO_FREE struct runs *runs = NULL;
-	size_t at = run_find(text, 0);
+	size_t at = run_find(text, signs, 0);
 
 	if (at == text.length)
 		return;
@@ -218,8 +261,7 @@ void view_runs(struct view text, view_emit *emit, void *self)
 	runs->base64 = buf_new(VIEW_TEXT_MAX * 4);
 	runs->base32 = buf_new(VIEW_TEXT_MAX * 6);
 	runs->hex = buf_new(VIEW_TEXT_MAX * 2);
-	for (; at < text.length; at = run_find(text, at)) {
-		/* What stands before a run of lines, on its line, belongs to it. */
+	for (; at < text.length; at = run_find(text, signs, at)) {
 		at = run_read(&runs->run, text, at);
 		run_decode(runs);
 	}

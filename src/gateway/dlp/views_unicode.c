@@ -108,18 +108,19 @@ static size_t decode(struct view text, uint32_t *code)
 	return length;
 }
 
-void view_unicode(struct view text, view_emit *emit, void *self)
+void view_unicode(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	struct patch patch;
 
 	patch_begin(&patch, text);
-	for (size_t i = 0; i < text.length;) {
+	for (size_t i = signs_next(signs, SIGN_HIGH, 0); i < text.length;) {
 		uint32_t code;
 		size_t length;
 		char ascii;
 
 		if ((unsigned char)text.at[i] < 0x80) {
 			i++;
+			i = i % WINDOW_BYTES ? i : signs_next(signs, SIGN_HIGH, i);
 			continue;
 		}
 		length = decode(view_make(text.at + i, text.length - i), &code);
