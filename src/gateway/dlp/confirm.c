@@ -219,6 +219,9 @@ static void thread_free(void *pointer)
 {
 	struct thread *thread = pointer;
 
+	for (size_t i = 0; i < THREAD_STREAMS; i++)
+		if (thread->streams[i].stream)
+			(void)hs_close_stream(thread->streams[i].stream, NULL, NULL, NULL);
 	(void)hs_free_scratch(thread->scratch);
 	pcre2_match_data_free(thread->match);
 	pcre2_match_context_free(thread->context);
@@ -258,4 +261,36 @@ hs_scratch_t *thread_scratch(struct thread *thread, uint64_t serial, const hs_da
 		return NULL;
 	thread->fits[thread->fits_next++ % ARRAY_LEN(thread->fits)] = serial;
 	return thread->scratch;
+}
+
+hs_stream_t *thread_stream(uint64_t serial, const hs_database_t *database)
+{
+	struct thread *thread = thread_get();
+	hs_stream_t *stream = NULL;
+
+	for (size_t i = 0; i < THREAD_STREAMS; i++)
+		if (thread->streams[i].stream && thread->streams[i].serial == serial) {
+			stream = thread->streams[i].stream;
+			thread->streams[i].stream = NULL;
+			if (hs_reset_stream(stream, 0, NULL, NULL, NULL) == HS_SUCCESS)
+				return stream;
+			(void)hs_close_stream(stream, NULL, NULL, NULL);
+		}
+	return hs_open_stream(database, 0, &stream) == HS_SUCCESS ? stream : NULL;
+}
+
+void thread_stream_put(uint64_t serial, hs_stream_t *stream)
+{
+	struct thread *thread = thread_get();
+	size_t place = thread->streams_next++ % THREAD_STREAMS;
+
+	if (!stream)
+		return;
+	for (size_t i = 0; i < THREAD_STREAMS; i++)
+		if (!thread->streams[i].stream)
+			place = i;
+	if (thread->streams[place].stream)
+		(void)hs_close_stream(thread->streams[place].stream, NULL, NULL, NULL);
+	thread->streams[place].serial = serial;
+	thread->streams[place].stream = stream;
 }

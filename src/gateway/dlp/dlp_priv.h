@@ -48,16 +48,26 @@ struct dlp_rules {
 MUST_USE int rules_database(struct dlp_rules *rules, const char *cache_dir, struct err *err);
 uint64_t database_serial(void);
 
+#define THREAD_STREAMS 8
+
 /* What a thread has for scanning; made at first use, freed with the thread. */
 struct thread {
 	hs_scratch_t *scratch;
 	uint64_t fits[16]; /* serials of databases that the scratch fits */
 	size_t fits_next;
+	struct {
+		uint64_t serial;
+		hs_stream_t *stream; /* NULL: this place is free */
+	} streams[THREAD_STREAMS];
+	size_t streams_next;
 	pcre2_match_data *match;
 	pcre2_match_context *context;
 	pcre2_jit_stack *stack;
 };
 struct thread *thread_get(void);
+/* A stream at its beginning; NULL when there is no memory for it. To be given back by the same thread, with the serial of its database. */
+hs_stream_t *thread_stream(uint64_t serial, const hs_database_t *database);
+void thread_stream_put(uint64_t serial, hs_stream_t *stream); /* NULL is fine */
 /* NULL when there is no memory for it: what cannot be judged is refused. */
 hs_scratch_t *thread_scratch(struct thread *thread, uint64_t serial, const hs_database_t *database);
 
@@ -145,7 +155,7 @@ struct dlp_message {
 	struct secrets *secrets;
 	enum dlp_where feeding;
 	enum dlp_action action;
-	struct dlp_finding findings[DLP_FINDINGS_MAX];
+	struct dlp_finding *findings; /* DLP_FINDINGS_MAX; NULL: none yet */
 	size_t count;
 	struct node body;
 	hs_stream_t *once_rules, *once_known; /* for texts that are whole */

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "gateway/dlp/dlp_priv.h"
 #include "gateway/dlp/inflate.h"
+#include "gateway/dlp/spare.h"
 
 #define HEAD_BYTES_MAX ((size_t)1 << 20)
 #define SEGMENTS_MAX (EGRESS_FIELDS_MAX * 2 + 8)
@@ -34,10 +35,10 @@ void dlp_free(struct dlp_message *message)
 	if (!message)
 		return;
 	node_fini(&message->body);
-	if (message->once_rules)
-		(void)hs_close_stream(message->once_rules, NULL, NULL, NULL);
-	if (message->once_known)
-		(void)hs_close_stream(message->once_known, NULL, NULL, NULL);
+	thread_stream_put(message->rules->serial, message->once_rules);
+	if (message->secrets)
+		thread_stream_put(message->secrets->serial, message->once_known);
+	free(message->findings);
 	for (size_t i = 0; i < message->layer_count; i++)
 		inflater_free(message->layers[i]);
 	dlp_rules_unref(message->rules);
@@ -183,13 +184,13 @@ static void head_look(struct head *head)
 	look = (struct look){
 		.text = buf_view(&head->pieced), .view = "joined", .where = head->segments[0].where, .pieced = true, .depth = 1};
 	look_at(head->message, &look);
-	buf_fini(&head->plain);
-	buf_fini(&head->pieced);
+	spare_buf_put(&head->plain);
+	spare_buf_put(&head->pieced);
 }
 
 void dlp_head(struct dlp_message *message, const struct egress_request *request)
 {
-	struct head head = {.message = message, .plain = buf_new(HEAD_BYTES_MAX), .pieced = buf_new(HEAD_BYTES_MAX * 4)};
+	struct head head = {.message = message, .plain = spare_buf(HEAD_BYTES_MAX), .pieced = spare_buf(HEAD_BYTES_MAX * 4)};
 
 	head_segment(&head, DLP_PATH);
 	buf_add_view(&head.plain, request->method);
@@ -212,7 +213,7 @@ void dlp_head(struct dlp_message *message, const struct egress_request *request)
 
 void dlp_fields(struct dlp_message *message, enum dlp_where where, const struct egress_field *fields, size_t count)
 {
-	struct head head = {.message = message, .plain = buf_new(HEAD_BYTES_MAX), .pieced = buf_new(HEAD_BYTES_MAX * 4)};
+	struct head head = {.message = message, .plain = spare_buf(HEAD_BYTES_MAX), .pieced = spare_buf(HEAD_BYTES_MAX * 4)};
 
 	head_fields(&head, where, fields, count);
 	head_look(&head);
@@ -337,7 +338,8 @@ void dlp_end(struct dlp_message *message)
 	if (message->fed && message->fed <= RING_PIECE_MOST && message->body.text)
 		head_ring(message, "body", VIEW(""), view_make(message->body.text, message->body.length), message->feeding);
 	node_look(&message->body, true);
-	qsort(message->findings, message->count, sizeof *message->findings, compare_findings);
+	if (message->count > 1)
+		qsort(message->findings, message->count, sizeof *message->findings, compare_findings);
 }
 
 enum dlp_action dlp_action(const struct dlp_message *message)

@@ -9,6 +9,7 @@
 #include "base/digest.h"
 #include "base/scope.h"
 #include "gateway/dlp/dlp_priv.h"
+#include "gateway/dlp/spare.h"
 #include "gateway/dlp/views.h"
 
 #define HITS_MAX 256
@@ -192,9 +193,9 @@ static void pass_scan(struct pass *pass, hs_stream_t *rules, hs_stream_t *known,
 static void streams_open(const struct dlp_message *message, hs_stream_t **rules, hs_stream_t **known)
 {
 	if (!*rules && message->rules->database)
-		(void)hs_open_stream(message->rules->database, 0, rules);
+		*rules = thread_stream(message->rules->serial, message->rules->database);
 	if (!*known && message->secrets && message->secrets->database)
-		(void)hs_open_stream(message->secrets->database, 0, known);
+		*known = thread_stream(message->secrets->serial, message->secrets->database);
 }
 
 void look_at(struct dlp_message *message, const struct look *look)
@@ -214,14 +215,15 @@ void node_init(struct node *node, struct dlp_message *message, unsigned depth, c
 
 void node_fini(struct node *node)
 {
+	const struct dlp_message *message = node->message;
+
 	carve_free(node->carve);
-	if (node->rules)
-		(void)hs_close_stream(node->rules, NULL, NULL, NULL);
-	if (node->known)
-		(void)hs_close_stream(node->known, NULL, NULL, NULL);
+	thread_stream_put(message->rules->serial, node->rules);
+	if (message->secrets)
+		thread_stream_put(message->secrets->serial, node->known);
 	if (node->text)
 		explicit_bzero(node->text, node->length);
-	free(node->text);
+	spare_block_put(node->text);
 	node->text = NULL;
 }
 
@@ -255,7 +257,7 @@ void node_feed(struct node *node, struct view bytes)
 		size_t room, take;
 
 		if (!node->text)
-			node->text = mem_grow(NULL, DLP_HOLD_BACK + NODE_BLOCK, 1);
+			node->text = spare_block(DLP_HOLD_BACK + NODE_BLOCK);
 		room = DLP_HOLD_BACK + NODE_BLOCK - node->length;
 		take = bytes.length < room ? bytes.length : room;
 		memcpy(node->text + node->length, bytes.at, take);
@@ -309,6 +311,8 @@ void dlp_finding_add(struct dlp_message *message, const struct dlp_finding *find
 			message->action = DLP_BLOCK;
 		return;
 	}
+	if (!message->findings)
+		message->findings = mem_new_array(DLP_FINDINGS_MAX, sizeof *message->findings);
 	place = &message->findings[message->count++];
 	*place = *finding;
 	memcpy(place->digest, digest, sizeof digest);

@@ -8,6 +8,7 @@
 #include <ctype.h>
 
 #include "base/scope.h"
+#include "gateway/dlp/spare.h"
 #include "gateway/dlp/views_priv.h"
 
 #define CONTEXT ((size_t)256) /* longer than the tokens that are looked for */
@@ -104,7 +105,7 @@ static void each_stretch(const struct signs *signs, unsigned sign, struct view t
 
 void patch_begin(struct patch *patch, struct view text)
 {
-	*patch = (struct patch){.text = text, .out = buf_new(VIEW_TEXT_MAX * 4)};
+	*patch = (struct patch){.text = text, .out = spare_buf(VIEW_TEXT_MAX * 4)};
 }
 
 void patch_put(struct patch *patch, size_t at, size_t skip, const char *by, size_t by_length)
@@ -132,7 +133,7 @@ void patch_end(struct patch *patch, const char *name, enum view_kind kind, view_
 		buf_add(&patch->out, patch->text.at + patch->copied, rest < CONTEXT ? rest : CONTEXT);
 		emit(self, name, kind, buf_view(&patch->out));
 	}
-	buf_fini(&patch->out);
+	spare_buf_put(&patch->out);
 }
 
 /* Escapes */
@@ -518,7 +519,7 @@ static void numbers_flush(struct buf *out, struct buf numbers[2])
 
 static void numbers(struct view text, struct buf *out)
 {
-	struct buf rows[2] = {buf_new(VIEW_TEXT_MAX), buf_new(VIEW_TEXT_MAX)};
+	struct buf rows[2] = {spare_buf(VIEW_TEXT_MAX), spare_buf(VIEW_TEXT_MAX)};
 	size_t last = 0;
 
 	for (size_t i = 0; i < text.length;) {
@@ -545,8 +546,8 @@ static void numbers(struct view text, struct buf *out)
 		last = i;
 	}
 	numbers_flush(out, rows);
-	buf_fini(&rows[0]);
-	buf_fini(&rows[1]);
+	spare_buf_put(&rows[0]);
+	spare_buf_put(&rows[1]);
 }
 
 /* Hexadecimal pairs with something between: 73:6b, 73 6b, 0x73, 0x6b. */
@@ -589,7 +590,7 @@ struct stretches {
 static void view_stretches(const struct signs *signs, unsigned sign, struct view text, const struct stretches *stretches,
 			   view_emit *emit, void *self)
 {
-	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 4);
+	SPARE_BUF out = spare_buf(VIEW_TEXT_MAX * 4);
 
 	each_stretch(signs, sign, text, &out, stretches->view);
 	if (out.length)
@@ -631,7 +632,7 @@ void views_make(struct view text, bool whole, bool words, view_emit *emit, void 
 
 void views_turned(struct view text, bool reversed, view_emit *emit, void *self)
 {
-	AUTO_BUF out = buf_new(VIEW_TEXT_MAX);
+	SPARE_BUF out = spare_buf(VIEW_TEXT_MAX);
 	char *to;
 
 	if (text.length > VIEW_TEXT_MAX)

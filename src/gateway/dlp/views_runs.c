@@ -3,11 +3,13 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "gateway/dlp/spare.h"
 #include "gateway/dlp/views_priv.h"
 
-#define LINE_LEAST ((size_t)16)        /* digits of a line that may go on in the next one */
-#define TEXT_LEAST ((size_t)12)        /* characters in a row that are kept of what was decoded */
-#define TURNED_MOST ((size_t)4096)     /* digits of a run that are decoded from every offset; the rest from its own */
+#define LINE_LEAST ((size_t)16)    /* digits of a line that may go on in the next one */
+#define TEXT_LEAST ((size_t)12)    /* characters in a row that are kept of what was decoded */
+#define TURNED_MOST ((size_t)4096) /* digits of a run that are decoded from every offset; the rest from its own */
+#define RUN_COUNTED_MOST ((size_t)4096)
 #define RUN_DIGITS_MAX ((size_t)16384) /* longer ones are read as several */
 
 /* A digit's number, + 1; 0 for what is none. Both alphabets of RFC 4648. */
@@ -25,8 +27,7 @@ struct run {
 	size_t length;
 	size_t upper, lower, digits; /* of hexadecimal and base 32 it is asked what it is made of */
 	size_t hex, base32;
-	unsigned char numbers[RUN_DIGITS_MAX]; /* base 64 */
-	char characters[RUN_DIGITS_MAX];
+	char *characters; /* RUN_DIGITS_MAX */
 };
 
 struct runs {
@@ -67,7 +68,6 @@ static size_t run_read(struct run *run, struct view text, size_t at)
 		size_t next;
 
 		if (is_digit(c)) {
-			run->numbers[run->length] = (unsigned char)(digits_64[(unsigned char)c] - 1);
 			run->characters[run->length++] = c;
 			run->upper += c >= 'A' && c <= 'Z';
 			run->lower += c >= 'a' && c <= 'z';
@@ -106,6 +106,11 @@ static void text_add(struct buf *out, const struct buf *decoded)
 	}
 }
 
+static unsigned number(const struct run *run, size_t at)
+{
+	return digits_64[(unsigned char)run->characters[at]] - 1u;
+}
+
 static void decode_64(const struct run *run, struct buf *decoded, struct buf *out)
 {
 	for (size_t lead = 0; lead < 4; lead++) {
@@ -118,17 +123,17 @@ static void decode_64(const struct run *run, struct buf *decoded, struct buf *ou
 		if (!to)
 			return;
 		for (i = lead; i + 4 <= end; i += 4) {
-			unsigned group = (unsigned)run->numbers[i] << 18 | (unsigned)run->numbers[i + 1] << 12 |
-					 (unsigned)run->numbers[i + 2] << 6 | run->numbers[i + 3];
+			unsigned group = number(run, i) << 18 | number(run, i + 1) << 12 | number(run, i + 2) << 6 |
+					 number(run, i + 3);
 
 			to[made++] = (char)(group >> 16);
 			to[made++] = (char)(group >> 8);
 			to[made++] = (char)group;
 		}
 		if (end - i >= 2)
-			to[made++] = (char)(run->numbers[i] << 2 | run->numbers[i + 1] >> 4);
+			to[made++] = (char)(number(run, i) << 2 | number(run, i + 1) >> 4);
 		if (end - i >= 3)
-			to[made++] = (char)(run->numbers[i + 1] << 4 | run->numbers[i + 2] >> 2);
+			to[made++] = (char)(number(run, i + 1) << 4 | number(run, i + 2) >> 2);
 		buf_commit(decoded, made);
 		text_add(out, decoded);
 	}
@@ -215,26 +220,33 @@ static bool run_may_be_text(struct view run)
 	return false;
 }
 
+/* Of a byte: 1 for capitals, 1 << 16 for small letters, 1 << 32 for digits. */
+#define UPPER(n) ((n)&0xffff)
+#define LOWER(n) ((n) >> 16 & 0xffff)
+#define DIGITS(n) ((n) >> 32)
+static uint64_t kind(char c)
+{
+	unsigned number = digits_64[(unsigned char)c];
+
+	return number <= 26 ? 1 : number <= 52 ? 1 << 16 : number <= 62 ? (uint64_t)1 << 32 : 0;
+}
+
 /* Is it worth to be read? */
 static bool run_is_telling(struct view text, size_t from, size_t end)
 {
-	size_t upper = 0, lower = 0, digits = 0, others = 0;
+	uint64_t kinds = 0;
+	bool plain;
 
-	/* Of one that goes on in the next line, this is not all. */
-	if (line_next(text, end))
+	/* Of one that goes on in the next line, this is not all; nor are a few thousand digits anything but data. */
+	if (line_next(text, end) || end - from >= RUN_COUNTED_MOST)
 		return true;
-	for (size_t i = from; i < end; i++) {
-		upper += text.at[i] >= 'A' && text.at[i] <= 'Z';
-		lower += text.at[i] >= 'a' && text.at[i] <= 'z';
-		digits += text.at[i] >= '0' && text.at[i] <= '9';
-	}
-	others = end - from - upper - lower - digits;
+	for (size_t i = from; i < end; i++)
+		kinds += kind(text.at[i]);
+	plain = UPPER(kinds) + LOWER(kinds) + DIGITS(kinds) == end - from;
 	/* Hexadecimal or base 32: run_decode() looks again. */
-	if (!others && digits >= 2 && (!upper || !lower))
+	if (plain && DIGITS(kinds) >= 2 && (!UPPER(kinds) || !LOWER(kinds) || UPPER(kinds) + LOWER(kinds) < DIGITS(kinds) * 4))
 		return true;
-	if (!others && digits >= 4 && digits + upper + lower == end - from && upper + lower < digits * 4)
-		return true;
-	return upper >= 3 && lower >= 3 && run_may_be_text(view_make(text.at + from, end - from));
+	return UPPER(kinds) >= 3 && LOWER(kinds) >= 3 && run_may_be_text(view_make(text.at + from, end - from));
 }
 
 static size_t run_find(struct view text, const struct signs *signs, size_t at)
@@ -249,30 +261,29 @@ static size_t run_find(struct view text, const struct signs *signs, size_t at)
 
 void view_runs(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
-	AUTO_FREE struct runs *runs = NULL;
+	struct runs runs;
+	SPARE_BUF characters = spare_buf(RUN_DIGITS_MAX);
 	size_t at = run_find(text, signs, 0);
 
 	if (at == text.length)
 		return;
-	runs = malloc(sizeof *runs); /* its run is large, and need not be zeroed */
-	if (!runs)
-		abort();
-	runs->decoded = buf_new(VIEW_TEXT_MAX * 2);
-	runs->base64 = buf_new(VIEW_TEXT_MAX * 4);
-	runs->base32 = buf_new(VIEW_TEXT_MAX * 6);
-	runs->hex = buf_new(VIEW_TEXT_MAX * 2);
+	runs.run.characters = buf_reserve(&characters, RUN_DIGITS_MAX);
+	runs.decoded = spare_buf(VIEW_TEXT_MAX * 2);
+	runs.base64 = spare_buf(VIEW_TEXT_MAX * 4);
+	runs.base32 = spare_buf(VIEW_TEXT_MAX * 6);
+	runs.hex = spare_buf(VIEW_TEXT_MAX * 2);
 	for (; at < text.length; at = run_find(text, signs, at)) {
-		at = run_read(&runs->run, text, at);
-		run_decode(runs);
+		at = run_read(&runs.run, text, at);
+		run_decode(&runs);
 	}
-	if (runs->base64.length)
-		emit(self, "base64", VIEW_DECODED, buf_view(&runs->base64));
-	if (runs->base32.length)
-		emit(self, "base32", VIEW_DECODED, buf_view(&runs->base32));
-	if (runs->hex.length)
-		emit(self, "hex", VIEW_DECODED, buf_view(&runs->hex));
-	buf_fini(&runs->base64);
-	buf_fini(&runs->base32);
-	buf_fini(&runs->hex);
-	buf_fini(&runs->decoded);
+	if (runs.base64.length)
+		emit(self, "base64", VIEW_DECODED, buf_view(&runs.base64));
+	if (runs.base32.length)
+		emit(self, "base32", VIEW_DECODED, buf_view(&runs.base32));
+	if (runs.hex.length)
+		emit(self, "hex", VIEW_DECODED, buf_view(&runs.hex));
+	spare_buf_put(&runs.base64);
+	spare_buf_put(&runs.base32);
+	spare_buf_put(&runs.hex);
+	spare_buf_put(&runs.decoded);
 }

@@ -45,8 +45,14 @@ static const struct {
 	unsigned char class;
 	const char *bytes;
 } classes[] = {
-	{0x01, "ABCDEFGHIJKLMNO"}, {0x02, "PQRSTUVWXYZ"}, {0x04, "abcdefghijklmno"}, {0x08, "pqrstuvwxyz"},
-	{0x10, "+-/"},             {0x20, "_"},           {CLASS_X, "x"},            {CLASS_DIGIT, "0123456789"},
+	{0x01, "ABCDEFGHIJKLMNO"},
+	{0x02, "PQRSTUVWXYZ"},
+	{0x04, "abcdefghijklmno"},
+	{0x08, "pqrstuvwxyz"},
+	{0x10, "+-/"},
+	{0x20, "_"},
+	{CLASS_X, "x"},
+	{CLASS_DIGIT, "0123456789"},
 };
 
 static struct nibbles first, second, class;
@@ -126,7 +132,7 @@ AVX2 static inline uint64_t mask_none(__m256i bits, int of)
 	return mask_of(_mm256_cmpeq_epi8(_mm256_and_si256(bits, _mm256_set1_epi8((char)of)), _mm256_setzero_si256()));
 }
 
-AVX2 static void window_read_avx2(const char *at, struct window *window)
+AVX2 static inline __attribute__((always_inline)) void window_read_avx2(const char *at, struct window *window)
 {
 	const __m256i nibble = _mm256_set1_epi8(15);
 	__m256i signs = _mm256_setzero_si256(), nul = signs;
@@ -137,8 +143,7 @@ AVX2 static void window_read_avx2(const char *at, struct window *window)
 		__m256i here = _mm256_loadu_si256((const __m256i *)(at + half));
 		__m256i next = _mm256_loadu_si256((const __m256i *)(at + half + 1));
 		__m256i low = _mm256_and_si256(here, nibble), high = _mm256_and_si256(_mm256_srli_epi16(here, 4), nibble);
-		__m256i next_low = _mm256_and_si256(next, nibble),
-			next_high = _mm256_and_si256(_mm256_srli_epi16(next, 4), nibble);
+		__m256i next_low = _mm256_and_si256(next, nibble), next_high = _mm256_and_si256(_mm256_srli_epi16(next, 4), nibble);
 		__m256i bits = look_up(&class, low, high);
 
 		__m256i both = _mm256_and_si256(look_up(&first, low, high), look_up(&second, next_low, next_high));
@@ -190,7 +195,8 @@ static inline void signs_add(struct signs *signs, const struct window *window, c
 	if (__builtin_popcountll(window->digit) + __builtin_popcountll(window->ex & window->digit >> 1) >= DIGITS_LEAST)
 		all |= SIGN_NUMERIC;
 	if (runs_end(before->token, window->token) &&
-	    __builtin_popcountll(window->digit | window->upper) + __builtin_popcountll(before->digit | before->upper) >= MIXED_LEAST)
+	    __builtin_popcountll(window->digit | window->upper) + __builtin_popcountll(before->digit | before->upper) >=
+		    MIXED_LEAST)
 		all |= SIGN_RUN;
 	signs->tokens[signs->window_count] = window->token;
 	signs->quotes[signs->window_count] = window->quote;

@@ -1,6 +1,7 @@
 /* Texts that are whole: their parts, joined, because a secret may have been divided among them. */
 #include <ctype.h>
 
+#include "gateway/dlp/spare.h"
 #include "gateway/dlp/views_priv.h"
 
 #define FIELDS_LEAST 2
@@ -8,8 +9,8 @@
 /* a=x&b=y: x and y; the names too, joined. */
 static void form_joined(struct view text, view_emit *emit, void *self)
 {
-	AUTO_BUF values = buf_new(VIEW_TEXT_MAX);
-	AUTO_BUF all = buf_new(VIEW_TEXT_MAX * 2);
+	SPARE_BUF values = spare_buf(VIEW_TEXT_MAX);
+	SPARE_BUF all = spare_buf(VIEW_TEXT_MAX * 2);
 	struct view rest = text;
 	size_t count = 0;
 
@@ -34,10 +35,10 @@ static void form_joined(struct view text, view_emit *emit, void *self)
 /* The strings of a JSON text: values, names, and both as they come. Escapes stay as they are: another view reads them. */
 static void json_joined(struct view text, view_emit *emit, void *self)
 {
-	AUTO_BUF out = buf_new(VIEW_TEXT_MAX * 8);
-	AUTO_BUF values = buf_new(VIEW_TEXT_MAX);
-	AUTO_BUF names = buf_new(VIEW_TEXT_MAX);
-	AUTO_BUF all = buf_new(VIEW_TEXT_MAX);
+	SPARE_BUF out = spare_buf(VIEW_TEXT_MAX * 8);
+	SPARE_BUF values = spare_buf(VIEW_TEXT_MAX);
+	SPARE_BUF names = spare_buf(VIEW_TEXT_MAX);
+	SPARE_BUF all = spare_buf(VIEW_TEXT_MAX);
 	size_t count = 0;
 
 	for (size_t i = 0; i < text.length; i++) {
@@ -72,7 +73,7 @@ static void json_joined(struct view text, view_emit *emit, void *self)
 /* RFC 2046 section 5.1: the parts' bodies, without their fields. */
 static void multipart_joined(struct view text, view_emit *emit, void *self)
 {
-	AUTO_BUF bodies = buf_new(VIEW_TEXT_MAX);
+	SPARE_BUF bodies = spare_buf(VIEW_TEXT_MAX);
 	struct view rest, boundary = view_trim(view_cut(text, '\n', &rest));
 	bool in_fields = true;
 	size_t count = 0;
