@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "gateway/egress/dial.h"
 #include "gateway/egress/h1.h"
+#include "gateway/egress/h2.h"
 #include "gateway/egress/mint.h"
 #include "gateway/entry.h"
 #include "gateway/hello.h"
@@ -110,6 +111,17 @@ static void state_free(void *self)
 	free(outside);
 }
 
+/* HTTP/2 in clear, as gRPC on a port of its own speaks it, where a rule names that port: does it begin like that? */
+static bool prior_h2(const struct outside *outside)
+{
+	struct view first = buf_view(&outside->first);
+	struct view preface = VIEW(H2_PREFACE);
+
+	if (port_is_web(outside->port) || env_stub(outside->flow->env, outside->host) || !first.length)
+		return false;
+	return first.length < preface.length ? view_starts(preface, first) : view_starts(first, preface);
+}
+
 static const struct http_seam_hooks stub_hooks = {.logged = true, .request = stub_request, .release = state_free};
 
 /* HTTP, in clear or within TLS that was opened. */
@@ -117,7 +129,13 @@ static void http_begin(struct outside *outside)
 {
 	struct flow *flow = outside->flow;
 
+	const struct tls *tls = flow->legs[SIDE_CLIENT].tls;
+
 	flow_timer(flow, -1, NULL);
+	if (tls ? tls_protocol(tls) == TLS_HTTP2 : prior_h2(outside)) {
+		h2_begin(flow, outside->host, outside->port, buf_view(&outside->first));
+		return;
+	}
 	if (!env_stub(flow->env, outside->host)) {
 		h1_begin(flow, outside->host, outside->port, buf_view(&outside->first));
 		return;
@@ -151,7 +169,7 @@ static void minted(void *self, const struct tls_certificate *certificate, const 
 	outside->state = SECURING;
 	flow_tls_set(flow, SIDE_CLIENT,
 		     tls_accept(flow->worker->tls_server, flow->legs[SIDE_CLIENT].fd, certificate, key, buf_view(&outside->first),
-				TLS_HTTP1));
+				env_stub(flow->env, outside->host) ? TLS_HTTP1 : TLS_HTTP1 | TLS_HTTP2));
 	buf_fini(&outside->first);
 	flow_update(flow);
 }
@@ -205,8 +223,10 @@ static void sniff(struct outside *outside)
 
 	if (first.length && first.at[0] == 22)
 		sniff_tls(outside);
-	else if (http_looks(first))
+	else if (prior_h2(outside) ? first.length >= strlen(H2_PREFACE) : http_looks(first))
 		http_begin(outside);
+	else if (prior_h2(outside))
+		return; /* more of it comes */
 	else if (!first.length || !http_looks_more(first))
 		sniff_other(outside);
 }

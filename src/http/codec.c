@@ -7,6 +7,8 @@
  */
 #include "http/codec.h"
 
+#include <ctype.h>
+
 #include <stdio.h>
 #include <strings.h>
 
@@ -508,6 +510,8 @@ static int trailer_step(struct http_body *body, unsigned char c, struct err *err
 {
 	if (++body->trailer_bytes > TRAILER_BYTES_MAX)
 		return err_set(err, ERR_LIMIT, "trailers longer than %d bytes", TRAILER_BYTES_MAX);
+	if (body->trailers)
+		buf_add_char(body->trailers, (char)c);
 	switch (body->state) {
 	case TRAILER_START:
 		if (c == '\r') {
@@ -602,4 +606,22 @@ enum http_result http_body_feed(struct http_body *body, struct view bytes, size_
 			return HTTP_BAD;
 	}
 	return body->state == BODY_ENDED ? HTTP_DONE : HTTP_MORE;
+}
+
+size_t http_trailers_cut(struct buf *text, struct http_field fields[HTTP_FIELDS_MAX])
+{
+	struct view rest = buf_view(text);
+	size_t count = 0;
+
+	while (rest.at && rest.length && count < HTTP_FIELDS_MAX) {
+		struct view value;
+		struct view name = view_cut(view_cut(rest, '\n', &rest), ':', &value);
+
+		if (!value.at)
+			break; /* the empty line */
+		for (char *at = text->at + (name.at - text->at); at < name.at + name.length; at++)
+			*at = (char)tolower((unsigned char)*at);
+		fields[count++] = (struct http_field){name, view_trim(value)};
+	}
+	return count;
 }

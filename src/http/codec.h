@@ -69,6 +69,7 @@ struct http_body {
 	unsigned size_digits;
 	unsigned name_bytes; /* of the trailer that is coming in */
 	char name[24];
+	struct buf *trailers; /* where they are kept, for http_trailers_cut(); NULL: they are not */
 };
 
 void http_body_init(struct http_body *body, const struct http_head *head);
@@ -76,5 +77,8 @@ void http_body_init(struct http_body *body, const struct http_head *head);
  * perhaps empty. HTTP_MORE: call again with the rest, or with more when nothing is left. HTTP_DONE: the body ended after *used. */
 enum http_result http_body_feed(struct http_body *body, struct view bytes, size_t *used, struct view *data, struct err *err);
 bool http_body_ended(const struct http_body *body);
+/* The trailers that were kept, of a body that ended: names are made lower case in `text`, from which all borrow. Returns how many; those
+ * beyond HTTP_FIELDS_MAX are left out. */
+size_t http_trailers_cut(struct buf *text, struct http_field fields[HTTP_FIELDS_MAX]);
 
 #endif

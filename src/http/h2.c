@@ -42,7 +42,9 @@ struct h2_stream {
 	struct buf trailer_bytes;
 	size_t trailer_count;
 	size_t unconsumed;
-	bool told; /* the caller knows it */
+	uint64_t sent;
+	uint32_t code; /* it closed by */
+	bool told;     /* the caller knows it */
 	bool head_told;
 	bool end_told;
 	const char *why; /* we reset it */
@@ -58,6 +60,7 @@ struct h2 {
 	size_t count;
 	struct section *section; /* of the one header block that can be under way */
 	struct h2_stream *of;    /* whose it is */
+	bool mid_section;
 	int64_t window_began_ms; /* for the counts */
 	unsigned resets, frames;
 	bool flooded;
@@ -212,6 +215,7 @@ static void section_tell(struct h2 *h2, struct h2_stream *stream, bool end)
 		.fields = fields,
 		.field_count = count,
 		.content_length = content_length(fields, count),
+		.bytes = section->total,
 		.end = end,
 	};
 
@@ -242,6 +246,7 @@ static void flood_count(struct h2 *h2, const nghttp2_frame_hd *frame)
 	if (frame->type == NGHTTP2_RST_STREAM)
 		h2->resets++;
 	else if (frame->type == NGHTTP2_PING || frame->type == NGHTTP2_SETTINGS || frame->type == NGHTTP2_PRIORITY ||
+		 frame->type > NGHTTP2_CONTINUATION ||
 		 (frame->type == NGHTTP2_DATA && !frame->length && !(frame->flags & NGHTTP2_FLAG_END_STREAM)))
 		h2->frames++;
 	h2->flooded = h2->flooded || h2->resets > H2_RESETS_MAX || h2->frames > H2_FRAMES_MAX;
@@ -267,6 +272,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 		(void)nghttp2_session_set_stream_user_data(session, stream->id, stream); /* the stream is there */
 	}
 	section_begin(h2, stream);
+	h2->mid_section = true;
 	return 0;
 }
 
@@ -317,6 +323,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
 	(void)session;
+	h2->mid_section = h2->mid_section && frame->hd.type != NGHTTP2_HEADERS;
 	if (!stream || stream->why || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS)
@@ -334,10 +341,9 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 	struct h2_stream *stream = stream_find(h2, id);
 
 	(void)flags;
-	if (!stream || stream->why) {
-		(void)nghttp2_session_consume_connection(session, length);
+	(void)nghttp2_session_consume_connection(session, length);
+	if (!stream || stream->why)
 		return 0;
-	}
 	stream->unconsumed += length;
 	h2->events->data(h2->self, stream, view_make(data, length));
 	return 0;
@@ -351,12 +357,30 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 	if (!stream)
 		return 0;
-	if (stream->unconsumed)
-		(void)nghttp2_session_consume_connection(session, stream->unconsumed);
+	(void)session;
+	stream->code = code;
 	why = stream->why ? stream->why : code || !stream->end_told ? nghttp2_http2_strerror(code) : NULL;
 	if (stream->told)
 		h2->events->closed(h2->self, stream, why);
 	stream_free(stream);
+	return 0;
+}
+
+/* Mistakes that make us reset streams cost as much as resets do (CVE-2025-8671); and nobody waits for the rest of a request that is answered. */
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *self)
+{
+	struct h2 *h2 = self;
+	struct h2_stream *stream = frame->hd.stream_id ? stream_find(h2, frame->hd.stream_id) : NULL;
+	bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+		    frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+	if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+	    frame->rst_stream.error_code != NGHTTP2_CANCEL && frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR)
+		h2->flooded = ++h2->resets > H2_RESETS_MAX || h2->flooded;
+	if (ends && h2->role == H2_SERVER && stream && !stream->end_told && !stream->why) {
+		stream->why = "answered before it was whole";
+		(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+	}
 	return 0;
 }
 
@@ -397,6 +421,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *room, size
 	}
 	memcpy(room, buf_view(&stream->out).at + stream->out_at, length);
 	stream->out_at += length;
+	stream->sent += length;
 	if (stream->out_at == stream->out.length || stream->out_at > H2_WINDOW_BYTES) {
 		buf_drop_front(&stream->out, stream->out_at);
 		stream->out_at = 0;
@@ -428,6 +453,7 @@ static nghttp2_session *session_new(struct h2 *h2)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
 	nghttp2_option_set_no_auto_window_update(option, 1);
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_stream_reset_rate_limit(option, H2_RESETS_MAX, RESETS_A_SECOND);
@@ -539,6 +565,16 @@ bool h2_accepts(const struct h2 *h2)
 	uint32_t theirs = nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 
 	return nghttp2_session_check_request_allowed(h2->session) && h2->count < H2_STREAMS_MAX && h2->count < theirs;
+}
+
+bool h2_usable(const struct h2 *h2)
+{
+	return nghttp2_session_check_request_allowed(h2->session);
+}
+
+bool h2_mid_section(const struct h2 *h2)
+{
+	return h2->mid_section;
 }
 
 size_t h2_stream_count(const struct h2 *h2)
@@ -668,12 +704,23 @@ void h2_consumed(struct h2_stream *stream, size_t bytes)
 	if (bytes > stream->unconsumed)
 		bytes = stream->unconsumed;
 	stream->unconsumed -= bytes;
-	(void)nghttp2_session_consume(stream->h2->session, stream->id, bytes); /* the window update goes out with h2_output */
+	(void)nghttp2_session_consume_stream(stream->h2->session, stream->id,
+					     bytes); /* the window update goes out with h2_output */
 }
 
 size_t h2_waiting(const struct h2_stream *stream)
 {
 	return stream->out.length - stream->out_at;
+}
+
+uint64_t h2_sent(const struct h2_stream *stream)
+{
+	return stream->sent;
+}
+
+uint32_t h2_stream_code(const struct h2_stream *stream)
+{
+	return stream->code;
 }
 
 int32_t h2_stream_id(const struct h2_stream *stream)

@@ -3,8 +3,8 @@
  * gives what is to be sent. nghttp2 does the framing and HPACK; what it lets pass and a strict reader would not, ends the stream or the
  * connection here. Nothing of the framing is handed on: padding, priorities, pings and the splitting of cookies end here.
  *
- * Flow control follows the reader: bytes that came are credited back when h2_consumed() says so, and what is sent waits in a stream's
- * own buffer until the peer has room. Not thread-safe. Calls from within events are allowed, but for h2_feed, h2_output and h2_free.
+ * Flow control follows the reader: bytes that came are credited back to their stream when h2_consumed() says so (to the connection at once:
+ * a stream that waits holds no other up), and what is sent waits in a stream's own buffer until the peer has room. Not thread-safe. Calls from within events are allowed, but for h2_feed, h2_output and h2_free.
  */
 #ifndef ASSAY_HTTP_H2_H
 #define ASSAY_HTTP_H2_H
@@ -19,8 +19,8 @@
 #define H2_WAITING_LOW ((size_t)64 << 10)     /* `room` is told when less than that waits again */
 #define H2_WAITING_MAX ((size_t)64 << 20)     /* nobody lets more wait: h2_waiting() is there to be asked */
 #define H2_OUTPUT_BYTES_MAX ((size_t)1 << 20) /* in one h2_output() */
-#define H2_RESETS_MAX 200                     /* by the peer, in H2_WINDOW_MS: more of them and the connection ends */
-#define H2_FRAMES_MAX 2000                    /* pings, settings, priorities, empty data, in H2_WINDOW_MS */
+#define H2_RESETS_MAX 200  /* by the peer or for its mistakes, in H2_WINDOW_MS: more of them and the connection ends */
+#define H2_FRAMES_MAX 2000 /* pings, settings, priorities, unknown ones, empty data, in H2_WINDOW_MS */
 #define H2_WINDOW_MS 10000
 
 struct h2;
@@ -39,7 +39,19 @@ struct h2_head {
 	const struct h2_field *fields;               /* cookies joined to one */
 	size_t field_count;
 	int64_t content_length; /* -1: not said */
+	size_t bytes;           /* of all fields that came, 32 for each added (RFC 9113 6.5.2) */
 	bool end;               /* nothing follows: no body, no trailers */
+};
+
+/* RFC 9113 7. */
+enum h2_code {
+	H2_NO_ERROR = 0,
+	H2_PROTOCOL = 1,
+	H2_INTERNAL = 2,
+	H2_REFUSED = 7, /* nothing was done with it */
+	H2_CANCEL = 8,
+	H2_CALM = 0xb,
+	H2_HTTP11_REQUIRED = 0xd,
 };
 
 /* Each is told in the order given; `closed` once for each stream, and the stream is gone after it. */
@@ -52,7 +64,7 @@ struct h2_events {
 	void (*end)(void *self, struct h2_stream *stream); /* the peer's half is whole */
 	/* Less than H2_WAITING_LOW waits again, after more had. */
 	void (*room)(void *self, struct h2_stream *stream);
-	/* `why` NULL: both halves are whole; else it was reset, by whom and why in words. */
+	/* `why` NULL: both halves are whole; else it was reset, by whom and why in words; h2_stream_code() has the code. */
 	void (*closed)(void *self, struct h2_stream *stream, const char *why);
 };
 
@@ -69,8 +81,10 @@ MUST_USE int h2_feed(struct h2 *h2, struct view bytes, struct err *err);
 MUST_USE int h2_output(struct h2 *h2, struct buf *out, struct err *err);
 /* Neither side has anything to say any more: the carrier may be closed. */
 bool h2_over(const struct h2 *h2);
-/* As client: may another request be sent now? */
+/* As client: may another request be sent now? h2_usable(): now, or when one of those under way has ended. */
 bool h2_accepts(const struct h2 *h2);
+bool h2_usable(const struct h2 *h2);
+bool h2_mid_section(const struct h2 *h2); /* a header section has begun to come in, and not ended */
 size_t h2_stream_count(const struct h2 *h2);
 /* No new streams; those that are open go on. */
 void h2_wind_down(struct h2 *h2);
@@ -84,11 +98,13 @@ MUST_USE int h2_respond(struct h2_stream *stream, unsigned status, const struct 
 void h2_send(struct h2_stream *stream, struct view bytes, bool end);
 /* Ends the body with trailers, after what waits. */
 void h2_send_trailers(struct h2_stream *stream, const struct h2_field *fields, size_t count);
-/* NGHTTP2 error codes are RFC 9113 7's: 0 no error, 1 protocol, 2 internal, 7 refused, 8 cancel, 0xb enhance your calm, 0xd HTTP/1.1 required. */
-void h2_reset(struct h2_stream *stream, uint32_t code);
+/* A server's stream whose answer is sent whole before the request came whole is reset by itself, with H2_NO_ERROR. */
+void h2_reset(struct h2_stream *stream, uint32_t code);  /* enum h2_code, or what the other side of a gateway said */
+uint32_t h2_stream_code(const struct h2_stream *stream); /* in `closed` */
 /* Bytes of `data` were dealt with. */
 void h2_consumed(struct h2_stream *stream, size_t bytes);
 size_t h2_waiting(const struct h2_stream *stream); /* bytes to be sent that still wait */
+uint64_t h2_sent(const struct h2_stream *stream);  /* bytes of the body that left */
 
 int32_t h2_stream_id(const struct h2_stream *stream);
 void *h2_stream_self(const struct h2_stream *stream);

@@ -82,7 +82,7 @@ void pipeline_verdict_set(struct egress_verdict *verdict, unsigned status, const
 }
 
 /* The upstream is let go, and the client is told as well as it still can be. */
-static void answer_break(struct pipeline *pipeline)
+void pipeline_answer_break(struct pipeline *pipeline)
 {
 	const struct pipeline_client *client = pipeline->client;
 
@@ -101,7 +101,7 @@ static void answer_break(struct pipeline *pipeline)
 	if (pipeline->frames)
 		client->ends(pipeline->self);
 	else
-		client->lost(pipeline->self, pipeline->verdict.why);
+		client->lost(pipeline->self, pipeline->verdict.why, 0);
 	pipeline_ended(pipeline, pipeline->verdict.why);
 }
 
@@ -109,7 +109,7 @@ static void answer_break(struct pipeline *pipeline)
 void pipeline_body_pass(struct pipeline *pipeline, struct view bytes, bool last, bool refused)
 {
 	if (refused || (!pipeline->frames && !brokered_body(pipeline, bytes, last, &bytes))) {
-		answer_break(pipeline);
+		pipeline_answer_break(pipeline);
 		return;
 	}
 	if (bytes.length)
@@ -147,7 +147,7 @@ static bool tunnel_begin(struct pipeline *pipeline, const struct egress_response
 	if (!frames_begin(pipeline, response)) {
 		pipeline_verdict_set(&pipeline->verdict, 502, "websocket", "the host agreed to an extension that nobody offered",
 				     NULL);
-		answer_break(pipeline);
+		pipeline_answer_break(pipeline);
 		return false;
 	}
 	frames = frames_out(pipeline, buf_view(&pipeline->held), &refused);
@@ -209,7 +209,7 @@ static void answer_head(void *self, const struct egress_response *came)
 			&pipeline->verdict, 502, "broker:unreadable-answer",
 			"the answer is in a coding that is not known, and was not asked for: what of the credential is in it cannot be masked",
 			NULL);
-		answer_break(pipeline);
+		pipeline_answer_break(pipeline);
 		return;
 	}
 	brokered_answer_head(pipeline, &plain, &masked);
@@ -258,7 +258,7 @@ static void answer_cut(struct pipeline *pipeline, const char *why)
 		upstream_cancel(pipeline->upstream);
 	pipeline->upstream = NULL;
 	pipeline->client = NULL;
-	client->lost(pipeline->self, why);
+	client->lost(pipeline->self, why, 0);
 	pipeline_ended(pipeline, why);
 }
 
@@ -271,7 +271,7 @@ static void answer_data(void *self, struct view bytes)
 		return;
 	pipeline->answer_bytes += bytes.length;
 	if (pipeline->frames && !frames_back(pipeline, bytes, &out)) {
-		answer_break(pipeline);
+		pipeline_answer_break(pipeline);
 		return;
 	}
 	if (pipeline->frames)
@@ -282,6 +282,28 @@ static void answer_data(void *self, struct view bytes)
 		answer_cut(pipeline, "the answer is not in the coding that it says, or too much in it");
 	if (!pipeline->over && pipeline->upstream && pipeline->client->full(pipeline->self))
 		upstream_pause(pipeline->upstream, true);
+}
+
+/* What was kept back of the body, as it might have been the beginning of a credential, is none. */
+static void answer_trailers(void *self, const struct egress_field *fields, size_t count)
+{
+	struct pipeline *pipeline = self;
+	struct egress_field kept[EGRESS_FIELDS_MAX];
+	struct egress_response trailers = {.status = (unsigned)pipeline->exchange.status, .fields = kept};
+	struct egress_response masked;
+
+	if (pipeline->over || pipeline->frames || (pipeline->unpack && !unpack_whole(pipeline->unpack)))
+		return;
+	for (size_t i = 0; i < count && trailers.field_count < EGRESS_FIELDS_MAX; i++)
+		if (pipeline_trailer_is_kept(fields[i].name))
+			kept[trailers.field_count++] = fields[i];
+	answer_pass(pipeline, brokered_answer(pipeline, VIEW(""), true));
+	if (pipeline->over)
+		return;
+	brokered_answer_head(pipeline, &trailers, &masked);
+	for (size_t i = 0; i < masked.field_count; i++)
+		exchange_header_add(&pipeline->exchange.response_headers, masked.fields[i].name, masked.fields[i].value);
+	pipeline->client->trailers(pipeline->self, masked.fields, masked.field_count);
 }
 
 static void answer_ends(void *self)
@@ -306,7 +328,7 @@ static void answer_ends(void *self)
 	pipeline_ended(pipeline, NULL);
 }
 
-static void answer_lost(void *self, const char *why, bool again)
+static void answer_lost(void *self, const char *why, uint32_t code, bool again)
 {
 	struct pipeline *pipeline = self;
 	const struct pipeline_client *client = pipeline->client;
@@ -322,7 +344,7 @@ static void answer_lost(void *self, const char *why, bool again)
 		return;
 	}
 	pipeline->client = NULL;
-	client->lost(pipeline->self, why);
+	client->lost(pipeline->self, why, code);
 	pipeline_ended(pipeline, why);
 }
 
@@ -336,5 +358,9 @@ static void body_drained(void *self)
 	pipeline->client->pause(pipeline->self, false);
 }
 
-const struct upstream_asker pipeline_asker = {
-	.head = answer_head, .data = answer_data, .ends = answer_ends, .lost = answer_lost, .drained = body_drained};
+const struct upstream_asker pipeline_asker = {.head = answer_head,
+					      .data = answer_data,
+					      .trailers = answer_trailers,
+					      .ends = answer_ends,
+					      .lost = answer_lost,
+					      .drained = body_drained};

@@ -32,6 +32,8 @@ struct h1 {
 	size_t scanned;
 	enum request_state state;
 	struct http_body body;
+	struct buf trailers_in;    /* of its body */
+	struct buf trailers;       /* of the answer */
 	struct pipeline *pipeline; /* NULL: none */
 	bool keep;                 /* the client means to go on */
 	bool old;                  /* HTTP/1.0: no chunks */
@@ -159,6 +161,19 @@ static void head_timed_out(struct flow *flow)
 	flow_finish(flow);
 }
 
+/* They have a place only behind chunks; elsewhere nobody gets to see them. */
+static void answer_trailers(void *self, const struct egress_field *fields, size_t count)
+{
+	struct h1 *h1 = self;
+
+	for (size_t i = 0; h1->chunked && i < count; i++) {
+		name_write(&h1->trailers, fields[i].name);
+		buf_add_text(&h1->trailers, ": ");
+		buf_add_view(&h1->trailers, fields[i].value);
+		buf_add_text(&h1->trailers, "\r\n");
+	}
+}
+
 /* The answer is whole: the next request may come, or the end. */
 static void answer_ends(void *self)
 {
@@ -166,8 +181,12 @@ static void answer_ends(void *self)
 	struct flow *flow = h1->flow;
 
 	h1->pipeline = NULL;
-	if (h1->chunked)
-		flow_write(flow, SIDE_CLIENT, VIEW("0\r\n\r\n"));
+	if (h1->chunked) {
+		flow_write(flow, SIDE_CLIENT, VIEW("0\r\n"));
+		flow_write(flow, SIDE_CLIENT, buf_view(&h1->trailers));
+		flow_write(flow, SIDE_CLIENT, VIEW("\r\n"));
+		buf_fini(&h1->trailers);
+	}
 	if (!h1->keep || h1->tunnel || h1->state != REQUEST_DONE) {
 		flow_finish(flow);
 	} else {
@@ -183,10 +202,11 @@ static void answer_ends(void *self)
 	flow_update_later(flow);
 }
 
-static void answer_lost(void *self, const char *why)
+static void answer_lost(void *self, const char *why, uint32_t code)
 {
 	struct h1 *h1 = self;
 
+	(void)code;
 	h1->pipeline = NULL;
 	flow_close(h1->flow, why);
 }
@@ -213,6 +233,7 @@ static void request_pause(void *self, bool paused)
 
 static const struct pipeline_client client = {.head = answer_head,
 					      .data = answer_data,
+					      .trailers = answer_trailers,
 					      .ends = answer_ends,
 					      .lost = answer_lost,
 					      .full = answer_full,
@@ -240,6 +261,7 @@ static unsigned request_fill(struct h1 *h1, const struct http_head *head, const 
 	request->body_bytes = head->framing == HTTP_BODY_CHUNKED  ? -1
 			      : head->framing == HTTP_BODY_LENGTH ? (int64_t)head->content_length
 								  : 0;
+	request->trailers = http_head_has(head, "te", "trailers");
 	request->websocket = head->upgrade && view_equal_nocase(upgrade, VIEW("websocket"));
 	if (pipeline_target_set(pipeline, target, why))
 		return 400;
@@ -257,35 +279,6 @@ static unsigned request_fill(struct h1 *h1, const struct http_head *head, const 
 			return 400;
 	}
 	return 0;
-}
-
-/* Methods that are passed on; others have no meaning at a gateway, or one that nobody wants there. */
-static const char *method_problem(struct view method)
-{
-	static const char *const refused[] = {"TRACE", "TRACK", "CONNECT", "PRI"};
-
-	for (size_t i = 0; i < method.length; i++)
-		if (!isupper((unsigned char)method.at[i]) && method.at[i] != '-' && method.at[i] != '_')
-			return "a method that is not in capital letters";
-	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-		if (view_is(method, refused[i]))
-			return "this method is not passed on";
-	return method.length > 20 ? "a method longer than 20 letters" : NULL;
-}
-
-/* "host[:port]" is the host and port that are meant? */
-static bool authority_fits(struct view authority, const char *host, uint16_t port, bool tls)
-{
-	char canonical[HOST_NAME_MAX_BYTES];
-	struct view port_text;
-	struct view name = view_cut(authority, ':', &port_text);
-	uint64_t number = tls ? 443 : 80;
-
-	if (authority.length && authority.at[0] == '[')
-		return false;
-	if (port_text.at && (!port_text.length || port_text.at[0] == '0' || !view_to_u64(port_text, &number)))
-		return false;
-	return host_or_address_canonical(name, canonical, &(bool){false}) && strcmp(canonical, host) == 0 && number == port;
 }
 
 /* Cuts "http://authority/path" into its parts; false: it is not of that form. */
@@ -331,11 +324,12 @@ static unsigned destination_find(struct h1 *h1, const struct http_head *head, st
 		h1->port = (uint16_t)number;
 	} else if (path.at[0] != '/') {
 		*why = "the request names another host than the connection was made to";
-		if (!absolute_cut(head->target, tls, &authority, &path) || !authority_fits(authority, h1->host, h1->port, tls))
+		if (!absolute_cut(head->target, tls, &authority, &path) ||
+		    !pipeline_authority_fits(authority, h1->host, h1->port, tls))
 			return 421;
 	}
 	*why = "the request names another host than the connection was made to";
-	if (head->host.length ? !authority_fits(head->host, h1->host, h1->port, tls) : head->minor == 1)
+	if (head->host.length ? !pipeline_authority_fits(head->host, h1->host, h1->port, tls) : head->minor == 1)
 		return 421;
 	*target = path;
 	return 0;
@@ -377,7 +371,7 @@ static void request_begin(struct h1 *h1, const struct http_head *head)
 {
 	struct flow *flow = h1->flow;
 	bool tls = flow->legs[SIDE_CLIENT].tls != NULL;
-	const char *why = method_problem(head->method);
+	const char *why = pipeline_method_problem(head->method);
 	struct view target = head->target;
 	unsigned status = why ? 405 : destination_find(h1, head, &target, &why);
 
@@ -387,6 +381,9 @@ static void request_begin(struct h1 *h1, const struct http_head *head)
 	h1->tunnel = h1->chunked = false;
 	h1->continues = head->expect_continue;
 	http_body_init(&h1->body, head);
+	buf_clear(&h1->trailers);
+	buf_clear(&h1->trailers_in);
+	h1->body.trailers = &h1->trailers_in;
 	h1->state = http_body_ended(&h1->body) ? REQUEST_DONE : REQUEST_BODY;
 	h1->pipeline = pipeline_take(flow->env, flow->from);
 	if (status)
@@ -481,6 +478,18 @@ static void body_bad(struct h1 *h1, const struct err *err)
 	flow_close(flow, "its body cannot be read");
 }
 
+static void trailers_take(struct h1 *h1)
+{
+	struct http_field found[HTTP_FIELDS_MAX];
+	struct egress_field fields[HTTP_FIELDS_MAX];
+	size_t count = http_trailers_cut(&h1->trailers_in, found);
+
+	for (size_t i = 0; i < count; i++)
+		fields[i] = (struct egress_field){found[i].name, found[i].value};
+	pipeline_trailers(h1->pipeline, fields, count);
+	buf_fini(&h1->trailers_in);
+}
+
 /* Takes a piece of the body; how much of it. */
 static size_t body_take(struct h1 *h1, struct view bytes)
 {
@@ -498,7 +507,10 @@ static size_t body_take(struct h1 *h1, struct view bytes)
 	if (result == HTTP_DONE && h1->pipeline) {
 		h1->state = REQUEST_DONE;
 		flow_timer(h1->flow, -1, NULL);
-		pipeline_body_end(h1->pipeline);
+		if (h1->trailers_in.length)
+			trailers_take(h1);
+		if (h1->pipeline)
+			pipeline_body_end(h1->pipeline);
 	}
 	return used;
 }
@@ -619,6 +631,8 @@ static void h1_release(void *state)
 	struct h1 *h1 = state;
 
 	buf_fini(&h1->input);
+	buf_fini(&h1->trailers_in);
+	buf_fini(&h1->trailers);
 	free(h1);
 }
 
@@ -647,6 +661,8 @@ static struct h1 *h1_new(struct flow *flow)
 
 	h1->flow = flow;
 	h1->input = buf_new(INPUT_BYTES_MAX);
+	h1->trailers_in = buf_new(HTTP_HEAD_BYTES_MAX);
+	h1->trailers = buf_new(HTTP_HEAD_BYTES_MAX);
 	flow_protocol_set(flow, &h1_protocol, h1);
 	flow_timer(flow, H1_HEAD_MS, head_timed_out);
 	return h1;

@@ -43,6 +43,7 @@ struct pipeline *pipeline_take(struct env *env, const char *sandbox)
 		pipeline->text = buf_new(HTTP_HEAD_BYTES_MAX * 2);
 		pipeline->path = buf_new(PATH_BYTES_MAX);
 		pipeline->query = buf_new(PATH_QUERY_BYTES_MAX);
+		pipeline->trailer_text = buf_new(HTTP_HEAD_BYTES_MAX);
 		pipeline->held = buf_new(PIPELINE_HELD_MAX + SCRATCH_BYTES);
 		pipeline->tail = buf_new(PIPELINE_HELD_MAX + SCRATCH_BYTES);
 		pipeline->body_timer.expired = body_timer_expired;
@@ -57,6 +58,7 @@ static void pipeline_free(struct pipeline *pipeline)
 	buf_fini(&pipeline->text);
 	buf_fini(&pipeline->path);
 	buf_fini(&pipeline->query);
+	buf_fini(&pipeline->trailer_text);
 	buf_fini(&pipeline->held);
 	buf_fini(&pipeline->tail);
 	free(pipeline);
@@ -80,6 +82,8 @@ static void pipeline_recycle(void *self)
 	scan_free(pipeline);
 	frames_free(pipeline->frames);
 	unpack_free(pipeline->unpack);
+	free(pipeline->trailers);
+	buf_fini(&pipeline->trailer_text);
 	if (worker->spare_count >= SPARE_MAX) {
 		pipeline_free(pipeline);
 		return;
@@ -92,6 +96,7 @@ static void pipeline_recycle(void *self)
 	*pipeline = (struct pipeline){.text = pipeline->text,
 				      .path = pipeline->path,
 				      .query = pipeline->query,
+				      .trailer_text = pipeline->trailer_text,
 				      .held = pipeline->held,
 				      .tail = pipeline->tail,
 				      .body_timer = {.expired = body_timer_expired},
@@ -274,6 +279,21 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 	}
 }
 
+void pipeline_trailers(struct pipeline *pipeline, const struct egress_field *fields, size_t count)
+{
+	if (pipeline->over)
+		return;
+	pipeline_trailers_keep(pipeline, fields, count);
+	if (!pipeline->scan || !pipeline->trailer_count)
+		return; /* they are looked at with the rest */
+	if (!scan_trailers(pipeline, pipeline->trailers, pipeline->trailer_count))
+		return;
+	if (pipeline->sent)
+		pipeline_answer_break(pipeline);
+	else
+		pipeline_refused(pipeline);
+}
+
 void pipeline_body_end(struct pipeline *pipeline)
 {
 	struct view rest;
@@ -284,6 +304,8 @@ void pipeline_body_end(struct pipeline *pipeline)
 		return;
 	rest = scan_body_end(pipeline, &refused);
 	pipeline_body_pass(pipeline, rest, true, refused);
+	if (!pipeline->over && pipeline->upstream && pipeline->trailer_count)
+		upstream_trailers(pipeline->upstream, pipeline->trailers, pipeline->trailer_count);
 	if (!pipeline->over && pipeline->upstream)
 		upstream_body_end(pipeline->upstream);
 }

@@ -3,7 +3,7 @@
  * (the table in stages.c); each may let it go on, refuse it, or have it wait. Nothing of it leaves before the last stage, `upstream`; until
  * then its body is kept, up to PIPELINE_HELD_MAX.
  *
- * A client's side (HTTP/1: egress/h1.h) takes a pipeline, fills its request, begins it and feeds it the body; it hears the answer through its
+ * A client's side (HTTP/1: egress/h1.h, HTTP/2: egress/h2.h) takes a pipeline, fills its request, begins it and feeds it the body; it hears the answer through its
  * table of callbacks, of which `ends` or `lost` is the last: the pipeline is gone then.
  */
 #ifndef ASSAY_GATEWAY_EGRESS_PIPELINE_H
@@ -31,10 +31,12 @@ enum stage_result { STAGE_GO, STAGE_WAIT, STAGE_REFUSE };
 struct pipeline_client {
 	void (*head)(void *self, const struct egress_response *response); /* views live for the call */
 	void (*data)(void *self, struct view bytes);
+	void (*trailers)(void *self, const struct egress_field *fields, size_t count); /* after the data; views live for the call */
 	void (*ends)(void *self);
-	void (*lost)(void *self, const char *why); /* in the middle of the answer: what came must not look whole */
-	bool (*full)(void *self);                  /* no more data now; then pipeline_client_drained() */
-	void (*pause)(void *self, bool paused);    /* no more of the body now */
+	/* In the middle of the answer: what came must not look whole. `code` is what the host said, of HTTP/2's; 0: nothing. */
+	void (*lost)(void *self, const char *why, uint32_t code);
+	bool (*full)(void *self);               /* no more data now; then pipeline_client_drained() */
+	void (*pause)(void *self, bool paused); /* no more of the body now */
 };
 
 /* Open: stages are its friends. */
@@ -45,6 +47,9 @@ struct pipeline {
 	struct buf text; /* what the request's views point into; does not move any more once it is begun */
 	struct buf path;
 	struct buf query;
+	struct buf trailer_text;       /* what the trailers point into */
+	struct egress_field *trailers; /* of its body; NULL: none came */
+	size_t trailer_count;
 	struct egress_verdict verdict;
 	char accept[64];           /* the start of its Accept: how a refusal is to be worded */
 	struct brokered *brokered; /* NULL: no credential has to do with it */
@@ -93,12 +98,18 @@ struct pipeline *pipeline_take(struct env *env, const char *sandbox);
 MUST_USE int pipeline_field_add(struct pipeline *pipeline, char *name, size_t name_length, struct view value, const char **why);
 /* The target "/path?query" in its one form. */
 MUST_USE int pipeline_target_set(struct pipeline *pipeline, struct view target, const char **why);
+/* Why a request of this method is not passed on; NULL: it is. */
+const char *pipeline_method_problem(struct view method);
+/* Is "host[:port]" the canonical host, and the port? */
+bool pipeline_authority_fits(struct view authority, const char *host, uint16_t port, bool tls);
 /* The request is filled: it goes its way. May answer before it returns. */
 void pipeline_begin(struct pipeline *pipeline, const struct pipeline_client *client, void *self);
 /* Refuses it instead, or before it is begun: `why` and `remedy` are constants. */
 void pipeline_refuse(struct pipeline *pipeline, const struct pipeline_client *client, void *self, unsigned status, const char *rule,
 		     const char *why, const char *remedy);
 void pipeline_body(struct pipeline *pipeline, struct view bytes);
+/* What came behind the body, before its end: what says how a message is read, where it goes or who sends it is left out. */
+void pipeline_trailers(struct pipeline *pipeline, const struct egress_field *fields, size_t count);
 void pipeline_body_end(struct pipeline *pipeline);
 /* What was written above leaves now. */
 void pipeline_send(struct pipeline *pipeline);

@@ -171,6 +171,8 @@ enum scanned scan_request(struct pipeline *pipeline)
 	dlp_head(pipeline->scan, brokered_scanned(pipeline));
 	if (!pipeline->request.websocket)
 		(void)dlp_feed(pipeline->scan, buf_view(&pipeline->held));
+	if (pipeline->trailer_count)
+		dlp_fields(pipeline->scan, DLP_TRAILER, pipeline->trailers, pipeline->trailer_count);
 	if (pipeline->whole || pipeline->request.websocket)
 		dlp_end(pipeline->scan);
 	if (dlp_action(pipeline->scan) < DLP_HOLD)

@@ -79,6 +79,8 @@ bool pipeline_upstream_begin(struct pipeline *pipeline, bool fresh)
 	brokered_body_begin(pipeline);
 	if (brokered_body(pipeline, scan_let_out(pipeline), pipeline->whole, &body)) /* its stage has looked at it */
 		upstream_body(upstream, body);
+	if (pipeline->trailer_count)
+		upstream_trailers(upstream, pipeline->trailers, pipeline->trailer_count);
 	if (pipeline->whole && !pipeline->request.websocket)
 		upstream_body_end(upstream);
 	upstream_send(upstream);

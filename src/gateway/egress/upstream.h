@@ -1,7 +1,8 @@
 /*
- * upstream: asks a host outside, over a connection that was kept from before or a fresh one. Connections are shared by nobody but requests of
- * the same environment, host, port, transport and credential, wait idle for at most UPSTREAM_IDLE_MS, and are not kept after anything
- * odd: an answer before the request was whole, bytes that nobody asked for, a broken message.
+ * upstream: asks a host outside, over a connection that was kept from before or a fresh one, by HTTP/2 where the host speaks it and by
+ * HTTP/1.1 otherwise. Connections are shared by nobody but requests of the same environment, host, port, transport and credential, wait
+ * idle for at most UPSTREAM_IDLE_MS, and are not kept after anything odd: bytes that nobody asked for, a broken message, over HTTP/1.1 an
+ * answer before the request was whole. In clear HTTP/2 is spoken with those hosts alone that the sandbox speaks it with.
  *
  * TLS is always verified, for the name that was judged. One request has one answer; the asker hears of it by its table of callbacks, of which
  * `ends` or `lost` is the last.
@@ -22,18 +23,22 @@ struct upstreams;
 struct upstream_asker {
 	void (*head)(void *self, const struct egress_response *response); /* views live for the call */
 	void (*data)(void *self, struct view bytes);
+	void (*trailers)(void *self, const struct egress_field *fields, size_t count); /* after the data; views live for the call */
 	void (*ends)(void *self);
-	/* `again`: the connection had been kept and ended before anything of the answer came, and the request may be sent twice. */
-	void (*lost)(void *self, const char *why, bool again);
+	/* `code` is HTTP/2's, by which the host reset the stream; 0. `again`: the connection had been kept and ended before anything of the
+	 * answer came, and the request may be sent twice; or the host says that it did nothing of it. */
+	void (*lost)(void *self, const char *why, uint32_t code, bool again);
 	void (*drained)(void *self); /* after upstream_full was true: room for more of the body */
 };
 
 struct upstreams *upstreams_new(struct worker *worker);
 void upstreams_free(struct upstreams *upstreams);
-/* Asks; the request's views need not live on. `credential` tells whose it is ("": nobody's). `fresh`: not over a kept connection. */
+/* Asks; the request lives until it ends, is lost or is cancelled. `credential` tells whose it is ("": nobody's). `fresh`: not over a kept connection. */
 struct upstream *upstream_ask(struct env *env, const struct egress_request *request, const char *credential, bool fresh,
 			      const struct upstream_asker *asker, void *self);
 void upstream_body(struct upstream *upstream, struct view bytes);
+void upstream_trailers(struct upstream *upstream, const struct egress_field *fields,
+		       size_t count); /* before the end; they live as the request */
 void upstream_body_end(struct upstream *upstream);
 /* Sends what was written: once after all of the calls above. */
 void upstream_send(struct upstream *upstream);
