@@ -478,7 +478,7 @@ int environment_up(struct environments *environments, const struct environment_s
 		return -1;
 	result = environment_up_locked(env, progress, &problem);
 	if (result) {
-		if (problem.kind != ERR_CANCELLED && environment_ground_lost(env))
+		if (problem.kind != ERR_CANCELLED && environment_ground_lost(env) && environment_unstopped(env, &problem) == 0)
 			problem.kind = ERR_RETRY; /* whatever did not come up: it is not the application's fault */
 		if (err)
 			*err = problem;
@@ -486,8 +486,7 @@ int environment_up(struct environments *environments, const struct environment_s
 			if (!__atomic_load_n(&env->all->closing, __ATOMIC_RELAXED))
 				(void)!environment_remove_locked(env, NULL); /* or the monitor does */
 		} else {
-			environment_move(env, ENV_FAILED);
-			(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
+			environment_failed(env, &problem);
 			environment_still(env);
 			if (environment_save(env, &problem))
 				log_error("env=%s %s", env->id.text, problem.text);

@@ -40,6 +40,14 @@ void environment_still(struct environment *env)
 	(void)pthread_mutex_unlock(&env->mutex);
 }
 
+void environment_failed(struct environment *env, const struct err *why)
+{
+	environment_move(env, ENV_FAILED);
+	(void)pthread_mutex_lock(&env->mutex);
+	(void)snprintf(env->error, sizeof(env->error), "%s", why->text);
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
 static bool environment_is_still(struct environment *env)
 {
 	bool still;
@@ -151,6 +159,20 @@ bool environment_ground_lost(struct environment *env)
 	return lost;
 }
 
+static int stopped_set(const struct environment *env, const json_t *there, struct err *err)
+{
+	const char *why = json_text(there, "stopped", NULL);
+
+	return why ? err_set(err, ERR_LIMIT, "environment %s was stopped: %s", env->name ? env->name : env->id.text, why) : 0;
+}
+
+int environment_unstopped(struct environment *env, struct err *err)
+{
+	AUTO_JSON exists = provider_env_list(env->all->provider, NULL);
+
+	return stopped_set(env, there_find(exists, env->id.text), err);
+}
+
 /* It did not come back because what it stood on went away again, or because we end: not a fault of its own. */
 static bool wakes_later(struct environment *env, const struct err *why)
 {
@@ -183,8 +205,7 @@ static int wake_cold(struct environment *env, struct err *err)
 		environment_move(env, ENV_READY);
 		return -1;
 	}
-	environment_move(env, ENV_FAILED);
-	(void)snprintf(env->error, sizeof(env->error), "%s", problem.text);
+	environment_failed(env, &problem);
 	environment_still(env);
 	(void)!environment_save(env, NULL);
 	return -1;
@@ -342,8 +363,16 @@ static int members_restore(struct environment *env, const json_t *there, struct 
 /* One environment; the operation lock is held, and the list was made under it. */
 static int reconcile_lost(struct environment *env, const json_t *there, struct err *err)
 {
+	struct err why = {0};
+
 	if (members_exist(env, there))
 		return 0;
+	if (stopped_set(env, there, &why) && !env->volatile_ && environment_state_of(env) != ENV_FAILED) {
+		/* It would fill the disk again. */
+		environment_cold_set(env, true);
+		environment_failed(env, &why);
+		return environment_save(env, err);
+	}
 	if (there && json_array_size(json_member(there, "sandboxes")) && !env->volatile_ && environment_state_of(env) == ENV_READY)
 		return members_restore(env, there, err);
 	environment_cold_set(env, true);

@@ -434,7 +434,9 @@ int member_wait_ready(struct environment *env, struct member *member, int64_t li
 		}
 		if (elapsed_ms(env->all) >= look_ms) {
 			if (environment_ground_lost(env))
-				return err_set(err, ERR_RETRY, "a sandbox was destroyed while %s started", member->name);
+				return environment_unstopped(env, err)
+					       ? -1
+					       : err_set(err, ERR_RETRY, "a sandbox was destroyed while %s started", member->name);
 			look_ms = elapsed_ms(env->all) + GROUND_LOOK_MS;
 		}
 		(void)usleep(pause_us);

@@ -258,12 +258,16 @@ MUST_USE int member_talk(struct environment *env, const struct member *member,
 /* ---- environment_fork.c ---- */
 /* Makes a frozen or cold environment run; the operation lock is held. */
 MUST_USE int environment_wake(struct environment *env, struct err *err);
+/* Moves it to `failed`, for that reason. */
+void environment_failed(struct environment *env, const struct err *why);
 /* A failed one is kept as it is at that moment: frozen, where the machine can, until environment_wake. The lock is held. */
 void environment_still(struct environment *env);
 /* As environment_wake, takes the lock itself, only when needed. */
 MUST_USE int environment_awake(struct environment *env, struct err *err);
 /* Has a sandbox of it ended, whatever ended it? Asks the provider; any thread. */
 bool environment_ground_lost(struct environment *env);
+/* 0, or -1 and ERR_LIMIT with the reason when it was the provider that ended it, for what it held. Any thread. */
+int environment_unstopped(struct environment *env, struct err *err);
 MUST_USE int environment_freeze_locked(struct environment *env, struct err *err);
 
 /* ---- environment_monitor.c ---- */

@@ -82,6 +82,8 @@ int environment_intact(struct environments *environments, struct env_id id, stru
 		if (env->members[i].destroyed)
 			destroyed = env->members[i].name;
 	environment_unlock(env);
+	if (destroyed && environment_unstopped(env, err))
+		return -1;
 	return destroyed ? err_set(err, ERR_RETRY, "sandbox %s of environment %s was destroyed", destroyed, id.text) : 0;
 }
 

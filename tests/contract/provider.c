@@ -883,7 +883,7 @@ static int small_open(const char *name, const char *size)
 
 static int small_close(const char *name)
 {
-	AUTO_FREE char *unmake = text_format("umount -l %s/%s", state_dir, name);
+	AUTO_FREE char *unmake = text_format("umount -l %s/%s && rmdir %s/%s", state_dir, name, state_dir, name);
 
 	local_provider_close(provider);
 	provider = usual;
@@ -983,8 +983,52 @@ static void folders_that_are_mounts_of_their_own_are_shown_behind_the_mask(void 
 	env_end(env);
 }
 
+/* Why the provider killed its sandboxes; NULL: it did not. Owned. */
+static char *stopped(struct env_id env)
+{
+	struct err err = {0};
+	AUTO_JSON list = provider_env_list(provider, &err);
+	json_t *row;
+	size_t i;
+
+	assert_non_null(list);
+	json_array_foreach(list, i, row)
+		if (strcmp(json_text(row, "env", ""), env.text) == 0)
+			return text_copy(json_text(row, "stopped", NULL));
+	return NULL;
+}
+
+/* Nine tenths of a share in a layer that nobody else has, then enough of its own for a count: no share is exceeded. */
+static void what_lies_in_a_layer_is_not_counted_for_who_forks_it(void **state)
+{
+	static const char *const layers[] = {"test/large"};
+	struct env_id maker, user;
+	AUTO_FREE char *why = NULL;
+	struct err err = {0};
+
+	(void)state;
+	if (rootless()) {
+		print_message("a disk of its own cannot be mounted by a user\n");
+		skip();
+	}
+	maker = env_with_volume(NULL, 0, false);
+	says(maker, "one", false, "head -c 240M /dev/urandom >/workspace/large; echo written", "written");
+	commit(maker, "test/large");
+	env_end(maker);
+	user = env_with_volume(layers, 1, false);
+	says(user, "one", false,
+	     "for i in 1 2 3; do head -c 20M /dev/urandom >/workspace/f$i; sleep 1; done; stat -c %s /workspace/*",
+	     "20971520\n20971520\n20971520\n251658240");
+	why = stopped(user);
+	assert_null(why);
+	env_end(user);
+	good(provider_layer_remove(provider, "test/large", &err), &err);
+}
+
 static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
 {
+	AUTO_FREE char *why = NULL;
+	AUTO_FREE char *why_not = NULL;
 	struct env_id quiet, filler;
 	struct exit_status status;
 
@@ -998,6 +1042,14 @@ static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
 	says(quiet, "one", false, "head -c 20M /dev/zero >/tmp/mine; echo written", "written");
 	free(shell(filler, "one", false, "while :; do head -c 20M /dev/zero >>/tmp/fill || exit 7; sleep 0.02; done", &status));
 	assert_true(status.reason == EXIT_GONE || (status.reason == EXIT_CODE && status.code == 7));
+	for (int i = 0; i < 200 && !why; i++) {
+		(void)usleep(50000);
+		why = stopped(filler);
+	}
+	why_not = stopped(quiet);
+	assert_null(why_not);
+	assert_non_null(why);
+	assert_non_null(strstr(why, "MiB of the disk"));
 	/* What the filler held is given back when its room has gone: a moment, not an outage. */
 	says(quiet, "one", false,
 	     "for try in $(seq 200); do head -c 20M /dev/zero 2>/dev/null >/tmp/more && break; sleep 0.05; done; stat -c %s /tmp/mine "
@@ -1146,6 +1198,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper),
 		cmocka_unit_test_setup_teardown(folders_that_are_mounts_of_their_own_are_shown_behind_the_mask, apart_open,
 						apart_close),
+		cmocka_unit_test_setup_teardown(what_lies_in_a_layer_is_not_counted_for_who_forks_it, filled_open, filled_close),
 		cmocka_unit_test_setup_teardown(who_fills_the_disk_is_stopped_and_its_neighbour_is_not, filled_open, filled_close),
 		cmocka_unit_test_setup_teardown(without_shared_blocks_a_database_is_copied_whole, plain_open, plain_close),
 		cmocka_unit_test(wrong_names_and_numbers_are_refused),

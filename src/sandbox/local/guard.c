@@ -101,13 +101,15 @@ static int count_work(void *self, struct err *err)
 	return 0;
 }
 
-static void stop(struct keeper *keeper, struct env_id id, int64_t bytes)
+static void stop(struct keeper *keeper, const struct row *row, const char *because)
 {
-	struct kept_env *env = kept_env_find(keeper, id);
+	struct kept_env *env = kept_env_find(keeper, row->id);
 
 	if (!env)
 		return;
-	log_error("environment %s holds %lld MiB of the disk: stopping its sandboxes", id.text, (long long)(bytes >> 20));
+	(void)snprintf(env->stopped, sizeof(env->stopped), "it held %lld MiB of the disk, and %s", (long long)(row->bytes >> 20),
+		       because);
+	log_error("environment %s is stopped: %s", row->id.text, env->stopped);
 	rooms_kill(keeper, env);
 	rooms_empty(keeper, env);
 }
@@ -118,12 +120,15 @@ static void count_done(void *self, const struct err *failure)
 	uint64_t all = 0, left;
 	struct row row, largest = {.bytes = -1};
 	bool stopped = false;
+	char because[KEEPER_STOPPED_BYTES / 2];
 
 	(void)failure;
 	(void)space(count->keeper->pool.dir, &all, &left);
+	(void)snprintf(because, sizeof(because), "one may hold %llu MiB (%u percent, " KEEPER_SHARE_VARIABLE ")",
+		       (unsigned long long)(all / 100 * share_percent >> 20), share_percent);
 	while (read(count->rows[0], &row, sizeof(row)) == (ssize_t)sizeof(row)) {
 		if (all && (uint64_t)row.bytes > all / 100 * share_percent) {
-			stop(count->keeper, row.id, row.bytes);
+			stop(count->keeper, &row, because);
 			stopped = true;
 		} else if (row.bytes > largest.bytes) {
 			largest = row;
@@ -131,7 +136,7 @@ static void count_done(void *self, const struct err *failure)
 	}
 	/* What was stopped still holds its disk: the next is not to blame, nor is one that holds less than what is short. */
 	if (!stopped && largest.bytes > 0 && (uint64_t)largest.bytes > reserve_of(all) && is_short(count->keeper))
-		stop(count->keeper, largest.id, largest.bytes);
+		stop(count->keeper, &largest, "the most, when the disk was nearly full: free some");
 	(void)close(count->rows[0]);
 	(void)close(count->rows[1]);
 	free(count);

@@ -73,6 +73,7 @@ int handle_env_list(struct keeper *keeper, struct kept_env *env, const struct ke
 	for (env = keeper->environments; env; env = env->next) {
 		struct keeper_env_row row = {.env = env->id, .frozen = env->frozen};
 
+		memcpy(row.stopped, env->stopped, sizeof(row.stopped));
 		if (file_write_fd(list, view_make(&row, sizeof(row)), err))
 			return -1;
 		for (const struct room *room = env->rooms; room; room = room->next) {
@@ -573,6 +574,7 @@ int handle_sandbox_make(struct keeper *keeper, struct kept_env *env, const struc
 {
 	(void)meta_fd;
 	keeper_warm(keeper); /* for the next one */
+	env->stopped[0] = '\0';
 	if (kept_env_cgroups_make(keeper, env, err))
 		return -1;
 	return room_make(keeper, env, request, &answer->fd, err);

@@ -258,7 +258,8 @@ struct kept_env {
 	size_t map_count;
 	bool frozen;
 	bool has_cgroups;
-	int64_t dying_ms; /* elapsed time at which its removal began */
+	char stopped[KEEPER_STOPPED_BYTES]; /* why we killed its sandboxes, until another is made */
+	int64_t dying_ms;                   /* elapsed time at which its removal began */
 	struct room *rooms;
 	struct volume *volumes;
 };

@@ -85,6 +85,8 @@ static json_t *local_env_list(void *self, struct err *err)
 			continue;
 		}
 		env = json_pack("{s:s, s:[], s:b}", "env", row.env.text, "sandboxes", "frozen", (int)row.frozen);
+		if (row.stopped[0])
+			(void)json_object_set_new(env, "stopped", json_string(row.stopped));
 		(void)json_array_append_new(list, env);
 	}
 	return list;

@@ -16,6 +16,7 @@
 #define KEEPER_IMAGE_BYTES 1024
 #define KEEPER_PATH_BYTES 256
 #define KEEPER_META_BYTES_MAX (1 << 20)
+#define KEEPER_STOPPED_BYTES 256
 
 enum keeper_ask {
 	KEEPER_ENV_MAKE = 1,  /* env */
@@ -71,6 +72,7 @@ struct keeper_env_row {
 	struct env_id env;
 	char sandbox[SANDBOX_NAME_MAX + 1]; /* "": the row of the environment itself */
 	uint32_t frozen;
+	char stopped[KEEPER_STOPPED_BYTES]; /* why the keeper itself killed its sandboxes; "": it did not */
 };
 
 struct keeper_layer_row {
