@@ -846,6 +846,41 @@ static void after_kill_9_of_the_keeper_nothing_runs_and_volumes_are_there(void *
 	env_end(env);
 }
 
+/* Returns when another keeper answers. */
+static void keeper_kill(void)
+{
+	pid_t before = local_provider_keeper(provider);
+	AUTO_JSON list = NULL;
+
+	assert_int_equal(kill(before, SIGKILL), 0);
+	for (int i = 0; i < 200 && (!list || local_provider_keeper(provider) == before); i++) {
+		(void)usleep(50000);
+		json_decref(list);
+		list = provider_env_list(provider, NULL);
+	}
+	assert_non_null(list);
+}
+
+/* As if the machine had ended under it and was started again: nothing that it wrote had to be on the disk. */
+static void after_the_machines_end_nothing_of_an_environment_is_trusted(void **state)
+{
+	AUTO_FREE char *path = text_format("%s/keeper.boot", state_dir);
+	struct env_id env = env_with_volume(NULL, 0, false);
+	struct err err = {0};
+	size_t sandboxes;
+
+	(void)state;
+	says(env, "one", false, "echo lost >/workspace/f", "");
+	assert_true(file_exists(path));
+	good(file_replace(path, VIEW("another start of the machine\n"), 0600, &err), &err);
+	keeper_kill();
+	assert_false(listed(env, &sandboxes));
+	env = env_with_volume(NULL, 0, false);
+	keeper_kill();
+	assert_true(listed(env, &sandboxes)); /* that was only a keeper's end */
+	env_end(env);
+}
+
 static void an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper(void **state)
 {
 	struct env_id env = env_with_volume(NULL, 0, false);
@@ -867,7 +902,7 @@ static struct provider usual;
 static int small_open(const char *name, const char *size)
 {
 	AUTO_FREE char *dir = text_format("%s/%s", state_dir, name);
-	AUTO_FREE char *make = rootless() ? text_format("mkdir %s", dir)
+	AUTO_FREE char *make = rootless() ? text_format("mkdir -p %s", dir)
 					  : text_format("mkdir %s && mount -t tmpfs -o size=%s %s %s", dir, size, name, dir);
 	struct local_options options = {.state_dir = dir, .runtime = runtime};
 	struct err err = {0};
@@ -1195,6 +1230,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_exists_is_listed_and_what_was_removed_is_not),
 		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
 		cmocka_unit_test(after_kill_9_of_the_keeper_nothing_runs_and_volumes_are_there),
+		cmocka_unit_test(after_the_machines_end_nothing_of_an_environment_is_trusted),
 		cmocka_unit_test(an_environment_goes_fast_and_deep_folders_do_not_stop_the_reaper),
 		cmocka_unit_test_setup_teardown(folders_that_are_mounts_of_their_own_are_shown_behind_the_mask, apart_open,
 						apart_close),

@@ -384,7 +384,7 @@ static int layer_prepare(struct keeper *keeper, struct kept_env *env, const stru
 	result = mkdir(fresh, 0700) ? err_errno(err, errno, "cannot make %s (is another volume of it being committed?)", fresh) : 0;
 	if (!result)
 		result = path_make(path, err, "%s/meta", fresh) || meta_copy(meta_fd, path, err) ||
-					 path_make(path, err, "%s/spec", fresh) || spec_write(path, spec, 0, err)
+					 path_make(path, err, "%s/spec", fresh) || spec_write(path, spec, 0, true, err)
 				 ? -1
 				 : 0;
 	free(spec);
@@ -546,7 +546,7 @@ int handle_layer_import(struct keeper *keeper, struct kept_env *env, const struc
 	result = mkdir(fresh, 0700) ? err_errno(err, errno, "cannot make %s", fresh) : 0;
 	if (!result)
 		result = path_make(path, err, "%s/meta", fresh) || meta_copy(meta_fd, path, err) ||
-					 path_make(path, err, "%s/spec", fresh) || spec_write(path, spec, 0, err)
+					 path_make(path, err, "%s/spec", fresh) || spec_write(path, spec, 0, true, err)
 				 ? -1
 				 : 0;
 	free(spec);

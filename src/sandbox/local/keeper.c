@@ -36,6 +36,7 @@
 #include "sandbox/init/blob.h"
 #include "sandbox/local/keeper_priv.h"
 
+#define BOOT_BYTES 64
 #define LOCK_WAIT_STEPS 100
 #define LOCK_WAIT_US 100000
 #define REAP_AGAIN_MS 500
@@ -74,6 +75,37 @@ static int lock_take(const char *state_dir, struct err *err)
 	}
 	(void)close(fd);
 	return err_set(err, ERR_CONFLICT, "another keeper holds %s: end it, or use another state folder", state_dir);
+}
+
+/*
+ * A file says which start of the machine the pool is open in, as long as a keeper has it open. What environments wrote before the machine
+ * itself ended is not to be trusted: nothing of theirs waits for the disk.
+ */
+static int boot_look(const char *state_dir, char now[BOOT_BYTES], bool *cut, struct err *err)
+{
+	char path[PATH_BYTES], then[BOOT_BYTES] = "";
+
+	if (path_make(path, err, "%s/keeper.boot", state_dir))
+		return -1;
+	if (!text_get("/proc/sys/kernel/random/boot_id", now, BOOT_BYTES))
+		now[0] = '\0';
+	*cut = text_get(path, then, sizeof(then)) && strcmp(then, now) != 0;
+	return 0;
+}
+
+static int boot_note(const char *state_dir, const char *now, struct err *err)
+{
+	char path[PATH_BYTES];
+
+	return path_make(path, err, "%s/keeper.boot", state_dir) || file_replace(path, view_of(now), 0600, err) ? -1 : 0;
+}
+
+static void boot_forget(const char *state_dir)
+{
+	char path[PATH_BYTES];
+
+	if (path_make(path, NULL, "%s/keeper.boot", state_dir) == 0)
+		(void)unlink(path);
 }
 
 /* A copy of assay-init that nobody can write to, in no file system. */
@@ -167,7 +199,8 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, const char 
 {
 	struct digest digest = digest_of(view_of(state_dir));
 	struct rlimit files;
-	char prefix[32];
+	char prefix[32], boot[BOOT_BYTES];
+	bool cut;
 
 	if (state_dir[0] != '/' || strpbrk(state_dir, ":,\\\n"))
 		return err_set(err, ERR_INVALID, "the state folder must be absolute, without `:`, `,` and `\\`: %s", state_dir);
@@ -177,7 +210,7 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, const char 
 	rootless_home_find(&keeper->rootless);
 	if (geteuid() != 0 && rootless_enter(&keeper->rootless, err))
 		return -1;
-	if (file_make_dirs(state_dir, 0755, err) || lock_take(state_dir, err) < 0)
+	if (file_make_dirs(state_dir, 0755, err) || lock_take(state_dir, err) < 0 || boot_look(state_dir, boot, &cut, err))
 		return -1;
 	(void)snprintf(prefix, sizeof(prefix), "assay-%.10s", digest.text);
 	if (cgroups_open(&keeper->cgroups, prefix, err))
@@ -198,7 +231,7 @@ static int keeper_open(struct keeper *keeper, const char *state_dir, const char 
 	    mask_build(&keeper->pool, &keeper->rootless, own_tools, own_tool_count, err) || (keeper->init_fd = init_open(err)) < 0)
 		return -1;
 	keeper->ids_mapped = !keeper->rootless.active && ids_can_map(&keeper->pool);
-	if (kept_envs_load(keeper, err))
+	if (kept_envs_load(keeper, cut, err) || boot_note(state_dir, boot, err))
 		return -1;
 	storage_reap(&keeper->pool);
 	return 0;
@@ -410,6 +443,7 @@ static void keeper_close(struct keeper *keeper)
 			volume_unmount(keeper, env, volume);
 	kept_envs_forget(keeper);
 	storage_close(&keeper->pool);
+	boot_forget(keeper->state_dir);
 	free(keeper->network.batch);
 	free(keeper->runtime);
 }

@@ -309,7 +309,8 @@ MUST_USE int kept_env_remove(struct keeper *keeper, struct kept_env *env, struct
 void kept_envs_bury(struct keeper *keeper);
 /* Has its removal lasted so long that something is wrong? */
 bool kept_env_lingers(const struct kept_env *env);
-MUST_USE int kept_envs_load(struct keeper *keeper, struct err *err);
+/* `cut`: they were up when the machine ended, and are discarded. */
+MUST_USE int kept_envs_load(struct keeper *keeper, bool cut, struct err *err);
 void kept_envs_forget(struct keeper *keeper); /* the records, not what they are of */
 
 /* ---- handlers.c ---- */
@@ -391,7 +392,8 @@ MUST_USE int layer_remove(struct keeper *keeper, const char *name, struct err *e
 MUST_USE int layers_list(const struct keeper *keeper, const char *prefix, int *fd, struct err *err);
 /* `flags` may be NULL. */
 MUST_USE int spec_parse(const char *path, struct layer_spec *spec, unsigned *flags, struct err *err);
-MUST_USE int spec_write(const char *path, const struct layer_spec *spec, unsigned flags, struct err *err);
+/* `durable`: on the disk when it returns; else whole or absent after a crash of ours, and found empty after one of the machine. */
+MUST_USE int spec_write(const char *path, const struct layer_spec *spec, unsigned flags, bool durable, struct err *err);
 
 /* ---- guard.c ---- */
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "sandbox/init/control.h"
 #include "sandbox/local/keeper_priv.h"
 
@@ -253,7 +254,7 @@ static void kept_env_load(struct keeper *keeper, struct env_id id)
 	volumes_load(keeper, env);
 }
 
-int kept_envs_load(struct keeper *keeper, struct err *err)
+int kept_envs_load(struct keeper *keeper, bool cut, struct err *err)
 {
 	char path[PATH_BYTES], part[PATH_BYTES];
 	struct dirent *entry;
@@ -269,7 +270,11 @@ int kept_envs_load(struct keeper *keeper, struct err *err)
 
 		if (strncmp(entry->d_name, ".new-", 5) == 0 && path_make(part, NULL, "%s/%s", path, entry->d_name) == 0)
 			(void)!storage_discard(&keeper->pool, part, NULL);
-		else if (env_id_parse(view_of(entry->d_name), &id, NULL) == 0)
+		else if (env_id_parse(view_of(entry->d_name), &id, NULL) || path_make(part, NULL, "%s/%s", path, entry->d_name))
+			continue;
+		else if (cut && storage_discard(&keeper->pool, part, NULL) == 0)
+			log_warn("environment %s is gone: the machine ended while it was up", id.text);
+		else
 			kept_env_load(keeper, id);
 	}
 	(void)closedir(dir);

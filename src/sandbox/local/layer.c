@@ -65,6 +65,8 @@ int spec_parse(const char *path, struct layer_spec *spec, unsigned *flags, struc
 	*spec = (struct layer_spec){0};
 	if (file_read(path, &text, err))
 		return -1;
+	if (!text.length)
+		return err_set(err, ERR_BROKEN, "%s is empty: the machine ended before it was on the disk", path);
 	for (rest = buf_view(&text); rest.length;) {
 		struct view line = view_cut(rest, '\n', &rest);
 		struct view key = view_cut(line, ' ', &value);
@@ -87,7 +89,23 @@ int spec_parse(const char *path, struct layer_spec *spec, unsigned *flags, struc
 	return 0;
 }
 
-int spec_write(const char *path, const struct layer_spec *spec, unsigned flags, struct err *err)
+/* Without waiting for the disk: whole or absent after a crash of ours; after one of the machine it may be empty. */
+static int file_replace_soon(const char *path, struct view bytes, struct err *err)
+{
+	char fresh[PATH_BYTES];
+
+	if (path_make(fresh, err, "%s.new", path))
+		return -1;
+	{
+		AUTO_CLOSE int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		if (fd < 0 || file_write_fd(fd, bytes, err))
+			return err_errno(err, errno, "cannot write %s", fresh);
+	}
+	return rename(fresh, path) ? err_errno(err, errno, "cannot make %s", path) : 0;
+}
+
+int spec_write(const char *path, const struct layer_spec *spec, unsigned flags, bool durable, struct err *err)
 {
 	AUTO_BUF text = buf_new(SPEC_BYTES_MAX);
 
@@ -96,7 +114,7 @@ int spec_write(const char *path, const struct layer_spec *spec, unsigned flags, 
 		buf_add_format(&text, "below %s\n", spec->below[i]);
 	if (buf_finish(&text, err))
 		return -1;
-	return file_replace(path, buf_view(&text), 0600, err);
+	return durable ? file_replace(path, buf_view(&text), 0600, err) : file_replace_soon(path, buf_view(&text), err);
 }
 
 int layer_spec_read(const struct keeper *keeper, const char *name, struct layer_spec *spec, struct err *err)

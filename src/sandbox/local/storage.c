@@ -248,6 +248,12 @@ void storage_close(const struct storage *pool)
 	for (int i = 0; pool->image && i < UNMOUNT_TRIES && umount2(pool->dir, 0) && errno == EBUSY; i++)
 		(void)nanosleep(&(struct timespec){0, UNMOUNT_WAIT_NS},
 				NULL); /* the kernel takes a moment to end a sandbox's mounts */
+	if (!pool->image) {
+		AUTO_CLOSE int fd = open(pool->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0)
+			(void)syncfs(fd);
+	}
 }
 
 bool storage_reap_pending(void)

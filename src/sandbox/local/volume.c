@@ -185,7 +185,7 @@ int volume_dirs_make(const struct keeper *keeper, const struct kept_env *env, co
 			return err_errno(err, errno, "cannot make %s", path);
 	}
 	volume_path(keeper, env, volume->name, "spec", path);
-	return spec_write(path, &volume->spec, volume->blocks, err);
+	return spec_write(path, &volume->spec, volume->blocks, false, err);
 }
 
 /* The root of a fresh upper looks like that of the topmost layer; without layers it belongs to the environment's user. */
