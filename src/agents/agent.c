@@ -6,7 +6,7 @@
 
 #include "base/scope.h"
 
-static const struct agent_ops *const rows[] = {&agent_claude, &agent_codex,  &agent_command,
+static const struct agent_ops *const rows[] = {&agent_acp,    &agent_claude, &agent_codex,   &agent_command,
 					       &agent_cursor, &agent_gemini, &agent_opencode};
 
 static const char *const kind_names[] = {
@@ -26,6 +26,19 @@ const struct agent_ops *const *agent_rows(size_t *count)
 {
 	*count = ARRAY_LEN(rows);
 	return rows;
+}
+
+const char *agent_names(void)
+{
+	return "acp, claude, codex, command, cursor, gemini or opencode";
+}
+
+const struct agent_ops *agent_of_blueprint(const struct blueprint *blueprint)
+{
+	const struct agent_ops *ops = blueprint->agent.use ? agent_find(blueprint->agent.use) : NULL;
+	const char *format = blueprint->agent.format;
+
+	return ops == &agent_command && format && strcmp(format, "acp") == 0 ? &agent_acp : ops;
 }
 
 /* ---- the program ---- */
@@ -134,26 +147,36 @@ void agent_argv_options(struct agent_turn *turn, const struct agent_request *req
 	}
 }
 
+void agent_queue(struct agent_parser *parser, const char *text)
+{
+	AUTO_FREE char *before = parser->queued;
+
+	parser->queued = before ? text_format("%s\n\n%s", before, text) : text_copy(text);
+}
+
+char *agent_prompt(const struct agent_request *request, bool knows)
+{
+	if (knows || !request->history || !*request->history)
+		return text_copy(request->prompt);
+	return text_format("What was said so far:\n\n%s\n\nNow:\n\n%s", request->history, request->prompt);
+}
+
 int agent_turn_make(const struct agent_request *request, struct agent_turn *turn, struct err *err)
 {
 	const char *use = request->blueprint->agent.use;
-	const struct agent_ops *ops = use ? agent_find(use) : NULL;
-	bool resumed = ops && ops->resumes && request->session;
+	const struct agent_ops *ops = agent_of_blueprint(request->blueprint);
 
 	*turn = (struct agent_turn){0};
 	if (!ops)
-		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected claude, codex, command, cursor, gemini or opencode",
-			       use ? use : "");
+		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected %s", use ? use : "", agent_names());
 	if (ops->turn(request, turn, err)) {
 		agent_turn_fini(turn);
 		return -1;
 	}
 	for (size_t i = 0; i < request->blueprint->agent.env.count; i++)
 		agent_env_add(&turn->env, request->blueprint->agent.env.at[i].name, request->blueprint->agent.env.at[i].value);
-	if (!resumed && request->history && *request->history)
-		turn->input = text_format("What was said so far:\n\n%s\n\nNow:\n\n%s", request->history, request->prompt);
-	else
-		turn->input = text_copy(request->prompt);
+	turn->input = agent_prompt(request, ops->resumes && request->session);
+	turn->talks = ops->begin != NULL;
 	return 0;
 }
 
@@ -211,7 +234,7 @@ json_t *agent_plan_item(const char *text, const char *state)
 	return item;
 }
 
-static void last_said(struct agent_parser *parser, const char *text)
+void agent_last_set(struct agent_parser *parser, const char *text)
 {
 	buf_clear(&parser->last);
 	buf_add_text(&parser->last, text);
@@ -231,7 +254,11 @@ void agent_emit(struct agent_parser *parser, struct agent_sink sink, enum agent_
 		}
 	}
 	if (kind == AGENT_MESSAGE && parser->ops != &agent_command)
-		last_said(parser, json_text(event, "text", ""));
+		agent_last_set(parser, json_text(event, "text", ""));
+	if (kind == AGENT_ACTION && json_member(event, "id"))
+		parser->acting++;
+	if (kind == AGENT_OBSERVATION && json_member(event, "id") && parser->acting)
+		parser->acting--;
 	if (kind == AGENT_END) {
 		parser->ended = true;
 		parser->ok = json_flag(event, "ok", false);
@@ -397,6 +424,8 @@ struct agent_parser *agent_parser_new(const struct agent_ops *ops, const struct 
 
 	parser->ops = ops;
 	parser->json = format && strcmp(format, "jsonl") == 0;
+	if (ops == &agent_command && format && strcmp(format, "acp") == 0)
+		parser->ops = &agent_acp;
 	parser->line = buf_new(AGENT_LINE_MAX);
 	parser->last = buf_new(AGENT_TEXT_MAX + 128);
 	parser->said = buf_new(AGENT_LINE_MAX);
@@ -411,6 +440,9 @@ void agent_parser_free(struct agent_parser *parser)
 	buf_fini(&parser->last);
 	buf_fini(&parser->said);
 	json_decref(parser->plan);
+	if (parser->own && parser->ops->own_free)
+		parser->ops->own_free(parser->own);
+	free(parser->queued);
 	free(parser->session);
 	free(parser);
 }
@@ -418,6 +450,43 @@ void agent_parser_free(struct agent_parser *parser)
 const char *agent_parser_session(const struct agent_parser *parser)
 {
 	return parser->session;
+}
+
+bool agent_parser_ended(const struct agent_parser *parser)
+{
+	return parser->ended;
+}
+
+bool agent_parser_cut_off(const struct agent_parser *parser)
+{
+	return parser->cut_off;
+}
+
+bool agent_parser_acting(const struct agent_parser *parser)
+{
+	return parser->acting > 0;
+}
+
+const char *agent_parser_hopeless(const struct agent_parser *parser)
+{
+	return parser->hopeless && !parser->ended ? parser->failure : NULL;
+}
+
+void agent_parser_begin(struct agent_parser *parser, const struct agent_request *request, struct agent_sink sink)
+{
+	if (parser->ops->begin)
+		parser->ops->begin(parser, request, sink);
+}
+
+bool agent_parser_message(struct agent_parser *parser, const char *text, struct agent_sink sink)
+{
+	return parser->ops->message && !parser->ended && parser->ops->message(parser, text, sink);
+}
+
+void agent_parser_answer(struct agent_parser *parser, uint32_t id, const json_t *result, const char *error, struct agent_sink sink)
+{
+	if (parser->ops->answer)
+		parser->ops->answer(parser, id, result, error, sink);
 }
 
 static void line_end(struct agent_parser *parser, struct agent_sink sink)
@@ -464,6 +533,7 @@ bool agent_parser_finish(struct agent_parser *parser, int exit_code, struct agen
 		parser->ops->output_end(parser, sink);
 	if (parser->ended)
 		return parser->ok && exit_code == 0;
+	parser->cut_off = !by_exit_code;
 	event = json_object();
 	(void)json_object_set_new(event, "ok", json_boolean(by_exit_code && exit_code == 0));
 	if (!by_exit_code || exit_code)

@@ -18,15 +18,21 @@ struct agent_parser {
 	bool ended; /* the terminal event came */
 	bool ok;    /* and it was no error */
 	char *session;
+	bool hopeless;                       /* `failure` is one that trying on cannot mend */
+	bool cut_off;                        /* the output ended without a terminal event */
 	const char *failure;                 /* class of what went wrong so far, or NULL: a literal */
 	struct buf last;                     /* the end of what was said, for the terminal event of rows without one */
 	json_t *plan;                        /* of rows that change one item at a time; NULL */
 	struct buf said;                     /* gemini: a message that comes in pieces */
 	int64_t input_tokens, output_tokens; /* opencode: summed up over the steps */
 	double cost_usd;
-	bool stopped; /* opencode: the last step was the last */
+	bool stopped;  /* opencode: the last step was the last */
+	size_t acting; /* actions whose observation did not come yet */
+	char *queued;  /* rows that talk: a message that waits until what is interrupted has ended */
+	void *own;     /* the row's; see agent_ops.own_free */
 };
 
+extern const struct agent_ops agent_acp;
 extern const struct agent_ops agent_claude;
 extern const struct agent_ops agent_codex;
 extern const struct agent_ops agent_command;
@@ -52,6 +58,13 @@ void agent_act(struct agent_parser *parser, struct agent_sink sink, const char *
 /* A list of {text_key, state_key} as a plan; state_key NULL: `done_key` is a boolean. */
 void agent_plan(struct agent_parser *parser, struct agent_sink sink, const json_t *list, const char *text_key,
 		const char *state_key, const char *done_key);
+
+/* What was said last, for a terminal event that must be made up. */
+void agent_last_set(struct agent_parser *parser, const char *text);
+/* A message that waits until what is interrupted has ended; after those that do already. */
+void agent_queue(struct agent_parser *parser, const char *text);
+/* What the program is to be told: the prompt, and before it what was said so far unless it knows that; owned. */
+char *agent_prompt(const struct agent_request *request, bool knows);
 
 /* Emits; `event` is stolen, its "kind" is set here. Remembers START's session and END's outcome. */
 void agent_emit(struct agent_parser *parser, struct agent_sink sink, enum agent_event_kind kind, json_t *event);

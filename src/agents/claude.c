@@ -1,7 +1,10 @@
 /*
- * claude: Claude Code, as measured with 2.1.330: `claude -p --output-format stream-json --verbose`, prompt on standard input, one JSON
- * object a line, in no fixed order of keys. One API message comes in several `assistant` lines. Failures say `subtype: success` with
- * `is_error: true`. `total_cost_usd` is cumulative over the session, also across --resume: it is passed on as session_cost_usd.
+ * claude: Claude Code, as measured with 2.1.330: `claude -p --input-format stream-json --output-format stream-json --verbose`, one JSON
+ * object a line both ways, in no fixed order of keys. One API message comes in several `assistant` lines. Failures say `subtype: success`
+ * with `is_error: true`. `total_cost_usd` is cumulative over the session, also across --resume: it is passed on as session_cost_usd.
+ *
+ * Each prompt has a `result`. A message in the middle of a turn is an interrupt; when what was interrupted has had its result the message
+ * is the next prompt of the same process. After the last result its standard input ends, and it leaves.
  */
 #include "agents/agent_priv.h"
 
@@ -11,7 +14,13 @@
 
 static int turn(const struct agent_request *request, struct agent_turn *out, struct err *err)
 {
-	static const char *const words[] = {"-p", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"};
+	static const char *const words[] = {"-p",
+					    "--input-format",
+					    "stream-json",
+					    "--output-format",
+					    "stream-json",
+					    "--verbose",
+					    "--dangerously-skip-permissions"};
 	static const struct {
 		const char *name;
 		const char *value;
@@ -30,6 +39,43 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	for (size_t i = 0; i < ARRAY_LEN(env); i++)
 		agent_env_add(&out->env, env[i].name, env[i].value);
 	return 0;
+}
+
+/* ---- what it is told ---- */
+
+static void say(struct agent_sink sink, json_t *line)
+{
+	AUTO_JSON owned = line;
+	AUTO_BUF text = buf_new((size_t)32 << 20);
+
+	json_format(&text, line);
+	buf_add_char(&text, '\n');
+	if (sink.send)
+		sink.send(sink.self, buf_view(&text));
+}
+
+static void prompt_say(const char *text, struct agent_sink sink)
+{
+	json_t *message = json_pack("{s:s}", "role", "user");
+
+	json_set_bytes(message, "content", view_of(text));
+	say(sink, json_pack("{s:s, s:o}", "type", "user", "message", message));
+}
+
+static void begin(struct agent_parser *parser, const struct agent_request *request, struct agent_sink sink)
+{
+	AUTO_FREE char *text = agent_prompt(request, request->session != NULL);
+
+	(void)parser;
+	prompt_say(text, sink);
+}
+
+static bool message(struct agent_parser *parser, const char *text, struct agent_sink sink)
+{
+	agent_queue(parser, text);
+	say(sink, json_pack("{s:s, s:s, s:{s:s}}", "type", "control_request", "request_id", "interrupt", "request", "subtype",
+			    "interrupt"));
+	return true;
 }
 
 /* ---- the plan ---- */
@@ -157,13 +203,16 @@ static void result(struct agent_parser *parser, const json_t *from, struct agent
 	const json_t *usage = json_member(from, "usage");
 	const json_t *cost = json_member(from, "total_cost_usd");
 	bool ok = !json_flag(from, "is_error", true) && strcmp(json_text(from, "subtype", ""), "success") == 0;
-	json_t *event = json_object();
+	AUTO_FREE char *next = TAKE(parser->queued);
+	AUTO_JSON event = json_object();
 	json_t *counted = json_object();
 	int64_t input = json_number(usage, "input_tokens", 0) + json_number(usage, "cache_creation_input_tokens", 0) +
 			json_number(usage, "cache_read_input_tokens", 0);
 
-	(void)json_object_set_new(counted, "input_tokens", json_integer(input));
-	(void)json_object_set_new(counted, "output_tokens", json_integer(json_number(usage, "output_tokens", 0)));
+	parser->input_tokens += input;
+	parser->output_tokens += json_number(usage, "output_tokens", 0);
+	(void)json_object_set_new(counted, "input_tokens", json_integer(parser->input_tokens));
+	(void)json_object_set_new(counted, "output_tokens", json_integer(parser->output_tokens));
 	if (json_is_number(cost))
 		(void)json_object_set_new(counted, "session_cost_usd", json_real(json_number_value(cost)));
 	(void)json_object_set_new(event, "ok", json_boolean(ok));
@@ -173,7 +222,14 @@ static void result(struct agent_parser *parser, const json_t *from, struct agent
 	agent_text_take(event, "text", from, "result");
 	if (!json_member(event, "text"))
 		agent_text_take(event, "text", json_array_get(json_member(from, "errors"), 0) ? from : NULL, "terminal_reason");
-	agent_emit(parser, sink, AGENT_END, event);
+	parser->acting = 0;
+	if (next) {
+		prompt_say(next, sink);
+		return;
+	}
+	agent_emit(parser, sink, AGENT_END, TAKE(event));
+	if (sink.send_end)
+		sink.send_end(sink.self);
 }
 
 static void system_line(struct agent_parser *parser, const json_t *from, struct agent_sink sink)
@@ -193,6 +249,9 @@ static void system_line(struct agent_parser *parser, const json_t *from, struct 
 						   (long long)json_number(from, "max_retries", 0));
 
 		parser->failure = agent_status_class(json_number(from, "error_status", 500));
+		parser->hopeless = strcmp(parser->failure, "auth") == 0 || strcmp(parser->failure, "quota") == 0;
+		if (parser->hopeless)
+			agent_last_set(parser, text);
 		agent_observe(parser, sink, NULL, false, view_of(text));
 	}
 }
@@ -220,4 +279,6 @@ const struct agent_ops agent_claude = {
 		    "claude"},
 	.turn = turn,
 	.line = line,
+	.begin = begin,
+	.message = message,
 };

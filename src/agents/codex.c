@@ -119,6 +119,11 @@ static void trouble(struct agent_parser *parser, const char *message, struct age
 
 	if (class)
 		parser->failure = class;
+	if (strstr(message, "unexpected status 401") || strstr(message, "unexpected status 403")) {
+		parser->hopeless = true; /* it would try for 17 s */
+		parser->failure = "auth";
+		agent_last_set(parser, message);
+	}
 	agent_observe(parser, sink, NULL, false, view_of(message));
 }
 

@@ -100,6 +100,7 @@ static void output_end(struct agent_parser *parser, struct agent_sink sink)
 	json_t *event = json_object();
 	json_t *usage = json_object();
 
+	parser->cut_off = !parser->stopped && !parser->failure;
 	(void)json_object_set_new(usage, "input_tokens", json_integer(parser->input_tokens));
 	(void)json_object_set_new(usage, "output_tokens", json_integer(parser->output_tokens));
 	(void)json_object_set_new(usage, "cost_usd", json_real(parser->cost_usd));

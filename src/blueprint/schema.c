@@ -192,8 +192,8 @@ static const char *const queue_engine_words[] = {"redis", NULL};
 static const char *const restart_words[] = {"always", "on-failure", "never", NULL};
 static const char *const format_words[] = {"junit", "tap", "ctrf", NULL};
 static const char *const test_needs_words[] = {"nothing", "services", NULL};
-static const char *const agent_words[] = {"claude", "codex", "command", "cursor", "gemini", "opencode", NULL};
-static const char *const agent_format_words[] = {"text", "jsonl", NULL};
+static const char *const agent_words[] = {"acp", "claude", "codex", "command", "cursor", "gemini", "opencode", NULL};
+static const char *const agent_format_words[] = {"text", "jsonl", "acp", NULL};
 static const char *const action_words[] = {"deny", "allow", "approve", "passthrough", NULL};
 
 /* clang-format off */
@@ -284,9 +284,9 @@ static const struct field verify_fields[] = {
 static const struct section verify_section = {"verify", verify_fields, sizeof(struct blueprint)};
 
 static const struct field agent_fields[] = {
-	{"use", "claude, codex, command, cursor, gemini or opencode", set_word_text, AT(blueprint, agent.use), .words = agent_words},
+	{"use", "acp, claude, codex, command, cursor, gemini or opencode", set_word_text, AT(blueprint, agent.use), .words = agent_words},
 	{"run", COMMAND_EXPECTED, set_command, AT(blueprint, agent.run)},
-	{"format", "text or jsonl", set_word_text, AT(blueprint, agent.format), .words = agent_format_words},
+	{"format", "text, jsonl or acp", set_word_text, AT(blueprint, agent.format), .words = agent_format_words},
 	{"model", TEXT_EXPECTED, set_text, AT(blueprint, agent.model)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(blueprint, agent.env)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, agent.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},

@@ -345,6 +345,7 @@ static int pull_signal(struct runs *runs, const json_t *pull, const char *kind, 
 		return -1;
 	if (change_add_in(runs, &tx, "pull", "number", V(json_number(pull, "number", 0)), kind, err) || store_commit(&tx, err))
 		return -1;
+	(void)__atomic_add_fetch(&runs->signals, 1, __ATOMIC_SEQ_CST);
 	flows_wake(runs->flow);
 	return 0;
 }

@@ -94,9 +94,9 @@ void prompt_findings(struct buf *out, const json_t *report)
 	prompt_fence(out, "Findings", buf_view(&findings));
 }
 
-void prompt_review(struct buf *out, const json_t *signals)
+/* What of the signals people wrote for the agent. */
+static void words_of(struct buf *text, const json_t *signals)
 {
-	AUTO_BUF text = buf_new(out->length_max);
 	size_t index;
 	json_t *signal;
 
@@ -106,9 +106,30 @@ void prompt_review(struct buf *out, const json_t *signals)
 		bool review = strcmp(kind, "review") == 0 && strcmp(json_text(data, "kind", ""), "approve") != 0;
 
 		if (strcmp(kind, "message") == 0 || review)
-			buf_add_format(&text, "%s wrote: %s\n\n", json_text(data, "author", "somebody"),
+			buf_add_format(text, "%s wrote: %s\n\n", json_text(data, "author", "somebody"),
 				       json_text(data, "text", ""));
 	}
+}
+
+void prompt_messages(struct buf *out, const json_t *signals)
+{
+	AUTO_BUF text = buf_new(out->length_max);
+
+	words_of(&text, signals);
+	if (!text.length)
+		return;
+	buf_add_text(
+		out,
+		"While you worked on this, a person wrote to you. Take it into account and go on, in /workspace; what you were "
+		"told before still holds where it does not contradict it. Then end.\n\n");
+	prompt_fence(out, "The message", buf_view(&text));
+}
+
+void prompt_review(struct buf *out, const json_t *signals)
+{
+	AUTO_BUF text = buf_new(out->length_max);
+
+	words_of(&text, signals);
 	if (!text.length)
 		return;
 	buf_add_text(

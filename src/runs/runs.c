@@ -144,8 +144,7 @@ static int request_check(struct runs *runs, const char *repository, const json_t
 	if (agent && !json_is_null(agent) && !json_is_object(agent))
 		return err_set(err, ERR_INVALID, "`agent` must be an object, as in the blueprint");
 	if (use && !agent_find(use))
-		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected claude, codex, command, cursor, gemini or opencode",
-			       use);
+		return err_set(err, ERR_INVALID, "no agent `%.60s`: expected %s", use, agent_names());
 	return 0;
 }
 
@@ -213,6 +212,7 @@ static int signal_store(struct runs *runs, const char *id, const char *kind, con
 	    (shown && event_add_in(runs, &tx, id, type, json_incref(shown), err)) ||
 	    change_add_in(runs, &tx, "run", "id", V(id), run.state, err) || store_commit(&tx, err))
 		return -1;
+	(void)__atomic_add_fetch(&runs->signals, 1, __ATOMIC_SEQ_CST);
 	flows_wake(runs->flow);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct runs {
 	struct forge forge;
 	pthread_mutex_t repositories; /* fetches into a project, one at a time */
 	pthread_mutex_t records;      /* the chain of records grows one at a time */
+	int64_t signals;              /* that came in since the start; atomic: turns look when it grew */
 };
 
 enum turn_state { TURN_NONE, TURN_PENDING /* the agent is to work */, TURN_WORKED /* what it wrote is to be exported */ };
@@ -154,7 +155,8 @@ MUST_USE int run_environments_end(struct runs *runs, const struct run *run, stru
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);
 void prompt_unchanged(struct buf *out);
 void prompt_findings(struct buf *out, const json_t *report);
-void prompt_review(struct buf *out, const json_t *signals); /* empty when none of them is for the agent */
+void prompt_review(struct buf *out, const json_t *signals);   /* empty when none of them is for the agent */
+void prompt_messages(struct buf *out, const json_t *signals); /* the same, in the middle of its work */
 /* The whole of a turn that begins without a session: what was said before, then `prompt`. */
 void prompt_fence(struct buf *out, const char *title, struct view text);
 

@@ -118,9 +118,8 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	blueprint = run_blueprint(runs, &run, err);
 	if (!blueprint)
 		return -1;
-	if (!blueprint->agent.use || !agent_find(blueprint->agent.use))
-		return err_set(err, ERR_INVALID,
-			       "assay.yaml names no agent: set agent.use (claude, codex, command, cursor, gemini or opencode)");
+	if (!agent_of_blueprint(blueprint))
+		return err_set(err, ERR_INVALID, "assay.yaml names no agent: set agent.use (%s)", agent_names());
 	(void)snprintf(visit->detail, sizeof(visit->detail), "issue %lld at %.12s", (long long)run.issue, base.text);
 	return claim_store(runs, &run, blueprint, err);
 }

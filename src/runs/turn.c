@@ -1,14 +1,11 @@
 /*
  * The step `turn`: one agent process in the workspace, from a prompt to its terminal event; then its work tree becomes a commit.
  *
- * Theory of operation: the program runs through environment_exec() on a thread of its own, its output goes through two pipes. The
- * step's thread reads them, feeds the parser, keeps a bounded transcript, and watches: a stop, silence, the turn's time, the size of the
- * output. Any of these raises the flag that kills the program's group. What the agent reached (`pending` = worked) is stored
- * before its tree is exported, so that a crash in between exports again instead of working again.
+ * Theory of operation: turn_program.c runs the program and tells its events here. The session is stored when it begins, and what the
+ * agent reached (`pending` = worked) before its tree is exported: a crash in the first part resumes the session, one in between exports
+ * again instead of working again. Messages that wait when it ends are another turn before anything is judged.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,56 +15,20 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
-#include "runs/runs_priv.h"
+#include "runs/turn_priv.h"
 
-#define SILENCE_MS ((int64_t)600000)
-#define SILENCE_CPU_MS ((int64_t)5000) /* a silent agent whose sandbox used this much is working */
-#define OUTPUT_BYTES_MAX ((int64_t)64 << 20)
-#define TRANSCRIPT_BYTES_MAX ((int64_t)16 << 20)
-#define TURN_DEFAULT_MS ((int64_t)1800000)
 #define HISTORY_BYTES_MAX ((size_t)64 << 10)
-#define STDERR_KEPT ((size_t)2048)
-#define POLL_MS 200
-#define DRAIN_MS 1000 /* for output after the program ended: what it left behind may hold the pipe */
 #define FILE_WRITE_TIMEOUT_MS 30000
-#define EXEC_TIMEOUT_MARGIN_MS 60000
-#define KILLED_TRIES 3 /* an agent that somebody killed is started again */
-
-struct turn {
-	struct runs *runs;
-	struct run *run;
-	struct blueprint *blueprint;
-	struct env_id env;
-	struct flow_visit *visit;
-	const struct agent_ops *ops;
-	struct agent_parser *parser;
-	struct agent_turn start;
-	bool stop;      /* raised to end the program; atomic */
-	int transcript; /* a file, or -1 */
-	int64_t kept;   /* bytes in it */
-	int64_t read;   /* bytes of output */
-	int64_t heard_ms;
-	int64_t heard_cpu_ms;
-	int64_t began_ms;
-	struct buf errors; /* the end of stderr */
-	json_t *end;       /* the terminal event */
-	/* the program's thread */
-	struct environment_exec exec;
-	struct exit_status status;
-	struct err failure;
-	int failed;
-	bool over; /* atomic */
-};
-
-static bool flag(const bool *at)
-{
-	return __atomic_load_n(at, __ATOMIC_SEQ_CST);
-}
+#define KILLED_TRIES 3  /* an agent that somebody killed is started again */
+#define CUT_OFF_TRIES 2 /* so is one whose output ended in the middle */
 
 static void turn_fini(struct turn *turn)
 {
 	agent_parser_free(turn->parser);
 	agent_turn_fini(&turn->start);
+	turn_progress_fini(&turn->progress);
+	for (size_t i = 0; i < ARRAY_LEN(turn->redactors); i++)
+		redactor_free(turn->redactors[i]);
 	buf_fini(&turn->errors);
 	json_decref(turn->end);
 	scope_close(&turn->transcript);
@@ -86,174 +47,40 @@ static void plan_store(struct turn *turn, const json_t *event)
 		log_warn("run=%s plan: %s", turn->run->id, err.text);
 }
 
+/* The session is stored at once: whatever ends the turn, the next one resumes it. What an earlier session had come to is not its. */
+static void session_store(struct turn *turn, const char *session)
+{
+	struct err err = {0};
+
+	if (!session || !*session || (turn->run->session && strcmp(session, turn->run->session) == 0))
+		return;
+	if (run_store(turn->runs, turn->run->id,
+		      "session = ?, session_cost_usd = 0.0, session_input_tokens = 0, session_output_tokens = 0",
+		      VALUES(V(session)), &err))
+		log_warn("run=%s session: %s", turn->run->id, err.text);
+}
+
 static void on_event(void *self, enum agent_event_kind kind, const json_t *event)
 {
 	struct turn *turn = self;
 
+	if (kind == AGENT_START && turn->ops->resumes)
+		session_store(turn, json_text(event, "session", NULL));
 	if (kind == AGENT_PLAN)
 		plan_store(turn, event);
 	if (kind == AGENT_END) {
 		json_decref(turn->end);
 		turn->end = json_deep_copy(event);
 	}
+	turn_progress_note(&turn->progress, kind, event);
+	if (kind == AGENT_OBSERVATION || kind == AGENT_ACTION)
+		turn->safe = kind == AGENT_OBSERVATION && json_member(event, "id") && !agent_parser_acting(turn->parser);
 	event_add(turn->runs, turn->run->id, "agent", json_deep_copy(event));
 }
 
-/* ---- the program ---- */
-
-static void *exec_main(void *self)
+struct agent_sink turn_sink(struct turn *turn)
 {
-	struct turn *turn = self;
-
-	turn->failed = environment_exec(turn->runs->options.environments, turn->env, &turn->exec, &turn->status, &turn->failure);
-	/* Ours were the last write ends, unless the program left somebody behind: the pipes end now. */
-	(void)close(turn->exec.output_fd);
-	(void)close(turn->exec.error_fd);
-	__atomic_store_n(&turn->over, true, __ATOMIC_SEQ_CST);
-	return NULL;
-}
-
-static int64_t workspace_cpu_ms(struct turn *turn)
-{
-	AUTO_JSON shown = environment_show(turn->runs->options.environments, turn->env, NULL);
-	size_t index;
-	json_t *sandbox;
-
-	json_array_foreach(json_member(shown, "sandboxes"), index, sandbox)
-		if (strcmp(json_text(sandbox, "name", ""), "workspace") == 0)
-			return json_number(sandbox, "cpu_ms", 0);
-	return 0;
-}
-
-/* Takes what is there. Returns false at the end of the pipe. */
-static bool output_read(struct turn *turn, int fd, bool is_error)
-{
-	struct agent_sink sink = {on_event, turn};
-	char chunk[65536];
-	ssize_t got = read(fd, chunk, sizeof(chunk));
-	struct view bytes;
-
-	if (got < 0)
-		return errno == EINTR || errno == EAGAIN;
-	if (got == 0)
-		return false;
-	bytes = view_make(chunk, (size_t)got);
-	turn->read += got;
-	turn->heard_ms = world_elapsed_ms(world_real);
-	turn->heard_cpu_ms = -1;
-	if (turn->transcript >= 0 && turn->kept < TRANSCRIPT_BYTES_MAX) {
-		turn->kept += got;
-		if (file_write_fd(turn->transcript, bytes, NULL))
-			turn->kept = TRANSCRIPT_BYTES_MAX;
-	}
-	if (!is_error) {
-		agent_parser_feed(turn->parser, bytes, sink);
-		return true;
-	}
-	buf_add_view(&turn->errors, bytes);
-	if (turn->errors.length > STDERR_KEPT)
-		buf_drop_front(&turn->errors, turn->errors.length - STDERR_KEPT);
-	return true;
-}
-
-/* Silent for too long, and not busy either? */
-static bool silent(struct turn *turn, int64_t now_ms)
-{
-	int64_t cpu_ms;
-
-	if (now_ms - turn->heard_ms < SILENCE_MS)
-		return false;
-	cpu_ms = workspace_cpu_ms(turn);
-	if (turn->heard_cpu_ms >= 0 && cpu_ms - turn->heard_cpu_ms < SILENCE_CPU_MS)
-		return true;
-	turn->heard_cpu_ms = cpu_ms; /* another such time, measured from here */
-	turn->heard_ms = now_ms - SILENCE_MS / 2;
-	return false;
-}
-
-/* Is there a reason to end the program now? Then err says which. */
-static int watch(struct turn *turn, struct err *err)
-{
-	int64_t now_ms = world_elapsed_ms(world_real);
-	int64_t limit_ms = turn->blueprint->agent.timeout_ms ? turn->blueprint->agent.timeout_ms : TURN_DEFAULT_MS;
-
-	if (flag(turn->visit->cancelled))
-		return err_set(err, ERR_CANCELLED, "the turn was cancelled");
-	if (now_ms - turn->began_ms > limit_ms)
-		return err_set(err, ERR_LIMIT, "the agent worked longer than agent.timeout (%lld s)", (long long)limit_ms / 1000);
-	if (turn->read > OUTPUT_BYTES_MAX)
-		return err_set(err, ERR_LIMIT, "the agent wrote more than %lld MiB", (long long)(OUTPUT_BYTES_MAX >> 20));
-	if (silent(turn, now_ms))
-		return err_set(err, ERR_LIMIT, "the agent said nothing and did nothing for %lld min",
-			       (long long)SILENCE_MS / 60000);
-	return 0;
-}
-
-/* Reads both pipes until they end, or until a moment after the program did. *reason is filled when the watchdog ended it. */
-static void pump(struct turn *turn, int out, int errors, struct err *reason)
-{
-	struct pollfd fds[2] = {{out, POLLIN, 0}, {errors, POLLIN, 0}};
-	int64_t over_ms = 0;
-
-	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		int ready = poll(fds, 2, POLL_MS);
-		int64_t now_ms = world_elapsed_ms(world_real);
-
-		for (int i = 0; i < 2 && ready > 0; i++)
-			if (fds[i].fd >= 0 && fds[i].revents && !output_read(turn, fds[i].fd, i == 1))
-				fds[i].fd = -1;
-		if (flag(&turn->over)) {
-			over_ms = over_ms ? over_ms : now_ms;
-			if (ready == 0 || now_ms - over_ms > DRAIN_MS)
-				return;
-		} else if (reason->kind == ERR_NONE && watch(turn, reason)) {
-			__atomic_store_n(&turn->stop, true, __ATOMIC_SEQ_CST);
-		}
-	}
-}
-
-static int pipes_make(int out[2], int errors[2], struct err *err)
-{
-	if (pipe2(out, O_CLOEXEC) || pipe2(errors, O_CLOEXEC))
-		return err_errno(err, errno, "cannot make a pipe");
-	(void)fcntl(out[0], F_SETFL, O_NONBLOCK);
-	(void)fcntl(errors[0], F_SETFL, O_NONBLOCK);
-	return 0;
-}
-
-static int program_run(struct turn *turn, struct err *reason, struct err *err)
-{
-	int out[2] = {-1, -1};
-	int errors[2] = {-1, -1};
-	int64_t limit_ms = turn->blueprint->agent.timeout_ms ? turn->blueprint->agent.timeout_ms : TURN_DEFAULT_MS;
-	pthread_t thread;
-	int problem = pipes_make(out, errors, err);
-
-	if (!problem) {
-		turn->exec = (struct environment_exec){.sandbox = "workspace",
-						       .argv = (const char *const *)turn->start.argv,
-						       .env = &turn->start.env,
-						       .timeout_ms = limit_ms + EXEC_TIMEOUT_MARGIN_MS,
-						       .input = view_of(turn->start.input),
-						       .output_fd = out[1],
-						       .error_fd = errors[1],
-						       .cancelled = &turn->stop};
-		turn->began_ms = turn->heard_ms = world_elapsed_ms(world_real);
-		turn->heard_cpu_ms = -1;
-		problem = pthread_create(&thread, NULL, exec_main, turn);
-		if (problem)
-			(void)err_errno(err, problem, "cannot start a thread");
-	}
-	if (!problem) {
-		out[1] = errors[1] = -1; /* the thread's */
-		pump(turn, out[0], errors[0], reason);
-		(void)pthread_join(thread, NULL);
-	}
-	for (int i = 0; i < 2; i++) {
-		scope_close(&out[i]);
-		scope_close(&errors[i]);
-	}
-	return problem ? -1 : 0;
+	return (struct agent_sink){on_event, turn, turn_talk_send, turn_talk_send_end, turn_talk_ask};
 }
 
 /* ---- before ---- */
@@ -326,7 +153,15 @@ static int program_prepare(struct turn *turn, struct err *err)
 					.session = turn->ops->resumes ? turn->run->session : NULL,
 					.history = turn->run->history};
 	struct variables *env = &turn->start.env;
+	AUTO_JSON workspace = turn_workspace(turn);
 
+	turn->resumed = request.session != NULL;
+	turn->oom_kills = json_number(workspace, "oom_kills", 0);
+	for (size_t i = 0; i < ARRAY_LEN(turn->redactors); i++) {
+		turn->redactors[i] = redactor_new();
+		redactor_add(turn->redactors[i], &turn->blueprint->agent.env);
+		redactor_add(turn->redactors[i], &turn->blueprint->workspace.env);
+	}
 	if (agent_turn_make(&request, &turn->start, err))
 		return -1;
 	env->at = mem_grow(env->at, env->count + 1, sizeof(*env->at));
@@ -415,7 +250,12 @@ static int turn_failure(struct turn *turn, struct err *err)
 		kind = ERR_RETRY;
 	else if (strcmp(class, "limit") == 0)
 		kind = ERR_LIMIT;
-	exit_status_format(&ended, turn->status);
+	else if (agent_parser_cut_off(turn->parser) && turn->visit->tries < CUT_OFF_TRIES)
+		kind = ERR_RETRY;
+	if (turn->failed)
+		buf_add_text(&ended, "so it was ended");
+	else
+		exit_status_format(&ended, turn->status);
 	if (shown.length > 250)
 		shown = view_make(shown.at + shown.length - 250, 250);
 	return err_set(err, kind, "the agent (%s) did not succeed: %s, %s%s%.*s", turn->ops->name, class, ended.at ? ended.at : "",
@@ -429,33 +269,62 @@ static bool was_killed(struct exit_status status)
 	       (status.reason == EXIT_CODE && status.code == 128 + SIGKILL);
 }
 
-static int agent_work(struct turn *turn, struct err *err)
+/* What ran out of memory was the workspace: the agent, or something it started. */
+static void memory_note(struct turn *turn)
 {
-	struct agent_sink sink = {on_event, turn};
-	struct err reason = {0};
-	int code;
-	bool succeeded;
+	AUTO_JSON workspace = turn_workspace(turn);
+	int64_t kills = json_number(workspace, "oom_kills", 0) - turn->oom_kills;
 
-	if (program_prepare(turn, err) || program_run(turn, &reason, err))
-		return -1;
-	code = turn->status.reason == EXIT_CODE ? turn->status.code : 128 + turn->status.code;
-	succeeded = agent_parser_finish(turn->parser, turn->failed ? 1 : code, sink) && !turn->failed && reason.kind == ERR_NONE &&
-		    turn->status.reason == EXIT_CODE;
-	if (worked_store(turn, succeeded, err))
-		return -1;
-	if (succeeded)
-		return 0;
-	if (reason.kind != ERR_NONE) {
-		*err = reason;
+	if (kills > 0)
+		event_note(
+			turn->runs, turn->run->id,
+			"the workspace ran out of memory: %lld of its processes were killed for that; workspace.limits.memory is what it has",
+			(long long)kills);
+}
+
+/* The program has ended: why, when it did not succeed. */
+static int work_failure(struct turn *turn, const struct err *reason, struct err *err)
+{
+	if (reason->kind != ERR_NONE) {
+		*err = *reason;
 		return -1;
 	}
-	if (turn->failed) {
+	if (turn->resumed && !agent_parser_session(turn->parser) && !turn->hopeless && !turn->failed) {
+		if (run_store(turn->runs, turn->run->id, "session = NULL", NO_VALUES, err))
+			return -1;
+		return err_set(err, ERR_RETRY, "the agent could not resume its session: a new one begins");
+	}
+	if (turn->failed && !turn->hopeless) {
 		*err = turn->failure; /* its sandbox went away: whether the environment did is asked before the next try */
 		return err_prefix(err, "the agent's program");
 	}
+	if (turn->status.reason == EXIT_OOM)
+		return err_set(
+			err, ERR_LIMIT,
+			"the workspace ran out of memory and the agent (%s) was killed for that: it has what workspace.limits.memory says",
+			turn->ops->name);
 	if (was_killed(turn->status) && turn->visit->tries < KILLED_TRIES)
 		return err_set(err, ERR_RETRY, "the agent was killed");
 	return turn_failure(turn, err);
+}
+
+static int agent_work(struct turn *turn, struct err *err)
+{
+	struct err reason = {0};
+	bool released;
+	bool succeeded;
+	int code;
+
+	if (program_prepare(turn, err) || turn_program_run(turn, &reason, err))
+		return -1;
+	/* One that was told that all is said, and does not leave, is none the worse for being ended. */
+	released = turn->released_ms && turn->failed && turn->failure.kind == ERR_CANCELLED && reason.kind == ERR_NONE;
+	code = released ? 0 : turn->failed ? 1 : turn->status.reason == EXIT_CODE ? turn->status.code : 128 + turn->status.code;
+	succeeded = agent_parser_finish(turn->parser, code, turn_sink(turn)) && reason.kind == ERR_NONE && code == 0;
+	memory_note(turn);
+	if (worked_store(turn, succeeded, err))
+		return -1;
+	return succeeded || turn->interrupted ? 0 : work_failure(turn, &reason, err);
 }
 
 /* ---- the tree becomes a commit ---- */
@@ -480,7 +349,7 @@ static int unchanged_decide(struct turn *turn, const struct git_hash *head, stru
 		turn->visit->next = "verify";
 		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
 	}
-	if (run->head && strcmp(run->reason, "review") == 0) {
+	if (run->head && (strcmp(run->reason, "review") == 0 || (run->pull && strcmp(run->reason, "message") == 0))) {
 		AUTO_FREE char *operation = text_format("%s/answer/%lld", run->id, (long long)run->turn);
 		const char *answer = run->summary && *run->summary ? run->summary : "I changed nothing.";
 
@@ -542,8 +411,10 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 {
 	AUTO_RUN run = {0};
 	AUTO_BLUEPRINT blueprint = NULL;
-	__attribute__((cleanup(turn_fini))) struct turn turn = {.runs = self, .run = &run, .visit = visit, .transcript = -1};
+	__attribute__((cleanup(turn_fini))) struct turn turn = {
+		.runs = self, .run = &run, .visit = visit, .transcript = -1, .input = -1, .signals = -1};
 	bool gone = false;
+	bool again = false;
 
 	turn.errors = buf_new((size_t)1 << 20);
 	if (run_load(self, visit->id, &run, err))
@@ -561,12 +432,19 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 		return run_store(self, run.id, "pending = ?", VALUES(V(TURN_PENDING)), err);
 	}
 	turn.blueprint = blueprint;
-	turn.ops = agent_find(blueprint->agent.use ? blueprint->agent.use : "");
+	turn.ops = agent_of_blueprint(blueprint);
 	if (!turn.ops)
 		return err_set(err, ERR_INVALID, "no agent `%.60s`", blueprint->agent.use ? blueprint->agent.use : "");
 	if (run.pending == TURN_PENDING) {
 		if (run_store(self, run.id, "summary = NULL", NO_VALUES, err) || agent_work(&turn, err) ||
-		    summary_default(&turn, err))
+		    turn_message_next(&turn, &again, err))
+			return -1;
+		if (again || turn.interrupted) {
+			(void)snprintf(visit->detail, sizeof(visit->detail), "a person wrote meanwhile");
+			visit->next = "turn";
+			return 0;
+		}
+		if (summary_default(&turn, err))
 			return -1;
 	}
 	return tree_export(&turn, err);

@@ -98,7 +98,7 @@ MUST_USE int environment_extend(struct environments *environments, struct env_id
 
 /* [{"id", "name", "purpose", "owner", "state": "starting|ready|frozen|failed|stopped", "repository", "commit", "snapshot", "created_ms",
  *   "expires_ms", "pinned", "preview": url | null, "error"?: text, "sandboxes": [{"name", "kind": "service|worker|database|workspace",
- *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms"}]}] */
+ *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms", "oom_kills"}]}] */
 json_t *environment_list(struct environments *environments, struct err *err);
 json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);
 /* Its credentials are released for it, as from the beginning, or not any more: its run is over. */
@@ -127,6 +127,7 @@ struct environment_exec {
 	int error_fd;
 	bool terminal;         /* the three descriptors are a pty */
 	const bool *cancelled; /* may be NULL: when it becomes true the program's group is killed */
+	bool sweep; /* when it has ended, so does whatever ended programs left in the sandbox, in groups of their own too */
 };
 
 /* The end of the program is in *status; when it has none of its own, because its sandbox was destroyed, that is ERR_RETRY. */

@@ -448,6 +448,8 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		return -1;
 	busy_add(env, 1);
 	result = member_run(env, member, exec, status, err);
+	if (exec->sweep)
+		(void)!provider_program_signal(env->all->provider, env->id, member->name, 0, SIGKILL, NULL);
 	busy_add(env, -1);
 	return result;
 }

@@ -226,10 +226,12 @@ static json_t *member_json(struct environment *env, struct member *member, bool 
 	if (usage && made && provider_sandbox_usage(env->all->provider, env->id, member->name, &used, NULL) == 0) {
 		(void)json_object_set_new(json, "memory_bytes", json_integer(used.memory_bytes));
 		(void)json_object_set_new(json, "cpu_ms", json_integer(used.cpu_ms));
+		(void)json_object_set_new(json, "oom_kills", json_integer(used.oom_kills));
 		*unlimited |= used.unlimited;
 	} else {
 		(void)json_object_set_new(json, "memory_bytes", json_integer(0));
 		(void)json_object_set_new(json, "cpu_ms", json_integer(0));
+		(void)json_object_set_new(json, "oom_kills", json_integer(0));
 	}
 	return json;
 }

@@ -119,7 +119,8 @@ struct provider_ops {
 	/* ERR_RETRY when it still runs after timeout_ms (-1: for ever). */
 	int (*program_wait)(void *self, struct env_id env, const char *name, uint32_t process, int64_t timeout_ms,
 			    struct exit_status *status, struct err *err);
-	/* To the program's whole process group. */
+	/* To the program's whole process group. `process` 0: to every process of the room that descends from no program which runs: what
+	 * those that ended left behind, wherever it hid; with SIGKILL it is gone when this returns. */
 	int (*program_signal)(void *self, struct env_id env, const char *name, uint32_t process, int signal_number,
 			      struct err *err);
 	/* A stream socket connected to 127.0.0.1:port inside the room, or else to [::1]:port; ERR_RETRY when refused. */

@@ -38,11 +38,13 @@ static bool parse(const char *agent, struct view output, size_t chunk, int exit_
 	AUTO_BLUEPRINT blueprint = blueprint_with(agent);
 	struct agent_parser *parser = agent_parser_new(agent_find(blueprint->agent.use), blueprint);
 	AUTO_JSON events = json_array();
-	struct agent_sink sink = {on_event, events};
+	struct agent_sink sink = {on_event, events, NULL, NULL, NULL};
+	struct agent_request request = {blueprint, "do it", NULL, NULL};
 	size_t index;
 	json_t *event;
 	bool good;
 
+	agent_parser_begin(parser, &request, sink);
 	for (size_t at = 0; at < output.length; at += chunk)
 		agent_parser_feed(parser, view_make(output.at + at, output.length - at < chunk ? output.length - at : chunk), sink);
 	good = agent_parser_finish(parser, exit_code, sink);
@@ -179,10 +181,23 @@ static const struct {
 	int exit_code;
 	bool good;
 } stories[] = {
-	{"codex", "good", 0, true},    {"codex", "good", 1, false},    {"codex", "revoked-key", 1, false},
-	{"gemini", "good", 0, true},   {"gemini", "good", 145, false}, {"gemini", "revoked-key", 145, false},
-	{"opencode", "good", 0, true}, {"opencode", "good", 1, false}, {"opencode", "revoked-key", 1, false},
-	{"cursor", "good", 0, true},   {"cursor", "good", 1, false},   {"cursor", "cut-off", 0, false},
+	{"codex", "good", 0, true},
+	{"codex", "good", 1, false},
+	{"codex", "revoked-key", 1, false},
+	{"gemini", "good", 0, true},
+	{"gemini", "good", 145, false},
+	{"gemini", "revoked-key", 145, false},
+	{"opencode", "good", 0, true},
+	{"opencode", "good", 1, false},
+	{"opencode", "revoked-key", 1, false},
+	{"cursor", "good", 0, true},
+	{"cursor", "good", 1, false},
+	{"cursor", "cut-off", 0, false},
+	{"acp", "gemini", 0, true},
+	{"acp", "gemini", 1, false},
+	{"acp", "gemini-revoked-key", 0, false},
+	{"acp", "opencode", 0, true},
+	{"acp", "opencode-revoked-key", 0, false},
 };
 
 static void real_turns_become_the_events_they_mean(void **state)
@@ -195,7 +210,7 @@ static void real_turns_become_the_events_they_mean(void **state)
 						   stories[i].story);
 		AUTO_FREE char *output_path = text_format("%s.jsonl", base);
 		AUTO_FREE char *events_path = text_format("%s.events", base);
-		AUTO_FREE char *agent = text_format("{use: %s}", stories[i].agent);
+		AUTO_FREE char *agent = text_format("{use: %s, run: x}", stories[i].agent);
 		AUTO_BUF output = buf_new(1 << 20);
 		AUTO_BUF wanted = buf_new(1 << 20);
 		struct err err;
@@ -280,7 +295,9 @@ static void claude_is_started_and_resumed_with_the_prompt_on_stdin(void **state)
 
 	(void)state;
 	assert_int_equal(agent_turn_make(&request, &turn, NULL), 0);
-	argv_is(&turn, "claude|-p|--output-format|stream-json|--verbose|--dangerously-skip-permissions|--model|opus|--resume|s-1");
+	argv_is(&turn,
+		"claude|-p|--input-format|stream-json|--output-format|stream-json|--verbose|--dangerously-skip-permissions|--model|opus|"
+		"--resume|s-1");
 	assert_string_equal(turn.input, "do it");
 	assert_string_equal(env_of(&turn, "IS_SANDBOX"), "1");
 	assert_string_equal(env_of(&turn, "CLAUDE_CODE_ENABLE_TASKS"), "0");

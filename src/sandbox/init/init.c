@@ -8,6 +8,7 @@
  * allocates more than one request needs. It ends, and with it every process of the room, when the control socket closes.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -26,6 +27,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/seccomp.h>
@@ -40,6 +42,8 @@
 #define FDS_MAX 4 /* of one request */
 #define LISTEN_BACKLOG 1024
 #define ACCOUNTS_BYTES_MAX ((size_t)256 << 10)
+#define STRAYS_PASSES_MAX 200 /* then whatever makes new ones faster than they are killed takes the room with it */
+#define STRAYS_PAUSE_NS 1000000
 
 enum { LISTENER_TCP4, LISTENER_TCP6, LISTENER_DNS_UDP, LISTENER_DNS_TCP, LISTENER_COUNT };
 
@@ -360,10 +364,78 @@ static int program_start(const struct init_request *request, const int *fds, siz
 	return failed;
 }
 
+/* The parent of a process that lives; -1: it does not, or is a zombie. */
+static pid_t parent_of(pid_t pid)
+{
+	char path[32], text[512], state;
+	const char *rest;
+	int parent;
+	ssize_t got;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	got = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	if (fd >= 0)
+		(void)close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	rest = strrchr(text, ')'); /* its name may hold anything */
+	if (!rest || sscanf(rest, ") %c %d", &state, &parent) != 2 || state == 'Z' || state == 'X')
+		return -1;
+	return parent;
+}
+
+/* Does it descend from no program that runs? */
+static bool is_stray(pid_t pid)
+{
+	pid_t parent = parent_of(pid);
+
+	while (parent > 1 && pid != parent) {
+		pid = parent;
+		parent = parent_of(pid);
+	}
+	return parent >= 0 && !program_find(0, pid);
+}
+
+/* How many there were; -1: it cannot be told. */
+static int strays_pass(int signal_number)
+{
+	DIR *processes = opendir("/proc");
+	const struct dirent *entry;
+	int found = 0;
+
+	if (!processes)
+		return -1;
+	while ((entry = readdir(processes))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 1 && is_stray(pid) && kill(pid, signal_number) == 0)
+			found++;
+	}
+	(void)closedir(processes);
+	return found;
+}
+
+static int strays_signal(int signal_number)
+{
+	const struct timespec pause = {0, STRAYS_PAUSE_NS};
+	int found = strays_pass(signal_number);
+
+	for (int i = 0; found > 0 && signal_number == SIGKILL; i++) {
+		if (i == STRAYS_PASSES_MAX)
+			return kill(-1, SIGKILL) ? errno : 0;
+		(void)nanosleep(&pause, NULL);
+		found = strays_pass(signal_number);
+	}
+	return found < 0 ? EIO : 0;
+}
+
 static int program_signal(const struct init_request *request)
 {
-	const struct program *program = program_find(request->program, 0);
+	const struct program *program = request->program ? program_find(request->program, 0) : NULL;
 
+	if (!request->program)
+		return strays_signal(request->signal_number);
 	if (!program)
 		return ESRCH;
 	return kill(-program->pid, request->signal_number) ? errno : 0;

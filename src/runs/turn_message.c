@@ -1,0 +1,99 @@
+/*
+ * What people write while an agent works.
+ *
+ * Theory of operation: a message is a signal of the run, stored before anybody hears of it. Its moment is when the agent has a result and no
+ * action is open; after a while it is given whatever the agent does. A program that talks is interrupted and told, in its process: the
+ * message first becomes part of the stored prompt, so that a turn which is begun again after a crash knows it. Others are ended,
+ * and the next turn resumes their session with the message. One that cannot resume ends its turn first.
+ */
+#include "base/log.h"
+#include "base/scope.h"
+#include "runs/turn_priv.h"
+
+#define WAIT_MOST_MS ((int64_t)60000)
+
+/* What waits, as a prompt; empty: nothing for the agent. In `tx`, which may be given up: then it still waits. */
+static int waiting_take(struct turn *turn, struct store_tx *tx, struct buf *prompt, struct err *err)
+{
+	AUTO_JSON signals = NULL;
+
+	if (flow_signals_take(tx, turn->run->id, &signals, err))
+		return -1;
+	prompt_messages(prompt, signals);
+	return buf_finish(prompt, err);
+}
+
+static bool is_waiting(struct turn *turn)
+{
+	AUTO_BUF prompt = buf_new((size_t)4 << 20);
+	struct err err = {0};
+	AUTO_TX tx = {0};
+
+	if (store_begin(turn->runs->store, &tx, &err) || waiting_take(turn, &tx, &prompt, &err)) {
+		log_warn("run=%s messages: %s", turn->run->id, err.text);
+		return false;
+	}
+	return prompt.length > 0;
+}
+
+/* The message becomes a part of the stored prompt, then it is said. */
+static int tell(struct turn *turn, struct err *err)
+{
+	AUTO_BUF prompt = buf_new((size_t)4 << 20);
+	AUTO_FREE char *whole = NULL;
+	AUTO_TX tx = {0};
+
+	if (store_begin(turn->runs->store, &tx, err) || waiting_take(turn, &tx, &prompt, err))
+		return -1;
+	if (!prompt.length)
+		return 0;
+	whole = text_format("%s\n\n%s", turn->run->prompt ? turn->run->prompt : "", prompt.at);
+	if (run_write(&tx, turn->run->id, "prompt = ?", VALUES(V(whole)), err) || store_commit(&tx, err))
+		return -1;
+	if (agent_parser_message(turn->parser, prompt.at, turn_sink(turn))) {
+		event_note(turn->runs, turn->run->id, "the agent was interrupted and given the message");
+		return 0;
+	}
+	return err_set(err, ERR_BROKEN, "the agent was not told");
+}
+
+void turn_message_deliver(struct turn *turn)
+{
+	int64_t signals = __atomic_load_n(&turn->runs->signals, __ATOMIC_SEQ_CST);
+	int64_t now_ms = turn_now_ms(turn);
+	struct err err = {0};
+
+	if (signals != turn->signals) {
+		turn->signals = signals;
+		turn->wait_ms = is_waiting(turn) ? now_ms : 0;
+	}
+	if (!turn->wait_ms || !agent_parser_session(turn->parser) || agent_parser_ended(turn->parser) || turn->interrupted ||
+	    (!turn->safe && now_ms - turn->wait_ms < WAIT_MOST_MS))
+		return;
+	if (turn->ops->message) {
+		turn->wait_ms = 0;
+		if (tell(turn, &err))
+			log_warn("run=%s message: %s", turn->run->id, err.text);
+	} else if (turn->ops->resumes) {
+		turn->interrupted = true;
+		event_note(turn->runs, turn->run->id, "the agent is interrupted: its session goes on with the message");
+		__atomic_store_n(&turn->stop, true, __ATOMIC_SEQ_CST);
+	}
+}
+
+int turn_message_next(struct turn *turn, bool *again, struct err *err)
+{
+	AUTO_BUF prompt = buf_new((size_t)4 << 20);
+	AUTO_TX tx = {0};
+
+	*again = false;
+	if (store_begin(turn->runs->store, &tx, err) || waiting_take(turn, &tx, &prompt, err))
+		return -1;
+	if (!prompt.length)
+		return 0;
+	*again = true;
+	if (run_write(&tx, turn->run->id, "prompt = ?, reason = 'message', pending = ?, turn = turn + 1",
+		      VALUES(V(buf_view(&prompt)), V(TURN_PENDING)), err))
+		return -1;
+	return store_commit(&tx, err);
+}

@@ -1,0 +1,110 @@
+/*
+ * What the files of a turn share: turn.c (before and after), turn_program.c (the process and its watchdogs), turn_talk.c (what goes into a
+ * program that talks, and what it asks of its room), turn_message.c (what people write meanwhile).
+ */
+#ifndef ASSAY_RUNS_TURN_PRIV_H
+#define ASSAY_RUNS_TURN_PRIV_H
+
+#include "runs/redact.h"
+#include "runs/runs_priv.h"
+
+#define TURN_TERMINALS_MAX 16
+#define TURN_DEFAULT_MS ((int64_t)1800000)
+
+struct turn_terminal; /* turn_talk.c: a program that the agent had started beside it */
+
+/* What was done, so that doing it again and again is seen; turn_program.c. */
+struct turn_progress {
+	uint64_t *seen; /* what each action and its result came to; a hash set, open addressing */
+	size_t seen_count;
+	uint64_t action; /* the last one */
+	int repeated;    /* results in a row that were all there before */
+	char *title;     /* of the last action, for people */
+};
+
+struct turn {
+	struct runs *runs;
+	struct run *run;
+	struct blueprint *blueprint;
+	struct env_id env;
+	struct flow_visit *visit;
+	const struct agent_ops *ops;
+	struct agent_parser *parser;
+	struct agent_turn start;
+	struct redactor *redactors[2]; /* of what it writes, and of its errors */
+	bool stop;                     /* raised to end the program; atomic */
+	int transcript;                /* a file, or -1 */
+	int64_t kept;                  /* bytes in it */
+	int64_t read;                  /* bytes of output */
+	int64_t heard_ms;
+	int64_t heard_cpu_ms;
+	int64_t began_ms;
+	struct buf errors; /* the end of stderr */
+	json_t *end;       /* the terminal event */
+	struct turn_progress progress;
+	bool hopeless;     /* it was ended because trying on could not help */
+	bool resumed;      /* it was given a session */
+	bool interrupted;  /* it was ended so that a message can be given to it */
+	bool safe;         /* what it told last was a result: it can be interrupted without loss */
+	int64_t signals;   /* how many had come in when they were last looked at */
+	int64_t wait_ms;   /* since when a message waits; 0: none */
+	int64_t oom_kills; /* in the workspace, before */
+
+	/* Of a program that talks. */
+	int input;          /* our end of its stdin, or -1 */
+	struct buf sending; /* what it did not take yet */
+	bool sending_ended;
+	int64_t released_ms; /* when all was said; 0: not yet */
+	struct turn_terminal *terminals[TURN_TERMINALS_MAX];
+	uint32_t terminal_last;
+
+	/* The program's thread. */
+	struct environment_exec exec;
+	struct exit_status status;
+	struct err failure;
+	int failed;
+	bool over; /* atomic */
+};
+
+static inline bool turn_flag(const bool *at)
+{
+	return __atomic_load_n(at, __ATOMIC_SEQ_CST);
+}
+
+static inline int64_t turn_now_ms(const struct turn *turn)
+{
+	return world_elapsed_ms(turn->runs->options.world);
+}
+
+/* Where what the agent tells goes, and, of one that talks, what it says to us. */
+struct agent_sink turn_sink(struct turn *turn);
+
+/* ---- turn_program.c ---- */
+
+/* Runs the program to its end. *reason is filled when a watchdog ended it. */
+MUST_USE int turn_program_run(struct turn *turn, struct err *reason, struct err *err);
+void turn_progress_note(struct turn_progress *progress, enum agent_event_kind kind, const json_t *event);
+bool turn_progress_stuck(const struct turn_progress *progress); /* nothing new has come for too long */
+void turn_progress_fini(struct turn_progress *progress);
+/* {"cpu_ms", "oom_kills"} of the workspace, as environment_show() has them. */
+json_t *turn_workspace(struct turn *turn);
+
+/* ---- turn_talk.c ---- */
+
+void turn_talk_send(void *self, struct view bytes);
+void turn_talk_send_end(void *self);
+void turn_talk_ask(void *self, uint32_t id, const json_t *ask);
+/* The program takes more: writes what waits. */
+void turn_talk_flush(struct turn *turn);
+/* Takes what terminals wrote, and answers who waited for their end. */
+void turn_talk_poll(struct turn *turn);
+void turn_talk_fini(struct turn *turn); /* ends every terminal */
+
+/* ---- turn_message.c ---- */
+
+/* While the program runs: a message that waits is given to it when that loses nothing, or after a while anyway. May raise `stop`. */
+void turn_message_deliver(struct turn *turn);
+/* After it: what waits now is the next turn's prompt; *again says that there is one. */
+MUST_USE int turn_message_next(struct turn *turn, bool *again, struct err *err);
+
+#endif
