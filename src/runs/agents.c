@@ -90,17 +90,33 @@ int runs_agent_remove(struct runs *runs, const char *name, const char *version, 
 	return tool_remove(runs->options.environments, name, version, err);
 }
 
-char *agent_tool(struct runs *runs, const struct blueprint *blueprint)
+/* The row whose program it is that is run: its own, or the one that a program for `acp` or `command` is called by. */
+static const struct agent_ops *program_row(const struct blueprint *blueprint)
 {
 	const struct agent_ops *ops = agent_find(blueprint->agent.use);
-	AUTO_JSON tools = NULL;
+	const char *line = blueprint->agent.run.shell;
+	struct view rest;
+	struct view word = blueprint->agent.run.argv ? view_of(blueprint->agent.run.argv[0])
+						     : view_cut(view_trim(view_of(line ? line : "")), ' ', &rest);
+	size_t count;
+	const struct agent_ops *const *rows = agent_rows(&count);
+
+	if (!word.length)
+		return ops && ops->package.npm ? ops : NULL;
+	for (size_t i = 0; i < count; i++)
+		if (rows[i]->package.command && view_is(word, rows[i]->package.command))
+			return rows[i];
+	return NULL;
+}
+
+char *agent_tool(struct runs *runs, const struct blueprint *blueprint)
+{
+	const struct agent_ops *ops = program_row(blueprint);
+	AUTO_JSON tools = ops ? tool_list(runs->options.environments, NULL) : NULL;
 	const char *chosen = NULL;
 	size_t index;
 	json_t *tool;
 
-	if (!ops || !ops->package.npm || blueprint->agent.run.shell || blueprint->agent.run.argv)
-		return NULL;
-	tools = tool_list(runs->options.environments, NULL);
 	json_array_foreach(tools, index, tool) {
 		const char *version = json_text(tool, "version", "");
 
