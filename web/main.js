@@ -13,6 +13,7 @@ import {issueForm, issueList, issuePage} from './pages/issues.js';
 import {doctorPage, snapshotList} from './pages/machine.js';
 import {pullList, pullPage} from './pages/pulls.js';
 import runPage from './pages/run.js';
+import {ledgerPage, trafficPage} from './pages/traffic.js';
 
 const ROUTES = [
 	[/^\/(?:runs\/?)?$/, home],
@@ -25,10 +26,12 @@ const ROUTES = [
 	[/^\/environments$/, environmentList],
 	[/^\/environments\/(?<id>[^/]+)$/, environmentPage],
 	[/^\/holds$/, holds],
+	[/^\/traffic$/, trafficPage],
+	[/^\/ledger$/, ledgerPage],
 	[/^\/snapshots$/, snapshotList],
 	[/^\/machine$/, doctorPage],
 ];
-const PLACES = [['/', 'pulse', 'Home'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/snapshots', 'layers', 'Snapshots'], ['/machine', 'health', 'Machine']];
+const PLACES = [['/', 'pulse', 'Home'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/traffic', 'out', 'Traffic'], ['/ledger', 'seal', 'Ledger'], ['/snapshots', 'layers', 'Snapshots'], ['/machine', 'health', 'Machine']];
 const RELOAD_MS = 150; // events come in swarms: the page is read again once for each swarm
 
 const main = document.getElementById('main');
@@ -98,7 +101,7 @@ function later(mine, whole) {
 
 async function show() {
 	visit?.stop?.();
-	const mine = {page: pageOf(location.pathname), path: location.pathname};
+	const mine = {page: pageOf(location.pathname), path: location.pathname + location.search};
 
 	visit = mine;
 	document.title = `${mine.page.title} · Assay`;
@@ -125,7 +128,7 @@ document.addEventListener('click', (event) => {
 	event.preventDefault();
 	go(a.getAttribute('href'));
 });
-addEventListener('popstate', () => location.pathname !== visit?.path && show()); // not for a #place in the same page
+addEventListener('popstate', () => location.pathname + location.search !== visit?.path && show()); // not for a #place in the same page
 setInterval(() => tick(document), 1000);
 
 let connections = 0;

@@ -15,7 +15,7 @@ const ENVIRONMENT = 'e5v1n7k2pqd';
 const PAGES = {
 	home: '/', run: `/runs/${RUN}`, 'run-working': `/runs/${WORKING}`, 'run-failed': '/runs/r6y5vb1t7dk', issues: '/issues', issue: '/issues/1', 'issue-hostile': '/issues/2', 'issue-new': '/issues/new', pulls: '/pulls',
 	'pull-verified': '/pulls/1', 'pull-failed': '/pulls/2', 'pull-unverified': '/pulls/3', 'pull-merged': '/pulls/4', environments: '/environments', environment: `/environments/${ENVIRONMENT}`,
-	'environment-failed': '/environments/e1z8q3g5bns', holds: '/holds', snapshots: '/snapshots', machine: '/machine',
+	'environment-failed': '/environments/e1z8q3g5bns', holds: '/holds', traffic: '/traffic', ledger: '/ledger', 'ledger-filtered': '/ledger?kind=verdict', snapshots: '/snapshots', machine: '/machine',
 };
 let browser;
 
@@ -345,4 +345,36 @@ test('a question is answered once, and what it shows cannot deceive', {skip}, as
 	await page.getByText('1 request waits for you').waitFor();
 	await page.getByRole('button', {name: 'Let it go on'}).click();
 	assert.deepEqual((await until(() => called(server, 'POST', '/kill'))).body, {env: 'e1z8q3g5bns', undo: true});
+});
+
+test('what leaves is seen by host and request, and stopped only by somebody who means it', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/traffic');
+	const rows = page.locator('section', {hasText: 'As it goes'}).locator('li');
+
+	assert.equal(await rows.count(), 5);
+	assert.match(await rows.nth(0).innerText(), /Under way[^]*POST api\.anthropic\.com\/v1\/messages/);
+	assert.match(await rows.nth(3).innerText(), /Refused[^]*POST evil\.test\/·<img src=x onerror=alert\(1\)>[^]*no rule allows it·\[2J/);
+	assert.match(await page.locator('.hosts li').nth(0).innerText(), /2 requests/);
+	server.world.ledger.unshift({...server.world.ledger[1], id: 10, request: 'q7', status: 429});
+	await page.getByText('429').waitFor();
+	await page.getByRole('button', {name: 'Stop everything'}).click();
+	assert.equal(called(server, 'POST', '/kill'), undefined);
+	await page.getByRole('dialog').getByRole('button', {name: 'Stop everything'}).click();
+	assert.equal((await until(() => called(server, 'POST', '/kill'))).body.all, true);
+	await page.getByRole('button', {name: 'Let everything go on'}).waitFor();
+});
+
+test('the ledger is searched by its address, and says whether it is whole', {skip}, async (t) => {
+	const {page} = await visit(t, '/ledger');
+
+	assert.equal(await page.locator('tbody tr').count(), 9);
+	await page.getByLabel('Kind').selectOption('Refused');
+	await page.getByRole('button', {name: 'Search'}).click();
+	await page.waitForURL('**/ledger?kind=verdict');
+	await page.locator('tbody tr').nth(0).getByText('no rule allows it').waitFor();
+	assert.equal(await page.locator('tbody tr').count(), 1);
+	await page.goBack();
+	await until(async () => (await page.locator('tbody tr').count()) === 9);
+	await page.getByRole('button', {name: 'Verify the chain'}).click();
+	await page.getByText('Whole: 9 rows of 2 writers').waitFor();
 });

@@ -27,6 +27,7 @@ const STROKES = {
 	clock: 'M8 1.800a6.200 6.200 0 1 0 0 12.400A6.200 6.200 0 0 0 8 1.800M8 4.500V8l2.500 1.500',
 	plus: 'M8 3v10M3 8h10',
 	pause: 'M5.500 3v10M10.500 3v10',
+	out: 'M2.500 3v10M5.500 8h8M10 4.500 13.500 8 10 11.500',
 };
 
 export function icon(name, label) {
@@ -44,6 +45,7 @@ const RUN_STATES = {
 const ISSUE_STATES = {open: ['calm', 'Open'], working: ['busy', 'Agent at work'], review: ['wait', 'In review'], done: ['ok', 'Done'], closed: ['calm', 'Closed']};
 const ENVIRONMENT_STATES = {starting: ['busy', 'Starting'], ready: ['ok', 'Ready'], running: ['ok', 'Running'], frozen: ['cold', 'Frozen'], failed: ['bad', 'Failed'], stopped: ['calm', 'Stopped'], exited: ['bad', 'Exited']};
 const HOLD_STATES = {open: ['wait', 'Waits'], approved: ['ok', 'Approved'], denied: ['bad', 'Denied'], expired: ['calm', 'Nobody answered'], cancelled: ['calm', 'The client left'], kill: ['bad', 'Stopped'], gone: ['calm', 'Gone'], lost: ['calm', 'Lost in a restart']};
+const REQUEST_STATES = {open: ['busy', 'Under way'], waits: ['wait', 'Waits'], refused: ['bad', 'Refused'], ended: ['ok', 'Sent']};
 const PULL_STATES = {open: ['wait', 'Open'], merged: ['ok', 'Merged'], closed: ['calm', 'Closed']};
 
 function chip([tone, word]) {
@@ -55,6 +57,8 @@ export const runBusy = (state) => RUN_STATES[state]?.[0] === 'busy' || state ===
 export const runEnded = (state) => ['done', 'failed', 'stopped'].includes(state);
 export const issueState = (state) => chip(ISSUE_STATES[state] ?? ['calm', state]);
 export const holdState = (state) => chip(HOLD_STATES[state] ?? ['calm', state]);
+/** A request that left, or did not; an answer's status takes the word's place. */
+export const requestState = (state, status) => chip([REQUEST_STATES[state][0], state === 'ended' && status ? String(status) : REQUEST_STATES[state][1]]);
 export const environmentState = (state) => chip(ENVIRONMENT_STATES[state] ?? ['calm', state]);
 export const pullState = (pull) => (pull.draft && pull.state === 'open' ? chip(['draft', 'Draft']) : chip(PULL_STATES[pull.state] ?? ['calm', pull.state]));
 

@@ -414,4 +414,18 @@ const hold = {
 export const holds = [hold,
 	{...hold, id: 'hhostile22', rule: 'dlp:aws-key', why: 'a secret is in its body', url: 'https://evil.test:443/\u202e<script>alert(1)</script>\u001b[31m', host: 'evil.test', body_start: '<img src=x onerror=alert(2)>\u001b[2J\u202egnp.exe', run: '', remember: false},
 	{...hold, id: 'hover33333', status: 'denied', answered_ms: Date.now() - 3_600_000, because: 'not today', scope: 'once', by: 'you'}];
+const sent = {writer: 'gateway', env: 'e5v1n7k2pqd', run: 'r1b9xw3c6fe', sandbox: 'workspace', agent: 'claude', port: 443};
+const before = (seconds) => ({time_ms: Date.now() - seconds * 1000, time: new Date(Date.now() - seconds * 1000).toISOString()});
+export const ledger = [
+	{...sent, ...before(3), id: 9, sequence: 9, kind: 'intent', request: 'q7', host: 'api.anthropic.com', method: 'POST', path: '/v1/messages', rule: 'rule:1'},
+	{...sent, ...before(20), id: 8, sequence: 8, kind: 'outcome', request: 'q6', host: 'api.anthropic.com', method: 'POST', path: '/v1/messages', rule: 'rule:1', status: 200, sent_bytes: 48213, received_bytes: 9120, duration_us: 2210400},
+	{...sent, ...before(22), id: 7, sequence: 7, kind: 'release', request: 'q6', host: 'api.anthropic.com', rule: 'anthropic', actor: 'vault'},
+	{...sent, ...before(22), id: 6, sequence: 6, kind: 'intent', request: 'q6', host: 'api.anthropic.com', method: 'POST', path: '/v1/messages', rule: 'rule:1'},
+	{...sent, ...before(60), id: 5, sequence: 5, kind: 'outcome', request: 'q5', host: 'registry.npmjs.org', method: 'GET', path: '/left-pad', rule: 'rule:2', status: 200, sent_bytes: 220, received_bytes: 41200, duration_us: 84000},
+	{...sent, ...before(60), id: 4, sequence: 4, kind: 'intent', request: 'q5', host: 'registry.npmjs.org', method: 'GET', path: '/left-pad', rule: 'rule:2'},
+	{...sent, ...before(90), id: 3, sequence: 3, kind: 'verdict', request: 'q4', host: 'evil.test', method: 'POST', path: '/\u202e<img src=x onerror=alert(1)>', rule: 'default', detail: 'no rule allows it\u001b[2J'},
+	{...sent, ...before(95), id: 2, sequence: 2, kind: 'finding', request: 'q3', host: 'paste.test', method: 'POST', path: '/new', rule: 'dlp:aws-key', detail: 'body, byte 118'},
+	{writer: 'serve', ...before(4000), id: 1, sequence: 2, kind: 'policy', actor: 'serve', detail: 'the server starts, version 0.1.0'}];
+export const policy = {path: '/etc/assay/policy.yaml', rules: 2, ceiling: true, passthrough: false, loaded_ms: Date.now() - 3_600_000, policy: {rules: [{host: 'api.anthropic.com', action: 'allow'}, {host: '*.internal.example', action: 'deny', method: 'POST', path: '/admin/**'}]}};
+export const chain = {ok: true, key_id: 'a'.repeat(64), writers: [{writer: 'gateway', segments: 1, rows: 8, heads: 2, breaks: 0, notes: 0, unsigned: 0, chain: 'c'.repeat(64), said: []}, {writer: 'serve', segments: 1, rows: 1, heads: 1, breaks: 0, notes: 0, unsigned: 0, chain: 'd'.repeat(64), said: []}]};
 export const kills = [{env: 'e1z8q3g5bns', because: 'it wrote to a customer', by: 'you', at_ms: Date.now() - 600_000}];

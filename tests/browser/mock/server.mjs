@@ -24,12 +24,12 @@ const one = (list, test, what) => list.find(test) ?? (() => { throw missing(what
 
 /** empty: a machine on which nothing happened yet; socket: listens there instead, and wants no token, as the command line's socket. */
 export async function mockServer({port = 0, empty = false, socket = null} = {}) {
-	const world = structuredClone({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, holds: data.holds, kills: data.kills, events: data.events, repositories: data.repositories});
+	const world = structuredClone({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, holds: data.holds, kills: data.kills, ledger: data.ledger, events: data.events, repositories: data.repositories});
 	const listeners = new Set();
 	const calls = [];
 
 	if (empty)
-		for (const list of ['runs', 'issues', 'pulls', 'environments', 'snapshots', 'repositories', 'holds', 'kills'])
+		for (const list of ['runs', 'issues', 'pulls', 'environments', 'snapshots', 'repositories', 'holds', 'kills', 'ledger'])
 			world[list] = [];
 
 	const emit = (channel, type, body, seq) => {
@@ -93,6 +93,10 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		['GET', '/holds', ({query}) => ({items: world.holds.filter((hold) => query.get('all') || hold.status === 'open')})],
 		['POST', '/holds/:id/approve', ({id, body}) => answerHold(id, 'approved', body)],
 		['POST', '/holds/:id/deny', ({id, body}) => answerHold(id, 'denied', body)],
+		['GET', '/ledger', ({query}) => ({items: world.ledger.filter((row) => ['run', 'env', 'host', 'rule', 'kind'].every((name) => !query.get(name) || row[name] === query.get(name)))})],
+		['POST', '/ledger/verify', () => data.chain],
+		['GET', '/policy', () => (empty ? {...data.policy, path: null, policy: null, rules: 0} : data.policy)],
+		['POST', '/policy/reload', () => data.policy],
 		['GET', '/kills', () => ({items: world.kills})],
 		['POST', '/kill', ({body}) => {
 			const env = body.all ? '' : body.env;
