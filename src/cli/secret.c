@@ -38,6 +38,15 @@ static int value_read(struct buf *value, struct err *err)
 	return value->length ? 0 : err_set(err, ERR_INVALID, "the value is read from standard input, and there is none");
 }
 
+/* At a database there is but one place for a credential. */
+static bool rules_are_logins(const json_t *rules)
+{
+	for (size_t i = 0; i < json_array_size(rules); i++)
+		if (strncmp(json_string_value(json_array_get(rules, i)), "postgres://", strlen("postgres://")) != 0)
+			return false;
+	return true;
+}
+
 static int secret_set(int argc, char **argv)
 {
 	AUTO_JSON rules = json_array();
@@ -47,7 +56,7 @@ static int secret_set(int argc, char **argv)
 	const struct cli_option options[] = {
 		{.name = "for",
 		 .value = "RULE",
-		 .help = "what it is for: 'POST https://api.example.com/v1/*'; may be repeated",
+		 .help = "what it is for: 'POST https://api.example.com/v1/*', postgres://HOST/DATABASE; may be repeated",
 		 .each = rule_each,
 		 .self = rules},
 		{.name = "in",
@@ -58,7 +67,7 @@ static int secret_set(int argc, char **argv)
 		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
 	};
 	const struct cli_usage usage = {.program = "assay secret set",
-					.arguments = "NAME --for RULE... --in PLACE < VALUE",
+					.arguments = "NAME --for RULE... [--in PLACE] < VALUE",
 					.about = "Keeps a credential in the vault; its value is read from standard input.\n"
 						 "Sandboxes get a placeholder: `secrets: {VARIABLE: NAME}` in assay.yaml.",
 					.options = options,
@@ -75,6 +84,8 @@ static int secret_set(int argc, char **argv)
 		return code;
 	if (!json_array_size(rules))
 		return cli_refuse(usage.program, "what is it for? Say --for 'METHOD https://HOST/PATH'");
+	if (!place && rules_are_logins(rules))
+		place = "password";
 	if (!place)
 		return cli_refuse(usage.program, "where does it stand? Say --in header:NAME, query:NAME, basic, ...");
 	if (value_read(&value, &err))

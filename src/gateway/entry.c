@@ -9,6 +9,7 @@
 
 #include "base/scope.h"
 #include "gateway/door.h"
+#include "gateway/egress/login.h"
 #include "gateway/egress/proxy.h"
 #include "gateway/flow.h"
 #include "gateway/outside.h"
@@ -121,6 +122,10 @@ static void own_begin(struct flow *flow, const char *name_text, uint16_t port)
 
 	if (!name) {
 		entry_deny(flow, name_text, port, "the environment has no such service any more");
+		return;
+	}
+	if (port == name->port && name->protocol == PROTOCOL_POSTGRES && login_is_due(flow->env, name->name, port)) {
+		login_begin_own(flow, name);
 		return;
 	}
 	raw_begin(flow, port == name->port ? name->protocol : PROTOCOL_GUESS);

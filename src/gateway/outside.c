@@ -7,6 +7,7 @@
 #include "gateway/egress/dial.h"
 #include "gateway/egress/h1.h"
 #include "gateway/egress/h2.h"
+#include "gateway/egress/login.h"
 #include "gateway/egress/mint.h"
 #include "gateway/entry.h"
 #include "gateway/hello.h"
@@ -306,6 +307,10 @@ void outside_begin(struct flow *flow, const char *host, uint16_t port, struct vi
 		AUTO_FREE char *kept = text_copy(host);
 
 		entry_deny(flow, kept, port, verdict.why);
+		return;
+	}
+	if (!stub && verdict.action != EGRESS_PASSTHROUGH && login_is_due(flow->env, host, port)) {
+		login_begin(flow, host, port, first);
 		return;
 	}
 	outside = mem_new(sizeof(*outside));

@@ -111,7 +111,7 @@ static bool path_take(struct view text, char path[CREDENTIAL_PATH_MAX])
 	return true;
 }
 
-static bool host_is_own(const char *host)
+bool credential_host_is_own(const char *host)
 {
 	static const char *const endings[] = {".internal", ".test", ".localhost"};
 
@@ -175,7 +175,7 @@ int credential_rule_parse(struct view text, struct credential_use *use, struct e
 		return rule_refuse(whole, "the host is none: a whole name is expected, without a wildcard", err);
 	if (!path_take(at < 0 ? VIEW("/*") : view_make(rest.at + at, rest.length - (size_t)at), rule.path))
 		return rule_refuse(whole, "the path is none", err);
-	if (rule.scheme == CREDENTIAL_HTTP && !host_is_own(rule.host))
+	if (rule.scheme == CREDENTIAL_HTTP && !credential_host_is_own(rule.host))
 		return rule_refuse(whole, "over plain http a credential goes only to hosts below .internal, .test and .localhost",
 				   err);
 	use->rules[use->rule_count++] = rule;

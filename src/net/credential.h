@@ -66,6 +66,8 @@ MUST_USE int credential_value_check(const struct credential_use *use, struct vie
 /* `path` has no query. */
 bool credential_allows(const struct credential_use *use, enum credential_scheme scheme, const char *host, uint16_t port,
 		       struct view method, struct view path);
+/* Of one's own making, so that it may be spoken to without TLS: .internal, .test, .localhost. */
+bool credential_host_is_own(const char *host);
 bool credential_is_for_host(const struct credential_use *use, const char *host, uint16_t port);
 
 #endif

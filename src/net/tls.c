@@ -142,6 +142,8 @@ static int protocol_select(SSL *ssl, const unsigned char **chosen, unsigned char
 	unsigned char *found;
 
 	(void)self;
+	if (!tls->protocols)
+		return SSL_TLSEXT_ERR_NOACK;
 	if (SSL_select_next_proto(&found, length, (const unsigned char *)names.at, (unsigned)names.length, offered,
 				  offered_length) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_NOACK;
@@ -308,7 +310,7 @@ struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigne
 	SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	if (SSL_set1_host(tls->ssl, host) != 1 ||
 	    SSL_ctrl(tls->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, UNCONST(host)) != 1 ||
-	    SSL_set_alpn_protos(tls->ssl, (const unsigned char *)names.at, (unsigned)names.length) != 0)
+	    (protocols && SSL_set_alpn_protos(tls->ssl, (const unsigned char *)names.at, (unsigned)names.length) != 0))
 		tls->broken = true;
 	SSL_set_connect_state(tls->ssl);
 	return tls;

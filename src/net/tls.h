@@ -28,7 +28,7 @@ MUST_USE int tls_certificate_parse(struct view der, struct tls_certificate **cer
 struct tls_certificate *tls_certificate_hold(struct tls_certificate *certificate);
 void tls_certificate_release(struct tls_certificate *certificate);
 
-/* Protocols are offered and chosen in this order. */
+/* Protocols are offered and chosen in this order; 0: none is named, as where it is not HTTP that is spoken. */
 enum tls_protocol { TLS_HTTP1 = 1, TLS_HTTP2 = 2 }; /* bits */
 
 /* The server's end of `fd`, which stays the caller's. `first` is what was already read from it. */

@@ -149,6 +149,8 @@ static bool refuse_stray(struct judging *judging)
 
 static enum credential_scheme scheme_of(const struct egress_request *request)
 {
+	if (view_is(request->method, LOGIN_METHOD))
+		return CREDENTIAL_POSTGRES;
 	return request->tls ? CREDENTIAL_HTTPS : CREDENTIAL_HTTP;
 }
 
@@ -454,6 +456,34 @@ void broker_plan_fini(struct broker_plan *plan)
 		explicit_bzero(plan->wants, BROKER_WANTS_MAX * sizeof(*plan->wants));
 	free(plan->wants);
 	*plan = (struct broker_plan){0, NULL};
+}
+
+/* ---- logins ---- */
+
+bool broker_logs_in(const struct broker *broker, const char *host, uint16_t port)
+{
+	for (size_t i = 0; broker && i < broker->count; i++)
+		if (broker->credentials[i].use.place == CREDENTIAL_PASSWORD &&
+		    credential_is_for_host(&broker->credentials[i].use, host, port))
+			return true;
+	return false;
+}
+
+bool broker_login(const struct broker *broker, const struct egress_request *request, struct view placeholder,
+		  struct broker_plan *plan)
+{
+	for (size_t i = 0; broker && i < broker->count; i++) {
+		const struct broker_credential *credential = &broker->credentials[i];
+
+		if (credential->use.place != CREDENTIAL_PASSWORD || !view_equal(placeholder, broker_placeholder(broker, i)) ||
+		    !credential_allows(&credential->use, CREDENTIAL_POSTGRES, request->host, request->port, VIEW(""),
+				       request->path))
+			continue;
+		plan->wants = mem_new_array(BROKER_WANTS_MAX, sizeof(*plan->wants));
+		plan->wants[plan->count++].credential = i;
+		return true;
+	}
+	return false;
 }
 
 /* ---- releasing ---- */

@@ -55,6 +55,11 @@ void broker_plan_fini(struct broker_plan *plan);
 /* What to ask the vault; the header is the link's. */
 void broker_ask(const struct broker *broker, const struct broker_plan *plan, size_t index, const struct egress_request *request,
 		struct vault_release_request *ask);
+/* Logins at PostgreSQL servers. Is there a credential for one at that host? Then no other password goes there. */
+bool broker_logs_in(const struct broker *broker, const char *host, uint16_t port);
+/* The plan of a login at `request` (host, port, path "/database") whose password is `placeholder`. False: it is none of theirs. */
+bool broker_login(const struct broker *broker, const struct egress_request *request, struct view placeholder,
+		  struct broker_plan *plan);
 /* What it answered. -1: refused, and the verdict says so. */
 MUST_USE int broker_answered(const struct broker *broker, struct broker_plan *plan, size_t index,
 			     const struct vault_release_reply *reply, struct egress_verdict *verdict);

@@ -86,7 +86,7 @@ static bool origin_fits(const struct rule *rule, const struct egress_origin *ori
 /* What a rule without methods means; the others must be named. A WebSocket is a GET, or WEBSOCKET. */
 static bool method_is_ordinary(struct view method)
 {
-	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", LOGIN_METHOD};
 
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
 		if (view_is(method, methods[i]))

@@ -227,3 +227,13 @@ void raw_begin_plain(struct flow *flow, struct view first)
 	(void)raw_new(flow, PROTOCOL_GUESS);
 	flow_write(flow, SIDE_SERVER, first);
 }
+
+void raw_begin_postgres(struct flow *flow, struct view start, struct view from_server, struct view from_client)
+{
+	raw_begin(flow, PROTOCOL_POSTGRES);
+	raw_read(flow->state, SIDE_CLIENT, start);
+	if (from_server.length)
+		raw_data(flow, SIDE_SERVER, from_server);
+	if (from_client.length)
+		raw_data(flow, SIDE_CLIENT, from_client);
+}

@@ -10,5 +10,7 @@
 void raw_begin(struct flow *flow, enum protocol protocol);
 /* As it is, whatever it is: logged as one row when it ends. `first` is what the client sent already. */
 void raw_begin_plain(struct flow *flow, struct view first);
+/* A PostgreSQL connection whose login is done (egress/login.h): `start` is its start-up packet; what came since from either side goes on. */
+void raw_begin_postgres(struct flow *flow, struct view start, struct view from_server, struct view from_client);
 
 #endif
