@@ -152,6 +152,32 @@ void buf_fini(struct buf *buf)
 	*buf = (struct buf){.length_max = buf->length_max};
 }
 
+void buf_borrow(struct buf *buf, struct buf_spares *spares)
+{
+	size_t length_max = buf->length_max;
+
+	if (buf->at || !spares->count)
+		return;
+	*buf = spares->at[--spares->count];
+	buf->length_max = length_max;
+}
+
+void buf_return(struct buf *buf, struct buf_spares *spares)
+{
+	if (!buf->at || buf->capacity > BUF_SPARE_BYTES_MAX || spares->count == BUF_SPARES_MAX) {
+		buf_fini(buf);
+		return;
+	}
+	spares->at[spares->count++] = (struct buf){.at = buf->at, .capacity = buf->capacity};
+	*buf = (struct buf){.length_max = buf->length_max};
+}
+
+void buf_spares_fini(struct buf_spares *spares)
+{
+	while (spares->count)
+		free(spares->at[--spares->count].at);
+}
+
 char *buf_reserve(struct buf *buf, size_t length)
 {
 	size_t wanted;
@@ -203,8 +229,20 @@ void buf_add_char(struct buf *buf, char c)
 	buf_add(buf, &c, 1);
 }
 
+void buf_add_number(struct buf *buf, uint64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + number % 10);
+	while ((number /= 10) != 0);
+	buf_add(buf, digits + at, sizeof(digits) - at);
+}
+
 void buf_add_format(struct buf *buf, const char *format, ...)
 {
+	size_t room = buf->capacity - buf->length; /* most texts fit into what is there */
 	va_list args;
 	va_list again;
 	int length;
@@ -212,12 +250,15 @@ void buf_add_format(struct buf *buf, const char *format, ...)
 
 	va_start(args, format);
 	va_copy(again, args);
-	length = vsnprintf(NULL, 0, format, args);
+	length = vsnprintf(room ? buf->at + buf->length : NULL, room, format, args);
 	va_end(args);
 	place = length < 0 ? NULL : buf_reserve(buf, (size_t)length);
 	if (place) {
-		(void)vsnprintf(place, (size_t)length + 1, format, again);
+		if ((size_t)length >= room)
+			(void)vsnprintf(place, (size_t)length + 1, format, again);
 		buf->length += (size_t)length;
+	} else if (room) {
+		buf->at[buf->length] = '\0';
 	}
 	va_end(again);
 }

@@ -64,6 +64,7 @@ void buf_add(struct buf *buf, const void *at, size_t length);
 void buf_add_view(struct buf *buf, struct view view);
 void buf_add_text(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);
+void buf_add_number(struct buf *buf, uint64_t number); /* decimal */
 void buf_add_format(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Room for `length` more bytes to be written at the returned place, then buf_commit(); NULL when it would go over. */
 char *buf_reserve(struct buf *buf, size_t length);
@@ -75,6 +76,16 @@ static inline struct view buf_view(const struct buf *buf)
 {
 	return (struct view){buf->at ? buf->at : "", buf->length};
 }
+/* Memory of buffers that are empty most of the time: taken when something is to be added, given back when it is gone. Zeroed: empty. */
+#define BUF_SPARES_MAX 32
+#define BUF_SPARE_BYTES_MAX ((size_t)64 << 10) /* larger ones are freed */
+struct buf_spares {
+	struct buf at[BUF_SPARES_MAX];
+	size_t count;
+};
+void buf_borrow(struct buf *buf, struct buf_spares *spares); /* one without memory gets some, when there is any */
+void buf_return(struct buf *buf, struct buf_spares *spares); /* buf is as after buf_fini() */
+void buf_spares_fini(struct buf_spares *spares);
 /* ERR_LIMIT when the maximum was exceeded at any time since buf_new or buf_clear. */
 MUST_USE int buf_finish(const struct buf *buf, struct err *err);
 /* NUL-terminated text, owned by the caller; the buf is empty afterwards. */

@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "base/scope.h"
 
-#define LINE_BYTES_MAX ((size_t)4 << 20)
-#define LINGER_US 1000                    /* before a portion that may still grow is written: so many lines, one call */
-#define PORTION_BYTES ((size_t)256 << 10) /* lines of one log are joined up to it */
+#define LINGER_US 1000 /* before a portion that may still grow is written: so many lines, one call */
+#define PORTION_BYTES \
+	((size_t)256 << 10) /* lines of one log are joined up to it; a line is some 300 KiB at most, by its bodies' maximum */
 
 struct exchange_log {
 	struct log_writer *writer;
@@ -35,9 +35,11 @@ struct portion {
 struct log_writer {
 	pthread_t thread;
 	pthread_mutex_t mutex;
-	pthread_cond_t changed;
+	pthread_cond_t changed; /* something is to be written, or it ends */
+	pthread_cond_t room;
 	struct portion *first;
 	struct portion **last;
+	struct buf spare; /* of a portion that was written */
 	size_t waiting_bytes;
 	bool ending;
 };
@@ -51,7 +53,20 @@ static void log_put(struct exchange_log *log)
 	free(log);
 }
 
-static void portion_write(struct portion *portion)
+/* Its lines' buffer is for the next portion. */
+static void lines_spare(struct log_writer *writer, struct buf *lines)
+{
+	(void)pthread_mutex_lock(&writer->mutex);
+	if (!writer->spare.at && lines->capacity <= 2 * PORTION_BYTES) {
+		buf_clear(lines);
+		writer->spare = *lines;
+		*lines = buf_new(0);
+	}
+	(void)pthread_mutex_unlock(&writer->mutex);
+	buf_fini(lines);
+}
+
+static void portion_write(struct log_writer *writer, struct portion *portion)
 {
 	struct exchange_log *log = portion->log;
 	int fd = atomic_load(&log->fd);
@@ -60,7 +75,7 @@ static void portion_write(struct portion *portion)
 	if (fd >= 0 && file_write_fd(fd, buf_view(&portion->lines), &err) && !atomic_exchange(&log->failed, true))
 		log_error("exchanges are lost: %s", err.text);
 	atomic_fetch_add(&log->written, portion->count);
-	buf_fini(&portion->lines);
+	lines_spare(writer, &portion->lines);
 	free(portion);
 	log_put(log);
 }
@@ -93,9 +108,9 @@ static void *writer_main(void *self)
 		if (portion->log->open == portion)
 			portion->log->open = NULL;
 		writer->waiting_bytes -= portion->lines.length;
-		(void)pthread_cond_broadcast(&writer->changed);
+		(void)pthread_cond_broadcast(&writer->room);
 		(void)pthread_mutex_unlock(&writer->mutex);
-		portion_write(portion);
+		portion_write(writer, portion);
 		(void)pthread_mutex_lock(&writer->mutex);
 	}
 	(void)pthread_mutex_unlock(&writer->mutex);
@@ -110,6 +125,7 @@ struct log_writer *log_writer_new(struct err *err)
 	writer->last = &writer->first;
 	(void)pthread_mutex_init(&writer->mutex, NULL);
 	(void)pthread_cond_init(&writer->changed, NULL);
+	(void)pthread_cond_init(&writer->room, NULL);
 	failed = pthread_create(&writer->thread, NULL, writer_main, writer);
 	if (failed) {
 		(void)err_errno(err, failed, "cannot start the log's thread");
@@ -129,7 +145,9 @@ void log_writer_free(struct log_writer *writer)
 	(void)pthread_mutex_unlock(&writer->mutex);
 	(void)pthread_join(writer->thread, NULL);
 	(void)pthread_cond_destroy(&writer->changed);
+	(void)pthread_cond_destroy(&writer->room);
 	(void)pthread_mutex_destroy(&writer->mutex);
+	buf_fini(&writer->spare);
 	free(writer);
 }
 
@@ -161,31 +179,48 @@ void exchange_log_release(struct exchange_log *log)
 		log_put(log);
 }
 
+static struct buf spare_take(struct log_writer *writer)
+{
+	struct buf spare = writer->spare;
+
+	writer->spare = buf_new(0);
+	return spare;
+}
+
+/* Under the writer's mutex: a portion of this log that may grow. */
+static struct portion *portion_open(struct exchange_log *log)
+{
+	struct log_writer *writer = log->writer;
+	struct portion *portion = log->open;
+
+	if (portion && portion->lines.length <= PORTION_BYTES)
+		return portion;
+	portion = mem_new(sizeof(*portion));
+	portion->log = log;
+	portion->lines = writer->spare.at ? spare_take(writer) : buf_new(SIZE_MAX / 4);
+	atomic_fetch_add(&log->holders, 1);
+	*writer->last = portion;
+	writer->last = &portion->next;
+	log->open = portion;
+	(void)pthread_cond_signal(&writer->changed);
+	return portion;
+}
+
 void exchange_log_add(struct exchange_log *log, const struct exchange *exchange)
 {
 	struct log_writer *writer = log->writer;
-	AUTO_BUF line = buf_new(LINE_BYTES_MAX);
 	struct portion *portion;
+	size_t before;
 
-	exchange_format(&line, exchange);
 	atomic_fetch_add(&log->added, 1);
 	(void)pthread_mutex_lock(&writer->mutex);
 	while (writer->waiting_bytes > LOG_WAITING_BYTES_MAX)
-		(void)pthread_cond_wait(&writer->changed, &writer->mutex);
-	portion = log->open;
-	if (!portion || portion->lines.length > PORTION_BYTES) {
-		portion = mem_new(sizeof(*portion));
-		portion->log = log;
-		portion->lines = buf_new(SIZE_MAX / 4);
-		atomic_fetch_add(&log->holders, 1);
-		*writer->last = portion;
-		writer->last = &portion->next;
-		log->open = portion;
-		(void)pthread_cond_broadcast(&writer->changed);
-	}
-	buf_add_view(&portion->lines, buf_view(&line));
+		(void)pthread_cond_wait(&writer->room, &writer->mutex);
+	portion = portion_open(log);
+	before = portion->lines.length;
+	exchange_format(&portion->lines, exchange);
 	portion->count++;
-	writer->waiting_bytes += line.length;
+	writer->waiting_bytes += portion->lines.length - before;
 	(void)pthread_mutex_unlock(&writer->mutex);
 }
 

@@ -22,7 +22,6 @@
 #define BULK_BYTES ((size_t)64 << 10)    /* read at once: from here on it is bulk */
 #define STRAIGHT_BYTES 8192              /* pieces from here on are not collected */
 #define RECORDS_BYTES ((size_t)64 << 10) /* encrypted at once */
-#define KEPT_CAPACITY ((size_t)64 << 10) /* an empty buffer larger than this is freed */
 
 static size_t waiting(const struct leg *leg)
 {
@@ -153,6 +152,7 @@ void flow_write(struct flow *flow, enum side to, struct view bytes)
 		if (sent > 0)
 			bytes = view_make(bytes.at + sent, bytes.length - (size_t)sent);
 	}
+	buf_borrow(&leg->out, &flow->worker->spares);
 	buf_add_view(&leg->out, bytes);
 }
 
@@ -310,7 +310,7 @@ static bool tls_leg_flush(struct leg *leg)
 }
 
 /* false when the peer is gone. */
-static bool leg_flush(struct leg *leg)
+static bool leg_flush(struct leg *leg, struct buf_spares *spares)
 {
 	if (leg->tls && !tls_leg_flush(leg))
 		return false;
@@ -334,9 +334,7 @@ static bool leg_flush(struct leg *leg)
 	}
 	if (leg->out_at == leg->out.length && leg->out.length) {
 		leg->out_at = 0;
-		buf_clear(&leg->out);
-		if (leg->out.capacity > KEPT_CAPACITY)
-			buf_fini(&leg->out);
+		buf_return(&leg->out, spares);
 	} else if (leg->out_at > FLOW_WAITING_MAX) {
 		buf_drop_front(&leg->out, leg->out_at);
 		leg->out_at = 0;
@@ -400,16 +398,17 @@ void flow_update(struct flow *flow)
 {
 	struct leg *client = &flow->legs[SIDE_CLIENT];
 	struct leg *server = &flow->legs[SIDE_SERVER];
+	struct buf_spares *spares = &flow->worker->spares;
 
 	if (flow->closed)
 		return;
-	if (!leg_flush(client)) {
+	if (!leg_flush(client, spares)) {
 		flow_close(flow, "the client went away");
 		return;
 	}
-	if (!leg_flush(server)) {
+	if (!leg_flush(server, spares)) {
 		server_lose(flow, "the server went away");
-		if (flow->closed || !leg_flush(client))
+		if (flow->closed || !leg_flush(client, spares))
 			return;
 	}
 	if (client->ended && client->end_sent && (server->fd < 0 || (server->ended && server->end_sent))) {
@@ -554,7 +553,7 @@ static void leg_ready(struct flow *flow, enum side side, unsigned events)
 	if (leg->securing && !leg->connecting) {
 		if (events & (LOOP_READ | LOOP_BROKEN))
 			leg_secure(flow, side);
-		flow_update(flow);
+		flow_update_later(flow);
 		return;
 	}
 	if (leg->connecting && (events & (LOOP_WRITE | LOOP_BROKEN))) {
@@ -571,7 +570,7 @@ static void leg_ready(struct flow *flow, enum side side, unsigned events)
 		else
 			loop_watch_remove(flow->worker->loop, &leg->watch); /* both directions ended; what came is not wanted yet */
 	}
-	flow_update(flow);
+	flow_update_later(flow);
 }
 
 static void client_ready(struct loop_watch *watch, unsigned events)

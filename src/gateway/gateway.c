@@ -197,6 +197,8 @@ static void worker_end(struct worker *worker)
 	policy_release(worker->policy);
 	log_writer_free(worker->log_writer);
 	loop_free(worker->loop);
+	buf_spares_fini(&worker->spares);
+	tls_memory_drop();
 	free(worker->scratch);
 }
 
@@ -209,6 +211,7 @@ int gateway_main(int argc, char **argv)
 	struct err err;
 	int code = 0;
 
+	tls_memory_keep();
 	log_init("gateway", LOG_LEVEL_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (options_parse(argc, argv, &options, &err) || worker_begin(worker, &options, parent, &err)) {

@@ -34,8 +34,9 @@ struct worker {
 	struct flow *loose; /* list: preview connections between two environments */
 	char gone[GONE_KEPT][64];
 	size_t gone_next;
-	char *scratch;           /* SCRATCH_BYTES, for the callback that runs */
-	const char *tool_socket; /* NULL: none */
+	struct buf_spares spares; /* for what flows send */
+	char *scratch;            /* SCRATCH_BYTES, for the callback that runs */
+	const char *tool_socket;  /* NULL: none */
 	struct preview *preview;
 	struct policy *policy; /* the organisation's; NULL: none */
 	struct mint *mint;

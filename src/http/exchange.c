@@ -7,6 +7,7 @@
 #include "base/scope.h"
 
 #define LINE_BYTES_USUAL 2048 /* of a line, without its bodies */
+#define HEADERS_USUAL 8       /* room is made for; a power of two */
 
 static void headers_fini(struct exchange_headers *headers)
 {
@@ -34,8 +35,9 @@ void exchange_fini(struct exchange *exchange)
 
 void exchange_header_add(struct exchange_headers *headers, struct view name, struct view value)
 {
-	if ((headers->count & (headers->count + 1)) == 0) /* full at 0, 1, 3, 7, … */
-		headers->at = mem_grow(headers->at, headers->count * 2 + 1, sizeof(*headers->at));
+	if (!headers->count ||
+	    (headers->count >= HEADERS_USUAL && (headers->count & (headers->count - 1)) == 0)) /* full at 0, 8, 16, 32, … */
+		headers->at = mem_grow(headers->at, headers->count ? headers->count * 2 : HEADERS_USUAL, sizeof(*headers->at));
 	headers->at[headers->count++] = (struct exchange_header){view_copy(name), view_copy(value)};
 }
 
@@ -66,9 +68,25 @@ void exchange_body_add(struct exchange_body *body, struct view bytes)
 /* Bytes that are themselves in JSON: printable ASCII but for `"` and the backslash. */
 static const bool plain_bytes[256] = {[' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
 
+typedef unsigned char block __attribute__((vector_size(16)));
+
+/* Are all bytes of the block such bytes? */
+static bool block_is_plain(const char *at)
+{
+	block bytes, other;
+	uint64_t halves[2];
+
+	memcpy(&bytes, at, sizeof(bytes));
+	other = (block)(bytes < ' ') | (block)(bytes > '~') | (block)(bytes == '"') | (block)(bytes == '\\');
+	memcpy(halves, &other, sizeof(halves));
+	return !(halves[0] | halves[1]);
+}
+
 /* Where the run of such bytes from `at` on ends. */
 static size_t plain_run(struct view text, size_t at)
 {
+	while (at + sizeof(block) <= text.length && block_is_plain(text.at + at))
+		at += sizeof(block);
 	while (at < text.length && plain_bytes[(unsigned char)text.at[at]])
 		at++;
 	return at;
@@ -166,7 +184,9 @@ static void body_format(struct buf *out, const struct exchange_body *body)
 		buf_add_base64(out, bytes.at, bytes.length);
 		buf_add_char(out, '"');
 	}
-	buf_add_format(out, ",\"body_bytes\":%llu,\"cut\":%s", (unsigned long long)body->bytes, body->cut ? "true" : "false");
+	buf_add_text(out, ",\"body_bytes\":");
+	buf_add_number(out, body->bytes);
+	buf_add_text(out, body->cut ? ",\"cut\":true" : ",\"cut\":false");
 }
 
 void exchange_format(struct buf *out, const struct exchange *exchange)
@@ -175,7 +195,8 @@ void exchange_format(struct buf *out, const struct exchange *exchange)
 
 	if (usual < out->length_max - out->length) /* room for most, so that it is not moved again and again */
 		(void)buf_reserve(out, usual);
-	buf_add_format(out, "{\"seq\":%llu", (unsigned long long)exchange->seq);
+	buf_add_text(out, "{\"seq\":");
+	buf_add_number(out, exchange->seq);
 	member_format(out, "from", exchange->from);
 	member_format(out, "to", exchange->to);
 	member_format(out, "proto", exchange->proto);

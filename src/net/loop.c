@@ -43,6 +43,7 @@ struct loop {
 	struct epoll_event batch[BATCH_MAX];
 	int batch_count;
 	struct tasks deferred;
+	struct tasks running; /* an empty list to take turns with: nothing is allocated in a turn */
 	pthread_mutex_t posted_mutex;
 	struct tasks posted; /* under posted_mutex */
 	atomic_bool stopping;
@@ -66,14 +67,16 @@ static void tasks_add(struct tasks *tasks, void (*function)(void *self), void *s
 }
 
 /* Runs what is there; what those functions add waits for the next call. */
-static void tasks_run(struct tasks *tasks)
+static void deferred_run(struct loop *loop)
 {
-	struct tasks now = *tasks;
+	struct tasks now = loop->deferred;
 
-	*tasks = (struct tasks){0};
+	loop->deferred = loop->running;
+	loop->running = (struct tasks){0};
 	for (size_t i = 0; i < now.count; i++)
 		now.at[i].function(now.at[i].self);
-	free(now.at);
+	now.count = 0;
+	loop->running = now;
 }
 
 static void posted_run(struct loop *loop)
@@ -122,7 +125,7 @@ void loop_drain(struct loop *loop)
 {
 	posted_run(loop);
 	while (loop->deferred.count)
-		tasks_run(&loop->deferred);
+		deferred_run(loop);
 }
 
 void loop_free(struct loop *loop)
@@ -137,6 +140,7 @@ void loop_free(struct loop *loop)
 	(void)pthread_mutex_destroy(&loop->posted_mutex);
 	free(loop->posted.at);
 	free(loop->deferred.at);
+	free(loop->running.at);
 	free(loop->timers);
 	free(loop);
 }
@@ -314,7 +318,7 @@ void loop_run(struct loop *loop)
 		batch_run(loop);
 		posted_run(loop);
 		timers_run(loop);
-		tasks_run(&loop->deferred);
+		deferred_run(loop);
 	}
 }
 

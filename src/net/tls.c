@@ -18,7 +18,6 @@
 
 #include "base/scope.h"
 
-#define KEPT_CAPACITY ((size_t)32 << 10) /* an empty buffer larger than this is freed */
 #define READ_BUFFER_BYTES ((size_t)32 << 10)
 #define SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS "X25519:P-256:P-384"
@@ -28,6 +27,7 @@
 struct tls_side {
 	SSL_CTX *context;
 	BIO_METHOD *method;
+	struct buf_spares spares; /* for what sessions send */
 };
 
 struct tls_key {
@@ -40,6 +40,7 @@ struct tls_certificate {
 };
 
 struct tls {
+	struct tls_side *side;
 	SSL *ssl;
 	int fd;
 	unsigned protocols;
@@ -94,6 +95,7 @@ static int bio_write(BIO *bio, const char *at, int length)
 	struct tls *tls = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
+	buf_borrow(&tls->out, &tls->side->spares);
 	buf_add(&tls->out, at, (size_t)length);
 	return length;
 }
@@ -216,6 +218,7 @@ void tls_side_free(struct tls_side *side)
 		return;
 	SSL_CTX_free(side->context);
 	BIO_meth_free(side->method);
+	buf_spares_fini(&side->spares);
 	free(side);
 }
 
@@ -278,6 +281,7 @@ static struct tls *tls_new(struct tls_side *side, int fd, unsigned protocols)
 	tls->ssl = SSL_new(side->context);
 	if (!tls->ssl || !bio)
 		abort(); /* out of memory */
+	tls->side = side;
 	tls->fd = fd;
 	tls->protocols = protocols;
 	tls->first = buf_new(SIZE_MAX / 4);
@@ -412,9 +416,7 @@ bool tls_flush(struct tls *tls)
 		tls->out_at += (size_t)sent;
 	}
 	tls->out_at = 0;
-	buf_clear(&tls->out);
-	if (tls->out.capacity > KEPT_CAPACITY)
-		buf_fini(&tls->out);
+	buf_return(&tls->out, &tls->side->spares);
 	return true;
 }
 

@@ -12,6 +12,10 @@
 
 #include "base/buf.h"
 
+/* Before anything else uses OpenSSL, in programs with many sessions: keeps record buffers at hand, for each thread. */
+void tls_memory_keep(void);
+void tls_memory_drop(void); /* those of this thread */
+
 struct tls_side;        /* what all sessions of one side share */
 struct tls_key;         /* a private key */
 struct tls_certificate; /* counted */

@@ -26,6 +26,8 @@
 
 uint16_t fixture_dns_port = 5300;
 const char *const *fixture_arguments;
+void (*fixture_head_sign)(void *self, struct link *link, struct link_message *message);
+void *fixture_head_sign_self;
 
 static void check(bool good, const char *what)
 {
@@ -96,7 +98,19 @@ static void on_denied(void *self, struct link *link, struct link_message *messag
 	(void)pthread_mutex_unlock(&world->mutex);
 }
 
+static void on_head(void *self, struct link *link, struct link_message *message)
+{
+	const struct err nobody = {.kind = ERR_BROKEN, .text = "nobody signs"};
+
+	(void)self;
+	if (fixture_head_sign)
+		fixture_head_sign(fixture_head_sign_self, link, message);
+	else
+		link_reply(link, message->name, message->request, NULL, &nobody);
+}
+
 static const struct link_row rows[] = {
+	{MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_head},
 	{MESSAGE_THAW, LINK_GATEWAY, on_thaw},
 	{MESSAGE_TOUCH, LINK_GATEWAY, on_touch},
 	{MESSAGE_DENIED, LINK_GATEWAY, on_denied},

@@ -30,6 +30,9 @@ struct world_fixture {
 #define FIXTURE_ARGUMENTS_MAX 16
 extern uint16_t fixture_dns_port;
 extern const char *const *fixture_arguments;
+/* What is asked to sign heads of the gateway's ledger, on the link's thread; NULL: nobody. */
+extern void (*fixture_head_sign)(void *self, struct link *link, struct link_message *message);
+extern void *fixture_head_sign_self;
 
 /* NULL, with a line on standard output, where it cannot be made. */
 struct world_fixture *world_open(void);

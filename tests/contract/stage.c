@@ -2,12 +2,14 @@
  * stage: runs a command as if it were in a sandbox: names and connections of it come to a real gateway, with a real vault behind it, and the
  * outside is this machine. For tests and benchmarks with real programs on both ends.
  *
- *	stage [--environment ID] [--authorities PEM] [--before COMMAND] ROUTES NAME… -- COMMAND [ARGUMENT…]
+ *	stage [--environment ID] [--authorities PEM] [--before COMMAND] [--ledger yes] [--secret 'NAME VALUE RULE PLACE'] ROUTES NAME…
+ *		-- COMMAND [ARGUMENT…]
  *
  * ROUTES is a file with the body of ENV_PUT; each NAME is a host outside, which the gateway finds at 127.0.0.1. The --before command (a line for
  * sh) runs outside, as the hosts: it says it is ready by making the file $STAGE/ready, and is ended with the stage. The command finds in
- * its environment: STAGE (a folder of its own), ASSAY_CA (the environment's authority), GATEWAY_PID. The exit code is the command's;
- * 77 when it cannot be done here.
+ * its environment: STAGE (a folder of its own), ASSAY_CA (the environment's authority), GATEWAY_PID. With --ledger the gateway keeps one, in
+ * $STAGE/ledger, whose heads the vault signs; with --secret the environment has a credential (`-` in RULE stands for a blank), and
+ * ASSAY_PLACEHOLDER is what its sandboxes see of it. The exit code is the command's; 77 when it cannot be done here.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -24,6 +26,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "gateway_fixture.h"
+#include "ledger/ledger.h"
 #include "vault/vault.h"
 
 #define EXIT_SKIP 77
@@ -34,6 +37,8 @@ struct stage {
 	const char *env;
 	const char *authorities;
 	const char *before;
+	const char *secret;
+	bool ledger;
 	const char *routes;
 	char **names;
 	size_t name_count;
@@ -58,6 +63,10 @@ static bool options_parse(int argc, char **argv, struct stage *stage)
 			stage->authorities = argv[at + 1];
 		else if (strcmp(argv[at], "--before") == 0)
 			stage->before = argv[at + 1];
+		else if (strcmp(argv[at], "--secret") == 0)
+			stage->secret = argv[at + 1];
+		else if (strcmp(argv[at], "--ledger") == 0)
+			stage->ledger = true;
 		else
 			return false;
 	}
@@ -148,6 +157,85 @@ static struct vault *vault_introduce(struct world_fixture *world, const struct s
 	return vault;
 }
 
+/* On the link's thread: what serve would have signed. */
+static void head_sign(void *self, struct link *link, struct link_message *message)
+{
+	struct vault *vault = self;
+	struct ledger_head head;
+	char line[LEDGER_HEAD_TEXT_MAX];
+	char key_id[65];
+	AUTO_JSON body = NULL;
+	struct err err = {0};
+
+	if (!ledger_head_parse(view_of(json_text(message->body, "head", "")), &head, &err)) {
+		unsigned char bytes[LEDGER_HEAD_BYTES];
+
+		ledger_head_bytes(&head, bytes);
+		if (!vault_sign(vault, view_make(bytes, sizeof(bytes)), head.signature, key_id, &err)) {
+			ledger_head_format(&head, line);
+			body = json_pack("{s:s}", "head", line);
+		}
+	}
+	link_reply(link, message->name, message->request, body, body ? NULL : &err);
+}
+
+static void ledger_introduce(struct world_fixture *world, struct vault *vault, const struct stage *stage)
+{
+	AUTO_FREE char *path = text_format("%s/ledger", stage->dir);
+	AUTO_BUF key = buf_new(65536);
+	AUTO_JSON body = NULL;
+	AUTO_JSON answer = NULL;
+	unsigned char signature[64];
+	char key_id[65];
+	struct err err = {0};
+	int folder = -1;
+
+	fixture_head_sign = head_sign;
+	fixture_head_sign_self = vault;
+	if (mkdir(path, 0700) || chmod(path, 0777) /* whoever the gateway becomes */ ||
+	    (folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		give_up(path);
+	if (!vault_public_key(vault, &key, &err) && !vault_sign(vault, VIEW("x"), signature, key_id, &err)) {
+		body = json_pack("{s:s, s:s}", "key_id", key_id, "key", key.at);
+		answer = link_call(world->link, MESSAGE_LEDGER, body, &folder, 1, 5000, &err);
+	}
+	(void)close(folder);
+	if (!answer) {
+		(void)fprintf(stderr, "stage: the ledger: %s\n", err.text);
+		exit(1);
+	}
+}
+
+/* Binds the credential of --secret, and adds it to the routes. */
+static void secret_introduce(struct vault *vault, const struct stage *stage, struct buf *routes)
+{
+	AUTO_FREE char *text = text_copy(stage->secret);
+	AUTO_JSON json = json_parse(buf_view(routes), NULL);
+	AUTO_BUF placeholder = buf_new(65536);
+	struct credential_use use = {0};
+	struct err err = {0};
+	char *words[4];
+	char *at = text;
+
+	for (size_t i = 0; i < 4; i++)
+		words[i] = strsep(&at, " ");
+	for (char *blank = words[2]; blank && (blank = strchr(blank, '-')); blank++)
+		*blank = ' ';
+	if (!json || !words[3] || credential_rule_parse(view_of(words[2]), &use, &err) ||
+	    credential_place_parse(view_of(words[3]), &use, &err) ||
+	    vault_secret_set(vault, words[0], &use, view_of(words[1]), &err) ||
+	    vault_secret_bind(vault, stage->env, words[0], &use, &placeholder, &err)) {
+		(void)fprintf(stderr, "stage: %s: %s\n", stage->secret, err.text);
+		exit(1);
+	}
+	(void)json_object_set_new(json, "credentials",
+				  json_pack("[{s:s, s:s, s:[s], s:s}]", "name", words[0], "placeholder", placeholder.at, "for",
+					    words[2], "in", words[3]));
+	(void)setenv("ASSAY_PLACEHOLDER", placeholder.at, 1);
+	buf_clear(routes);
+	json_format(routes, json);
+}
+
 static int command_run(const struct stage *stage, const struct world_fixture *world)
 {
 	AUTO_FREE char *gateway = text_format("%d", (int)world->gateway);
@@ -182,8 +270,9 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "vault") == 0)
 		return vault_main(argc - 1, argv + 1);
 	if (!options_parse(argc, argv, &stage)) {
-		(void)fprintf(stderr,
-			      "usage: stage [--environment ID] [--authorities PEM] [--before LINE] ROUTES NAME… -- COMMAND…\n");
+		(void)fprintf(
+			stderr,
+			"usage: stage [--environment ID] [--authorities PEM] [--before LINE] [--ledger yes] [--secret TEXT] ROUTES NAME… -- COMMAND…\n");
 		return 2;
 	}
 	if (geteuid() != 0)
@@ -210,6 +299,10 @@ int main(int argc, char **argv)
 	if (stage.before)
 		before = before_start(&stage);
 	vault = vault_introduce(world, &stage);
+	if (stage.ledger)
+		ledger_introduce(world, vault, &stage);
+	if (stage.secret)
+		secret_introduce(vault, &stage, &routes);
 	copy_make(world, stage.env, "ready", routes.at, &copy);
 	copy_caller(&copy, "workspace");
 	code = command_run(&stage, world);

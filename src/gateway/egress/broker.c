@@ -25,6 +25,7 @@ struct broker {
 	struct broker_credential *credentials;
 	size_t count;
 	size_t references;
+	struct swap *strays; /* finds placeholders in a body that none goes into; made when it is first wanted */
 };
 
 struct broker_text {
@@ -99,6 +100,7 @@ void broker_free(struct broker *broker)
 		return;
 	for (size_t i = 0; i < broker->count; i++)
 		free(broker->credentials[i].placeholder);
+	swap_free(broker->strays);
 	free(broker->credentials);
 	free(broker);
 }
@@ -647,21 +649,33 @@ struct swap *broker_mask(const struct broker *broker, const struct broker_plan *
 	return swap;
 }
 
-struct swap *broker_body(const struct broker *broker, const struct broker_plan *plan, bool websocket)
+static struct swap *strays_new(struct swap *swap)
+{
+	(void)swap_add(swap, MARK, MARK, TAG_STRAY);
+	swap_add_base64(swap, MARK, TAG_STRAY);
+	return swap;
+}
+
+struct swap *broker_body(struct broker *broker, const struct broker_plan *plan, bool websocket)
 {
 	enum credential_place place = websocket ? CREDENTIAL_WEBSOCKET : CREDENTIAL_BODY;
-	struct swap *swap = swap_new();
+	struct swap *swap = NULL;
 
 	for (size_t i = 0; plan && i < plan->count; i++) {
 		const struct broker_want *want = &plan->wants[i];
 
-		if (broker->credentials[want->credential].use.place == (uint16_t)place)
-			(void)swap_add(swap, broker_placeholder(broker, want->credential),
-				       view_make(want->value, want->value_bytes), TAG_VALUE);
+		if (broker->credentials[want->credential].use.place != (uint16_t)place)
+			continue;
+		if (!swap)
+			swap = swap_new();
+		(void)swap_add(swap, broker_placeholder(broker, want->credential), view_make(want->value, want->value_bytes),
+			       TAG_VALUE);
 	}
-	(void)swap_add(swap, MARK, MARK, TAG_STRAY);
-	swap_add_base64(swap, MARK, TAG_STRAY);
-	return swap;
+	if (swap || !broker)
+		return strays_new(swap ? swap : swap_new());
+	if (!broker->strays)
+		broker->strays = strays_new(swap_new());
+	return swap_like(broker->strays);
 }
 
 bool broker_body_stray(const struct swap *body)

@@ -81,8 +81,9 @@ void broker_head_fini(struct broker_head *head); /* wiped */
 struct swap *broker_mask(const struct broker *broker, const struct broker_plan *plan);
 
 /* For a request's body, or a WebSocket's messages to the host: puts in what goes there, and finds what does not. NULL broker: finds any
- * placeholder. Owned by the caller; after each piece broker_body_stray() says whether the request must end now, before more is sent. */
-struct swap *broker_body(const struct broker *broker, const struct broker_plan *plan, bool websocket);
+ * placeholder. Owned by the caller, who frees it before the broker; after each piece broker_body_stray() says whether the request must end
+ * now, before more is sent. */
+struct swap *broker_body(struct broker *broker, const struct broker_plan *plan, bool websocket);
 bool broker_body_stray(const struct swap *body);
 /* Does the body change its length, so that it cannot be sent with the one that was announced? */
 bool broker_body_resizes(const struct broker *broker, const struct broker_plan *plan, bool websocket);

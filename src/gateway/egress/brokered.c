@@ -26,15 +26,14 @@ struct brokered {
 	size_t answers;
 	bool asked;
 	bool refused;
-	bool applied;
-	struct broker_head head;
-	struct broker_head scanned;
+	struct broker_head *head;    /* what is sent; NULL: as it came */
+	struct broker_head *scanned; /* what is looked at */
 	struct swap *body;
 	struct swap *mask;
 	struct buf out;     /* of the body */
 	struct buf answer;  /* of the answer's body */
 	struct arena texts; /* of the answer's head */
-	struct egress_field fields[EGRESS_FIELDS_MAX];
+	struct egress_field *fields;
 	char credential[UPSTREAM_CREDENTIAL_MAX];
 };
 
@@ -46,14 +45,21 @@ void brokered_cancel(struct brokered *brokered)
 	}
 }
 
+static void head_free(struct broker_head *head)
+{
+	if (head)
+		broker_head_fini(head);
+	free(head);
+}
+
 void brokered_free(struct brokered *brokered)
 {
 	if (!brokered)
 		return;
 	brokered_cancel(brokered);
-	if (brokered->applied)
-		broker_head_fini(&brokered->head);
-	broker_head_fini(&brokered->scanned);
+	head_free(brokered->head);
+	head_free(brokered->scanned);
+	free(brokered->fields);
 	broker_plan_fini(&brokered->plan);
 	swap_free(brokered->body);
 	swap_free(brokered->mask);
@@ -134,16 +140,18 @@ static enum stage_result released_all(struct brokered *brokered)
 		return STAGE_REFUSE;
 	if (brokered->answers < brokered->plan.count)
 		return STAGE_WAIT;
-	if (broker_apply(brokered->broker, &brokered->plan, &pipeline->request, &brokered->head, &pipeline->verdict))
+	brokered->head = mem_new(sizeof(*brokered->head));
+	if (broker_apply(brokered->broker, &brokered->plan, &pipeline->request, brokered->head, &pipeline->verdict)) {
+		free(TAKE(brokered->head)); /* there is nothing in it */
 		return STAGE_REFUSE;
-	brokered->applied = true;
+	}
 	if (pipeline->request.body_bytes && broker_body_resizes(brokered->broker, &brokered->plan, pipeline->request.websocket)) {
 		struct view out = VIEW("");
 
 		brokered_body_begin(pipeline);
 		if (!brokered_body(pipeline, buf_view(&pipeline->held), pipeline->whole, &out))
 			return STAGE_REFUSE;
-		brokered->head.request.body_bytes = pipeline->whole ? (int64_t)out.length : -1;
+		brokered->head->request.body_bytes = pipeline->whole ? (int64_t)out.length : -1;
 	}
 	brokered->mask = broker_mask(brokered->broker, &brokered->plan);
 	credential_name(brokered);
@@ -244,15 +252,16 @@ const struct egress_request *brokered_scanned(struct pipeline *pipeline)
 							 .value_bytes = sizeof(SCANNED_VALUE) - 1};
 		memcpy(wants[plan.count].value, SCANNED_VALUE, sizeof(SCANNED_VALUE) - 1);
 	}
-	broker_head_fini(&brokered->scanned);
-	if (broker_apply(brokered->broker, &plan, &pipeline->request, &brokered->scanned, &verdict))
+	head_free(brokered->scanned);
+	brokered->scanned = mem_new(sizeof(*brokered->scanned));
+	if (broker_apply(brokered->broker, &plan, &pipeline->request, brokered->scanned, &verdict))
 		return &pipeline->request;
-	return &brokered->scanned.request;
+	return &brokered->scanned->request;
 }
 
 const struct egress_request *brokered_request(struct pipeline *pipeline)
 {
-	return pipeline->brokered && pipeline->brokered->applied ? &pipeline->brokered->head.request : &pipeline->request;
+	return pipeline->brokered && pipeline->brokered->head ? &pipeline->brokered->head->request : &pipeline->request;
 }
 
 const char *brokered_credential(const struct pipeline *pipeline)
@@ -285,6 +294,8 @@ void brokered_answer_head(struct pipeline *pipeline, const struct egress_respons
 	if (!brokered || !brokered->mask)
 		return;
 	arena_fini(&brokered->texts);
+	if (!brokered->fields)
+		brokered->fields = mem_new_array(EGRESS_FIELDS_MAX, sizeof(*brokered->fields));
 	masked->fields = brokered->fields;
 	for (size_t i = 0; i < response->field_count && i < EGRESS_FIELDS_MAX; i++) {
 		struct egress_field field = response->fields[i];

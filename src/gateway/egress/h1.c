@@ -72,7 +72,9 @@ static void framing_write(struct h1 *h1, const struct egress_response *response,
 		return;
 	}
 	if (body && response->body_bytes >= 0) {
-		buf_add_format(out, "Content-Length: %lld\r\n", (long long)response->body_bytes);
+		buf_add_text(out, "Content-Length: ");
+		buf_add_number(out, (uint64_t)response->body_bytes);
+		buf_add_text(out, "\r\n");
 	} else if (body && !h1->old) {
 		h1->chunked = true;
 		buf_add_text(out, "Transfer-Encoding: chunked\r\n");
@@ -108,7 +110,11 @@ static void answer_head(void *self, const struct egress_response *response)
 
 	h1->continues = false;
 	(void)buf_reserve(&out, HEAD_BYTES_USUAL);
-	buf_add_format(&out, "HTTP/1.1 %u %s\r\n", response->status, http_status_text(response->status));
+	buf_add_text(&out, "HTTP/1.1 ");
+	buf_add_number(&out, response->status);
+	buf_add_char(&out, ' ');
+	buf_add_text(&out, http_status_text(response->status));
+	buf_add_text(&out, "\r\n");
 	for (size_t i = 0; i < response->field_count; i++) {
 		name_write(&out, response->fields[i].name);
 		buf_add_text(&out, ": ");
@@ -270,10 +276,12 @@ static unsigned request_fill(struct h1 *h1, const struct http_head *head, const 
 		char *name = text + (field.name.at - base);
 		char listed[64];
 
-		(void)snprintf(listed, sizeof(listed), "%.*s", (int)(field.name.length < 63 ? field.name.length : 63),
-			       field.name.at);
-		if (lists && http_head_has(head, "connection", listed))
-			continue;
+		if (lists) {
+			(void)snprintf(listed, sizeof(listed), "%.*s", (int)(field.name.length < 63 ? field.name.length : 63),
+				       field.name.at);
+			if (http_head_has(head, "connection", listed))
+				continue;
+		}
 		if (pipeline_field_add(pipeline, name, field.name.length,
 				       view_make(text + (field.value.at - base), field.value.length), why))
 			return 400;

@@ -11,7 +11,7 @@
 
 #include "base/scope.h"
 
-#define BLOCKS 65536
+#define BLOCKS 4096 /* two bytes, folded: a small table is made quickly, and stays near */
 #define NONE (-1)
 
 struct text {
@@ -20,17 +20,24 @@ struct text {
 	size_t from_bytes, to_bytes;
 	int tag;
 	int next; /* of those with the same block, the longer first */
-	uint64_t hits;
 };
 
-struct swap {
-	struct text texts[SWAP_TEXTS_MAX];
+/* The texts and what is known of them: not changed by what is fed. */
+struct texts {
+	struct text *at;
 	size_t count;
+	size_t capacity;
 	size_t shortest, longest;
 	bool built;
 	unsigned char begins[256]; /* does a text begin with that byte? */
 	unsigned char shift[BLOCKS];
 	short first[BLOCKS]; /* text with that block at the window's end */
+};
+
+struct swap {
+	struct texts *texts;
+	bool borrowed;  /* they are another's */
+	uint64_t *hits; /* of each text; NULL: none yet */
 	struct buf kept;
 };
 
@@ -38,20 +45,40 @@ struct swap *swap_new(void)
 {
 	struct swap *swap = mem_new(sizeof(*swap));
 
+	swap->texts = mem_new(sizeof(*swap->texts));
 	swap->kept = buf_new(BUF_MAX_DEFAULT);
 	return swap;
+}
+
+struct swap *swap_like(const struct swap *other)
+{
+	struct swap *swap = mem_new(sizeof(*swap));
+
+	swap->texts = other->texts;
+	swap->borrowed = true;
+	swap->kept = buf_new(BUF_MAX_DEFAULT);
+	return swap;
+}
+
+static void texts_free(struct texts *texts)
+{
+	for (size_t i = 0; i < texts->count; i++) {
+		explicit_bzero(texts->at[i].from, texts->at[i].from_bytes);
+		explicit_bzero(texts->at[i].to, texts->at[i].to_bytes);
+		free(texts->at[i].from);
+		free(texts->at[i].to);
+	}
+	free(texts->at);
+	free(texts);
 }
 
 void swap_free(struct swap *swap)
 {
 	if (!swap)
 		return;
-	for (size_t i = 0; i < swap->count; i++) {
-		explicit_bzero(swap->texts[i].from, swap->texts[i].from_bytes);
-		explicit_bzero(swap->texts[i].to, swap->texts[i].to_bytes);
-		free(swap->texts[i].from);
-		free(swap->texts[i].to);
-	}
+	if (!swap->borrowed)
+		texts_free(swap->texts);
+	free(swap->hits);
 	if (swap->kept.at)
 		explicit_bzero(swap->kept.at, swap->kept.capacity);
 	buf_fini(&swap->kept);
@@ -69,36 +96,41 @@ static unsigned char *bytes_copy(struct view text)
 
 bool swap_add(struct swap *swap, struct view from, struct view to, int tag)
 {
-	if (swap->count == SWAP_TEXTS_MAX || from.length < SWAP_TEXT_BYTES_MIN || from.length > SWAP_TEXT_BYTES_MAX)
+	struct texts *texts = swap->texts;
+
+	if (texts->count == SWAP_TEXTS_MAX || from.length < SWAP_TEXT_BYTES_MIN || from.length > SWAP_TEXT_BYTES_MAX)
 		return false;
-	for (size_t i = 0; i < swap->count; i++)
-		if (view_equal(view_make(swap->texts[i].from, swap->texts[i].from_bytes), from))
+	for (size_t i = 0; i < texts->count; i++)
+		if (view_equal(view_make(texts->at[i].from, texts->at[i].from_bytes), from))
 			return false;
-	swap->texts[swap->count++] = (struct text){.from = bytes_copy(from),
-						   .to = bytes_copy(to),
-						   .from_bytes = from.length,
-						   .to_bytes = to.length,
-						   .tag = tag,
-						   .next = NONE};
-	swap->built = false;
+	if (texts->count == texts->capacity) {
+		texts->capacity = texts->capacity ? texts->capacity * 2 : 8;
+		texts->at = mem_grow(texts->at, texts->capacity, sizeof(*texts->at));
+	}
+	texts->at[texts->count++] = (struct text){.from = bytes_copy(from),
+						  .to = bytes_copy(to),
+						  .from_bytes = from.length,
+						  .to_bytes = to.length,
+						  .tag = tag,
+						  .next = NONE};
+	texts->built = false;
 	return true;
 }
 
 static size_t block_of(const unsigned char *at)
 {
-	return (size_t)at[0] << 8 | at[1];
+	return ((size_t)at[0] << 4 ^ at[1]) % BLOCKS;
 }
 
-static void chain_add(struct swap *swap, size_t index)
+static void chain_add(struct texts *texts, size_t index)
 {
-	struct text *text = &swap->texts[index];
-	size_t block = block_of(text->from + swap->shortest - 2);
-	short *place = &swap->first[block];
+	struct text *text = &texts->at[index];
+	short *place = &texts->first[block_of(text->from + texts->shortest - 2)];
 	int at = *place;
 	struct text *before = NULL;
 
-	while (at != NONE && swap->texts[at].from_bytes >= text->from_bytes) {
-		before = &swap->texts[at];
+	while (at != NONE && texts->at[at].from_bytes >= text->from_bytes) {
+		before = &texts->at[at];
 		at = before->next;
 	}
 	text->next = at;
@@ -108,55 +140,54 @@ static void chain_add(struct swap *swap, size_t index)
 		*place = (short)index;
 }
 
-static void tables_build(struct swap *swap)
+static void tables_build(struct texts *texts)
 {
-	swap->built = true;
-	swap->shortest = SIZE_MAX;
-	swap->longest = 0;
-	memset(swap->begins, 0, sizeof(swap->begins));
-	for (size_t i = 0; i < swap->count; i++) {
-		size_t length = swap->texts[i].from_bytes;
+	texts->built = true;
+	texts->shortest = SIZE_MAX;
+	texts->longest = 0;
+	memset(texts->begins, 0, sizeof(texts->begins));
+	for (size_t i = 0; i < texts->count; i++) {
+		size_t length = texts->at[i].from_bytes;
 
-		swap->shortest = length < swap->shortest ? length : swap->shortest;
-		swap->longest = length > swap->longest ? length : swap->longest;
-		swap->begins[swap->texts[i].from[0]] = 1;
+		texts->shortest = length < texts->shortest ? length : texts->shortest;
+		texts->longest = length > texts->longest ? length : texts->longest;
+		texts->begins[texts->at[i].from[0]] = 1;
 	}
-	if (swap->shortest > 250)
-		swap->shortest = swap->count ? 250 : 2; /* the shifts are bytes */
-	memset(swap->shift, (int)(swap->shortest - 1), sizeof(swap->shift));
-	for (size_t i = 0; i < BLOCKS; i++)
-		swap->first[i] = NONE;
-	for (size_t i = 0; i < swap->count; i++) {
-		for (size_t k = 0; k + 2 <= swap->shortest; k++) {
-			unsigned char *shift = &swap->shift[block_of(swap->texts[i].from + k)];
-			unsigned char far = (unsigned char)(swap->shortest - 2 - k);
+	if (texts->shortest > 250)
+		texts->shortest = texts->count ? 250 : 2; /* the shifts are bytes */
+	memset(texts->shift, (int)(texts->shortest - 1), sizeof(texts->shift));
+	memset(texts->first, 0xff, sizeof(texts->first)); /* NONE */
+	for (size_t i = 0; i < texts->count; i++) {
+		for (size_t k = 0; k + 2 <= texts->shortest; k++) {
+			unsigned char *shift = &texts->shift[block_of(texts->at[i].from + k)];
+			unsigned char far = (unsigned char)(texts->shortest - 2 - k);
 
 			*shift = far < *shift ? far : *shift;
 		}
-		chain_add(swap, i);
+		chain_add(texts, i);
 	}
 }
 
 /* The first text in `bytes` from *at on, which becomes where it begins. */
-static struct text *find(const struct swap *swap, struct view bytes, size_t *at)
+static const struct text *find(const struct texts *texts, struct view bytes, size_t *at)
 {
 	const unsigned char *data = (const unsigned char *)bytes.at;
-	size_t end = *at + swap->shortest;
+	size_t end = *at + texts->shortest;
 
 	while (end <= bytes.length) {
 		size_t block = block_of(data + end - 2);
-		size_t start = end - swap->shortest;
+		size_t start = end - texts->shortest;
 
-		if (swap->shift[block]) {
-			end += swap->shift[block];
+		if (texts->shift[block]) {
+			end += texts->shift[block];
 			continue;
 		}
-		for (int i = swap->first[block]; i != NONE; i = swap->texts[i].next) {
-			const struct text *text = &swap->texts[i];
+		for (int i = texts->first[block]; i != NONE; i = texts->at[i].next) {
+			const struct text *text = &texts->at[i];
 
 			if (text->from_bytes <= bytes.length - start && memcmp(data + start, text->from, text->from_bytes) == 0) {
 				*at = start;
-				return (struct text *)(uintptr_t)text;
+				return text;
 			}
 		}
 		end++;
@@ -165,72 +196,85 @@ static struct text *find(const struct swap *swap, struct view bytes, size_t *at)
 }
 
 /* Where the last bytes begin that could still grow to a text. */
-static size_t growing_from(const struct swap *swap, struct view bytes, size_t from)
+static size_t growing_from(const struct texts *texts, struct view bytes, size_t from)
 {
-	size_t least = bytes.length > swap->longest - 1 ? bytes.length - (swap->longest - 1) : 0;
+	size_t least = bytes.length > texts->longest - 1 ? bytes.length - (texts->longest - 1) : 0;
 
 	for (size_t at = from > least ? from : least; at < bytes.length; at++) {
 		size_t left = bytes.length - at;
 
-		if (!swap->begins[(unsigned char)bytes.at[at]])
+		if (!texts->begins[(unsigned char)bytes.at[at]])
 			continue;
-		for (size_t i = 0; i < swap->count; i++)
-			if (swap->texts[i].from_bytes > left && memcmp(swap->texts[i].from, bytes.at + at, left) == 0)
+		for (size_t i = 0; i < texts->count; i++)
+			if (texts->at[i].from_bytes > left && memcmp(texts->at[i].from, bytes.at + at, left) == 0)
 				return at;
 	}
 	return bytes.length;
 }
 
-/* Appends `bytes` with every text replaced, up to what must wait; returns how many bytes were used. */
-static size_t run(const struct swap *swap, struct view bytes, struct buf *out, bool last, bool count)
+static void hit_count(struct swap *swap, const struct text *text)
+{
+	if (!swap->hits)
+		swap->hits = mem_new_array(SWAP_TEXTS_MAX, sizeof(*swap->hits));
+	swap->hits[text - swap->texts->at]++;
+}
+
+/* Appends `bytes` with every text replaced, up to what must wait; returns how many bytes were used. `counts`: whose hits they are, or
+ * NULL. */
+static size_t run(const struct texts *texts, struct view bytes, struct buf *out, bool last, struct swap *counts)
 {
 	size_t at = 0, done = 0;
 	size_t stop;
-	struct text *text;
+	const struct text *text;
 
 	/* A text that begins before another that could still grow to a longer one is replaced at once; one behind it waits. */
-	stop = last ? bytes.length : growing_from(swap, bytes, 0);
-	while ((text = find(swap, bytes, &at)) && at < stop) {
+	stop = last ? bytes.length : growing_from(texts, bytes, 0);
+	while ((text = find(texts, bytes, &at)) && at < stop) {
 		buf_add(out, bytes.at + done, at - done);
 		buf_add(out, text->to, text->to_bytes);
-		if (count)
-			text->hits++;
+		if (counts)
+			hit_count(counts, text);
 		at += text->from_bytes;
 		done = at;
 		if (!last && stop < done)
-			stop = growing_from(swap, bytes, done);
+			stop = growing_from(texts, bytes, done);
 	}
 	if (done < stop)
 		buf_add(out, bytes.at + done, stop - done);
 	return done > stop ? done : stop;
 }
 
+static struct texts *texts_built(const struct swap *swap)
+{
+	if (!swap->texts->built)
+		tables_build(swap->texts);
+	return swap->texts;
+}
+
 void swap_feed(struct swap *swap, struct view bytes, struct buf *out)
 {
+	const struct texts *texts = texts_built(swap);
 	size_t used;
 
-	if (!swap->built)
-		tables_build(swap);
-	if (!swap->count) {
+	if (!texts->count) {
 		buf_add_view(out, bytes);
 		return;
 	}
 	if (swap->kept.length) {
 		buf_add_view(&swap->kept, bytes);
-		used = run(swap, buf_view(&swap->kept), out, false, true);
+		used = run(texts, buf_view(&swap->kept), out, false, swap);
 		buf_drop_front(&swap->kept, used);
 		return;
 	}
-	used = run(swap, bytes, out, false, true);
-	buf_add(&swap->kept, bytes.at + used, bytes.length - used);
+	used = run(texts, bytes, out, false, swap);
+	if (used < bytes.length)
+		buf_add(&swap->kept, bytes.at + used, bytes.length - used);
 }
 
 void swap_end(struct swap *swap, struct buf *out)
 {
-	if (!swap->built)
-		tables_build(swap);
 	if (swap->kept.length)
-		(void)run(swap, buf_view(&swap->kept), out, true, true);
+		(void)run(texts_built(swap), buf_view(&swap->kept), out, true, swap);
 	if (swap->kept.at)
 		explicit_bzero(swap->kept.at, swap->kept.length);
 	buf_clear(&swap->kept);
@@ -238,22 +282,20 @@ void swap_end(struct swap *swap, struct buf *out)
 
 void swap_text(const struct swap *swap, struct view text, struct buf *out)
 {
-	if (!swap->built)
-		tables_build((struct swap *)(uintptr_t)swap);
-	if (swap->count)
-		(void)run(swap, text, out, true, false);
+	const struct texts *texts = texts_built(swap);
+
+	if (texts->count)
+		(void)run(texts, text, out, true, NULL);
 	else
 		buf_add_view(out, text);
 }
 
 int swap_find(const struct swap *swap, struct view text)
 {
-	const struct text *found;
+	const struct texts *texts = texts_built(swap);
 	size_t at = 0;
+	const struct text *found = texts->count ? find(texts, text, &at) : NULL;
 
-	if (!swap->built)
-		tables_build((struct swap *)(uintptr_t)swap);
-	found = swap->count ? find(swap, text, &at) : NULL;
 	return found ? found->tag : NONE;
 }
 
@@ -261,15 +303,15 @@ uint64_t swap_hits(const struct swap *swap, int tag)
 {
 	uint64_t hits = 0;
 
-	for (size_t i = 0; i < swap->count; i++)
-		if (swap->texts[i].tag == tag)
-			hits += swap->texts[i].hits;
+	for (size_t i = 0; swap->hits && i < swap->texts->count; i++)
+		if (swap->texts->at[i].tag == tag)
+			hits += swap->hits[i];
 	return hits;
 }
 
 size_t swap_count(const struct swap *swap)
 {
-	return swap->count;
+	return swap->texts->count;
 }
 
 /* ---- in other clothes ---- */

@@ -15,6 +15,8 @@
 struct swap;
 
 struct swap *swap_new(void);
+/* The same texts for another stream. They are borrowed: `other` outlives it, and nothing is added to either any more. */
+struct swap *swap_like(const struct swap *other);
 void swap_free(struct swap *swap); /* NULL is fine */
 /* Before the first piece. Copies; what is there already, too short, too long or one too many is left out: false. `tag` is the caller's. */
 bool swap_add(struct swap *swap, struct view from, struct view to, int tag);

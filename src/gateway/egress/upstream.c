@@ -480,7 +480,7 @@ void upstream_send(struct upstream *upstream)
 	if (upstream->carrier->state == CARRIER_H2)
 		carrier_h2_pump_later(upstream->carrier);
 	else
-		flow_update(upstream->carrier->flow);
+		flow_update_later(upstream->carrier->flow);
 }
 
 bool upstream_full(struct upstream *upstream)

@@ -48,6 +48,13 @@ static void field_write(struct buf *out, const struct egress_field *field)
 	buf_add_text(out, "\r\n");
 }
 
+static void length_write(struct buf *out, uint64_t bytes)
+{
+	buf_add_text(out, "Content-Length: ");
+	buf_add_number(out, bytes);
+	buf_add_text(out, "\r\n");
+}
+
 static void head_write(struct buf *out, const struct egress_request *request)
 {
 	(void)buf_reserve(out, HEAD_BYTES_USUAL);
@@ -71,7 +78,7 @@ static void head_write(struct buf *out, const struct egress_request *request)
 		buf_add_text(out, "Transfer-Encoding: chunked\r\n");
 	else if (request->body_bytes > 0 || view_is(request->method, "POST") || view_is(request->method, "PUT") ||
 		 view_is(request->method, "PATCH"))
-		buf_add_format(out, "Content-Length: %lld\r\n", (long long)request->body_bytes);
+		length_write(out, (uint64_t)request->body_bytes);
 	buf_add_text(out, "\r\n");
 }
 
