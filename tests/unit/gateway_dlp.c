@@ -769,14 +769,21 @@ static void own_rules_are_read_strictly(void **state)
 	} bad[] = {
 		{"{}", "DLP rules must be a list"},
 		{"[{\"pattern\":\"x\"}]", "a DLP rule needs an `id`: letters, digits, `-`, `_` and `.`, at most 63"},
-		{"[{\"id\":\"a\"}]", "DLP rule a: give it a `pattern`, or `near` and `value`"},
+		{"[{\"id\":\"a\"}]", "DLP rule a: there is none of that name, and it has no `pattern` or `near`"},
+		{"[{\"id\":\"a*\",\"pattern\":\"x\"}]", "DLP rule a*: a rule of its own has a name without `*`"},
+		{"[{\"id\":\"a\",\"pattern\":\"x\",\"paths\":[\"v1\"]}]",
+		 "DLP rule a: `paths` are patterns that begin with `/`: /v1/*"},
+		{"[{\"id\":\"a\",\"pattern\":\"x\"},{\"id\":\"a\",\"entropy\":3}]",
+		 "DLP rule a: `entropy` needs a `pattern`, or `near` and `value`"},
+		{"[{\"id\":\"a\",\"pattern\":\"x\"},{\"id\":\"a\"}]", "DLP rule a: give it an `action` or `allow`"},
 		{"[{\"id\":\"a\",\"pattern\":\"(\"}]", NULL},
 		{"[{\"id\":\"a\",\"pattern\":\"x*\"}]", "DLP rule a: its pattern matches nothing at all"},
 		{"[{\"id\":\"a\",\"pattern\":\"x\",\"action\":\"blok\"}]",
 		 "DLP rule a: `action` is block, hold, redact, log or off, not `blok`"},
 		{"[{\"id\":\"a\",\"pattern\":\"x\",\"entropi\":3}]", "DLP rule a: `entropi` is not a key of a rule"},
 		{"[{\"id\":\"a\",\"pattern\":\"x\",\"entropy\":\"9\"}]", "DLP rule a: `entropy` must be a number from 0 to 8"},
-		{"[{\"id\":\"a\",\"action\":\"off\"}]", "DLP rule a: it is switched off, but there is none"},
+		{"[{\"id\":\"a\",\"action\":\"off\"}]",
+		 "DLP rule a: there is none of that name, and it has no `pattern` or `near`"},
 		{"[{\"id\":\"a\",\"pattern\":\"x\",\"group\":2}]", "DLP rule a: its pattern has no group 2"},
 	};
 
@@ -790,6 +797,47 @@ static void own_rules_are_read_strictly(void **state)
 		if (bad[i].error)
 			assert_string_equal(err.text, bad[i].error);
 	}
+}
+
+static enum dlp_action action_for(struct dlp *env, const char *path, const char *body)
+{
+	struct dlp_message *message = dlp_begin(env, DLP_BODY);
+	struct egress_request request = {.method = VIEW("POST"), .path = view_of(path)};
+	enum dlp_action action;
+
+	dlp_head(message, &request);
+	(void)dlp_feed(message, view_of(body));
+	dlp_end(message);
+	action = dlp_action(message);
+	dlp_free(message);
+	return action;
+}
+
+static void rules_are_changed_by_name_and_by_path(void **state)
+{
+	AUTO_JSON list = json_parse(
+		VIEW("[{\"id\":\"shop-a\",\"pattern\":\"\\\\b(shopa_[a-z0-9]{8})\\\\b\"},"
+		     "{\"id\":\"shop-b\",\"pattern\":\"\\\\b(shopb_[a-z0-9]{8})\\\\b\",\"paths\":[\"/v1/*\"],\"action\":\"hold\"},"
+		     "{\"id\":\"shop-c\",\"pattern\":\"\\\\b(shopc_[a-z0-9]{8})\\\\b\"},"
+		     "{\"id\":\"shop-c\",\"action\":\"off\"},"
+		     "{\"id\":\"shop-*\",\"action\":\"log\",\"paths\":[\"/logs/**\"]},"
+		     "{\"id\":\"*\",\"allow\":[\"^shopa_00\"]}]"),
+		NULL);
+	struct dlp_rules *some = dlp_rules_new(list, true, NULL, NULL);
+	struct dlp *env;
+
+	(void)state;
+	assert_non_null(some);
+	assert_int_equal(dlp_rules_count(some), 2);
+	env = dlp_new(some);
+	assert_int_equal(action_for(env, "/x", "shopa_q1w2e3r4"), DLP_BLOCK);
+	assert_int_equal(action_for(env, "/x", "shopa_00w2e3r4"), DLP_NONE);
+	assert_int_equal(action_for(env, "/logs/a/b", "shopa_q1w2e3r4"), DLP_LOG);
+	assert_int_equal(action_for(env, "/x", "shopb_q1w2e3r4"), DLP_NONE);
+	assert_int_equal(action_for(env, "/v1/a", "shopb_q1w2e3r4"), DLP_HOLD);
+	assert_int_equal(action_for(env, "/x", "shopc_q1w2e3r4"), DLP_NONE);
+	dlp_unref(env);
+	dlp_rules_unref(some);
 }
 
 static void rules_of_gitleaks_are_taken(void **state)
@@ -856,6 +904,7 @@ int main(void)
 		cmocka_unit_test(nothing_of_a_secret_is_let_go_before_it_is_found),
 		cmocka_unit_test(what_is_redacted_says_which_bytes),
 		cmocka_unit_test(own_rules_are_read_strictly),
+		cmocka_unit_test(rules_are_changed_by_name_and_by_path),
 		cmocka_unit_test(rules_of_gitleaks_are_taken),
 	};
 	struct err err = {.kind = ERR_NONE};

@@ -139,6 +139,12 @@ static bool check_base64(struct view value)
 	return buf_add_unbase64(&bytes, value, NULL) == 0 && bytes.length >= 16;
 }
 
+static bool is_allowed(const pcre2_code *allowed, struct view value)
+{
+	return allowed &&
+	       pcre2_match(allowed, (PCRE2_SPTR)value.at, value.length, 0, 0, thread_get()->match, thread_get()->context) >= 0;
+}
+
 static bool value_passes(const struct rule *rule, struct view value)
 {
 	static bool (*const checks[])(struct view) = {
@@ -155,14 +161,86 @@ static bool value_passes(const struct rule *rule, struct view value)
 	for (size_t i = 0; rule->stops[i]; i++)
 		if (contains_nocase(value, rule->stops[i]))
 			return false;
-	if (rule->allowed &&
-	    pcre2_match(rule->allowed, (PCRE2_SPTR)value.at, value.length, 0, 0, thread_get()->match, thread_get()->context) >= 0)
+	if (is_allowed(rule->allowed, value))
 		return false;
 	if (rule->entropy > 0)
 		for (size_t i = 0; i < ARRAY_LEN(stops_of_all); i++)
 			if (contains_nocase(value, stops_of_all[i]))
 				return false;
 	return true;
+}
+
+/* As rules for paths are read: `*` within a segment but for the end, where it stands for all that follows; `**` for anything. */
+static bool path_fits(const char *pattern, const char *path)
+{
+	for (; *pattern; pattern++, path++) {
+		if (*pattern == '*') {
+			bool any = pattern[1] == '*' || !pattern[1];
+
+			while (pattern[1] == '*')
+				pattern++;
+			if (!pattern[1])
+				return true;
+			for (; *path; path++) {
+				if (path_fits(pattern + 1, path))
+					return true;
+				if (!any && *path == '/')
+					return false;
+			}
+			return false;
+		}
+		if (*pattern != *path)
+			return false;
+	}
+	return !*path;
+}
+
+/* A path that is not known fits: in doubt it is looked for. */
+static bool paths_fit(const char **paths, const char *path)
+{
+	if (!paths || !paths[0] || !path)
+		return true;
+	for (size_t i = 0; paths[i]; i++)
+		if (path_fits(paths[i], path))
+			return true;
+	return false;
+}
+
+bool rule_name_fits(const char *pattern, const char *text)
+{
+	const char *star = strchr(pattern, '*');
+	size_t head = star ? (size_t)(star - pattern) : strlen(pattern);
+
+	if (strncmp(pattern, text, head) != 0)
+		return false;
+	if (!star)
+		return !text[head];
+	for (text += head; *text; text++)
+		if (rule_name_fits(star + 1, text))
+			return true;
+	return !star[1];
+}
+
+enum dlp_action rule_action(const struct dlp_rules *rules, const struct rule *rule, const char *path, struct view value)
+{
+	enum dlp_action action = rule->action;
+
+	if (!paths_fit(rule->paths, path))
+		return DLP_NONE;
+	for (size_t i = 0; i < rules->amendment_count; i++) {
+		const struct amendment *amendment = &rules->amendments[i];
+
+		/* What takes away from a rule needs a path that is known to fit. */
+		if (amendment->turn < rule->turn || !rule_name_fits(amendment->id, rule->id) ||
+		    !paths_fit(amendment->paths, path) ||
+		    (amendment->paths[0] && !path && (amendment->allowed || amendment->action < action)))
+			continue;
+		if (is_allowed(amendment->allowed, value))
+			action = DLP_NONE;
+		else if (amendment->acts)
+			action = amendment->action;
+	}
+	return action;
 }
 
 static bool keyword_is_near(const struct rule *rule, struct view text, size_t from, size_t to)

@@ -46,11 +46,15 @@ struct dlp;
 struct dlp_message;
 
 /*
- * Compiles Assay's own rules, unless `without_own`, and then `own` (a list as `dlp: rules:` of assay.yaml has it, or NULL). A rule that has
- * the id of an earlier one replaces it; action "off" takes it out. The database is kept in `cache_dir` (NULL: nowhere) by the digest of
- * what it is made of. Blocks: about a second, or 50 ms from the cache. The result has one reference.
+ * Compiles Assay's own rules, unless `without_own`, and then `own` (a list as `egress: dlp: rules:` of assay.yaml has it, or NULL). A rule that
+ * has the id of an earlier one replaces it. One without a pattern is about those that are there, `*` in its id standing for anything: its
+ * `action` (block, hold, redact, log, off) is theirs, and values that `allow` describes are none; with `paths`, in requests for those only.
+ * Later ones count over earlier ones. The database is kept in `cache_dir` (NULL: nowhere) by the digest of what it is made of. Blocks:
+ * about a second, or 50 ms from the cache. The result has one reference.
  */
 struct dlp_rules *dlp_rules_new(const json_t *own, bool without_own, const char *cache_dir, struct err *err);
+/* Would they be taken? *wrong is the place in the list of the one that err is about; SIZE_MAX: of none. Blocks for some 10 ms. */
+MUST_USE int dlp_rules_check(const json_t *own, size_t *wrong, struct err *err);
 struct dlp_rules *dlp_rules_ref(struct dlp_rules *rules);
 void dlp_rules_unref(struct dlp_rules *rules); /* NULL is fine */
 size_t dlp_rules_count(const struct dlp_rules *rules);

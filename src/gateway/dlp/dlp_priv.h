@@ -26,10 +26,22 @@ struct rule {
 	double entropy; /* bits for each byte of the value, at least */
 	enum rule_check check;
 	enum dlp_action action;
+	size_t turn;           /* when it was read: what was said before is not about it */
 	bool loose;            /* only in plain text: too common a form for texts that were pieced together */
 	pcre2_code *allowed;   /* values that are none; NULL: none are named */
 	const char **stops;    /* ends with NULL; a value with one of them is none */
 	const char **keywords; /* ends with NULL; one of them must be near */
+	const char **paths;    /* ends with NULL; patterns of the requests that it is for, none: all */
+};
+
+/* What is said of rules that are there: of those whose ids fit, in requests whose paths fit. */
+struct amendment {
+	size_t turn;
+	const char *id;      /* a pattern: `*` stands for anything */
+	const char **paths;  /* as a rule's */
+	pcre2_code *allowed; /* values that are none; NULL: none are named */
+	bool acts;
+	enum dlp_action action; /* DLP_NONE: off */
 };
 
 struct dlp_rules {
@@ -37,6 +49,10 @@ struct dlp_rules {
 	uint64_t serial; /* which database a thread's scratch fits */
 	struct rule *list;
 	size_t count;
+	struct amendment *amendments; /* later ones over earlier ones */
+	size_t amendment_count;
+	size_t turn;
+	bool paths; /* something depends on them */
 	hs_database_t
 		*database;   /* expression i is list[i]'s; the ones behind say that something is written backwards, or by rot13 */
 	char **turned;       /* those: reversed prefixes, then rotated ones */
@@ -102,6 +118,10 @@ struct literal {
 struct secrets *secrets_new(const struct dlp_secret *list, size_t count, struct err *err);
 void secrets_unref(struct secrets *secrets);
 
+/* What is to be done about a value that a rule found and confirmed, in a request for `path` (NULL: not known); DLP_NONE: nothing. */
+enum dlp_action rule_action(const struct dlp_rules *rules, const struct rule *rule, const char *path, struct view value);
+bool rule_name_fits(const char *pattern, const char *text); /* `*` stands for anything */
+
 /* One environment. */
 #define RING_BYTES ((size_t)256)
 #define RINGS_MAX 32
@@ -154,6 +174,7 @@ struct dlp_message {
 	struct dlp_rules *rules;
 	struct secrets *secrets;
 	enum dlp_where feeding;
+	char *path; /* of the request; NULL: not known, or of no interest */
 	enum dlp_action action;
 	struct dlp_finding *findings; /* DLP_FINDINGS_MAX; NULL: none yet */
 	size_t count;

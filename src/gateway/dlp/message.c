@@ -39,6 +39,7 @@ void dlp_free(struct dlp_message *message)
 	if (message->secrets)
 		thread_stream_put(message->secrets->serial, message->once_known);
 	free(message->findings);
+	free(message->path);
 	for (size_t i = 0; i < message->layer_count; i++)
 		inflater_free(message->layers[i]);
 	dlp_rules_unref(message->rules);
@@ -192,6 +193,8 @@ void dlp_head(struct dlp_message *message, const struct egress_request *request)
 {
 	struct head head = {.message = message, .plain = spare_buf(HEAD_BYTES_MAX), .pieced = spare_buf(HEAD_BYTES_MAX * 4)};
 
+	if (message->rules->paths && !message->path)
+		message->path = view_copy(request->path);
 	head_segment(&head, DLP_PATH);
 	buf_add_view(&head.plain, request->method);
 	buf_add_char(&head.plain, ' ');

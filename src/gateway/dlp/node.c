@@ -111,15 +111,18 @@ static void pass_confirm(struct pass *pass)
 		struct span span;
 
 		while (from < until && rule_confirm(rule, text, from, until, &span, &tries)) {
-			struct dlp_finding finding = {
-				.title = rule->title, .action = rule->action, .view = pass->look.view, .exact = pass->exact};
+			struct view value = view_make(text.at + span.from, span.to - span.from);
+			struct dlp_finding finding = {.title = rule->title, .view = pass->look.view, .exact = pass->exact};
 
+			finding.action = rule_action(rules, rule, pass->message->path, value);
+			from = span.to > from ? span.to : from + 1;
+			if (finding.action == DLP_NONE)
+				continue;
 			(void)snprintf(finding.rule, sizeof finding.rule, "%s", rule->id);
 			finding.where = pass_where(pass, span.from);
 			finding.from = pass->base + span.from;
 			finding.to = pass->base + span.to;
-			dlp_finding_add(pass->message, &finding, view_make(text.at + span.from, span.to - span.from));
-			from = span.to > from ? span.to : from + 1;
+			dlp_finding_add(pass->message, &finding, value);
 		}
 	}
 }

@@ -88,19 +88,21 @@ static pcre2_code *pattern_compile(const char *pattern, const char *what, const 
 }
 
 /* `allow`: patterns of values that are none, as one. */
-static int rule_allowed(const json_t *json, struct rule *rule, struct err *err)
+static int rule_allowed(const json_t *json, const char *id, pcre2_code **allowed, struct err *err)
 {
 	AUTO_BUF all = buf_new((size_t)1 << 20);
 	const char **texts = NULL;
-	int result = rule_texts(json, "allow", &texts, rule->id, err);
+	int result = rule_texts(json, "allow", &texts, id, err);
 
 	for (size_t i = 0; result == 0 && texts[i]; i++)
 		buf_add_format(&all, "%s(?:%s)", i ? "|" : "", texts[i]);
 	free(texts);
 	if (result || !all.length)
 		return result;
-	rule->allowed = pattern_compile(all.at, "`allow`", rule->id, err);
-	return rule->allowed ? 0 : -1;
+	if (buf_finish(&all, err))
+		return err_prefix(err, "DLP rule %s: `allow`", id);
+	*allowed = pattern_compile(all.at, "`allow`", id, err);
+	return *allowed ? 0 : -1;
 }
 
 /* YAML's scalars come as texts, TOML's and people's as numbers. */
@@ -157,19 +159,41 @@ static int rule_read_pattern(struct dlp_rules *rules, const json_t *json, struct
 	return 0;
 }
 
-static int rule_read_words(const json_t *json, struct rule *rule, struct err *err)
+static int rule_paths(const json_t *json, const char ***paths, const char *id, struct err *err)
+{
+	if (rule_texts(json, "paths", paths, id, err))
+		return -1;
+	for (size_t i = 0; (*paths)[i]; i++)
+		if ((*paths)[i][0] != '/' && (*paths)[i][0] != '*')
+			return err_set(err, ERR_INVALID, "DLP rule %s: `paths` are patterns that begin with `/`: /v1/*", id);
+	return 0;
+}
+
+static int action_read(const json_t *json, const char *id, enum dlp_action *read, struct err *err)
 {
 	const char *action = json_text(json, "action", "block");
+	size_t i;
+
+	*read = DLP_NONE;
+	if (strcmp(action, "off") == 0)
+		return 0;
+	for (i = DLP_LOG; i <= DLP_BLOCK && strcmp(action, action_names[i]) != 0; i++)
+		;
+	if (i > DLP_BLOCK)
+		return err_set(err, ERR_INVALID, "DLP rule %s: `action` is block, hold, redact, log or off, not `%.40s`", id,
+			       action);
+	*read = (enum dlp_action)i;
+	return 0;
+}
+
+static int rule_read_words(const json_t *json, struct rule *rule, struct err *err)
+{
 	const char *check = json_text(json, "check", "none");
 	const char *loose = json_text(json, "loose", NULL);
 	size_t i;
 
-	for (i = DLP_LOG; i <= DLP_BLOCK && strcmp(action, action_names[i]) != 0; i++)
-		;
-	if (i > DLP_BLOCK)
-		return err_set(err, ERR_INVALID, "DLP rule %s: `action` is block, hold, redact, log or off, not `%.40s`", rule->id,
-			       action);
-	rule->action = (enum dlp_action)i;
+	if (action_read(json, rule->id, &rule->action, err))
+		return -1;
 	for (i = 0; i < ARRAY_LEN(checks) && strcmp(check, checks[i].name) != 0; i++)
 		;
 	if (i == ARRAY_LEN(checks))
@@ -210,6 +234,7 @@ static int rule_compile(struct rule *rule, bool group_given, struct err *err)
 	return 0;
 }
 
+/* With `*`, it is a pattern of ids. */
 static bool id_is_good(const char *id)
 {
 	size_t length = id ? strlen(id) : 0;
@@ -217,7 +242,7 @@ static bool id_is_good(const char *id)
 	if (!length || length >= DLP_RULE_ID_MAX)
 		return false;
 	for (size_t i = 0; i < length; i++)
-		if (!isalnum((unsigned char)id[i]) && !strchr("-_.", id[i]))
+		if (!isalnum((unsigned char)id[i]) && !strchr("-_.*", id[i]))
 			return false;
 	return true;
 }
@@ -228,6 +253,7 @@ static void rule_fini(struct rule *rule)
 	pcre2_code_free(rule->allowed);
 	free(rule->stops);
 	free(rule->keywords);
+	free(rule->paths);
 	*rule = (struct rule){.id = ""};
 }
 
@@ -246,8 +272,8 @@ static int rule_read(struct dlp_rules *rules, const json_t *json, struct rule *r
 	rule->title = json_text(json, "title", rule->id);
 	if (rule_read_pattern(rules, json, rule, err) || rule_read_words(json, rule, err) ||
 	    rule_texts(json, "stop", &rule->stops, rule->id, err) || rule_texts(json, "keywords", &rule->keywords, rule->id, err) ||
-	    rule_allowed(json, rule, err) || rule_number(json, "entropy", 8, &rule->entropy, rule->id, err) ||
-	    rule_number(json, "group", 99, &group, rule->id, err))
+	    rule_allowed(json, rule->id, &rule->allowed, err) || rule_paths(json, &rule->paths, rule->id, err) ||
+	    rule_number(json, "entropy", 8, &rule->entropy, rule->id, err) || rule_number(json, "group", 99, &group, rule->id, err))
 		return -1;
 	if (json_member(json, "group"))
 		rule->group = (unsigned)group;
@@ -255,7 +281,7 @@ static int rule_read(struct dlp_rules *rules, const json_t *json, struct rule *r
 }
 
 static const char *const known_keys[] = {"id",    "title",   "pattern", "near",  "value",  "keywords", "group", "stop",
-					 "allow", "entropy", "check",   "loose", "action", "found",    "clean"};
+					 "allow", "entropy", "check",   "loose", "action", "paths",    "found", "clean"};
 
 static int rule_check_keys(const json_t *json, const char *id, struct err *err)
 {
@@ -273,6 +299,67 @@ static int rule_check_keys(const json_t *json, const char *id, struct err *err)
 	return 0;
 }
 
+static bool rules_have(const struct dlp_rules *rules, const char *id)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		if (rule_name_fits(id, rules->list[i].id))
+			return true;
+	return false;
+}
+
+static void rules_remove(struct dlp_rules *rules, const char *id)
+{
+	for (size_t i = rules->count; i-- > 0;) {
+		if (!rule_name_fits(id, rules->list[i].id))
+			continue;
+		rule_fini(&rules->list[i]);
+		rules->list[i] = rules->list[--rules->count];
+	}
+}
+
+static int amendment_check_keys(const json_t *json, const char *id, struct err *err)
+{
+	static const char *const keys[] = {"id", "action", "allow", "paths"};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)json, key, value) {
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(keys) && strcmp(keys[i], key) != 0)
+			i++;
+		if (i == ARRAY_LEN(keys))
+			return err_set(err, ERR_INVALID, "DLP rule %s: `%.40s` needs a `pattern`, or `near` and `value`", id, key);
+	}
+	return 0;
+}
+
+/* Something about rules that are there: another action, values that are none, for all requests or those for some paths. */
+static int rules_amend(struct dlp_rules *rules, const json_t *json, const char *id, struct err *err)
+{
+	struct amendment *amendment;
+
+	if (!rules_have(rules, id))
+		return err_set(err, ERR_INVALID, "DLP rule %s: there is none of that name, and it has no `pattern` or `near`", id);
+	if (amendment_check_keys(json, id, err))
+		return -1;
+	if (rules->amendment_count == DLP_RULES_MAX)
+		return err_set(err, ERR_LIMIT, "more than %d changes to DLP rules", DLP_RULES_MAX);
+	rules->amendments = mem_grow(rules->amendments, rules->amendment_count + 1, sizeof *amendment);
+	amendment = &rules->amendments[rules->amendment_count++];
+	*amendment = (struct amendment){
+		.turn = rules->turn++, .id = json_text(json, "id", ""), .acts = json_member(json, "action") != NULL};
+	if (rule_paths(json, &amendment->paths, id, err) || rule_allowed(json, id, &amendment->allowed, err) ||
+	    action_read(json, id, &amendment->action, err))
+		return -1;
+	if (!amendment->acts && !amendment->allowed)
+		return err_set(err, ERR_INVALID, "DLP rule %s: give it an `action` or `allow`", id);
+	rules->paths |= amendment->paths[0] != NULL;
+	if (amendment->acts && amendment->action == DLP_NONE && !amendment->paths[0])
+		rules_remove(rules, id);
+	return 0;
+}
+
 static int rules_add(struct dlp_rules *rules, const json_t *json, struct err *err)
 {
 	const char *id = json_text(json, "id", NULL);
@@ -284,39 +371,34 @@ static int rules_add(struct dlp_rules *rules, const json_t *json, struct err *er
 			       DLP_RULE_ID_MAX - 1);
 	if (rule_check_keys(json, id, err))
 		return -1;
+	if (!json_member(json, "pattern") && !json_member(json, "near"))
+		return rules_amend(rules, json, id, err);
+	if (strchr(id, '*'))
+		return err_set(err, ERR_INVALID, "DLP rule %s: a rule of its own has a name without `*`", id);
 	old = rule_find(rules, id);
-	if (strcmp(json_text(json, "action", ""), "off") == 0) {
-		if (!old)
-			return err_set(err, ERR_INVALID, "DLP rule %s: it is switched off, but there is none", id);
-		rule_fini(old);
-		*old = rules->list[--rules->count];
-		return 0;
-	}
 	if (!old && rules->count == DLP_RULES_MAX)
 		return err_set(err, ERR_LIMIT, "more than %d DLP rules", DLP_RULES_MAX);
+	rule.turn = rules->turn++;
 	(void)snprintf(rule.id, sizeof rule.id, "%s", id);
-	/* Only another action for a rule that is there. */
-	if (old && !json_member(json, "pattern") && !json_member(json, "near")) {
-		if (rule_read_words(json, &rule, err))
-			return -1;
-		old->action = rule.action;
-		return 0;
-	}
 	if (rule_read(rules, json, &rule, err)) {
 		rule_fini(&rule);
 		return -1;
 	}
+	rules->paths |= rule.paths[0] != NULL;
 	if (old) {
 		rule_fini(old);
 		*old = rule;
-		return 0;
+	} else {
+		rules->list = mem_grow(rules->list, rules->count + 1, sizeof rule);
+		rules->list[rules->count++] = rule;
 	}
-	rules->list = mem_grow(rules->list, rules->count + 1, sizeof rule);
-	rules->list[rules->count++] = rule;
+	if (rule.action == DLP_NONE)
+		rules_remove(rules, id);
 	return 0;
 }
 
-static int rules_add_all(struct dlp_rules *rules, const json_t *list, struct err *err)
+/* *wrong: which of the list is. */
+static int rules_add_all(struct dlp_rules *rules, const json_t *list, size_t *wrong, struct err *err)
 {
 	AUTO_JSON kept = json_deep_copy(list);
 	size_t i;
@@ -325,9 +407,11 @@ static int rules_add_all(struct dlp_rules *rules, const json_t *list, struct err
 	if (!json_is_array(list))
 		return err_set(err, ERR_INVALID, "DLP rules must be a list");
 	json_array_append(json_object_get(rules->source, "lists"), kept);
-	json_array_foreach(kept, i, json)
+	json_array_foreach(kept, i, json) {
+		*wrong = i;
 		if (rules_add(rules, json, err))
 			return -1;
+	}
 	return 0;
 }
 
@@ -506,18 +590,43 @@ int rules_database(struct dlp_rules *rules, const char *cache_dir, struct err *e
 	return 0;
 }
 
-struct dlp_rules *dlp_rules_new(const json_t *own, bool without_own, const char *cache_dir, struct err *err)
+/* Without the database. */
+static struct dlp_rules *rules_read(const json_t *own, bool without_own, size_t *wrong, struct err *err)
 {
 	struct dlp_rules *rules = mem_new(sizeof *rules);
+	size_t none;
 
 	atomic_init(&rules->references, 1);
 	rules->source = json_pack("{s:[],s:[]}", "lists", "made");
-	if ((!without_own && rules_add_all(rules, dlp_rules_built_in(), err)) || (own && rules_add_all(rules, own, err)) ||
-	    (rules->count && rules_database(rules, cache_dir, err))) {
+	*wrong = SIZE_MAX;
+	if ((!without_own && rules_add_all(rules, dlp_rules_built_in(), &none, err)) ||
+	    (own && rules_add_all(rules, own, wrong, err))) {
 		dlp_rules_unref(rules);
 		return NULL;
 	}
 	return rules;
+}
+
+struct dlp_rules *dlp_rules_new(const json_t *own, bool without_own, const char *cache_dir, struct err *err)
+{
+	size_t wrong;
+	struct dlp_rules *rules = rules_read(own, without_own, &wrong, err);
+
+	if (rules && rules->count && rules_database(rules, cache_dir, err)) {
+		dlp_rules_unref(rules);
+		return NULL;
+	}
+	return rules;
+}
+
+int dlp_rules_check(const json_t *own, size_t *wrong, struct err *err)
+{
+	struct dlp_rules *rules = rules_read(own, false, wrong, err);
+
+	if (!rules)
+		return -1;
+	dlp_rules_unref(rules);
+	return 0;
 }
 
 struct dlp_rules *dlp_rules_ref(struct dlp_rules *rules)
@@ -535,6 +644,11 @@ void dlp_rules_unref(struct dlp_rules *rules)
 	for (size_t i = 0; rules->turned && i < 2 * rules->turned_count; i++)
 		free(rules->turned[i]);
 	free(rules->turned);
+	for (size_t i = 0; i < rules->amendment_count; i++) {
+		pcre2_code_free(rules->amendments[i].allowed);
+		free(rules->amendments[i].paths);
+	}
+	free(rules->amendments);
 	hs_free_database(rules->database);
 	json_decref(rules->source);
 	free(rules->list);
