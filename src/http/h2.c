@@ -244,7 +244,8 @@ static void flood_count(struct h2 *h2, const nghttp2_frame_hd *frame)
 		h2->resets = h2->frames = 0;
 	}
 	if (frame->type == NGHTTP2_RST_STREAM)
-		h2->resets++;
+		h2->resets += h2->role ==
+			      H2_SERVER; /* a host that has answered resets what is left of a request: as often as it was asked */
 	else if (frame->type == NGHTTP2_PING || frame->type == NGHTTP2_SETTINGS || frame->type == NGHTTP2_PRIORITY ||
 		 frame->type > NGHTTP2_CONTINUATION ||
 		 (frame->type == NGHTTP2_DATA && !frame->length && !(frame->flags & NGHTTP2_FLAG_END_STREAM)))

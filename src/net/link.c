@@ -356,6 +356,7 @@ struct link *link_on_loop(struct loop *loop, const struct link_spec *spec, struc
 		link_free(link);
 		return NULL;
 	}
+	loop_watch_first(loop, &link->watch);
 	return link;
 }
 

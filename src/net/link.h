@@ -44,6 +44,7 @@ struct link_spec {
 	void *self;
 };
 
+/* What it brings is handled before all else that a turn of the loop does. */
 struct link *link_on_loop(struct loop *loop, const struct link_spec *spec, struct err *err);
 struct link *link_on_thread(const struct link_spec *spec, struct err *err);
 /* Stops it and waits for the reader thread; not from a handler of a threaded link. NULL is fine. */

@@ -40,6 +40,7 @@ struct loop {
 	struct loop_timer **timers;
 	size_t timer_count;
 	size_t timer_capacity;
+	struct loop_watch *first; /* before the others; NULL: none */
 	struct epoll_event batch[BATCH_MAX];
 	int batch_count;
 	struct tasks deferred;
@@ -178,6 +179,8 @@ void loop_watch_remove(struct loop *loop, struct loop_watch *watch)
 		return;
 	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	watch->added = 0;
+	if (loop->first == watch)
+		loop->first = NULL;
 	for (int i = 0; i < loop->batch_count; i++)
 		if (loop->batch[i].data.ptr == watch)
 			loop->batch[i].data.ptr = NULL;
@@ -288,8 +291,21 @@ static int wait_ms(const struct loop *loop)
 	return (int)wait;
 }
 
+void loop_watch_first(struct loop *loop, struct loop_watch *watch)
+{
+	loop->first = watch;
+}
+
 static void batch_run(struct loop *loop)
 {
+	for (int i = 1; loop->first && i < loop->batch_count; i++) {
+		if (loop->batch[i].data.ptr == loop->first) {
+			struct epoll_event event = loop->batch[i];
+
+			loop->batch[i] = loop->batch[0];
+			loop->batch[0] = event;
+		}
+	}
 	for (int i = 0; i < loop->batch_count; i++) {
 		struct loop_watch *watch = loop->batch[i].data.ptr;
 		uint32_t got = loop->batch[i].events;

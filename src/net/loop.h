@@ -43,6 +43,8 @@ MUST_USE int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd,
 void loop_watch_set(struct loop *loop, struct loop_watch *watch, unsigned events); /* no system call when nothing changes */
 void loop_watch_remove(struct loop *loop, struct loop_watch *watch);               /* not added: nothing happens */
 
+/* What it is told of is handled before all else that a turn of the loop brings; one watch, which was added. */
+void loop_watch_first(struct loop *loop, struct loop_watch *watch);
 /* Runs `expired` once, not before after_ms from now; setting again moves it. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t after_ms);
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);

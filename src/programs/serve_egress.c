@@ -2,12 +2,15 @@
 #include "programs/serve_egress.h"
 
 #include "audit/audit.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "net/messages.h"
 #include "programs/serve_gateway.h"
 #include "runs/runs.h"
 #include "vault/vault.h"
+
+#define STAT_BYTES_MAX ((size_t)4096) /* of /proc/PID/stat */
 
 static void describe(void *self, const char *env, const char *owner, int64_t budget_micro_usd, json_t *body)
 {
@@ -98,8 +101,22 @@ static int record(void *self, enum egress_record what, bool before, const char *
 	return 0;
 }
 
+/* A process that was stopped, or is no more, as the kernel says it. */
+static bool stopped(void *self)
+{
+	const struct serve_egress *serve = self;
+	AUTO_FREE char *path = text_format("/proc/%d/stat", serve_gateway_pid(serve->gateway));
+	AUTO_BUF text = buf_new(STAT_BYTES_MAX);
+	const char *state;
+
+	if (file_read(path, &text, NULL))
+		return true;
+	state = strrchr(text.at, ')');
+	return !state || strlen(state) < 3 || strchr("TtZX", state[2]);
+}
+
 /* What the kernel cannot reset (an ordinary user's keeper has no power over our own network) ends with the process. */
-static int sever(void *self, const char *env, struct err *err)
+static int sever(void *self, const char *env, bool whole, struct err *err)
 {
 	const struct serve_egress *serve = self;
 	struct env_id id;
@@ -107,9 +124,11 @@ static int sever(void *self, const char *env, struct err *err)
 
 	if (env[0] && env_id_parse(view_of(env), &id, err))
 		return -1;
-	if (provider_sever(serve->provider, env[0] ? &id : NULL, serve_gateway_pid(serve->gateway), &problem))
-		log_warn("kill: connections are reset by ending the gateway only: %s", problem.text);
-	serve_gateway_kill(serve->gateway);
+	if (provider_sever(serve->provider, env[0] ? &id : NULL, serve_gateway_pid(serve->gateway), whole, &problem))
+		log_warn("kill: connections are reset by %s: %s", whole ? "ending the gateway only" : "the gateway itself",
+			 problem.text);
+	if (whole)
+		serve_gateway_kill(serve->gateway);
 	return 0;
 }
 
@@ -141,6 +160,7 @@ void serve_egress_attach(struct serve_egress *self)
 	const struct egress_ops ops = {.record = record,
 				       .tell = tell,
 				       .sever = sever,
+				       .stopped = stopped,
 				       .credentials_end = credentials_end,
 				       .run_stop = run_stop,
 				       .last_action = last_action,

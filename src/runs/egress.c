@@ -678,34 +678,50 @@ static void *kill_call_main(void *self)
 {
 	struct kill_call *call = self;
 	struct err problem = {0};
-	AUTO_JSON answer = call->egress->ops.tell(call->egress->ops.self, EGRESS_TELL_KILL, call->body, EGRESS_KILL_WAIT_MS,
-						  &problem);
+	AUTO_JSON answer = call->egress->ops.tell(call->egress->ops.self, EGRESS_TELL_KILL, call->body,
+						  EGRESS_KILL_WAIT_MS + EGRESS_KILL_BUSY_MS, &problem);
 
 	call->answered = answer || problem.kind == ERR_NOT_FOUND; /* it knows of no such environment: nothing is open */
 	return NULL;
 }
 
-/* Asks the gateway, and when it does not answer at once, has it done without it; then it is ended, which ends the question too. */
+static bool kill_joined(pthread_t thread, int64_t wait_ms)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += wait_ms * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	return pthread_timedjoin_np(thread, NULL, &until) == 0;
+}
+
+static void kill_sever(const struct egress *egress, const char *env, bool whole)
+{
+	struct err problem = {0};
+
+	if (egress->ops.sever(egress->ops.self, env, whole, &problem))
+		log_error("kill: %s", problem.text);
+}
+
+/*
+ * Asks the gateway. When it does not answer at once, what the sandboxes have open is reset without it, and then one that was stopped is ended,
+ * which ends the question too; one that waits for a processor on a busy machine has a while to answer: a kill is what it does first.
+ */
 static bool kill_tell(struct egress *egress, const char *env, const json_t *body)
 {
 	struct kill_call call = {.egress = egress, .body = body};
-	struct timespec until;
-	struct err problem = {0};
 	pthread_t thread;
 	bool asked = pthread_create(&thread, NULL, kill_call_main, &call) == 0;
-	bool ended;
+	bool ended = asked && kill_joined(thread, EGRESS_KILL_WAIT_MS + 1);
 
-	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += (EGRESS_KILL_WAIT_MS + 1) * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
+	if (asked && !ended && !egress->ops.stopped(egress->ops.self)) {
+		kill_sever(egress, env, false);
+		ended = kill_joined(thread, EGRESS_KILL_BUSY_MS);
 	}
-	ended = asked && pthread_timedjoin_np(thread, NULL, &until) == 0;
 	if (ended && call.answered)
 		return true;
-	if (egress->ops.sever(egress->ops.self, env, &problem))
-		log_error("kill: %s", problem.text);
+	kill_sever(egress, env, true);
 	if (asked && !ended)
 		(void)pthread_join(thread, NULL);
 	return false;

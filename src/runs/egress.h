@@ -13,9 +13,10 @@
 struct egress;
 
 #define EGRESS_HOLDS_OPEN_MAX 1024
-#define EGRESS_HOLDS_KEPT 200  /* of those that are over */
-#define EGRESS_GATEWAY_MS 5000 /* it must answer within */
-#define EGRESS_KILL_WAIT_MS 5  /* … and a kill within; then it is done without it */
+#define EGRESS_HOLDS_KEPT 200   /* of those that are over */
+#define EGRESS_GATEWAY_MS 5000  /* it must answer within */
+#define EGRESS_KILL_WAIT_MS 5   /* … and a kill within; then the sandboxes' connections are reset without it … */
+#define EGRESS_KILL_BUSY_MS 250 /* … and it has so long, when it only waits for a processor; then it is done without it */
 #define EGRESS_REMEMBER_HOUR_MS ((int64_t)3600 * 1000)
 
 enum egress_tell { EGRESS_TELL_KILL, EGRESS_TELL_POLICY, EGRESS_TELL_ANSWER, EGRESS_TELL_BUDGET };
@@ -29,8 +30,10 @@ struct egress_ops {
 		      const char *actor, const char *detail, struct err *err);
 	/* Its answer, owned by the caller; NULL with ERR_RETRY when there is no gateway, or it does not answer in time. */
 	json_t *(*tell)(void *self, enum egress_tell what, const json_t *body, int64_t timeout_ms, struct err *err);
-	/* The gateway does not answer: resets the connections of the environment ("": of all) in the kernel and ends the gateway's process. */
-	int (*sever)(void *self, const char *env, struct err *err);
+	/* The gateway does not answer: resets what the environment's sandboxes ("": all) have open, in the kernel; `whole`: the other ends of it,
+	 * too, and what listens, and ends the gateway's process. */
+	int (*sever)(void *self, const char *env, bool whole, struct err *err);
+	bool (*stopped)(void *self); /* the gateway's process is, or is gone: it will not answer */
 	/* Nothing is released from the vault for the environment ("": for all) any more. */
 	int (*credentials_end)(void *self, const char *env, struct err *err);
 	int (*run_stop)(void *self, const char *run, struct err *err);

@@ -220,11 +220,11 @@ int provider_sandbox_dial(struct provider provider, struct env_id env, const cha
 	return provider.ops->sandbox_dial(provider.self, env, name, port, fd, err);
 }
 
-int provider_sever(struct provider provider, const struct env_id *env, int process, struct err *err)
+int provider_sever(struct provider provider, const struct env_id *env, int process, bool whole, struct err *err)
 {
 	if (!provider.ops->sever)
 		return err_set(err, ERR_NOT_FOUND, "the provider %s cannot reset connections", provider.ops->name);
-	return provider.ops->sever(provider.self, env, process, err);
+	return provider.ops->sever(provider.self, env, process, whole, err);
 }
 
 int provider_sandbox_usage(struct provider provider, struct env_id env, const char *name, struct sandbox_usage *usage,

@@ -127,8 +127,9 @@ struct provider_ops {
 	int (*sandbox_dial)(void *self, struct env_id env, const char *name, uint16_t port, int *fd, struct err *err);
 	int (*sandbox_usage)(void *self, struct env_id env, const char *name, struct sandbox_usage *usage, struct err *err);
 	/* Resets all connections that a process (the gateway, which does not answer) holds in the environment's sandboxes (`env` NULL: in
-	 * all) and outside of them, without its help. May be NULL: then ending that process is all there is. */
-	int (*sever)(void *self, const struct env_id *env, int process, struct err *err);
+	 * all) and outside of them, without its help; not `whole`: only those in the sandboxes, and what listens there stays. May be NULL: then
+	 * ending that process is all there is. */
+	int (*sever)(void *self, const struct env_id *env, int process, bool whole, struct err *err);
 };
 
 struct provider {
@@ -167,7 +168,7 @@ MUST_USE int provider_sandbox_usage(struct provider provider, struct env_id env,
 				    struct err *err);
 
 /* ERR_NOT_FOUND when the provider cannot. */
-MUST_USE int provider_sever(struct provider provider, const struct env_id *env, int process, struct err *err);
+MUST_USE int provider_sever(struct provider provider, const struct env_id *env, int process, bool whole, struct err *err);
 
 /* "exit 3", "signal 9 (Killed)", "out of memory (limit 512 MiB)": for people. */
 void exit_status_format(struct buf *out, struct exit_status status);

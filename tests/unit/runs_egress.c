@@ -19,12 +19,15 @@ static struct egress *egress;
 
 static struct {
 	bool silent;     /* the gateway does not answer */
+	bool busy;       /* it answers, late */
+	bool halted;     /* its process was stopped */
 	bool refuses;    /* it finds the policy wrong */
 	bool disk_full;  /* the ledger takes nothing */
 	int recorded[4]; /* by enum egress_record */
 	int told[4];     /* by enum egress_tell */
 	json_t *last[4];
-	char severed[16];
+	char severed[16]; /* all of it */
+	char reset[16];   /* the sandboxes' part of it */
 	char ended[16];
 	char stopped[16];
 } faked;
@@ -46,6 +49,8 @@ static int fake_record(void *self, enum egress_record what, bool before, const c
 static json_t *fake_tell(void *self, enum egress_tell what, const json_t *body, int64_t timeout_ms, struct err *err)
 {
 	(void)self;
+	if (faked.busy && timeout_ms > EGRESS_KILL_WAIT_MS * 10)
+		(void)usleep(EGRESS_KILL_WAIT_MS * 10 * 1000);
 	if (faked.silent) {
 		(void)usleep((useconds_t)timeout_ms * 1000);
 		(void)err_set(err, ERR_RETRY, "no answer");
@@ -61,12 +66,18 @@ static json_t *fake_tell(void *self, enum egress_tell what, const json_t *body, 
 	return json_object();
 }
 
-static int fake_sever(void *self, const char *env, struct err *err)
+static int fake_sever(void *self, const char *env, bool whole, struct err *err)
 {
 	(void)self;
 	(void)err;
-	(void)snprintf(faked.severed, sizeof(faked.severed), "%s", env[0] ? env : "all");
+	(void)snprintf(whole ? faked.severed : faked.reset, sizeof(faked.severed), "%s", env[0] ? env : "all");
 	return 0;
+}
+
+static bool fake_halted(void *self)
+{
+	(void)self;
+	return faked.halted;
 }
 
 static int fake_credentials_end(void *self, const char *env, struct err *err)
@@ -95,8 +106,8 @@ static char *fake_last_action(void *self, const char *run)
 static int egress_begin(struct err *err)
 {
 	const struct egress_options options = {.state_dir = dir, .world = world_real};
-	const struct egress_ops ops = {fake_record,   fake_tell,        fake_sever, fake_credentials_end,
-				       fake_run_stop, fake_last_action, NULL};
+	const struct egress_ops ops = {fake_record,          fake_tell,     fake_sever,       fake_halted,
+				       fake_credentials_end, fake_run_stop, fake_last_action, NULL};
 
 	if (egress_open(&options, &egress, err))
 		return -1;
@@ -271,8 +282,35 @@ static void item_70_a_gateway_that_is_silent_is_done_without(void **state)
 	faked.silent = true;
 	killed = egress_kill(egress, "", false, "ann", "", &err);
 	assert_true(json_flag(killed, "by_kernel", false));
+	assert_string_equal(faked.reset, "all");
 	assert_string_equal(faked.severed, "all");
 	assert_string_equal(faked.ended, "all");
+}
+
+static void item_70_a_gateway_that_was_stopped_is_not_waited_for(void **state)
+{
+	AUTO_JSON killed = NULL;
+	struct err err;
+
+	(void)state;
+	faked.silent = faked.halted = true;
+	killed = egress_kill(egress, "eaaaaaaaaaa", false, "ann", "", &err);
+	assert_true(json_flag(killed, "by_kernel", false));
+	assert_string_equal(faked.reset, ""); /* all at once instead */
+	assert_string_equal(faked.severed, "eaaaaaaaaaa");
+}
+
+static void a_gateway_that_waits_for_a_processor_is_not_ended(void **state)
+{
+	AUTO_JSON killed = NULL;
+	struct err err;
+
+	(void)state;
+	faked.busy = true;
+	killed = egress_kill(egress, "eaaaaaaaaaa", false, "ann", "", &err);
+	assert_false(json_flag(killed, "by_kernel", true));
+	assert_string_equal(faked.reset, "eaaaaaaaaaa"); /* what is open is gone all the same */
+	assert_string_equal(faked.severed, "");
 }
 
 static void a_kill_is_undone_by_its_own_word_only(void **state)
@@ -425,6 +463,8 @@ int main(void)
 		IN_A_WORLD(what_a_scanner_found_is_approved_once_only),
 		IN_A_WORLD(questions_answers_and_kills_outlive_the_server),
 		IN_A_WORLD(item_70_a_gateway_that_is_silent_is_done_without),
+		IN_A_WORLD(item_70_a_gateway_that_was_stopped_is_not_waited_for),
+		IN_A_WORLD(a_gateway_that_waits_for_a_processor_is_not_ended),
 		IN_A_WORLD(a_kill_is_undone_by_its_own_word_only),
 		IN_A_WORLD(state_that_cannot_be_read_starts_nothing),
 		IN_A_WORLD(item_74_a_policy_is_taken_whole_or_not_at_all),

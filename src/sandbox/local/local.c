@@ -301,11 +301,12 @@ int local_sandbox_usage(void *self, struct env_id env, const char *name, struct 
 	return 0;
 }
 
-static int local_sever(void *self, const struct env_id *env, int process, struct err *err)
+static int local_sever(void *self, const struct env_id *env, int process, bool whole, struct err *err)
 {
 	AUTO_FREE struct keeper_request *request = request_new(env ? *env : (struct env_id){{0}}, "");
 
 	request->flag = (uint32_t)process;
+	request->part = !whole;
 	return keeper_ask(self, request, KEEPER_SEVER, -1, NULL, NULL, err);
 }
 

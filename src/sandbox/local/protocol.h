@@ -50,6 +50,7 @@ struct keeper_request {
 	struct env_id env_to;
 	char name[SANDBOX_NAME_MAX + 1];
 	uint32_t flag;
+	uint32_t part; /* KEEPER_SEVER: only what comes from the sandboxes, and no listeners */
 	uint32_t layer_count;
 	char layers[VOLUME_LAYERS_MAX][KEEPER_LAYER_NAME_BYTES];
 	char image[KEEPER_IMAGE_BYTES]; /* "": the host's root */

@@ -177,7 +177,7 @@ static size_t namespace_sever(int ns_fd, int own_fd, const struct inodes *inodes
 	return gone;
 }
 
-static size_t env_sever(const struct kept_env *env, int own_fd, const struct inodes *inodes)
+static size_t env_sever(const struct kept_env *env, int own_fd, const struct inodes *inodes, bool listeners)
 {
 	size_t gone = 0;
 
@@ -190,7 +190,7 @@ static size_t env_sever(const struct kept_env *env, int own_fd, const struct ino
 		(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)room->pid);
 		ns_fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (ns_fd >= 0)
-			gone += namespace_sever(ns_fd, own_fd, inodes, true);
+			gone += namespace_sever(ns_fd, own_fd, inodes, listeners);
 	}
 	return gone;
 }
@@ -209,10 +209,10 @@ int handle_sever(struct keeper *keeper, struct kept_env *env, const struct keepe
 		return err_set(err, ERR_INVALID, "the gateway's process is missing");
 	result = inodes_of((pid_t)request->flag, &inodes, err);
 	if (!result && env)
-		gone += env_sever(env, own_fd, &inodes);
+		gone += env_sever(env, own_fd, &inodes, !request->part);
 	for (const struct kept_env *one = keeper->environments; !result && !env && one; one = one->next)
-		gone += env_sever(one, own_fd, &inodes);
-	if (!result)
+		gone += env_sever(one, own_fd, &inodes, !request->part);
+	if (!result && !request->part)
 		gone += namespace_sever(-1, own_fd, &inodes, false);
 	log_info("severed %zu connections of the gateway", gone);
 	free(inodes.at);
