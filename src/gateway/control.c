@@ -12,6 +12,7 @@
 #include "gateway/egress/record.h"
 #include "gateway/egress/hold.h"
 #include "gateway/env.h"
+#include "gateway/fault.h"
 #include "gateway/preview.h"
 
 static int fd_take(struct link_message *message)
@@ -188,6 +189,16 @@ static void on_phase(void *self, struct link *link, struct link_message *message
 	reply(link, message, env ? 0 : -1, &err);
 }
 
+static void on_fault(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+	int result = env ? faults_change(env, message->body, &err) : -1;
+	AUTO_JSON body = result ? NULL : json_pack("{s:o}", "items", faults_list(env));
+
+	link_reply(link, message->name, message->request, body, result ? &err : NULL);
+}
+
 static void on_vault(void *self, struct link *link, struct link_message *message)
 {
 	struct worker *worker = self;
@@ -221,6 +232,7 @@ static const struct link_row rows[] = {
 	{MESSAGE_POLICY_PUT, LINK_CONTROL, on_policy_put},
 	{MESSAGE_HOLD_ANSWER, LINK_CONTROL, on_hold_answer},
 	{MESSAGE_BUDGET, LINK_CONTROL, on_budget},
+	{MESSAGE_FAULT, LINK_CONTROL, on_fault},
 };
 
 static void on_closed(void *self, struct link *link)

@@ -13,6 +13,7 @@
 #include "gateway/egress/broker.h"
 #include "gateway/egress/mint.h"
 #include "gateway/egress/hold.h"
+#include "gateway/fault.h"
 #include "gateway/flow.h"
 
 #define TOUCH_EVERY_MS 5000
@@ -319,6 +320,7 @@ static void env_free(void *self)
 	free(env->repository);
 	free(env->agent);
 	holds_free(env->holds);
+	faults_free(env->faults);
 	dlp_unref(env->dlp);
 	addresses_free(env->addresses);
 	exchange_log_release(env->log);

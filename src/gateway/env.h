@@ -60,6 +60,7 @@ struct env {
 	struct exchange_log *log;
 	struct door *doors;
 	struct flow *flows;
+	struct faults *faults; /* NULL: there never was one (gateway/fault.h) */
 	uint64_t seq;
 	uint64_t in_flight; /* HTTP requests and database commands that have no answer yet */
 	struct denial denials[DENIALS_KEPT];

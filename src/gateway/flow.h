@@ -65,8 +65,9 @@ struct flow {
 	uint16_t port;
 	int64_t t0_ms;
 	int64_t begun_us;
-	uint64_t bytes[2]; /* read from each side */
-	size_t dial_next;  /* of the replicas: which was tried last */
+	uint64_t bytes[2];               /* read from each side */
+	void (*held)(struct flow *flow); /* a fault keeps it: how it goes on (gateway/fault.h); NULL: none does */
+	size_t dial_next;                /* of the replicas: which was tried last */
 	size_t dial_tries;
 	bool passes;   /* the protocol does not look at the bytes (any more): in bulk they need not come to memory */
 	bool outside;  /* goes to an outside host: judged again when the rules change */

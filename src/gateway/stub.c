@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "gateway/fault.h"
 
 #define STUB_BODY_BYTES_MAX ((size_t)16 << 20)
 
@@ -64,6 +65,7 @@ enum http_verdict stub_request(struct http_seam *seam, const struct http_head *h
 	const json_t *response = stub_find(rows, head->method, head->target);
 	const json_t *body = json_member(response, "body");
 	int64_t status = json_number(response, "status", 200);
+	enum http_verdict verdict = fault_request(seam);
 	AUTO_BUF headers = buf_new(HTTP_HEAD_BYTES_MAX);
 	AUTO_BUF text = buf_new(STUB_BODY_BYTES_MAX);
 
@@ -72,6 +74,8 @@ enum http_verdict stub_request(struct http_seam *seam, const struct http_head *h
 		free(seam->exchange.url);
 		seam->exchange.url = text_format("http://%s%.*s", flow->to, (int)head->target.length, head->target.at);
 	}
+	if (verdict != HTTP_PASS)
+		return verdict;
 	if (!response) {
 		buf_add_format(&text, "assay: the stub of %s has no row for this request\n", flow->to);
 		http_seam_answer(seam, 501, "", buf_view(&text), "no row of the stub fits");

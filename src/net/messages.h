@@ -25,6 +25,8 @@
  *                are judged again. What is wrong with it is the answer, and the one before stays.
  *   HOLD_ANSWER  {"env": id, "hold": id, "digest": as it was asked, "allow": bool, "remember": "once|run|hour", "until_ms", "by", "because"}
  *   BUDGET       {"env": id, "over": text for people | null}: model traffic waits for a person while it is over.
+ *   FAULT        {"env": id, "kind": "hang|slow|reset|503|clear|list", "seam"?, "times"?, "ms"?} -> {"ok": true, "items": the faults there are now}
+ *                (gateway/fault.h)
  *   PHASE        {"env": id, "phase": text}: put into the exchanges that begin from now on.
  *   VAULT        {}                                                          + 1 fd: the gateway's link to the vault (net/vault.h)
  *   LEDGER       {"key_id", "key": PEM}                            + 1 fd: the folder of its ledger (ledger/ledger.h), which it may write
@@ -64,6 +66,7 @@ enum message_name {
 	MESSAGE_POLICY_PUT = 32,
 	MESSAGE_HOLD_ANSWER,
 	MESSAGE_BUDGET,
+	MESSAGE_FAULT,
 	MESSAGE_THAW = 64,
 	MESSAGE_TOUCH,
 	MESSAGE_DENIED,

@@ -12,6 +12,7 @@
 
 #include "base/scope.h"
 #include "gateway/door.h"
+#include "gateway/fault.h"
 
 #define INPUT_BYTES_MAX (SCRATCH_BYTES * 2 + HTTP_HEAD_BYTES_MAX)
 
@@ -608,10 +609,9 @@ void http_seam_feed(struct flow *flow, struct view bytes)
 
 static enum http_verdict plain_request(struct http_seam *seam, const struct http_head *head, struct buf *out)
 {
-	(void)seam;
 	(void)head;
 	(void)out;
-	return HTTP_PASS;
+	return seam->flow->env && seam->flow->env->faults ? fault_request(seam) : HTTP_PASS;
 }
 
 const struct http_seam_hooks http_seam_plain = {.logged = true, .request = plain_request};

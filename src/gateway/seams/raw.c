@@ -5,6 +5,7 @@
 
 #include "base/scope.h"
 #include "gateway/door.h"
+#include "gateway/fault.h"
 #include "gateway/seams/http.h"
 #include "gateway/seams/postgres.h"
 #include "gateway/seams/redis.h"
@@ -105,10 +106,34 @@ static void guess(struct raw *raw, struct view bytes)
 		flow_close(flow, refused);
 }
 
+static void raw_pass(struct flow *flow, enum side from, struct view bytes)
+{
+	struct raw *raw = flow->state;
+
+	raw_read(raw, from, bytes);
+	flow->passes = !raw->postgres && !raw->redis;
+	flow_write(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, bytes);
+}
+
+/* What a fault held goes on. */
+static void raw_resume(struct flow *flow)
+{
+	struct raw *raw = flow->state;
+
+	flow_pause(flow, SIDE_CLIENT, false);
+	raw_pass(flow, SIDE_CLIENT, buf_view(&raw->first));
+	buf_clear(&raw->first);
+}
+
 static void raw_data(struct flow *flow, enum side from, struct view bytes)
 {
 	struct raw *raw = flow->state;
 
+	if (from == SIDE_CLIENT && flow->env->faults && (raw->postgres || raw->redis) && fault_holds(flow, raw_resume)) {
+		flow_pause(flow, SIDE_CLIENT, true);
+		buf_add_view(&raw->first, bytes);
+		return;
+	}
 	if (raw->guessing && from == SIDE_CLIENT) {
 		guess(raw, bytes);
 		return;
@@ -118,9 +143,7 @@ static void raw_data(struct flow *flow, enum side from, struct view bytes)
 		flow_write(flow, SIDE_SERVER, buf_view(&raw->first));
 		buf_fini(&raw->first);
 	}
-	raw_read(raw, from, bytes);
-	flow->passes = !raw->postgres && !raw->redis;
-	flow_write(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, bytes);
+	raw_pass(flow, from, bytes);
 }
 
 static void raw_ended(struct flow *flow, enum side from)

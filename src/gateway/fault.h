@@ -1,0 +1,30 @@
+/*
+ * fault: a seam of an environment that is broken on purpose, until it is cleared or has been met as often as was asked: to see what the
+ * callers do. Nothing of it is kept: a gateway that starts again has none, and no verification ever meets one, because its environments
+ * are fresh.
+ *
+ * hang: a request is not answered; slow: it goes on after a while; reset: its connection is reset; 503: it is answered so, by us. Requests
+ * are those of HTTP (services and stubs); at a database's seam it is what the client sends next, and 503 is not to be had.
+ */
+#ifndef ASSAY_GATEWAY_FAULT_H
+#define ASSAY_GATEWAY_FAULT_H
+
+#include "gateway/flow.h"
+#include "gateway/seams/http.h"
+
+#define FAULTS_MAX 16
+#define FAULT_MS_MAX 600000
+
+/* {"kind": "hang|slow|reset|503|clear|list", "seam"?: "caller->name" or "name" for every caller, "times"?, "ms"?}. Another fault of the same
+ * seam is replaced; what it held goes on. */
+MUST_USE int faults_change(struct env *env, const json_t *body, struct err *err);
+/* [{"from"?, "to", "kind", "ms"?, "left"?, "met"}]; owned by the caller. */
+json_t *faults_list(const struct env *env);
+void faults_free(struct faults *faults);
+
+/* A request from the flow's caller to what it goes to: HTTP_PASS when it meets no fault. */
+enum http_verdict fault_request(struct http_seam *seam);
+/* The same for what a database's client sent: true when it is not to go on now. Then the caller keeps it, and `resume` says when it may. */
+bool fault_holds(struct flow *flow, void (*resume)(struct flow *flow));
+
+#endif
