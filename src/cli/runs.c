@@ -28,7 +28,10 @@ static void runs_print(const json_t *items)
 		const char *verdict = json_text(run, "verdict", NULL);
 
 		table_cell(table, json_text(run, "id", ""));
-		table_cell(table, json_text(run, "state", ""));
+		if (json_is_object(json_member(run, "question")))
+			table_cell_tone(table, "asks you", TONE_UNSURE);
+		else
+			table_cell(table, json_text(run, "state", ""));
 		table_cell_tone(table, verdict, verdict_tone(verdict));
 		table_cell(table, json_text(run, "repository", ""));
 		table_cell_ago(table, json_number(run, "created_ms", 0));
@@ -56,6 +59,16 @@ static bool is_state(const char *text)
 	return false;
 }
 
+static void question_print(const json_t *run)
+{
+	const json_t *question = json_member(run, "question");
+	AUTO_FREE char *text = terminal_line(json_text(question, "question", ""));
+
+	if (json_is_object(question))
+		printf("\n%s?%s the agent waits for an answer: %s\n  answer it     assay message %s \"…\"\n",
+		       terminal_tone(stdout, TONE_UNSURE), terminal_end(stdout), text, json_text(run, "id", ""));
+}
+
 static void head_print(const json_t *run)
 {
 	AUTO_FREE char *title = terminal_line(json_text(run, "title", ""));
@@ -74,6 +87,7 @@ static int show(struct api *api, const json_t *run, const struct story_options *
 	if (story_print(api, json_text(run, "id", ""), options, err))
 		return cli_fail(options->program, false, err);
 	(void)story_conclude(api, run);
+	question_print(run);
 	return CLI_DONE;
 }
 
@@ -155,7 +169,8 @@ int cli_message(int argc, char **argv)
 {
 	static const struct verb verb = {
 		.arguments = "RUN TEXT",
-		.about = "Says something to the agent of a run: it reads it now when it waits, else at the next safe point.",
+		.about =
+			"Says something to the agent of a run, or answers what it asked: it reads it now when it waits, else at the next safe point.",
 		.least = 2,
 		.most = 2,
 		.how = VERB_POST,

@@ -264,6 +264,20 @@ static void on_message(struct story *story, const json_t *event)
 	line_print(story, "«", TONE_BOLD, 4, text, NULL);
 }
 
+static void on_question(struct story *story, const json_t *event)
+{
+	AUTO_FREE char *text = text_format("the agent asks: %s  (assay message RUN \"…\" answers)", story_text(event, "text"));
+
+	line_print(story, "?", TONE_UNSURE, 4, text, NULL);
+}
+
+static void on_answer(struct story *story, const json_t *event)
+{
+	AUTO_FREE char *text = text_format("%s answers: %s", json_text(event, "by", "you"), story_text(event, "text"));
+
+	line_print(story, "«", TONE_BOLD, 4, text, NULL);
+}
+
 static void on_note(struct story *story, const json_t *event)
 {
 	line_print(story, "·", TONE_FAINT, 4, json_text(event, "text", story_text(event, "url")), NULL);
@@ -278,9 +292,10 @@ static const struct {
 	const char *type;
 	void (*tell)(struct story *story, const json_t *event);
 } tellers[] = {
-	{"agent", on_agent},     {"error", on_error}, {"finding", on_finding}, {"gate", on_gate},
-	{"message", on_message}, {"note", on_note},   {"preview", on_note},    {"pull", on_note},
-	{"service", on_service}, {"state", on_state}, {"step", on_step},       {"verdict", on_verdict},
+	{"agent", on_agent},     {"answer", on_answer},   {"question", on_question}, {"error", on_error},
+	{"finding", on_finding}, {"gate", on_gate},       {"message", on_message},   {"note", on_note},
+	{"preview", on_note},    {"pull", on_note},       {"service", on_service},   {"state", on_state},
+	{"step", on_step},       {"verdict", on_verdict},
 };
 
 static void json_line(const json_t *event)

@@ -170,9 +170,13 @@ void preview_now(struct runs *runs, json_t *item)
 	(void)json_object_set_new(item, "preview", text_or_null(url));
 }
 
-json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err)
+json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err)
 {
-	json_t *steps = flow_visits(tx, run->id, err);
+	json_t *question = NULL;
+	bool heard;
+	json_t *steps = question_open_find(tx, run->id, world_now_ms(runs->options.world), &question, &heard, err)
+				? NULL
+				: flow_visits(tx, run->id, err);
 	json_t *object = json_object();
 	json_t *plan;
 	const struct {
@@ -187,6 +191,7 @@ json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err)
 		     {"error", run->error}};
 
 	if (!steps) {
+		json_decref(question);
 		json_decref(object);
 		return NULL;
 	}
@@ -203,6 +208,7 @@ json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err)
 	(void)json_object_set_new(object, "plan", plan ? plan : json_array());
 	(void)json_object_set_new(object, "usage", usage_json(run));
 	(void)json_object_set_new(object, "steps", steps);
+	(void)json_object_set_new(object, "question", question ? question : json_null());
 	return object;
 }
 

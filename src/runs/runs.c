@@ -76,7 +76,7 @@ json_t *runs_list(struct runs *runs, struct err *err)
 
 		if (run_read(&tx, store_rows_text(&rows, 0), &run, err))
 			return NULL;
-		item = run_json(&tx, &run, err);
+		item = run_json(runs, &tx, &run, err);
 		if (!item)
 			return NULL;
 		preview_now(runs, item);
@@ -93,7 +93,7 @@ json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
 
 	if (store_begin(runs->store, &tx, err) || run_read(&tx, id.text, &run, err))
 		return NULL;
-	item = run_json(&tx, &run, err);
+	item = run_json(runs, &tx, &run, err);
 	if (item)
 		preview_now(runs, item);
 	return item;
@@ -217,12 +217,39 @@ static int signal_store(struct runs *runs, const char *id, const char *kind, con
 	return 0;
 }
 
+/* When the run's agent waits for an answer, the message is it. *heard: and nobody else need be told; *answer (owned): what to tell the
+ * agent, which does not wait any more. */
+static int answer_store(struct runs *runs, const char *id, const char *author, const char *text, char **answer, bool *heard,
+			struct err *err)
+{
+	AUTO_FREE char *unheard = NULL;
+	bool answered;
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || question_answer_in(runs, &tx, id, author, text, &unheard, &answered, err))
+		return -1;
+	*heard = answered && !unheard;
+	if (!answered)
+		return 0;
+	if (unheard)
+		*answer = text_format("You asked: %s\nThe answer: %s", unheard, text);
+	return change_add_in(runs, &tx, "run", "id", V(id), "turn", err) ? -1 : store_commit(&tx, err);
+}
+
 int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err)
 {
 	AUTO_JSON data = json_object();
+	AUTO_FREE char *answer = NULL;
+	bool heard = false;
 
 	if (!view_trim(view_of(text)).length)
 		return err_set(err, ERR_INVALID, "the message is empty");
+	if (answer_store(runs, id.text, author, text, &answer, &heard, err))
+		return -1;
+	if (heard)
+		return 0;
+	if (answer)
+		text = answer;
 	json_set_bytes(data, "author", view_of(author));
 	event_text_set(data, "text", view_of(text));
 	return signal_store(runs, id.text, "message", data, "message", json_incref(data), err);
@@ -313,18 +340,13 @@ void runs_count(struct runs *runs, int *unfinished, int *active)
 int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err)
 {
 	AUTO_TX tx = {0};
-	AUTO_ROWS rows = {0};
 	AUTO_FREE char *id = NULL;
 	AUTO_JSON shown = json_object();
 
 	if (strlen(summary) > RUN_EVENT_TEXT_MAX)
 		return err_set(err, ERR_LIMIT, "the summary is longer than %zu bytes", RUN_EVENT_TEXT_MAX);
-	if (store_begin(runs->store, &tx, err) ||
-	    store_query(&tx, &rows, "SELECT id FROM run WHERE environment = ? ORDER BY seq DESC LIMIT 1", VALUES(V(env.text)), err))
+	if (store_begin(runs->store, &tx, err) || run_of_environment(&tx, env, &id, err))
 		return -1;
-	if (!store_rows_next(&rows))
-		return store_rows_finish(&rows, err) ? -1 : err_set(err, ERR_NOT_FOUND, "no run works in environment %s", env.text);
-	id = text_copy(store_rows_text(&rows, 0));
 	json_set_bytes(shown, "text", view_of(summary));
 	if (run_write(&tx, id, "summary = ?", VALUES(V(json_text(shown, "text", ""))), err) ||
 	    event_add_in(runs, &tx, id, "agent", json_pack("{s:s, s:s}", "kind", "message", "text", json_text(shown, "text", "")),

@@ -88,7 +88,11 @@ void runs_count(struct runs *runs, int *unfinished, int *active);
 /* What its agent did last, one line, owned by the caller; NULL when nothing is known. */
 char *runs_last_action(struct runs *runs, struct run_id id);
 
-/* The tool API's three verbs that need the run: what `assay-env` asks. */
+/* The tool API's verbs that need the run: what `assay-env` asks. */
+/* A question to the person: {"id", "state": "open|answered|expired", "question", "asked_ms", "deadline_ms", "answer"?, "by"?, "answered_ms"?}.
+ * The same question again is the same one. A message to the run answers it. */
+json_t *runs_tool_ask(struct runs *runs, struct env_id env, const char *question, int64_t wait_ms, struct err *err);
+json_t *runs_tool_question(struct runs *runs, struct env_id env, int64_t id, struct err *err);
 MUST_USE int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err);
 
 #endif

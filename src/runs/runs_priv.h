@@ -94,7 +94,7 @@ MUST_USE int run_read(struct store_tx *tx, const char *id, struct run *run, stru
 MUST_USE int run_load(struct runs *runs, const char *id, struct run *run, struct err *err); /* in a transaction of its own */
 /* "preview" of a run or a pull request is where its environment's is now: previews move when serve listens elsewhere, and end. */
 void preview_now(struct runs *runs, json_t *item);
-json_t *run_json(struct store_tx *tx, const struct run *run, struct err *err); /* as in doc/api.md */
+json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err); /* as in doc/api.md */
 /* UPDATE run SET <set> WHERE id = …; the last value is the id's, added here. */
 MUST_USE int run_write(struct store_tx *tx, const char *id, const char *set, const struct store_value *values, size_t count,
 		       struct err *err);
@@ -125,6 +125,20 @@ MUST_USE int change_add_in(struct runs *runs, struct store_tx *tx, const char *k
 void change_add(struct runs *runs, const char *kind, const char *key, struct store_value value, const char *state);
 /* A text for an event, cut to RUN_EVENT_TEXT_MAX. */
 void event_text_set(json_t *object, const char *key, struct view text);
+
+/* ---- ask.c: questions of agents ---- */
+
+/* The newest that waits for an answer (NULL: none), and whether its asker is still there. */
+MUST_USE int question_open_find(struct store_tx *tx, const char *run, int64_t now_ms, json_t **question, bool *heard,
+				struct err *err);
+/* Does the run's agent wait for a person now? Then its silence and its time do not count. */
+bool question_waits(struct runs *runs, const char *run);
+/* A person's words are the answer to what is open. *unheard: the question (owned) when its asker is gone, so that the agent must be told
+ * otherwise; else NULL. */
+MUST_USE int question_answer_in(struct runs *runs, struct store_tx *tx, const char *run, const char *author, const char *text,
+				char **unheard, bool *answered, struct err *err);
+/* The run that works in the environment; owned. */
+MUST_USE int run_of_environment(struct store_tx *tx, struct env_id env, char **run, struct err *err);
 
 /* ---- steps.c, turn.c, publish.c ---- */
 

@@ -39,6 +39,7 @@ struct turn {
 	int64_t heard_ms;
 	int64_t heard_cpu_ms;
 	int64_t began_ms;
+	int64_t asked_ms;  /* when it was last looked whether it waits for a person */
 	struct buf errors; /* the end of stderr */
 	json_t *end;       /* the terminal event */
 	struct turn_progress progress;

@@ -23,6 +23,7 @@
 #define TRANSCRIPT_BYTES_MAX ((int64_t)16 << 20)
 #define STDERR_KEPT ((size_t)2048)
 #define POLL_MS 200
+#define ASK_LOOK_MS 2000
 #define POLL_TALKING_MS 20
 #define DRAIN_MS 1000    /* for output after the program ended: what it left behind may hold the pipe */
 #define RELEASE_MS 10000 /* a program that talks is ended when it does not leave by itself */
@@ -189,6 +190,18 @@ static int64_t limit_of(const struct turn *turn)
 	return turn->blueprint->agent.timeout_ms ? turn->blueprint->agent.timeout_ms : TURN_DEFAULT_MS;
 }
 
+/* While the agent waits for a person neither its silence nor its time counts. */
+static void asking_pause(struct turn *turn, int64_t now_ms)
+{
+	if (now_ms - turn->asked_ms < ASK_LOOK_MS)
+		return;
+	if (turn->asked_ms && question_waits(turn->runs, turn->run->id)) {
+		turn->began_ms += now_ms - turn->asked_ms;
+		turn->heard_ms = now_ms;
+	}
+	turn->asked_ms = now_ms;
+}
+
 /* Is there a reason to end the program now? Then err says which. */
 static int watch(struct turn *turn, struct err *err)
 {
@@ -196,6 +209,7 @@ static int watch(struct turn *turn, struct err *err)
 
 	if (turn_flag(turn->visit->cancelled))
 		return err_set(err, ERR_CANCELLED, "the turn was cancelled");
+	asking_pause(turn, now_ms);
 	if (now_ms - turn->began_ms > limit_of(turn))
 		return err_set(err, ERR_LIMIT, "the agent worked longer than agent.timeout (%lld s)",
 			       (long long)limit_of(turn) / 1000);

@@ -93,6 +93,11 @@ const struct store_migration store_migrations[] = {
 	 "CREATE TABLE token ("
 	 " name TEXT PRIMARY KEY, role TEXT NOT NULL CHECK (role IN ('viewer', 'developer', 'approver', 'admin')),"
 	 " digest TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL, ends_ms INTEGER NOT NULL, used_ms INTEGER) STRICT, WITHOUT ROWID;"},
+	{"what agents ask people",
+	 "CREATE TABLE question ("
+	 " id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, text TEXT NOT NULL, asked_ms INTEGER NOT NULL,"
+	 " deadline_ms INTEGER NOT NULL, heard_ms INTEGER NOT NULL, answer TEXT, answered_by TEXT, answered_ms INTEGER) STRICT;"
+	 "CREATE INDEX question_of ON question (run, id);"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

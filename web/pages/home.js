@@ -2,7 +2,7 @@
 
 import {h} from '../dom.js';
 import {items} from '../api.js';
-import {count, duration, inline, money, since, when} from '../format.js';
+import {count, duration, inline, money, plain, since, when} from '../format.js';
 import {command, empty, link} from '../parts/controls.js';
 import {mark, runBusy, runEnded, runState, verdict, verdictMark} from '../parts/marks.js';
 import {stepStatus} from '../parts/timeline.js';
@@ -29,7 +29,8 @@ function progress(run) {
 
 function workingCard(run) {
 	return h('article.card.run-card', {'data-key': run.id}, h('div.card-head', h('h3', link(`/runs/${run.id}`, run.title)), runState(run.state)),
-		h('p.meta', run.repository, ' · ', run.agent, run.attempts > 1 && run.attempt ? ` · attempt ${run.attempt} of ${run.attempts}` : '', ' · ', since(run.created_ms)), stepper(run), progress(run));
+		h('p.meta', run.repository, ' · ', run.agent, run.attempts > 1 && run.attempt ? ` · attempt ${run.attempt} of ${run.attempts}` : '', ' · ', since(run.created_ms)), stepper(run), progress(run),
+		run.question ? h('p.asked-line', h('strong', 'Asks you: '), link(`/runs/${run.id}`, plain(run.question.question).slice(0, 200))) : null);
 }
 
 function waitingCard(pull, run) {

@@ -2,7 +2,7 @@
 
 import {h} from '../dom.js';
 import {follow, get, post} from '../api.js';
-import {compact, count, duration, money, short, since} from '../format.js';
+import {compact, count, duration, money, prose, short, since} from '../format.js';
 import {button, composer, failure, link, linkButton} from '../parts/controls.js';
 import {ladder} from '../parts/evidence.js';
 import {gantt} from '../parts/gantt.js';
@@ -10,7 +10,7 @@ import {logsView} from '../parts/logs.js';
 import {icon, runEnded, runState, verdict} from '../parts/marks.js';
 import {checklist, gatesOf, timeline} from '../parts/timeline.js';
 
-const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'note', 'error'];
+const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'question', 'answer', 'note', 'error'];
 const EVENTS_MAX = 5000; // shown; the rest is in `assay show`
 
 /** The gates of the last attempt. */
@@ -74,14 +74,14 @@ export default function runPage({id}) {
 				events.push(event);
 				if (events.length > EVENTS_MAX)
 					events.shift();
-				changed(['state', 'step', 'verdict', 'pull', 'preview'].includes(type) || event.kind === 'plan');
+				changed(['state', 'step', 'verdict', 'pull', 'preview', 'question', 'answer'].includes(type) || event.kind === 'plan');
 			},
 		}),
 		view(run, reload) {
-			const say = {id: 'message', label: runEnded(run.state) ? 'Message' : 'Message to the agent', hint: 'It reads this now when it waits, else at the next safe point.', buttons: [{label: 'Send', kind: 'primary', send: (words) => post(`${path}/message`, {text: words})}]};
+			const say = {id: 'message', label: run.question ? 'Your answer' : 'Message to the agent', hint: run.question ? 'The agent waits for it. When none comes in time it decides itself.' : 'It reads this now when it waits, else at the next safe point.', buttons: [{label: run.question ? 'Answer' : 'Send', kind: 'primary', send: (words) => post(`${path}/message`, {text: words})}]};
 
 			return [head(run, reload), run.error ? failure({message: run.error}) : null,
-				h('div.columns', h('div.main-column', h('section', {'data-key': 'story'}, events.length ? timeline(events) : h('p.quiet', 'Nothing happened yet.')), runEnded(run.state) ? null : h('div.card.pad', {'data-key': 'say'}, composer(say)),
+				h('div.columns', h('div.main-column', h('section', {'data-key': 'story'}, events.length ? timeline(events) : h('p.quiet', 'Nothing happened yet.')), runEnded(run.state) ? null : h(`div.card.pad${run.question ? '.asks' : ''}`, {'data-key': 'say'}, run.question ? h('div.asked', icon('issue'), h('div', h('strong', 'The agent asks'), prose(run.question.question))) : null, composer(say)),
 					run.environment ? h('section', {'data-key': 'logs'}, logsView(run.environment)) : null, events.length === EVENTS_MAX ? h('p.quiet', `Only the last ${count(EVENTS_MAX, 'event')} are shown.`) : null), side(run, events))];
 		},
 	};

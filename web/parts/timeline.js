@@ -151,6 +151,8 @@ const VIEWS = {
 	end: ({event, seq}) => (event.ok === false ? h('p.wrong', {'data-key': `e${seq}`}, icon('cross'), `The turn ended with an error: ${event.text || event.error || 'no reason given'}`) : null),
 	pull: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('pull'), link(`/pulls/${event.number}`, `Pull request ${event.number}`)),
 	preview: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('external'), 'Preview: ', outside(event.url, event.url)),
+	question: (item) => bubble(item, 'agent', 'The agent asks'),
+	answer: (item) => bubble(item, 'person', `${item.event.by ?? 'You'}, answering`),
 	note: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('dash'), event.text),
 	error: ({event, seq}) => h('p.wrong', {'data-key': `e${seq}`}, icon('cross'), event.message),
 };
