@@ -7,7 +7,6 @@
 #include "web/web_priv.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)16 << 20)
-#define EXCHANGES_BYTES_MAX ((size_t)128 << 20)
 #define EXCHANGES_ALL INT64_MAX /* not from a place on */
 #define EXCHANGES_SHOWN 200
 #define ARGV_MAX 256
@@ -262,7 +261,7 @@ static json_t *query(struct call *call, struct err *err)
 }
 
 /* All lines that there are, from the first byte on; one portion is at most what the manager reads at once. */
-static int exchanges_read(struct environments *environments, struct env_id env, struct buf *lines, struct err *err)
+int exchanges_read(struct environments *environments, struct env_id env, struct buf *lines, struct err *err)
 {
 	int64_t from = 0;
 	int64_t before;

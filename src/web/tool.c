@@ -4,11 +4,15 @@
  */
 #include "base/scope.h"
 #include "blueprint/blueprint.h"
+#include "net/messages.h"
 #include "verify/verify.h"
 #include "web/web_priv.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)4 << 20)
 #define LOG_LINES_MAX 10000
+#define TRACE_ITEMS 10
+#define TRACE_ITEMS_MAX 200
+#define GATEWAY_MS 5000
 
 static int own_environment(const struct call *call, struct env_id *env, struct err *err)
 {
@@ -158,6 +162,99 @@ static json_t *verify(struct call *call, struct err *err)
 	return own_environment(call, &env, err) ? NULL : work_stream(call, &env, verify_work, err);
 }
 
+static json_t *reset_work(struct job *job, struct progress progress, struct err *err)
+{
+	if (environment_reset_data(job->web->options.environments, job->env, progress, err))
+		return NULL;
+	return environment_show(job->web->options.environments, job->env, err);
+}
+
+static json_t *reset_data(struct call *call, struct err *err)
+{
+	struct env_id env;
+
+	return own_environment(call, &env, err) ? NULL : work_stream(call, &env, reset_work, err);
+}
+
+/* "front->catalog", or "front" for all that it asked and was asked. */
+static bool on_seam(const json_t *exchange, struct view seam)
+{
+	ptrdiff_t arrow = view_find(seam, VIEW("->"));
+	const char *from = json_text(exchange, "from", "");
+	const char *to = json_text(exchange, "to", "");
+
+	if (!seam.length)
+		return true;
+	if (arrow < 0)
+		return view_is(seam, from) || view_is(seam, to);
+	return view_is(view_trim(view_make(seam.at, (size_t)arrow)), from) &&
+	       view_is(view_trim(view_make(seam.at + arrow + 2, seam.length - (size_t)arrow - 2)), to);
+}
+
+static json_t *exchanges(struct call *call, struct err *err)
+{
+	AUTO_FREE char *seam = http_request_query(call->request, "seam");
+	AUTO_BUF lines = buf_new(EXCHANGES_BYTES_MAX);
+	AUTO_JSON items = json_array();
+	struct view rest;
+	struct env_id env;
+	int64_t limit;
+
+	if (own_environment(call, &env, err) || request_query(call, "limit", TRACE_ITEMS, TRACE_ITEMS_MAX, &limit, err) ||
+	    exchanges_read(call->web->options.environments, env, &lines, err))
+		return NULL;
+	rest = buf_view(&lines);
+	while (rest.length && (int64_t)json_array_size(items) < limit) { /* the newest is the last line */
+		size_t begin = rest.length - (rest.at[rest.length - 1] == '\n');
+		size_t end = begin;
+		AUTO_JSON exchange = NULL;
+
+		while (begin && rest.at[begin - 1] != '\n')
+			begin--;
+		exchange = json_parse(view_make(rest.at + begin, end - begin), NULL);
+		if (exchange && on_seam(exchange, seam ? view_trim(view_of(seam)) : VIEW("")))
+			(void)json_array_insert(items, 0, exchange);
+		rest.length = begin;
+	}
+	return items_of(TAKE(items));
+}
+
+/* The gateway's, who breaks the seams (gateway/fault.h). */
+static json_t *faults(struct call *call, struct err *err)
+{
+	AUTO_JSON body = json_copy(call->body);
+	AUTO_JSON answer = NULL;
+	struct env_id env;
+
+	if (own_environment(call, &env, err))
+		return NULL;
+	json_set_bytes(body, "env", view_of(env.text));
+	if (!json_member(body, "kind"))
+		json_set_bytes(body, "kind", VIEW("list"));
+	answer = environments_gateway_call(call->web->options.environments, MESSAGE_FAULT, body, GATEWAY_MS, err);
+	return answer ? json_pack("{s:O}", "items", json_member(answer, "items")) : NULL;
+}
+
+static json_t *ask(struct call *call, struct err *err)
+{
+	struct env_id env;
+
+	if (own_environment(call, &env, err))
+		return NULL;
+	return runs_tool_ask(call->web->options.runs, env, json_text(call->body, "question", ""),
+			     json_number(call->body, "wait_s", 0) * 1000, err);
+}
+
+static json_t *question(struct call *call, struct err *err)
+{
+	struct env_id env;
+	int64_t id;
+
+	if (own_environment(call, &env, err) || request_number(call, "id", &id, err))
+		return NULL;
+	return runs_tool_question(call->web->options.runs, env, id, err);
+}
+
 static json_t *done(struct call *call, struct err *err)
 {
 	struct env_id env;
@@ -171,6 +268,17 @@ static json_t *done(struct call *call, struct err *err)
 const struct row tool_rows[] = {
 	{"GET", "/tool/v1/environment", environment, WHO_TOOL, false, {{0}}},
 	{"POST", "/tool/v1/deploy", deploy, WHO_TOOL, true, {{"service", FIELD_LINE, false}}},
+	{"POST", "/tool/v1/reset-data", reset_data, WHO_TOOL, true, {{0}}},
+	{"GET", "/tool/v1/exchanges", exchanges, WHO_TOOL, false, {{0}}},
+	{"GET", "/tool/v1/faults", faults, WHO_TOOL, false, {{0}}},
+	{"POST",
+	 "/tool/v1/faults",
+	 faults,
+	 WHO_TOOL,
+	 true,
+	 {{"kind", FIELD_LINE, true}, {"seam", FIELD_LINE, false}, {"times", FIELD_NUMBER, false}, {"ms", FIELD_NUMBER, false}}},
+	{"POST", "/tool/v1/ask", ask, WHO_TOOL, true, {{"question", FIELD_TEXT, true}, {"wait_s", FIELD_NUMBER, false}}},
+	{"GET", "/tool/v1/ask/{id}", question, WHO_TOOL, false, {{0}}},
 	{"GET", "/tool/v1/tests", tests, WHO_TOOL, false, {{0}}},
 	{"GET", "/tool/v1/logs", logs, WHO_TOOL, false, {{0}}},
 	{"POST", "/tool/v1/query", query, WHO_TOOL, true, {{"database", FIELD_LINE, true}, {"statement", FIELD_TEXT, true}}},

@@ -17,6 +17,7 @@
 #define WORKERS_MAX 512 /* streams, long operations and terminals at once */
 #define ITEMS_DEFAULT 100
 #define ITEMS_MAX 100000
+#define EXCHANGES_BYTES_MAX ((size_t)128 << 20)
 
 /* Who may call a row. Pages come over TCP; the command line over the Unix socket may do everything a page may. */
 enum who {
@@ -154,6 +155,9 @@ json_t *request_bytes(struct call *call, const char *content_type, struct view b
  * member that names an item. Takes array; NULL gives NULL. */
 json_t *items_page(const struct call *call, json_t *array, const char *key, struct err *err);
 json_t *items_of(json_t *array); /* {"items": array}; takes it; NULL gives NULL */
+
+/* environments.c: all exchanges of an environment that are kept, as lines, the oldest first. */
+MUST_USE int exchanges_read(struct environments *environments, struct env_id env, struct buf *lines, struct err *err);
 
 /* work.c: threads for what outlives a handler */
 MUST_USE int web_work(struct web *web, void (*function)(void *self), void *self, struct err *err);

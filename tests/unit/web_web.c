@@ -323,6 +323,13 @@ static void the_tools_see_only_the_environment_that_the_gateway_names(void **sta
 		{TOOL, "POST", "/tool/v1/query", env, "{\"database\":\"db\",\"statement\":\"select 1\",\"env\":\"x\"}", 400,
 		 "unknown member `env`"},
 		{TOOL, "POST", "/tool/v1/deploy", env, "{\"service\":\"front\"}", 200, "event: done"},
+		{TOOL, "POST", "/tool/v1/reset-data", env, "{}", 200, "event: done"},
+		{TOOL, "GET", "/tool/v1/exchanges?limit=1&seam=front", env, NULL, 200, "\"items\""},
+		{TOOL, "POST", "/tool/v1/faults", env, "{\"kind\":\"hang\",\"seam\":\"db\",\"env\":\"x\"}", 400, "env"},
+		{TOOL, "POST", "/tool/v1/faults", env, "{\"kind\":\"hang\",\"seam\":\"db\"}", 200, "\"env\":\"" FAKE_ENV "\""},
+		{TOOL, "POST", "/tool/v1/ask", env, "{\"question\":\"which?\"}", 200, "\"state\":\"open\""},
+		{TOOL, "GET", "/tool/v1/ask/7", env, NULL, 200, "both"},
+		{TOOL, "GET", "/tool/v1/ask/8", env, NULL, 404, "no question 8"},
 	};
 
 	questions_ask(*state, rows, ARRAY_LEN(rows));
