@@ -11,6 +11,7 @@
 #include "gateway/egress/mint.h"
 #include "gateway/egress/record.h"
 #include "gateway/egress/hold.h"
+#include "gateway/egress/scan_rules.h"
 #include "gateway/env.h"
 #include "gateway/fault.h"
 #include "gateway/preview.h"
@@ -42,9 +43,12 @@ static void on_env_put(void *self, struct link *link, struct link_message *messa
 {
 	struct worker *worker = self;
 	AUTO_CLOSE int fd = fd_take(message);
+	AUTO_JSON scan = NULL;
 	struct err err;
-	int result = env_put(worker, message->body, fd, &err);
+	int result = scan_description_read(message->fd_count > 1 ? message->fds[1] : -1, &scan, &err);
 
+	if (!result)
+		result = env_put(worker, message->body, fd, scan, &err);
 	if (!result) {
 		fd = -1;
 		preview_env_changed(env_find(worker, json_text(message->body, "env", "")));
@@ -145,16 +149,20 @@ static void on_policy_put(void *self, struct link *link, struct link_message *me
 	struct worker *worker = self;
 	const json_t *rules = json_member(message->body, "policy");
 	bool none = !rules || json_is_null(rules);
+	AUTO_JSON scan = NULL;
 	struct err err;
-	struct policy *policy = none ? NULL : policy_new(rules, NULL, &err);
+	bool good = scan_description_read(message->fd_count ? message->fds[0] : -1, &scan, &err) == 0;
+	struct policy *policy = none || !good ? NULL : policy_new(rules, NULL, &err);
 
-	if (none || policy) {
+	good &= none || policy;
+	if (good) {
+		scan_worker_describe(worker, TAKE(scan));
 		policy_release(worker->policy);
 		worker->policy = policy;
 		for (struct env *env = worker->envs; env; env = env->next)
 			env_policy_under(env, policy);
 	}
-	reply(link, message, none || policy ? 0 : -1, &err);
+	reply(link, message, good ? 0 : -1, &err);
 }
 
 static void on_hold_answer(void *self, struct link *link, struct link_message *message)

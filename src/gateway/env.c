@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "gateway/dlp/dlp.h"
+#include "gateway/egress/scan_rules.h"
 #include "gateway/door.h"
 #include "gateway/egress/broker.h"
 #include "gateway/egress/mint.h"
@@ -240,7 +240,7 @@ static bool id_valid(const char *id)
 	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
 }
 
-int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *err)
+int env_put(struct worker *worker, const json_t *body, int log_fd, json_t *scan, struct err *err)
 {
 	struct env fresh = {0};
 	struct env *env;
@@ -266,12 +266,12 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *e
 	env->preview_port = fresh.preview_port;
 	env->policy = fresh.policy;
 	env->broker = fresh.broker;
-	env->placeholders_known = false;
 	env->killed = fresh.killed;
 	env->over_budget = fresh.over_budget;
 	env->stubs = fresh.stubs;
 	env->tools = fresh.tools;
 	env->tool_count = fresh.tool_count;
+	scan_env_describe(env, json_incref(scan));
 	if (log_fd >= 0)
 		exchange_log_file_set(env->log, log_fd);
 	for (size_t i = 0; i < env->name_count; i++) /* a program may remember them from before a restart of ours */
@@ -321,7 +321,7 @@ static void env_free(void *self)
 	free(env->agent);
 	holds_free(env->holds);
 	faults_free(env->faults);
-	dlp_unref(env->dlp);
+	scan_env_free(env);
 	addresses_free(env->addresses);
 	exchange_log_release(env->log);
 	free(env->phase);

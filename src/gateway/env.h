@@ -46,13 +46,19 @@ struct env {
 	uint16_t preview_port;
 	struct policy *policy;
 	struct broker *broker;          /* its credentials */
-	bool placeholders_known;        /* to dlp */
 	char *run, *repository, *agent; /* as it was told of first; "" where there is none; `agent` of the sandboxes of `tools` */
 	char *killed;                   /* NULL, or because: nothing goes anywhere until it is undone */
 	char *over_budget;              /* NULL, or what is over, for people */
 	struct holds *holds;
-	struct dlp *dlp; /* NULL: nothing was sent yet */
-	json_t *stubs;   /* host -> rows */
+	struct dlp *dlp; /* NULL: nothing is in force yet (egress/scan_rules.h) */
+	struct {
+		json_t *description; /* NULL: none */
+		uint64_t turn;       /* of what was told last */
+		bool stale;          /* that is not in force */
+		bool under_way;      /* but being compiled */
+		bool failed;
+	} scan;
+	json_t *stubs; /* host -> rows */
 	char **tools;
 	size_t tool_count;
 	char *phase;
@@ -71,8 +77,9 @@ struct env {
 
 struct env *env_find(struct worker *worker, const char *id);
 bool env_was(const struct worker *worker, const char *id); /* it existed and is gone */
-/* ENV_PUT: the body is judged whole before anything is changed. `log_fd` (-1: keep the log there is) is taken on success. */
-MUST_USE int env_put(struct worker *worker, const json_t *body, int log_fd, struct err *err);
+/* ENV_PUT: the body is judged whole before anything is changed. `log_fd` (-1: keep the log there is) is taken on success; `scan`:
+ * its description (egress/scan_rules.h), NULL: none. */
+MUST_USE int env_put(struct worker *worker, const json_t *body, int log_fd, json_t *scan, struct err *err);
 MUST_USE int env_state_set(struct env *env, const char *state, struct err *err);
 void env_remove(struct env *env);
 void env_kill(struct env *env, const char *why); /* resets every connection */

@@ -23,7 +23,7 @@
 #include "gateway/egress/record.h"
 #include "gateway/egress/release.h"
 #include "gateway/egress/pipeline.h"
-#include "gateway/egress/scan.h"
+#include "gateway/egress/scan_rules.h"
 #include "gateway/egress/upstream.h"
 #include "gateway/env.h"
 #include "gateway/flow.h"

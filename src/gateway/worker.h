@@ -13,12 +13,12 @@ struct flow;
 struct log_writer;
 struct mint;
 struct dial_names;
-struct dlp_rules;
 struct pipeline;
 struct policy;
 struct pool;
 struct record;
 struct releases;
+struct scan_sets;
 struct tls_side;
 struct upstreams;
 
@@ -48,8 +48,8 @@ struct worker {
 	struct dial_names *names;
 	struct pipeline *spare; /* requests that were, to be used again */
 	size_t spare_count;
-	struct dlp_rules *scan_rules; /* NULL: not compiled yet, or never */
-	bool scan_failed;
+	struct scan_sets *scan_sets;
+	bool scan_failed; /* Assay's own rules do not compile */
 };
 
 int64_t worker_wall_ms(void);

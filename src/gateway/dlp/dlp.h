@@ -53,7 +53,8 @@ struct dlp_message;
  * about a second, or 50 ms from the cache. The result has one reference.
  */
 struct dlp_rules *dlp_rules_new(const json_t *own, bool without_own, const char *cache_dir, struct err *err);
-/* Would they be taken? *wrong is the place in the list of the one that err is about; SIZE_MAX: of none. Blocks for some 10 ms. */
+/* Would they be taken? *wrong is the place in the list of the one that err is about; SIZE_MAX: of none. Blocks for a
+ * millisecond, and what it takes to compile them one by one. */
 MUST_USE int dlp_rules_check(const json_t *own, size_t *wrong, struct err *err);
 struct dlp_rules *dlp_rules_ref(struct dlp_rules *rules);
 void dlp_rules_unref(struct dlp_rules *rules); /* NULL is fine */
@@ -69,7 +70,8 @@ struct dlp_secret {
 };
 
 struct dlp *dlp_new(struct dlp_rules *rules); /* takes a reference of its own */
-void dlp_unref(struct dlp *dlp);              /* messages hold it too; NULL is fine */
+struct dlp *dlp_ref(struct dlp *dlp);
+void dlp_unref(struct dlp *dlp); /* messages hold it too; NULL is fine */
 /* Which rules messages use that begin from now on. */
 void dlp_rules_set(struct dlp *dlp, struct dlp_rules *rules);
 /* Replaces the environment's known secrets, for messages that begin from now on. The values are copied. Blocks for some 10 ms: call it on

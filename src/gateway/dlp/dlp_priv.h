@@ -52,6 +52,7 @@ struct dlp_rules {
 	struct amendment *amendments; /* later ones over earlier ones */
 	size_t amendment_count;
 	size_t turn;
+	bool names; /* those that are read now are not to be used */
 	bool paths; /* something depends on them */
 	hs_database_t
 		*database;   /* expression i is list[i]'s; the ones behind say that something is written backwards, or by rot13 */

@@ -19,6 +19,12 @@ struct dlp *dlp_new(struct dlp_rules *rules)
 	return dlp;
 }
 
+struct dlp *dlp_ref(struct dlp *dlp)
+{
+	atomic_fetch_add(&dlp->references, 1);
+	return dlp;
+}
+
 void dlp_unref(struct dlp *dlp)
 {
 	if (!dlp || atomic_fetch_sub(&dlp->references, 1) != 1)

@@ -380,11 +380,11 @@ static int rules_add(struct dlp_rules *rules, const json_t *json, struct err *er
 		return err_set(err, ERR_LIMIT, "more than %d DLP rules", DLP_RULES_MAX);
 	rule.turn = rules->turn++;
 	(void)snprintf(rule.id, sizeof rule.id, "%s", id);
-	if (rule_read(rules, json, &rule, err)) {
+	if (!rules->names && rule_read(rules, json, &rule, err)) {
 		rule_fini(&rule);
 		return -1;
 	}
-	rules->paths |= rule.paths[0] != NULL;
+	rules->paths |= rule.paths && rule.paths[0];
 	if (old) {
 		rule_fini(old);
 		*old = rule;
@@ -392,7 +392,7 @@ static int rules_add(struct dlp_rules *rules, const json_t *json, struct err *er
 		rules->list = mem_grow(rules->list, rules->count + 1, sizeof rule);
 		rules->list[rules->count++] = rule;
 	}
-	if (rule.action == DLP_NONE)
+	if (rule.action == DLP_NONE && !rules->names)
 		rules_remove(rules, id);
 	return 0;
 }
@@ -590,17 +590,19 @@ int rules_database(struct dlp_rules *rules, const char *cache_dir, struct err *e
 	return 0;
 }
 
-/* Without the database. */
-static struct dlp_rules *rules_read(const json_t *own, bool without_own, size_t *wrong, struct err *err)
+/* Without the database. `names`: of Assay's own rules only their names, for who wants to know whether others are good. */
+static struct dlp_rules *rules_read(const json_t *own, bool without_own, bool names, size_t *wrong, struct err *err)
 {
 	struct dlp_rules *rules = mem_new(sizeof *rules);
-	size_t none;
+	bool good;
 
 	atomic_init(&rules->references, 1);
 	rules->source = json_pack("{s:[],s:[]}", "lists", "made");
+	rules->names = names;
+	good = without_own || rules_add_all(rules, dlp_rules_built_in(), wrong, err) == 0;
 	*wrong = SIZE_MAX;
-	if ((!without_own && rules_add_all(rules, dlp_rules_built_in(), &none, err)) ||
-	    (own && rules_add_all(rules, own, wrong, err))) {
+	rules->names = false;
+	if (!good || (own && rules_add_all(rules, own, wrong, err))) {
 		dlp_rules_unref(rules);
 		return NULL;
 	}
@@ -610,7 +612,7 @@ static struct dlp_rules *rules_read(const json_t *own, bool without_own, size_t 
 struct dlp_rules *dlp_rules_new(const json_t *own, bool without_own, const char *cache_dir, struct err *err)
 {
 	size_t wrong;
-	struct dlp_rules *rules = rules_read(own, without_own, &wrong, err);
+	struct dlp_rules *rules = rules_read(own, without_own, false, &wrong, err);
 
 	if (rules && rules->count && rules_database(rules, cache_dir, err)) {
 		dlp_rules_unref(rules);
@@ -621,7 +623,7 @@ struct dlp_rules *dlp_rules_new(const json_t *own, bool without_own, const char 
 
 int dlp_rules_check(const json_t *own, size_t *wrong, struct err *err)
 {
-	struct dlp_rules *rules = rules_read(own, false, wrong, err);
+	struct dlp_rules *rules = rules_read(own, false, true, wrong, err);
 
 	if (!rules)
 		return -1;

@@ -4,63 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "gateway/dlp/dlp.h"
-#include "gateway/egress/broker.h"
 #include "gateway/egress/brokered.h"
 #include "gateway/egress/frames.h"
+#include "gateway/egress/scan_rules.h"
 #include "http/websocket.h"
-#include "net/pool.h"
 
 #define REMEDY "leave it out; a credential that is needed there is put in by the gateway (assay secret set)"
 #define EXTENSIONS_BYTES_MAX ((size_t)4096)
-
-/* ---- rules ---- */
-
-struct scan_job {
-	struct worker *worker;
-	char *cache_dir;
-	struct dlp_rules *rules;
-	struct err err;
-};
-
-static void job_done(void *self)
-{
-	struct scan_job *job = self;
-
-	job->worker->scan_rules = job->rules;
-	if (!job->rules) {
-		job->worker->scan_failed = true;
-		log_error("nothing leaves any environment: the DLP rules cannot be compiled: %s", job->err.text);
-	}
-	free(job->cache_dir);
-	free(job);
-}
-
-static void job_run(void *self)
-{
-	struct scan_job *job = self;
-
-	job->rules = dlp_rules_new(NULL, false, job->cache_dir, &job->err);
-	loop_post(job->worker->loop, job_done, job);
-}
-
-void scan_begin(struct worker *worker, const char *cache_dir)
-{
-	struct scan_job *job = mem_new(sizeof(*job));
-
-	job->worker = worker;
-	job->cache_dir = text_copy(cache_dir);
-	if (!pool_add(worker->lookups, job_run, job))
-		job_run(job);
-}
-
-void scan_end(struct worker *worker)
-{
-	dlp_rules_unref(worker->scan_rules);
-	worker->scan_rules = NULL;
-}
 
 /* ---- verdicts ---- */
 
@@ -96,30 +48,6 @@ void scan_redact(const struct dlp_message *message, char *bytes, size_t length, 
 		     at < findings[i].to && at < offset + length; at++)
 			bytes[at - offset] = '*';
 	}
-}
-
-/* Placeholders in bodies, compressed or in other clothes, are leak attempts: the broker itself looks only at what is plain. */
-static void placeholders_know(struct env *env)
-{
-	struct dlp_secret secrets[BROKER_CREDENTIALS_MAX];
-	struct err err;
-	size_t count = 0;
-
-	env->placeholders_known = true;
-	for (size_t i = 0; i < broker_count(env->broker); i++)
-		if (!broker_goes_into_bodies(env->broker, i))
-			secrets[count++] = (struct dlp_secret){broker_name(env->broker, i), broker_placeholder(env->broker, i)};
-	if (broker_count(env->broker) && dlp_secrets_set(env->dlp, secrets, count, &err))
-		log_error("env=%s: its placeholders are not looked for: %s", env->id, err.text);
-}
-
-static bool env_ready(struct env *env)
-{
-	if (!env->dlp && env->worker->scan_rules)
-		env->dlp = dlp_new(env->worker->scan_rules);
-	if (env->dlp && !env->placeholders_known)
-		placeholders_know(env);
-	return env->dlp != NULL;
 }
 
 /* Offers of extensions that cannot be read are not made. */
@@ -158,11 +86,13 @@ enum scanned scan_request(struct pipeline *pipeline)
 {
 	struct worker *worker = pipeline->env->worker;
 
-	if (!env_ready(pipeline->env)) {
-		if (!worker->scan_failed) {
-			loop_timer_set(worker->loop, &pipeline->body_timer, SCAN_RULES_ASK_MS);
-			return SCAN_WAIT;
-		}
+	switch (scan_env_ready(pipeline->env)) {
+	case SCAN_READY:
+		break;
+	case SCAN_READY_SOON:
+		loop_timer_set(worker->loop, &pipeline->body_timer, SCAN_RULES_ASK_MS);
+		return SCAN_WAIT;
+	case SCAN_READY_NEVER:
 		pipeline->verdict = (struct egress_verdict){
 			.status = 503, .rule = "dlp", .why = "the rules that look for secrets do not compile"};
 		return SCAN_REFUSE;

@@ -3,7 +3,7 @@
  * body that is longer than what is held, each part before it leaves, with the last DLP_HOLD_BACK bytes kept back; of a WebSocket each
  * message (egress/frames.h).
  *
- * The rules are compiled when the gateway starts, on the pool; requests wait until they are. Without rules nothing leaves.
+ * Requests wait until the rules that hold for them are compiled (egress/scan_rules.h). Without rules nothing leaves.
  */
 #ifndef ASSAY_GATEWAY_EGRESS_SCAN_H
 #define ASSAY_GATEWAY_EGRESS_SCAN_H
@@ -18,10 +18,6 @@ enum scanned {
 	SCAN_HOLD, /* a person must allow it: the verdict says why */
 	SCAN_REFUSE,
 };
-
-/* Begins to compile the rules; `cache_dir` NULL: they are kept nowhere. On the loop's thread, with the pool. */
-void scan_begin(struct worker *worker, const char *cache_dir);
-void scan_end(struct worker *worker); /* after the loop was drained */
 
 /* The head, and what is held of the body. */
 enum scanned scan_request(struct pipeline *pipeline);
