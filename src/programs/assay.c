@@ -3,11 +3,14 @@
  * started by its supervisor with this binary; everything else is the command line.
  */
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "gateway/gateway.h"
 #include "programs/assay_env.h"
+#include "programs/config.h"
+#include "programs/config.h"
 #include "programs/doctor.h"
 #include "programs/policy.h"
 #include "programs/serve.h"
@@ -44,8 +47,32 @@ static bool is_command(int argc, char **argv)
 	return false;
 }
 
+/* `assay serve --config FILE`: for the processes that it starts, too. */
+static void config_name(int argc, char **argv)
+{
+	static const char option[] = "--config";
+
+	for (int at = 2; at < argc && strcmp(argv[1], "serve") == 0; at++) {
+		if (strcmp(argv[at], option) == 0 && at + 1 < argc)
+			(void)setenv("ASSAY_CONFIG", argv[at + 1], 1);
+		else if (strncmp(argv[at], option, sizeof(option) - 1) == 0 && argv[at][sizeof(option) - 1] == '=')
+			(void)setenv("ASSAY_CONFIG", argv[at] + sizeof(option), 1);
+	}
+}
+
+/* The keeper, the gateway and the vault get what they need from who starts them. */
+static bool reads_config(int argc, char **argv)
+{
+	return argc < 2 || (strcmp(argv[1], "keeper") != 0 && strcmp(argv[1], "gateway") != 0 && strcmp(argv[1], "vault") != 0);
+}
+
 int main(int argc, char **argv)
 {
+	struct err err = {0};
+
+	config_name(argc, argv);
+	if (reads_config(argc, argv) && config_load(&err))
+		return cli_fail("assay", false, &err);
 	for (const struct program *program = programs; argc > 1 && !is_command(argc, argv) && program->name; program++)
 		if (strcmp(argv[1], program->name) == 0)
 			return program->run(argc - 1, argv + 1);

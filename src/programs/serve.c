@@ -1,5 +1,4 @@
 /* `assay serve`: wiring only. What is opened first is closed last. */
-#include "programs/doctor.h"
 #include "programs/serve.h"
 
 #include <errno.h>
@@ -20,9 +19,13 @@
 #include "base/log.h"
 #include "base/place.h"
 #include "base/scope.h"
+#include "blueprint/egress.h"
 #include "cli/cli.h"
 #include "net/loop.h"
 #include "net/socket.h"
+#include "programs/config.h"
+#include "programs/doctor.h"
+#include "programs/manager.h"
 #include "programs/serve_egress.h"
 #include "programs/serve_gateway.h"
 #include "runs/runs.h"
@@ -428,6 +431,7 @@ static int ready_say(struct serve *serve, struct err *err)
 	printf("assay: serving %s (previews http://<environment>.localhost:%s/, state %s)\n", web_base(serve->web),
 	       strrchr(serve->preview_base, ':') + 1, serve->state_dir);
 	(void)fflush(stdout);
+	manager_tell("READY=1");
 	if (serve->ready_fd >= 0) {
 		if (file_write_fd((int)serve->ready_fd, VIEW("ready\n"), err))
 			return -1;
@@ -490,6 +494,45 @@ static void serve_close(struct serve *serve)
 	free(serve->state_dir);
 }
 
+/* What the environment, or the configuration for it, says; options come on top. */
+static void variables_take(struct serve *serve)
+{
+	const struct {
+		const char *name;
+		const char **text;
+	} texts[] = {{"ASSAY_RUNTIME", &serve->oci},
+		     {"ASSAY_STORE", &serve->store},
+		     {"ASSAY_LISTEN", &serve->listen},
+		     {"ASSAY_PREVIEW", &serve->preview},
+		     {"ASSAY_POLICY", &serve->policy}};
+	const char *warm = getenv("ASSAY_WARM");
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		const char *value = getenv(texts[i].name);
+
+		if (value && *value)
+			*texts[i].text = value;
+	}
+	serve->warm = warm && strcmp(warm, "true") == 0;
+}
+
+/* `--check` and `--dump`: the configuration was read already, or we would not be here. */
+static int config_tell(const struct serve *serve, bool dump)
+{
+	AUTO_BUF text = buf_new((size_t)1 << 20);
+	struct err err = {0};
+	AUTO_JSON policy = serve->policy ? policy_file_load(serve->policy, &err) : NULL;
+
+	if (serve->policy && !policy)
+		return cli_fail("assay serve", false, &err);
+	if (dump)
+		config_dump(&text);
+	else
+		buf_add_text(&text, "the configuration is right\n");
+	(void)fwrite(text.at, 1, text.length, stdout);
+	return CLI_DONE;
+}
+
 int serve_main(int argc, char **argv)
 {
 	struct serve serve = {.listen = LISTEN_DEFAULT,
@@ -500,6 +543,9 @@ int serve_main(int argc, char **argv)
 			      .lock = PTHREAD_MUTEX_INITIALIZER};
 	const char *state = NULL;
 	const char *runtime = NULL;
+	const char *config = NULL; /* main() has read it */
+	bool check = false;
+	bool dump = false;
 	const struct cli_option options[] = {
 		{.name = "state", .value = "DIR", .help = "what is kept (default: ASSAY_STATE, /var/lib/assay)", .text = &state},
 		{.name = "runtime", .value = "DIR", .help = "sockets (default: /run/assay)", .text = &runtime},
@@ -521,6 +567,9 @@ int serve_main(int argc, char **argv)
 		 .help = "keep another environment like the last one, and its databases, for the next",
 		 .flag = &serve.warm},
 		{.name = "exit-when-idle", .help = "end when there is nothing left to do", .flag = &serve.exit_when_idle},
+		{.name = "config", .value = "FILE", .help = "the configuration (/etc/assay/assay.conf)", .text = &config},
+		{.name = "check", .help = "say whether the configuration and the policy are right, and end", .flag = &check},
+		{.name = "dump", .help = "print the configuration that counts, and end", .flag = &dump},
 		{.name = "ready-fd", .value = "N", .help = "write `ready` to this descriptor", .number = &serve.ready_fd},
 	};
 	const struct cli_usage usage = {.program = "assay serve",
@@ -528,19 +577,16 @@ int serve_main(int argc, char **argv)
 					.about = "runs the control plane, in the foreground",
 					.options = options,
 					.option_count = ARRAY_LEN(options)};
-	const char *oci = getenv("ASSAY_RUNTIME");
-	const char *store = getenv("ASSAY_STORE");
 	pthread_condattr_t clock;
 	struct err err = {0};
 	int code = CLI_DONE;
 
 	log_init("serve", LOG_LEVEL_INFO);
-	if (oci && *oci)
-		serve.oci = oci;
-	if (store && *store)
-		serve.store = store;
+	variables_take(&serve);
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
+	if (check || dump)
+		return config_tell(&serve, dump);
 	(void)pthread_condattr_init(&clock);
 	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&serve.ended, &clock);
@@ -549,6 +595,7 @@ int serve_main(int argc, char **argv)
 		code = cli_fail("assay serve", false, &err);
 	else
 		loop_run(serve.loop);
+	manager_tell("STOPPING=1");
 	serve_close(&serve);
 	return code;
 }

@@ -1,0 +1,184 @@
+/* The file, its keys, and where each value came from. */
+#include "programs/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/nearest.h"
+#include "base/scope.h"
+#include "blueprint/tree.h"
+
+#define CONFIG_VARIABLE "ASSAY_CONFIG"
+#define CONFIG_BYTES_MAX ((size_t)256 << 10)
+
+enum config_kind { CONFIG_TEXT, CONFIG_FLAG, CONFIG_PERCENT };
+enum config_from { FROM_NOTHING, FROM_FILE, FROM_ENVIRONMENT };
+
+static const struct config_key {
+	const char *key;
+	const char *variable;
+	enum config_kind kind;
+	const char *about;
+} keys[] = {
+	{"state", "ASSAY_STATE", CONFIG_TEXT, "what is kept: /var/lib/assay, of an ordinary user ~/.local/state/assay"},
+	{"store", "ASSAY_STORE", CONFIG_TEXT, "where runs and issues are kept: postgres://…, else a file in the state"},
+	{"listen", "ASSAY_LISTEN", CONFIG_TEXT, "pages and API: 127.0.0.1:7420"},
+	{"preview", "ASSAY_PREVIEW", CONFIG_TEXT, "previews: 127.0.0.1:7421"},
+	{"oci", "ASSAY_RUNTIME", CONFIG_TEXT, "runc, crun or a path makes the sandboxes, instead of own code"},
+	{"policy", "ASSAY_POLICY", CONFIG_TEXT, "the organisation's policy: STATE/policy.yaml, else /etc/assay/policy.yaml"},
+	{"warm", "ASSAY_WARM", CONFIG_FLAG, "keep another environment like the last one for the next"},
+	{"disk-share", "ASSAY_DISK_SHARE", CONFIG_PERCENT, "the percentage of the disk that one environment may hold"},
+	{"reach", "ASSAY_REACH", CONFIG_TEXT, "private addresses that rules may allow, with blanks between them"},
+	{"authorities", "ASSAY_AUTHORITIES", CONFIG_TEXT, "a file of certificates that outside hosts are checked against"},
+	{"log", "ASSAY_LOG", CONFIG_TEXT, "debug, info, warn or error"},
+};
+static enum config_from from[ARRAY_LEN(keys)];
+static char *loaded; /* the file's path; NULL: none */
+
+/* Owned by the caller; NULL: there is no usual place. */
+static char *usual_path(void)
+{
+	const char *base = getenv("XDG_CONFIG_HOME");
+	const char *home = getenv("HOME");
+
+	if (geteuid() == 0)
+		return text_copy("/etc/assay/assay.conf");
+	if (base && base[0] == '/')
+		return text_format("%s/assay/assay.conf", base);
+	return home && home[0] == '/' ? text_format("%s/.config/assay/assay.conf", home) : NULL;
+}
+
+/* Whoever may write it decides what runs here: that must be us or root. */
+static int owner_check(const char *path, bool wanted, bool *there, struct err *err)
+{
+	struct stat about;
+
+	*there = stat(path, &about) == 0;
+	if (!*there && (wanted || (errno != ENOENT && errno != ENOTDIR)))
+		return err_errno(err, errno, "cannot read %s", path);
+	if (*there && ((about.st_uid != 0 && about.st_uid != geteuid()) || (about.st_mode & (S_IWGRP | S_IWOTH))))
+		return err_set(err, ERR_DENIED, "%s: others than its owner may write it: chown it to yourself and chmod 644", path);
+	return 0;
+}
+
+static int key_find(const struct tree_node *name, const char *path, size_t *at, struct err *err)
+{
+	struct nearest nearest = nearest_new(view_of(name->text));
+
+	for (*at = 0; *at < ARRAY_LEN(keys); ++*at) {
+		if (strcmp(keys[*at].key, name->text) == 0)
+			return 0;
+		nearest_offer(&nearest, keys[*at].key);
+	}
+	return err_set(err, ERR_INVALID, "%s:%d:%d: unknown key `%.60s`%s%s%s", path, name->line, name->column, name->text,
+		       nearest.name ? ": did you mean `" : "", nearest.name ? nearest.name : "", nearest.name ? "`?" : "");
+}
+
+static bool value_fits(const char *text, enum config_kind kind)
+{
+	uint64_t number;
+
+	switch (kind) {
+	case CONFIG_TEXT:
+		return text[0] && !strchr(text, '\n');
+	case CONFIG_FLAG:
+		return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+	case CONFIG_PERCENT:
+		return view_to_u64(view_of(text), &number) && number >= 1 && number <= 100;
+	}
+	return false;
+}
+
+static int pair_take(const struct tree_pair *pair, const char *path, struct err *err)
+{
+	static const char *const words[] = {
+		[CONFIG_TEXT] = "a text", [CONFIG_FLAG] = "true or false", [CONFIG_PERCENT] = "a number from 1 to 100"};
+	const char *text = tree_text(pair->value);
+	size_t at;
+
+	if (key_find(pair->key, path, &at, err))
+		return -1;
+	if (tree_is_null(pair->value))
+		return 0;
+	if (!text || !value_fits(text, keys[at].kind))
+		return err_set(err, ERR_INVALID, "%s:%d:%d: %s: expected %s", path, pair->value->line, pair->value->column,
+			       keys[at].key, words[keys[at].kind]);
+	if (from[at] == FROM_ENVIRONMENT)
+		return 0;
+	from[at] = FROM_FILE;
+	return setenv(keys[at].variable, text, 1) ? err_errno(err, errno, "cannot set %s", keys[at].variable) : 0;
+}
+
+static int file_take(const char *path, struct err *err)
+{
+	AUTO_BUF text = buf_new(CONFIG_BYTES_MAX);
+	AUTO_ARENA arena = {0};
+	const struct tree_node *root;
+	int failed = -1;
+
+	if (file_read(path, &text, err))
+		return -1;
+	root = tree_parse(buf_view(&text), path, TREE_STRICT, &arena, err);
+	if (root && root->kind != TREE_MAP && !tree_is_null(root))
+		(void)err_set(err, ERR_INVALID, "%s:%d:%d: expected a mapping of keys to values", path, root->line, root->column);
+	else if (root)
+		failed = 0;
+	for (size_t i = 0; !failed && root->kind == TREE_MAP && i < root->count; i++)
+		failed = pair_take(&root->pairs[i], path, err);
+	return failed;
+}
+
+int config_load(struct err *err)
+{
+	const char *given = getenv(CONFIG_VARIABLE);
+	AUTO_FREE char *path = given && given[0] ? text_copy(given) : usual_path();
+	bool there = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (getenv(keys[i].variable) && getenv(keys[i].variable)[0])
+			from[i] = FROM_ENVIRONMENT;
+	if (!path || owner_check(path, given && given[0], &there, err))
+		return path ? -1 : 0;
+	if (!there)
+		return 0;
+	if (file_take(path, err))
+		return -1;
+	loaded = TAKE(path);
+	return 0;
+}
+
+/* A YAML text in double quotes. */
+static void quoted_add(struct buf *out, const char *text)
+{
+	buf_add_char(out, '"');
+	for (const char *at = text; *at; at++) {
+		if (*at == '"' || *at == '\\')
+			buf_add_char(out, '\\');
+		buf_add_char(out, *at);
+	}
+	buf_add_char(out, '"');
+}
+
+void config_dump(struct buf *out)
+{
+	buf_add_format(out, "# %s\n",
+		       loaded ? loaded : "no configuration file: these are the defaults and what the environment says");
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const char *value = getenv(keys[i].variable);
+
+		buf_add_format(out, "\n# %s\n", keys[i].about);
+		if (!value || !value[0]) {
+			buf_add_format(out, "# %s:\n", keys[i].key);
+			continue;
+		}
+		buf_add_format(out, "%s: ", keys[i].key);
+		if (keys[i].kind == CONFIG_TEXT)
+			quoted_add(out, value);
+		else
+			buf_add_text(out, value);
+		buf_add_format(out, "%s\n", from[i] == FROM_ENVIRONMENT ? "  # by the environment" : "");
+	}
+}
