@@ -54,7 +54,8 @@ NOTIFY_SOCKET=$WORK/notify setpriv --bounding-set="-all,+$capabilities" --inh-ca
 serve_pid=$!
 ok 'the manager is told when it is ready' until_true 30 grep -qx READY=1 "$WORK/told"
 ok 'a command finds the server by the same file' "$ASSAY" status
-cp -r "$SOURCE_ROOT/tests/scenarios/visits" "$WORK/visits"
+cp -r "$SOURCE_ROOT/tests/scenarios/tiny" "$WORK/visits"
+cp "$SOURCE_ROOT"/tests/scenarios/visits/* "$WORK/visits"
 repository "$WORK/visits"
 cd "$WORK/visits" || exit 1
 ok 'an environment comes up with the privileges of the unit' "$ASSAY" env up --name unit
