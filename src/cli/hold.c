@@ -236,6 +236,16 @@ static void spending_row(struct table *table, const char *name, const json_t *ro
 	table_cell(table, spent);
 }
 
+/* Money is only as right as the table. */
+static void prices_print(const json_t *prices)
+{
+	const char *as_of = json_text(prices, "as_of", "");
+	AUTO_FREE char *path = terminal_line(json_text(prices, "path", ""));
+
+	if (path[0])
+		printf("prices: %s%s%.40s; check them before you rely on it\n", path, as_of[0] ? ", as of " : "", as_of);
+}
+
 static void budget_print(const json_t *budget)
 {
 	struct table *table = table_new((const char *const[]){"MODEL", "CALLS", "INPUT", "OUTPUT", "CACHE", "USD", NULL});
@@ -253,6 +263,7 @@ static void budget_print(const json_t *budget)
 		printf("no budget: assay budget RUN --set 5, or egress.budget in assay.yaml\n");
 	if (json_flag(budget, "estimated", false))
 		printf("some answers did not say what they used: those are estimated\n");
+	prices_print(json_member(budget, "prices"));
 }
 
 int cli_budget(int argc, char **argv)

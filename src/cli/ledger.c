@@ -120,7 +120,7 @@ static int rows_ask(const char *program, const struct filter *filter, bool as_js
 	if (!items)
 		return cli_fail(program, as_json, &err);
 	if (as_json)
-		cli_print_json(items);
+		list_print_json(items);
 	else
 		rows_print(items);
 	if (count)

@@ -206,86 +206,144 @@ static const char *rule_of_exchange(const json_t *exchange)
 	return "";
 }
 
-/* What policy said of it, or NULL: something else decided (its form, a scanner, a kill). What was held for a person was to be approved,
- * whatever they answered. */
-static const char *judged_of_exchange(const json_t *exchange)
+/* What rules had said of a request that was decided by `rule`: "allow", "approve", "deny"; "passed" (allow or approve: something after the rules
+ * refused it); NULL: it was refused before rules were asked. `held`: it waited for a person, for that rule. */
+static const char *rules_said(struct view rule, bool held)
 {
-	struct view rule = view_of(rule_of_exchange(exchange));
+	static const char *const after[] = {"dlp", "broker:", "budget", "ledger", "hold", "websocket", "upstream"};
 
-	if (view_starts(rule, VIEW("hold")))
+	if (held)
+		return view_starts(rule, VIEW("policy:")) ? "approve" : "passed";
+	if (view_starts(rule, VIEW("hold:"))) /* a person's answer that was remembered */
 		return "approve";
 	if (view_starts(rule, VIEW("policy:")) || view_starts(rule, VIEW("builtin:")) || view_is(rule, "default-deny"))
 		return "deny";
-	return rule.length && !view_is(rule, "upstream") ? NULL : "allow";
+	for (size_t i = 0; i < ARRAY_LEN(after); i++)
+		if (view_starts(rule, view_of(after[i])))
+			return "passed";
+	return NULL;
 }
 
-/* One request of a run, as it was judged: {"method", "url", "origin", "was": "allow|deny|approve"}. Rows of seams are none. */
+static const char *said_of_exchange(const json_t *exchange)
+{
+	struct view rule = view_of(rule_of_exchange(exchange));
+	bool held = view_starts(rule, VIEW("hold "));
+
+	if (!rule.length || view_is(rule, "upstream"))
+		return "allow";
+	return rules_said(held ? view_make(rule.at + strlen("hold "), rule.length - strlen("hold ")) : rule, held);
+}
+
+static bool is_websocket(const json_t *request)
+{
+	json_t *header;
+	size_t i;
+
+	json_array_foreach(json_member(request, "headers"), i, header)
+		if (strcasecmp(json_string_value(json_array_get(header, 0)) ? json_string_value(json_array_get(header, 0)) : "",
+			       "sec-websocket-key") == 0)
+			return true;
+	return false;
+}
+
+/* One request of a run, as it was judged: {"method", "url", "origin", "was", "by"?}; "was" as rules_said() has it, "" when rules were not asked.
+ * Rows of seams are none. */
 static json_t *request_of_exchange(const json_t *exchange, const json_t *origin)
 {
 	const json_t *request = json_member(exchange, "request");
 	const char *url = json_text(request, "url", "");
-	const char *was = judged_of_exchange(exchange);
+	const char *was = said_of_exchange(exchange);
+	const char *method = is_websocket(request) ? "WEBSOCKET" : json_text(request, "method", "GET");
 	AUTO_JSON row = NULL;
 
-	if (!was || !view_starts(view_of(url), VIEW("http")) || strcmp(json_text(exchange, "from", ""), "preview") == 0)
+	if (!view_starts(view_of(url), VIEW("http")) || strcmp(json_text(exchange, "from", ""), "preview") == 0)
 		return NULL;
-	row = json_pack("{s:s, s:s, s:s, s:s}", "method", json_text(request, "method", "GET"), "url", url, "was", was, "sandbox",
-			json_text(exchange, "from", ""));
+	row = json_pack("{s:s, s:s, s:s, s:s, s:s}", "method", method, "url", url, "was", was ? was : "", "by",
+			rule_of_exchange(exchange), "sandbox", json_text(exchange, "from", ""));
 	(void)json_object_set_new(row, "origin", json_deep_copy(origin));
 	(void)json_object_set_new(json_object_get(row, "origin"), "sandbox", json_string(json_text(exchange, "from", "")));
 	return TAKE(row);
 }
 
-/* The same of a row of the ledger, which keeps no query. */
-static json_t *request_of_row(const json_t *row)
+/* The same of a row of the ledger, which keeps no query, and no path of what was refused for its content. `holds`: request -> the rule for which
+ * it waited. */
+static json_t *request_of_row(const json_t *row, const json_t *holds)
 {
 	struct view rule = view_of(json_text(row, "rule", ""));
 	const char *path = json_text(row, "path", "");
+	const char *asked = json_text(holds, json_text(row, "request", ""), NULL);
 	int64_t port = json_number(row, "port", 0);
-	const char *was = view_starts(rule, VIEW("hold"))                                       ? "approve"
-			  : strcmp(json_text(row, "kind", ""), "intent") == 0                   ? "allow"
-			  : view_starts(rule, VIEW("policy:")) || view_is(rule, "default-deny") ? "deny"
-												: NULL;
+	bool intent = strcmp(json_text(row, "kind", ""), "intent") == 0;
+	const char *was = asked                                          ? rules_said(view_of(asked), true)
+			  : intent && view_starts(rule, VIEW("policy:")) ? "allow"
+									 : rules_said(rule, false);
 	AUTO_FREE char *url = text_format("%s://%s:%lld%s", port == 80 ? "http" : "https", json_text(row, "host", ""),
 					  (long long)port, path);
 
-	if (!was || !path[0] || !json_text(row, "method", NULL))
+	if (!json_text(row, "method", NULL))
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}", "method", json_text(row, "method", ""), "url", url, "was",
-			 was, "origin", "env", json_text(row, "env", ""), "sandbox", json_text(row, "sandbox", ""), "agent",
-			 json_text(row, "agent", ""), "run", json_text(row, "run", ""), "repository", "");
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}", "method", json_text(row, "method", ""), "url", url,
+			 "was", was && path[0] ? was : "", "by", json_text(row, "rule", ""), "origin", "env",
+			 json_text(row, "env", ""), "sandbox", json_text(row, "sandbox", ""), "agent", json_text(row, "agent", ""),
+			 "run", json_text(row, "run", ""), "repository", "");
 }
 
-/* What the ledger has of a run or an environment, which may be gone. */
+typedef void row_each(void *self, const json_t *row);
+
+/* All rows of one kind that the ledger has of a run or an environment, which may be gone. */
+static int rows_kept(struct api *api, const char *what, const char *kind, row_each *each, void *self, struct err *err)
+{
+	int64_t before = 0;
+	size_t count;
+
+	do {
+		AUTO_FREE char *older = before ? text_format("&before=%lld", (long long)before) : text_copy("");
+		AUTO_FREE char *path = text_format("/ledger?%s=%s&kind=%s&limit=" ROWS_AT_ONCE "%s", what[0] == 'e' ? "env" : "run",
+						   what, kind, older);
+		AUTO_JSON items = api_items(api, path, err);
+		json_t *row;
+		size_t k;
+
+		if (!items)
+			return -1;
+		count = json_array_size(items);
+		json_array_foreach(items, k, row) {
+			before = json_number(row, "id", 0);
+			each(self, row);
+		}
+	} while (count && before);
+	return 0;
+}
+
+struct kept {
+	json_t *holds;
+	json_t *requests;
+};
+
+static void hold_keep(void *self, const json_t *row)
+{
+	struct kept *kept = self;
+
+	(void)json_object_set_new(kept->holds, json_text(row, "request", ""), json_string(json_text(row, "rule", "")));
+}
+
+static void request_keep(void *self, const json_t *row)
+{
+	struct kept *kept = self;
+	json_t *request = request_of_row(row, kept->holds);
+
+	if (request)
+		(void)json_array_append_new(kept->requests, request);
+}
+
 static int requests_kept(struct api *api, const char *what, json_t *requests, struct err *err)
 {
-	static const char *const kinds[] = {"intent", "verdict"};
+	AUTO_JSON holds = json_object();
+	struct kept kept = {holds, requests};
 
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		int64_t before = 0;
-		size_t count;
-
-		do {
-			AUTO_FREE char *older = before ? text_format("&before=%lld", (long long)before) : text_copy("");
-			AUTO_FREE char *path = text_format("/ledger?%s=%s&kind=%s&limit=" ROWS_AT_ONCE "%s",
-							   what[0] == 'e' ? "env" : "run", what, kinds[i], older);
-			AUTO_JSON items = api_items(api, path, err);
-			json_t *row;
-			size_t k;
-
-			if (!items)
-				return -1;
-			count = json_array_size(items);
-			json_array_foreach(items, k, row) {
-				json_t *request = request_of_row(row);
-
-				before = json_number(row, "id", 0);
-				if (request)
-					(void)json_array_append_new(requests, request);
-			}
-		} while (count && before);
-	}
-	return 0;
+	return rows_kept(api, what, "hold", hold_keep, &kept, err) || rows_kept(api, what, "intent", request_keep, &kept, err)
+		       ? -1
+		       : rows_kept(api, what, "verdict", request_keep, &kept, err);
 }
 
 /* Appends the requests of a run (or an environment) that went out or were refused. */
@@ -420,7 +478,7 @@ static int run_take(void *self, const char *value, struct err *err)
 	return 0;
 }
 
-/* What the draft says beside what was done; the answer of --json, too. */
+/* What the draft says beside what was done; the answer of --json, too. What rules had no word in is in it, and not compared. */
 static json_t *simulation(const json_t *requests, const json_t *judged, size_t *changed)
 {
 	json_t *rows = json_array();
@@ -432,15 +490,41 @@ static json_t *simulation(const json_t *requests, const json_t *judged, size_t *
 		const json_t *said = json_array_get(judged, i);
 		const char *was = json_text(request, "was", "");
 		const char *action = json_text(said, "action", "");
-		bool same = strcmp(action, was) == 0;
+		bool same = !*was || (strcmp(was, "passed") == 0 ? strcmp(action, "deny") != 0 : strcmp(action, was) == 0);
 
 		*changed += !same;
-		(void)json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "method",
-							    json_text(request, "method", ""), "url", json_text(request, "url", ""),
-							    "was", was, "draft", action, "rule", json_text(said, "rule", ""), "why",
-							    json_text(said, "why", ""), "same", same));
+		(void)json_array_append_new(
+			rows, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "method", json_text(request, "method", ""),
+					"url", json_text(request, "url", ""), "was", *was ? was : "not asked", "by",
+					json_text(request, "by", ""), "draft", *was ? action : "", "rule",
+					*was ? json_text(said, "rule", "") : "", "why", *was ? json_text(said, "why", "") : "",
+					"compared", *was != '\0', "same", same));
 	}
 	return rows;
+}
+
+/* Who else decides, and how often: a draft changes nothing about that. */
+static void others_print(const json_t *rows)
+{
+	AUTO_JSON others = json_object();
+	const char *who;
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row) {
+		struct view rest;
+		struct view by = view_cut(view_of(json_text(row, "by", "")), ':', &rest);
+		AUTO_FREE char *name = view_copy(by);
+
+		if (!json_flag(row, "compared", false) || strcmp(json_text(row, "was", ""), "passed") == 0)
+			(void)json_object_set_new(others, name, json_integer(json_number(others, name, 0) + 1));
+	}
+	json_object_foreach(others, who, row) {
+		AUTO_FREE char *line = terminal_line(who);
+
+		printf("%lld of them were decided by something else than rules, as they still would be: %s\n",
+		       (long long)json_integer_value(row), line);
+	}
 }
 
 static void simulation_print(const json_t *rows, size_t changed)
@@ -462,6 +546,7 @@ static void simulation_print(const json_t *rows, size_t changed)
 	}
 	table_end(table, "nothing would be different");
 	printf("%zu of %zu requests would be answered differently\n", changed, json_array_size(rows));
+	others_print(rows);
 }
 
 static int simulate(int argc, char **argv)

@@ -129,7 +129,7 @@ static int secret_list(int argc, char **argv)
 	if (!items)
 		return cli_fail(usage.program, as_json, &err);
 	if (as_json) {
-		cli_print_json(items);
+		list_print_json(items);
 		return CLI_DONE;
 	}
 	table = table_new((const char *const[]){"NAME", "FOR", "IN", "SET", NULL});

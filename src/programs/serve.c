@@ -51,8 +51,9 @@ struct serve {
 	const char *listen;
 	const char *preview;
 	const char *oci;    /* NULL: none */
-	const char *policy; /* NULL: where it usually is */
-	const char *store;  /* NULL: a file in the state */
+	const char *policy; /* NULL: where it usually is, as the next */
+	const char *prices;
+	const char *store; /* NULL: a file in the state */
 	bool exit_when_idle;
 	bool warm;
 	int64_t ready_fd; /* -1: none */
@@ -346,7 +347,8 @@ static int ledger_start(struct serve *serve, struct err *err)
 static int sandboxes_open(struct serve *serve, struct err *err)
 {
 	struct local_options local = {.state_dir = serve->state_dir, .runtime = serve->oci};
-	const struct egress_options egress = {.state_dir = serve->state_dir, .policy_path = serve->policy, .world = world_real};
+	const struct egress_options egress = {
+		.state_dir = serve->state_dir, .policy_path = serve->policy, .prices_path = serve->prices, .world = world_real};
 	struct environments_options options;
 
 	if (egress_open(&egress, &serve->egress.egress, err) || local_provider_open(&local, &serve->provider, err) ||
@@ -563,6 +565,10 @@ int serve_main(int argc, char **argv)
 		 .value = "FILE",
 		 .help = "the organisation's policy (STATE/policy.yaml, /etc/assay/policy.yaml)",
 		 .text = &serve.policy},
+		{.name = "prices",
+		 .value = "FILE",
+		 .help = "what models cost (STATE/prices.json, /etc/assay/prices.json, or what is built in)",
+		 .text = &serve.prices},
 		{.name = "warm",
 		 .help = "keep another environment like the last one, and its databases, for the next",
 		 .flag = &serve.warm},

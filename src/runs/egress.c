@@ -24,6 +24,7 @@
 #define PRICES_BYTES_MAX ((size_t)1 << 20)
 #define REMEMBERED_MAX 256
 #define SYSTEM_POLICY "/etc/assay/policy.yaml"
+#define SYSTEM_PRICES "/etc/assay/prices.json"
 #define ACTION_BYTES 300
 
 struct egress {
@@ -35,8 +36,10 @@ struct egress {
 	pthread_mutex_t mutex;
 	pthread_mutex_t reloading;
 	json_t *state;
-	json_t *prices;
-	json_t *policy; /* NULL: none */
+	json_t *price_table;
+	json_t *prices;       /* its rows: borrowed */
+	json_t *prices_about; /* where they are from */
+	json_t *policy;       /* NULL: none */
 	char *policy_path;
 	struct timespec policy_changed;
 	off_t policy_size;
@@ -186,8 +189,14 @@ static int policy_try(struct egress *egress, const char *path, struct err *err)
 	if (egress->ops.record(egress->ops.self, EGRESS_RECORD_POLICY, true, NULL, NULL, NULL, "serve", said, err))
 		return -1;
 	answer = egress->ops.tell(egress->ops.self, EGRESS_TELL_POLICY, body, EGRESS_GATEWAY_MS, err);
-	if (!answer && err->kind != ERR_RETRY)
+	if (!answer && err->kind != ERR_RETRY) {
+		AUTO_FREE char *refused = text_format("%s: refused: the policy before stays in force", path);
+		struct err ignored;
+
+		(void)!egress->ops.record(egress->ops.self, EGRESS_RECORD_POLICY, false, NULL, NULL, NULL, "gateway", refused,
+					  &ignored);
 		return err_prefix(err, "%s: the policy before stays in force", path);
+	}
 	lock(egress); /* a gateway that is starting is told of it then */
 	json_decref(egress->policy);
 	egress->policy = TAKE(fresh);
@@ -238,24 +247,41 @@ json_t *egress_policy_show(struct egress *egress)
 
 /* ---- opening ---- */
 
+/* The file that counts; NULL: what is built in. Owned by the caller. */
+static char *prices_place(const struct egress_options *options)
+{
+	AUTO_FREE char *own = text_format("%s/prices.json", options->state_dir);
+
+	if (options->prices_path)
+		return text_copy(options->prices_path);
+	if (file_exists(own))
+		return TAKE(own);
+	return file_exists(SYSTEM_PRICES) ? text_copy(SYSTEM_PRICES) : NULL;
+}
+
 static int prices_load(struct egress *egress, const struct egress_options *options, struct err *err)
 {
-	AUTO_FREE char *path = text_format("%s/prices.json", options->state_dir);
+	AUTO_FREE char *path = prices_place(options);
+	const char *name = path ? path : "the prices that are built in";
 	AUTO_BUF text = buf_new(PRICES_BYTES_MAX);
-	bool own = file_exists(path);
 	json_t *row;
 	size_t i;
 
-	if (own && file_read(path, &text, err))
+	if (path && file_read(path, &text, err))
 		return -1;
-	egress->prices = json_parse(own ? buf_view(&text) : view_make(prices_blob, prices_blob_length), err);
+	egress->price_table = json_parse(path ? buf_view(&text) : view_make(prices_blob, prices_blob_length), err);
+	if (!egress->price_table)
+		return err_prefix(err, "%s", name);
+	egress->prices = json_is_array(egress->price_table) ? egress->price_table : json_object_get(egress->price_table, "models");
 	if (!json_is_array(egress->prices))
-		return egress->prices ? err_set(err, ERR_INVALID, "%s: expected a list of prices", path)
-				      : err_prefix(err, "%s", path);
+		return err_set(err, ERR_INVALID, "%s: expected a list of prices, or {\"models\": [...]}", name);
 	json_array_foreach(egress->prices, i, row)
 		if (!json_text(row, "model", NULL) || !json_is_number(json_object_get(row, "input")) ||
 		    !json_is_number(json_object_get(row, "output")))
-			return err_set(err, ERR_INVALID, "%s: row %zu needs `model`, `input` and `output`", path, i + 1);
+			return err_set(err, ERR_INVALID, "%s: row %zu needs `model`, `input` and `output`", name, i + 1);
+	egress->prices_about = json_pack("{s:s, s:s, s:s}", "path", path ? path : "built in", "as_of",
+					 json_text(egress->price_table, "as_of", ""), "note",
+					 json_text(egress->price_table, "note", ""));
 	return 0;
 }
 
@@ -311,7 +337,8 @@ void egress_close(struct egress *egress)
 	if (!egress)
 		return;
 	json_decref(egress->state);
-	json_decref(egress->prices);
+	json_decref(egress->price_table);
+	json_decref(egress->prices_about);
 	json_decref(egress->policy);
 	free(egress->policy_path);
 	free(egress->named_policy);
@@ -906,21 +933,23 @@ json_t *egress_budget(struct egress *egress, const char *run)
 		(void)json_object_set_new(models, model, row);
 	}
 	(void)json_object_set_new(shown, "models", models);
+	(void)json_object_set(shown, "prices", egress->prices_about);
 	unlock(egress);
 	return shown;
 }
 
-int egress_budget_set(struct egress *egress, const char *run, int64_t micro_usd, struct err *err)
+int egress_budget_set(struct egress *egress, const char *run, int64_t micro_usd, const char *by, struct err *err)
 {
 	AUTO_FREE char *set = text_format("set to %.2f USD", (double)micro_usd / 1e6);
 	int result;
 
+	if (egress->ops.record(egress->ops.self, EGRESS_RECORD_BUDGET, true, run[0] == 'e' ? run : NULL, run[0] == 'e' ? NULL : run,
+			       "budget", by, set, err))
+		return -1;
 	lock(egress);
 	(void)json_object_set_new(part_of(part(egress, "runs"), run), "budget_micro", json_integer(micro_usd));
 	result = save(egress, err);
 	unlock(egress);
-	(void)!egress->ops.record(egress->ops.self, EGRESS_RECORD_BUDGET, false, run[0] == 'e' ? run : NULL,
-				  run[0] == 'e' ? NULL : run, "budget", "you", set, NULL);
 	if (!result)
 		budget_tell(egress, run);
 	return result;

@@ -2,7 +2,7 @@
  * egress: the control plane's side of what leaves: the organisation's policy file and its reload, the questions that wait for a person and
  * their answers, the kill switch, and what runs spend on models. It is told by the gateway and tells the gateway, through the verbs that it
  * is given; what must outlive the server (questions, answers that are remembered, kills, spending) is <state>/egress.json, replaced whole
- * before an answer is given. Prices are <state>/prices.json, or those that were built in. Any thread; calls that tell the gateway block until it answers. JSON results are owned by the caller.
+ * before an answer is given. Prices are a file, or those that were built in (prices.json here). Any thread; calls that tell the gateway block until it answers. JSON results are owned by the caller.
  */
 #ifndef ASSAY_RUNS_EGRESS_H
 #define ASSAY_RUNS_EGRESS_H
@@ -43,6 +43,7 @@ struct egress_ops {
 
 struct egress_options {
 	const char *state_dir;
+	const char *prices_path; /* NULL: <state>/prices.json and then /etc/assay/prices.json, or what is built in */
 	const char *policy_path; /* NULL: <state>/policy.yaml and then /etc/assay/policy.yaml, if there is one */
 	struct world world;
 };
@@ -86,6 +87,6 @@ json_t *egress_policy_show(struct egress *egress);
  * "models": {name: {"calls", "input", "output", "cache_read", "cache_write", "spent_usd"}}} */
 json_t *egress_budget(struct egress *egress, const char *run);
 /* In millionths of a dollar; 0: none. */
-MUST_USE int egress_budget_set(struct egress *egress, const char *run, int64_t micro_usd, struct err *err);
+MUST_USE int egress_budget_set(struct egress *egress, const char *run, int64_t micro_usd, const char *by, struct err *err);
 
 #endif

@@ -170,7 +170,7 @@ static json_t *budget_set(struct call *call, struct err *err)
 	int64_t micro = 0;
 
 	if (!egress || budget_owner(call, owner, err) || usd_parse(json_text(call->body, "usd", ""), &micro, err) ||
-	    egress_budget_set(egress, owner, micro, err))
+	    egress_budget_set(egress, owner, micro, call->caller.name, err))
 		return NULL;
 	return egress_budget(egress, owner);
 }

@@ -132,7 +132,7 @@ own=$(inside 'printf %s "$OWNPASS"')
 is 'a database of the environment takes a placeholder, too' "$(sql "$own" 'host=db user=app dbname=base' 'SELECT name FROM things')" own
 like 'and no other password' "$(sql "$password-not" 'host=db user=app dbname=base')" 'rule broker:foreign-credential'
 
-rows() { "$ASSAY" ledger search --env "$env" --json "$@"; }
+rows() { "$ASSAY" ledger search --env "$env" --json "$@" | jq .items; }
 is 'logins are in the ledger: before, the release, after' "$(rows --host pg.outside.test | jq -r '[.[] | select(.method == "login") | .kind] | unique | join(" ")')" 'intent outcome release verdict'
 statements() { api GET "/environments/$env/exchanges?limit=1000" | jq -r '.items[] | select(.proto == "postgres" and .to == "pg.outside.test") | .request.command' | sort -u | tr '\n' ' '; }
 like 'statements are read along' "$(statements)" 'login query'

@@ -148,7 +148,7 @@ over() { [ "$(api GET "/environments/$env/budget" | jq '.spent_usd >= 5.99')" = 
 until_true 20 over
 is 'what it used is metered and priced' "$(api GET "/environments/$env/budget" | jq -c '[.calls, .input, .output, .spent_usd, .budget_usd]')" \
 	'[1,1000000,200000,6,1]'
-like 'and shown' "$("$ASSAY" budget "$env")" 'claude-sonnet-4-5 +1 +1000000 +200000 +0 +6.0000'
+like 'and shown' "$("$ASSAY" budget "$env")" 'claude-sonnet-4-5 +1 +1000000 +200000 +0 +6.0000.*prices: built in, as of 20[0-9-]*; check them'
 ask -d '{"model": "claude-sonnet-4-5"}' http://api.outside.test/v1/messages >"$WORK/model" &
 model=$!
 until_true 20 one_waits
@@ -192,6 +192,9 @@ ok 'the next connection waits for a person' until_true 20 one_waits
 wait "$calls"
 is 'and goes on' "$(cat "$WORK/calls.out")" answer
 "$ASSAY" budget "$env" --set 100 >/dev/null
+is 'what waited for money, not for a rule, is no difference, nor is a WebSocket' \
+	"$("$ASSAY" policy simulate assay.yaml --on "$env" --json | jq -c '[(.items | length >= 12), ([.items[] | select(.same | not)] | length), ([.items[] | select(.method == "WEBSOCKET" and .compared)] | length >= 2)]')" '[true,0,true]'
+is 'nor in the ledger' "$(kept | jq -c '[(.items | length >= 12), ([.items[] | select(.same | not)] | length), ([.items[] | select(.was == "passed")] | length >= 1)]')" '[true,0,true]'
 
 # The organisation's policy comes while a connection is open.
 ASK_S=60 ask -N http://other.outside.test/slow >"$WORK/open" &
@@ -213,8 +216,12 @@ printf 'rules: []\n' >"$ASSAY_STATE/policy.yaml"
 ok 'a right one is taken at once' "$ASSAY" policy reload
 is 'and what it does not deny passes again' "$(ask http://other.outside.test/x)" $'hello from outside\n 200'
 
-is 'the ledger has the questions, their answers and the policies' \
-	"$("$ASSAY" ledger search --limit 500 --json | jq -rs '[.. | .kind? | select(. == "hold" or . == "answer" or . == "policy")] | unique | join(" ")')" 'answer hold policy'
+found() { "$ASSAY" ledger search --limit 500 --kind "$1" --json | jq -r '[.items[].detail // ""] | join("; ")'; }
+like 'the ledger has the policies, and what was refused of them' "$(found policy)" 'policy.yaml: 0 rules.*policy.yaml: 1 rules.*the server starts'
+like 'the answers of people, with what they answered to' "$(found answer)" 'denied \(once\) of [0-9a-f]{16}: not today.*approved \(hour\) of [0-9a-f]{16}'
+like 'and what became of questions that nobody answered' "$(found answer)" 'cancelled'
+is 'the questions' "$("$ASSAY" ledger search --kind hold --json | jq '.items | length >= 4')" true
+like 'the budgets, and when one was spent' "$(found budget)" 'set to 100.00 USD.*USD were spent on models, of a budget of'
 # A credential, in whatever clothes, is a refusal that says which and where; nothing of it comes out.
 secret=sk_live_$(printf 'Q7kZp2%s4NbWc8%sYs3Ud5If0G' XvLm Rt9x)
 before=$(wc -l <"$WORK/outside.log")
@@ -255,6 +262,8 @@ until_true 20 gone
 like 'another gateway knows of the kill' "$(until_true 20 api GET /status >/dev/null; ask http://api.outside.test/x)" ' (000|403)$'
 serve_stop
 serve_start
+like 'the ledger has the kills, and what was undone' "$("$ASSAY" ledger search --limit 500 --kind kill --json | jq -r '[.items[].detail // ""] | join("; ")')" \
+	'without the gateway: it is a test; undone; (stopped|without the gateway): it is a test'
 like 'and so does another server' "$(ask http://api.outside.test/x)" ' (000|403)$'
 ok 'undone' "$ASSAY" kill "$env" --undo
 ok 'it goes on after that, too' until_true 30 passes

@@ -157,9 +157,16 @@ like 'a key that was changed is the new one, at once' "$(tail -n 1 "$WORK/outsid
 refused 'one that was removed is dead, at once' "$curl -u \"git:\$GIT_TOKEN\" http://other.outside.test/app.git/info/refs" 'broker:not-released'
 
 # The ledger.
-rows() { "$ASSAY" ledger search --env "$env" --json "$@"; }
+rows() { "$ASSAY" ledger search --env "$env" --json "$@" | jq .items; }
 in_pairs() { [ "$(rows --kind intent | jq length)" -gt 0 ] && [ "$(rows --kind intent | jq length)" = "$(rows --kind outcome | jq length)" ]; }
 ok 'each request has two rows' until_true 10 in_pairs
+like 'that they were set, bound and removed are rows' "$("$ASSAY" ledger search --kind secret --json | jq -r '[.items[].detail] | sort | unique | join("; ")')" \
+	'api: bound to the environment; api: set; git: bound to the environment; git: removed; git: set'
+is 'rules over what was seen: what the broker and the scanner refused is said, and no difference' \
+	"$("$ASSAY" policy simulate assay.yaml --on "$env" --json | jq -c '[([.items[] | select(.same | not)] | length), ([.items[] | select(.was == "passed" and (.by | startswith("broker:")))] | length >= 5)]')" '[0,true]'
+is 'over the ledger, which does not keep their paths, they are counted and not compared' \
+	"$("$ASSAY" policy simulate assay.yaml --on "$env" --ledger --json | jq -c '[([.items[] | select(.same | not)] | length), ([.items[] | select(.compared | not) | .by | split(":")[0]] | unique | join(" "))]')" '[0,"broker dlp"]'
+like 'people are told' "$("$ASSAY" policy simulate assay.yaml --on "$env" --ledger)" 'of them were decided by something else than rules, as they still would be: broker'
 is 'releases are rows' "$(rows --kind release | jq -r '[.[].detail] | unique | join(" ")')" 'api git'
 id=$(rows --rule 'broker:*' | jq -r '.[0].request')
 like 'what a refusal names is found' "$("$ASSAY" ledger show "$id")" 'verdict +q[0-9a-f]+ +.*broker:'

@@ -448,7 +448,7 @@ static void spending_is_priced_and_the_budget_told(void **state)
 	egress_again();
 	after = described("eaaaaaaaaaa", "raaaaaaaaaa");
 	assert_non_null(json_text(after, "over_budget", NULL));
-	assert_int_equal(egress_budget_set(egress, "raaaaaaaaaa", 100000000, &err), 0);
+	assert_int_equal(egress_budget_set(egress, "raaaaaaaaaa", 100000000, "you", &err), 0);
 	assert_null(json_text(faked.last[EGRESS_TELL_BUDGET], "over", NULL));
 }
 

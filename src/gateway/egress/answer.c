@@ -36,12 +36,13 @@ static void refusal_write(const struct pipeline *pipeline, bool as_json, struct 
 	buf_add_char(body, '\n');
 }
 
-/* Who reads the exchange later learns by what it was decided: `assay policy simulate` holds drafts against it. */
+/* Who reads the exchange later learns by what it was decided: `assay policy simulate` holds drafts against it. What waited says which rule
+ * asked for that. */
 void pipeline_rule_note(struct pipeline *pipeline)
 {
-	struct view rule = pipeline->hold ? VIEW("hold") : view_of(pipeline->verdict.rule);
+	AUTO_FREE char *rule = text_format("%s%s", pipeline->hold ? "hold " : "", pipeline->verdict.rule);
 
-	exchange_header_add(&pipeline->exchange.response_headers, VIEW("assay-rule"), rule);
+	exchange_header_add(&pipeline->exchange.response_headers, VIEW("assay-rule"), view_of(rule));
 }
 
 /* The verdict, as a whole answer; the pipeline is over then. */
