@@ -271,6 +271,12 @@ static void many_programs_end_in_any_order(void **state)
 	env_end(env);
 }
 
+static void fds_close(const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		(void)close(fds[i]);
+}
+
 /* ---- limits ---- */
 
 static void too_much_memory_ends_the_program_and_is_told_as_that(void **state)
@@ -313,6 +319,35 @@ static void a_fork_bomb_meets_the_limit_of_processes(void **state)
 	assert_true(usage.pids <= 40);
 	good(provider_sandbox_remove(provider, env, "one", &err), &err);
 	env_end(env);
+}
+
+/* What the kernel limits by user: each environment has users of its own. */
+static void who_uses_up_a_users_watches_leaves_others_theirs(void **state)
+{
+	const char *argv[] = {"python3", "-c",
+			      "import ctypes, time\nlibc = ctypes.CDLL(None)\nwhile libc.inotify_init1(0) >= 0: pass\n"
+			      "print('full', flush=True)\ntime.sleep(600)",
+			      NULL};
+	struct env_id greedy = env_with(NULL, "one"), other = env_with(NULL, "one");
+	char line[8] = "";
+	int out[2];
+
+	(void)state;
+	if (rootless() || runtime) {
+		env_end(greedy);
+		env_end(other);
+		print_message(
+			"the environments of an ordinary user, and those of an OCI runtime, share what is limited by user: skipped\n");
+		skip();
+	}
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	(void)start(greedy, "one", argv, false, out[1]);
+	assert_int_equal(poll(&(struct pollfd){out[0], POLLIN, 0}, 1, WAIT_MS), 1);
+	assert_int_equal(read(out[0], line, sizeof(line)), 5);
+	says(other, "one", false, "python3 -c 'import ctypes; print(ctypes.CDLL(None).inotify_init1(0) >= 0)'", "True");
+	fds_close(out, 2);
+	env_end(greedy);
+	env_end(other);
 }
 
 static void a_cpu_limit_holds(void **state)
@@ -388,12 +423,6 @@ static int accept_one(int listener)
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(fd >= 0);
 	return fd;
-}
-
-static void fds_close(const int *fds, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		(void)close(fds[i]);
 }
 
 static void whatever_a_program_connects_to_lands_at_the_door(void **state)
@@ -945,6 +974,17 @@ static int filled_open(void **state)
 	return small_open("small", "1200m");
 }
 
+/* Where an environment may hold less. */
+static int named_open(void **state)
+{
+	int result;
+
+	(void)setenv(KEEPER_SHARE_VARIABLE, "5", 1);
+	result = filled_open(state);
+	(void)unsetenv(KEEPER_SHARE_VARIABLE);
+	return result;
+}
+
 static int filled_close(void **state)
 {
 	(void)state;
@@ -1094,6 +1134,31 @@ static void who_fills_the_disk_is_stopped_and_its_neighbour_is_not(void **state)
 	env_end(filler);
 }
 
+static void who_makes_files_without_end_is_stopped(void **state)
+{
+	AUTO_FREE char *why = NULL;
+	struct exit_status status;
+	struct env_id filler;
+
+	(void)state;
+	if (rootless()) {
+		print_message("a disk of its own cannot be mounted by a user\n");
+		skip();
+	}
+	filler = env_with(NULL, "one");
+	free(shell(filler, "one", false,
+		   "exec python3 -c 'import os\ni = 0\nwhile True:\n os.mkdir(f\"/tmp/{i}\")\n for n in range(1000): "
+		   "open(f\"/tmp/{i}/{n}\", \"w\").close()\n i += 1'",
+		   &status));
+	assert_true(status.reason == EXIT_GONE || status.reason == EXIT_CODE);
+	for (int i = 0; i < 200 && !why; i++) {
+		(void)usleep(50000);
+		why = stopped(filler);
+	}
+	assert_non_null(why);
+	env_end(filler);
+}
+
 /* A folder that cannot share blocks, and too small for an image that can. */
 static void without_shared_blocks_a_database_is_copied_whole(void **state)
 {
@@ -1214,6 +1279,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(many_programs_end_in_any_order),
 		cmocka_unit_test(too_much_memory_ends_the_program_and_is_told_as_that),
 		cmocka_unit_test(a_fork_bomb_meets_the_limit_of_processes),
+		cmocka_unit_test(who_uses_up_a_users_watches_leaves_others_theirs),
 		cmocka_unit_test(a_cpu_limit_holds),
 		cmocka_unit_test(a_frozen_environment_stands_still_and_goes_on),
 		cmocka_unit_test(whatever_a_program_connects_to_lands_at_the_door),
@@ -1236,6 +1302,7 @@ int main(int argc, char **argv)
 						apart_close),
 		cmocka_unit_test_setup_teardown(what_lies_in_a_layer_is_not_counted_for_who_forks_it, filled_open, filled_close),
 		cmocka_unit_test_setup_teardown(who_fills_the_disk_is_stopped_and_its_neighbour_is_not, filled_open, filled_close),
+		cmocka_unit_test_setup_teardown(who_makes_files_without_end_is_stopped, named_open, filled_close),
 		cmocka_unit_test_setup_teardown(without_shared_blocks_a_database_is_copied_whole, plain_open, plain_close),
 		cmocka_unit_test(wrong_names_and_numbers_are_refused),
 	};

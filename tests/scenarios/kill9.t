@@ -32,9 +32,6 @@ read -r name base <<<"$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" 
 # milliseconds: since some fixed point.
 milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
-# pause_ms N
-pause_ms() { read -r -t "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))" <> <(:) || :; }
-
 no_environments() { [ "$(api GET /environments | jq '.items | length')" = 0 ]; }
 nothing_left() { [ -z "$(left_behind)" ]; }
 
@@ -97,7 +94,7 @@ story() {
 			api POST "/pulls/$pull/merge" '{}' >/dev/null 2>&1 ;;
 		done* | failed* | stopped*) break ;;
 		esac
-		pause_ms 20
+		tap_pause 0.02
 	done
 	took_ms=$(($(milliseconds) - from))
 	end=$(api GET "/runs/$run" | jq -r '"\(.state), \(.verdict), attempt \(.attempt)"'),

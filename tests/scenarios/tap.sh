@@ -9,6 +9,10 @@ tap_failed=0
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/assay-scenario-XXXXXX") # removed at the end
 tap_cleanups=()
 
+# tap_pause SECONDS: without a process, of which there would be thousands.
+exec {tap_nothing}<> <(:)
+tap_pause() { read -r -t "$1" -u "$tap_nothing" || :; }
+
 # at_end COMMAND…: runs when the story is over, the latest first.
 at_end() {
 	tap_cleanups=("$*" ${tap_cleanups[@]+"${tap_cleanups[@]}"})
@@ -77,7 +81,7 @@ until_true() {
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$deadline" ] || return 1
-		read -r -t 0.05 <> <(:) || :
+		tap_pause 0.05
 	done
 }
 

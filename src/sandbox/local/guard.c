@@ -1,7 +1,7 @@
 /*
  * The disk's guard: quotas are not in every kernel, so the keeper watches the pool's free space while sandboxes live. When it has
  * dropped by a step, a child counts what each environment holds of its own; one that holds more than its share is stopped, and when the
- * disk is nearly full the largest is. So a disk that is being filled hurts only who fills it.
+ * disk is nearly full, of bytes or of names, the largest is. So a disk that is being filled hurts only who fills it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,8 +65,11 @@ static uint64_t reserve_of(uint64_t all)
 
 static bool nearly_full(const char *path)
 {
+	struct statvfs info;
 	uint64_t all, left;
 
+	if (statvfs(path, &info) == 0 && info.f_favail < info.f_files / 100 * RESERVE_PERCENT)
+		return true; /* of names; some file systems have no number of them */
 	return space(path, &all, &left) && left < reserve_of(all);
 }
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <linux/sched.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,18 +35,57 @@ static void parked(pid_t parent)
 	_exit(0);
 }
 
-int ids_namespace(uid_t inside, uid_t outside, uint32_t count, int *fd, struct err *err)
+/*
+ * What the kernel limits by user (inotify, locked memory, queues) is counted in a namespace, and once more for the user who made that, up to
+ * the host's: made by root, all environments would use up one and the same allowance, which is also the host's own.
+ */
+static void owner_become(uid_t owner)
 {
-	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
-	pid_t parent = getpid();
-	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (owner && prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0) /* capabilities stay */
+		(void)!syscall(SYS_setresuid, (uid_t)-1, owner, (uid_t)-1);
+}
+
+/* The child, in its new user namespace; -1 with err. */
+static pid_t parked_start(uid_t owner, struct err *err)
+{
+	pid_t parent = getpid(), pid;
+	int made[2];
+	char failed = 0;
+
+	if (pipe2(made, O_CLOEXEC)) {
+		(void)err_errno(err, errno, "cannot make a pipe");
+		return -1;
+	}
+	pid = fork();
+	if (pid == 0) {
+		owner_become(owner);
+		failed = unshare(CLONE_NEWUSER) ? (char)errno : 0;
+		(void)!write(made[1], &failed, 1);
+		(void)close(made[0]);
+		(void)close(made[1]);
+		parked(parent);
+	}
+	(void)close(made[1]);
+	if (pid > 0 && (read(made[0], &failed, 1) != 1 || failed)) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+		errno = failed ? failed : ECHILD;
+		pid = -1;
+	}
+	if (pid < 0)
+		(void)err_errno(err, errno, "cannot make a user namespace (is user.max_user_namespaces 0?)");
+	(void)close(made[0]);
+	return pid;
+}
+
+int ids_namespace(uid_t inside, uid_t outside, uint32_t count, uid_t owner, int *fd, struct err *err)
+{
+	pid_t pid = parked_start(owner, err);
 	char path[64];
 	int result;
 
-	if (pid == 0)
-		parked(parent);
 	if (pid < 0)
-		return err_errno(err, errno, "cannot make a user namespace (is user.max_user_namespaces 0?)");
+		return -1;
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
 	result = map_put(pid, "uid_map", inside, outside, count, err) || map_put(pid, "gid_map", inside, outside, count, err) ? -1
 															      : 0;

@@ -187,7 +187,7 @@ static bool ids_can_map(const struct storage *pool)
 	AUTO_CLOSE int dir = -1;
 	struct err why;
 
-	if (ids_namespace(0, ids_base(0), IDS_RANGE, &userns, &why) || ids_mount("/", userns, 0, &root, &why) ||
+	if (ids_namespace(0, ids_base(0), IDS_RANGE, 0, &userns, &why) || ids_mount("/", userns, 0, &root, &why) ||
 	    ids_mount(pool->dir, userns, 0, &dir, &why)) {
 		log_warn("sandboxes have no user namespace of their own: %s", why.text);
 		return false;

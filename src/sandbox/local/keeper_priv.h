@@ -64,8 +64,9 @@ static inline uid_t ids_base(uint32_t slot)
 {
 	return (uid_t)(IDS_FIRST + slot * IDS_RANGE);
 }
-/* A user namespace in which `count` ids from `inside` on are those from `outside` on of ours. Its descriptor is the caller's. */
-MUST_USE int ids_namespace(uid_t inside, uid_t outside, uint32_t count, int *fd, struct err *err);
+/* A user namespace in which `count` ids from `inside` on are those from `outside` on of ours; what the kernel counts by user is counted for
+ * `owner` (0: for us). Its descriptor is the caller's. */
+MUST_USE int ids_namespace(uid_t inside, uid_t outside, uint32_t count, uid_t owner, int *fd, struct err *err);
 /* A detached, private clone of the mount tree at `path` whose ids go from `from` to `to`; plain when they are equal. `flags`: more
  * MOUNT_ATTR_* to set. */
 MUST_USE int ids_mount(const char *path, int userns, uint64_t flags, int *fd, struct err *err);

@@ -34,8 +34,10 @@ int kept_env_namespace_new(const struct keeper *keeper, const struct kept_env *e
 	if (!keeper->ids_mapped && !keeper->rootless.active)
 		return 0;
 	if (env->one_id)
-		return ids_namespace(INIT_PROGRAM_UID, env->ids, 1, fd, err);
-	return ids_namespace(0, env->ids, keeper->rootless.active ? keeper->rootless.count : IDS_RANGE, fd, err);
+		return ids_namespace(INIT_PROGRAM_UID, env->ids, 1, 0, fd, err);
+	if (keeper->rootless.active)
+		return ids_namespace(0, env->ids, keeper->rootless.count, 0, fd, err);
+	return ids_namespace(0, env->ids, IDS_RANGE, env->ids + IDS_RANGE - 1, fd, err);
 }
 
 int kept_env_namespace(struct keeper *keeper, struct kept_env *env, struct err *err)
@@ -65,7 +67,7 @@ int kept_env_map_ids(struct keeper *keeper, struct kept_env *env, uid_t from, in
 		env->map_count++;
 	memmove(env->maps + 1, env->maps, (env->map_count - 1) * sizeof(env->maps[0]));
 	env->maps[0] = (struct ids_map){.from = from, .fd = -1};
-	if (ids_namespace(from, env->ids, IDS_RANGE, &env->maps[0].fd, err)) {
+	if (ids_namespace(from, env->ids, IDS_RANGE, 0, &env->maps[0].fd, err)) {
 		memmove(env->maps, env->maps + 1, --env->map_count * sizeof(env->maps[0]));
 		return -1;
 	}

@@ -23,6 +23,7 @@
 #define COPY_CHUNK ((size_t)1 << 20)
 #define LINK_BUCKETS 4096
 #define EXTENTS_AT_ONCE 128
+#define INODE_BYTES 512                  /* XFS */
 #define OWN_BYTES_MIN ((int64_t)8 << 20) /* smaller files are counted whole */
 
 struct link {
@@ -286,9 +287,12 @@ static int64_t own_bytes(int dir, const char *name)
 
 static int64_t entry_bytes(int dir, const char *name, const struct stat *info, bool own)
 {
+	int64_t links = S_ISDIR(info->st_mode) || !info->st_nlink ? 1 : (int64_t)info->st_nlink;
+
 	if (own && S_ISREG(info->st_mode) && info->st_blocks * 512 > OWN_BYTES_MIN)
 		return own_bytes(dir, name);
-	return info->st_blocks * 512 / (S_ISDIR(info->st_mode) || !info->st_nlink ? 1 : (int64_t)info->st_nlink);
+	/* A file without a byte takes an inode of the disk. */
+	return (info->st_blocks * 512 + (own ? INODE_BYTES : 0)) / links;
 }
 
 /* What is mounted below is not in the tree: an overlay would be counted beside its own upper folder. */
