@@ -8,36 +8,15 @@
 . "$SOURCE_ROOT/tests/scenarios/serve.sh"
 # shellcheck source=tests/scenarios/npm.sh
 . "$SOURCE_ROOT/tests/scenarios/npm.sh"
+# shellcheck source=tests/scenarios/agents.sh
+. "$SOURCE_ROOT/tests/scenarios/agents.sh"
 
-npm_needed
-[ "$(uname -m)" = x86_64 ] || skip_all 'the versions are pinned for x86_64'
-[ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 20 ] || skip_all 'needs node 20, for Gemini CLI'
-RUN_S=240
+agents_needed
 REAL_KEY=sk-real-$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
 VENDORS='api.anthropic.com api.openai.com generativelanguage.googleapis.com'
 ! ss --listening --tcp --numeric --no-header 'sport = :443' | grep -q . || skip_all 'port 443 is taken'
 
-# The model's one command breaks what there is, and the next time mends it: the gate's findings are what comes in between.
-cp -r "$SOURCE_ROOT/tests/scenarios/tiny" "$WORK/tiny"
-cp "$SOURCE_ROOT/tests/scenarios/models/server.mjs" "$WORK/tiny/model.mjs"
-cat >>"$WORK/tiny/assay.yaml" <<'END'
-workspace: {limits: {memory: 4G}}
-END
-sed -i 's|^services:|services:\n  model: {run: node model.mjs 8181 "sh work.sh" good, port: 8181}|' "$WORK/tiny/assay.yaml"
-cat >"$WORK/tiny/work.sh" <<'END'
-if grep -q bye greeting.py; then
-	printf 'def hello():\n    return "hello!"\n' >greeting.py
-	printf '\n    def test_it_ends_with_a_mark(self):\n        self.assertEqual(greeting.hello(), "hello!")\n' >>test/test_greeting.py
-	echo mended
-elif grep -q 'hello!' greeting.py; then
-	echo 'Greetings.' >>README
-	echo explained
-else
-	printf 'def hello():\n    return "bye"\n' >greeting.py
-	echo broken
-fi
-END
-repository "$WORK/tiny"
+agents_application
 
 # The outside: the vendors' names lead to this machine, for the server alone.
 mkdir "$WORK/outside" && cd "$WORK/outside" || exit 1
@@ -63,23 +42,6 @@ egress:
 END
 repository "$WORK/governed"
 cd "$WORK" || exit 1
-
-declare -A ENV MODEL=([claude]='' [codex]=gpt-5.5 [gemini]=gemini-2.5-pro [opencode]=anthropic/claude-sonnet-4-5)
-ENV[claude]='{"ANTHROPIC_BASE_URL": "http://model:8181", "ANTHROPIC_API_KEY": $key}'
-ENV[codex]='{"OPENAI_BASE_URL": "http://model:8181/v1", "OPENAI_API_KEY": $key}'
-ENV[gemini]='{"GOOGLE_GEMINI_BASE_URL": "http://model:8181", "GEMINI_API_KEY": $key}'
-ENV[opencode]='{"ANTHROPIC_API_KEY": $key, "OPENCODE_CONFIG_CONTENT": ({provider: {anthropic: {options: {baseURL: "http://model:8181/v1"}}}} | tojson)}'
-
-# run_begin REPOSITORY AGENT ENV [KEY]: starts a run of the agent; prints its id.
-run_begin() {
-	api POST /runs "$(jq -n --arg agent "$2" --arg model "${MODEL[$2]}" --arg key "${4:-}" --arg repository "$1" \
-		'{$repository, title: "Greet louder", body: "With an exclamation mark.",
-		  agent: ({use: $agent, env: '"$3"'} + (if $model == "" then {} else {$model} end))}')" | jq -r .id
-}
-
-run_is() { api GET "/runs/$1" | jq -e --arg states "$2" '.state as $s | $states | split(" ") | index($s)' >/dev/null; }
-run_field() { api GET "/runs/$1" | jq -r "$2"; }
-agent_events() { api GET "/runs/$1/events?limit=1000" | jq -r "[.items[] | select(.type == \"agent\")] | $2"; }
 
 ASSAY=$WORK/outside/assay serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
 name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r .name)

@@ -218,8 +218,13 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		return -1;
 	fake.agent_turns++;
 	(void)snprintf(fake.prompts[turn % 16], sizeof(fake.prompts[0]), "%.*s", (int)exec->input.length, exec->input.at);
+	for (size_t i = 0, at = 0; exec->argv[i] && at < sizeof(fake.words[0]); i++)
+		at += (size_t)snprintf(fake.words[turn % 16] + at, sizeof(fake.words[0]) - at, "%s ", exec->argv[i]);
+	if (fake.hangs && fake.said && file_write_fd(exec->output_fd, view_of(fake.said), err))
+		return -1;
 	__atomic_store_n(&fake.agent_began, true, __ATOMIC_SEQ_CST);
 	if (fake.hangs) {
+		fake.hangs--;
 		for (int i = 0; i < 2000 && !__atomic_load_n(exec->cancelled, __ATOMIC_SEQ_CST); i++)
 			(void)usleep(5000);
 		return err_set(err, ERR_CANCELLED, "killed");

@@ -32,11 +32,13 @@ struct fake_world {
 	const char *writes[16];
 	const char *output;
 	int exit_code;
-	bool hangs;       /* until cancelled */
-	bool agent_began; /* atomic */
-	int unstable;     /* so many verifications cannot tell */
-	int destroyed;    /* so many turns lose their workspace */
-	int up_failures;  /* environment_up fails so often */
+	int hangs;            /* so many turns hang, until cancelled */
+	const char *said;     /* what those that hang print first */
+	char words[16][1024]; /* the last turns' programs and arguments */
+	bool agent_began;     /* atomic */
+	int unstable;         /* so many verifications cannot tell */
+	int destroyed;        /* so many turns lose their workspace */
+	int up_failures;      /* environment_up fails so often */
 	enum err_kind verify_error;
 	const char *repository; /* the bare one that exports go to */
 };

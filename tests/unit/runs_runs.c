@@ -22,7 +22,8 @@ static char template_dir[128]; /* a state with the project in it: copied for eac
 static char state_dir[128];
 static char repository[192];
 
-static int64_t skew_ms; /* pauses are jumped over */
+static int64_t skew_ms;         /* pauses are jumped over */
+static int64_t elapsed_skew_ms; /* so is waiting; atomic */
 static int64_t fake_now(void *self)
 {
 	(void)self;
@@ -31,7 +32,7 @@ static int64_t fake_now(void *self)
 static int64_t fake_elapsed(void *self)
 {
 	(void)self;
-	return world_elapsed_ms(world_real);
+	return world_elapsed_ms(world_real) + __atomic_load_n(&elapsed_skew_ms, __ATOMIC_SEQ_CST);
 }
 static void fake_random(void *self, void *at, size_t length)
 {
@@ -658,7 +659,7 @@ static void a_stop_ends_the_agent_at_once(void **state)
 
 	(void)state;
 	story_new(&story, 2);
-	fake.hangs = true;
+	fake.hangs = 1;
 	assert_int_equal(story_start(&story), 0);
 	for (int i = 0; i < 500 && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
 		(void)usleep(10000);
@@ -674,6 +675,130 @@ static void a_stop_ends_the_agent_at_once(void **state)
 	state_is(&story, "stopped");
 	assert_true(world_elapsed_ms(world_real) - began_ms < 3000);
 	assert_true(fake_env_of(story.run.text)->frozen);
+	story_end(&story);
+}
+
+/* Until the run is in a state, or 10 s. */
+static void wait_for(struct story *story, const char *expected)
+{
+	for (int i = 0; i < 1000; i++) {
+		AUTO_JSON run = run_of(story);
+
+		if (strcmp(json_text(run, "state", ""), expected) == 0)
+			return;
+		(void)usleep(10000);
+	}
+	state_is(story, expected);
+}
+
+static void begin_with(struct story *story, const char *agent)
+{
+	AUTO_JSON config = json_parse(view_of(agent), NULL);
+	AUTO_JSON request = json_pack("{s:s, s:s, s:O}", "repository", "shop", "title", "Fix the cart!", "agent", config);
+	AUTO_JSON run = runs_start(story->runs, request, NULL);
+
+	assert_int_equal(run_id_parse(view_of(json_text(run, "id", "")), &story->run, NULL), 0);
+	for (int i = 0; i < 1000 && fake.hangs && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
+		(void)usleep(10000);
+}
+
+static void half_an_hour_of_silence_ends_the_turn(void **state)
+{
+	struct story story;
+
+	(void)state;
+	elapsed_skew_ms = 0;
+	story_new(&story, 2);
+	fake.hangs = 1;
+	begin_with(&story, "{\"timeout\": \"2h\"}");
+	for (int minutes = 0; minutes < 30; minutes += 10) {
+		(void)__atomic_add_fetch(&elapsed_skew_ms, 600000, __ATOMIC_SEQ_CST);
+		(void)usleep(500000); /* a look of the watchdog's */
+	}
+	wait_for(&story, "failed");
+	{
+		AUTO_JSON run = run_of(&story);
+
+		assert_string_equal(json_text(run, "error", ""), "the agent said nothing and did nothing for 10 min");
+	}
+	story_end(&story);
+}
+
+static void a_message_stops_an_agent_that_has_a_result_and_resumes_its_session(void **state)
+{
+	static const char begun[] =
+		"{\"type\":\"thread.started\",\"thread_id\":\"t-1\"}\n"
+		"{\"type\":\"item.started\",\"item\":{\"id\":\"i\",\"type\":\"command_execution\",\"command\":\"make\"}}\n"
+		"{\"type\":\"item.completed\",\"item\":{\"id\":\"i\",\"type\":\"command_execution\",\"command\":\"make\","
+		"\"aggregated_output\":\"ok\",\"status\":\"completed\"}}\n";
+	struct story story;
+
+	(void)state;
+	story_new(&story, 2);
+	fake.hangs = 1;
+	fake.said = begun;
+	fake.writes[1] = "good";
+	fake.output =
+		"{\"type\":\"thread.started\",\"thread_id\":\"t-1\"}\n{\"type\":\"turn.completed\",\"usage\":{\"input_tokens\":5}}\n";
+	begin_with(&story, "{\"use\": \"codex\"}");
+	assert_int_equal(runs_message(story.runs, story.run, "ann", "In red, please", NULL), 0);
+	wait_for(&story, "review");
+	assert_int_equal(fake.agent_turns, 2);
+	assert_non_null(strstr(fake.prompts[1], "ann wrote: In red, please"));
+	assert_null(strstr(fake.words[0], "resume"));
+	assert_non_null(strstr(fake.words[1], "exec resume "));
+	assert_non_null(strstr(fake.words[1], " t-1 "));
+	assert_int_equal(fake.verifies, 1);
+	story_end(&story);
+}
+
+static void a_session_that_is_no_more_is_another_one(void **state)
+{
+	static const char *const rows[] = {"", "{\"type\":\"error\",\"message\":\"no rollout found\"}\n"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct story story;
+
+		story_new(&story, 0);
+		fake.output = "{\"type\":\"thread.started\",\"thread_id\":\"t-1\"}\n{\"type\":\"turn.completed\",\"usage\":{}}\n";
+		fake.writes[0] = "bug 1";
+		begin_with(&story, "{\"use\": \"codex\"}");
+		for (bool did = true; did && fake.verifies == 0;)
+			assert_int_equal(flows_work(story.runs->flow, &did, NULL), 0);
+		fake.output = rows[i];
+		for (int turns = fake.agent_turns; fake.agent_turns == turns;) {
+			bool did;
+
+			assert_int_equal(flows_work(story.runs->flow, &did, NULL), 0);
+		}
+		fake.output = "{\"type\":\"thread.started\",\"thread_id\":\"t-2\"}\n{\"type\":\"turn.completed\",\"usage\":{}}\n";
+		fake.writes[2] = "good";
+		assert_int_equal(work_all(&story), 0);
+		state_is(&story, "review");
+		assert_non_null(strstr(fake.words[1], " t-1 "));
+		assert_null(strstr(fake.words[2], "resume"));
+		story_end(&story);
+	}
+}
+
+static void what_is_secret_in_its_environment_is_not_in_its_story(void **state)
+{
+	struct story story;
+	AUTO_FREE char *path = NULL;
+	AUTO_BUF kept = buf_new(65536);
+
+	(void)state;
+	story_new(&story, 0);
+	fake.output = "{\"type\":\"message\",\"text\":\"it is sk-12345678, sk-1234\"}\n{\"type\":\"end\",\"ok\":true}\nsk-1234567";
+	fake.writes[0] = "good";
+	begin_with(&story, "{\"env\": {\"A_KEY\": \"sk-12345678\", \"A_TOKEN\": \"short\", \"NAME\": \"sk-1234\"}}");
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(events_of(&story, "agent", "it is [A_KEY], sk-1234"), 1);
+	path = text_format("%s/runs/%s/turn-1.log", state_dir, story.run.text);
+	assert_int_equal(file_read(path, &kept, NULL), 0);
+	assert_null(strstr(kept.at, "sk-12345678"));
+	assert_non_null(strstr(kept.at, "\nsk-1234567"));
 	story_end(&story);
 }
 
@@ -872,6 +997,10 @@ int main(void)
 		cmocka_unit_test(a_merge_that_conflicts_is_refused_and_nothing_moves),
 		cmocka_unit_test(a_checkout_that_is_behind_does_not_undo_a_merge),
 		cmocka_unit_test(a_stop_ends_the_agent_at_once),
+		cmocka_unit_test(half_an_hour_of_silence_ends_the_turn),
+		cmocka_unit_test(a_message_stops_an_agent_that_has_a_result_and_resumes_its_session),
+		cmocka_unit_test(a_session_that_is_no_more_is_another_one),
+		cmocka_unit_test(what_is_secret_in_its_environment_is_not_in_its_story),
 		cmocka_unit_test(closing_an_issue_stops_its_run_and_reopening_lets_another_have_it),
 		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),
 		cmocka_unit_test(wrong_requests_are_refused_in_one_line),

@@ -1,20 +1,40 @@
 // A model that follows a script, in the dialects of the vendors' APIs with streaming: Anthropic Messages, OpenAI Responses (server-sent events
 // and WebSocket), Gemini. It asks for one shell command, and when it has seen what came of it says that it is done. No dependencies.
+// What it is told may hold directives, of which the last ones count: [[sh:NAME]] the command is `sh NAME.sh`, [[loop]] it is never done,
+// [[limited:N]] the first N requests are answered 429, [[dropped:N]] the first N answers end in the middle.
 // usage: node server.mjs PORT COMMAND [KEY [CERTIFICATE_AND_KEY.pem]]     with KEY, another one is answered 401; with a certificate, over TLS
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 
-const [port, command, key, certificate] = process.argv.slice(2);
+const [port, usual, key, certificate] = process.argv.slice(2);
 const SHELLS = ['Bash', 'bash', 'exec_command', 'shell_command', 'shell', 'run_shell_command'];
 const THOUGHT = 'One command does it, then the tests.';
 const PROMISE = 'I change the code and run the tests.';
 const DONE = 'It is done; the tests pass.';
 let count = 0;
+let command = usual, looping = false;
+const counts = new Map();
 
 const next = prefix => `${prefix}_${(++count).toString().padStart(8, '0')}`;
 const log = (...words) => console.log(...words);
+
+// What the directives of a request say: how its answer is to fail, if it is; the command, and whether it is ever enough.
+function directed(asked) {
+	const found = name => [...JSON.stringify(asked).matchAll(new RegExp(`\\[\\[${name}(?::(\\w+))?\\]\\]`, 'g'))].at(-1);
+	const script = found('sh');
+	command = script ? `sh ${script[1]}.sh` : usual;
+	looping = Boolean(found('loop'));
+	for (const name of ['limited', 'dropped']) {
+		const [directive, most] = found(name) ?? [];
+		const before = counts.get(directive) ?? 0;
+		if (!directive || before >= Number(most)) continue;
+		counts.set(directive, before + 1);
+		return name;
+	}
+	return null;
+}
 
 // What a shell tool wants: its parameters differ by program.
 function shellArguments(schema) {
@@ -45,7 +65,7 @@ function events(response) {
 // Anthropic: https://docs.anthropic.com/en/api/messages-streaming
 function anthropic(asked, response) {
 	const last = asked.messages.at(-1);
-	const seen = Array.isArray(last?.content) && last.content.some(block => block.type === 'tool_result');
+	const seen = !looping && Array.isArray(last?.content) && last.content.some(block => block.type === 'tool_result');
 	const tool = asked.tools?.find(each => SHELLS.includes(each.name));
 	const usage = { input_tokens: 1234, output_tokens: 56, cache_read_input_tokens: 0, cache_creation_input_tokens: 0 };
 	const message = { id: next('msg'), type: 'message', role: 'assistant', model: asked.model, stop_sequence: null };
@@ -78,7 +98,7 @@ function anthropic(asked, response) {
 // OpenAI: https://platform.openai.com/docs/api-reference/responses-streaming; the same events over a WebSocket.
 function* responses(asked) {
 	const last = (Array.isArray(asked.input) ? asked.input : []).at(-1);
-	const seen = /_output$/.test(last?.type ?? '');
+	const seen = !looping && /_output$/.test(last?.type ?? '');
 	const tool = asked.tools?.find(each => SHELLS.includes(each.name));
 	const response = { id: next('resp'), object: 'response', created_at: 1, status: 'in_progress', model: asked.model, output: [] };
 	const usage = { input_tokens: 1234, input_tokens_details: { cached_tokens: 0 }, output_tokens: 56,
@@ -104,7 +124,7 @@ function* responses(asked) {
 
 // Gemini: https://ai.google.dev/api/generate-content
 function gemini(asked, streaming, response) {
-	const seen = asked.contents?.at(-1)?.parts?.some(part => part.functionResponse);
+	const seen = !looping && asked.contents?.at(-1)?.parts?.some(part => part.functionResponse);
 	const tools = (asked.tools ?? []).flatMap(tool => tool.functionDeclarations ?? []);
 	const tool = tools.find(each => SHELLS.includes(each.name));
 	const schema = tool?.parametersJsonSchema ?? tool?.parameters;
@@ -144,8 +164,17 @@ async function answer(request, response) {
 		response.writeHead(401, { 'content-type': 'application/json' })
 			.end('{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key","code":401,"status":"UNAUTHENTICATED"}}');
 	} else {
-		log(row[0], request.method, path);
-		row[2](JSON.parse(body), path, response);
+		const asked = JSON.parse(body);
+		const failure = directed(asked);
+		log(row[0], request.method, path, failure ?? '');
+		if (failure === 'limited')
+			response.writeHead(429, { 'content-type': 'application/json' })
+				.end('{"type":"error","error":{"type":"rate_limit_error","message":"slow down","code":429,"status":"RESOURCE_EXHAUSTED"}}');
+		else if (failure === 'dropped') {
+			events(response)('message_start', { type: 'message_start' });
+			response.socket.destroySoon();
+		} else
+			row[2](asked, path, response);
 	}
 }
 
@@ -191,6 +220,7 @@ server.on('upgrade', (request, socket) => {
 			if (!final) continue;
 			const asked = JSON.parse(Buffer.concat(message).toString());
 			message = [];
+			directed(asked);
 			log('openai', 'websocket', asked.type);
 			for (const event of responses(asked)) frame(1, Buffer.from(JSON.stringify(event)));
 		}
