@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 
-#define LINGER_US 1000 /* before a portion that may still grow is written: so many lines, one call */
+#define LINGER_US 4000 /* before a portion that may still grow is written: so many lines, one call */
 #define PORTION_BYTES \
 	((size_t)256 << 10) /* lines of one log are joined up to it; a line is some 300 KiB at most, by its bodies' maximum */
 

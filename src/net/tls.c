@@ -367,6 +367,8 @@ ssize_t tls_read(struct tls *tls, char *at, size_t length)
 
 	if (tls->broken)
 		return -2;
+	if (tls->dry && !tls->ended && !tls->first.length && !SSL_has_pending(tls->ssl))
+		return -1; /* nothing can have come since */
 	ERR_clear_error();
 	if (SSL_read_ex(tls->ssl, at, length, &got) == 1)
 		return (ssize_t)got;

@@ -683,6 +683,16 @@ bool broker_body_stray(const struct swap *body)
 	return swap_hits(body, TAG_STRAY) > 0;
 }
 
+bool broker_body_takes(const struct broker *broker, const struct broker_plan *plan, bool websocket)
+{
+	enum credential_place place = websocket ? CREDENTIAL_WEBSOCKET : CREDENTIAL_BODY;
+
+	for (size_t i = 0; i < plan->count; i++)
+		if (broker->credentials[plan->wants[i].credential].use.place == (uint16_t)place)
+			return true;
+	return false;
+}
+
 bool broker_body_resizes(const struct broker *broker, const struct broker_plan *plan, bool websocket)
 {
 	enum credential_place place = websocket ? CREDENTIAL_WEBSOCKET : CREDENTIAL_BODY;

@@ -85,6 +85,8 @@ struct swap *broker_mask(const struct broker *broker, const struct broker_plan *
  * now, before more is sent. */
 struct swap *broker_body(struct broker *broker, const struct broker_plan *plan, bool websocket);
 bool broker_body_stray(const struct swap *body);
+/* Does a credential go into the body, or the messages? */
+bool broker_body_takes(const struct broker *broker, const struct broker_plan *plan, bool websocket);
 /* Does the body change its length, so that it cannot be sent with the one that was announced? */
 bool broker_body_resizes(const struct broker *broker, const struct broker_plan *plan, bool websocket);
 

@@ -26,6 +26,7 @@ struct brokered {
 	size_t answers;
 	bool asked;
 	bool refused;
+	bool clean;                  /* the whole body was searched, and stays as it is */
 	struct broker_head *head;    /* what is sent; NULL: as it came */
 	struct broker_head *scanned; /* what is looked at */
 	struct swap *body;
@@ -195,6 +196,19 @@ enum stage_result brokered_stage(struct pipeline *pipeline)
 
 /* ---- the body ---- */
 
+/* Its stage saw all of it, and nothing goes into it: it is not searched again. */
+bool brokered_body_again(struct pipeline *pipeline, struct view bytes, struct view *out)
+{
+	const struct brokered *brokered = pipeline->brokered;
+
+	if (brokered && brokered->clean) {
+		*out = bytes;
+		return true;
+	}
+	brokered_body_begin(pipeline);
+	return brokered_body(pipeline, bytes, pipeline->whole, out);
+}
+
 void brokered_body_begin(struct pipeline *pipeline)
 {
 	struct brokered *brokered = pipeline->brokered;
@@ -235,7 +249,10 @@ enum stage_result brokered_body_stage(struct pipeline *pipeline)
 	if (!brokered)
 		return STAGE_GO;
 	brokered_body_begin(pipeline);
-	return brokered_body(pipeline, buf_view(&pipeline->held), pipeline->whole, &out) ? STAGE_GO : STAGE_REFUSE;
+	if (!brokered_body(pipeline, buf_view(&pipeline->held), pipeline->whole, &out))
+		return STAGE_REFUSE;
+	brokered->clean = pipeline->whole && !broker_body_takes(brokered->broker, &brokered->plan, pipeline->request.websocket);
+	return STAGE_GO;
 }
 
 const struct egress_request *brokered_scanned(struct pipeline *pipeline)

@@ -28,7 +28,9 @@ const char *brokered_credential(const struct pipeline *pipeline);
 void brokered_body_begin(struct pipeline *pipeline);
 /* What goes on of a piece of it (`last`: and of what was kept back), borrowed until the next call. false: a placeholder is in it that does
  * not go there: nothing more may be sent, and the verdict says why. */
-MUST_USE bool brokered_body(struct pipeline *pipeline, struct view bytes, bool last, struct view *out);
+MUST_USE bool brokered_body_again(struct pipeline *pipeline, struct view bytes,
+				  struct view *out); /* what its stage has looked at, from the start */
+bool brokered_body(struct pipeline *pipeline, struct view bytes, bool last, struct view *out);
 
 bool brokered_masks(const struct pipeline *pipeline); /* a credential was put in: what comes back must be read */
 /* The answer's head as the sandbox may see it: borrowed until the next call. */

@@ -198,13 +198,21 @@ void pipeline_ended(struct pipeline *pipeline, const char *error)
 
 char *pipeline_url(const struct egress_request *request)
 {
-	char port[8] = "";
+	AUTO_BUF url = buf_new(HTTP_HEAD_BYTES_MAX * 2);
 
-	if (request->port != (request->tls ? 443 : 80))
-		(void)snprintf(port, sizeof(port), ":%u", request->port);
-	return text_format("%s://%s%s%.*s%s%.*s", request->tls ? "https" : "http", request->host, port, (int)request->path.length,
-			   request->path.at ? request->path.at : "", request->query.length ? "?" : "", (int)request->query.length,
-			   request->query.at ? request->query.at : "");
+	(void)buf_reserve(&url, strlen(request->host) + request->path.length + request->query.length + 32);
+	buf_add_text(&url, request->tls ? "https://" : "http://");
+	buf_add_text(&url, request->host);
+	if (request->port != (request->tls ? 443 : 80)) {
+		buf_add_char(&url, ':');
+		buf_add_number(&url, request->port);
+	}
+	buf_add_view(&url, request->path);
+	if (request->query.length) {
+		buf_add_char(&url, '?');
+		buf_add_view(&url, request->query);
+	}
+	return buf_take(&url);
 }
 
 /* ---- from the client's side ---- */

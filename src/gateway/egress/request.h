@@ -10,7 +10,7 @@
 
 #define EGRESS_FIELDS_MAX 128
 #define LOGIN_METHOD "login" /* at a database: no program can send it, as those of HTTP are in capital letters */
-#define EGRESS_RULE_MAX 64 /* bytes of a rule's id, with its NUL */
+#define EGRESS_RULE_MAX 64   /* bytes of a rule's id, with its NUL */
 
 /* Who asks. Texts live as long as the environment. */
 struct egress_origin {

@@ -76,8 +76,7 @@ bool pipeline_upstream_begin(struct pipeline *pipeline, bool fresh)
 	struct view body;
 
 	pipeline->upstream = upstream;
-	brokered_body_begin(pipeline);
-	if (brokered_body(pipeline, scan_let_out(pipeline), pipeline->whole, &body)) /* its stage has looked at it */
+	if (brokered_body_again(pipeline, scan_let_out(pipeline), &body)) /* its stage has looked at it */
 		upstream_body(upstream, body);
 	if (pipeline->trailer_count)
 		upstream_trailers(upstream, pipeline->trailers, pipeline->trailer_count);
