@@ -166,6 +166,7 @@ static void listener_ready(struct loop_watch *watch, unsigned events)
 	struct listener *listener = (struct listener *)((char *)watch - offsetof(struct listener, watch));
 	struct door *door = listener->door;
 	size_t kind = (size_t)(listener - door->listeners);
+	size_t flows_max = door->env->worker->env_flows_max;
 
 	(void)events;
 	if (kind == 2) {
@@ -181,10 +182,14 @@ static void listener_ready(struct loop_watch *watch, unsigned events)
 				accept_rest(door, &err);
 			return;
 		}
-		if (kind == 3)
+		if (flows_max && door->env->flow_count >= flows_max) {
+			env_denied(door->env, door->sandbox, "*", 0, "too many connections at once");
+			socket_reset(fd);
+		} else if (kind == 3) {
 			resolver_tcp(door, fd);
-		else
+		} else {
 			entry_accept(door, fd);
+		}
 	}
 }
 

@@ -3,8 +3,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -295,8 +298,27 @@ int env_state_set(struct env *env, const char *state, struct err *err)
 	return err_set(err, ERR_INVALID, "`%s` is no state of an environment", state);
 }
 
+/* Has the kernel still bytes to send to the outside? */
+static bool flow_sends(const struct flow *flow)
+{
+	int fd = flow->legs[SIDE_SERVER].fd;
+	int bytes = 0;
+
+	return fd >= 0 && (ioctl(fd, SIOCOUTQ, &bytes) || bytes > 0);
+}
+
+/* While this runs nothing is written; what was written before and is still on its way out is dropped first. A flow that another's end
+ * ended is there until the end of the turn. */
 void env_kill(struct env *env, const char *why)
 {
+	AUTO_FREE struct flow **sending = mem_new_array(env->flow_count + 1, sizeof(struct flow *));
+	size_t count = 0;
+
+	for (struct flow *flow = env->flows; flow && count < env->flow_count; flow = flow->next)
+		if (flow_sends(flow))
+			sending[count++] = flow;
+	for (size_t i = 0; i < count; i++)
+		flow_close(sending[i], why);
 	while (env->flows)
 		flow_close(env->flows, why);
 }

@@ -16,6 +16,8 @@ struct holds;
 
 #define ENV_NAMES_MAX 256
 #define ENV_REPLICAS_MAX 64
+#define ENV_FLOWS_SHARE(descriptors) ((descriptors) / 4 * 3) /* connections of one environment: the others are to have some, too */
+#define ENV_HELD_BYTES_MAX ((size_t)256 << 20)               /* of bodies that are kept until their requests are let out */
 #define DENIALS_KEPT 64
 
 enum env_state { ENV_STARTING, ENV_READY, ENV_FROZEN, ENV_FAILED, ENV_STOPPED };
@@ -68,6 +70,8 @@ struct env {
 	struct flow *flows;
 	struct faults *faults; /* NULL: there never was one (gateway/fault.h) */
 	uint64_t seq;
+	size_t flow_count;
+	size_t held_bytes;  /* by its pipelines */
 	uint64_t in_flight; /* HTTP requests and database commands that have no answer yet */
 	struct denial denials[DENIALS_KEPT];
 	int64_t touched_ms;

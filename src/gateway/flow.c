@@ -46,6 +46,8 @@ static void list_remove(struct flow *flow)
 	if (flow->next)
 		flow->next->place = flow->place;
 	flow->place = NULL;
+	if (flow->env)
+		flow->env->flow_count--;
 }
 
 void flow_env_set(struct flow *flow, struct env *env)
@@ -61,6 +63,8 @@ void flow_env_set(struct flow *flow, struct env *env)
 	if (flow->next)
 		flow->next->place = &flow->next;
 	*list = flow;
+	if (env)
+		env->flow_count++;
 }
 
 static void client_ready(struct loop_watch *watch, unsigned events);

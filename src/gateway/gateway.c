@@ -32,6 +32,8 @@
 #include "net/pool.h"
 #include "net/socket.h"
 
+#define DESCRIPTORS_LEAST 1024
+#define DESCRIPTORS_MOST ((size_t)1 << 20)
 #define LOOKUP_THREADS 4
 #define LOOKUPS_WAITING_MAX 256
 
@@ -113,9 +115,9 @@ static int privileges_drop(const struct options *options, struct err *err)
 }
 
 /* Ends with its parent, gains nothing by exec, may open as many descriptors as it is allowed. */
-static int confine(pid_t parent, struct err *err)
+static int confine(pid_t parent, size_t *descriptors, struct err *err)
 {
-	struct rlimit files;
+	struct rlimit files = {.rlim_cur = DESCRIPTORS_LEAST};
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return err_errno(err, errno, "cannot confine the gateway");
@@ -125,6 +127,7 @@ static int confine(pid_t parent, struct err *err)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
+	*descriptors = files.rlim_cur < DESCRIPTORS_MOST ? (size_t)files.rlim_cur : DESCRIPTORS_MOST;
 	return 0;
 }
 
@@ -144,6 +147,7 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 {
 	AUTO_FREE char *scan_cache = NULL;
 	int listener = -1;
+	size_t descriptors = 0;
 
 	worker->scratch = mem_new(SCRATCH_BYTES);
 	worker->tool_socket = options->tool_socket;
@@ -164,8 +168,9 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 		log_info("previews at %s, port %d", options->preview_listen, socket_port(listener));
 	}
 	scan_cache = scan_cache_make(options);
-	if (privileges_drop(options, err) || confine(parent, err))
+	if (privileges_drop(options, err) || confine(parent, &descriptors, err))
 		return -1;
+	worker->env_flows_max = ENV_FLOWS_SHARE(descriptors);
 	worker->log_writer = log_writer_new(err);
 	worker->lookups = worker->log_writer ? pool_new(LOOKUP_THREADS, LOOKUPS_WAITING_MAX, err) : NULL;
 	if (!worker->lookups)

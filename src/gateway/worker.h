@@ -30,7 +30,8 @@ struct worker {
 	struct link *link;
 	struct pool *lookups;
 	struct log_writer *log_writer;
-	struct env *envs;   /* list */
+	struct env *envs; /* list */
+	size_t env_flows_max;
 	struct flow *loose; /* list: preview connections between two environments */
 	char gone[GONE_KEPT][64];
 	size_t gone_next;

@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -236,13 +237,47 @@ static void secret_introduce(struct vault *vault, const struct stage *stage, str
 	json_format(routes, json);
 }
 
-static int command_run(const struct stage *stage, const struct world_fixture *world)
+static int64_t now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* SIGUSR1: the environment is killed, and $STAGE/killed says in how many microseconds; SIGUSR2: undone. */
+static void kill_switch(const struct stage *stage, struct world_fixture *world, bool undo)
+{
+	AUTO_FREE char *path = text_format("%s/%s", stage->dir, undo ? "undone" : "killed");
+	AUTO_FREE char *body = text_format("{\"env\": \"%s\", \"because\": \"a test\", \"undo\": %s}", stage->env,
+					   undo ? "true" : "false");
+	int64_t began_us = now_us();
+	AUTO_JSON answer = control(world, MESSAGE_KILL, body);
+	AUTO_FREE char *line = text_format("%lld\n", (long long)(answer ? now_us() - began_us : -1));
+
+	(void)!file_replace(path, view_of(line), 0644, NULL);
+}
+
+static int command_wait(const struct stage *stage, struct world_fixture *world, const sigset_t *signals, pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		int got = sigwaitinfo(signals, NULL);
+
+		if (got == SIGUSR1 || got == SIGUSR2)
+			kill_switch(stage, world, got == SIGUSR2);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int command_run(const struct stage *stage, struct world_fixture *world, const sigset_t *signals)
 {
 	AUTO_FREE char *gateway = text_format("%d", (int)world->gateway);
 	pid_t pid = fork();
-	int status = 0;
 
 	if (pid == 0) {
+		(void)sigprocmask(SIG_UNBLOCK, signals, NULL);
 		mounts_own();
 		text_mount(stage, "hosts-inside", "127.0.0.1 localhost\n", "/etc/hosts");
 		text_mount(stage, "resolv.conf", "nameserver 127.0.0.1\noptions ndots:1 timeout:5\n", "/etc/resolv.conf");
@@ -251,8 +286,7 @@ static int command_run(const struct stage *stage, const struct world_fixture *wo
 		perror(stage->command[0]);
 		_exit(127);
 	}
-	(void)waitpid(pid, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return command_wait(stage, world, signals, pid);
 }
 
 int main(int argc, char **argv)
@@ -265,6 +299,7 @@ int main(int argc, char **argv)
 	struct copy copy;
 	struct err err = {0};
 	pid_t before = -1;
+	sigset_t signals;
 	int code;
 
 	if (argc > 1 && strcmp(argv[1], "vault") == 0)
@@ -289,6 +324,11 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "stage: %s\n", err.text);
 		return 2;
 	}
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGUSR1);
+	(void)sigaddset(&signals, SIGUSR2);
+	(void)sigaddset(&signals, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL); /* in every thread */
 	fixture_arguments = arguments;
 	fixture_dns_port = 53;
 	mounts_own();
@@ -305,7 +345,7 @@ int main(int argc, char **argv)
 		secret_introduce(vault, &stage, &routes);
 	copy_make(world, stage.env, "ready", routes.at, &copy);
 	copy_caller(&copy, "workspace");
-	code = command_run(&stage, world);
+	code = command_run(&stage, world, &signals);
 	copy_drop(&copy);
 	world_close(world);
 	vault_close(vault);

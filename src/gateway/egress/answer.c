@@ -218,6 +218,7 @@ static void answer_head(void *self, const struct egress_response *came)
 		return;
 	pipeline->headed = true;
 	buf_fini(&pipeline->held);
+	pipeline_held_count(pipeline, 0);
 	pipeline->exchange.status = (int)response->status;
 	for (size_t i = 0; i < response->field_count; i++) {
 		exchange_header_add(&pipeline->exchange.response_headers, response->fields[i].name, response->fields[i].value);

@@ -173,6 +173,7 @@ void pipeline_ended(struct pipeline *pipeline, const char *error)
 	if (pipeline->over)
 		return;
 	pipeline->over = true;
+	pipeline_held_count(pipeline, 0);
 	loop_timer_stop(env->worker->loop, &pipeline->body_timer);
 	if (pipeline->upstream) {
 		struct upstream *upstream = pipeline->upstream;
@@ -216,6 +217,12 @@ char *pipeline_url(const struct egress_request *request)
 }
 
 /* ---- from the client's side ---- */
+
+void pipeline_held_count(struct pipeline *pipeline, size_t bytes)
+{
+	pipeline->env->held_bytes += bytes - pipeline->held_counted;
+	pipeline->held_counted = bytes;
+}
 
 static void exchange_begin(struct pipeline *pipeline)
 {
@@ -281,6 +288,13 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 		return;
 	}
 	buf_add_view(&pipeline->held, bytes);
+	pipeline_held_count(pipeline, pipeline->held.length);
+	if (pipeline->env->held_bytes > ENV_HELD_BYTES_MAX) {
+		pipeline_verdict_set(&pipeline->verdict, 503, "limit", "too many bodies of this environment wait at once",
+				     "send fewer at the same time, or try again");
+		pipeline_refused(pipeline);
+		return;
+	}
 	if (pipeline->held.length >= PIPELINE_HELD_MAX && !pipeline->client_paused) {
 		pipeline->client_paused = true;
 		pipeline->client->pause(pipeline->self, true);

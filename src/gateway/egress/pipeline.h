@@ -70,9 +70,10 @@ struct pipeline {
 	bool over;
 	bool counted; /* in the environment's in_flight */
 	bool client_paused;
-	bool body_waited; /* for a body of unknown length: once */
-	struct buf held;  /* the body so far, until the answer begins */
-	bool held_whole;  /* all that came is in it */
+	bool body_waited;    /* for a body of unknown length: once */
+	struct buf held;     /* the body so far, until the answer begins */
+	size_t held_counted; /* of it, by the environment */
+	bool held_whole;     /* all that came is in it */
 	uint64_t body_came;
 	struct upstream *upstream;
 	bool asks;                /* a person must approve it: the verdict says by which rule */

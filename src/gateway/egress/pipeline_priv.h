@@ -13,6 +13,8 @@ void pipeline_count_set(struct pipeline *pipeline, bool counted); /* is it among
 void pipeline_usage_tell(struct pipeline *pipeline);              /* what its calls to models used since the last time */
 char *pipeline_url(const struct egress_request *request);         /* owned by the caller */
 
+void pipeline_held_count(struct pipeline *pipeline, size_t bytes); /* so much it keeps of its body now */
+
 /* ---- form ---- */
 
 bool pipeline_trailer_is_kept(struct view name);
