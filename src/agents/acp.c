@@ -128,7 +128,7 @@ static void initialize_send(struct agent_parser *parser, struct agent_sink sink)
 
 static json_t *session_params(void)
 {
-	return json_pack("{s:s, s:[]}", "cwd", ACP_ROOT, "mcpServers");
+	return json_pack("{s:s, s:o}", "cwd", ACP_ROOT, "mcpServers", agent_tools_acp());
 }
 
 static void session_new(struct agent_parser *parser, struct agent_sink sink)

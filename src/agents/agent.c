@@ -156,9 +156,13 @@ void agent_queue(struct agent_parser *parser, const char *text)
 
 char *agent_prompt(const struct agent_request *request, bool knows)
 {
+	const struct agent_ops *ops = agent_of_blueprint(request->blueprint);
+	const char *tools = knows || !ops || ops->instructs ? "" : agent_tools_text;
+
 	if (knows || !request->history || !*request->history)
-		return text_copy(request->prompt);
-	return text_format("What was said so far:\n\n%s\n\nNow:\n\n%s", request->history, request->prompt);
+		return text_format("%s%s%s", tools, *tools ? "\n" : "", request->prompt);
+	return text_format("%s%sWhat was said so far:\n\n%s\n\nNow:\n\n%s", tools, *tools ? "\n" : "", request->history,
+			   request->prompt);
 }
 
 int agent_turn_make(const struct agent_request *request, struct agent_turn *turn, struct err *err)

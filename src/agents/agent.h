@@ -67,6 +67,7 @@ struct agent_package {
 struct agent_ops {
 	const char *name; /* `agent.use` */
 	bool resumes;
+	bool instructs;               /* what it has to work with is told in a place of its own, not in the prompt */
 	const char *key;              /* the variable that its key is in; NULL: its own business */
 	struct agent_package package; /* all NULL: npm does not have it */
 	int (*turn)(const struct agent_request *request, struct agent_turn *turn, struct err *err);

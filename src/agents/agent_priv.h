@@ -59,6 +59,18 @@ void agent_act(struct agent_parser *parser, struct agent_sink sink, const char *
 void agent_plan(struct agent_parser *parser, struct agent_sink sink, const json_t *list, const char *text_key,
 		const char *state_key, const char *done_key);
 
+/* ---- tools.c ---- */
+
+#define AGENT_TOOLS_PROGRAM "/usr/local/bin/assay-env" /* in every sandbox; with the word `mcp` it is the server */
+
+/* What the agent has to work with. Rows that have a place of their own for it say so in agent_ops.instructs; others are told in the prompt. */
+extern const char agent_tools_text[];
+void agent_tools_claude(struct agent_turn *turn);
+void agent_tools_codex(struct agent_turn *turn);
+void agent_tools_cursor(struct agent_turn *turn);
+void agent_tools_opencode(struct agent_turn *turn);
+json_t *agent_tools_acp(void); /* `mcpServers` of a session; owned by the caller */
+
 /* What was said last, for a terminal event that must be made up. */
 void agent_last_set(struct agent_parser *parser, const char *text);
 /* A message that waits until what is interrupted has ended; after those that do already. */

@@ -36,6 +36,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "claude");
 	agent_argv_options(out, request, words, ARRAY_LEN(words), "--model", "--resume");
+	agent_tools_claude(out);
 	for (size_t i = 0; i < ARRAY_LEN(env); i++)
 		agent_env_add(&out->env, env[i].name, env[i].value);
 	return 0;
@@ -272,6 +273,7 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 }
 
 const struct agent_ops agent_claude = {
+	.instructs = true,
 	.name = "claude",
 	.resumes = true,
 	.key = "ANTHROPIC_API_KEY",

@@ -45,6 +45,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 		agent_argv_add(out, "resume");
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		agent_argv_add(out, words[i]);
+	agent_tools_codex(out);
 	if (base_url) {
 		AUTO_FREE char *setting = text_format("openai_base_url=\"%s\"", base_url);
 
@@ -205,6 +206,7 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 }
 
 const struct agent_ops agent_codex = {
+	.instructs = true,
 	.name = "codex",
 	.resumes = true,
 	.key = "CODEX_API_KEY",

@@ -13,6 +13,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "agent");
 	agent_argv_options(out, request, words, ARRAY_LEN(words), "--model", "--resume");
+	agent_tools_cursor(out);
 	return 0;
 }
 

@@ -9,7 +9,9 @@
 static const char settings[] =
 	"{\"security\":{\"auth\":{\"selectedType\":\"gemini-api-key\"}},\"privacy\":{\"usageStatisticsEnabled\":false},"
 	"\"general\":{\"enableAutoUpdate\":false,\"enableAutoUpdateNotification\":false},\"telemetry\":{\"enabled\":false},"
-	"\"context\":{\"fileName\":[\"AGENTS.md\",\"GEMINI.md\"]},\"experimental\":{\"taskTracker\":true}}\n";
+	"\"context\":{\"fileName\":[\"AGENTS.md\",\"GEMINI.md\"]},\"experimental\":{\"taskTracker\":true},"
+	"\"mcpServers\":{\"assay\":{\"command\":\"" AGENT_TOOLS_PROGRAM
+	"\",\"args\":[\"mcp\"],\"trust\":true,\"timeout\":3600000}}}\n";
 
 static int turn(const struct agent_request *request, struct agent_turn *out, struct err *err)
 {
@@ -21,6 +23,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	agent_env_add(&out->env, "GEMINI_CLI_TRUST_WORKSPACE", "true"); /* else yolo silently becomes `default` */
 	agent_env_add(&out->env, "GEMINI_CLI_NO_RELAUNCH", "true");     /* one process, which heeds signals */
 	agent_env_add(&out->files, ".gemini/settings.json", settings);
+	agent_env_add(&out->files, ".gemini/GEMINI.md", agent_tools_text);
 	return 0;
 }
 
@@ -128,6 +131,7 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 }
 
 const struct agent_ops agent_gemini = {
+	.instructs = true,
 	.name = "gemini",
 	.resumes = true,
 	.key = "GEMINI_API_KEY",

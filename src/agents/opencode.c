@@ -15,6 +15,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "opencode");
 	agent_argv_options(out, request, words, ARRAY_LEN(words), "-m", "--session");
+	agent_tools_opencode(out);
 	for (size_t i = 0; i < ARRAY_LEN(off); i++)
 		agent_env_add(&out->env, off[i], "1");
 	return 0;
@@ -113,6 +114,7 @@ static void output_end(struct agent_parser *parser, struct agent_sink sink)
 }
 
 const struct agent_ops agent_opencode = {
+	.instructs = true,
 	.name = "opencode",
 	.resumes = true,
 	.package = {"1.18.33", "opencode-linux-{arch}@{version}", "opencode-linux-{arch}/bin/opencode", "opencode"},

@@ -45,13 +45,7 @@ static void prompt_parts(struct buf *out, const struct blueprint *blueprint)
 		buf_add_format(out, "- tests `%s`\n", blueprint->tests[i].name);
 }
 
-static const char tools_text[] =
-	"\nThe command `assay-env` works on this environment:\n"
-	"- `assay-env deploy [SERVICE]` builds and restarts from your work tree, and waits until it is ready\n"
-	"- `assay-env test [SUITE]` runs the tests here\n"
-	"- `assay-env logs [SANDBOX]`, `assay-env http METHOD URL [-d BODY]`, `assay-env sql DATABASE STATEMENT`\n"
-	"- `assay-env verify` runs what the verifier will run, as far as you may see it\n"
-	"- `assay-env done \"SUMMARY\"` says in a few sentences what you changed and why, for the pull request\n"
+static const char rules_text[] =
 	"\nWhen you are done, end. Do not commit or push: your work tree is taken as it is. It is then verified from a fresh copy: the "
 	"original tests, your new tests on the old and the new code, and recorded traffic replayed against both. Removing, skipping or "
 	"weakening a test does not help. Add or change tests for what you change.\n";
@@ -64,7 +58,7 @@ void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *
 
 	buf_add_text(out, "You work in /workspace, a checkout of a repository. Resolve the issue below by changing the code.\n\n");
 	prompt_parts(out, blueprint);
-	buf_add_text(out, tools_text);
+	buf_add_text(out, rules_text);
 	buf_add_char(out, '\n');
 	buf_add_format(&text, "%s\n\n%s\n", json_text(issue, "title", ""), json_text(issue, "body", ""));
 	json_array_foreach(json_member(issue, "comments"), index, comment)

@@ -83,11 +83,27 @@ static void talk_end(struct talk *talk)
 	buf_fini(&talk->told);
 }
 
+/* What it has to work with comes before the first prompt; it is no matter here. */
+static void tools_drop(struct buf *told)
+{
+	static const char begin[] = "You work in a sandbox of Assay.";
+	static const char end[] = "has them all.\\n\\n";
+	char *from = told->at ? strstr(told->at, begin) : NULL;
+	char *to = from ? strstr(from, end) : NULL;
+
+	if (!to)
+		return;
+	to += sizeof(end) - 1;
+	memmove(from, to, strlen(to) + 1);
+	told->length -= (size_t)(to - from);
+}
+
 /* The program says `lines`; what came of it. */
 static void says(struct talk *talk, const char *lines, const char *expected)
 {
 	buf_clear(&talk->told);
 	agent_parser_feed(talk->parser, view_of(lines), sink_of(talk));
+	tools_drop(&talk->told);
 	assert_string_equal(buf_view(&talk->told).at, expected);
 }
 
@@ -95,7 +111,8 @@ static void says(struct talk *talk, const char *lines, const char *expected)
 #define INITIALIZED                                                                              \
 	"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":1,\"agentCapabilities\":" \
 	"{\"loadSession\":true},\"authMethods\":[{\"id\":\"login\"},{\"id\":\"vendor-api-key\"}]}}\n"
-#define NEW_SESSION "> {\"id\":2,\"method\":\"session/new\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":[]}}\n"
+#define SERVERS "[{\"args\":[\"mcp\"],\"command\":\"/usr/local/bin/assay-env\",\"env\":[],\"name\":\"assay\"}]"
+#define NEW_SESSION "> {\"id\":2,\"method\":\"session/new\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":" SERVERS "}}\n"
 #define PROMPT(id)                                                                                                        \
 	"> {\"id\":" id ",\"method\":\"session/prompt\",\"params\":{\"prompt\":[{\"text\":\"do it\",\"type\":\"text\"}]," \
 	"\"sessionId\":\"s\"}}\n"
@@ -134,7 +151,8 @@ static void a_later_turn_loads_the_session_and_its_replay_is_not_shown(void **st
 	(void)state;
 	talk_begin(&talk, ACP, "s", "earlier");
 	says(&talk, INITIALIZED,
-	     "> {\"id\":2,\"method\":\"session/load\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":[],\"sessionId\":\"s\"}}\n");
+	     "> {\"id\":2,\"method\":\"session/load\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":" SERVERS
+	     ",\"sessionId\":\"s\"}}\n");
 	says(&talk, UPDATE("\"sessionUpdate\":\"agent_message_chunk\",\"content\":{\"type\":\"text\",\"text\":\"old\"}"), "");
 	says(&talk, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":null}\n", STARTED PROMPT("3"));
 	talk_end(&talk);
@@ -147,10 +165,11 @@ static void a_session_that_cannot_be_loaded_is_a_new_one_that_is_told_what_was_s
 	(void)state;
 	talk_begin(&talk, ACP, "gone", "earlier");
 	says(&talk, INITIALIZED,
-	     "> {\"id\":2,\"method\":\"session/load\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":[],\"sessionId\":\"gone\"}}\n");
+	     "> {\"id\":2,\"method\":\"session/load\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":" SERVERS
+	     ",\"sessionId\":\"gone\"}}\n");
 	says(&talk, "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32002,\"message\":\"not found\"}}\n",
 	     "= {\"kind\":\"observation\",\"ok\":false,\"text\":\"the earlier session cannot be loaded: a new one begins\"}\n"
-	     "> {\"id\":3,\"method\":\"session/new\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":[]}}\n");
+	     "> {\"id\":3,\"method\":\"session/new\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":" SERVERS "}}\n");
 	buf_clear(&talk.told);
 	agent_parser_feed(talk.parser, VIEW(SESSION("3")), sink_of(&talk));
 	assert_non_null(strstr(talk.told.at, "earlier"));
@@ -168,7 +187,7 @@ static void a_program_that_wants_a_key_is_signed_in_with_one(void **state)
 	says(&talk, INITIALIZED, NEW_SESSION);
 	says(&talk, refused, "> {\"id\":3,\"method\":\"authenticate\",\"params\":{\"methodId\":\"vendor-api-key\"}}\n");
 	says(&talk, "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}}\n",
-	     "> {\"id\":4,\"method\":\"session/new\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":[]}}\n");
+	     "> {\"id\":4,\"method\":\"session/new\",\"params\":{\"cwd\":\"/workspace\",\"mcpServers\":" SERVERS "}}\n");
 	says(&talk, "{\"jsonrpc\":\"2.0\",\"id\":4,\"error\":{\"code\":-32000,\"message\":\"Sign in\"}}\n",
 	     "= {\"error\":\"auth\",\"kind\":\"end\",\"ok\":false,\"text\":\"no session: Sign in\"," USAGE "}\n> end\n");
 	talk_end(&talk);

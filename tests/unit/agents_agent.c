@@ -268,12 +268,20 @@ static void the_session_is_remembered(void **state)
 	assert_string_equal(session, "s-1");
 }
 
+#define CODEX_TOOLS                                                                                         \
+	"-c|mcp_servers.assay.command=\"/usr/local/bin/assay-env\"|-c|mcp_servers.assay.args=[\"mcp\"]|-c|" \
+	"mcp_servers.assay.tool_timeout_sec=3600|-c|developer_instructions=\"TOOLS"
+
 static void argv_is(const struct agent_turn *turn, const char *expected)
 {
 	AUTO_BUF out = buf_new(4096);
 
-	for (char **word = turn->argv; *word; word++)
-		buf_add_format(&out, "%s%s", word == turn->argv ? "" : "|", *word);
+	for (char **word = turn->argv; *word; word++) {
+		const char *tools = strstr(*word, "You work in a sandbox of Assay");
+
+		buf_add_format(&out, "%s%.*s%s", word == turn->argv ? "" : "|", tools ? (int)(tools - *word) : (int)strlen(*word),
+			       *word, tools ? "TOOLS" : "");
+	}
 	assert_string_equal(out.at, expected);
 }
 
@@ -297,7 +305,8 @@ static void claude_is_started_and_resumed_with_the_prompt_on_stdin(void **state)
 	assert_int_equal(agent_turn_make(&request, &turn, NULL), 0);
 	argv_is(&turn,
 		"claude|-p|--input-format|stream-json|--output-format|stream-json|--verbose|--dangerously-skip-permissions|--model|opus|"
-		"--resume|s-1");
+		"--resume|s-1|--mcp-config|{\"mcpServers\":{\"assay\":{\"command\":\"/usr/local/bin/assay-env\",\"args\":[\"mcp\"]}}}|"
+		"--strict-mcp-config|--append-system-prompt|TOOLS");
 	assert_string_equal(turn.input, "do it");
 	assert_string_equal(env_of(&turn, "IS_SANDBOX"), "1");
 	assert_string_equal(env_of(&turn, "CLAUDE_CODE_ENABLE_TASKS"), "0");
@@ -319,12 +328,12 @@ static void each_agent_is_started_and_resumed_in_its_own_way(void **state)
 		{"{use: codex, model: gpt, env: {OPENAI_API_KEY: k, OPENAI_BASE_URL: \"http://a/v1\"}}",
 		 "codex|exec|resume|--json|--dangerously-bypass-approvals-and-sandbox|--skip-git-repo-check|-c|tools.update_plan.enabled=true|-c|"
 		 "check_for_update_on_startup=false|-c|analytics.enabled=false|-c|features.plugins=false|-c|features.apps=false|-c|"
-		 "features.api_key_model_discovery=false|-c|openai_base_url=\"http://a/v1\"|-m|gpt|s-1|-",
+		 "features.api_key_model_discovery=false|" CODEX_TOOLS "|-c|openai_base_url=\"http://a/v1\"|-m|gpt|s-1|-",
 		 "CODEX_API_KEY", "k"},
 		{"{use: codex, env: {OPENAI_API_KEY: k, CODEX_API_KEY: own}}",
 		 "codex|exec|resume|--json|--dangerously-bypass-approvals-and-sandbox|--skip-git-repo-check|-c|tools.update_plan.enabled=true|-c|"
 		 "check_for_update_on_startup=false|-c|analytics.enabled=false|-c|features.plugins=false|-c|features.apps=false|-c|"
-		 "features.api_key_model_discovery=false|s-1|-",
+		 "features.api_key_model_discovery=false|" CODEX_TOOLS "|s-1|-",
 		 "CODEX_API_KEY", "own"},
 		{"{use: gemini, model: g}", "gemini|--output-format|stream-json|--approval-mode|yolo|-m|g|--resume|s-1",
 		 "GEMINI_CLI_NO_RELAUNCH", "true"},
