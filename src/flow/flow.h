@@ -1,10 +1,15 @@
 /*
- * flow: durable workflows. A workflow is a position in a table of steps; the position is stored before a step is begun and after it
- * ended, so that after a crash at any point the step is begun again. Steps are therefore written to be repeated.
+ * flow: durable workflows. A workflow is the list of what happened to it; folded, that is a position in a table of steps. An event is stored
+ * before a step is begun and after it ended, so that after a crash at any point the step is begun again. Steps are therefore written to
+ * be repeated.
+ *
+ * Several control planes may work on one store: each holds a lease, a workflow that one has taken is left alone by the others until that
+ * lease is over, and what a control plane does after it lost its lease is refused by the store.
  *
  * What comes from outside (a message, a stop, a merge) is a signal: it is stored first, then the workflow is woken. A workflow that
  * waits holds no thread. What a failed step means is decided in one place by the kind of its error: ERR_RETRY and ERR_CONFLICT are
- * tried again with growing pauses, ERR_CANCELLED leaves the step to be begun again, everything else fails the workflow.
+ * tried again with growing pauses, ERR_CANCELLED leaves the step to be begun again, everything else fails the workflow. A workflow that
+ * fails or is stopped undoes what its steps did, last first, where they say how.
  *
  *	ready -> ready, waiting, done, failed, stopped      waiting -> ready, failed, stopped
  *	failed, stopped -> ready                            done is final
@@ -13,10 +18,12 @@
 #define ASSAY_FLOW_FLOW_H
 
 #include "base/world.h"
+#include "flow/plane.h"
 #include "store/store.h"
 
 #define FLOW_NEXT_MAX 6
 #define FLOW_SIGNAL_BYTES_MAX ((size_t)1 << 20)
+#define FLOW_TIMER_NAME_MAX 64
 #define FLOW_RETRY_FIRST_MS 500
 #define FLOW_RETRY_LONGEST_MS 60000
 
@@ -32,8 +39,16 @@ struct flow_visit {
 	/* Set by the step: where to go; neither means that the workflow is done. */
 	const char *next;
 	bool park;        /* stay here until a signal comes, or wake_ms has passed */
-	int64_t wake_ms;  /* 0: only a signal */
+	int64_t wake_ms;  /* 0: only a signal, or a timer of the workflow's */
 	char detail[256]; /* one line about how it went, shown to people */
+};
+
+/* What is done about an error of a kind; a table of them ends with ERR_NONE. */
+struct flow_retry {
+	enum err_kind kind;
+	int tries_max;
+	int64_t first_ms; /* the first pause; each next one is twice as long, give or take a quarter */
+	int64_t longest_ms;
 };
 
 struct flow_step {
@@ -42,6 +57,9 @@ struct flow_step {
 	int (*act)(void *self, struct flow_visit *visit, struct err *err);
 	int tries_max;       /* of one visit, for ERR_RETRY and ERR_CONFLICT */
 	int64_t deadline_ms; /* of one try: then it is cancelled and the workflow fails; 0: none */
+	/* Undoes what a visit did, or began to do; repeated like a step, by the same rule. NULL: nothing is to be undone. */
+	int (*undo)(void *self, struct flow_visit *visit, struct err *err);
+	const struct flow_retry *retry; /* NULL: ERR_RETRY and ERR_CONFLICT, tries_max, the usual pauses */
 };
 
 /* What happened, told inside the transaction that stores it. */
@@ -71,30 +89,51 @@ struct flow_options {
 	const struct flow_definition *definition;
 	void *self;
 	struct world world;
-	int workers; /* threads; 0: none, flows_work() does it (for tests) */
+	int workers;        /* threads; 0: none, flows_work() does it (for tests) */
+	const char *plane;  /* the name of this control plane, the same after each start; NULL: "local" */
+	int64_t life_ms;    /* of its lease; 0: PLANE_LIFE_MS */
+	bool home;          /* workflows stay with the control plane that started them */
+	int tenant_max;     /* so many workflows of one tenant at once, on all control planes; 0: any number */
+	int repository_max; /* and of one repository */
 };
 
-/* Goes on with every workflow that was not finished, and looks again at every one that waits. */
+/* Where a workflow stands in line. Higher priorities go first; among equals, tenants take turns. */
+struct flow_line {
+	const char *tenant;
+	const char *repository;
+	int priority;
+};
+
+/* Goes on with every workflow that was not finished, and looks again at every one that waits. ERR_CANCELLED or ERR_RETRY when the store
+ * did not answer. */
 MUST_USE int flows_open(const struct flow_options *options, struct flows **flow, struct err *err);
 /* Cancels what is being done, waits for it; it is begun again at the next open. */
 void flows_close(struct flows *flow);
 
+/* Whose name and token are in what is taken: for an outbox that is worked on beside. */
+struct plane *flows_plane(struct flows *flow);
+
 /* In the caller's transaction, after whose commit flows_wake() is called. */
-MUST_USE int flow_start(struct flows *flow, struct store_tx *tx, const char *id, struct err *err);
+MUST_USE int flow_start(struct flows *flow, struct store_tx *tx, const char *id, struct flow_line line, struct err *err);
 MUST_USE int flow_signal(struct flows *flow, struct store_tx *tx, const char *id, const char *kind, const json_t *data,
 			 struct err *err);
 /* [{"kind", "data", "time_ms"}] of what was not taken, in order; they are taken when the transaction commits. */
 MUST_USE int flow_signals_take(struct store_tx *tx, const char *id, json_t **signals, struct err *err);
+/* At due_ms the signal `timer` {"name"} comes; 0: never. A timer of the same name is replaced. */
+MUST_USE int flow_timer_set(struct store_tx *tx, const char *id, const char *name, int64_t due_ms, struct err *err);
 void flows_wake(struct flows *flow);
 
 /* Stops at once: cancels the step, then ending(), then `stopped`. ERR_DENIED when it is over. */
 MUST_USE int flow_stop(struct flows *flow, const char *id, struct err *err);
-/* A failed or stopped workflow goes on from the step it was in. */
+/* A failed or stopped workflow goes on from the step it was in, or from the first one that was undone. */
 MUST_USE int flow_retry(struct flows *flow, const char *id, struct err *err);
 /* How many are not over, waiting ones included; and how many of them wait for nothing but a thread or a pause. */
 void flows_count(struct flows *flow, int *unfinished, int *active);
 /* As in doc/api.md, `steps` of a run. */
 json_t *flow_visits(struct store_tx *tx, const char *id, struct err *err);
+
+/* Are all rows what their events lead to? ERR_BROKEN names the first that is not. */
+MUST_USE int flows_check(struct store_tx *tx, struct err *err);
 
 /* One visit, if any is due; *did says whether. For tests without threads. */
 MUST_USE int flows_work(struct flows *flow, bool *did, struct err *err);

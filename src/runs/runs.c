@@ -1,8 +1,11 @@
 /* The open object, and what the API asks about runs. */
 #include "runs/runs.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
@@ -12,11 +15,25 @@
 
 #define LIST_MAX 1000
 
+/* This state directory, among those of all machines that share a store. */
+static char *place_name(const char *state_dir)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+	AUTO_FREE char *whole = NULL;
+	struct digest digest;
+
+	(void)gethostname(host, sizeof(host) - 1);
+	whole = text_format("%s:%s", host, state_dir);
+	digest = digest_of(view_of(whole));
+	return text_format("%.40s-%.12s", host, digest.text);
+}
+
 int runs_open(const struct runs_options *options, struct runs **runs, struct err *err)
 {
 	struct runs *self = mem_new(sizeof(*self));
 	AUTO_FREE char *store_path = text_format("%s/assay.db", options->state_dir);
 	AUTO_FREE char *repositories = text_format("%s/repos", options->state_dir);
+	AUTO_FREE char *place = place_name(options->state_dir);
 	struct flow_options flow;
 
 	self->options = *options;
@@ -30,7 +47,14 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 	}
 	self->tracker = tracker_builtin_new(self->store, options->world);
 	self->forge = forge_builtin_new(self->store, repositories, options->world);
-	flow = (struct flow_options){self->store, &run_definition, self, options->world, options->workers};
+	/* A run's environment and repository are on this machine: so is the run. */
+	flow = (struct flow_options){.store = self->store,
+				     .definition = &run_definition,
+				     .self = self,
+				     .world = options->world,
+				     .workers = options->workers,
+				     .plane = store_is_shared(self->store) ? place : NULL,
+				     .home = store_is_shared(self->store)};
 	if (flows_open(&flow, &self->flow, err)) {
 		runs_close(self);
 		return -1;
@@ -152,6 +176,7 @@ static int run_insert(struct runs *runs, struct run_id id, const char *repositor
 		      struct err *err)
 {
 	const json_t *agent = json_member(request, "agent");
+	struct flow_line line = {.repository = repository};
 	AUTO_BUF config = buf_new((size_t)64 << 10);
 	AUTO_TX tx = {0};
 	int64_t now_ms = world_now_ms(runs->options.world);
@@ -160,7 +185,7 @@ static int run_insert(struct runs *runs, struct run_id id, const char *repositor
 		json_format(&config, agent);
 	else
 		buf_add_text(&config, "{}");
-	if (buf_finish(&config, err) || store_begin(runs->store, &tx, err) || flow_start(runs->flow, &tx, id.text, err) ||
+	if (buf_finish(&config, err) || store_begin(runs->store, &tx, err) || flow_start(runs->flow, &tx, id.text, line, err) ||
 	    store_run(
 		    &tx,
 		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms)"

@@ -98,6 +98,63 @@ const struct store_migration store_migrations[] = {
 	 " id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, text TEXT NOT NULL, asked_ms INTEGER NOT NULL,"
 	 " deadline_ms INTEGER NOT NULL, heard_ms INTEGER NOT NULL, answer TEXT, answered_by TEXT, answered_ms INTEGER) STRICT;"
 	 "CREATE INDEX question_of ON question (run, id);"},
+	{"workflows are their events",
+	 /* `flow` is an index over these: where the events up to `version` lead */
+	 "CREATE TABLE flow_event ("
+	 " flow TEXT NOT NULL REFERENCES flow (id), seq INTEGER NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL,"
+	 " step TEXT NOT NULL, next TEXT, number INTEGER NOT NULL DEFAULT 0, text TEXT, PRIMARY KEY (flow, seq)) STRICT, WITHOUT ROWID;"
+	 "ALTER TABLE flow ADD COLUMN version INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE flow ADD COLUMN visit INTEGER NOT NULL DEFAULT 0;"
+	 /* who is on it: a control plane and the token of its lease */
+	 "ALTER TABLE flow ADD COLUMN owner TEXT;"
+	 "ALTER TABLE flow ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE flow ADD COLUMN home TEXT NOT NULL DEFAULT '';"
+	 /* its place in line */
+	 "ALTER TABLE flow ADD COLUMN tenant TEXT NOT NULL DEFAULT '';"
+	 "ALTER TABLE flow ADD COLUMN repository TEXT NOT NULL DEFAULT '';"
+	 "ALTER TABLE flow ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE flow ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE flow_visit ADD COLUMN undone INTEGER NOT NULL DEFAULT 0;"
+	 "UPDATE flow SET status = 'ready' WHERE status = 'waiting' AND ending IS NOT NULL;"
+	 "UPDATE flow SET visit = coalesce((SELECT max(seq) FROM flow_visit WHERE flow = id AND ended_ms IS NULL), 0),"
+	 " version = 1 + coalesce((SELECT max(seq) FROM flow_visit WHERE flow = id), 0);"
+	 "INSERT INTO flow_event (flow, seq, time_ms, kind, step, next, number, text)"
+	 " SELECT id, version, since_ms, 'imported', step, status, tries, error FROM flow;"
+	 "UPDATE flow SET version = version + 1, error = coalesce(error, '') WHERE ending IS NOT NULL;"
+	 "INSERT INTO flow_event (flow, seq, time_ms, kind, step, text)"
+	 " SELECT id, version, since_ms, CASE ending WHEN 'failed' THEN 'failing' ELSE 'stopping' END, step, error FROM flow"
+	 " WHERE ending IS NOT NULL;"
+	 "DROP INDEX flow_due;"
+	 "CREATE INDEX flow_line ON flow (name, priority DESC, rank) WHERE status = 'ready';"
+	 "CREATE INDEX flow_tenant ON flow (name, tenant, rank) WHERE status = 'ready';"
+	 "CREATE INDEX flow_owned ON flow (name, owner) WHERE owner IS NOT NULL;"
+	 "CREATE INDEX flow_wake ON flow (name, wake_ms) WHERE status = 'waiting';"
+	 "CREATE TABLE flow_timer ("
+	 " flow TEXT NOT NULL REFERENCES flow (id), name TEXT NOT NULL, due_ms INTEGER NOT NULL, PRIMARY KEY (flow, name)) STRICT;"
+	 "CREATE INDEX flow_timer_due ON flow_timer (due_ms);"
+
+	 /* what came from outside, before anything is done about it */
+	 "CREATE TABLE inbox ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, delivery TEXT NOT NULL, content TEXT, stream TEXT NOT NULL,"
+	 " kind TEXT NOT NULL, data TEXT NOT NULL, time_ms INTEGER NOT NULL,"
+	 " status TEXT NOT NULL DEFAULT 'new' CHECK (status IN ('new', 'done', 'dead')), tries INTEGER NOT NULL DEFAULT 0,"
+	 " wake_ms INTEGER NOT NULL DEFAULT 0, error TEXT, UNIQUE (source, delivery), UNIQUE (source, content)) STRICT;"
+	 "CREATE INDEX inbox_new ON inbox (seq) WHERE status = 'new';"
+	 "CREATE INDEX inbox_stream ON inbox (source, stream, seq) WHERE status = 'new';"
+
+	 /* what is to happen outside */
+	 "CREATE TABLE outbox ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, target TEXT NOT NULL,"
+	 " kind TEXT NOT NULL, data TEXT NOT NULL, chatter INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
+	 " status TEXT NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'sent', 'dropped', 'dead')),"
+	 " tries INTEGER NOT NULL DEFAULT 0, wake_ms INTEGER NOT NULL DEFAULT 0, owner TEXT, fence INTEGER NOT NULL DEFAULT 0,"
+	 " answer TEXT, error TEXT) STRICT;"
+	 "CREATE INDEX outbox_queued ON outbox (seq) WHERE status = 'queued';"
+	 "CREATE INDEX outbox_target ON outbox (target, seq) WHERE status = 'queued';"
+	 "CREATE TABLE outbox_tenant (tenant TEXT PRIMARY KEY, blocked_until_ms INTEGER NOT NULL) STRICT;"
+
+	 /* what is made true again and again */
+	 "CREATE TABLE reconciler (name TEXT PRIMARY KEY, last_ms INTEGER NOT NULL, error TEXT) STRICT;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

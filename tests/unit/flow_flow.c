@@ -188,7 +188,7 @@ static int start(struct engine *engine)
 
 	if (store_begin(engine->store, &tx, NULL) ||
 	    store_number_get(&tx, &there, 0, "SELECT count(*) FROM flow", NO_VALUES, NULL) ||
-	    (!there && flow_start(engine->flow, &tx, "f1", NULL)))
+	    (!there && flow_start(engine->flow, &tx, "f1", (struct flow_line){0}, NULL)))
 		return -1;
 	return store_commit(&tx, NULL);
 }

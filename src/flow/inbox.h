@@ -1,0 +1,43 @@
+/*
+ * inbox: what came from outside, stored before anybody is told that it was taken, and acted on once.
+ *
+ * A message has two names: that of its delivery, which a sender repeats when our answer was lost, and that of its content, which stays the
+ * same when it is sent anew (a webhook redelivered by hand). Known by either, it is taken and nothing happens. What is done about a
+ * message, and that it was done, are one transaction. Messages of one stream (an issue, a pull request) are acted on in order.
+ */
+#ifndef ASSAY_FLOW_INBOX_H
+#define ASSAY_FLOW_INBOX_H
+
+#include "base/world.h"
+#include "store/store.h"
+
+#define INBOX_BYTES_MAX ((size_t)25 << 20) /* of one message: GitHub sends up to 25 MB */
+#define INBOX_TRIES_MAX 20
+
+struct inbox_message {
+	const char *source;   /* "github", "linear": names are unique within it */
+	const char *delivery; /* the sender's id of this delivery */
+	const char *content;  /* NULL: only the delivery tells */
+	const char *stream;   /* NULL: in any order */
+	const char *kind;
+	struct view data;
+};
+
+/* Returns when the message outlives a loss of power; those who call at the same time share one write to the disk. *seen says that it was
+ * known. ERR_LIMIT when it is too long; after any error the sender must be told to send it again. */
+MUST_USE int inbox_accept(struct store *store, struct world world, const struct inbox_message *message, bool *seen,
+			  struct err *err);
+
+struct inbox {
+	struct store *store;
+	struct world world;
+	/* Acts on it, in the transaction that marks it done: only with the store. ERR_RETRY and ERR_CONFLICT are tried again, up to
+	 * INBOX_TRIES_MAX times; with any other error the message is dead, and stays to be looked at. */
+	int (*act)(void *self, struct store_tx *tx, const struct inbox_message *message, struct err *err);
+	void *self;
+};
+
+/* Acts on the message that is due first, if there is one. */
+MUST_USE int inbox_work(const struct inbox *inbox, bool *did, struct err *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* A control plane's lease. */
+#include "flow/plane.h"
+
+#include <stdio.h>
+
+int plane_open(struct plane *plane, struct store *store, struct world world, const char *name, int64_t life_ms, struct err *err)
+{
+	char lease[LEASE_NAME_MAX];
+
+	*plane = (struct plane){.store = store, .world = world, .life_ms = life_ms ? life_ms : PLANE_LIFE_MS};
+	(void)snprintf(lease, sizeof(lease), "plane/%s", name);
+	plane->renewed_ms = world_elapsed_ms(world);
+	return lease_take(store, world, lease, name, plane->life_ms, &plane->lease, err);
+}
+
+int plane_renew(struct plane *plane, struct err *err)
+{
+	int64_t now_ms = world_elapsed_ms(plane->world);
+	struct err problem = {0};
+
+	if (plane->lost)
+		return err_set(err, ERR_CONFLICT, "another control plane is called %s", plane->lease.owner);
+	if (now_ms - plane->renewed_ms < plane->life_ms / 3)
+		return 0;
+	if (lease_renew(plane->store, plane->world, &plane->lease, plane->life_ms, &problem)) {
+		plane->lost = problem.kind == ERR_CONFLICT;
+		return err_set(err, problem.kind, "%s", problem.text);
+	}
+	plane->renewed_ms = now_ms;
+	return 0;
+}
+
+bool plane_is_late(const struct plane *plane)
+{
+	return plane->lost || world_elapsed_ms(plane->world) - plane->renewed_ms >= plane->life_ms;
+}
+
+void plane_close(struct plane *plane)
+{
+	if (plane->store && !plane->lost)
+		lease_release(plane->store, &plane->lease);
+}
