@@ -34,7 +34,7 @@ struct fake_world {
 	int exit_code;
 	int hangs;            /* so many turns hang, until cancelled */
 	const char *said;     /* what those that hang print first */
-	char words[16][1024]; /* the last turns' programs and arguments */
+	char words[16][8192]; /* the last turns' programs and arguments */
 	bool agent_began;     /* atomic */
 	int unstable;         /* so many verifications cannot tell */
 	int destroyed;        /* so many turns lose their workspace */
