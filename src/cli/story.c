@@ -271,6 +271,21 @@ static void on_question(struct story *story, const json_t *event)
 	line_print(story, "?", TONE_UNSURE, 4, text, NULL);
 }
 
+static void on_claims(struct story *story, const json_t *event)
+{
+	size_t index;
+	json_t *claim;
+
+	json_array_foreach(json_member(event, "items"), index, claim) {
+		const char *status = json_text(claim, "status", "");
+		bool bad = strcmp(status, "contradicted") == 0;
+		AUTO_FREE char *text = text_format("the agent claims: %s  (%s: %s)", json_text(claim, "claim", ""), status,
+						   json_text(claim, "why", ""));
+
+		line_print(story, bad ? "✗" : "·", bad ? TONE_BAD : TONE_FAINT, 4, text, NULL);
+	}
+}
+
 static void on_answer(struct story *story, const json_t *event)
 {
 	AUTO_FREE char *text = text_format("%s answers: %s", json_text(event, "by", "you"), story_text(event, "text"));
@@ -292,10 +307,10 @@ static const struct {
 	const char *type;
 	void (*tell)(struct story *story, const json_t *event);
 } tellers[] = {
-	{"agent", on_agent},     {"answer", on_answer},   {"question", on_question}, {"error", on_error},
-	{"finding", on_finding}, {"gate", on_gate},       {"message", on_message},   {"note", on_note},
-	{"preview", on_note},    {"pull", on_note},       {"service", on_service},   {"state", on_state},
-	{"step", on_step},       {"verdict", on_verdict},
+	{"agent", on_agent}, {"answer", on_answer},   {"claims", on_claims},   {"question", on_question},
+	{"error", on_error}, {"finding", on_finding}, {"gate", on_gate},       {"message", on_message},
+	{"note", on_note},   {"preview", on_note},    {"pull", on_note},       {"service", on_service},
+	{"state", on_state}, {"step", on_step},       {"verdict", on_verdict},
 };
 
 static void json_line(const json_t *event)

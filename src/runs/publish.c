@@ -55,7 +55,7 @@ static int record_store(struct runs *runs, const struct run *run, const struct b
 }
 
 /* Once per (run, head, attempt). Under the lock: each record names the one before it. */
-static int record_once(struct runs *runs, const struct run *run, const json_t *report, struct err *err)
+static int record_once(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, struct err *err)
 {
 	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
 	struct signer signer = {sign, runs->options.vault};
@@ -67,6 +67,7 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 		return -1;
 	if (made)
 		return 0;
+	(void)json_object_set(whole, "claims", (json_t *)(uintptr_t)claims);
 	/* What the ledger said at this time, where nobody can change it: rows cut off later are missed. */
 	if (runs->options.ledger_heads)
 		(void)json_object_set_new(whole, "ledger", runs->options.ledger_heads(runs->options.self));
@@ -88,12 +89,12 @@ static int note_put(struct runs *runs, const struct run *run, struct err *err)
 		       &(struct process_spec){.input = buf_view(&envelope)}, NULL, err);
 }
 
-static int record_publish(struct runs *runs, const struct run *run, const json_t *report, struct err *err)
+static int record_publish(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, struct err *err)
 {
 	int status;
 
 	(void)pthread_mutex_lock(&runs->records);
-	status = record_once(runs, run, report, err) || note_put(runs, run, err) ? -1 : 0;
+	status = record_once(runs, run, report, claims, err) || note_put(runs, run, err) ? -1 : 0;
 	(void)pthread_mutex_unlock(&runs->records);
 	return status;
 }
@@ -160,11 +161,30 @@ static void body_not_covered(struct buf *out, const json_t *report)
 			buf_add_format(out, "- %s\n", json_string_value(item));
 }
 
-static void pull_body(struct buf *out, const struct runs *runs, const struct run *run, const json_t *report)
+/* Its word, and what became of each claim in it. Words of the agent are fenced or in code: they are data. */
+static void body_summary(struct buf *out, const struct run *run, const json_t *claims)
+{
+	size_t index;
+	json_t *claim;
+
+	if (!run->summary || !*run->summary)
+		return;
+	prompt_fence(out, "\nThe agent says (its word; what of it could be checked is below)", view_of(run->summary));
+	json_array_foreach(claims, index, claim) {
+		const char *said = json_text(claim, "claim", "");
+
+		buf_add_format(out, index ? "" : "\n### What it claims\n\n");
+		buf_add_format(out, "- **%s**: `", json_text(claim, "status", ""));
+		for (; *said; said++)
+			buf_add_char(out, *said == '`' || *said == '\n' ? '\'' : *said);
+		buf_add_format(out, "`: %s\n", json_text(claim, "why", ""));
+	}
+}
+
+static void pull_body(struct buf *out, const struct runs *runs, const struct run *run, const json_t *report, const json_t *claims)
 {
 	buf_add_format(out, "%s %s\n", verdict_line(report), json_text(report, "reason", ""));
-	if (run->summary && *run->summary)
-		prompt_fence(out, "\nThe agent says (its word, not checked)", view_of(run->summary));
+	body_summary(out, run, claims);
 	body_gates(out, report);
 	body_findings(out, report);
 	body_not_covered(out, report);
@@ -197,7 +217,8 @@ static int preview_deploy(struct runs *runs, const struct run *run, struct flow_
 	return 0;
 }
 
-static int pull_upsert(struct runs *runs, const struct run *run, const json_t *report, int64_t *number, struct err *err)
+static int pull_upsert(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, int64_t *number,
+		       struct err *err)
 {
 	AUTO_BUF body = buf_new(FORGE_TEXT_BYTES_MAX);
 	struct forge_pull pull = {.repository = run->repository,
@@ -211,14 +232,14 @@ static int pull_upsert(struct runs *runs, const struct run *run, const json_t *r
 				  .environment = run->environment,
 				  .preview = run->preview};
 
-	pull_body(&body, runs, run, report);
+	pull_body(&body, runs, run, report, claims);
 	pull.body = body.at; /* what is over the maximum is cut */
 	if (run_hash(run->base, &pull.base, err) || run_hash(run->head, &pull.head, err))
 		return -1;
 	return forge_upsert(runs->forge, &pull, number, err);
 }
 
-static int published_store(struct runs *runs, const struct run *run, int64_t number, struct err *err)
+static int published_store(struct runs *runs, const struct run *run, const json_t *claims, int64_t number, struct err *err)
 {
 	AUTO_FREE char *url = text_format("%s/pulls/%lld", runs->pages_base, (long long)number);
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
@@ -230,6 +251,7 @@ static int published_store(struct runs *runs, const struct run *run, int64_t num
 	    tracker_post(runs->tracker, item, "assay", text, operation, err) ||
 	    tracker_set_state(runs->tracker, item, "review", err) || store_begin(runs->store, &tx, err) ||
 	    run_write(&tx, run->id, "pull = ?, published = head", VALUES(V(number)), err) ||
+	    (json_array_size(claims) && event_add_in(runs, &tx, run->id, "claims", json_pack("{s:O}", "items", claims), err)) ||
 	    event_add_in(runs, &tx, run->id, "pull", json_pack("{s:I, s:s}", "number", (json_int_t)number, "url", url), err) ||
 	    change_add_in(runs, &tx, "pull", "number", V(number), "open", err) ||
 	    change_add_in(runs, &tx, "issue", "number", V(run->issue), "review", err))
@@ -242,6 +264,7 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 	struct runs *runs = self;
 	AUTO_RUN run = {0};
 	AUTO_JSON report = NULL;
+	AUTO_JSON claims = NULL;
 	AUTO_JSON pull = NULL;
 	int64_t number = 0;
 
@@ -257,8 +280,9 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 		}
 	}
 	report = json_parse(view_of(run.report), err);
-	if (!report || record_publish(runs, &run, report, err) || preview_deploy(runs, &run, visit, err) ||
-	    pull_upsert(runs, &run, report, &number, err) || published_store(runs, &run, number, err))
+	if (!report || run_claims(runs, &run, report, &claims, err) || record_publish(runs, &run, report, claims, err) ||
+	    preview_deploy(runs, &run, visit, err) || pull_upsert(runs, &run, report, claims, &number, err) ||
+	    published_store(runs, &run, claims, number, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request %lld, %s", (long long)number, run.verdict);
 	visit->next = "review";

@@ -126,6 +126,11 @@ void change_add(struct runs *runs, const char *kind, const char *key, struct sto
 /* A text for an event, cut to RUN_EVENT_TEXT_MAX. */
 void event_text_set(json_t *object, const char *key, struct view text);
 
+/* ---- claims.c ---- */
+
+/* The run's summary, claim by claim (verify/claims.h); owned by the caller. */
+MUST_USE int run_claims(struct runs *runs, const struct run *run, const json_t *report, json_t **claims, struct err *err);
+
 /* ---- ask.c: questions of agents ---- */
 
 /* The newest that waits for an answer (NULL: none), and whether its asker is still there. */

@@ -1,12 +1,14 @@
 // timeline: the events of a run as a story: a chapter for each step, in it what the agent thought and did, what started, what was found.
 
 import {h} from '../dom.js';
-import {count, duration, inline, prose, when} from '../format.js';
+import {count, duration, inline, plain, prose, when} from '../format.js';
 import {link, outside} from './controls.js';
 import {finding, ladder} from './evidence.js';
 import {icon, mark, VERDICTS, verdictMark} from './marks.js';
 
 const TITLES = {claim: 'Claim', fork: 'Fork an environment', turn: 'The agent works', verify: 'Verify', publish: 'Publish', review: 'Review', close: 'Close and clean up'};
+
+const CLAIM_MARK = {confirmed: 'pass', contradicted: 'fail', unknown: 'unstable'};
 
 const STATUS_OF = {verified: 'done', failed: 'failed', unverified: 'unstable'};
 
@@ -153,6 +155,7 @@ const VIEWS = {
 	preview: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('external'), 'Preview: ', outside(event.url, event.url)),
 	question: (item) => bubble(item, 'agent', 'The agent asks'),
 	answer: (item) => bubble(item, 'person', `${item.event.by ?? 'You'}, answering`),
+	claims: ({event, seq}) => h('div', {'data-key': `e${seq}`}, h('p.hint', 'What the agent claims, held against the record'), h('ul.checklist', event.items.map((claim) => h('li', mark(CLAIM_MARK[claim.status] ?? 'unstable'), h('span', plain(claim.claim), ' ', h('span.hint', `${claim.status}: ${claim.why}`)))))),
 	note: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('dash'), event.text),
 	error: ({event, seq}) => h('p.wrong', {'data-key': `e${seq}`}, icon('cross'), event.message),
 };
