@@ -247,7 +247,6 @@ static void flood_count(struct h2 *h2, const nghttp2_frame_hd *frame)
 		h2->resets += h2->role ==
 			      H2_SERVER; /* a host that has answered resets what is left of a request: as often as it was asked */
 	else if (frame->type == NGHTTP2_PING || frame->type == NGHTTP2_SETTINGS || frame->type == NGHTTP2_PRIORITY ||
-		 frame->type > NGHTTP2_CONTINUATION ||
 		 (frame->type == NGHTTP2_DATA && !frame->length && !(frame->flags & NGHTTP2_FLAG_END_STREAM)))
 		h2->frames++;
 	h2->flooded = h2->flooded || h2->resets > H2_RESETS_MAX || h2->frames > H2_FRAMES_MAX;

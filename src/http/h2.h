@@ -20,7 +20,7 @@
 #define H2_WAITING_MAX ((size_t)64 << 20)     /* nobody lets more wait: h2_waiting() is there to be asked */
 #define H2_OUTPUT_BYTES_MAX ((size_t)1 << 20) /* in one h2_output() */
 #define H2_RESETS_MAX 200  /* by the peer or for its mistakes, in H2_WINDOW_MS: more of them and the connection ends */
-#define H2_FRAMES_MAX 2000 /* pings, settings, priorities, unknown ones, empty data, in H2_WINDOW_MS */
+#define H2_FRAMES_MAX 2000 /* pings, settings, priorities, empty data, in H2_WINDOW_MS */
 #define H2_WINDOW_MS 10000
 
 struct h2;

@@ -71,7 +71,7 @@ connections = 0
 
 
 def body_read(reader, fields):
-    digest, length, kept = hashlib.sha256(), 0, b""
+    digest, length, kept, trailers = hashlib.sha256(), 0, b"", ""
 
     def sink(piece):
         nonlocal length, kept
@@ -85,14 +85,14 @@ def body_read(reader, fields):
             line = reader.until(b"\r\n")
             size = int(line.strip(), 16)
             if size == 0:
-                while reader.until(b"\r\n") != b"\r\n":
-                    pass
+                while (line := reader.until(b"\r\n")) != b"\r\n":
+                    trailers += "trailer " + line.decode("latin-1").replace("\r", "")
                 break
             reader.exactly(size, sink)
             reader.until(b"\r\n")
     else:
         reader.exactly(int(fields.get("content-length", 0)), sink)
-    return digest.hexdigest(), length, kept
+    return digest.hexdigest(), length, kept, trailers
 
 
 RAW = {  # answers that no one should pass on
@@ -186,6 +186,9 @@ def requests(connection, number):
             continue
         if path == "/slow":
             time.sleep(2)
+        if path == "/trailers":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n\r\n")
+            continue
         if path == "/download":
             size = int(target.partition("?")[2])
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
@@ -193,8 +196,8 @@ def requests(connection, number):
             for at in range(0, size, len(piece)):
                 connection.sendall(piece[: size - at])
             continue
-        digest, length, kept = body_read(reader, fields)
-        text = f"connection {number}\n{head.decode('latin-1')}body {length} {digest}\n".encode() + kept
+        digest, length, kept, trailers = body_read(reader, fields)
+        text = f"connection {number}\n{head.decode('latin-1')}{trailers}body {length} {digest}\n".encode() + kept
         if method == "HEAD":
             text = b""
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Connection: %d\r\nContent-Length: %d\r\n\r\n" % (number, len(text)) + text)
@@ -202,7 +205,7 @@ def requests(connection, number):
             return
 
 
-def serve(listener, context):
+def serve(listener, context, prior=False):
     global connections
     while True:
         plain, _ = listener.accept()
@@ -213,7 +216,12 @@ def serve(listener, context):
             try:
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connection = context.wrap_socket(plain, server_side=True) if context else plain
-                requests(connection, number)
+                if prior or (context and connection.selected_alpn_protocol() == "h2"):
+                    from origin_h2 import serve_h2
+
+                    serve_h2(connection, number)
+                else:
+                    requests(connection, number)
                 connection.close()
             except (OSError, ValueError):
                 plain.close()
@@ -226,6 +234,8 @@ def context_make():
     for name in NAMES:
         contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         contexts[name].load_cert_chain(f"{name}.pem", f"{name}.key")
+        if name.startswith("h2."):
+            contexts[name].set_alpn_protocols(["h2"])
 
     def choose(sock, name, _):
         with open("names", "a") as file:
@@ -243,6 +253,9 @@ if __name__ == "__main__":
     for port, context in ((80, None), (443, context_make())):
         listener = socket.create_server(("127.0.0.1", port), backlog=512)
         threading.Thread(target=serve, args=(listener, context), daemon=True).start()
+    if any(name.startswith("h2.") for name in NAMES):
+        listener = socket.create_server(("127.0.0.1", 50051), backlog=512)
+        threading.Thread(target=serve, args=(listener, None, True), daemon=True).start()
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # item 57: nothing newer than TLS 1.1
     old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")

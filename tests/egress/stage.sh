@@ -1,7 +1,7 @@
 # Sourced: stage_run COMMAND…: runs it on the stage, with the hosts of origin.py outside; their authority is the operator's.
 # shellcheck shell=bash
 : "${STAGE_PROGRAM:?tests/contract/stage of the build}" "${SOURCE_ROOT:?the repository}"
-EGRESS_NAMES="ok.test two.test a.ok.test selfsigned.test expired.test wrongname.test pinned.test paths.test evil.test"
+EGRESS_NAMES="ok.test two.test a.ok.test selfsigned.test expired.test wrongname.test pinned.test paths.test h2.test evil.test"
 
 egress_authority() { # FOLDER
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=operator -keyout "$1/operator.key" \

@@ -154,6 +154,7 @@ enum ledger_answer record_intent(struct worker *worker, uint64_t number, const s
 	if (!worker->record)
 		return LEDGER_TAKEN;
 	row.texts[LEDGER_RULE] = view_of(rule);
+	row.texts[LEDGER_DETAIL] = request->version == 20 ? VIEW("h2") : VIEW("");
 	answer = ledger_intent(worker->record->ring, &row, wait);
 	waiting_begin(worker->record);
 	return answer;
