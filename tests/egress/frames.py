@@ -86,7 +86,7 @@ class Frames:
 
 class Answer:
     def __init__(self):
-        self.fields, self.body, self.trailers, self.reset, self.whole, self.informational = None, b"", None, None, False, []
+        self.fields, self.body, self.trailers, self.reset, self.whole, self.informational = None, bytearray(), None, None, False, []
 
     @property
     def status(self):
