@@ -71,6 +71,7 @@ static const char *const trust[][2] = {
 	{"REQUESTS_CA_BUNDLE", TRUST_BUNDLE},                /* Python's requests, and what is made of it */
 	{"PIP_CERT", TRUST_BUNDLE},                          /* pip */
 	{"NODE_EXTRA_CA_CERTS", "/etc/ssl/certs/assay.pem"}, /* node, npm and most agents */
+	{"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", TRUST_BUNDLE},  /* gRPC of C, Python, Ruby */
 	{"npm_config_cafile", TRUST_BUNDLE},                 /* npm, yarn */
 	{"DENO_CERT", "/etc/ssl/certs/assay.pem"},
 	{"CARGO_HTTP_CAINFO", TRUST_BUNDLE},    /* cargo */
