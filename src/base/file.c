@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,6 +74,17 @@ static int dir_sync(const char *path, struct err *err)
 	if (fd < 0 || fsync(fd))
 		return err_errno(err, errno, "cannot sync the folder of %s", path);
 	return 0;
+}
+
+int file_anonymous(struct view bytes, struct err *err)
+{
+	AUTO_CLOSE int fd = memfd_create("assay", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot make a file without a name");
+	if (file_write_fd(fd, bytes, err) || lseek(fd, 0, SEEK_SET) < 0)
+		return -1;
+	return TAKE_FD(fd);
 }
 
 int file_replace(const char *path, struct view bytes, mode_t mode, struct err *err)

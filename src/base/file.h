@@ -15,6 +15,8 @@ MUST_USE int file_read(const char *path, struct buf *out, struct err *err);
 MUST_USE int file_read_fd(int fd, struct buf *out, struct err *err);
 MUST_USE int file_write_fd(int fd, struct view bytes, struct err *err); /* all of them; EINTR and short writes handled */
 /* Writes beside, fsyncs, renames over: after a crash the old or the new bytes are there, whole. */
+/* A file without a name, with these bytes, at its start; the caller's, or -1. */
+MUST_USE int file_anonymous(struct view bytes, struct err *err);
 MUST_USE int file_replace(const char *path, struct view bytes, mode_t mode, struct err *err);
 MUST_USE int file_make_dirs(const char *path, mode_t mode, struct err *err); /* mkdir -p */
 /* rm -rf by descriptors, never through a symlink, never across a mount; absence is no error. */

@@ -111,6 +111,31 @@ struct egress_rule {
 	char *because; /* for people, in refusals */
 };
 
+/* What is looked for in what leaves, or, without `pattern` and `near`, what is said of rules that are there. Absent texts are NULL. */
+struct dlp_rule {
+	char *id; /* `*` in it stands for anything */
+	char *title;
+	char *pattern;
+	char *near;
+	char *value;
+	char *entropy; /* a number */
+	char *check;
+	char *action; /* block, hold, redact, log, off */
+	int group;    /* 0: not given */
+	struct texts keywords;
+	struct texts stop;
+	struct texts allow;
+	struct texts paths;
+};
+
+struct dlp_section {
+	struct dlp_rule *rules;
+	size_t rule_count;
+	struct texts allow;   /* patterns of values that are no secrets */
+	struct texts secrets; /* names of variables of the file's `env`s */
+	char *gitleaks;       /* path of a gitleaks.toml; NULL: none */
+};
+
 struct blueprint {
 	char *name;
 	struct service *services;
@@ -153,6 +178,7 @@ struct blueprint {
 		struct egress_rule *rules;
 		size_t rule_count;
 		int64_t budget_micro_usd; /* of a run's model traffic; 0: none */
+		struct dlp_section dlp;
 	} egress;
 
 	struct variables secrets; /* variables of every sandbox, each the name of a credential */

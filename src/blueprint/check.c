@@ -330,7 +330,8 @@ int blueprint_check(struct reader *reader, const struct tree_node *root, struct 
 	    needs_check(reader, root, blueprint) || queues_finish(reader, root, blueprint) ||
 	    tests_finish(reader, root, blueprint) || hosts_finish(reader, root, blueprint) ||
 	    egress_rules_check(reader, tree_find(tree_find(root, "egress"), "rules"), blueprint->egress.rules,
-			       blueprint->egress.rule_count))
+			       blueprint->egress.rule_count) ||
+	    blueprint_dlp_check(reader, root, blueprint))
 		return -1;
 	return agent_finish(reader, root, blueprint) || preview_finish(reader, root, blueprint) ? -1 : 0;
 }

@@ -164,7 +164,8 @@ json_t *policy_file_parse(struct view text, const char *file_name, struct err *e
 	size_t i;
 
 	if (!root || reader_section(&reader, &schema_policy_section, root, &file) ||
-	    egress_rules_check(&reader, tree_find(root, "rules"), file.rules, file.rule_count))
+	    egress_rules_check(&reader, tree_find(root, "rules"), file.rules, file.rule_count) ||
+	    dlp_section_check(&reader, tree_find(root, "dlp"), &file.dlp))
 		return NULL;
 	rules = egress_rules_json(file.rules, file.rule_count);
 	json_array_foreach(rules, i, rule) {
@@ -173,7 +174,24 @@ json_t *policy_file_parse(struct view text, const char *file_name, struct err *e
 		if (!json_object_get(rule, "id"))
 			(void)json_object_set_new(rule, "id", json_string(id));
 	}
-	return json_pack("{s:o, s:b, s:b}", "rules", rules, "ceiling", file.ceiling, "passthrough", file.passthrough);
+	return json_pack("{s:o, s:b, s:b, s:o, s:s*}", "rules", rules, "ceiling", file.ceiling, "passthrough", file.passthrough,
+			 "dlp", dlp_section_json(&file.dlp), "gitleaks", file.dlp.gitleaks);
+}
+
+/* Beside the policy file, unless its path is absolute. */
+static int policy_gitleaks(json_t *policy, const char *path, struct err *err)
+{
+	const char *name = json_text(policy, "gitleaks", NULL), *slash = strrchr(path, '/');
+	AUTO_FREE char *beside = NULL;
+	AUTO_BUF text = buf_new(POLICY_FILE_BYTES_MAX);
+
+	if (!name)
+		return 0;
+	beside = name[0] == '/' || !slash ? text_copy(name) : text_format("%.*s/%s", (int)(slash - path), path, name);
+	return file_read(beside, &text, err) || buf_finish(&text, err) ||
+			       dlp_gitleaks_put(json_object_get(policy, "dlp"), buf_view(&text), beside, err)
+		       ? -1
+		       : 0;
 }
 
 json_t *policy_file_load(const char *path, struct err *err)
@@ -184,6 +202,7 @@ json_t *policy_file_load(const char *path, struct err *err)
 	AUTO_ARENA nodes = {0};
 	const struct tree_limits limits = {POLICY_FILE_BYTES_MAX, POLICY_NODES_MAX};
 	const struct tree_node *root;
+	AUTO_JSON policy = NULL;
 
 	if (file_read(path, &text, err))
 		return NULL;
@@ -193,5 +212,6 @@ json_t *policy_file_load(const char *path, struct err *err)
 
 		return blueprint ? egress_rules_json(blueprint->egress.rules, blueprint->egress.rule_count) : NULL;
 	}
-	return root ? policy_file_parse(buf_view(&text), name, err) : NULL;
+	policy = root ? policy_file_parse(buf_view(&text), name, err) : NULL;
+	return policy && policy_gitleaks(policy, path, err) == 0 ? TAKE(policy) : NULL;
 }

@@ -5,6 +5,7 @@
 #ifndef ASSAY_BLUEPRINT_READER_PRIV_H
 #define ASSAY_BLUEPRINT_READER_PRIV_H
 
+#include "base/json.h"
 #include "blueprint/blueprint.h"
 #include "blueprint/schema.h"
 #include "blueprint/tree.h"
@@ -74,8 +75,16 @@ int set_rule_id(struct reader *reader, const struct field *field, const struct t
 int set_because(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 MUST_USE int egress_rules_check(struct reader *reader, const struct tree_node *list, const struct egress_rule *rules, size_t count);
 
+/* dlp.c */
+int set_dlp_id(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+int set_entropy(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+json_t *dlp_section_json(const struct dlp_section *dlp);
+MUST_USE int dlp_section_check(struct reader *reader, const struct tree_node *node, const struct dlp_section *dlp);
+MUST_USE int blueprint_dlp_check(struct reader *reader, const struct tree_node *root, const struct blueprint *blueprint);
+
 /* The operator's policy file. */
 struct policy_file {
+	struct dlp_section dlp;
 	struct egress_rule *rules;
 	size_t rule_count;
 	bool ceiling;

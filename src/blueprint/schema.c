@@ -194,6 +194,8 @@ static const char *const format_words[] = {"junit", "tap", "ctrf", NULL};
 static const char *const test_needs_words[] = {"nothing", "services", NULL};
 static const char *const agent_words[] = {"acp", "claude", "codex", "command", "cursor", "gemini", "opencode", NULL};
 static const char *const agent_format_words[] = {"text", "jsonl", "acp", NULL};
+static const char *const dlp_check_words[] = {"base64", "crc32-base62", "iban", "jwt", "key-block", "luhn", "mixed", "none", NULL};
+static const char *const dlp_action_words[] = {"block", "hold", "redact", "log", "off", NULL};
 static const char *const action_words[] = {"deny", "allow", "approve", "passthrough", NULL};
 
 /* clang-format off */
@@ -319,16 +321,55 @@ static const struct field policy_rule_fields[] = {
 };
 static const struct section policy_rule_section = {"rule", policy_rule_fields, sizeof(struct egress_rule)};
 
+static const struct field dlp_rule_fields[] = {
+	{"id", "letters, digits, `-`, `_` and `.`, at most 63; `*` for rules that are there", set_dlp_id, AT(dlp_rule, id), .required = true},
+	{"title", "one line of at most 200 bytes", set_because, AT(dlp_rule, title)},
+	{"pattern", "a regular expression", set_text, AT(dlp_rule, pattern)},
+	{"near", "a regular expression, in any case", set_text, AT(dlp_rule, near)},
+	{"value", "a regular expression", set_text, AT(dlp_rule, value)},
+	{"group", "a number from 1 to 99", set_int, AT(dlp_rule, group), .least = 1, .most = 99},
+	{"keywords", "a list of words", set_texts, AT(dlp_rule, keywords)},
+	{"entropy", "a number from 0 to 8", set_entropy, AT(dlp_rule, entropy)},
+	{"check", "base64, crc32-base62, iban, jwt, key-block, luhn, mixed or none", set_word_text, AT(dlp_rule, check), .words = dlp_check_words},
+	{"stop", "a list of words", set_texts, AT(dlp_rule, stop)},
+	{"allow", "a list of regular expressions", set_texts, AT(dlp_rule, allow)},
+	{"paths", "a list of patterns that begin with `/`: /v1/*", set_url_patterns, AT(dlp_rule, paths)},
+	{"action", "block, hold, redact, log or off", set_word_text, AT(dlp_rule, action), .words = dlp_action_words},
+	FIELD_END,
+};
+static const struct section dlp_rule_section = {"dlp_rule", dlp_rule_fields, sizeof(struct dlp_rule)};
+
+#define DLP_FIELDS \
+	{"rules", "a list of {id, pattern} or {id, action}", set_records, LIST_AT(dlp_section, rules, rule_count), .section = &dlp_rule_section}, \
+	{"allow", "a list of regular expressions", set_texts, AT(dlp_section, allow)}
+
+static const struct field dlp_fields[] = {
+	DLP_FIELDS,
+	{"gitleaks", PATH_EXPECTED, set_path, AT(dlp_section, gitleaks)},
+	{"secrets", "a list of variables", set_texts, AT(dlp_section, secrets)},
+	FIELD_END,
+};
+static const struct section dlp_section = {"dlp", dlp_fields, sizeof(struct dlp_section)};
+
+static const struct field policy_dlp_fields[] = {
+	DLP_FIELDS,
+	{"gitleaks", "the path of a gitleaks.toml", set_text, AT(dlp_section, gitleaks)},
+	FIELD_END,
+};
+static const struct section policy_dlp_section = {"dlp", policy_dlp_fields, sizeof(struct dlp_section)};
+
 static const struct field policy_fields[] = {
 	{"rules", "a list of {host, action}", set_records, LIST_AT(policy_file, rules, rule_count), .section = &policy_rule_section},
 	{"ceiling", FLAG_EXPECTED, set_flag, AT(policy_file, ceiling)},
 	{"passthrough", FLAG_EXPECTED, set_flag, AT(policy_file, passthrough)},
+	{"dlp", "a mapping", set_section, AT(policy_file, dlp), .section = &policy_dlp_section},
 	FIELD_END,
 };
 const struct section schema_policy_section = {"policy", policy_fields, sizeof(struct policy_file)};
 
 static const struct field egress_fields[] = {
 	{"rules", "a list of {host, action}", set_records, LIST_AT(blueprint, egress.rules, egress.rule_count), .section = &rule_section},
+	{"dlp", "a mapping", set_section, AT(blueprint, egress.dlp), .section = &dlp_section},
 	{"budget", "an amount for a run's model traffic: 5 USD, 0.50 USD", set_budget, AT(blueprint, egress.budget_micro_usd)},
 	FIELD_END,
 };
@@ -366,5 +407,5 @@ static const struct section blueprint_section = {"blueprint", blueprint_fields, 
 
 const struct section *const schema_sections[] = {
 	&blueprint_section, &service_section, &database_section, &queue_section, &workspace_section, &test_section,   &host_section,
-	&verify_section,    &agent_section,   &egress_section,   &rule_section,  &preview_section,   &limits_section, NULL,
+	&verify_section,    &agent_section,   &egress_section,   &rule_section,  &dlp_section,   &dlp_rule_section,  &preview_section,   &limits_section, NULL,
 };

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "blueprint/blueprint.h"
+#include "blueprint/egress.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 
@@ -44,6 +45,18 @@ static void print_text(const char *path, const struct blueprint *blueprint)
 	putchar('\n');
 }
 
+/* What a blueprint names is beside it. */
+static int gitleaks_check(const char *path, const struct blueprint *blueprint, struct err *err)
+{
+	const char *name = blueprint->egress.dlp.gitleaks, *slash = strrchr(path, '/');
+	AUTO_FREE char *beside = name ? text_format("%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name) : NULL;
+	AUTO_JSON description = json_object();
+	AUTO_BUF text = buf_new(BUF_MAX_DEFAULT);
+
+	return !name || (file_read(beside, &text, err) == 0 && dlp_gitleaks_put(description, buf_view(&text), name, err) == 0) ? 0
+															       : -1;
+}
+
 int cli_check(int argc, char **argv)
 {
 	bool as_json = false;
@@ -71,7 +84,7 @@ int cli_check(int argc, char **argv)
 	path = count && !file_is_dir(argv[1]) ? text_copy(argv[1])
 					      : text_format("%s%sassay.yaml", count ? argv[1] : "", count ? "/" : "");
 	blueprint = blueprint_load(path, &err);
-	if (!blueprint)
+	if (!blueprint || gitleaks_check(path, blueprint, &err))
 		return cli_fail(PROGRAM, as_json, &err);
 	if (!as_json) {
 		print_text(path, blueprint);

@@ -11,7 +11,7 @@
  *                 "state": "starting|ready|frozen|failed|stopped", "tools": ["workspace"],
  *                 "run"?, "repository"?, "agent"?: kind of the agent in the workspaces, "killed"?: because,
  *                 "remembered"?: [{"hold", "rule", "host", "port", "method", "path", "until_ms"}], "over_budget"?: text}
- *                                                                                        + 1 fd: the exchange log, opened O_APPEND
+ *                             + 1 fd: the exchange log, opened O_APPEND; + 1 fd?: a file: what to scan by (gateway/egress/scan_rules.h), JSON
  *                replaces what was known of the environment; open connections of routes that stay are kept. `tools` lists the
  *                sandboxes that may reach http://assay.internal/.
  *   SANDBOX_PUT  {"env": id, "sandbox": name}                                             + 1 fd: its door (net/door.h)
@@ -21,8 +21,8 @@
  *   QUIET        {"env": id} -> {"ok": true, "in_flight": requests and database commands not answered, "written": exchanges logged}
  *   KILL         {"env": id | "": all, "because": text} or {"env": …, "undo": true, "except"?: [ids]}: resets every connection at once, denies what waits
  *                for a person and refuses everything that comes, until it is undone.
- *   POLICY_PUT   {"policy": {"rules": [...], "ceiling": bool, "passthrough": bool} | null}: the organisation's, above all; open connections
- *                are judged again. What is wrong with it is the answer, and the one before stays.
+ *   POLICY_PUT   {"policy": {"rules": [...], "ceiling": bool, "passthrough": bool} | null} + 1 fd?: as ENV_PUT's second: the
+ *                organisation's, above all; open connections are judged again. What is wrong with it is the answer, and the one before stays.
  *   HOLD_ANSWER  {"env": id, "hold": id, "digest": as it was asked, "allow": bool, "remember": "once|run|hour", "until_ms", "by", "because"}
  *   BUDGET       {"env": id, "over": text for people | null}: model traffic waits for a person while it is over.
  *   FAULT        {"env": id, "kind": "hang|slow|reset|503|clear|list", "seam"?, "times"?, "ms"?} -> {"ok": true, "items": the faults there are now}

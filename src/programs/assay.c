@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blueprint/egress.h"
 #include "cli/cli.h"
 #include "gateway/gateway.h"
 #include "programs/assay_env.h"
-#include "programs/config.h"
 #include "programs/config.h"
 #include "programs/doctor.h"
 #include "programs/policy.h"
@@ -73,6 +73,7 @@ int main(int argc, char **argv)
 	config_name(argc, argv);
 	if (reads_config(argc, argv) && config_load(&err))
 		return cli_fail("assay", false, &err);
+	dlp_rules_source(policy_dlp_judge);
 	for (const struct program *program = programs; argc > 1 && !is_command(argc, argv) && program->name; program++)
 		if (strcmp(argv[1], program->name) == 0)
 			return program->run(argc - 1, argv + 1);

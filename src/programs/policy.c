@@ -1,7 +1,9 @@
 /* Requests that are only imagined. */
 #include "programs/policy.h"
 
+#include "base/file.h"
 #include "base/scope.h"
+#include "gateway/dlp/dlp.h"
 #include "gateway/policy/policy.h"
 
 #define AUTO_POLICY __attribute__((cleanup(policy_scope))) struct policy
@@ -81,4 +83,38 @@ json_t *policy_requests_judge(const json_t *rules, const json_t *organisation, c
 		(void)json_array_append_new(judged, request_judge(policy, request));
 	}
 	return judged;
+}
+
+int policy_dlp_judge(const json_t *description, size_t *wrong, struct err *err)
+{
+	const char *gitleaks = json_text(description, "gitleaks", NULL);
+	AUTO_JSON imported = gitleaks ? dlp_rules_from_gitleaks(view_of(gitleaks), err) : NULL;
+	const json_t *rules = json_member(description, "rules");
+
+	*wrong = SIZE_MAX;
+	if (gitleaks && !imported)
+		return -1;
+	if (imported && dlp_rules_check(imported, wrong, err)) {
+		*wrong = SIZE_MAX; /* it is none of `rules` */
+		return -1;
+	}
+	return rules ? dlp_rules_check(rules, wrong, err) : 0;
+}
+
+int policy_scan_file(json_t *body, int *fd, struct err *err)
+{
+	json_t *policy = json_object_get(body, "policy");
+	const json_t *description = json_member(policy, "dlp");
+	AUTO_BUF text = buf_new(BUF_MAX_DEFAULT);
+
+	*fd = -1;
+	if (json_object_size(description)) {
+		json_format(&text, description);
+		*fd = buf_finish(&text, err) ? -1 : file_anonymous(buf_view(&text), err);
+		if (*fd < 0)
+			return -1;
+	}
+	(void)json_object_del(policy, "dlp");
+	(void)json_object_del(policy, "gitleaks");
+	return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "net/messages.h"
+#include "programs/policy.h"
 #include "programs/serve_gateway.h"
 #include "runs/runs.h"
 #include "vault/vault.h"
@@ -81,8 +82,15 @@ static json_t *tell(void *self, enum egress_tell what, const json_t *body, int64
 					 [EGRESS_TELL_ANSWER] = MESSAGE_HOLD_ANSWER,
 					 [EGRESS_TELL_BUDGET] = MESSAGE_BUDGET};
 	const struct serve_egress *serve = self;
+	AUTO_JSON bare = NULL;
+	AUTO_CLOSE int scan = -1;
 
-	return environments_gateway_call(serve->environments, names[what], body, timeout_ms, err);
+	if (what != EGRESS_TELL_POLICY)
+		return environments_gateway_call(serve->environments, names[what], body, timeout_ms, err);
+	bare = json_deep_copy(body);
+	if (policy_scan_file(bare, &scan, err))
+		return NULL;
+	return environments_gateway_call_fd(serve->environments, names[what], bare, scan, timeout_ms, err);
 }
 
 static int record(void *self, enum egress_record what, bool before, const char *env, const char *run, const char *rule,

@@ -25,6 +25,7 @@
 #include "gateway/gateway.h"
 #include "net/link.h"
 #include "net/pool.h"
+#include "programs/policy.h"
 #include "runs/egress.h"
 
 #define LEDGER_WRITER "gateway"
@@ -94,8 +95,11 @@ static int vault_introduce(const struct serve_gateway *gateway, struct link *lin
 static int policy_introduce(const struct serve_gateway *gateway, struct err *err)
 {
 	AUTO_JSON body = gateway->egress ? egress_policy_body(gateway->egress) : NULL;
-	AUTO_JSON answer = body ? link_call(gateway->link, MESSAGE_POLICY_PUT, body, NULL, 0, ANSWER_TIMEOUT_MS, err) : NULL;
+	AUTO_JSON answer = NULL;
+	AUTO_CLOSE int scan = -1;
 
+	if (body && policy_scan_file(body, &scan, err) == 0)
+		answer = link_call(gateway->link, MESSAGE_POLICY_PUT, body, &scan, scan >= 0, ANSWER_TIMEOUT_MS, err);
 	return answer || !body ? 0 : err_prefix(err, "the organisation's policy");
 }
 

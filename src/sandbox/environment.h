@@ -58,6 +58,9 @@ MUST_USE int environments_gateway_message(struct environments *environments, uin
 /* Asks the gateway (net/messages.h); its answer, owned by the caller. ERR_RETRY: there is none, or it does not answer within timeout_ms. */
 json_t *environments_gateway_call(struct environments *environments, uint16_t name, const json_t *body, int64_t timeout_ms,
 				  struct err *err);
+/* With a descriptor beside it, which stays the caller's (-1: none). */
+json_t *environments_gateway_call_fd(struct environments *environments, uint16_t name, const json_t *body, int fd,
+				     int64_t timeout_ms, struct err *err);
 
 /* Called with each step as it begins (ms < 0) and ends: "clone db", "start catalog", "ready front". From any thread. */
 struct progress {

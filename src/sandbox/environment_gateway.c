@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "blueprint/egress.h"
 #include "net/link.h"
 #include "sandbox/environment_priv.h"
 
 #define CALL_LIMIT_MS 5000
+#define SCAN_BYTES_MAX ((size_t)8 << 20)
 #define STUB_BYTES_MAX ((size_t)1 << 20)
 
 /* Calls with the link that is current; *absent when there is none. */
@@ -38,8 +40,14 @@ static int tell(struct environments *all, uint16_t name, const json_t *body, con
 json_t *environments_gateway_call(struct environments *environments, uint16_t name, const json_t *body, int64_t timeout_ms,
 				  struct err *err)
 {
+	return environments_gateway_call_fd(environments, name, body, -1, timeout_ms, err);
+}
+
+json_t *environments_gateway_call_fd(struct environments *environments, uint16_t name, const json_t *body, int fd,
+				     int64_t timeout_ms, struct err *err)
+{
 	bool absent;
-	json_t *answer = call(environments, name, body, NULL, 0, timeout_ms, &absent, err);
+	json_t *answer = call(environments, name, body, &fd, fd >= 0, timeout_ms, &absent, err);
 
 	if (absent)
 		(void)err_set(err, ERR_RETRY, "the gateway does not run just now");
@@ -169,10 +177,32 @@ static int secrets_bind(struct environment *env, struct err *err)
 	return 0;
 }
 
+/* What is looked for in what leaves it, in a file: it may be large, and has secrets in it. *fd stays -1 when the blueprint says nothing of
+ * that. gitleaks.toml comes from the commit, as stubs do. */
+static int scan_file(const struct environment *env, int *fd, struct err *err)
+{
+	const char *gitleaks = env->blueprint ? env->blueprint->egress.dlp.gitleaks : NULL;
+	AUTO_JSON description = env->blueprint ? blueprint_dlp_json(env->blueprint) : NULL;
+	AUTO_BUF toml = buf_new(SCAN_BYTES_MAX);
+	AUTO_BUF text = buf_new(SCAN_BYTES_MAX);
+
+	if (gitleaks && (git_file_read(env->repository, &env->commit, gitleaks, &toml, err) || buf_finish(&toml, err) ||
+			 dlp_gitleaks_put(description, buf_view(&toml), gitleaks, err)))
+		return err_prefix(err, "egress.dlp");
+	if (!json_object_size(description))
+		return 0;
+	json_format(&text, description);
+	if (!buf_finish(&text, err))
+		*fd = file_anonymous(buf_view(&text), err);
+	explicit_bzero(text.at, text.length);
+	return *fd < 0 ? -1 : 0;
+}
+
 int gateway_env_put(struct environment *env, struct err *err)
 {
 	AUTO_FREE char *path = text_format("%s/exchanges.jsonl", env->dir);
 	AUTO_CLOSE int log = -1;
+	AUTO_CLOSE int scan = -1;
 	AUTO_JSON body = json_object();
 	json_t *stubs = json_object();
 	bool present;
@@ -183,7 +213,7 @@ int gateway_env_put(struct environment *env, struct err *err)
 	(void)json_object_set_new(body, "stubs", stubs);
 	if (!present)
 		return 0;
-	if (stubs_json(env, stubs, err) || secrets_bind(env, err))
+	if (stubs_json(env, stubs, err) || secrets_bind(env, err) || scan_file(env, &scan, err))
 		return -1;
 	(void)json_object_set(body, "credentials", env->credentials);
 	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -198,7 +228,7 @@ int gateway_env_put(struct environment *env, struct err *err)
 	(void)json_object_set_new(body, "state", json_string(environment_state_name(environment_state_of(env))));
 	(void)json_object_set_new(body, "tools", env->builder && !env->spare ? json_array() : json_pack("[s]", WORKSPACE_MEMBER));
 	egress_describe(env, body);
-	return tell(env->all, MESSAGE_ENV_PUT, body, &log, 1, err);
+	return tell(env->all, MESSAGE_ENV_PUT, body, (int[]){log, scan}, scan < 0 ? 1 : 2, err);
 }
 
 int gateway_member_put(struct environment *env, const struct member *member, struct err *err)
