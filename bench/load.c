@@ -3,7 +3,7 @@
  * through the door, through a reverse proxy or by CONNECT, and prints what it did: "requests N errors N seconds S".
  *
  *	load [--connect ADDRESS:PORT] [--by-connect] [--authorities PEM] [--connections N] [--seconds S | --requests N] [--body BYTES]
- *	     [--field 'Name: value'] [--fresh] [--hold] NAME
+ *	     [--field 'Name: value'] [--path PATH] [--fresh] [--hold] NAME
  *
  * --fresh: a connection for each request. A `%` in NAME is replaced by the number of the connection, so that each has a name that nobody
  * has seen (--first says from which number on). --hold: one request each, one after another, then the connections stay open until
@@ -58,6 +58,7 @@ struct load {
 	socklen_t address_bytes;
 	const char *name;
 	const char *fields;
+	const char *path;
 	bool by_connect;
 	bool fresh;
 	bool hold;
@@ -140,8 +141,8 @@ static bool client_ask(struct client *client)
 	const struct load *load = client->load;
 	AUTO_BUF head = buf_new(SCRATCH_BYTES);
 
-	buf_add_format(&head, "%s / HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n%s",
-		       load->body_bytes ? "POST" : "GET", client->name, load->fields);
+	buf_add_format(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n%s",
+		       load->body_bytes ? "POST" : "GET", load->path, client->name, load->fields);
 	if (load->body_bytes)
 		buf_add_format(&head, "Content-Type: application/json\r\nContent-Length: %lu\r\n", load->body_bytes);
 	buf_add_text(&head, "\r\n");
@@ -411,7 +412,7 @@ static _Noreturn void usage(void)
 	(void)fprintf(
 		stderr,
 		"usage: load [--connect ADDRESS:PORT] [--by-connect] [--authorities PEM] [--connections N] [--seconds S | --requests N]\n"
-		"            [--body BYTES] [--field TEXT] [--first N] [--fresh] [--hold] NAME\n");
+		"            [--body BYTES] [--field TEXT] [--path PATH] [--first N] [--fresh] [--hold] NAME\n");
 	exit(2);
 }
 
@@ -428,6 +429,7 @@ int main(int argc, char **argv)
 						{"first", required_argument, NULL, 'i'},
 						{"fresh", no_argument, NULL, 'F'},
 						{"hold", no_argument, NULL, 'h'},
+						{"path", required_argument, NULL, 'p'},
 						{NULL, 0, NULL, 0}};
 	struct load *load = mem_new(sizeof(*load));
 	struct rlimit files = {0};
@@ -440,6 +442,7 @@ int main(int argc, char **argv)
 
 	load->connections = 1;
 	load->fields = "";
+	load->path = "/";
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
@@ -468,6 +471,9 @@ int main(int argc, char **argv)
 			break;
 		case 'i':
 			load->number = strtoul(optarg, NULL, 10);
+			break;
+		case 'p':
+			load->path = optarg;
 			break;
 		case 'F':
 			load->fresh = true;

@@ -125,23 +125,22 @@ static bool listed(const json_t *list, const char *id)
 	return false;
 }
 
+/* The answer does not wait for thousands of resets: from here to the end of the last of them nothing else runs. */
 static void on_kill(void *self, struct link *link, struct link_message *message)
 {
 	struct worker *worker = self;
 	bool all = strcmp(json_text(message->body, "env", "?"), "") == 0;
-	struct err err;
-	struct env *env = all ? NULL : env_get(self, message->body, &err);
-
 	const char *because = json_flag(message->body, "undo", false) ? NULL : json_text(message->body, "because", "");
+	struct err err;
+	struct env *one = all ? NULL : env_get(self, message->body, &err);
 
-	if (all) {
-		for (env = worker->envs; env; env = env->next)
-			if (because || !listed(json_member(message->body, "except"), env->id))
-				env_kill_set(env, because);
-	} else if (env) {
-		env_kill_set(env, because);
-	}
-	reply(link, message, all || env ? 0 : -1, &err);
+	for (struct env *env = worker->envs; env; env = env->next)
+		if (env == one || (all && (because || !listed(json_member(message->body, "except"), env->id))))
+			env_kill_set(env, because);
+	reply(link, message, all || one ? 0 : -1, &err);
+	for (struct env *env = worker->envs; because && env; env = env->next)
+		if (env == one || all)
+			env_kill(env, "killed");
 }
 
 static void on_policy_put(void *self, struct link *link, struct link_message *message)

@@ -307,9 +307,8 @@ static bool flow_sends(const struct flow *flow)
 	return fd >= 0 && (ioctl(fd, SIOCOUTQ, &bytes) || bytes > 0);
 }
 
-/* While this runs nothing is written; what was written before and is still on its way out is dropped first. A flow that another's end
- * ended is there until the end of the turn. */
-void env_kill(struct env *env, const char *why)
+/* What was written before and is still on its way out. A flow that another's end ended is there until the end of the turn. */
+static void sending_drop(struct env *env, const char *why)
 {
 	AUTO_FREE struct flow **sending = mem_new_array(env->flow_count + 1, sizeof(struct flow *));
 	size_t count = 0;
@@ -319,6 +318,10 @@ void env_kill(struct env *env, const char *why)
 			sending[count++] = flow;
 	for (size_t i = 0; i < count; i++)
 		flow_close(sending[i], why);
+}
+
+void env_kill(struct env *env, const char *why)
+{
 	while (env->flows)
 		flow_close(env->flows, why);
 }
@@ -330,7 +333,7 @@ void env_kill_set(struct env *env, const char *because)
 	if (!because)
 		return;
 	holds_deny(env->holds, "kill", "a person stopped everything of this environment");
-	env_kill(env, "killed");
+	sending_drop(env, "killed");
 }
 
 static void env_free(void *self)

@@ -87,7 +87,8 @@ MUST_USE int env_put(struct worker *worker, const json_t *body, int log_fd, json
 MUST_USE int env_state_set(struct env *env, const char *state, struct err *err);
 void env_remove(struct env *env);
 void env_kill(struct env *env, const char *why); /* resets every connection */
-/* As env_kill, and what waits for a person is denied and everything that comes is refused; `because` NULL: undone. */
+/* What waits for a person is denied, everything that comes is refused, and what the kernel still has to send to the outside is dropped; then
+ * env_kill() is due before anything else runs. `because` NULL: undone. */
 void env_kill_set(struct env *env, const char *because);
 /* Who asks, from one of its sandboxes; texts live as long as the environment (and `sandbox`). */
 struct egress_origin env_origin(const struct env *env, const char *sandbox);

@@ -3,7 +3,8 @@
  *
  * Theory of operation: a window of the shortest text's length moves over the bytes; a table says, for the last two bytes in it, how far it
  * may move before any text could end such a window (Wu and Manber, 1994). Where it may not move, the few texts that have these two bytes
- * there are compared. At the end of a piece, the bytes from which a text could still grow are kept.
+ * there are compared. When there are only a few texts, sixteen places at once are asked whether one of them begins there, by its first two
+ * bytes. At the end of a piece, the bytes from which a text could still grow are kept.
  */
 #include "gateway/egress/swap.h"
 
@@ -13,6 +14,9 @@
 
 #define BLOCKS 4096 /* two bytes, folded: a small table is made quickly, and stays near */
 #define NONE (-1)
+#define FEW 8
+
+typedef unsigned char block __attribute__((vector_size(16)));
 
 struct text {
 	unsigned char *from;
@@ -32,6 +36,9 @@ struct texts {
 	unsigned char begins[256]; /* does a text begin with that byte? */
 	unsigned char shift[BLOCKS];
 	short first[BLOCKS]; /* text with that block at the window's end */
+	/* Of a few texts, the longest first: */
+	const struct text *few[FEW];
+	block begin[FEW], next[FEW]; /* their first byte, their second */
 };
 
 struct swap {
@@ -140,6 +147,25 @@ static void chain_add(struct texts *texts, size_t index)
 		*place = (short)index;
 }
 
+static int longer_first(const void *a, const void *b)
+{
+	const struct text *left = *(const struct text *const *)a;
+	const struct text *right = *(const struct text *const *)b;
+
+	return left->from_bytes > right->from_bytes ? -1 : left->from_bytes < right->from_bytes;
+}
+
+static void few_build(struct texts *texts)
+{
+	for (size_t i = 0; i < texts->count; i++)
+		texts->few[i] = &texts->at[i];
+	qsort(texts->few, texts->count, sizeof(const struct text *), longer_first);
+	for (size_t i = 0; i < texts->count; i++) {
+		memset(&texts->begin[i], texts->few[i]->from[0], sizeof(block));
+		memset(&texts->next[i], texts->few[i]->from[1], sizeof(block));
+	}
+}
+
 static void tables_build(struct texts *texts)
 {
 	texts->built = true;
@@ -166,6 +192,54 @@ static void tables_build(struct texts *texts)
 		}
 		chain_add(texts, i);
 	}
+	if (texts->count <= FEW)
+		few_build(texts);
+}
+
+/* May one of them begin at one of the sixteen places from `at` on? */
+static bool few_begin(const struct texts *texts, const unsigned char *at)
+{
+	block here, behind, found = {0};
+	uint64_t halves[2];
+
+	memcpy(&here, at, sizeof(here));
+	memcpy(&behind, at + 1, sizeof(behind));
+	for (size_t i = 0; i < texts->count; i++)
+		found |= (block)(here == texts->begin[i]) & (block)(behind == texts->next[i]);
+	memcpy(halves, &found, sizeof(halves));
+	return halves[0] | halves[1];
+}
+
+static const struct text *few_at(const struct texts *texts, const unsigned char *at, size_t left)
+{
+	for (size_t i = 0; i < texts->count; i++)
+		if (texts->few[i]->from_bytes <= left && memcmp(at, texts->few[i]->from, texts->few[i]->from_bytes) == 0)
+			return texts->few[i];
+	return NULL;
+}
+
+static const struct text *few_find(const struct texts *texts, struct view bytes, size_t *at)
+{
+	const unsigned char *data = (const unsigned char *)bytes.at;
+	size_t start = *at;
+
+	while (start + texts->shortest <= bytes.length) {
+		size_t end = start + sizeof(block);
+
+		if (end < bytes.length && !few_begin(texts, data + start)) {
+			start = end;
+			continue;
+		}
+		for (; start < end && start + texts->shortest <= bytes.length; start++) {
+			const struct text *text = few_at(texts, data + start, bytes.length - start);
+
+			if (text) {
+				*at = start;
+				return text;
+			}
+		}
+	}
+	return NULL;
 }
 
 /* The first text in `bytes` from *at on, which becomes where it begins. */
@@ -174,15 +248,17 @@ static const struct text *find(const struct texts *texts, struct view bytes, siz
 	const unsigned char *data = (const unsigned char *)bytes.at;
 	size_t end = *at + texts->shortest;
 
+	if (texts->count <= FEW)
+		return few_find(texts, bytes, at);
 	while (end <= bytes.length) {
-		size_t block = block_of(data + end - 2);
+		size_t key = block_of(data + end - 2);
 		size_t start = end - texts->shortest;
 
-		if (texts->shift[block]) {
-			end += texts->shift[block];
+		if (texts->shift[key]) {
+			end += texts->shift[key];
 			continue;
 		}
-		for (int i = texts->first[block]; i != NONE; i = texts->at[i].next) {
+		for (int i = texts->first[key]; i != NONE; i = texts->at[i].next) {
 			const struct text *text = &texts->at[i];
 
 			if (text->from_bytes <= bytes.length - start && memcmp(data + start, text->from, text->from_bytes) == 0) {
