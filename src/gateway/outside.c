@@ -14,6 +14,7 @@
 #include "gateway/policy/policy.h"
 #include "gateway/seams/http.h"
 #include "gateway/stub.h"
+#include "gateway/egress/scan.h"
 
 #define FIRST_BYTES_MS 30000
 #define SILENT_MS 300 /* on other ports: then it is for the server to speak first */
@@ -303,6 +304,10 @@ void outside_begin(struct flow *flow, const char *host, uint16_t port, struct vi
 
 	if (!stub)
 		verdict.action = policy_host(flow->env->policy, &origin, host, port, &verdict);
+	if (verdict.action != EGRESS_DENY) {
+		verdict.why = scan_host(flow->env, host);
+		verdict.action = verdict.why ? EGRESS_DENY : verdict.action;
+	}
 	if (verdict.action == EGRESS_DENY) {
 		AUTO_FREE char *kept = text_copy(host);
 

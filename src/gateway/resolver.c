@@ -9,6 +9,7 @@
 #include "gateway/dns.h"
 #include "gateway/door.h"
 #include "gateway/flow.h"
+#include "gateway/egress/scan.h"
 
 #define QUESTIONS_A_TURN 64
 #define TCP_IDLE_MS 10000
@@ -28,9 +29,13 @@ static uint32_t name_address(struct door *door, const char *host)
 	name = env_name_of_host(env, host);
 	if (name)
 		return address_of_own(env->addresses, name->name);
-	if (env_stub(env, host) || policy_resolves(env->policy, host))
-		return address_of_host(env->addresses, host);
-	(void)policy_allows(env->policy, NULL, host, 443, &why);
+	if (env_stub(env, host) || policy_resolves(env->policy, host)) {
+		why = scan_host(env, host);
+		if (!why)
+			return address_of_host(env->addresses, host);
+	} else {
+		(void)policy_allows(env->policy, NULL, host, 443, &why);
+	}
 	env_denied(env, door_sandbox(door), host, 0, why);
 	return 0;
 }

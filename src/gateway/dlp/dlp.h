@@ -39,6 +39,7 @@ struct dlp_finding {
 	char digest[17];   /* of the value: 16 hexadecimal digits of its SHA-256; the value itself is not kept */
 	bool exact;        /* `from` and `to` are the value's own bytes, as they were fed: they can be overwritten */
 	uint64_t from, to; /* of the body; of the value inside its part otherwise */
+	bool taken;        /* by dlp_finding_take() */
 };
 
 struct dlp_rules;
@@ -79,7 +80,7 @@ void dlp_rules_set(struct dlp *dlp, struct dlp_rules *rules);
 MUST_USE int dlp_secrets_set(struct dlp *dlp, const struct dlp_secret *secrets, size_t count, struct err *err);
 
 /* A host name before anything is asked about it: may it be one that carries data? NULL: no; else why it may not be, a constant.
- * `listed`: a rule names this very host, not a wildcard. Canonical form. */
+ * `listed`: a rule names this very host, not a wildcard. Canonical form. NULL dlp: only its form is looked at. */
 const char *dlp_host(struct dlp *dlp, const char *host, bool listed);
 
 struct dlp_message *dlp_begin(struct dlp *dlp, enum dlp_where where); /* DLP_BODY or DLP_MESSAGE: what is fed */
@@ -100,6 +101,8 @@ void dlp_end(struct dlp_message *message);
 enum dlp_action dlp_action(const struct dlp_message *message);
 /* Strongest first after dlp_end, else as found; borrowed until the next call for the message. */
 const struct dlp_finding *dlp_findings(const struct dlp_message *message, size_t *count);
+/* Each of them once, whenever it came, for who writes them down; NULL: no more yet. Borrowed as those. */
+const struct dlp_finding *dlp_finding_take(struct dlp_message *message);
 const char *dlp_action_name(enum dlp_action action);
 const char *dlp_where_name(enum dlp_where where);
 

@@ -57,7 +57,7 @@ const char *dlp_host(struct dlp *dlp, const char *host, bool listed)
 	if (name.length > NAME_MAX_BYTES)
 		return "the name is too long";
 	why = host_form(name);
-	if (why)
+	if (why || !dlp)
 		return why;
 	for (size_t i = 0; i < name.length; i++)
 		if (name.at[i] != '.')

@@ -356,6 +356,16 @@ const struct dlp_finding *dlp_findings(const struct dlp_message *message, size_t
 	return message->findings;
 }
 
+const struct dlp_finding *dlp_finding_take(struct dlp_message *message)
+{
+	for (size_t i = 0; i < message->count; i++)
+		if (!message->findings[i].taken) {
+			message->findings[i].taken = true;
+			return &message->findings[i];
+		}
+	return NULL;
+}
+
 const char *dlp_where_name(enum dlp_where where)
 {
 	static const char *const names[] = {"path", "query", "header", "body", "trailer", "message", "host"};

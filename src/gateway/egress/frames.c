@@ -49,6 +49,7 @@ static void client_write(struct frames *frames, enum websocket_opcode opcode, st
 static void client_judge(struct frames *frames, struct dlp_message *message)
 {
 	dlp_end(message);
+	scan_note(frames->pipeline, message);
 	if (dlp_action(message) < DLP_HOLD || frames->refused)
 		return;
 	frames->refused = true;

@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "gateway/egress/h1.h"
 #include "gateway/policy/policy.h"
+#include "gateway/egress/scan.h"
 
 void proxy_begin(struct flow *flow)
 {
@@ -32,6 +33,7 @@ bool proxy_target(const struct flow *flow, const struct http_head *head, char ho
 	const struct egress_origin origin = env_origin(flow->env, flow->from);
 	char named[HOST_NAME_MAX_BYTES];
 	uint16_t named_port;
+	const char *why;
 
 	*verdict = (struct egress_verdict){.action = EGRESS_DENY, .status = 400, .rule = "canonical-form"};
 	if (!authority_parse(head->target, host, port)) {
@@ -48,5 +50,10 @@ bool proxy_target(const struct flow *flow, const struct http_head *head, char ho
 	}
 	if (env_stub(flow->env, host))
 		return true;
-	return policy_host(flow->env->policy, &origin, host, *port, verdict) != EGRESS_DENY;
+	if (policy_host(flow->env->policy, &origin, host, *port, verdict) == EGRESS_DENY)
+		return false;
+	why = scan_host(flow->env, host);
+	if (why)
+		*verdict = (struct egress_verdict){.action = EGRESS_DENY, .status = 403, .rule = "dlp:host", .why = why};
+	return !why;
 }

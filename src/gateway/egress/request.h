@@ -40,6 +40,7 @@ struct egress_request {
 	size_t field_count;
 	int64_t body_bytes; /* 0: none, -1: as many as come */
 	bool websocket;     /* wants to become one */
+	bool path_hidden;   /* there is a secret in it: it is shown nowhere */
 	bool trailers;      /* who asks reads trailers of the answer */
 };
 

@@ -8,7 +8,9 @@
 #include "gateway/dlp/dlp.h"
 #include "gateway/egress/brokered.h"
 #include "gateway/egress/frames.h"
+#include "gateway/egress/record.h"
 #include "gateway/egress/scan_rules.h"
+#include "gateway/policy/policy.h"
 #include "http/websocket.h"
 
 #define REMEDY "leave it out; a credential that is needed there is put in by the gateway (assay secret set)"
@@ -82,9 +84,37 @@ void scan_offers(struct pipeline *pipeline)
 	request->field_count--;
 }
 
+const char *scan_host(struct env *env, const char *host)
+{
+	if (host_address_canonical(view_of(host), (char[HOST_NAME_MAX_BYTES]){0}) || env_stub(env, host))
+		return NULL;
+	return dlp_host(env->dlp, host, policy_host_listed(env->policy, host));
+}
+
+void scan_note(struct pipeline *pipeline, struct dlp_message *message)
+{
+	const struct dlp_finding *finding;
+
+	while ((finding = dlp_finding_take(message))) {
+		char rule[EGRESS_RULE_MAX], detail[128];
+		struct ledger_row row = {.kind = LEDGER_FINDING, .offset = finding->from};
+
+		pipeline->request.path_hidden |= finding->where == DLP_PATH;
+		(void)snprintf(rule, sizeof(rule), "dlp:%.59s", finding->rule);
+		(void)snprintf(detail, sizeof(detail), "%s: in its %s, %s", dlp_action_name(finding->action),
+			       dlp_where_name(finding->where), finding->view);
+		row.texts[LEDGER_RULE] = view_of(rule);
+		row.texts[LEDGER_DETAIL] = view_of(detail);
+		for (size_t i = 0; i < LEDGER_DIGEST_BYTES; i++)
+			(void)sscanf(finding->digest + 2 * i, "%2hhx", &row.digest[i]);
+		record_row(pipeline->env->worker, pipeline->number, &pipeline->request, row);
+	}
+}
+
 enum scanned scan_request(struct pipeline *pipeline)
 {
 	struct worker *worker = pipeline->env->worker;
+	const char *why;
 
 	switch (scan_env_ready(pipeline->env)) {
 	case SCAN_READY:
@@ -97,6 +127,12 @@ enum scanned scan_request(struct pipeline *pipeline)
 			.status = 503, .rule = "dlp", .why = "the rules that look for secrets do not compile"};
 		return SCAN_REFUSE;
 	}
+	why = scan_host(pipeline->env, pipeline->request.host);
+	if (why) {
+		pipeline->verdict = (struct egress_verdict){
+			.status = 403, .rule = "dlp:host", .why = why, .remedy = "have a rule name this very host, if it is one"};
+		return SCAN_REFUSE;
+	}
 	pipeline->scan = dlp_begin(pipeline->env->dlp, DLP_BODY);
 	dlp_head(pipeline->scan, brokered_scanned(pipeline));
 	if (!pipeline->request.websocket)
@@ -105,6 +141,7 @@ enum scanned scan_request(struct pipeline *pipeline)
 		dlp_fields(pipeline->scan, DLP_TRAILER, pipeline->trailers, pipeline->trailer_count);
 	if (pipeline->whole || pipeline->request.websocket)
 		dlp_end(pipeline->scan);
+	scan_note(pipeline, pipeline->scan);
 	if (dlp_action(pipeline->scan) < DLP_HOLD)
 		return SCAN_GO;
 	scan_verdict_set(pipeline, pipeline->scan);
@@ -118,6 +155,7 @@ bool scan_held(struct pipeline *pipeline, struct view bytes)
 	(void)dlp_feed(pipeline->scan, bytes);
 	if (pipeline->whole)
 		dlp_end(pipeline->scan);
+	scan_note(pipeline, pipeline->scan);
 	if (dlp_action(pipeline->scan) < DLP_HOLD || dlp_action(pipeline->scan) == before)
 		return false;
 	scan_verdict_set(pipeline, pipeline->scan);
@@ -130,6 +168,7 @@ bool scan_trailers(struct pipeline *pipeline, const struct egress_field *fields,
 	if (!pipeline->scan)
 		return true; /* nothing has looked at the head either */
 	dlp_fields(pipeline->scan, DLP_TRAILER, fields, count);
+	scan_note(pipeline, pipeline->scan);
 	if (dlp_action(pipeline->scan) < DLP_HOLD)
 		return false;
 	scan_verdict_set(pipeline, pipeline->scan);
@@ -166,6 +205,7 @@ static struct view tail_take(struct pipeline *pipeline, uint64_t free_bytes, boo
 	struct buf *tail = &pipeline->tail;
 	size_t length;
 
+	scan_note(pipeline, pipeline->scan);
 	*refused = dlp_action(pipeline->scan) >= DLP_HOLD || tail->over;
 	if (*refused) {
 		scan_verdict_set(pipeline, pipeline->scan);

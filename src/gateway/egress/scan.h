@@ -19,6 +19,11 @@ enum scanned {
 	SCAN_REFUSE,
 };
 
+/* Why this host may not be asked about, or connected to: its name carries data, or a secret. NULL: it may. A constant. */
+const char *scan_host(struct env *env, const char *host);
+/* Writes what was found since the last time into the ledger: rule, place, digest, never the value. */
+void scan_note(struct pipeline *pipeline, struct dlp_message *message);
+
 /* The head, and what is held of the body. */
 enum scanned scan_request(struct pipeline *pipeline);
 /* More of the body before it is let out: true if the request must be refused for it. */

@@ -403,6 +403,22 @@ bool policy_allows(const struct policy *policy, const struct egress_origin *orig
 	return free_of_conditions || action == EGRESS_PASSTHROUGH;
 }
 
+static bool layer_lists(const struct layer *layer, const char *host)
+{
+	struct layer_step step = {0};
+	const struct rule *rule;
+
+	while ((rule = layer_next(layer, host, &step)) != NULL)
+		if (rule->kind == HOST_EXACT && rule->action != EGRESS_DENY)
+			return true;
+	return false;
+}
+
+bool policy_host_listed(const struct policy *policy, const char *host)
+{
+	return layer_lists(policy->own, host) || (policy->above && layer_lists(policy->above, host));
+}
+
 bool policy_resolves(const struct policy *policy, const char *host)
 {
 	struct egress_verdict verdict;

@@ -54,6 +54,8 @@ bool policy_host_is_free(const struct policy *policy, const struct egress_origin
 /* For who cannot look inside: is everything there allowed, or passed through? *why is set when not. */
 bool policy_allows(const struct policy *policy, const struct egress_origin *origin, const char *host, uint16_t port,
 		   const char **why);
+/* Does a rule that lets something go name this very host, and not only a wildcard that it is below? */
+bool policy_host_listed(const struct policy *policy, const char *host);
 /* Is there a port at which somebody may hope for something? Then the name gets an address. */
 bool policy_resolves(const struct policy *policy, const char *host);
 /* One request. Never passthrough. */
