@@ -11,18 +11,45 @@ export class ApiError extends Error {
 }
 
 async function token() {
-	session ??= fetch('/session.json').then((answer) => answer.json());
+	return (await who()).token;
+}
+
+/** Who the server takes us for: {token, name, role, signed_in}. */
+export async function who() {
+	session ??= fetch('/session.json');
 	try {
-		return (await session).token;
-	} catch {
+		const answer = (await session).clone();
+
+		if (answer.ok)
+			return await answer.json();
 		session = null;
-		throw new ApiError('retry', 'The server does not answer: start it with `assay serve`.');
+		throw await refusal(answer);
+	} catch (error) {
+		session = null;
+		throw error instanceof ApiError ? error : new ApiError('retry', 'The server does not answer: start it with `assay serve`.');
 	}
+}
+
+/** Shows a token once; from then on the browser's cookie says who we are. */
+export async function signIn(secret) {
+	const answer = await fetch('/signin', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({token: secret})});
+
+	if (!answer.ok)
+		throw new ApiError('denied', (await answer.json()).detail);
+	session = null;
+}
+
+export async function signOut() {
+	await fetch('/signout', {method: 'POST'});
+	session = null;
 }
 
 async function refusal(answer) {
 	try {
 		const {kind, detail} = await answer.json();
+
+		if (answer.status === 401)
+			dispatchEvent(new Event('assay:unknown'));
 		return new ApiError(kind, detail);
 	} catch {
 		return new ApiError('broken', `The server answered ${answer.status}.`);

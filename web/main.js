@@ -1,7 +1,7 @@
 // main: finds the page of an address, keeps it true while it is looked at, and draws the frame around it.
 
 import {h, patch} from './dom.js';
-import {follow, get} from './api.js';
+import {follow, get, signOut, who} from './api.js';
 import {tick} from './format.js';
 import {go} from './navigate.js';
 import {empty, failure} from './parts/controls.js';
@@ -13,6 +13,7 @@ import {issueForm, issueList, issuePage} from './pages/issues.js';
 import {doctorPage, snapshotList} from './pages/machine.js';
 import {pullList, pullPage} from './pages/pulls.js';
 import runPage from './pages/run.js';
+import {signInPage} from './pages/signin.js';
 import {ledgerPage, trafficPage} from './pages/traffic.js';
 
 const ROUTES = [
@@ -37,6 +38,22 @@ const RELOAD_MS = 150; // events come in swarms: the page is read again once for
 const main = document.getElementById('main');
 let visit = null; // {page, data, stop, timer, draw, reload}
 let alive = true;
+let person = null; // who the server takes us for
+
+async function leave() {
+	await signOut();
+	location.assign('/');
+}
+
+/** Nobody is signed in: every page asks who comes first. */
+function unknown() {
+	visit?.stop?.();
+	visit = null;
+	document.title = 'Sign in · Assay';
+	patch(main, signInPage(() => location.reload()));
+	document.getElementById('token').focus();
+}
+addEventListener('assay:unknown', unknown);
 
 function frame() {
 	const here = location.pathname;
@@ -44,6 +61,7 @@ function frame() {
 
 	patch(document.getElementById('side'), h('a.brand', {href: '/', 'data-link': true}, h('img', {src: '/icon.svg', alt: '', width: 26, height: 26}), 'Assay'),
 		h('nav', {'aria-label': 'Main'}, h('ul', PLACES.map(([path, name, word]) => h('li', h('a', {href: path, 'data-link': true, 'aria-current': current(path) ? 'page' : null}, icon(name), h('span', word)))))),
+		person?.signed_in ? h('p.person', icon('person'), h('span', h('strong', person.name), ` ${person.role}`), h('button.button.quiet', {type: 'button', on: {click: leave}}, 'Sign out')) : null,
 		h('p.alive', {class: alive ? 'yes' : 'no', role: 'status'}, h('span.dot', {'aria-hidden': 'true'}), alive ? 'live' : 'no connection'));
 }
 
@@ -140,6 +158,20 @@ function reconnected(isAlive) {
 		later(visit, true);
 }
 
-follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: reconnected, event: (type) => visit?.page.wakes?.includes(type) && later(visit, true)});
-get('/status').then((status) => document.documentElement.setAttribute('data-version', status.version), () => setAlive(false));
-show();
+function begin() {
+	follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: reconnected, event: (type) => visit?.page.wakes?.includes(type) && later(visit, true)});
+	get('/status').then((status) => document.documentElement.setAttribute('data-version', status.version), () => setAlive(false));
+	show();
+}
+
+who().then((known) => {
+	person = known;
+	frame();
+	if (known.sign_in)
+		unknown();
+	else
+		begin();
+}, () => {
+	setAlive(false);
+	begin();
+});

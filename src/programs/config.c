@@ -26,6 +26,8 @@ static const struct config_key {
 	{"state", "ASSAY_STATE", CONFIG_TEXT, "what is kept: /var/lib/assay, of an ordinary user ~/.local/state/assay"},
 	{"store", "ASSAY_STORE", CONFIG_TEXT, "where runs and issues are kept: postgres://…, else a file in the state"},
 	{"listen", "ASSAY_LISTEN", CONFIG_TEXT, "pages and API: 127.0.0.1:7420"},
+	{"pages", "ASSAY_PAGES", CONFIG_TEXT, "where else the pages are reached, through a proxy: https://assay.example.com"},
+	{"sign-in", "ASSAY_SIGN_IN", CONFIG_FLAG, "browsers must sign in; always so where others can reach the pages"},
 	{"preview", "ASSAY_PREVIEW", CONFIG_TEXT, "previews: 127.0.0.1:7421"},
 	{"oci", "ASSAY_RUNTIME", CONFIG_TEXT, "runc, crun or a path makes the sandboxes, instead of own code"},
 	{"policy", "ASSAY_POLICY", CONFIG_TEXT, "the organisation's policy: STATE/policy.yaml, else /etc/assay/policy.yaml"},

@@ -21,6 +21,7 @@
 #include "base/scope.h"
 #include "blueprint/egress.h"
 #include "cli/cli.h"
+#include "http/url.h"
 #include "net/loop.h"
 #include "net/socket.h"
 #include "programs/config.h"
@@ -53,6 +54,8 @@ struct serve {
 	const char *oci;    /* NULL: none */
 	const char *policy; /* NULL: where it usually is, as the next */
 	const char *prices;
+	const char *pages; /* where else the pages are reached; NULL: nowhere */
+	bool sign_in;
 	const char *store; /* NULL: a file in the state */
 	bool exit_when_idle;
 	bool warm;
@@ -381,9 +384,29 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	return 0;
 }
 
+/* Numbers only: nothing is looked up. */
+static bool is_loopback(const char *address)
+{
+	return view_starts(view_of(address), VIEW("127.")) || view_starts(view_of(address), VIEW("[::1]")) || address[0] == ':';
+}
+
+/* "https://assay.example.com": an origin and nothing behind it. */
+static int pages_url_check(const char *url, struct err *err)
+{
+	struct url parsed;
+
+	if (!url)
+		return 0;
+	if (url_parse(view_of(url), &parsed, err))
+		return err_prefix(err, "--pages");
+	if (parsed.path.length || parsed.query.at || (!view_is(parsed.scheme, "http") && !view_is(parsed.scheme, "https")))
+		return err_set(err, ERR_INVALID, "--pages: expected https://HOST or https://HOST:PORT, not `%.200s`", url);
+	return 0;
+}
+
 static int pages_open(struct serve *serve, const char *address, struct err *err)
 {
-	AUTO_FREE char *base = text_format("http://%s", address);
+	AUTO_FREE char *base = serve->pages ? text_copy(serve->pages) : text_format("http://%s", address);
 	struct runs_options runs = {.state_dir = serve->state_dir,
 				    .store = serve->store,
 				    .environments = serve->environments,
@@ -399,6 +422,8 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .audit = serve->audit,
 				  .state_dir = serve->state_dir,
 				  .listen = address,
+				  .pages_url = serve->pages,
+				  .sign_in = serve->sign_in || serve->pages || !is_loopback(address),
 				  .serve_socket = serve->serve_socket,
 				  .tool_socket = serve->tool_socket,
 				  .preview_base = serve->preview_base,
@@ -452,7 +477,8 @@ static int serve_open(struct serve *serve, const char *state, const char *runtim
 		return -1;
 	address = address_take("--listen", serve->listen, err);
 	serve->preview_base = address ? address_take("--preview", serve->preview, err) : NULL;
-	if (!serve->preview_base || sandboxes_open(serve, err) || pages_open(serve, address, err) || ticker_start(serve, err))
+	if (!serve->preview_base || pages_url_check(serve->pages, err) || sandboxes_open(serve, err) ||
+	    pages_open(serve, address, err) || ticker_start(serve, err))
 		return -1;
 	return ready_say(serve, err);
 }
@@ -502,12 +528,10 @@ static void variables_take(struct serve *serve)
 	const struct {
 		const char *name;
 		const char **text;
-	} texts[] = {{"ASSAY_RUNTIME", &serve->oci},
-		     {"ASSAY_STORE", &serve->store},
-		     {"ASSAY_LISTEN", &serve->listen},
-		     {"ASSAY_PREVIEW", &serve->preview},
-		     {"ASSAY_POLICY", &serve->policy}};
+	} texts[] = {{"ASSAY_RUNTIME", &serve->oci},     {"ASSAY_STORE", &serve->store},   {"ASSAY_LISTEN", &serve->listen},
+		     {"ASSAY_PREVIEW", &serve->preview}, {"ASSAY_POLICY", &serve->policy}, {"ASSAY_PAGES", &serve->pages}};
 	const char *warm = getenv("ASSAY_WARM");
+	const char *sign_in = getenv("ASSAY_SIGN_IN");
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		const char *value = getenv(texts[i].name);
@@ -516,6 +540,7 @@ static void variables_take(struct serve *serve)
 			*texts[i].text = value;
 	}
 	serve->warm = warm && strcmp(warm, "true") == 0;
+	serve->sign_in = sign_in && strcmp(sign_in, "true") == 0;
 }
 
 /* `--check` and `--dump`: the configuration was read already, or we would not be here. */
@@ -557,6 +582,13 @@ int serve_main(int argc, char **argv)
 		 .text = &serve.store},
 		{.name = "listen", .value = "ADDRESS", .help = "pages and API (" LISTEN_DEFAULT ")", .text = &serve.listen},
 		{.name = "preview", .value = "ADDRESS", .help = "previews (" PREVIEW_DEFAULT ")", .text = &serve.preview},
+		{.name = "pages",
+		 .value = "URL",
+		 .help = "where else the pages are reached, through a proxy: https://assay.example.com",
+		 .text = &serve.pages},
+		{.name = "sign-in",
+		 .help = "browsers must sign in; always so where others can reach the pages",
+		 .flag = &serve.sign_in},
 		{.name = "oci",
 		 .value = "RUNTIME",
 		 .help = "runc, crun or a path makes the sandboxes (default: ASSAY_RUNTIME, else own code, which is faster)",

@@ -155,6 +155,9 @@ const struct store_migration store_migrations[] = {
 
 	 /* what is made true again and again */
 	 "CREATE TABLE reconciler (name TEXT PRIMARY KEY, last_ms INTEGER NOT NULL, error TEXT) STRICT;"},
+	{"who has signed in",
+	 "CREATE TABLE session ("
+	 " digest TEXT PRIMARY KEY, token TEXT NOT NULL, token_digest TEXT NOT NULL, ends_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -183,7 +183,7 @@ static json_t *ready(struct call *call, struct err *err)
 }
 
 const struct row metric_rows[] = {
-	{"GET", "/healthz", alive, WHO_PERSON, ROLE_VIEWER},
+	{"GET", "/healthz", alive, WHO_PERSON | WHO_ANYONE, ROLE_VIEWER},
 	{"GET", "/readyz", ready, WHO_PERSON, ROLE_VIEWER},
 	{"GET", "/metrics", metrics, WHO_PERSON, ROLE_VIEWER},
 };

@@ -10,18 +10,24 @@ static const struct page *page_find(const char *path)
 	return NULL;
 }
 
-/* A browser sends Sec-Fetch-Site with every request; a page of another origin cannot change what it says. */
+/* A browser sends Sec-Fetch-Site with every request; a page of another origin cannot change what it says. Who has to sign in first is told
+ * so, and gets no token. */
 static json_t *session(struct call *call, struct err *err)
 {
 	const char *site = http_request_header(call->request, "Sec-Fetch-Site");
-	AUTO_JSON answer = json_pack("{s:s}", "token", call->web->token);
 
 	if (!site || strcmp(site, "same-origin") != 0) {
 		(void)err_set(err, ERR_DENIED, "only the pages of this server may read this");
 		return NULL;
 	}
 	http_reply_header(call->reply, "Cache-Control", "no-store");
-	return TAKE(answer);
+	if (call->web->options.sign_in) {
+		call->caller.token = true;
+		if (session_judge(call, &call->caller, err))
+			return err->kind == ERR_DENIED ? json_pack("{s:b}", "sign_in", 1) : NULL;
+	}
+	return json_pack("{s:s, s:s, s:s, s:b}", "token", call->web->token, "name", call->caller.name, "role",
+			 role_name(call->caller.role), "signed_in", call->caller.token);
 }
 
 /* Whatever is no file is a page's address: index.html finds out which. */
@@ -55,8 +61,8 @@ static json_t *nothing(struct call *call, struct err *err)
 }
 
 const struct row page_rows[] = {
-	{"GET", "/session.json", session, WHO_PAGE, false, {{0}}},
-	{"*", "/api/*", nothing, WHO_PERSON, false, {{0}}},
-	{"GET", "/*", page, WHO_PERSON, false, {{0}}},
+	{"GET", "/session.json", session, WHO_PAGE | WHO_ANYONE, ROLE_VIEWER},
+	{"*", "/api/*", nothing, WHO_PERSON, ROLE_VIEWER},
+	{"GET", "/*", page, WHO_PERSON | WHO_ANYONE, ROLE_VIEWER},
 };
 const size_t page_row_count = ARRAY_LEN(page_rows);

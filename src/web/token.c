@@ -23,7 +23,7 @@ const char *role_name(enum role role)
 	return role_names[role];
 }
 
-static int role_parse(const char *name, enum role *role, struct err *err)
+int role_parse(const char *name, enum role *role, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(role_names); i++) {
 		if (strcmp(role_names[i], name) != 0)

@@ -2,9 +2,7 @@
  * The API and the pages as one table of rows over two servers.
  *
  * Theory of operation: the main server listens on TCP (pages) and on a Unix socket (command line); the tools' server on a Unix
- * socket of its own, which only the gateway reaches. Before a row's handler runs, request_judge() decides by the row and by where the
- * request came from: on TCP the Host must be ours (a name that somebody points at 127.0.0.1 is not), a foreign Origin is refused, and
- * what changes state needs the token, which only our own pages can read. Then the body is checked against the row's fields. Handlers
+ * socket of its own, which only the gateway reaches. Before a row's handler runs, access.c decides by the row and by where the request came from. Then the body is checked against the row's fields. Handlers
  * block as they like: they run on the server's pool. What outlives them (streams, long work, terminals) has threads of its own (work.c).
  */
 #include "web/web.h"
@@ -29,93 +27,6 @@ static const char security_headers[] =
 	"Cross-Origin-Opener-Policy: same-origin\r\n"
 	"Cross-Origin-Resource-Policy: same-origin\r\n";
 
-static const struct row *row_of(const struct surface *surface, const struct http_request *request)
-{
-	return request->route ? &surface->rows[request->route - surface->routes] : NULL;
-}
-
-/* "127.0.0.1:7420" or "localhost:7420", with or without the scheme in front. */
-static bool host_is_ours(const struct web *web, const char *host, const char *scheme)
-{
-	static const char *const names[] = {"127.0.0.1", "localhost"};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		AUTO_FREE char *want = text_format("%s%s:%d", scheme, names[i], web->port);
-
-		if (view_equal_nocase(view_of(host), view_of(want)))
-			return true;
-	}
-	return false;
-}
-
-static bool token_is_right(const struct web *web, const struct http_request *request)
-{
-	const char *token = http_request_header(request, "X-Assay-Token");
-
-	unsigned different = 0;
-
-	if (!token || strlen(token) != TOKEN_HEX)
-		return false;
-	for (size_t i = 0; i < TOKEN_HEX; i++) /* all of it, whatever differs: the time says nothing */
-		different |= (unsigned char)(token[i] ^ web->token[i]);
-	return !different;
-}
-
-/* A request over TCP, where any page in any browser of this machine may try. */
-static int page_judge(const struct web *web, const struct row *row, const struct http_request *request, struct err *err)
-{
-	const char *host = http_request_header(request, "Host");
-	const char *origin = http_request_header(request, "Origin");
-	const char *site = http_request_header(request, "Sec-Fetch-Site");
-	const char *mode = http_request_header(request, "Sec-Fetch-Mode");
-
-	if (!host || !host_is_ours(web, host, ""))
-		return err_set(err, ERR_DENIED, "the Host must be 127.0.0.1:%d or localhost:%d", web->port, web->port);
-	if (origin && !host_is_ours(web, origin, "http://"))
-		return err_set(err, ERR_DENIED, "a page of %.200s may not call this", origin);
-	if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 && (!mode || strcmp(mode, "navigate") != 0))
-		return err_set(err, ERR_DENIED, "a page of another origin may not call this");
-	if (row && !(row->who & WHO_PAGE))
-		return err_set(err, ERR_DENIED, "this is for the command line: it is answered on the Unix socket only");
-	if (row && (row->role != ROLE_VIEWER || strcmp(request->method, "POST") == 0) && !token_is_right(web, request))
-		return err_set(err, ERR_DENIED, "X-Assay-Token is missing or wrong: reload the page");
-	return 0;
-}
-
-static bool request_judge(void *self, const struct http_request *request, struct http_reply *reply)
-{
-	const struct surface *surface = self;
-	struct err err = {0};
-
-	/* A token is no cookie: a page of somebody else's cannot have it. What it may do is judged with the row. */
-	if (request->local || http_request_header(request, "Authorization") ||
-	    !page_judge(surface->web, row_of(surface, request), request, &err))
-		return false;
-	http_reply_err(reply, &err);
-	return true;
-}
-
-/* Who calls, and whether the row is for them. */
-static int caller_judge(struct call *call, const struct row *row, struct err *err)
-{
-	const char *authorization = http_request_header(call->request, "Authorization");
-	bool by_token = !call->request->local && authorization;
-
-	call->caller = (struct caller){.role = ROLE_ADMIN, .name = "you", .token = by_token};
-	if (by_token && token_judge(call, authorization, &call->caller, err)) {
-		if (err->kind != ERR_DENIED)
-			return -1;
-		http_reply_header(call->reply, "WWW-Authenticate", "Bearer");
-		http_reply_problem(call->reply, 401, err);
-		call->answered = true;
-		return -1;
-	}
-	if (call->caller.role < row->role)
-		return err_set(err, ERR_DENIED, "this is for the role %s: the token `%s` is a %s's", role_name(row->role),
-			       call->caller.name, role_name(call->caller.role));
-	return 0;
-}
-
 /* Every row's way from request to answer. */
 static void request_answer(void *self, const struct http_request *request, struct http_reply *reply)
 {
@@ -127,7 +38,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	int64_t begun_ms = world_elapsed_ms(surface->web->options.world);
 
 	(void)atomic_fetch_add(&surface->web->calls, 1);
-	if (!caller_judge(&call, row, &err) && !request_body_take(&call, row->fields, &err) &&
+	if (!access_caller(&call, row, &err) && !request_body_take(&call, row->fields, &err) &&
 	    (!row->answers || !request_query_check(&call, row, &err)))
 		answer = row->handle(&call, &err);
 	if (!call.answered && answer)
@@ -146,7 +57,7 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 {
 	struct row *rows;
 	struct http_server_spec spec = {
-		.self = surface, .threads = THREADS, .extra_headers = security_headers, .before = request_judge};
+		.self = surface, .threads = THREADS, .extra_headers = security_headers, .before = access_judge};
 	size_t count = 0;
 
 	for (size_t i = 0; i < part_count; i++)
@@ -168,9 +79,9 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 
 static int surfaces_listen(struct web *web, struct err *err)
 {
-	const struct row *const main_parts[] = {server_rows,      token_rows,  metric_rows, run_rows,
+	const struct row *const main_parts[] = {server_rows,      token_rows,  signin_rows, metric_rows, run_rows,
 						environment_rows, egress_rows, audit_rows,  page_rows};
-	const size_t main_counts[] = {server_row_count,      token_row_count,  metric_row_count, run_row_count,
+	const size_t main_counts[] = {server_row_count,      token_row_count,  signin_row_count, metric_row_count, run_row_count,
 				      environment_row_count, egress_row_count, audit_row_count,  page_row_count};
 	const struct web_options *options = &web->options;
 
@@ -203,6 +114,7 @@ int web_open(const struct web_options *options, struct web **web, struct err *er
 	made->options = *options;
 	made->state_dir = text_copy(options->state_dir);
 	made->preview_base = text_copy(options->preview_base);
+	made->pages_url = options->pages_url ? text_copy(options->pages_url) : NULL;
 	made->started_ms = world_now_ms(options->world);
 	(void)pthread_mutex_init(&made->mutex, NULL);
 	(void)pthread_cond_init(&made->idle, NULL);
@@ -255,5 +167,6 @@ void web_close(struct web *web)
 	(void)pthread_cond_destroy(&web->idle);
 	free(web->state_dir);
 	free(web->preview_base);
+	free(web->pages_url);
 	free(web);
 }

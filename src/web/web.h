@@ -22,7 +22,9 @@ struct web_options {
 	struct audit *audit;   /* NULL: no ledger */
 	struct egress *egress; /* runs/egress.h */
 	const char *state_dir;
-	const char *listen;            /* "127.0.0.1:7420"; port 0 picks one */
+	const char *listen;    /* "127.0.0.1:7420"; port 0 picks one */
+	const char *pages_url; /* "https://assay.example.com": where else the pages are reached, through a proxy; NULL: nowhere */
+	bool sign_in;          /* a browser must sign in: others than this machine's people reach the pages */
 	const char *serve_socket;      /* path */
 	const char *tool_socket;       /* path */
 	const char *preview_base;      /* "127.0.0.1:7421" */

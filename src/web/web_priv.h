@@ -23,7 +23,8 @@
 enum who {
 	WHO_PAGE = 1,
 	WHO_CLI = 2,
-	WHO_TOOL = 4, /* a workspace, through the gateway, on its own socket */
+	WHO_TOOL = 4,   /* a workspace, through the gateway, on its own socket */
+	WHO_ANYONE = 8, /* who has not signed in, too */
 };
 #define WHO_PERSON (WHO_PAGE | WHO_CLI)
 
@@ -101,7 +102,8 @@ struct web {
 	struct metrics metrics;
 	char *state_dir;
 	char *preview_base;
-	char base[64]; /* http://127.0.0.1:PORT */
+	char *pages_url; /* or NULL */
+	char base[64];   /* http://127.0.0.1:PORT */
 	int port;
 	char token[TOKEN_HEX + 1]; /* a new one for each start */
 	int64_t started_ms;
@@ -135,7 +137,15 @@ struct call {
 
 void metrics_count(struct metrics *metrics, unsigned status, int64_t ms); /* metrics.c; any thread */
 
+/* access.c */
+bool access_judge(void *self, const struct http_request *request, struct http_reply *reply); /* http_server_spec.before */
+MUST_USE int access_caller(struct call *call, const struct row *row, struct err *err);       /* sets call->caller */
+
+/* signin.c: who has the session of the request's cookie. ERR_DENIED: nobody. */
+MUST_USE int session_judge(const struct call *call, struct caller *caller, struct err *err);
+
 /* token.c */
+MUST_USE int role_parse(const char *name, enum role *role, struct err *err);
 const char *role_name(enum role role);
 /* Who holds the token of an `Authorization` header. ERR_DENIED: nobody. */
 MUST_USE int token_judge(const struct call *call, const char *authorization, struct caller *caller, struct err *err);
@@ -184,10 +194,10 @@ json_t *environment_log(struct call *call, struct err *err);
 json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c */
 
 /* Rows by subject */
-extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], metric_rows[],
-	tool_rows[], page_rows[];
+extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], signin_rows[],
+	metric_rows[], tool_rows[], page_rows[];
 extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, token_row_count,
-	metric_row_count, tool_row_count, page_row_count;
+	signin_row_count, metric_row_count, tool_row_count, page_row_count;
 
 /* pages.c, made from web/ by embed.c */
 struct page {

@@ -143,3 +143,35 @@ test('from an issue to a merge, by clicking', {skip, timeout: 300_000}, async (t
 		}
 	});
 });
+
+test('who comes from elsewhere signs in with a token', {skip, timeout: 120_000}, async () => {
+	const elsewhere = mkdtempSync(join(tmpdir(), 'assay-signin-'));
+	const env = {...process.env, ASSAY_STATE: join(elsewhere, 'state')};
+	const run = (...args) => execFileSync(ASSAY, args, {encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe']}).trim();
+
+	try {
+		const guarded = execFileSync(ASSAY, ['serve', '--background', '--listen', '127.0.0.1:0', '--preview', '127.0.0.1:0'], {encoding: 'utf8', env: {...env, ASSAY_SIGN_IN: 'true'}}).trim();
+		const page = await open(browser);
+
+		await page.goto(`${guarded}/environments`);
+		await page.getByRole('heading', {name: 'Sign in'}).waitFor();
+		await sound(page);
+		await page.getByLabel('Token', {exact: true}).fill(run('token', 'create', 'ann', '--role', 'developer'));
+		await page.keyboard.press('Enter');
+		await page.getByText('No environment is alive').waitFor();
+		await page.getByText('ann developer').waitFor();
+		await page.shot('real-signed-in');
+		await sound(page);
+		await page.reload();
+		await page.getByText('No environment is alive').waitFor();
+		await page.getByRole('button', {name: 'Sign out'}).click();
+		await page.getByRole('heading', {name: 'Sign in'}).waitFor();
+		await page.getByLabel('Token', {exact: true}).fill('assay_0000');
+		await page.getByRole('button', {name: 'Sign in'}).click();
+		await page.getByText('none of this server').waitFor();
+		await page.context().close();
+	} finally {
+		spawnSync(ASSAY, ['serve', '--stop'], {env});
+		rmSync(elsewhere, {recursive: true, force: true});
+	}
+});

@@ -1,0 +1,113 @@
+/*
+ * Signing in: a browser shows a token once and gets a cookie, which no script can read and no other site can send. The session ends with its
+ * token, after half a day, or when somebody signs out.
+ */
+#include "base/digest.h"
+#include "base/scope.h"
+#include "store/store.h"
+#include "web/web_priv.h"
+
+#define COOKIE "assay_session"
+#define SECRET_BYTES 32
+#define SESSION_MS ((int64_t)12 * 3600 * 1000)
+
+static struct store *store_of(const struct call *call)
+{
+	return runs_store(call->web->options.runs);
+}
+
+int session_judge(const struct call *call, struct caller *caller, struct err *err)
+{
+	AUTO_FREE char *cookie = http_request_cookie(call->request, COOKIE);
+	struct digest digest = digest_of(view_of(cookie ? cookie : ""));
+	int64_t now = world_now_ms(call->web->options.world);
+	bool found;
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	if (!cookie)
+		return err_set(err, ERR_DENIED, "sign in first");
+	if (store_begin(store_of(call), &tx, err) ||
+	    store_query(
+		    &tx, &rows,
+		    "SELECT token.name, token.role FROM session JOIN token ON token.name = session.token AND token.digest = session.token_digest "
+		    "WHERE session.digest = ? AND session.ends_ms > ? AND token.ends_ms > ?",
+		    VALUES(V(digest.text), V(now), V(now)), err))
+		return -1;
+	found = store_rows_next(&rows) && !role_parse(store_rows_text(&rows, 1), &caller->role, err);
+	if (found)
+		(void)snprintf(caller->name, sizeof(caller->name), "%s", store_rows_text(&rows, 0));
+	if (store_rows_finish(&rows, err))
+		return -1;
+	return found ? 0 : err_set(err, ERR_DENIED, "the session has ended: sign in again");
+}
+
+static void cookie_set(struct call *call, const char *value, int64_t seconds)
+{
+	const struct web *web = call->web;
+	bool safe = web->pages_url && view_starts(view_of(web->pages_url), VIEW("https://"));
+	AUTO_FREE char *text = text_format(COOKIE "=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", value,
+					   (long long)seconds, safe ? "; Secure" : "");
+
+	http_reply_header(call->reply, "Set-Cookie", text);
+	http_reply_header(call->reply, "Cache-Control", "no-store");
+}
+
+/* The session is bound to the token as it is: another one of the same name is another. */
+static int session_keep(const struct call *call, const struct caller *caller, struct view token, struct view secret,
+			struct err *err)
+{
+	struct digest digest = digest_of(secret);
+	struct digest of = digest_of(token);
+	int64_t now = world_now_ms(call->web->options.world);
+	AUTO_TX tx = {0};
+
+	if (store_begin(store_of(call), &tx, err) ||
+	    store_run(&tx, "DELETE FROM session WHERE ends_ms <= ?", VALUES(V(now)), err) ||
+	    store_run(&tx, "INSERT INTO session (digest, token, token_digest, ends_ms) VALUES (?, ?, ?, ?)",
+		      VALUES(V(digest.text), V(caller->name), V(of.text), V(now + SESSION_MS)), err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+static json_t *sign_in(struct call *call, struct err *err)
+{
+	const char *token = json_text(call->body, "token", "");
+	AUTO_FREE char *authorization = text_format("Bearer %s", token);
+	AUTO_BUF secret = buf_new(256);
+	unsigned char bytes[SECRET_BYTES];
+	struct caller caller = {0};
+
+	if (token_judge(call, authorization, &caller, err)) {
+		if (err->kind == ERR_DENIED) {
+			http_reply_problem(call->reply, 401, err);
+			call->answered = true;
+		}
+		return NULL;
+	}
+	world_random(call->web->options.world, bytes, sizeof(bytes));
+	buf_add_hex(&secret, bytes, sizeof(bytes));
+	if (session_keep(call, &caller, view_of(token), buf_view(&secret), err))
+		return NULL;
+	cookie_set(call, secret.at, SESSION_MS / 1000);
+	return json_pack("{s:s, s:s}", "name", caller.name, "role", role_name(caller.role));
+}
+
+static json_t *sign_out(struct call *call, struct err *err)
+{
+	AUTO_FREE char *cookie = http_request_cookie(call->request, COOKIE);
+	struct digest digest = digest_of(view_of(cookie ? cookie : ""));
+	AUTO_TX tx = {0};
+
+	if (store_begin(store_of(call), &tx, err) ||
+	    store_run(&tx, "DELETE FROM session WHERE digest = ?", VALUES(V(digest.text)), err) || store_commit(&tx, err))
+		return NULL;
+	cookie_set(call, "", 0);
+	return json_object();
+}
+
+const struct row signin_rows[] = {
+	{"POST", "/signin", sign_in, WHO_PAGE | WHO_ANYONE, ROLE_VIEWER, .fields = {{"token", FIELD_LINE, true}}},
+	{"POST", "/signout", sign_out, WHO_PAGE | WHO_ANYONE, ROLE_VIEWER},
+};
+const size_t signin_row_count = ARRAY_LEN(signin_rows);
