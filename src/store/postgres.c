@@ -22,7 +22,7 @@
 #define LIBRARY "libpq.so.5"
 #define CONNECT_TIMEOUT_S "10"
 #define SILENCE_MS "30000"   /* of the network, then the connection is given up */
-#define IDLE_MS "30000"      /* in a transaction */
+#define IDLE_MS "5000"       /* in a transaction: who says nothing for so long hangs, and must not hang the others */
 #define LOCK_WAIT_MS "20000" /* for the serial lock, or a row */
 #define VALUES_MAX 64
 #define NUMBER_TEXT_MAX 32
