@@ -265,6 +265,36 @@ static void chunked_bodies_are_taken_or_refused_as_the_rows_say(void **state)
 	}
 }
 
+static void trailers_are_kept_where_they_are_wanted(void **state)
+{
+	static const char bytes[] = "3\r\nabc\r\n0\r\nX-Sum: 1 2\r\nGrpc-Status:0\r\nEmpty:\r\n\r\n";
+	struct http_head head = {.framing = HTTP_BODY_CHUNKED};
+	struct http_field fields[HTTP_FIELDS_MAX];
+
+	(void)state;
+	for (size_t step = 1; step < sizeof(bytes); step++) {
+		AUTO_BUF kept = buf_new(4096);
+		struct http_body body;
+		size_t at = 0;
+
+		http_body_init(&body, &head);
+		body.trailers = &kept;
+		while (at < sizeof(bytes) - 1) {
+			size_t left = sizeof(bytes) - 1 - at, used;
+			struct view data;
+
+			assert_true(http_body_feed(&body, view_make(bytes + at, left < step ? left : step), &used, &data, NULL) !=
+				    HTTP_BAD);
+			at += used;
+		}
+		assert_true(http_body_ended(&body));
+		assert_int_equal(http_trailers_cut(&kept, fields), 3);
+		assert_true(view_is(fields[0].name, "x-sum") && view_is(fields[0].value, "1 2"));
+		assert_true(view_is(fields[1].name, "grpc-status") && view_is(fields[1].value, "0"));
+		assert_true(view_is(fields[2].name, "empty") && view_is(fields[2].value, ""));
+	}
+}
+
 static void extensions_and_trailers_have_limits(void **state)
 {
 	static const char *const starts[] = {"3;", "0\r\nX: "};
@@ -462,6 +492,7 @@ int main(void)
 		cmocka_unit_test(heads_have_limits),
 		cmocka_unit_test(responses_have_the_body_that_their_request_gives_them),
 		cmocka_unit_test(chunked_bodies_are_taken_or_refused_as_the_rows_say),
+		cmocka_unit_test(trailers_are_kept_where_they_are_wanted),
 		cmocka_unit_test(extensions_and_trailers_have_limits),
 		cmocka_unit_test(what_we_take_the_second_parser_takes_and_reads_the_same),
 	};

@@ -237,6 +237,51 @@ static void what_a_reset_stream_left_does_not_fill_the_connection(void **state)
 	end_fini(&server);
 }
 
+static void an_answer_that_came_early_ends_the_request(void **state)
+{
+	const struct h2_head head = request_of("PUT", false, NULL, 0);
+	struct end client, server;
+	struct h2_stream *stream;
+
+	(void)state;
+	end_init(&client, H2_CLIENT);
+	end_init(&server, H2_SERVER);
+	carry(&client, &server, 65536);
+	stream = h2_request(client.h2, &head, NULL, NULL);
+	h2_send(stream, VIEW("some of it"), false);
+	carry(&client, &server, 65536);
+	assert_int_equal(h2_respond(server.last, 413, NULL, 0, false, NULL), 0);
+	h2_send(server.last, VIEW("large"), true);
+	carry(&client, &server, 65536);
+	assert_string_equal(server.story.at, "PUT ok.test /a?b;some of itclosed answered before it was whole;");
+	assert_non_null(strstr(client.story.at, "413;largeend;closed "));
+	assert_int_equal(h2_stream_count(client.h2) + h2_stream_count(server.h2), 0);
+	end_fini(&client);
+	end_fini(&server);
+}
+
+/* The windows of streams are their own: the connection's is given back at once. */
+static void streams_that_wait_hold_no_other_up(void **state)
+{
+	const struct h2_head head = request_of("PUT", false, NULL, 0);
+	AUTO_FREE char *body = mem_new(H2_WINDOW_BYTES);
+	struct end client, server;
+
+	(void)state;
+	end_init(&client, H2_CLIENT);
+	end_init(&server, H2_SERVER);
+	carry(&client, &server, 65536);
+	server.holds = true;
+	for (size_t i = 0; i < 2 * H2_CONNECTION_WINDOW_BYTES / H2_WINDOW_BYTES; i++) {
+		server.bytes = 0;
+		h2_send(h2_request(client.h2, &head, NULL, NULL), view_make(body, H2_WINDOW_BYTES), false);
+		carry(&client, &server, 65536);
+		assert_int_equal(server.bytes, H2_WINDOW_BYTES);
+	}
+	end_fini(&client);
+	end_fini(&server);
+}
+
 static void the_end_of_the_connection_closes_what_is_open(void **state)
 {
 	const struct h2_head head = request_of("GET", true, NULL, 0);
@@ -445,6 +490,16 @@ static void continuation(struct buf *bytes, unsigned i)
 	frame_add(bytes, i ? CONTINUATION : HEADERS, 0, 1, buf_view(&block));
 }
 
+/* Each makes us reset the stream: a window that grows by nothing (RFC 9113 6.9). */
+static void made_to_reset(struct buf *bytes, unsigned i)
+{
+	AUTO_BUF block = buf_new(BUF_MAX_DEFAULT);
+
+	block_add(&block, VIEW(POST));
+	frame_add(bytes, HEADERS, END_HEADERS, i * 2 + 1, buf_view(&block));
+	frame_add(bytes, WINDOW, 0, i * 2 + 1, VIEW("\0\0\0\0"));
+}
+
 static void empty_data(struct buf *bytes, unsigned i)
 {
 	if (!i) {
@@ -473,8 +528,13 @@ static void floods_end_the_connection(void **state)
 		const char *name;
 		void (*frame)(struct buf *bytes, unsigned i);
 	} floods[] = {
-		{"ping", ping},         {"settings", settings},         {"priority", priority},
-		{"reset", rapid_reset}, {"continuation", continuation}, {"empty data", empty_data},
+		{"ping", ping},
+		{"settings", settings},
+		{"priority", priority},
+		{"reset", rapid_reset},
+		{"continuation", continuation},
+		{"empty data", empty_data},
+		{"made to reset", made_to_reset},
 	};
 	struct end server;
 
@@ -576,6 +636,8 @@ int main(void)
 		cmocka_unit_test(a_call_with_trailers_goes_through),
 		cmocka_unit_test(a_body_waits_until_the_reader_takes_it),
 		cmocka_unit_test(what_a_reset_stream_left_does_not_fill_the_connection),
+		cmocka_unit_test(an_answer_that_came_early_ends_the_request),
+		cmocka_unit_test(streams_that_wait_hold_no_other_up),
 		cmocka_unit_test(the_end_of_the_connection_closes_what_is_open),
 		cmocka_unit_test(no_more_streams_than_the_peer_lets),
 		cmocka_unit_test(heads_that_two_could_read_in_two_ways_are_not_told),
