@@ -8,26 +8,6 @@
 
 #include "base/scope.h"
 
-bool view_equal(struct view a, struct view b)
-{
-	return a.length == b.length && (a.length == 0 || memcmp(a.at, b.at, a.length) == 0);
-}
-
-bool view_equal_nocase(struct view a, struct view b)
-{
-	return a.length == b.length && (a.length == 0 || strncasecmp(a.at, b.at, a.length) == 0);
-}
-
-bool view_is(struct view a, const char *text)
-{
-	return view_equal(a, view_of(text));
-}
-
-bool view_starts(struct view a, struct view prefix)
-{
-	return a.length >= prefix.length && view_equal(view_make(a.at, prefix.length), prefix);
-}
-
 bool view_ends(struct view a, struct view suffix)
 {
 	return a.length >= suffix.length && view_equal(view_make(a.at + (a.length - suffix.length), suffix.length), suffix);
@@ -205,7 +185,9 @@ void buf_commit(struct buf *buf, size_t length)
 
 void buf_add(struct buf *buf, const void *at, size_t length)
 {
-	char *place = buf_reserve(buf, length);
+	char *place = buf->at && length < buf->capacity - buf->length && length <= buf->length_max - buf->length
+			      ? buf->at + buf->length
+			      : buf_reserve(buf, length);
 
 	if (!place)
 		return;
@@ -217,11 +199,6 @@ void buf_add(struct buf *buf, const void *at, size_t length)
 void buf_add_view(struct buf *buf, struct view view)
 {
 	buf_add(buf, view.at, view.length);
-}
-
-void buf_add_text(struct buf *buf, const char *text)
-{
-	buf_add(buf, text, strlen(text));
 }
 
 void buf_add_char(struct buf *buf, char c)

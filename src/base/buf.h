@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 
@@ -30,10 +31,24 @@ static inline struct view view_make(const void *at, size_t length)
 {
 	return (struct view){(const char *)at, length};
 }
-bool view_equal(struct view a, struct view b);
-bool view_equal_nocase(struct view a, struct view b); /* ASCII only */
-bool view_is(struct view a, const char *text);
-bool view_starts(struct view a, struct view prefix);
+static inline bool view_equal(struct view a, struct view b)
+{
+	return a.length == b.length && (a.length == 0 || memcmp(a.at, b.at, a.length) == 0);
+}
+/* ASCII only. */
+static inline bool view_equal_nocase(struct view a, struct view b)
+{
+	return a.length == b.length && (a.length == 0 || strncasecmp(a.at, b.at, a.length) == 0);
+}
+/* Most texts that are compared differ in their first byte. */
+static inline bool view_is(struct view a, const char *text)
+{
+	return (a.length == 0 || a.at[0] == text[0]) && view_equal(a, view_of(text));
+}
+static inline bool view_starts(struct view a, struct view prefix)
+{
+	return a.length >= prefix.length && view_equal(view_make(a.at, prefix.length), prefix);
+}
 bool view_ends(struct view a, struct view suffix);
 struct view view_trim(struct view a); /* spaces and tabs on both sides, CR and LF too */
 /* The part before the first `by`; *rest is what follows it, or empty with at == NULL when `by` is absent. */
@@ -62,7 +77,10 @@ void buf_fini(struct buf *buf);
 
 void buf_add(struct buf *buf, const void *at, size_t length);
 void buf_add_view(struct buf *buf, struct view view);
-void buf_add_text(struct buf *buf, const char *text);
+static inline void buf_add_text(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, strlen(text));
+}
 void buf_add_char(struct buf *buf, char c);
 void buf_add_number(struct buf *buf, uint64_t number); /* decimal */
 void buf_add_format(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);

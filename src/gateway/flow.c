@@ -137,27 +137,37 @@ static ssize_t leg_send(const struct leg *leg, const char *at, size_t length)
 	return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
 }
 
-void flow_write(struct flow *flow, enum side to, struct view bytes)
+struct buf *flow_buf(struct flow *flow, enum side to)
 {
 	struct leg *leg = &flow->legs[to];
 
-	if (flow->closed || !bytes.length)
-		return;
-	if (leg->piped) { /* keeps its place before these */
+	if (flow->closed)
+		return NULL;
+	buf_borrow(&leg->out, &flow->worker->spares);
+	if (leg->piped) { /* keeps its place before what is added */
 		char *place = buf_reserve(&leg->out, leg->piped);
 		ssize_t got = read(leg->pipe[0], place, leg->piped);
 
 		buf_commit(&leg->out, got > 0 ? (size_t)got : 0);
 		leg->piped = 0;
 	}
+	return &leg->out;
+}
+
+void flow_write(struct flow *flow, enum side to, struct view bytes)
+{
+	struct leg *leg = &flow->legs[to];
+	struct buf *out = bytes.length ? flow_buf(flow, to) : NULL;
+
+	if (!out)
+		return;
 	if (bytes.length >= STRAIGHT_BYTES && leg->fd >= 0 && !leg->connecting && !leg->tls && !waiting(leg)) {
 		ssize_t sent = leg_send(leg, bytes.at, bytes.length);
 
 		if (sent > 0)
 			bytes = view_make(bytes.at + sent, bytes.length - (size_t)sent);
 	}
-	buf_borrow(&leg->out, &flow->worker->spares);
-	buf_add_view(&leg->out, bytes);
+	buf_add_view(out, bytes);
 }
 
 void flow_tls_set(struct flow *flow, enum side side, struct tls *tls)

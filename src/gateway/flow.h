@@ -92,6 +92,8 @@ bool flow_full(struct flow *flow, enum side to);
 void flow_server_set(struct flow *flow, int fd, bool connecting);
 void flow_server_drop(struct flow *flow); /* closes that leg only, and forgets what waits for it */
 /* Sends, or keeps for later. */
+/* What flow_write() adds to, for what is written in many small pieces; NULL: it is closed. Valid until the next call of another function. */
+struct buf *flow_buf(struct flow *flow, enum side to);
 void flow_write(struct flow *flow, enum side to, struct view bytes);
 void flow_end(struct flow *flow, enum side to); /* after what waits */
 void flow_pause(struct flow *flow, enum side side, bool paused);

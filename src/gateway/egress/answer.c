@@ -217,7 +217,7 @@ static void answer_head(void *self, const struct egress_response *came)
 	if (response->tunnel && !tunnel_begin(pipeline, response))
 		return;
 	pipeline->headed = true;
-	buf_fini(&pipeline->held);
+	buf_return(&pipeline->held, &pipeline->env->worker->spares);
 	pipeline_held_count(pipeline, 0);
 	pipeline->exchange.status = (int)response->status;
 	for (size_t i = 0; i < response->field_count; i++) {

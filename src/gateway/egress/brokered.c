@@ -55,8 +55,11 @@ static void head_free(struct broker_head *head)
 
 void brokered_free(struct brokered *brokered)
 {
+	bool released;
+
 	if (!brokered)
 		return;
+	released = brokered->plan.count > 0;
 	brokered_cancel(brokered);
 	head_free(brokered->head);
 	head_free(brokered->scanned);
@@ -64,9 +67,9 @@ void brokered_free(struct brokered *brokered)
 	broker_plan_fini(&brokered->plan);
 	swap_free(brokered->body);
 	swap_free(brokered->mask);
-	if (brokered->out.at)
+	if (brokered->out.at && released)
 		explicit_bzero(brokered->out.at, brokered->out.capacity);
-	buf_fini(&brokered->out);
+	buf_return(&brokered->out, &brokered->pipeline->env->worker->spares);
 	buf_fini(&brokered->answer);
 	arena_fini(&brokered->texts);
 	broker_free(brokered->broker);
@@ -229,6 +232,7 @@ bool brokered_body(struct pipeline *pipeline, struct view bytes, bool last, stru
 	if (!brokered->body)
 		brokered_body_begin(pipeline);
 	buf_clear(&brokered->out);
+	buf_borrow(&brokered->out, &pipeline->env->worker->spares);
 	swap_feed(brokered->body, bytes, &brokered->out);
 	if (last)
 		swap_end(brokered->body, &brokered->out);

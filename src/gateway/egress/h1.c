@@ -106,24 +106,25 @@ static void name_write(struct buf *out, struct view name)
 static void answer_head(void *self, const struct egress_response *response)
 {
 	struct h1 *h1 = self;
-	AUTO_BUF out = buf_new(HTTP_HEAD_BYTES_MAX * 2);
+	struct buf *out = flow_buf(h1->flow, SIDE_CLIENT);
 
 	h1->continues = false;
-	(void)buf_reserve(&out, HEAD_BYTES_USUAL);
-	buf_add_text(&out, "HTTP/1.1 ");
-	buf_add_number(&out, response->status);
-	buf_add_char(&out, ' ');
-	buf_add_text(&out, http_status_text(response->status));
-	buf_add_text(&out, "\r\n");
+	if (!out)
+		return;
+	(void)buf_reserve(out, HEAD_BYTES_USUAL);
+	buf_add_text(out, "HTTP/1.1 ");
+	buf_add_number(out, response->status);
+	buf_add_char(out, ' ');
+	buf_add_text(out, http_status_text(response->status));
+	buf_add_text(out, "\r\n");
 	for (size_t i = 0; i < response->field_count; i++) {
-		name_write(&out, response->fields[i].name);
-		buf_add_text(&out, ": ");
-		buf_add_view(&out, response->fields[i].value);
-		buf_add_text(&out, "\r\n");
+		name_write(out, response->fields[i].name);
+		buf_add_text(out, ": ");
+		buf_add_view(out, response->fields[i].value);
+		buf_add_text(out, "\r\n");
 	}
-	framing_write(h1, response, &out);
-	buf_add_text(&out, "\r\n");
-	flow_write(h1->flow, SIDE_CLIENT, buf_view(&out));
+	framing_write(h1, response, out);
+	buf_add_text(out, "\r\n");
 	flow_update_later(h1->flow);
 	if (response->tunnel) {
 		h1->tunnel = true;

@@ -72,9 +72,15 @@ static void buf_spare(struct buf *buf)
 		buf_clear(buf);
 }
 
+/* What a pipeline's next request has of the one before: memory. */
+struct pipeline_kept {
+	struct buf text, path, query, trailer_text, held, tail;
+};
+
 /* At the end of the turn: nobody up the stack may still look at it. */
 static void pipeline_recycle(void *self)
 {
+	struct pipeline_kept kept;
 	struct pipeline *pipeline = self;
 	struct worker *worker = pipeline->env->worker;
 
@@ -93,14 +99,17 @@ static void pipeline_recycle(void *self)
 	buf_spare(&pipeline->query);
 	buf_spare(&pipeline->held);
 	buf_spare(&pipeline->tail);
-	*pipeline = (struct pipeline){.text = pipeline->text,
-				      .path = pipeline->path,
-				      .query = pipeline->query,
-				      .trailer_text = pipeline->trailer_text,
-				      .held = pipeline->held,
-				      .tail = pipeline->tail,
-				      .body_timer = {.expired = body_timer_expired},
-				      .next = worker->spare};
+	kept = (struct pipeline_kept){pipeline->text,         pipeline->path, pipeline->query,
+				      pipeline->trailer_text, pipeline->held, pipeline->tail};
+	memset(pipeline, 0, offsetof(struct pipeline, fields));
+	pipeline->text = kept.text;
+	pipeline->path = kept.path;
+	pipeline->query = kept.query;
+	pipeline->trailer_text = kept.trailer_text;
+	pipeline->held = kept.held;
+	pipeline->tail = kept.tail;
+	pipeline->body_timer.expired = body_timer_expired;
+	pipeline->next = worker->spare;
 	worker->spare = pipeline;
 	worker->spare_count++;
 }
@@ -287,6 +296,7 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 		pipeline_refused(pipeline);
 		return;
 	}
+	buf_borrow(&pipeline->held, &pipeline->env->worker->spares);
 	buf_add_view(&pipeline->held, bytes);
 	pipeline_held_count(pipeline, pipeline->held.length);
 	if (pipeline->env->held_bytes > ENV_HELD_BYTES_MAX) {

@@ -43,7 +43,6 @@ struct pipeline_client {
 struct pipeline {
 	struct env *env;
 	struct egress_request request;
-	struct egress_field fields[EGRESS_FIELDS_MAX];
 	struct buf text; /* what the request's views point into; does not move any more once it is begun */
 	struct buf path;
 	struct buf query;
@@ -90,7 +89,8 @@ struct pipeline {
 	struct loop_timer body_timer;
 	struct exchange exchange;
 	int64_t begun_us;
-	struct pipeline *next; /* of the worker's spare ones */
+	struct pipeline *next;                         /* of the worker's spare ones */
+	struct egress_field fields[EGRESS_FIELDS_MAX]; /* of the request; last: the rest is zeroed for the next one */
 };
 
 struct pipeline *pipeline_take(struct env *env, const char *sandbox);

@@ -86,15 +86,15 @@ void carrier_h1_ask(struct carrier *carrier, struct upstream *upstream)
 {
 	const struct egress_request *request = upstream->request;
 	struct carrier_h1 *h1 = &carrier->h1;
-	AUTO_BUF out = buf_new(HTTP_HEAD_BYTES_MAX * 4);
+	struct buf *out = flow_buf(carrier->flow, SIDE_SERVER);
 
 	h1->state = H1_ANSWER_HEAD;
 	(void)snprintf(h1->method, sizeof(h1->method), "%.*s", (int)request->method.length, request->method.at);
 	h1->chunked = request->body_bytes < 0;
 	h1->websocket = request->websocket;
 	h1->scanned = 0;
-	head_write(&out, request);
-	flow_write(carrier->flow, SIDE_SERVER, buf_view(&out));
+	if (out)
+		head_write(out, request);
 }
 
 void carrier_h1_body(struct upstream *upstream, struct view bytes)
