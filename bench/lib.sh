@@ -76,3 +76,18 @@ report() {
 		(.[] | "| \(.what) | \(.median) \(.unit) | \(.min) | \(.max) | \(.rounds) | \(.limit) | \(.peer // "") | \(.peer_median // "") | " +
 			"\(if .ratio then .ratio * 10 | round / 10 else "" end) | \(.ratio_wanted // "") | \(if .met then "yes" else "no" end) |")' "$2"
 }
+
+# keep MACHINE RESULTS: the rows join those of the same day in results/<date>.json and .md, in place of older ones of the same name.
+keep() {
+	local name rows
+	name=results/$(date +%F)
+	rows=$(mktemp)
+	mkdir -p results
+	if [ -f "$name.json" ]; then
+		jq --compact-output --slurpfile fresh "$2" '.results[] | select(.what as $what | all($fresh[]; .what != $what))' "$name.json" >"$rows"
+	fi
+	cat "$2" >>"$rows"
+	jq --slurp --slurpfile machine "$1" '{machine: $machine[0], results: .}' "$rows" >"$name.json"
+	report "$1" "$rows" >"$name.md"
+	rm "$rows"
+}
