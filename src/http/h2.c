@@ -58,7 +58,7 @@ struct h2 {
 	nghttp2_session *session;
 	struct h2_stream *streams;
 	size_t count;
-	struct section *section; /* of the one header block that can be under way */
+	struct section *section; /* of the one header block that can be under way; NULL while there is no stream */
 	struct h2_stream *of;    /* whose it is */
 	bool mid_section;
 	int64_t window_began_ms; /* for the counts */
@@ -115,10 +115,29 @@ static void stream_refuse(struct h2_stream *stream, uint32_t code, const char *w
 
 /* Header sections. */
 
+static struct section *section_new(void)
+{
+	struct section *section = mem_new(sizeof(*section));
+
+	section->bytes = buf_new(H2_SECTION_BYTES_MAX);
+	section->cookie = buf_new(H2_SECTION_BYTES_MAX);
+	return section;
+}
+
+static void section_free(struct section *section)
+{
+	if (!section)
+		return;
+	buf_fini(&section->bytes);
+	buf_fini(&section->cookie);
+	free(section);
+}
+
 static void section_begin(struct h2 *h2, struct h2_stream *stream)
 {
-	struct section *section = h2->section;
+	struct section *section = h2->section ? h2->section : section_new();
 
+	h2->section = section;
 	buf_clear(&section->bytes);
 	buf_clear(&section->cookie);
 	section->count = section->total = 0;
@@ -257,6 +276,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *fram
 	struct h2 *h2 = self;
 
 	(void)session;
+	h2->mid_section = h2->mid_section && frame->type == NGHTTP2_CONTINUATION;
 	flood_count(h2, frame);
 	return h2->flooded ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
@@ -316,6 +336,17 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	return 0;
 }
 
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code, void *self)
+{
+	struct h2 *h2 = self;
+
+	(void)session;
+	(void)frame;
+	(void)code;
+	h2->mid_section = false;
+	return 0;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *self)
 {
 	struct h2 *h2 = self;
@@ -363,6 +394,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	if (stream->told)
 		h2->events->closed(h2->self, stream, why);
 	stream_free(stream);
+	if (!h2->count && !h2->mid_section)
+		section_free(TAKE(h2->section));
 	return 0;
 }
 
@@ -454,6 +487,7 @@ static nghttp2_session *session_new(struct h2 *h2)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
 	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
 	nghttp2_option_set_no_auto_window_update(option, 1);
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_stream_reset_rate_limit(option, H2_RESETS_MAX, RESETS_A_SECOND);
@@ -481,9 +515,6 @@ struct h2 *h2_new(enum h2_role role, const struct h2_events *events, void *self,
 	h2->self = self;
 	h2->now_ms = now_ms;
 	h2->window_began_ms = now_ms();
-	h2->section = mem_new(sizeof(*h2->section));
-	h2->section->bytes = buf_new(H2_SECTION_BYTES_MAX);
-	h2->section->cookie = buf_new(H2_SECTION_BYTES_MAX);
 	h2->session = session_new(h2);
 	/* Only a client says that it wants nothing pushed. */
 	if (nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings) - (role == H2_SERVER)) ||
@@ -505,9 +536,7 @@ void h2_free(struct h2 *h2)
 		stream_free(stream);
 	}
 	nghttp2_session_del(h2->session);
-	buf_fini(&h2->section->bytes);
-	buf_fini(&h2->section->cookie);
-	free(h2->section);
+	section_free(h2->section);
 	free(h2);
 }
 
