@@ -136,6 +136,13 @@ struct dlp_section {
 	char *gitleaks;       /* path of a gitleaks.toml; NULL: none */
 };
 
+/* Runs of one issue at once, each with its agent. */
+struct candidates {
+	size_t count;        /* 0 or 1: one run, as ever */
+	struct texts agents; /* "claude" or "claude:model", `count` of them; none: all are `use` */
+};
+#define BLUEPRINT_CANDIDATES_MAX 8
+
 struct blueprint {
 	char *name;
 	struct service *services;
@@ -166,6 +173,7 @@ struct blueprint {
 	} verify;
 
 	struct {
+		struct candidates candidates;
 		char *use; /* "command", or an agent by name: "claude", "codex", … */
 		struct command run;
 		char *format; /* "text", "jsonl" */

@@ -386,6 +386,41 @@ int set_texts(struct reader *reader, const struct field *field, const struct tre
 	return texts->at ? 0 : -1;
 }
 
+/* "claude", or "claude:model": the agent is one of the words. */
+static bool is_candidate(const char *text, const char *const *words)
+{
+	size_t length = strcspn(text, ":");
+
+	for (; *words; words++)
+		if (strlen(*words) == length && memcmp(*words, text, length) == 0)
+			return !text[length] || text[length + 1];
+	return false;
+}
+
+int set_candidates(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct candidates *candidates = place(record, field->offset);
+	const char *text = tree_text(value);
+	uint64_t number = 0;
+
+	if (text) {
+		if (!view_to_u64(view_of(text), &number) || number < 1 || number > BLUEPRINT_CANDIDATES_MAX)
+			return reader_expect(reader, value, field->expected);
+		candidates->count = (size_t)number;
+		return 0;
+	}
+	candidates->agents.at = texts_get(reader, field->expected, value, false);
+	if (!candidates->agents.at)
+		return -1;
+	candidates->count = candidates->agents.count = value->count;
+	if (!candidates->count || candidates->count > BLUEPRINT_CANDIDATES_MAX)
+		return reader_expect(reader, value, field->expected);
+	for (size_t i = 0; i < candidates->count; i++)
+		if (!is_candidate(candidates->agents.at[i], blueprint_agent_words))
+			return reader_expect(reader, value->items[i], "an agent, or AGENT:MODEL");
+	return 0;
+}
+
 int set_paths(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
 	const struct texts *texts = place(record, field->offset);

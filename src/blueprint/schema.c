@@ -192,7 +192,7 @@ static const char *const queue_engine_words[] = {"redis", NULL};
 static const char *const restart_words[] = {"always", "on-failure", "never", NULL};
 static const char *const format_words[] = {"junit", "tap", "ctrf", NULL};
 static const char *const test_needs_words[] = {"nothing", "services", NULL};
-static const char *const agent_words[] = {"acp", "claude", "codex", "command", "cursor", "gemini", "opencode", NULL};
+const char *const blueprint_agent_words[] = {"acp", "claude", "codex", "command", "cursor", "gemini", "opencode", NULL};
 static const char *const agent_format_words[] = {"text", "jsonl", "acp", NULL};
 static const char *const dlp_check_words[] = {"base64", "crc32-base62", "iban", "jwt", "key-block", "luhn", "mixed", "none", NULL};
 static const char *const dlp_action_words[] = {"block", "hold", "redact", "log", "off", NULL};
@@ -286,11 +286,12 @@ static const struct field verify_fields[] = {
 static const struct section verify_section = {"verify", verify_fields, sizeof(struct blueprint)};
 
 static const struct field agent_fields[] = {
-	{"use", "acp, claude, codex, command, cursor, gemini or opencode", set_word_text, AT(blueprint, agent.use), .words = agent_words},
+	{"use", "acp, claude, codex, command, cursor, gemini or opencode", set_word_text, AT(blueprint, agent.use), .words = blueprint_agent_words},
 	{"run", COMMAND_EXPECTED, set_command, AT(blueprint, agent.run)},
 	{"format", "text, jsonl or acp", set_word_text, AT(blueprint, agent.format), .words = agent_format_words},
 	{"model", TEXT_EXPECTED, set_text, AT(blueprint, agent.model)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(blueprint, agent.env)},
+	{"candidates", "a number from 1 to 8, or a list of 1 to 8 agents: [claude, \"codex:MODEL\"]", set_candidates, AT(blueprint, agent.candidates)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, agent.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,
 };
@@ -406,6 +407,8 @@ static const struct section blueprint_section = {"blueprint", blueprint_fields, 
 /* clang-format on */
 
 const struct section *const schema_sections[] = {
-	&blueprint_section, &service_section, &database_section, &queue_section, &workspace_section, &test_section,   &host_section,
-	&verify_section,    &agent_section,   &egress_section,   &rule_section,  &dlp_section,   &dlp_rule_section,  &preview_section,   &limits_section, NULL,
+	&blueprint_section, &service_section, &database_section, &queue_section,
+	&workspace_section, &test_section,    &host_section,     &verify_section,
+	&agent_section,     &egress_section,  &rule_section,     &dlp_section,
+	&dlp_rule_section,  &preview_section, &limits_section,   NULL,
 };

@@ -72,7 +72,7 @@ static bool stays(const struct run *run, const json_t *item)
 	bool merged = run->outcome && strcmp(run->outcome, "merged") == 0;
 	bool worked_in = run->environment && strcmp(run->environment, json_text(item, "id", "")) == 0;
 
-	return json_flag(item, "pinned", false) || (!merged && worked_in);
+	return json_flag(item, "pinned", false) || (!merged && !run_lost(run) && worked_in);
 }
 
 static int remove_one(struct runs *runs, struct env_id env, struct err *err)

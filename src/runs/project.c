@@ -250,14 +250,23 @@ int runs_issue_comment(struct runs *runs, int64_t number, const char *author, co
 	return 0;
 }
 
-/* Closing an issue ends what is being done about it. */
+/* Closing an issue ends what is being done about it: its run, and the candidates beside it. */
 static void issue_run_stop(struct runs *runs, const json_t *issue)
 {
 	const char *text = json_text(issue, "run", NULL);
+	AUTO_JSON race = json_array();
 	struct err err = {0};
+	size_t index;
+	json_t *id;
 
-	if (text && flow_stop(runs->flow, text, &err) && err.kind != ERR_DENIED && err.kind != ERR_NOT_FOUND)
-		log_warn("run=%s: cannot stop: %s", text, err.text);
+	if (!text)
+		return;
+	(void)json_array_append_new(race, json_string(text));
+	if (race_others(runs, text, race, &err))
+		log_warn("run=%s: %s", text, err.text);
+	json_array_foreach(race, index, id)
+		if (flow_stop(runs->flow, json_string_value(id), &err) && err.kind != ERR_DENIED && err.kind != ERR_NOT_FOUND)
+			log_warn("run=%s: cannot stop: %s", json_string_value(id), err.text);
 }
 
 int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err *err)

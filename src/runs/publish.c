@@ -233,6 +233,8 @@ static int pull_upsert(struct runs *runs, const struct run *run, const json_t *r
 				  .preview = run->preview};
 
 	pull_body(&body, runs, run, report, claims);
+	if (race_body(&body, runs, run, err))
+		return -1;
 	pull.body = body.at; /* what is over the maximum is cut */
 	if (run_hash(run->base, &pull.base, err) || run_hash(run->head, &pull.head, err))
 		return -1;
@@ -267,9 +269,12 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 	AUTO_JSON claims = NULL;
 	AUTO_JSON pull = NULL;
 	int64_t number = 0;
+	bool publishes;
 
-	if (run_load(runs, visit->id, &run, err))
+	if (run_load(runs, visit->id, &run, err) || race_stand(runs, &run, visit, &publishes, err))
 		return -1;
+	if (!publishes)
+		return 0;
 	if (run.pull) {
 		pull = forge_fetch(runs->forge, run.pull, err);
 		if (!pull)

@@ -69,6 +69,8 @@ static const struct {
 	NUMBER(session_output_tokens),
 	NUMBER(turns),
 	NUMBER(agent_ms),
+	TEXT(race),
+	TEXT(race_winner),
 };
 
 void run_fini(struct run *run)
@@ -208,6 +210,7 @@ json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, 
 	(void)json_object_set_new(object, "plan", plan ? plan : json_array());
 	(void)json_object_set_new(object, "usage", usage_json(run));
 	(void)json_object_set_new(object, "steps", steps);
+	(void)json_object_set_new(object, "race", text_or_null(run->race));
 	(void)json_object_set_new(object, "question", question ? question : json_null());
 	return object;
 }
@@ -267,9 +270,33 @@ static int env_override(struct blueprint *blueprint, const json_t *env, struct e
 	return 0;
 }
 
+/* A number, or a list of agents. */
+static int candidates_override(struct blueprint *blueprint, const json_t *value, struct err *err)
+{
+	struct candidates *candidates = &blueprint->agent.candidates;
+	size_t count = json_is_array(value) ? json_array_size(value) : (size_t)json_integer_value(value);
+	size_t index;
+	json_t *text;
+
+	if (count < 1 || count > BLUEPRINT_CANDIDATES_MAX)
+		return err_set(err, ERR_INVALID, "agent.candidates must be 1 to %d, or a list of as many agents",
+			       BLUEPRINT_CANDIDATES_MAX);
+	*candidates = (struct candidates){.count = count};
+	if (!json_is_array(value))
+		return 0;
+	candidates->agents = (struct texts){blueprint_take(blueprint, count, sizeof(char *)), count};
+	json_array_foreach(value, index, text) {
+		if (!json_is_string(text))
+			return err_set(err, ERR_INVALID, "agent.candidates must be a list of agents");
+		candidates->agents.at[index] = blueprint_copy(blueprint, json_string_value(text));
+	}
+	return 0;
+}
+
 static int agent_override(struct blueprint *blueprint, const json_t *config, struct err *err)
 {
 	const char *timeout = json_text(config, "timeout", NULL);
+	const json_t *candidates = json_member(config, "candidates");
 	const char *use = json_text(config, "use", NULL);
 
 	/* Another agent: how the blueprint's own is started does not concern it. */
@@ -281,6 +308,8 @@ static int agent_override(struct blueprint *blueprint, const json_t *config, str
 	text_override(blueprint, &blueprint->agent.format, config, "format");
 	text_override(blueprint, &blueprint->agent.model, config, "model");
 	if (run_override(blueprint, json_member(config, "run"), err) || env_override(blueprint, json_member(config, "env"), err))
+		return -1;
+	if (candidates && candidates_override(blueprint, candidates, err))
 		return -1;
 	return timeout ? duration_parse(view_of(timeout), &blueprint->agent.timeout_ms, err) : 0;
 }

@@ -120,6 +120,12 @@ json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
 	item = run_json(runs, &tx, &run, err);
 	if (item)
 		preview_now(runs, item);
+	if (item && run.race) {
+		json_t *candidates = race_json(runs, &tx, run.race, err);
+
+		if (candidates)
+			(void)json_object_set_new(item, "candidates", candidates);
+	}
 	return item;
 }
 
@@ -297,7 +303,7 @@ int runs_retry(struct runs *runs, struct run_id id, struct err *err)
 	if (strcmp(run.state, "failed") != 0 && strcmp(run.state, "stopped") != 0)
 		return err_set(err, ERR_DENIED, "run %s is %s: only a failed or stopped one can be tried again", id.text,
 			       run.state);
-	if (tracker_claim(runs->tracker, item, id.text, err))
+	if (tracker_claim(runs->tracker, item, run.race ? run.race : id.text, err))
 		return -1;
 	if (run.environment && !run_env(&run, &env, err)) {
 		struct err frozen = {0};

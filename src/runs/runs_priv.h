@@ -85,6 +85,8 @@ struct run {
 	double session_cost_usd;
 	int64_t session_input_tokens;
 	int64_t session_output_tokens;
+	char *race;        /* the first run of its race; NULL: it is alone */
+	char *race_winner; /* once it is chosen */
 };
 
 void run_fini(struct run *run);
@@ -125,6 +127,20 @@ MUST_USE int change_add_in(struct runs *runs, struct store_tx *tx, const char *k
 void change_add(struct runs *runs, const char *kind, const char *key, struct store_value value, const char *state);
 /* A text for an event, cut to RUN_EVENT_TEXT_MAX. */
 void event_text_set(json_t *object, const char *key, struct view text);
+
+/* ---- race.c: candidates ---- */
+
+/* With `first`, which is being claimed, the others of its race begin. */
+MUST_USE int race_begin(struct runs *runs, struct store_tx *tx, const struct run *first, const struct blueprint *blueprint,
+			struct err *err);
+/* Does the run publish? Else the visit is told to wait, or that it lost. */
+MUST_USE int race_stand(struct runs *runs, const struct run *run, struct flow_visit *visit, bool *publishes, struct err *err);
+bool run_lost(const struct run *run);
+/* Appends the ids of those that run beside the first of a race. */
+MUST_USE int race_others(struct runs *runs, const char *first, json_t *ids, struct err *err);
+/* [{"id", "agent", "state", "verdict", "branch", "findings", "lines", "cost_usd", "chosen"}]; owned by the caller. */
+json_t *race_json(struct runs *runs, struct store_tx *tx, const char *race, struct err *err);
+MUST_USE int race_body(struct buf *out, struct runs *runs, const struct run *run, struct err *err); /* of the pull request */
 
 /* ---- claims.c ---- */
 

@@ -90,7 +90,8 @@ static int claim_store(struct runs *runs, const struct run *run, const struct bl
 		      "branch = ?, agent = ?, attempts = ?, prompt = ?, reason = 'issue', turn = 1, pending = ?, base = ?",
 		      VALUES(V(branch), V(blueprint->agent.use), V(blueprint->verify.attempts), V(prompt.at), V(TURN_PENDING),
 			     V(run->base)),
-		      err))
+		      err) ||
+	    race_begin(runs, &tx, run, blueprint, err))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -111,7 +112,8 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 		return 0;
 	repository = repository_path(runs, run.repository);
 	item = text_format("%lld", (long long)run.issue);
-	if (git_resolve(repository, run.base_wanted, &base, err) || tracker_claim(runs->tracker, item, run.id, err))
+	if (git_resolve(repository, run.base_wanted, &base, err) ||
+	    tracker_claim(runs->tracker, item, run.race ? run.race : run.id, err))
 		return -1;
 	free(run.base);
 	run.base = text_copy(base.text);
@@ -421,6 +423,10 @@ static int step_close(void *self, struct flow_visit *visit, struct err *err)
 	if (run_load(runs, visit->id, &run, err) || run_environments_end(runs, &run, err))
 		return -1;
 	merged = run.outcome && strcmp(run.outcome, "merged") == 0;
+	if (run_lost(&run)) {
+		(void)snprintf(visit->detail, sizeof(visit->detail), "another candidate was chosen");
+		return 0;
+	}
 	err->kind = ERR_NONE;
 	issue_state(runs, run.issue, merged ? "done" : "closed", err);
 	if (err->kind != ERR_NONE)
@@ -467,7 +473,8 @@ static void issue_free(struct runs *runs, const struct run *run)
 	AUTO_JSON issue = tracker_fetch(runs->tracker, item, &err);
 	const char *state = json_text(issue, "state", "");
 
-	if (strcmp(json_text(issue, "run", ""), run->id) == 0 && (strcmp(state, "working") == 0 || strcmp(state, "review") == 0))
+	if (!run_lost(run) && strcmp(json_text(issue, "run", ""), run->id) == 0 &&
+	    (strcmp(state, "working") == 0 || strcmp(state, "review") == 0))
 		issue_state(runs, run->issue, "open", &err);
 }
 

@@ -98,6 +98,9 @@ const struct store_migration store_migrations[] = {
 	 " id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, text TEXT NOT NULL, asked_ms INTEGER NOT NULL,"
 	 " deadline_ms INTEGER NOT NULL, heard_ms INTEGER NOT NULL, answer TEXT, answered_by TEXT, answered_ms INTEGER) STRICT;"
 	 "CREATE INDEX question_of ON question (run, id);"},
+	{"candidates", "ALTER TABLE run ADD COLUMN race TEXT;"
+		       "ALTER TABLE run ADD COLUMN race_winner TEXT;"
+		       "CREATE INDEX run_race ON run (race);"},
 	{"workflows are their events",
 	 /* `flow` is an index over these: where the events up to `version` lead */
 	 "CREATE TABLE flow_event ("

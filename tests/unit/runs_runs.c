@@ -302,6 +302,59 @@ static void findings_go_back_until_it_is_verified_then_reviewed_and_merged(void 
 	story_end(&story);
 }
 
+static void of_candidates_the_proven_one_is_published_and_every_branch_stays(void **state)
+{
+	struct story story;
+	AUTO_JSON request = json_pack("{s:s, s:s, s:{s:i}}", "repository", "shop", "title", "Race", "agent", "candidates", 3);
+	AUTO_JSON begun = NULL;
+	AUTO_JSON all = NULL;
+	AUTO_JSON pulls = NULL;
+	AUTO_BUF branches = buf_new(65536);
+	int chosen = 0;
+	size_t index;
+	json_t *run;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "odd";
+	fake.writes[1] = "good";
+	for (int i = 2; i < 8; i++)
+		fake.writes[i] = "bug 1";
+	begun = runs_start(story.runs, request, NULL);
+	assert_int_equal(run_id_parse(view_of(json_text(begun, "id", "")), &story.run, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	all = runs_list(story.runs, NULL);
+	pulls = runs_pull_list(story.runs, NULL);
+	assert_int_equal(json_array_size(all), 3);
+	assert_int_equal(json_array_size(pulls), 1);
+	assert_string_equal(json_text(json_array_get(pulls, 0), "verdict", ""), "verified");
+	json_array_foreach(all, index, run) {
+		bool published = strcmp(json_text(run, "id", ""), json_text(json_array_get(pulls, 0), "run", "?")) == 0;
+		const char *at = json_text(run, "state", "");
+
+		assert_string_equal(json_text(run, "race", ""), story.run.text);
+		chosen += published;
+		if (published ? strcmp(at, "review") != 0 : strcmp(at, "done") != 0 && strcmp(at, "stopped") != 0)
+			fail_msg("%s is %s", published ? "the chosen one" : "another", at);
+	}
+	assert_int_equal(chosen, 1);
+	{
+		AUTO_JSON pull = pull_of(&story);
+		AUTO_JSON shown = run_of(&story);
+
+		assert_non_null(strstr(json_text(pull, "body", ""), "### The candidates"));
+		assert_int_equal(json_array_size(json_member(shown, "candidates")), 3);
+	}
+	assert_int_equal(git_run(repository, (const char *const[]){"branch", "--list", "assay/*", NULL},
+				 &(struct process_spec){.output = &branches}, NULL, NULL),
+			 0);
+	assert_non_null(strstr(branches.at, "assay/1-race\n"));
+	assert_non_null(strstr(branches.at, "assay/1-race-2"));
+	assert_int_equal(fake_alive(), 1);
+	assert_int_equal(runs_pull_merge(story.runs, 1, "ann", false, NULL) ? 0 : 1, 0);
+	story_end(&story);
+}
+
 static void the_same_findings_twice_go_to_a_person_as_a_draft(void **state)
 {
 	struct story story;
@@ -982,6 +1035,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(findings_go_back_until_it_is_verified_then_reviewed_and_merged),
+		cmocka_unit_test(of_candidates_the_proven_one_is_published_and_every_branch_stays),
 		cmocka_unit_test(the_same_findings_twice_go_to_a_person_as_a_draft),
 		cmocka_unit_test(attempts_are_capped),
 		cmocka_unit_test(what_cannot_be_told_is_a_draft_that_says_so),

@@ -7,7 +7,7 @@ import {button, composer, failure, link, linkButton} from '../parts/controls.js'
 import {ladder} from '../parts/evidence.js';
 import {gantt} from '../parts/gantt.js';
 import {logsView} from '../parts/logs.js';
-import {icon, runEnded, runState, verdict} from '../parts/marks.js';
+import {icon, mark, runEnded, runState, verdict} from '../parts/marks.js';
 import {checklist, gatesOf, timeline} from '../parts/timeline.js';
 
 const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'question', 'answer', 'claims', 'note', 'error'];
@@ -51,6 +51,8 @@ function side(run, events) {
 	const gates = lastGates(events);
 
 	return h('aside.side-column',
+		run.candidates ? h('section.card.pad', {'data-key': 'candidates'}, h('h2', 'Candidates'), h('ul.checklist', run.candidates.map((one) => h('li', {'data-key': one.id}, mark(one.chosen ? 'done' : ['failed', 'stopped', 'done'].includes(one.state) ? 'skipped' : 'running'),
+			h('span', one.id === run.id ? h('strong', 'this run') : link(`/runs/${one.id}`, one.id), ' ', h('span.hint', `${one.agent || 'agent'} · ${one.chosen ? 'chosen' : one.verdict ?? one.state} · ${count(one.lines, 'line')} · ${money(one.cost_usd)}`)))))) : null,
 		run.plan.length ? h('section.card.pad', {'data-key': 'plan'}, h('h2', 'Plan'), checklist(run.plan)) : null,
 		gates.length ? h('section.card.pad', {'data-key': 'gates'}, h('h2', 'Gates'), ladder(gates)) : null,
 		h('section.card.pad', {'data-key': 'steps'}, h('h2', 'Steps'), gantt(run.steps)), usage(run) ? h('section.card.pad', {'data-key': 'usage'}, h('h2', 'Used'), usage(run)) : null);
