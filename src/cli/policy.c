@@ -216,6 +216,8 @@ static const char *rules_said(struct view rule, bool held)
 		return view_starts(rule, VIEW("policy:")) ? "approve" : "passed";
 	if (view_starts(rule, VIEW("hold:"))) /* a person's answer that was remembered */
 		return "approve";
+	if (view_is(rule, "builtin:dns-over-https")) /* by a field, which nobody keeps */
+		return "passed";
 	if (view_starts(rule, VIEW("policy:")) || view_starts(rule, VIEW("builtin:")) || view_is(rule, "default-deny"))
 		return "deny";
 	for (size_t i = 0; i < ARRAY_LEN(after); i++)
@@ -280,7 +282,7 @@ static json_t *request_of_row(const json_t *row, const json_t *holds)
 	AUTO_FREE char *url = text_format("%s://%s:%lld%s", port == 80 ? "http" : "https", json_text(row, "host", ""),
 					  (long long)port, path);
 
-	if (!json_text(row, "method", NULL))
+	if (strcmp(json_text(row, "method", "connect"), "connect") == 0) /* it ended before there was a request */
 		return NULL;
 	return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}", "method", json_text(row, "method", ""), "url", url,
 			 "was", was && path[0] ? was : "", "by", json_text(row, "rule", ""), "origin", "env",

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -11,13 +12,16 @@
 #include "gateway/door.h"
 #include "gateway/egress/login.h"
 #include "gateway/egress/proxy.h"
+#include "gateway/egress/refusal.h"
 #include "gateway/flow.h"
 #include "gateway/outside.h"
 #include "gateway/seams/http.h"
 #include "gateway/seams/raw.h"
 #include "gateway/tools.h"
 
-#define DENIED_WAIT_MS 2000 /* for the first bytes, to see whether it is HTTP */
+#define DENIED_WAIT_MS 2000  /* for the first bytes, to see in which language to say it */
+#define DENIED_SILENT_MS 200 /* where the server may be the one to begin */
+#define TLS_HANDSHAKE 22
 
 /* Where the program wanted to go: before the redirect, or, where there was none, the address it connected to. Host byte order; `text` is
  * the address for people. Only IPv4 can be one of ours: *address is 0 for others. */
@@ -49,20 +53,30 @@ static void destination_find(int fd, uint32_t *address, uint16_t *port, char tex
 }
 
 struct denied {
-	char *line;
+	char *host;
+	uint16_t port;
+	struct egress_verdict verdict;
+	char *why, *remedy; /* its texts: rules may change while it waits */
+	uint64_t number;
 };
 
+/* Whoever speaks a language in which one can be told is told. */
 static void denied_data(struct flow *flow, enum side from, struct view bytes)
 {
 	const struct denied *denied = flow->state;
-	AUTO_BUF out = buf_new(4096);
+	struct egress_request request = refusal_sketch(flow, denied->host, denied->port);
+	AUTO_BUF out = buf_new(SCRATCH_BYTES);
 
 	(void)from;
-	if (!http_looks(bytes)) {
+	request.method = VIEW("");
+	if (http_looks(bytes))
+		refusal_http_format(&request, &denied->verdict, denied->number, bytes, &out);
+	else if (bytes.at[0] == TLS_HANDSHAKE)
+		refusal_alert_format(REFUSAL_ALERT_DENIED, &out);
+	if (!out.length) {
 		flow_close(flow, "denied");
 		return;
 	}
-	http_plain_format(&out, 403, denied->line, false);
 	flow_write(flow, SIDE_CLIENT, buf_view(&out));
 	flow_finish(flow);
 }
@@ -90,7 +104,9 @@ static void denied_release(void *state)
 {
 	struct denied *denied = state;
 
-	free(denied->line);
+	free(denied->host);
+	free(denied->why);
+	free(denied->remedy);
 	free(denied);
 }
 
@@ -102,18 +118,36 @@ static void denied_timed_out(struct flow *flow)
 static const struct flow_protocol denied_protocol = {"denied",           denied_data,    denied_ended,  NULL,
 						     denied_server_lost, denied_closing, denied_release};
 
-void entry_deny(struct flow *flow, const char *host, uint16_t port, const char *why)
+void entry_deny(struct flow *flow, const char *host, uint16_t port, const struct egress_verdict *verdict)
 {
+	static const uint16_t speaking[] = {80, 443, 8080, 8443}; /* ports at which the client begins */
 	struct denied *denied = mem_new(sizeof(*denied));
+	int64_t wait_ms = DENIED_SILENT_MS;
 
-	env_denied(flow->env, flow->from, host, port, why);
-	denied->line = text_format("assay: %s:%u may not be reached from this environment: %s (egress.rules in assay.yaml)\n", host,
-				   port, why);
+	denied->host = text_copy(host);
+	denied->port = port;
+	denied->why = text_copy(verdict->why);
+	denied->remedy = text_copy(verdict->remedy);
+	denied->verdict = *verdict;
+	denied->verdict.why = denied->why;
+	denied->verdict.remedy = denied->remedy;
+	if (!denied->verdict.status)
+		denied->verdict.status = 403;
+	denied->number = refusal_connection(flow, denied->host, port, &denied->verdict);
 	flow_protocol_set(flow, &denied_protocol, denied);
-	if (port == 80 || port == 8080)
-		flow_timer(flow, DENIED_WAIT_MS, denied_timed_out);
-	else
-		flow_close(flow, "denied");
+	for (size_t i = 0; i < ARRAY_LEN(speaking); i++)
+		if (port == speaking[i])
+			wait_ms = DENIED_WAIT_MS;
+	flow_timer(flow, wait_ms, denied_timed_out);
+}
+
+static void entry_deny_for(struct flow *flow, const char *host, uint16_t port, const char *rule, const char *why,
+			   const char *remedy)
+{
+	struct egress_verdict verdict = {.action = EGRESS_DENY, .status = 403, .why = why, .remedy = remedy};
+
+	(void)snprintf(verdict.rule, sizeof(verdict.rule), "%s", rule);
+	entry_deny(flow, host, port, &verdict);
 }
 
 static void own_begin(struct flow *flow, const char *name_text, uint16_t port)
@@ -121,7 +155,7 @@ static void own_begin(struct flow *flow, const char *name_text, uint16_t port)
 	struct name *name = env_name(flow->env, name_text);
 
 	if (!name) {
-		entry_deny(flow, name_text, port, "the environment has no such service any more");
+		entry_deny_for(flow, name_text, port, "no-service", "the environment has no such service any more", NULL);
 		return;
 	}
 	if (port == name->port && name->protocol == PROTOCOL_POSTGRES && login_is_due(flow->env, name->name, port)) {
@@ -144,7 +178,8 @@ void entry_accept(struct door *door, int fd)
 	destination_find(fd, &address, &port, text);
 	flow->port = port;
 	if (env->killed)
-		entry_deny(flow, text, port, "a person stopped everything of this environment (assay kill)");
+		entry_deny_for(flow, text, port, "kill", "a person stopped everything of this environment (assay kill)",
+			       "only a person can undo it: `assay kill --undo`");
 	else if (address == ADDRESS_TOOLS && port == 80 && env_tool_allowed(env, door_sandbox(door)))
 		tools_begin(flow);
 	else if (address == ADDRESS_PROXY && port == MESSAGE_PROXY_PORT)
@@ -154,6 +189,7 @@ void entry_accept(struct door *door, int fd)
 	else if ((name = address_host_name(env->addresses, address)))
 		outside_begin(flow, name, port, (struct view){"", 0});
 	else
-		entry_deny(flow, text, port, "it was asked for by number, not by name");
+		entry_deny_for(flow, text, port, "by-number", "it was asked for by number, not by name",
+			       "use its name; which may be reached is `egress.rules` in assay.yaml");
 	flow_update(flow);
 }

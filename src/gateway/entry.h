@@ -5,12 +5,13 @@
 #include <stdint.h>
 
 struct door;
+struct egress_verdict;
 struct flow;
 
 void entry_accept(struct door *door, int fd); /* takes the connection */
 
-/* Refuses a connection to what may not be reached: one clear line for HTTP (port 80 and 8080), a reset for all others. Tells the
- * control plane. `host` and `why` are copied. */
-void entry_deny(struct flow *flow, const char *host, uint16_t port, const char *why);
+/* Refuses a connection to what may not be reached: in words to HTTP, by an alert to TLS, by a reset to all others (egress/refusal.h). `host` and
+ * the verdict are copied. */
+void entry_deny(struct flow *flow, const char *host, uint16_t port, const struct egress_verdict *verdict);
 
 #endif

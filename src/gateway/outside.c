@@ -9,6 +9,7 @@
 #include "gateway/egress/h2.h"
 #include "gateway/egress/login.h"
 #include "gateway/egress/mint.h"
+#include "gateway/egress/refusal.h"
 #include "gateway/entry.h"
 #include "gateway/hello.h"
 #include "gateway/policy/policy.h"
@@ -32,6 +33,7 @@ struct outside {
 	struct mint_ask *ask;
 	struct dial *dial;
 	const char *error;
+	bool told; /* rows say how it ended */
 };
 
 static bool port_is_web(uint16_t port)
@@ -56,12 +58,26 @@ static void outside_row(struct outside *outside, const char *error)
 	exchange_log_add(flow->env->log, &exchange);
 }
 
-/* Not HTTP, so there is nobody to explain it to: the row says why. */
-static void outside_refuse(struct outside *outside, const char *why)
+/* Not HTTP, so there is nobody to explain it to but TLS, which has alerts (0: none). */
+static void outside_refuse(struct outside *outside, enum refusal_alert alert, const char *why, const char *remedy)
 {
-	env_denied(outside->flow->env, outside->flow->from, outside->host, outside->port, why);
-	outside->error = why;
-	flow_close(outside->flow, why);
+	struct flow *flow = outside->flow;
+	struct egress_verdict verdict = {.action = EGRESS_DENY,
+					 .status = alert == REFUSAL_ALERT_NAME ? 421 : 400,
+					 .rule = "protocol",
+					 .why = why,
+					 .remedy = remedy};
+	AUTO_BUF out = buf_new(64);
+
+	outside->told = true;
+	(void)refusal_connection(flow, outside->host, outside->port, &verdict);
+	if (!alert) {
+		flow_close(flow, why);
+		return;
+	}
+	refusal_alert_format(alert, &out);
+	flow_write(flow, SIDE_CLIENT, buf_view(&out));
+	flow_finish(flow);
 }
 
 /* ---- bytes as they are ---- */
@@ -165,7 +181,7 @@ static void minted(void *self, const struct tls_certificate *certificate, const 
 
 	outside->ask = NULL;
 	if (why) {
-		outside_refuse(outside, why);
+		outside_refuse(outside, REFUSAL_ALERT_DENIED, why, NULL);
 		return;
 	}
 	outside->state = SECURING;
@@ -187,15 +203,15 @@ static void sniff_tls(struct outside *outside)
 	case HELLO_MORE:
 		return;
 	case HELLO_BAD:
-		outside_refuse(outside, "what came is no TLS ClientHello");
+		outside_refuse(outside, 0, "what came is no TLS ClientHello", NULL);
 		return;
 	case HELLO_DONE:
 		break;
 	}
 	if (!found.length) {
-		outside_refuse(outside, "TLS without a server name");
+		outside_refuse(outside, REFUSAL_ALERT_NAME, "TLS without a server name", "the program must send one (SNI)");
 	} else if (!host_canonical(found, name) || strcmp(name, outside->host) != 0) {
-		outside_refuse(outside, "TLS for another server name than the connection was made to");
+		outside_refuse(outside, REFUSAL_ALERT_NAME, "TLS for another server name than the connection was made to", NULL);
 	} else if (outside->opaque) {
 		pass(outside);
 	} else {
@@ -212,9 +228,10 @@ static void sniff_other(struct outside *outside)
 	const struct egress_origin origin = env_origin(flow->env, flow->from);
 
 	if (port_is_web(outside->port) || env_stub(flow->env, outside->host))
-		outside_refuse(outside, "neither HTTP nor TLS");
+		outside_refuse(outside, 0, "neither HTTP nor TLS", NULL);
 	else if (!outside->opaque && !policy_host_is_free(flow->env->policy, &origin, outside->host, outside->port))
-		outside_refuse(outside, "neither HTTP nor TLS, and the rules ask what is said");
+		outside_refuse(outside, 0, "neither HTTP nor TLS, and the rules ask what is said",
+			       "a rule without methods and paths lets such a port through");
 	else
 		pass(outside);
 }
@@ -259,7 +276,7 @@ static void outside_data(struct flow *flow, enum side from, struct view bytes)
 	}
 	buf_add_view(&outside->first, bytes);
 	if (outside->first.over)
-		outside_refuse(outside, "too much before its TLS handshake");
+		outside_refuse(outside, 0, "too much before its TLS handshake", NULL);
 	else if (outside->state == SNIFFING)
 		sniff(outside);
 }
@@ -278,8 +295,21 @@ static void outside_closing(struct flow *flow, const char *why)
 {
 	struct outside *outside = flow->state;
 
-	if (flow->env->gone)
+	if (flow->env->gone || outside->told)
 		return;
+	if (outside->state == SECURING && why) { /* most often it trusts no authority of ours */
+		const struct egress_verdict verdict = {
+			.action = EGRESS_DENY,
+			.status = 400,
+			.rule = "tls-handshake",
+			.why = why,
+			.remedy =
+				"the program must trust the environment's authority (SSL_CERT_FILE and its like are set), or its host needs a "
+				"`passthrough` rule"};
+
+		(void)refusal_connection(flow, outside->host, outside->port, &verdict);
+		return;
+	}
 	if (outside->state == PASSING || outside->error || why)
 		outside_row(outside, outside->error ? outside->error : why);
 }
@@ -311,7 +341,7 @@ void outside_begin(struct flow *flow, const char *host, uint16_t port, struct vi
 	if (verdict.action == EGRESS_DENY) {
 		AUTO_FREE char *kept = text_copy(host);
 
-		entry_deny(flow, kept, port, verdict.why);
+		entry_deny(flow, kept, port, &verdict);
 		return;
 	}
 	if (!stub && verdict.action != EGRESS_PASSTHROUGH && login_is_due(flow->env, host, port)) {

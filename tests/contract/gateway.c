@@ -389,12 +389,13 @@ static void the_outside_is_closed_but_for_what_the_rules_name(void **state)
 		const char *heard; /* the beginning of what comes back; "" a reset or an end */
 		const char *denied;
 	} rows[] = {
-		{"203.0.113.9", 443, NULL, "allowed.example", "", "203.0.113.9:443 it was asked for by number"},
+		{"203.0.113.9", 443, NULL, "allowed.example", "\x15\x03\x03", "203.0.113.9:443 it was asked for by number"},
 		{"203.0.113.9", 80, "GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n", NULL, "HTTP/1.1 403 ",
 		 "203.0.113.9:80 it was asked"},
 		{"198.18.9.9", 80, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", NULL, "HTTP/1.1 403 ", "198.18.9.9:80 it was asked"},
-		{"allowed.example", 8443, NULL, "allowed.example", "", "allowed.example:8443 it is allowed on other ports only"},
-		{"allowed.example", 443, NULL, "evil.example", "", "allowed.example:443 TLS for another server name"},
+		{"allowed.example", 8443, NULL, "allowed.example", "\x15\x03\x03",
+		 "allowed.example:8443 it is allowed on other ports only"},
+		{"allowed.example", 443, NULL, "evil.example", "\x15\x03\x03", "allowed.example:443 TLS for another server name"},
 		{"allowed.example", 443, "SSH-2.0-x\r\n", NULL, "", "allowed.example:443 neither HTTP nor TLS"},
 		{"allowed.example", 80, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", NULL, "HTTP/1.1 421 ",
 		 "allowed.example:80 the request names"},

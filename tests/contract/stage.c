@@ -5,7 +5,7 @@
  *	stage [--environment ID] [--authorities PEM] [--before COMMAND] [--ledger yes] [--secret 'NAME VALUE RULE PLACE'] ROUTES NAME…
  *		-- COMMAND [ARGUMENT…]
  *
- * ROUTES is a file with the body of ENV_PUT; each NAME is a host outside, which the gateway finds at 127.0.0.1. The --before command (a line for
+ * ROUTES is a file with the body of ENV_PUT; each NAME is a host outside, which the gateway finds at 127.0.0.1, or, as NAME=ADDRESS, there. The --before command (a line for
  * sh) runs outside, as the hosts: it says it is ready by making the file $STAGE/ready, and is ended with the stage. The command finds in
  * its environment: STAGE (a folder of its own), ASSAY_CA (the environment's authority), GATEWAY_PID. With --ledger the gateway keeps one, in
  * $STAGE/ledger, whose heads the vault signs; with --secret the environment has a credential (`-` in RULE stands for a blank), and
@@ -98,6 +98,16 @@ static void mounts_own(void)
 		give_up("a mount namespace");
 }
 
+/* "NAME" is here, "NAME=ADDRESS" elsewhere. */
+static void host_line(struct buf *text, const char *name)
+{
+	struct view address;
+	struct view host = view_cut(view_of(name), '=', &address);
+
+	buf_add_format(text, "%.*s %.*s\n", address.at ? (int)address.length : 9, address.at ? address.at : "127.0.0.1",
+		       (int)host.length, host.at);
+}
+
 /* How the gateway and the hosts outside see names. */
 static void hosts_mount(const struct stage *stage)
 {
@@ -105,7 +115,7 @@ static void hosts_mount(const struct stage *stage)
 
 	buf_add_text(&text, "127.0.0.1 localhost\n");
 	for (size_t i = 0; i < stage->name_count; i++)
-		buf_add_format(&text, "127.0.0.1 %s\n", stage->names[i]);
+		host_line(&text, stage->names[i]);
 	text_mount(stage, "hosts-outside", text.at, "/etc/hosts");
 }
 

@@ -8,33 +8,12 @@
 #include "gateway/egress/frames.h"
 #include "gateway/egress/meter.h"
 #include "gateway/egress/record.h"
+#include "gateway/egress/refusal.h"
 #include "gateway/egress/scan.h"
 #include "gateway/egress/unpack.h"
 #include "http/codec.h"
 
 /* ---- answers of our own ---- */
-
-static void refusal_write(const struct pipeline *pipeline, bool as_json, struct buf *body)
-{
-	const struct egress_request *request = &pipeline->request;
-	const struct egress_verdict *verdict = &pipeline->verdict;
-	char id[LEDGER_REQUEST_TEXT_MAX];
-	AUTO_FREE char *line = NULL;
-
-	ledger_request_format(pipeline->number, id);
-	line = text_format("assay: %.*s %s://%s%.*s: %s%s%s [rule %s, id %s]", (int)request->method.length, request->method.at,
-			   request->tls ? "https" : "http", request->host, (int)request->path.length, request->path.at,
-			   verdict->why, verdict->remedy ? "; " : "", verdict->remedy ? verdict->remedy : "", verdict->rule, id);
-	if (as_json) {
-		AUTO_JSON json = json_pack("{s:{s:s,s:s,s:s,s:s,s:s*}}", "error", "type", "assay_refused", "message", line, "rule",
-					   verdict->rule, "id", id, "remedy", verdict->remedy);
-
-		json_format(body, json);
-	} else {
-		buf_add_text(body, line);
-	}
-	buf_add_char(body, '\n');
-}
 
 /* Who reads the exchange later learns by what it was decided: `assay policy simulate` holds drafts against it. What waited says which rule
  * asked for that. */
@@ -63,7 +42,7 @@ void pipeline_refused(struct pipeline *pipeline)
 	if (verdict->status / 100 != 5)
 		env_denied(pipeline->env, pipeline->request.origin.sandbox, pipeline->request.host, pipeline->request.port,
 			   verdict->why);
-	refusal_write(pipeline, as_json, &body);
+	refusal_format(&pipeline->request, verdict, pipeline->number, as_json, &body);
 	response.body_bytes = (int64_t)body.length;
 	pipeline->exchange.status = (int)verdict->status;
 	pipeline_rule_note(pipeline);

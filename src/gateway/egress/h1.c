@@ -14,6 +14,7 @@
 #include "base/scope.h"
 #include "gateway/egress/pipeline.h"
 #include "gateway/egress/proxy.h"
+#include "gateway/egress/refusal.h"
 #include "gateway/outside.h"
 #include "gateway/policy/policy.h"
 #include "http/codec.h"
@@ -157,15 +158,6 @@ static void idle_timed_out(struct flow *flow)
 static void body_timed_out(struct flow *flow)
 {
 	flow_close(flow, "its request did not go on");
-}
-
-static void head_timed_out(struct flow *flow)
-{
-	flow_write(
-		flow, SIDE_CLIENT,
-		VIEW("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 38\r\n\r\n"
-		     "assay: the request's head was too slow"));
-	flow_finish(flow);
 }
 
 /* They have a place only behind chunks; elsewhere nobody gets to see them. */
@@ -344,24 +336,34 @@ static unsigned destination_find(struct h1 *h1, const struct http_head *head, st
 	return 0;
 }
 
-/* A head that cannot be read in one way only: answered, and the end of the connection. */
-static void head_bad(struct h1 *h1, const struct err *err)
+/* What cannot be read in one way only: answered, while nothing of it has left, and the end of the connection. `head`: what came of it. */
+static void refuse_unread(struct h1 *h1, unsigned status, const char *why, struct view head)
 {
 	struct flow *flow = h1->flow;
-	AUTO_FREE char *line = text_format("assay: the request was refused: %s\n", err->text);
-	AUTO_BUF out = buf_new(4096);
-	AUTO_EXCHANGE exchange = {0};
+	const char *host = h1->host[0] ? h1->host : MESSAGE_PROXY_HOST;
+	struct egress_verdict verdict = {.action = EGRESS_DENY, .status = status, .rule = "framing", .why = why};
+	struct egress_request request = refusal_sketch(flow, host, h1->port);
+	AUTO_BUF out = buf_new(HTTP_HEAD_BYTES_MAX * 2);
 
-	env_exchange_begin(flow->env, &exchange, flow->from, h1->host[0] ? h1->host : "proxy", "http");
-	exchange.error = text_format("bad request: %s", err->text);
-	exchange_log_add(flow->env->log, &exchange);
-	env_denied(flow->env, flow->from, h1->host[0] ? h1->host : "proxy", h1->port, err->text);
-	buf_add_format(
-		&out,
-		"HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-		err->kind == ERR_LIMIT ? 431u : 400u, http_status_text(err->kind == ERR_LIMIT ? 431 : 400), strlen(line), line);
+	request.method = VIEW("");
+	refusal_http_format(&request, &verdict, refusal_connection(flow, host, h1->port, &verdict), head, &out);
 	flow_write(flow, SIDE_CLIENT, buf_view(&out));
 	flow_finish(flow);
+}
+
+static void head_timed_out(struct flow *flow)
+{
+	struct h1 *h1 = flow->state;
+
+	if (h1->input.length)
+		refuse_unread(h1, 408, "the request's head was too slow", buf_view(&h1->input));
+	else
+		flow_close(flow, NULL);
+}
+
+static void head_bad(struct h1 *h1, const struct err *err, struct view head)
+{
+	refuse_unread(h1, err->kind == ERR_LIMIT ? 431 : 400, err->text, head);
 }
 
 /* As much of it as can be told of a request that has no form. */
@@ -452,7 +454,7 @@ static size_t head_take(struct h1 *h1, struct view bytes)
 	}
 	h1->scanned = 0;
 	if (result == HTTP_BAD) {
-		head_bad(h1, &err);
+		head_bad(h1, &err, bytes);
 		return bytes.length;
 	}
 	flow_timer(h1->flow, -1, NULL);
@@ -472,15 +474,8 @@ static void body_bad(struct h1 *h1, const struct err *err)
 
 	h1->pipeline = NULL;
 	if (!pipeline->sent) {
-		AUTO_FREE char *line = text_format("assay: the request was refused: %s\n", err->text);
-		AUTO_FREE char *head = text_format("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-						   "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-						   strlen(line));
-
 		pipeline_cancel(pipeline, "its body cannot be read");
-		flow_write(flow, SIDE_CLIENT, view_of(head));
-		flow_write(flow, SIDE_CLIENT, view_of(line));
-		flow_finish(flow);
+		refuse_unread(h1, 400, err->text, VIEW(""));
 		return;
 	}
 	pipeline_cancel(pipeline, "its body cannot be read");

@@ -465,6 +465,16 @@ static bool method_is_never(struct view method)
 	return view_is(method, "TRACE") || view_is(method, "TRACK") || view_is(method, "CONNECT") || view_is(method, "PRI");
 }
 
+/* A resolver within an allowed host would be a way round ours (RFC 8484). */
+static bool asks_names(const struct egress_request *request)
+{
+	for (size_t i = 0; i < request->field_count; i++)
+		if ((view_is(request->fields[i].name, "accept") || view_is(request->fields[i].name, "content-type")) &&
+		    view_find(request->fields[i].value, VIEW("application/dns-")) >= 0)
+			return true;
+	return false;
+}
+
 static void verdict_builtin(struct egress_verdict *verdict, const char *rule, const char *why, const char *remedy)
 {
 	*verdict = (struct egress_verdict){.action = EGRESS_DENY, .status = STATUS_DENIED, .why = why, .remedy = remedy};
@@ -483,6 +493,11 @@ void policy_judge(const struct policy *policy, const struct egress_request *requ
 
 	if (method_is_never(request->method)) {
 		verdict_builtin(verdict, "method", "this method is never passed on", "use another method");
+		return;
+	}
+	if (asks_names(request)) {
+		verdict_builtin(verdict, "dns-over-https", "names are looked up by the environment's own resolver only",
+				"let the system look names up");
 		return;
 	}
 	if (path_is_ambiguous(request->path) && policy_asks(policy, &question, false)) {
