@@ -156,7 +156,7 @@ size_t window_ring(struct dlp *dlp, const char *field, struct view name, struct 
 struct carve;
 
 /* A text that comes in pieces: looked at by the block, with what is needed of the one before it. */
-#define NODE_BLOCK ((size_t)16384)
+#define NODE_BLOCK ((size_t)49152)
 struct node {
 	struct dlp_message *message;
 	hs_stream_t *rules, *known;

@@ -105,19 +105,19 @@ static void each_stretch(const struct signs *signs, unsigned sign, struct view t
 
 void patch_begin(struct patch *patch, struct view text)
 {
-	*patch = (struct patch){.text = text, .out = spare_buf(VIEW_TEXT_MAX * 4)};
+	*patch = (struct patch){.text = text, .context = CONTEXT, .out = spare_buf(VIEW_TEXT_MAX * 4)};
 }
 
 void patch_put(struct patch *patch, size_t at, size_t skip, const char *by, size_t by_length)
 {
 	size_t from = patch->copied;
 
-	if (!patch->count || at - from > 2 * CONTEXT) {
+	if (!patch->count || at - from > 2 * patch->context) {
 		if (patch->count) {
-			buf_add(&patch->out, patch->text.at + from, CONTEXT);
+			buf_add(&patch->out, patch->text.at + from, patch->context);
 			buf_add_char(&patch->out, '\n');
 		}
-		from = at - from > CONTEXT ? at - CONTEXT : from;
+		from = at - from > patch->context ? at - patch->context : from;
 	}
 	buf_add(&patch->out, patch->text.at + from, at - from);
 	buf_add(&patch->out, by, by_length);
@@ -130,7 +130,7 @@ void patch_end(struct patch *patch, const char *name, enum view_kind kind, view_
 	size_t rest = patch->text.length - patch->copied;
 
 	if (patch->count) {
-		buf_add(&patch->out, patch->text.at + patch->copied, rest < CONTEXT ? rest : CONTEXT);
+		buf_add(&patch->out, patch->text.at + patch->copied, rest < patch->context ? rest : patch->context);
 		emit(self, name, kind, buf_view(&patch->out));
 	}
 	spare_buf_put(&patch->out);
@@ -473,6 +473,7 @@ static void view_joined(struct view text, const struct signs *signs, bool words,
 	struct patch patch;
 
 	patch_begin(&patch, text);
+	patch.context = WORD_MOST;
 	for (; i < text.length; i = signs_quote(signs, i)) {
 		struct kinds kinds = {0};
 		size_t before, length = join_at(text, patch.copied, i, &before), end;

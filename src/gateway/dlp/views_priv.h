@@ -46,7 +46,8 @@ size_t signs_run(const struct signs *signs, size_t at, size_t *end);
 struct patch {
 	struct view text;
 	struct buf out;
-	size_t copied; /* of the text */
+	size_t context; /* bytes that are kept on each side */
+	size_t copied;  /* of the text */
 	size_t count;
 };
 void patch_begin(struct patch *patch, struct view text);

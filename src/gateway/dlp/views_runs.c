@@ -1,5 +1,6 @@
 /* Runs of digits of base 64, 32 and 16, in windows that have their sign, decoded from every digit that can be a first one. */
 #include <ctype.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
@@ -193,12 +194,28 @@ static void run_decode(struct runs *runs)
 		decode_64(run, &runs->decoded, &runs->base64);
 }
 
-/* Of a group of four digits, the places where this one may stand when the group is three characters of text: 1 first, 2 second, 4 third. */
+/* Of each byte: capitals 1, small letters 1 << 16, digits 1 << 32, so that sums count them; and of a group of four digits, the places where it
+ * may stand when the group is three characters of text: 1 first, 2 second, 4 third. */
+static uint64_t kinds_of[256];
+static unsigned char places_of[256];
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+static void tables_make(void)
+{
+	for (unsigned c = 0; c < 256; c++) {
+		unsigned number = digits_64[c] - 1u;
+
+		if (!digits_64[c])
+			continue;
+		kinds_of[c] = number < 26 ? 1 : number < 52 ? 1 << 16 : number < 62 ? (uint64_t)1 << 32 : 0;
+		places_of[c] = (unsigned char)(((number >= 8 && number < 32) || number < 4 ? 1 : 0) | (number & 8 ? 0 : 2) |
+					       (number & 2 ? 0 : 4));
+	}
+}
+
 static unsigned char places(char c)
 {
-	unsigned number = digits_64[(unsigned char)c] - 1u;
-
-	return (unsigned char)(((number >= 8 && number < 32) || number < 4 ? 1 : 0) | (number & 8 ? 0 : 2) | (number & 2 ? 0 : 4));
+	return places_of[(unsigned char)c];
 }
 
 /* May a run on one line be base 64 of TEXT_LEAST characters? Names of programs hardly ever are. */
@@ -220,17 +237,9 @@ static bool run_may_be_text(struct view run)
 	return false;
 }
 
-/* Of a byte: 1 for capitals, 1 << 16 for small letters, 1 << 32 for digits. */
 #define UPPER(n) ((n)&0xffff)
 #define LOWER(n) ((n) >> 16 & 0xffff)
 #define DIGITS(n) ((n) >> 32)
-static uint64_t kind(char c)
-{
-	unsigned number = digits_64[(unsigned char)c];
-
-	return number <= 26 ? 1 : number <= 52 ? 1 << 16 : number <= 62 ? (uint64_t)1 << 32 : 0;
-}
-
 /* Is it worth to be read? */
 static bool run_is_telling(struct view text, size_t from, size_t end)
 {
@@ -241,7 +250,7 @@ static bool run_is_telling(struct view text, size_t from, size_t end)
 	if (line_next(text, end) || end - from >= RUN_COUNTED_MOST)
 		return true;
 	for (size_t i = from; i < end; i++)
-		kinds += kind(text.at[i]);
+		kinds += kinds_of[(unsigned char)text.at[i]];
 	plain = UPPER(kinds) + LOWER(kinds) + DIGITS(kinds) == end - from;
 	/* Hexadecimal or base 32: run_decode() looks again. */
 	if (plain && DIGITS(kinds) >= 2 && (!UPPER(kinds) || !LOWER(kinds) || UPPER(kinds) + LOWER(kinds) < DIGITS(kinds) * 4))
@@ -263,8 +272,10 @@ void view_runs(struct view text, const struct signs *signs, view_emit *emit, voi
 {
 	struct runs runs;
 	SPARE_BUF characters = spare_buf(RUN_DIGITS_MAX);
-	size_t at = run_find(text, signs, 0);
+	size_t at;
 
+	(void)pthread_once(&tables_once, tables_make);
+	at = run_find(text, signs, 0);
 	if (at == text.length)
 		return;
 	runs.run.characters = buf_reserve(&characters, RUN_DIGITS_MAX);
