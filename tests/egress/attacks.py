@@ -355,6 +355,21 @@ try:
     check("item 62: UDP", False)
 except (ConnectionRefusedError, TimeoutError):
     check("item 62: no UDP", True)
+for address in ("2001:db8::1", "2606:4700::1111", "fe80::1%lo"):
+    for port in (80, 443):
+        try:
+            check(f"item 65: IPv6 to {address} port {port}", b" 200 " not in ask(get("/", "ok.test"), address, port == 443))
+        except OSError:
+            check(f"item 65: IPv6 to {address} port {port}", True)
+for name, send in (("sendto", lambda s: s.sendto(b"x", ("203.0.113.9", 9999))), ("sendmsg", lambda s: s.sendmsg([b"x"], [], 0, ("203.0.113.9", 9999))),
+                   ("connected", lambda s: (s.connect(("203.0.113.9", 9999)), s.send(b"x")))):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(1)
+        try:
+            send(datagrams)
+            check(f"item 66: UDP by {name} is not answered", not datagrams.recv(100))
+        except OSError:
+            check(f"item 66: UDP by {name} is not answered", True)
 connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # TXT of an allowed name, asked of our resolver: empty; of a denied one: none
 connection.settimeout(5)
 
