@@ -158,10 +158,9 @@ static void label_take(struct exchange *exchange)
 
 	for (size_t i = 0; i < headers->count; i++) {
 		if (strcasecmp(headers->at[i].name, PREVIEW_LABEL) == 0 && !exchange->replay && strlen(headers->at[i].value) <= 64)
-			exchange->replay = TAKE(headers->at[i].value);
+			exchange->replay = text_copy(headers->at[i].value);
 		if (strncasecmp(headers->at[i].name, "x-assay-", 8) == 0) {
 			free(headers->at[i].name);
-			free(headers->at[i].value);
 			continue;
 		}
 		headers->at[kept++] = headers->at[i];

@@ -13,7 +13,6 @@ static void headers_fini(struct exchange_headers *headers)
 {
 	for (size_t i = 0; i < headers->count; i++) {
 		free(headers->at[i].name);
-		free(headers->at[i].value);
 	}
 	free(headers->at);
 }
@@ -35,10 +34,17 @@ void exchange_fini(struct exchange *exchange)
 
 void exchange_header_add(struct exchange_headers *headers, struct view name, struct view value)
 {
+	char *text;
+
 	if (!headers->count ||
 	    (headers->count >= HEADERS_USUAL && (headers->count & (headers->count - 1)) == 0)) /* full at 0, 8, 16, 32, … */
 		headers->at = mem_grow(headers->at, headers->count ? headers->count * 2 : HEADERS_USUAL, sizeof(*headers->at));
-	headers->at[headers->count++] = (struct exchange_header){view_copy(name), view_copy(value)};
+	text = mem_new(name.length + value.length + 2);
+	if (name.length)
+		memcpy(text, name.at, name.length);
+	if (value.length)
+		memcpy(text + name.length + 1, value.at, value.length);
+	headers->at[headers->count++] = (struct exchange_header){text, text + name.length + 1};
 }
 
 const char *exchange_header(const struct exchange_headers *headers, const char *name)

@@ -10,7 +10,7 @@
 #define EXCHANGE_BODY_KEPT_MAX ((size_t)64 << 10)
 
 struct exchange_header {
-	char *name;
+	char *name; /* owned, with its value behind it */
 	char *value;
 };
 
