@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/scope.h"
 #include "gateway/dlp/dlp.h"
 #include "gateway/egress/dial.h"
@@ -195,8 +196,10 @@ static void worker_make(struct worker *worker, int *peer)
 	struct link_spec made = spec;
 	int pair[2];
 
-	if (!writer)
+	if (!writer) {
+		log_init("fuzz", LOG_LEVEL_ERROR);
 		writer = log_writer_new(NULL);
+	}
 	*worker = (struct worker){.scratch = mem_new(SCRATCH_BYTES), .loop = loop_new(NULL), .log_writer = writer};
 	worker->env_flows_max = 100;
 	worker->upstreams = upstreams_new(worker);

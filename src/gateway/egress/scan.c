@@ -194,7 +194,8 @@ struct view scan_let_out(struct pipeline *pipeline)
 	if (free_bytes > held->length)
 		free_bytes = held->length;
 	buf_clear(&pipeline->tail);
-	buf_add(&pipeline->tail, held->at + free_bytes, held->length - (size_t)free_bytes);
+	if (held->length)
+		buf_add(&pipeline->tail, held->at + free_bytes, held->length - (size_t)free_bytes);
 	pipeline->let_go = free_bytes;
 	return view_make(held->at, (size_t)free_bytes);
 }
