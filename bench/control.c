@@ -237,7 +237,7 @@ int main(int argc, char **argv)
 	hooks_run("webhooks, 1,000/s, durable, SQLite", hooks_file);
 	(void)engine_run("engine, one thread, SQLite", engine_file, FLOWS, 0);
 	(void)engine_run("engine, one thread, in memory", ":memory:", FLOWS, 0);
-	if (postgres_fixture_start(&server)) {
+	if (postgres_fixture_start(&server, true)) {
 		AUTO_FREE char *hooks_url = postgres_fixture_database(&server, "hooks");
 		AUTO_FREE char *engine_url = postgres_fixture_database(&server, "engine");
 		AUTO_FREE char *peer_url = postgres_fixture_database(&server, "peer");

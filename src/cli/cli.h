@@ -38,6 +38,10 @@ void cli_doctor_source(json_t *(*items)(const char *state_dir));
 /* By whom `assay policy` has requests judged: set once, by the program; as policy_requests_judge() in programs/policy.h. */
 void cli_policy_source(json_t *(*judge)(const json_t *policy, const json_t *above, const json_t *requests, struct err *err));
 
+/* What `assay backup` and `assay restore` do: set once, by the program; as in programs/backup.h. */
+void cli_backup_source(int (*make)(const char *state_dir, const char *store, const char *file, struct err *err),
+		       int (*restore)(const char *state_dir, const char *store, const char *file, struct err *err));
+
 /* An option: exactly one of flag, text, number and each is set. `--name value`, `--name=value`; a flag takes no value. */
 struct cli_option {
 	const char *name;  /* without the dashes */

@@ -37,6 +37,8 @@
 	COMMAND(token, "create|list|rm NAME", "says who may call the API over TCP, and as what") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
+	COMMAND(backup, "FILE", "writes all that cannot be made again into one file, also while the server runs") \
+	COMMAND(restore, "FILE", "brings back what a backup holds, into an empty state") \
 	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it") \
 	COMMAND(version, "", "prints the version")
 /* clang-format on */

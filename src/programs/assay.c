@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "gateway/gateway.h"
 #include "programs/assay_env.h"
+#include "programs/backup.h"
 #include "programs/config.h"
 #include "programs/doctor.h"
 #include "programs/policy.h"
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
 	for (const struct program *program = programs; argc > 1 && !is_command(argc, argv) && program->name; program++)
 		if (strcmp(argv[1], program->name) == 0)
 			return program->run(argc - 1, argv + 1);
+	cli_backup_source(backup_make, backup_restore);
 	cli_doctor_source(doctor_items);
 	cli_policy_source(policy_requests_judge);
 	return cli_main(argc, argv);

@@ -201,10 +201,14 @@ static int execute(struct postgres *self, struct session *session, const char *s
 
 /* ---- transactions ---- */
 
-static int postgres_begin(struct store *store, struct store_tx *tx, bool serial, struct err *err)
+static int postgres_begin(struct store *store, struct store_tx *tx, enum store_alone alone, struct err *err)
 {
-	static const char alone[] =
-		"BEGIN; SELECT pg_advisory_xact_lock(1095979865, (current_schema()::regnamespace::oid::bigint % 2147483647)::int)";
+	static const char *const begin[] = {
+		[STORE_SERIAL] = "BEGIN; SELECT pg_advisory_xact_lock(1095979865,"
+				 " (current_schema()::regnamespace::oid::bigint % 2147483647)::int)",
+		[STORE_FREE] = "BEGIN",
+		[STORE_SNAPSHOT] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+	};
 	struct postgres *self = postgres_of(store);
 
 	/* Free sessions may have been ended by the server long ago: each is tried, the last one is new. */
@@ -213,7 +217,7 @@ static int postgres_begin(struct store *store, struct store_tx *tx, bool serial,
 
 		if (!session)
 			return -1;
-		if (!execute(self, session, serial ? alone : "BEGIN", err)) {
+		if (!execute(self, session, begin[alone], err)) {
 			tx->session = session;
 			return 0;
 		}
@@ -470,6 +474,33 @@ static enum store_kind postgres_kind(struct store_rows *rows, int column)
 	}
 }
 
+static int postgres_columns(struct store_rows *rows)
+{
+	return postgres_of(rows->store)->pq->nfields(rows->statement);
+}
+
+static const char *postgres_column(struct store_rows *rows, int column)
+{
+	return postgres_of(rows->store)->pq->fname(rows->statement, column);
+}
+
+/* Each table goes on counting after the largest number that it has. */
+static int postgres_numbers_set(struct store_tx *tx, struct err *err)
+{
+	AUTO_ROWS rows = {0};
+
+	if (store_query(tx, &rows,
+			"SELECT format('SELECT setval(pg_get_serial_sequence(%L, %L), coalesce(max(%I), 0) + 1, false) FROM %I',"
+			" table_name, column_name, column_name, table_name) FROM information_schema.columns"
+			" WHERE table_schema = current_schema() AND is_identity = 'YES'",
+			NO_VALUES, err))
+		return -1;
+	while (store_rows_next(&rows))
+		if (execute(postgres_of(tx->store), tx->session, store_rows_text(&rows, 0), err))
+			return -1;
+	return 0;
+}
+
 /* ---- the whole ---- */
 
 static int postgres_flush(struct store *store, struct err *err)
@@ -530,6 +561,9 @@ static const struct store_ops postgres_ops = {
 	.real = postgres_real,
 	.text = postgres_text,
 	.kind = postgres_kind,
+	.columns = postgres_columns,
+	.column = postgres_column,
+	.numbers_set = postgres_numbers_set,
 	.flush = postgres_flush,
 	.tell = postgres_tell,
 };

@@ -26,6 +26,8 @@
 	X(getvalue)         \
 	X(getisnull)        \
 	X(ftype)            \
+	X(nfields)          \
+	X(fname)            \
 	X(clear)            \
 	X(host)             \
 	X(port)             \

@@ -223,15 +223,24 @@ static enum store_kind sqlite_kind(struct store_rows *rows, int column)
 	}
 }
 
+static int sqlite_columns(struct store_rows *rows)
+{
+	return sqlite3_column_count(rows->statement);
+}
+
+static const char *sqlite_column(struct store_rows *rows, int column)
+{
+	return sqlite3_column_name(rows->statement, column);
+}
+
 /* ---- transactions ---- */
 
-static int sqlite_begin(struct store *store, struct store_tx *tx, bool serial, struct err *err)
+static int sqlite_begin(struct store *store, struct store_tx *tx, enum store_alone alone, struct err *err)
 {
 	struct sqlite *self = sqlite_of(store);
 
-	(void)serial; /* each one is */
 	(void)pthread_mutex_lock(&self->lock);
-	if (execute(self, "BEGIN IMMEDIATE", err)) {
+	if (execute(self, alone == STORE_SNAPSHOT ? "BEGIN" : "BEGIN IMMEDIATE", err)) {
 		(void)pthread_mutex_unlock(&self->lock);
 		return -1;
 	}
@@ -351,6 +360,8 @@ static const struct store_ops sqlite_ops = {
 	.real = sqlite_real,
 	.text = sqlite_text,
 	.kind = sqlite_kind,
+	.columns = sqlite_columns,
+	.column = sqlite_column,
 	.flush = sqlite_flush,
 };
 

@@ -73,12 +73,12 @@ bool store_is_shared(const struct store *store)
 
 /* ---- transactions ---- */
 
-static int begin(struct store *store, struct store_tx *tx, bool serial, struct err *err)
+static int begin(struct store *store, struct store_tx *tx, enum store_alone alone, struct err *err)
 {
 	if (FAULT("store.begin"))
 		return crash(err);
 	*tx = (struct store_tx){.store = store};
-	if (!store->ops->begin(store, tx, serial, err))
+	if (!store->ops->begin(store, tx, alone, err))
 		return 0;
 	tx->store = NULL;
 	return -1;
@@ -86,12 +86,17 @@ static int begin(struct store *store, struct store_tx *tx, bool serial, struct e
 
 int store_begin(struct store *store, struct store_tx *tx, struct err *err)
 {
-	return begin(store, tx, true, err);
+	return begin(store, tx, STORE_SERIAL, err);
 }
 
 int store_begin_free(struct store *store, struct store_tx *tx, struct err *err)
 {
-	return begin(store, tx, false, err);
+	return begin(store, tx, STORE_FREE, err);
+}
+
+int store_begin_snapshot(struct store *store, struct store_tx *tx, struct err *err)
+{
+	return begin(store, tx, STORE_SNAPSHOT, err);
 }
 
 void store_abort(struct store_tx *tx)

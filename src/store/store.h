@@ -36,6 +36,8 @@ MUST_USE int store_commit(struct store_tx *tx, struct err *err); /* on failure i
 void store_abort(struct store_tx *tx);                           /* no effect when it is over */
 /* As store_begin, but others may run beside it: for what only inserts, or locks the rows it takes with store_skip_locked(). */
 MUST_USE int store_begin_free(struct store *store, struct store_tx *tx, struct err *err);
+/* Only reads, all of it as it is now, and holds nobody up (but other threads on this store, where it is a file). */
+MUST_USE int store_begin_snapshot(struct store *store, struct store_tx *tx, struct err *err);
 /* What is put after a SELECT that takes rows of a queue: rows that another transaction takes are left out. */
 const char *store_skip_locked(const struct store_tx *tx);
 

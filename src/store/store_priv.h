@@ -6,13 +6,15 @@
 
 #include "store/store.h"
 
+enum store_alone { STORE_SERIAL, STORE_FREE, STORE_SNAPSHOT };
+
 struct store_ops {
 	const char *name;         /* "SQLite", "PostgreSQL" */
 	const char *skip_locked;  /* put after a SELECT that takes rows of a queue */
 	const char *clock_ms_sql; /* asks the database for its clock; NULL: it has that of this machine */
 	void (*close)(struct store *store);
 	/* Sets tx->session, NULL on failure. */
-	int (*begin)(struct store *store, struct store_tx *tx, bool serial, struct err *err);
+	int (*begin)(struct store *store, struct store_tx *tx, enum store_alone alone, struct err *err);
 	int (*commit)(struct store_tx *tx, struct err *err); /* the session is over in any case */
 	void (*abort)(struct store_tx *tx);
 	int (*run)(struct store_tx *tx, const char *sql, const struct store_value *values, size_t count, struct err *err);
@@ -32,8 +34,11 @@ struct store_ops {
 	double (*real)(struct store_rows *rows, int column);
 	const char *(*text)(struct store_rows *rows, int column);
 	enum store_kind (*kind)(struct store_rows *rows, int column);
-	int (*flush)(struct store *store, struct err *err); /* all that was committed is on the disk; blocks */
-	void (*tell)(struct store *store);                  /* somebody committed: tells other machines; NULL: there are none */
+	int (*columns)(struct store_rows *rows);
+	const char *(*column)(struct store_rows *rows, int column);
+	int (*numbers_set)(struct store_tx *tx, struct err *err); /* after rows with numbers were put; NULL: it does so itself */
+	int (*flush)(struct store *store, struct err *err);       /* all that was committed is on the disk; blocks */
+	void (*tell)(struct store *store); /* somebody committed: tells other machines; NULL: there are none */
 };
 
 struct store {

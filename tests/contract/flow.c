@@ -263,7 +263,7 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && strcmp(argv[1], "--plane") == 0)
 		return plane_run(argv[2], argv[3]);
-	if (!postgres_fixture_start(&server)) {
+	if (!postgres_fixture_start(&server, false)) {
 		printf("skipped: it needs PostgreSQL\n");
 		return 77;
 	}

@@ -75,6 +75,8 @@ bool postgres_fixture_again(struct postgres_fixture *fixture)
 				      "shared_buffers=32MB",
 				      "-c",
 				      "max_connections=100",
+				      "-c",
+				      fixture->durable ? "fsync=on" : "fsync=off",
 				      NULL};
 	const char *const ready[] = {"pg_isready", "-q", "-h", fixture->dir, NULL};
 
@@ -90,13 +92,13 @@ bool postgres_fixture_again(struct postgres_fixture *fixture)
 	return false;
 }
 
-bool postgres_fixture_start(struct postgres_fixture *fixture)
+bool postgres_fixture_start(struct postgres_fixture *fixture, bool durable)
 {
 	const char *const make[] = {"initdb",           "-D", "data", "-A", "trust", "-U", "assay", "-E", "UTF8",
 				    "--locale=C.UTF-8", "-N", NULL};
 	const struct passwd *user = getpwnam("postgres");
 
-	*fixture = (struct postgres_fixture){0};
+	*fixture = (struct postgres_fixture){.durable = durable};
 	(void)snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/assay-pg-XXXXXX");
 	if (!programs_find(fixture)) {
 		fprintf(stderr, "PostgreSQL is not installed\n");

@@ -11,11 +11,12 @@
 struct postgres_fixture {
 	char dir[64];
 	char programs[128]; /* the directory of initdb and postgres */
+	bool durable; /* does it sync its files? slower, and only a loss of power would tell */
 	pid_t pid;
 };
 
 /* false, with a word on standard error, when PostgreSQL is not installed or did not start. */
-bool postgres_fixture_start(struct postgres_fixture *fixture);
+bool postgres_fixture_start(struct postgres_fixture *fixture, bool durable);
 void postgres_fixture_stop(struct postgres_fixture *fixture); /* and removes it */
 void postgres_fixture_kill(struct postgres_fixture *fixture); /* as a crash; postgres_fixture_again() recovers */
 bool postgres_fixture_again(struct postgres_fixture *fixture);

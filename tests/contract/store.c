@@ -11,9 +11,12 @@
 #include <cmocka.h>
 
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/scope.h"
 #include "postgres_fixture.h"
+#include "store/copy.h"
 #include "store/lease.h"
+#include "store/migrations.h"
 #include "store/store.h"
 
 static struct postgres_fixture server;
@@ -502,6 +505,98 @@ static void a_store_whose_forms_were_other_ones_is_refused(void **state)
 	refused(state, "UPDATE store_form SET checksum = 'x' WHERE number = 2", ERR_BROKEN, "form 2");
 }
 
+/* ---- copies ---- */
+
+static void fill(struct store *store)
+{
+	AUTO_TX tx = {0};
+
+	assert_int_equal(store_begin(store, &tx, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(add(&tx, "it's\nü", NULL), 0);
+	assert_int_equal(
+		store_run(&tx,
+			  "INSERT INTO issue (repository, title, body, state, created_ms, pull) VALUES ('r', '', ?, 'open', ?, ?)",
+			  VALUES(V("long text"), V(INT64_MAX), V((const char *)NULL)), NULL),
+		0);
+	assert_int_equal(store_commit(&tx, NULL), 0);
+}
+
+/* Out of this kind of store into memory and back into a new one of this kind. */
+static void a_copy_holds_everything_and_goes_into_any_other_kind(void **state)
+{
+	struct store *from = store_of(state);
+	AUTO_CLOSE int lines = file_anonymous(VIEW(""), NULL);
+	AUTO_CLOSE int back = file_anonymous(VIEW(""), NULL);
+	struct store *memory = NULL;
+	struct err err = {0};
+	int64_t rows = 0;
+	AUTO_TX tx = {0};
+
+	fill(from);
+	assert_int_equal(store_copy_out(from, lines, &rows, NULL), 0);
+	assert_int_equal(rows, 4);
+	assert_int_equal(store_open(":memory:", &memory, NULL), 0);
+	assert_int_equal(lseek(lines, 0, SEEK_SET), 0);
+	if (store_copy_in(memory, lines, &rows, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(count(memory), 3);
+	assert_int_equal(store_copy_out(memory, back, &rows, NULL), 0);
+	store_close(memory);
+	assert_int_equal(lseek(back, 0, SEEK_SET), 0);
+	assert_int_equal(store_copy_in(from, back, &rows, &err), -1); /* it is not empty */
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	assert_int_equal(store_begin(from, &tx, NULL), 0);
+	assert_int_equal(store_run(&tx, "DELETE FROM change", NO_VALUES, NULL), 0);
+	assert_int_equal(store_run(&tx, "DELETE FROM issue", NO_VALUES, NULL), 0);
+	assert_int_equal(store_commit(&tx, NULL), 0);
+	assert_int_equal(lseek(back, 0, SEEK_SET), 0);
+	if (store_copy_in(from, back, &rows, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(count(from), 3);
+	assert_int_equal(store_begin(from, &tx, NULL), 0);
+	assert_int_equal(
+		store_number_get(&tx, &rows, 0, "SELECT created_ms FROM issue WHERE pull IS NULL AND title = ''", NO_VALUES, NULL),
+		0);
+	assert_true(rows == INT64_MAX);
+	assert_int_equal(add(&tx, "next", NULL), 0); /* numbers go on after the largest */
+	assert_int_equal(store_last_id(&tx), 4);
+}
+
+static void lines_that_are_no_copy_are_refused_and_leave_nothing(void **state)
+{
+	static const struct {
+		const char *lines, *words;
+	} bad[] = {
+		{"", "middle"},
+		{"{}\n", "no copy"},
+		{"{\"assay\": \"store\", \"form\": 1}\n", "form 1"},
+		{"{\"assay\": \"store\", \"form\": %zu}\n{\"table\": \"change; DROP TABLE run\", \"columns\": [\"seq\"]}\n",
+		 "no table"},
+		{"{\"assay\": \"store\", \"form\": %zu}\n{\"table\": \"change\", \"columns\": [\"seq) --\"]}\n", "no name"},
+		{"{\"assay\": \"store\", \"form\": %zu}\n[1, 2]\n", "fits no table"},
+		{"{\"assay\": \"store\", \"form\": %zu}\n{\"table\": \"change\", \"columns\": [\"seq\"]}\n[1, 2]\n",
+		 "fits no table"},
+		{"{\"assay\": \"store\", \"form\": %zu}\n{\"table\": \"chan", "middle"},
+	};
+	struct store *store = store_of(state);
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO_FREE char *number = text_format("%zu", store_migration_count);
+		const char *mark = strstr(bad[i].lines, "%zu");
+		AUTO_FREE char *lines = mark ? text_format("%.*s%s%s", (int)(mark - bad[i].lines), bad[i].lines, number, mark + 3)
+					     : text_copy(bad[i].lines);
+		AUTO_CLOSE int fd = file_anonymous(view_of(lines), NULL);
+		struct err err = {0};
+		int64_t rows;
+
+		assert_int_equal(store_copy_in(store, fd, &rows, &err), -1);
+		if (!strstr(err.text, bad[i].words) || err.kind != ERR_INVALID)
+			fail_msg("%s: %s", lines, err.text);
+		assert_int_equal(count(store), 0);
+	}
+}
+
 /* ---- PostgreSQL alone ---- */
 
 static void a_server_that_is_gone_is_tried_again_and_comes_back(void **state)
@@ -569,12 +664,14 @@ int main(void)
 		EACH(an_owner_that_begins_again_waits_for_nothing),
 		EACH(a_newer_store_is_refused),
 		EACH(a_store_whose_forms_were_other_ones_is_refused),
+		EACH(a_copy_holds_everything_and_goes_into_any_other_kind),
+		EACH(lines_that_are_no_copy_are_refused_and_leave_nothing),
 		EACH(a_server_that_is_gone_is_tried_again_and_comes_back),
 		cmocka_unit_test(a_server_that_is_not_there_is_told_without_the_password),
 	};
 	int failed;
 
-	server_there = postgres_fixture_start(&server);
+	server_there = postgres_fixture_start(&server, false);
 	if (!server_there)
 		fprintf(stderr, "skipped: everything that needs PostgreSQL\n");
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
