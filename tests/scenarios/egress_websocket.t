@@ -1,3 +1,4 @@
+#!/bin/bash
 # WebSockets on the way out: item 50 of the attacks, with the answer each must get (tests/egress/websocket.py). The gateway and the vault are real,
 # both ends are scripted.
 . "${SOURCE_ROOT:?the repository}/tests/egress/stage.sh"
