@@ -115,11 +115,12 @@ static void known_put(char *key, struct view value)
 	(void)pthread_mutex_unlock(&known_mutex);
 }
 
-/* Of what git said the line that tells most: the first error, else the last line. */
+/* Of what git said the line that tells most: the first error, else what was fatal first, else the last line. */
 static struct view complaint_of(struct view said)
 {
 	struct view rest = said;
 	struct view line = {0};
+	struct view fatal = {0};
 
 	while (rest.length) {
 		struct view next = view_cut(rest, '\n', &rest);
@@ -128,8 +129,10 @@ static struct view complaint_of(struct view said)
 			line = next;
 		if (view_starts(next, VIEW("error: ")))
 			return view_make(next.at + 7, next.length - 7);
+		if (!fatal.length && view_starts(next, VIEW("fatal: ")))
+			fatal = view_make(next.at + 7, next.length - 7);
 	}
-	return line;
+	return fatal.length ? fatal : line;
 }
 
 int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err)
@@ -273,11 +276,25 @@ int git_file_read(const char *repository, const struct git_hash *commit, const c
 	return 0;
 }
 
+/* What a person should do about a fetch that failed, where git's words do not say it. */
+static int fetch_failed(const char *from, const char *revision, const struct err *why, struct err *err)
+{
+	if (strstr(why->text, "does not appear to be a git repository"))
+		return err_set(err, ERR_NOT_FOUND, "%s is not a git repository: `git init` there, and a first commit, make it one",
+			       from);
+	if (strstr(why->text, "couldn't find remote ref") && strcmp(revision, "HEAD") == 0)
+		return err_set(err, ERR_NOT_FOUND, "%s has no commit yet", from);
+	if (strstr(why->text, "couldn't find remote ref"))
+		return err_set(err, ERR_NOT_FOUND, "there is no commit, branch or tag `%s` in %s", revision, from);
+	return err_set(err, why->kind, "cannot read `%s` of %s: %s", revision, from, why->text);
+}
+
 int git_fetch_local(const char *repository, const char *from_path, const char *revision, const char *ref, struct git_hash *commit,
 		    struct err *err)
 {
 	AUTO_FREE char *from = realpath(from_path, NULL);
 	AUTO_FREE char *spec = NULL;
+	struct err why = {0};
 
 	if (!from)
 		return err_set(err, ERR_NOT_FOUND, "no repository at %s", from_path);
@@ -289,8 +306,8 @@ int git_fetch_local(const char *repository, const char *from_path, const char *r
 					  "--no-recurse-submodules",
 					  "--upload-pack=git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack",
 					  from, spec, NULL},
-		    &(struct process_spec){.timeout_ms = 600000}, NULL, err))
-		return err_prefix(err, "cannot read `%s` of %s", revision, from_path);
+		    &(struct process_spec){.timeout_ms = 600000}, NULL, &why))
+		return fetch_failed(from, revision, &why, err);
 	return git_resolve(repository, ref, commit, err);
 }
 

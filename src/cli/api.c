@@ -246,7 +246,8 @@ static bool is_refusal(const struct stream *stream)
 {
 	const char *type = http_response_header(stream->response, "Content-Type");
 
-	return type && view_starts(view_of(type), VIEW("application/json"));
+	return type && (view_starts(view_of(type), VIEW("application/json")) ||
+			view_starts(view_of(type), VIEW("application/problem+json")));
 }
 
 static bool stream_feed(void *self, struct view bytes)

@@ -367,6 +367,12 @@ struct environment *environment_plan(struct environments *all, const struct envi
 
 		layer_set(env, TOOL_VOLUME, layer);
 	}
+	if (spec->snapshot) { /* a wrong name leaves nothing behind */
+		AUTO_FREE char *used = snapshot_resolve(all, env->blueprint, env->snapshot, err);
+
+		if (!used)
+			return NULL;
+	}
 	if (members_plan(env, err))
 		return NULL;
 	return TAKE(env);

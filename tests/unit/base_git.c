@@ -307,6 +307,19 @@ static void revisions_that_are_options_are_refused(void **state)
 	assert_int_equal(git_resolve(fixture->ours, "--all", &commit, &err), -1);
 }
 
+static void a_fetch_that_fails_says_what_is_missing(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct git_hash commit;
+	struct err err = {0};
+
+	assert_int_equal(git_fetch_local(fixture->ours, fixture->user, "none", "refs/heads/x", &commit, &err), -1);
+	assert_non_null(strstr(err.text, "there is no commit, branch or tag `none` in "));
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	assert_int_equal(git_fetch_local(fixture->ours, "/usr/share", "HEAD", "refs/heads/x", &commit, &err), -1);
+	assert_string_equal(err.text, "/usr/share is not a git repository: `git init` there, and a first commit, make it one");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +336,7 @@ int main(void)
 		ROW(a_ref_moves_only_from_where_it_was_seen),
 		ROW(changes_list_renames_counts_and_odd_names),
 		ROW(revisions_that_are_options_are_refused),
+		ROW(a_fetch_that_fails_says_what_is_missing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
