@@ -115,7 +115,7 @@ static int rule_number(const json_t *json, const char *key, double most, double 
 	if (!member)
 		return 0;
 	*number = json_is_number(member) ? json_number_value(member) : text ? strtod(text, &end) : -1;
-	if ((text && (end == text || *end)) || !(*number >= 0 && *number <= most))
+	if ((text && end && (end == text || *end)) || !(*number >= 0 && *number <= most))
 		return err_set(err, ERR_INVALID, "DLP rule %s: `%s` must be a number from 0 to %g", id, key, most);
 	return 0;
 }
