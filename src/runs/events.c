@@ -81,6 +81,8 @@ int change_add_in(struct runs *runs, struct store_tx *tx, const char *kind, cons
 		      VALUES(V(world_now_ms(runs->options.world)), V(kind), V(buf_view(&text))), err))
 		return -1;
 	seq = store_last_id(tx);
+	if (hook_put_in(runs, tx, seq, kind, data, err))
+		return -1;
 	if (seq % 100 == 0)
 		return store_run(tx, "DELETE FROM change WHERE seq <= ?", VALUES(V(seq - RUN_CHANGES_KEPT)), err);
 	return 0;

@@ -55,7 +55,7 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 				     .workers = options->workers,
 				     .plane = store_is_shared(self->store) ? place : NULL,
 				     .home = store_is_shared(self->store)};
-	if (flows_open(&flow, &self->flow, err)) {
+	if (hooks_open(self, place, err) || flows_open(&flow, &self->flow, err)) {
 		runs_close(self);
 		return -1;
 	}
@@ -73,6 +73,7 @@ void runs_close(struct runs *runs)
 	if (!runs)
 		return;
 	flows_close(runs->flow);
+	hooks_close(runs);
 	tracker_builtin_free(runs->tracker);
 	forge_builtin_free(runs->forge);
 	store_close(runs->store);

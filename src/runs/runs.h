@@ -41,6 +41,12 @@ json_t *runs_repository_put(struct runs *runs, const char *path, const char *rev
 			    struct err *err);
 char *runs_repository_path(struct runs *runs, const char *name, struct err *err); /* of the bare repository; NULL when unknown */
 
+/* Webhooks out. Items are {"id", "url", "on": [kinds], "created_ms", "told_ms", "said", "waiting"}; a new one's secret is said once. `on` is a list of
+ * "run", "issue" and "pull", or NULL for all. */
+json_t *runs_hook_list(struct runs *runs, struct err *err);
+json_t *runs_hook_make(struct runs *runs, const char *url, const json_t *on, struct err *err);
+MUST_USE int runs_hook_remove(struct runs *runs, const char *id, struct err *err);
+
 /* Issues */
 json_t *runs_issue_list(struct runs *runs, struct err *err);
 json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err);

@@ -34,6 +34,7 @@ struct runs {
 	struct forge forge;
 	pthread_mutex_t repositories; /* fetches into a project, one at a time */
 	pthread_mutex_t records;      /* the chain of records grows one at a time */
+	struct hooks *hooks;          /* hook.c */
 	int64_t signals;              /* that came in since the start; atomic: turns look when it grew */
 };
 
@@ -194,5 +195,12 @@ void prompt_review(struct buf *out, const json_t *signals);   /* empty when none
 void prompt_messages(struct buf *out, const json_t *signals); /* the same, in the middle of its work */
 /* The whole of a turn that begins without a session: what was said before, then `prompt`. */
 void prompt_fence(struct buf *out, const char *title, struct view text);
+
+/* hook.c: webhooks out. */
+MUST_USE int hooks_open(struct runs *runs, const char *place, struct err *err);
+void hooks_close(struct runs *runs);
+/* What a change is told of by, in its transaction. */
+MUST_USE int hook_put_in(struct runs *runs, struct store_tx *tx, int64_t seq, const char *kind, const json_t *data,
+			 struct err *err);
 
 #endif

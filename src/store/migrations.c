@@ -158,6 +158,10 @@ const struct store_migration store_migrations[] = {
 
 	 /* what is made true again and again */
 	 "CREATE TABLE reconciler (name TEXT PRIMARY KEY, last_ms INTEGER NOT NULL, error TEXT) STRICT;"},
+	{"who is told of what changes",
+	 "CREATE TABLE hook ("
+	 " id TEXT PRIMARY KEY, url TEXT NOT NULL, secret TEXT NOT NULL, kinds TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+	 " told_ms INTEGER, said TEXT) STRICT, WITHOUT ROWID;"},
 	{"who has signed in",
 	 "CREATE TABLE session ("
 	 " digest TEXT PRIMARY KEY, token TEXT NOT NULL, token_digest TEXT NOT NULL, ends_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"},

@@ -272,6 +272,23 @@ static json_t *agent_remove(struct call *call, struct err *err)
 	return json_object();
 }
 
+/* ---- webhooks ---- */
+
+static json_t *hook_list(struct call *call, struct err *err)
+{
+	return items_of(runs_hook_list(runs_of(call), err));
+}
+
+static json_t *hook_make(struct call *call, struct err *err)
+{
+	return runs_hook_make(runs_of(call), text_of(call, "url"), json_member(call->body, "on"), err);
+}
+
+static json_t *hook_remove(struct call *call, struct err *err)
+{
+	return runs_hook_remove(runs_of(call), http_request_param(call->request, "hook"), err) ? NULL : json_object();
+}
+
 #define AUTHOR                              \
 	{                                   \
 		"author", FIELD_LINE, false \
@@ -332,6 +349,14 @@ const struct row run_rows[] = {
 	 .answers = "stream Installed", .does = "Installs an agent program"},
 	{"DELETE", "/api/v1/agents/{name}/{version}", agent_remove, WHO_CLI, ROLE_ADMIN, .answers = "{}",
 	 .does = "Removes an agent program"},
+	{"GET", "/api/v1/webhooks", hook_list, WHO_PERSON, ROLE_ADMIN, .answers = "[Webhook]",
+	 .does = "Who is told of what changes"},
+	{"POST", "/api/v1/webhooks", hook_make, WHO_PERSON, ROLE_ADMIN,
+	 .fields = {{"url", FIELD_LINE, true}, {"on", FIELD_LIST, false}}, .answers = "WebhookMade",
+	 .does = "Tells a receiver of what changes (standardwebhooks.com); this answer is the only one with the secret"},
+	{"DELETE", "/api/v1/webhooks/{hook}", hook_remove, WHO_PERSON, ROLE_ADMIN, .answers = "{}",
+	 .does = "Tells a receiver no more"},
+
 	{"GET", "/api/v1/pulls", pull_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Pull]",
 	 .does = "Pull requests of the built-in forge, the newest first", .query = {{"limit", "integer"}, {"after", "line"}}},
 	{"GET", "/api/v1/pulls/{number}", pull_show, WHO_PERSON, ROLE_VIEWER, .answers = "Pull", .does = "A pull request"},

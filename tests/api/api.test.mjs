@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import {execFileSync, spawnSync} from 'node:child_process';
 import {cpSync, existsSync, mkdtempSync, rmSync} from 'node:fs';
+import {createServer} from 'node:http';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, before, test} from 'node:test';
@@ -169,6 +170,52 @@ test('every list and every object is what the document says', {skip}, async () =
 	await fetch(`${base}/api/v1/environments/${id}`, {method: 'DELETE', headers});
 	assert.deepEqual(wrong, []);
 	assert.ok(seen.size >= 55, `${seen.size} calls were held against the document`);
+});
+
+test('what changes is told in order, signed, and again until it is taken', {skip}, async () => {
+	const {Webhook} = await import('standardwebhooks');
+	const headers = {Authorization: `Bearer ${token('hooks', 'admin')}`};
+	const call = async (method, path, body) => (await fetch(`${base}/api/v1${path}`, {method, headers, body: body && JSON.stringify(body)})).json();
+	const got = [];
+	let refusals = 2;
+	const receiver = createServer(async (request, answer) => {
+		let text = '';
+
+		for await (const chunk of request)
+			text += chunk;
+		if (refusals-- > 0)
+			return void answer.writeHead(500).end();
+		got.push({headers: request.headers, text});
+		answer.writeHead(request.url === '/gone' ? 410 : 204).end();
+	});
+
+	await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+	try {
+		const made = await call('POST', '/webhooks', {url: `http://127.0.0.1:${receiver.address().port}/here`, on: ['issue']});
+		const issue = await call('POST', '/issues', {repository: 'tiny', title: 'Tell of it'});
+		await call('POST', `/issues/${issue.number}/close`, {});
+		await call('POST', `/issues/${issue.number}/reopen`, {});
+		for (const end = Date.now() + WAIT_MS; got.length < 3 && Date.now() < end; await pause(100))
+			;
+		const events = got.map(({headers: had, text}) => new Webhook(made.secret).verify(text, had));
+		assert.deepEqual(events.map((event) => [event.type, event.data.number, event.data.state]), [['issue.changed', issue.number, 'open'], ['issue.changed', issue.number, 'closed'], ['issue.changed', issue.number, 'open']]);
+		assert.equal(new Set(got.map((one) => one.headers['webhook-id'])).size, 3);
+		assert.throws(() => new Webhook(made.secret).verify(`${got[0].text} `, got[0].headers));
+		assert.throws(() => new Webhook('whsec_AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=').verify(got[0].text, got[0].headers));
+		const [listed] = (await call('GET', '/webhooks')).items;
+		assert.deepEqual([listed.id, listed.on, listed.said, listed.waiting], [made.id, ['issue'], '204', 0]);
+		assert.equal(listed.secret, undefined);
+		await call('DELETE', `/webhooks/${made.id}`);
+		await call('POST', '/webhooks', {url: `http://127.0.0.1:${receiver.address().port}/gone`});
+		await call('POST', `/issues/${issue.number}/close`, {});
+		for (const end = Date.now() + WAIT_MS; (await call('GET', '/webhooks')).items.length && Date.now() < end; await pause(100))
+			;
+		assert.deepEqual((await call('GET', '/webhooks')).items, []);
+		assert.equal(got.length, 4);
+	} finally {
+		receiver.close();
+	}
+	assert.deepEqual(wrong, []);
 });
 
 test('metrics are there for who scrapes them', {skip}, async () => {

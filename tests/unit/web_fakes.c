@@ -207,6 +207,29 @@ int runs_agent_remove(struct runs *runs, const char *name, const char *version, 
 	return 0;
 }
 
+json_t *runs_hook_list(struct runs *runs, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_array();
+}
+
+json_t *runs_hook_make(struct runs *runs, const char *url, const json_t *on, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("hook %s %zu", url, json_array_size(on));
+	return json_pack("{s:s, s:s, s:s}", "id", "w1", "url", url, "secret", "whsec_");
+}
+
+int runs_hook_remove(struct runs *runs, const char *id, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("unhook %s", id);
+	return 0;
+}
+
 json_t *runs_pull_list(struct runs *runs, struct err *err)
 {
 	(void)runs;
