@@ -356,7 +356,8 @@ static int writer_step(struct ledger *ledger, struct err *err)
 		return -1;
 	/* A row that comes alone is synced at once; what comes within LEDGER_SYNC_MS of a sync is synced together. */
 	if (ledger->rows_unsynced &&
-	    (ledger->rows_unsynced >= LEDGER_SYNC_ROWS || ledger_now_ms() - ledger->synced_ms >= LEDGER_SYNC_MS) &&
+	    ((ledger->rows_unsynced >= LEDGER_SYNC_ROWS && rings_empty(ledger)) ||
+	     ledger_now_ms() - ledger->synced_ms >= LEDGER_SYNC_MS) &&
 	    batch_sync(ledger, err))
 		return -1;
 	if (ledger->segment_bytes > ledger->segment_bytes_max && segment_turn(ledger, err))
