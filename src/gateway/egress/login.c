@@ -6,11 +6,11 @@
  */
 #include "gateway/egress/login.h"
 
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "base/world.h"
 #include "gateway/door.h"
 #include "gateway/egress/broker.h"
 #include "gateway/egress/dial.h"
@@ -253,8 +253,7 @@ static void introduce(struct login *login, bool clear)
 		flow_end(login->flow, SIDE_SERVER);
 		return;
 	}
-	if (RAND_bytes(nonce, sizeof(nonce)) != 1)
-		abort(); /* no randomness: nothing is safe here */
+	world_random(world_real, nonce, sizeof(nonce));
 	login->auth = postgres_auth_new(login->user, view_make(want->value, want->value_bytes), clear, nonce);
 	broker_plan_fini(&login->plan);
 	login->state = PROVING;

@@ -2,21 +2,17 @@
 #include "gateway/egress/postgres_login.h"
 
 #include <ctype.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "net/scram.h"
 
 #define CODE_CANCEL 80877102u
 #define CODE_TLS 80877103u
 #define CODE_GSS 80877104u
 #define CODE_VERSION 3u
 #define CANCEL_BYTES 16
-#define HASH_BYTES 32
-#define MD5_BYTES 16
 #define MESSAGE_OUT_MAX ((size_t)1 << 20)
 #define GS2_HEADER "n,,"
 #define CHANNEL "c=biws" /* base64 of GS2_HEADER: no channel binding */
@@ -199,8 +195,7 @@ struct postgres_auth {
 	struct buf final;   /* the client's last message without its proof */
 	struct buf salt;
 	uint32_t iterations;
-	unsigned char proof[HASH_BYTES];
-	unsigned char signature[HASH_BYTES]; /* that the server must show */
+	struct scram scram;
 	bool worked;
 };
 
@@ -233,12 +228,12 @@ void postgres_auth_free(struct postgres_auth *auth)
 	if (!auth)
 		return;
 	if (auth->password.at)
-		OPENSSL_cleanse(auth->password.at, auth->password.capacity);
+		explicit_bzero(auth->password.at, auth->password.capacity);
 	buf_fini(&auth->password);
 	buf_fini(&auth->message);
 	buf_fini(&auth->final);
 	buf_fini(&auth->salt);
-	OPENSSL_cleanse(auth, sizeof(*auth));
+	explicit_bzero(auth, sizeof(*auth));
 	free(auth);
 }
 
@@ -258,34 +253,16 @@ static void password_add(struct buf *out, struct view text)
 	buf_add_view(&body, text);
 	buf_add_char(&body, '\0');
 	message_add(out, buf_view(&body));
-	OPENSSL_cleanse(body.at, body.length);
+	explicit_bzero(body.at, body.length);
 }
 
-static bool md5_hex(struct view first, struct view second, struct buf *out)
-{
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	unsigned char digest[MD5_BYTES];
-	unsigned length = sizeof(digest);
-	bool good = context && EVP_DigestInit_ex(context, EVP_md5(), NULL) == 1 &&
-		    EVP_DigestUpdate(context, first.at, first.length) == 1 &&
-		    EVP_DigestUpdate(context, second.at, second.length) == 1 && EVP_DigestFinal_ex(context, digest, &length) == 1;
-
-	EVP_MD_CTX_free(context);
-	if (good)
-		buf_add_hex(out, digest, sizeof(digest));
-	return good;
-}
-
-/* "md5" md5(md5(password user) salt). */
 static bool md5_add(const struct postgres_auth *auth, struct view salt, struct buf *out)
 {
-	AUTO_BUF inner = buf_new(MD5_BYTES * 2 + 1);
-	AUTO_BUF outer = buf_new(MD5_BYTES * 2 + 4);
+	AUTO_BUF text = buf_new(64);
 
-	buf_add_text(&outer, "md5");
-	if (!md5_hex(buf_view(&auth->password), view_of(auth->user), &inner) || !md5_hex(buf_view(&inner), salt, &outer))
+	if (!scram_md5(buf_view(&auth->password), view_of(auth->user), salt, &text))
 		return false; /* a machine where MD5 is forbidden */
-	password_add(out, buf_view(&outer));
+	password_add(out, buf_view(&text));
 	return true;
 }
 
@@ -329,40 +306,19 @@ static const char *scram_first_take(struct postgres_auth *auth, struct view text
 	return NULL;
 }
 
-static bool mac(const unsigned char *key, struct view text, unsigned char digest[HASH_BYTES])
-{
-	unsigned length = HASH_BYTES;
-
-	return HMAC(EVP_sha256(), key, HASH_BYTES, (const unsigned char *)text.at, text.length, digest, &length) != NULL;
-}
-
-/* RFC 5802 section 3. The password is taken as it is: PostgreSQL does so with what SASLprep refuses, and ASCII is its own SASLprep. */
 void postgres_auth_work(struct postgres_auth *auth)
 {
-	unsigned char salted[HASH_BYTES], client_key[HASH_BYTES], server_key[HASH_BYTES], stored[HASH_BYTES], shown[HASH_BYTES];
-	struct view message = buf_view(&auth->message);
-
-	auth->worked = PKCS5_PBKDF2_HMAC(auth->password.at ? auth->password.at : "", (int)auth->password.length,
-					 (const unsigned char *)auth->salt.at, (int)auth->salt.length, (int)auth->iterations,
-					 EVP_sha256(), HASH_BYTES, salted) == 1 &&
-		       mac(salted, VIEW("Client Key"), client_key) && mac(salted, VIEW("Server Key"), server_key) &&
-		       EVP_Digest(client_key, HASH_BYTES, stored, NULL, EVP_sha256(), NULL) == 1 && mac(stored, message, shown) &&
-		       mac(server_key, message, auth->signature);
-	for (size_t i = 0; auth->worked && i < HASH_BYTES; i++)
-		auth->proof[i] = client_key[i] ^ shown[i];
-	OPENSSL_cleanse(salted, sizeof(salted));
-	OPENSSL_cleanse(client_key, sizeof(client_key));
-	OPENSSL_cleanse(server_key, sizeof(server_key));
-	OPENSSL_cleanse(stored, sizeof(stored));
+	auth->worked = scram_prove(buf_view(&auth->password), buf_view(&auth->salt), auth->iterations, buf_view(&auth->message),
+				   &auth->scram);
 }
 
-static void scram_prove(struct postgres_auth *auth, struct buf *out)
+static void proof_add(struct postgres_auth *auth, struct buf *out)
 {
 	AUTO_BUF body = buf_new(MESSAGE_OUT_MAX);
 
 	buf_add_view(&body, buf_view(&auth->final));
 	buf_add_text(&body, ",p=");
-	buf_add_base64(&body, auth->proof, HASH_BYTES);
+	buf_add_base64(&body, auth->scram.proof, SCRAM_BYTES);
 	message_add(out, buf_view(&body));
 	auth->step = STEP_SCRAM_FINAL;
 }
@@ -374,7 +330,7 @@ static const char *scram_final_take(struct postgres_auth *auth, struct view text
 	struct view first = view_cut(text, ',', &rest);
 
 	if (!view_starts(first, VIEW("v=")) || buf_add_unbase64(&shown, view_make(first.at + 2, first.length - 2), NULL) ||
-	    shown.length != HASH_BYTES || CRYPTO_memcmp(shown.at, auth->signature, HASH_BYTES) != 0)
+	    !scram_signed(&auth->scram, buf_view(&shown)))
 		return "the server cannot prove that it knows the password";
 	auth->step = STEP_SCRAM_DONE;
 	return NULL;
@@ -440,7 +396,7 @@ enum postgres_auth_result postgres_auth_feed(struct postgres_auth *auth, struct 
 	bool done = false;
 
 	if (auth->step == STEP_SCRAM_WORK && auth->worked)
-		scram_prove(auth, out);
+		proof_add(auth, out);
 	while (auth->step != STEP_SCRAM_WORK && !done && bytes->length >= 5) {
 		uint32_t length = number_at(bytes->at + 1);
 		char type = bytes->at[0];
