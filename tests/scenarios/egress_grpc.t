@@ -101,7 +101,7 @@ token=sk_live_Q7kZp2XvLm"4NbWc8Rt9x"sYs3Ud5If0G
 like 'a token in a message' "$(call grpc.outside.test:8444 say "a note $token")" PERMISSION_DENIED
 call grpc.outside.test:8444 talk first "then $token" >"$WORK/talk"
 is 'and in the middle of a conversation' "$(grep -c "$token" "$WORK/talk" "$WORK/grpc.log" | tr '\n' ' ')" "$WORK/talk:0 $WORK/grpc.log:0 "
-like 'the ledger says what came by HTTP/2' "$("$ASSAY" ledger search --json 2>/dev/null | jq -r '.[] | select(.kind == "intent" and .detail == "h2") | "\(.method) \(.path)"' | sort -u | tr '\n' ' ')" \
+like 'the ledger says what came by HTTP/2' "$("$ASSAY" ledger search --json 2>/dev/null | jq -r '.. | objects | select(.kind? == "intent" and .detail? == "h2") | "\(.method) \(.path)"' | sort -u | tr '\n' ' ')" \
 	'GET /held .*POST /t.S/Say'
 
 inside curl -sS --http2 --no-buffer --max-time 60 https://node.outside.test:8443/slow >"$WORK/slow" &

@@ -5,44 +5,26 @@
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
 # shellcheck source=tests/scenarios/serve.sh
 . "$SOURCE_ROOT/tests/scenarios/serve.sh"
-# shellcheck source=tests/egress/stage.sh
-STAGE_PROGRAM=none . "$SOURCE_ROOT/tests/egress/stage.sh"
+# shellcheck source=tests/scenarios/outside.sh
+. "$SOURCE_ROOT/tests/scenarios/outside.sh"
 command -v node >/dev/null || skip_all 'needs node'
-[ "$(id -u)" = 0 ] || skip_all 'needs root: a name of the machine for the server outside'
-if [ -z "${EGRESS_INSIDE:-}" ]; then
-	EGRESS_INSIDE=1 exec unshare --mount --propagation private "$0"
-fi
-address=127.62.$((RANDOM % 250 + 1)).$((RANDOM % 250 + 1))
-printf '127.0.0.1 localhost\n%s api.outside.test stranger.outside.test\n' "$address" >"$WORK/hosts"
-mount --bind "$WORK/hosts" /etc/hosts
-at_end umount /etc/hosts
-egress_authority "$WORK"
-export ASSAY_REACH=$address ASSAY_AUTHORITIES=$WORK/operator.pem
-
-(cd "$WORK" && for name in api stranger; do
-	signer=operator
-	[ $name = api ] || { signer=other && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=other -keyout other.key -out other.pem; }
-	printf 'subjectAltName=DNS:%s.outside.test\n' $name >$name.ext
-	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name -keyout $name.key -out $name.csr
-	openssl x509 -req -in $name.csr -CA $signer.pem -CAkey $signer.key -CAcreateserial -days 30 -extfile $name.ext -out $name.crt
-done) 2>/dev/null
+outside_alone "$0"
+outside_names api.outside.test stranger.outside.test
+outside_certificate api.outside.test
+outside_certificate stranger.outside.test stranger
 cat >"$WORK/outside.mjs" <<'SERVER'
 import {createServer} from 'node:https';
 import {createSecureContext} from 'node:tls';
 import {readFileSync, appendFileSync} from 'node:fs';
 const [address, folder] = process.argv.slice(2);
-const pair = (name) => ({cert: readFileSync(`${folder}/${name}.crt`), key: readFileSync(`${folder}/${name}.key`)});
+const pair = (name) => ({cert: readFileSync(`${folder}/${name}.outside.test.crt`), key: readFileSync(`${folder}/${name}.outside.test.key`)});
 createServer({...pair('api'), SNICallback: (name, done) => done(null, createSecureContext(pair(name.split('.')[0])))}, (request, response) => {
 	appendFileSync(`${folder}/outside.log`, `${request.method} ${request.headers.host}${request.url}\n`);
 	response.end('hello over TLS\n');
 }).listen(8443, address, () => console.log('listens'));
 SERVER
 : >"$WORK/outside.log"
-node "$WORK/outside.mjs" "$address" "$WORK" >"$WORK/outside.out" 2>&1 &
-outside=$!
-at_end "kill $outside 2>/dev/null"
-outside_listens() { grep -q listens "$WORK/outside.out"; }
-until_true 20 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 8443 cannot be had'; }
+outside_start outside node "$WORK/outside.mjs" "$outside_address" "$WORK"
 
 mkdir "$WORK/app"
 cat >"$WORK/app/assay.yaml" <<'BLUEPRINT'
