@@ -205,14 +205,12 @@ static double engine_run(const char *name, const char *where, int count, int wor
 
 static void peer_run(const char *command, const char *url)
 {
-	AUTO_FREE char *steps_text = text_format("%d", PEER_STEPS);
+	AUTO_FREE char *count = text_format("%d", PEER_STEPS);
 	AUTO_BUF out = buf_new(65536);
 	struct err err = {0};
+	const char *const argv[] = {command, url, count, NULL};
 
-	must(process_run(&(struct process_spec){.argv = (const char *const[]){"sh", "-c", "exec $0 \"$@\"", command, url,
-									      steps_text, NULL}},
-			 &out, &err),
-	     &err);
+	must(process_run(&(struct process_spec){.argv = argv, .output = &out, .timeout_ms = 300000}, NULL, &err), &err);
 	printf("%s", out.at ? out.at : "");
 }
 

@@ -39,7 +39,7 @@
 	X(freemem)
 
 struct postgres_library {
-#define X(name) __typeof__(PQ##name) *name;
+#define X(name) __typeof__(PQ##name) *name; /* NOLINT(bugprone-macro-parentheses): it declares */
 	POSTGRES_SYMBOLS(X)
 #undef X
 };
