@@ -57,7 +57,6 @@ void env_output_end(struct env_output *output)
 
 void env_say(struct env_call *call, const char *format, ...)
 {
-	AUTO_BUF text = buf_new((size_t)1 << 20);
 	char line[4096];
 	va_list args;
 
