@@ -204,8 +204,8 @@ static int execute(struct postgres *self, struct session *session, const char *s
 static int postgres_begin(struct store *store, struct store_tx *tx, enum store_alone alone, struct err *err)
 {
 	static const char *const begin[] = {
-		[STORE_SERIAL] = "BEGIN; SELECT pg_advisory_xact_lock(1095979865,"
-				 " (current_schema()::regnamespace::oid::bigint % 2147483647)::int)",
+		[STORE_SERIAL] = ("BEGIN; SELECT pg_advisory_xact_lock(1095979865,"
+				  " (current_schema()::regnamespace::oid::bigint % 2147483647)::int)"),
 		[STORE_FREE] = "BEGIN",
 		[STORE_SNAPSHOT] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	};
