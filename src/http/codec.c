@@ -625,3 +625,16 @@ size_t http_trailers_cut(struct buf *text, struct http_field fields[HTTP_FIELDS_
 	}
 	return count;
 }
+
+void http_name_write(struct buf *out, struct view name)
+{
+	char *at = buf_reserve(out, name.length);
+	bool first = true;
+
+	for (size_t i = 0; at && i < name.length; i++) {
+		at[i] = (char)(first ? toupper((unsigned char)name.at[i]) : name.at[i]);
+		first = name.at[i] == '-';
+	}
+	if (at)
+		buf_commit(out, name.length);
+}

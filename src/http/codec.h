@@ -59,6 +59,8 @@ bool http_head_has(const struct http_head *head, const char *name, const char *t
 bool http_token_valid(struct view text);
 bool http_value_valid(struct view text);
 const char *http_status_text(unsigned status);
+/* A field name in the usual spelling, Like-This: some origins take no other. */
+void http_name_write(struct buf *out, struct view name);
 
 struct http_body {
 	enum http_framing framing;

@@ -7,7 +7,6 @@
  */
 #include "gateway/egress/h1.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -91,19 +90,6 @@ static void framing_write(struct h1 *h1, const struct egress_response *response,
 		buf_add_text(out, "Connection: keep-alive\r\n");
 }
 
-static void name_write(struct buf *out, struct view name)
-{
-	char *at = buf_reserve(out, name.length);
-	bool first = true;
-
-	for (size_t i = 0; at && i < name.length; i++) {
-		at[i] = (char)(first ? toupper((unsigned char)name.at[i]) : name.at[i]);
-		first = name.at[i] == '-';
-	}
-	if (at)
-		buf_commit(out, name.length);
-}
-
 static void answer_head(void *self, const struct egress_response *response)
 {
 	struct h1 *h1 = self;
@@ -119,7 +105,7 @@ static void answer_head(void *self, const struct egress_response *response)
 	buf_add_text(out, http_status_text(response->status));
 	buf_add_text(out, "\r\n");
 	for (size_t i = 0; i < response->field_count; i++) {
-		name_write(out, response->fields[i].name);
+		http_name_write(out, response->fields[i].name);
 		buf_add_text(out, ": ");
 		buf_add_view(out, response->fields[i].value);
 		buf_add_text(out, "\r\n");
@@ -166,7 +152,7 @@ static void answer_trailers(void *self, const struct egress_field *fields, size_
 	struct h1 *h1 = self;
 
 	for (size_t i = 0; h1->chunked && i < count; i++) {
-		name_write(&h1->trailers, fields[i].name);
+		http_name_write(&h1->trailers, fields[i].name);
 		buf_add_text(&h1->trailers, ": ");
 		buf_add_view(&h1->trailers, fields[i].value);
 		buf_add_text(&h1->trailers, "\r\n");

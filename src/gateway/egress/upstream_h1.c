@@ -26,23 +26,9 @@ void carrier_h1_fini(struct carrier *carrier)
 
 /* ---- what is sent ---- */
 
-/* A name in the usual spelling: some origins take no other. */
-static void name_write(struct buf *out, struct view name)
-{
-	char *at = buf_reserve(out, name.length);
-	bool first = true;
-
-	for (size_t i = 0; at && i < name.length; i++) {
-		at[i] = (char)(first ? toupper((unsigned char)name.at[i]) : name.at[i]);
-		first = name.at[i] == '-';
-	}
-	if (at)
-		buf_commit(out, name.length);
-}
-
 static void field_write(struct buf *out, const struct egress_field *field)
 {
-	name_write(out, field->name);
+	http_name_write(out, field->name);
 	buf_add_text(out, ": ");
 	buf_add_view(out, field->value);
 	buf_add_text(out, "\r\n");
