@@ -52,6 +52,7 @@ struct agent_request {
 	const char *prompt;
 	const char *session; /* to resume, or NULL */
 	const char *history; /* earlier prompts and messages, for rows that cannot resume; or NULL */
+	bool settings;       /* the program's settings in the repository may be used: hooks and servers in them run */
 };
 
 struct agent_parser; /* the state of one turn's output */
@@ -67,7 +68,11 @@ struct agent_package {
 struct agent_ops {
 	const char *name; /* `agent.use` */
 	bool resumes;
-	bool instructs;               /* what it has to work with is told in a place of its own, not in the prompt */
+	bool instructs; /* what it has to work with is told in a place of its own, not in the prompt */
+	/* Where its settings are in a repository, NULL-terminated: what of it can run code. NULL: not known. */
+	const char *const *settings;
+	/* Those of them that it uses whatever it is told; NULL: none. */
+	const char *const *settings_forced;
 	const char *key;              /* the variable that its key is in; NULL: its own business */
 	struct agent_package package; /* all NULL: npm does not have it */
 	int (*turn)(const struct agent_request *request, struct agent_turn *turn, struct err *err);

@@ -68,8 +68,18 @@ extern const char agent_tools_text[];
 void agent_tools_claude(struct agent_turn *turn);
 void agent_tools_codex(struct agent_turn *turn);
 void agent_tools_cursor(struct agent_turn *turn);
-void agent_tools_opencode(struct agent_turn *turn);
+void agent_tools_opencode(struct agent_turn *turn, bool settings);
 json_t *agent_tools_acp(void); /* `mcpServers` of a session; owned by the caller */
+
+/* ---- settings.c ---- */
+
+#define AGENT_GATE AGENT_TOOLS_PROGRAM " gate"
+#define AGENT_GATE_S "20" /* then the program ends its turn without an answer */
+
+/* Our gate as the program's own hook, and settings of the repository only where the request has them; what people wrote for agents in
+ * the repository is read either way. */
+void agent_settings_claude(struct agent_turn *turn, const struct agent_request *request);
+void agent_settings_codex(struct agent_turn *turn, const struct agent_request *request);
 
 /* What was said last, for a terminal event that must be made up. */
 void agent_last_set(struct agent_parser *parser, const char *text);

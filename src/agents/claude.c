@@ -37,6 +37,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	agent_argv_begin(out, &request->blueprint->agent.run, "claude");
 	agent_argv_options(out, request, words, ARRAY_LEN(words), "--model", "--resume");
 	agent_tools_claude(out);
+	agent_settings_claude(out, request);
 	for (size_t i = 0; i < ARRAY_LEN(env); i++)
 		agent_env_add(&out->env, env[i].name, env[i].value);
 	return 0;
@@ -276,6 +277,7 @@ const struct agent_ops agent_claude = {
 	.instructs = true,
 	.name = "claude",
 	.resumes = true,
+	.settings = (const char *const[]){".claude", ".mcp.json", NULL},
 	.key = "ANTHROPIC_API_KEY",
 	.package = {"2.1.330", "@anthropic-ai/claude-code-linux-{arch}@{version}", "@anthropic-ai/claude-code-linux-{arch}/claude",
 		    "claude"},

@@ -46,6 +46,7 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		agent_argv_add(out, words[i]);
 	agent_tools_codex(out);
+	agent_settings_codex(out, request);
 	if (base_url) {
 		AUTO_FREE char *setting = text_format("openai_base_url=\"%s\"", base_url);
 

@@ -111,6 +111,8 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 const struct agent_ops agent_cursor = {
 	.name = "cursor",
 	.resumes = true,
+	.settings = (const char *const[]){".cursor", NULL},
+	.settings_forced = (const char *const[]){".cursor/hooks.json", ".cursor/mcp.json", NULL},
 	.key = "CURSOR_API_KEY",
 	.turn = turn,
 	.line = line,

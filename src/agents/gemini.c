@@ -10,7 +10,8 @@ static const char settings[] =
 	"{\"security\":{\"auth\":{\"selectedType\":\"gemini-api-key\"}},\"privacy\":{\"usageStatisticsEnabled\":false},"
 	"\"general\":{\"enableAutoUpdate\":false,\"enableAutoUpdateNotification\":false},\"telemetry\":{\"enabled\":false},"
 	"\"context\":{\"fileName\":[\"AGENTS.md\",\"GEMINI.md\"]},\"experimental\":{\"taskTracker\":true},"
-	"\"mcpServers\":{\"assay\":{\"command\":\"" AGENT_TOOLS_PROGRAM
+	"\"hooks\":{\"AfterAgent\":[{\"hooks\":[{\"type\":\"command\",\"command\":\"" AGENT_GATE " deny\",\"timeout\":" AGENT_GATE_S
+	"000}]}]},\"mcpServers\":{\"assay\":{\"command\":\"" AGENT_TOOLS_PROGRAM
 	"\",\"args\":[\"mcp\"],\"trust\":true,\"timeout\":3600000}}}\n";
 
 static int turn(const struct agent_request *request, struct agent_turn *out, struct err *err)
@@ -20,6 +21,10 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "gemini");
 	agent_argv_options(out, request, words, ARRAY_LEN(words), "-m", "--resume");
+	if (!request->settings) {
+		agent_argv_add(out, "--allowed-mcp-server-names");
+		agent_argv_add(out, "assay");
+	}
 	agent_env_add(&out->env, "GEMINI_CLI_TRUST_WORKSPACE", "true"); /* else yolo silently becomes `default` */
 	agent_env_add(&out->env, "GEMINI_CLI_NO_RELAUNCH", "true");     /* one process, which heeds signals */
 	agent_env_add(&out->files, ".gemini/settings.json", settings);
@@ -134,6 +139,8 @@ const struct agent_ops agent_gemini = {
 	.instructs = true,
 	.name = "gemini",
 	.resumes = true,
+	.settings = (const char *const[]){".gemini", NULL},
+	.settings_forced = (const char *const[]){".gemini/settings.json", NULL}, /* its hooks */
 	.key = "GEMINI_API_KEY",
 	.package = {"0.61.0", "@google/gemini-cli@{version}", "@google/gemini-cli/bundle/gemini.js", "gemini"},
 	.turn = turn,

@@ -15,7 +15,9 @@ static int turn(const struct agent_request *request, struct agent_turn *out, str
 	(void)err;
 	agent_argv_begin(out, &request->blueprint->agent.run, "opencode");
 	agent_argv_options(out, request, words, ARRAY_LEN(words), "-m", "--session");
-	agent_tools_opencode(out);
+	agent_tools_opencode(out, request->settings);
+	if (!request->settings)
+		agent_env_add(&out->env, "OPENCODE_DISABLE_PROJECT_CONFIG", "1");
 	for (size_t i = 0; i < ARRAY_LEN(off); i++)
 		agent_env_add(&out->env, off[i], "1");
 	return 0;
@@ -117,6 +119,8 @@ const struct agent_ops agent_opencode = {
 	.instructs = true,
 	.name = "opencode",
 	.resumes = true,
+	.settings = (const char *const[]){".opencode", "opencode.json", "opencode.jsonc", NULL},
+	.settings_forced = (const char *const[]){".opencode", NULL},
 	.package = {"1.18.33", "opencode-linux-{arch}@{version}", "opencode-linux-{arch}/bin/opencode", "opencode"},
 	.turn = turn,
 	.line = line,

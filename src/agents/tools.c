@@ -62,11 +62,14 @@ void agent_tools_cursor(struct agent_turn *turn)
 		      "{\"mcpServers\":{\"assay\":{\"command\":\"" AGENT_TOOLS_PROGRAM "\",\"args\":[\"mcp\"]}}}\n");
 }
 
-void agent_tools_opencode(struct agent_turn *turn)
+/* Without the project's settings it does not read the project's AGENTS.md either: ours name that. */
+void agent_tools_opencode(struct agent_turn *turn, bool settings)
 {
-	agent_env_add(&turn->files, ".config/opencode/opencode.json",
-		      "{\"mcp\":{\"assay\":{\"type\":\"local\",\"command\":[\"" AGENT_TOOLS_PROGRAM
-		      "\",\"mcp\"],\"enabled\":true,\"timeout\":3600000}}}\n");
+	AUTO_FREE char *config = text_format("{%s\"mcp\":{\"assay\":{\"type\":\"local\",\"command\":[\"" AGENT_TOOLS_PROGRAM
+					     "\",\"mcp\"],\"enabled\":true,\"timeout\":3600000}}}\n",
+					     settings ? "" : "\"instructions\":[\"/workspace/AGENTS.md\"],");
+
+	agent_env_add(&turn->files, ".config/opencode/opencode.json", config);
 	agent_env_add(&turn->files, ".config/opencode/AGENTS.md", agent_tools_text);
 }
 

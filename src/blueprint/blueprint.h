@@ -179,6 +179,7 @@ struct blueprint {
 		char *format; /* "text", "jsonl" */
 		char *model;
 		struct variables env;
+		char *settings; /* "ignore", or "base": of its program, in the repository */
 		int64_t timeout_ms;
 	} agent;
 

@@ -265,6 +265,7 @@ static int agent_finish(struct reader *reader, const struct tree_node *root, str
 
 	text_default(reader, &blueprint->agent.use, runs ? "command" : "claude");
 	text_default(reader, &blueprint->agent.format, "text");
+	text_default(reader, &blueprint->agent.settings, "ignore");
 	number_default(&blueprint->agent.timeout_ms, AGENT_TIMEOUT_DEFAULT);
 	if ((strcmp(blueprint->agent.use, "command") == 0 || strcmp(blueprint->agent.use, "acp") == 0) && !runs)
 		return reader_refuse(reader, tree_find(node, "use"), "agent.use: `%s` needs `run`", blueprint->agent.use);

@@ -196,6 +196,7 @@ const char *const blueprint_agent_words[] = {"acp", "claude", "codex", "command"
 static const char *const agent_format_words[] = {"text", "jsonl", "acp", NULL};
 static const char *const dlp_check_words[] = {"base64", "crc32-base62", "iban", "jwt", "key-block", "luhn", "mixed", "none", NULL};
 static const char *const dlp_action_words[] = {"block", "hold", "redact", "log", "off", NULL};
+static const char *const agent_settings_words[] = {"ignore", "base", NULL};
 static const char *const action_words[] = {"deny", "allow", "approve", "passthrough", NULL};
 
 /* clang-format off */
@@ -292,6 +293,7 @@ static const struct field agent_fields[] = {
 	{"model", TEXT_EXPECTED, set_text, AT(blueprint, agent.model)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(blueprint, agent.env)},
 	{"candidates", "a number from 1 to 8, or a list of 1 to 8 agents: [claude, \"codex:MODEL\"]", set_candidates, AT(blueprint, agent.candidates)},
+	{"settings", "ignore or base", set_word_text, AT(blueprint, agent.settings), .words = agent_settings_words},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, agent.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,
 };

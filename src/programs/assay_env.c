@@ -11,6 +11,7 @@
 
 #include "base/scope.h"
 #include "programs/assay_env_mcp.h"
+#include "programs/assay_env_tool.h"
 #include "programs/assay_env_verbs.h"
 
 /* ---- words become arguments ---- */
@@ -195,6 +196,25 @@ static int call_make(const struct env_verb *verb, const json_t *arguments, bool 
 	return code;
 }
 
+/* For the hooks of agents, in the words of their vendors: one JSON object when the turn should go on, else nothing. An agent is never kept
+ * for want of an answer. */
+static int gate(const char *word)
+{
+	struct err err = {0};
+	AUTO_JSON nothing = json_object();
+	AUTO_JSON answer = tool_json("POST", "gate", nothing, &err);
+	AUTO_JSON said = json_object();
+	AUTO_BUF line = buf_new(TOOL_ANSWER_MAX);
+
+	if (!json_flag(answer, "hold", false))
+		return 0;
+	json_set_bytes(said, "decision", view_of(word));
+	json_set_bytes(said, "reason", view_of(json_text(answer, "reason", "")));
+	json_format(&line, said);
+	printf("%s\n", line.at);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "help";
@@ -207,6 +227,8 @@ int main(int argc, char **argv)
 		return help();
 	if (strcmp(name, "mcp") == 0 && argc == 2)
 		return mcp_serve(STDIN_FILENO, STDOUT_FILENO);
+	if (strcmp(name, "gate") == 0 && argc <= 3)
+		return gate(argc == 3 ? argv[2] : "block");
 	if (!verb) {
 		(void)fprintf(stderr, "assay-env: no `%.60s`: see `assay-env help`\n", name);
 		return 2;

@@ -41,7 +41,8 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 	self->pages_base = text_copy(options->pages_base);
 	(void)pthread_mutex_init(&self->repositories, NULL);
 	(void)pthread_mutex_init(&self->records, NULL);
-	if (file_make_dirs(repositories, 0700, err) || store_open(options->store ? options->store : store_path, &self->store, err)) {
+	if (file_make_dirs(repositories, 0700, err) ||
+	    store_open(options->store ? options->store : store_path, &self->store, err)) {
 		runs_close(self);
 		return -1;
 	}
@@ -77,6 +78,7 @@ void runs_close(struct runs *runs)
 	tracker_builtin_free(runs->tracker);
 	forge_builtin_free(runs->forge);
 	store_close(runs->store);
+	gates_free(runs);
 	(void)pthread_mutex_destroy(&runs->records);
 	(void)pthread_mutex_destroy(&runs->repositories);
 	free(runs->pages_base);

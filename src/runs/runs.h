@@ -101,4 +101,9 @@ json_t *runs_tool_ask(struct runs *runs, struct env_id env, const char *question
 json_t *runs_tool_question(struct runs *runs, struct env_id env, int64_t id, struct err *err);
 MUST_USE int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err);
 
+/* What the agent's own verification came to, in which tree; `feedback` NULL: it did not fail. For the next. */
+void runs_tool_verified(struct runs *runs, struct env_id env, const char *tree, const char *feedback);
+/* An agent wants to end with this tree, in which something is `changed` or not: {"hold": bool, "reason"?: text}. Holds once a turn at most. */
+json_t *runs_tool_gate(struct runs *runs, struct env_id env, bool changed, const char *tree, struct err *err);
+
 #endif

@@ -21,6 +21,7 @@
 
 #define RUN_EVENT_TEXT_MAX ((size_t)16 << 10) /* a text in an event; longer ones are cut, and say so */
 #define RUN_EVENTS_MAX 50000                  /* of one run; later ones of the agent are dropped */
+#define RUN_GATES_MAX ((size_t)64)
 #define RUN_CHANGES_KEPT 10000
 #define RUN_TITLE_MAX ((size_t)200)
 
@@ -35,7 +36,9 @@ struct runs {
 	pthread_mutex_t repositories; /* fetches into a project, one at a time */
 	pthread_mutex_t records;      /* the chain of records grows one at a time */
 	struct hooks *hooks;          /* hook.c */
-	int64_t signals;              /* that came in since the start; atomic: turns look when it grew */
+	struct gate *gates;           /* gate.c; under `records` */
+	size_t gate_next;
+	int64_t signals; /* that came in since the start; atomic: turns look when it grew */
 };
 
 enum turn_state { TURN_NONE, TURN_PENDING /* the agent is to work */, TURN_WORKED /* what it wrote is to be exported */ };
@@ -162,6 +165,10 @@ MUST_USE int question_answer_in(struct runs *runs, struct store_tx *tx, const ch
 /* The run that works in the environment; owned. */
 MUST_USE int run_of_environment(struct store_tx *tx, struct env_id env, char **run, struct err *err);
 
+/* ---- gate.c ---- */
+
+void gates_free(struct runs *runs);
+
 /* ---- steps.c, turn.c, publish.c ---- */
 
 extern const struct flow_definition run_definition;
@@ -190,6 +197,8 @@ MUST_USE int run_environments_end(struct runs *runs, const struct run *run, stru
 
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);
 void prompt_unchanged(struct buf *out);
+/* The same tree in which its own verification failed. */
+void prompt_unmended(struct buf *out, const char *feedback);
 void prompt_findings(struct buf *out, const json_t *report);
 void prompt_review(struct buf *out, const json_t *signals);   /* empty when none of them is for the agent */
 void prompt_messages(struct buf *out, const json_t *signals); /* the same, in the middle of its work */

@@ -19,6 +19,7 @@
 
 #define HISTORY_BYTES_MAX ((size_t)64 << 10)
 #define FILE_WRITE_TIMEOUT_MS 30000
+#define SETTINGS_WORDS_MAX 16
 #define KILLED_TRIES 3  /* an agent that somebody killed is started again */
 #define CUT_OFF_TRIES 2 /* so is one whose output ended in the middle */
 
@@ -146,12 +147,59 @@ static void transcript_open(struct turn *turn)
 		turn->transcript = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
+/* What git says about paths of the repository; a repository that cannot be asked says nothing. */
+static bool paths_told(struct turn *turn, const char *const *words, const char *const *paths, struct buf *out)
+{
+	AUTO_FREE char *repository = repository_path(turn->runs, turn->run->repository);
+	const char *argv[SETTINGS_WORDS_MAX + 1];
+	struct err err = {0};
+	size_t count = 0;
+
+	for (; *words; words++)
+		argv[count++] = *words;
+	for (; *paths && count < SETTINGS_WORDS_MAX; paths++)
+		argv[count++] = *paths;
+	argv[count] = NULL;
+	if (git_run(repository, argv, &(struct process_spec){.output = out}, NULL, &err)) {
+		log_warn("run=%s settings of the repository: %s", turn->run->id, err.text);
+		return false;
+	}
+	return true;
+}
+
+/* Settings in the repository that can run code are used when the blueprint, which is of the base commit, says so, and while they are
+ * as they are there. What a program uses whatever it is told is told to people. */
+static bool settings_allowed(struct turn *turn)
+{
+	const char *base = turn->run->base ? turn->run->base : "";
+	const char *head = turn->run->head ? turn->run->head : base;
+	const char *const changed[] = {"diff", "--name-only", base, head, "--", NULL};
+	const char *const there[] = {"ls-tree", "--name-only", head, "--", NULL};
+	AUTO_BUF names = buf_new((size_t)64 << 10);
+	bool wanted = turn->blueprint->agent.settings && strcmp(turn->blueprint->agent.settings, "base") == 0;
+
+	if (!turn->ops->settings || !*base)
+		return false;
+	if (wanted && paths_told(turn, changed, turn->ops->settings, &names) && !names.length)
+		return true;
+	if (names.length)
+		event_note(turn->runs, turn->run->id,
+			   "settings of the agent's program are not those of the base commit, and not used: %.300s", names.at);
+	buf_clear(&names);
+	if (turn->ops->settings_forced && paths_told(turn, there, turn->ops->settings_forced, &names) && names.length)
+		event_note(turn->runs, turn->run->id,
+			   "%s uses this of the repository whatever it is told, and may run what it says: %.300s", turn->ops->name,
+			   names.at);
+	return false;
+}
+
 static int program_prepare(struct turn *turn, struct err *err)
 {
 	struct agent_request request = {.blueprint = turn->blueprint,
 					.prompt = turn->run->prompt ? turn->run->prompt : "",
 					.session = turn->ops->resumes ? turn->run->session : NULL,
-					.history = turn->run->history};
+					.history = turn->run->history,
+					.settings = settings_allowed(turn)};
 	struct variables *env = &turn->start.env;
 	AUTO_JSON workspace = turn_workspace(turn);
 

@@ -127,6 +127,17 @@ static json_t *query(struct call *call, struct err *err)
 	return answer;
 }
 
+/* The tree of a commit, owned; NULL: it is none. */
+static char *tree_of(const char *repository, const struct git_hash *commit, struct err *err)
+{
+	AUTO_FREE char *name = text_format("%s^{tree}", commit->text);
+	AUTO_BUF tree = buf_new(4096);
+
+	if (git_run(repository, (const char *const[]){"rev-parse", name, NULL}, &(struct process_spec){.output = &tree}, NULL, err))
+		return NULL;
+	return view_copy(view_trim(buf_view(&tree)));
+}
+
 /* The tree as it is now, against where it started, by the gates that need no held-out evidence. The answer is what an agent is told
  * after a turn, and no more. */
 static json_t *verify_work(struct job *job, struct progress progress, struct err *err)
@@ -139,6 +150,7 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	AUTO_FREE char *artefacts = text_format("%s/verify/%s", job->web->state_dir, job->env.text);
 	AUTO_FREE char *cache = text_format("%s/verify/cache", job->web->state_dir);
 	AUTO_BUF feedback = buf_new(OUTPUT_BYTES_MAX);
+	AUTO_FREE char *tree = NULL;
 	AUTO_JSON report = NULL;
 	json_t *answer;
 
@@ -149,6 +161,10 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	    verify_run(&request, &report, err))
 		return NULL;
 	verify_feedback(&feedback, report);
+	tree = tree_of(repository, &request.head, NULL);
+	if (tree)
+		runs_tool_verified(job->web->options.runs, job->env, tree,
+				   verdict_of(report) == VERDICT_FAILED ? buf_view(&feedback).at : NULL);
 	answer = json_pack("{s:s, s:s, s:O}", "verdict", verdict_name(verdict_of(report)), "reason",
 			   json_text(report, "reason", ""), "gates", json_member(report, "gates"));
 	json_set_bytes(answer, "feedback", buf_view(&feedback));
@@ -255,6 +271,26 @@ static json_t *question(struct call *call, struct err *err)
 	return runs_tool_question(call->web->options.runs, env, id, err);
 }
 
+/* What a program asks before it ends. */
+static json_t *gate(struct call *call, struct err *err)
+{
+	AUTO_FREE char *repository = NULL;
+	AUTO_FREE char *ref = NULL;
+	AUTO_FREE char *tree = NULL;
+	struct git_hash base;
+	struct git_hash head;
+	struct env_id env;
+
+	if (own_environment(call, &env, err))
+		return NULL;
+	repository = origin_of(call->web, env, &base, err);
+	ref = text_format("refs/assay/tried/%s", env.text);
+	if (!repository || environment_export(call->web->options.environments, env, &base, ref, "tried", &head, err))
+		return NULL;
+	tree = tree_of(repository, &head, err);
+	return tree ? runs_tool_gate(call->web->options.runs, env, strcmp(head.text, base.text) != 0, tree, err) : NULL;
+}
+
 static json_t *done(struct call *call, struct err *err)
 {
 	struct env_id env;
@@ -283,6 +319,7 @@ const struct row tool_rows[] = {
 	{"GET", "/tool/v1/logs", logs, WHO_TOOL, false, {{0}}},
 	{"POST", "/tool/v1/query", query, WHO_TOOL, true, {{"database", FIELD_LINE, true}, {"statement", FIELD_TEXT, true}}},
 	{"POST", "/tool/v1/verify", verify, WHO_TOOL, true, {{0}}},
+	{"POST", "/tool/v1/gate", gate, WHO_TOOL, true, {{0}}},
 	{"POST", "/tool/v1/done", done, WHO_TOOL, true, {{"summary", FIELD_TEXT, false}}},
 };
 const size_t tool_row_count = ARRAY_LEN(tool_rows);

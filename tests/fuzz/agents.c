@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char jsonl[] = "jsonl";
 	struct blueprint blueprint = {0};
-	struct agent_request request = {&blueprint, "do it", NULL, NULL};
+	struct agent_request request = {&blueprint, "do it", NULL, NULL, false};
 	struct talk talk = {0};
 	const struct agent_ops *const *rows;
 	size_t row_count;

@@ -13,7 +13,11 @@
 agents_needed
 agents_application
 cd "$WORK/tiny" || exit 1
-# good: at once; slow: until it is let go on; stuck: for ever, and with a child that left its session; commits: as good, and commits it.
+# good: at once; slow: until it is let go on; stuck: for ever, and with a child that left its session; lazy: only when it is asked again;
+# commits: as good, and commits it. The repository's own hooks are for none of them.
+mkdir .claude .codex
+echo '{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "touch /tmp/hook-of-the-repository"}]}]}}' |
+	tee .claude/settings.json >.codex/hooks.json
 cat >good.sh <<'END'
 printf 'def hello():\n    return "hello!"\n' >greeting.py
 printf '\n    def test_it_ends_with_a_mark(self):\n        self.assertEqual(greeting.hello(), "hello!")\n' >>test/test_greeting.py
@@ -26,6 +30,10 @@ cat >stuck.sh <<'END'
 setsid sleep 54321 </dev/null >/dev/null 2>&1 &
 echo began >/tmp/began
 sleep 54321
+END
+cat >lazy.sh <<'END'
+if [ -e /tmp/asked ]; then sh good.sh; fi
+: >/tmp/asked
 END
 cat >commits.sh <<'END'
 sh good.sh
@@ -67,6 +75,18 @@ for agent in claude codex; do
 		agent_events "$run" 'map(select(.kind == "start").session) | unique | length')" 'review verified 1 1' ||
 		api GET "/runs/$run" | jq -c '{state, error}' | sed 's/^/# /'
 	like "$agent: the timeline says how" "$(run_notes "$run")" 'the agent (is|was) interrupted'
+done
+
+# The gate in the program: it wants to end and has changed nothing, and goes on in the same turn.
+declare -A lazy
+for agent in claude codex gemini; do lazy[$agent]=$(begin "$agent" '[[sh:lazy]]'); done
+for agent in claude codex gemini; do
+	run=${lazy[$agent]}
+	run_over "$run"
+	is "$agent: held by its own hook, it changes something after all" "$(run_field "$run" '"\(.state) \(.verdict) \(.usage.turns)"')" \
+		'review verified 1' || api GET "/runs/$run" | jq -c '{state, error}' | sed 's/^/# /'
+	like "$agent: which the timeline says" "$(run_notes "$run")" 'wanted to end, and was told why not yet'
+	is "$agent: hooks of the repository are not run" "$(workspace "$run" sh -c 'ls /tmp/hook-of-the-repository 2>/dev/null' | wc -l)" 0
 done
 
 # A stop in the middle of a tool: nothing of it lives on, not even what left its session.

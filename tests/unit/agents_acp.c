@@ -64,7 +64,7 @@ static struct agent_sink sink_of(struct talk *talk)
 static void talk_begin(struct talk *talk, const char *agent, const char *session, const char *history)
 {
 	AUTO_FREE char *text = text_format("version: 1\nname: shop\nservices:\n  web: {run: x, port: 80}\nagent: %s\n", agent);
-	struct agent_request request = {NULL, "do it", session, history};
+	struct agent_request request = {NULL, "do it", session, history, false};
 	struct err err = {0};
 
 	talk->blueprint = blueprint_parse(view_of(text), "assay.yaml", &err);

@@ -39,7 +39,7 @@ static bool parse(const char *agent, struct view output, size_t chunk, int exit_
 	struct agent_parser *parser = agent_parser_new(agent_find(blueprint->agent.use), blueprint);
 	AUTO_JSON events = json_array();
 	struct agent_sink sink = {on_event, events, NULL, NULL, NULL};
-	struct agent_request request = {blueprint, "do it", NULL, NULL};
+	struct agent_request request = {blueprint, "do it", NULL, NULL, false};
 	size_t index;
 	json_t *event;
 	bool good;
@@ -270,7 +270,9 @@ static void the_session_is_remembered(void **state)
 
 #define CODEX_TOOLS                                                                                         \
 	"-c|mcp_servers.assay.command=\"/usr/local/bin/assay-env\"|-c|mcp_servers.assay.args=[\"mcp\"]|-c|" \
-	"mcp_servers.assay.tool_timeout_sec=3600|-c|developer_instructions=\"TOOLS"
+	"mcp_servers.assay.tool_timeout_sec=3600|-c|developer_instructions=\"TOOLS|--dangerously-bypass-hook-trust"
+#define CLAUDE_HOOK \
+	"{\"hooks\":{\"Stop\":[{\"hooks\":[{\"type\":\"command\",\"command\":\"/usr/local/bin/assay-env gate\",\"timeout\":20}]}]}}"
 
 static void argv_is(const struct agent_turn *turn, const char *expected)
 {
@@ -298,7 +300,7 @@ static const char *env_of(const struct agent_turn *turn, const char *name)
 static void claude_is_started_and_resumed_with_the_prompt_on_stdin(void **state)
 {
 	AUTO_BLUEPRINT blueprint = blueprint_with("{use: claude, model: opus, env: {A: b}}");
-	struct agent_request request = {blueprint, "do it", "s-1", "earlier"};
+	struct agent_request request = {blueprint, "do it", "s-1", "earlier", false};
 	struct agent_turn turn;
 
 	(void)state;
@@ -306,7 +308,7 @@ static void claude_is_started_and_resumed_with_the_prompt_on_stdin(void **state)
 	argv_is(&turn,
 		"claude|-p|--input-format|stream-json|--output-format|stream-json|--verbose|--dangerously-skip-permissions|--model|opus|"
 		"--resume|s-1|--mcp-config|{\"mcpServers\":{\"assay\":{\"command\":\"/usr/local/bin/assay-env\",\"args\":[\"mcp\"]}}}|"
-		"--strict-mcp-config|--append-system-prompt|TOOLS");
+		"--strict-mcp-config|--append-system-prompt|TOOLS|--settings|" CLAUDE_HOOK "|--setting-sources|user");
 	assert_string_equal(turn.input, "do it");
 	assert_string_equal(env_of(&turn, "IS_SANDBOX"), "1");
 	assert_string_equal(env_of(&turn, "CLAUDE_CODE_ENABLE_TASKS"), "0");
@@ -335,7 +337,8 @@ static void each_agent_is_started_and_resumed_in_its_own_way(void **state)
 		 "check_for_update_on_startup=false|-c|analytics.enabled=false|-c|features.plugins=false|-c|features.apps=false|-c|"
 		 "features.api_key_model_discovery=false|" CODEX_TOOLS "|s-1|-",
 		 "CODEX_API_KEY", "own"},
-		{"{use: gemini, model: g}", "gemini|--output-format|stream-json|--approval-mode|yolo|-m|g|--resume|s-1",
+		{"{use: gemini, model: g}",
+		 "gemini|--output-format|stream-json|--approval-mode|yolo|-m|g|--resume|s-1|--allowed-mcp-server-names|assay",
 		 "GEMINI_CLI_NO_RELAUNCH", "true"},
 		{"{use: opencode, model: a/b, run: [/opt/opencode, --print-logs]}",
 		 "/opt/opencode|--print-logs|run|--format|json|--auto|--thinking|-m|a/b|--session|s-1",
@@ -348,7 +351,7 @@ static void each_agent_is_started_and_resumed_in_its_own_way(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		AUTO_BLUEPRINT blueprint = blueprint_with(cases[i].agent);
-		struct agent_request request = {blueprint, "do it", "s-1", "earlier"};
+		struct agent_request request = {blueprint, "do it", "s-1", "earlier", false};
 		struct agent_turn turn;
 
 		assert_int_equal(agent_turn_make(&request, &turn, NULL), 0);
@@ -359,11 +362,36 @@ static void each_agent_is_started_and_resumed_in_its_own_way(void **state)
 	}
 }
 
+static void settings_of_the_repository_are_used_only_when_they_may_be(void **state)
+{
+	static const struct {
+		const char *agent;
+		const char *without; /* a word or a variable of a turn without them */
+	} cases[] = {{"{use: claude}", "--setting-sources"},
+		     {"{use: gemini}", "--allowed-mcp-server-names"},
+		     {"{use: opencode}", "OPENCODE_DISABLE_PROJECT_CONFIG"}};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+		AUTO_BLUEPRINT blueprint = blueprint_with(cases[i / 2].agent);
+		struct agent_request request = {blueprint, "do it", NULL, NULL, i % 2 == 1};
+		bool found = false;
+		struct agent_turn turn;
+
+		assert_int_equal(agent_turn_make(&request, &turn, NULL), 0);
+		for (char **word = turn.argv; *word; word++)
+			found |= strcmp(*word, cases[i / 2].without) == 0;
+		found |= env_of(&turn, cases[i / 2].without) != NULL;
+		assert_int_equal(found, !request.settings);
+		agent_turn_fini(&turn);
+	}
+}
+
 static void a_command_is_a_shell_line_or_words_and_gets_what_was_said_before(void **state)
 {
 	AUTO_BLUEPRINT line = blueprint_with("{use: command, run: node agent.js}");
 	AUTO_BLUEPRINT list = blueprint_with("{use: command, run: [node, agent.js]}");
-	struct agent_request request = {line, "do it", "s-1", "earlier"};
+	struct agent_request request = {line, "do it", "s-1", "earlier", false};
 	struct agent_turn turn;
 
 	(void)state;
@@ -414,6 +442,7 @@ int main(void)
 		cmocka_unit_test(the_session_is_remembered),
 		cmocka_unit_test(claude_is_started_and_resumed_with_the_prompt_on_stdin),
 		cmocka_unit_test(each_agent_is_started_and_resumed_in_its_own_way),
+		cmocka_unit_test(settings_of_the_repository_are_used_only_when_they_may_be),
 		cmocka_unit_test(a_command_is_a_shell_line_or_words_and_gets_what_was_said_before),
 		cmocka_unit_test(what_installs_an_agent_names_its_version_and_nothing_else_of_the_caller),
 	};

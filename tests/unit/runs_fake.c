@@ -216,6 +216,9 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 	(void)environments;
 	if (env_get(id, &env, err))
 		return -1;
+	*status = (struct exit_status){EXIT_CODE, 0};
+	if (!exec->output_fd) /* a file of the agent's HOME is written */
+		return 0;
 	fake.agent_turns++;
 	(void)snprintf(fake.prompts[turn % 16], sizeof(fake.prompts[0]), "%.*s", (int)exec->input.length, exec->input.at);
 	for (size_t i = 0, at = 0; exec->argv[i] && at < sizeof(fake.words[0]); i++)
