@@ -34,6 +34,7 @@ agents_application() {
 			echo broken
 		fi
 	END
+	printf '__pycache__\nreport.xml\n' >"$WORK/tiny/.gitignore"
 	repository "$WORK/tiny"
 }
 
