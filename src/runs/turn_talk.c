@@ -228,7 +228,7 @@ static void start_of(struct agent_turn *start, const json_t *ask)
 	start->argv = mem_new_array(json_array_size(words) + 1, sizeof(*start->argv));
 	json_array_foreach(words, index, word)
 		start->argv[index] = text_copy(json_string_value(word));
-	start->env.at = count ? mem_new_array(count, sizeof(*start->env.at)) : NULL;
+	start->env.at = mem_new_array(count + 1, sizeof(*start->env.at));
 	json_object_foreach(json_member(ask, "env"), name, value)
 		start->env.at[start->env.count++] = (struct name_value){text_copy(name), text_copy(json_string_value(value))};
 }

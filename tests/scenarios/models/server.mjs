@@ -20,10 +20,11 @@ const counts = new Map();
 const next = prefix => `${prefix}_${(++count).toString().padStart(8, '0')}`;
 const log = (...words) => console.log(...words);
 
-// What the directives of a request say: how its answer is to fail, if it is; the command, and whether it is ever enough.
-function directed(asked) {
+// What the directives of a request say: how its answer is to fail, if it is; the command, and whether it is ever enough. Over a WebSocket only
+// what is new is told: the connection remembers the command.
+function directed(asked, memory = {}) {
 	const found = name => [...JSON.stringify(asked).matchAll(new RegExp(`\\[\\[${name}(?::(\\w+))?\\]\\]`, 'g'))].at(-1);
-	const script = found('sh');
+	const script = memory.script = found('sh') ?? memory.script;
 	command = script ? `sh ${script[1]}.sh` : usual;
 	looping = Boolean(found('loop'));
 	for (const name of ['limited', 'dropped']) {
@@ -184,6 +185,7 @@ const server = pem ? https.createServer({ cert: pem, key: pem }, answer) : http.
 // RFC 6455, the server's half: text frames, masked ones in, no extension.
 server.on('upgrade', (request, socket) => {
 	const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+	const memory = {};
 	let waiting = Buffer.alloc(0), message = [];
 	if (!/^\/v1\/responses(\?|$)/.test(request.url) || (key && keyOf(request.headers) !== key)) {
 		log('openai', 'websocket', '401');
@@ -220,7 +222,7 @@ server.on('upgrade', (request, socket) => {
 			if (!final) continue;
 			const asked = JSON.parse(Buffer.concat(message).toString());
 			message = [];
-			directed(asked);
+			directed(asked, memory);
 			log('openai', 'websocket', asked.type);
 			for (const event of responses(asked)) frame(1, Buffer.from(JSON.stringify(event)));
 		}
