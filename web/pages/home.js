@@ -51,7 +51,8 @@ function section(title, count_, children) {
 }
 
 function sentence(working, waiting, ended) {
-	const parts = [working.length ? `${count(working.length, 'agent')} at work` : 'No agent is at work', waiting.length ? `${count(waiting.length, 'pull request')} ${waiting.length === 1 ? 'waits' : 'wait'} for you` : 'nothing waits for you'];
+	const asking = working.filter((run) => run.question).length;
+	const parts = [working.length ? `${count(working.length, 'agent')} at work` : 'No agent is at work', waiting.length ? `${count(waiting.length, 'pull request')} ${waiting.length === 1 ? 'waits' : 'wait'} for you` : asking ? null : 'nothing waits for you', asking ? `${count(asking, 'question')} for you` : null].filter(Boolean);
 
 	if (ended.length)
 		parts.push(`${count(ended.filter((run) => run.verdict === 'verified').length, 'finished run')} verified`);
