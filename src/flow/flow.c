@@ -494,7 +494,7 @@ int flows_work(struct flows *flow, bool *did, struct err *err)
 	*did = false;
 	if (!flow->options.workers && plane_renew(&flow->plane, err))
 		return -1;
-	if (flow->plane.lost)
+	if (plane_is_lost(&flow->plane))
 		return err_set(err, ERR_CONFLICT, "another control plane is called %s", flow->plane.lease.owner);
 	if (__atomic_exchange_n(&flow->unsettled, false, __ATOMIC_SEQ_CST) && unsettled_release(flow, err)) {
 		flow_unsettle(flow);

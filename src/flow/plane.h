@@ -14,7 +14,7 @@ struct plane {
 	struct world world;
 	struct lease lease;
 	int64_t life_ms;
-	int64_t renewed_ms; /* elapsed */
+	int64_t renewed_ms; /* elapsed; atomic, as the next */
 	bool lost;          /* another one has our name: it is over */
 };
 
@@ -23,6 +23,7 @@ MUST_USE int plane_open(struct plane *plane, struct store *store, struct world w
 			struct err *err);
 /* When a third of its life is over: goes on for a whole one. ERR_CONFLICT when it was lost. Call it often. */
 MUST_USE int plane_renew(struct plane *plane, struct err *err);
+bool plane_is_lost(const struct plane *plane);
 /* May others have taken what we hold, because we could not renew? */
 bool plane_is_late(const struct plane *plane);
 void plane_close(struct plane *plane); /* others may take at once what it holds */
