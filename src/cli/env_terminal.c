@@ -76,8 +76,7 @@ static int head_take(int fd, struct buf *in, struct err *err)
 			struct view message = view_make(in->at + end + 4, in->length - (size_t)end - 4);
 			AUTO_JSON answer = json_parse(message, NULL);
 
-			return err_set(err, ERR_INVALID, "%s",
-				       json_text(answer, "detail", "the server refuses"));
+			return err_set(err, ERR_INVALID, "%s", json_text(answer, "detail", "the server refuses"));
 		}
 		if (got <= 0)
 			return err_set(err, ERR_RETRY, "the server closed the connection");

@@ -84,7 +84,7 @@ void http_reply_json(struct http_reply *reply, unsigned status, const json_t *js
 json_t *http_problem(const struct err *err);
 void http_reply_problem(struct http_reply *reply, unsigned status, const struct err *err); /* with a status of the caller's own */
 void http_reply_err(struct http_reply *reply, const struct err *err); /* the problem, as application/problem+json */
-unsigned http_reply_status(const struct http_reply *reply); /* that it was answered with; 0 before */
+unsigned http_reply_status(const struct http_reply *reply);           /* that it was answered with; 0 before */
 void http_reply_redirect(struct http_reply *reply, unsigned status, const char *location);
 
 /* Answers with a body that is written as it comes, chunked; the connection is closed at its end. The stream outlives the handler and

@@ -11,7 +11,7 @@
 struct postgres_fixture {
 	char dir[64];
 	char programs[128]; /* the directory of initdb and postgres */
-	bool durable; /* does it sync its files? slower, and only a loss of power would tell */
+	bool durable;       /* does it sync its files? slower, and only a loss of power would tell */
 	pid_t pid;
 };
 
