@@ -42,8 +42,9 @@ ok() {
 	shift
 	if "$@" >"$WORK/.out" 2>&1; then tap_line ok "$what"; else
 		tap_line 'not ok' "$what"
-		echo "# $* ended with $?"
+		echo "# $* failed"
 		sed 's/^/# /' "$WORK/.out"
+		return 1
 	fi
 }
 
@@ -52,6 +53,7 @@ is() {
 	if [ "$2" = "$3" ]; then tap_line ok "$1"; else
 		tap_line 'not ok' "$1"
 		printf '# got:    %s\n# wanted: %s\n' "${2//$'\n'/ | }" "${3//$'\n'/ | }"
+		return 1
 	fi
 }
 
@@ -60,6 +62,7 @@ like() {
 	if [[ $2 =~ $3 ]]; then tap_line ok "$1"; else
 		tap_line 'not ok' "$1"
 		printf '# got:    %s\n# wanted: %s\n' "${2//$'\n'/ | }" "$3"
+		return 1
 	fi
 }
 

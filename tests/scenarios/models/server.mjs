@@ -172,7 +172,9 @@ async function answer(request, response) {
 			response.writeHead(429, { 'content-type': 'application/json' })
 				.end('{"type":"error","error":{"type":"rate_limit_error","message":"slow down","code":429,"status":"RESOURCE_EXHAUSTED"}}');
 		else if (failure === 'dropped') {
-			events(response)('message_start', { type: 'message_start' });
+			const usage = { input_tokens: 1234, output_tokens: 1 };
+			const message = { id: next('msg'), type: 'message', role: 'assistant', model: asked.model, content: [], stop_reason: null, stop_sequence: null, usage };
+			events(response)('message_start', { type: 'message_start', message });
 			response.socket.destroySoon();
 		} else
 			row[2](asked, path, response);
