@@ -31,7 +31,7 @@ struct environment *environment_new(struct environments *all, const struct env_i
 	(void)pthread_mutex_init(&env->operation, NULL);
 	(void)pthread_mutex_init(&env->mutex, NULL);
 	env->state = ENV_STARTING;
-	env->created_ms = world_now_ms(all->world);
+	env->created_ms = env->state_since_ms = world_now_ms(all->world);
 	env->touched_ms = world_elapsed_ms(all->world);
 	env->marks = json_object();
 	env->layers = json_object();

@@ -99,7 +99,7 @@ MUST_USE int environment_freeze(struct environments *environments, struct env_id
 MUST_USE int environment_pin(struct environments *environments, struct env_id id, bool pinned, struct err *err);
 MUST_USE int environment_extend(struct environments *environments, struct env_id id, int64_t grace_ms, struct err *err);
 
-/* [{"id", "name", "purpose", "owner", "state": "starting|ready|frozen|failed|stopped", "repository", "commit", "snapshot", "created_ms",
+/* [{"id", "name", "purpose", "owner", "state": "starting|ready|frozen|failed|stopped", "state_since_ms", "repository", "commit", "snapshot", "created_ms",
  *   "expires_ms", "pinned", "preview": url | null, "error"?: text, "sandboxes": [{"name", "kind": "service|worker|database|workspace",
  *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms", "oom_kills"}]}] */
 json_t *environment_list(struct environments *environments, struct err *err);

@@ -89,6 +89,7 @@ struct environment {
 
 	/* Guarded by mutex. */
 	enum environment_state state;
+	int64_t state_since_ms;
 	bool cold;           /* no sandbox of it exists: they are made again from the volumes when needed */
 	bool still;          /* failed, and its programs stand still until somebody looks */
 	char *snapshot_used; /* "name/version", or NULL: empty databases */

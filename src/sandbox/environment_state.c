@@ -65,6 +65,8 @@ void environment_move(struct environment *env, enum environment_state state)
 	moves = env->state != state;
 	assert(!moves || (states[env->state].next & BIT(state)));
 	env->state = state;
+	if (moves)
+		env->state_since_ms = world_now_ms(env->all->world);
 	if (state != ENV_FAILED)
 		env->error[0] = '\0';
 	(void)pthread_mutex_unlock(&env->mutex);
@@ -161,6 +163,7 @@ static void texts_load(struct environment *env, const json_t *json)
 	env->created_ms = json_number(json, "created_ms", 0);
 	env->expires_ms = json_number(json, "expires_ms", 0);
 	env->state = state_of(json_text(json, "state", "stopped"));
+	env->state_since_ms = world_now_ms(env->all->world);
 	(void)snprintf(env->error, sizeof(env->error), "%s", json_text(json, "error", ""));
 }
 
@@ -271,6 +274,7 @@ json_t *environment_json(struct environment *env, bool usage)
 	(void)json_object_set_new(json, "purpose", json_string(env->purpose));
 	(void)json_object_set_new(json, "owner", json_string(env->owner));
 	(void)json_object_set_new(json, "state", json_string(states[env->state].name));
+	(void)json_object_set_new(json, "state_since_ms", json_integer(env->state_since_ms));
 	(void)json_object_set_new(json, "repository", text_or_null(base));
 	(void)json_object_set_new(json, "commit", json_string(env->commit.text));
 	(void)json_object_set_new(json, "snapshot", text_or_null(env->snapshot_used));

@@ -106,8 +106,9 @@ static void environments_compare(struct follower *follower)
 		AUTO_JSON event = json_pack("{s:s, s:s}", "id", json_text(environment, "id", ""), "state",
 					    json_text(environment, "state", ""));
 
-		buf_add_format(&mark, "%s %s %d\n", json_text(environment, "id", ""), json_text(environment, "state", ""),
-			       json_flag(environment, "pinned", false));
+		/* With the time: one that left its state and came back between two looks has changed, too. */
+		buf_add_format(&mark, "%s %s %lld %d\n", json_text(environment, "id", ""), json_text(environment, "state", ""),
+			       (long long)json_number(environment, "state_since_ms", 0), json_flag(environment, "pinned", false));
 		buf_add_view(&now, buf_view(&mark));
 		if (follower->environments && !strstr(follower->environments, mark.at))
 			event_send(follower, "environment", event);
