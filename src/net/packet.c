@@ -86,7 +86,8 @@ struct packet *packet_make(unsigned name, uint64_t request, const json_t *body, 
 	message->length = sizeof(header) + body_bytes;
 	header.length = (uint32_t)message->length;
 	memcpy(message->bytes, &header, sizeof(header));
-	memcpy(message->bytes + sizeof(header), text.at, body_bytes);
+	if (body_bytes)
+		memcpy(message->bytes + sizeof(header), text.at, body_bytes);
 	return message;
 }
 

@@ -139,9 +139,11 @@ int config_load(struct err *err)
 	AUTO_FREE char *path = given && given[0] ? text_copy(given) : usual_path();
 	bool there = false;
 
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (getenv(keys[i].variable) && getenv(keys[i].variable)[0])
-			from[i] = FROM_ENVIRONMENT;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const char *value = getenv(keys[i].variable);
+
+		from[i] = value && value[0] ? FROM_ENVIRONMENT : FROM_NOTHING;
+	}
 	if (!path || owner_check(path, given && given[0], &there, err))
 		return path ? -1 : 0;
 	if (!there)

@@ -117,6 +117,8 @@ char *agent_tool(struct runs *runs, const struct blueprint *blueprint)
 	size_t index;
 	json_t *tool;
 
+	if (!ops)
+		return NULL;
 	json_array_foreach(tools, index, tool) {
 		const char *version = json_text(tool, "version", "");
 

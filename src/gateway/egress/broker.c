@@ -209,7 +209,8 @@ static bool text_judge(struct judging *judging, struct view text, enum credentia
 		size_t from = 0;
 		size_t index = placeholder_at(judging->broker, text, at + (size_t)mark, &from);
 
-		if (index == SIZE_MAX || !place_right(judging, &judging->broker->credentials[index], place))
+		if (!judging->broker || index >= judging->broker->count ||
+		    !place_right(judging, &judging->broker->credentials[index], place))
 			return refuse_stray(judging);
 		if (!want_add(judging, index))
 			return false;
