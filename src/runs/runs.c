@@ -56,7 +56,7 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 				     .workers = options->workers,
 				     .plane = store_is_shared(self->store) ? place : NULL,
 				     .home = store_is_shared(self->store)};
-	if (hooks_open(self, place, err) || flows_open(&flow, &self->flow, err)) {
+	if ((options->sends_hooks && hooks_open(self, place, err)) || flows_open(&flow, &self->flow, err)) {
 		runs_close(self);
 		return -1;
 	}

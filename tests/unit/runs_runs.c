@@ -749,10 +749,11 @@ static void begin_with(struct story *story, const char *agent)
 {
 	AUTO_JSON config = json_parse(view_of(agent), NULL);
 	AUTO_JSON request = json_pack("{s:s, s:s, s:O}", "repository", "shop", "title", "Fix the cart!", "agent", config);
+	bool hangs = fake.hangs != 0; /* the agent counts it down on its thread */
 	AUTO_JSON run = runs_start(story->runs, request, NULL);
 
 	assert_int_equal(run_id_parse(view_of(json_text(run, "id", "")), &story->run, NULL), 0);
-	for (int i = 0; i < 1000 && fake.hangs && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
+	for (int i = 0; i < 1000 && hangs && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
 		(void)usleep(10000);
 }
 
