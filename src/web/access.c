@@ -76,11 +76,12 @@ static int page_judge(const struct web *web, const struct row *row, const struct
 bool access_judge(void *self, const struct http_request *request, struct http_reply *reply)
 {
 	const struct surface *surface = self;
+	const struct row *row = row_of(surface, request);
+	/* A token is no cookie: a page of somebody else's cannot have it. What it may do is judged with the row, where one is asked for. */
+	bool by_token = row && !(row->who & WHO_ANYONE) && http_request_header(request, "Authorization");
 	struct err err = {0};
 
-	/* A token is no cookie: a page of somebody else's cannot have it. What it may do is judged with the row. */
-	if (request->local || http_request_header(request, "Authorization") ||
-	    !page_judge(surface->web, row_of(surface, request), request, &err))
+	if (request->local || by_token || !page_judge(surface->web, row, request, &err))
 		return false;
 	http_reply_err(reply, &err);
 	return true;

@@ -27,6 +27,8 @@ static void only_our_own_pages_may_change_anything(void **state)
 		{TCP, "GET", "/api/v1/runs", "Sec-Fetch-Site: same-site", NULL, 403, "another origin"},
 		{TCP, "GET", "/", "Sec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate", NULL, 200, "<title>Assay</title>"},
 		{TCP, "GET", "/session.json", NULL, NULL, 403, "only the pages of this server"},
+		{TCP, "GET", "/session.json", "Host: evil.example:$PORT\nSec-Fetch-Site: same-origin\nAuthorization: x", NULL, 403,
+		 "the Host must be"},
 		{TCP, "GET", "/session.json", "Sec-Fetch-Site: same-site", NULL, 403, "another origin"},
 		{TCP, "GET", "/session.json", "Sec-Fetch-Site: none", NULL, 403, "only the pages of this server"},
 		{TCP, "GET", "/session.json", "Sec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate", NULL, 403, "only the pages"},
