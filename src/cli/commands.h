@@ -35,6 +35,8 @@
 	COMMAND(kill, "ENV | --all [--because TEXT] [--undo]", "stops everything that an environment does outside, at once") \
 	COMMAND(budget, "RUN [--set USD] [--json]", "shows what the models of a run have cost") \
 	COMMAND(token, "create|list|rm NAME", "says who may call the API over TCP, and as what") \
+	COMMAND(connect, "KIND [--set KEY=VALUE...] [--secrets] [--base URL]", "joins an outside service: Linear, GitHub, Slack, ...") \
+	COMMAND(connections, "[list|show|set|rm]", "the outside services that are joined") \
 	COMMAND(webhook, "create|list|rm", "tells others of what changes") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \

@@ -165,6 +165,11 @@ const struct store_migration store_migrations[] = {
 	{"who has signed in",
 	 "CREATE TABLE session ("
 	 " digest TEXT PRIMARY KEY, token TEXT NOT NULL, token_digest TEXT NOT NULL, ends_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"},
+	{"outside services",
+	 "CREATE TABLE connection ("
+	 " id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL UNIQUE, base TEXT NOT NULL, configuration TEXT NOT NULL,"
+	 " secrets TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('new', 'ready', 'broken')), error TEXT,"
+	 " created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/scope.h"
+#include "runs/connection.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
 #include "vault/vault.h"
@@ -229,6 +230,54 @@ int runs_hook_remove(struct runs *runs, const char *id, struct err *err)
 	(void)runs;
 	(void)err;
 	said("unhook %s", id);
+	return 0;
+}
+
+json_t *runs_connection_list(struct runs *runs, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_array();
+}
+
+json_t *runs_connection_kinds(void)
+{
+	return json_array();
+}
+
+static json_t *fake_connection(const char *id)
+{
+	return json_pack("{s:s}", "id", id);
+}
+
+json_t *runs_connection_show(struct runs *runs, const char *id, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return fake_connection(id);
+}
+
+json_t *runs_connection_make(struct runs *runs, const json_t *request, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("connect %s", json_text(request, "kind", ""));
+	return fake_connection("c1");
+}
+
+json_t *runs_connection_change(struct runs *runs, const char *id, const json_t *request, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("change %s %zu", id, json_object_size(request));
+	return fake_connection(id);
+}
+
+int runs_connection_remove(struct runs *runs, const char *id, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("disconnect %s", id);
 	return 0;
 }
 
