@@ -12,7 +12,6 @@
 
 #include "base/scope.h"
 
-#define LIST_MAX 1000
 #define MERGE_TRIES 4 /* when somebody else moves the branch in between */
 
 struct builtin {
@@ -59,41 +58,44 @@ static int reviews_add(struct store_tx *tx, json_t *pull, struct err *err)
 	return store_rows_finish(&rows, err);
 }
 
-static json_t *pulls_in(struct store_tx *tx, const char *sql, struct store_value value, struct err *err)
-{
-	AUTO_ROWS rows = {0};
-	AUTO_JSON items = json_array();
-
-	if (store_query(tx, &rows, sql, VALUES(value), err))
-		return NULL;
-	while (store_rows_next(&rows)) {
-		json_t *pull = pull_row(&rows);
-
-		(void)json_array_append_new(items, pull);
-		if (reviews_add(tx, pull, err))
-			return NULL;
-	}
-	return store_rows_finish(&rows, err) ? NULL : TAKE(items);
-}
-
 static json_t *pull_in(struct store_tx *tx, int64_t number, struct err *err)
 {
-	AUTO_JSON items = pulls_in(tx, "SELECT " PULL_COLUMNS " FROM pull WHERE number = ?", V(number), err);
-	json_t *pull = json_array_get(items, 0);
+	AUTO_ROWS rows = {0};
+	AUTO_JSON pull = NULL;
 
-	if (items && !pull)
-		(void)err_set(err, ERR_NOT_FOUND, "no pull request %lld", (long long)number);
-	return json_incref(pull);
+	if (store_query(tx, &rows, "SELECT " PULL_COLUMNS " FROM pull WHERE number = ?", VALUES(V(number)), err))
+		return NULL;
+	if (!store_rows_next(&rows)) {
+		if (!store_rows_finish(&rows, err))
+			(void)err_set(err, ERR_NOT_FOUND, "no pull request %lld", (long long)number);
+		return NULL;
+	}
+	pull = pull_row(&rows);
+	return reviews_add(tx, pull, err) ? NULL : TAKE(pull);
 }
 
-static json_t *list(void *self, struct err *err)
+static json_t *list(void *self, const struct list_ask *ask, struct err *err)
 {
 	struct builtin *builtin = self;
 	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+	AUTO_LIST page;
+	AUTO_JSON items = json_array();
 
-	if (store_begin(builtin->store, &tx, err))
+	list_init(&page, "SELECT " PULL_COLUMNS " FROM pull");
+	list_any(&page, "state", ask->state);
+	list_any(&page, "repository", ask->repository);
+	list_text(&page, "title || ' ' || branch", ask->text);
+	if (store_begin_snapshot(builtin->store, &tx, err) || list_query(&page, &tx, &rows, "number", ask, err))
 		return NULL;
-	return pulls_in(&tx, "SELECT " PULL_COLUMNS " FROM pull ORDER BY number DESC LIMIT ?", V(LIST_MAX), err);
+	while (store_rows_next(&rows) && list_takes(&page, store_rows_number(&rows, 0))) {
+		json_t *pull = pull_row(&rows);
+
+		(void)json_array_append_new(items, pull);
+		if (reviews_add(&tx, pull, err))
+			return NULL;
+	}
+	return store_rows_finish(&rows, err) ? NULL : list_page(&page, TAKE(items));
 }
 
 static json_t *read_pull(struct builtin *builtin, int64_t number, struct err *err)

@@ -1,9 +1,9 @@
 /* What holds for every forge. */
 #include "forges/forge.h"
 
-json_t *forge_list(struct forge forge, struct err *err)
+json_t *forge_list(struct forge forge, const struct list_ask *ask, struct err *err)
 {
-	return forge.ops->list(forge.self, err);
+	return forge.ops->list(forge.self, ask, err);
 }
 
 json_t *forge_fetch(struct forge forge, int64_t number, struct err *err)

@@ -6,6 +6,7 @@
 #define ASSAY_FORGES_FORGE_H
 
 #include "base/git.h"
+#include "store/list.h"
 
 #define FORGE_TEXT_BYTES_MAX ((size_t)256 << 10)
 
@@ -29,8 +30,8 @@ enum forge_state { FORGE_OPEN, FORGE_MERGED, FORGE_CLOSED };
 
 struct forge_ops {
 	const char *name;
-	/* Items as in doc/api.md ("pull"), newest first, at most 1000; owned by the caller. */
-	json_t *(*list)(void *self, struct err *err);
+	/* A page of pull requests as in doc/api.md, the newest first; owned by the caller. */
+	json_t *(*list)(void *self, const struct list_ask *ask, struct err *err);
 	json_t *(*fetch)(void *self, int64_t number, struct err *err);
 	/* Makes it, or brings the open one of this branch to this form. ERR_CONFLICT when the branch's was merged or closed by a person:
 	 * what happened is asked with fetch(). */
@@ -47,7 +48,7 @@ struct forge {
 	void *self;
 };
 
-json_t *forge_list(struct forge forge, struct err *err);
+json_t *forge_list(struct forge forge, const struct list_ask *ask, struct err *err);
 json_t *forge_fetch(struct forge forge, int64_t number, struct err *err);
 MUST_USE int forge_upsert(struct forge forge, const struct forge_pull *pull, int64_t *number, struct err *err);
 MUST_USE int forge_review(struct forge forge, int64_t number, const char *author, const char *kind, const char *text,

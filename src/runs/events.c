@@ -7,7 +7,6 @@
 #include "runs/runs_priv.h"
 
 #define EVENT_BYTES_MAX ((size_t)1 << 20)
-#define LIMIT_MAX 1000
 #define EVENTS_LOOKED_BACK 50
 
 int event_add_in(struct runs *runs, struct store_tx *tx, const char *run, const char *type, json_t *data, struct err *err)
@@ -144,7 +143,7 @@ static json_t *items_wait(struct runs *runs, const char *sql, const struct store
 
 static int limit_of(int limit)
 {
-	return limit < 1 || limit > LIMIT_MAX ? LIMIT_MAX : limit;
+	return limit < 1 || limit > RUNS_EVENTS_MAX ? RUNS_EVENTS_MAX : limit;
 }
 
 json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limit, int64_t wait_ms, struct err *err)

@@ -222,9 +222,9 @@ static struct item item_of(int64_t number)
 	return item;
 }
 
-json_t *runs_issue_list(struct runs *runs, struct err *err)
+json_t *runs_issue_list(struct runs *runs, const struct list_ask *ask, struct err *err)
 {
-	return tracker_list(runs->tracker, err);
+	return tracker_list(runs->tracker, ask, err);
 }
 
 json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err)
@@ -288,15 +288,15 @@ int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err 
 
 /* ---- pull requests ---- */
 
-json_t *runs_pull_list(struct runs *runs, struct err *err)
+json_t *runs_pull_list(struct runs *runs, const struct list_ask *ask, struct err *err)
 {
-	json_t *items = forge_list(runs->forge, err);
+	json_t *page = forge_list(runs->forge, ask, err);
 	json_t *item;
 	size_t index;
 
-	json_array_foreach(items, index, item)
+	json_array_foreach(json_member(page, "items"), index, item)
 		preview_now(runs, item);
-	return items;
+	return page;
 }
 
 json_t *runs_pull_show(struct runs *runs, int64_t number, struct err *err)

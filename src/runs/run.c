@@ -4,11 +4,20 @@
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 
-enum column_kind { COLUMN_TEXT, COLUMN_NUMBER, COLUMN_REAL };
+enum column_kind {
+	COLUMN_TEXT,
+	COLUMN_LONG, /* a text that may be long, which no list has */
+	COLUMN_NUMBER,
+	COLUMN_REAL
+};
 
 #define TEXT(name)                                             \
 	{                                                      \
 #name, COLUMN_TEXT, offsetof(struct run, name) \
+	}
+#define LONG(name)                                             \
+	{                                                      \
+#name, COLUMN_LONG, offsetof(struct run, name) \
 	}
 #define NUMBER(name)                                             \
 	{                                                        \
@@ -49,14 +58,14 @@ static const struct {
 	TEXT(error),
 	NUMBER(turn),
 	TEXT(reason),
-	TEXT(prompt),
+	LONG(prompt),
 	NUMBER(pending),
-	TEXT(history),
+	LONG(history),
 	TEXT(session),
 	TEXT(summary),
 	NUMBER(unchanged),
-	TEXT(blocking),
-	TEXT(report),
+	LONG(blocking),
+	LONG(report),
 	TEXT(judged),
 	TEXT(published),
 	TEXT(outcome),
@@ -76,18 +85,20 @@ static const struct {
 void run_fini(struct run *run)
 {
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		if (columns[i].kind == COLUMN_TEXT)
+		if (columns[i].kind == COLUMN_TEXT || columns[i].kind == COLUMN_LONG)
 			free(*(char **)((char *)run + columns[i].offset));
 	memset(run, 0, sizeof(*run));
 }
 
-static void columns_read(struct run *run, struct store_rows *rows)
+void run_row(struct store_rows *rows, struct run *run)
 {
+	run_fini(run);
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
 		char *place = (char *)run + columns[i].offset;
 
 		switch (columns[i].kind) {
 		case COLUMN_TEXT:
+		case COLUMN_LONG:
 			*(char **)place = text_copy(store_rows_text(rows, (int)i));
 			break;
 		case COLUMN_NUMBER:
@@ -100,21 +111,34 @@ static void columns_read(struct run *run, struct store_rows *rows)
 	}
 }
 
+static void select_add(struct buf *sql, bool all)
+{
+	buf_add_text(sql, "SELECT ");
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		buf_add_format(sql, "%s%s", i ? ", " : "", all || columns[i].kind != COLUMN_LONG ? columns[i].name : "NULL");
+	buf_add_text(sql, " FROM run");
+}
+
+void run_list_init(struct list_sql *list)
+{
+	AUTO_BUF sql = buf_new(4096);
+
+	select_add(&sql, false);
+	list_init(list, sql.at);
+}
+
 int run_read(struct store_tx *tx, const char *id, struct run *run, struct err *err)
 {
 	AUTO_BUF sql = buf_new(4096);
 	AUTO_ROWS rows = {0};
 
-	buf_add_text(&sql, "SELECT ");
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		buf_add_format(&sql, "%s%s", i ? ", " : "", columns[i].name);
-	buf_add_text(&sql, " FROM run WHERE id = ?");
+	select_add(&sql, true);
+	buf_add_text(&sql, " WHERE id = ?");
 	if (store_query(tx, &rows, sql.at, VALUES(V(id)), err))
 		return -1;
 	if (!store_rows_next(&rows))
 		return store_rows_finish(&rows, err) ? -1 : err_set(err, ERR_NOT_FOUND, "no run %s", id);
-	run_fini(run);
-	columns_read(run, &rows);
+	run_row(&rows, run);
 	return 0;
 }
 

@@ -13,8 +13,6 @@
 #include "runs/runs_priv.h"
 #include "trackers/builtin.h"
 
-#define LIST_MAX 1000
-
 /* This state directory, among those of all machines that share a store. */
 static char *place_name(const char *state_dir)
 {
@@ -88,28 +86,54 @@ void runs_close(struct runs *runs)
 
 /* ---- runs ---- */
 
-json_t *runs_list(struct runs *runs, struct err *err)
+json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err)
 {
 	AUTO_JSON items = json_array();
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
+	AUTO_LIST page;
 
-	if (store_begin(runs->store, &tx, err) ||
-	    store_query(&tx, &rows, "SELECT id FROM run ORDER BY seq DESC LIMIT ?", VALUES(V(LIST_MAX)), err))
+	run_list_init(&page);
+	list_any(&page, "state", ask->state);
+	list_any(&page, "repository", ask->repository);
+	list_any(&page, "agent", ask->agent);
+	list_text(&page, "title || ' ' || id", ask->text);
+	if (ask->asks) {
+		list_condition(&page, "id IN (SELECT run FROM question WHERE answer IS NULL AND deadline_ms > ?)");
+		list_value(&page, V(world_now_ms(runs->options.world)));
+	}
+	if (store_begin_snapshot(runs->store, &tx, err) || list_query(&page, &tx, &rows, "seq", ask, err))
 		return NULL;
-	while (store_rows_next(&rows)) {
+	while (store_rows_next(&rows) && list_takes(&page, store_rows_number(&rows, 0))) {
 		AUTO_RUN run = {0};
 		json_t *item;
 
-		if (run_read(&tx, store_rows_text(&rows, 0), &run, err))
-			return NULL;
+		run_row(&rows, &run);
 		item = run_json(runs, &tx, &run, err);
 		if (!item)
 			return NULL;
 		preview_now(runs, item);
 		(void)json_array_append_new(items, item);
 	}
-	return store_rows_finish(&rows, err) ? NULL : TAKE(items);
+	return store_rows_finish(&rows, err) ? NULL : list_page(&page, TAKE(items));
+}
+
+json_t *runs_states(struct runs *runs, const struct list_ask *ask, struct err *err)
+{
+	AUTO_JSON states = json_object();
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+	AUTO_LIST query;
+
+	list_init(&query, "SELECT state, count(*) FROM run");
+	list_any(&query, "repository", ask->repository);
+	list_any(&query, "agent", ask->agent);
+	buf_add_text(&query.sql, " GROUP BY state");
+	if (store_begin_snapshot(runs->store, &tx, err) || store_query(&tx, &rows, query.sql.at, query.values, query.count, err))
+		return NULL;
+	while (store_rows_next(&rows))
+		(void)json_object_set_new(states, store_rows_text(&rows, 0), json_integer(store_rows_number(&rows, 1)));
+	return store_rows_finish(&rows, err) ? NULL : TAKE(states);
 }
 
 json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)

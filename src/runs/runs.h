@@ -12,9 +12,9 @@
 #include "base/json.h"
 #include "base/world.h"
 #include "sandbox/environment.h"
+#include "store/list.h"
 
 struct runs;
-struct store; /* store/store.h */
 struct vault;
 
 struct runs_options {
@@ -48,20 +48,23 @@ json_t *runs_hook_list(struct runs *runs, struct err *err);
 json_t *runs_hook_make(struct runs *runs, const char *url, const json_t *on, struct err *err);
 MUST_USE int runs_hook_remove(struct runs *runs, const char *id, struct err *err);
 
-/* Issues */
-json_t *runs_issue_list(struct runs *runs, struct err *err);
+/* Issues. Lists are pages (store/list.h). */
+json_t *runs_issue_list(struct runs *runs, const struct list_ask *ask, struct err *err);
 json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err);
 json_t *runs_issue_make(struct runs *runs, const char *repository, const char *title, const char *body, struct err *err);
 MUST_USE int runs_issue_comment(struct runs *runs, int64_t number, const char *author, const char *text, struct err *err);
 MUST_USE int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err *err);
 
 /* Runs. `request` is the body of POST /runs. */
-json_t *runs_list(struct runs *runs, struct err *err);
+json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err);
+/* {state: how many runs are in it}; of what `ask` filters by, only the repository and the agent count. */
+json_t *runs_states(struct runs *runs, const struct list_ask *ask, struct err *err);
 json_t *runs_show(struct runs *runs, struct run_id id, struct err *err);
 json_t *runs_start(struct runs *runs, const json_t *request, struct err *err);
 MUST_USE int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err);
 MUST_USE int runs_stop(struct runs *runs, struct run_id id, struct err *err);
 MUST_USE int runs_retry(struct runs *runs, struct run_id id, struct err *err);
+#define RUNS_EVENTS_MAX 1000 /* at once */
 /* Events after `after`, at most `limit`, in order; waits up to wait_ms for one when there is none. */
 json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limit, int64_t wait_ms, struct err *err);
 MUST_USE int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err);
@@ -76,7 +79,7 @@ json_t *runs_agent_install(struct runs *runs, const char *name, const char *vers
 MUST_USE int runs_agent_remove(struct runs *runs, const char *name, const char *version, struct err *err);
 
 /* Pull requests */
-json_t *runs_pull_list(struct runs *runs, struct err *err);
+json_t *runs_pull_list(struct runs *runs, const struct list_ask *ask, struct err *err);
 json_t *runs_pull_show(struct runs *runs, int64_t number, struct err *err);
 MUST_USE int runs_pull_diff(struct runs *runs, int64_t number, struct buf *diff, struct err *err);
 json_t *runs_pull_changes(struct runs *runs, int64_t number, struct err *err);

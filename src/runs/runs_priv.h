@@ -97,6 +97,9 @@ void run_fini(struct run *run);
 #define AUTO_RUN __attribute__((cleanup(run_fini))) struct run
 
 MUST_USE int run_read(struct store_tx *tx, const char *id, struct run *run, struct err *err);
+/* For lists: a query of rows as run_row() takes them, whose first column is `seq`, without the texts that may be long. */
+void run_list_init(struct list_sql *list);
+void run_row(struct store_rows *rows, struct run *run);
 MUST_USE int run_load(struct runs *runs, const char *id, struct run *run, struct err *err); /* in a transaction of its own */
 /* "preview" of a run or a pull request is where its environment's is now: previews move when serve listens elsewhere, and end. */
 void preview_now(struct runs *runs, json_t *item);

@@ -170,6 +170,9 @@ const struct store_migration store_migrations[] = {
 	 " id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL UNIQUE, base TEXT NOT NULL, configuration TEXT NOT NULL,"
 	 " secrets TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('new', 'ready', 'broken')), error TEXT,"
 	 " created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"},
+	{"lists by state", "CREATE INDEX run_state ON run (state, seq);"
+			   "CREATE INDEX issue_state ON issue (state, number);"
+			   "CREATE INDEX pull_state ON pull (state, number);"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

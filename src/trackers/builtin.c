@@ -5,8 +5,6 @@
 
 #include "base/scope.h"
 
-#define LIST_MAX 1000
-
 struct builtin {
 	struct store *store;
 	struct world world;
@@ -54,17 +52,21 @@ static int comments_add(struct store_tx *tx, int64_t number, json_t *issue, stru
 	return store_rows_finish(&rows, err);
 }
 
-static json_t *list(void *self, struct err *err)
+static json_t *list(void *self, const struct list_ask *ask, struct err *err)
 {
 	struct builtin *builtin = self;
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
+	AUTO_LIST page;
 	AUTO_JSON items = json_array();
 
-	if (store_begin(builtin->store, &tx, err) ||
-	    store_query(&tx, &rows, "SELECT " ISSUE_COLUMNS " FROM issue ORDER BY number DESC LIMIT ?", VALUES(V(LIST_MAX)), err))
+	list_init(&page, "SELECT " ISSUE_COLUMNS " FROM issue");
+	list_any(&page, "state", ask->state);
+	list_any(&page, "repository", ask->repository);
+	list_text(&page, "title || ' ' || body", ask->text);
+	if (store_begin_snapshot(builtin->store, &tx, err) || list_query(&page, &tx, &rows, "number", ask, err))
 		return NULL;
-	while (store_rows_next(&rows)) {
+	while (store_rows_next(&rows) && list_takes(&page, store_rows_number(&rows, 0))) {
 		json_t *issue = issue_row(&rows);
 
 		if (comments_add(&tx, json_number(issue, "number", 0), issue, err)) {
@@ -73,7 +75,7 @@ static json_t *list(void *self, struct err *err)
 		}
 		(void)json_array_append_new(items, issue);
 	}
-	return store_rows_finish(&rows, err) ? NULL : TAKE(items);
+	return store_rows_finish(&rows, err) ? NULL : list_page(&page, TAKE(items));
 }
 
 static json_t *fetch_in(struct store_tx *tx, int64_t number, struct err *err)

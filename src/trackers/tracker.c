@@ -1,9 +1,9 @@
 /* What holds for every tracker. */
 #include "trackers/tracker.h"
 
-json_t *tracker_list(struct tracker tracker, struct err *err)
+json_t *tracker_list(struct tracker tracker, const struct list_ask *ask, struct err *err)
 {
-	return tracker.ops->list(tracker.self, err);
+	return tracker.ops->list(tracker.self, ask, err);
 }
 
 json_t *tracker_fetch(struct tracker tracker, const char *item, struct err *err)

@@ -8,15 +8,15 @@
 #ifndef ASSAY_TRACKERS_TRACKER_H
 #define ASSAY_TRACKERS_TRACKER_H
 
-#include "base/json.h"
+#include "store/list.h"
 
 #define TRACKER_TITLE_BYTES_MAX ((size_t)500)
 #define TRACKER_TEXT_BYTES_MAX ((size_t)256 << 10)
 
 struct tracker_ops {
 	const char *name;
-	/* Items as in doc/api.md ("issue"), newest first, at most 1000; owned by the caller. */
-	json_t *(*list)(void *self, struct err *err);
+	/* A page of issues as in doc/api.md, the newest first; owned by the caller. */
+	json_t *(*list)(void *self, const struct list_ask *ask, struct err *err);
 	json_t *(*fetch)(void *self, const char *item, struct err *err);
 	json_t *(*make)(void *self, const char *repository, const char *title, const char *body, struct err *err);
 	/* The issue is worked on by this run: ERR_CONFLICT when another one has it, or it is done or closed. */
@@ -32,7 +32,7 @@ struct tracker {
 };
 
 /* Wrappers: they check texts against the limits above. */
-json_t *tracker_list(struct tracker tracker, struct err *err);
+json_t *tracker_list(struct tracker tracker, const struct list_ask *ask, struct err *err);
 json_t *tracker_fetch(struct tracker tracker, const char *item, struct err *err);
 json_t *tracker_make(struct tracker tracker, const char *repository, const char *title, const char *body, struct err *err);
 MUST_USE int tracker_claim(struct tracker tracker, const char *item, const char *run, struct err *err);

@@ -184,6 +184,20 @@ static int after_of(const struct call *call, int64_t *after, struct err *err)
 	return request_query(call, "after", 0, INT64_MAX, after, err);
 }
 
+/* Where it ends is where the next page begins; a page that is not full is the last for now. */
+static json_t *events_page(json_t *array, int64_t limit)
+{
+	size_t count = json_array_size(array);
+	json_t *page = items_of(array);
+	char next[32];
+
+	if (!page || !count || (int64_t)count < (limit && limit < RUNS_EVENTS_MAX ? limit : RUNS_EVENTS_MAX))
+		return page;
+	(void)snprintf(next, sizeof(next), "%lld", (long long)json_number(json_array_get(array, count - 1), "seq", 0));
+	(void)json_object_set_new(page, "next", json_string(next));
+	return page;
+}
+
 json_t *run_events(struct call *call, struct err *err)
 {
 	struct follower *follower;
@@ -195,7 +209,7 @@ json_t *run_events(struct call *call, struct err *err)
 	    request_query(call, "limit", ITEMS_DEFAULT, ITEMS_MAX, &limit, err))
 		return NULL;
 	if (!request_wants(call, "follow"))
-		return items_of(runs_events(call->web->options.runs, run, after, (int)limit, 0, err));
+		return events_page(runs_events(call->web->options.runs, run, after, (int)limit, 0, err), limit);
 	follower = follower_new(call, "text/event-stream");
 	follower->run = run;
 	follower->after = after;

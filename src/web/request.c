@@ -157,54 +157,6 @@ json_t *request_bytes(struct call *call, const char *content_type, struct view b
 	return NULL;
 }
 
-/* What names an item, as a text. Owned by the caller; NULL when it has none. */
-static char *item_name(const json_t *item, const char *key)
-{
-	const json_t *value = json_member(item, key);
-
-	return json_is_integer(value) ? text_format("%lld", (long long)json_integer_value(value))
-				      : text_copy(json_string_value(value));
-}
-
-/* Where the page begins: behind the item that the page before ended with. */
-static int page_begin(const json_t *array, const char *key, const char *after, size_t *begin, struct err *err)
-{
-	size_t i;
-	json_t *item;
-
-	*begin = 0;
-	if (!after)
-		return 0;
-	json_array_foreach(array, i, item) {
-		AUTO_FREE char *name = item_name(item, key);
-
-		*begin = i + 1;
-		if (name && strcmp(name, after) == 0)
-			return 0;
-	}
-	return err_set(err, ERR_NOT_FOUND, "after=%.100s: there is no such item", after);
-}
-
-json_t *items_page(const struct call *call, json_t *array, const char *key, struct err *err)
-{
-	AUTO_JSON all = array;
-	AUTO_JSON items = json_array();
-	AUTO_FREE char *after = http_request_query(call->request, "after");
-	size_t begin;
-	int64_t limit;
-
-	if (!all || request_query(call, "limit", ITEMS_DEFAULT, ITEMS_MAX, &limit, err) || page_begin(all, key, after, &begin, err))
-		return NULL;
-	if (!limit) {
-		(void)err_set(err, ERR_INVALID, "limit=0: expected a number from 1");
-		return NULL;
-	}
-	while (json_array_size(items) < (size_t)limit && begin < json_array_size(all))
-		(void)json_array_append(items, json_array_get(all, begin++));
-	AUTO_FREE char *next = begin < json_array_size(all) ? item_name(json_array_get(all, begin - 1), key) : NULL;
-	return json_pack("{s:O, s:s*}", "items", items, "next", next);
-}
-
 json_t *items_of(json_t *array)
 {
 	return array ? json_pack("{s:o}", "items", array) : NULL;

@@ -58,7 +58,10 @@ static json_t *repository_file(struct call *call, struct err *err)
 
 static json_t *issue_list(struct call *call, struct err *err)
 {
-	return items_page(call, runs_issue_list(runs_of(call), err), "number", err);
+	static const char *const states[] = {"open", "working", "review", "done", "closed", "active=open,working,review", NULL};
+	AUTO_LIST_WORDS words = {.texts = {NULL}};
+
+	return list_words_take(call, states, &words, err) ? NULL : runs_issue_list(runs_of(call), &words.ask, err);
 }
 
 static json_t *issue_show(struct call *call, struct err *err)
@@ -107,7 +110,27 @@ static json_t *issue_reopen(struct call *call, struct err *err)
 
 static json_t *run_list(struct call *call, struct err *err)
 {
-	return items_page(call, runs_list(runs_of(call), err), "id", err);
+	static const char *const states[] = {"queued",
+					     "claim",
+					     "fork",
+					     "turn",
+					     "verify",
+					     "publish",
+					     "review",
+					     "close",
+					     "done",
+					     "failed",
+					     "stopped",
+					     "active=queued,claim,fork,turn,verify,publish,review,close",
+					     "over=done,failed,stopped",
+					     NULL};
+	AUTO_LIST_WORDS words = {.texts = {NULL}};
+	json_t *page = list_words_take(call, states, &words, err) ? NULL : runs_list(runs_of(call), &words.ask, err);
+	json_t *counts = page && request_wants(call, "states") ? runs_states(runs_of(call), &words.ask, err) : NULL;
+
+	if (counts)
+		(void)json_object_set_new(page, "states", counts);
+	return page;
 }
 
 static json_t *run_show(struct call *call, struct err *err)
@@ -170,7 +193,10 @@ static json_t *run_report(struct call *call, struct err *err)
 
 static json_t *pull_list(struct call *call, struct err *err)
 {
-	return items_page(call, runs_pull_list(runs_of(call), err), "number", err);
+	static const char *const states[] = {"open", "merged", "closed", NULL};
+	AUTO_LIST_WORDS words = {.texts = {NULL}};
+
+	return list_words_take(call, states, &words, err) ? NULL : runs_pull_list(runs_of(call), &words.ask, err);
 }
 
 static json_t *pull_show(struct call *call, struct err *err)
@@ -289,6 +315,11 @@ static json_t *hook_remove(struct call *call, struct err *err)
 	return runs_hook_remove(runs_of(call), http_request_param(call->request, "hook"), err) ? NULL : json_object();
 }
 
+#define LIST_QUERY                                                                          \
+	{"limit", "integer"}, {"after", "line"}, {"state", "line"}, {"repository", "line"}, \
+	{                                                                                   \
+		"text", "line"                                                              \
+	}
 #define AUTHOR                              \
 	{                                   \
 		"author", FIELD_LINE, false \
@@ -307,7 +338,8 @@ const struct row run_rows[] = {
 	{"GET", "/api/v1/repositories/{name}/file", repository_file, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
 	 .does = "One file of a commit", .query = {{"commit", "line"}, {"path", "line"}}},
 	{"GET", "/api/v1/issues", issue_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Issue]",
-	 .does = "Issues of the built-in tracker, the newest first", .query = {{"limit", "integer"}, {"after", "line"}}},
+	 .does = "Issues of the built-in tracker, the newest first; `state` is any of the words, `active` those that are not over",
+	 .query = {LIST_QUERY}},
 	{"POST", "/api/v1/issues", issue_make, WHO_PERSON, ROLE_DEVELOPER,
 	 .fields = {{"repository", FIELD_LINE, true}, {"title", FIELD_LINE, true}, {"body", FIELD_TEXT, false}}, .answers = "Issue",
 	 .does = "Makes an issue"},
@@ -318,8 +350,10 @@ const struct row run_rows[] = {
 	 .does = "Closes an issue"},
 	{"POST", "/api/v1/issues/{number}/reopen", issue_reopen, WHO_PERSON, ROLE_DEVELOPER, .answers = "Issue",
 	 .does = "Opens an issue again"},
-	{"GET", "/api/v1/runs", run_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Run]", .does = "Runs, the newest first",
-	 .query = {{"limit", "integer"}, {"after", "line"}}},
+	{"GET", "/api/v1/runs", run_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Run]",
+	 .does = "Runs, the newest first; `state` is any of the words, `active` or `over`; `asks=1`: only those whose agent waits for an "
+		 "answer; `states=1`: the page says how many are in each state",
+	 .query = {LIST_QUERY, {"agent", "line"}, {"asks", "flag"}, {"states", "flag"}}},
 	{"POST", "/api/v1/runs", run_make, WHO_PERSON, ROLE_DEVELOPER,
 	 .fields = {{"repository", FIELD_LINE, true},
 		    {"issue", FIELD_NUMBER, false},
@@ -358,7 +392,7 @@ const struct row run_rows[] = {
 	 .does = "Tells a receiver no more"},
 
 	{"GET", "/api/v1/pulls", pull_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Pull]",
-	 .does = "Pull requests of the built-in forge, the newest first", .query = {{"limit", "integer"}, {"after", "line"}}},
+	 .does = "Pull requests of the built-in forge, the newest first", .query = {LIST_QUERY}},
 	{"GET", "/api/v1/pulls/{number}", pull_show, WHO_PERSON, ROLE_VIEWER, .answers = "Pull", .does = "A pull request"},
 	{"GET", "/api/v1/pulls/{number}/diff", pull_diff, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
 	 .does = "Its unified diff"},

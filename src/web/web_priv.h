@@ -161,10 +161,17 @@ bool request_wants(const struct call *call, const char *name); /* ?name=1 */
 MUST_USE int request_run(const struct call *call, struct run_id *id, struct err *err);
 MUST_USE int request_environment(const struct call *call, struct env_id *id, struct err *err);
 json_t *request_bytes(struct call *call, const char *content_type, struct view bytes); /* answers; returns NULL */
-/* The page of a list that ?limit= and ?after= ask for: {"items", "next": the `after` of the next page, when there is one}. `key` is the
- * member that names an item. Takes array; NULL gives NULL. */
-json_t *items_page(const struct call *call, json_t *array, const char *key, struct err *err);
 json_t *items_of(json_t *array); /* {"items": array}; takes it; NULL gives NULL */
+
+/* list.c: what a list is asked for by ?limit=&after=&state=&repository=&agent=&text=&asks=, those that its row has. */
+struct list_words {
+	struct list_ask ask;
+	char *texts[4];
+};
+void list_words_free(struct list_words *words);
+#define AUTO_LIST_WORDS __attribute__((cleanup(list_words_free))) struct list_words
+/* `states` are the words that a state may be, NULL-terminated; a name before "=" stands for the words behind it. */
+MUST_USE int list_words_take(const struct call *call, const char *const *states, struct list_words *words, struct err *err);
 
 /* environments.c: all exchanges of an environment that are kept, as lines, the oldest first. */
 MUST_USE int exchanges_read(struct environments *environments, struct env_id env, struct buf *lines, struct err *err);

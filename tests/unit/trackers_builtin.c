@@ -44,7 +44,6 @@ static void issue_make(void)
 {
 	AUTO_JSON issue = tracker_make(tracker, "shop", "Fix it", "It is wrong", NULL);
 
-	assert_int_equal(json_number(issue, "number", 0), 1);
 	assert_string_equal(json_text(issue, "state", ""), "open");
 }
 
@@ -109,11 +108,69 @@ static void wrong_input_is_told_in_one_line(void **state)
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
 }
 
+static void page_is(const struct list_ask *ask, const char *numbers, const char *next)
+{
+	AUTO_JSON page = tracker_list(tracker, ask, NULL);
+	AUTO_BUF got = buf_new(4096);
+	size_t i;
+	json_t *issue;
+
+	json_array_foreach(json_member(page, "items"), i, issue)
+		buf_add_format(&got, "%s%lld", got.length ? " " : "", (long long)json_number(issue, "number", 0));
+	assert_string_equal(got.length ? got.at : "", numbers);
+	assert_string_equal(json_text(page, "next", "-"), next);
+}
+
+static void a_list_comes_in_pages_that_what_is_made_meanwhile_does_not_move(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		issue_make();
+	page_is(&(struct list_ask){.limit = 2}, "5 4", "4");
+	issue_make();
+	page_is(&(struct list_ask){.limit = 2, .after = 4}, "3 2", "2");
+	page_is(&(struct list_ask){.limit = 2, .after = 2}, "1", "-");
+	page_is(&(struct list_ask){.limit = 6}, "6 5 4 3 2 1", "-");
+	page_is(&(struct list_ask){0}, "6 5 4 3 2 1", "-");
+}
+
+static void a_list_has_what_its_filters_say(void **state)
+{
+	AUTO_JSON other = NULL;
+	AUTO_BUF words = buf_new(4096);
+	struct err err = {0};
+
+	(void)state;
+	issue_make();
+	other = tracker_make(tracker, "billing", "100% off_the bill", "A \\ in it", NULL);
+	assert_non_null(other);
+	assert_int_equal(tracker_set_state(tracker, "1", "closed", NULL), 0);
+	page_is(&(struct list_ask){.state = "closed"}, "1", "-");
+	page_is(&(struct list_ask){.state = "open, closed"}, "2 1", "-");
+	page_is(&(struct list_ask){.state = "done"}, "", "-");
+	page_is(&(struct list_ask){.repository = "billing"}, "2", "-");
+	page_is(&(struct list_ask){.repository = "billing", .state = "closed"}, "", "-");
+	page_is(&(struct list_ask){.text = "IS WRONG"}, "1", "-");
+	page_is(&(struct list_ask){.text = "0% OFF"}, "2", "-");
+	page_is(&(struct list_ask){.text = "0%off"}, "", "-");
+	page_is(&(struct list_ask){.text = "off_the"}, "2", "-");
+	page_is(&(struct list_ask){.text = "off.the"}, "", "-");
+	page_is(&(struct list_ask){.text = "\\ IN"}, "2", "-");
+	for (int i = 0; i < LIST_VALUES_MAX + 1; i++)
+		buf_add_text(&words, "shop,");
+	assert_null(tracker_list(tracker, &(struct list_ask){.repository = words.at}, &err));
+	assert_int_equal(err.kind, ERR_LIMIT);
+	assert_null(tracker_list(tracker, &(struct list_ask){.limit = LIST_LIMIT_MAX + 1}, &err));
+	assert_int_equal(err.kind, ERR_INVALID);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_run_at_a_time_has_an_issue, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_same_comment_is_written_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_comes_in_pages_that_what_is_made_meanwhile_does_not_move, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_has_what_its_filters_say, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_input_is_told_in_one_line, setup, teardown),
 	};
 

@@ -63,11 +63,20 @@ char *runs_repository_path(struct runs *runs, const char *name, struct err *err)
 	return NULL;
 }
 
-json_t *runs_issue_list(struct runs *runs, struct err *err)
+/* What was asked for, said back. */
+static json_t *page_of(const struct list_ask *ask)
+{
+	said("list %lld %lld %s %s %s %s%s", (long long)ask->after, (long long)ask->limit, ask->state ? ask->state : "-",
+	     ask->repository ? ask->repository : "-", ask->agent ? ask->agent : "-", ask->text ? ask->text : "-",
+	     ask->asks ? " asks" : "");
+	return json_pack("{s:[{s:i}, {s:i}], s:s}", "items", "number", 3, "number", 2, "next", "2");
+}
+
+json_t *runs_issue_list(struct runs *runs, const struct list_ask *ask, struct err *err)
 {
 	(void)runs;
 	(void)err;
-	return json_pack("[{s:i}, {s:i}, {s:i}]", "number", 3, "number", 2, "number", 1);
+	return page_of(ask);
 }
 
 json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err)
@@ -100,11 +109,20 @@ int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err 
 	return 0;
 }
 
-json_t *runs_list(struct runs *runs, struct err *err)
+json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err)
 {
 	(void)runs;
 	(void)err;
-	return json_pack("[{s:s}]", "id", FAKE_RUN);
+	(void)ask;
+	return json_pack("{s:[{s:s}]}", "items", "id", FAKE_RUN);
+}
+
+json_t *runs_states(struct runs *runs, const struct list_ask *ask, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	(void)ask;
+	return json_pack("{s:i}", "review", 1);
 }
 
 json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
@@ -281,11 +299,11 @@ int runs_connection_remove(struct runs *runs, const char *id, struct err *err)
 	return 0;
 }
 
-json_t *runs_pull_list(struct runs *runs, struct err *err)
+json_t *runs_pull_list(struct runs *runs, const struct list_ask *ask, struct err *err)
 {
 	(void)runs;
 	(void)err;
-	return json_array();
+	return page_of(ask);
 }
 
 json_t *runs_pull_show(struct runs *runs, int64_t number, struct err *err)

@@ -248,14 +248,26 @@ static void a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code(void 
 	assert_true(view_ends(buf_view(&got), view_make("\2\4\0\0\0\3\0\0\0", 9)));
 }
 
+/* GETs the path: what it asks runs/ for. */
+static void ask_said(struct bench *bench, const char *path, const char *said)
+{
+	AUTO_ANSWER answer = ask(bench, UNIX, "GET", path, NULL, NULL);
+
+	assert_int_equal(answer.status, 200);
+	assert_string_equal(fake_said, said);
+}
+
 static void lists_come_in_pages(void **state)
 {
 	static const struct question rows[] = {
 		{UNIX, "GET", "/api/v1/issues?limit=2", NULL, NULL, 200,
 		 "{\"items\":[{\"number\":3},{\"number\":2}],\"next\":\"2\"}"},
-		{UNIX, "GET", "/api/v1/issues?limit=2&after=2", NULL, NULL, 200, "{\"items\":[{\"number\":1}]}"},
-		{UNIX, "GET", "/api/v1/issues?after=1", NULL, NULL, 200, "{\"items\":[]}"},
-		{UNIX, "GET", "/api/v1/issues?after=9", NULL, NULL, 404, "after=9: there is no such item"},
+		{UNIX, "GET", "/api/v1/issues?after=x", NULL, NULL, 400, "after=x: expected `next` of the page before"},
+		{UNIX, "GET", "/api/v1/issues?limit=1001", NULL, NULL, 400, "limit=1001: expected a number up to 1000"},
+		{UNIX, "GET", "/api/v1/issues?state=opne", NULL, NULL, 400, "state: there is no `opne`: did you mean `open`?"},
+		{UNIX, "GET", "/api/v1/runs?state=open", NULL, NULL, 400, "state: there is no `open`"},
+		{UNIX, "GET", "/api/v1/runs?states=1", NULL, NULL, 200, "\"states\":{\"review\":1}"},
+		{UNIX, "GET", "/api/v1/issues?agent=codex", NULL, NULL, 400, "unknown parameter `agent`"},
 		{UNIX, "GET", "/api/v1/issues?limit=0", NULL, NULL, 400, "limit=0: expected a number from 1"},
 		{UNIX, "GET", "/api/v1/issues?limit=-1", NULL, NULL, 400, "limit=-1: expected a number"},
 		{UNIX, "GET", "/api/v1/issues?limits=1", NULL, NULL, 400, "unknown parameter `limits`: did you mean `limit`?"},
@@ -263,6 +275,9 @@ static void lists_come_in_pages(void **state)
 	};
 
 	questions_ask(*state, rows, ARRAY_LEN(rows));
+	ask_said(*state, "/api/v1/issues?limit=5&after=7&state=active&repository=shop,api&text=50%25",
+		 "list 7 5 open,working,review shop,api - 50%");
+	ask_said(*state, "/api/v1/pulls?state=open,merged", "list 0 100 open,merged - - -");
 }
 
 static void who_watches_the_server_is_told(void **state)
