@@ -7,6 +7,7 @@
 #include "base/scope.h"
 #include "http/server_priv.h"
 #include "http/url.h"
+#include "http/websocket.h"
 
 #define REPLY_BYTES_MAX ((size_t)256 << 20)
 #define STREAM_PENDING_MAX ((size_t)8 << 20)
@@ -392,10 +393,10 @@ struct http_stream *http_reply_stream(struct http_reply *reply, unsigned status,
 	return stream;
 }
 
-int http_reply_upgrade(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err)
+static int upgrade(struct http_reply *reply, const char *protocol, const char *headers, struct buf *early, struct err *err)
 {
-	AUTO_FREE char *answer = text_format("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
-					     protocol);
+	AUTO_FREE char *answer = text_format("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s\r\n",
+					     protocol, headers);
 	int fd;
 
 	if (!reply->head.upgrade || !http_head_has(&reply->head, "upgrade", protocol) || reply->answered)
@@ -405,6 +406,30 @@ int http_reply_upgrade(struct http_reply *reply, const char *protocol, struct bu
 	if (fd >= 0)
 		(void)!send(fd, answer, strlen(answer), MSG_NOSIGNAL);
 	return fd;
+}
+
+int http_reply_upgrade(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err)
+{
+	return upgrade(reply, protocol, "", early, err);
+}
+
+int http_reply_websocket(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err)
+{
+	const char *version = http_request_header(&reply->request, "Sec-WebSocket-Version");
+	const char *key = http_request_header(&reply->request, "Sec-WebSocket-Key");
+	AUTO_BUF accept = buf_new(64);
+	AUTO_FREE char *headers = NULL;
+	AUTO_BUF nonce = buf_new(64);
+
+	if (!version || strcmp(version, "13") != 0)
+		return err_set(err, ERR_INVALID, "Sec-WebSocket-Version: expected 13");
+	if (!key || buf_add_unbase64(&nonce, view_of(key), err) || nonce.length != WEBSOCKET_KEY_BYTES)
+		return err_set(err, ERR_INVALID, "Sec-WebSocket-Key: expected %d bytes in base64", WEBSOCKET_KEY_BYTES);
+	if (!http_head_has(&reply->head, "sec-websocket-protocol", protocol))
+		return err_set(err, ERR_INVALID, "Sec-WebSocket-Protocol: expected %s", protocol);
+	websocket_accept_write(&accept, view_of(key));
+	headers = text_format("Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n", accept.at, protocol);
+	return upgrade(reply, "websocket", headers, early, err);
 }
 
 void stream_release(struct http_stream *stream)

@@ -101,5 +101,7 @@ void http_stream_close(struct http_stream *stream);
  * forgets it. Bytes that the client sent early are appended to `early`. Returns the descriptor; -1 with ERR_INVALID when the request
  * asks for no upgrade to `protocol`; then the handler still has to answer. */
 MUST_USE int http_reply_upgrade(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err);
+/* The same for a WebSocket (RFC 6455 4.2.2) that offers `protocol` among its Sec-WebSocket-Protocol; no extension is agreed on. */
+MUST_USE int http_reply_websocket(struct http_reply *reply, const char *protocol, struct buf *early, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* Frames in, parts of messages out. */
 #include "http/websocket.h"
 
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -470,4 +471,18 @@ int websocket_deflate_parse(struct view value, struct websocket_deflate *deflate
 		return err_set(err, ERR_INVALID, "Sec-WebSocket-Extensions of the answer was not offered");
 	*deflate = (struct websocket_deflate){true, offer.client_fresh, offer.server_fresh};
 	return 0;
+}
+
+void websocket_accept_write(struct buf *out, struct view key)
+{
+	AUTO_BUF text = buf_new(1024);
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned length = 0;
+
+	buf_add_view(&text, key);
+	buf_add_text(&text, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+	/* A legacy digest that the RFC wants; it protects nothing. */
+	if (EVP_Digest(text.at, text.length, digest, &length, EVP_sha1(), NULL) != 1)
+		abort();
+	buf_add_base64(out, digest, length);
 }

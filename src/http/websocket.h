@@ -13,6 +13,7 @@
 #define WEBSOCKET_CONTROL_BYTES_MAX 125 /* RFC 6455 5.5 */
 #define WEBSOCKET_RATIO_MAX 200         /* inflated to received, beyond the first mebibyte of a message */
 #define WEBSOCKET_RATIO_FREE_BYTES ((uint64_t)1 << 20)
+#define WEBSOCKET_KEY_BYTES 16
 #define WEBSOCKET_OFFERS_MAX 16 /* extensions in one header */
 
 enum websocket_opcode {
@@ -53,6 +54,9 @@ bool websocket_between_messages(const struct websocket_reader *reader);
 /* One frame. `opcode` is the message's: frames after its first become continuations. `mask` NULL: not masked. */
 void websocket_frame_write(struct buf *out, enum websocket_opcode opcode, bool first, bool last, const unsigned char *mask,
 			   struct view payload);
+
+/* Sec-WebSocket-Accept for a client's Sec-WebSocket-Key (RFC 6455 4.2.2). */
+void websocket_accept_write(struct buf *out, struct view key);
 
 /* What both sides agreed on, for each sender. */
 struct websocket_deflate {

@@ -9,6 +9,8 @@
 #include "base/scope.h"
 #include "web/web_priv.h"
 
+#define SOCKET_TOKEN "token." /* the last of the protocols */
+
 static const struct row *row_of(const struct surface *surface, const struct http_request *request)
 {
 	return request->route ? &surface->rows[request->route - surface->routes] : NULL;
@@ -31,9 +33,19 @@ static bool host_is_ours(const struct web *web, const char *host, const char *sc
 	return false;
 }
 
-static bool token_is_right(const struct web *web, const struct http_request *request)
+/* A WebSocket of a browser can have no header of a page's own: what it offers as protocols carries the token, as "token.HEX". */
+static const char *token_of(const struct http_request *request)
 {
 	const char *token = http_request_header(request, "X-Assay-Token");
+	const char *offered = token ? NULL : http_request_header(request, "Sec-WebSocket-Protocol");
+	const char *found = offered ? strstr(offered, SOCKET_TOKEN) : NULL;
+
+	return found ? found + strlen(SOCKET_TOKEN) : token;
+}
+
+static bool token_is_right(const struct web *web, const struct http_request *request)
+{
+	const char *token = token_of(request);
 
 	unsigned different = 0;
 

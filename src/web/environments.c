@@ -486,7 +486,7 @@ const struct row environment_rows[] = {
 		    {"timeout_ms", FIELD_NUMBER, false},
 		    {"input", FIELD_TEXT, false}},
 	 .answers = "Executed", .does = "Runs a program in a sandbox of it"},
-	{"GET", ENVIRONMENT "/terminal", environment_terminal, WHO_CLI, ROLE_DEVELOPER, .answers = "upgrade",
+	{"GET", ENVIRONMENT "/terminal", environment_terminal, WHO_PERSON, ROLE_DEVELOPER, .answers = "upgrade",
 	 .does = "A terminal in a sandbox of it (doc/api.md has the frames)",
 	 .query = {{"sandbox", "line"}, {"argv", "line"}, {"rows", "integer"}, {"cols", "integer"}}},
 	{"POST", ENVIRONMENT "/query", query, WHO_CLI, ROLE_DEVELOPER,

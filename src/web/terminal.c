@@ -1,10 +1,11 @@
 /*
- * A person's shell in a sandbox.
+ * A person's shell in a sandbox, of the command line or of a page.
  *
  * Theory of operation: the connection is handed over by the HTTP server. One thread runs the program in the sandbox on the slave of a
  * pty that is made here; another moves bytes between the pty's master and the socket. Both directions are frames: u8 type, u32 length
  * (little endian), then that many bytes. The program's end closes the last slave, so the master ends after the last byte that it
- * wrote; then comes the exit frame. A client that leaves cancels the program.
+ * wrote; then comes the exit frame. A client that leaves cancels the program. A page speaks WebSocket instead: binary messages are the
+ * bytes, a text message is "ROWS COLUMNS", and the reason of the closing frame is "exit CODE".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "http/websocket.h"
 #include "web/web_priv.h"
 
 #define PROTOCOL "assay-terminal"
@@ -26,6 +28,8 @@
 #define SIZE_MAX_CELLS 1000
 #define TERMINAL_MS ((int64_t)7 * 24 * 3600 * 1000)
 #define LOOK_MS 500
+#define SIZE_TEXT_MAX ((size_t)16) /* "ROWS COLUMNS" */
+#define CLOSE_NORMAL 1000          /* RFC 6455 7.4.1 */
 
 enum frame { FRAME_BYTES, FRAME_RESIZE, FRAME_EXIT };
 
@@ -37,7 +41,9 @@ struct terminal {
 	int socket;
 	int master;
 	int slave;
-	struct buf in; /* of the client: frames that are not whole yet */
+	struct buf in;                      /* of the client: frames that are not whole yet */
+	struct websocket_reader *websocket; /* NULL: the command line's frames */
+	struct buf size_text;               /* the text message that is coming in */
 	bool gone;
 	bool cancelled;
 	atomic_bool ended; /* the program */
@@ -55,6 +61,8 @@ static void terminal_free(struct terminal *terminal)
 	free(terminal->sandbox);
 	json_decref(terminal->words);
 	buf_fini(&terminal->in);
+	buf_fini(&terminal->size_text);
+	websocket_reader_free(terminal->websocket);
 	free(terminal);
 }
 
@@ -84,6 +92,15 @@ static bool send_all(struct terminal *terminal, const void *at, size_t length)
 	return true;
 }
 
+static void message_send(struct terminal *terminal, enum websocket_opcode opcode, struct view payload)
+{
+	AUTO_BUF frame = buf_new(CHUNK * 2);
+
+	websocket_frame_write(&frame, opcode, true, true, NULL, payload);
+	if (!terminal->gone && !send_all(terminal, frame.at, frame.length))
+		terminal->gone = true;
+}
+
 static void frame_send(struct terminal *terminal, enum frame type, const void *at, size_t length)
 {
 	unsigned char head[FRAME_HEAD] = {(unsigned char)type, (unsigned char)length, (unsigned char)(length >> 8),
@@ -93,15 +110,10 @@ static void frame_send(struct terminal *terminal, enum frame type, const void *a
 		terminal->gone = true;
 }
 
-static void resize(struct terminal *terminal, struct view body)
+static void resize(const struct terminal *terminal, unsigned rows, unsigned columns)
 {
-	const unsigned char *bytes = (const unsigned char *)body.at;
-	struct winsize size = {0};
+	struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
 
-	if (body.length != 4)
-		return;
-	size.ws_row = (unsigned short)(bytes[0] | bytes[1] << 8);
-	size.ws_col = (unsigned short)(bytes[2] | bytes[3] << 8);
 	(void)ioctl(terminal->master, TIOCSWINSZ, &size);
 }
 
@@ -136,12 +148,65 @@ static void frames_take(struct terminal *terminal)
 		}
 		if (terminal->in.length < FRAME_HEAD + (size_t)length)
 			return;
-		if (head[0] == FRAME_RESIZE)
-			resize(terminal, body);
+		if (head[0] == FRAME_RESIZE && body.length == 4)
+			resize(terminal, (unsigned)(head[5] | head[6] << 8), (unsigned)(head[7] | head[8] << 8));
 		else if (head[0] == FRAME_BYTES)
 			(void)type_in(terminal, body);
 		buf_drop_front(&terminal->in, FRAME_HEAD + (size_t)length);
 	}
+}
+
+static void size_take(const struct terminal *terminal)
+{
+	struct view columns;
+	struct view rows = view_cut(buf_view(&terminal->size_text), ' ', &columns);
+	uint64_t height;
+	uint64_t width;
+
+	if (view_to_u64(rows, &height) && view_to_u64(columns, &width) && height <= SIZE_MAX_CELLS && width <= SIZE_MAX_CELLS)
+		resize(terminal, (unsigned)height, (unsigned)width);
+}
+
+static void message_take(void *self, enum websocket_opcode opcode, struct view bytes, bool first, bool last)
+{
+	struct terminal *terminal = self;
+
+	if (opcode == WEBSOCKET_BINARY) {
+		(void)type_in(terminal, bytes);
+		return;
+	}
+	if (first)
+		buf_clear(&terminal->size_text);
+	if (terminal->size_text.length + bytes.length <= SIZE_TEXT_MAX)
+		buf_add_view(&terminal->size_text, bytes);
+	if (last)
+		size_take(terminal);
+}
+
+static void control_take(void *self, enum websocket_opcode opcode, struct view payload)
+{
+	struct terminal *terminal = self;
+
+	if (opcode == WEBSOCKET_PING)
+		message_send(terminal, WEBSOCKET_PONG, payload);
+	else if (opcode == WEBSOCKET_CLOSE)
+		terminal->gone = true;
+}
+
+static const struct websocket_events page_events = {message_take, control_take};
+
+/* What came of the client, in its way of saying it. */
+static void input_take(struct terminal *terminal)
+{
+	struct err err;
+
+	if (!terminal->websocket) {
+		frames_take(terminal);
+		return;
+	}
+	if (websocket_read(terminal->websocket, buf_view(&terminal->in), &err))
+		terminal->gone = true;
+	buf_clear(&terminal->in);
 }
 
 static void client_read(struct terminal *terminal)
@@ -156,7 +221,7 @@ static void client_read(struct terminal *terminal)
 		return;
 	}
 	buf_add(&terminal->in, bytes, (size_t)got);
-	frames_take(terminal);
+	input_take(terminal);
 }
 
 /* false at the pty's end: EIO when the last slave is closed. */
@@ -165,7 +230,9 @@ static bool program_read(struct terminal *terminal)
 	char bytes[CHUNK];
 	ssize_t got = read(terminal->master, bytes, sizeof(bytes));
 
-	if (got > 0)
+	if (got > 0 && terminal->websocket)
+		message_send(terminal, WEBSOCKET_BINARY, view_make(bytes, (size_t)got));
+	else if (got > 0)
 		frame_send(terminal, FRAME_BYTES, bytes, (size_t)got);
 	return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
@@ -204,12 +271,26 @@ static void program_main(void *self)
 	atomic_store(&terminal->ended, true);
 }
 
+static void exit_send(struct terminal *terminal)
+{
+	uint32_t code = (uint32_t)terminal->code;
+	AUTO_BUF reason = buf_new(WEBSOCKET_CONTROL_BYTES_MAX);
+
+	if (!terminal->websocket) {
+		frame_send(terminal, FRAME_EXIT, (unsigned char[]){(unsigned char)code, (unsigned char)(code >> 8), 0, 0}, 4);
+		return;
+	}
+	buf_add(&reason, (const char[]){(char)(CLOSE_NORMAL >> 8), (char)(CLOSE_NORMAL & 0xff)}, 2);
+	buf_add_format(&reason, "exit %d", terminal->code);
+	message_send(terminal, WEBSOCKET_CLOSE, buf_view(&reason));
+}
+
 static void terminal_main(void *self)
 {
 	struct terminal *terminal = self;
 	bool open = true;
 
-	frames_take(terminal);
+	input_take(terminal);
 	while (open && !terminal->gone && !atomic_load(&terminal->web->closing)) {
 		struct pollfd fds[] = {{.fd = terminal->master, .events = POLLIN}, {.fd = terminal->socket, .events = POLLIN}};
 
@@ -222,11 +303,8 @@ static void terminal_main(void *self)
 	terminal->cancelled = open;
 	while (!atomic_load(&terminal->ended))
 		(void)poll(NULL, 0, 10);
-	if (!open) {
-		uint32_t code = (uint32_t)terminal->code;
-
-		frame_send(terminal, FRAME_EXIT, (unsigned char[]){(unsigned char)code, (unsigned char)(code >> 8), 0, 0}, 4);
-	}
+	if (!open)
+		exit_send(terminal);
 	terminal_free(terminal);
 }
 
@@ -265,6 +343,19 @@ static int pty_make(struct call *call, struct terminal *terminal, struct err *er
 	return 0;
 }
 
+/* A browser asks for `Upgrade: websocket`, which no other client does. */
+static int socket_take(struct call *call, struct terminal *terminal, struct err *err)
+{
+	const char *upgrade = http_request_header(call->request, "Upgrade");
+	struct websocket_spec spec = {
+		.masked = true, .message_bytes_max = FRAME_BYTES_MAX, .events = &page_events, .self = terminal};
+
+	if (!upgrade || !view_equal_nocase(view_of(upgrade), VIEW("websocket")))
+		return http_reply_upgrade(call->reply, PROTOCOL, &terminal->in, err);
+	terminal->websocket = websocket_reader_new(&spec);
+	return http_reply_websocket(call->reply, PROTOCOL, &terminal->in, err);
+}
+
 json_t *environment_terminal(struct call *call, struct err *err)
 {
 	struct terminal *terminal = mem_new(sizeof(*terminal));
@@ -273,13 +364,14 @@ json_t *environment_terminal(struct call *call, struct err *err)
 	terminal->web = call->web;
 	terminal->socket = terminal->master = terminal->slave = -1;
 	terminal->in = buf_new((size_t)FRAME_BYTES_MAX + FRAME_HEAD + CHUNK);
+	terminal->size_text = buf_new(SIZE_TEXT_MAX + 1);
 	terminal->sandbox = text_copy(sandbox && sandbox[0] ? sandbox : "workspace");
 	if (request_environment(call, &terminal->env, err) || words_take(call, &terminal->words, err) ||
 	    pty_make(call, terminal, err)) {
 		terminal_free(terminal);
 		return NULL;
 	}
-	terminal->socket = http_reply_upgrade(call->reply, PROTOCOL, &terminal->in, err);
+	terminal->socket = socket_take(call, terminal, err);
 	if (terminal->socket < 0) {
 		terminal_free(terminal);
 		return NULL;

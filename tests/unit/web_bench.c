@@ -56,7 +56,7 @@ struct answer ask(struct bench *bench, enum road road, const char *method, const
 		if (!port.at)
 			kept[at * 2 + 1] = view_copy(before);
 		else if (view_starts(port, VIEW("TOKEN")))
-			kept[at * 2 + 1] = text_copy(bench->token);
+			kept[at * 2 + 1] = text_format("%.*s%s", (int)before.length, before.at, bench->token);
 		else
 			kept[at * 2 + 1] = text_format("%.*s%s", (int)before.length, before.at,
 						       strrchr(web_base(bench->web), ':') + 1);

@@ -226,26 +226,54 @@ static void a_command_comes_back_with_its_output_and_how_it_ended(void **state)
 	assert_int_equal(json_number(json_member(json, "status"), "code", 0), 3);
 }
 
+/* Sends `hello` over the Unix socket and reads all that comes. */
+static void converse(struct bench *bench, struct view hello, struct buf *got)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct err err;
+
+	strcpy(address.sun_path, bench->serve_socket);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(file_write_fd(fd, hello, &err), 0);
+	assert_int_equal(file_read_fd(fd, got, &err), 0);
+	assert_true(view_starts(buf_view(got), VIEW("HTTP/1.1 101 ")));
+}
+
 static void a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code(void **state)
 {
-	struct bench *bench = *state;
 	static const char hello[] =
 		"GET /api/v1/environments/shop/terminal?rows=24&cols=80&argv=%5B%22sh%22%5D HTTP/1.1\r\nHost: localhost\r\n"
 		"Connection: Upgrade\r\nUpgrade: assay-terminal\r\n\r\n"
 		"\1\4\0\0\0\30\0\120\0"
 		"\0\3\0\0\0hi\n";
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	AUTO_BUF got = buf_new(65536);
-	struct err err;
 
-	strcpy(address.sun_path, bench->serve_socket);
-	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(file_write_fd(fd, view_make(hello, sizeof(hello) - 1), &err), 0);
-	assert_int_equal(file_read_fd(fd, &got, &err), 0);
-	assert_true(view_starts(buf_view(&got), VIEW("HTTP/1.1 101 ")));
+	converse(*state, view_make(hello, sizeof(hello) - 1), &got);
 	assert_true(view_find(buf_view(&got), VIEW("heard hi")) > 0);
 	assert_true(view_ends(buf_view(&got), view_make("\2\4\0\0\0\3\0\0\0", 9)));
+}
+
+/* RFC 6455 1.3 has the key and what is to be answered; the mask is nought. */
+static void a_page_has_a_terminal_as_a_websocket(void **state)
+{
+	static const char hello[] = "GET /api/v1/environments/shop/terminal HTTP/1.1\r\nHost: localhost\r\n"
+				    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+				    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+				    "Sec-WebSocket-Protocol: assay-terminal, token.0000\r\n\r\n"
+				    "\x81\x85\0\0\0\0"
+				    "24 80"
+				    "\x89\x81\0\0\0\0!"
+				    "\x82\x83\0\0\0\0hi\n";
+	AUTO_BUF got = buf_new(65536);
+
+	converse(*state, view_make(hello, sizeof(hello) - 1), &got);
+	assert_true(view_find(buf_view(&got), VIEW("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")) > 0);
+	assert_true(view_find(buf_view(&got), VIEW("\r\nSec-WebSocket-Protocol: assay-terminal\r\n")) > 0);
+	assert_true(view_find(buf_view(&got), VIEW("\x8a\1!")) > 0);
+	assert_true(view_find(buf_view(&got), VIEW("heard hi")) > 0);
+	assert_true(view_ends(buf_view(&got), VIEW("\x88\x08\x03\xe8"
+						   "exit 3")));
 }
 
 /* GETs the path: what it asks runs/ for. */
@@ -354,6 +382,7 @@ int main(void)
 		cmocka_unit_test(the_newest_exchanges_come_first_and_a_session_is_those_of_the_preview),
 		cmocka_unit_test(a_command_comes_back_with_its_output_and_how_it_ended),
 		cmocka_unit_test(a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code),
+		cmocka_unit_test(a_page_has_a_terminal_as_a_websocket),
 	};
 
 	return cmocka_run_group_tests(tests, bench_open, bench_close);
