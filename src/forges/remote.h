@@ -1,0 +1,112 @@
+/*
+ * remote: a code host elsewhere (GitHub, GitLab, Gitea), as a place where branches, pull requests, comments, checks and deployments are
+ * made and read. Stateless about runs; every write may be repeated with no further effect: each looks for what an earlier try made by its natural
+ * key (a pull request: its branch; a note: its marker; a check: name and commit; a deployment: environment and commit).
+ *
+ * `repository` is the host's name of one ("owner/name"). Errors are sorted as in forges/rest.h. All calls block; any thread.
+ */
+#ifndef ASSAY_FORGES_REMOTE_H
+#define ASSAY_FORGES_REMOTE_H
+
+#include "base/json.h"
+#include "forges/event.h"
+
+#define REMOTE_BODY_BYTES_MAX ((size_t)65000) /* of a body or a comment: GitHub takes 65536 characters */
+#define REMOTE_ANNOTATIONS_MAX ((size_t)500)
+
+/* What is told beside success or error. */
+struct remote_told {
+	int64_t wait_until_ms; /* with ERR_LIMIT: wall clock */
+	int64_t number;
+	char url[512];
+};
+
+struct remote_pull {
+	const char *branch;
+	const char *target;
+	const char *title;
+	const char *body;
+	const char *head; /* the commit that the branch shows */
+	int64_t number;   /* when it is known already, else 0 */
+	bool draft;
+};
+
+enum remote_state { REMOTE_RUNNING, REMOTE_GOOD, REMOTE_BAD, REMOTE_UNKNOWN };
+
+struct remote_check {
+	const char *name; /* "assay" */
+	const char *head;
+	const char *run; /* our id of what is judged */
+	const char *title;
+	const char *summary; /* Markdown */
+	const char *url;     /* details */
+	enum remote_state state;
+	const json_t *annotations; /* [{"path", "line", "level": "notice|warning|failure", "title", "message"}] or NULL */
+	int64_t number;            /* of its pull request, for hosts that show a report as a note; 0: none */
+};
+
+struct remote_deployment {
+	const char *environment; /* "assay/12-fix-the-cart" */
+	const char *head;
+	const char *branch;
+	const char *run;
+	const char *url;     /* the preview */
+	const char *log_url; /* the run */
+	enum remote_state state;
+};
+
+struct remote_ops {
+	const char *name;
+	/* What git over HTTPS is to send as Authorization for this one repository, and where it is; never to be logged or stored. */
+	int (*credential)(void *self, const char *repository, bool push, struct buf *header, struct remote_told *told,
+			  struct err *err);
+	void (*clone_url)(void *self, const char *repository, struct buf *url);
+	/* {"branch": the default one, "private": bool, "url"} */
+	json_t *(*describe)(void *self, const char *repository, struct remote_told *told, struct err *err);
+	/* told->number and ->url. ERR_CONFLICT: a person merged or closed it. */
+	int (*pull_put)(void *self, const char *repository, const struct remote_pull *pull, struct remote_told *told,
+			struct err *err);
+	/* {"number", "url", "state": "open|merged|closed", "head", "branch", "target", "base", "draft", "fork", "title", "author"} */
+	json_t *(*pull_get)(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
+	int (*pull_close)(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
+	/* The head that it must still have. */
+	int (*pull_merge)(void *self, const char *repository, int64_t number, const char *head, struct remote_told *told,
+			  struct err *err);
+	/* A comment on an issue or pull request, made or edited. */
+	int (*note_put)(void *self, const char *repository, bool pull, int64_t number, const char *marker, const char *body,
+			struct remote_told *told, struct err *err);
+	/* In a review thread, named by its first comment; where there is none, a comment. */
+	int (*reply)(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,
+		     struct remote_told *told, struct err *err);
+	/* "It was seen", on a comment. */
+	int (*ack)(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
+	/* The comments of one review: [{"id", "thread", "path", "line", "author", "text"}]. */
+	json_t *(*review)(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
+			  struct err *err);
+	int (*check_put)(void *self, const char *repository, const struct remote_check *check, struct remote_told *told,
+			 struct err *err);
+	int (*deployment_put)(void *self, const char *repository, const struct remote_deployment *deployment,
+			      struct remote_told *told, struct err *err);
+	int (*deployment_end)(void *self, const char *repository, const char *environment, struct remote_told *told,
+			      struct err *err);
+	/* May this person write to the repository? */
+	int (*may_command)(void *self, const char *repository, const char *login, bool *may, struct remote_told *told,
+			   struct err *err);
+	/* What failed in a run of the host's own CI: the ends of the logs. NULL: this host has none. */
+	int (*failure_read)(void *self, const char *repository, const char *id, struct buf *text, struct remote_told *told,
+			    struct err *err);
+	/* Asks for webhooks since then that did not arrive, again. NULL: this host cannot. */
+	int (*sweep)(void *self, int64_t since_ms, int *asked, struct remote_told *told, struct err *err);
+	/* [{"what", "state": "good|missing|wrong", "do"}]: of the connection, and of one repository when it is not NULL. */
+	json_t *(*examine)(void *self, const char *repository, const char *hook_url, struct err *err);
+	/* A webhook's body as a typed event; ERR_INVALID: it is no JSON of this host. Pure. */
+	int (*event_parse)(const char *name, struct view body, struct forge_event *event, struct err *err);
+	void (*free)(void *self);
+};
+
+struct remote {
+	const struct remote_ops *ops;
+	void *self;
+};
+
+#endif
