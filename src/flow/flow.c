@@ -21,6 +21,7 @@
 #include "flow/flow_priv.h"
 
 #define WORKERS_MAX 64
+#define STOPS_MS 500      /* how often it is looked for stops that others stored */
 #define IDLE_WAIT_MS 1000 /* the longest a worker sleeps without looking at the clock */
 
 enum cancel_reason { CANCEL_NONE, CANCEL_STOP, CANCEL_DEADLINE, CANCEL_CLOSE };
@@ -28,6 +29,7 @@ enum cancel_reason { CANCEL_NONE, CANCEL_STOP, CANCEL_DEADLINE, CANCEL_CLOSE };
 struct busy {
 	char id[64];
 	bool cancelled; /* atomic */
+	bool ending;    /* it is being undone already: a stop has nothing to add */
 	enum cancel_reason reason;
 	int64_t deadline_ms; /* monotonic; 0: none */
 	struct busy *next;
@@ -173,11 +175,12 @@ static int claim(struct flows *flow, struct store_tx *tx, struct position *posit
 			 VALUES(V(lease->name), V(lease->token), V(position->id)), err);
 }
 
-static struct busy *busy_add(struct flows *flow, const char *id)
+static struct busy *busy_add(struct flows *flow, const struct position *position)
 {
 	struct busy *busy = mem_new(sizeof(*busy));
 
-	(void)snprintf(busy->id, sizeof(busy->id), "%s", id);
+	(void)snprintf(busy->id, sizeof(busy->id), "%s", position->id);
+	busy->ending = position->ending != FLOW_READY;
 	(void)pthread_mutex_lock(&flow->lock);
 	busy->next = flow->busy;
 	flow->busy = busy;
@@ -211,7 +214,7 @@ static int pick(struct flows *flow, struct position *position, struct busy **tak
 		return tx.wrote ? store_commit(&tx, err) : 0;
 	if (claim(flow, &tx, position, err) || (position->ending == FLOW_READY && visit_begin(flow, &tx, position, err)))
 		return -1;
-	*taken = busy_add(flow, position->id); /* before the commit: a stop that follows it finds it */
+	*taken = busy_add(flow, position); /* before the commit: a stop that follows it finds it */
 	if (!store_commit(&tx, err))
 		return 0;
 	busy_remove(flow, *taken);
@@ -573,7 +576,7 @@ static void *deadline_main(void *self)
 	return NULL;
 }
 
-/* Stops that other control planes stored about what is being done here. */
+/* Stops that others stored (another control plane, a delivery) about what is being done here. */
 static int stops_read(struct flows *flow, struct err *err)
 {
 	AUTO_TX tx = {0};
@@ -587,7 +590,7 @@ static int stops_read(struct flows *flow, struct err *err)
 	while (store_rows_next(&rows)) {
 		struct busy *busy = *busy_find(flow, store_rows_text(&rows, 0));
 
-		if (busy)
+		if (busy && !busy->ending)
 			busy_cancel(busy, CANCEL_STOP);
 	}
 	(void)pthread_mutex_unlock(&flow->lock);
@@ -599,12 +602,17 @@ static void *plane_main(void *self)
 {
 	struct flows *flow = self;
 	bool closing = false;
+	int64_t looked_ms = 0;
 
 	while (!closing) {
 		int64_t seen = store_version(flow->options.store);
+		int64_t now_ms = world_elapsed_ms(flow->options.world);
+		bool looks = now_ms - looked_ms >= STOPS_MS;
 		struct err err = {0};
 
-		if (plane_renew(&flow->plane, &err) || (store_is_shared(flow->options.store) && stops_read(flow, &err)))
+		if (looks)
+			looked_ms = now_ms;
+		if (plane_renew(&flow->plane, &err) || (looks && stops_read(flow, &err)))
 			log_warn("flow: %s", err.text);
 		store_wait(flow->options.store, seen,
 			   flow->plane.life_ms / 4 < IDLE_WAIT_MS ? flow->plane.life_ms / 4 : IDLE_WAIT_MS);
@@ -706,20 +714,26 @@ struct plane *flows_plane(struct flows *flow)
 	return &flow->plane;
 }
 
-static int stop_store(struct flows *flow, const char *id, struct err *err)
+int flow_stop_in(struct flows *flow, struct store_tx *tx, const char *id, struct err *err)
 {
 	struct position position;
-	AUTO_TX tx = {0};
 
-	if (store_begin(flow->options.store, &tx, err) || position_get(&tx, id, &position, err))
+	if (position_get(tx, id, &position, err))
 		return -1;
 	if (position.status != FLOW_READY && position.status != FLOW_WAITING)
 		return err_set(err, ERR_DENIED, "%s is over: it is %s", id, flow_status_name(position.status));
 	if (position.ending != FLOW_READY)
 		return 0;
-	if (event_append(&tx, world_now_ms(flow->options.world), &position, &(struct event){.kind = EVENT_STOPPING}, err))
+	return event_append(tx, world_now_ms(flow->options.world), &position, &(struct event){.kind = EVENT_STOPPING}, err);
+}
+
+static int stop_store(struct flows *flow, const char *id, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	if (store_begin(flow->options.store, &tx, err) || flow_stop_in(flow, &tx, id, err))
 		return -1;
-	return store_commit_synced(&tx, err);
+	return tx.wrote ? store_commit_synced(&tx, err) : 0;
 }
 
 int flow_stop(struct flows *flow, const char *id, struct err *err)
@@ -730,7 +744,7 @@ int flow_stop(struct flows *flow, const char *id, struct err *err)
 		return -1;
 	(void)pthread_mutex_lock(&flow->lock);
 	busy = *busy_find(flow, id);
-	if (busy)
+	if (busy && !busy->ending)
 		busy_cancel(busy, CANCEL_STOP);
 	(void)pthread_mutex_unlock(&flow->lock);
 	flows_wake(flow);

@@ -125,6 +125,8 @@ void flows_wake(struct flows *flow);
 
 /* Stops at once: cancels the step, then ending(), then `stopped`. ERR_DENIED when it is over. */
 MUST_USE int flow_stop(struct flows *flow, const char *id, struct err *err);
+/* The same in the caller's transaction: a step that is being done here is cancelled within a second of its commit. */
+MUST_USE int flow_stop_in(struct flows *flow, struct store_tx *tx, const char *id, struct err *err);
 /* A failed or stopped workflow goes on from the step it was in, or from the first one that was undone. */
 MUST_USE int flow_retry(struct flows *flow, const char *id, struct err *err);
 /* How many are not over, waiting ones included; and how many of them wait for nothing but a thread or a pause. */

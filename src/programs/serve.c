@@ -413,7 +413,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				    .vault = serve->vault,
 				    .pages_base = base,
 				    .workers = RUN_WORKERS,
-				    .sends_hooks = true,
+				    .goes_outside = true,
 				    .world = world_real,
 				    .ledger_heads = ledger_heads,
 				    .self = serve};

@@ -51,6 +51,7 @@ const struct connection_kind connection_kinds[] = {
 	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
 	  {"repositories", CONNECTION_LIST, "which repository: rules {team, label, repository}; team is the project's key"},
 	  {"repository", CONNECTION_TEXT, "when no rule fits"}}},
+	{"standard", "", {{"webhook_secret", CONNECTION_SECRET, "the secret that deliveries are signed with (whsec_…)"}}},
 	{"slack",
 	 "https://slack.com/api",
 	 {{"token", CONNECTION_SECRET, "the bot's token (xoxb-…)"},

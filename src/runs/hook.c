@@ -1,38 +1,23 @@
 /*
  * Webhooks out: who wants to be told of what changes, and the telling. A change and what is to be told of it are stored in one transaction
- * (the outbox), so that neither is without the other; one thread sends, each receiver's in order, signed as standardwebhooks.com has it. A
+ * (the outbox), so that neither is without the other; each receiver gets its own in order, signed as standardwebhooks.com has it. A
  * message names what changed and its state; what it is now is asked of the API.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/scope.h"
-#include "flow/outbox.h"
 #include "http/client.h"
 #include "http/url.h"
 #include "http/webhook.h"
 #include "runs/runs_priv.h"
 
-#define KIND "hook"
 #define SEND_MS 15000
 #define ANSWER_BYTES_MAX ((size_t)64 << 10)
-#define IDLE_MS 1000
-#define KEEP_MS ((int64_t)24 * 3600 * 1000)
-#define SWEEP_MS ((int64_t)600 * 1000)
 #define HOOKS_MAX 100
 #define STATUS_GONE 410
 #define STATUS_BUSY 429
-
-struct hooks {
-	struct runs *runs;
-	struct plane plane;
-	struct outbox outbox;
-	pthread_t thread;
-	bool ending; /* atomic */
-	int64_t swept_ms;
-};
 
 static const char *const kinds[] = {"run", "issue", "pull"};
 
@@ -50,7 +35,8 @@ static int one_put(struct runs *runs, struct store_tx *tx, const char *hook, int
 {
 	AUTO_FREE char *operation = text_format("%s/%lld", hook, (long long)seq);
 	AUTO_FREE char *target = text_format("hook/%s", hook);
-	struct outbox_effect effect = {.operation = operation, .tenant = target, .target = target, .kind = KIND, .data = body};
+	struct outbox_effect effect = {
+		.operation = operation, .tenant = target, .target = target, .kind = effect_hook.name, .data = body};
 
 	return outbox_put(tx, runs->options.world, &effect, err);
 }
@@ -83,12 +69,12 @@ int hook_put_in(struct runs *runs, struct store_tx *tx, int64_t seq, const char 
 /* ---- sending ---- */
 
 /* The receiver of an effect; ERR_NOT_FOUND: it was removed. Texts are owned by the caller. */
-static int receiver_find(struct hooks *hooks, const char *target, char **url, char **secret, struct err *err)
+static int receiver_find(struct runs *runs, const char *target, char **url, char **secret, struct err *err)
 {
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
 
-	if (store_begin(hooks->runs->store, &tx, err) ||
+	if (store_begin(runs->store, &tx, err) ||
 	    store_query(&tx, &rows, "SELECT url, secret FROM hook WHERE id = ?", VALUES(V(target + strlen("hook/"))), err))
 		return -1;
 	if (!store_rows_next(&rows))
@@ -120,17 +106,16 @@ static int answer_judge(const struct http_response *response, int64_t now_ms, st
 	return err_set(err, ERR_LIMIT, "the receiver answers 429");
 }
 
-static int effect_send(void *self, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+static int hook_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
-	struct hooks *hooks = self;
-	int64_t now_ms = world_now_ms(hooks->runs->options.world);
+	int64_t now_ms = world_now_ms(runs->options.world);
 	AUTO_FREE char *url = NULL;
 	AUTO_FREE char *secret = NULL;
 	AUTO_FREE char *seconds = text_format("%lld", (long long)(now_ms / 1000));
 	AUTO_BUF signature = buf_new(256);
 	AUTO_RESPONSE response = {0};
 
-	if (receiver_find(hooks, effect->target, &url, &secret, err) ||
+	if (receiver_find(runs, effect->target, &url, &secret, err) ||
 	    webhook_sign(secret, effect->operation, now_ms / 1000, effect->data, &signature, err))
 		return -1;
 	const struct http_header headers[] = {{"Content-Type", "application/json"},
@@ -150,96 +135,18 @@ static int effect_send(void *self, const struct outbox_effect *effect, struct ou
 }
 
 /* What came of the last message is shown with the receiver; one that wants no more is removed. */
-static int effect_settled(void *self, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
-			  const struct err *failure, struct err *err)
+static int hook_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
+			const struct err *failure, struct err *err)
 {
-	struct hooks *hooks = self;
 	const char *id = effect->target + strlen("hook/");
 
 	if (failure && strstr(failure->text, "410"))
 		return store_run(tx, "DELETE FROM hook WHERE id = ?", VALUES(V(id)), err);
 	return store_run(tx, "UPDATE hook SET told_ms = ?, said = ? WHERE id = ?",
-			 VALUES(V(world_now_ms(hooks->runs->options.world)), V(failure ? failure->text : answer), V(id)), err);
+			 VALUES(V(world_now_ms(runs->options.world)), V(failure ? failure->text : answer), V(id)), err);
 }
 
-/* What was sent is kept for a day, so that one can look. */
-static int sweep(struct hooks *hooks, struct err *err)
-{
-	int64_t now_ms = world_now_ms(hooks->runs->options.world);
-	AUTO_TX tx = {0};
-
-	if (now_ms - hooks->swept_ms < SWEEP_MS)
-		return 0;
-	hooks->swept_ms = now_ms;
-	if (store_begin(hooks->runs->store, &tx, err) ||
-	    store_run(&tx, "DELETE FROM outbox WHERE kind = ? AND status <> 'queued' AND time_ms < ?",
-		      VALUES(V(KIND), V(now_ms - KEEP_MS)), err))
-		return -1;
-	return store_commit(&tx, err);
-}
-
-static bool is_ending(struct hooks *hooks)
-{
-	return __atomic_load_n(&hooks->ending, __ATOMIC_SEQ_CST);
-}
-
-static void *hooks_run(void *self)
-{
-	struct hooks *hooks = self;
-
-	while (!is_ending(hooks)) {
-		int64_t seen = store_version(hooks->runs->store);
-		struct err err = {0};
-		bool did = false;
-
-		if (plane_renew(&hooks->plane, &err) || outbox_work(&hooks->outbox, &did, &err) || sweep(hooks, &err))
-			log_warn("webhooks: %s", err.text);
-		if (!did && !is_ending(hooks))
-			store_wait(hooks->runs->store, seen, IDLE_MS);
-	}
-	return NULL;
-}
-
-int hooks_open(struct runs *runs, const char *place, struct err *err)
-{
-	struct hooks *hooks = mem_new(sizeof(*hooks));
-	AUTO_FREE char *name = text_format("%s-hooks", place);
-	int failed;
-
-	hooks->runs = runs;
-	hooks->outbox = (struct outbox){.store = runs->store,
-					.world = runs->options.world,
-					.plane = &hooks->plane,
-					.send = effect_send,
-					.settled = effect_settled,
-					.self = hooks};
-	if (plane_open(&hooks->plane, runs->store, runs->options.world, name, 0, err)) {
-		free(hooks);
-		return -1;
-	}
-	failed = pthread_create(&hooks->thread, NULL, hooks_run, hooks);
-	if (failed) {
-		plane_close(&hooks->plane);
-		free(hooks);
-		return err_errno(err, failed, "cannot start a thread");
-	}
-	runs->hooks = hooks;
-	return 0;
-}
-
-void hooks_close(struct runs *runs)
-{
-	struct hooks *hooks = runs->hooks;
-
-	if (!hooks)
-		return;
-	__atomic_store_n(&hooks->ending, true, __ATOMIC_SEQ_CST);
-	store_nudge(runs->store);
-	(void)pthread_join(hooks->thread, NULL);
-	plane_close(&hooks->plane);
-	free(hooks);
-	runs->hooks = NULL;
-}
+const struct effect_kind effect_hook = {.name = "hook", .send = hook_send, .settled = hook_settled};
 
 /* ---- receivers ---- */
 

@@ -110,11 +110,6 @@ int run_environments_end(struct runs *runs, const struct run *run, struct err *e
 	return result;
 }
 
-static bool is_over(const struct run *run)
-{
-	return strcmp(run->state, "done") == 0 || strcmp(run->state, "failed") == 0 || strcmp(run->state, "stopped") == 0;
-}
-
 int runs_reconcile(struct runs *runs, struct err *err)
 {
 	AUTO_JSON all = environment_list(runs->options.environments, err);
@@ -137,7 +132,7 @@ int runs_reconcile(struct runs *runs, struct err *err)
 				log_warn("run=%s: %s", owner, absent.text);
 			continue;
 		}
-		if (!is_over(&run) || stays(&run, item))
+		if (!run_is_over(&run) || stays(&run, item))
 			continue;
 		log_info("run=%s environment=%s removed: the run is over", run.id, env.text);
 		if (remove_one(runs, env, err))

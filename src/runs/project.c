@@ -340,22 +340,19 @@ json_t *runs_pull_changes(struct runs *runs, int64_t number, struct err *err)
 	return pull_commits(runs, number, &repository, &base, &head, err) ? NULL : git_changes(repository, &base, &head, err);
 }
 
-/* Tells the run of a pull request what happened to it; a run that is over need not know. */
+/* Tells the run of a pull request what happened to it; a run that is over need not know. `shown` is stolen. */
 static int pull_signal(struct runs *runs, const json_t *pull, const char *kind, const json_t *data, const char *type, json_t *shown,
 		       struct err *err)
 {
 	AUTO_JSON owned = shown;
-	const char *id = json_text(pull, "run", NULL);
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err))
+	if (store_begin(runs->store, &tx, err) ||
+	    run_pull_in(runs, &tx, json_text(pull, "run", NULL), json_number(pull, "number", 0), kind, data, type,
+			json_incref(owned), err) ||
+	    store_commit(&tx, err))
 		return -1;
-	if (id && (flow_signal(runs->flow, &tx, id, kind, data, err) || event_add_in(runs, &tx, id, type, json_incref(owned), err)))
-		return -1;
-	if (change_add_in(runs, &tx, "pull", "number", V(json_number(pull, "number", 0)), kind, err) || store_commit(&tx, err))
-		return -1;
-	(void)__atomic_add_fetch(&runs->signals, 1, __ATOMIC_SEQ_CST);
-	flows_wake(runs->flow);
+	runs_told(runs);
 	return 0;
 }
 

@@ -104,14 +104,9 @@ static void field_fini(struct field *field)
 	free(field->at);
 }
 
-static bool is_over(const struct run *run)
-{
-	return strcmp(run->state, "failed") == 0 || strcmp(run->state, "stopped") == 0 || strcmp(run->state, "done") == 0;
-}
-
 static bool at_rest(const struct run *run)
 {
-	return is_over(run) || strcmp(run->state, "publish") == 0;
+	return run_is_over(run) || strcmp(run->state, "publish") == 0;
 }
 
 static int64_t change_lines(struct runs *runs, const struct run *run)
@@ -140,7 +135,7 @@ static void standing_fill(struct runs *runs, struct standing *standing)
 	size_t index;
 	json_t *finding;
 
-	standing->verdict = is_over(&standing->run)            ? 3
+	standing->verdict = run_is_over(&standing->run)        ? 3
 			    : strcmp(verdict, "verified") == 0 ? 0
 			    : strcmp(verdict, "failed") == 0   ? 2
 							       : 1;

@@ -127,6 +127,11 @@ void run_list_init(struct list_sql *list)
 	list_init(list, sql.at);
 }
 
+bool run_is_over(const struct run *run)
+{
+	return strcmp(run->state, "done") == 0 || strcmp(run->state, "failed") == 0 || strcmp(run->state, "stopped") == 0;
+}
+
 int run_read(struct store_tx *tx, const char *id, struct run *run, struct err *err)
 {
 	AUTO_BUF sql = buf_new(4096);

@@ -13,6 +13,8 @@
 #include "runs/runs_priv.h"
 #include "trackers/builtin.h"
 
+#define EFFECT_THREADS 3
+
 /* This state directory, among those of all machines that share a store. */
 static char *place_name(const char *state_dir)
 {
@@ -54,7 +56,8 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 				     .workers = options->workers,
 				     .plane = store_is_shared(self->store) ? place : NULL,
 				     .home = store_is_shared(self->store)};
-	if ((options->sends_hooks && hooks_open(self, place, err)) || flows_open(&flow, &self->flow, err)) {
+	if (flows_open(&flow, &self->flow, err) || effects_open(self, options->goes_outside ? EFFECT_THREADS : 0, err) ||
+	    inboxes_open(self, options->goes_outside, err)) {
 		runs_close(self);
 		return -1;
 	}
@@ -71,8 +74,9 @@ void runs_close(struct runs *runs)
 {
 	if (!runs)
 		return;
+	inboxes_close(runs);
+	effects_close(runs);
 	flows_close(runs->flow);
-	hooks_close(runs);
 	tracker_builtin_free(runs->tracker);
 	forge_builtin_free(runs->forge);
 	store_close(runs->store);
@@ -205,30 +209,11 @@ static int request_check(struct runs *runs, const char *repository, const json_t
 	return 0;
 }
 
-static int run_insert(struct runs *runs, struct run_id id, const char *repository, const json_t *issue, const json_t *request,
-		      struct err *err)
+static int start_store(struct runs *runs, struct run_id id, const json_t *issue, const json_t *request, struct err *err)
 {
-	const json_t *agent = json_member(request, "agent");
-	struct flow_line line = {.repository = repository};
-	AUTO_BUF config = buf_new((size_t)64 << 10);
 	AUTO_TX tx = {0};
-	int64_t now_ms = world_now_ms(runs->options.world);
 
-	if (json_is_object(agent))
-		json_format(&config, agent);
-	else
-		buf_add_text(&config, "{}");
-	if (buf_finish(&config, err) || store_begin(runs->store, &tx, err) || flow_start(runs->flow, &tx, id.text, line, err) ||
-	    store_run(
-		    &tx,
-		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms)"
-		    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
-		    VALUES(V(id.text), V(repository), V(json_number(issue, "number", 0)), V(json_text(issue, "title", "")),
-			   V(now_ms), V(json_text(request, "base", "main")), V(json_text(agent, "use", "")), V(buf_view(&config)),
-			   V(now_ms)),
-		    err) ||
-	    event_add_in(runs, &tx, id.text, "state", json_pack("{s:s}", "state", "queued"), err) ||
-	    change_add_in(runs, &tx, "run", "id", V(id.text), "queued", err))
+	if (store_begin(runs->store, &tx, err) || run_start_in(runs, &tx, id, issue, request, err))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -246,71 +231,11 @@ json_t *runs_start(struct runs *runs, const json_t *request, struct err *err)
 	if (!issue)
 		return NULL;
 	item = text_format("%lld", (long long)json_number(issue, "number", 0));
-	if (tracker_claim(runs->tracker, item, id.text, err) || run_insert(runs, id, repository, issue, request, err))
+	if (tracker_claim(runs->tracker, item, id.text, err) || start_store(runs, id, issue, request, err))
 		return NULL;
 	change_add(runs, "issue", "number", V(json_number(issue, "number", 0)), "working");
-	flows_wake(runs->flow);
+	runs_told(runs);
 	return runs_show(runs, id, err);
-}
-
-/* Stores a signal and what the timeline shows of it; `shown` is stolen and may be NULL. */
-static int signal_store(struct runs *runs, const char *id, const char *kind, const json_t *data, const char *type, json_t *shown,
-			struct err *err)
-{
-	AUTO_JSON owned = shown;
-	AUTO_RUN run = {0};
-	AUTO_TX tx = {0};
-
-	if (store_begin(runs->store, &tx, err) || run_read(&tx, id, &run, err))
-		return -1;
-	if (strcmp(run.state, "done") == 0 || strcmp(run.state, "failed") == 0 || strcmp(run.state, "stopped") == 0)
-		return err_set(err, ERR_DENIED, "run %s is %s%s", id, run.state,
-			       strcmp(run.state, "done") == 0 ? "" : ": retry it first");
-	if (flow_signal(runs->flow, &tx, id, kind, data, err) ||
-	    (shown && event_add_in(runs, &tx, id, type, json_incref(shown), err)) ||
-	    change_add_in(runs, &tx, "run", "id", V(id), run.state, err) || store_commit(&tx, err))
-		return -1;
-	(void)__atomic_add_fetch(&runs->signals, 1, __ATOMIC_SEQ_CST);
-	flows_wake(runs->flow);
-	return 0;
-}
-
-/* When the run's agent waits for an answer, the message is it. *heard: and nobody else need be told; *answer (owned): what to tell the
- * agent, which does not wait any more. */
-static int answer_store(struct runs *runs, const char *id, const char *author, const char *text, char **answer, bool *heard,
-			struct err *err)
-{
-	AUTO_FREE char *unheard = NULL;
-	bool answered;
-	AUTO_TX tx = {0};
-
-	if (store_begin(runs->store, &tx, err) || question_answer_in(runs, &tx, id, author, text, &unheard, &answered, err))
-		return -1;
-	*heard = answered && !unheard;
-	if (!answered)
-		return 0;
-	if (unheard)
-		*answer = text_format("You asked: %s\nThe answer: %s", unheard, text);
-	return change_add_in(runs, &tx, "run", "id", V(id), "turn", err) ? -1 : store_commit(&tx, err);
-}
-
-int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err)
-{
-	AUTO_JSON data = json_object();
-	AUTO_FREE char *answer = NULL;
-	bool heard = false;
-
-	if (!view_trim(view_of(text)).length)
-		return err_set(err, ERR_INVALID, "the message is empty");
-	if (answer_store(runs, id.text, author, text, &answer, &heard, err))
-		return -1;
-	if (heard)
-		return 0;
-	if (answer)
-		text = answer;
-	json_set_bytes(data, "author", view_of(author));
-	event_text_set(data, "text", view_of(text));
-	return signal_store(runs, id.text, "message", data, "message", json_incref(data), err);
 }
 
 int runs_stop(struct runs *runs, struct run_id id, struct err *err)

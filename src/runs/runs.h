@@ -24,7 +24,7 @@ struct runs_options {
 	struct vault *vault;
 	const char *pages_base; /* "http://127.0.0.1:7420" */
 	int workers;            /* runs worked on at once */
-	bool sends_hooks;       /* a thread tells receivers of what changes; without, what is to be told waits */
+	bool goes_outside;      /* threads act on what comes in and send what goes out; without, both wait */
 	struct world world;
 	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
 	void *self;

@@ -13,6 +13,8 @@
 #include "blueprint/blueprint.h"
 #include "flow/flow.h"
 #include "forges/forge.h"
+#include "runs/effect.h"
+#include "runs/inbox.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
 #include "store/store.h"
@@ -35,7 +37,8 @@ struct runs {
 	struct forge forge;
 	pthread_mutex_t repositories; /* fetches into a project, one at a time */
 	pthread_mutex_t records;      /* the chain of records grows one at a time */
-	struct hooks *hooks;          /* hook.c */
+	struct effects *effects;      /* effect.c */
+	struct inboxes *inboxes;      /* inbox.c */
 	struct gate *gates;           /* gate.c; under `records` */
 	size_t gate_next;
 	int64_t signals; /* that came in since the start; atomic: turns look when it grew */
@@ -94,6 +97,7 @@ struct run {
 };
 
 void run_fini(struct run *run);
+bool run_is_over(const struct run *run); /* done, failed or stopped */
 #define AUTO_RUN __attribute__((cleanup(run_fini))) struct run
 
 MUST_USE int run_read(struct store_tx *tx, const char *id, struct run *run, struct err *err);
@@ -134,6 +138,23 @@ MUST_USE int change_add_in(struct runs *runs, struct store_tx *tx, const char *k
 void change_add(struct runs *runs, const char *kind, const char *key, struct store_value value, const char *state);
 /* A text for an event, cut to RUN_EVENT_TEXT_MAX. */
 void event_text_set(json_t *object, const char *key, struct view text);
+
+/* ---- steer.c: what a run is told, in the caller's transaction; after its commit runs_told() is called ---- */
+
+/* A run on the issue ({"number", "title"}); `request` is the body of POST /runs. Nothing is asked of the tracker or of git here. */
+MUST_USE int run_start_in(struct runs *runs, struct store_tx *tx, struct run_id id, const json_t *issue, const json_t *request,
+			  struct err *err);
+/* A signal, and what the timeline shows of it: `shown` is stolen and may be NULL. ERR_DENIED: the run is over. */
+MUST_USE int run_signal_in(struct runs *runs, struct store_tx *tx, const char *id, const char *kind, const json_t *data,
+			   const char *type, json_t *shown, struct err *err);
+/* As runs_message(): the answer to what its agent asked, else a message. */
+MUST_USE int run_message_in(struct runs *runs, struct store_tx *tx, const char *id, const char *author, const char *text,
+			    struct err *err);
+/* What happened to a pull request (review, merged, closed), told to its run, if there is one and it goes on; `shown` is stolen. */
+MUST_USE int run_pull_in(struct runs *runs, struct store_tx *tx, const char *run, int64_t number, const char *kind,
+			 const json_t *data, const char *type, json_t *shown, struct err *err);
+/* What was committed is looked at now: by workers, and by turns that wait for messages. */
+void runs_told(struct runs *runs);
 
 /* ---- race.c: candidates ---- */
 
@@ -208,9 +229,11 @@ void prompt_messages(struct buf *out, const json_t *signals); /* the same, in th
 /* The whole of a turn that begins without a session: what was said before, then `prompt`. */
 void prompt_fence(struct buf *out, const char *title, struct view text);
 
-/* hook.c: webhooks out. */
-MUST_USE int hooks_open(struct runs *runs, const char *place, struct err *err);
-void hooks_close(struct runs *runs);
+/* ---- kinds of effects and sources of deliveries, by the file that has them ---- */
+
+extern const struct effect_kind effect_hook;     /* hook.c: webhooks out */
+extern const struct inbox_source inbox_standard; /* standard.c: whoever signs Standard Webhooks */
+
 /* What a change is told of by, in its transaction. */
 MUST_USE int hook_put_in(struct runs *runs, struct store_tx *tx, int64_t seq, const char *kind, const json_t *data,
 			 struct err *err);

@@ -105,17 +105,24 @@ static json_t *fetch(void *self, const char *item, struct err *err)
 	return fetch_in(&tx, number, err);
 }
 
+json_t *tracker_builtin_make_in(struct store_tx *tx, struct world world, const char *repository, const char *title,
+				const char *body, struct err *err)
+{
+	if (store_run(tx, "INSERT INTO issue (repository, title, body, state, created_ms) VALUES (?, ?, ?, 'open', ?)",
+		      VALUES(V(repository), V(title), V(body), V(world_now_ms(world))), err))
+		return NULL;
+	return fetch_in(tx, store_last_id(tx), err);
+}
+
 static json_t *make(void *self, const char *repository, const char *title, const char *body, struct err *err)
 {
 	struct builtin *builtin = self;
 	AUTO_TX tx = {0};
 	AUTO_JSON issue = NULL;
 
-	if (store_begin(builtin->store, &tx, err) ||
-	    store_run(&tx, "INSERT INTO issue (repository, title, body, state, created_ms) VALUES (?, ?, ?, 'open', ?)",
-		      VALUES(V(repository), V(title), V(body), V(world_now_ms(builtin->world))), err))
+	if (store_begin(builtin->store, &tx, err))
 		return NULL;
-	issue = fetch_in(&tx, store_last_id(&tx), err);
+	issue = tracker_builtin_make_in(&tx, builtin->world, repository, title, body, err);
 	return issue && !store_commit(&tx, err) ? TAKE(issue) : NULL;
 }
 

@@ -10,4 +10,8 @@
 struct tracker tracker_builtin_new(struct store *store, struct world world);
 void tracker_builtin_free(struct tracker tracker);
 
+/* A new issue in the caller's transaction, as make() gives it; owned by the caller. */
+json_t *tracker_builtin_make_in(struct store_tx *tx, struct world world, const char *repository, const char *title,
+				const char *body, struct err *err);
+
 #endif

@@ -38,7 +38,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	int64_t begun_ms = world_elapsed_ms(surface->web->options.world);
 
 	(void)atomic_fetch_add(&surface->web->calls, 1);
-	if (!access_caller(&call, row, &err) && !request_body_take(&call, row->fields, &err) &&
+	if (!access_caller(&call, row, &err) && (row->raw_bytes_max || !request_body_take(&call, row->fields, &err)) &&
 	    (!row->answers || !request_query_check(&call, row, &err)))
 		answer = row->handle(&call, &err);
 	if (!call.answered && answer)
@@ -70,7 +70,8 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 			rows[surface->row_count++] = parts[i][j];
 	surface->rows = rows;
 	for (size_t i = 0; i < count; i++)
-		surface->routes[i] = (struct http_route){rows[i].method, rows[i].pattern, request_answer, BODY_BYTES_MAX};
+		surface->routes[i] = (struct http_route){rows[i].method, rows[i].pattern, request_answer,
+							 rows[i].raw_bytes_max ? rows[i].raw_bytes_max : BODY_BYTES_MAX};
 	spec.routes = surface->routes;
 	spec.route_count = count;
 	surface->server = http_server_new(&spec, err);
@@ -79,11 +80,11 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 
 static int surfaces_listen(struct web *web, struct err *err)
 {
-	const struct row *const main_parts[] = {server_rows,      token_rows,  signin_rows, metric_rows,     run_rows,
-						environment_rows, egress_rows, audit_rows,  connection_rows, page_rows};
+	const struct row *const main_parts[] = {server_rows, token_rows, signin_rows,     metric_rows,   run_rows, environment_rows,
+						egress_rows, audit_rows, connection_rows, delivery_rows, page_rows};
 	const size_t main_counts[] = {server_row_count,     token_row_count,       signin_row_count, metric_row_count,
 				      run_row_count,        environment_row_count, egress_row_count, audit_row_count,
-				      connection_row_count, page_row_count};
+				      connection_row_count, delivery_row_count,    page_row_count};
 	const struct web_options *options = &web->options;
 
 	if (surface_open(&web->main, web, main_parts, main_counts, ARRAY_LEN(main_parts), err) ||

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/scope.h"
+#include "runs/inbox.h"
 #include "runs/connection.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
@@ -248,6 +249,19 @@ int runs_hook_remove(struct runs *runs, const char *id, struct err *err)
 	(void)runs;
 	(void)err;
 	said("unhook %s", id);
+	return 0;
+}
+
+int runs_delivery_take(struct runs *runs, const char *connection, const struct webhook_request *request, char **answer,
+		       struct err *err)
+{
+	(void)runs;
+	if (strcmp(connection, "busy") == 0)
+		return err_set(err, ERR_RETRY, "no room");
+	if (!request->header(request->self, "webhook-signature"))
+		return err_set(err, ERR_DENIED, "not signed");
+	said("delivery %s %zu", connection, request->body.length);
+	*answer = text_copy("{\"taken\":true}");
 	return 0;
 }
 

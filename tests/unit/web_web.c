@@ -308,6 +308,17 @@ static void lists_come_in_pages(void **state)
 	ask_said(*state, "/api/v1/pulls?state=open,merged", "list 0 100 open,merged - - -");
 }
 
+static void a_delivery_needs_no_token_but_its_senders_signature(void **state)
+{
+	static const struct question rows[] = {
+		{TCP, "POST", "/hooks/c1", "webhook-signature: v1,x", "not even JSON", 200, "{\"taken\":true}"},
+		{TCP, "POST", "/hooks/c1", "", "{}", 401, "not signed"},
+		{TCP, "POST", "/hooks/busy", "webhook-signature: v1,x", "{}", 503, "no room"},
+	};
+
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+}
+
 static void who_watches_the_server_is_told(void **state)
 {
 	static const struct question rows[] = {
@@ -371,6 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_wrong_in_a_request_is_said_in_one_line),
 		cmocka_unit_test(lists_come_in_pages),
+		cmocka_unit_test(a_delivery_needs_no_token_but_its_senders_signature),
 		cmocka_unit_test(who_watches_the_server_is_told),
 		cmocka_unit_test(the_document_names_every_call_once_and_every_shape),
 		cmocka_unit_test(calls_reach_what_they_name),

@@ -1,0 +1,196 @@
+/* Deliveries of outside services: taken, and acted on. */
+#include "runs/inbox.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "runs/runs_priv.h"
+
+#define IDLE_MS 1000
+#define SWEEP_MS ((int64_t)600 * 1000)
+#define KEEP_MS ((int64_t)30 * 24 * 3600 * 1000) /* services send again for a few days at most */
+
+static const struct inbox_source *const sources[] = {&inbox_standard};
+
+struct inboxes {
+	struct runs *runs;
+	struct inbox inbox;
+	pthread_t thread;
+	bool threaded;
+	bool ending; /* atomic */
+	int64_t swept_ms;
+};
+
+static const struct inbox_source *source_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sources); i++)
+		if (strcmp(sources[i]->name, name) == 0)
+			return sources[i];
+	return NULL;
+}
+
+/* ---- taking ---- */
+
+static void keys_fini(struct inbox_keys *keys)
+{
+	free(keys->delivery);
+	free(keys->content);
+	free(keys->stream);
+	free(keys->kind);
+	free(keys->answer);
+}
+
+static bool is_text(struct view body)
+{
+	for (size_t length; body.length; body = view_make(body.at + length, body.length - length)) {
+		length = view_utf8_length(body);
+		if (!length || !*body.at)
+			return false;
+	}
+	return true;
+}
+
+/* Stored as a text: what is none was not written by a service that we know. */
+static int body_check(struct view body, struct err *err)
+{
+	if (body.length > INBOX_BYTES_MAX)
+		return err_set(err, ERR_LIMIT, "a delivery has at most %zu bytes", INBOX_BYTES_MAX);
+	if (!is_text(body))
+		return err_set(err, ERR_INVALID, "the body is no text");
+	return 0;
+}
+
+/* Whatever kept the store from taking it may pass: the sender is told to send it again. */
+static int store_it(struct runs *runs, const struct connection *connection, const struct inbox_keys *keys, struct view body,
+		    struct err *err)
+{
+	struct inbox_message message = {.source = connection->id,
+					.delivery = keys->delivery,
+					.content = keys->content,
+					.stream = keys->stream,
+					.kind = keys->kind,
+					.data = body};
+	struct err failure = {0};
+	bool seen = false;
+
+	if (inbox_accept(runs->store, runs->options.world, &message, &seen, &failure))
+		return err_set(err, ERR_RETRY, "the delivery could not be kept, send it again: %s", failure.text);
+	if (seen)
+		log_debug("connection=%s delivery=%s: known", connection->id, keys->delivery);
+	return 0;
+}
+
+int runs_delivery_take(struct runs *runs, const char *id, const struct webhook_request *request, char **answer, struct err *err)
+{
+	__attribute__((cleanup(keys_fini))) struct inbox_keys keys = {0};
+	AUTO_CONNECTION connection = {0};
+	const struct inbox_source *source;
+
+	if (connection_load(runs, id, &connection, err))
+		return -1;
+	source = source_find(connection.kind);
+	if (!source || strcmp(connection.id, id) != 0) /* a name may change; what a service calls is the id */
+		return err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
+	if (source->verify(&connection, request, world_now_ms(runs->options.world), err) || body_check(request->body, err) ||
+	    source->keys(&connection, request, &keys, err))
+		return -1;
+	if (!keys.ignored && store_it(runs, &connection, &keys, request->body, err))
+		return -1;
+	*answer = keys.answer ? TAKE(keys.answer) : text_copy("{}");
+	return 0;
+}
+
+/* ---- acting ---- */
+
+static int act(void *self, struct store_tx *tx, const struct inbox_message *message, struct err *err)
+{
+	struct inboxes *inboxes = self;
+	AUTO_CONNECTION connection = {0};
+	const struct inbox_source *source;
+
+	if (connection_read(tx, message->source, &connection, err))
+		return -1;
+	source = source_find(connection.kind);
+	return source ? source->take(inboxes->runs, tx, &connection, message, err)
+		      : err_set(err, ERR_INVALID, "this version takes nothing from connections of the kind `%.60s`",
+				connection.kind);
+}
+
+/* What is over is known for as long as anybody may send it again. */
+static int sweep(struct inboxes *inboxes, struct err *err)
+{
+	int64_t now_ms = world_now_ms(inboxes->runs->options.world);
+	AUTO_TX tx = {0};
+
+	if (now_ms - inboxes->swept_ms < SWEEP_MS)
+		return 0;
+	inboxes->swept_ms = now_ms;
+	if (store_begin(inboxes->runs->store, &tx, err) ||
+	    store_run(&tx, "DELETE FROM inbox WHERE status = 'done' AND time_ms < ?", VALUES(V(now_ms - KEEP_MS)), err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+int inboxes_work(struct runs *runs, bool *did, struct err *err)
+{
+	*did = false;
+	if (inbox_work(&runs->inboxes->inbox, did, err))
+		return -1;
+	if (*did)
+		runs_told(runs);
+	return sweep(runs->inboxes, err);
+}
+
+static bool is_ending(struct inboxes *inboxes)
+{
+	return __atomic_load_n(&inboxes->ending, __ATOMIC_SEQ_CST);
+}
+
+static void *inboxes_run(void *self)
+{
+	struct inboxes *inboxes = self;
+
+	while (!is_ending(inboxes)) {
+		int64_t seen = store_version(inboxes->runs->store);
+		struct err err = {0};
+		bool did = false;
+
+		if (inboxes_work(inboxes->runs, &did, &err))
+			log_warn("inbox: %s", err.text);
+		if (!did && !is_ending(inboxes))
+			store_wait(inboxes->runs->store, seen, IDLE_MS);
+	}
+	return NULL;
+}
+
+int inboxes_open(struct runs *runs, bool threaded, struct err *err)
+{
+	struct inboxes *inboxes = mem_new(sizeof(*inboxes));
+	int failed;
+
+	inboxes->runs = runs;
+	inboxes->inbox = (struct inbox){.store = runs->store, .world = runs->options.world, .act = act, .self = inboxes};
+	runs->inboxes = inboxes;
+	if (!threaded)
+		return 0;
+	failed = pthread_create(&inboxes->thread, NULL, inboxes_run, inboxes);
+	if (failed)
+		return err_errno(err, failed, "cannot start a thread");
+	inboxes->threaded = true;
+	return 0;
+}
+
+void inboxes_close(struct runs *runs)
+{
+	struct inboxes *inboxes = runs->inboxes;
+
+	if (!inboxes)
+		return;
+	__atomic_store_n(&inboxes->ending, true, __ATOMIC_SEQ_CST);
+	store_nudge(runs->store);
+	if (inboxes->threaded)
+		(void)pthread_join(inboxes->thread, NULL);
+	free(inboxes);
+	runs->inboxes = NULL;
+}
