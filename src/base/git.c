@@ -135,7 +135,8 @@ static struct view complaint_of(struct view said)
 	return fatal.length ? fatal : line;
 }
 
-int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err)
+static int run_in(const char *repository, const char *const *args, const struct process_spec *io, const char *const *env,
+		  int *status, struct err *err)
 {
 	const char *argv[ARGS_MAX] = {"git"};
 	AUTO_FREE char *dir = text_format("--git-dir=%s", repository);
@@ -154,7 +155,7 @@ int git_run(const char *repository, const char *const *args, const struct proces
 		argv[count++] = *args;
 	}
 	spec.argv = argv;
-	spec.env = git_env;
+	spec.env = env;
 	spec.dir = "/";
 	if (!spec.errors)
 		spec.errors = &said;
@@ -169,6 +170,11 @@ int git_run(const char *repository, const char *const *args, const struct proces
 			       (int)(line.length < 300 ? line.length : 300), line.at ? line.at : "");
 	}
 	return 0;
+}
+
+int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err)
+{
+	return run_in(repository, args, io, git_env, status, err);
 }
 
 int git_repository_make(const char *repository, struct err *err)
@@ -309,6 +315,124 @@ int git_fetch_local(const char *repository, const char *from_path, const char *r
 		    &(struct process_spec){.timeout_ms = 600000}, NULL, &why))
 		return fetch_failed(from, revision, &why, err);
 	return git_resolve(repository, ref, commit, err);
+}
+
+/* ---- other repositories, over HTTP ---- */
+
+static const char *const remote_env[] = {"GIT_ALLOW_PROTOCOL=http:https", "GIT_CONFIG_KEY_0=http.followRedirects",
+					 "GIT_CONFIG_VALUE_0=false",      "GIT_CONFIG_KEY_1=credential.helper",
+					 "GIT_CONFIG_VALUE_1=",           "GIT_CONFIG_KEY_2=http.lowSpeedLimit",
+					 "GIT_CONFIG_VALUE_2=1",          "GIT_CONFIG_KEY_3=http.lowSpeedTime",
+					 "GIT_CONFIG_VALUE_3=60"};
+#define REMOTE_SETTINGS 4
+#define REMOTE_TIMEOUT_MS 600000
+
+/* What git says of a host that did not do it. */
+static int remote_failed(const struct git_remote *remote, const char *verb, struct view said, struct err *err)
+{
+	static const struct {
+		const char *words;
+		enum err_kind kind;
+	} rows[] = {
+		{"stale info", ERR_CONFLICT},          {"non-fast-forward", ERR_CONFLICT},
+		{"fetch first", ERR_CONFLICT},         {"couldn't find remote ref", ERR_NOT_FOUND},
+		{"returned error: 401", ERR_DENIED},   {"returned error: 403", ERR_DENIED},
+		{"Authentication failed", ERR_DENIED}, {"could not read Username", ERR_DENIED},
+		{"not found", ERR_NOT_FOUND},          {"returned error: 404", ERR_NOT_FOUND},
+		{"[remote rejected]", ERR_DENIED},     {"pre-receive hook declined", ERR_DENIED},
+	};
+	AUTO_FREE char *text = view_copy(said);
+	struct view line = complaint_of(said);
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (strstr(text, rows[i].words))
+			return err_set(err, rows[i].kind, "git %s %s: %.*s", verb, remote->url,
+				       (int)(line.length < 300 ? line.length : 300), line.at ? line.at : "");
+	return err_set(err, ERR_RETRY, "git %s %s: %.*s", verb, remote->url, (int)(line.length < 300 ? line.length : 300),
+		       line.at ? line.at : "");
+}
+
+static int remote_run(const char *repository, const struct git_remote *remote, const char *const *args, struct buf *output,
+		      struct err *err)
+{
+	const char *env[ARRAY_LEN(git_env) + ARRAY_LEN(remote_env) + 4];
+	AUTO_FREE char *count = text_format("GIT_CONFIG_COUNT=%d", REMOTE_SETTINGS + (remote->header ? 1 : 0));
+	AUTO_FREE char *value = text_format("GIT_CONFIG_VALUE_%d=%s", REMOTE_SETTINGS, remote->header ? remote->header : "");
+	AUTO_BUF said = buf_new(ERRORS_MAX);
+	struct process_spec spec = {.timeout_ms = REMOTE_TIMEOUT_MS, .output = output, .errors = &said};
+	size_t n = 0;
+	int status = 0;
+	int failed;
+
+	if (strncmp(remote->url, "https://", 8) != 0 && strncmp(remote->url, "http://", 7) != 0)
+		return err_set(err, ERR_INVALID, "`%.200s` is no https:// address of a repository", remote->url);
+	for (size_t i = 0; git_env[i]; i++)
+		if (strncmp(git_env[i], "GIT_ALLOW_PROTOCOL=", 19) != 0)
+			env[n++] = git_env[i];
+	for (size_t i = 0; i < ARRAY_LEN(remote_env); i++)
+		env[n++] = remote_env[i];
+	env[n++] = count;
+	if (remote->header) {
+		env[n++] = "GIT_CONFIG_KEY_4=http.extraHeader";
+		env[n++] = value;
+	}
+	env[n] = NULL;
+	failed = run_in(repository, args, &spec, env, &status, err);
+	explicit_bzero(value, strlen(value));
+	if (failed)
+		return -1;
+	return status ? remote_failed(remote, args[0], buf_view(&said), err) : 0;
+}
+
+int git_fetch_remote(const char *repository, const struct git_remote *remote, const char *revision, const char *ref,
+		     struct git_hash *commit, struct err *err)
+{
+	AUTO_FREE char *spec = text_format("+%s:%s", revision, ref);
+
+	if (revision[0] == '-' || revision[0] == '+' || strpbrk(revision, ": "))
+		return err_set(err, ERR_INVALID, "`%s` is not a revision", revision);
+	if (remote_run(repository, remote,
+		       (const char *const[]){"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
+					     "--no-recurse-submodules", remote->url, spec, NULL},
+		       NULL, err))
+		return -1;
+	return git_resolve(repository, ref, commit, err);
+}
+
+int git_remote_branch(const char *repository, const struct git_remote *remote, const char *branch, struct git_hash *commit,
+		      struct err *err)
+{
+	AUTO_FREE char *ref = text_format("refs/heads/%s", branch);
+	AUTO_BUF out = buf_new((size_t)64 << 10);
+	struct view rest;
+
+	if (remote_run(repository, remote, (const char *const[]){"ls-remote", "--quiet", remote->url, ref, NULL}, &out, err))
+		return -1;
+	if (!out.length)
+		return err_set(err, ERR_NOT_FOUND, "%s has no branch %s", remote->url, branch);
+	return git_hash_parse(view_cut(buf_view(&out), '\t', &rest), commit, err);
+}
+
+int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch, const struct git_hash *commit,
+		    const struct git_hash *old, struct err *err)
+{
+	AUTO_FREE char *spec = text_format("%s%s:refs/heads/%s", old ? "+" : "", commit->text, branch);
+	AUTO_FREE char *lease = text_format("--force-with-lease=refs/heads/%s:%s", branch, old ? old->text : "");
+	struct git_hash there;
+	struct err why = {0};
+
+	if (!remote_run(repository, remote,
+			old ? (const char *const[]){"push", "--quiet", "--no-verify", lease, remote->url, spec, NULL}
+			    : (const char *const[]){"push", "--quiet", "--no-verify", remote->url, spec, NULL},
+			NULL, &why))
+		return 0;
+	/* A try whose answer was lost has brought it there. */
+	if (why.kind == ERR_CONFLICT && !git_remote_branch(repository, remote, branch, &there, NULL) &&
+	    strcmp(there.text, commit->text) == 0)
+		return 0;
+	if (err)
+		*err = why;
+	return -1;
 }
 
 int git_pack_take(const char *repository, int pack_fd, const struct git_hash *commit, const struct git_hash *base, const char *ref,

@@ -36,6 +36,24 @@ MUST_USE int git_pack_take(const char *repository, int pack_fd, const struct git
 			   const char *ref, int64_t bytes_max, struct err *err);
 /* A bundle of everything reachable from `commit`, as refs/heads/main, written to a descriptor. */
 MUST_USE int git_bundle_write(const char *repository, const struct git_hash *commit, int fd, struct err *err);
+/*
+ * Another repository over HTTP(S), as a code host has it. `header` ("Authorization: …", NULL: none) goes to git by its environment, is in no file
+ * and no argument, and is sent nowhere else: redirects are not followed. ERR_DENIED: it was refused; ERR_RETRY: no answer, or 429 or 5xx.
+ */
+struct git_remote {
+	const char *url;
+	const char *header;
+};
+/* As git_fetch_local. `revision` is a branch, a tag, a ref or a hash. */
+MUST_USE int git_fetch_remote(const char *repository, const struct git_remote *remote, const char *revision, const char *ref,
+			      struct git_hash *commit, struct err *err);
+/* Branch := commit there, when it is `old` there (NULL: when it only goes forward, or is new). Already so is no error. ERR_CONFLICT: somebody
+ * else has moved it. */
+MUST_USE int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch,
+			     const struct git_hash *commit, const struct git_hash *old, struct err *err);
+/* What a branch is there; ERR_NOT_FOUND: it is not. */
+MUST_USE int git_remote_branch(const char *repository, const struct git_remote *remote, const char *branch, struct git_hash *commit,
+			       struct err *err);
 /* refs/x := commit, when it still is `old` (NULL: whatever it is). */
 MUST_USE int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old,
 			 struct err *err);
