@@ -194,24 +194,28 @@ static int policy_gitleaks(json_t *policy, const char *path, struct err *err)
 		       : 0;
 }
 
+json_t *policy_text_load(struct view text, const char *file_name, struct err *err)
+{
+	AUTO_ARENA nodes = {0};
+	const struct tree_limits limits = {POLICY_FILE_BYTES_MAX, POLICY_NODES_MAX};
+	const struct tree_node *root = tree_parse_within(text, file_name, TREE_STRICT, limits, &nodes, err);
+
+	if (root && tree_find(root, "services")) {
+		AUTO_BLUEPRINT blueprint = blueprint_parse(text, file_name, err);
+
+		return blueprint ? egress_rules_json(blueprint->egress.rules, blueprint->egress.rule_count) : NULL;
+	}
+	return root ? policy_file_parse(text, file_name, err) : NULL;
+}
+
 json_t *policy_file_load(const char *path, struct err *err)
 {
 	AUTO_BUF text = buf_new(POLICY_FILE_BYTES_MAX);
 	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	AUTO_ARENA nodes = {0};
-	const struct tree_limits limits = {POLICY_FILE_BYTES_MAX, POLICY_NODES_MAX};
-	const struct tree_node *root;
 	AUTO_JSON policy = NULL;
 
 	if (file_read(path, &text, err))
 		return NULL;
-	root = tree_parse_within(buf_view(&text), name, TREE_STRICT, limits, &nodes, err);
-	if (root && tree_find(root, "services")) {
-		AUTO_BLUEPRINT blueprint = blueprint_parse(buf_view(&text), name, err);
-
-		return blueprint ? egress_rules_json(blueprint->egress.rules, blueprint->egress.rule_count) : NULL;
-	}
-	policy = root ? policy_file_parse(buf_view(&text), name, err) : NULL;
-	return policy && policy_gitleaks(policy, path, err) == 0 ? TAKE(policy) : NULL;
+	policy = policy_text_load(buf_view(&text), slash ? slash + 1 : path, err);
+	return policy && (json_is_array(policy) || policy_gitleaks(policy, path, err) == 0) ? TAKE(policy) : NULL;
 }

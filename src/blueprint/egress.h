@@ -26,5 +26,7 @@ json_t *egress_rules_json(const struct egress_rule *rules, size_t count);
 json_t *policy_file_parse(struct view text, const char *file_name, struct err *err);
 /* Of a file that may be either: an assay.yaml's egress rules (a list), or a policy file (an object), with its gitleaks.toml. Reads it; blocks. */
 json_t *policy_file_load(const char *path, struct err *err);
+/* The same of a text, a draft: without its gitleaks.toml. */
+json_t *policy_text_load(struct view text, const char *file_name, struct err *err);
 
 #endif

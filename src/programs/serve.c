@@ -27,6 +27,7 @@
 #include "programs/config.h"
 #include "programs/doctor.h"
 #include "programs/manager.h"
+#include "programs/policy.h"
 #include "programs/serve_egress.h"
 #include "programs/serve_gateway.h"
 #include "runs/runs.h"
@@ -430,6 +431,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .preview_base = serve->preview_base,
 				  .shutdown = end,
 				  .doctor = doctor,
+				  .policy_judge = policy_requests_judge,
 				  .self = serve,
 				  .world = world_real};
 

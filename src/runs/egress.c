@@ -85,6 +85,9 @@ static const char *policy_place(const struct egress *egress)
 	return file_exists(SYSTEM_POLICY) ? SYSTEM_POLICY : NULL;
 }
 
+#define POLICY_FILE_MODE 0600 /* of a new one */
+#define MODE_BITS 0777
+
 static json_t *policy_read(const char *path, struct timespec *changed, off_t *size, struct err *err)
 {
 	struct stat status;
@@ -201,6 +204,35 @@ int egress_policy_reload(struct egress *egress, bool now, struct err *err)
 	}
 	(void)pthread_mutex_unlock(&egress->reloading);
 	return result;
+}
+
+int egress_policy_text(struct egress *egress, struct buf *text, struct err *err)
+{
+	const char *path = policy_place(egress);
+
+	return path ? file_read(path, text, err) : err_set(err, ERR_NOT_FOUND, "the organisation has no policy");
+}
+
+/* An empty file is as none: it denies nothing and allows nothing. */
+int egress_policy_write(struct egress *egress, struct view text, const char *by, struct err *err)
+{
+	const char *place = policy_place(egress);
+	const char *path = place ? place : egress->state_policy;
+	AUTO_JSON policy = policy_file_parse(text, "policy.yaml", err);
+	AUTO_BUF before = buf_new(POLICY_FILE_BYTES_MAX);
+	AUTO_FREE char *said = text_format("%s: written on the pages", path);
+	struct stat status = {.st_mode = POLICY_FILE_MODE};
+	struct err ignored;
+
+	if (!policy || (place && (file_read(path, &before, err) || stat(path, &status))) ||
+	    egress->ops.record(egress->ops.self, EGRESS_RECORD_POLICY, true, NULL, NULL, NULL, by, said, err) ||
+	    file_replace(path, text, status.st_mode & MODE_BITS, err))
+		return -1;
+	if (!egress_policy_reload(egress, true, err))
+		return 0;
+	if (!file_replace(path, buf_view(&before), status.st_mode & MODE_BITS, &ignored))
+		(void)!egress_policy_reload(egress, true, &ignored);
+	return -1;
 }
 
 json_t *egress_policy_show(struct egress *egress)

@@ -81,6 +81,10 @@ json_t *egress_kills(struct egress *egress);
 /* Reads the policy file again when it changed (or `now`), and tells the gateway: all or nothing; what is wrong with it is the error, and the
  * policy before stays. */
 MUST_USE int egress_policy_reload(struct egress *egress, bool now, struct err *err);
+/* The file's text, owned by the caller. ERR_NOT_FOUND: there is no policy. */
+MUST_USE int egress_policy_text(struct egress *egress, struct buf *text, struct err *err);
+/* Replaces the file (<state>/policy.yaml where there is none) and reads it: what is wrong with it is the error, and the file stays as it was. */
+MUST_USE int egress_policy_write(struct egress *egress, struct view text, const char *by, struct err *err);
 /* {"path": text | null, "rules": n, "ceiling", "passthrough", "loaded_ms", "error"?: of the last reload} */
 json_t *egress_policy_show(struct egress *egress);
 /* `run`: a run, or an environment that belongs to none. {"run", "spent_usd", "budget_usd": number | null, "calls", "input", "output", "cache_read", "cache_write", "estimated": bool,

@@ -189,6 +189,32 @@ static json_t *run_report(struct call *call, struct err *err)
 	return request_run(call, &id, err) ? NULL : runs_report(runs_of(call), id, err);
 }
 
+/* What its commits change, published or not. */
+static json_t *run_diff(struct call *call, struct err *err)
+{
+	AUTO_BUF diff = buf_new(DIFF_BYTES_MAX);
+	AUTO_FREE char *repository = NULL;
+	AUTO_JSON run = NULL;
+	struct git_hash base;
+	struct git_hash head;
+	struct run_id id;
+
+	if (request_run(call, &id, err))
+		return NULL;
+	run = runs_show(runs_of(call), id, err);
+	if (!run)
+		return NULL;
+	if (!json_text(run, "base", NULL) || !json_text(run, "head", NULL)) {
+		(void)err_set(err, ERR_NOT_FOUND, "run %s has changed nothing yet", id.text);
+		return NULL;
+	}
+	repository = runs_repository_path(runs_of(call), json_text(run, "repository", ""), err);
+	if (!repository || git_hash_parse(view_of(json_text(run, "base", "")), &base, err) ||
+	    git_hash_parse(view_of(json_text(run, "head", "")), &head, err) || git_diff(repository, &base, &head, &diff, err))
+		return NULL;
+	return request_bytes(call, "text/plain; charset=utf-8", buf_view(&diff));
+}
+
 /* ---- pull requests ---- */
 
 static json_t *pull_list(struct call *call, struct err *err)
@@ -374,6 +400,8 @@ const struct row run_rows[] = {
 	 .does = "Tries a run again that failed or was stopped"},
 	{"GET", "/api/v1/runs/{run}/record", run_record, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/vnd.dsse+json",
 	 .does = "The signed record"},
+	{"GET", "/api/v1/runs/{run}/diff", run_diff, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
+	 .does = "The unified diff of its commits"},
 	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, ROLE_VIEWER, .answers = "Report",
 	 .does = "What verification found last"},
 	{"GET", "/api/v1/agents", agent_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Agent]",

@@ -80,11 +80,12 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 
 static int surfaces_listen(struct web *web, struct err *err)
 {
-	const struct row *const main_parts[] = {server_rows, token_rows, signin_rows,     metric_rows,   run_rows, environment_rows,
-						egress_rows, audit_rows, connection_rows, delivery_rows, page_rows};
+	const struct row *const main_parts[] = {server_rows,     token_rows,       signin_rows, metric_rows,
+						run_rows,        environment_rows, egress_rows, audit_rows,
+						connection_rows, delivery_rows,    policy_rows, page_rows};
 	const size_t main_counts[] = {server_row_count,     token_row_count,       signin_row_count, metric_row_count,
 				      run_row_count,        environment_row_count, egress_row_count, audit_row_count,
-				      connection_row_count, delivery_row_count,    page_row_count};
+				      connection_row_count, delivery_row_count,    policy_row_count, page_row_count};
 	const struct web_options *options = &web->options;
 
 	if (surface_open(&web->main, web, main_parts, main_counts, ARRAY_LEN(main_parts), err) ||

@@ -30,6 +30,8 @@ struct web_options {
 	const char *preview_base;      /* "127.0.0.1:7421" */
 	void (*shutdown)(void *self);  /* POST /shutdown */
 	json_t *(*doctor)(void *self); /* what GET /doctor answers; owned by the caller; any thread */
+	/* Judges imagined requests (programs/policy.h); NULL: nobody does. Any thread. */
+	json_t *(*policy_judge)(const json_t *rules, const json_t *organisation, const json_t *requests, struct err *err);
 	void *self;
 	struct world world;
 };

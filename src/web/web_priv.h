@@ -203,9 +203,10 @@ json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c 
 
 /* Rows by subject */
 extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], signin_rows[],
-	metric_rows[], connection_rows[], delivery_rows[], tool_rows[], page_rows[];
+	metric_rows[], connection_rows[], delivery_rows[], policy_rows[], tool_rows[], page_rows[];
 extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, token_row_count,
-	signin_row_count, metric_row_count, connection_row_count, delivery_row_count, tool_row_count, page_row_count;
+	signin_row_count, metric_row_count, connection_row_count, delivery_row_count, policy_row_count, tool_row_count,
+	page_row_count;
 
 /* pages.c, made from web/ by embed.c */
 struct page {

@@ -411,6 +411,28 @@ static void item_74_a_policy_is_taken_whole_or_not_at_all(void **state)
 	}
 }
 
+static void a_policy_that_is_written_is_in_force_or_the_file_is_as_it_was(void **state)
+{
+	static const char good[] = "rules:\n  - {id: x, host: a.test, action: deny}\n";
+	static const char refused[] = "rules:\n  - {id: x, host: b.test, action: deny}\n";
+	AUTO_BUF text = buf_new(4096);
+	AUTO_JSON shown = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(egress_policy_text(egress, &text, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	assert_int_equal(egress_policy_write(egress, view_of(good), "ann", &err), 0);
+	assert_int_equal(egress_policy_write(egress, VIEW("rules: 7\n"), "ann", &err), -1);
+	faked.refuses = true;
+	assert_int_equal(egress_policy_write(egress, view_of(refused), "ann", &err), -1);
+	faked.refuses = false;
+	assert_int_equal(egress_policy_text(egress, &text, &err), 0);
+	assert_string_equal(text.at, good);
+	shown = egress_policy_show(egress);
+	assert_int_equal(json_number(shown, "rules", 0), 1);
+}
+
 static void a_server_does_not_start_with_a_wrong_policy(void **state)
 {
 	struct err err;
@@ -468,6 +490,7 @@ int main(void)
 		IN_A_WORLD(a_kill_is_undone_by_its_own_word_only),
 		IN_A_WORLD(state_that_cannot_be_read_starts_nothing),
 		IN_A_WORLD(item_74_a_policy_is_taken_whole_or_not_at_all),
+		IN_A_WORLD(a_policy_that_is_written_is_in_force_or_the_file_is_as_it_was),
 		IN_A_WORLD(a_server_does_not_start_with_a_wrong_policy),
 		IN_A_WORLD(spending_is_priced_and_the_budget_told),
 	};
