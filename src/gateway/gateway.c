@@ -176,6 +176,7 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 	if (!worker->lookups)
 		return -1;
 	scan_begin(worker, scan_cache);
+	releases_changed_set(worker->releases, scan_vault_changed, worker);
 	return control_begin(worker, options->link_fd, err);
 }
 

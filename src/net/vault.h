@@ -9,6 +9,7 @@
 #define ASSAY_NET_VAULT_H
 
 #include "net/credential.h"
+#include "net/fingerprint.h"
 #include "net/messages.h"
 
 #define VAULT_ENV_MAX 64   /* an environment's id, with its NUL */
@@ -19,9 +20,11 @@
 #define VAULT_ASKED_MAX 32 /* by the gateway, at once */
 
 enum vault_gateway_ask {
-	VAULT_IDENTITY = 32, /* struct vault_identity_request */
-	VAULT_MINT = 33,     /* struct vault_mint_request */
-	VAULT_RELEASE = 34,  /* struct vault_release_request */
+	VAULT_IDENTITY = 32,    /* struct vault_identity_request */
+	VAULT_MINT = 33,        /* struct vault_mint_request */
+	VAULT_RELEASE = 34,     /* struct vault_release_request */
+	VAULT_FINGERPRINT = 35, /* struct vault_fingerprint_request */
+	VAULT_CHANGED = 36,     /* struct vault_changed, from the vault, unasked for */
 };
 
 struct vault_identity_request {
@@ -70,6 +73,26 @@ struct vault_release_reply {
 	int32_t errno_value; /* 0; EACCES: its rules do not allow this request, ENOENT: not bound to this environment (any more) */
 	uint32_t value_bytes;
 	unsigned char value[CREDENTIAL_VALUE_MAX];
+};
+
+/* Of a credential that is bound to the environment, so that its value is recognised in what leaves. */
+struct vault_fingerprint_request {
+	struct message_header header;
+	char env[VAULT_ENV_MAX];
+	char name[CREDENTIAL_NAME_MAX];
+};
+
+struct vault_fingerprint_reply {
+	struct message_header header;
+	int32_t errno_value; /* 0; ENOENT: not bound to this environment (any more) */
+	uint32_t unused;
+	struct fingerprint print;
+};
+
+/* A credential was set or removed: fingerprints are to be asked for again. */
+struct vault_changed {
+	struct message_header header;
+	char name[CREDENTIAL_NAME_MAX];
 };
 
 #endif

@@ -24,6 +24,7 @@
 #define BINDINGS_MAX 4096
 #define LABEL_SEAL "assay credential seal 1"
 #define LABEL_PLACEHOLDER "assay credential placeholder 1"
+#define LABEL_FINGERPRINT "assay credential fingerprint 1"
 #define PLACEHOLDER_RANDOM 22 /* letters of base 62 at least: 131 bits */
 
 struct credential {
@@ -40,6 +41,7 @@ struct binding {
 struct vault_credentials {
 	unsigned char seal_key[SECRET_BYTES];
 	unsigned char placeholder_key[SECRET_BYTES];
+	unsigned char fingerprint_key[SECRET_BYTES];
 	struct credential credentials[CREDENTIALS_MAX];
 	struct binding bindings[BINDINGS_MAX];
 };
@@ -74,6 +76,7 @@ int vault_credentials_load(const char *state_dir, struct vault_credentials **cre
 	(void)mlock(made, sizeof(*made)); /* vault_confine() says it when memory cannot be locked */
 	derive(secret, LABEL_SEAL, made->seal_key);
 	derive(secret, LABEL_PLACEHOLDER, made->placeholder_key);
+	derive(secret, LABEL_FINGERPRINT, made->fingerprint_key);
 	OPENSSL_cleanse(secret, sizeof(secret));
 	*credentials = made;
 	return 0;
@@ -286,5 +289,40 @@ int vault_credential_release(struct vault_credentials *credentials, const struct
 			       view_of(request->method), view_of(request->path)))
 		return EACCES;
 	*value = view_make(credential->value, credential->value_bytes);
+	return 0;
+}
+
+/* The environment's own, always the same. */
+static void fingerprint_key_of(const struct vault_credentials *credentials, const char *env, struct fingerprint_key *key)
+{
+	unsigned char bytes[sizeof(key->words) + sizeof(key->mac)];
+	AUTO_FREE char *hashing = text_format("hash %s", env);
+	AUTO_FREE char *confirming = text_format("mac %s", env);
+
+	derive(credentials->fingerprint_key, hashing, bytes);
+	derive(credentials->fingerprint_key, confirming, bytes + sizeof(key->words));
+	memcpy(key->words, bytes, sizeof(key->words));
+	memcpy(key->mac, bytes + sizeof(key->words), sizeof(key->mac));
+	for (size_t i = 0; i < ARRAY_LEN(key->words); i++)
+		key->words[i] |= 1;
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+}
+
+int vault_credential_fingerprint(struct vault_credentials *credentials, const struct vault_fingerprint_request *request,
+				 struct fingerprint *print)
+{
+	const struct credential *credential;
+	struct fingerprint_key key;
+
+	if (!memchr(request->env, '\0', sizeof(request->env)) || !memchr(request->name, '\0', sizeof(request->name)))
+		return EINVAL;
+	if (!request->env[0] || !request->name[0] || !binding_find(credentials, request->env, request->name))
+		return ENOENT;
+	credential = credential_find(credentials, request->name);
+	if (!credential)
+		return ENOENT;
+	fingerprint_key_of(credentials, request->env, &key);
+	fingerprint_make(&key, view_make(credential->value, credential->value_bytes), beginning_length(credential), print);
+	OPENSSL_cleanse(&key, sizeof(key));
 	return 0;
 }

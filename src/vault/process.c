@@ -34,6 +34,7 @@ union request {
 	struct vault_identity_request identity;
 	struct vault_mint_request mint;
 	struct vault_release_request release;
+	struct vault_fingerprint_request fingerprint;
 	struct vault_seal_request seal;
 	struct vault_put_request put;
 	struct vault_bind_request bind;
@@ -45,6 +46,7 @@ union reply {
 	struct vault_identity_reply identity;
 	struct vault_mint_reply mint;
 	struct vault_release_reply release;
+	struct vault_fingerprint_reply fingerprint;
 	struct vault_blob_reply blob;
 	struct vault_bind_reply bind;
 };
@@ -184,10 +186,26 @@ static void on_seal(struct process *process, const union request *request, int *
 								  view_make(seal->value, seal->value_bytes), &reply->blob.blob);
 }
 
+/* Tells the gateway, which is never waited for: one that does not take it asks for everything again over its next link. */
+static void changed_tell(struct process *process, const char name[CREDENTIAL_NAME_MAX])
+{
+	struct vault_changed changed = {.header = {.length = sizeof(changed), .version = MESSAGE_VERSION, .name = VAULT_CHANGED}};
+
+	if (process->links[PEER_GATEWAY] < 0)
+		return;
+	memcpy(changed.name, name, sizeof(changed.name));
+	if (send(process->links[PEER_GATEWAY], &changed, sizeof(changed), MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(changed))
+		return;
+	scope_close(&process->links[PEER_GATEWAY]);
+	process->links[PEER_GATEWAY] = -1;
+}
+
 static void on_put(struct process *process, const union request *request, int *fd, union reply *reply)
 {
 	(void)fd;
 	reply->control.errno_value = vault_credential_put(process->credentials, &request->put.blob);
+	if (!reply->control.errno_value)
+		changed_tell(process, request->put.blob.about.name);
 }
 
 static bool texts_end(const struct vault_bind_request *request)
@@ -200,6 +218,8 @@ static void on_remove(struct process *process, const union request *request, int
 	(void)fd;
 	reply->bind.errno_value = texts_end(&request->bind) ? vault_credential_remove(process->credentials, request->bind.name)
 							    : EINVAL;
+	if (!reply->bind.errno_value)
+		changed_tell(process, request->bind.name);
 }
 
 static void on_bind(struct process *process, const union request *request, int *fd, union reply *reply)
@@ -238,6 +258,13 @@ static void on_release(struct process *process, const union request *request, in
 	reply->release.value_bytes = (uint32_t)value.length;
 }
 
+static void on_fingerprint(struct process *process, const union request *request, int *fd, union reply *reply)
+{
+	(void)fd;
+	reply->fingerprint.errno_value = vault_credential_fingerprint(process->credentials, &request->fingerprint,
+								      &reply->fingerprint.print);
+}
+
 static const struct row rows[] = {
 	{VAULT_SIGN, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_sign},
 	{VAULT_PUBLIC_KEY, PEER_CONTROL, sizeof(struct vault_request), sizeof(struct vault_reply), on_public_key},
@@ -252,6 +279,8 @@ static const struct row rows[] = {
 	{VAULT_BIND, PEER_CONTROL, sizeof(struct vault_bind_request), sizeof(struct vault_bind_reply), on_bind},
 	{VAULT_UNBIND, PEER_CONTROL, sizeof(struct vault_bind_request), sizeof(struct vault_bind_reply), on_unbind},
 	{VAULT_RELEASE, PEER_GATEWAY, sizeof(struct vault_release_request), sizeof(struct vault_release_reply), on_release, true},
+	{VAULT_FINGERPRINT, PEER_GATEWAY, sizeof(struct vault_fingerprint_request), sizeof(struct vault_fingerprint_reply),
+	 on_fingerprint, true},
 };
 
 /* Receives one request and at most one descriptor. Returns its row; NULL at the end of the link or for what is no request of ours. */

@@ -136,6 +136,10 @@ void vault_credential_unbind(struct vault_credentials *credentials, const char *
 MUST_USE int vault_credential_release(struct vault_credentials *credentials, const struct vault_release_request *request,
 				      struct view *value);
 
+/* By what it is recognised. ENOENT: it is not bound. */
+MUST_USE int vault_credential_fingerprint(struct vault_credentials *credentials, const struct vault_fingerprint_request *request,
+					  struct fingerprint *print);
+
 /* `length` random bytes of a file that is made once, 0600 and on the disk, and only ever readable to its owner. */
 MUST_USE int vault_secret_load(const char *dir, const char *name, unsigned char *bytes, size_t length, struct err *err);
 

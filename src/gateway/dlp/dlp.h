@@ -1,6 +1,6 @@
 /*
  * dlp: does what leaves a sandbox carry a secret? One pass over every byte of a message, in pieces of any size, in three stages:
- * the secrets that the environment is known to have, in all their encodings; rules for the formats of credentials (Hyperscan, streaming);
+ * the secrets that the environment is known to have, in all their encodings, and the values of its credentials, known by fingerprints; rules for the formats of credentials (Hyperscan, streaming);
  * and decoded views of whatever looks encoded. What the rules find is confirmed (entropy, stop words, checksums) before it counts.
  *
  * Rules are compiled once and shared (struct dlp_rules, immutable, any thread). Each environment has a struct dlp with its known secrets and
@@ -78,6 +78,14 @@ void dlp_rules_set(struct dlp *dlp, struct dlp_rules *rules);
 /* Replaces the environment's known secrets, for messages that begin from now on. The values are copied. Blocks for some 10 ms: call it on
  * the pool. */
 MUST_USE int dlp_secrets_set(struct dlp *dlp, const struct dlp_secret *secrets, size_t count, struct err *err);
+
+struct fingerprint;
+struct dlp_known {
+	const char *name;                /* of the credential */
+	const struct fingerprint *print; /* a valid one; all of one key */
+};
+/* Replaces the values of the vault that are known by their fingerprints, for messages that begin from now on. Copied. */
+void dlp_known_set(struct dlp *dlp, const struct dlp_known *known, size_t count);
 
 /* A host name before anything is asked about it: may it be one that carries data? NULL: no; else why it may not be, a constant.
  * `listed`: a rule names this very host, not a wildcard. Canonical form. NULL dlp: only its form is looked at. */

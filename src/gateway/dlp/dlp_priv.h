@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "gateway/dlp/dlp.h"
+#include "net/fingerprint.h"
 
 #define RULE_WORDS_MAX 4096
 #define RULE_WIDTH_MOST ((unsigned)DLP_HOLD_BACK)
@@ -119,6 +120,32 @@ struct literal {
 struct secrets *secrets_new(const struct dlp_secret *list, size_t count, struct err *err);
 void secrets_unref(struct secrets *secrets);
 
+/* Values of the vault, by their fingerprints; immutable (known.c). */
+#define PIECES_KEPT_MS ((int64_t)600000) /* pieces seen longer ago are forgotten */
+#define PIECES_PERCENT 60                /* of a secret's bytes that make it a finding */
+struct known;
+struct known_hit {
+	size_t value; /* which */
+	const char *title;
+	const char *view;
+	size_t from, to;     /* in the text */
+	bool part;           /* not all of it */
+	size_t part_at;      /* then: where in the value */
+	size_t value_length; /* and of how many bytes */
+};
+typedef void known_found(void *self, const struct known_hit *hit);
+struct known_parts { /* of one value, as they were seen */
+	uint64_t seen[FINGERPRINT_PARTS_MAX / 64];
+	int64_t ms;
+};
+struct known *known_new(const struct dlp_known *list, size_t count);
+struct known *known_ref(struct known *known); /* NULL is fine */
+void known_unref(struct known *known);
+/* Calls `found` for all that ends behind text[fresh], more than once for some. */
+void known_search(const struct known *known, struct view text, size_t fresh, known_found *found, void *self);
+struct known_parts *known_parts_new(const struct known *known); /* freed by free() */
+bool known_part(struct known_parts *parts, const struct known_hit *hit, int64_t now_ms);
+
 /* What is to be done about a value that a rule found and confirmed, in a request for `path` (NULL: not known); DLP_NONE: nothing. */
 enum dlp_action rule_action(const struct dlp_rules *rules, const struct rule *rule, const char *path, struct view value);
 bool rule_name_fits(const char *pattern, const char *text); /* `*` stands for anything */
@@ -143,12 +170,16 @@ struct dlp {
 	/* What went out in pieces; of `secrets`. */
 	uint64_t *pieces_seen; /* a bit for each piece of a secret */
 	int64_t *pieces_ms;    /* when the last one was seen */
+	struct known *known;   /* NULL: no values of the vault */
+	struct known_parts *known_parts;
 	struct ring rings[RINGS_MAX];
 	uint64_t turn;
 };
 
 /* A piece of a secret was seen; true when there are now enough of them to tell it. */
 bool window_piece(struct dlp *dlp, const struct secrets *secrets, const struct literal *literal);
+/* The same of a value of the vault. */
+bool window_part(struct dlp *dlp, const struct known *known, const struct known_hit *hit);
 /* Adds a short value; what was sent in its field so far is copied to `text`. */
 size_t window_ring(struct dlp *dlp, const char *field, struct view name, struct view value, char text[RING_BYTES]);
 
@@ -174,6 +205,7 @@ struct dlp_message {
 	struct dlp *dlp;
 	struct dlp_rules *rules;
 	struct secrets *secrets;
+	struct known *known;
 	enum dlp_where feeding;
 	char *path; /* of the request; NULL: not known, or of no interest */
 	enum dlp_action action;

@@ -5,9 +5,6 @@
 #include "base/world.h"
 #include "gateway/dlp/dlp_priv.h"
 
-#define PIECES_KEPT_MS ((int64_t)600000) /* pieces seen longer ago are forgotten */
-#define PIECES_PERCENT 60                /* of a secret's bytes that make it a finding */
-
 struct dlp *dlp_new(struct dlp_rules *rules)
 {
 	struct dlp *dlp = mem_new(sizeof *dlp);
@@ -31,6 +28,8 @@ void dlp_unref(struct dlp *dlp)
 		return;
 	dlp_rules_unref(dlp->rules);
 	secrets_unref(dlp->secrets);
+	known_unref(dlp->known);
+	free(dlp->known_parts);
 	free(dlp->pieces_seen);
 	free(dlp->pieces_ms);
 	explicit_bzero(dlp->rings, sizeof dlp->rings);
@@ -72,6 +71,31 @@ int dlp_secrets_set(struct dlp *dlp, const struct dlp_secret *secrets, size_t co
 	(void)pthread_mutex_unlock(&dlp->lock);
 	secrets_unref(old);
 	return 0;
+}
+
+void dlp_known_set(struct dlp *dlp, const struct dlp_known *list, size_t count)
+{
+	struct known *made = count ? known_new(list, count) : NULL;
+	struct known *old;
+
+	(void)pthread_mutex_lock(&dlp->lock);
+	old = dlp->known;
+	dlp->known = made;
+	free(dlp->known_parts);
+	dlp->known_parts = made ? known_parts_new(made) : NULL;
+	(void)pthread_mutex_unlock(&dlp->lock);
+	known_unref(old);
+}
+
+bool window_part(struct dlp *dlp, const struct known *known, const struct known_hit *hit)
+{
+	int64_t now = world_elapsed_ms(world_real);
+	bool enough;
+
+	(void)pthread_mutex_lock(&dlp->lock);
+	enough = dlp->known == known && known_part(dlp->known_parts, hit, now);
+	(void)pthread_mutex_unlock(&dlp->lock);
+	return enough;
 }
 
 /* Bytes of the secret that its pieces cover. */

@@ -23,6 +23,7 @@ struct dlp_message *dlp_begin(struct dlp *dlp, enum dlp_where where)
 	message->secrets = dlp->secrets;
 	if (message->secrets)
 		atomic_fetch_add(&message->secrets->references, 1);
+	message->known = known_ref(dlp->known);
 	(void)pthread_mutex_unlock(&dlp->lock);
 	message->feeding = where;
 	message->view_budget = VIEW_BUDGET;
@@ -44,6 +45,7 @@ void dlp_free(struct dlp_message *message)
 		inflater_free(message->layers[i]);
 	dlp_rules_unref(message->rules);
 	secrets_unref(message->secrets);
+	known_unref(message->known);
 	dlp_unref(message->dlp);
 	free(message);
 }
@@ -107,7 +109,8 @@ static void head_ring(struct dlp_message *message, const char *field, struct vie
 	char text[RING_BYTES];
 	struct look look = {.where = where, .view = "several requests", .known_only = true};
 
-	if (!message->secrets || !message->secrets->database || !value.length || value.length > RING_PIECE_MOST)
+	if ((!message->known && (!message->secrets || !message->secrets->database)) || !value.length ||
+	    value.length > RING_PIECE_MOST)
 		return;
 	look.text = view_make(text, window_ring(message->dlp, field, name, value, text));
 	look_at(message, &look);

@@ -97,6 +97,22 @@ static int on_known(unsigned id, unsigned long long from, unsigned long long to,
 	return 0;
 }
 
+static void on_print(void *self, const struct known_hit *hit)
+{
+	struct pass *pass = self;
+	struct dlp_message *message = pass->message;
+	struct dlp_finding finding = {.rule = "known-secret", .title = hit->title, .action = DLP_BLOCK};
+
+	if (hit->part && !window_part(message->dlp, message->known, hit))
+		return;
+	finding.where = pass_where(pass, hit->from);
+	finding.view = strcmp(hit->view, "plain") == 0 ? pass->look.view : hit->view;
+	finding.exact = pass->exact && finding.view == pass->look.view;
+	finding.from = pass->base + hit->from;
+	finding.to = pass->base + hit->to;
+	dlp_finding_add(message, &finding, view_make(pass->look.text.at + hit->from, hit->to - hit->from));
+}
+
 static void pass_confirm(struct pass *pass)
 {
 	const struct dlp_rules *rules = pass->message->rules;
@@ -187,6 +203,8 @@ static void pass_scan(struct pass *pass, hs_stream_t *rules, hs_stream_t *known,
 		good = stream_scan(rules, message->rules->serial, message->rules->database, fresh, end, on_rule, pass);
 	if (message->secrets && message->secrets->database)
 		good &= stream_scan(known, message->secrets->serial, message->secrets->database, fresh, end, on_known, pass);
+	if (message->known)
+		known_search(message->known, pass->look.text, pass->fresh, on_print, pass);
 	if (!good)
 		dlp_finding_own(message, "unreadable", "there was no memory to look at it", DLP_BLOCK, pass->look.view);
 	pass_confirm(pass);

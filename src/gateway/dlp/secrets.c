@@ -7,7 +7,7 @@
 
 #include "base/scope.h"
 #include "gateway/dlp/dlp_priv.h"
-#include "gateway/dlp/encode.h"
+#include "net/encode.h"
 #include "gateway/dlp/views.h"
 
 #define LITERALS_MAX 32768

@@ -7,6 +7,7 @@
 #include "gateway/egress/brokered.h"
 #include "gateway/egress/frames.h"
 #include "gateway/egress/meter.h"
+#include "gateway/dlp/dlp.h"
 #include "gateway/egress/record.h"
 #include "gateway/egress/refusal.h"
 #include "gateway/egress/scan.h"
@@ -45,6 +46,8 @@ void pipeline_refused(struct pipeline *pipeline)
 	refusal_format(&pipeline->request, verdict, pipeline->number, as_json, &body);
 	response.body_bytes = (int64_t)body.length;
 	pipeline->exchange.status = (int)verdict->status;
+	if (view_starts(view_of(verdict->rule), VIEW("broker:"))) /* another's credential, perhaps */
+		pipeline->hidden |= 1U << DLP_HEADER | 1U << DLP_QUERY | 1U << DLP_BODY;
 	pipeline_rule_note(pipeline);
 	exchange_body_add(&pipeline->exchange.response_body, buf_view(&body));
 	pipeline->client = NULL;

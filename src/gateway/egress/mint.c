@@ -348,6 +348,24 @@ static void leaf_answered(struct mint *mint, const struct vault_mint_reply *repl
 	queue_send(mint);
 }
 
+/* Is it one of those that are none of a certificate's? */
+static bool rider_takes(const struct message_header *header, size_t got)
+{
+	static const struct {
+		uint16_t name;
+		size_t bytes;
+	} rows[] = {
+		{VAULT_RELEASE, sizeof(struct vault_release_reply)},
+		{VAULT_FINGERPRINT, sizeof(struct vault_fingerprint_reply)},
+		{VAULT_CHANGED, sizeof(struct vault_changed)},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (got == rows[i].bytes && header->name == rows[i].name)
+			return true;
+	return false;
+}
+
 static void link_ready(struct loop_watch *watch, unsigned events)
 {
 	struct mint *mint = (struct mint *)((char *)watch - offsetof(struct mint, watch));
@@ -356,6 +374,8 @@ static void link_ready(struct loop_watch *watch, unsigned events)
 		struct vault_identity_reply identity;
 		struct vault_mint_reply mint;
 		struct vault_release_reply release;
+		struct vault_fingerprint_reply fingerprint;
+		struct vault_changed changed;
 	} reply;
 
 	(void)events;
@@ -368,7 +388,7 @@ static void link_ready(struct loop_watch *watch, unsigned events)
 			identity_answered(mint, &reply.identity);
 		else if (got == (ssize_t)sizeof(reply.mint) && reply.header.name == VAULT_MINT)
 			leaf_answered(mint, &reply.mint);
-		else if (got == (ssize_t)sizeof(reply.release) && mint->rider.answered)
+		else if (rider_takes(&reply.header, (size_t)got) && mint->rider.answered)
 			mint->rider.answered(mint->rider.self, &reply.header, (size_t)got);
 		else
 			link_lose(mint);
@@ -381,6 +401,7 @@ int mint_link_set(struct mint *mint, int fd, struct err *err)
 	if (mint->link >= 0) { /* what is under way on the old one is asked again */
 		loop_watch_remove(mint->worker->loop, &mint->watch);
 		(void)close(mint->link);
+		mint->link = -1;
 		mint->under_way = 0;
 		for (struct leaf *leaf = mint->queue; leaf; leaf = leaf->queue)
 			leaf->request = 0;

@@ -200,6 +200,8 @@ void pipeline_ended(struct pipeline *pipeline, const char *error)
 		pipeline->exchange.dt_us = worker_now_us() - pipeline->begun_us;
 		if (error && !pipeline->exchange.error)
 			pipeline->exchange.error = text_copy(error);
+		if (pipeline->hidden)
+			scan_hide(pipeline);
 		exchange_log_add(env->log, &pipeline->exchange);
 	}
 	exchange_fini(&pipeline->exchange);

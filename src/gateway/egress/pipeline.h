@@ -86,6 +86,7 @@ struct pipeline {
 	size_t tail_gone;         /* of tail: went already */
 	uint64_t let_go;          /* of the body: went */
 	char scan_why[160];
+	unsigned hidden; /* a bit for each enum dlp_where whose text is kept nowhere */
 	struct loop_timer body_timer;
 	struct exchange exchange;
 	int64_t begun_us;

@@ -8,12 +8,14 @@
 #include "gateway/dlp/dlp.h"
 #include "gateway/egress/brokered.h"
 #include "gateway/egress/frames.h"
+#include "gateway/egress/pipeline_priv.h"
 #include "gateway/egress/record.h"
 #include "gateway/egress/scan_rules.h"
 #include "gateway/policy/policy.h"
 #include "http/websocket.h"
 
 #define REMEDY "leave it out; a credential that is needed there is put in by the gateway (assay secret set)"
+#define FIELD_SHOWN_MAX ((size_t)200)
 #define EXTENSIONS_BYTES_MAX ((size_t)4096)
 
 /* ---- verdicts ---- */
@@ -35,6 +37,39 @@ void scan_verdict_set(struct pipeline *pipeline, const struct dlp_message *messa
 		       worst ? worst->view : "plain");
 	verdict->why = pipeline->scan_why;
 	verdict->remedy = REMEDY;
+}
+
+static void field_hide(struct exchange_headers *fields, size_t index)
+{
+	static const char *const shown[] = {"accept", "content-length", "content-type", "host", "user-agent"};
+	struct exchange_header *field = &fields->at[index];
+
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+		if (strcmp(field->name, shown[i]) == 0 && strlen(field->value) < FIELD_SHOWN_MAX)
+			return;
+	memset(field->value, '*', strlen(field->value));
+}
+
+void scan_hide(struct pipeline *pipeline)
+{
+	struct exchange *exchange = &pipeline->exchange;
+	struct egress_request *request = &pipeline->request;
+
+	for (size_t i = 0; pipeline->hidden & (1U << DLP_HEADER | 1U << DLP_TRAILER) && i < exchange->request_headers.count; i++)
+		field_hide(&exchange->request_headers, i);
+	if (pipeline->hidden & (1U << DLP_PATH | 1U << DLP_QUERY)) {
+		if (pipeline->hidden & 1U << DLP_PATH)
+			request->path = VIEW("/[hidden]");
+		request->query = request->query.length ? VIEW("[hidden]") : VIEW("");
+		free(exchange->url);
+		exchange->url = pipeline_url(request);
+		exchange->response_body.length = 0;
+		exchange->response_body.cut = true;
+	}
+	if (pipeline->hidden & (1U << DLP_BODY | 1U << DLP_MESSAGE)) {
+		exchange->request_body.length = 0;
+		exchange->request_body.cut = true;
+	}
 }
 
 void scan_redact(const struct dlp_message *message, char *bytes, size_t length, uint64_t offset)
@@ -100,6 +135,7 @@ void scan_note(struct pipeline *pipeline, struct dlp_message *message)
 		struct ledger_row row = {.kind = LEDGER_FINDING, .offset = finding->from};
 
 		pipeline->request.path_hidden |= finding->where == DLP_PATH;
+		pipeline->hidden |= finding->action >= DLP_REDACT ? 1U << finding->where : 0;
 		(void)snprintf(rule, sizeof(rule), "dlp:%.59s", finding->rule);
 		(void)snprintf(detail, sizeof(detail), "%s: in its %s, %s", dlp_action_name(finding->action),
 			       dlp_where_name(finding->where), finding->view);

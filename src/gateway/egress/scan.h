@@ -24,6 +24,9 @@ const char *scan_host(struct env *env, const char *host);
 /* Writes what was found since the last time into the ledger: rule, place, digest, never the value. */
 void scan_note(struct pipeline *pipeline, struct dlp_message *message);
 
+/* What was found is taken out of the exchange, before that is kept (pipeline->hidden). */
+void scan_hide(struct pipeline *pipeline);
+
 /* The head, and what is held of the body. */
 enum scanned scan_request(struct pipeline *pipeline);
 /* More of the body before it is let out: true if the request must be refused for it. */

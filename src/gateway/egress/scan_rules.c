@@ -1,6 +1,7 @@
 /* From descriptions to a scanner for each environment, compiled beside the loop. */
 #include "gateway/egress/scan_rules.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "base/scope.h"
 #include "gateway/dlp/dlp.h"
 #include "gateway/egress/broker.h"
+#include "gateway/egress/release.h"
 #include "net/pool.h"
 
 #define SETS_MAX 8 /* compiled sets of rules that are kept for environments to come */
@@ -87,6 +89,11 @@ struct secret_text {
 	size_t length;
 };
 
+struct known_value {
+	char *name;
+	struct fingerprint print;
+};
+
 struct scan_job {
 	struct worker *worker;
 	char *env; /* NULL: only the rules are wanted */
@@ -97,6 +104,9 @@ struct scan_job {
 	struct dlp *dlp;         /* NULL: a new one is made */
 	struct secret_text secrets[DLP_SECRETS_MAX];
 	size_t secret_count;
+	struct known_value *known; /* of its credentials, as the vault told them one after the other */
+	size_t known_count;
+	size_t asked; /* of its credentials */
 	struct err err;
 };
 
@@ -107,6 +117,9 @@ static void job_free(struct scan_job *job)
 		free(job->secrets[i].value);
 		free(job->secrets[i].name);
 	}
+	for (size_t i = 0; i < job->known_count; i++)
+		free(job->known[i].name);
+	free(job->known);
 	json_decref(job->list);
 	dlp_rules_unref(job->rules);
 	dlp_unref(job->dlp);
@@ -157,6 +170,15 @@ static void job_done(void *self)
 	job_free(job);
 }
 
+static void job_known_set(struct scan_job *job)
+{
+	struct dlp_known known[BROKER_CREDENTIALS_MAX];
+
+	for (size_t i = 0; i < job->known_count; i++)
+		known[i] = (struct dlp_known){job->known[i].name, &job->known[i].print};
+	dlp_known_set(job->dlp, known, job->known_count);
+}
+
 static void job_run(void *self)
 {
 	struct scan_job *job = self;
@@ -171,6 +193,7 @@ static void job_run(void *self)
 			dlp_rules_set(job->dlp, job->rules);
 		else
 			job->dlp = dlp_new(job->rules);
+		job_known_set(job);
 		(void)!dlp_secrets_set(job->dlp, secrets, job->secret_count, &job->err);
 	}
 	loop_post(job->worker->loop, job_done, job);
@@ -281,6 +304,57 @@ static bool job_rules(struct scan_job *job, const struct env *env)
 	return set || job->list;
 }
 
+static void known_ask(struct scan_job *job, const struct env *env);
+
+static void known_answered(void *self, const struct vault_fingerprint_reply *reply)
+{
+	struct scan_job *job = self;
+	struct env *env = env_find(job->worker, job->env);
+
+	if (!env || env->scan.turn != job->turn) { /* another is told of, or on its way */
+		job_free(job);
+		return;
+	}
+	if (!reply) {
+		env->scan.under_way = false; /* who waits asks again, and meanwhile nothing leaves */
+		job_free(job);
+		return;
+	}
+	if (!reply->errno_value && fingerprint_valid(&reply->print) && job->asked < broker_count(env->broker)) {
+		job->known = mem_grow(job->known, job->known_count + 1, sizeof(*job->known));
+		job->known[job->known_count++] = (struct known_value){text_copy(broker_name(env->broker, job->asked)),
+								      reply->print};
+	}
+	job->asked++;
+	known_ask(job, env);
+}
+
+/* Asks the vault for the next credential's fingerprint; compiles when there is none left. */
+static void known_ask(struct scan_job *job, const struct env *env)
+{
+	struct vault_fingerprint_request ask = {.env = ""};
+
+	if (job->asked >= broker_count(env->broker)) {
+		job_start(job);
+		return;
+	}
+	(void)snprintf(ask.env, sizeof(ask.env), "%s", env->id);
+	(void)snprintf(ask.name, sizeof(ask.name), "%s", broker_name(env->broker, job->asked));
+	(void)fingerprint_ask(job->worker->releases, &ask, known_answered, job);
+}
+
+void scan_vault_changed(void *self, const char *credential)
+{
+	struct worker *worker = self;
+
+	for (struct env *env = worker->envs; env; env = env->next)
+		for (size_t i = 0; i < broker_count(env->broker); i++)
+			if (!credential || strcmp(broker_name(env->broker, i), credential) == 0) {
+				scan_env_describe(env, json_incref(env->scan.description));
+				break;
+			}
+}
+
 static void env_start(struct env *env)
 {
 	struct scan_job *job = job_new(env->worker, env);
@@ -290,7 +364,7 @@ static void env_start(struct env *env)
 		return;
 	}
 	job_secrets(job, env);
-	if (!job->secret_count && job->rules && !env->dlp) { /* nothing to wait for */
+	if (!job->secret_count && !broker_count(env->broker) && job->rules && !env->dlp) { /* nothing to wait for */
 		env->dlp = dlp_new(job->rules);
 		env->scan.stale = false;
 		job_free(job);
@@ -299,7 +373,7 @@ static void env_start(struct env *env)
 	job->turn = env->scan.turn;
 	job->dlp = env->dlp ? dlp_ref(env->dlp) : NULL;
 	env->scan.under_way = true;
-	job_start(job);
+	known_ask(job, env);
 }
 
 enum scan_ready scan_env_ready(struct env *env)

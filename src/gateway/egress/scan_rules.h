@@ -1,6 +1,6 @@
 /*
  * scan_rules: what an environment's traffic is scanned by: Assay's own rules, the blueprint's, over them the organisation's; the secrets that it is
- * known to have, and the placeholders of its credentials. They are compiled on the pool, once for all environments that have the same; until
+ * known to have, the placeholders of its credentials, and the fingerprints of their values, which the vault is asked for. They are compiled on the pool, once for all environments that have the same; until
  * what was told last is in force, requests wait. What cannot be compiled lets nothing leave.
  *
  * A description is {"rules"?: [as `egress: dlp: rules:`], "gitleaks"?: text of a gitleaks.toml, "secrets"?: [{"name", "value"}]}.
@@ -22,6 +22,8 @@ MUST_USE int scan_description_read(int fd, json_t **description, struct err *err
 /* Of an environment, or of the organisation: taken; NULL: none. What changes is in force before the next request. */
 void scan_env_describe(struct env *env, json_t *description);
 void scan_worker_describe(struct worker *worker, json_t *description);
+/* A credential's value may be another now (NULL: any of them): its fingerprint is asked for before the next request. `self`: the worker. */
+void scan_vault_changed(void *self, const char *credential);
 
 enum scan_ready { SCAN_READY, SCAN_READY_SOON, SCAN_READY_NEVER };
 /* Are they in force (env->dlp)? */

@@ -1,5 +1,5 @@
 /* Every form of a secret that can be told beforehand; what can only be told from the text around it is a view (views.c). */
-#include "gateway/dlp/encode.h"
+#include "net/encode.h"
 
 #include <ctype.h>
 #include <strings.h>

@@ -1,6 +1,6 @@
 /* encode: a secret as it may be written when somebody encodes all of it, alone or inside of more. */
-#ifndef ASSAY_GATEWAY_DLP_ENCODE_H
-#define ASSAY_GATEWAY_DLP_ENCODE_H
+#ifndef ASSAY_NET_ENCODE_H
+#define ASSAY_NET_ENCODE_H
 
 #include "base/buf.h"
 
