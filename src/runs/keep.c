@@ -3,8 +3,8 @@
  *
  * Theory of operation. An environment says whose it is (`owner`); that, not what a step remembers, decides. While a run goes on it has one,
  * which a step that begins again finds. When it was merged none stays; when it ended otherwise the one it worked in stays, frozen, for
- * its grace period; one that a person pinned always stays. runs_reconcile() removes what a run that is over still has, whatever
- * it was that kept its last step from doing so.
+ * its grace period; one that a person pinned always stays. A reconciler removes what a run that is over still has, whatever it was
+ * that kept its last step from doing so.
  */
 #include <string.h>
 
@@ -110,7 +110,7 @@ int run_environments_end(struct runs *runs, const struct run *run, struct err *e
 	return result;
 }
 
-int runs_reconcile(struct runs *runs, struct err *err)
+int run_environments_reconcile(struct runs *runs, struct err *err)
 {
 	AUTO_JSON all = environment_list(runs->options.environments, err);
 	int result = 0;

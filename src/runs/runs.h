@@ -90,7 +90,8 @@ MUST_USE int runs_pull_close(struct runs *runs, int64_t number, struct err *err)
 
 /* The whole machine's changes, for pages: {"seq", "kind": "run|environment|issue|pull", …}; as runs_events. */
 json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_ms, struct err *err);
-/* Removes environments of runs that are over and were not to stay: what a crash kept from being done. */
+/* Makes true what must be true whatever happened: environments have a run that goes on, claimed issues and questions too, runs hear of pull
+ * requests that were merged or closed elsewhere. Each at its interval; call it every few seconds. ERR_* of the store only. */
 MUST_USE int runs_reconcile(struct runs *runs, struct err *err);
 /* How many are not finished, waiting ones included; and how many need a thread now. */
 void runs_count(struct runs *runs, int *unfinished, int *active);

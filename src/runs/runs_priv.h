@@ -217,6 +217,9 @@ MUST_USE int run_environment_adopt(struct runs *runs, const struct run *run, str
 /* The run is over: its environments go; the one it worked in stays, frozen, when it was not merged, and one that is pinned always. */
 MUST_USE int run_environments_end(struct runs *runs, const struct run *run, struct err *err);
 
+/* Removes what a run that is over, or that is done by another control plane now, still has here. */
+MUST_USE int run_environments_reconcile(struct runs *runs, struct err *err);
+
 /* ---- prompt.c ---- */
 
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);

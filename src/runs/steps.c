@@ -108,12 +108,14 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	if (run_load(runs, visit->id, &run, err))
 		return -1;
 	visit->next = "fork";
-	if (run.branch)
+	item = text_format("%lld", (long long)run.issue);
+	if (tracker_claim(runs->tracker, item, run.race ? run.race : run.id, err))
+		return -1;
+	change_add(runs, "issue", "number", V(run.issue), "working");
+	if (run.branch) /* it was pinned before: the run is tried again */
 		return 0;
 	repository = repository_path(runs, run.repository);
-	item = text_format("%lld", (long long)run.issue);
-	if (git_resolve(repository, run.base_wanted, &base, err) ||
-	    tracker_claim(runs->tracker, item, run.race ? run.race : run.id, err))
+	if (git_resolve(repository, run.base_wanted, &base, err))
 		return -1;
 	free(run.base);
 	run.base = text_copy(base.text);
@@ -165,10 +167,13 @@ static int step_fork(void *self, struct flow_visit *visit, struct err *err)
 	if (environment_freeze(runs->options.environments, env, false, err))
 		return -1;
 	preview = environment_preview_url(runs->options.environments, env);
+	/* What its agent remembers is in the environment that it worked in. */
 	if (run_store(runs, run.id,
-		      "environment = ?, preview = ?, session = NULL, session_cost_usd = 0.0,"
-		      " session_input_tokens = 0, session_output_tokens = 0",
-		      VALUES(V(env.text), V(preview)), err))
+		      "environment = ?, preview = ?, session = CASE WHEN environment = ? THEN session END,"
+		      " session_cost_usd = CASE WHEN environment = ? THEN session_cost_usd ELSE 0.0 END,"
+		      " session_input_tokens = CASE WHEN environment = ? THEN session_input_tokens ELSE 0 END,"
+		      " session_output_tokens = CASE WHEN environment = ? THEN session_output_tokens ELSE 0 END",
+		      VALUES(V(env.text), V(preview), V(env.text), V(env.text), V(env.text), V(env.text)), err))
 		return -1;
 	if (preview)
 		event_add(runs, run.id, "preview", json_pack("{s:s}", "url", preview));
@@ -465,41 +470,63 @@ static int moved(void *self, struct store_tx *tx, const char *id, const struct f
 	return change_add_in(runs, tx, "run", "id", V(id), state, err);
 }
 
+/* ---- undoing: a run that failed or was stopped leaves nothing taken ---- */
+
 /* The issue may be worked on again; one that a person closed, or another run has, stays as it is. */
-static void issue_free(struct runs *runs, const struct run *run)
+static int issue_free(struct runs *runs, const struct run *run, struct err *err)
 {
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
-	struct err err = {0};
-	AUTO_JSON issue = tracker_fetch(runs->tracker, item, &err);
+	AUTO_JSON issue = tracker_fetch(runs->tracker, item, err);
 	const char *state = json_text(issue, "state", "");
 
-	if (!run_lost(run) && strcmp(json_text(issue, "run", ""), run->id) == 0 &&
-	    (strcmp(state, "working") == 0 || strcmp(state, "review") == 0))
-		issue_state(runs, run->issue, "open", &err);
+	if (!issue)
+		return -1;
+	if (run_lost(run) || strcmp(json_text(issue, "run", ""), run->id) != 0 ||
+	    (strcmp(state, "working") != 0 && strcmp(state, "review") != 0))
+		return 0;
+	if (tracker_set_state(runs->tracker, item, "open", err))
+		return -1;
+	change_add(runs, "issue", "number", V(run->issue), "open");
+	return 0;
 }
 
-static void ending(void *self, const char *id, enum flow_status final)
+static int undo_claim(void *self, struct flow_visit *visit, struct err *err)
+{
+	AUTO_RUN run = {0};
+
+	return run_load(self, visit->id, &run, err) || issue_free(self, &run, err) ? -1 : 0;
+}
+
+/* Nothing is released for its environment any more; it is removed, or stays, frozen, to be looked into. What was published stays: it is a
+ * person's to close. */
+static int undo_fork(void *self, struct flow_visit *visit, struct err *err)
 {
 	struct runs *runs = self;
+	struct err gone = {0};
 	AUTO_RUN run = {0};
 	struct env_id env;
+
+	if (run_load(runs, visit->id, &run, err))
+		return -1;
+	if (run.environment && !run_env(&run, &env, &gone) && environment_secrets(runs->options.environments, env, false, &gone))
+		log_info("run=%s: %s", run.id, gone.text); /* it is gone, and its credentials with it */
+	return run_environments_end(runs, &run, err);
+}
+
+/* One that was stopped before its first step had its issue already. */
+static void ending(void *self, const char *id, enum flow_status final)
+{
+	AUTO_RUN run = {0};
 	struct err err = {0};
 
-	if (run_load(runs, id, &run, &err)) {
+	if (run_load(self, id, &run, &err) || (!run.branch && issue_free(self, &run, &err)))
 		log_warn("run=%s: %s", id, err.text);
-		return;
-	}
-	if (run.environment && !run_env(&run, &env, &err) && environment_secrets(runs->options.environments, env, false, &err))
-		log_info("run=%s: %s", id, err.text); /* it is gone, and its credentials with it */
-	if (run_environments_end(runs, &run, &err))
-		log_info("run=%s: %s", id, err.text); /* runs_reconcile() goes on */
-	issue_free(runs, &run);
 	log_info("run=%s state=%s", id, final == FLOW_STOPPED ? "stopped" : "failed");
 }
 
 static const struct flow_step steps[] = {
-	{"claim", {"fork"}, step_claim, 5, 0},
-	{"fork", {"turn"}, step_fork, 5, HOUR_MS / 2},
+	{"claim", {"fork"}, step_claim, 5, 0, undo_claim},
+	{"fork", {"turn"}, step_fork, 5, HOUR_MS / 2, undo_fork},
 	{"turn", {"verify", "turn", "fork", "publish", "review"}, step_turn, 7, 0},
 	{"verify", {"turn", "publish"}, step_verify, 5, 4 * HOUR_MS},
 	{"publish", {"review", "close"}, step_publish, 5, HOUR_MS / 2},

@@ -904,6 +904,83 @@ static void closing_an_issue_stops_its_run_and_reopening_lets_another_have_it(vo
 	story_end(&story);
 }
 
+static int64_t number_of(struct story *story, const char *sql)
+{
+	int64_t number = -1;
+	AUTO_TX tx = {0};
+
+	assert_int_equal(store_begin(story->runs->store, &tx, NULL), 0);
+	assert_int_equal(store_number_get(&tx, &number, -1, sql, NO_VALUES, NULL), 0);
+	return number;
+}
+
+static void a_run_hears_of_a_merge_that_nobody_told_it_of(void **state)
+{
+	struct story story;
+	struct git_hash merged;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(forge_merge(story.runs->forge, 1, &merged, NULL), 0); /* elsewhere, and its delivery was lost */
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(runs_reconcile(story.runs, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "done");
+	main_holds("good");
+	story_end(&story);
+}
+
+static void an_issue_whose_run_is_none_is_free_again(void **state)
+{
+	struct story story;
+	AUTO_JSON made = NULL;
+
+	(void)state;
+	story_new(&story, 0);
+	made = runs_issue_make(story.runs, "shop", "Left", "behind", NULL);
+	assert_non_null(made);
+	assert_int_equal(tracker_claim(story.runs->tracker, "1", "r0000000000", NULL), 0); /* and then it died */
+	assert_int_equal(runs_reconcile(story.runs, NULL), 0);
+	{
+		AUTO_JSON issue = runs_issue_show(story.runs, 1, NULL);
+
+		assert_string_equal(json_text(issue, "state", ""), "open");
+	}
+	story_end(&story);
+}
+
+static void what_a_stopped_run_did_is_undone_and_done_again_when_it_is_tried_again(void **state)
+{
+	struct story story;
+	struct env_id env;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	env = fake_env_of(story.run.text)->id;
+	assert_int_equal(runs_stop(story.runs, story.run, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "stopped");
+	assert_int_equal(number_of(&story, "SELECT count(*) FROM issue WHERE state = 'open'"), 1);
+	assert_int_equal(number_of(&story, "SELECT count(*) FROM flow_event WHERE kind = 'undone' AND text IS NULL"), 2);
+	assert_true(fake_env_of(story.run.text)->frozen);
+	assert_int_equal(runs_retry(story.runs, story.run, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_string_equal(fake_env_of(story.run.text)->id.text, env.text);
+	assert_false(fake_env_of(story.run.text)->frozen);
+	assert_int_equal(number_of(&story, "SELECT count(*) FROM issue WHERE state = 'review'"), 1);
+	assert_int_equal(fake.agent_turns, 1);
+	story_end(&story);
+}
+
 static void whoever_waits_for_events_gets_them_at_once(void **state)
 {
 	struct story story;
@@ -1069,6 +1146,9 @@ int main(void)
 		cmocka_unit_test(a_session_that_is_no_more_is_another_one),
 		cmocka_unit_test(what_is_secret_in_its_environment_is_not_in_its_story),
 		cmocka_unit_test(closing_an_issue_stops_its_run_and_reopening_lets_another_have_it),
+		cmocka_unit_test(a_run_hears_of_a_merge_that_nobody_told_it_of),
+		cmocka_unit_test(an_issue_whose_run_is_none_is_free_again),
+		cmocka_unit_test(what_a_stopped_run_did_is_undone_and_done_again_when_it_is_tried_again),
 		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),
 		cmocka_unit_test(wrong_requests_are_refused_in_one_line),
 		cmocka_unit_test(a_crash_at_any_store_call_leads_to_the_same_end),
