@@ -118,6 +118,9 @@ static void route_find(struct http_reply *reply, const struct http_route *routes
 	for (size_t i = 0; i < route_count; i++) {
 		if (!pattern_fits(reply, routes[i].pattern, reply->path))
 			continue;
+		/* What is for any method is not for a path that is another row's. */
+		if (strcmp(routes[i].method, "*") == 0 && reply->no_route_status == 405)
+			return;
 		if (method_fits(routes[i].method, reply->request.method)) {
 			reply->route = &routes[i];
 			return;
@@ -191,7 +194,7 @@ static void allow_add(struct http_reply *reply, const struct http_server_spec *s
 	AUTO_BUF methods = buf_new(HTTP_HEAD_BYTES_MAX);
 
 	for (size_t i = 0; i < spec->route_count; i++)
-		if (pattern_fits(reply, spec->routes[i].pattern, reply->path))
+		if (strcmp(spec->routes[i].method, "*") != 0 && pattern_fits(reply, spec->routes[i].pattern, reply->path))
 			buf_add_format(&methods, "%s%s", methods.length ? ", " : "", spec->routes[i].method);
 	http_reply_header(reply, "Allow", methods.at);
 }

@@ -380,7 +380,8 @@ static bool head_step(struct connection *connection)
 	buf_drop_front(&connection->input, reply->head.bytes);
 	http_body_init(&connection->decoder, &reply->head);
 	if (reply->head.framing == HTTP_BODY_LENGTH && reply->head.content_length > reply->body.length_max) {
-		request_refuse(connection, reply->route ? 413 : reply->no_route_status, "the body is too large");
+		request_refuse(connection, reply->route ? 413 : reply->no_route_status,
+			       reply->route ? "the body is too large" : http_status_text(reply->no_route_status));
 		return false;
 	}
 	if (reply->head.expect_continue && !http_body_ended(&connection->decoder)) {

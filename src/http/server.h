@@ -40,7 +40,7 @@ struct http_request {
 };
 
 struct http_route {
-	const char *method; /* "*": any */
+	const char *method; /* "*": any, of a path that no row before fits */
 	const char *pattern;
 	void (*handle)(void *self, const struct http_request *request, struct http_reply *reply);
 	size_t body_bytes_max; /* over it the client gets 413 */

@@ -9,12 +9,13 @@
 #include "base/file.h"
 #include "base/nearest.h"
 #include "base/scope.h"
+#include "base/world.h"
 #include "blueprint/tree.h"
 
 #define CONFIG_VARIABLE "ASSAY_CONFIG"
 #define CONFIG_BYTES_MAX ((size_t)256 << 10)
 
-enum config_kind { CONFIG_TEXT, CONFIG_FLAG, CONFIG_PERCENT };
+enum config_kind { CONFIG_TEXT, CONFIG_FLAG, CONFIG_PERCENT, CONFIG_NUMBER, CONFIG_DURATION };
 enum config_from { FROM_NOTHING, FROM_FILE, FROM_ENVIRONMENT };
 
 static const struct config_key {
@@ -28,6 +29,9 @@ static const struct config_key {
 	{"listen", "ASSAY_LISTEN", CONFIG_TEXT, "pages and API: 127.0.0.1:7420"},
 	{"pages", "ASSAY_PAGES", CONFIG_TEXT, "where else the pages are reached, through a proxy: https://assay.example.com"},
 	{"sign-in", "ASSAY_SIGN_IN", CONFIG_FLAG, "browsers must sign in; always so where others can reach the pages"},
+	{"rate-token", "ASSAY_RATE_TOKEN", CONFIG_NUMBER, "requests a minute of each token: 3000; 0: any number"},
+	{"rate-address", "ASSAY_RATE_ADDRESS", CONFIG_NUMBER, "and of each address without one: 6000"},
+	{"rate-refused", "ASSAY_RATE_REFUSED", CONFIG_NUMBER, "and of each address whose token or session is none: 30"},
 	{"preview", "ASSAY_PREVIEW", CONFIG_TEXT, "previews: 127.0.0.1:7421"},
 	{"oci", "ASSAY_RUNTIME", CONFIG_TEXT, "runc, crun or a path makes the sandboxes, instead of own code"},
 	{"policy", "ASSAY_POLICY", CONFIG_TEXT, "the organisation's policy: STATE/policy.yaml, else /etc/assay/policy.yaml"},
@@ -90,14 +94,21 @@ static bool value_fits(const char *text, enum config_kind kind)
 		return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
 	case CONFIG_PERCENT:
 		return view_to_u64(view_of(text), &number) && number >= 1 && number <= 100;
+	case CONFIG_NUMBER:
+		return view_to_u64(view_of(text), &number) && number <= INT32_MAX;
+	case CONFIG_DURATION:
+		return strcmp(text, "0") == 0 || duration_parse(view_of(text), &(int64_t){0}, NULL) == 0;
 	}
 	return false;
 }
 
 static int pair_take(const struct tree_pair *pair, const char *path, struct err *err)
 {
-	static const char *const words[] = {
-		[CONFIG_TEXT] = "a text", [CONFIG_FLAG] = "true or false", [CONFIG_PERCENT] = "a number from 1 to 100"};
+	static const char *const words[] = {[CONFIG_TEXT] = "a text",
+					    [CONFIG_FLAG] = "true or false",
+					    [CONFIG_PERCENT] = "a number from 1 to 100",
+					    [CONFIG_NUMBER] = "a number",
+					    [CONFIG_DURATION] = "a time like 30d, 12h or 0"};
 	const char *text = tree_text(pair->value);
 	size_t at;
 
@@ -131,6 +142,22 @@ static int file_take(const char *path, struct err *err)
 	for (size_t i = 0; !failed && root->kind == TREE_MAP && i < root->count; i++)
 		failed = pair_take(&root->pairs[i], path, err);
 	return failed;
+}
+
+int64_t config_number(const char *key, int64_t fallback)
+{
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const char *value = strcmp(keys[i].key, key) == 0 ? getenv(keys[i].variable) : NULL;
+		int64_t duration;
+		uint64_t number;
+
+		if (!value || !value[0])
+			continue;
+		if (keys[i].kind == CONFIG_DURATION && duration_parse(view_of(value), &duration, NULL) == 0)
+			return duration;
+		return view_to_u64(view_of(value), &number) && number <= INT64_MAX ? (int64_t)number : fallback;
+	}
+	return fallback;
 }
 
 int config_load(struct err *err)

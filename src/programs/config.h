@@ -11,6 +11,8 @@
 /* Sets the variables. No file where it usually is: nothing. ERR_DENIED when others than the owner may write it, ERR_INVALID with file,
  * line and column for what is wrong in it. Before any thread is started. */
 MUST_USE int config_load(struct err *err);
+/* What a key of numbers or times (in ms) says. */
+int64_t config_number(const char *key, int64_t fallback);
 /* What counts: each key with its value, and where that is from, as a file that can be loaded. */
 void config_dump(struct buf *out);
 

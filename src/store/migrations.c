@@ -173,6 +173,10 @@ const struct store_migration store_migrations[] = {
 	{"lists by state", "CREATE INDEX run_state ON run (state, seq);"
 			   "CREATE INDEX issue_state ON issue (state, number);"
 			   "CREATE INDEX pull_state ON pull (state, number);"},
+	{"answers that are given again",
+	 "CREATE TABLE idempotency (key TEXT PRIMARY KEY, body TEXT NOT NULL, answer TEXT, secret INTEGER NOT NULL DEFAULT 0,"
+	 " time_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	 "CREATE INDEX idempotency_time ON idempotency (time_ms);"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -102,7 +102,9 @@ bool access_judge(void *self, const struct http_request *request, struct http_re
 /* What is wrong with who calls is 401, and how to say who one is. */
 static int caller_unknown(struct call *call, const struct err *err)
 {
-	if (err->kind == ERR_DENIED) {
+	struct err many;
+
+	if (err->kind == ERR_DENIED && !rate_refused(call, &many)) {
 		http_reply_header(call->reply, "WWW-Authenticate", "Bearer");
 		http_reply_problem(call->reply, 401, err);
 		call->answered = true;

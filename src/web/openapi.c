@@ -243,6 +243,8 @@ static json_t *operation_make(const struct row *row)
 			      "x-assay-role", roles[row->role], "parameters", parameters_make(row), "responses", responses);
 	if (strcmp(row->method, "POST") == 0)
 		(void)json_object_set_new(operation, "requestBody", body_make(row->fields));
+	if (strcmp(row->method, "POST") == 0 && again_fits(row))
+		(void)json_object_set_new(operation, "x-assay-idempotency-key", json_true());
 	return operation;
 }
 
@@ -274,14 +276,16 @@ json_t *openapi_make(const struct row *rows, size_t row_count, const char *serve
 
 	for (size_t i = 0; i < shape_count; i++)
 		(void)json_object_set_new(schemas, shapes[i].name, shape_make(&shapes[i]));
-	return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:[{s:[]}, {s:[]}], s:o, s:{s:O, s:{s:{s:s, s:o}}, "
-			 "s:{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}}}",
-			 "openapi", "3.1.0", "info", "title", "Assay", "version", ASSAY_VERSION, "description",
-			 "The API of `assay serve`. Times are milliseconds since 1970; lists are {\"items\": [...]}.", "license",
-			 "name", "Apache-2.0", "identifier", "Apache-2.0", "servers", "url", server, "security", "token", "page",
-			 "paths", paths_make(rows, row_count), "components", "schemas", schemas, "responses", "Problem",
-			 "description", "What went wrong", "content",
-			 content_of("application/problem+json", ref_make("schemas", VIEW("Problem"))), "securitySchemes", "token",
-			 "type", "http", "scheme", "bearer", "description", "A token of `assay token`", "page", "type", "apiKey",
-			 "in", "header", "name", "X-Assay-Token");
+	return json_pack(
+		"{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:[{s:[]}, {s:[]}], s:o, s:{s:O, s:{s:{s:s, s:o}}, "
+		"s:{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}}}",
+		"openapi", "3.1.0", "info", "title", "Assay", "version", ASSAY_VERSION, "description",
+		"The API of `assay serve`. Times are milliseconds since 1970; lists are {\"items\": [...]}. A call with "
+		"`x-assay-idempotency-key` takes the header `Idempotency-Key`: the same key with the same body is done once and answered "
+		"alike for a day. Who asks too often gets 429 with `Retry-After`; `RateLimit` says what is left.",
+		"license", "name", "Apache-2.0", "identifier", "Apache-2.0", "servers", "url", server, "security", "token", "page",
+		"paths", paths_make(rows, row_count), "components", "schemas", schemas, "responses", "Problem", "description",
+		"What went wrong", "content", content_of("application/problem+json", ref_make("schemas", VIEW("Problem"))),
+		"securitySchemes", "token", "type", "http", "scheme", "bearer", "description", "A token of `assay token`", "page",
+		"type", "apiKey", "in", "header", "name", "X-Assay-Token");
 }

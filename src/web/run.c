@@ -414,7 +414,7 @@ const struct row run_rows[] = {
 	{"GET", "/api/v1/webhooks", hook_list, WHO_PERSON, ROLE_ADMIN, .answers = "[Webhook]",
 	 .does = "Who is told of what changes"},
 	{"POST", "/api/v1/webhooks", hook_make, WHO_PERSON, ROLE_ADMIN,
-	 .fields = {{"url", FIELD_LINE, true}, {"on", FIELD_LIST, false}}, .answers = "WebhookMade",
+	 .fields = {{"url", FIELD_LINE, true}, {"on", FIELD_LIST, false}}, .answers = "WebhookMade", .secret = true,
 	 .does = "Tells a receiver of what changes (standardwebhooks.com); this answer is the only one with the secret"},
 	{"DELETE", "/api/v1/webhooks/{hook}", hook_remove, WHO_PERSON, ROLE_ADMIN, .answers = "{}",
 	 .does = "Tells a receiver no more"},

@@ -77,9 +77,10 @@ static json_t *sign_in(struct call *call, struct err *err)
 	AUTO_BUF secret = buf_new(256);
 	unsigned char bytes[SECRET_BYTES];
 	struct caller caller = {0};
+	struct err many;
 
 	if (token_judge(call, authorization, &caller, err)) {
-		if (err->kind == ERR_DENIED) {
+		if (err->kind == ERR_DENIED && !rate_refused(call, &many)) {
 			http_reply_problem(call->reply, 401, err);
 			call->answered = true;
 		}

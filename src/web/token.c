@@ -194,7 +194,7 @@ const struct row token_rows[] = {
 	 .does = "Tokens of the API, without what they are"},
 	{"POST", "/api/v1/tokens", token_make, WHO_CLI, ROLE_ADMIN,
 	 .fields = {{"name", FIELD_LINE, true}, {"role", FIELD_LINE, true}, {"days", FIELD_NUMBER, false}}, .answers = "TokenMade",
-	 .does = "Makes a token; this answer is the only one that has it"},
+	 .secret = true, .does = "Makes a token; this answer is the only one that has it"},
 	{"DELETE", "/api/v1/tokens/{name}", token_remove, WHO_CLI, ROLE_ADMIN, .answers = "{}", .does = "Ends a token"},
 };
 const size_t token_row_count = ARRAY_LEN(token_rows);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/scope.h"
 #include "web/web_priv.h"
 
@@ -18,12 +19,16 @@
 #define SERVE_SOCKET_MODE 0600
 #define TOOL_SOCKET_MODE 0600
 
+/* Behind a proxy that ends TLS: never without it again. */
+#define TRANSPORT_SECURITY "Strict-Transport-Security: max-age=31536000\r\n"
+
 static const char security_headers[] =
 	"Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
 	"object-src 'none'\r\n"
 	"X-Content-Type-Options: nosniff\r\n"
 	"X-Frame-Options: DENY\r\n"
 	"Referrer-Policy: no-referrer\r\n"
+	"Permissions-Policy: camera=(), geolocation=(), microphone=(), payment=(), usb=()\r\n"
 	"Cross-Origin-Opener-Policy: same-origin\r\n"
 	"Cross-Origin-Resource-Policy: same-origin\r\n";
 
@@ -33,14 +38,23 @@ static void request_answer(void *self, const struct http_request *request, struc
 	struct surface *surface = self;
 	const struct row *row = &surface->rows[request->route - surface->routes];
 	struct call call = {.web = surface->web, .request = request, .reply = reply};
+	struct again again = {0};
 	struct err err = {0};
 	AUTO_JSON answer = NULL;
 	int64_t begun_ms = world_elapsed_ms(surface->web->options.world);
 
 	(void)atomic_fetch_add(&surface->web->calls, 1);
-	if (!access_caller(&call, row, &err) && (row->raw_bytes_max || !request_body_take(&call, row->fields, &err)) &&
-	    (!row->answers || !request_query_check(&call, row, &err)))
+	if (row->answers)
+		http_reply_header(reply, "Cache-Control", "no-store");
+	if (!access_caller(&call, row, &err) && (row->raw_bytes_max || !rate_caller(&call, &err)) &&
+	    (row->raw_bytes_max || !request_body_take(&call, row->fields, &err)) &&
+	    (!row->answers || !request_query_check(&call, row, &err)) && !again_begin(&call, row, &again, &err)) {
+		struct err forgotten = {0};
+
 		answer = row->handle(&call, &err);
+		if (again_end(&call, row, &again, answer, &forgotten))
+			log_warn("an Idempotency-Key: %s", forgotten.text);
+	}
 	if (!call.answered && answer)
 		http_reply_json(reply, 200, answer);
 	else if (!call.answered)
@@ -55,9 +69,10 @@ static void request_answer(void *self, const struct http_request *request, struc
 static int surface_open(struct surface *surface, struct web *web, const struct row *const *parts, const size_t *counts,
 			size_t part_count, struct err *err)
 {
+	bool safe = web->pages_url && view_starts(view_of(web->pages_url), VIEW("https://"));
+	AUTO_FREE char *headers = text_format("%s%s", security_headers, safe ? TRANSPORT_SECURITY : "");
 	struct row *rows;
-	struct http_server_spec spec = {
-		.self = surface, .threads = THREADS, .extra_headers = security_headers, .before = access_judge};
+	struct http_server_spec spec = {.self = surface, .threads = THREADS, .extra_headers = headers, .before = access_judge};
 	size_t count = 0;
 
 	for (size_t i = 0; i < part_count; i++)
@@ -120,6 +135,7 @@ int web_open(const struct web_options *options, struct web **web, struct err *er
 	made->pages_url = options->pages_url ? text_copy(options->pages_url) : NULL;
 	made->started_ms = world_now_ms(options->world);
 	(void)pthread_mutex_init(&made->mutex, NULL);
+	(void)pthread_mutex_init(&made->rate.mutex, NULL);
 	(void)pthread_cond_init(&made->idle, NULL);
 	token_make(made);
 	if (surfaces_listen(made, err)) {
@@ -167,6 +183,7 @@ void web_close(struct web *web)
 	surface_close(&web->main);
 	surface_close(&web->tools);
 	(void)pthread_mutex_destroy(&web->mutex);
+	(void)pthread_mutex_destroy(&web->rate.mutex);
 	(void)pthread_cond_destroy(&web->idle);
 	free(web->state_dir);
 	free(web->preview_base);

@@ -14,6 +14,16 @@ struct runs;
 struct environments;
 struct vault;
 
+/* How often one may ask over TCP, a minute; 0: as often as one likes. */
+struct web_rates {
+	int64_t token;   /* each token */
+	int64_t address; /* each address without one */
+	int64_t refused; /* each address whose token, or session, is none */
+};
+#define WEB_RATE_TOKEN 3000
+#define WEB_RATE_ADDRESS 6000
+#define WEB_RATE_REFUSED 30
+
 struct web_options {
 	struct loop *loop;
 	struct runs *runs;
@@ -24,7 +34,8 @@ struct web_options {
 	const char *state_dir;
 	const char *listen;    /* "127.0.0.1:7420"; port 0 picks one */
 	const char *pages_url; /* "https://assay.example.com": where else the pages are reached, through a proxy; NULL: nowhere */
-	bool sign_in;          /* a browser must sign in: others than this machine's people reach the pages */
+	struct web_rates rates;
+	bool sign_in;                  /* a browser must sign in: others than this machine's people reach the pages */
 	const char *serve_socket;      /* path */
 	const char *tool_socket;       /* path */
 	const char *preview_base;      /* "127.0.0.1:7421" */

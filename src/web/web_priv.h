@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/digest.h"
 #include "http/server.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
@@ -74,6 +75,7 @@ struct row {
 	struct field fields[FIELDS_MAX]; /* of the body: everything else in it is refused; those of no name end the list */
 	/* A shape of openapi.h, a list of one, "bytes TYPE", "stream SHAPE", "events", "upgrade" or "{}". NULL: not of the API. */
 	const char *answers;
+	bool secret;                     /* the answer has one: it is not kept (again.c) */
 	const char *does;                /* a line for the document; NULL: not in it */
 	size_t raw_bytes_max;            /* the body is bytes for the handler, at most so many; 0: it is JSON, as `fields` say */
 	struct query query[QUERIES_MAX]; /* with `answers`, any other is refused; those of no name end the list */
@@ -98,9 +100,23 @@ struct metrics {
 	atomic_llong total_ms;
 };
 
+#define RATE_ROWS 1024
+#define RATE_WAYS 4
+
+/* rate.c: who asked how often. */
+struct rate {
+	pthread_mutex_t mutex;
+	struct rate_bucket {
+		uint64_t who; /* a hash */
+		double left;
+		int64_t seen_ms;
+	} buckets[RATE_ROWS * RATE_WAYS];
+};
+
 struct web {
 	struct web_options options;
 	struct metrics metrics;
+	struct rate rate;
 	char *state_dir;
 	char *preview_base;
 	char *pages_url; /* or NULL */
@@ -141,6 +157,23 @@ void metrics_count(struct metrics *metrics, unsigned status, int64_t ms); /* met
 /* access.c */
 bool access_judge(void *self, const struct http_request *request, struct http_reply *reply); /* http_server_spec.before */
 MUST_USE int access_caller(struct call *call, const struct row *row, struct err *err);       /* sets call->caller */
+
+/* rate.c. -1: too many, and the call is answered. */
+MUST_USE int rate_caller(struct call *call, struct err *err);
+/* Of who turned out to be nobody. */
+MUST_USE int rate_refused(struct call *call, struct err *err);
+
+/* again.c: the same request again. */
+struct again {
+	bool begun;
+	struct digest key, body;
+};
+bool again_fits(const struct row *row); /* can its answer be given again? */
+/* -1: the call is answered as it was before, or there is an error. */
+MUST_USE int again_begin(struct call *call, const struct row *row, struct again *again, struct err *err);
+/* NULL: it failed, and made nothing. */
+MUST_USE int again_end(const struct call *call, const struct row *row, const struct again *again, const json_t *answer,
+		       struct err *err);
 
 /* signin.c: who has the session of the request's cookie. ERR_DENIED: nobody. */
 MUST_USE int session_judge(const struct call *call, struct caller *caller, struct err *err);

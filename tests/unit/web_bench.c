@@ -27,6 +27,9 @@ void answer_free(struct answer *answer)
 	free(answer->etag);
 	free(answer->policy);
 	free(answer->cookie);
+	free(answer->replayed);
+	free(answer->retry);
+	free(answer->rate);
 }
 
 #define HEADERS_MAX 6
@@ -69,6 +72,9 @@ struct answer ask(struct bench *bench, enum road road, const char *method, const
 	answer.type = text_copy(http_response_header(&response, "Content-Type"));
 	answer.etag = text_copy(http_response_header(&response, "ETag"));
 	answer.cookie = text_copy(http_response_header(&response, "Set-Cookie"));
+	answer.replayed = text_copy(http_response_header(&response, "Idempotency-Replayed"));
+	answer.retry = text_copy(http_response_header(&response, "Retry-After"));
+	answer.rate = text_copy(http_response_header(&response, "RateLimit"));
 	answer.policy = text_copy(http_response_header(&response, "Content-Security-Policy"));
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
 		free(kept[i]);

@@ -29,6 +29,9 @@ struct answer {
 	char *etag;
 	char *policy;
 	char *cookie;
+	char *replayed; /* Idempotency-Replayed */
+	char *retry;    /* Retry-After */
+	char *rate;     /* RateLimit */
 };
 
 void answer_free(struct answer *answer);

@@ -107,7 +107,7 @@ int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err 
 	(void)runs;
 	(void)err;
 	said("%s %lld", closed ? "close" : "reopen", (long long)number);
-	return 0;
+	return number == 1 ? 0 : err_set(err, ERR_NOT_FOUND, "there is no such issue");
 }
 
 json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err)

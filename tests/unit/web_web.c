@@ -61,7 +61,7 @@ static void what_is_wrong_in_a_request_is_said_in_one_line(void **state)
 		{UNIX, "GET", "/api/v1/environments/shop/logs?lines=-1", NULL, NULL, 400, "lines=-1"},
 		{UNIX, "GET", "/api/v1/environments/shop/terminal", NULL, NULL, 400, "Upgrade: assay-terminal"},
 		{UNIX, "GET", "/api/v1/environments/shop/terminal?argv=7", NULL, NULL, 400, "argv: expected a JSON list"},
-		{UNIX, "PUT", "/api/v1/runs", NULL, NULL, 404, "there is no call PUT /api/v1/runs"},
+		{UNIX, "PUT", "/api/v1/runs", NULL, NULL, 405, "Method Not Allowed"},
 		{UNIX, "GET", "/api/v1/nothing", NULL, NULL, 404, "there is no call GET /api/v1/nothing"},
 		{UNIX, "GET", "/nothing.js", NULL, NULL, 404, "there is no such page"},
 		{UNIX, "GET", "/../../etc/passwd.txt", NULL, NULL, 400, "invalid"},
