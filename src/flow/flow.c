@@ -171,8 +171,10 @@ static int claim(struct flows *flow, struct store_tx *tx, struct position *posit
 	position->fence = lease->token;
 	if (lease_check(tx, lease, err))
 		return -1;
-	return store_run(tx, "UPDATE flow SET owner = ?, fence = ? WHERE id = ?",
-			 VALUES(V(lease->name), V(lease->token), V(position->id)), err);
+	return store_run(
+		tx, "UPDATE flow SET owner = ?, fence = ?, home = CASE WHEN ? = 1 THEN ? ELSE home END WHERE id = ?",
+		VALUES(V(lease->name), V(lease->token), V(flow->options.home == FLOW_WHERE_TAKEN), V(lease->name), V(position->id)),
+		err);
 }
 
 static struct busy *busy_add(struct flows *flow, const struct position *position)

@@ -84,15 +84,22 @@ struct flow_definition {
 
 struct flows;
 
+/* Which control plane may do a workflow, where what its steps made is on one machine. */
+enum flow_home {
+	FLOW_ANYWHERE,    /* whoever is free */
+	FLOW_WHERE_BEGUN, /* the one that started it */
+	FLOW_WHERE_TAKEN, /* the first that is free, and that one until it is gone */
+};
+
 struct flow_options {
 	struct store *store;
 	const struct flow_definition *definition;
 	void *self;
 	struct world world;
-	int workers;        /* threads; 0: none, flows_work() does it (for tests) */
-	const char *plane;  /* the name of this control plane, the same after each start; NULL: "local" */
-	int64_t life_ms;    /* of its lease; 0: PLANE_LIFE_MS */
-	bool home;          /* workflows stay with the control plane that started them */
+	int workers;       /* threads; 0: none, flows_work() does it (for tests) */
+	const char *plane; /* the name of this control plane, the same after each start; NULL: "local" */
+	int64_t life_ms;   /* of its lease; 0: PLANE_LIFE_MS */
+	enum flow_home home;
 	int tenant_max;     /* so many workflows of one tenant at once, on all control planes; 0: any number */
 	int repository_max; /* and of one repository */
 };
@@ -129,6 +136,9 @@ MUST_USE int flow_stop(struct flows *flow, const char *id, struct err *err);
 MUST_USE int flow_stop_in(struct flows *flow, struct store_tx *tx, const char *id, struct err *err);
 /* A failed or stopped workflow goes on from the step it was in, or from the first one that was undone. */
 MUST_USE int flow_retry(struct flows *flow, const char *id, struct err *err);
+/* Whoever lives in a control plane that is gone for so long may be taken by another one. Each is told of, in the transaction that moves it. */
+MUST_USE int flow_homes_free(struct flows *flow, int64_t gone_ms, int *freed,
+			     int (*moves)(void *self, struct store_tx *tx, const char *id, struct err *err), struct err *err);
 /* How many are not over, waiting ones included; and how many of them wait for nothing but a thread or a pause. */
 void flows_count(struct flows *flow, int *unfinished, int *active);
 /* As in doc/api.md, `steps` of a run. */

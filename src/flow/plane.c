@@ -44,5 +44,5 @@ bool plane_is_late(const struct plane *plane)
 void plane_close(struct plane *plane)
 {
 	if (plane->store && !plane_is_lost(plane))
-		lease_release(plane->store, &plane->lease);
+		lease_release(plane->store, plane->world, &plane->lease);
 }

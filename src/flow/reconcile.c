@@ -62,7 +62,7 @@ static int work_one(struct store *store, struct world world, const char *plane, 
 	else
 		failure.kind = ERR_NONE;
 	status = done_store(store, world, reconciler, &lease, &failure, err);
-	lease_release(store, &lease);
+	lease_release(store, world, &lease);
 	return status;
 }
 

@@ -28,8 +28,9 @@ int flow_start(struct flows *flow, struct store_tx *tx, const char *id, struct f
 	if (store_run(tx,
 		      "INSERT INTO flow (id, name, step, status, since_ms, home, tenant, repository, priority, rank)"
 		      " VALUES (?, ?, ?, 'ready', ?, ?, ?, ?, ?, " RANK ")",
-		      VALUES(V(id), V(name), V(position.step), V(now_ms), V(options->home ? flows_plane(flow)->lease.name : ""),
-			     V(tenant), V(line.repository ? line.repository : ""), V(line.priority), V(name), V(tenant), V(name),
+		      VALUES(V(id), V(name), V(position.step), V(now_ms),
+			     V(options->home == FLOW_WHERE_BEGUN ? flows_plane(flow)->lease.name : ""), V(tenant),
+			     V(line.repository ? line.repository : ""), V(line.priority), V(name), V(tenant), V(name),
 			     V(line.priority), V(name), V(tenant), V(name), V(line.priority)),
 		      err))
 		return -1;
@@ -129,6 +130,42 @@ int flow_timers_ring(struct flows *flow, struct store_tx *tx, struct err *err)
 		if (ring_one(tx, now_ms, &due[i], err))
 			return -1;
 	return 0;
+}
+
+/* ---- where it is done ---- */
+
+#define FREED_AT_ONCE 100
+
+int flow_homes_free(struct flows *flow, int64_t gone_ms, int *freed,
+		    int (*moves)(void *self, struct store_tx *tx, const char *id, struct err *err), struct err *err)
+{
+	const struct flow_options *options = flows_options(flow);
+	struct due *due = mem_new_array(FREED_AT_ONCE, sizeof(*due));
+	AUTO_FREE void *owned = due;
+	int64_t now_ms;
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	*freed = 0;
+	if (store_begin(options->store, &tx, err) || store_now_ms(&tx, options->world, &now_ms, err) ||
+	    store_query(
+		    &tx, &rows,
+		    "SELECT id FROM flow WHERE name = ? AND status IN ('ready', 'waiting') AND home <> '' AND home <> ? AND NOT EXISTS"
+		    " (SELECT 1 FROM lease WHERE lease.name = flow.home AND lease.until_ms > ?) LIMIT 100",
+		    VALUES(V(options->definition->name), V(flows_plane(flow)->lease.name), V(now_ms - gone_ms)), err))
+		return -1;
+	while (*freed < FREED_AT_ONCE && store_rows_next(&rows))
+		(void)snprintf(due[(*freed)++].id, FLOW_ID_MAX, "%s", store_rows_text(&rows, 0));
+	if (store_rows_finish(&rows, err))
+		return -1;
+	for (int i = 0; i < *freed; i++)
+		if (store_run(
+			    &tx,
+			    "UPDATE flow SET home = '', wake_ms = CASE status WHEN 'waiting' THEN 1 ELSE wake_ms END WHERE id = ?",
+			    VALUES(V((const char *)due[i].id)), err) ||
+		    (moves && moves(options->self, &tx, due[i].id, err)))
+			return -1;
+	return store_commit(&tx, err);
 }
 
 /* ---- what is asked ---- */

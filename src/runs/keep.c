@@ -110,6 +110,20 @@ int run_environments_end(struct runs *runs, const struct run *run, struct err *e
 	return result;
 }
 
+/* Was it taken over by another control plane, while we were gone? */
+static int lives_elsewhere(struct runs *runs, const char *run, bool *elsewhere, struct err *err)
+{
+	int64_t count = 0;
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    store_number_get(&tx, &count, 0, "SELECT count(*) FROM flow WHERE id = ? AND home <> '' AND home <> ?",
+			     VALUES(V(run), V(flows_plane(runs->flow)->lease.name)), err))
+		return -1;
+	*elsewhere = count > 0;
+	return 0;
+}
+
 int run_environments_reconcile(struct runs *runs, struct err *err)
 {
 	AUTO_JSON all = environment_list(runs->options.environments, err);
@@ -124,6 +138,7 @@ int run_environments_reconcile(struct runs *runs, struct err *err)
 		AUTO_RUN run = {0};
 		struct err absent = {0};
 		struct env_id env;
+		bool elsewhere = false;
 
 		if (!*owner || !is_own(item, owner) || env_id_parse(view_of(json_text(item, "id", "")), &env, err))
 			continue;
@@ -132,9 +147,14 @@ int run_environments_reconcile(struct runs *runs, struct err *err)
 				log_warn("run=%s: %s", owner, absent.text);
 			continue;
 		}
-		if (!run_is_over(&run) || stays(&run, item))
+		if (lives_elsewhere(runs, run.id, &elsewhere, err)) {
+			result = -1;
 			continue;
-		log_info("run=%s environment=%s removed: the run is over", run.id, env.text);
+		}
+		if (elsewhere ? json_flag(item, "pinned", false) : !run_is_over(&run) || stays(&run, item))
+			continue;
+		log_info("run=%s environment=%s removed: the run %s", run.id, env.text,
+			 elsewhere ? "goes on on another machine" : "is over");
 		if (remove_one(runs, env, err))
 			result = -1;
 	}

@@ -50,7 +50,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 
 json_t *runs_repository_list(struct runs *runs, struct err *err)
 {
-	AUTO_FREE char *folder = text_format("%s/repos", runs->state_dir);
+	const char *folder = runs->repositories_dir;
 	struct dirent **entries = NULL;
 	int count = scandir(folder, &entries, NULL, by_name);
 	json_t *items = json_array();
@@ -187,7 +187,7 @@ static int put(struct runs *runs, const char *incoming, const char *path, const 
 
 json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, bool move, struct err *err)
 {
-	AUTO_FREE char *incoming = text_format("%s/repos/.incoming.git", runs->state_dir);
+	AUTO_FREE char *incoming = text_format("%s/.incoming-%s.git", runs->repositories_dir, flows_plane(runs->flow)->lease.owner);
 	char found[NAME_MAX_LENGTH + 1] = "";
 	struct git_hash commit;
 	struct err left = {0};

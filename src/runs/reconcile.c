@@ -163,16 +163,58 @@ static int leases(void *self, struct err *err)
 	return store_commit(&tx, err);
 }
 
+/* ---- control planes: what lived in one that is gone is begun again in another ---- */
+
+/* The agent's work since its last commit, its session and the environment's data are lost: that is said. */
+static int run_moves(void *self, struct store_tx *tx, const char *id, struct err *err)
+{
+	struct runs *runs = self;
+	AUTO_RUN run = {0};
+
+	if (run_read(tx, id, &run, err))
+		return -1;
+	if (run.environment &&
+	    event_add_in(
+		    runs, tx, id, "note",
+		    json_pack(
+			    "{s:o}", "text",
+			    json_sprintf("its machine is gone: another one goes on from %s%.12s; what its environment %s held, and "
+					 "what the agent had not committed, is lost",
+					 run.head ? "commit " : "the base", run.head ? run.head : "", run.environment)),
+		    err))
+		return -1;
+	return change_add_in(runs, tx, "run", "id", V(id), run.state, err);
+}
+
+static int planes(void *self, struct err *err)
+{
+	struct runs *runs = self;
+	int64_t gone_ms = runs->options.takeover_ms ? runs->options.takeover_ms : RUNS_TAKEOVER_MS;
+	int freed;
+
+	if (flow_homes_free(runs->flow, gone_ms, &freed, run_moves, err))
+		return -1;
+	if (freed) {
+		log_info("%d runs of a control plane that is gone are taken over", freed);
+		runs_told(runs);
+	}
+	return 0;
+}
+
 int runs_reconcile(struct runs *runs, struct err *err)
 {
 	const char *plane = flows_plane(runs->flow)->lease.owner;
 	AUTO_FREE char *here = text_format("environments of %s", plane);
 	const struct reconciler table[] = {
-		{here, 0, environments},       {"issues", ISSUES_MS, issues},
-		{"pulls", PULLS_MS, pulls},    {"questions", QUESTIONS_MS, questions},
+		{here, 0, environments},
+		{"issues", ISSUES_MS, issues},
+		{"pulls", PULLS_MS, pulls},
+		{"questions", QUESTIONS_MS, questions},
 		{"leases", LEASES_MS, leases},
+		{"planes", 0, planes}, /* the last: where runs have no other home there is nothing to it */
 	};
+	size_t count = ARRAY_LEN(table) - !runs->options.repositories;
 	int did;
 
-	return reconcilers_work(runs->store, runs->options.world, plane, table, ARRAY_LEN(table), runs, &did, err);
+	return reconcilers_work(runs->store, runs->options.world, plane, table, count, runs, &did, err);
 }

@@ -246,7 +246,7 @@ json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, 
 
 char *repository_path(const struct runs *runs, const char *name)
 {
-	return text_format("%s/repos/%s.git", runs->state_dir, name);
+	return text_format("%s/%s.git", runs->repositories_dir, name);
 }
 
 /* Puts a text of the request over the blueprint's. */

@@ -28,34 +28,52 @@ static char *place_name(const char *state_dir)
 	return text_format("%.40s-%.12s", host, digest.text);
 }
 
-int runs_open(const struct runs_options *options, struct runs **runs, struct err *err)
+/* A run's environment is on this machine: so is the run, until we are gone, or for good where nobody else has its repository. */
+static struct flow_options flow_options_of(struct runs *runs, const char *place)
+{
+	bool shared = runs->external || store_is_shared(runs->store);
+
+	return (struct flow_options){.store = runs->store,
+				     .definition = &run_definition,
+				     .self = runs,
+				     .world = runs->options.world,
+				     .workers = runs->options.workers,
+				     .plane = shared ? place : NULL,
+				     .home = !shared                      ? FLOW_ANYWHERE
+					     : runs->options.repositories ? FLOW_WHERE_TAKEN
+									  : FLOW_WHERE_BEGUN};
+}
+
+static int store_take(struct runs *runs, const struct runs_inside *inside, struct err *err)
+{
+	AUTO_FREE char *path = text_format("%s/assay.db", runs->state_dir);
+
+	runs->external = inside && inside->store;
+	if (runs->external)
+		runs->store = inside->store;
+	return runs->external ? 0 : store_open(runs->options.store ? runs->options.store : path, &runs->store, err);
+}
+
+int runs_open_inside(const struct runs_options *options, const struct runs_inside *inside, struct runs **runs, struct err *err)
 {
 	struct runs *self = mem_new(sizeof(*self));
-	AUTO_FREE char *store_path = text_format("%s/assay.db", options->state_dir);
-	AUTO_FREE char *repositories = text_format("%s/repos", options->state_dir);
-	AUTO_FREE char *place = place_name(options->state_dir);
+	AUTO_FREE char *place = inside && inside->plane ? text_copy(inside->plane) : place_name(options->state_dir);
 	struct flow_options flow;
 
 	self->options = *options;
 	self->state_dir = text_copy(options->state_dir);
 	self->pages_base = text_copy(options->pages_base);
+	self->repositories_dir = options->repositories ? text_copy(options->repositories)
+						       : text_format("%s/repos", options->state_dir);
 	(void)pthread_mutex_init(&self->repositories, NULL);
 	(void)pthread_mutex_init(&self->records, NULL);
-	if (file_make_dirs(repositories, 0700, err) ||
-	    store_open(options->store ? options->store : store_path, &self->store, err)) {
+	if (file_make_dirs(self->repositories_dir, 0700, err) || store_take(self, inside, err)) {
 		runs_close(self);
 		return -1;
 	}
 	self->tracker = tracker_builtin_new(self->store, options->world);
-	self->forge = forge_builtin_new(self->store, repositories, options->world);
-	/* A run's environment and repository are on this machine: so is the run. */
-	flow = (struct flow_options){.store = self->store,
-				     .definition = &run_definition,
-				     .self = self,
-				     .world = options->world,
-				     .workers = options->workers,
-				     .plane = store_is_shared(self->store) ? place : NULL,
-				     .home = store_is_shared(self->store)};
+	self->forge = forge_builtin_new(self->store, self->repositories_dir, options->world);
+	flow = flow_options_of(self, place);
 	if (flows_open(&flow, &self->flow, err) || effects_open(self, options->goes_outside ? EFFECT_THREADS : 0, err) ||
 	    inboxes_open(self, options->goes_outside, err)) {
 		runs_close(self);
@@ -63,6 +81,11 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 	}
 	*runs = self;
 	return 0;
+}
+
+int runs_open(const struct runs_options *options, struct runs **runs, struct err *err)
+{
+	return runs_open_inside(options, NULL, runs, err);
 }
 
 struct store *runs_store(struct runs *runs)
@@ -79,10 +102,12 @@ void runs_close(struct runs *runs)
 	flows_close(runs->flow);
 	tracker_builtin_free(runs->tracker);
 	forge_builtin_free(runs->forge);
-	store_close(runs->store);
+	if (!runs->external)
+		store_close(runs->store);
 	gates_free(runs);
 	(void)pthread_mutex_destroy(&runs->records);
 	(void)pthread_mutex_destroy(&runs->repositories);
+	free(runs->repositories_dir);
 	free(runs->pages_base);
 	free(runs->state_dir);
 	free(runs);

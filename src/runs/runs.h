@@ -18,8 +18,12 @@ struct runs;
 struct vault;
 
 struct runs_options {
-	const char *state_dir; /* bare repositories are <state>/repos/NAME.git */
-	const char *store;     /* as store_open(); NULL: <state>/assay.db */
+	const char *state_dir;
+	const char *store; /* as store_open(); NULL: <state>/assay.db */
+	const char *
+		repositories; /* NAME.git are in it. NULL: <state>/repos; another one is shared by all control planes of the store */
+	int64_t takeover_ms; /* runs of a control plane that is gone for so long are taken by others, where repositories are shared;
+				     0: RUNS_TAKEOVER_MS */
 	struct environments *environments;
 	struct vault *vault;
 	const char *pages_base; /* "http://127.0.0.1:7420" */
@@ -29,6 +33,8 @@ struct runs_options {
 	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
 	void *self;
 };
+
+#define RUNS_TAKEOVER_MS ((int64_t)20000)
 
 /* Opens the store, migrates it, and goes on with every run that was not finished. */
 MUST_USE int runs_open(const struct runs_options *options, struct runs **runs, struct err *err);

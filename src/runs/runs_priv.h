@@ -31,7 +31,9 @@ struct runs {
 	struct runs_options options;
 	char *state_dir;
 	char *pages_base;
+	char *repositories_dir;
 	struct store *store;
+	bool external; /* the store is somebody else's: runs_open_inside() */
 	struct flows *flow;
 	struct tracker tracker;
 	struct forge forge;
@@ -43,6 +45,14 @@ struct runs {
 	size_t gate_next;
 	int64_t signals; /* that came in since the start; atomic: turns look when it grew */
 };
+
+/* For worlds in which several control planes are in one process. */
+struct runs_inside {
+	struct store *store; /* borrowed, and shared by all of them */
+	const char *plane;   /* what this one is called */
+};
+MUST_USE int runs_open_inside(const struct runs_options *options, const struct runs_inside *inside, struct runs **runs,
+			      struct err *err);
 
 enum turn_state { TURN_NONE, TURN_PENDING /* the agent is to work */, TURN_WORKED /* what it wrote is to be exported */ };
 
@@ -115,7 +125,7 @@ MUST_USE int run_write(struct store_tx *tx, const char *id, const char *set, con
 MUST_USE int run_store(struct runs *runs, const char *id, const char *set, const struct store_value *values, size_t count,
 		       struct err *err);
 
-/* The bare repository of a project: "<state>/repos/NAME.git". */
+/* The bare repository of a project: "<repositories>/NAME.git". */
 char *repository_path(const struct runs *runs, const char *name);
 /* Its blueprint at a commit, with what the run says about the agent put over it. */
 /* "name/version" of the installed tool that the blueprint's agent is, owned; NULL: none is, and the host or the image must have it. */

@@ -59,16 +59,17 @@ int lease_check(struct store_tx *tx, const struct lease *lease, struct err *err)
 	return token == lease->token && token ? 0 : lost(lease, err);
 }
 
-void lease_release(struct store *store, struct lease *lease)
+void lease_release(struct store *store, struct world world, struct lease *lease)
 {
 	struct err err = {0};
+	int64_t now_ms = 0;
 	AUTO_TX tx = {0};
 
 	if (!lease->token)
 		return;
-	if (store_begin(store, &tx, &err) ||
-	    store_run(&tx, "UPDATE lease SET until_ms = 0 WHERE name = ? AND token = ?", VALUES(V(lease->name), V(lease->token)),
-		      &err) ||
+	if (store_begin(store, &tx, &err) || store_now_ms(&tx, world, &now_ms, &err) ||
+	    store_run(&tx, "UPDATE lease SET until_ms = ? WHERE name = ? AND token = ?",
+		      VALUES(V(now_ms), V(lease->name), V(lease->token)), &err) ||
 	    store_commit(&tx, &err))
 		log_info("lease=%s: %s: it runs out by itself", lease->name, err.text);
 	lease->token = 0;

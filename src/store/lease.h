@@ -24,7 +24,7 @@ MUST_USE int lease_take(struct store *store, struct world world, const char *nam
 MUST_USE int lease_renew(struct store *store, struct world world, const struct lease *lease, int64_t life_ms, struct err *err);
 /* Is it still ours, for this transaction? ERR_CONFLICT when not. */
 MUST_USE int lease_check(struct store_tx *tx, const struct lease *lease, struct err *err);
-/* Others may take it now. */
-void lease_release(struct store *store, struct lease *lease);
+/* Others may take it now; when that was stays known. */
+void lease_release(struct store *store, struct world world, struct lease *lease);
 
 #endif

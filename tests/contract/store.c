@@ -440,7 +440,7 @@ static void a_lease_is_held_by_one_and_its_token_grows(void **state)
 	assert_int_equal(lease_take(store, fake_world, "work", "a", 600000, &a, NULL), 0);
 	assert_int_equal(lease_take(store, fake_world, "work", "b", LIFE_MS, &b, &err), -1);
 	assert_int_equal(err.kind, ERR_CONFLICT);
-	lease_release(store, &a);
+	lease_release(store, fake_world, &a);
 	assert_int_equal(lease_take(store, fake_world, "work", "b", LIFE_MS, &b, NULL), 0);
 	assert_int_equal(b.token, 2);
 	outlive();
