@@ -19,7 +19,7 @@ static bool leaves(const json_t *exchange)
 	const char *command = json_text(json_member(exchange, "request"), "command", "");
 
 	return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0 || strncmp(command, "passthrough ", 12) == 0 ||
-	       strncmp(command, "connect ", 8) == 0;
+	       strncmp(command, "connect ", 8) == 0 || strcmp(command, "resolve") == 0;
 }
 
 static void exchange_print(const json_t *exchange)

@@ -273,6 +273,7 @@ static json_t *request_of_row(const json_t *row, const json_t *holds)
 {
 	struct view rule = view_of(json_text(row, "rule", ""));
 	const char *path = json_text(row, "path", "");
+	const char *method = json_text(row, "method", "connect");
 	const char *asked = json_text(holds, json_text(row, "request", ""), NULL);
 	int64_t port = json_number(row, "port", 0);
 	bool intent = strcmp(json_text(row, "kind", ""), "intent") == 0;
@@ -282,12 +283,12 @@ static json_t *request_of_row(const json_t *row, const json_t *holds)
 	AUTO_FREE char *url = text_format("%s://%s:%lld%s", port == 80 ? "http" : "https", json_text(row, "host", ""),
 					  (long long)port, path);
 
-	if (strcmp(json_text(row, "method", "connect"), "connect") == 0) /* it ended before there was a request */
+	if (strcmp(method, "connect") == 0 || strcmp(method, "resolve") == 0) /* it ended before there was a request */
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}", "method", json_text(row, "method", ""), "url", url,
-			 "was", was && path[0] ? was : "", "by", json_text(row, "rule", ""), "origin", "env",
-			 json_text(row, "env", ""), "sandbox", json_text(row, "sandbox", ""), "agent", json_text(row, "agent", ""),
-			 "run", json_text(row, "run", ""), "repository", "");
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s}}", "method", method, "url", url, "was",
+			 was && path[0] ? was : "", "by", json_text(row, "rule", ""), "origin", "env", json_text(row, "env", ""),
+			 "sandbox", json_text(row, "sandbox", ""), "agent", json_text(row, "agent", ""), "run",
+			 json_text(row, "run", ""), "repository", "");
 }
 
 typedef void row_each(void *self, const json_t *row);

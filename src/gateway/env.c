@@ -16,12 +16,12 @@
 #include "gateway/egress/broker.h"
 #include "gateway/egress/mint.h"
 #include "gateway/egress/hold.h"
+#include "gateway/egress/unresolved.h"
 #include "gateway/fault.h"
 #include "gateway/flow.h"
 
 #define TOUCH_EVERY_MS 5000
 #define DENIAL_EVERY_MS 60000
-#define SEARCH_SUFFIX ".assay.internal"
 
 static const char *const state_names[] = {"starting", "ready", "frozen", "failed", "stopped"};
 
@@ -347,6 +347,7 @@ static void env_free(void *self)
 	holds_free(env->holds);
 	faults_free(env->faults);
 	scan_env_free(env);
+	unresolved_free(env);
 	addresses_free(env->addresses);
 	exchange_log_release(env->log);
 	free(env->phase);
@@ -393,8 +394,8 @@ struct name *env_name_of_host(struct env *env, const char *host)
 	struct view text = view_of(host);
 	char bare[HOST_NAME_MAX_BYTES];
 
-	if (view_ends(text, VIEW(SEARCH_SUFFIX)))
-		text.length -= sizeof(SEARCH_SUFFIX) - 1;
+	if (view_ends(text, VIEW(ENV_SEARCH_SUFFIX)))
+		text.length -= sizeof(ENV_SEARCH_SUFFIX) - 1;
 	if (!text.length || text.length >= sizeof(bare))
 		return NULL;
 	memcpy(bare, text.at, text.length);

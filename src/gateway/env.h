@@ -13,8 +13,10 @@ struct dlp;
 struct door;
 struct flow;
 struct holds;
+struct unresolved;
 
 #define ENV_NAMES_MAX 256
+#define ENV_SEARCH_SUFFIX ".assay.internal" /* names of the environment may end with it */
 #define ENV_REPLICAS_MAX 64
 #define ENV_FLOWS_SHARE(descriptors) ((descriptors) / 4 * 3) /* connections of one environment: the others are to have some, too */
 #define ENV_HELD_BYTES_MAX ((size_t)256 << 20)               /* of bodies that are kept until their requests are let out */
@@ -52,7 +54,8 @@ struct env {
 	char *killed;                   /* NULL, or because: nothing goes anywhere until it is undone */
 	char *over_budget;              /* NULL, or what is over, for people */
 	struct holds *holds;
-	struct dlp *dlp; /* NULL: nothing is in force yet (egress/scan_rules.h) */
+	struct unresolved *unresolved; /* NULL: every name resolved so far */
+	struct dlp *dlp;               /* NULL: nothing is in force yet (egress/scan_rules.h) */
 	struct {
 		json_t *description; /* NULL: none */
 		uint64_t turn;       /* of what was told last */

@@ -10,17 +10,36 @@
 #include "gateway/door.h"
 #include "gateway/flow.h"
 #include "gateway/egress/scan.h"
+#include "gateway/egress/unresolved.h"
 
 #define QUESTIONS_A_TURN 64
 #define TCP_IDLE_MS 10000
 #define TCP_BYTES_MAX 2048 /* questions that wait in one connection */
 
+/* Why the host does not resolve. False: it does. */
+static bool host_is_denied(struct env *env, const char *host, struct egress_verdict *verdict)
+{
+	const char *why = "its rules ask for what cannot be seen here";
+	const char *rule = "default-deny";
+
+	if (env_stub(env, host) || policy_resolves(env->policy, host)) {
+		why = scan_host(env, host);
+		rule = "dlp:host";
+	} else if (policy_host(env->policy, NULL, host, 443, verdict) == EGRESS_DENY) {
+		return true;
+	}
+	*verdict = (struct egress_verdict){.action = EGRESS_DENY, .status = 403, .why = why};
+	(void)snprintf(verdict->rule, sizeof(verdict->rule), "%s", rule);
+	return why != NULL;
+}
+
 /* The synthetic address of a name, 0 when there is none. */
 static uint32_t name_address(struct door *door, const char *host)
 {
 	struct env *env = door_env(door);
+	struct egress_verdict verdict;
 	struct name *name;
-	const char *why = "no rule allows it";
+	struct view bare = view_of(host);
 
 	if (strcmp(host, MESSAGE_TOOL_HOST) == 0)
 		return env_tool_allowed(env, door_sandbox(door)) ? ADDRESS_TOOLS : 0;
@@ -29,14 +48,11 @@ static uint32_t name_address(struct door *door, const char *host)
 	name = env_name_of_host(env, host);
 	if (name)
 		return address_of_own(env->addresses, name->name);
-	if (env_stub(env, host) || policy_resolves(env->policy, host)) {
-		why = scan_host(env, host);
-		if (!why)
-			return address_of_host(env->addresses, host);
-	} else {
-		(void)policy_allows(env->policy, NULL, host, 443, &why);
-	}
-	env_denied(env, door_sandbox(door), host, 0, why);
+	if (!host_is_denied(env, host, &verdict))
+		return address_of_host(env->addresses, host);
+	/* With the environment's own domain behind it, a program's resolver asks for it without that, too. */
+	if (!view_ends(bare, VIEW(ENV_SEARCH_SUFFIX)))
+		unresolved_note(env, door_sandbox(door), host, &verdict);
 	return 0;
 }
 

@@ -246,7 +246,9 @@ static void names_resolve_by_policy_only(void **state)
 		{"1.2.3.4", 1, 3, false},
 		{"notapi", 1, 3, false},
 	};
+	static const char *const denied[] = {"wild.example", "no.wild.example", "evil.example", "notapi"};
 	struct copy copy;
+	AUTO_JSON log = NULL;
 	char first[32], second[32];
 	int code;
 
@@ -268,6 +270,19 @@ static void names_resolve_by_policy_only(void **state)
 	assert_string_equal(first, second);
 	assert_true(world_denied(world, "evil.example:0 no rule allows it"));
 	assert_true(world_denied(world, "no.wild.example:0 a rule denies it"));
+	log = copy_log(&copy);
+	for (size_t i = 0; i < ARRAY_LEN(denied); i++) {
+		size_t times = 0;
+
+		for (size_t k = 0; k < json_array_size(log); k++)
+			if (strcmp(text(json_array_get(log, k), "", "to"), denied[i]) == 0) {
+				assert_string_equal(text(json_array_get(log, k), "request", "command"), "resolve");
+				assert_string_equal(text(json_array_get(log, k), "", "proto"), "dns");
+				times++;
+			}
+		assert_int_equal(times, 1); /* however often it was asked for */
+	}
+	assert_int_equal(json_array_size(log), ARRAY_LEN(denied));
 	copy_drop(&copy);
 }
 

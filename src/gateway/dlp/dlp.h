@@ -91,6 +91,9 @@ void dlp_known_set(struct dlp *dlp, const struct dlp_known *known, size_t count)
  * `listed`: a rule names this very host, not a wildcard. Canonical form. NULL dlp: only its form is looked at. */
 const char *dlp_host(struct dlp *dlp, const char *host, bool listed);
 
+/* Is there a secret in it, so that it may be shown nowhere? NULL dlp: does it look as if? */
+bool dlp_host_carries(struct dlp *dlp, const char *host);
+
 struct dlp_message *dlp_begin(struct dlp *dlp, enum dlp_where where); /* DLP_BODY or DLP_MESSAGE: what is fed */
 void dlp_free(struct dlp_message *message);                           /* NULL is fine */
 /* Path, query and fields, each alone and joined, and the content-encoding of what will be fed. */

@@ -44,21 +44,16 @@ static const char *host_form(struct view host)
 	return labels > LABELS_MAX ? "the name has more than nine parts" : NULL;
 }
 
-const char *dlp_host(struct dlp *dlp, const char *host, bool listed)
+bool dlp_host_carries(struct dlp *dlp, const char *host)
 {
 	struct dlp_message *message;
 	struct view name = view_of(host);
 	AUTO_BUF joined = buf_new(NAME_MAX_BYTES * 2 + 1);
-	const char *why = NULL;
 	struct look look = {.where = DLP_HOST, .view = "plain"};
+	bool carries;
 
-	if (listed)
-		return NULL;
-	if (name.length > NAME_MAX_BYTES)
-		return "the name is too long";
-	why = host_form(name);
-	if (why || !dlp)
-		return why;
+	if (!dlp || name.length > NAME_MAX_BYTES)
+		return host_form(name) != NULL;
 	for (size_t i = 0; i < name.length; i++)
 		if (name.at[i] != '.')
 			buf_add_char(&joined, name.at[i]);
@@ -68,8 +63,21 @@ const char *dlp_host(struct dlp *dlp, const char *host, bool listed)
 	look.text = buf_view(&joined);
 	look.pieced = true;
 	look_at(message, &look);
-	if (message->action >= DLP_HOLD)
-		why = "the name carries a secret";
+	carries = message->action >= DLP_HOLD;
 	dlp_free(message);
-	return why;
+	return carries;
+}
+
+const char *dlp_host(struct dlp *dlp, const char *host, bool listed)
+{
+	const char *why;
+
+	if (listed)
+		return NULL;
+	if (strlen(host) > NAME_MAX_BYTES)
+		return "the name is too long";
+	why = host_form(view_of(host));
+	if (why || !dlp)
+		return why;
+	return dlp_host_carries(dlp, host) ? "the name carries a secret" : NULL;
 }

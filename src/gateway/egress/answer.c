@@ -25,6 +25,17 @@ void pipeline_rule_note(struct pipeline *pipeline)
 	exchange_header_add(&pipeline->exchange.response_headers, VIEW("assay-rule"), view_of(rule));
 }
 
+/* The name itself carries a secret: from here on it is `shown`, which lives as long as the caller's frame, and longer in the exchange. */
+static void host_hide(struct pipeline *pipeline, const char *shown)
+{
+	struct exchange *exchange = &pipeline->exchange;
+
+	pipeline->request.host = shown;
+	free(exchange->to);
+	exchange->to = text_copy(shown);
+	pipeline->hidden |= 1U << DLP_QUERY | 1U << DLP_HEADER;
+}
+
 /* The verdict, as a whole answer; the pipeline is over then. */
 void pipeline_refused(struct pipeline *pipeline)
 {
@@ -37,13 +48,17 @@ void pipeline_refused(struct pipeline *pipeline)
 					{VIEW("assay-rule"), view_of(verdict->rule)}};
 	struct egress_response response = {.status = verdict->status, .fields = fields, .field_count = ARRAY_LEN(fields)};
 	const struct pipeline_client *client = pipeline->client;
+	char shown[SCAN_SHOWN_BYTES];
 
+	refusal_format(&pipeline->request, verdict, pipeline->number, as_json, &body);
+	scan_name_show(pipeline->env, pipeline->request.host, shown);
+	if (strcmp(shown, pipeline->request.host) != 0)
+		host_hide(pipeline, shown);
 	if (!pipeline->intent_kept)
 		record_verdict(pipeline->env->worker, pipeline->number, &pipeline->request, verdict);
 	if (verdict->status / 100 != 5)
 		env_denied(pipeline->env, pipeline->request.origin.sandbox, pipeline->request.host, pipeline->request.port,
 			   verdict->why);
-	refusal_format(&pipeline->request, verdict, pipeline->number, as_json, &body);
 	response.body_bytes = (int64_t)body.length;
 	pipeline->exchange.status = (int)verdict->status;
 	if (view_starts(view_of(verdict->rule), VIEW("broker:"))) /* another's credential, perhaps */

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/scope.h"
 #include "gateway/egress/record.h"
+#include "gateway/egress/scan.h"
 #include "http/codec.h"
 
 #define ALERT_FATAL 2
@@ -82,13 +83,16 @@ void refusal_alert_format(enum refusal_alert alert, struct buf *out)
 uint64_t refusal_connection(struct flow *flow, const char *host, uint16_t port, const struct egress_verdict *verdict)
 {
 	struct env *env = flow->env;
-	struct egress_request request = refusal_sketch(flow, host, port);
+	char shown[SCAN_SHOWN_BYTES];
+	struct egress_request request;
 	uint64_t number = record_request(flow->worker);
 	AUTO_EXCHANGE exchange = {0};
 
+	scan_name_show(env, host, shown);
+	request = refusal_sketch(flow, shown, port);
 	record_verdict(flow->worker, number, &request, verdict);
-	env_denied(env, flow->from, host, port, verdict->why);
-	env_exchange_begin(env, &exchange, flow->from, host, "tcp");
+	env_denied(env, flow->from, shown, port, verdict->why);
+	env_exchange_begin(env, &exchange, flow->from, shown, "tcp");
 	exchange.t0_ms = flow->t0_ms;
 	exchange.dt_us = worker_now_us() - flow->begun_us;
 	exchange.command = text_format("connect %u", port);

@@ -126,6 +126,28 @@ const char *scan_host(struct env *env, const char *host)
 	return dlp_host(env->dlp, host, policy_host_listed(env->policy, host));
 }
 
+static bool name_hides(struct env *env, const char *host)
+{
+	return !host_address_canonical(view_of(host), (char[HOST_NAME_MAX_BYTES]){0}) && !policy_host_listed(env->policy, host) &&
+	       dlp_host_carries(env->dlp, host);
+}
+
+void scan_name_show(struct env *env, const char *host, char shown[SCAN_SHOWN_BYTES])
+{
+	const char *domain = host + strlen(host);
+
+	if (!name_hides(env, host)) {
+		(void)snprintf(shown, SCAN_SHOWN_BYTES, "%s", host);
+		return;
+	}
+	for (unsigned dots = 0; domain > host; domain--)
+		if (domain[-1] == '.' && ++dots == 2)
+			break;
+	if (domain == host || name_hides(env, domain))
+		domain = "";
+	(void)snprintf(shown, SCAN_SHOWN_BYTES, "[hidden]%s%s", domain[0] ? "." : "", domain);
+}
+
 void scan_note(struct pipeline *pipeline, struct dlp_message *message)
 {
 	const struct dlp_finding *finding;

@@ -21,6 +21,9 @@ enum scanned {
 
 /* Why this host may not be asked about, or connected to: its name carries data, or a secret. NULL: it may. A constant. */
 const char *scan_host(struct env *env, const char *host);
+/* A name as it may be shown: one that carries a secret is "[hidden]", but for the domain below which it stands, if that carries none. */
+#define SCAN_SHOWN_BYTES 264
+void scan_name_show(struct env *env, const char *host, char shown[SCAN_SHOWN_BYTES]);
 /* Writes what was found since the last time into the ledger: rule, place, digest, never the value. */
 void scan_note(struct pipeline *pipeline, struct dlp_message *message);
 
