@@ -142,6 +142,7 @@ struct candidates {
 	struct texts agents; /* "claude" or "claude:model", `count` of them; none: all are `use` */
 };
 #define BLUEPRINT_CANDIDATES_MAX 8
+#define BLUEPRINT_REVIEWERS_MAX 3
 
 struct blueprint {
 	char *name;
@@ -174,6 +175,7 @@ struct blueprint {
 
 	struct {
 		struct candidates candidates;
+		struct texts reviewers; /* "claude" or "claude:model": who is asked for a second opinion */
 		char *use; /* "command", or an agent by name: "claude", "codex", … */
 		struct command run;
 		char *format; /* "text", "jsonl" */

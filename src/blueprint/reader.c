@@ -397,6 +397,22 @@ static bool is_candidate(const char *text, const char *const *words)
 	return false;
 }
 
+/* A list of 1 to `most` of them. */
+static int agents_get(struct reader *reader, const struct field *field, const struct tree_node *value, size_t most,
+		      struct texts *agents)
+{
+	agents->at = texts_get(reader, field->expected, value, false);
+	if (!agents->at)
+		return -1;
+	agents->count = value->count;
+	if (!agents->count || agents->count > most)
+		return reader_expect(reader, value, field->expected);
+	for (size_t i = 0; i < agents->count; i++)
+		if (!is_candidate(agents->at[i], blueprint_agent_words))
+			return reader_expect(reader, value->items[i], "an agent, or AGENT:MODEL");
+	return 0;
+}
+
 int set_candidates(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
 	struct candidates *candidates = place(record, field->offset);
@@ -409,16 +425,15 @@ int set_candidates(struct reader *reader, const struct field *field, const struc
 		candidates->count = (size_t)number;
 		return 0;
 	}
-	candidates->agents.at = texts_get(reader, field->expected, value, false);
-	if (!candidates->agents.at)
+	if (agents_get(reader, field, value, BLUEPRINT_CANDIDATES_MAX, &candidates->agents))
 		return -1;
-	candidates->count = candidates->agents.count = value->count;
-	if (!candidates->count || candidates->count > BLUEPRINT_CANDIDATES_MAX)
-		return reader_expect(reader, value, field->expected);
-	for (size_t i = 0; i < candidates->count; i++)
-		if (!is_candidate(candidates->agents.at[i], blueprint_agent_words))
-			return reader_expect(reader, value->items[i], "an agent, or AGENT:MODEL");
+	candidates->count = candidates->agents.count;
 	return 0;
+}
+
+int set_reviewers(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	return agents_get(reader, field, value, BLUEPRINT_REVIEWERS_MAX, place(record, field->offset));
 }
 
 int set_paths(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)

@@ -67,6 +67,7 @@ int set_host_members(struct reader *reader, const struct field *field, const str
 int set_records(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 
 extern const char *const blueprint_agent_words[]; /* schema.c: NULL-terminated */
+int set_reviewers(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 int set_candidates(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 
 /* egress.c: of egress rules. */

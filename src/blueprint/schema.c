@@ -293,6 +293,7 @@ static const struct field agent_fields[] = {
 	{"model", TEXT_EXPECTED, set_text, AT(blueprint, agent.model)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(blueprint, agent.env)},
 	{"candidates", "a number from 1 to 8, or a list of 1 to 8 agents: [claude, \"codex:MODEL\"]", set_candidates, AT(blueprint, agent.candidates)},
+	{"reviewers", "a list of 1 to 3 agents: [claude, \"codex:MODEL\"]", set_reviewers, AT(blueprint, agent.reviewers)},
 	{"settings", "ignore or base", set_word_text, AT(blueprint, agent.settings), .words = agent_settings_words},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, agent.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,

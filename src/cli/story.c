@@ -286,6 +286,19 @@ static void on_claims(struct story *story, const json_t *event)
 	}
 }
 
+static void on_opinion(struct story *story, const json_t *event)
+{
+	const char *status = json_text(event, "status", "");
+	const char *said = strcmp(status, "nothing") == 0 ? "nothing to add" : story_text(event, "text");
+	bool bad = strcmp(status, "failed") == 0 || strcmp(status, "skipped") == 0;
+	AUTO_FREE char *text = strcmp(status, "asked") == 0
+				       ? text_format("%s is asked for a second opinion", json_text(event, "by", ""))
+				       : text_format("%s, second opinion%s: %s", json_text(event, "by", ""),
+						     bad ? " not to be had" : "", said);
+
+	line_print(story, strcmp(status, "given") == 0 ? "»" : "·", bad ? TONE_UNSURE : TONE_FAINT, 4, text, NULL);
+}
+
 static void on_answer(struct story *story, const json_t *event)
 {
 	AUTO_FREE char *text = text_format("%s answers: %s", json_text(event, "by", "you"), story_text(event, "text"));
@@ -307,10 +320,10 @@ static const struct {
 	const char *type;
 	void (*tell)(struct story *story, const json_t *event);
 } tellers[] = {
-	{"agent", on_agent}, {"answer", on_answer},   {"claims", on_claims},   {"question", on_question},
-	{"error", on_error}, {"finding", on_finding}, {"gate", on_gate},       {"message", on_message},
-	{"note", on_note},   {"preview", on_note},    {"pull", on_note},       {"service", on_service},
-	{"state", on_state}, {"step", on_step},       {"verdict", on_verdict},
+	{"agent", on_agent},     {"answer", on_answer},   {"claims", on_claims}, {"question", on_question},
+	{"error", on_error},     {"finding", on_finding}, {"gate", on_gate},     {"message", on_message},
+	{"note", on_note},       {"opinion", on_opinion}, {"preview", on_note},  {"pull", on_note},
+	{"service", on_service}, {"state", on_state},     {"step", on_step},     {"verdict", on_verdict},
 };
 
 static void json_line(const json_t *event)

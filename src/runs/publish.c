@@ -287,7 +287,7 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 	report = json_parse(view_of(run.report), err);
 	if (!report || run_claims(runs, &run, report, &claims, err) || record_publish(runs, &run, report, claims, err) ||
 	    preview_deploy(runs, &run, visit, err) || pull_upsert(runs, &run, report, claims, &number, err) ||
-	    published_store(runs, &run, claims, number, err))
+	    published_store(runs, &run, claims, number, err) || opinions_ask(runs, &run, number, report, visit, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request %lld, %s", (long long)number, run.verdict);
 	visit->next = "review";

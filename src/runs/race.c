@@ -17,18 +17,27 @@
 
 /* ---- the beginning ---- */
 
+bool agent_config_name(json_t *config, const char *name, const char *own)
+{
+	struct view model;
+	struct view use = view_cut(view_of(name), ':', &model);
+
+	json_set_bytes(config, "use", use);
+	if (model.length)
+		json_set_bytes(config, "model", model);
+	else if (own)
+		(void)json_object_del(config, "model");
+	return own && view_is(use, own);
+}
+
 /* What the nth candidate is started with: what the request said of the agent, and "claude" or "claude:model" of the list over it. */
 static json_t *config_of(const json_t *request, const struct candidates *candidates, size_t nth)
 {
 	json_t *config = json_deep_copy(request);
-	const char *text = nth < candidates->agents.count ? candidates->agents.at[nth] : NULL;
-	const char *colon = text ? strchr(text, ':') : NULL;
 
 	(void)json_object_set_new(config, "candidates", json_integer(1));
-	if (text)
-		json_set_bytes(config, "use", view_make(text, colon ? (size_t)(colon - text) : strlen(text)));
-	if (colon)
-		json_set_bytes(config, "model", view_of(colon + 1));
+	if (nth < candidates->agents.count)
+		(void)agent_config_name(config, candidates->agents.at[nth], NULL);
 	return config;
 }
 

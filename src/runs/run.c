@@ -299,27 +299,34 @@ static int env_override(struct blueprint *blueprint, const json_t *env, struct e
 	return 0;
 }
 
+static int agents_override(struct blueprint *blueprint, const json_t *list, const char *key, struct texts *agents, struct err *err)
+{
+	size_t count = json_array_size(list);
+	size_t index;
+	json_t *text;
+
+	if (!json_is_array(list) || count > BLUEPRINT_CANDIDATES_MAX)
+		return err_set(err, ERR_INVALID, "agent.%s must be a list of at most %d agents", key, BLUEPRINT_CANDIDATES_MAX);
+	*agents = (struct texts){blueprint_take(blueprint, count + 1, sizeof(char *)), count};
+	json_array_foreach(list, index, text) {
+		if (!json_is_string(text))
+			return err_set(err, ERR_INVALID, "agent.%s must be a list of agents", key);
+		agents->at[index] = blueprint_copy(blueprint, json_string_value(text));
+	}
+	return 0;
+}
+
 /* A number, or a list of agents. */
 static int candidates_override(struct blueprint *blueprint, const json_t *value, struct err *err)
 {
 	struct candidates *candidates = &blueprint->agent.candidates;
 	size_t count = json_is_array(value) ? json_array_size(value) : (size_t)json_integer_value(value);
-	size_t index;
-	json_t *text;
 
 	if (count < 1 || count > BLUEPRINT_CANDIDATES_MAX)
 		return err_set(err, ERR_INVALID, "agent.candidates must be 1 to %d, or a list of as many agents",
 			       BLUEPRINT_CANDIDATES_MAX);
 	*candidates = (struct candidates){.count = count};
-	if (!json_is_array(value))
-		return 0;
-	candidates->agents = (struct texts){blueprint_take(blueprint, count, sizeof(char *)), count};
-	json_array_foreach(value, index, text) {
-		if (!json_is_string(text))
-			return err_set(err, ERR_INVALID, "agent.candidates must be a list of agents");
-		candidates->agents.at[index] = blueprint_copy(blueprint, json_string_value(text));
-	}
-	return 0;
+	return json_is_array(value) ? agents_override(blueprint, value, "candidates", &candidates->agents, err) : 0;
 }
 
 static int agent_override(struct blueprint *blueprint, const json_t *config, struct err *err)
@@ -337,6 +344,9 @@ static int agent_override(struct blueprint *blueprint, const json_t *config, str
 	text_override(blueprint, &blueprint->agent.format, config, "format");
 	text_override(blueprint, &blueprint->agent.model, config, "model");
 	if (run_override(blueprint, json_member(config, "run"), err) || env_override(blueprint, json_member(config, "env"), err))
+		return -1;
+	if (json_member(config, "reviewers") &&
+	    agents_override(blueprint, json_member(config, "reviewers"), "reviewers", &blueprint->agent.reviewers, err))
 		return -1;
 	if (candidates && candidates_override(blueprint, candidates, err))
 		return -1;

@@ -182,6 +182,11 @@ json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
 		if (candidates)
 			(void)json_object_set_new(item, "candidates", candidates);
 	}
+	if (item) {
+		json_t *opinions = opinions_json(&tx, run.id, NULL);
+
+		(void)json_object_set_new(item, "opinions", opinions ? opinions : json_array());
+	}
 	return item;
 }
 

@@ -180,6 +180,18 @@ MUST_USE int race_others(struct runs *runs, const char *first, json_t *ids, stru
 json_t *race_json(struct runs *runs, struct store_tx *tx, const char *race, struct err *err);
 MUST_USE int race_body(struct buf *out, struct runs *runs, const struct run *run, struct err *err); /* of the pull request */
 
+/* Puts "claude" or "claude:model" into what a request says of the agent. False: it is another agent than `own`. */
+bool agent_config_name(json_t *config, const char *name, const char *own);
+
+/* ---- opinion.c: second opinions ---- */
+
+/* Asks each of agent.reviewers once about the head, when its verdict is verified, and puts their words under the pull request. What
+ * becomes of them holds nothing up: -1 only when the step is to end or the store fails. Blocks for as long as they work. */
+MUST_USE int opinions_ask(struct runs *runs, const struct run *run, int64_t pull, const json_t *report, struct flow_visit *visit,
+			  struct err *err);
+/* [{"by", "head", "status": "given|nothing|failed|skipped", "text", "cost_usd", "agent_ms"}]; owned by the caller. */
+json_t *opinions_json(struct store_tx *tx, const char *run, struct err *err);
+
 /* ---- claims.c ---- */
 
 /* The run's summary, claim by claim (verify/claims.h); owned by the caller. */

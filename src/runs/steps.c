@@ -529,7 +529,7 @@ static const struct flow_step steps[] = {
 	{"fork", {"turn"}, step_fork, 5, HOUR_MS / 2, undo_fork},
 	{"turn", {"verify", "turn", "fork", "publish", "review"}, step_turn, 7, 0},
 	{"verify", {"turn", "publish"}, step_verify, 5, 4 * HOUR_MS},
-	{"publish", {"review", "close"}, step_publish, 5, HOUR_MS / 2},
+	{"publish", {"review", "close"}, step_publish, 5, HOUR_MS},
 	{"review", {"turn", "close"}, step_review, 5, 0},
 	{"close", {NULL}, step_close, 5, HOUR_MS / 2},
 };

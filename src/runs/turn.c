@@ -23,7 +23,7 @@
 #define KILLED_TRIES 3  /* an agent that somebody killed is started again */
 #define CUT_OFF_TRIES 2 /* so is one whose output ended in the middle */
 
-static void turn_fini(struct turn *turn)
+void turn_fini(struct turn *turn)
 {
 	agent_parser_free(turn->parser);
 	agent_turn_fini(&turn->start);
@@ -65,15 +65,17 @@ static void on_event(void *self, enum agent_event_kind kind, const json_t *event
 {
 	struct turn *turn = self;
 
-	if (kind == AGENT_START && turn->ops->resumes)
-		session_store(turn, json_text(event, "session", NULL));
-	if (kind == AGENT_PLAN)
-		plan_store(turn, event);
 	if (kind == AGENT_END) {
 		json_decref(turn->end);
 		turn->end = json_deep_copy(event);
 	}
 	turn_progress_note(&turn->progress, kind, event);
+	if (turn->opinion)
+		return; /* the run's session, plan and timeline are those of who works */
+	if (kind == AGENT_START && turn->ops->resumes)
+		session_store(turn, json_text(event, "session", NULL));
+	if (kind == AGENT_PLAN)
+		plan_store(turn, event);
 	if (kind == AGENT_OBSERVATION || kind == AGENT_ACTION)
 		turn->safe = kind == AGENT_OBSERVATION && json_member(event, "id") && !agent_parser_acting(turn->parser);
 	event_add(turn->runs, turn->run->id, "agent", json_deep_copy(event));
@@ -138,7 +140,8 @@ static int home_file_write(struct turn *turn, const struct name_value *file, str
 static void transcript_open(struct turn *turn)
 {
 	AUTO_FREE char *folder = text_format("%s/runs/%s", turn->runs->state_dir, turn->run->id);
-	AUTO_FREE char *path = text_format("%s/turn-%lld.log", folder, (long long)turn->run->turn);
+	AUTO_FREE char *name = text_format("turn-%lld", (long long)turn->run->turn);
+	AUTO_FREE char *path = text_format("%s/%s.log", folder, turn->opinion ? turn->opinion : name);
 	struct err err = {0};
 
 	if (file_make_dirs(folder, 0700, &err))
@@ -193,7 +196,7 @@ static bool settings_allowed(struct turn *turn)
 	return false;
 }
 
-static int program_prepare(struct turn *turn, struct err *err)
+int turn_program_prepare(struct turn *turn, struct err *err)
 {
 	struct agent_request request = {.blueprint = turn->blueprint,
 					.prompt = turn->run->prompt ? turn->run->prompt : "",
@@ -330,8 +333,7 @@ static void memory_note(struct turn *turn)
 			(long long)kills);
 }
 
-/* The program has ended: why, when it did not succeed. */
-static int work_failure(struct turn *turn, const struct err *reason, struct err *err)
+int turn_program_failure(struct turn *turn, const struct err *reason, struct err *err)
 {
 	if (reason->kind != ERR_NONE) {
 		*err = *reason;
@@ -356,23 +358,28 @@ static int work_failure(struct turn *turn, const struct err *reason, struct err 
 	return turn_failure(turn, err);
 }
 
+bool turn_program_succeeded(struct turn *turn, const struct err *reason)
+{
+	/* One that was told that all is said, and does not leave, is none the worse for being ended. */
+	bool released = turn->released_ms && turn->failed && turn->failure.kind == ERR_CANCELLED && reason->kind == ERR_NONE;
+	int code = released ? 0 : turn->failed ? 1 : turn->status.reason == EXIT_CODE ? turn->status.code : 128 + turn->status.code;
+	bool succeeded = agent_parser_finish(turn->parser, code, turn_sink(turn)) && reason->kind == ERR_NONE && code == 0;
+
+	memory_note(turn);
+	return succeeded;
+}
+
 static int agent_work(struct turn *turn, struct err *err)
 {
 	struct err reason = {0};
-	bool released;
 	bool succeeded;
-	int code;
 
-	if (program_prepare(turn, err) || turn_program_run(turn, &reason, err))
+	if (turn_program_prepare(turn, err) || turn_program_run(turn, &reason, err))
 		return -1;
-	/* One that was told that all is said, and does not leave, is none the worse for being ended. */
-	released = turn->released_ms && turn->failed && turn->failure.kind == ERR_CANCELLED && reason.kind == ERR_NONE;
-	code = released ? 0 : turn->failed ? 1 : turn->status.reason == EXIT_CODE ? turn->status.code : 128 + turn->status.code;
-	succeeded = agent_parser_finish(turn->parser, code, turn_sink(turn)) && reason.kind == ERR_NONE && code == 0;
-	memory_note(turn);
+	succeeded = turn_program_succeeded(turn, &reason);
 	if (worked_store(turn, succeeded, err))
 		return -1;
-	return succeeded || turn->interrupted ? 0 : work_failure(turn, &reason, err);
+	return succeeded || turn->interrupted ? 0 : turn_program_failure(turn, &reason, err);
 }
 
 /* ---- the tree becomes a commit ---- */
@@ -459,8 +466,7 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 {
 	AUTO_RUN run = {0};
 	AUTO_BLUEPRINT blueprint = NULL;
-	__attribute__((cleanup(turn_fini))) struct turn turn = {
-		.runs = self, .run = &run, .visit = visit, .transcript = -1, .input = -1, .signals = -1};
+	AUTO_TURN turn = {.runs = self, .run = &run, .visit = visit, .transcript = -1, .input = -1, .signals = -1};
 	bool gone = false;
 	bool again = false;
 

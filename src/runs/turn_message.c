@@ -57,6 +57,16 @@ static int tell(struct turn *turn, struct err *err)
 	return err_set(err, ERR_BROKEN, "the agent was not told");
 }
 
+/* A person did something about the run meanwhile: that need not wait for an opinion. */
+static bool is_signalled(struct turn *turn)
+{
+	AUTO_JSON signals = NULL;
+	AUTO_TX tx = {0};
+
+	return !store_begin(turn->runs->store, &tx, NULL) && !flow_signals_take(&tx, turn->run->id, &signals, NULL) &&
+	       json_array_size(signals) > 0;
+}
+
 void turn_message_deliver(struct turn *turn)
 {
 	int64_t signals = __atomic_load_n(&turn->runs->signals, __ATOMIC_SEQ_CST);
@@ -65,10 +75,15 @@ void turn_message_deliver(struct turn *turn)
 
 	if (signals != turn->signals) {
 		turn->signals = signals;
+		if (turn->opinion) {
+			if (is_signalled(turn))
+				__atomic_store_n(&turn->stop, true, __ATOMIC_SEQ_CST);
+			return;
+		}
 		turn->wait_ms = is_waiting(turn) ? now_ms : 0;
 	}
-	if (!turn->wait_ms || !agent_parser_session(turn->parser) || agent_parser_ended(turn->parser) || turn->interrupted ||
-	    (!turn->safe && now_ms - turn->wait_ms < WAIT_MOST_MS))
+	if (turn->opinion || !turn->wait_ms || !agent_parser_session(turn->parser) || agent_parser_ended(turn->parser) ||
+	    turn->interrupted || (!turn->safe && now_ms - turn->wait_ms < WAIT_MOST_MS))
 		return;
 	if (turn->ops->message) {
 		turn->wait_ms = 0;

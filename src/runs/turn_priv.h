@@ -28,6 +28,7 @@ struct turn {
 	struct blueprint *blueprint;
 	struct env_id env;
 	struct flow_visit *visit;
+	const char *opinion; /* the name of its transcript, when it is a reviewer's and not the run's own work; NULL */
 	const struct agent_ops *ops;
 	struct agent_parser *parser;
 	struct agent_turn start;
@@ -67,6 +68,9 @@ struct turn {
 	bool over; /* atomic */
 };
 
+void turn_fini(struct turn *turn);
+#define AUTO_TURN __attribute__((cleanup(turn_fini))) struct turn
+
 static inline bool turn_flag(const bool *at)
 {
 	return __atomic_load_n(at, __ATOMIC_SEQ_CST);
@@ -79,6 +83,13 @@ static inline int64_t turn_now_ms(const struct turn *turn)
 
 /* Where what the agent tells goes, and, of one that talks, what it says to us. */
 struct agent_sink turn_sink(struct turn *turn);
+
+/* Argv, environment, files of HOME, parser, transcript. */
+MUST_USE int turn_program_prepare(struct turn *turn, struct err *err);
+/* After turn_program_run(): the rule of agents/agent.h, and no watchdog ended it. */
+bool turn_program_succeeded(struct turn *turn, const struct err *reason);
+/* Why it did not; the kind says what follows. Always -1. */
+MUST_USE int turn_program_failure(struct turn *turn, const struct err *reason, struct err *err);
 
 /* ---- turn_program.c ---- */
 

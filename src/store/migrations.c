@@ -177,6 +177,11 @@ const struct store_migration store_migrations[] = {
 	 "CREATE TABLE idempotency (key TEXT PRIMARY KEY, body TEXT NOT NULL, answer TEXT, secret INTEGER NOT NULL DEFAULT 0,"
 	 " time_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 	 "CREATE INDEX idempotency_time ON idempotency (time_ms);"},
+	{"second opinions",
+	 "CREATE TABLE opinion ("
+	 " run TEXT NOT NULL, head TEXT NOT NULL, reviewer TEXT NOT NULL,"
+	 " status TEXT NOT NULL CHECK (status IN ('given', 'nothing', 'failed', 'skipped')), text TEXT NOT NULL,"
+	 " cost_usd REAL NOT NULL, agent_ms INTEGER NOT NULL, time_ms INTEGER NOT NULL, PRIMARY KEY (run, head, reviewer)) STRICT;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -2,6 +2,10 @@
  * Rows of the agent's tools. The gateway says in X-Assay-Env which environment the caller is in, on a socket that nobody else can
  * reach; nothing in the request itself can name another one.
  */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
 #include "base/scope.h"
 #include "blueprint/blueprint.h"
 #include "net/messages.h"
@@ -23,6 +27,37 @@ static int own_environment(const struct call *call, struct env_id *env, struct e
 	return 0;
 }
 
+/* A reviewer's environment is there to be looked at: nothing is deployed, broken, judged or asked from it. */
+static int working_environment(const struct call *call, struct env_id *env, struct err *err)
+{
+	AUTO_JSON shown = own_environment(call, env, err) ? NULL : environment_show(call->web->options.environments, *env, err);
+
+	if (!shown)
+		return -1;
+	return strcmp(json_text(shown, "purpose", ""), "opinion") == 0
+		       ? err_set(err, ERR_DENIED, "this environment is for a second opinion: it can be looked at, and no more")
+		       : 0;
+}
+
+/* Does the statement only look? One statement, by its first word: what it could still do stays in a copy that is thrown away. */
+static bool statement_looks(const char *statement)
+{
+	static const char *const words[] = {"select", "show",     "explain", "get",    "mget",   "hget", "hgetall", "lrange",
+					    "llen",   "smembers", "scard",   "zrange", "zcard",  "keys", "scan",    "exists",
+					    "ttl",    "type",     "xlen",    "xrange", "dbsize", NULL};
+	struct view rest = view_trim(view_of(statement));
+	size_t length = 0;
+
+	if (rest.length && rest.at[rest.length - 1] == ';')
+		rest.length--;
+	while (length < rest.length && isalpha((unsigned char)rest.at[length]))
+		length++;
+	for (size_t i = 0; words[i]; i++)
+		if (strlen(words[i]) == length && strncasecmp(words[i], rest.at, length) == 0)
+			return !memchr(rest.at, ';', rest.length);
+	return false;
+}
+
 static json_t *environment(struct call *call, struct err *err)
 {
 	struct env_id env;
@@ -41,7 +76,7 @@ static json_t *deploy(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return own_environment(call, &env, err) ? NULL : work_stream(call, &env, deploy_work, err);
+	return working_environment(call, &env, err) ? NULL : work_stream(call, &env, deploy_work, err);
 }
 
 /* The bare repository and the commit that the environment was made from. */
@@ -119,6 +154,7 @@ static json_t *query(struct call *call, struct err *err)
 	json_t *answer;
 
 	if (own_environment(call, &env, err) ||
+	    (!statement_looks(json_text(call->body, "statement", "")) && working_environment(call, &env, err)) ||
 	    environment_query(call->web->options.environments, env, json_text(call->body, "database", ""),
 			      json_text(call->body, "statement", ""), &output, err))
 		return NULL;
@@ -175,7 +211,7 @@ static json_t *verify(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return own_environment(call, &env, err) ? NULL : work_stream(call, &env, verify_work, err);
+	return working_environment(call, &env, err) ? NULL : work_stream(call, &env, verify_work, err);
 }
 
 static json_t *reset_work(struct job *job, struct progress progress, struct err *err)
@@ -189,7 +225,7 @@ static json_t *reset_data(struct call *call, struct err *err)
 {
 	struct env_id env;
 
-	return own_environment(call, &env, err) ? NULL : work_stream(call, &env, reset_work, err);
+	return working_environment(call, &env, err) ? NULL : work_stream(call, &env, reset_work, err);
 }
 
 /* "front->catalog", or "front" for all that it asked and was asked. */
@@ -242,7 +278,7 @@ static json_t *faults(struct call *call, struct err *err)
 	AUTO_JSON answer = NULL;
 	struct env_id env;
 
-	if (own_environment(call, &env, err))
+	if (own_environment(call, &env, err) || (json_member(body, "kind") && working_environment(call, &env, err)))
 		return NULL;
 	json_set_bytes(body, "env", view_of(env.text));
 	if (!json_member(body, "kind"))

@@ -67,6 +67,17 @@ static void candidates_are_a_number_or_agents_with_their_models(void **state)
 	assert_string_equal(two->agent.candidates.agents.at[1], "codex:gpt-5.5");
 }
 
+static void reviewers_are_agents_with_their_models(void **state)
+{
+	AUTO_BLUEPRINT blueprint =
+		parse("version: 1\nname: a\nservices:\n  w: {run: x}\nagent: {reviewers: [claude, \"codex:gpt-5.5\"]}\n");
+
+	(void)state;
+	assert_int_equal(blueprint->agent.reviewers.count, 2);
+	assert_string_equal(blueprint->agent.reviewers.at[0], "claude");
+	assert_string_equal(blueprint->agent.reviewers.at[1], "codex:gpt-5.5");
+}
+
 static void only_workers_have_no_preview(void **state)
 {
 	AUTO_BLUEPRINT blueprint = parse("version: 1\nname: a\nservices:\n  w: {run: [sh, -c, \"\", '5']}\n");
@@ -221,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_smallest_blueprint_gets_every_default),
 		cmocka_unit_test(candidates_are_a_number_or_agents_with_their_models),
+		cmocka_unit_test(reviewers_are_agents_with_their_models),
 		cmocka_unit_test(only_workers_have_no_preview),
 		cmocka_unit_test(texts_keep_what_was_written),
 		cmocka_unit_test(a_null_is_as_if_the_key_were_absent),

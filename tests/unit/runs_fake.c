@@ -97,6 +97,7 @@ int environment_up(struct environments *environments, const struct environment_s
 	*env = (struct fake_env){.alive = true};
 	(void)snprintf(env->id.text, sizeof(env->id.text), "e%010d", fake.env_count);
 	(void)snprintf(env->owner, sizeof(env->owner), "%s", spec->owner);
+	(void)snprintf(env->purpose, sizeof(env->purpose), "%s", spec->purpose);
 	*id = env->id;
 	if (fake.up_failures) {
 		fake.up_failures--;
@@ -168,8 +169,8 @@ int environment_deploy(struct environments *environments, struct env_id id, cons
 
 static json_t *env_json(const struct fake_env *env)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:[]}", "id", env->id.text, "owner", env->owner, "purpose", "work", "state",
-			 env->frozen ? "frozen" : "ready", "pinned", (int)env->pinned, "sandboxes");
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:[]}", "id", env->id.text, "owner", env->owner, "purpose", env->purpose,
+			 "state", env->frozen ? "frozen" : "ready", "pinned", (int)env->pinned, "sandboxes");
 }
 
 json_t *environment_list(struct environments *environments, struct err *err)
@@ -212,6 +213,7 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 {
 	struct fake_env *env;
 	int turn = fake.agent_turns;
+	bool hangs = fake.hangs && turn >= fake.hangs_from;
 
 	(void)environments;
 	if (env_get(id, &env, err))
@@ -223,10 +225,11 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 	(void)snprintf(fake.prompts[turn % 16], sizeof(fake.prompts[0]), "%.*s", (int)exec->input.length, exec->input.at);
 	for (size_t i = 0, at = 0; exec->argv[i] && at < sizeof(fake.words[0]); i++)
 		at += (size_t)snprintf(fake.words[turn % 16] + at, sizeof(fake.words[0]) - at, "%s ", exec->argv[i]);
-	if (fake.hangs && fake.said && file_write_fd(exec->output_fd, view_of(fake.said), err))
+	if (hangs && fake.said && file_write_fd(exec->output_fd, view_of(fake.said), err))
 		return -1;
-	__atomic_store_n(&fake.agent_began, true, __ATOMIC_SEQ_CST);
-	if (fake.hangs) {
+	if (hangs || !fake.hangs)
+		__atomic_store_n(&fake.agent_began, true, __ATOMIC_SEQ_CST);
+	if (hangs) {
 		fake.hangs--;
 		for (int i = 0; i < 2000 && !__atomic_load_n(exec->cancelled, __ATOMIC_SEQ_CST); i++)
 			(void)usleep(5000);

@@ -13,6 +13,7 @@
 struct fake_env {
 	struct env_id id;
 	char owner[ID_TEXT_MAX];
+	char purpose[16];
 	char content[256];  /* of /workspace/app.txt */
 	char deployed[256]; /* what its services were built from */
 	bool alive;
@@ -33,6 +34,7 @@ struct fake_world {
 	const char *output;
 	int exit_code;
 	int hangs;            /* so many turns hang, until cancelled */
+	int hangs_from;       /* counted from this turn on */
 	const char *said;     /* what those that hang print first */
 	char words[16][8192]; /* the last turns' programs and arguments */
 	bool agent_began;     /* atomic */

@@ -367,6 +367,109 @@ static void of_candidates_the_proven_one_is_published_and_every_branch_stays(voi
 	story_end(&story);
 }
 
+static void wait_for(struct story *story, const char *expected)
+{
+	for (int i = 0; i < 1000; i++) {
+		AUTO_JSON run = run_of(story);
+
+		if (strcmp(json_text(run, "state", ""), expected) == 0)
+			return;
+		(void)usleep(10000);
+	}
+	state_is(story, expected);
+}
+
+static json_t *begin_reviewed(struct story *story, const char *reviewers)
+{
+	AUTO_JSON config = json_pack("{s:o}", "reviewers", json_parse(view_of(reviewers), NULL));
+	AUTO_JSON request = json_pack("{s:s, s:s, s:O}", "repository", "shop", "title", "Fix the cart!", "agent", config);
+	json_t *run = runs_start(story->runs, request, NULL);
+
+	assert_int_equal(run_id_parse(view_of(json_text(run, "id", "")), &story->run, NULL), 0);
+	return run;
+}
+
+static void a_second_opinion_goes_under_the_pull_request_and_changes_nothing_else(void **state)
+{
+	struct story story;
+	AUTO_JSON begun = NULL;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	fake.writes[1] = "bug of a reviewer";
+	begun = begin_reviewed(&story, "[\"command:second\", \"codex\"]");
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	{
+		AUTO_JSON pull = pull_of(&story);
+		AUTO_JSON run = run_of(&story);
+		const json_t *reviews = json_member(pull, "reviews");
+		const json_t *opinions = json_member(run, "opinions");
+
+		assert_string_equal(json_text(pull, "verdict", ""), "verified");
+		assert_int_equal(json_array_size(reviews), 1);
+		assert_string_equal(json_text(json_array_get(reviews, 0), "author", ""), "command:second (second opinion)");
+		assert_string_equal(json_text(json_array_get(reviews, 0), "kind", ""), "comment");
+		assert_string_equal(json_text(json_array_get(reviews, 0), "text", ""), "I did it");
+		assert_int_equal(json_array_size(opinions), 2);
+		assert_string_equal(json_text(json_array_get(opinions, 0), "status", ""), "given");
+		/* codex does not understand these words: it ended without its terminal event */
+		assert_string_equal(json_text(json_array_get(opinions, 1), "status", ""), "failed");
+		/* what they used is the run's */
+		assert_int_equal(json_number(json_member(run, "usage"), "input_tokens", 0), 20);
+		assert_int_equal(json_number(json_member(run, "usage"), "turns", 0), 1);
+	}
+	assert_int_equal(fake.agent_turns, 3);
+	assert_int_equal(fake.verifies, 1); /* nothing was judged again */
+	assert_non_null(strstr(fake.prompts[1], "second opinion"));
+	assert_non_null(strstr(fake.prompts[1], "+good"));
+	assert_string_equal(fake_env_of(story.run.text)->content, "good");
+	assert_int_equal(fake_alive(), 1);
+	assert_int_equal(events_of(&story, "opinion", "\"asked\""), 2);
+	assert_int_equal(events_of(&story, "opinion", "\"given\""), 1);
+	assert_int_equal(events_of(&story, "agent", "\"end\""), 1);
+	story_end(&story);
+}
+
+static void nobody_is_asked_about_what_is_not_verified(void **state)
+{
+	struct story story;
+	AUTO_JSON begun = NULL;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "odd";
+	begun = begin_reviewed(&story, "[\"command\"]");
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(fake.agent_turns, 1);
+	assert_int_equal(events_of(&story, "opinion", NULL), 0);
+	story_end(&story);
+}
+
+static void a_person_who_acts_does_not_wait_for_an_opinion(void **state)
+{
+	struct story story;
+	AUTO_JSON begun = NULL;
+	AUTO_JSON merged = NULL;
+
+	(void)state;
+	story_new(&story, 2);
+	fake.writes[0] = "good";
+	fake.hangs = fake.hangs_from = 1; /* the first turn is the worker's */
+	begun = begin_reviewed(&story, "[\"command\"]");
+	for (int i = 0; i < 1000 && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
+		(void)usleep(10000);
+	state_is(&story, "publish");
+	merged = runs_pull_merge(story.runs, 1, "ann", false, NULL);
+	assert_non_null(merged);
+	wait_for(&story, "done");
+	main_holds("good");
+	assert_int_equal(events_of(&story, "opinion", "\"failed\""), 1);
+	story_end(&story);
+}
+
 static void the_same_findings_twice_go_to_a_person_as_a_draft(void **state)
 {
 	struct story story;
@@ -744,18 +847,6 @@ static void a_stop_ends_the_agent_at_once(void **state)
 }
 
 /* Until the run is in a state, or 10 s. */
-static void wait_for(struct story *story, const char *expected)
-{
-	for (int i = 0; i < 1000; i++) {
-		AUTO_JSON run = run_of(story);
-
-		if (strcmp(json_text(run, "state", ""), expected) == 0)
-			return;
-		(void)usleep(10000);
-	}
-	state_is(story, expected);
-}
-
 static void begin_with(struct story *story, const char *agent)
 {
 	AUTO_JSON config = json_parse(view_of(agent), NULL);
@@ -1126,6 +1217,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(findings_go_back_until_it_is_verified_then_reviewed_and_merged),
 		cmocka_unit_test(of_candidates_the_proven_one_is_published_and_every_branch_stays),
+		cmocka_unit_test(a_second_opinion_goes_under_the_pull_request_and_changes_nothing_else),
+		cmocka_unit_test(nobody_is_asked_about_what_is_not_verified),
+		cmocka_unit_test(a_person_who_acts_does_not_wait_for_an_opinion),
 		cmocka_unit_test(the_same_findings_twice_go_to_a_person_as_a_draft),
 		cmocka_unit_test(attempts_are_capped),
 		cmocka_unit_test(what_cannot_be_told_is_a_draft_that_says_so),

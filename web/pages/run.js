@@ -10,7 +10,7 @@ import {logsView} from '../parts/logs.js';
 import {icon, mark, runEnded, runState, verdict} from '../parts/marks.js';
 import {checklist, gatesOf, timeline} from '../parts/timeline.js';
 
-const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'question', 'answer', 'claims', 'note', 'error'];
+const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'question', 'answer', 'claims', 'opinion', 'note', 'error'];
 const EVENTS_MAX = 5000; // shown; the rest is in `assay show`
 
 /** The gates of the last attempt. */

@@ -155,6 +155,7 @@ const VIEWS = {
 	preview: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('external'), 'Preview: ', outside(event.url, event.url)),
 	question: (item) => bubble(item, 'agent', 'The agent asks'),
 	answer: (item) => bubble(item, 'person', `${item.event.by ?? 'You'}, answering`),
+	opinion: ({event, seq}) => h('div', {'data-key': `e${seq}`}, h('p.hint', event.status === 'asked' ? `${event.by} is asked for a second opinion` : `${event.by}, second opinion${['failed', 'skipped'].includes(event.status) ? ' not to be had' : ''}`), event.status === 'nothing' ? h('p', 'Nothing to add.') : event.text ? h('p', plain(event.text)) : null),
 	claims: ({event, seq}) => h('div', {'data-key': `e${seq}`}, h('p.hint', 'What the agent claims, held against the record'), h('ul.checklist', event.items.map((claim) => h('li', mark(CLAIM_MARK[claim.status] ?? 'unstable'), h('span', plain(claim.claim), ' ', h('span.hint', `${claim.status}: ${claim.why}`)))))),
 	note: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('dash'), event.text),
 	error: ({event, seq}) => h('p.wrong', {'data-key': `e${seq}`}, icon('cross'), event.message),
