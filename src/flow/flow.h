@@ -141,6 +141,8 @@ MUST_USE int flow_homes_free(struct flows *flow, int64_t gone_ms, int *freed,
 			     int (*moves)(void *self, struct store_tx *tx, const char *id, struct err *err), struct err *err);
 /* How many are not over, waiting ones included; and how many of them wait for nothing but a thread or a pause. */
 void flows_count(struct flows *flow, int *unfinished, int *active);
+/* What one that could be done now waits for, for people; nothing is added when it is being done, waits for a signal, or is over. */
+MUST_USE int flow_waits(struct flows *flow, struct store_tx *tx, const char *id, struct buf *out, struct err *err);
 /* As in doc/api.md, `steps` of a run. */
 json_t *flow_visits(struct store_tx *tx, const char *id, struct err *err);
 

@@ -26,6 +26,12 @@ static const struct config_key {
 } keys[] = {
 	{"state", "ASSAY_STATE", CONFIG_TEXT, "what is kept: /var/lib/assay, of an ordinary user ~/.local/state/assay"},
 	{"store", "ASSAY_STORE", CONFIG_TEXT, "where runs and issues are kept: postgres://…, else a file in the state"},
+	{"repositories", "ASSAY_REPOSITORIES", CONFIG_TEXT, "the folder that control planes of one store share; else in the state"},
+	{"takeover", "ASSAY_TAKEOVER", CONFIG_DURATION,
+	 "runs of a control plane that is gone for so long are taken by another: 20s"},
+	{"runs", "ASSAY_RUNS", CONFIG_NUMBER, "runs worked on here at once: 4"},
+	{"runs-repository", "ASSAY_RUNS_REPOSITORY", CONFIG_NUMBER, "of one repository, everywhere; 0: any number"},
+	{"runs-organisation", "ASSAY_RUNS_ORGANISATION", CONFIG_NUMBER, "of one organisation, everywhere; 0: any number"},
 	{"listen", "ASSAY_LISTEN", CONFIG_TEXT, "pages and API: 127.0.0.1:7420"},
 	{"pages", "ASSAY_PAGES", CONFIG_TEXT, "where else the pages are reached, through a proxy: https://assay.example.com"},
 	{"sign-in", "ASSAY_SIGN_IN", CONFIG_FLAG, "browsers must sign in; always so where others can reach the pages"},

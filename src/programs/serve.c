@@ -38,6 +38,7 @@
 #define LISTEN_DEFAULT "127.0.0.1:7420"
 #define PREVIEW_DEFAULT "127.0.0.1:7421"
 #define RUN_WORKERS 4
+#define RUN_WORKERS_MAX 64
 #define KEY_BYTES_MAX 4096
 #define INDEX_ROWS_A_TICK 20000
 #define TICK_MS 1000
@@ -57,7 +58,8 @@ struct serve {
 	const char *prices;
 	const char *pages; /* where else the pages are reached; NULL: nowhere */
 	bool sign_in;
-	const char *store; /* NULL: a file in the state */
+	const char *store;        /* NULL: a file in the state */
+	const char *repositories; /* NULL: in the state */
 	bool exit_when_idle;
 	bool warm;
 	int64_t ready_fd; /* -1: none */
@@ -413,7 +415,11 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				    .environments = serve->environments,
 				    .vault = serve->vault,
 				    .pages_base = base,
-				    .workers = RUN_WORKERS,
+				    .repositories = serve->repositories,
+				    .takeover_ms = config_number("takeover", RUNS_TAKEOVER_MS),
+				    .workers = (int)config_number("runs", RUN_WORKERS),
+				    .repository_max = (int)config_number("runs-repository", 0),
+				    .organisation_max = (int)config_number("runs-organisation", 0),
 				    .goes_outside = true,
 				    .world = world_real,
 				    .ledger_heads = ledger_heads,
@@ -438,6 +444,8 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .self = serve,
 				  .world = world_real};
 
+	if (runs.workers < 1 || runs.workers > RUN_WORKERS_MAX)
+		return err_set(err, ERR_INVALID, "runs: expected a number from 1 to %d", RUN_WORKERS_MAX);
 	if (runs_open(&runs, &serve->runs, err))
 		return -1;
 	web.runs = serve->egress.runs = serve->runs;
@@ -534,8 +542,13 @@ static void variables_take(struct serve *serve)
 	const struct {
 		const char *name;
 		const char **text;
-	} texts[] = {{"ASSAY_RUNTIME", &serve->oci},     {"ASSAY_STORE", &serve->store},   {"ASSAY_LISTEN", &serve->listen},
-		     {"ASSAY_PREVIEW", &serve->preview}, {"ASSAY_POLICY", &serve->policy}, {"ASSAY_PAGES", &serve->pages}};
+	} texts[] = {{"ASSAY_RUNTIME", &serve->oci},
+		     {"ASSAY_STORE", &serve->store},
+		     {"ASSAY_LISTEN", &serve->listen},
+		     {"ASSAY_PREVIEW", &serve->preview},
+		     {"ASSAY_POLICY", &serve->policy},
+		     {"ASSAY_PAGES", &serve->pages},
+		     {"ASSAY_REPOSITORIES", &serve->repositories}};
 	const char *warm = getenv("ASSAY_WARM");
 	const char *sign_in = getenv("ASSAY_SIGN_IN");
 

@@ -44,12 +44,17 @@ static json_t *config_of(const json_t *request, const struct candidates *candida
 static int candidate_insert(struct runs *runs, struct store_tx *tx, const struct run *first, const json_t *config, struct err *err)
 {
 	struct run_id id = run_id_new(runs->options.world);
-	struct flow_line line = {.repository = first->repository};
+	int64_t priority = RUNS_PRIORITY;
+	struct flow_line line = {.tenant = first->repository, .repository = first->repository};
 	int64_t now_ms = world_now_ms(runs->options.world);
 	AUTO_BUF text = buf_new((size_t)64 << 10);
 
 	json_format(&text, config);
-	if (buf_finish(&text, err) || flow_start(runs->flow, tx, id.text, line, err) ||
+	if (buf_finish(&text, err) ||
+	    store_number_get(tx, &priority, RUNS_PRIORITY, "SELECT priority FROM flow WHERE id = ?", VALUES(V(first->id)), err))
+		return -1;
+	line.priority = (int)priority;
+	if (flow_start(runs->flow, tx, id.text, line, err) ||
 	    store_run(
 		    tx,
 		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms, race)"

@@ -204,8 +204,10 @@ void preview_now(struct runs *runs, json_t *item)
 json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err)
 {
 	json_t *question = NULL;
+	AUTO_BUF waits = buf_new(1024);
 	bool heard;
-	json_t *steps = question_open_find(tx, run->id, world_now_ms(runs->options.world), &question, &heard, err)
+	json_t *steps = (!run_is_over(run) && flow_waits(runs->flow, tx, run->id, &waits, err)) ||
+					question_open_find(tx, run->id, world_now_ms(runs->options.world), &question, &heard, err)
 				? NULL
 				: flow_visits(tx, run->id, err);
 	json_t *object = json_object();
@@ -241,6 +243,7 @@ json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, 
 	(void)json_object_set_new(object, "steps", steps);
 	(void)json_object_set_new(object, "race", text_or_null(run->race));
 	(void)json_object_set_new(object, "question", question ? question : json_null());
+	(void)json_object_set_new(object, "waits", text_or_null(waits.length ? waits.at : NULL));
 	return object;
 }
 

@@ -38,6 +38,8 @@ static struct flow_options flow_options_of(struct runs *runs, const char *place)
 				     .self = runs,
 				     .world = runs->options.world,
 				     .workers = runs->options.workers,
+				     .tenant_max = runs->options.organisation_max,
+				     .repository_max = runs->options.repository_max,
 				     .plane = shared ? place : NULL,
 				     .home = !shared                      ? FLOW_ANYWHERE
 					     : runs->options.repositories ? FLOW_WHERE_TAKEN
@@ -232,6 +234,8 @@ static int request_check(struct runs *runs, const char *repository, const json_t
 
 	if (!path || git_resolve(path, json_text(request, "base", "main"), &base, err))
 		return -1;
+	if (json_number(request, "priority", 0) < 0 || json_number(request, "priority", 0) > RUNS_PRIORITY_MAX)
+		return err_set(err, ERR_INVALID, "priority: expected a number from 0 to %d", RUNS_PRIORITY_MAX);
 	if (agent && !json_is_null(agent) && !json_is_object(agent))
 		return err_set(err, ERR_INVALID, "`agent` must be an object, as in the blueprint");
 	if (use && !agent_find(use))

@@ -27,13 +27,17 @@ struct runs_options {
 	struct environments *environments;
 	struct vault *vault;
 	const char *pages_base; /* "http://127.0.0.1:7420" */
-	int workers;            /* runs worked on at once */
+	int workers;            /* runs worked on here at once */
+	int repository_max;     /* of one repository, on all control planes; 0: any number */
+	int organisation_max;   /* of one organisation, or of one repository that is of none; 0: any number */
 	bool goes_outside;      /* threads act on what comes in and send what goes out; without, both wait */
 	struct world world;
 	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
 	void *self;
 };
 
+#define RUNS_PRIORITY 5 /* of POST /runs, 0 to 9: higher ones go first; among equals organisations, or repositories, take turns */
+#define RUNS_PRIORITY_MAX 9
 #define RUNS_TAKEOVER_MS ((int64_t)20000)
 
 /* Opens the store, migrates it, and goes on with every run that was not finished. */

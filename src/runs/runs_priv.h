@@ -151,7 +151,8 @@ void event_text_set(json_t *object, const char *key, struct view text);
 
 /* ---- steer.c: what a run is told, in the caller's transaction; after its commit runs_told() is called ---- */
 
-/* A run on the issue ({"number", "title"}); `request` is the body of POST /runs. Nothing is asked of the tracker or of git here. */
+/* A run on the issue ({"number", "title"}); `request` is the body of POST /runs; a source may say whose it is (`organisation`): those
+ * take turns. Nothing is asked of the tracker or of git here. */
 MUST_USE int run_start_in(struct runs *runs, struct store_tx *tx, struct run_id id, const json_t *issue, const json_t *request,
 			  struct err *err);
 /* A signal, and what the timeline shows of it: `shown` is stolen and may be NULL. ERR_DENIED: the run is over. */

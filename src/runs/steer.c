@@ -15,7 +15,9 @@ int run_start_in(struct runs *runs, struct store_tx *tx, struct run_id id, const
 {
 	const char *repository = json_text(request, "repository", "");
 	const json_t *agent = json_member(request, "agent");
-	struct flow_line line = {.repository = repository};
+	struct flow_line line = {.tenant = json_text(request, "organisation", repository),
+				 .repository = repository,
+				 .priority = (int)json_number(request, "priority", RUNS_PRIORITY)};
 	AUTO_BUF config = buf_new((size_t)64 << 10);
 	int64_t now_ms = world_now_ms(runs->options.world);
 

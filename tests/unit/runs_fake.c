@@ -91,6 +91,10 @@ int environment_up(struct environments *environments, const struct environment_s
 	(void)environments;
 	(void)keep_failed;
 	DIE(err);
+	if (fake.up_retries) {
+		fake.up_retries--;
+		return err_set(err, ERR_RETRY, "no room now");
+	}
 	if (fake.env_count == FAKE_ENVS_MAX)
 		abort();
 	fake.env_count++;

@@ -41,6 +41,7 @@ struct fake_world {
 	int unstable;         /* so many verifications cannot tell */
 	int destroyed;        /* so many turns lose their workspace */
 	int up_failures;      /* environment_up fails so often */
+	int up_retries;       /* … and has no room so often before */
 	enum err_kind verify_error;
 	const char *repository; /* the bare one that exports go to */
 };

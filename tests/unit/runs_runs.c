@@ -995,6 +995,51 @@ static void closing_an_issue_stops_its_run_and_reopening_lets_another_have_it(vo
 	story_end(&story);
 }
 
+static void waits_for(struct story *story, struct run_id id, const char *expected)
+{
+	AUTO_JSON run = runs_show(story->runs, id, NULL);
+
+	if (strcmp(json_text(run, "waits", "nothing"), expected) != 0)
+		fail_msg("%s waits for %s, expected %s", id.text, json_text(run, "waits", "nothing"), expected);
+}
+
+static void a_queued_run_says_what_it_waits_for_and_priorities_go_first(void **state)
+{
+	AUTO_JSON urgent = json_pack("{s:s, s:s, s:i}", "repository", "shop", "title", "Now", "priority", 9);
+	AUTO_JSON wrong = json_pack("{s:s, s:s, s:i}", "repository", "shop", "title", "Now", "priority", 10);
+	AUTO_JSON begun = NULL;
+	struct run_id first, second, third;
+	struct story story;
+	struct err err = {0};
+	bool did;
+
+	(void)state;
+	story_new(&story, 0);
+	for (size_t i = 0; i < ARRAY_LEN(fake.writes); i++)
+		fake.writes[i] = "good";
+	assert_int_equal(story_start(&story), 0);
+	first = story.run;
+	assert_int_equal(story_start(&story), 0);
+	second = story.run;
+	waits_for(&story, first, "a free worker, 0 before it in line");
+	waits_for(&story, second, "a free worker, 1 before it in line");
+	assert_null(runs_start(story.runs, wrong, &err));
+	assert_int_equal(err.kind, ERR_INVALID);
+	begun = runs_start(story.runs, urgent, NULL);
+	assert_int_equal(run_id_parse(view_of(json_text(begun, "id", "")), &third, NULL), 0);
+	waits_for(&story, first, "a free worker, 1 before it in line");
+	fake.up_retries = 1;
+	assert_int_equal(flows_work(story.runs->flow, &did, NULL), 0);
+	story.run = third;
+	state_is(&story, "claim");
+	assert_int_equal(flows_work(story.runs->flow, &did, NULL), 0);
+	waits_for(&story, third, "the next try in 1 s: no room now");
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	waits_for(&story, third, "nothing");
+	story_end(&story);
+}
+
 static int64_t number_of(struct story *story, const char *sql)
 {
 	int64_t number = -1;
@@ -1240,6 +1285,7 @@ int main(void)
 		cmocka_unit_test(a_session_that_is_no_more_is_another_one),
 		cmocka_unit_test(what_is_secret_in_its_environment_is_not_in_its_story),
 		cmocka_unit_test(closing_an_issue_stops_its_run_and_reopening_lets_another_have_it),
+		cmocka_unit_test(a_queued_run_says_what_it_waits_for_and_priorities_go_first),
 		cmocka_unit_test(a_run_hears_of_a_merge_that_nobody_told_it_of),
 		cmocka_unit_test(an_issue_whose_run_is_none_is_free_again),
 		cmocka_unit_test(what_a_stopped_run_did_is_undone_and_done_again_when_it_is_tried_again),
