@@ -16,7 +16,7 @@
 	COMMAND(retry, "RUN", "takes a run up again") \
 	COMMAND(issue, "COMMAND …", "the issues: list, show, new, comment, close") \
 	COMMAND(pull, "COMMAND …", "the pull requests: list, show, diff, review, merge") \
-	COMMAND(repo, "COMMAND …", "the repositories of the server: list, put") \
+	COMMAND(repo, "COMMAND …", "the repositories of the server: list, put, add") \
 	COMMAND(init, "[DIR] [--force] [--stdout]", "writes a first assay.yaml from compose.yaml, Procfile or package.json") \
 	COMMAND(check, "[FILE] [--json]", "checks a blueprint") \
 	COMMAND(env, "up|list|show|logs|shell|exec|… [ENV]", "makes, looks into and removes environments") \
@@ -37,6 +37,7 @@
 	COMMAND(token, "create|list|rm NAME", "says who may call the API over TCP, and as what") \
 	COMMAND(connect, "KIND [--set KEY=VALUE...] [--secrets] [--base URL]", "joins an outside service: Linear, GitHub, Slack, ...") \
 	COMMAND(connections, "[list|show|set|rm]", "the outside services that are joined") \
+	COMMAND(forges, "check [CONNECTION]", "what is missing at a code host, and how to add it") \
 	COMMAND(webhook, "create|list|rm", "tells others of what changes") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \

@@ -82,11 +82,50 @@ static int repo_put(int argc, char **argv)
 	return CLI_DONE;
 }
 
+static int repo_add(int argc, char **argv)
+{
+	const char *connection = NULL;
+	const char *name = NULL;
+	bool judge = false;
+	bool as_json = false;
+	const struct cli_option options[] = {
+		{.name = "connection", .value = "NAME", .help = "(default: github)", .text = &connection},
+		{.name = "name", .value = "NAME", .help = "of the project here (default: the repository's)", .text = &name},
+		{.name = "judge", .help = "verify pull requests of anybody who may write there", .flag = &judge},
+		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {.program = "assay repo add",
+					.arguments = "URL [--connection NAME] [--name NAME] [--judge]",
+					.about = "Makes a project of a repository at a code host (`assay connect`), whose default branch it follows.",
+					.options = options,
+					.option_count = ARRAY_LEN(options),
+					.positional_min = 1,
+					.positional_max = 1};
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	AUTO_JSON body = json_pack("{s:s, s:s, s:b}", "url", argv[1], "connection", connection ? connection : "github", "judge", judge);
+	AUTO_API struct api *api = api_open(usage.program, true, &err);
+	if (name)
+		json_set_bytes(body, "name", view_of(name));
+	AUTO_JSON answer = api ? api_post(api, "/repositories/remote", body, &err) : NULL;
+	if (!answer)
+		return cli_fail(usage.program, as_json, &err);
+	if (as_json)
+		cli_print_json(answer);
+	else
+		printf("%s %s\n", json_text(answer, "name", ""), json_text(answer, "commit", ""));
+	return CLI_DONE;
+}
+
 int cli_repo(int argc, char **argv)
 {
 	static const struct cli_command commands[] = {
 		{"list", "[--json]", "lists the repositories", repo_list},
 		{"put", "[DIR] [--revision REV] [--name NAME]", "puts a commit of a checkout there", repo_put},
+		{"add", "URL [--connection NAME] [--name NAME] [--judge]", "adds a repository at a code host", repo_add},
 	};
 
 	return cli_dispatch("assay repo", commands, ARRAY_LEN(commands), argc, argv);

@@ -299,6 +299,16 @@ static int close_pull(void *self, int64_t number, struct err *err)
 			  V((const char *)NULL), number, err);
 }
 
+int forge_builtin_end_in(struct store_tx *tx, int64_t number, bool merged, const char *hash, bool *changed, struct err *err)
+{
+	*changed = false;
+	if (store_run(tx, "UPDATE pull SET state = ?, merged = ?, merging = NULL WHERE number = ? AND state = 'open'",
+		      VALUES(V(merged ? "merged" : "closed"), V(merged ? hash : NULL), V(number)), err))
+		return -1;
+	*changed = store_changed(tx) > 0;
+	return 0;
+}
+
 static const struct forge_ops builtin_ops = {"builtin", list, fetch, upsert, review, merge, close_pull};
 
 struct forge forge_builtin_new(struct store *store, const char *repositories, struct world world)

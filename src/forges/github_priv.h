@@ -42,7 +42,9 @@ json_t *github_pull_get(void *self, const char *repository, int64_t number, stru
 int github_pull_close(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
 int github_pull_merge(void *self, const char *repository, int64_t number, const char *head, struct remote_told *told,
 		      struct err *err);
+char *github_pull_ref(int64_t number);
 /* github_talk.c */
+json_t *github_issue_get(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
 int github_note_put(void *self, const char *repository, bool pull, int64_t number, const char *marker, const char *body,
 		    struct remote_told *told, struct err *err);
 int github_reply(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,

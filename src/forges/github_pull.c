@@ -151,6 +151,11 @@ json_t *github_pull_get(void *self, const char *repository, int64_t number, stru
 			 json_text(answer.body, "title", ""), "author", json_text(json_member(answer.body, "user"), "login", ""));
 }
 
+char *github_pull_ref(int64_t number)
+{
+	return text_format("refs/pull/%lld/head", (long long)number);
+}
+
 int github_pull_close(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err)
 {
 	AUTO_FREE char *path = text_format("/repos/%s/pulls/%lld", repository, (long long)number);

@@ -78,12 +78,25 @@ int github_reply(void *self, const char *repository, int64_t number, const char 
 	AUTO_ANSWER answer = {0};
 	int64_t id;
 
+	if (!*thread)
+		return github_note_put(self, repository, true, number, marker, body, told, err);
 	if (marked_find(self, repository, list, marker, &id, told, err))
 		return -1;
 	if (id || !ask(self, repository, "POST", path, text, &answer, told, err))
 		return 0;
 	/* The comment was deleted: it is answered where everybody reads. */
 	return answer.status == 404 ? github_note_put(self, repository, true, number, marker, body, told, err) : -1;
+}
+
+json_t *github_issue_get(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/issues/%lld", repository, (long long)number);
+	AUTO_ANSWER answer = {0};
+
+	if (ask(self, repository, NULL, path, NULL, &answer, told, err))
+		return NULL;
+	return json_pack("{s:s, s:s, s:s, s:s}", "title", json_text(answer.body, "title", ""), "body", json_text(answer.body, "body", ""),
+			 "url", json_text(answer.body, "html_url", ""), "state", json_text(answer.body, "state", ""));
 }
 
 int github_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err)

@@ -78,6 +78,10 @@ struct remote_ops {
 	/* In a review thread, named by its first comment; where there is none, a comment. */
 	int (*reply)(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,
 		     struct remote_told *told, struct err *err);
+	/* {"title", "body", "url", "state": "open|closed"} */
+	json_t *(*issue_get)(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
+	/* What git fetches its head by; owned by the caller. */
+	char *(*pull_ref)(int64_t number);
 	/* "It was seen", on a comment. */
 	int (*ack)(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
 	/* The comments of one review: [{"id", "thread", "path", "line", "author", "text"}]. */

@@ -5,13 +5,14 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 
 #define IDLE_MS 1000
 #define SWEEP_MS ((int64_t)600 * 1000)
 #define KEEP_MS ((int64_t)30 * 24 * 3600 * 1000) /* services send again for a few days at most */
 
-static const struct inbox_source *const sources[] = {&inbox_standard};
+static const struct inbox_source *const sources[] = {&inbox_standard, &inbox_github};
 
 struct inboxes {
 	struct runs *runs;

@@ -110,6 +110,14 @@ int run_environments_end(struct runs *runs, const struct run *run, struct err *e
 	return result;
 }
 
+int judge_environments_end(struct runs *runs, const struct run *run, struct err *err)
+{
+	struct run over = *run;
+
+	over.outcome = (char[]){"merged"};
+	return run_environments_end(runs, &over, err);
+}
+
 /* Was it taken over by another control plane, while we were gone? */
 static int lives_elsewhere(struct runs *runs, const char *run, bool *elsewhere, struct err *err)
 {

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 
 #define NAME_MAX_LENGTH 40
@@ -48,6 +49,27 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* Where it comes from, when it is at a code host. */
+static int remote_add(struct runs *runs, json_t *items, struct err *err)
+{
+	AUTO_TX tx = {0};
+	size_t index;
+	json_t *item;
+
+	if (store_begin_snapshot(runs->store, &tx, err))
+		return -1;
+	json_array_foreach(items, index, item) {
+		AUTO_PLACE place = {0};
+		bool found;
+
+		if (place_find(&tx, json_text(item, "name", ""), &place, &found, err))
+			return -1;
+		(void)json_object_set_new(item, "remote", found ? json_string(place.url) : json_null());
+		(void)json_object_set_new(item, "judges", json_boolean(found && place.judges));
+	}
+	return 0;
+}
+
 json_t *runs_repository_list(struct runs *runs, struct err *err)
 {
 	const char *folder = runs->repositories_dir;
@@ -77,6 +99,10 @@ json_t *runs_repository_list(struct runs *runs, struct err *err)
 		free(entries[i]);
 	}
 	free(entries);
+	if (remote_add(runs, items, err)) {
+		json_decref(items);
+		return NULL;
+	}
 	return items;
 }
 
@@ -294,8 +320,10 @@ json_t *runs_pull_list(struct runs *runs, const struct list_ask *ask, struct err
 	json_t *item;
 	size_t index;
 
-	json_array_foreach(json_member(page, "items"), index, item)
+	json_array_foreach(json_member(page, "items"), index, item) {
 		preview_now(runs, item);
+		remote_pull_json(runs, item);
+	}
 	return page;
 }
 
@@ -303,8 +331,10 @@ json_t *runs_pull_show(struct runs *runs, int64_t number, struct err *err)
 {
 	json_t *item = forge_fetch(runs->forge, number, err);
 
-	if (item)
+	if (item) {
 		preview_now(runs, item);
+		remote_pull_json(runs, item);
+	}
 	return item;
 }
 

@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 #include "vault/vault.h"
 #include "verify/record.h"
@@ -89,7 +90,7 @@ static int note_put(struct runs *runs, const struct run *run, struct err *err)
 		       &(struct process_spec){.input = buf_view(&envelope)}, NULL, err);
 }
 
-static int record_publish(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, struct err *err)
+int record_publish(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, struct err *err)
 {
 	int status;
 
@@ -241,7 +242,8 @@ static int pull_upsert(struct runs *runs, const struct run *run, const json_t *r
 	return forge_upsert(runs->forge, &pull, number, err);
 }
 
-static int published_store(struct runs *runs, const struct run *run, const json_t *claims, int64_t number, struct err *err)
+static int published_store(struct runs *runs, const struct run *run, const struct flow_visit *visit, const json_t *report,
+			   const json_t *claims, int64_t number, struct err *err)
 {
 	AUTO_FREE char *url = text_format("%s/pulls/%lld", runs->pages_base, (long long)number);
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
@@ -256,7 +258,8 @@ static int published_store(struct runs *runs, const struct run *run, const json_
 	    (json_array_size(claims) && event_add_in(runs, &tx, run->id, "claims", json_pack("{s:O}", "items", claims), err)) ||
 	    event_add_in(runs, &tx, run->id, "pull", json_pack("{s:I, s:s}", "number", (json_int_t)number, "url", url), err) ||
 	    change_add_in(runs, &tx, "pull", "number", V(number), "open", err) ||
-	    change_add_in(runs, &tx, "issue", "number", V(run->issue), "review", err))
+	    change_add_in(runs, &tx, "issue", "number", V(run->issue), "review", err) ||
+	    remote_publish_in(runs, &tx, run, visit, report, number, err))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -285,9 +288,12 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 		}
 	}
 	report = json_parse(view_of(run.report), err);
+	if (report && run.judges)
+		return record_publish(runs, &run, report, NULL, err) ? -1 : step_judge_publish(runs, &run, report, visit, err);
 	if (!report || run_claims(runs, &run, report, &claims, err) || record_publish(runs, &run, report, claims, err) ||
 	    preview_deploy(runs, &run, visit, err) || pull_upsert(runs, &run, report, claims, &number, err) ||
-	    published_store(runs, &run, claims, number, err) || opinions_ask(runs, &run, number, report, visit, err))
+	    published_store(runs, &run, visit, report, claims, number, err) ||
+	    opinions_ask(runs, &run, number, report, visit, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request %lld, %s", (long long)number, run.verdict);
 	visit->next = "review";

@@ -11,12 +11,14 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 #include "store/list.h"
 
 #define ISSUES_MS ((int64_t)60000)
 #define PULLS_MS ((int64_t)30000)
 #define QUESTIONS_MS ((int64_t)60000)
+#define HOSTS_MS ((int64_t)300000)
 #define LEASES_MS ((int64_t)3600000)
 #define LEASE_KEPT_MS ((int64_t)7 * 24 * 3600000)
 
@@ -211,6 +213,7 @@ int runs_reconcile(struct runs *runs, struct err *err)
 		{"pulls", PULLS_MS, pulls},
 		{"questions", QUESTIONS_MS, questions},
 		{"leases", LEASES_MS, leases},
+		{"code hosts", HOSTS_MS, remote_reconcile},
 		{"planes", 0, planes}, /* the last: where runs have no other home there is nothing to it */
 	};
 	size_t count = ARRAY_LEN(table) - !runs->options.repositories;

@@ -80,6 +80,7 @@ static const struct {
 	NUMBER(agent_ms),
 	TEXT(race),
 	TEXT(race_winner),
+	NUMBER(judges),
 };
 
 void run_fini(struct run *run)

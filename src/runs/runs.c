@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "forges/builtin.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 #include "trackers/builtin.h"
 
@@ -69,6 +70,7 @@ int runs_open_inside(const struct runs_options *options, const struct runs_insid
 						       : text_format("%s/repos", options->state_dir);
 	(void)pthread_mutex_init(&self->repositories, NULL);
 	(void)pthread_mutex_init(&self->records, NULL);
+	(void)pthread_mutex_init(&self->clients_lock, NULL);
 	if (file_make_dirs(self->repositories_dir, 0700, err) || store_take(self, inside, err)) {
 		runs_close(self);
 		return -1;
@@ -104,9 +106,11 @@ void runs_close(struct runs *runs)
 	flows_close(runs->flow);
 	tracker_builtin_free(runs->tracker);
 	forge_builtin_free(runs->forge);
+	remotes_close(runs);
 	if (!runs->external)
 		store_close(runs->store);
 	gates_free(runs);
+	(void)pthread_mutex_destroy(&runs->clients_lock);
 	(void)pthread_mutex_destroy(&runs->records);
 	(void)pthread_mutex_destroy(&runs->repositories);
 	free(runs->repositories_dir);

@@ -32,6 +32,8 @@ struct runs_options {
 	int organisation_max;   /* of one organisation, or of one repository that is of none; 0: any number */
 	bool goes_outside;      /* threads act on what comes in and send what goes out; without, both wait */
 	struct world world;
+	/* Lets a request of the run that waits for a person pass, once; NULL: none ever waits. */
+	int (*approve)(void *self, const char *run, const char *hold, const char *by, struct err *err);
 	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
 	void *self;
 };
@@ -50,6 +52,13 @@ json_t *runs_repository_list(struct runs *runs, struct err *err);
 /* `move`: the project's main follows; otherwise the commit is only kept here, as for a verification. */
 json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, bool move,
 			    struct err *err);
+/* A project at a code host ("https://HOST/OWNER/NAME"), by a connection's id or name; its main follows the host's default branch. `judges`: pull
+ * requests of anybody are verified. {"name", "commit", "remote", "branch"} */
+json_t *runs_repository_add(struct runs *runs, const char *where, const char *connection, const char *name, bool judges,
+			    struct err *err);
+/* What is missing at a code host, for each project of the connection: [{"repository", "found": [{"what", "state", "do"}]}]. `public_base` is how
+ * the host reaches us; NULL: as people do. */
+json_t *runs_forge_examine(struct runs *runs, const char *connection, const char *public_base, struct err *err);
 char *runs_repository_path(struct runs *runs, const char *name, struct err *err); /* of the bare repository; NULL when unknown */
 
 /* Webhooks out. Items are {"id", "url", "on": [kinds], "created_ms", "told_ms", "said", "waiting"}; a new one's secret is said once. `on` is a list of

@@ -39,6 +39,8 @@ struct runs {
 	struct forge forge;
 	pthread_mutex_t repositories; /* fetches into a project, one at a time */
 	pthread_mutex_t records;      /* the chain of records grows one at a time */
+	struct remote_client *clients; /* remote.c, under clients_lock */
+	pthread_mutex_t clients_lock;
 	struct effects *effects;      /* effect.c */
 	struct inboxes *inboxes;      /* inbox.c */
 	struct gate *gates;           /* gate.c; under `records` */
@@ -104,6 +106,7 @@ struct run {
 	int64_t session_output_tokens;
 	char *race;        /* the first run of its race; NULL: it is alone */
 	char *race_winner; /* once it is chosen */
+	int64_t judges;    /* the number of the pull request at a code host that is only verified; 0: an issue is worked on */
 };
 
 void run_fini(struct run *run);
@@ -223,6 +226,7 @@ extern const struct flow_definition run_definition;
 /* What the step functions call, one per file. */
 MUST_USE int step_turn(void *self, struct flow_visit *visit, struct err *err);
 MUST_USE int step_verify(void *self, struct flow_visit *visit, struct err *err);
+MUST_USE int record_publish(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, struct err *err);
 MUST_USE int step_publish(void *self, struct flow_visit *visit, struct err *err);
 
 /* Reports of the environment as events `service` of the run `self->id`. */
@@ -242,6 +246,8 @@ MUST_USE int run_environments_end(struct runs *runs, const struct run *run, stru
 
 /* Removes what a run that is over, or that is done by another control plane now, still has here. */
 MUST_USE int run_environments_reconcile(struct runs *runs, struct err *err);
+/* What was forked for a commit that is no longer the pull request's. */
+MUST_USE int judge_environments_end(struct runs *runs, const struct run *run, struct err *err);
 
 /* ---- prompt.c ---- */
 

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 
 #define SLUG_MAX 40
@@ -107,6 +108,8 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 
 	if (run_load(runs, visit->id, &run, err))
 		return -1;
+	if (run.judges)
+		return step_judge_claim(runs, &run, visit, err);
 	visit->next = "fork";
 	item = text_format("%lld", (long long)run.issue);
 	if (tracker_claim(runs->tracker, item, run.race ? run.race : run.id, err))
@@ -114,6 +117,8 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	change_add(runs, "issue", "number", V(run.issue), "working");
 	if (run.branch) /* it was pinned before: the run is tried again */
 		return 0;
+	if (remote_refresh(runs, run.repository, err))
+		return -1;
 	repository = repository_path(runs, run.repository);
 	if (git_resolve(repository, run.base_wanted, &base, err))
 		return -1;
@@ -179,7 +184,7 @@ static int step_fork(void *self, struct flow_visit *visit, struct err *err)
 		event_add(runs, run.id, "preview", json_pack("{s:s}", "url", preview));
 	change_add(runs, "environment", "id", V(env.text), "ready");
 	(void)snprintf(visit->detail, sizeof(visit->detail), "environment %s%s", env.text, found ? " (was there)" : "");
-	visit->next = "turn";
+	visit->next = run.judges ? "verify" : "turn";
 	return 0;
 }
 
@@ -218,7 +223,7 @@ static int findings_turn(struct runs *runs, const struct run *run, const json_t 
 	AUTO_JSON signals = NULL;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err))
+	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) || remote_given_in(&tx, run->id, err))
 		return -1;
 	prompt_findings(&prompt, report);
 	prompt_review(&messages, signals);
@@ -240,7 +245,7 @@ static int verdict_decide(struct runs *runs, const struct run *run, const json_t
 
 	visit->next = "publish";
 	(void)snprintf(visit->detail, sizeof(visit->detail), "%s: %.200s", verdict_name(verdict), json_text(report, "reason", ""));
-	if (verdict != VERDICT_FAILED)
+	if (verdict != VERDICT_FAILED || run->judges)
 		return 0;
 	if (run->attempt >= run->attempts) {
 		event_note(runs, run->id, "attempt %lld of %lld failed: a draft goes to a person", (long long)run->attempt,
@@ -374,7 +379,7 @@ static int review_wake(struct runs *runs, const struct run *run, bool *woken, st
 	AUTO_JSON signals = NULL;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err))
+	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) || remote_given_in(&tx, run->id, err))
 		return -1;
 	prompt_review(&prompt, signals);
 	*woken = prompt.length > 0;
@@ -388,6 +393,16 @@ static int review_wake(struct runs *runs, const struct run *run, bool *woken, st
 	return store_commit(&tx, err);
 }
 
+/* What they wrote was dealt with, when the run waits again. */
+static int reviewers_answer(struct runs *runs, const struct run *run, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || remote_answer_in(runs, &tx, run, err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
 static int step_review(void *self, struct flow_visit *visit, struct err *err)
 {
 	struct runs *runs = self;
@@ -397,6 +412,8 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 
 	if (run_load(runs, visit->id, &run, err))
 		return -1;
+	if (run.judges)
+		return step_judge_review(runs, &run, visit, err);
 	pull = forge_fetch(runs->forge, run.pull, err);
 	if (!pull)
 		return -1;
@@ -414,7 +431,7 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 	}
 	(void)snprintf(visit->detail, sizeof(visit->detail), "waits for a person");
 	visit->park = true;
-	return 0;
+	return reviewers_answer(runs, &run, err);
 }
 
 /* ---- close: nothing is left behind ---- */
@@ -428,6 +445,8 @@ static int step_close(void *self, struct flow_visit *visit, struct err *err)
 	if (run_load(runs, visit->id, &run, err) || run_environments_end(runs, &run, err))
 		return -1;
 	merged = run.outcome && strcmp(run.outcome, "merged") == 0;
+	if (run.judges)
+		return 0;
 	if (run_lost(&run)) {
 		(void)snprintf(visit->detail, sizeof(visit->detail), "another candidate was chosen");
 		return 0;
@@ -467,6 +486,8 @@ static int moved(void *self, struct store_tx *tx, const char *id, const struct f
 		return -1;
 	if (over && move->error && event_add_in(runs, tx, id, "error", json_pack("{s:s}", "message", move->error), err))
 		return -1;
+	if (entered && remote_moved_in(runs, tx, id, state, over, err))
+		return -1;
 	return change_add_in(runs, tx, "run", "id", V(id), state, err);
 }
 
@@ -476,11 +497,11 @@ static int moved(void *self, struct store_tx *tx, const char *id, const struct f
 static int issue_free(struct runs *runs, const struct run *run, struct err *err)
 {
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
-	AUTO_JSON issue = tracker_fetch(runs->tracker, item, err);
+	AUTO_JSON issue = run->judges ? NULL : tracker_fetch(runs->tracker, item, err);
 	const char *state = json_text(issue, "state", "");
 
 	if (!issue)
-		return -1;
+		return run->judges ? 0 : -1;
 	if (run_lost(run) || strcmp(json_text(issue, "run", ""), run->id) != 0 ||
 	    (strcmp(state, "working") != 0 && strcmp(state, "review") != 0))
 		return 0;
@@ -525,12 +546,12 @@ static void ending(void *self, const char *id, enum flow_status final)
 }
 
 static const struct flow_step steps[] = {
-	{"claim", {"fork"}, step_claim, 5, 0, undo_claim},
-	{"fork", {"turn"}, step_fork, 5, HOUR_MS / 2, undo_fork},
+	{"claim", {"fork", "close"}, step_claim, 5, 0, undo_claim},
+	{"fork", {"turn", "verify"}, step_fork, 5, HOUR_MS / 2, undo_fork},
 	{"turn", {"verify", "turn", "fork", "publish", "review"}, step_turn, 7, 0},
 	{"verify", {"turn", "publish"}, step_verify, 5, 4 * HOUR_MS},
 	{"publish", {"review", "close"}, step_publish, 5, HOUR_MS},
-	{"review", {"turn", "close"}, step_review, 5, 0},
+	{"review", {"turn", "close", "claim"}, step_review, 5, 0},
 	{"close", {NULL}, step_close, 5, HOUR_MS / 2},
 };
 

@@ -8,6 +8,7 @@
  */
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/remote.h"
 #include "runs/turn_priv.h"
 
 #define WAIT_MOST_MS ((int64_t)60000)
@@ -17,7 +18,7 @@ static int waiting_take(struct turn *turn, struct store_tx *tx, struct buf *prom
 {
 	AUTO_JSON signals = NULL;
 
-	if (flow_signals_take(tx, turn->run->id, &signals, err))
+	if (flow_signals_take(tx, turn->run->id, &signals, err) || remote_given_in(tx, turn->run->id, err))
 		return -1;
 	prompt_messages(prompt, signals);
 	return buf_finish(prompt, err);

@@ -182,6 +182,24 @@ const struct store_migration store_migrations[] = {
 	 " run TEXT NOT NULL, head TEXT NOT NULL, reviewer TEXT NOT NULL,"
 	 " status TEXT NOT NULL CHECK (status IN ('given', 'nothing', 'failed', 'skipped')), text TEXT NOT NULL,"
 	 " cost_usd REAL NOT NULL, agent_ms INTEGER NOT NULL, time_ms INTEGER NOT NULL, PRIMARY KEY (run, head, reviewer)) STRICT;"},
+	{"projects at code hosts",
+	 "CREATE TABLE repository ("
+	 " name TEXT PRIMARY KEY, connection TEXT NOT NULL, remote TEXT NOT NULL, url TEXT NOT NULL, branch TEXT NOT NULL,"
+	 " judges INTEGER NOT NULL, UNIQUE (connection, remote)) STRICT, WITHOUT ROWID;"
+	 "CREATE TABLE pull_remote ("
+	 " pull INTEGER NOT NULL UNIQUE, repository TEXT NOT NULL, number INTEGER NOT NULL, url TEXT NOT NULL,"
+	 " UNIQUE (repository, number)) STRICT;"
+	 "CREATE TABLE issue_remote ("
+	 " issue INTEGER NOT NULL UNIQUE, repository TEXT NOT NULL, number INTEGER NOT NULL, url TEXT NOT NULL,"
+	 " UNIQUE (repository, number)) STRICT;"
+	 /* what reviewers wrote: new, given to the agent, answered */
+	 "CREATE TABLE pull_thread ("
+	 " seq INTEGER PRIMARY KEY AUTOINCREMENT, repository TEXT NOT NULL, number INTEGER NOT NULL, run TEXT NOT NULL,"
+	 " comment TEXT NOT NULL, thread TEXT NOT NULL, author TEXT NOT NULL, head TEXT,"
+	 " state TEXT NOT NULL CHECK (state IN ('new', 'given', 'answered')), UNIQUE (repository, comment)) STRICT;"
+	 "CREATE INDEX pull_thread_open ON pull_thread (run) WHERE state <> 'answered';"
+	 "ALTER TABLE run ADD COLUMN judges INTEGER NOT NULL DEFAULT 0;"
+	 "CREATE INDEX run_judges ON run (repository, judges) WHERE judges > 0;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -45,6 +45,14 @@ static json_t *drop(struct call *call, struct err *err)
 	return runs_connection_remove(runs_of(call), name_of(call), err) ? NULL : json_object();
 }
 
+static json_t *examine(struct call *call, struct err *err)
+{
+	AUTO_FREE char *base = http_request_query(call->request, "public");
+	const char *id = http_request_param(call->request, "connection");
+
+	return items_of(runs_forge_examine(call->web->options.runs, id, base, err));
+}
+
 const struct row connection_rows[] = {
 	{"GET", "/api/v1/connections", list, WHO_PERSON, ROLE_ADMIN, .answers = "[Connection]",
 	 .does = "The outside services that this server is joined to"},
@@ -65,6 +73,9 @@ const struct row connection_rows[] = {
 		    {"configuration", FIELD_OBJECT, false},
 		    {"secrets", FIELD_OBJECT, false}},
 	 .answers = "Connection", .does = "Changes what is said of it; null removes a setting or a secret"},
+	{"GET", "/api/v1/connections/{connection}/check", examine, WHO_PERSON, ROLE_ADMIN, .answers = "[Examined]",
+	 .does = "What is missing at a code host: permissions, events, its webhook; `public` is where it reaches this server",
+	 .query = {{"public", "line"}}},
 	{"DELETE", "/api/v1/connections/{connection}", drop, WHO_PERSON, ROLE_ADMIN, .answers = "{}",
 	 .does = "Forgets a connection and its secrets"},
 };

@@ -34,6 +34,12 @@ static json_t *repository_put(struct call *call, struct err *err)
 				   json_flag(call->body, "move", true), err);
 }
 
+static json_t *repository_add(struct call *call, struct err *err)
+{
+	return runs_repository_add(runs_of(call), text_of(call, "url"), text_of(call, "connection"), text_of(call, "name"),
+				   json_flag(call->body, "judge", false), err);
+}
+
 static json_t *repository_file(struct call *call, struct err *err)
 {
 	AUTO_FREE char *repository = runs_repository_path(runs_of(call), http_request_param(call->request, "name"), err);
@@ -361,6 +367,14 @@ const struct row run_rows[] = {
 		    {"move", FIELD_FLAG, false}},
 	 .answers = "Fetched",
 	 .does = "Fetches a checkout on the server's machine as `main` of a project; makes the project when there is none"},
+	{"POST", "/api/v1/repositories/remote", repository_add, WHO_PERSON, ROLE_ADMIN,
+	 .fields = {{"url", FIELD_LINE, true},
+		    {"connection", FIELD_LINE, true},
+		    {"name", FIELD_LINE, false},
+		    {"judge", FIELD_FLAG, false}},
+	 .answers = "Placed",
+	 .does = "Makes a project of a repository at a code host, whose default branch its `main` follows; `judge`: pull requests of anybody are "
+		 "verified, and have the verdict as a check"},
 	{"GET", "/api/v1/repositories/{name}/file", repository_file, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
 	 .does = "One file of a commit", .query = {{"commit", "line"}, {"path", "line"}}},
 	{"GET", "/api/v1/issues", issue_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Issue]",

@@ -20,7 +20,7 @@ static const char *sample_header(void *self, const char *name)
 
 static json_t *sample_read(const char *name)
 {
-	AUTO_FREE char *path = text_format("%s/tests/samples/github-%s.json", getenv("SOURCE_ROOT"), name);
+	AUTO_FREE char *path = text_format("%s/tests/data/webhooks/github-%s.json", getenv("SOURCE_ROOT"), name);
 	AUTO_BUF text = buf_new((size_t)1 << 20);
 	struct err err = {0};
 

@@ -1,0 +1,411 @@
+/* Projects at code hosts: their rows, the clients of their connections, and bringing their default branch here. */
+#include "runs/remote.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "forges/github.h"
+#include "http/url.h"
+#include "runs/runs_priv.h"
+
+#define CLIENTS_MAX 256 /* forms of connections since the start */
+#define HEADER_BYTES_MAX ((size_t)16 << 10)
+#define REF_MAIN "refs/heads/main"
+#define REMOTE_NAME_MAX 200
+
+/* A connection as it was set at some time; what is being done with an older form ends with it. */
+struct remote_client {
+	struct remote_client *next;
+	struct digest key;
+	struct remote remote;
+};
+
+void place_fini(struct place *place)
+{
+	free(place->name);
+	free(place->connection);
+	free(place->remote);
+	free(place->url);
+	free(place->branch);
+	*place = (struct place){0};
+}
+
+/* ---- clients ---- */
+
+static int github_make(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err)
+{
+	struct github_options options = {.api = connection->base,
+					 .app = json_text(connection->configuration, "app_id", NULL),
+					 .key = connection_secret(connection, "private_key"),
+					 .token = connection_secret(connection, "token"),
+					 .name = json_text(connection->configuration, "slug", NULL),
+					 .world = runs->options.world};
+
+	return github_remote_new(&options, remote, err);
+}
+
+static const struct {
+	const char *kind;
+	int (*make)(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err);
+} makers[] = {{"github", github_make}};
+
+static struct digest connection_digest(const struct connection *connection)
+{
+	AUTO_BUF text = buf_new(4 * CONNECTION_BYTES_MAX);
+	struct digest digest;
+
+	buf_add_format(&text, "%s\n%s\n%s\n", connection->id, connection->kind, connection->base);
+	json_format_sorted(&text, connection->configuration);
+	json_format_sorted(&text, connection->secrets);
+	digest = digest_of(buf_view(&text));
+	explicit_bzero(text.at, text.length);
+	return digest;
+}
+
+static int client_make(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(makers); i++)
+		if (strcmp(makers[i].kind, connection->kind) == 0)
+			return makers[i].make(runs, connection, remote, err) ? err_prefix(err, "connection %s", connection->name) : 0;
+	return err_set(err, ERR_INVALID, "a connection to %s is no code host", connection->kind);
+}
+
+static int client_find(struct runs *runs, const struct connection *connection, const struct digest *key, struct remote *remote,
+		       struct err *err)
+{
+	struct remote_client *client;
+	int count = 0;
+
+	for (client = runs->clients; client; client = client->next, count++)
+		if (strcmp(client->key.text, key->text) == 0) {
+			*remote = client->remote;
+			return 0;
+		}
+	if (count >= CLIENTS_MAX)
+		return err_set(err, ERR_LIMIT, "connections were changed %d times: start the server anew", CLIENTS_MAX);
+	if (client_make(runs, connection, remote, err))
+		return -1;
+	client = mem_new(sizeof(*client));
+	*client = (struct remote_client){.next = runs->clients, .key = *key, .remote = *remote};
+	runs->clients = client;
+	return 0;
+}
+
+int remote_open(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err)
+{
+	struct digest key = connection_digest(connection);
+	int status;
+
+	(void)pthread_mutex_lock(&runs->clients_lock);
+	status = client_find(runs, connection, &key, remote, err);
+	(void)pthread_mutex_unlock(&runs->clients_lock);
+	return status;
+}
+
+void remotes_close(struct runs *runs)
+{
+	while (runs->clients) {
+		struct remote_client *client = runs->clients;
+
+		runs->clients = client->next;
+		client->remote.ops->free(client->remote.self);
+		free(client);
+	}
+}
+
+/* ---- rows ---- */
+
+#define PLACE_COLUMNS "name, connection, remote, url, branch, judges"
+
+static int place_read(struct store_tx *tx, struct place *place, bool *found, const char *sql, const struct store_value *values,
+		      size_t count, struct err *err)
+{
+	AUTO_ROWS rows = {0};
+
+	*found = false;
+	if (store_query(tx, &rows, sql, values, count, err))
+		return -1;
+	if (!store_rows_next(&rows))
+		return store_rows_finish(&rows, err);
+	place_fini(place);
+	*found = true;
+	place->name = text_copy(store_rows_text(&rows, 0));
+	place->connection = text_copy(store_rows_text(&rows, 1));
+	place->remote = text_copy(store_rows_text(&rows, 2));
+	place->url = text_copy(store_rows_text(&rows, 3));
+	place->branch = text_copy(store_rows_text(&rows, 4));
+	place->judges = store_rows_number(&rows, 5) != 0;
+	return 0;
+}
+
+int place_find(struct store_tx *tx, const char *name, struct place *place, bool *found, struct err *err)
+{
+	return place_read(tx, place, found, "SELECT " PLACE_COLUMNS " FROM repository WHERE name = ?", VALUES(V(name)), err);
+}
+
+int place_find_remote(struct store_tx *tx, const char *connection, const char *remote, struct place *place, bool *found,
+		      struct err *err)
+{
+	return place_read(tx, place, found,
+			  "SELECT " PLACE_COLUMNS " FROM repository WHERE connection = ? AND lower(remote) = lower(?)",
+			  VALUES(V(connection), V(remote)), err);
+}
+
+int place_load(struct runs *runs, const char *name, struct place *place, struct err *err)
+{
+	AUTO_CONNECTION connection = {0};
+	AUTO_TX tx = {0};
+	bool found;
+
+	if (store_begin(runs->store, &tx, err) || place_find(&tx, name, place, &found, err))
+		return -1;
+	if (!found)
+		return err_set(err, ERR_NOT_FOUND, "the project %s is not at a code host", name);
+	if (connection_read(&tx, place->connection, &connection, err))
+		return -1;
+	store_abort(&tx);
+	return remote_open(runs, &connection, &place->host, err);
+}
+
+static int number_read(struct store_tx *tx, const char *sql, int64_t key, int64_t *number, char **url, struct err *err)
+{
+	AUTO_ROWS rows = {0};
+
+	*number = 0;
+	if (store_query(tx, &rows, sql, VALUES(V(key)), err))
+		return -1;
+	if (store_rows_next(&rows)) {
+		*number = store_rows_number(&rows, 0);
+		if (url)
+			*url = text_copy(store_rows_text(&rows, 1));
+	}
+	return store_rows_finish(&rows, err);
+}
+
+int remote_pull_number(struct store_tx *tx, int64_t pull, int64_t *number, char **url, struct err *err)
+{
+	return number_read(tx, "SELECT number, url FROM pull_remote WHERE pull = ?", pull, number, url, err);
+}
+
+int remote_issue_number(struct store_tx *tx, int64_t issue, int64_t *number, char **url, struct err *err)
+{
+	return number_read(tx, "SELECT number, url FROM issue_remote WHERE issue = ?", issue, number, url, err);
+}
+
+static int mine_find(struct store_tx *tx, const char *sql, const char *name, int64_t there, int64_t *here, char **run,
+		     struct err *err)
+{
+	AUTO_ROWS rows = {0};
+
+	*here = 0;
+	*run = NULL;
+	if (store_query(tx, &rows, sql, VALUES(V(name), V(there)), err))
+		return -1;
+	if (store_rows_next(&rows)) {
+		*here = store_rows_number(&rows, 0);
+		*run = text_copy(store_rows_text(&rows, 1));
+	}
+	return store_rows_finish(&rows, err);
+}
+
+int remote_pull_find(struct store_tx *tx, const char *name, int64_t there, int64_t *pull, char **run, struct err *err)
+{
+	return mine_find(tx,
+			 "SELECT pull, (SELECT id FROM run WHERE run.pull = pull_remote.pull AND run.repository = pull_remote.repository"
+			 " ORDER BY seq DESC LIMIT 1) FROM pull_remote WHERE repository = ? AND number = ?",
+			 name, there, pull, run, err);
+}
+
+int remote_issue_find(struct store_tx *tx, const char *name, int64_t there, int64_t *issue, char **run, struct err *err)
+{
+	return mine_find(tx,
+			 "SELECT issue, (SELECT id FROM run WHERE run.issue = issue_remote.issue ORDER BY seq DESC LIMIT 1)"
+			 " FROM issue_remote WHERE repository = ? AND number = ?",
+			 name, there, issue, run, err);
+}
+
+int remote_put(struct runs *runs, struct store_tx *tx, const struct place *place, const char *kind, const char *operation,
+	       const char *target, bool chatter, json_t *data, struct err *err)
+{
+	AUTO_JSON owned = data;
+	const char *slash = strchr(place->remote, '/');
+	AUTO_FREE char *tenant = text_format("forge/%s/%.*s", place->connection, (int)(slash ? slash - place->remote : 0), place->remote);
+	AUTO_FREE char *whole = text_format("forge/%s/%s", place->name, target);
+
+	(void)json_object_set_new(owned, "repository", json_string(place->name));
+	return effect_put(runs, tx,
+			  &(struct effect){.kind = kind,
+					   .operation = operation,
+					   .tenant = tenant,
+					   .target = whole,
+					   .data = owned,
+					   .chatter = chatter},
+			  err);
+}
+
+int remote_failed(const struct remote_told *told, struct outbox_answer *answer)
+{
+	answer->blocked_until_ms = told->wait_until_ms;
+	return -1;
+}
+
+/* ---- the default branch ---- */
+
+static int branch_fetch(struct runs *runs, const struct place *place, struct git_hash *commit, struct err *err)
+{
+	AUTO_FREE char *path = repository_path(runs, place->name);
+	AUTO_FREE char *wanted = text_format("refs/heads/%s", place->branch);
+	AUTO_BUF header = buf_new(HEADER_BYTES_MAX);
+	AUTO_BUF url = buf_new(2048);
+	struct remote_told told = {0};
+	int status;
+
+	place->host.ops->clone_url(place->host.self, place->remote, &url);
+	if (buf_finish(&url, err) || place->host.ops->credential(place->host.self, place->remote, false, &header, &told, err))
+		return -1;
+	(void)pthread_mutex_lock(&runs->repositories);
+	status = git_repository_make(path, err) ||
+				 git_fetch_remote(path, &(struct git_remote){url.at, header.at}, wanted, REF_MAIN, commit, err)
+			 ? -1
+			 : 0;
+	(void)pthread_mutex_unlock(&runs->repositories);
+	explicit_bzero(header.at, header.length);
+	return status;
+}
+
+int remote_refresh(struct runs *runs, const char *name, struct err *err)
+{
+	AUTO_PLACE place = {0};
+	struct git_hash commit;
+	struct err why = {0};
+
+	if (place_load(runs, name, &place, &why)) {
+		if (why.kind == ERR_NOT_FOUND)
+			return 0;
+		*err = why;
+		return -1;
+	}
+	return branch_fetch(runs, &place, &commit, err);
+}
+
+/* ---- adding one ---- */
+
+/* "owner/name" of "https://host/owner/name.git" or of itself; owned. */
+static char *remote_name(const char *text, struct err *err)
+{
+	struct view path = view_of(text);
+	struct url url;
+
+	if (strstr(text, "://")) {
+		if (url_parse(path, &url, err))
+			return NULL;
+		path = url.path;
+	}
+	while (path.length && path.at[0] == '/')
+		path = view_make(path.at + 1, path.length - 1);
+	while (view_ends(path, VIEW("/")))
+		path.length--;
+	if (view_ends(path, VIEW(".git")))
+		path.length -= 4;
+	if (path.length > REMOTE_NAME_MAX || view_find(path, VIEW("/")) < 1 || view_ends(path, VIEW("/")) ||
+	    view_find(path, VIEW("..")) >= 0 || memchr(path.at, '?', path.length) || memchr(path.at, '#', path.length)) {
+		(void)err_set(err, ERR_INVALID, "`%.200s`: expected https://HOST/OWNER/NAME", text);
+		return NULL;
+	}
+	return view_copy(path);
+}
+
+/* What follows the last slash, as a name of ours. */
+static char *own_name(const char *remote)
+{
+	char *name = text_copy(strrchr(remote, '/') + 1);
+
+	for (char *at = name; *at; at++)
+		*at = *at >= 'A' && *at <= 'Z' ? (char)(*at + 32) : *at == '_' || *at == '.' ? '-' : *at;
+	return name;
+}
+
+static int place_store(struct runs *runs, const struct place *place, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    store_run(&tx,
+		      "INSERT INTO repository (name, connection, remote, url, branch, judges) VALUES (?, ?, ?, ?, ?, ?)"
+		      " ON CONFLICT (name) DO UPDATE SET connection = excluded.connection, remote = excluded.remote, url = excluded.url,"
+		      " branch = excluded.branch, judges = excluded.judges",
+		      VALUES(V(place->name), V(place->connection), V(place->remote), V(place->url), V(place->branch), V(place->judges)),
+		      err))
+		return err && err->kind == ERR_CONFLICT ? err_set(err, ERR_CONFLICT, "%s is a project already", place->remote) : -1;
+	return store_commit(&tx, err);
+}
+
+json_t *runs_repository_add(struct runs *runs, const char *where, const char *connection_name, const char *name, bool judges,
+			    struct err *err)
+{
+	AUTO_CONNECTION connection = {0};
+	AUTO_PLACE place = {.judges = judges};
+	AUTO_FREE char *path = NULL;
+	AUTO_JSON about = NULL;
+	struct remote_told told = {0};
+	struct git_hash commit;
+
+	place.remote = remote_name(where, err);
+	if (!place.remote || connection_load(runs, connection_name, &connection, err) ||
+	    remote_open(runs, &connection, &place.host, err))
+		return NULL;
+	place.connection = text_copy(connection.id);
+	place.name = name ? text_copy(name) : own_name(place.remote);
+	path = runs_repository_path(runs, place.name, err);
+	if (!path && err->kind != ERR_NOT_FOUND)
+		return NULL;
+	about = place.host.ops->describe(place.host.self, place.remote, &told, err);
+	if (!about)
+		return NULL;
+	place.branch = text_copy(json_text(about, "branch", "main"));
+	place.url = text_copy(json_text(about, "url", ""));
+	if (branch_fetch(runs, &place, &commit, err) || place_store(runs, &place, err))
+		return NULL;
+	log_info("repository=%s connection=%s remote=%s", place.name, connection.name, place.remote);
+	return json_pack("{s:s, s:s, s:s, s:s}", "name", place.name, "commit", commit.text, "remote", place.remote, "branch", place.branch);
+}
+
+json_t *runs_forge_examine(struct runs *runs, const char *connection_name, const char *public_base, struct err *err)
+{
+	AUTO_CONNECTION connection = {0};
+	AUTO_JSON items = json_array();
+	AUTO_JSON names = json_array();
+	AUTO_FREE char *hook = NULL;
+	struct remote remote;
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+	size_t index;
+	json_t *name;
+
+	if (store_begin(runs->store, &tx, err) || connection_read(&tx, connection_name, &connection, err) ||
+	    store_query(&tx, &rows, "SELECT remote FROM repository WHERE connection = ? ORDER BY name", VALUES(V(connection.id)), err))
+		return NULL;
+	while (store_rows_next(&rows))
+		(void)json_array_append_new(names, store_rows_json(&rows, 0));
+	if (store_rows_finish(&rows, err))
+		return NULL;
+	store_rows_fini(&rows);
+	store_abort(&tx);
+	if (remote_open(runs, &connection, &remote, err))
+		return NULL;
+	hook = text_format("%s/hooks/%s", public_base ? public_base : runs->pages_base, connection.id);
+	if (!json_array_size(names))
+		(void)json_array_append_new(names, json_null());
+	json_array_foreach(names, index, name) {
+		AUTO_JSON found = remote.ops->examine(remote.self, json_string_value(name), hook, err);
+
+		if (!found)
+			return NULL;
+		(void)json_array_append_new(items, json_pack("{s:O, s:O}", "repository", name, "found", found));
+	}
+	return TAKE(items);
+}

@@ -1,0 +1,561 @@
+/*
+ * What a code host is shown of a run: the branch, the pull request, the verdict, the preview, answers, progress.
+ *
+ * Theory of operation: an effect names what is to be shown, and what it shows is read when it is sent, where the newest is the right one (the
+ * pull request's text, progress); a verdict is of one commit, and goes with the effect. All of one run goes in order, so that a pull request
+ * never comes before its branch. Each driver looks before it writes: sent twice is sent once.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "runs/remote.h"
+#include "runs/runs_priv.h"
+
+#define HEADER_BYTES_MAX ((size_t)16 << 10)
+#define SUMMARY_BYTES_MAX ((size_t)60000)
+#define TITLE_MAX 200
+#define LISTED_MAX 30
+
+/* ---- what every sender begins with ---- */
+
+struct sending {
+	json_t *data;
+	struct place place;
+	struct remote_told told;
+};
+
+static void sending_fini(struct sending *sending)
+{
+	json_decref(sending->data);
+	place_fini(&sending->place);
+}
+#define AUTO_SENDING __attribute__((cleanup(sending_fini))) struct sending
+
+static int sending_begin(struct runs *runs, const struct outbox_effect *effect, struct sending *sending, struct err *err)
+{
+	sending->data = json_parse(effect->data, err);
+	return !sending->data || place_load(runs, json_text(sending->data, "repository", ""), &sending->place, err) ? -1 : 0;
+}
+
+/* What never will be is told where the run's people look. */
+static int told_in(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *what, const struct err *failure,
+		   struct err *err)
+{
+	AUTO_JSON data = json_parse(effect->data, err);
+	const char *run = json_text(data, "run", NULL);
+
+	if (!data || !failure || !run)
+		return data ? 0 : -1;
+	log_warn("run=%s effect=%s: %s", run, effect->kind, failure->text);
+	return event_add_in(runs, tx, run, "note",
+			    json_pack("{s:o}", "text", json_sprintf("%s could not be brought to the code host: %s", what, failure->text)),
+			    err);
+}
+
+/* ---- the branch ---- */
+
+static int push_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	AUTO_FREE char *path = NULL;
+	AUTO_BUF header = buf_new(HEADER_BYTES_MAX);
+	AUTO_BUF url = buf_new(2048);
+	const struct remote *host = &sending.place.host;
+	struct git_hash head;
+	int status;
+
+	if (sending_begin(runs, effect, &sending, err) || git_hash_parse(view_of(json_text(sending.data, "head", "")), &head, err))
+		return -1;
+	path = repository_path(runs, sending.place.name);
+	host->ops->clone_url(host->self, sending.place.remote, &url);
+	if (buf_finish(&url, err) || host->ops->credential(host->self, sending.place.remote, true, &header, &sending.told, err))
+		return remote_failed(&sending.told, answer);
+	status = git_push_remote(path, &(struct git_remote){url.at, header.at}, json_text(sending.data, "branch", ""), &head, NULL, err);
+	explicit_bzero(header.at, header.length);
+	/* Moved by somebody else: the same call fails again. */
+	if (status && err->kind == ERR_CONFLICT)
+		err->kind = ERR_DENIED;
+	return status;
+}
+
+static int push_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
+			const struct err *failure, struct err *err)
+{
+	(void)answer;
+	return told_in(runs, tx, effect, "the branch", failure, err);
+}
+
+const struct effect_kind effect_push = {"forge.push", push_send, NULL, push_settled};
+
+/* ---- the pull request ---- */
+
+/* As it is here, with the issue that its merge closes. */
+static int pull_read(struct runs *runs, const struct sending *sending, json_t **pull, char **body, struct err *err)
+{
+	int64_t number = 0;
+	AUTO_FREE char *url = NULL;
+	AUTO_TX tx = {0};
+
+	*pull = forge_fetch(runs->forge, json_number(sending->data, "pull", 0), err);
+	if (!*pull || store_begin(runs->store, &tx, err) ||
+	    remote_issue_number(&tx, json_number(*pull, "issue", 0), &number, &url, err))
+		return -1;
+	*body = number ? text_format("%.*s\n\nFixes #%lld.\n", (int)REMOTE_BODY_BYTES_MAX - 40, json_text(*pull, "body", ""),
+				     (long long)number)
+		       : text_format("%.*s", (int)REMOTE_BODY_BYTES_MAX, json_text(*pull, "body", ""));
+	return 0;
+}
+
+static int pull_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	AUTO_JSON pull = NULL;
+	AUTO_FREE char *body = NULL;
+	const struct remote *host = &sending.place.host;
+	struct remote_pull wanted = {0};
+	int64_t known = 0;
+
+	if (sending_begin(runs, effect, &sending, err) || pull_read(runs, &sending, &pull, &body, err))
+		return -1;
+	if (forge_state_of(pull) != FORGE_OPEN)
+		return 0;
+	{
+		AUTO_TX tx = {0};
+
+		if (store_begin(runs->store, &tx, err) ||
+		    remote_pull_number(&tx, json_number(pull, "number", 0), &known, NULL, err))
+			return -1;
+	}
+	wanted = (struct remote_pull){.branch = json_text(pull, "branch", ""),
+				      .target = sending.place.branch,
+				      .title = json_text(pull, "title", ""),
+				      .body = body,
+				      .head = json_text(pull, "head", ""),
+				      .number = known,
+				      .draft = json_flag(pull, "draft", false)};
+	if (host->ops->pull_put(host->self, sending.place.remote, &wanted, &sending.told, err)) {
+		if (err->kind == ERR_CONFLICT && known)
+			err->kind = ERR_DENIED; /* a person was faster: looking at it tells the run */
+		return remote_failed(&sending.told, answer);
+	}
+	(void)snprintf(answer->text, sizeof(answer->text), "%lld %s", (long long)sending.told.number, sending.told.url);
+	return 0;
+}
+
+static int pull_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
+			const struct err *failure, struct err *err)
+{
+	AUTO_JSON data = json_parse(effect->data, err);
+	struct view url;
+	struct view text = view_cut(view_of(answer ? answer : ""), ' ', &url);
+	int64_t pull = json_number(data, "pull", 0);
+	uint64_t number;
+
+	if (!data || failure)
+		return failure ? told_in(runs, tx, effect, "the pull request", failure, err) : -1;
+	if (!view_to_u64(text, &number) || !number)
+		return 0;
+	if (store_run(tx,
+		      "INSERT INTO pull_remote (pull, repository, number, url) VALUES (?, ?, ?, ?)"
+		      " ON CONFLICT (pull) DO UPDATE SET number = excluded.number, url = excluded.url",
+		      VALUES(V(pull), V(json_text(data, "repository", "")), V((int64_t)number), V(url)), err) ||
+	    event_add_in(runs, tx, json_text(data, "run", ""), "note",
+			 json_pack("{s:o}", "text", json_sprintf("pull request #%lld: %.*s", (long long)number, (int)url.length, url.at)),
+			 err))
+		return -1;
+	return change_add_in(runs, tx, "pull", "number", V(pull), "open", err);
+}
+
+const struct effect_kind effect_pull = {"forge.pull", pull_send, NULL, pull_settled};
+
+/* ---- the verdict ---- */
+
+static int check_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	const struct remote *host = &sending.place.host;
+	struct remote_check check;
+
+	if (sending_begin(runs, effect, &sending, err))
+		return -1;
+	check = (struct remote_check){.name = REMOTE_CHECK,
+				      .head = json_text(sending.data, "head", ""),
+				      .run = json_text(sending.data, "run", json_text(sending.data, "about", "")),
+				      .title = json_text(sending.data, "title", ""),
+				      .summary = json_text(sending.data, "summary", ""),
+				      .url = json_text(sending.data, "url", NULL),
+				      .state = (enum remote_state)json_number(sending.data, "state", REMOTE_UNKNOWN),
+				      .annotations = json_member(sending.data, "annotations")};
+	return host->ops->check_put(host->self, sending.place.remote, &check, &sending.told, err) ? remote_failed(&sending.told, answer) : 0;
+}
+
+static int check_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
+			 const struct err *failure, struct err *err)
+{
+	(void)answer;
+	return told_in(runs, tx, effect, "the verdict", failure, err);
+}
+
+const struct effect_kind effect_check = {"forge.check", check_send, NULL, check_settled};
+
+/* Findings with a place in the code; the host refuses none outside of the diff, it shows them with the file. */
+static json_t *annotations_of(const json_t *report)
+{
+	json_t *list = json_array();
+	size_t index;
+	json_t *finding;
+
+	json_array_foreach(json_member(report, "findings"), index, finding) {
+		const char *file = json_text(finding, "file", "");
+		const char *severity = json_text(finding, "severity", "");
+		const char *level = strcmp(severity, "block") == 0 ? "failure" : strcmp(severity, "warn") == 0 ? "warning" : "notice";
+		AUTO_FREE char *message =
+			text_format("%s\n%s\n%s", json_text(finding, "title", ""), json_text(finding, "detail", ""),
+				    json_text(finding, "reproduce", ""));
+
+		if (!*file || json_array_size(list) >= REMOTE_ANNOTATIONS_MAX)
+			continue;
+		(void)json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s, s:s}", "path", file, "line",
+							    (json_int_t)json_number(finding, "line", 1), "level", level, "title",
+							    json_text(finding, "id", "finding"), "message", message));
+	}
+	return list;
+}
+
+static void summary_add(struct buf *out, const json_t *report)
+{
+	size_t index;
+	json_t *item;
+
+	buf_add_format(out, "%s\n\n| gate | result | |\n|---|---|---|\n", json_text(report, "reason", ""));
+	json_array_foreach(json_member(report, "gates"), index, item)
+		buf_add_format(out, "| %s | %s | %s |\n", json_text(item, "title", json_text(item, "name", "")),
+			       json_text(item, "status", ""), json_text(item, "reason", ""));
+	json_array_foreach(json_member(report, "findings"), index, item)
+		if (index < LISTED_MAX)
+			buf_add_format(out, "%s- **%s** `%s` %s\n", index ? "" : "\n", json_text(item, "severity", ""),
+				       json_text(item, "id", ""), json_text(item, "title", ""));
+	json_array_foreach(json_member(report, "not_covered"), index, item)
+		if (index < LISTED_MAX)
+			buf_add_format(out, "%s- %s\n", index ? "" : "\nNot covered:\n", json_string_value(item));
+}
+
+json_t *remote_check_data(const json_t *report, const char *head, const char *url)
+{
+	static const enum remote_state states[] = {
+		[VERDICT_VERIFIED] = REMOTE_GOOD, [VERDICT_FAILED] = REMOTE_BAD, [VERDICT_UNVERIFIED] = REMOTE_UNKNOWN};
+	AUTO_BUF summary = buf_new(SUMMARY_BYTES_MAX);
+	enum verdict verdict = verdict_of(report);
+	AUTO_FREE char *title = text_format("%s: %.*s", verdict_name(verdict), TITLE_MAX, json_text(report, "reason", ""));
+	json_t *data = json_object();
+
+	summary_add(&summary, report);
+	json_set_bytes(data, "title", view_of(title));
+	json_set_bytes(data, "summary", buf_view(&summary));
+	(void)json_object_set_new(data, "head", json_string(head));
+	(void)json_object_set_new(data, "url", json_string(url));
+	(void)json_object_set_new(data, "state", json_integer(states[verdict]));
+	(void)json_object_set_new(data, "annotations", annotations_of(report));
+	return data;
+}
+
+/* ---- the preview ---- */
+
+static int deployment_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	const struct remote *host = &sending.place.host;
+	struct remote_deployment deployment;
+
+	if (sending_begin(runs, effect, &sending, err))
+		return -1;
+	deployment = (struct remote_deployment){.environment = json_text(sending.data, "branch", ""),
+						.head = json_text(sending.data, "head", ""),
+						.branch = json_text(sending.data, "branch", ""),
+						.run = json_text(sending.data, "run", ""),
+						.url = json_text(sending.data, "preview", NULL),
+						.log_url = json_text(sending.data, "url", NULL),
+						.state = REMOTE_GOOD};
+	return host->ops->deployment_put(host->self, sending.place.remote, &deployment, &sending.told, err)
+		       ? remote_failed(&sending.told, answer)
+		       : 0;
+}
+
+static int deployment_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
+			      const struct err *failure, struct err *err)
+{
+	(void)answer;
+	return told_in(runs, tx, effect, "the preview", failure, err);
+}
+
+const struct effect_kind effect_deployment = {"forge.deployment", deployment_send, NULL, deployment_settled};
+
+static int retire_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	const struct remote *host = &sending.place.host;
+
+	if (sending_begin(runs, effect, &sending, err))
+		return -1;
+	return host->ops->deployment_end(host->self, sending.place.remote, json_text(sending.data, "branch", ""), &sending.told, err)
+		       ? remote_failed(&sending.told, answer)
+		       : 0;
+}
+
+const struct effect_kind effect_retire = {"forge.retire", retire_send, NULL, NULL};
+
+/* ---- words ---- */
+
+static int reply_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	const struct remote *host = &sending.place.host;
+
+	if (sending_begin(runs, effect, &sending, err))
+		return -1;
+	return host->ops->reply(host->self, sending.place.remote, json_number(sending.data, "number", 0),
+				json_text(sending.data, "thread", ""), json_text(sending.data, "marker", ""),
+				json_text(sending.data, "text", ""), &sending.told, err)
+		       ? remote_failed(&sending.told, answer)
+		       : 0;
+}
+
+const struct effect_kind effect_reply = {"forge.reply", reply_send, NULL, NULL};
+
+static int note_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	const struct remote *host = &sending.place.host;
+
+	if (sending_begin(runs, effect, &sending, err))
+		return -1;
+	return host->ops->note_put(host->self, sending.place.remote, json_flag(sending.data, "on_pull", false),
+				   json_number(sending.data, "number", 0), json_text(sending.data, "marker", ""),
+				   json_text(sending.data, "text", ""), &sending.told, err)
+		       ? remote_failed(&sending.told, answer)
+		       : 0;
+}
+
+const struct effect_kind effect_note = {"forge.note", note_send, NULL, NULL};
+
+int remote_note_in(struct runs *runs, struct store_tx *tx, const struct place *place, bool pull, int64_t number, const char *name,
+		   const char *text, struct err *err)
+{
+	AUTO_FREE char *operation = text_format("%s#%lld/note/%s", place->name, (long long)number, name);
+	AUTO_FREE char *target = text_format("#%lld", (long long)number);
+	json_t *data = json_pack("{s:b, s:I, s:o, s:s}", "on_pull", pull, "number", (json_int_t)number, "marker",
+				 json_sprintf("<!-- assay:%s -->", name), "text", text);
+
+	return remote_put(runs, tx, place, "forge.note", operation, target, false, data, err);
+}
+
+/* One comment on the issue, edited as the run goes on. */
+static int progress_text(struct runs *runs, const char *id, struct buf *out, int64_t *number, struct err *err)
+{
+	AUTO_RUN run = {0};
+	AUTO_JSON plan = NULL;
+	AUTO_FREE char *url = NULL;
+	int64_t pull = 0;
+	size_t index;
+	json_t *step;
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || run_read(&tx, id, &run, err) ||
+	    remote_issue_number(&tx, run.issue, number, NULL, err) || (run.pull && remote_pull_number(&tx, run.pull, &pull, &url, err)))
+		return -1;
+	buf_add_format(out, "**Assay** works on this: *%s*. [Timeline](%s/runs/%s)\n", run.state, runs->pages_base, run.id);
+	if (pull)
+		buf_add_format(out, "\nPull request: #%lld\n", (long long)pull);
+	if (run.error)
+		buf_add_format(out, "\nIt ended: %.400s\n", run.error);
+	plan = json_parse(view_of(run.plan), NULL);
+	json_array_foreach(plan, index, step) {
+		const char *status = json_text(step, "status", "");
+
+		if (index < LISTED_MAX)
+			buf_add_format(out, "%s- [%c] %.200s\n", index ? "" : "\n", strcmp(status, "completed") == 0 ? 'x' : ' ',
+				       json_text(step, "text", json_text(step, "content", "")));
+	}
+	return buf_finish(out, err);
+}
+
+static int progress_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	const struct remote *host = &sending.place.host;
+	const char *run;
+	AUTO_FREE char *marker = NULL;
+	AUTO_BUF text = buf_new(REMOTE_BODY_BYTES_MAX);
+	int64_t number = 0;
+
+	if (sending_begin(runs, effect, &sending, err))
+		return -1;
+	run = json_text(sending.data, "run", "");
+	marker = text_format("<!-- assay:%s:progress -->", run);
+	if (progress_text(runs, run, &text, &number, err) || !number)
+		return number ? -1 : 0;
+	return host->ops->note_put(host->self, sending.place.remote, false, number, marker, text.at, &sending.told, err)
+		       ? remote_failed(&sending.told, answer)
+		       : 0;
+}
+
+const struct effect_kind effect_progress = {"forge.progress", progress_send, NULL, NULL};
+
+/* ---- putting ---- */
+
+/* Once for each form of a thing: what is put under a name before stays as it is. */
+static int put(struct runs *runs, struct store_tx *tx, const struct place *place, const struct run *run, const char *kind,
+	       const char *form, json_t *data, struct err *err)
+{
+	AUTO_FREE char *operation = text_format("%s/%s/%s", run->id, kind, form);
+
+	(void)json_object_set_new(data, "run", json_string(run->id));
+	return remote_put(runs, tx, place, kind, operation, run->branch, false, data, err);
+}
+
+int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *run, const struct flow_visit *visit, const json_t *report,
+		      int64_t pull, struct err *err)
+{
+	AUTO_FREE char *url = text_format("%s/runs/%s", runs->pages_base, run->id);
+	AUTO_FREE char *form = text_format("%d", visit->visit);
+	AUTO_FREE char *shown = text_format("%.40s/%lld", run->head, (long long)run->attempt);
+	AUTO_PLACE place = {0};
+	bool found;
+
+	if (place_find(tx, run->repository, &place, &found, err))
+		return -1;
+	if (!found)
+		return 0;
+	if (put(runs, tx, &place, run, "forge.push", run->head, json_pack("{s:s, s:s}", "branch", run->branch, "head", run->head), err) ||
+	    put(runs, tx, &place, run, "forge.pull", form, json_pack("{s:I}", "pull", (json_int_t)pull), err) ||
+	    put(runs, tx, &place, run, "forge.check", shown, remote_check_data(report, run->head, url), err))
+		return -1;
+	if (!run->preview)
+		return 0;
+	return put(runs, tx, &place, run, "forge.deployment", run->head,
+		   json_pack("{s:s, s:s, s:s, s:s}", "branch", run->branch, "head", run->head, "preview", run->preview, "url", url), err);
+}
+
+int remote_given_in(struct store_tx *tx, const char *run, struct err *err)
+{
+	return store_run(tx,
+			 "UPDATE pull_thread SET state = 'given', head = (SELECT head FROM run WHERE id = ?) WHERE run = ? AND state = 'new'",
+			 VALUES(V(run), V(run)), err);
+}
+
+static char *answer_text(const struct run *run, const char *author, const char *head)
+{
+	bool changed = run->head && strcmp(run->head, head) != 0;
+	const char *summary = run->summary && *run->summary ? run->summary : "";
+
+	if (changed)
+		return text_format("@%s dealt with in %.40s, which is **%s**.%s%.4000s", author, run->head,
+				   run->verdict ? run->verdict : "not judged", *summary ? "\n\nThe agent says: " : "", summary);
+	return text_format("@%s nothing was changed for this.%s%.4000s", author, *summary ? "\n\nThe agent says: " : "", summary);
+}
+
+int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err)
+{
+	AUTO_PLACE place = {0};
+	AUTO_ROWS rows = {0};
+	bool found;
+
+	if (place_find(tx, run->repository, &place, &found, err))
+		return -1;
+	if (!found)
+		return 0;
+	if (store_query(tx, &rows, "SELECT number, comment, thread, author, head FROM pull_thread WHERE run = ? AND state = 'given' ORDER BY seq",
+			VALUES(V(run->id)), err))
+		return -1;
+	while (store_rows_next(&rows)) {
+		const char *comment = store_rows_text(&rows, 1);
+		const char *head = store_rows_text(&rows, 4);
+		AUTO_FREE char *text = answer_text(run, store_rows_text(&rows, 3), head ? head : "");
+
+		if (put(runs, tx, &place, run, "forge.reply", comment,
+			json_pack("{s:I, s:s, s:o, s:s}", "number", (json_int_t)store_rows_number(&rows, 0), "thread",
+				  store_rows_text(&rows, 2), "marker", json_sprintf("<!-- assay:%s:answer:%s -->", run->id, comment), "text",
+				  text),
+			err))
+			return -1;
+	}
+	if (store_rows_finish(&rows, err))
+		return -1;
+	store_rows_fini(&rows);
+	return store_run(tx, "UPDATE pull_thread SET state = 'answered' WHERE run = ? AND state = 'given'", VALUES(V(run->id)), err);
+}
+
+int remote_moved_in(struct runs *runs, struct store_tx *tx, const char *id, const char *state, bool over, struct err *err)
+{
+	AUTO_FREE char *form = NULL;
+	AUTO_FREE char *operation = NULL;
+	AUTO_FREE char *target = NULL;
+	AUTO_PLACE place = {0};
+	AUTO_RUN run = {0};
+	int64_t issue = 0;
+	bool found;
+
+	if (run_read(tx, id, &run, err) || place_find(tx, run.repository, &place, &found, err))
+		return -1;
+	if (!found)
+		return 0;
+	form = text_format("%s/%lld", state, (long long)world_now_ms(runs->options.world));
+	if (over && run.published && run.branch &&
+	    put(runs, tx, &place, &run, "forge.retire", form, json_pack("{s:s}", "branch", run.branch), err))
+		return -1;
+	if (remote_issue_number(tx, run.issue, &issue, NULL, err) || !issue)
+		return issue ? -1 : 0;
+	operation = text_format("%s/forge.progress/%s", run.id, form);
+	target = text_format("#%lld", (long long)issue);
+	return remote_put(runs, tx, &place, "forge.progress", operation, target, !over, json_pack("{s:s}", "run", run.id), err);
+}
+
+/* ---- what people do on Assay's pages ---- */
+
+static int there_find(struct runs *runs, const json_t *pull, struct place *place, int64_t *number, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || remote_pull_number(&tx, json_number(pull, "number", 0), number, NULL, err))
+		return -1;
+	store_abort(&tx);
+	return *number ? place_load(runs, json_text(pull, "repository", ""), place, err) : 0;
+}
+
+int remote_pull_merge(struct runs *runs, const json_t *pull, bool *there, struct err *err)
+{
+	AUTO_PLACE place = {0};
+	struct remote_told told = {0};
+	int64_t number = 0;
+
+	if (there_find(runs, pull, &place, &number, err))
+		return -1;
+	*there = number != 0;
+	return number ? place.host.ops->pull_merge(place.host.self, place.remote, number, json_text(pull, "head", ""), &told, err) : 0;
+}
+
+int remote_pull_close(struct runs *runs, const json_t *pull, bool *there, struct err *err)
+{
+	AUTO_PLACE place = {0};
+	struct remote_told told = {0};
+	int64_t number = 0;
+
+	if (there_find(runs, pull, &place, &number, err))
+		return -1;
+	*there = number != 0;
+	return number ? place.host.ops->pull_close(place.host.self, place.remote, number, &told, err) : 0;
+}
+
+void remote_pull_json(struct runs *runs, json_t *pull)
+{
+	AUTO_FREE char *url = NULL;
+	int64_t number = 0;
+	AUTO_TX tx = {0};
+
+	if (store_begin_snapshot(runs->store, &tx, NULL) || remote_pull_number(&tx, json_number(pull, "number", 0), &number, &url, NULL))
+		number = 0;
+	(void)json_object_set_new(pull, "remote",
+				  number ? json_pack("{s:I, s:s?}", "number", (json_int_t)number, "url", url) : json_null());
+}
