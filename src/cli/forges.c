@@ -39,12 +39,13 @@ static int forges_check(int argc, char **argv)
 		{.name = "public", .value = "URL", .help = "where the code host reaches this server", .text = &base},
 		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
 	};
-	const struct cli_usage usage = {.program = "assay forges check",
-					.arguments = "[CONNECTION] [--public URL] [--json]",
-					.about = "Says which permission, event or webhook is missing at a code host, and how to add it.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = "assay forges check",
+		.arguments = "[CONNECTION] [--public URL] [--json]",
+		.about = "Says which permission, event or webhook is missing at a code host, and how to add it.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_max = 1};
 	AUTO_BUF path = buf_new(4096);
 	struct err err = {0};
 	int code = CLI_DONE;

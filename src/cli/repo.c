@@ -94,19 +94,21 @@ static int repo_add(int argc, char **argv)
 		{.name = "judge", .help = "verify pull requests of anybody who may write there", .flag = &judge},
 		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
 	};
-	const struct cli_usage usage = {.program = "assay repo add",
-					.arguments = "URL [--connection NAME] [--name NAME] [--judge]",
-					.about = "Makes a project of a repository at a code host (`assay connect`), whose default branch it follows.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 1,
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = "assay repo add",
+		.arguments = "URL [--connection NAME] [--name NAME] [--judge]",
+		.about = "Makes a project of a repository at a code host (`assay connect`), whose default branch it follows.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_min = 1,
+		.positional_max = 1};
 	struct err err = {0};
 	int code = CLI_DONE;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	AUTO_JSON body = json_pack("{s:s, s:s, s:b}", "url", argv[1], "connection", connection ? connection : "github", "judge", judge);
+	AUTO_JSON body = json_pack("{s:s, s:s, s:b}", "url", argv[1], "connection", connection ? connection : "github", "judge",
+				   judge);
 	AUTO_API struct api *api = api_open(usage.program, true, &err);
 	if (name)
 		json_set_bytes(body, "name", view_of(name));

@@ -14,6 +14,7 @@ struct forge forge_builtin_new(struct store *store, const char *repositories, st
 void forge_builtin_free(struct forge forge);
 
 /* It was merged (as `hash`) or closed elsewhere: in the caller's transaction. *changed: it was open here until now. */
-MUST_USE int forge_builtin_end_in(struct store_tx *tx, int64_t number, bool merged, const char *hash, bool *changed, struct err *err);
+MUST_USE int forge_builtin_end_in(struct store_tx *tx, int64_t number, bool merged, const char *hash, bool *changed,
+				  struct err *err);
 
 #endif

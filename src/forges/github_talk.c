@@ -95,8 +95,9 @@ json_t *github_issue_get(void *self, const char *repository, int64_t number, str
 
 	if (ask(self, repository, NULL, path, NULL, &answer, told, err))
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s}", "title", json_text(answer.body, "title", ""), "body", json_text(answer.body, "body", ""),
-			 "url", json_text(answer.body, "html_url", ""), "state", json_text(answer.body, "state", ""));
+	return json_pack("{s:s, s:s, s:s, s:s}", "title", json_text(answer.body, "title", ""), "body",
+			 json_text(answer.body, "body", ""), "url", json_text(answer.body, "html_url", ""), "state",
+			 json_text(answer.body, "state", ""));
 }
 
 int github_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err)

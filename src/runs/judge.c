@@ -104,8 +104,9 @@ static int judge_send(struct runs *runs, const struct outbox_effect *effect, str
 	    place.host.ops->may_command(place.host.self, place.remote, json_text(pull, "author", ""), &may, &told, err))
 		return remote_failed(&told, answer);
 	if (!may) {
-		log_info("repository=%s pull=%lld: from a fork of %s, who may not write: `/assay verify` by somebody who may begins it",
-			 place.name, (long long)json_number(pull, "number", 0), json_text(pull, "author", ""));
+		log_info(
+			"repository=%s pull=%lld: from a fork of %s, who may not write: `/assay verify` by somebody who may begins it",
+			place.name, (long long)json_number(pull, "number", 0), json_text(pull, "author", ""));
 		return 0;
 	}
 	return judge_tell(runs, &place, pull, asked, err);
@@ -141,14 +142,14 @@ static int base_find(struct runs *runs, const struct place *place, const struct 
 	AUTO_FREE char *path = repository_path(runs, place->name);
 	AUTO_BUF out = buf_new(4096);
 
-	if (git_run(path, (const char *const[]){"merge-base", target->text, head->text, NULL}, &(struct process_spec){.output = &out}, NULL,
-		    err))
+	if (git_run(path, (const char *const[]){"merge-base", target->text, head->text, NULL},
+		    &(struct process_spec){.output = &out}, NULL, err))
 		return err_prefix(err, "the pull request has nothing in common with its target");
 	return git_hash_parse(view_trim(buf_view(&out)), base, err);
 }
 
-static int commits_fetch(struct runs *runs, const struct place *place, const struct run *run, const json_t *pull, struct git_hash *base,
-			 struct git_hash *head, struct err *err)
+static int commits_fetch(struct runs *runs, const struct place *place, const struct run *run, const json_t *pull,
+			 struct git_hash *base, struct git_hash *head, struct err *err)
 {
 	AUTO_FREE char *there = place->host.ops->pull_ref(run->judges);
 	AUTO_FREE char *here = text_format("refs/assay/pull/%lld", (long long)run->judges);
@@ -169,14 +170,16 @@ static int claimed_store(struct runs *runs, const struct place *place, const str
 	AUTO_FREE char *url = text_format("%s/runs/%s", runs->pages_base, run->id);
 	AUTO_FREE char *operation = text_format("%s/forge.check/%s/%lld", run->id, head->text, (long long)run->turn);
 	json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "run", run->id, "head", head->text, "title", "is being verified",
-				 "summary", "An environment is forked from this commit, and its base.", "url", url, "state", REMOTE_RUNNING);
+				 "summary", "An environment is forked from this commit, and its base.", "url", url, "state",
+				 REMOTE_RUNNING);
 	AUTO_JSON signals = NULL;
 	AUTO_TX tx = {0};
 
 	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) ||
-	    run_write(&tx, run->id,
-		      "branch = ?, base = ?, head = ?, environment = NULL, preview = NULL, attempts = 1, turn = turn + 1, pending = 0, judged = NULL",
-		      VALUES(V(branch), V(base->text), V(head->text)), err) ||
+	    run_write(
+		    &tx, run->id,
+		    "branch = ?, base = ?, head = ?, environment = NULL, preview = NULL, attempts = 1, turn = turn + 1, pending = 0, judged = NULL",
+		    VALUES(V(branch), V(base->text), V(head->text)), err) ||
 	    remote_put(runs, &tx, place, "forge.check", operation, branch, false, data, err))
 		return -1;
 	return store_commit(&tx, err);
@@ -223,11 +226,10 @@ int step_judge_publish(struct runs *runs, const struct run *run, const json_t *r
 		return -1;
 	}
 	if (remote_put(runs, &tx, &place, "forge.check", check, run->branch, false, data, err) ||
-	    (run->preview &&
-	     remote_put(runs, &tx, &place, "forge.deployment", deployment, run->branch, false,
-			json_pack("{s:s, s:s, s:s, s:s, s:s}", "run", run->id, "branch", run->branch, "head", run->head, "preview",
-				  run->preview, "url", url),
-			err)) ||
+	    (run->preview && remote_put(runs, &tx, &place, "forge.deployment", deployment, run->branch, false,
+					json_pack("{s:s, s:s, s:s, s:s, s:s}", "run", run->id, "branch", run->branch, "head",
+						  run->head, "preview", run->preview, "url", url),
+					err)) ||
 	    run_write(&tx, run->id, "published = head", NO_VALUES, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request #%lld, %s", (long long)run->judges, run->verdict);

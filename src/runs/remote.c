@@ -70,7 +70,8 @@ static int client_make(struct runs *runs, const struct connection *connection, s
 {
 	for (size_t i = 0; i < ARRAY_LEN(makers); i++)
 		if (strcmp(makers[i].kind, connection->kind) == 0)
-			return makers[i].make(runs, connection, remote, err) ? err_prefix(err, "connection %s", connection->name) : 0;
+			return makers[i].make(runs, connection, remote, err) ? err_prefix(err, "connection %s", connection->name)
+									     : 0;
 	return err_set(err, ERR_INVALID, "a connection to %s is no code host", connection->kind);
 }
 
@@ -214,10 +215,11 @@ static int mine_find(struct store_tx *tx, const char *sql, const char *name, int
 
 int remote_pull_find(struct store_tx *tx, const char *name, int64_t there, int64_t *pull, char **run, struct err *err)
 {
-	return mine_find(tx,
-			 "SELECT pull, (SELECT id FROM run WHERE run.pull = pull_remote.pull AND run.repository = pull_remote.repository"
-			 " ORDER BY seq DESC LIMIT 1) FROM pull_remote WHERE repository = ? AND number = ?",
-			 name, there, pull, run, err);
+	return mine_find(
+		tx,
+		"SELECT pull, (SELECT id FROM run WHERE run.pull = pull_remote.pull AND run.repository = pull_remote.repository"
+		" ORDER BY seq DESC LIMIT 1) FROM pull_remote WHERE repository = ? AND number = ?",
+		name, there, pull, run, err);
 }
 
 int remote_issue_find(struct store_tx *tx, const char *name, int64_t there, int64_t *issue, char **run, struct err *err)
@@ -233,18 +235,16 @@ int remote_put(struct runs *runs, struct store_tx *tx, const struct place *place
 {
 	AUTO_JSON owned = data;
 	const char *slash = strchr(place->remote, '/');
-	AUTO_FREE char *tenant = text_format("forge/%s/%.*s", place->connection, (int)(slash ? slash - place->remote : 0), place->remote);
+	AUTO_FREE char *tenant = text_format("forge/%s/%.*s", place->connection, (int)(slash ? slash - place->remote : 0),
+					     place->remote);
 	AUTO_FREE char *whole = text_format("forge/%s/%s", place->name, target);
 
 	(void)json_object_set_new(owned, "repository", json_string(place->name));
-	return effect_put(runs, tx,
-			  &(struct effect){.kind = kind,
-					   .operation = operation,
-					   .tenant = tenant,
-					   .target = whole,
-					   .data = owned,
-					   .chatter = chatter},
-			  err);
+	return effect_put(
+		runs, tx,
+		&(struct effect){
+			.kind = kind, .operation = operation, .tenant = tenant, .target = whole, .data = owned, .chatter = chatter},
+		err);
 }
 
 int remote_failed(const struct remote_told *told, struct outbox_answer *answer)
@@ -334,12 +334,14 @@ static int place_store(struct runs *runs, const struct place *place, struct err 
 	AUTO_TX tx = {0};
 
 	if (store_begin(runs->store, &tx, err) ||
-	    store_run(&tx,
-		      "INSERT INTO repository (name, connection, remote, url, branch, judges) VALUES (?, ?, ?, ?, ?, ?)"
-		      " ON CONFLICT (name) DO UPDATE SET connection = excluded.connection, remote = excluded.remote, url = excluded.url,"
-		      " branch = excluded.branch, judges = excluded.judges",
-		      VALUES(V(place->name), V(place->connection), V(place->remote), V(place->url), V(place->branch), V(place->judges)),
-		      err))
+	    store_run(
+		    &tx,
+		    "INSERT INTO repository (name, connection, remote, url, branch, judges) VALUES (?, ?, ?, ?, ?, ?)"
+		    " ON CONFLICT (name) DO UPDATE SET connection = excluded.connection, remote = excluded.remote, url = excluded.url,"
+		    " branch = excluded.branch, judges = excluded.judges",
+		    VALUES(V(place->name), V(place->connection), V(place->remote), V(place->url), V(place->branch),
+			   V(place->judges)),
+		    err))
 		return err && err->kind == ERR_CONFLICT ? err_set(err, ERR_CONFLICT, "%s is a project already", place->remote) : -1;
 	return store_commit(&tx, err);
 }
@@ -371,7 +373,8 @@ json_t *runs_repository_add(struct runs *runs, const char *where, const char *co
 	if (branch_fetch(runs, &place, &commit, err) || place_store(runs, &place, err))
 		return NULL;
 	log_info("repository=%s connection=%s remote=%s", place.name, connection.name, place.remote);
-	return json_pack("{s:s, s:s, s:s, s:s}", "name", place.name, "commit", commit.text, "remote", place.remote, "branch", place.branch);
+	return json_pack("{s:s, s:s, s:s, s:s}", "name", place.name, "commit", commit.text, "remote", place.remote, "branch",
+			 place.branch);
 }
 
 json_t *runs_forge_examine(struct runs *runs, const char *connection_name, const char *public_base, struct err *err)
@@ -387,7 +390,8 @@ json_t *runs_forge_examine(struct runs *runs, const char *connection_name, const
 	json_t *name;
 
 	if (store_begin(runs->store, &tx, err) || connection_read(&tx, connection_name, &connection, err) ||
-	    store_query(&tx, &rows, "SELECT remote FROM repository WHERE connection = ? ORDER BY name", VALUES(V(connection.id)), err))
+	    store_query(&tx, &rows, "SELECT remote FROM repository WHERE connection = ? ORDER BY name", VALUES(V(connection.id)),
+			err))
 		return NULL;
 	while (store_rows_next(&rows))
 		(void)json_array_append_new(names, store_rows_json(&rows, 0));

@@ -23,8 +23,8 @@ struct place {
 	char *connection; /* its id */
 	char *remote;     /* "owner/name" */
 	char *url;
-	char *branch; /* its default one */
-	bool judges;  /* pull requests of anybody are verified */
+	char *branch;       /* its default one */
+	bool judges;        /* pull requests of anybody are verified */
 	struct remote host; /* borrowed; only of place_load() */
 };
 void place_fini(struct place *place);
@@ -67,8 +67,8 @@ MUST_USE int remote_given_in(struct store_tx *tx, const char *run, struct err *e
 /* The run's state changed: the issue's comment follows; when it is over, its preview's deployment is retired. */
 MUST_USE int remote_moved_in(struct runs *runs, struct store_tx *tx, const char *id, const char *state, bool over, struct err *err);
 /* A note on the pull request or issue, made once by its name. */
-MUST_USE int remote_note_in(struct runs *runs, struct store_tx *tx, const struct place *place, bool pull, int64_t number, const char *name,
-			    const char *text, struct err *err);
+MUST_USE int remote_note_in(struct runs *runs, struct store_tx *tx, const struct place *place, bool pull, int64_t number,
+			    const char *name, const char *text, struct err *err);
 
 /* Merges or closes at the host first; *there is false when the pull request is only here. */
 MUST_USE int remote_pull_merge(struct runs *runs, const json_t *pull, bool *there, struct err *err);
@@ -91,7 +91,8 @@ MUST_USE int step_judge_review(struct runs *runs, const struct run *run, struct 
 
 extern const struct effect_kind effect_push, effect_pull, effect_check, effect_deployment, effect_retire, effect_reply, effect_note,
 	effect_progress;
-extern const struct effect_kind effect_look, effect_words, effect_command, effect_intake, effect_failure, effect_fetch, effect_judge, effect_sweep;
+extern const struct effect_kind effect_look, effect_words, effect_command, effect_intake, effect_failure, effect_fetch,
+	effect_judge, effect_sweep;
 extern const struct inbox_source inbox_github;
 
 #endif

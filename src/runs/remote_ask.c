@@ -117,12 +117,13 @@ const struct effect_kind effect_look = {"forge.look", look_send, NULL, look_sett
 
 static int thread_insert(struct store_tx *tx, const struct asking *asking, const json_t *item, bool *fresh, struct err *err)
 {
-	if (store_run(tx,
-		      "INSERT INTO pull_thread (repository, number, run, comment, thread, author, state) VALUES (?, ?, ?, ?, ?, ?, 'new')"
-		      " ON CONFLICT (repository, comment) DO NOTHING",
-		      VALUES(V(asking->place.name), V(asking->number), V(asking->run), V(json_text(item, "id", "")),
-			     V(json_text(item, "thread", "")), V(json_text(item, "author", ""))),
-		      err))
+	if (store_run(
+		    tx,
+		    "INSERT INTO pull_thread (repository, number, run, comment, thread, author, state) VALUES (?, ?, ?, ?, ?, ?, 'new')"
+		    " ON CONFLICT (repository, comment) DO NOTHING",
+		    VALUES(V(asking->place.name), V(asking->number), V(asking->run), V(json_text(item, "id", "")),
+			   V(json_text(item, "thread", "")), V(json_text(item, "author", ""))),
+		    err))
 		return -1;
 	*fresh = store_changed(tx) > 0;
 	return 0;
@@ -133,8 +134,8 @@ static void word_add(struct buf *text, const json_t *item)
 	const char *path = json_text(item, "path", "");
 
 	if (*path)
-		buf_add_format(text, "%s%s, line %lld: %s", text->length ? "\n\n" : "", path, (long long)json_number(item, "line", 0),
-			       json_text(item, "text", ""));
+		buf_add_format(text, "%s%s, line %lld: %s", text->length ? "\n\n" : "", path,
+			       (long long)json_number(item, "line", 0), json_text(item, "text", ""));
 	else
 		buf_add_format(text, "%s%s", text->length ? "\n\n" : "", json_text(item, "text", ""));
 }
@@ -182,8 +183,8 @@ static json_t *words_list(struct asking *asking, struct err *err)
 	AUTO_JSON lines = NULL;
 
 	if (*text)
-		(void)json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s}", "id", json_text(asking->data, "id", ""), "thread", "",
-							     "author", asking->author, "text", text));
+		(void)json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s}", "id", json_text(asking->data, "id", ""),
+							     "thread", "", "author", asking->author, "text", text));
 	if (*review) {
 		lines = host->ops->review(host->self, asking->place.remote, asking->number, review, &asking->told, err);
 		if (!lines)
@@ -260,7 +261,8 @@ const struct effect_kind effect_fetch = {"forge.fetch", fetch_send, NULL, NULL};
 
 /* ---- commands ---- */
 
-static int run_do(struct runs *runs, const char *run, int (*act)(struct runs *runs, struct run_id id, struct err *err), struct err *err)
+static int run_do(struct runs *runs, const char *run, int (*act)(struct runs *runs, struct run_id id, struct err *err),
+		  struct err *err)
 {
 	struct run_id id;
 	struct err why = {0};
@@ -380,8 +382,7 @@ static int intake_store(struct runs *runs, const struct asking *asking, const js
 	int64_t here = 0;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) ||
-	    remote_issue_find(&tx, asking->place.name, asking->number, &here, &run, err))
+	if (store_begin(runs->store, &tx, err) || remote_issue_find(&tx, asking->place.name, asking->number, &here, &run, err))
 		return -1;
 	if (here) {
 		store_abort(&tx);
@@ -397,7 +398,8 @@ static int intake_store(struct runs *runs, const struct asking *asking, const js
 	    run_start_in(runs, &tx, id, made, request, err) || change_add_in(runs, &tx, "issue", "number", V(here), "open", err) ||
 	    store_commit(&tx, err))
 		return -1;
-	log_info("run=%s repository=%s issue=%lld: given by %s", id.text, asking->place.name, (long long)asking->number, asking->author);
+	log_info("run=%s repository=%s issue=%lld: given by %s", id.text, asking->place.name, (long long)asking->number,
+		 asking->author);
 	runs_told(runs);
 	return 0;
 }

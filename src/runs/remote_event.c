@@ -23,7 +23,8 @@
 
 /* ---- the source ---- */
 
-static int github_verify(const struct connection *connection, const struct webhook_request *request, int64_t now_ms, struct err *err)
+static int github_verify(const struct connection *connection, const struct webhook_request *request, int64_t now_ms,
+			 struct err *err)
 {
 	const char *secret = connection_secret(connection, "webhook_secret");
 
@@ -94,8 +95,8 @@ static int ask_host(struct taking *taking, const char *kind, const char *form, j
 
 static json_t *words_data(const struct forge_event *event, const char *id)
 {
-	json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "id", id, "thread", event->thread, "review", event->review, "path",
-				 event->path, "line", (json_int_t)event->line, "on_pull", event->on_pull);
+	json_t *data = json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "id", id, "thread", event->thread, "review", event->review,
+				 "path", event->path, "line", (json_int_t)event->line, "on_pull", event->on_pull);
 
 	json_set_bytes(data, "text", view_of(event->text));
 	json_set_bytes(data, "state", view_of(event->review_state));
@@ -174,8 +175,8 @@ static int on_issue(struct taking *taking, struct err *err)
 		return intake(taking, err);
 	if (strcmp(action, "opened") == 0 && forge_mentions(event->text, name))
 		return intake(taking, err);
-	if (taking->run && (strcmp(action, "closed") == 0 ||
-			    (ours && (strcmp(action, "unlabeled") == 0 || strcmp(action, "unassigned") == 0))))
+	if (taking->run &&
+	    (strcmp(action, "closed") == 0 || (ours && (strcmp(action, "unlabeled") == 0 || strcmp(action, "unassigned") == 0))))
 		return ask_host(taking, "forge.command", taking->delivery,
 				json_pack("{s:i, s:s, s:b}", "command", FORGE_COMMAND_STOP, "rest", "", "known", 1), err);
 	return 0;
@@ -212,8 +213,8 @@ static int on_again(struct taking *taking, struct err *err)
 			json_pack("{s:i, s:s}", "command", FORGE_COMMAND_VERIFY, "rest", ""), err);
 }
 
-static int on_installation(struct runs *runs, struct store_tx *tx, const struct connection *connection, const struct forge_event *event,
-			   struct err *err)
+static int on_installation(struct runs *runs, struct store_tx *tx, const struct connection *connection,
+			   const struct forge_event *event, struct err *err)
 {
 	bool gone = strcmp(event->action, "deleted") == 0 || strcmp(event->action, "suspend") == 0;
 	AUTO_FREE char *text = text_format("the App's installation at %s was %s", event->title,
@@ -228,12 +229,10 @@ static int on_installation(struct runs *runs, struct store_tx *tx, const struct 
 
 static int take_at(struct taking *taking, struct err *err)
 {
-	static int (*const takers[])(struct taking *taking, struct err *err) = {
-		[FORGE_EVENT_ISSUE] = on_issue,	      [FORGE_EVENT_COMMENT] = on_comment,
-		[FORGE_EVENT_REVIEW] = on_review,     [FORGE_EVENT_REVIEW_COMMENT] = on_review,
-		[FORGE_EVENT_PULL] = on_pull,	      [FORGE_EVENT_PUSH] = on_push,
-		[FORGE_EVENT_CHECKS] = on_checks,     [FORGE_EVENT_AGAIN] = on_again,
-		[FORGE_EVENT_INSTALLATION] = NULL,
+	static int (*const takers[])(struct taking * taking, struct err * err) = {
+		[FORGE_EVENT_ISSUE] = on_issue,           [FORGE_EVENT_COMMENT] = on_comment, [FORGE_EVENT_REVIEW] = on_review,
+		[FORGE_EVENT_REVIEW_COMMENT] = on_review, [FORGE_EVENT_PULL] = on_pull,       [FORGE_EVENT_PUSH] = on_push,
+		[FORGE_EVENT_CHECKS] = on_checks,         [FORGE_EVENT_AGAIN] = on_again,     [FORGE_EVENT_INSTALLATION] = NULL,
 	};
 	const struct forge_event *event = taking->event;
 	bool found;
@@ -243,16 +242,16 @@ static int take_at(struct taking *taking, struct err *err)
 		return -1;
 	if (!found || !takers[event->kind])
 		return 0;
-	failed = event->on_pull ? remote_pull_find(taking->tx, taking->place.name, event->number, &taking->here, &taking->run, err)
-				: remote_issue_find(taking->tx, taking->place.name, event->number, &taking->here, &taking->run, err);
+	failed = event->on_pull
+			 ? remote_pull_find(taking->tx, taking->place.name, event->number, &taking->here, &taking->run, err)
+			 : remote_issue_find(taking->tx, taking->place.name, event->number, &taking->here, &taking->run, err);
 	return failed ? -1 : takers[event->kind](taking, err);
 }
 
 static int event_take(struct runs *runs, struct store_tx *tx, const struct connection *connection,
 		      const struct inbox_message *message, const struct forge_event *event, struct err *err)
 {
-	struct taking taking = {
-		.runs = runs, .tx = tx, .connection = connection, .event = event, .delivery = message->delivery};
+	struct taking taking = {.runs = runs, .tx = tx, .connection = connection, .event = event, .delivery = message->delivery};
 	int status;
 
 	if (event->kind == FORGE_EVENT_INSTALLATION)

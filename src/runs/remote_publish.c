@@ -40,8 +40,8 @@ static int sending_begin(struct runs *runs, const struct outbox_effect *effect, 
 }
 
 /* What never will be is told where the run's people look. */
-static int told_in(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *what, const struct err *failure,
-		   struct err *err)
+static int told_in(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *what,
+		   const struct err *failure, struct err *err)
 {
 	AUTO_JSON data = json_parse(effect->data, err);
 	const char *run = json_text(data, "run", NULL);
@@ -49,9 +49,9 @@ static int told_in(struct runs *runs, struct store_tx *tx, const struct outbox_e
 	if (!data || !failure || !run)
 		return data ? 0 : -1;
 	log_warn("run=%s effect=%s: %s", run, effect->kind, failure->text);
-	return event_add_in(runs, tx, run, "note",
-			    json_pack("{s:o}", "text", json_sprintf("%s could not be brought to the code host: %s", what, failure->text)),
-			    err);
+	return event_add_in(
+		runs, tx, run, "note",
+		json_pack("{s:o}", "text", json_sprintf("%s could not be brought to the code host: %s", what, failure->text)), err);
 }
 
 /* ---- the branch ---- */
@@ -72,7 +72,8 @@ static int push_send(struct runs *runs, const struct outbox_effect *effect, stru
 	host->ops->clone_url(host->self, sending.place.remote, &url);
 	if (buf_finish(&url, err) || host->ops->credential(host->self, sending.place.remote, true, &header, &sending.told, err))
 		return remote_failed(&sending.told, answer);
-	status = git_push_remote(path, &(struct git_remote){url.at, header.at}, json_text(sending.data, "branch", ""), &head, NULL, err);
+	status = git_push_remote(path, &(struct git_remote){url.at, header.at}, json_text(sending.data, "branch", ""), &head, NULL,
+				 err);
 	explicit_bzero(header.at, header.length);
 	/* Moved by somebody else: the same call fails again. */
 	if (status && err->kind == ERR_CONFLICT)
@@ -162,7 +163,8 @@ static int pull_settled(struct runs *runs, struct store_tx *tx, const struct out
 		      " ON CONFLICT (pull) DO UPDATE SET number = excluded.number, url = excluded.url",
 		      VALUES(V(pull), V(json_text(data, "repository", "")), V((int64_t)number), V(url)), err) ||
 	    event_add_in(runs, tx, json_text(data, "run", ""), "note",
-			 json_pack("{s:o}", "text", json_sprintf("pull request #%lld: %.*s", (long long)number, (int)url.length, url.at)),
+			 json_pack("{s:o}", "text",
+				   json_sprintf("pull request #%lld: %.*s", (long long)number, (int)url.length, url.at)),
 			 err))
 		return -1;
 	return change_add_in(runs, tx, "pull", "number", V(pull), "open", err);
@@ -188,7 +190,9 @@ static int check_send(struct runs *runs, const struct outbox_effect *effect, str
 				      .url = json_text(sending.data, "url", NULL),
 				      .state = (enum remote_state)json_number(sending.data, "state", REMOTE_UNKNOWN),
 				      .annotations = json_member(sending.data, "annotations")};
-	return host->ops->check_put(host->self, sending.place.remote, &check, &sending.told, err) ? remote_failed(&sending.told, answer) : 0;
+	return host->ops->check_put(host->self, sending.place.remote, &check, &sending.told, err)
+		       ? remote_failed(&sending.told, answer)
+		       : 0;
 }
 
 static int check_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
@@ -210,10 +214,11 @@ static json_t *annotations_of(const json_t *report)
 	json_array_foreach(json_member(report, "findings"), index, finding) {
 		const char *file = json_text(finding, "file", "");
 		const char *severity = json_text(finding, "severity", "");
-		const char *level = strcmp(severity, "block") == 0 ? "failure" : strcmp(severity, "warn") == 0 ? "warning" : "notice";
-		AUTO_FREE char *message =
-			text_format("%s\n%s\n%s", json_text(finding, "title", ""), json_text(finding, "detail", ""),
-				    json_text(finding, "reproduce", ""));
+		const char *level = strcmp(severity, "block") == 0  ? "failure"
+				    : strcmp(severity, "warn") == 0 ? "warning"
+								    : "notice";
+		AUTO_FREE char *message = text_format("%s\n%s\n%s", json_text(finding, "title", ""),
+						      json_text(finding, "detail", ""), json_text(finding, "reproduce", ""));
 
 		if (!*file || json_array_size(list) >= REMOTE_ANNOTATIONS_MAX)
 			continue;
@@ -299,7 +304,8 @@ static int retire_send(struct runs *runs, const struct outbox_effect *effect, st
 
 	if (sending_begin(runs, effect, &sending, err))
 		return -1;
-	return host->ops->deployment_end(host->self, sending.place.remote, json_text(sending.data, "branch", ""), &sending.told, err)
+	return host->ops->deployment_end(host->self, sending.place.remote, json_text(sending.data, "branch", ""), &sending.told,
+					 err)
 		       ? remote_failed(&sending.told, answer)
 		       : 0;
 }
@@ -363,7 +369,8 @@ static int progress_text(struct runs *runs, const char *id, struct buf *out, int
 	AUTO_TX tx = {0};
 
 	if (store_begin(runs->store, &tx, err) || run_read(&tx, id, &run, err) ||
-	    remote_issue_number(&tx, run.issue, number, NULL, err) || (run.pull && remote_pull_number(&tx, run.pull, &pull, &url, err)))
+	    remote_issue_number(&tx, run.issue, number, NULL, err) ||
+	    (run.pull && remote_pull_number(&tx, run.pull, &pull, &url, err)))
 		return -1;
 	buf_add_format(out, "**Assay** works on this: *%s*. [Timeline](%s/runs/%s)\n", run.state, runs->pages_base, run.id);
 	if (pull)
@@ -415,8 +422,8 @@ static int put(struct runs *runs, struct store_tx *tx, const struct place *place
 	return remote_put(runs, tx, place, kind, operation, run->branch, false, data, err);
 }
 
-int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *run, const struct flow_visit *visit, const json_t *report,
-		      int64_t pull, struct err *err)
+int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *run, const struct flow_visit *visit,
+		      const json_t *report, int64_t pull, struct err *err)
 {
 	AUTO_FREE char *url = text_format("%s/runs/%s", runs->pages_base, run->id);
 	AUTO_FREE char *form = text_format("%d", visit->visit);
@@ -428,21 +435,24 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 		return -1;
 	if (!found)
 		return 0;
-	if (put(runs, tx, &place, run, "forge.push", run->head, json_pack("{s:s, s:s}", "branch", run->branch, "head", run->head), err) ||
+	if (put(runs, tx, &place, run, "forge.push", run->head, json_pack("{s:s, s:s}", "branch", run->branch, "head", run->head),
+		err) ||
 	    put(runs, tx, &place, run, "forge.pull", form, json_pack("{s:I}", "pull", (json_int_t)pull), err) ||
 	    put(runs, tx, &place, run, "forge.check", shown, remote_check_data(report, run->head, url), err))
 		return -1;
 	if (!run->preview)
 		return 0;
 	return put(runs, tx, &place, run, "forge.deployment", run->head,
-		   json_pack("{s:s, s:s, s:s, s:s}", "branch", run->branch, "head", run->head, "preview", run->preview, "url", url), err);
+		   json_pack("{s:s, s:s, s:s, s:s}", "branch", run->branch, "head", run->head, "preview", run->preview, "url", url),
+		   err);
 }
 
 int remote_given_in(struct store_tx *tx, const char *run, struct err *err)
 {
-	return store_run(tx,
-			 "UPDATE pull_thread SET state = 'given', head = (SELECT head FROM run WHERE id = ?) WHERE run = ? AND state = 'new'",
-			 VALUES(V(run), V(run)), err);
+	return store_run(
+		tx,
+		"UPDATE pull_thread SET state = 'given', head = (SELECT head FROM run WHERE id = ?) WHERE run = ? AND state = 'new'",
+		VALUES(V(run), V(run)), err);
 }
 
 static char *answer_text(const struct run *run, const char *author, const char *head)
@@ -466,8 +476,10 @@ int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *r
 		return -1;
 	if (!found)
 		return 0;
-	if (store_query(tx, &rows, "SELECT number, comment, thread, author, head FROM pull_thread WHERE run = ? AND state = 'given' ORDER BY seq",
-			VALUES(V(run->id)), err))
+	if (store_query(
+		    tx, &rows,
+		    "SELECT number, comment, thread, author, head FROM pull_thread WHERE run = ? AND state = 'given' ORDER BY seq",
+		    VALUES(V(run->id)), err))
 		return -1;
 	while (store_rows_next(&rows)) {
 		const char *comment = store_rows_text(&rows, 1);
@@ -476,15 +488,16 @@ int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *r
 
 		if (put(runs, tx, &place, run, "forge.reply", comment,
 			json_pack("{s:I, s:s, s:o, s:s}", "number", (json_int_t)store_rows_number(&rows, 0), "thread",
-				  store_rows_text(&rows, 2), "marker", json_sprintf("<!-- assay:%s:answer:%s -->", run->id, comment), "text",
-				  text),
+				  store_rows_text(&rows, 2), "marker",
+				  json_sprintf("<!-- assay:%s:answer:%s -->", run->id, comment), "text", text),
 			err))
 			return -1;
 	}
 	if (store_rows_finish(&rows, err))
 		return -1;
 	store_rows_fini(&rows);
-	return store_run(tx, "UPDATE pull_thread SET state = 'answered' WHERE run = ? AND state = 'given'", VALUES(V(run->id)), err);
+	return store_run(tx, "UPDATE pull_thread SET state = 'answered' WHERE run = ? AND state = 'given'", VALUES(V(run->id)),
+			 err);
 }
 
 int remote_moved_in(struct runs *runs, struct store_tx *tx, const char *id, const char *state, bool over, struct err *err)
@@ -533,7 +546,8 @@ int remote_pull_merge(struct runs *runs, const json_t *pull, bool *there, struct
 	if (there_find(runs, pull, &place, &number, err))
 		return -1;
 	*there = number != 0;
-	return number ? place.host.ops->pull_merge(place.host.self, place.remote, number, json_text(pull, "head", ""), &told, err) : 0;
+	return number ? place.host.ops->pull_merge(place.host.self, place.remote, number, json_text(pull, "head", ""), &told, err)
+		      : 0;
 }
 
 int remote_pull_close(struct runs *runs, const json_t *pull, bool *there, struct err *err)
@@ -554,7 +568,8 @@ void remote_pull_json(struct runs *runs, json_t *pull)
 	int64_t number = 0;
 	AUTO_TX tx = {0};
 
-	if (store_begin_snapshot(runs->store, &tx, NULL) || remote_pull_number(&tx, json_number(pull, "number", 0), &number, &url, NULL))
+	if (store_begin_snapshot(runs->store, &tx, NULL) ||
+	    remote_pull_number(&tx, json_number(pull, "number", 0), &number, &url, NULL))
 		number = 0;
 	(void)json_object_set_new(pull, "remote",
 				  number ? json_pack("{s:I, s:s?}", "number", (json_int_t)number, "url", url) : json_null());

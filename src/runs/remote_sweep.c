@@ -75,9 +75,10 @@ static int look_put(struct runs *runs, struct store_tx *tx, const struct look *l
 		return -1;
 	if (!found)
 		return 0;
-	return remote_put(runs, tx, &place, "forge.look", operation, target, true,
-			  json_pack("{s:I, s:I, s:s?}", "pull", (json_int_t)look->pull, "number", (json_int_t)look->number, "run", look->run),
-			  err);
+	return remote_put(
+		runs, tx, &place, "forge.look", operation, target, true,
+		json_pack("{s:I, s:I, s:s?}", "pull", (json_int_t)look->pull, "number", (json_int_t)look->number, "run", look->run),
+		err);
 }
 
 static int looks_read(struct store_tx *tx, struct look looks[LOOKS_MAX], size_t *count, struct err *err)
@@ -85,10 +86,11 @@ static int looks_read(struct store_tx *tx, struct look looks[LOOKS_MAX], size_t 
 	AUTO_ROWS rows = {0};
 
 	*count = 0;
-	if (store_query(tx, &rows,
-			"SELECT pull_remote.pull, pull_remote.number, pull_remote.repository, pull.run FROM pull_remote JOIN pull ON"
-			" pull.number = pull_remote.pull WHERE pull.state = 'open' ORDER BY pull_remote.pull DESC LIMIT 200",
-			NO_VALUES, err))
+	if (store_query(
+		    tx, &rows,
+		    "SELECT pull_remote.pull, pull_remote.number, pull_remote.repository, pull.run FROM pull_remote JOIN pull ON"
+		    " pull.number = pull_remote.pull WHERE pull.state = 'open' ORDER BY pull_remote.pull DESC LIMIT 200",
+		    NO_VALUES, err))
 		return -1;
 	while (*count < LOOKS_MAX && store_rows_next(&rows))
 		looks[(*count)++] = (struct look){.pull = store_rows_number(&rows, 0),
@@ -105,7 +107,9 @@ int remote_reconcile(void *self, struct err *err)
 	struct look looks[LOOKS_MAX];
 	size_t count = 0;
 	AUTO_TX tx = {0};
-	int status = store_begin(runs->store, &tx, err) || sweeps_put(runs, &tx, now_ms, err) || looks_read(&tx, looks, &count, err) ? -1 : 0;
+	int status = store_begin(runs->store, &tx, err) || sweeps_put(runs, &tx, now_ms, err) || looks_read(&tx, looks, &count, err)
+			     ? -1
+			     : 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (!status)

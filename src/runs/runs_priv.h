@@ -37,13 +37,13 @@ struct runs {
 	struct flows *flow;
 	struct tracker tracker;
 	struct forge forge;
-	pthread_mutex_t repositories; /* fetches into a project, one at a time */
-	pthread_mutex_t records;      /* the chain of records grows one at a time */
+	pthread_mutex_t repositories;  /* fetches into a project, one at a time */
+	pthread_mutex_t records;       /* the chain of records grows one at a time */
 	struct remote_client *clients; /* remote.c, under clients_lock */
 	pthread_mutex_t clients_lock;
-	struct effects *effects;      /* effect.c */
-	struct inboxes *inboxes;      /* inbox.c */
-	struct gate *gates;           /* gate.c; under `records` */
+	struct effects *effects; /* effect.c */
+	struct inboxes *inboxes; /* inbox.c */
+	struct gate *gates;      /* gate.c; under `records` */
 	size_t gate_next;
 	int64_t signals; /* that came in since the start; atomic: turns look when it grew */
 };

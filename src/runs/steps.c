@@ -223,7 +223,8 @@ static int findings_turn(struct runs *runs, const struct run *run, const json_t 
 	AUTO_JSON signals = NULL;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) || remote_given_in(&tx, run->id, err))
+	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) ||
+	    remote_given_in(&tx, run->id, err))
 		return -1;
 	prompt_findings(&prompt, report);
 	prompt_review(&messages, signals);
@@ -379,7 +380,8 @@ static int review_wake(struct runs *runs, const struct run *run, bool *woken, st
 	AUTO_JSON signals = NULL;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) || remote_given_in(&tx, run->id, err))
+	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) ||
+	    remote_given_in(&tx, run->id, err))
 		return -1;
 	prompt_review(&prompt, signals);
 	*woken = prompt.length > 0;
