@@ -50,7 +50,7 @@ function unknown() {
 	visit?.stop?.();
 	visit = null;
 	document.title = 'Sign in · Assay';
-	patch(main, signInPage(() => location.reload()));
+	patch(main, signInPage(() => location.reload(), person?.oidc));
 	document.getElementById('token').focus();
 }
 addEventListener('assay:unknown', unknown);

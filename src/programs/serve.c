@@ -33,6 +33,7 @@
 #include "runs/runs.h"
 #include "sandbox/local/local.h"
 #include "vault/vault.h"
+#include "web/oidc.h"
 #include "web/web.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:7420"
@@ -80,6 +81,7 @@ struct serve {
 	struct audit *audit;
 	struct environments *environments;
 	struct runs *runs;
+	struct oidc *oidc; /* NULL: nobody signs in at a provider */
 	struct web *web;
 	/* signals and the clock */
 	struct loop_watch signals;
@@ -407,6 +409,38 @@ static int pages_url_check(const char *url, struct err *err)
 	return 0;
 }
 
+static const char *setting(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+/* Where people sign in, as the configuration says it; asks nobody. */
+static int oidc_make(struct oidc **oidc, struct err *err)
+{
+	const char *file = setting("ASSAY_OIDC_SECRET_FILE");
+	AUTO_BUF secret = buf_new(KEY_BYTES_MAX);
+	struct oidc_options options = {.issuer = setting("ASSAY_OIDC_ISSUER"),
+				       .client = setting("ASSAY_OIDC_CLIENT"),
+				       .roles = setting("ASSAY_OIDC_ROLES"),
+				       .world = world_real};
+	AUTO_FREE char *text = NULL;
+	int failed;
+
+	if (!options.issuer)
+		return 0;
+	if (file && (file_read(file, &secret, err) || buf_finish(&secret, err)))
+		return err_prefix(err, "oidc-secret-file");
+	text = view_copy(view_trim(buf_view(&secret)));
+	options.secret = text;
+	failed = oidc_open(&options, oidc, err);
+	explicit_bzero(text, strlen(text));
+	if (secret.at)
+		explicit_bzero(secret.at, secret.length);
+	return failed;
+}
+
 static int pages_open(struct serve *serve, const char *address, struct err *err)
 {
 	AUTO_FREE char *base = serve->pages ? text_copy(serve->pages) : text_format("http://%s", address);
@@ -446,8 +480,10 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 
 	if (runs.workers < 1 || runs.workers > RUN_WORKERS_MAX)
 		return err_set(err, ERR_INVALID, "runs: expected a number from 1 to %d", RUN_WORKERS_MAX);
-	if (runs_open(&runs, &serve->runs, err))
+	if (oidc_make(&serve->oidc, err) || runs_open(&runs, &serve->runs, err))
 		return -1;
+	web.oidc = serve->oidc;
+	web.sign_in = web.sign_in || serve->oidc;
 	web.runs = serve->egress.runs = serve->runs;
 	web.egress = serve->egress.egress;
 	if (web_open(&web, &serve->web, err))
@@ -509,6 +545,7 @@ static void serve_close(struct serve *serve)
 		(void)pthread_join(serve->ticker, NULL);
 	if (serve->web)
 		web_close(serve->web);
+	oidc_close(serve->oidc);
 	runs_close(serve->runs);
 	serve_gateway_unwatch(serve->gateway);
 	if (serve->environments)
@@ -568,9 +605,11 @@ static int config_tell(const struct serve *serve, bool dump)
 	AUTO_BUF text = buf_new((size_t)1 << 20);
 	struct err err = {0};
 	AUTO_JSON policy = serve->policy ? policy_file_load(serve->policy, &err) : NULL;
+	struct oidc *oidc = NULL;
 
-	if (serve->policy && !policy)
+	if ((serve->policy && !policy) || pages_url_check(serve->pages, &err) || oidc_make(&oidc, &err))
 		return cli_fail("assay serve", false, &err);
+	oidc_close(oidc);
 	if (dump)
 		config_dump(&text);
 	else

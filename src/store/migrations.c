@@ -200,6 +200,10 @@ const struct store_migration store_migrations[] = {
 	 "CREATE INDEX pull_thread_open ON pull_thread (run) WHERE state <> 'answered';"
 	 "ALTER TABLE run ADD COLUMN judges INTEGER NOT NULL DEFAULT 0;"
 	 "CREATE INDEX run_judges ON run (repository, judges) WHERE judges > 0;"},
+	{"who signs in at a provider",
+	 "CREATE TABLE signin (digest TEXT PRIMARY KEY, nonce TEXT NOT NULL, verifier TEXT NOT NULL, ends_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	 "CREATE TABLE session_person (digest TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, ends_ms INTEGER NOT NULL)"
+	 " STRICT, WITHOUT ROWID;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

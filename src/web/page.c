@@ -24,7 +24,9 @@ static json_t *session(struct call *call, struct err *err)
 	if (call->web->options.sign_in) {
 		call->caller.token = true;
 		if (session_judge(call, &call->caller, err))
-			return err->kind == ERR_DENIED ? json_pack("{s:b}", "sign_in", 1) : NULL;
+			return err->kind == ERR_DENIED
+				       ? json_pack("{s:b, s:b}", "sign_in", 1, "oidc", call->web->options.oidc != NULL)
+				       : NULL;
 	}
 	return json_pack("{s:s, s:s, s:s, s:b}", "token", call->web->token, "name", call->caller.name, "role",
 			 role_name(call->caller.role), "signed_in", call->caller.token);

@@ -31,8 +31,9 @@ int session_judge(const struct call *call, struct caller *caller, struct err *er
 	    store_query(
 		    &tx, &rows,
 		    "SELECT token.name, token.role FROM session JOIN token ON token.name = session.token AND token.digest = session.token_digest "
-		    "WHERE session.digest = ? AND session.ends_ms > ? AND token.ends_ms > ?",
-		    VALUES(V(digest.text), V(now), V(now)), err))
+		    "WHERE session.digest = ? AND session.ends_ms > ? AND token.ends_ms > ? "
+		    "UNION ALL SELECT name, role FROM session_person WHERE digest = ? AND ends_ms > ?",
+		    VALUES(V(digest.text), V(now), V(now), V(digest.text), V(now)), err))
 		return -1;
 	found = store_rows_next(&rows) && !role_parse(store_rows_text(&rows, 1), &caller->role, err);
 	if (found)
@@ -70,6 +71,27 @@ static int session_keep(const struct call *call, const struct caller *caller, st
 	return store_commit(&tx, err);
 }
 
+int session_person(struct call *call, const char *name, const char *role, struct err *err)
+{
+	int64_t now = world_now_ms(call->web->options.world);
+	AUTO_BUF secret = buf_new(256);
+	unsigned char bytes[SECRET_BYTES];
+	struct digest digest;
+	AUTO_TX tx = {0};
+
+	world_random(call->web->options.world, bytes, sizeof(bytes));
+	buf_add_hex(&secret, bytes, sizeof(bytes));
+	digest = digest_of(buf_view(&secret));
+	if (store_begin(store_of(call), &tx, err) ||
+	    store_run(&tx, "DELETE FROM session_person WHERE ends_ms <= ?", VALUES(V(now)), err) ||
+	    store_run(&tx, "INSERT INTO session_person (digest, name, role, ends_ms) VALUES (?, ?, ?, ?)",
+		      VALUES(V(digest.text), V(name), V(role), V(now + SESSION_MS)), err) ||
+	    store_commit(&tx, err))
+		return -1;
+	cookie_set(call, secret.at, SESSION_MS / 1000);
+	return 0;
+}
+
 static json_t *sign_in(struct call *call, struct err *err)
 {
 	const char *token = json_text(call->body, "token", "");
@@ -101,7 +123,8 @@ static json_t *sign_out(struct call *call, struct err *err)
 	AUTO_TX tx = {0};
 
 	if (store_begin(store_of(call), &tx, err) ||
-	    store_run(&tx, "DELETE FROM session WHERE digest = ?", VALUES(V(digest.text)), err) || store_commit(&tx, err))
+	    store_run(&tx, "DELETE FROM session WHERE digest = ?", VALUES(V(digest.text)), err) ||
+	    store_run(&tx, "DELETE FROM session_person WHERE digest = ?", VALUES(V(digest.text)), err) || store_commit(&tx, err))
 		return NULL;
 	cookie_set(call, "", 0);
 	return json_object();

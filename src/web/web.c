@@ -66,8 +66,12 @@ static void request_answer(void *self, const struct http_request *request, struc
 
 /* ---- opening and closing ---- */
 
-static int surface_open(struct surface *surface, struct web *web, const struct row *const *parts, const size_t *counts,
-			size_t part_count, struct err *err)
+struct part {
+	const struct row *rows;
+	const size_t *count;
+};
+
+static int surface_open(struct surface *surface, struct web *web, const struct part *parts, size_t part_count, struct err *err)
 {
 	bool safe = web->pages_url && view_starts(view_of(web->pages_url), VIEW("https://"));
 	AUTO_FREE char *headers = text_format("%s%s", security_headers, safe ? TRANSPORT_SECURITY : "");
@@ -76,13 +80,13 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 	size_t count = 0;
 
 	for (size_t i = 0; i < part_count; i++)
-		count += counts[i];
+		count += *parts[i].count;
 	rows = mem_new_array(count, sizeof(*rows));
 	surface->web = web;
 	surface->routes = mem_new_array(count, sizeof(*surface->routes));
 	for (size_t i = 0; i < part_count; i++)
-		for (size_t j = 0; j < counts[i]; j++)
-			rows[surface->row_count++] = parts[i][j];
+		for (size_t j = 0; j < *parts[i].count; j++)
+			rows[surface->row_count++] = parts[i].rows[j];
 	surface->rows = rows;
 	for (size_t i = 0; i < count; i++)
 		surface->routes[i] = (struct http_route){rows[i].method, rows[i].pattern, request_answer,
@@ -93,18 +97,30 @@ static int surface_open(struct surface *surface, struct web *web, const struct r
 	return surface->server ? 0 : -1;
 }
 
+/* In this order: the first that fits answers. */
+static const struct part main_parts[] = {
+	{server_rows, &server_row_count},
+	{token_rows, &token_row_count},
+	{signin_rows, &signin_row_count},
+	{signin_oidc_rows, &signin_oidc_row_count},
+	{metric_rows, &metric_row_count},
+	{run_rows, &run_row_count},
+	{environment_rows, &environment_row_count},
+	{egress_rows, &egress_row_count},
+	{audit_rows, &audit_row_count},
+	{connection_rows, &connection_row_count},
+	{delivery_rows, &delivery_row_count},
+	{policy_rows, &policy_row_count},
+	{page_rows, &page_row_count},
+};
+static const struct part tool_parts[] = {{tool_rows, &tool_row_count}};
+
 static int surfaces_listen(struct web *web, struct err *err)
 {
-	const struct row *const main_parts[] = {server_rows,     token_rows,       signin_rows, metric_rows,
-						run_rows,        environment_rows, egress_rows, audit_rows,
-						connection_rows, delivery_rows,    policy_rows, page_rows};
-	const size_t main_counts[] = {server_row_count,     token_row_count,       signin_row_count, metric_row_count,
-				      run_row_count,        environment_row_count, egress_row_count, audit_row_count,
-				      connection_row_count, delivery_row_count,    policy_row_count, page_row_count};
 	const struct web_options *options = &web->options;
 
-	if (surface_open(&web->main, web, main_parts, main_counts, ARRAY_LEN(main_parts), err) ||
-	    surface_open(&web->tools, web, (const struct row *const[]){tool_rows}, (const size_t[]){tool_row_count}, 1, err))
+	if (surface_open(&web->main, web, main_parts, ARRAY_LEN(main_parts), err) ||
+	    surface_open(&web->tools, web, tool_parts, ARRAY_LEN(tool_parts), err))
 		return -1;
 	if (http_server_listen_tcp(web->main.server, options->listen, &web->port, err))
 		return err_prefix(err, "pages on %s", options->listen);

@@ -36,6 +36,7 @@ struct web_options {
 	const char *pages_url; /* "https://assay.example.com": where else the pages are reached, through a proxy; NULL: nowhere */
 	struct web_rates rates;
 	bool sign_in;                  /* a browser must sign in: others than this machine's people reach the pages */
+	struct oidc *oidc;             /* web/oidc.h: where people sign in; NULL: by tokens only */
 	const char *serve_socket;      /* path */
 	const char *tool_socket;       /* path */
 	const char *preview_base;      /* "127.0.0.1:7421" */

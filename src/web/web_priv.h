@@ -175,6 +175,8 @@ MUST_USE int again_begin(struct call *call, const struct row *row, struct again 
 MUST_USE int again_end(const struct call *call, const struct row *row, const struct again *again, const json_t *answer,
 		       struct err *err);
 
+/* signin.c: a session of somebody who is no token; sets its cookie. */
+MUST_USE int session_person(struct call *call, const char *name, const char *role, struct err *err);
 /* signin.c: who has the session of the request's cookie. ERR_DENIED: nobody. */
 MUST_USE int session_judge(const struct call *call, struct caller *caller, struct err *err);
 
@@ -235,6 +237,8 @@ json_t *environment_log(struct call *call, struct err *err);
 json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c */
 
 /* Rows by subject */
+extern const struct row signin_oidc_rows[];
+extern const size_t signin_oidc_row_count;
 extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], signin_rows[],
 	metric_rows[], connection_rows[], delivery_rows[], policy_rows[], tool_rows[], page_rows[];
 extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, token_row_count,

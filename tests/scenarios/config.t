@@ -23,6 +23,8 @@ says 1 "assay: $config:1:1: unknown key \`listn\`: did you mean \`listen\`?" 'li
 says 1 "assay: $config:1:7: warm: expected true or false" 'warm: yes\n'
 says 1 "assay: $config:2:13: disk-share: expected a number from 1 to 100" 'warm: true\ndisk-share: 101\n'
 says 1 "assay: $config:1:13: rate-token: expected a number" 'rate-token: many\n'
+says 1 'assay serve: oidc-client is missing: the name by which the provider knows this server' 'oidc-issuer: https://id.example.com\n'
+says 1 'assay serve: oidc-roles: expected CLAIM:VALUE=ROLE, not `dev`' 'oidc-issuer: https://id.example.com\noidc-client: a\noidc-roles: dev\n'
 says 1 "assay: $config:1:9: listen: expected a text" 'listen: [1]\n'
 says 1 "assay: $config:1:1: expected a mapping of keys to values" '- listen\n'
 says 1 "assay serve: cannot open $WORK/none.yaml: No such file or directory" "policy: $WORK/none.yaml\n"

@@ -191,7 +191,7 @@ static void who_comes_from_elsewhere_signs_in_first(void **state)
 		{TCP, "GET", "/api/v1/runs", "Cookie: assay_session=0000", NULL, 401, "the session has ended"},
 		{TCP, "GET", "/api/v1/runs", "Host: assay.example.com", NULL, 401, "sign in first"},
 		{TCP, "GET", "/api/v1/runs", "Host: evil.example.com", NULL, 403, "or as in https://assay.example.com"},
-		{TCP, "GET", "/session.json", "Sec-Fetch-Site: same-origin", NULL, 200, "{\"sign_in\":true}"},
+		{TCP, "GET", "/session.json", "Sec-Fetch-Site: same-origin", NULL, 200, "{\"sign_in\":true,\"oidc\":false}"},
 		{TCP, "POST", "/api/v1/issues/1/close", "X-Assay-Token: 00", NULL, 403, "X-Assay-Token"},
 		{TCP, "POST", "/signin", PROXIED, "{\"token\":\"assay_00\"}", 401, "none of this server's"},
 		{TCP, "POST", "/signin", PROXIED, "{}", 400, "token: expected a line"},
