@@ -38,6 +38,8 @@
 	COMMAND(connect, "KIND [--set KEY=VALUE...] [--secrets] [--base URL]", "joins an outside service: Linear, GitHub, Slack, ...") \
 	COMMAND(connections, "[list|show|set|rm]", "the outside services that are joined") \
 	COMMAND(forges, "check [CONNECTION]", "what is missing at a code host, and how to add it") \
+	COMMAND(linear, "connect [NAME] [--own]", "lets a workspace of Linear give work") \
+	COMMAND(trackers, "check [NAME]", "says what a connection lacks, and how to add it") \
 	COMMAND(webhook, "create|list|rm", "tells others of what changes") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \

@@ -79,6 +79,10 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 /* The same without a kind: what is said is changed, null removes. */
 json_t *runs_connection_change(struct runs *runs, const char *id, const json_t *request, struct err *err);
 MUST_USE int runs_connection_remove(struct runs *runs, const char *id, struct err *err);
+/* Whoever allowed it: [{"account", "name", "self", "scopes", "ends_ms"}]. */
+json_t *runs_connection_accounts(struct runs *runs, const char *id, struct err *err);
+/* What it lacks: [{"connection", "what", "state": "ok|note|missing", "says", "do"?}]. Asks the service: blocks. */
+json_t *runs_connection_check(struct runs *runs, const char *id, struct err *err);
 /* [{"kind", "base", "keys": [{"name", "type", "about"}]}] */
 json_t *runs_connection_kinds(void);
 

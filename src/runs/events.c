@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "runs/runs_priv.h"
+#include "runs/thread.h"
 
 #define EVENT_BYTES_MAX ((size_t)1 << 20)
 #define EVENTS_LOOKED_BACK 50
@@ -22,8 +23,10 @@ int event_add_in(struct runs *runs, struct store_tx *tx, const char *run, const 
 	json_format(&text, owned);
 	if (buf_finish(&text, err))
 		return err_prefix(err, "the event `%s`", type);
-	return store_run(tx, "INSERT INTO run_event (run, seq, time_ms, type, data) VALUES (?, ?, ?, ?, ?)",
-			 VALUES(V(run), V(last + 1), V(world_now_ms(runs->options.world)), V(type), V(buf_view(&text))), err);
+	if (store_run(tx, "INSERT INTO run_event (run, seq, time_ms, type, data) VALUES (?, ?, ?, ?, ?)",
+		      VALUES(V(run), V(last + 1), V(world_now_ms(runs->options.world)), V(type), V(buf_view(&text))), err))
+		return -1;
+	return thread_event_in(runs, tx, run, last + 1, type, owned, err);
 }
 
 void event_add(struct runs *runs, const char *run, const char *type, json_t *data)

@@ -204,6 +204,30 @@ const struct store_migration store_migrations[] = {
 	 "CREATE TABLE signin (digest TEXT PRIMARY KEY, nonce TEXT NOT NULL, verifier TEXT NOT NULL, ends_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 	 "CREATE TABLE session_person (digest TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, ends_ms INTEGER NOT NULL)"
 	 " STRICT, WITHOUT ROWID;"},
+	{"issues from outside",
+	 /* who allowed what in an outside service, with its tokens */
+	 "CREATE TABLE account ("
+	 " connection TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL, self TEXT, scopes TEXT NOT NULL DEFAULT '',"
+	 " secrets TEXT NOT NULL, ends_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (connection, account)) STRICT, WITHOUT ROWID;"
+	 "CREATE TABLE permission ("
+	 " state TEXT PRIMARY KEY, connection TEXT NOT NULL, verifier TEXT NOT NULL, redirect TEXT NOT NULL,"
+	 " ends_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	 "ALTER TABLE issue ADD COLUMN connection TEXT;"
+	 "ALTER TABLE issue ADD COLUMN account TEXT;"
+	 "ALTER TABLE issue ADD COLUMN item TEXT;"
+	 "ALTER TABLE issue ADD COLUMN item_id TEXT;"
+	 "ALTER TABLE issue ADD COLUMN url TEXT;"
+	 "ALTER TABLE issue ADD COLUMN updated TEXT;"
+	 "CREATE UNIQUE INDEX issue_outside ON issue (connection, account, item_id) WHERE connection IS NOT NULL;"
+	 "CREATE INDEX issue_item ON issue (item) WHERE item IS NOT NULL;"
+	 "CREATE TABLE thread ("
+	 " id TEXT PRIMARY KEY, connection TEXT NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL, thread TEXT NOT NULL,"
+	 " item TEXT, item_id TEXT, url TEXT, issue INTEGER, run TEXT,"
+	 " state TEXT NOT NULL CHECK (state IN ('opening', 'asking', 'running', 'stopped', 'gone')), actor TEXT,"
+	 " request TEXT NOT NULL, asked TEXT, woken TEXT, said_ms INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL,"
+	 " UNIQUE (connection, account, thread)) STRICT, WITHOUT ROWID;"
+	 "CREATE INDEX thread_run ON thread (run) WHERE run IS NOT NULL;"
+	 "CREATE INDEX thread_item ON thread (connection, account, item_id);"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -10,21 +10,27 @@ struct builtin {
 	struct world world;
 };
 
-#define ISSUE_COLUMNS "number, repository, title, body, state, created_ms, run, pull"
+#define ISSUE_COLUMNS "number, repository, title, body, state, created_ms, run, pull, connection, item, url"
 
-static int item_parse(const char *item, int64_t *number, struct err *err)
+/* A number, or the name that it has outside. */
+static int item_parse(struct store_tx *tx, const char *item, int64_t *number, struct err *err)
 {
 	uint64_t value;
 
-	if (!view_to_u64(view_of(item), &value) || value > INT64_MAX)
-		return err_set(err, ERR_INVALID, "`%.40s` is not the number of an issue", item);
-	*number = (int64_t)value;
-	return 0;
+	if (view_to_u64(view_of(item), &value) && value <= INT64_MAX) {
+		*number = (int64_t)value;
+		return 0;
+	}
+	if (store_number_get(tx, number, 0, "SELECT number FROM issue WHERE item = ? ORDER BY number DESC LIMIT 1", VALUES(V(item)),
+			     err))
+		return -1;
+	return *number ? 0 : err_set(err, ERR_NOT_FOUND, "`%.40s` is no issue that is known here", item);
 }
 
 static json_t *issue_row(struct store_rows *rows)
 {
-	static const char *const names[] = {"number", "repository", "title", "body", "state", "created_ms", "run", "pull"};
+	static const char *const names[] = {"number", "repository", "title",      "body", "state", "created_ms",
+					    "run",    "pull",       "connection", "item", "url"};
 	json_t *issue = json_object();
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -100,7 +106,7 @@ static json_t *fetch(void *self, const char *item, struct err *err)
 	AUTO_TX tx = {0};
 	int64_t number;
 
-	if (item_parse(item, &number, err) || store_begin(builtin->store, &tx, err))
+	if (store_begin(builtin->store, &tx, err) || item_parse(&tx, item, &number, err))
 		return NULL;
 	return fetch_in(&tx, number, err);
 }
@@ -126,17 +132,11 @@ static json_t *make(void *self, const char *repository, const char *title, const
 	return issue && !store_commit(&tx, err) ? TAKE(issue) : NULL;
 }
 
-static int claim(void *self, const char *item, const char *run, struct err *err)
+static int claim_in(struct store_tx *tx, int64_t number, const char *run, struct err *err)
 {
-	struct builtin *builtin = self;
-	AUTO_TX tx = {0};
-	AUTO_JSON issue = NULL;
+	AUTO_JSON issue = fetch_in(tx, number, err);
 	const char *state;
-	int64_t number;
 
-	if (item_parse(item, &number, err) || store_begin(builtin->store, &tx, err))
-		return -1;
-	issue = fetch_in(&tx, number, err);
 	if (!issue)
 		return -1;
 	state = json_text(issue, "state", "");
@@ -145,7 +145,16 @@ static int claim(void *self, const char *item, const char *run, struct err *err)
 	if (strcmp(state, "open") != 0 && strcmp(json_text(issue, "run", run), run) != 0)
 		return err_set(err, ERR_DENIED, "issue %lld is worked on by run %s", (long long)number,
 			       json_text(issue, "run", ""));
-	if (store_run(&tx, "UPDATE issue SET state = 'working', run = ? WHERE number = ?", VALUES(V(run), V(number)), err))
+	return store_run(tx, "UPDATE issue SET state = 'working', run = ? WHERE number = ?", VALUES(V(run), V(number)), err);
+}
+
+static int claim(void *self, const char *item, const char *run, struct err *err)
+{
+	struct builtin *builtin = self;
+	AUTO_TX tx = {0};
+	int64_t number;
+
+	if (store_begin(builtin->store, &tx, err) || item_parse(&tx, item, &number, err) || claim_in(&tx, number, run, err))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -157,7 +166,7 @@ static int post(void *self, const char *item, const char *author, const char *te
 	AUTO_JSON issue = NULL;
 	int64_t number;
 
-	if (item_parse(item, &number, err) || store_begin(builtin->store, &tx, err))
+	if (store_begin(builtin->store, &tx, err) || item_parse(&tx, item, &number, err))
 		return -1;
 	issue = fetch_in(&tx, number, err);
 	if (!issue || store_run(&tx,
@@ -173,7 +182,7 @@ static int update(struct builtin *builtin, const char *item, const char *sql, st
 	AUTO_TX tx = {0};
 	int64_t number;
 
-	if (item_parse(item, &number, err) || store_begin(builtin->store, &tx, err) ||
+	if (store_begin(builtin->store, &tx, err) || item_parse(&tx, item, &number, err) ||
 	    store_run(&tx, sql, VALUES(value, V(number)), err))
 		return -1;
 	if (!store_changed(&tx))
@@ -189,6 +198,40 @@ static int link_pull(void *self, const char *item, int64_t pull, struct err *err
 static int set_state(void *self, const char *item, const char *state, struct err *err)
 {
 	return update(self, item, "UPDATE issue SET state = ? WHERE number = ?", V(state), err);
+}
+
+/* ---- issues from outside ---- */
+
+int tracker_builtin_mirror(struct store_tx *tx, const struct tracker_mirror *mirror, int64_t now_ms, int64_t *number,
+			   struct err *err)
+{
+	if (store_run(
+		    tx,
+		    "INSERT INTO issue (repository, title, body, state, created_ms, connection, account, item, item_id, url)"
+		    " VALUES (?, ?, ?, 'open', ?, ?, ?, ?, ?, ?) ON CONFLICT (connection, account, item_id) WHERE connection IS NOT NULL"
+		    " DO UPDATE SET repository = excluded.repository, title = excluded.title, body = excluded.body, item = excluded.item,"
+		    " url = excluded.url, state = CASE WHEN issue.state IN ('done', 'closed') THEN 'open' ELSE issue.state END",
+		    VALUES(V(mirror->repository), V(mirror->title), V(mirror->body), V(now_ms), V(mirror->connection),
+			   V(mirror->account), V(mirror->item), V(mirror->item_id), V(mirror->url)),
+		    err))
+		return -1;
+	return store_number_get(tx, number, 0, "SELECT number FROM issue WHERE connection = ? AND account = ? AND item_id = ?",
+				VALUES(V(mirror->connection), V(mirror->account), V(mirror->item_id)), err);
+}
+
+int tracker_builtin_comment(struct store_tx *tx, int64_t number, const char *author, const char *text, const char *operation,
+			    int64_t now_ms, struct err *err)
+{
+	return store_run(tx,
+			 "INSERT INTO issue_comment (issue, operation, author, text, time_ms) VALUES (?, ?, ?, ?, ?)"
+			 " ON CONFLICT (operation) DO NOTHING",
+			 VALUES(V(number), V(operation), V(author), V(text), V(now_ms)), err);
+}
+
+/* One that another run had, which is over, is free: its end sets it so, and may still be on its way. */
+int tracker_builtin_claim(struct store_tx *tx, int64_t number, const char *run, struct err *err)
+{
+	return store_run(tx, "UPDATE issue SET state = 'working', run = ? WHERE number = ?", VALUES(V(run), V(number)), err);
 }
 
 static const struct tracker_ops builtin_ops = {"builtin", list, fetch, make, claim, post, link_pull, set_state};

@@ -89,9 +89,9 @@ static void wrong_input_is_told_in_one_line(void **state)
 	for (size_t i = 0; i <= TRACKER_TEXT_BYTES_MAX; i++)
 		buf_add_char(&big, 'x');
 	assert_null(tracker_fetch(tracker, "x", &err));
-	assert_int_equal(err.kind, ERR_INVALID);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
 	assert_null(tracker_fetch(tracker, "99999999999999999999", &err));
-	assert_int_equal(err.kind, ERR_INVALID);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
 	assert_null(tracker_fetch(tracker, "7", &err));
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
 	assert_null(tracker_make(tracker, "shop", " ", "x", &err));

@@ -7,6 +7,7 @@
 #include "base/scope.h"
 #include "runs/inbox.h"
 #include "runs/connection.h"
+#include "runs/linear.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
 #include "vault/vault.h"
@@ -295,6 +296,44 @@ json_t *runs_connection_list(struct runs *runs, struct err *err)
 json_t *runs_connection_kinds(void)
 {
 	return json_array();
+}
+
+json_t *runs_connection_accounts(struct runs *runs, const char *id, struct err *err)
+{
+	(void)runs;
+	(void)id;
+	(void)err;
+	return json_array();
+}
+
+json_t *runs_connection_check(struct runs *runs, const char *id, struct err *err)
+{
+	(void)runs;
+	(void)id;
+	(void)err;
+	return json_array();
+}
+
+char *runs_linear_permission(struct runs *runs, const char *connection, const char *redirect, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return text_format("https://service.test/%s?%s", connection, redirect);
+}
+
+json_t *runs_linear_allowed(struct runs *runs, const char *state, const char *code, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("allowed %s %s", state, code);
+	return json_pack("{s:s, s:s}", "account", "a1", "name", "<acme>");
+}
+
+json_t *runs_linear_own(struct runs *runs, const char *connection, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_pack("{s:s, s:s}", "account", connection, "name", "acme");
 }
 
 static json_t *fake_connection(const char *id)
