@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "runs/runs_priv.h"
-#include "runs/thread.h"
 
 #define GRACE_DEFAULT_MS ((int64_t)24 * 3600000)
 
@@ -140,7 +139,7 @@ int run_environments_reconcile(struct runs *runs, struct err *err)
 	size_t index;
 	json_t *item;
 
-	if (!all || threads_keep_alive(runs, err))
+	if (!all)
 		return -1;
 	json_array_foreach(all, index, item) {
 		const char *owner = json_text(item, "owner", "");

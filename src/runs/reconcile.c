@@ -13,14 +13,22 @@
 #include "base/scope.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
+#include "runs/thread.h"
 #include "store/list.h"
 
 #define ISSUES_MS ((int64_t)60000)
 #define PULLS_MS ((int64_t)30000)
 #define QUESTIONS_MS ((int64_t)60000)
 #define HOSTS_MS ((int64_t)300000)
+#define THREADS_MS ((int64_t)60000)
 #define LEASES_MS ((int64_t)3600000)
 #define LEASE_KEPT_MS ((int64_t)7 * 24 * 3600000)
+
+/* Services take an agent that is silent for long for a dead one. */
+static int threads(void *self, struct err *err)
+{
+	return threads_keep_alive(self, err);
+}
 
 static int environments(void *self, struct err *err)
 {
@@ -211,6 +219,7 @@ int runs_reconcile(struct runs *runs, struct err *err)
 		{here, 0, environments},       {"issues", ISSUES_MS, issues},
 		{"pulls", PULLS_MS, pulls},    {"questions", QUESTIONS_MS, questions},
 		{"leases", LEASES_MS, leases}, {"code hosts", HOSTS_MS, remote_reconcile},
+		{"leases", LEASES_MS, leases}, {"threads", THREADS_MS, threads},
 		{"planes", 0, planes}, /* the last: where runs have no other home there is nothing to it */
 	};
 	size_t count = ARRAY_LEN(table) - !runs->options.repositories;
