@@ -61,7 +61,7 @@ static int secret_set(int argc, char **argv)
 		 .self = rules},
 		{.name = "in",
 		 .value = "PLACE",
-		 .help = "header:NAME, query:NAME, path, basic, body, websocket or password",
+		 .help = "header:NAME, bearer, query:NAME, path, basic, body, websocket, password, or aws:KEYID (it signs requests)",
 		 .text = &place},
 		{.name = "require", .help = "requests that a rule fits must carry it", .flag = &require},
 		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
@@ -87,7 +87,7 @@ static int secret_set(int argc, char **argv)
 	if (!place && rules_are_logins(rules))
 		place = "password";
 	if (!place)
-		return cli_refuse(usage.program, "where does it stand? Say --in header:NAME, query:NAME, basic, ...");
+		return cli_refuse(usage.program, "where does it stand? Say --in header:NAME, bearer, query:NAME, basic, ...");
 	if (value_read(&value, &err))
 		return cli_fail(usage.program, as_json, &err);
 	body = json_pack("{s:O, s:s, s:b, s:s%}", "for", rules, "in", place, "require", require, "value", value.at, value.length);

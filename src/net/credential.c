@@ -23,7 +23,7 @@ static const struct {
 } places[] = {
 	{"header", CREDENTIAL_HEADER, true},      {"query", CREDENTIAL_QUERY, true}, {"path", CREDENTIAL_PATH, false},
 	{"basic", CREDENTIAL_BASIC, false},       {"body", CREDENTIAL_BODY, false},  {"websocket", CREDENTIAL_WEBSOCKET, false},
-	{"password", CREDENTIAL_PASSWORD, false},
+	{"password", CREDENTIAL_PASSWORD, false}, {"aws", CREDENTIAL_AWS, true},
 };
 
 bool credential_name_valid(struct view name)
@@ -47,14 +47,18 @@ static bool is_token(struct view text)
 int credential_place_parse(struct view text, struct credential_use *use, struct err *err)
 {
 	struct view slot;
-	struct view name = view_cut(text, ':', &slot);
+	struct view name;
 
+	if (view_is(text, "bearer"))
+		text = VIEW("header:authorization");
+	name = view_cut(text, ':', &slot);
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		if (!view_is(name, places[i].name))
 			continue;
 		if (places[i].slot != (slot.at != NULL) || (slot.at && (!is_token(slot) || slot.length >= CREDENTIAL_SLOT_MAX)))
 			return err_set(err, ERR_INVALID, "`%.*s`: %s", (int)(text.length < 80 ? text.length : 80), text.at,
-				       places[i].slot ? "a name must follow, as in header:x-api-key" : "no name may follow");
+				       places[i].slot ? "a name must follow, as in header:x-api-key or aws:AKIAEXAMPLE"
+						      : "no name may follow");
 		use->place = (uint16_t)places[i].place;
 		memset(use->slot, 0, sizeof(use->slot));
 		for (size_t k = 0; slot.at && k < slot.length; k++)
@@ -62,9 +66,10 @@ int credential_place_parse(struct view text, struct credential_use *use, struct 
 										   : slot.at[k]);
 		return 0;
 	}
-	return err_set(err, ERR_INVALID,
-		       "`%.*s` is no place for a credential: header:NAME, query:NAME, path, basic, body, websocket or password",
-		       (int)(text.length < 80 ? text.length : 80), text.at);
+	return err_set(
+		err, ERR_INVALID,
+		"`%.*s` is no place for a credential: header:NAME, bearer, query:NAME, path, basic, body, websocket, password or aws:KEYID",
+		(int)(text.length < 80 ? text.length : 80), text.at);
 }
 
 void credential_place_format(const struct credential_use *use, struct buf *out)
@@ -196,13 +201,15 @@ void credential_rule_format(const struct credential_rule *rule, struct buf *out)
 
 int credential_use_check(const struct credential_use *use, struct err *err)
 {
-	if (!use->place || use->place > CREDENTIAL_PASSWORD)
+	if (!use->place || use->place > CREDENTIAL_AWS)
 		return err_set(err, ERR_INVALID, "where does the credential stand? Say --in header:NAME, query:NAME, basic, …");
 	if (!use->rule_count || use->rule_count > CREDENTIAL_RULES_MAX)
 		return err_set(err, ERR_INVALID, "what is the credential for? Say --for 'METHOD https://HOST/PATH'");
 	for (size_t i = 0; i < use->rule_count; i++)
 		if ((use->rules[i].scheme == CREDENTIAL_POSTGRES) != (use->place == CREDENTIAL_PASSWORD))
 			return err_set(err, ERR_INVALID, "`password` and postgres:// go together, and with nothing else");
+	if (use->place == CREDENTIAL_AWS && !use->slot[0])
+		return err_set(err, ERR_INVALID, "whose key is it? Say --in aws:KEYID");
 	return 0;
 }
 

@@ -29,6 +29,7 @@ enum credential_place {
 	CREDENTIAL_BODY,
 	CREDENTIAL_WEBSOCKET, /* messages to the host */
 	CREDENTIAL_PASSWORD,  /* of a PostgreSQL login */
+	CREDENTIAL_AWS,       /* it signs requests (SigV4) of the access key id `slot`, and is itself in none */
 };
 
 enum credential_scheme { CREDENTIAL_HTTPS = 1, CREDENTIAL_HTTP, CREDENTIAL_POSTGRES };
@@ -52,7 +53,7 @@ struct credential_use {
 };
 
 bool credential_name_valid(struct view name);
-/* "header:x-api-key", "query:key", "path", "basic", "body", "websocket", "password". */
+/* "header:x-api-key", "query:key", "path", "basic", "body", "websocket", "password", "aws:AKIA…"; "bearer" is header:authorization. */
 MUST_USE int credential_place_parse(struct view text, struct credential_use *use, struct err *err);
 void credential_place_format(const struct credential_use *use, struct buf *out);
 /* Adds a rule. Plain http only to names of one's own making: ".internal", ".test", ".localhost" hosts. */

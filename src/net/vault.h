@@ -11,6 +11,7 @@
 #include "net/credential.h"
 #include "net/fingerprint.h"
 #include "net/messages.h"
+#include "net/sigv4.h"
 
 #define VAULT_ENV_MAX 64   /* an environment's id, with its NUL */
 #define VAULT_HOST_MAX 254 /* a host name, canonical, with its NUL */
@@ -65,14 +66,15 @@ struct vault_release_request {
 	char name[CREDENTIAL_NAME_MAX];
 	char host[VAULT_HOST_MAX];
 	char method[VAULT_METHOD_MAX];
-	char path[VAULT_PATH_MAX]; /* without the query; a longer one is never allowed */
+	char path[VAULT_PATH_MAX];   /* without the query; a longer one is never allowed */
+	char scope[SIGV4_SCOPE_MAX]; /* of one that signs: for what; "" otherwise */
 };
 
 struct vault_release_reply {
 	struct message_header header;
 	int32_t errno_value; /* 0; EACCES: its rules do not allow this request, ENOENT: not bound to this environment (any more) */
 	uint32_t value_bytes;
-	unsigned char value[CREDENTIAL_VALUE_MAX];
+	unsigned char value[CREDENTIAL_VALUE_MAX]; /* of one that signs: the key for the scope, which is good for nothing else */
 };
 
 /* Of a credential that is bound to the environment, so that its value is recognised in what leaves. */

@@ -44,6 +44,7 @@ struct vault_credentials {
 	unsigned char fingerprint_key[SECRET_BYTES];
 	struct credential credentials[CREDENTIALS_MAX];
 	struct binding bindings[BINDINGS_MAX];
+	unsigned char signing_key[SIGV4_KEY_BYTES]; /* that was released last */
 };
 
 /* Beginnings that say whose key it is and nothing of the key: programs look at them before they use one. */
@@ -278,7 +279,7 @@ int vault_credential_release(struct vault_credentials *credentials, const struct
 
 	if (!memchr(request->env, '\0', sizeof(request->env)) || !memchr(request->name, '\0', sizeof(request->name)) ||
 	    !memchr(request->host, '\0', sizeof(request->host)) || !memchr(request->method, '\0', sizeof(request->method)) ||
-	    !memchr(request->path, '\0', sizeof(request->path)))
+	    !memchr(request->path, '\0', sizeof(request->path)) || !memchr(request->scope, '\0', sizeof(request->scope)))
 		return EINVAL;
 	if (!request->env[0] || !request->name[0] || !binding_find(credentials, request->env, request->name))
 		return ENOENT;
@@ -289,6 +290,13 @@ int vault_credential_release(struct vault_credentials *credentials, const struct
 			       view_of(request->method), view_of(request->path)))
 		return EACCES;
 	*value = view_make(credential->value, credential->value_bytes);
+	if (credential->about.use.place != CREDENTIAL_AWS)
+		return 0;
+	if (!sigv4_key(*value, request->scope, credentials->signing_key)) {
+		*value = VIEW("");
+		return EINVAL;
+	}
+	*value = view_make(credentials->signing_key, sizeof(credentials->signing_key));
 	return 0;
 }
 

@@ -21,15 +21,36 @@ export ASSAY_REACH=$address
 cat >"$WORK/outside.mjs" <<'SERVER'
 import {createServer} from 'node:http';
 import {gzipSync, deflateSync, deflateRawSync, brotliCompressSync} from 'node:zlib';
-import {createHash} from 'node:crypto';
+import {createHash, createHmac} from 'node:crypto';
 import {appendFileSync} from 'node:fs';
-const [address, log] = process.argv.slice(2);
+const [address, log, awsKey] = process.argv.slice(2);
+// As AWS would judge it.
+const signedRight = (request, body) => {
+	const said = request.headers.authorization?.match(/^AWS4-HMAC-SHA256 Credential=[^/]+\/(\d+)\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)$/);
+	if (!said)
+		return 'not signed';
+	const [, day, region, service, names, signature] = said;
+	const sha = (text) => createHash('sha256').update(text).digest('hex');
+	const mac = (key, text) => createHmac('sha256', key).update(text).digest();
+	const [path, query] = request.url.split('?');
+	const form = [request.method, path, (query ?? '').split('&').sort().join('&'),
+		...names.split(';').map((name) => `${name}:${request.headers[name]}`), '', names,
+		request.headers['x-amz-content-sha256'] ?? sha(body)].join('\n');
+	const text = ['AWS4-HMAC-SHA256', request.headers['x-amz-date'], `${day}/${region}/${service}/aws4_request`, sha(form)].join('\n');
+	const key = mac(mac(mac(mac('AWS4' + awsKey, day), region), service), 'aws4_request');
+	return mac(key, text).toString('hex') === signature ? 'signed by the key' : 'signed by another';
+};
 const codings = {gzip: gzipSync, deflate: deflateSync, 'raw deflate': deflateRawSync, br: brotliCompressSync,
 	'gzip, br': (text) => brotliCompressSync(gzipSync(text)), exi: (text) => text};
 const server = createServer((request, response) => {
 	const body = [];
 	request.on('data', (piece) => body.push(piece));
 	request.on('end', () => {
+		if (request.url.startsWith('/aws/')) {
+			const verdict = signedRight(request, Buffer.concat(body));
+			appendFileSync(log, `${request.method} ${request.headers.host}${request.url} ${verdict}\n`);
+			return void response.end(verdict);
+		}
 		const key = request.headers['x-api-key'] ?? request.headers.authorization ?? '';
 		appendFileSync(log, `${request.method} ${request.headers.host}${request.url} key=${key} coding=${request.headers['accept-encoding']} ${Buffer.concat(body)}\n`);
 		const echo = JSON.stringify({key, base64: Buffer.from(`user:${key}`).toString('base64'), hex: Buffer.from(key).toString('hex')});
@@ -64,7 +85,8 @@ server.on('upgrade', (request, socket) => {
 server.listen(80, address, () => console.log('listens'));
 SERVER
 : >"$WORK/outside.log"
-node "$WORK/outside.mjs" "$address" "$WORK/outside.log" >"$WORK/outside.out" 2>&1 &
+aws_id=AKIAIOSFODNN7EXAMPLE aws_key=wJalrXUtnFEMI+K7MDENG+bPxRfiCYEXAMPLEKEY
+node "$WORK/outside.mjs" "$address" "$WORK/outside.log" "$aws_key" >"$WORK/outside.out" 2>&1 &
 outside=$!
 at_end "kill $outside 2>/dev/null"
 outside_listens() { grep -q listens "$WORK/outside.out"; }
@@ -79,6 +101,7 @@ services:
 secrets:
   API_KEY: api
   GIT_TOKEN: git
+  AWS_SECRET_ACCESS_KEY: aws
 egress:
   rules:
     - {host: "*.outside.test", action: allow}
@@ -94,8 +117,9 @@ like 'a value with a line end is refused' "$(printf 'one\ntwo-two-two' | "$ASSAY
 like 'so is plain http to the world' "$(printf %s "$key" | "$ASSAY" secret set api --for 'POST http://example.com/*' --in header:x-api-key 2>&1)" 'plain http'
 printf %s "$key" | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --for 'GET http://api.outside.test/v1/ws' --in header:x-api-key >/dev/null
 printf '%s\n' "$token" | "$ASSAY" secret set git --for '* http://other.outside.test/app.git/*' --in basic >/dev/null
+printf '%s\n' "$aws_key" | "$ASSAY" secret set aws --for '* http://api.outside.test/aws/*' --in "aws:$aws_id" >/dev/null
 like 'what they are for is listed' "$("$ASSAY" secret list)" 'api +POST http://api.outside.test/v1/\*, GET http://api.outside.test/v1/ws +header:x-api-key'
-is 'what they are is not on the disk' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" | wc -l)" 0
+is 'what they are is not on the disk' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" -e "$aws_key" "$ASSAY_STATE" | wc -l)" 0
 
 "$ASSAY" env up --name keys >"$WORK/up.log" 2>&1 || { tap_line 'not ok' 'an environment comes up'; sed 's/^/# /' "$WORK/up.log"; exit 1; }
 env=$(api GET /environments | jq -r '.items[] | select(.name == "keys") | .id')
@@ -168,6 +192,18 @@ is 'nothing of all that came out' "$(wc -l <"$WORK/outside.log")" 0
 inside "$curl -u \"git:\$GIT_TOKEN\" http://other.outside.test/app.git/info/refs" >/dev/null
 like 'basic authentication gets its token' "$(tail -n 1 "$WORK/outside.log")" "key=Basic $(printf 'git:%s' "$token" | base64 -w0)"
 
+# AWS: a signature, made with the placeholder, becomes one that was made with the key, which stays in the vault.
+signs="$curl --aws-sigv4 aws:amz:eu-central-1:execute-api -u $aws_id:\$AWS_SECRET_ACCESS_KEY"
+is 'what the placeholder signed is signed by the key' "$(inside "$signs http://api.outside.test/aws/items")" 'signed by the key 200'
+is 'with a query and a body, too' "$(inside "$signs -d '{\"a\":1}' -H 'content-type: application/json' 'http://api.outside.test/aws/items?a=1&b=2'")" 'signed by the key 200'
+: >"$WORK/outside.log"
+refused 'item 59: what another key signed does not leave' "$curl --aws-sigv4 aws:amz:eu-central-1:execute-api -u $aws_id:not-the-placeholder http://api.outside.test/aws/items" 'broker:cannot-sign'
+refused 'nor what is signed in the name of another' "$curl --aws-sigv4 aws:amz:eu-central-1:execute-api -u AKIAOFSOMEBODYELSE00:\$AWS_SECRET_ACCESS_KEY http://api.outside.test/aws/items" '(broker:foreign-credential|dlp:)'
+refused 'a body that is signed in pieces is refused in words' "$signs -d x -H 'x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD' http://api.outside.test/aws/items" 'signed in pieces.*broker:cannot-sign'
+refused 'and a URL that carries its signature' "$curl 'http://api.outside.test/aws/items?X-Amz-Signature=00'" 'broker:cannot-sign'
+is 'nothing of these came out' "$(wc -l <"$WORK/outside.log")" 0
+real 40 'the key of AWS either' "$curl -d 'k=$aws_key' http://other.outside.test/v1/x"
+
 printf %s "$key-new-new" | "$ASSAY" secret set api --for 'POST http://api.outside.test/v1/*' --in header:x-api-key >/dev/null
 inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/y" >/dev/null
 like 'a key that was changed is the new one, at once' "$(tail -n 1 "$WORK/outside.log")" "key=$key-new-new "
@@ -183,20 +219,20 @@ rows() { "$ASSAY" ledger search --env "$env" --json "$@" | jq .items; }
 in_pairs() { [ "$(rows --kind intent | jq length)" -gt 0 ] && [ "$(rows --kind intent | jq length)" = "$(rows --kind outcome | jq length)" ]; }
 ok 'each request has two rows' until_true 10 in_pairs
 like 'that they were set, bound and removed are rows' "$("$ASSAY" ledger search --kind secret --json | jq -r '[.items[].detail] | sort | unique | join("; ")')" \
-	'api: bound to the environment; api: set; git: bound to the environment; git: removed; git: set'
+	'api: bound to the environment; api: set; aws: bound to the environment; aws: set; git: bound to the environment; git: removed; git: set'
 is 'rules over what was seen: what the broker and the scanner refused is said, and no difference' \
 	"$("$ASSAY" policy simulate assay.yaml --on "$env" --json | jq -c '[([.items[] | select(.same | not)] | length), ([.items[] | select(.was == "passed" and (.by | startswith("broker:")))] | length >= 5)]')" '[0,true]'
 is 'over the ledger, which does not keep their paths, they are counted and not compared' \
 	"$("$ASSAY" policy simulate assay.yaml --on "$env" --ledger --json | jq -c '[([.items[] | select(.same | not)] | length), ([.items[] | select(.compared | not) | .by | split(":")[0]] | unique | join(" "))]')" '[0,"broker dlp"]'
 like 'people are told' "$("$ASSAY" policy simulate assay.yaml --on "$env" --ledger)" 'of them were decided by something else than rules, as they still would be: broker'
-is 'releases are rows' "$(rows --kind release | jq -r '[.[].detail] | unique | join(" ")')" 'api git'
+is 'releases are rows' "$(rows --kind release | jq -r '[.[].detail] | unique | join(" ")')" 'api aws git'
 id=$(rows --rule 'broker:*' | jq -r '.[0].request')
 like 'what a refusal names is found' "$("$ASSAY" ledger show "$id")" 'verdict +q[0-9a-f]+ +.*broker:'
 is 'JSON lines are exported' "$("$ASSAY" ledger export --env "$env" | jq -s 'length > 20')" true
 like 'and CEF' "$("$ASSAY" ledger export --format cef --rule 'broker:*' | head -n 1)" '^CEF:0\|Assay\|assay\|'
 is 'it never holds a secret' "$("$ASSAY" ledger export | grep -cF -e "$key" -e "$token")" 0
-grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" "$WORK/serve.log" >&2; grep -aF -e "$key" -r --exclude-dir=pool --exclude='pool.img' $ASSAY_STATE | cut -c1-600 >&2
-is 'nor does any file of the server' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" "$ASSAY_STATE" "$WORK/serve.log" | wc -l)" 0
+grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" -e "$aws_key" "$ASSAY_STATE" "$WORK/serve.log" >&2; grep -aF -e "$key" -r --exclude-dir=pool --exclude='pool.img' $ASSAY_STATE | cut -c1-600 >&2
+is 'nor does any file of the server' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" -e "$aws_key" "$ASSAY_STATE" "$WORK/serve.log" | wc -l)" 0
 signed() { [ "$("$ASSAY" ledger heads | wc -l)" = 2 ]; }
 until_true 20 signed
 ok 'it verifies' "$ASSAY" ledger verify

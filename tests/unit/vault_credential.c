@@ -300,6 +300,28 @@ static void the_gateway_hears_that_a_credential_was_set_or_removed(void **state)
 	assert_string_equal(changed.name, "other");
 }
 
+static void of_a_key_that_signs_only_what_signs_for_one_day_is_released(void **state)
+{
+	struct credential_use use = use_of("* https://b.s3.amazonaws.com/*", "aws:AKIAIOSFODNN7EXAMPLE");
+	AUTO_FREE char *placeholder = NULL;
+	struct vault_release_request request = request_of("e1", "s3", "PUT", "b.s3.amazonaws.com", "/x");
+	struct vault_release_reply reply;
+	unsigned char key[SIGV4_KEY_BYTES];
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(vault_secret_set(vault, "s3", &use, VIEW("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), &err), 0);
+	placeholder = placeholder_of("e1", "s3");
+	assert_int_equal(release(&request, &reply), EINVAL); /* for no scope */
+	assert_int_equal(reply.value_bytes, 0);
+	(void)snprintf(request.scope, sizeof(request.scope), "20130524/us-east-1/s3");
+	assert_int_equal(release(&request, &reply), 0);
+	assert_true(sigv4_key(VIEW("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), request.scope, key));
+	assert_int_equal(reply.value_bytes, sizeof(key));
+	assert_memory_equal(reply.value, key, sizeof(key));
+	assert_int_equal(vault_secret_remove(vault, "s3", &err), 0);
+}
+
 static void unbound_it_is_dead(void **state)
 {
 	AUTO_FREE char *placeholder = placeholder_of("e1", "anthropic");
@@ -458,6 +480,7 @@ int main(int argc, char **argv)
 		STORY(item_54_the_vault_itself_refuses_another_host_method_or_path),
 		STORY(its_fingerprint_is_the_environments_own_and_says_nothing_of_it),
 		STORY(the_gateway_hears_that_a_credential_was_set_or_removed),
+		STORY(of_a_key_that_signs_only_what_signs_for_one_day_is_released),
 		STORY(unbound_it_is_dead),
 		STORY(removed_it_is_dead_and_gone_from_the_disk),
 		STORY(on_the_disk_it_is_sealed_and_only_its_owner_may_read_it),

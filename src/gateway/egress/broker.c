@@ -6,11 +6,13 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "gateway/egress/aws.h"
 
 #define TAG_VALUE 1
 #define TAG_STRAY 2
-#define DECODE_ROUNDS 3 /* of percent-encoding */
-#define SCHEME_MAX 32   /* of "Bearer ", "token " */
+#define DECODE_ROUNDS 3                               /* of percent-encoding */
+#define SCHEME_MAX 32                                 /* of "Bearer ", "token " */
+#define SIGNED_SCANNED "AWS4-HMAC-SHA256 placeholder" /* what a signature is replaced by until there is one */
 #define MARK VIEW(CREDENTIAL_MARK)
 
 struct broker_credential {
@@ -358,12 +360,52 @@ static void slot_set(struct judging *judging, struct view name)
 	judging->slot[length] = '\0';
 }
 
+/* Signed for AWS, with the key id of a credential that may sign this request: it is to be signed anew. */
+static bool field_signs(struct judging *judging, const struct egress_field *field, bool *carried, bool *good)
+{
+	struct aws_claim claim;
+
+	if (!view_is(field->name, "authorization") || !aws_claim_parse(field->value, &claim))
+		return false;
+	for (size_t i = 0; i < judging->broker->count; i++) {
+		const struct broker_credential *credential = &judging->broker->credentials[i];
+
+		if (credential->use.place != CREDENTIAL_AWS || !view_is(claim.key_id, credential->use.slot) ||
+		    !is_due(credential, judging->request))
+			continue;
+		*good = !*carried && want_add(judging, i);
+		if (*carried)
+			*good = refuse_foreign(judging);
+		*carried = true;
+		return true;
+	}
+	return false;
+}
+
+/* To a host for which there is a key that signs, nothing goes that another key signed. */
+static bool unsignable_judge(struct judging *judging)
+{
+	const char *why = NULL;
+
+	for (size_t i = 0; i < judging->broker->count && !why; i++)
+		if (judging->broker->credentials[i].use.place == CREDENTIAL_AWS &&
+		    credential_is_for_host(&judging->broker->credentials[i].use, judging->request->host, judging->request->port))
+			why = aws_cannot(judging->request);
+	return !why ||
+	       refuse(judging, "broker:cannot-sign", why,
+		      "have its program send the body unsigned or whole (AWS_REQUEST_CHECKSUM_CALCULATION=when_required), and "
+		      "the signature in Authorization");
+}
+
 static bool field_judge(struct judging *judging, const struct egress_field *field, bool brokered, bool strict, bool *carried)
 {
 	AUTO_BUF decoded = buf_new(field->value.length + 1);
 	size_t found = 0;
 	bool basic = view_is(field->name, "authorization") && basic_decode(field->value, &decoded);
+	bool good = true;
 
+	if (field_signs(judging, field, carried, &good))
+		return good;
 	slot_set(judging, field->name);
 	if (view_find(field->name, MARK) >= 0)
 		return refuse_stray(judging);
@@ -422,14 +464,15 @@ enum broker_answer broker_judge(const struct broker *broker, const struct egress
 
 		brokered = brokered || credential_is_for_host(use, request->host, request->port);
 		required = required || (use->require && is_due(&judging.broker->credentials[i], request));
-		carried = carried || (use->place >= CREDENTIAL_BODY && is_due(&judging.broker->credentials[i], request));
+		carried = carried || (use->place >= CREDENTIAL_BODY && use->place < CREDENTIAL_AWS &&
+				      is_due(&judging.broker->credentials[i], request));
 	}
 	if (view_find(view_of(request->host), MARK) >= 0 || view_find(request->method, MARK) >= 0) {
 		(void)refuse_stray(&judging);
 		return BROKER_REFUSED;
 	}
 	if (!text_judge(&judging, request->path, CREDENTIAL_PATH, &found) || !disguise_judge(&judging, request->path) ||
-	    !query_judge(&judging, brokered, &carried) || !disguise_judge(&judging, request->query))
+	    !query_judge(&judging, brokered, &carried) || !disguise_judge(&judging, request->query) || !unsignable_judge(&judging))
 		return BROKER_REFUSED;
 	carried = carried || found;
 	for (size_t i = 0; i < request->field_count; i++)
@@ -459,6 +502,20 @@ void broker_plan_fini(struct broker_plan *plan)
 		explicit_bzero(plan->wants, BROKER_WANTS_MAX * sizeof(*plan->wants));
 	free(plan->wants);
 	*plan = (struct broker_plan){0, NULL};
+}
+
+static bool want_signs(const struct broker *broker, const struct broker_want *want)
+{
+	return broker->credentials[want->credential].use.place == CREDENTIAL_AWS;
+}
+
+/* Does anything of it go into the request, as it is? */
+bool broker_puts_in(const struct broker *broker, const struct broker_plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (!want_signs(broker, &plan->wants[i]))
+			return true;
+	return false;
 }
 
 /* ---- logins ---- */
@@ -502,12 +559,17 @@ static void text_put(char *place, size_t bytes, struct view text)
 void broker_ask(const struct broker *broker, const struct broker_plan *plan, size_t index, const struct egress_request *request,
 		struct vault_release_request *ask)
 {
+	struct aws_claim claim;
+
 	*ask = (struct vault_release_request){.scheme = (uint16_t)scheme_of(request), .port = request->port};
 	text_put(ask->env, sizeof(ask->env), view_of(request->origin.env));
 	text_put(ask->name, sizeof(ask->name), view_of(broker->credentials[plan->wants[index].credential].name));
 	text_put(ask->host, sizeof(ask->host), view_of(request->host));
 	text_put(ask->method, sizeof(ask->method), request->method);
 	text_put(ask->path, sizeof(ask->path), request->path);
+	for (size_t i = 0; want_signs(broker, &plan->wants[index]) && i < request->field_count; i++)
+		if (view_is(request->fields[i].name, "authorization") && aws_claim_parse(request->fields[i].value, &claim))
+			text_put(ask->scope, sizeof(ask->scope), claim.scope);
 }
 
 int broker_answered(const struct broker *broker, struct broker_plan *plan, size_t index, const struct vault_release_reply *reply,
@@ -518,7 +580,8 @@ int broker_answered(const struct broker *broker, struct broker_plan *plan, size_
 	struct view value = view_make(reply->value, reply->value_bytes);
 
 	if (reply->errno_value || reply->value_bytes > sizeof(want->value) ||
-	    credential_value_check(&broker->credentials[want->credential].use, value, NULL)) {
+	    (want_signs(broker, want) ? reply->value_bytes != SIGV4_KEY_BYTES
+				      : credential_value_check(&broker->credentials[want->credential].use, value, NULL) != 0)) {
 		(void)refuse(&judging, "broker:not-released", "the vault does not release the credential for this request",
 			     "its run may be over; `assay secret list` shows what it is for");
 		return -1;
@@ -607,10 +670,73 @@ static struct view field_filled(const struct broker *broker, const struct broker
 	return buf_view(out);
 }
 
+/* The one that signs; NULL: none does. */
+static const struct broker_want *plan_signs(const struct broker *broker, const struct broker_plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (want_signs(broker, &plan->wants[i]))
+			return &plan->wants[i];
+	return NULL;
+}
+
+/* Signed by who holds the placeholder, and by the key that was released: why not, or NULL. */
+static const char *sign(const struct broker *broker, const struct broker_want *want, const struct egress_request *request,
+			struct view body, bool whole, struct egress_field *field, struct broker_head *head)
+{
+	unsigned char held[SIGV4_KEY_BYTES];
+	AUTO_BUF before = buf_new(SIGV4_SIGNATURE_BYTES + 1), after = buf_new(SIGV4_SIGNATURE_BYTES + 1);
+	char scope[SIGV4_SCOPE_MAX];
+	struct aws_claim claim = {.key_id = VIEW("")};
+	const char *why;
+	struct buf *out;
+
+	for (size_t i = 0; i < request->field_count && !claim.signature.length; i++)
+		if (view_is(request->fields[i].name, "authorization"))
+			(void)aws_claim_parse(request->fields[i].value, &claim);
+	(void)snprintf(scope, sizeof(scope), "%.*s", (int)claim.scope.length, claim.scope.at ? claim.scope.at : "");
+	if (!sigv4_key(broker_placeholder(broker, want->credential), scope, held))
+		return "its signature is for no day, region and service";
+	why = aws_sign(request, &claim, body, whole, held, &before);
+	if (why)
+		return why;
+	if (!view_equal(claim.signature, buf_view(&before)))
+		return "its signature was not made with the placeholder";
+	why = aws_sign(&head->request, &claim, body, whole, want->value, &after);
+	if (why)
+		return why;
+	out = head_text(head);
+	aws_claim_format(&claim, buf_view(&after), out);
+	field->value = buf_view(out);
+	return NULL;
+}
+
+int broker_sign(const struct broker *broker, const struct broker_plan *plan, const struct egress_request *request, struct view body,
+		bool whole, struct broker_head *head, struct egress_verdict *verdict)
+{
+	struct judging judging = {.verdict = verdict};
+	const struct broker_want *want = plan_signs(broker, plan);
+	const char *why = "its signature is missing";
+
+	if (!want)
+		return 0;
+	for (size_t i = 0; i < head->request.field_count; i++)
+		if (view_is(head->fields[i].name, "authorization")) {
+			why = sign(broker, want, request, body, whole, &head->fields[i], head);
+			break;
+		}
+	if (!why)
+		return 0;
+	(void)refuse(&judging, "broker:cannot-sign", why,
+		     "sign it with the secret key of the environment's variables, and nothing that a proxy may change");
+	broker_head_fini(head);
+	return -1;
+}
+
 int broker_apply(const struct broker *broker, const struct broker_plan *plan, const struct egress_request *request,
 		 struct broker_head *head, struct egress_verdict *verdict)
 {
 	struct judging judging = {.verdict = verdict};
+	bool readable = broker_puts_in(broker, plan); /* what comes back must be */
 	bool left;
 
 	*head = (struct broker_head){.request = *request};
@@ -622,14 +748,16 @@ int broker_apply(const struct broker *broker, const struct broker_plan *plan, co
 	for (size_t i = 0; i < request->field_count; i++) {
 		struct egress_field field = request->fields[i];
 
-		if (view_is(field.name, "range") || view_is(field.name, "if-range") || view_is(field.name, "accept-encoding") ||
-		    view_is(field.name, "sec-websocket-extensions"))
+		if (readable && (view_is(field.name, "range") || view_is(field.name, "if-range") ||
+				 view_is(field.name, "accept-encoding") || view_is(field.name, "sec-websocket-extensions")))
 			continue;
+		if (plan_signs(broker, plan) && view_is(field.name, "authorization") && aws_is_signed(field.value))
+			field.value = VIEW(SIGNED_SCANNED);
 		field.value = field_filled(broker, plan, &field, head);
 		left = left || view_find(field.value, MARK) >= 0;
 		head->fields[head->request.field_count++] = field;
 	}
-	if (head->request.field_count < EGRESS_FIELDS_MAX)
+	if (readable && head->request.field_count < EGRESS_FIELDS_MAX)
 		head->fields[head->request.field_count++] = (struct egress_field){VIEW("accept-encoding"), VIEW("identity")};
 	if (!left)
 		return 0;
@@ -645,6 +773,8 @@ struct swap *broker_mask(const struct broker *broker, const struct broker_plan *
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct broker_want *want = &plan->wants[i];
 
+		if (want_signs(broker, want))
+			continue;
 		swap_add_masks(swap, view_make(want->value, want->value_bytes), broker_placeholder(broker, want->credential));
 	}
 	return swap;

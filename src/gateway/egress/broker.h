@@ -75,7 +75,12 @@ struct broker_head {
  * readable as a whole. */
 MUST_USE int broker_apply(const struct broker *broker, const struct broker_plan *plan, const struct egress_request *request,
 			  struct broker_head *head, struct egress_verdict *verdict);
+/* After it: signs anew what is signed for AWS (egress/aws.h). `body` is all of the body, or `whole` is false. */
+MUST_USE int broker_sign(const struct broker *broker, const struct broker_plan *plan, const struct egress_request *request,
+			 struct view body, bool whole, struct broker_head *head, struct egress_verdict *verdict);
 void broker_head_fini(struct broker_head *head); /* wiped */
+/* Is there a credential in what is sent, so that it has to be masked in what comes back? */
+bool broker_puts_in(const struct broker *broker, const struct broker_plan *plan);
 
 /* For the response's fields, trailers, body and messages; owned by the caller. Works on what is not compressed. */
 struct swap *broker_mask(const struct broker *broker, const struct broker_plan *plan);

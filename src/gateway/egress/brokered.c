@@ -145,7 +145,9 @@ static enum stage_result released_all(struct brokered *brokered)
 	if (brokered->answers < brokered->plan.count)
 		return STAGE_WAIT;
 	brokered->head = mem_new(sizeof(*brokered->head));
-	if (broker_apply(brokered->broker, &brokered->plan, &pipeline->request, brokered->head, &pipeline->verdict)) {
+	if (broker_apply(brokered->broker, &brokered->plan, &pipeline->request, brokered->head, &pipeline->verdict) ||
+	    broker_sign(brokered->broker, &brokered->plan, &pipeline->request, buf_view(&pipeline->held), pipeline->whole,
+			brokered->head, &pipeline->verdict)) {
 		free(TAKE(brokered->head)); /* there is nothing in it */
 		return STAGE_REFUSE;
 	}
@@ -157,7 +159,8 @@ static enum stage_result released_all(struct brokered *brokered)
 			return STAGE_REFUSE;
 		brokered->head->request.body_bytes = pipeline->whole ? (int64_t)out.length : -1;
 	}
-	brokered->mask = broker_mask(brokered->broker, &brokered->plan);
+	if (broker_puts_in(brokered->broker, &brokered->plan))
+		brokered->mask = broker_mask(brokered->broker, &brokered->plan);
 	credential_name(brokered);
 	return STAGE_GO;
 }

@@ -132,6 +132,14 @@ static struct ledger_row row_of(enum ledger_kind kind, uint64_t number, const st
 	return row;
 }
 
+/* Begins with "h2" where that was spoken; NULL: nothing is to be said. */
+static char *detail_of(const struct egress_request *request, const char *text)
+{
+	if (request->version != 20)
+		return text_copy(text);
+	return text && text[0] ? text_format("h2: %s", text) : text_copy("h2");
+}
+
 static void put(struct worker *worker, const struct ledger_row *row)
 {
 	if (!worker->record)
@@ -170,12 +178,13 @@ void record_outcome(struct worker *worker, uint64_t number, const struct egress_
 		    const struct record_outcome *outcome)
 {
 	struct ledger_row row = row_of(LEDGER_OUTCOME, number, request);
+	AUTO_FREE char *detail = detail_of(request, outcome->error);
 
 	row.status = (uint16_t)outcome->status;
 	row.sent_bytes = outcome->sent_bytes;
 	row.received_bytes = outcome->received_bytes;
 	row.duration_us = outcome->duration_us;
-	row.texts[LEDGER_DETAIL] = view_of(outcome->error);
+	row.texts[LEDGER_DETAIL] = view_of(detail);
 	put(worker, &row);
 }
 
@@ -183,10 +192,11 @@ void record_verdict(struct worker *worker, uint64_t number, const struct egress_
 		    const struct egress_verdict *verdict)
 {
 	struct ledger_row row = row_of(LEDGER_VERDICT, number, request);
+	AUTO_FREE char *detail = detail_of(request, verdict->why);
 
 	row.status = (uint16_t)verdict->status;
 	row.texts[LEDGER_RULE] = view_of(verdict->rule);
-	row.texts[LEDGER_DETAIL] = view_of(verdict->why);
+	row.texts[LEDGER_DETAIL] = view_of(detail);
 	/* What was refused for what is in it is not kept: only what a rule for hosts and paths refused is named by its path. */
 	if (!view_starts(view_of(verdict->rule), VIEW("policy")) && !view_starts(view_of(verdict->rule), VIEW("default")))
 		row.texts[LEDGER_PATH] = VIEW("");

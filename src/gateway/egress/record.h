@@ -17,7 +17,7 @@ void record_close(struct worker *worker);
 
 /* The number by which all rows of a request are found; 0 without a ledger. */
 uint64_t record_request(struct worker *worker);
-/* The row of an allowed request, before its first byte leaves; its detail is "h2" when it came by HTTP/2. `rule` allowed it. LEDGER_WAITING: wait->done is called on the loop. */
+/* The row of an allowed request, before its first byte leaves; its detail, as that of the others, begins with "h2" when it came by HTTP/2. `rule` allowed it. LEDGER_WAITING: wait->done is called on the loop. */
 enum ledger_answer record_intent(struct worker *worker, uint64_t number, const struct egress_request *request, const char *rule,
 				 struct ledger_wait *wait);
 void record_cancel(struct worker *worker, struct ledger_wait *wait);
