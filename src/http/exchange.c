@@ -7,6 +7,7 @@
 #include "base/scope.h"
 
 #define LINE_BYTES_USUAL 2048 /* of a line, without its bodies */
+#define BODY_BYTES_USUAL ((size_t)4096)
 #define HEADERS_USUAL 8       /* room is made for; a power of two */
 
 static void headers_fini(struct exchange_headers *headers)
@@ -65,10 +66,25 @@ void exchange_body_add(struct exchange_body *body, struct view bytes)
 		body->cut = true;
 	if (!take)
 		return;
-	body->at = mem_grow(body->at, body->length + take + 1, 1);
+	if (body->length + take >= body->capacity) {
+		size_t capacity = body->capacity ? body->capacity : BODY_BYTES_USUAL;
+
+		while (capacity <= body->length + take)
+			capacity *= 2;
+		body->at = mem_grow(body->at, capacity, 1);
+		body->capacity = capacity;
+	}
 	memcpy(body->at + body->length, bytes.at, take);
 	body->length += take;
 	body->at[body->length] = '\0';
+}
+
+struct exchange_body exchange_body_spare(struct exchange_body *body)
+{
+	struct exchange_body spare = {.at = body->at, .capacity = body->capacity};
+
+	*body = (struct exchange_body){0};
+	return spare;
 }
 
 /* Bytes that are themselves in JSON: printable ASCII but for `"` and the backslash. */

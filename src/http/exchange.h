@@ -22,7 +22,8 @@ struct exchange_headers {
 struct exchange_body {
 	char *at; /* as on the wire: Content-Encoding not undone; NUL-terminated beyond its length */
 	size_t length;
-	uint64_t bytes; /* of all of it; more than length when it was cut */
+	size_t capacity; /* of `at`; may be less than it has */
+	uint64_t bytes;  /* of all of it; more than length when it was cut */
 	bool cut;
 };
 
@@ -60,6 +61,8 @@ void exchange_header_add(struct exchange_headers *headers, struct view name, str
 const char *exchange_header(const struct exchange_headers *headers, const char *name);
 /* Keeps at most EXCHANGE_BODY_KEPT_MAX bytes, counts all, sets cut. */
 void exchange_body_add(struct exchange_body *body, struct view bytes);
+/* Takes the memory out of a body that is not needed any more, for another one; with nothing in it. */
+struct exchange_body exchange_body_spare(struct exchange_body *body);
 
 /* One line of the log, newline included. */
 void exchange_format(struct buf *out, const struct exchange *exchange);

@@ -322,6 +322,16 @@ static void d_json_values(struct buf *out, const char *s)
 {
 	buf_add_format(out, "{\"a\": \"%.14s\", \"b\": \"%s\"}", s, s + 14);
 }
+static void d_json_long_values(struct buf *out, const char *s)
+{
+	buf_add_text(out, "{\"a\": \"");
+	for (int i = 0; i < 40; i++)
+		buf_add_text(out, "what a person says before it\\n");
+	buf_add_format(out, " %.14s\", \"b\": \"%s", s, s + 14);
+	for (int i = 0; i < 40; i++)
+		buf_add_text(out, " and what follows");
+	buf_add_text(out, "\"}");
+}
 static void d_json_names(struct buf *out, const char *s)
 {
 	buf_add_format(out, "[{\"%.14s\": 1}, {\"b\": \"%s\"}]", s, s + 14);
@@ -513,6 +523,7 @@ static const struct {
 	{48, "an array of characters", d_json_characters, BOTH, ""},
 	{48, "three fields of a form", d_form_fields, BOTH, ""},
 	{48, "two values", d_json_values, BOTH, ""},
+	{48, "two long values", d_json_long_values, BOTH, ""},
 	{48, "a name and a value", d_json_names, BOTH, ""},
 	{48, "two parts", d_multipart, BOTH, ""},
 	{48, "a part's file name", d_multipart_name, BOTH, ""},

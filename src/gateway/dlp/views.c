@@ -32,8 +32,7 @@ static bool vector_any(vector bytes)
 	return (both[0] | both[1]) != 0;
 }
 
-/* Where the next of four bytes is, at or behind `at`; the text's length when there is none. */
-static size_t find_any(struct view text, size_t at, const char any[4])
+size_t view_find_any(struct view text, size_t at, const char any[4])
 {
 	const unsigned char *bytes = (const unsigned char *)any;
 
@@ -56,7 +55,7 @@ static size_t find_in(struct view text, const struct signs *signs, unsigned sign
 		size_t end = (at / WINDOW_BYTES + 1) * WINDOW_BYTES;
 
 		end = end < text.length ? end : text.length;
-		at = find_any(view_make(text.at, end), at, any);
+		at = view_find_any(view_make(text.at, end), at, any);
 		if (at < end)
 			return at;
 	}
@@ -331,7 +330,7 @@ static void view_escaped(struct view text, const struct signs *signs, view_emit 
 
 	patch_begin(&patch, text);
 	for (size_t i = find_strong(text, signs, 0); i < text.length;
-	     i = patch.count && i - last_strong < CONTEXT ? find_any(text, i, "%\\&+") : find_strong(text, signs, i)) {
+	     i = patch.count && i - last_strong < CONTEXT ? view_find_any(text, i, "%\\&+") : find_strong(text, signs, i)) {
 		size_t length = escape_any(view_from(text, i), out, &made);
 		bool strong = length && escape_is_strong(view_from(text, i));
 

@@ -42,6 +42,9 @@ size_t signs_quote(const struct signs *signs, size_t at);
 /* The next run of RUN_LEAST digits of base 64 at or behind `at`, and where it ends; SIZE_MAX: there is none. */
 size_t signs_run(const struct signs *signs, size_t at, size_t *end);
 
+/* Where the next of four bytes is, at or behind `at`; the text's length when there is none. */
+size_t view_find_any(struct view text, size_t at, const char any[4]);
+
 /* A copy of a text in which some places are replaced, and of which only what is near to them is kept. */
 struct patch {
 	struct view text;

@@ -1,10 +1,13 @@
 /* Texts that are whole: their parts, joined, because a secret may have been divided among them. */
 #include <ctype.h>
 
+#include "gateway/dlp/dlp.h"
 #include "gateway/dlp/spare.h"
 #include "gateway/dlp/views_priv.h"
 
 #define FIELDS_LEAST 2
+#define STRING_END_NEAR ((size_t)256) /* bytes behind the word at a string's end that are kept: longer than the tokens that are looked for */
+#define STRING_END_MOST DLP_HOLD_BACK
 
 /* a=x&b=y: x and y; the names too, joined. */
 static void form_joined(struct view text, view_emit *emit, void *self)
@@ -32,6 +35,53 @@ static void form_joined(struct view text, view_emit *emit, void *self)
 	emit(self, "joined fields", VIEW_PIECED, buf_view(&values));
 }
 
+/* How much of a string's beginning may belong to a secret that began in the string before it: its first word, and what follows near. */
+static size_t head_length(struct view string)
+{
+	size_t most = string.length < STRING_END_MOST ? string.length : STRING_END_MOST, at = 0;
+
+	while (at < most && !isspace((unsigned char)string.at[at]))
+		at++;
+	return at + STRING_END_NEAR;
+}
+
+static size_t tail_length(struct view string)
+{
+	size_t most = string.length < STRING_END_MOST ? string.length : STRING_END_MOST, length = 0;
+
+	while (length < most && !isspace((unsigned char)string.at[string.length - length - 1]))
+		length++;
+	return length + STRING_END_NEAR;
+}
+
+/* A string, to be joined with the ones before and behind it: what is in the middle of a long one was looked at where it stands. */
+static void string_add(struct buf *out, struct view string)
+{
+	size_t head, tail;
+
+	if (string.length <= 2 * STRING_END_NEAR) {
+		buf_add_view(out, string);
+		return;
+	}
+	head = head_length(string);
+	tail = tail_length(string);
+	if (head + tail >= string.length) {
+		buf_add_view(out, string);
+		return;
+	}
+	buf_add(out, string.at, head);
+	buf_add_char(out, '\n');
+	buf_add(out, string.at + string.length - tail, tail);
+}
+
+/* Where the string that begins at `at` ends; the text's length when it does not. */
+static size_t string_end(struct view text, size_t at)
+{
+	while ((at = view_find_any(text, at, "\"\"\\\\")) < text.length && text.at[at] == '\\')
+		at += 2;
+	return at < text.length ? at : text.length;
+}
+
 /* The strings of a JSON text: values, names, and both as they come. Escapes stay as they are: another view reads them. */
 static void json_joined(struct view text, view_emit *emit, void *self)
 {
@@ -39,34 +89,39 @@ static void json_joined(struct view text, view_emit *emit, void *self)
 	SPARE_BUF values = spare_buf(VIEW_TEXT_MAX);
 	SPARE_BUF names = spare_buf(VIEW_TEXT_MAX);
 	SPARE_BUF all = spare_buf(VIEW_TEXT_MAX);
-	size_t count = 0;
+	size_t value_count = 0, name_count = 0;
 
-	for (size_t i = 0; i < text.length; i++) {
-		size_t end = i + 1, after;
+	for (size_t i = view_find_any(text, 0, "\"\"\"\""); i < text.length; i = view_find_any(text, i, "\"\"\"\"")) {
+		size_t end = string_end(text, i + 1), after;
+		struct view string;
+		bool name;
 
-		if (text.at[i] != '"')
-			continue;
-		while (end < text.length && text.at[end] != '"')
-			end += text.at[end] == '\\' ? 2 : 1;
-		if (end >= text.length)
+		if (end == text.length)
 			break;
+		string = view_make(text.at + i + 1, end - i - 1);
 		for (after = end + 1; after < text.length && isspace((unsigned char)text.at[after]); after++)
 			;
-		buf_add(after < text.length && text.at[after] == ':' ? &names : &values, text.at + i + 1, end - i - 1);
-		buf_add(&all, text.at + i + 1, end - i - 1);
-		count++;
-		i = end;
+		name = after < text.length && text.at[after] == ':';
+		string_add(name ? &names : &values, string);
+		string_add(&all, string);
+		name_count += name;
+		value_count += !name;
+		i = end + 1;
 	}
-	if (count < FIELDS_LEAST)
+	if (name_count + value_count < FIELDS_LEAST)
 		return;
-	buf_add_view(&out, buf_view(&values));
-	buf_add_char(&out, '\n');
+	if (value_count > 1) {
+		buf_add_view(&out, buf_view(&values));
+		buf_add_char(&out, '\n');
+	}
 	/* Names may be the first half, and values the second. */
 	buf_add_view(&out, buf_view(&names));
 	buf_add_view(&out, buf_view(&values));
 	buf_add_view(&out, buf_view(&names));
-	buf_add_char(&out, '\n');
-	buf_add_view(&out, buf_view(&all));
+	if (value_count > 1 || name_count > 1) {
+		buf_add_char(&out, '\n');
+		buf_add_view(&out, buf_view(&all));
+	}
 	emit(self, "joined strings", VIEW_PIECED, buf_view(&out));
 }
 

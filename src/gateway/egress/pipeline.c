@@ -61,6 +61,8 @@ static void pipeline_free(struct pipeline *pipeline)
 	buf_fini(&pipeline->trailer_text);
 	buf_fini(&pipeline->held);
 	buf_fini(&pipeline->tail);
+	free(pipeline->bodies[0].at);
+	free(pipeline->bodies[1].at);
 	free(pipeline);
 }
 
@@ -72,9 +74,17 @@ static void buf_spare(struct buf *buf)
 		buf_clear(buf);
 }
 
+static struct exchange_body body_spare(struct exchange_body *body)
+{
+	if (body->capacity > SPARE_CAPACITY)
+		free(TAKE(body->at));
+	return body->at ? *body : (struct exchange_body){0};
+}
+
 /* What a pipeline's next request has of the one before: memory. */
 struct pipeline_kept {
 	struct buf text, path, query, trailer_text, held, tail;
+	struct exchange_body bodies[2];
 };
 
 /* At the end of the turn: nobody up the stack may still look at it. */
@@ -100,7 +110,8 @@ static void pipeline_recycle(void *self)
 	buf_spare(&pipeline->held);
 	buf_spare(&pipeline->tail);
 	kept = (struct pipeline_kept){pipeline->text,         pipeline->path, pipeline->query,
-				      pipeline->trailer_text, pipeline->held, pipeline->tail};
+				      pipeline->trailer_text, pipeline->held, pipeline->tail,
+				      {body_spare(&pipeline->bodies[0]), body_spare(&pipeline->bodies[1])}};
 	memset(pipeline, 0, offsetof(struct pipeline, fields));
 	pipeline->text = kept.text;
 	pipeline->path = kept.path;
@@ -108,6 +119,7 @@ static void pipeline_recycle(void *self)
 	pipeline->trailer_text = kept.trailer_text;
 	pipeline->held = kept.held;
 	pipeline->tail = kept.tail;
+	memcpy(pipeline->bodies, kept.bodies, sizeof(kept.bodies));
 	pipeline->body_timer.expired = body_timer_expired;
 	pipeline->next = worker->spare;
 	worker->spare = pipeline;
@@ -204,6 +216,8 @@ void pipeline_ended(struct pipeline *pipeline, const char *error)
 			scan_hide(pipeline);
 		exchange_log_add(env->log, &pipeline->exchange);
 	}
+	pipeline->bodies[0] = exchange_body_spare(&pipeline->exchange.request_body);
+	pipeline->bodies[1] = exchange_body_spare(&pipeline->exchange.response_body);
 	exchange_fini(&pipeline->exchange);
 	loop_defer(env->worker->loop, pipeline_recycle, pipeline);
 }
@@ -241,6 +255,8 @@ static void exchange_begin(struct pipeline *pipeline)
 	const struct egress_request *request = &pipeline->request;
 
 	env_exchange_begin(pipeline->env, exchange, request->origin.sandbox, request->host, "http");
+	exchange->request_body = exchange_body_spare(&pipeline->bodies[0]);
+	exchange->response_body = exchange_body_spare(&pipeline->bodies[1]);
 	exchange->method = view_copy(request->method);
 	exchange->url = pipeline_url(request);
 	for (size_t i = 0; i < request->field_count; i++)

@@ -89,6 +89,7 @@ struct pipeline {
 	unsigned hidden; /* a bit for each enum dlp_where whose text is kept nowhere */
 	struct loop_timer body_timer;
 	struct exchange exchange;
+	struct exchange_body bodies[2]; /* memory for what it keeps of them, while it has none */
 	int64_t begun_us;
 	struct pipeline *next;                         /* of the worker's spare ones */
 	struct egress_field fields[EGRESS_FIELDS_MAX]; /* of the request; last: the rest is zeroed for the next one */
