@@ -350,20 +350,24 @@ hs_stream_t *thread_stream(uint64_t serial, const hs_database_t *database)
 		if (thread->streams[i].stream && thread->streams[i].serial == serial) {
 			stream = thread->streams[i].stream;
 			thread->streams[i].stream = NULL;
-			if (hs_reset_stream(stream, 0, NULL, NULL, NULL) == HS_SUCCESS)
-				return stream;
-			(void)hs_close_stream(stream, NULL, NULL, NULL);
+			return stream;
 		}
 	return hs_open_stream(database, 0, &stream) == HS_SUCCESS ? stream : NULL;
 }
 
-void thread_stream_put(uint64_t serial, hs_stream_t *stream)
+void thread_stream_put(uint64_t serial, hs_stream_t *stream, bool ended)
 {
-	struct thread *thread = thread_get();
-	size_t place = thread->streams_next++ % THREAD_STREAMS;
+	struct thread *thread;
+	size_t place;
 
 	if (!stream)
 		return;
+	thread = thread_get();
+	place = thread->streams_next++ % THREAD_STREAMS;
+	if (!ended && hs_reset_stream(stream, 0, NULL, NULL, NULL) != HS_SUCCESS) {
+		(void)hs_close_stream(stream, NULL, NULL, NULL);
+		return;
+	}
 	for (size_t i = 0; i < THREAD_STREAMS; i++)
 		if (!thread->streams[i].stream)
 			place = i;

@@ -85,7 +85,7 @@ struct thread {
 struct thread *thread_get(void);
 /* A stream at its beginning; NULL when there is no memory for it. To be given back by the same thread, with the serial of its database. */
 hs_stream_t *thread_stream(uint64_t serial, const hs_database_t *database);
-void thread_stream_put(uint64_t serial, hs_stream_t *stream); /* NULL is fine */
+void thread_stream_put(uint64_t serial, hs_stream_t *stream, bool ended); /* NULL is fine; ended: it is at its beginning again */
 /* NULL when there is no memory for it: what cannot be judged is refused. */
 hs_scratch_t *thread_scratch(struct thread *thread, uint64_t serial, const hs_database_t *database);
 
@@ -188,10 +188,13 @@ struct carve;
 
 /* A text that comes in pieces: looked at by the block, with what is needed of the one before it. */
 #define NODE_BLOCK ((size_t)49152)
+struct streams { /* NULL: not in use */
+	hs_stream_t *rules, *known;
+};
 struct node {
 	struct dlp_message *message;
-	hs_stream_t *rules, *known;
-	char *text;    /* DLP_HOLD_BACK + NODE_BLOCK bytes, while something is kept */
+	struct streams streams;
+	char *text;    /* DLP_HOLD_BACK + NODE_BLOCK bytes, while something is kept; NULL after its end */
 	size_t length; /* of text */
 	size_t fresh;  /* where in it begins what was not looked at */
 	uint64_t base; /* of text[0] in all that was fed */
@@ -212,7 +215,6 @@ struct dlp_message {
 	struct dlp_finding *findings; /* DLP_FINDINGS_MAX; NULL: none yet */
 	size_t count;
 	struct node body;
-	hs_stream_t *once_rules, *once_known; /* for texts that are whole */
 	struct inflater *layers[LAYERS_MAX];  /* in the order in which they are undone */
 	size_t layer_count;
 	bool layers_over; /* what follows is read as it is */

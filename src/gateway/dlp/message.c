@@ -36,9 +36,6 @@ void dlp_free(struct dlp_message *message)
 	if (!message)
 		return;
 	node_fini(&message->body);
-	thread_stream_put(message->rules->serial, message->once_rules);
-	if (message->secrets)
-		thread_stream_put(message->secrets->serial, message->once_known);
 	free(message->findings);
 	free(message->path);
 	for (size_t i = 0; i < message->layer_count; i++)
@@ -56,9 +53,17 @@ struct head {
 	struct dlp_message *message;
 	struct buf plain;
 	struct buf pieced;
-	struct segment segments[SEGMENTS_MAX];
 	size_t segment_count;
+	struct segment segments[SEGMENTS_MAX]; /* not zeroed */
 };
+
+static void head_begin(struct head *head, struct dlp_message *message)
+{
+	head->message = message;
+	head->plain = spare_buf(HEAD_BYTES_MAX);
+	head->pieced = spare_buf(HEAD_BYTES_MAX * 4);
+	head->segment_count = 0;
+}
 
 static void head_segment(struct head *head, enum dlp_where where)
 {
@@ -194,8 +199,9 @@ static void head_look(struct head *head)
 
 void dlp_head(struct dlp_message *message, const struct egress_request *request)
 {
-	struct head head = {.message = message, .plain = spare_buf(HEAD_BYTES_MAX), .pieced = spare_buf(HEAD_BYTES_MAX * 4)};
+	struct head head;
 
+	head_begin(&head, message);
 	if (message->rules->paths && !message->path)
 		message->path = view_copy(request->path);
 	head_segment(&head, DLP_PATH);
@@ -219,8 +225,9 @@ void dlp_head(struct dlp_message *message, const struct egress_request *request)
 
 void dlp_fields(struct dlp_message *message, enum dlp_where where, const struct egress_field *fields, size_t count)
 {
-	struct head head = {.message = message, .plain = spare_buf(HEAD_BYTES_MAX), .pieced = spare_buf(HEAD_BYTES_MAX * 4)};
+	struct head head;
 
+	head_begin(&head, message);
 	head_fields(&head, where, fields, count);
 	head_look(&head);
 }
@@ -344,6 +351,7 @@ void dlp_end(struct dlp_message *message)
 	if (message->fed && message->fed <= RING_PIECE_MOST && message->body.text)
 		head_ring(message, "body", VIEW(""), view_make(message->body.text, message->body.length), message->feeding);
 	node_look(&message->body, true);
+	node_fini(&message->body); /* its memory is for the next one, which may begin long before this one is freed */
 	if (message->count > 1)
 		qsort(message->findings, message->count, sizeof *message->findings, compare_findings);
 }

@@ -29,7 +29,7 @@ struct pass {
 	size_t fresh;  /* in look.text */
 	bool exact;
 	struct span turned[2]; /* where something may be written backwards, or by rot13; both zero: nowhere */
-	struct hit hits[HITS_MAX];
+	struct hit *hits; /* HITS_MAX */
 	size_t hit_count;
 };
 
@@ -193,38 +193,50 @@ static bool stream_scan(hs_stream_t *stream, uint64_t serial, const hs_database_
 	return !end || hs_reset_stream(stream, 0, scratch, handler, pass) == HS_SUCCESS;
 }
 
-static void pass_scan(struct pass *pass, hs_stream_t *rules, hs_stream_t *known, bool end)
+static void streams_take(const struct dlp_message *message, struct streams *streams)
+{
+	if (!streams->rules && message->rules->database)
+		streams->rules = thread_stream(message->rules->serial, message->rules->database);
+	if (!streams->known && message->secrets && message->secrets->database)
+		streams->known = thread_stream(message->secrets->serial, message->secrets->database);
+}
+
+static void streams_put(const struct dlp_message *message, struct streams *streams, bool ended)
+{
+	thread_stream_put(message->rules->serial, streams->rules, ended);
+	if (message->secrets)
+		thread_stream_put(message->secrets->serial, streams->known, ended);
+	*streams = (struct streams){NULL, NULL};
+}
+
+static void pass_scan(struct pass *pass, struct streams *streams, bool end)
 {
 	struct dlp_message *message = pass->message;
 	struct view fresh = view_make(pass->look.text.at + pass->fresh, pass->look.text.length - pass->fresh);
 	bool good = true;
 
+	streams_take(message, streams);
 	if (message->rules->database && !pass->look.known_only)
-		good = stream_scan(rules, message->rules->serial, message->rules->database, fresh, end, on_rule, pass);
+		good = stream_scan(streams->rules, message->rules->serial, message->rules->database, fresh, end, on_rule, pass);
 	if (message->secrets && message->secrets->database)
-		good &= stream_scan(known, message->secrets->serial, message->secrets->database, fresh, end, on_known, pass);
+		good &= stream_scan(streams->known, message->secrets->serial, message->secrets->database, fresh, end, on_known, pass);
 	if (message->known)
 		known_search(message->known, pass->look.text, pass->fresh, on_print, pass);
 	if (!good)
 		dlp_finding_own(message, "unreadable", "there was no memory to look at it", DLP_BLOCK, pass->look.view);
+	if (end)
+		streams_put(message, streams, good);
 	pass_confirm(pass);
 	pass_views(pass);
 }
 
-static void streams_open(const struct dlp_message *message, hs_stream_t **rules, hs_stream_t **known)
-{
-	if (!*rules && message->rules->database)
-		*rules = thread_stream(message->rules->serial, message->rules->database);
-	if (!*known && message->secrets && message->secrets->database)
-		*known = thread_stream(message->secrets->serial, message->secrets->database);
-}
-
 void look_at(struct dlp_message *message, const struct look *look)
 {
-	struct pass pass = {.message = message, .look = *look};
+	struct hit hits[HITS_MAX];
+	struct pass pass = {.message = message, .look = *look, .hits = hits};
+	struct streams streams = {NULL, NULL};
 
-	streams_open(message, &message->once_rules, &message->once_known);
-	pass_scan(&pass, message->once_rules, message->once_known, true);
+	pass_scan(&pass, &streams, true);
 }
 
 /* Nodes */
@@ -236,22 +248,22 @@ void node_init(struct node *node, struct dlp_message *message, unsigned depth, c
 
 void node_fini(struct node *node)
 {
-	const struct dlp_message *message = node->message;
-
 	carve_free(node->carve);
-	thread_stream_put(message->rules->serial, node->rules);
-	if (message->secrets)
-		thread_stream_put(message->secrets->serial, node->known);
+	node->carve = NULL;
+	streams_put(node->message, &node->streams, false);
 	if (node->text)
 		explicit_bzero(node->text, node->length);
 	spare_block_put(node->text);
 	node->text = NULL;
+	node->base += node->length;
+	node->length = node->fresh = 0;
 }
 
 void node_look(struct node *node, bool end)
 {
 	struct dlp_message *message = node->message;
-	struct pass pass = {.message = message, .base = node->base, .fresh = node->fresh};
+	struct hit hits[HITS_MAX];
+	struct pass pass = {.message = message, .base = node->base, .fresh = node->fresh, .hits = hits};
 	size_t kept;
 
 	pass.look = (struct look){
@@ -262,8 +274,7 @@ void node_look(struct node *node, bool end)
 	if (node->fresh == node->length && !end)
 		return;
 	message->view_budget += (int64_t)(node->length - node->fresh) * 4;
-	streams_open(message, &node->rules, &node->known);
-	pass_scan(&pass, node->rules, node->known, end);
+	pass_scan(&pass, &node->streams, end);
 	carve_feed(node, end);
 	kept = node->length < DLP_HOLD_BACK ? node->length : DLP_HOLD_BACK;
 	if (node->text)
