@@ -137,6 +137,21 @@ static ssize_t leg_send(const struct leg *leg, const char *at, size_t length)
 	return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
 }
 
+/* Encrypts and sends as much as the socket takes; the rest. What is wrong with the leg is found again when it is flushed. */
+static struct view tls_leg_write(struct leg *leg, struct view bytes)
+{
+	while (bytes.length && !tls_waiting(leg->tls)) {
+		size_t piece = bytes.length < RECORDS_BYTES ? bytes.length : RECORDS_BYTES;
+
+		if (!tls_write(leg->tls, view_make(bytes.at, piece)))
+			break;
+		bytes = view_make(bytes.at + piece, bytes.length - piece);
+		if (!tls_flush(leg->tls))
+			break;
+	}
+	return bytes;
+}
+
 struct buf *flow_buf(struct flow *flow, enum side to)
 {
 	struct leg *leg = &flow->legs[to];
@@ -167,6 +182,8 @@ void flow_write(struct flow *flow, enum side to, struct view bytes)
 		if (sent > 0)
 			bytes = view_make(bytes.at + sent, bytes.length - (size_t)sent);
 	}
+	if (bytes.length >= STRAIGHT_BYTES && leg->fd >= 0 && !leg->connecting && leg->tls && !leg->securing && !waiting(leg))
+		bytes = tls_leg_write(leg, bytes);
 	buf_add_view(out, bytes);
 }
 

@@ -525,16 +525,17 @@ static void it_replaces_as_the_plain_way_does(void **state)
 		size_t length = (size_t)rand_r(&seed) % sizeof(data);
 		AUTO_BUF out = buf_new(4096);
 		AUTO_BUF want = buf_new(4096);
+		int letters = 2 + round % 12;
 
 		for (size_t i = 0; i < 4; i++) {
 			size_t bytes = 4 + (size_t)rand_r(&seed) % 7;
 
 			for (size_t k = 0; k < bytes; k++)
-				texts[i][k] = (char)('a' + rand_r(&seed) % 2);
+				texts[i][k] = (char)('a' + rand_r(&seed) % letters);
 			(void)swap_add(swap, view_of(texts[i]), VIEW("#"), 0);
 		}
 		for (size_t i = 0; i < length; i++)
-			data[i] = (char)('a' + rand_r(&seed) % 2);
+			data[i] = (char)('a' + rand_r(&seed) % letters);
 		for (size_t at = 0; at < length;) {
 			size_t best = 0;
 
@@ -547,8 +548,16 @@ static void it_replaces_as_the_plain_way_does(void **state)
 		for (size_t at = 0; at < length;) {
 			size_t piece = 1 + (size_t)rand_r(&seed) % 20;
 
+			if (round % 3 == 0)
+				piece *= 10;
 			piece = piece < length - at ? piece : length - at;
-			swap_feed(swap, view_make(data + at, piece), &out);
+			if (round % 2) {
+				AUTO_BUF changed = buf_new(4096);
+
+				buf_add_view(&out, swap_pass(swap, view_make(data + at, piece), at + piece == length, &changed));
+			} else {
+				swap_feed(swap, view_make(data + at, piece), &out);
+			}
 			at += piece;
 		}
 		swap_end(swap, &out);

@@ -235,11 +235,7 @@ bool brokered_body(struct pipeline *pipeline, struct view bytes, bool last, stru
 	if (!brokered->body)
 		brokered_body_begin(pipeline);
 	buf_clear(&brokered->out);
-	buf_borrow(&brokered->out, &pipeline->env->worker->spares);
-	swap_feed(brokered->body, bytes, &brokered->out);
-	if (last)
-		swap_end(brokered->body, &brokered->out);
-	*out = buf_view(&brokered->out);
+	*out = swap_pass(brokered->body, bytes, last, &brokered->out);
 	if (!broker_body_stray(brokered->body) && !brokered->out.over)
 		return true;
 	verdict_refuse(pipeline, 403, "broker:stray-placeholder",

@@ -3,14 +3,19 @@
  *
  * Theory of operation: a window of the shortest text's length moves over the bytes; a table says, for the last two bytes in it, how far it
  * may move before any text could end such a window (Wu and Manber, 1994). Where it may not move, the few texts that have these two bytes
- * there are compared. When there are only a few texts, sixteen places at once are asked whether one of them begins there, by its first two
- * bytes. At the end of a piece, the bytes from which a text could still grow are kept.
+ * there are compared. When there are only a few texts, thirty-two places at once are asked whether one of them begins there, by its first two
+ * bytes: each text is a bit, and each half of a byte has a table of which texts have it there, so that four look-ups and three `and` answer for
+ * all texts. At the end of a piece, the bytes from which a text could still grow are kept.
  */
 #include "gateway/egress/swap.h"
 
 #include <stdlib.h>
 
 #include "base/scope.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #define BLOCKS 4096 /* two bytes, folded: a small table is made quickly, and stays near */
 #define NONE (-1)
@@ -39,6 +44,8 @@ struct texts {
 	/* Of a few texts, the longest first: */
 	const struct text *few[FEW];
 	block begin[FEW], next[FEW]; /* their first byte, their second */
+	unsigned char halves[4][16]; /* for each value of the low and high half of the first byte, and of the second: a bit for each text */
+	bool wide;                   /* thirty-two places at once */
 };
 
 struct swap {
@@ -164,7 +171,46 @@ static void few_build(struct texts *texts)
 		memset(&texts->begin[i], texts->few[i]->from[0], sizeof(block));
 		memset(&texts->next[i], texts->few[i]->from[1], sizeof(block));
 	}
+	memset(texts->halves, 0, sizeof(texts->halves));
+	for (size_t i = 0; i < texts->count; i++)
+		for (size_t half = 0; half < 4; half++) {
+			unsigned char byte = texts->few[i]->from[half / 2];
+
+			texts->halves[half][half % 2 ? byte >> 4 : byte & 15] |= (unsigned char)(1u << i);
+		}
+#ifdef __x86_64__
+	texts->wide = __builtin_cpu_supports("avx2");
+#endif
 }
+
+#ifdef __x86_64__
+#define AVX2 __attribute__((target("avx2")))
+
+AVX2 static inline __m256i look_up(const unsigned char half[16], __m256i values)
+{
+	return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)half)), values);
+}
+
+/* The first place from `start` on where one of them may begin; where fewer than thirty-two, and one more, are left when there is none. */
+AVX2 static size_t few_skip(const struct texts *texts, struct view bytes, size_t start)
+{
+	const __m256i low = _mm256_set1_epi8(15);
+
+	for (; bytes.length - start > 32; start += 32) {
+		__m256i here = _mm256_loadu_si256((const __m256i *)(bytes.at + start));
+		__m256i next = _mm256_loadu_si256((const __m256i *)(bytes.at + start + 1));
+		__m256i first = _mm256_and_si256(look_up(texts->halves[0], _mm256_and_si256(here, low)),
+						 look_up(texts->halves[1], _mm256_and_si256(_mm256_srli_epi16(here, 4), low)));
+		__m256i second = _mm256_and_si256(look_up(texts->halves[2], _mm256_and_si256(next, low)),
+						  look_up(texts->halves[3], _mm256_and_si256(_mm256_srli_epi16(next, 4), low)));
+
+		if (!_mm256_testz_si256(first, second))
+			return start + (size_t)__builtin_ctz(~(unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(
+					       _mm256_and_si256(first, second), _mm256_setzero_si256())));
+	}
+	return start;
+}
+#endif
 
 static void tables_build(struct texts *texts)
 {
@@ -224,8 +270,13 @@ static const struct text *few_find(const struct texts *texts, struct view bytes,
 	size_t start = *at;
 
 	while (start + texts->shortest <= bytes.length) {
-		size_t end = start + sizeof(block);
+		size_t end;
 
+#ifdef __x86_64__
+		if (texts->wide)
+			start = few_skip(texts, bytes, start);
+#endif
+		end = start + sizeof(block);
 		if (end < bytes.length && !few_begin(texts, data + start)) {
 			start = end;
 			continue;
@@ -345,6 +396,27 @@ void swap_feed(struct swap *swap, struct view bytes, struct buf *out)
 	used = run(texts, bytes, out, false, swap);
 	if (used < bytes.length)
 		buf_add(&swap->kept, bytes.at + used, bytes.length - used);
+}
+
+struct view swap_pass(struct swap *swap, struct view bytes, bool last, struct buf *out)
+{
+	const struct texts *texts = texts_built(swap);
+	size_t at = 0, stop = bytes.length;
+
+	if (texts->count && !swap->kept.length) {
+		stop = last ? bytes.length : growing_from(texts, bytes, 0);
+		if (!find(texts, bytes, &at)) {
+			if (stop < bytes.length)
+				buf_add(&swap->kept, bytes.at + stop, bytes.length - stop);
+			return view_make(bytes.at, stop);
+		}
+	} else if (!texts->count) {
+		return bytes;
+	}
+	swap_feed(swap, bytes, out);
+	if (last)
+		swap_end(swap, out);
+	return buf_view(out);
 }
 
 void swap_end(struct swap *swap, struct buf *out)

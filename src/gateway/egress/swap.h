@@ -22,6 +22,8 @@ void swap_free(struct swap *swap); /* NULL is fine */
 bool swap_add(struct swap *swap, struct view from, struct view to, int tag);
 /* Appends what can be let go. */
 void swap_feed(struct swap *swap, struct view bytes, struct buf *out);
+/* The same, and the rest when they are the `last`, but what need not be changed is not copied: what can be let go is in `bytes`, or in `out`. */
+struct view swap_pass(struct swap *swap, struct view bytes, bool last, struct buf *out);
 void swap_end(struct swap *swap, struct buf *out); /* the rest; it can be fed again from the start */
 /* Whole text at once, besides what is being fed. */
 void swap_text(const struct swap *swap, struct view text, struct buf *out);
