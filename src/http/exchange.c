@@ -8,7 +8,7 @@
 
 #define LINE_BYTES_USUAL 2048 /* of a line, without its bodies */
 #define BODY_BYTES_USUAL ((size_t)4096)
-#define HEADERS_USUAL 8       /* room is made for; a power of two */
+#define HEADERS_USUAL 8 /* room is made for; a power of two */
 
 static void headers_fini(struct exchange_headers *headers)
 {

@@ -215,7 +215,7 @@ struct dlp_message {
 	struct dlp_finding *findings; /* DLP_FINDINGS_MAX; NULL: none yet */
 	size_t count;
 	struct node body;
-	struct inflater *layers[LAYERS_MAX];  /* in the order in which they are undone */
+	struct inflater *layers[LAYERS_MAX]; /* in the order in which they are undone */
 	size_t layer_count;
 	bool layers_over; /* what follows is read as it is */
 	int64_t view_budget;

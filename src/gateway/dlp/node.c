@@ -29,7 +29,7 @@ struct pass {
 	size_t fresh;  /* in look.text */
 	bool exact;
 	struct span turned[2]; /* where something may be written backwards, or by rot13; both zero: nowhere */
-	struct hit *hits; /* HITS_MAX */
+	struct hit *hits;      /* HITS_MAX */
 	size_t hit_count;
 };
 
@@ -219,7 +219,8 @@ static void pass_scan(struct pass *pass, struct streams *streams, bool end)
 	if (message->rules->database && !pass->look.known_only)
 		good = stream_scan(streams->rules, message->rules->serial, message->rules->database, fresh, end, on_rule, pass);
 	if (message->secrets && message->secrets->database)
-		good &= stream_scan(streams->known, message->secrets->serial, message->secrets->database, fresh, end, on_known, pass);
+		good &= stream_scan(streams->known, message->secrets->serial, message->secrets->database, fresh, end, on_known,
+				    pass);
 	if (message->known)
 		known_search(message->known, pass->look.text, pass->fresh, on_print, pass);
 	if (!good)

@@ -78,6 +78,7 @@ static void nibbles_make(void)
 /* What one window says. */
 struct window {
 	uint64_t token, word, digit, upper, ex, quote;
+	int mixed;      /* digits and capitals */
 	unsigned signs; /* SIGN_… of pairs, SIGN_HIGH, SIGN_NUL */
 };
 
@@ -186,17 +187,32 @@ static inline uint64_t runs_end(uint64_t before, uint64_t here)
 }
 _Static_assert(RUN_LEAST == 24, "runs_end counts to 24");
 
-static inline void signs_add(struct signs *signs, const struct window *window, const struct window *before)
+/* Is there any? */
+static inline bool runs_any(uint64_t before, uint64_t here)
+{
+	uint64_t within = here;
+
+	within &= within >> 1;
+	within &= within >> 2;
+	within &= within >> 4;
+	within &= within >> 8;
+	within &= within >> 8;
+	/* The bit behind the last one, so that neither count is of nothing. */
+	return within || (here & 1 && __builtin_clzll(~before | 1) + __builtin_ctzll(~here) >= RUN_LEAST);
+}
+
+static inline void signs_add(struct signs *signs, struct window *window, const struct window *before)
 {
 	unsigned all = window->signs;
+	int digits = __builtin_popcountll(window->digit);
+
+	window->mixed = digits + __builtin_popcountll(window->upper);
 
 	if (__builtin_popcountll(window->word & ~(window->word >> 1)) >= DENSE_LEAST)
 		all |= SIGN_DENSE;
-	if (__builtin_popcountll(window->digit) + __builtin_popcountll(window->ex & window->digit >> 1) >= DIGITS_LEAST)
+	if (digits >= DIGITS_LEAST / 2 && digits + __builtin_popcountll(window->ex & window->digit >> 1) >= DIGITS_LEAST)
 		all |= SIGN_NUMERIC;
-	if (runs_end(before->token, window->token) &&
-	    __builtin_popcountll(window->digit | window->upper) + __builtin_popcountll(before->digit | before->upper) >=
-		    MIXED_LEAST)
+	if (window->mixed + before->mixed >= MIXED_LEAST && runs_any(before->token, window->token))
 		all |= SIGN_RUN;
 	signs->tokens[signs->window_count] = window->token;
 	signs->quotes[signs->window_count] = window->quote;

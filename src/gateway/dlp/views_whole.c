@@ -6,7 +6,8 @@
 #include "gateway/dlp/views_priv.h"
 
 #define FIELDS_LEAST 2
-#define STRING_END_NEAR ((size_t)256) /* bytes behind the word at a string's end that are kept: longer than the tokens that are looked for */
+#define STRING_END_NEAR \
+	((size_t)256) /* bytes behind the word at a string's end that are kept: longer than the tokens that are looked for */
 #define STRING_END_MOST DLP_HOLD_BACK
 
 /* a=x&b=y: x and y; the names too, joined. */

@@ -109,8 +109,12 @@ static void pipeline_recycle(void *self)
 	buf_spare(&pipeline->query);
 	buf_spare(&pipeline->held);
 	buf_spare(&pipeline->tail);
-	kept = (struct pipeline_kept){pipeline->text,         pipeline->path, pipeline->query,
-				      pipeline->trailer_text, pipeline->held, pipeline->tail,
+	kept = (struct pipeline_kept){pipeline->text,
+				      pipeline->path,
+				      pipeline->query,
+				      pipeline->trailer_text,
+				      pipeline->held,
+				      pipeline->tail,
 				      {body_spare(&pipeline->bodies[0]), body_spare(&pipeline->bodies[1])}};
 	memset(pipeline, 0, offsetof(struct pipeline, fields));
 	pipeline->text = kept.text;

@@ -44,8 +44,10 @@ struct texts {
 	/* Of a few texts, the longest first: */
 	const struct text *few[FEW];
 	block begin[FEW], next[FEW]; /* their first byte, their second */
-	unsigned char halves[4][16]; /* for each value of the low and high half of the first byte, and of the second: a bit for each text */
-	bool wide;                   /* thirty-two places at once */
+	unsigned char
+		halves[4]
+		      [16]; /* for each value of the low and high half of the first byte, and of the second: a bit for each text */
+	bool wide;          /* thirty-two places at once */
 };
 
 struct swap {
@@ -205,8 +207,8 @@ AVX2 static size_t few_skip(const struct texts *texts, struct view bytes, size_t
 						  look_up(texts->halves[3], _mm256_and_si256(_mm256_srli_epi16(next, 4), low)));
 
 		if (!_mm256_testz_si256(first, second))
-			return start + (size_t)__builtin_ctz(~(unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(
-					       _mm256_and_si256(first, second), _mm256_setzero_si256())));
+			return start + (size_t)__builtin_ctz(~(unsigned)_mm256_movemask_epi8(
+					       _mm256_cmpeq_epi8(_mm256_and_si256(first, second), _mm256_setzero_si256())));
 	}
 	return start;
 }
