@@ -117,5 +117,7 @@ bool agent_parser_acting(const struct agent_parser *parser); /* an action began 
 /* The class of a failure that trying on cannot mend, seen before the program itself gives up; or NULL. A literal. */
 const char *agent_parser_hopeless(const struct agent_parser *parser);
 void agent_parser_free(struct agent_parser *parser);
+/* The class of an HTTP status that a model's API answered: a literal. */
+const char *agent_status_class(int64_t status);
 
 #endif

@@ -40,8 +40,6 @@ extern const struct agent_ops agent_cursor;
 extern const struct agent_ops agent_gemini;
 extern const struct agent_ops agent_opencode;
 
-/* The class of an HTTP status that a model's API answered. */
-const char *agent_status_class(int64_t status);
 /* The class that a failure's words speak of, as vendors put it ("credit balance", "status 401 Unauthorized"), or NULL. Success is never
  * read from words. */
 const char *agent_text_class(const char *text);

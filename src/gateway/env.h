@@ -52,7 +52,11 @@ struct env {
 	struct broker *broker;          /* its credentials */
 	char *run, *repository, *agent; /* as it was told of first; "" where there is none; `agent` of the sandboxes of `tools` */
 	char *killed;                   /* NULL, or because: nothing goes anywhere until it is undone */
-	char *over_budget;              /* NULL, or what is over, for people */
+	struct {
+		int64_t number; /* of what was told */
+		bool failing;   /* that was a failure */
+	} model;                /* what its model's host answers */
+	char *over_budget;      /* NULL, or what is over, for people */
 	struct holds *holds;
 	struct unresolved *unresolved; /* NULL: every name resolved so far */
 	struct dlp *dlp;               /* NULL: nothing is in force yet (egress/scan_rules.h) */

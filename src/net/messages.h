@@ -39,6 +39,8 @@
  *                the question is kept.
  *   HOLD_GONE    {"env": id, "hold": id, "status": "expired|cancelled|kill|gone"}: nobody waits for it any more.
  *   USAGE        {"env": id, "run", "sandbox", "host", "model", "input", "output", "cache_read", "cache_write": tokens, "estimated": bool}
+ *   MODEL        {"env": id, "sandbox", "host", "number": 1…, "status", "retry_after_s"?}: a model's host answered an agent's workspace 401, 402,
+ *                403, 429, 503 or 529; or well, for the first time after such an answer.
  *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
  *   VAULT_LOST   {}: the link to the vault ended; another VAULT is wanted.
  *
@@ -75,6 +77,7 @@ enum message_name {
 	MESSAGE_HOLD = 96,
 	MESSAGE_HOLD_GONE,
 	MESSAGE_USAGE,
+	MESSAGE_MODEL,
 };
 
 #define MESSAGE_BYTES_MAX ((size_t)64 << 10)

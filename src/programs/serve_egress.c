@@ -28,7 +28,9 @@ static int message(void *self, uint16_t name, const json_t *body, struct err *er
 		return egress_hold(serve->egress, body, err);
 	if (name == MESSAGE_HOLD_GONE)
 		egress_hold_gone(serve->egress, body);
-	else
+	else if (name == MESSAGE_MODEL && serve->runs)
+		runs_model_status(serve->runs, body);
+	else if (name == MESSAGE_USAGE)
 		egress_usage(serve->egress, body);
 	return 0;
 }

@@ -110,6 +110,7 @@ void runs_close(struct runs *runs)
 	if (!runs->external)
 		store_close(runs->store);
 	gates_free(runs);
+	models_free(runs);
 	(void)pthread_mutex_destroy(&runs->clients_lock);
 	(void)pthread_mutex_destroy(&runs->records);
 	(void)pthread_mutex_destroy(&runs->repositories);

@@ -130,4 +130,7 @@ void runs_tool_verified(struct runs *runs, struct env_id env, const char *tree, 
 /* An agent wants to end with this tree, in which something is `changed` or not: {"hold": bool, "reason"?: text}. Holds once a turn at most. */
 json_t *runs_tool_gate(struct runs *runs, struct env_id env, bool changed, const char *tree, struct err *err);
 
+/* What a model's host answered to an environment (net/messages.h, MODEL): a failure, or the first good answer after one. */
+void runs_model_status(struct runs *runs, const json_t *body);
+
 #endif

@@ -41,9 +41,10 @@ struct runs {
 	pthread_mutex_t records;       /* the chain of records grows one at a time */
 	struct remote_client *clients; /* remote.c, under clients_lock */
 	pthread_mutex_t clients_lock;
-	struct effects *effects; /* effect.c */
-	struct inboxes *inboxes; /* inbox.c */
-	struct gate *gates;      /* gate.c; under `records` */
+	struct effects *effects;    /* effect.c */
+	struct inboxes *inboxes;    /* inbox.c */
+	struct gate *gates;         /* gate.c; under `records` */
+	struct model_state *models; /* model.c; under `records` */
 	size_t gate_next;
 	int64_t signals; /* that came in since the start; atomic: turns look when it grew */
 };
@@ -214,6 +215,24 @@ MUST_USE int question_answer_in(struct runs *runs, struct store_tx *tx, const ch
 				char **unheard, bool *answered, struct err *err);
 /* The run that works in the environment; owned. */
 MUST_USE int run_of_environment(struct store_tx *tx, struct env_id env, char **run, struct err *err);
+
+/* ---- model.c: what the hosts of models answered ---- */
+
+struct model_state {
+	char env[ID_TEXT_MAX];
+	char host[128];
+	int64_t number;
+	int64_t status;   /* the failure that is the last answer; 0: none is */
+	int64_t count;    /* of failures in a row */
+	int64_t since_ms; /* of the first of them, as world_elapsed_ms() */
+	int64_t told_ms;
+	int64_t pause_ms; /* that the last answer asked for */
+};
+
+void models_free(struct runs *runs);
+struct model_state model_state(struct runs *runs, const char *env);
+void model_forget(struct runs *runs, const char *env);      /* a turn begins */
+int64_t model_pause_ms(struct runs *runs, const char *env); /* before the host wants to be asked again; 0: at once */
 
 /* ---- gate.c ---- */
 

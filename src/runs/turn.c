@@ -206,6 +206,7 @@ int turn_program_prepare(struct turn *turn, struct err *err)
 	struct variables *env = &turn->start.env;
 	AUTO_JSON workspace = turn_workspace(turn);
 
+	model_forget(turn->runs, turn->env.text);
 	turn->resumed = request.session != NULL;
 	turn->oom_kills = json_number(workspace, "oom_kills", 0);
 	for (size_t i = 0; i < ARRAY_LEN(turn->redactors); i++) {
@@ -288,7 +289,7 @@ static int worked_store(struct turn *turn, bool succeeded, struct err *err)
 /* Why a turn did not succeed, as an error whose kind says what follows. */
 static int turn_failure(struct turn *turn, struct err *err)
 {
-	const char *class = json_text(turn->end, "error", "crash");
+	const char *class = model_failure_class(turn, json_text(turn->end, "error", "crash"));
 	struct view said = view_trim(view_of(json_text(turn->end, "text", "")));
 	struct view errors = view_trim(buf_view(&turn->errors));
 	struct view shown = said.length && (!errors.length || strcmp(class, "crash") != 0) ? said : errors;
@@ -369,6 +370,18 @@ bool turn_program_succeeded(struct turn *turn, const struct err *reason)
 	return succeeded;
 }
 
+/* A seam that it broke to see what happens is whole again before anybody else comes: a person at the preview, the next turn. */
+static void faults_clear(struct turn *turn)
+{
+	struct err err = {0};
+	int count = 0;
+
+	if (environment_faults_clear(turn->runs->options.environments, turn->env, &count, &err))
+		log_info("run=%s faults: %s", turn->run->id, err.text);
+	else if (count)
+		event_note(turn->runs, turn->run->id, "faults that the agent left on %d seams are cleared", count);
+}
+
 static int agent_work(struct turn *turn, struct err *err)
 {
 	struct err reason = {0};
@@ -377,6 +390,7 @@ static int agent_work(struct turn *turn, struct err *err)
 	if (turn_program_prepare(turn, err) || turn_program_run(turn, &reason, err))
 		return -1;
 	succeeded = turn_program_succeeded(turn, &reason);
+	faults_clear(turn);
 	if (worked_store(turn, succeeded, err))
 		return -1;
 	return succeeded || turn->interrupted ? 0 : turn_program_failure(turn, &reason, err);
@@ -467,6 +481,7 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 	AUTO_RUN run = {0};
 	AUTO_BLUEPRINT blueprint = NULL;
 	AUTO_TURN turn = {.runs = self, .run = &run, .visit = visit, .transcript = -1, .input = -1, .signals = -1};
+	int64_t pause_ms;
 	bool gone = false;
 	bool again = false;
 
@@ -484,6 +499,15 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 		visit->next = "fork";
 		(void)snprintf(visit->detail, sizeof(visit->detail), "the environment is gone: another one is forked");
 		return run_store(self, run.id, "pending = ?", VALUES(V(TURN_PENDING)), err);
+	}
+	pause_ms = run.pending == TURN_PENDING ? model_pause_ms(self, turn.env.text) : 0;
+	if (pause_ms) {
+		visit->park = true;
+		visit->wake_ms = world_now_ms(turn.runs->options.world) + pause_ms;
+		(void)snprintf(visit->detail, sizeof(visit->detail), "the model's host wants to be asked again in %lld s",
+			       (long long)(pause_ms + 999) / 1000);
+		event_note(self, run.id, "%s", visit->detail);
+		return 0;
 	}
 	turn.blueprint = blueprint;
 	turn.ops = agent_of_blueprint(blueprint);

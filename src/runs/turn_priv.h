@@ -9,6 +9,7 @@
 #include "runs/runs_priv.h"
 
 #define TURN_TERMINALS_MAX 16
+#define MODEL_LOOK_MS 500
 #define TURN_DEFAULT_MS ((int64_t)1800000)
 
 struct turn_terminal; /* turn_talk.c: a program that the agent had started beside it */
@@ -40,9 +41,11 @@ struct turn {
 	int64_t heard_ms;
 	int64_t heard_cpu_ms;
 	int64_t began_ms;
-	int64_t asked_ms;  /* when it was last looked whether it waits for a person */
-	struct buf errors; /* the end of stderr */
-	json_t *end;       /* the terminal event */
+	int64_t asked_ms;     /* when it was last looked whether it waits for a person */
+	int64_t model_status; /* that people were told of */
+	int64_t model_ms;     /* when it was last looked what the model's host answers */
+	struct buf errors;    /* the end of stderr */
+	json_t *end;          /* the terminal event */
 	struct turn_progress progress;
 	bool hopeless;     /* it was ended because trying on could not help */
 	bool resumed;      /* it was given a session */
@@ -100,6 +103,13 @@ bool turn_progress_stuck(const struct turn_progress *progress); /* nothing new h
 void turn_progress_fini(struct turn_progress *progress);
 /* {"cpu_ms", "oom_kills"} of the workspace, as environment_show() has them. */
 json_t *turn_workspace(struct turn *turn);
+
+/* ---- model.c ---- */
+
+/* Does the model's host answer so that the program is not to be waited for? Then err says how, and its kind what follows. */
+MUST_USE int model_watch(struct turn *turn, struct err *err);
+/* The class of a failure of which the program did not say one. */
+const char *model_failure_class(struct turn *turn, const char *class);
 
 /* ---- turn_talk.c ---- */
 

@@ -222,6 +222,8 @@ static int watch(struct turn *turn, struct err *err)
 			err, ERR_LIMIT,
 			"the agent goes round in circles: its last %d actions and their results were all there before; the last: %.200s",
 			REPEATED_MAX, turn->progress.title);
+	if (model_watch(turn, err))
+		return -1;
 	if (silent(turn, now_ms))
 		return err_set(err, ERR_LIMIT, "the agent said nothing and did nothing for %lld min",
 			       (long long)SILENCE_MS / 60000);

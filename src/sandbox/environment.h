@@ -27,7 +27,7 @@ struct environments_egress {
 	 * NULL: there is no vault. */
 	json_t *(*secret)(void *self, const char *env, const char *credential, struct err *err);
 	void (*secrets_end)(void *self, const char *env); /* nothing is released for it any more */
-	/* HOLD, HOLD_GONE, USAGE. */
+	/* HOLD, HOLD_GONE, USAGE, MODEL. */
 	int (*message)(void *self, uint16_t name, const json_t *body, struct err *err);
 	void *self;
 };
@@ -61,6 +61,10 @@ json_t *environments_gateway_call(struct environments *environments, uint16_t na
 /* With a descriptor beside it, which stays the caller's (-1: none). */
 json_t *environments_gateway_call_fd(struct environments *environments, uint16_t name, const json_t *body, int fd,
 				     int64_t timeout_ms, struct err *err);
+
+/* Mends every seam of the environment that was broken on purpose (gateway/fault.h). *count: how many there were. ERR_RETRY: the gateway does
+ * not answer; one that starts again knows none. */
+MUST_USE int environment_faults_clear(struct environments *environments, struct env_id id, int *count, struct err *err);
 
 /* Called with each step as it begins (ms < 0) and ends: "clone db", "start catalog", "ready front". From any thread. */
 struct progress {

@@ -364,6 +364,20 @@ static int denied(struct environments *environments, struct env_id id, const jso
 	return 0;
 }
 
+int environment_faults_clear(struct environments *environments, struct env_id id, int *count, struct err *err)
+{
+	AUTO_JSON ask = json_pack("{s:s, s:s}", "env", id.text, "kind", "list");
+	AUTO_JSON there = environments_gateway_call(environments, MESSAGE_FAULT, ask, CALL_LIMIT_MS, err);
+	AUTO_JSON cleared = NULL;
+
+	*count = (int)json_array_size(json_member(there, "items"));
+	if (!there || !*count)
+		return there ? 0 : -1;
+	(void)json_object_set_new(ask, "kind", json_string("clear"));
+	cleared = environments_gateway_call(environments, MESSAGE_FAULT, ask, CALL_LIMIT_MS, err);
+	return cleared ? 0 : -1;
+}
+
 int environments_gateway_message(struct environments *environments, uint16_t name, const json_t *body, struct err *err)
 {
 	const struct environments_egress *egress = &environments->egress;
@@ -371,7 +385,8 @@ int environments_gateway_message(struct environments *environments, uint16_t nam
 
 	if (env_id_parse(view_of(json_text(body, "env", "")), &id, err))
 		return -1;
-	if (egress->message && (name == MESSAGE_HOLD || name == MESSAGE_HOLD_GONE || name == MESSAGE_USAGE))
+	if (egress->message &&
+	    (name == MESSAGE_HOLD || name == MESSAGE_HOLD_GONE || name == MESSAGE_USAGE || name == MESSAGE_MODEL))
 		return egress->message(egress->self, name, body, err);
 	if (name == MESSAGE_THAW)
 		return thaw(environments, id, err);

@@ -68,6 +68,11 @@ case $prompt in
 	say '{"type": "message", "text": "my key is '$VENDOR_API_KEY', yes"}'
 	echo "and $VENDOR_API_KEY here" >&2
 	;;
+*'Break a seam'*)
+	good
+	assay-env fault 503 web >/dev/null
+	say '{"type": "message", "text": "answered '"$(assay-env http GET http://web:8080/ 2>/dev/null | head -n 1 | tr -cd '0-9A-Za-z ')"'"}'
+	;;
 *'Louder'*) good ;;
 *'Wait for me'*)
 	: >/tmp/began
@@ -100,6 +105,12 @@ like 'a test that was removed: a draft for a person, after no progress' "$(ended
 like 'with the finding' "$(run_events "$removes" '[.items[] | select(.type == "finding").title] | join("|")')" '[Tt]est'
 like 'an edit of the CI: not verified as it is' "$(ended "$edits")" '^review (failed|unverified) '
 like 'with the file' "$(run_events "$edits" '[.items[] | select(.type == "finding") | tojson] | join("|")')" 'ci.yml'
+
+breaks=$(begin 'Break a seam')
+is 'one that broke a seam on purpose is verified' "$(ended "$breaks")" 'review verified '
+like 'it met the fault' "$(agent_events "$breaks" 'map(select(.kind == "message").text) | join("|")')" 'answered .*503'
+is 'which ended with its turn, before anything was verified' "$(run_events "$breaks" '[.items[] | select((.type == "note" and (.text | test("faults that the agent left on 1 seams are cleared"))) or .type == "gate") | .type] | .[0]')" note
+like 'and is not met any more' "$(workspace "$breaks" assay-env fault list) $(workspace "$breaks" assay-env http GET http://web:8080/ | tail -n 1)" 'no faults.*hello!'
 
 jq -n --arg repository "$name" --arg line "$(printf '%0100d' 0)" \
 	'{$repository, title: "Be told at length", body: ([range(2500) | $line] | join("\n"))}' >long.json

@@ -135,6 +135,16 @@ int environment_secrets(struct environments *environments, struct env_id id, boo
 	return 0;
 }
 
+int environment_faults_clear(struct environments *environments, struct env_id id, int *count, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	DIE(err);
+	*count = fake.faults;
+	fake.faults = 0;
+	return 0;
+}
+
 int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err)
 {
 	struct fake_env *env;

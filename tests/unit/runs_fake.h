@@ -40,6 +40,7 @@ struct fake_world {
 	bool agent_began;     /* atomic */
 	int unstable;         /* so many verifications cannot tell */
 	int destroyed;        /* so many turns lose their workspace */
+	int faults;           /* on seams, of the agent's making */
 	int up_failures;      /* environment_up fails so often */
 	int up_retries;       /* … and has no room so often before */
 	enum err_kind verify_error;

@@ -256,6 +256,7 @@ static void findings_go_back_until_it_is_verified_then_reviewed_and_merged(void 
 	fake.writes[0] = "bug 1";
 	fake.writes[1] = "good";
 	fake.writes[2] = "better";
+	fake.faults = 2;
 	assert_int_equal(story_start(&story), 0);
 	state_is(&story, "queued");
 	assert_int_equal(work_all(&story), 0);
@@ -308,6 +309,7 @@ static void findings_go_back_until_it_is_verified_then_reviewed_and_merged(void 
 	}
 	assert_int_equal(events_of(&story, "verdict", "verified"), 2);
 	assert_int_equal(events_of(&story, "finding", "bug 1"), 1);
+	assert_int_equal(events_of(&story, "note", "faults that the agent left on 2 seams are cleared"), 1);
 	assert_int_equal(events_of(&story, "pull", NULL), 2);
 	assert_true(events_of(&story, "agent", "plan") == 3);
 	story_end(&story);
@@ -881,6 +883,112 @@ static void half_an_hour_of_silence_ends_the_turn(void **state)
 	story_end(&story);
 }
 
+/* What the gateway says of the model's host; the nth time. */
+static void model_says(struct story *story, int status, int retry_after_s, int number)
+{
+	AUTO_JSON run = run_of(story);
+	AUTO_JSON body = json_pack("{s:s, s:s, s:i, s:i, s:i}", "env", json_text(run, "environment", ""), "host",
+				   "api.vendor.example", "number", number, "status", status, "retry_after_s", retry_after_s);
+
+	runs_model_status(story->runs, body);
+}
+
+static void a_key_that_the_models_host_refuses_ends_the_turn(void **state)
+{
+	static const struct {
+		const char *agent;
+		int statuses[3];
+		int seconds; /* that pass then */
+		const char *error;
+	} rows[] = {
+		{"{\"use\": \"gemini\"}",
+		 {401},
+		 11,
+		 "the agent (gemini) did not succeed: auth, api.vendor.example answered 401: its key"},
+		{"{\"use\": \"claude\"}",
+		 {401, 401},
+		 0,
+		 "the agent (claude) did not succeed: auth, api.vendor.example answered 401"},
+		{"{\"use\": \"codex\"}", {403, 403}, 0, "the agent (codex) did not succeed: auth, api.vendor.example answered 403"},
+		{"{\"use\": \"opencode\"}",
+		 {429, 402, 402},
+		 0,
+		 "the agent (opencode) did not succeed: quota, api.vendor.example answered 402"},
+		{"{}", {200, 401, 401}, 0, "the agent (command) did not succeed: auth, api.vendor.example answered 401"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct story story;
+
+		elapsed_skew_ms = 0;
+		story_new(&story, 2);
+		fake.hangs = 1;
+		begin_with(&story, rows[i].agent);
+		for (int k = 0; k < 3 && rows[i].statuses[k]; k++)
+			model_says(&story, rows[i].statuses[k], 0, k + 1);
+		if (rows[i].seconds) { /* a good answer would have come by now */
+			for (int k = 0; k < 1000 && !events_of(&story, "note", "answers the agent 401"); k++)
+				(void)usleep(10000);
+			state_is(&story, "turn");
+		}
+		(void)__atomic_add_fetch(&elapsed_skew_ms, rows[i].seconds * 1000, __ATOMIC_SEQ_CST);
+		wait_for(&story, "failed");
+		{
+			AUTO_JSON run = run_of(&story);
+
+			if (strncmp(json_text(run, "error", ""), rows[i].error, strlen(rows[i].error)) != 0)
+				fail_msg("%s: %s", rows[i].agent, json_text(run, "error", ""));
+		}
+		assert_int_equal(fake.agent_turns, 1);
+		story_end(&story);
+	}
+}
+
+static void a_refusal_that_is_followed_by_a_good_answer_is_none(void **state)
+{
+	struct story story;
+
+	(void)state;
+	elapsed_skew_ms = 0;
+	story_new(&story, 2);
+	fake.hangs = 1;
+	begin_with(&story, "{}");
+	model_says(&story, 401, 0, 1);
+	model_says(&story, 200, 0, 3);
+	model_says(&story, 401, 0, 2); /* overtaken */
+	(void)__atomic_add_fetch(&elapsed_skew_ms, 60000, __ATOMIC_SEQ_CST);
+	(void)usleep(500000); /* a look of the watchdog's */
+	state_is(&story, "turn");
+	assert_int_equal(runs_stop(story.runs, story.run, NULL), 0);
+	wait_for(&story, "stopped");
+	story_end(&story);
+}
+
+static void the_pause_that_the_models_host_asks_for_is_kept(void **state)
+{
+	struct story story;
+
+	(void)state;
+	elapsed_skew_ms = 0;
+	story_new(&story, 2);
+	fake.hangs = 1;
+	fake.writes[1] = "good";
+	begin_with(&story, "{}");
+	model_says(&story, 429, 3600, 1); /* the agent is not kept waiting for that */
+	for (int i = 0; i < 1000 && !events_of(&story, "note", "wants to be asked again in"); i++) {
+		skew_ms += 100; /* the pause of the failed try */
+		(void)usleep(10000);
+	}
+	assert_int_equal(fake.agent_turns, 1);
+	state_is(&story, "turn");
+	(void)__atomic_add_fetch(&elapsed_skew_ms, 3600000, __ATOMIC_SEQ_CST);
+	skew_ms += 3600000;
+	wait_for(&story, "review");
+	assert_int_equal(fake.agent_turns, 2);
+	story_end(&story);
+}
+
 static void a_message_stops_an_agent_that_has_a_result_and_resumes_its_session(void **state)
 {
 	static const char begun[] =
@@ -1281,6 +1389,9 @@ int main(void)
 		cmocka_unit_test(a_checkout_that_is_behind_does_not_undo_a_merge),
 		cmocka_unit_test(a_stop_ends_the_agent_at_once),
 		cmocka_unit_test(half_an_hour_of_silence_ends_the_turn),
+		cmocka_unit_test(a_key_that_the_models_host_refuses_ends_the_turn),
+		cmocka_unit_test(a_refusal_that_is_followed_by_a_good_answer_is_none),
+		cmocka_unit_test(the_pause_that_the_models_host_asks_for_is_kept),
 		cmocka_unit_test(a_message_stops_an_agent_that_has_a_result_and_resumes_its_session),
 		cmocka_unit_test(a_session_that_is_no_more_is_another_one),
 		cmocka_unit_test(what_is_secret_in_its_environment_is_not_in_its_story),

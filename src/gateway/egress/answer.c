@@ -13,6 +13,10 @@
 #include "gateway/egress/scan.h"
 #include "gateway/egress/unpack.h"
 #include "http/codec.h"
+#include "net/link.h"
+#include "net/messages.h"
+
+#define RETRY_AFTER_S_MAX ((uint64_t)86400)
 
 /* ---- answers of our own ---- */
 
@@ -194,6 +198,39 @@ static bool codings_undo(struct pipeline *pipeline, const struct egress_response
 	return true;
 }
 
+/* Seconds, or 0: a date is not worth a parser, since who asks too early is told again. */
+static int64_t retry_after_s(const struct egress_response *response)
+{
+	uint64_t seconds = 0;
+
+	for (size_t i = 0; i < response->field_count; i++)
+		if (view_is(response->fields[i].name, "retry-after") && view_to_u64(response->fields[i].value, &seconds) &&
+		    seconds <= RETRY_AFTER_S_MAX)
+			return (int64_t)seconds;
+	return 0;
+}
+
+/* What a model's host answers an agent, where that is a failure or was one before. */
+static void model_tell(const struct pipeline *pipeline, const struct egress_response *response)
+{
+	static const unsigned failures[] = {401, 402, 403, 429, 503, 529};
+	struct env *env = pipeline->env;
+	bool failing = false;
+	AUTO_JSON body = NULL;
+
+	if (!pipeline->meter || !pipeline->request.origin.agent[0] || env->gone)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(failures); i++)
+		failing = failing || response->status == failures[i];
+	if (!failing && (!env->model.failing || response->status >= 400))
+		return;
+	env->model.failing = failing;
+	body = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "env", env->id, "sandbox", pipeline->request.origin.sandbox, "host",
+			 pipeline->request.host, "number", (json_int_t)++env->model.number, "status", (json_int_t)response->status,
+			 "retry_after_s", (json_int_t)retry_after_s(response));
+	link_notify(env->worker->link, MESSAGE_MODEL, body);
+}
+
 static void answer_head(void *self, const struct egress_response *came)
 {
 	struct pipeline *pipeline = self;
@@ -217,6 +254,7 @@ static void answer_head(void *self, const struct egress_response *came)
 	buf_return(&pipeline->held, &pipeline->env->worker->spares);
 	pipeline_held_count(pipeline, 0);
 	pipeline->exchange.status = (int)response->status;
+	model_tell(pipeline, response);
 	for (size_t i = 0; i < response->field_count; i++) {
 		exchange_header_add(&pipeline->exchange.response_headers, response->fields[i].name, response->fields[i].value);
 		/* A stream of events may never end: it does not keep the environment from being called quiet. */
