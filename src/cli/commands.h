@@ -41,6 +41,7 @@
 	COMMAND(linear, "connect [NAME] [--own]", "lets a workspace of Linear give work") \
 	COMMAND(trackers, "check [NAME]", "says what a connection lacks, and how to add it") \
 	COMMAND(webhook, "create|list|rm", "tells others of what changes") \
+	COMMAND(mcp, "[--role ROLE] [--as NAME]", "serves all this as tools to another agent, over MCP") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
 	COMMAND(backup, "FILE", "writes all that cannot be made again into one file, also while the server runs") \

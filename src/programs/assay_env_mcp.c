@@ -1,191 +1,90 @@
-/* What a line of the protocol means. */
+/* The verbs as tools of base/mcp. */
 #include "programs/assay_env_mcp.h"
 
-#include <string.h>
-
-#include "base/scope.h"
-
-enum { PARSE_ERROR = -32700, INVALID_REQUEST = -32600, METHOD_NOT_FOUND = -32601, INVALID_PARAMS = -32602 };
-
-/* Newest first: what is offered to a client that asks for another. */
-static const char *const versions[] = {"2025-11-25", "2025-06-18", "2024-11-05"};
+#include "base/mcp.h"
 
 static const char instructions[] =
 	"These tools act on the environment of the checkout in /workspace: its services and databases run beside you, reachable by name. "
 	"deploy after an edit, test, look with http, trace, logs and screenshot, and verify before you end: the same gates judge your work "
 	"afterwards from a fresh copy. ask the person when the task leaves a real choice open. done says what you changed.";
 
-static json_t *message_new(const json_t *id)
+static json_t *tools(void *self)
 {
-	json_t *message = json_pack("{s:s}", "jsonrpc", "2.0");
+	json_t *list = json_array();
 
-	(void)json_object_set(message, "id", (json_t *)(uintptr_t)id);
-	return message;
-}
-
-static void result_send(const struct mcp *mcp, const json_t *id, json_t *result)
-{
-	AUTO_JSON message = message_new(id);
-
-	(void)json_object_set_new(message, "result", result);
-	mcp->send(mcp->self, message);
-}
-
-static void error_send(const struct mcp *mcp, const json_t *id, int code, const char *text)
-{
-	AUTO_JSON message = json_pack("{s:s}", "jsonrpc", "2.0");
-	json_t *error = json_pack("{s:i}", "code", code);
-
-	json_set_bytes(error, "message", view_of(text));
-	(void)json_object_set_new(message, "id", id ? json_incref((json_t *)(uintptr_t)id) : json_null());
-	(void)json_object_set_new(message, "error", error);
-	mcp->send(mcp->self, message);
-}
-
-static json_t *text_content(const char *text)
-{
-	json_t *content = json_pack("{s:s}", "type", "text");
-
-	json_set_bytes(content, "text", view_of(text));
-	return content;
-}
-
-void mcp_answer(const struct mcp *mcp, const json_t *id, const char *text, const char *png_base64, bool failed)
-{
-	json_t *content = json_array();
-
-	if (*text || !png_base64)
-		(void)json_array_append_new(content, text_content(text));
-	if (png_base64)
-		(void)json_array_append_new(
-			content, json_pack("{s:s, s:s, s:s}", "type", "image", "data", png_base64, "mimeType", "image/png"));
-	result_send(mcp, id, json_pack("{s:o, s:b}", "content", content, "isError", failed));
-}
-
-void mcp_progress(const struct mcp *mcp, const json_t *token, int64_t count, const char *text)
-{
-	json_t *params = json_pack("{s:I}", "progress", (json_int_t)count);
-	AUTO_JSON message = json_pack("{s:s, s:s}", "jsonrpc", "2.0", "method", "notifications/progress");
-
-	(void)json_object_set(params, "progressToken", (json_t *)(uintptr_t)token);
-	json_set_bytes(params, "message", view_of(text));
-	(void)json_object_set_new(message, "params", params);
-	mcp->send(mcp->self, message);
-}
-
-/* ---- methods ---- */
-
-static void initialize(const struct mcp *mcp, const json_t *id, const json_t *params)
-{
-	const char *asked = json_text(params, "protocolVersion", "");
-	const char *version = versions[0];
-
-	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
-		if (strcmp(versions[i], asked) == 0)
-			version = versions[i];
-	result_send(mcp, id,
-		    json_pack("{s:s, s:{s:{s:b}}, s:{s:s, s:s, s:s}, s:s}", "protocolVersion", version, "capabilities", "tools",
-			      "listChanged", 0, "serverInfo", "name", "assay-env", "title", "The environment", "version",
-			      ASSAY_VERSION, "instructions", instructions));
-}
-
-static void ping(const struct mcp *mcp, const json_t *id, const json_t *params)
-{
-	(void)params;
-	result_send(mcp, id, json_object());
-}
-
-static void tools_list(const struct mcp *mcp, const json_t *id, const json_t *params)
-{
-	json_t *tools = json_array();
-
-	(void)params;
+	(void)self;
 	for (size_t i = 0; i < env_verb_count; i++) {
 		const struct env_verb *verb = &env_verbs[i];
 
-		(void)json_array_append_new(tools, json_pack("{s:s, s:s, s:o, s:{s:b, s:b}}", "name", verb->name, "description",
-							     verb->about, "inputSchema", env_verb_schema(verb), "annotations",
-							     "readOnlyHint", !verb->changes, "openWorldHint", 0));
+		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:b, s:b}}", "name", verb->name, "description",
+							    verb->about, "inputSchema", env_verb_schema(verb), "annotations",
+							    "readOnlyHint", !verb->changes, "openWorldHint", 0));
 	}
-	result_send(mcp, id, json_pack("{s:o}", "tools", tools));
+	return list;
 }
 
-/* What is wrong with the arguments is told as the tool's own failure, so that the model sees it and can mend it. */
-static void tools_call(const struct mcp *mcp, const json_t *id, const json_t *params)
+static void send(void *self, const json_t *message)
 {
-	const char *name = json_text(params, "name", "");
-	const struct env_verb *verb = env_verb_find(name);
-	const json_t *arguments = json_member(params, "arguments");
-	const json_t *token = json_member(json_member(params, "_meta"), "progressToken");
-	AUTO_FREE char *unknown = text_format("no tool `%.60s`", name);
-	struct err err = {0};
+	const struct mcp *mcp = self;
 
-	if (!verb) {
-		error_send(mcp, id, INVALID_PARAMS, unknown);
-		return;
-	}
-	if (!json_is_string(token) && !json_is_integer(token))
-		token = NULL;
-	if (env_verb_check(verb, arguments, &err) || mcp->call(mcp->self, id, verb, arguments, token, &err))
-		mcp_answer(mcp, id, err.text, NULL, true);
+	mcp->send(mcp->self, message);
 }
 
-static const struct {
-	const char *name;
-	void (*handle)(const struct mcp *mcp, const json_t *id, const json_t *params);
-} methods[] = {
-	{"initialize", initialize},
-	{"ping", ping},
-	{"tools/list", tools_list},
-	{"tools/call", tools_call},
-};
-
-static void request_handle(const struct mcp *mcp, const json_t *id, const char *method, const json_t *params)
+static int call(void *self, const json_t *id, const char *tool, const json_t *arguments, const json_t *token, bool *unknown,
+		struct err *err)
 {
-	AUTO_FREE char *unknown = text_format("no method `%.60s`", method);
+	const struct mcp *mcp = self;
+	const struct env_verb *verb = env_verb_find(tool);
 
-	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		if (strcmp(methods[i].name, method) == 0) {
-			methods[i].handle(mcp, id, params);
-			return;
-		}
-	error_send(mcp, id, METHOD_NOT_FOUND, unknown);
+	*unknown = !verb;
+	if (!verb)
+		return err_set(err, ERR_NOT_FOUND, "no tool `%.60s`", tool);
+	return env_verb_check(verb, arguments, err) || mcp->call(mcp->self, id, verb, arguments, token, err) ? -1 : 0;
 }
 
-void mcp_line_too_long(const struct mcp *mcp)
+static void cancel(void *self, const json_t *id)
 {
-	error_send(mcp, NULL, PARSE_ERROR, "a message has at most 1 MiB");
+	const struct mcp *mcp = self;
+
+	mcp->cancel(mcp->self, id);
+}
+
+static struct mcp_server server_of(const struct mcp *mcp)
+{
+	return (struct mcp_server){.name = "assay-env",
+				   .title = "The environment",
+				   .instructions = instructions,
+				   .tools = tools,
+				   .send = send,
+				   .call = call,
+				   .cancel = cancel,
+				   .self = (void *)(uintptr_t)mcp};
 }
 
 void mcp_line(const struct mcp *mcp, struct view line)
 {
-	struct err err = {0};
-	AUTO_JSON message = NULL;
-	const json_t *id;
-	const char *method;
+	struct mcp_server server = server_of(mcp);
 
-	line = view_trim(line);
-	if (!line.length)
-		return;
-	message = json_parse(line, &err);
-	if (!message) {
-		error_send(mcp, NULL, PARSE_ERROR, err.text);
-		return;
-	}
-	id = json_member(message, "id");
-	method = json_text(message, "method", NULL);
-	if (!json_is_string(id) && !json_is_integer(id))
-		id = NULL;
-	if (!json_is_object(message) || strcmp(json_text(message, "jsonrpc", ""), "2.0") != 0 ||
-	    (json_member(message, "id") && !id && method)) {
-		error_send(mcp, id, INVALID_REQUEST, "this is no request of JSON-RPC 2.0");
-		return;
-	}
-	if (method && id)
-		request_handle(mcp, id, method, json_member(message, "params"));
-	else if (method && strcmp(method, "notifications/cancelled") == 0 &&
-		 json_member(json_member(message, "params"), "requestId"))
-		mcp->cancel(mcp->self, json_member(json_member(message, "params"), "requestId"));
-	else if (!method && !json_member(message, "result") && !json_member(message, "error"))
-		error_send(mcp, id, INVALID_REQUEST, "a message has a method, a result or an error");
+	mcp_server_line(&server, line);
+}
+
+void mcp_line_too_long(const struct mcp *mcp)
+{
+	struct mcp_server server = server_of(mcp);
+
+	mcp_server_line_too_long(&server);
+}
+
+void mcp_answer(const struct mcp *mcp, const json_t *id, const char *text, const char *png_base64, bool failed)
+{
+	struct mcp_server server = server_of(mcp);
+
+	mcp_server_answer(&server, id, text, png_base64, failed);
+}
+
+void mcp_progress(const struct mcp *mcp, const json_t *token, int64_t count, const char *text)
+{
+	struct mcp_server server = server_of(mcp);
+
+	mcp_server_progress(&server, token, count, text);
 }

@@ -1,15 +1,13 @@
 /*
- * assay_env_mcp: the verbs as a server of the Model Context Protocol (modelcontextprotocol.io/specification/2025-11-25): JSON-RPC 2.0, a
- * message a line, on standard input and output. What a line means is decided here without reading or starting anything; mcp_serve()
+ * assay_env_mcp: the verbs as a server of the Model Context Protocol (base/mcp.h) on standard input and output. mcp_serve()
  * (assay_env_serve.c) brings the lines, and does each call in a process of its own, so that a long one neither blocks others nor outlives
  * its cancelling.
  */
 #ifndef ASSAY_PROGRAMS_ASSAY_ENV_MCP_H
 #define ASSAY_PROGRAMS_ASSAY_ENV_MCP_H
 
+#include "base/mcp.h"
 #include "programs/assay_env_verbs.h"
-
-#define MCP_LINE_MAX ((size_t)1 << 20)
 
 struct mcp {
 	void (*send)(void *self, const json_t *message);
