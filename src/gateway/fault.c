@@ -9,9 +9,9 @@
 #define SLOW_DEFAULT_MS 1000
 #define FOR_EVER (-1)
 
-enum fault_kind { FAULT_HANG, FAULT_SLOW, FAULT_RESET, FAULT_503 };
+enum fault_kind { FAULT_HANG, FAULT_SLOW, FAULT_RESET, FAULT_LOST, FAULT_503 };
 
-static const char *const kind_names[] = {"hang", "slow", "reset", "503"};
+static const char *const kind_names[] = {"hang", "slow", "reset", "lost", "503"};
 
 struct fault {
 	char *from; /* "": every caller */
@@ -154,6 +154,9 @@ enum http_verdict fault_request(struct http_seam *seam)
 	case FAULT_RESET:
 		flow_close(seam->flow, "fault: reset");
 		return HTTP_WAIT;
+	case FAULT_LOST:
+		seam->lose = true;
+		return HTTP_PASS;
 	case FAULT_503:
 		break;
 	}
@@ -196,16 +199,16 @@ static int seam_parse(struct env *env, const char *seam, char **from, char **to,
 static int fault_put(struct env *env, enum fault_kind kind, const char *from, const char *to, const json_t *body, struct err *err)
 {
 	const struct name *name = env_name(env, to);
-	bool once = kind == FAULT_503 || kind == FAULT_RESET;
+	bool once = kind == FAULT_503 || kind == FAULT_RESET || kind == FAULT_LOST;
 	int64_t times = json_number(body, "times", once ? 1 : 0);
 	int64_t ms = json_number(body, "ms", SLOW_DEFAULT_MS);
 
 	if (ms < 0 || ms > FAULT_MS_MAX || times < 0)
 		return err_set(err, ERR_INVALID, "`ms` is at most %d, and `times` not negative", FAULT_MS_MAX);
-	if (kind == FAULT_503 && name && name->protocol != PROTOCOL_GUESS)
-		return err_set(err, ERR_INVALID, "a database answers no 503: hang, slow or reset");
+	if ((kind == FAULT_503 || kind == FAULT_LOST) && name && name->protocol != PROTOCOL_GUESS)
+		return err_set(err, ERR_INVALID, "a database's seam has no such fault: hang, slow or reset");
 	if (kind == FAULT_SLOW && !name)
-		return err_set(err, ERR_INVALID, "a stub is not slow: hang, reset or 503");
+		return err_set(err, ERR_INVALID, "a stub is not slow: hang, reset, lost or 503");
 	faults_clear(env, from, to);
 	if (!env->faults)
 		env->faults = mem_new(sizeof(*env->faults));
@@ -238,5 +241,5 @@ int faults_change(struct env *env, const json_t *body, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(kind_names); i++)
 		if (strcmp(kind_names[i], kind) == 0)
 			return fault_put(env, (enum fault_kind)i, from, to, body, err);
-	return err_set(err, ERR_INVALID, "no fault `%.40s`: hang, slow, reset or 503", kind);
+	return err_set(err, ERR_INVALID, "no fault `%.40s`: hang, slow, reset, lost or 503", kind);
 }

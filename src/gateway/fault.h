@@ -3,8 +3,9 @@
  * callers do. Nothing of it is kept: a gateway that starts again has none, and no verification ever meets one, because its environments
  * are fresh.
  *
- * hang: a request is not answered; slow: it goes on after a while; reset: its connection is reset; 503: it is answered so, by us. Requests
- * are those of HTTP (services and stubs); at a database's seam it is what the client sends next, and 503 is not to be had.
+ * hang: a request is not answered; slow: it goes on after a while; reset: its connection is reset; lost: it is answered, and the connection
+ * is reset instead of handing the answer on; 503: it is answered so, by us. Requests are those of HTTP (services and stubs); at a
+ * database's seam it is what the client sends next, and lost and 503 are not to be had.
  */
 #ifndef ASSAY_GATEWAY_FAULT_H
 #define ASSAY_GATEWAY_FAULT_H
@@ -15,7 +16,7 @@
 #define FAULTS_MAX 16
 #define FAULT_MS_MAX 600000
 
-/* {"kind": "hang|slow|reset|503|clear|list", "seam"?: "caller->name" or "name" for every caller, "times"?, "ms"?}. Another fault of the same
+/* {"kind": "hang|slow|reset|lost|503|clear|list", "seam"?: "caller->name" or "name" for every caller, "times"?, "ms"?}. Another fault of the same
  * seam is replaced; what it held goes on. */
 MUST_USE int faults_change(struct env *env, const json_t *body, struct err *err);
 /* [{"from"?, "to", "kind", "ms"?, "left"?, "met"}]; owned by the caller. */

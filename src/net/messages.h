@@ -25,7 +25,7 @@
  *                organisation's, above all; open connections are judged again. What is wrong with it is the answer, and the one before stays.
  *   HOLD_ANSWER  {"env": id, "hold": id, "digest": as it was asked, "allow": bool, "remember": "once|run|hour", "until_ms", "by", "because"}
  *   BUDGET       {"env": id, "over": text for people | null}: model traffic waits for a person while it is over.
- *   FAULT        {"env": id, "kind": "hang|slow|reset|503|clear|list", "seam"?, "times"?, "ms"?} -> {"ok": true, "items": the faults there are now}
+ *   FAULT        {"env": id, "kind": "hang|slow|reset|lost|503|clear|list", "seam"?, "times"?, "ms"?} -> {"ok": true, "items": the faults there are now}
  *                (gateway/fault.h)
  *   PHASE        {"env": id, "phase": text}: put into the exchanges that begin from now on.
  *   VAULT        {}                                                          + 1 fd: the gateway's link to the vault (net/vault.h)

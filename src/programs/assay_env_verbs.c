@@ -562,7 +562,7 @@ static int verb_done(struct env_call *call, struct err *err)
 /* ---- the table ---- */
 
 static const char *const snapshot_words[] = {"reset", NULL};
-static const char *const fault_words[] = {"hang", "slow", "reset", "503", "list", "clear", NULL};
+static const char *const fault_words[] = {"hang", "slow", "reset", "lost", "503", "list", "clear", NULL};
 
 const struct env_verb env_verbs[] = {
 	{"status", "this environment: its services and databases, their state and addresses", false, verb_status, {{0}}},
@@ -624,10 +624,10 @@ const struct env_verb env_verbs[] = {
 	 verb_fault,
 	 {{.name = "kind",
 	   .required = true,
-	   .about = "hang, slow, reset or 503; list; clear (one seam, or all)",
+	   .about = "hang, slow, reset, lost or 503; list; clear (one seam, or all)",
 	   .words = fault_words},
 	  {.name = "seam", .about = "CALLER->SERVICE, or SERVICE for every caller"},
-	  {.name = "times", .option = "--times", .kind = ENV_NUMBER, .about = "how often (until cleared; 503 and reset: once)"},
+	  {.name = "times", .option = "--times", .kind = ENV_NUMBER, .about = "how often (until cleared; 503, reset and lost: once)"},
 	  {.name = "ms", .option = "--ms", .kind = ENV_NUMBER, .about = "of slow (1000)"}}},
 	{"verify", "judge /workspace as it is now by the gates that you may see", false, verb_verify, {{0}}},
 	{"ask",

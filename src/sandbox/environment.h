@@ -154,6 +154,8 @@ MUST_USE int environment_exchanges(struct environments *environments, struct env
 				   struct err *err);
 /* Waits until nothing is in flight and the blueprint's queues are empty; ERR_LIMIT when it never is within timeout_ms. */
 MUST_USE int environment_quiet(struct environments *environments, struct env_id id, int64_t timeout_ms, struct err *err);
+/* Breaks a seam of it on purpose, or mends it: `fault` as in gateway/fault.h. The faults there are now, owned by the caller. */
+json_t *environment_fault(struct environments *environments, struct env_id id, const json_t *fault, struct err *err);
 MUST_USE int environment_phase(struct environments *environments, struct env_id id, const char *phase, struct err *err);
 
 /* Commits whatever is in the work tree on top of `base` (nobody's hooks run on the host: git works inside the sandbox, the host takes

@@ -281,6 +281,16 @@ int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, st
 	return absent || answer ? 0 : err_prefix(err, "gateway");
 }
 
+json_t *environment_fault(struct environments *environments, struct env_id id, const json_t *fault, struct err *err)
+{
+	AUTO_JSON body = json_copy((json_t *)(uintptr_t)fault);
+	AUTO_JSON answer = NULL;
+
+	json_set_bytes(body, "env", view_of(id.text));
+	answer = environments_gateway_call(environments, MESSAGE_FAULT, body, CALL_LIMIT_MS, err);
+	return answer ? json_incref(json_member(answer, "items")) : NULL;
+}
+
 int environment_phase(struct environments *environments, struct env_id id, const char *phase, struct err *err)
 {
 	AUTO_JSON body = json_pack("{s:s, s:s}", "env", id.text, "phase", phase);

@@ -37,6 +37,8 @@ struct ladder {
 	char *pinned;     /* "name/version": what every environment is forked from; NULL: no databases, or not known yet */
 	json_t *suites;   /* {suite: {"base": result, "head": result}} (verify/suite.h) */
 	json_t *sessions; /* [{"name", "digest", "requests", "held_out"}] that were replayed, or NULL */
+	struct rehearsal *rehearsal; /* from the replay, for the gates after it (verify/rehearsal.h); NULL: there was none */
+	json_t *base_run;            /* what they came to on the base */
 	json_t *noise;
 	json_t *not_covered;
 	int64_t deadline_ms; /* elapsed */

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "verify/ladder.h"
+#include "verify/rehearsal.h"
 
 #define BLUEPRINT_BYTES_MAX ((size_t)1 << 20)
 #define WATCH_US 50000
@@ -120,11 +120,12 @@ static void ladder_fini(struct ladder *ladder)
 {
 	while (ladder->env_count)
 		ladder_env_down(ladder, ladder->envs[ladder->env_count - 1]);
-	json_t *const owned[] = {ladder->changes,     ladder->inside,    ladder->snapshot,      ladder->suites,  ladder->noise,
-				 ladder->not_covered, ladder->artefacts, ladder->services_seen, ladder->sessions};
+	json_t *const owned[] = {ladder->changes,     ladder->inside,    ladder->snapshot,      ladder->suites,   ladder->noise,
+				 ladder->not_covered, ladder->artefacts, ladder->services_seen, ladder->sessions, ladder->base_run};
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		json_decref(owned[i]);
+	rehearsal_free(ladder->rehearsal);
 	blueprint_free(ladder->blueprint);
 	free(ladder->blueprint_text);
 	free(ladder->pinned);

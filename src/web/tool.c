@@ -8,7 +8,6 @@
 
 #include "base/scope.h"
 #include "blueprint/blueprint.h"
-#include "net/messages.h"
 #include "verify/verify.h"
 #include "web/web_priv.h"
 
@@ -16,7 +15,6 @@
 #define LOG_LINES_MAX 10000
 #define TRACE_ITEMS 10
 #define TRACE_ITEMS_MAX 200
-#define GATEWAY_MS 5000
 
 static int own_environment(const struct call *call, struct env_id *env, struct err *err)
 {
@@ -275,16 +273,15 @@ static json_t *exchanges(struct call *call, struct err *err)
 static json_t *faults(struct call *call, struct err *err)
 {
 	AUTO_JSON body = json_copy(call->body);
-	AUTO_JSON answer = NULL;
+	AUTO_JSON items = NULL;
 	struct env_id env;
 
 	if (own_environment(call, &env, err) || (json_member(body, "kind") && working_environment(call, &env, err)))
 		return NULL;
-	json_set_bytes(body, "env", view_of(env.text));
 	if (!json_member(body, "kind"))
 		json_set_bytes(body, "kind", VIEW("list"));
-	answer = environments_gateway_call(call->web->options.environments, MESSAGE_FAULT, body, GATEWAY_MS, err);
-	return answer ? json_pack("{s:O}", "items", json_member(answer, "items")) : NULL;
+	items = environment_fault(call->web->options.environments, env, body, err);
+	return items ? json_pack("{s:O}", "items", items) : NULL;
 }
 
 static json_t *ask(struct call *call, struct err *err)

@@ -79,6 +79,9 @@ tool fault 503 'front->web' >/dev/null
 like 'a fault is met once' "$(tool http GET http://front/ | tail -n 1) $(tool http GET http://front/ | tail -n 1)" '^503 hallo'
 tool fault reset web >/dev/null
 like 'a reset is a reset' "$(tool http GET http://front/ | tail -n 1)" 'Error|Disconnected'
+tool fault lost web >/dev/null
+like 'a lost answer is none' "$(tool http GET http://front/ | tail -n 1)" 'Error|Disconnected'
+like 'but the work was done' "$(tool trace -n 1 'front->web')" 'GET / *200 .*lost'
 tool fault hang web >/dev/null
 like 'what hangs is a timeout of the caller' "$(tool http GET http://front/)" ' 504 .*imeout'
 tool fault clear >/dev/null

@@ -117,8 +117,18 @@ static void exchange_check(struct http_seam *seam)
 		flow_finish(flow);
 }
 
+/* The client learns nothing of what was done for it. */
+static void answer_lose(struct http_seam *seam)
+{
+	flow_close(seam->flow, "fault: the response was lost");
+}
+
 static void answer_send(struct http_seam *seam)
 {
+	if (seam->lose) {
+		answer_lose(seam);
+		return;
+	}
 	flow_write(seam->flow, SIDE_CLIENT, buf_view(&seam->answer));
 	buf_clear(&seam->answer);
 	seam->response_sent = true;
@@ -208,7 +218,7 @@ static void request_begin(struct http_seam *seam, const struct http_head *head, 
 	seam->keep_alive = head->keep_alive;
 	seam->expect_continue = head->expect_continue;
 	seam->upgrade = head->upgrade || view_is(head->method, "CONNECT");
-	seam->until_close = seam->response_sent = seam->answer_close = false;
+	seam->until_close = seam->response_sent = seam->answer_close = seam->lose = false;
 	http_body_init(&seam->request_body, head);
 	seam->request_state = http_body_ended(&seam->request_body) ? REQUEST_DONE : REQUEST_BODY;
 	seam->response_state = RESPONSE_HEAD;
@@ -388,6 +398,10 @@ static void response_begin(struct http_seam *seam, const struct http_head *head,
 	seam->exchange.status = (int)head->status;
 	for (size_t i = 0; i < head->field_count; i++)
 		exchange_header_add(&seam->exchange.response_headers, head->fields[i].name, head->fields[i].value);
+	if (seam->lose) {
+		answer_lose(seam);
+		return;
+	}
 	http_body_init(&seam->response_body, head);
 	seam->until_close = head->framing == HTTP_BODY_UNTIL_CLOSE;
 	seam->keep_alive = seam->keep_alive && (head->keep_alive || seam->hooks->owns_server);

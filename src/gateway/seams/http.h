@@ -36,6 +36,7 @@ struct http_seam {
 	bool until_close;   /* the response ends with the server's end */
 	bool upgraded;      /* raw from here on */
 	bool response_sent; /* bytes of it went to the client */
+	bool lose;          /* its response is not to come there (gateway/fault.h) */
 	struct buf head;    /* of the request, as it goes to the server: kept for HTTP_WAIT and for a second try */
 	struct buf answer;  /* our own, sent when the request is whole */
 	bool answer_close;

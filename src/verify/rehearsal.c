@@ -1,0 +1,269 @@
+/* Sending sessions to a fresh environment, and taking what came of each request. */
+#include "verify/rehearsal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "http/har.h"
+#include "verify/call.h"
+
+#define QUIET_TIMEOUT_MS 10000
+#define QUIET_TIMEOUT_SHORT_MS 300
+#define QUIET_MISSES_MAX 3 /* after so many the environment is taken for one that is never quiet */
+#define STATEMENT_KEPT ((size_t)2000)
+
+/* ---- sessions ---- */
+
+static void sessions_add(struct rehearsal *rehearsal, const json_t *read, struct buf *digests)
+{
+	const char *name = json_text(read, "name", "");
+	struct view text = view_of(json_text(read, "text", ""));
+	AUTO_SESSION session = {0};
+	struct err problem;
+	struct replay *replay;
+	size_t index;
+	json_t *line;
+
+	if (har_parse(text, &session, &problem)) {
+		ladder_not_covered(rehearsal->ladder, "session %s: %s", name, problem.text);
+		return;
+	}
+	replay = replay_new(&session, name);
+	json_array_foreach(replay_left_out(replay), index, line)
+		ladder_not_covered(rehearsal->ladder, "not replayed: %s", json_string_value(line));
+	buf_add_format(digests, "%s %s\n", name, digest_of(text).text);
+	(void)json_array_append_new(rehearsal->sessions,
+				    json_pack("{s:s, s:s, s:I, s:b}", "name", name, "digest", digest_of(text).text, "requests",
+					      (json_int_t)replay_count(replay), "held_out", json_flag(read, "held_out", false)));
+	rehearsal->replays[rehearsal->count++] = replay;
+	rehearsal->requests += (int64_t)replay_count(replay);
+}
+
+struct rehearsal *rehearsal_load(struct ladder *ladder, struct buf *digests, struct err *err)
+{
+	AUTO_JSON texts = sessions_read(ladder, err);
+	struct rehearsal *rehearsal;
+
+	if (!texts)
+		return NULL;
+	rehearsal = mem_new(sizeof(*rehearsal));
+	rehearsal->ladder = ladder;
+	rehearsal->sessions = json_array();
+	rehearsal->replays = mem_new_array(json_array_size(texts) + 1, sizeof(rehearsal->replays[0]));
+	for (size_t i = 0; i < json_array_size(texts); i++)
+		sessions_add(rehearsal, json_array_get(texts, i), digests);
+	return rehearsal;
+}
+
+void rehearsal_free(struct rehearsal *rehearsal)
+{
+	if (!rehearsal)
+		return;
+	for (size_t i = 0; i < rehearsal->count; i++)
+		replay_free(rehearsal->replays[i]);
+	free(rehearsal->replays);
+	json_decref(rehearsal->sessions);
+	free(rehearsal);
+}
+
+/* ---- one run ---- */
+
+void rehearsal_seen(struct ladder *ladder, const json_t *exchange)
+{
+	const char *const ends[] = {json_text(exchange, "from", ""), json_text(exchange, "to", "")};
+
+	(void)pthread_mutex_lock(&ladder->mutex);
+	for (size_t i = 0; i < 2; i++) {
+		const char *dash = strrchr(ends[i], '-');
+		uint64_t number;
+
+		if (dash && !json_object_get(ladder->inside, ends[i]) && view_to_u64(view_of(dash + 1), &number)) {
+			AUTO_FREE char *service = view_copy(view_make(ends[i], (size_t)(dash - ends[i])));
+
+			(void)json_object_set_new(ladder->services_seen, service, json_true());
+		}
+		(void)json_object_set_new(ladder->services_seen, ends[i], json_true());
+	}
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
+/* What is compared of an exchange; statements are cut. */
+static json_t *exchange_keep(json_t *exchange)
+{
+	json_t *request = json_member(exchange, "request");
+	const char *statement = json_text(request, "statement", NULL);
+
+	if (!call_is(exchange, "http"))
+		(void)json_object_del(exchange, "response");
+	if (statement && strlen(statement) > STATEMENT_KEPT)
+		json_set_bytes(request, "statement", view_make(statement, STATEMENT_KEPT));
+	return exchange;
+}
+
+/* The exchanges of the request that was just sent. */
+static json_t *seams_take(struct running *running, const char *phase, struct err *err)
+{
+	struct ladder *ladder = running->side->ladder;
+	AUTO_BUF lines = buf_new((size_t)256 << 20);
+	json_t *seams;
+	struct view rest;
+
+	if (environment_exchanges(ladder->request->environments, running->side->env, &running->exchanges_from, &lines, err))
+		return NULL;
+	seams = json_array();
+	rest = buf_view(&lines);
+	while (rest.length) {
+		struct view line = view_cut(rest, '\n', &rest);
+		AUTO_JSON exchange = line.length ? json_parse(line, NULL) : NULL;
+
+		if (!exchange || strcmp(json_text(exchange, "phase", ""), phase) != 0)
+			continue;
+		rehearsal_seen(ladder, exchange);
+		if (strcmp(json_text(exchange, "from", ""), "preview") != 0)
+			(void)json_array_append(seams, exchange_keep(exchange));
+	}
+	return seams;
+}
+
+static int quiet_wait(struct running *running, struct err *err)
+{
+	struct ladder *ladder = running->side->ladder;
+	bool never = running->quiet_misses >= QUIET_MISSES_MAX;
+	struct err problem;
+
+	if (environment_quiet(ladder->request->environments, running->side->env, never ? QUIET_TIMEOUT_SHORT_MS : QUIET_TIMEOUT_MS,
+			      &problem) == 0)
+		return 0;
+	if (problem.kind != ERR_LIMIT) {
+		*err = problem;
+		return -1;
+	}
+	running->quiet_misses++;
+	return 0;
+}
+
+json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const char *under,
+		     int64_t timeout_ms, struct err *err)
+{
+	struct ladder *ladder = running->side->ladder;
+	const struct replay *replay = running->rehearsal->replays[session];
+	AUTO_FREE char *phase = text_format("replay-%d", running->sent);
+	AUTO_JSON request = replay_request(replay, index, entries);
+	const struct replay_target target = {running->preview, timeout_ms};
+	json_t *entry;
+	json_t *seams;
+
+	if (ladder_stopped(ladder)) {
+		(void)err_set(err, ERR_CANCELLED, "stopped");
+		return NULL;
+	}
+	if (environment_phase(ladder->request->environments, running->side->env, phase, err))
+		return NULL;
+	entry = replay_send(replay, index, request, &target);
+	if (under)
+		json_set_bytes(entry, "under", view_of(under));
+	(void)json_array_append_new(running->entries, entry);
+	if (quiet_wait(running, err))
+		return NULL;
+	seams = seams_take(running, phase, err);
+	if (!seams)
+		return NULL;
+	(void)json_object_set_new(entry, "seams", seams);
+	running->sent++;
+	return entry;
+}
+
+static int session_replay(struct running *running, const struct rehearsal_plan *plan, size_t session, struct err *err)
+{
+	AUTO_JSON entries = json_array(); /* of this session, as recorded: what its links look at */
+
+	for (size_t i = 0; i < replay_count(running->rehearsal->replays[session]); i++) {
+		json_t *entry;
+
+		if (plan->before && plan->before(running, plan, session, i, entries, err))
+			return -1;
+		entry = running_send(running, session, i, entries, NULL, REQUEST_TIMEOUT_MS, err);
+		if (!entry)
+			return -1;
+		(void)json_array_append(entries, entry);
+	}
+	return 0;
+}
+
+static int sessions_replay(struct running *running, const struct rehearsal_plan *plan, struct err *err)
+{
+	for (size_t i = 0; i < running->rehearsal->count; i++)
+		if (session_replay(running, plan, i, err))
+			return err_prefix(err, "replay of %s on %s",
+					  json_text(json_array_get(running->rehearsal->sessions, i), "name", "the sessions"),
+					  running->side->label);
+	return 0;
+}
+
+static int run_in(struct side *side, const struct rehearsal_plan *plan, struct err *err)
+{
+	struct environments *environments = side->ladder->request->environments;
+	AUTO_FREE char *preview = environment_preview_url(environments, side->env);
+	struct running running = {.side = side, .rehearsal = plan->rehearsal, .preview = preview, .entries = json_array()};
+	AUTO_BUF before = buf_new((size_t)256 << 20);
+	json_t *rows = NULL;
+
+	side->run = json_pack("{s:o}", "entries", running.entries);
+	if (!preview)
+		return err_set(err, ERR_INVALID, "the environment has no preview: no service of the blueprint has a port");
+	if (quiet_wait(&running, err) || environment_exchanges(environments, side->env, &running.exchanges_from, &before, err) ||
+	    sessions_replay(&running, plan, err))
+		return -1;
+	rows = environment_rows_written(environments, side->env, err);
+	if (!rows)
+		return err_prefix(err, "rows written on %s", side->label);
+	(void)json_object_set_new(side->run, "rows", rows);
+	if (environment_intact(environments, side->env, err)) /* its answers would be findings about ourselves */
+		return -1;
+	(void)json_object_set_new(side->run, "never_quiet", json_boolean(running.quiet_misses >= QUIET_MISSES_MAX));
+	return 0;
+}
+
+void side_rehearse(struct side *side)
+{
+	int64_t begin_ms = world_elapsed_ms(side->ladder->request->world);
+
+	ladder_report(side->ladder, side->gate, side->label, "", -1);
+	side->result = ladder_env_up(side, &side->err);
+	if (side->result)
+		return;
+	side->result = run_in(side, side->argument, &side->err);
+	ladder_env_down(side->ladder, side->env);
+	ladder_report(side->ladder, side->gate, side->label, "", world_elapsed_ms(side->ladder->request->world) - begin_ms);
+}
+
+struct side rehearsal_side(const struct rehearsal_plan *plan, const char *gate, const char *label)
+{
+	struct ladder *ladder = plan->rehearsal->ladder;
+
+	return (struct side){.ladder = ladder,
+			     .gate = gate,
+			     .label = label,
+			     .argument = plan,
+			     .commit = label[0] == 'b' ? &ladder->request->base : &ladder->request->head};
+}
+
+void rehearsal_reproduce(const struct rehearsal *rehearsal, json_t *finding, const char *before)
+{
+	const char *session = json_text(finding, "session", "");
+	const char *service = rehearsal->ladder->blueprint->preview.service;
+
+	for (size_t i = 0; i < rehearsal->count; i++) {
+		const json_t *about = json_array_get(rehearsal->sessions, i);
+		AUTO_BUF script = buf_new((size_t)64 << 10);
+		int64_t index = json_number(finding, "entry", -1);
+
+		if (strcmp(json_text(about, "name", ""), session) != 0 || index < 0 ||
+		    (size_t)index >= replay_count(rehearsal->replays[i]))
+			continue;
+		buf_add_text(&script, before);
+		replay_script(rehearsal->replays[i], (size_t)index, service, json_flag(about, "held_out", false), &script);
+		if (!script.over)
+			json_set_bytes(finding, "reproduce", buf_view(&script));
+	}
+}

@@ -1,0 +1,65 @@
+/*
+ * rehearsal: the recorded sessions of a verification, sent to a fresh environment of one of the versions.
+ *
+ * Theory of operation: requests go one after the other through the preview, and the environment is waited for to be quiet after each, so
+ * that every call, row and event belongs to one request. What it comes to is a run, as verify/compare.h has it. A gate may ask more on
+ * the way: before a request is sent as recorded, its hook is called, which may send it otherwise first.
+ */
+#ifndef ASSAY_VERIFY_REHEARSAL_H
+#define ASSAY_VERIFY_REHEARSAL_H
+
+#include "verify/ladder.h"
+#include "verify/replay.h"
+
+#define REQUEST_TIMEOUT_MS 15000
+
+struct rehearsal {
+	struct ladder *ladder;
+	struct replay **replays;
+	size_t count;
+	json_t *sessions; /* [{"name", "digest", "requests", "held_out"}], as `replays` */
+	int64_t requests;
+};
+
+/* Reads the base's sessions and the held-out ones; `digests` gets a line for each. What cannot be replayed is told in not_covered. */
+struct rehearsal *rehearsal_load(struct ladder *ladder, struct buf *digests, struct err *err);
+void rehearsal_free(struct rehearsal *rehearsal);
+
+/* One run at work. */
+struct running {
+	struct side *side;
+	const struct rehearsal *rehearsal;
+	const char *preview;
+	json_t *entries; /* of the run */
+	int64_t exchanges_from;
+	int quiet_misses;
+	int sent;
+};
+
+/* What a run is made by. */
+struct rehearsal_plan {
+	const struct rehearsal *rehearsal;
+	/* Before a request of a session is sent as recorded; `entries` are the session's so far. NULL: nothing is done. */
+	int (*before)(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index,
+		      const json_t *entries, struct err *err);
+	const void *self;
+};
+
+/* Sends a request of a session and waits for the environment to be quiet. The entry, with its "seams", is borrowed from the run; NULL on
+ * failure. `under` says what was special about it, or NULL. */
+json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const char *under,
+		     int64_t timeout_ms, struct err *err);
+
+/* The work of a side whose `argument` is a plan: environment up, the sessions, rows written, environment down. Sets `run`. */
+void side_rehearse(struct side *side);
+/* Of base or head by its label. */
+struct side rehearsal_side(const struct rehearsal_plan *plan, const char *gate, const char *label);
+
+/* Who took part in an exchange: for what is not covered. */
+void rehearsal_seen(struct ladder *ladder, const json_t *exchange);
+
+/* How to come to the request of a finding by hand ("session" and "entry" of it); of a held-out session no other request is told. `before` are
+ * commands that go first ("" for none). */
+void rehearsal_reproduce(const struct rehearsal *rehearsal, json_t *finding, const char *before);
+
+#endif
