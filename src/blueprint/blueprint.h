@@ -170,6 +170,7 @@ struct blueprint {
 	struct {
 		int attempts;
 		struct texts protected_paths; /* globs; assay.yaml always is */
+		struct texts skip;            /* gates that are left out */
 		int64_t timeout_ms;
 	} verify;
 

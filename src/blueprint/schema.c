@@ -155,6 +155,25 @@ static int set_test_needs(struct reader *reader, const struct field *field, cons
 	return 0;
 }
 
+/* Only what looks for more than the base's own means show can be left out. */
+static int set_gates(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	static const char *const gates[] = {"faults", NULL};
+	const struct texts *list = (const struct texts *)(const void *)((const char *)record + field->offset);
+
+	if (set_texts(reader, field, value, record))
+		return -1;
+	for (size_t i = 0; i < list->count; i++) {
+		size_t at = 0;
+
+		while (gates[at] && strcmp(gates[at], list->at[i]) != 0)
+			at++;
+		if (!gates[at])
+			return reader_expect(reader, value, field->expected);
+	}
+	return 0;
+}
+
 /* "5 USD", "0.50 USD": in millionths. */
 static int set_budget(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
@@ -281,6 +300,7 @@ static const struct section host_section = {"host", host_fields, sizeof(struct h
 static const struct field verify_fields[] = {
 	{"attempts", "a number from 1 to 50", set_int, AT(blueprint, verify.attempts), .least = 1, .most = 50},
 	{"protected", PATHS_EXPECTED, set_paths, AT(blueprint, verify.protected_paths)},
+	{"skip", "a list of gates: faults", set_gates, AT(blueprint, verify.skip)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,
 };

@@ -185,6 +185,15 @@ void call_endpoint(struct buf *out, const json_t *exchange)
 	format_path(out, view_of(json_text(request, "url", "/")));
 }
 
+void call_place(struct buf *out, const json_t *entry)
+{
+	const char *under = json_text(entry, "under", NULL);
+
+	call_endpoint(out, entry);
+	if (under)
+		buf_add_format(out, " while %s", under);
+}
+
 static void edge_end(struct buf *out, const char *name, const json_t *inside)
 {
 	const char *dash = strrchr(name, '-');

@@ -22,6 +22,8 @@ json_t *call_body_json(const json_t *message);
 json_t *call_query(const char *url);
 /* "GET /api/orders/:id" */
 void call_endpoint(struct buf *out, const json_t *exchange);
+/* The same of an entry of a run, with what was special about it ("under"): "GET /api/orders/:id while orders > db is reset" */
+void call_place(struct buf *out, const json_t *entry);
 /* "front > catalog"; replicas ("front-2") are called by their service when `inside` ({name: kind}) has it. */
 void call_edge(struct buf *out, const json_t *exchange, const json_t *inside);
 bool call_is(const json_t *exchange, const char *protocol);

@@ -68,7 +68,7 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	title = text_format("%s: %s", judge->place, text);
-	finding = (struct finding){.gate = "replay",
+	finding = (struct finding){.gate = judge->comparison->options.gate,
 				   .kind = kind,
 				   .place = judge->place,
 				   .path = full_path,
@@ -80,6 +80,7 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 	made = finding_add(judge->findings, &finding, &fresh);
 	if (!made || !fresh || !judge->base_entry)
 		return;
+	(void)json_object_set_new(made, "at", json_integer((json_int_t)judge->at));
 	judge_first_difference(judge, &first);
 	json_set_bytes(made, "detail", buf_view(&first));
 	(void)json_object_set_new(made, "request", request_shown(json_member(judge->base_entry, "request")));
@@ -276,7 +277,7 @@ static void judge_entry(struct judge *judge)
 	AUTO_BUF endpoint = buf_new(8192);
 	bool alike;
 
-	call_endpoint(&endpoint, judge->base_entry);
+	call_place(&endpoint, judge->base_entry);
 	judge->place = endpoint.at;
 	judge->within = "";
 	judge->layer = LAYER_BODY;
@@ -298,6 +299,7 @@ static void judge_run(struct judge *judge, const json_t *expected, const json_t 
 	const json_t *b = json_member(got, "entries");
 
 	for (size_t i = 0; i < json_array_size(a); i++) {
+		judge->at = i;
 		judge->base_entry = json_array_get(a, i);
 		judge->head_entry = json_array_get(b, i);
 		if (judge->head_entry)
@@ -323,7 +325,7 @@ static void learn_unstable(struct comparison *comparison)
 
 		if (status && status == again)
 			continue;
-		call_endpoint(&endpoint, first);
+		call_place(&endpoint, first);
 		if (!status || !again)
 			reason = text_format("the base did not answer (%s)",
 					     json_text(status ? second : first, "error", "it took too long"));

@@ -7,7 +7,7 @@
  * base runs disagree about a *status*, the endpoint is unstable: nothing is claimed about it, and nothing passes because of it.
  *
  * A run is {"entries": [{"session", "request": {"method", "url", "headers", "body"}, "response": {"status", "headers", "body"} | null,
- * "error"?: text, "ms", "seams": [exchanges as in net/messages.h]}], "rows": as environment_rows_written() gives them}.
+ * "error"?: text, "ms", "under"?: what was special about it, "seams": [exchanges as in net/messages.h]}], "rows": as environment_rows_written() gives them}.
  * Severities are those of the verify stage's contract: what a consumer would notice blocks, what may be meant warns, additions inform.
  */
 #ifndef ASSAY_VERIFY_COMPARE_H
@@ -16,6 +16,7 @@
 #include "base/json.h"
 
 struct compare_options {
+	const char *gate;     /* whose findings they are */
 	const json_t *inside; /* {name: "service" | "database"}: what is not in it is the outside */
 };
 
@@ -24,7 +25,7 @@ struct comparison;
 /* `base` and `again` are borrowed for the life of the comparison. */
 struct comparison *comparison_new(const json_t *base, const json_t *again, const struct compare_options *options);
 void comparison_free(struct comparison *comparison);
-/* Findings of gate "replay", worst first. Owned by the caller. */
+/* Findings, worst first; "at" of one is the place of its entry in the runs. Owned by the caller. */
 json_t *comparison_judge(const struct comparison *comparison, const json_t *head);
 /* [{"endpoint", "path", "class"}], owned by the caller. */
 json_t *comparison_noise(const struct comparison *comparison);

@@ -37,6 +37,7 @@ struct judge {
 	json_t *findings;         /* set while judging */
 	const json_t *base_entry; /* of the request at work, or NULL: the whole run */
 	const json_t *head_entry;
+	size_t at;         /* which one they are */
 	const char *place; /* endpoint, or what the rows are of */
 	enum layer layer;
 	const char *within; /* seam: which call and which part of it; rows: the table; "" */

@@ -200,7 +200,7 @@ int gate_replay(struct ladder *ladder, struct gate *gate, struct err *err)
 	/* What the deploy and the tests used is not fresh any more, and its memory is needed. */
 	ladder_env_down(ladder, ladder->base_env);
 	ladder_env_down(ladder, ladder->head_env);
-	work.options = (struct compare_options){.inside = ladder->inside};
+	work.options = (struct compare_options){.gate = gate->name, .inside = ladder->inside};
 	ladder->rehearsal = rehearsal_load(ladder, &digests, err);
 	if (!ladder->rehearsal)
 		return -1;

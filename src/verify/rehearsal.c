@@ -142,14 +142,14 @@ static int quiet_wait(struct running *running, struct err *err)
 	return 0;
 }
 
-json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const char *under,
-		     int64_t timeout_ms, struct err *err)
+json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const struct sending *how,
+		     struct err *err)
 {
 	struct ladder *ladder = running->side->ladder;
 	const struct replay *replay = running->rehearsal->replays[session];
 	AUTO_FREE char *phase = text_format("replay-%d", running->sent);
 	AUTO_JSON request = replay_request(replay, index, entries);
-	const struct replay_target target = {running->preview, timeout_ms};
+	const struct replay_target target = {running->preview, how->timeout_ms};
 	json_t *entry;
 	json_t *seams;
 
@@ -160,9 +160,11 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 	if (environment_phase(ladder->request->environments, running->side->env, phase, err))
 		return NULL;
 	entry = replay_send(replay, index, request, &target);
-	if (under)
-		json_set_bytes(entry, "under", view_of(under));
+	if (how->under)
+		json_set_bytes(entry, "under", view_of(how->under));
 	(void)json_array_append_new(running->entries, entry);
+	if (how->answered && how->answered(running, err))
+		return NULL;
 	if (quiet_wait(running, err))
 		return NULL;
 	seams = seams_take(running, phase, err);
@@ -175,6 +177,7 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 
 static int session_replay(struct running *running, const struct rehearsal_plan *plan, size_t session, struct err *err)
 {
+	static const struct sending as_recorded = {.timeout_ms = REQUEST_TIMEOUT_MS};
 	AUTO_JSON entries = json_array(); /* of this session, as recorded: what its links look at */
 
 	for (size_t i = 0; i < replay_count(running->rehearsal->replays[session]); i++) {
@@ -182,7 +185,7 @@ static int session_replay(struct running *running, const struct rehearsal_plan *
 
 		if (plan->before && plan->before(running, plan, session, i, entries, err))
 			return -1;
-		entry = running_send(running, session, i, entries, NULL, REQUEST_TIMEOUT_MS, err);
+		entry = running_send(running, session, i, entries, &as_recorded, err);
 		if (!entry)
 			return -1;
 		(void)json_array_append(entries, entry);
@@ -212,9 +215,12 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 	if (!preview)
 		return err_set(err, ERR_INVALID, "the environment has no preview: no service of the blueprint has a port");
 	if (quiet_wait(&running, err) || environment_exchanges(environments, side->env, &running.exchanges_from, &before, err) ||
-	    sessions_replay(&running, plan, err))
+	    sessions_replay(&running, plan, err)) {
+		json_decref(running.rows);
 		return -1;
-	rows = environment_rows_written(environments, side->env, err);
+	}
+	json_decref(running.rows);
+	rows = plan->rows_apart ? json_null() : environment_rows_written(environments, side->env, err);
 	if (!rows)
 		return err_prefix(err, "rows written on %s", side->label);
 	(void)json_object_set_new(side->run, "rows", rows);

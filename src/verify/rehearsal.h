@@ -34,6 +34,7 @@ struct running {
 	int64_t exchanges_from;
 	int quiet_misses;
 	int sent;
+	json_t *rows; /* the hook's: how many there were of each table; owned */
 };
 
 /* What a run is made by. */
@@ -42,13 +43,22 @@ struct rehearsal_plan {
 	/* Before a request of a session is sent as recorded; `entries` are the session's so far. NULL: nothing is done. */
 	int (*before)(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index,
 		      const json_t *entries, struct err *err);
+	bool rows_apart; /* rows are the hook's business: those of the whole run are not taken */
 	const void *self;
 };
 
+/* How a request is sent. */
+struct sending {
+	const char *under; /* what is special about it: a part of its place; NULL: nothing */
+	int64_t timeout_ms;
+	/* Once it was answered, or was not in time, before the environment is waited for. May be NULL. */
+	int (*answered)(struct running *running, struct err *err);
+};
+
 /* Sends a request of a session and waits for the environment to be quiet. The entry, with its "seams", is borrowed from the run; NULL on
- * failure. `under` says what was special about it, or NULL. */
-json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const char *under,
-		     int64_t timeout_ms, struct err *err);
+ * failure. */
+json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const struct sending *how,
+		     struct err *err);
 
 /* The work of a side whose `argument` is a plan: environment up, the sessions, rows written, environment down. Sets `run`. */
 void side_rehearse(struct side *side);

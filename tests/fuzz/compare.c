@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!base || !head)
 		return 0;
-	comparison = comparison_new(base, base, &(struct compare_options){inside});
+	comparison = comparison_new(base, base, &(struct compare_options){.gate = "replay", .inside = inside});
 	AUTO_JSON findings = comparison_judge(comparison, head);
 	AUTO_JSON noise = comparison_noise(comparison);
 	AUTO_JSON none = comparison_judge(comparison, base);

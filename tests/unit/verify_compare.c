@@ -348,7 +348,8 @@ static void each_difference_is_found_with_its_severity_and_nothing_else_is(void 
 		AUTO_JSON base = run_make(&rows[i].base, &rows[i].base);
 		AUTO_JSON again = run_make(&rows[i].again, &rows[i].base);
 		AUTO_JSON head = run_make(&rows[i].head, &rows[i].base);
-		struct comparison *comparison = comparison_new(base, again, &(struct compare_options){.inside = names});
+		struct comparison *comparison = comparison_new(base, again,
+							       &(struct compare_options){.gate = "replay", .inside = names});
 		AUTO_JSON findings = comparison_judge(comparison, head);
 		AUTO_BUF got = buf_new(65536);
 
@@ -367,7 +368,7 @@ static void a_finding_keeps_its_id_when_only_the_values_change(void **state)
 	static const struct sample heads[] = {{.body = "{'a': 2}"}, {.body = "{'a': 3}"}};
 	AUTO_JSON names = inside();
 	AUTO_JSON run = run_make(&base, &base);
-	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.inside = names});
+	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.gate = "replay", .inside = names});
 	AUTO_JSON one = run_make(&heads[0], &base);
 	AUTO_JSON two = run_make(&heads[1], &base);
 	AUTO_JSON first = comparison_judge(comparison, one);
@@ -386,7 +387,7 @@ static void a_finding_tells_the_request_and_where_it_begins(void **state)
 	AUTO_JSON names = inside();
 	AUTO_JSON run = run_make(&base, &base);
 	AUTO_JSON head = run_make(&changed, &base);
-	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.inside = names});
+	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.gate = "replay", .inside = names});
 	AUTO_JSON findings = comparison_judge(comparison, head);
 	const json_t *finding = json_array_get(findings, 0);
 
@@ -407,7 +408,7 @@ static void what_is_seen_in_one_of_two_runs_does_not_block(void **state)
 	AUTO_JSON unstable = json_array();
 	AUTO_JSON run = run_make(&base, &base);
 	AUTO_JSON head = run_make(&changed, &base);
-	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.inside = names});
+	struct comparison *comparison = comparison_new(run, run, &(struct compare_options){.gate = "replay", .inside = names});
 	AUTO_JSON findings = comparison_judge(comparison, head);
 	AUTO_JSON again = comparison_judge(comparison, run);
 
@@ -426,7 +427,7 @@ static void an_endpoint_on_which_the_base_disagrees_is_unstable(void **state)
 	AUTO_JSON names = inside();
 	AUTO_JSON run = run_make(&base, &base);
 	AUTO_JSON again = run_make(&other, &base);
-	struct comparison *comparison = comparison_new(run, again, &(struct compare_options){.inside = names});
+	struct comparison *comparison = comparison_new(run, again, &(struct compare_options){.gate = "replay", .inside = names});
 	AUTO_JSON unstable = comparison_unstable(comparison);
 
 	(void)state;
@@ -441,7 +442,7 @@ static void noise_is_told_by_endpoint_field_and_class(void **state)
 	AUTO_JSON names = inside();
 	AUTO_JSON run = run_make(&base, &base);
 	AUTO_JSON again = run_make(&other, &base);
-	struct comparison *comparison = comparison_new(run, again, &(struct compare_options){.inside = names});
+	struct comparison *comparison = comparison_new(run, again, &(struct compare_options){.gate = "replay", .inside = names});
 	AUTO_JSON noise = comparison_noise(comparison);
 
 	(void)state;

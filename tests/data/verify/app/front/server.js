@@ -9,11 +9,15 @@ function store(method, path, id, body) {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? '' : JSON.stringify(body);
     const headers = { 'x-request-id': id, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-    const request = http.request({ host: 'store', port: 8000, method, path, headers }, (reply) => {
+    const request = http.request({ host: 'store', port: 8000, method, path, headers, timeout: 4000 }, (reply) => {
       const parts = [];
       reply.on('data', (part) => parts.push(part));
-      reply.on('end', () => resolve({ status: reply.statusCode, body: JSON.parse(Buffer.concat(parts).toString() || 'null') }));
+      reply.on('end', () => {
+        if (reply.statusCode >= 500) return reject(new Error(`the store answered ${reply.statusCode}`));
+        resolve({ status: reply.statusCode, body: JSON.parse(Buffer.concat(parts).toString() || 'null') });
+      });
     });
+    request.on('timeout', () => request.destroy(new Error('the store takes too long')));
     request.on('error', reject);
     request.end(text);
   });

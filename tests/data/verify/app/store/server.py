@@ -16,7 +16,7 @@ def charge(order_id, cents):
     body = json.dumps({"order": order_id, "amount_cents": cents}).encode()
     headers = {"content-type": "application/json", "idempotency-key": "order-%d" % order_id}
     request = urllib.request.Request("http://bank.example/v1/charges", body, headers)
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=1) as reply:
         return json.load(reply)["status"]
 
 

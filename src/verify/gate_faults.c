@@ -1,0 +1,579 @@
+/*
+ * The rung after the replay: every seam that the sessions use is broken once, on base, base again and head, and what the application
+ * makes of it is held against each other. A finding is what the head does worse than the base.
+ *
+ * Theory of operation: what the base was seen to call in the replay says which seams a request crosses. Before such a request is sent as
+ * recorded, it is sent under each fault: its call is answered 503, reset, answered but the answer is lost (where the call changes
+ * something), or never answered (once a seam: it takes as long as the caller's patience). Then it is sent as recorded, which also tells
+ * whether the application recovers, and gives what later requests need. All of it happens in one environment, in the same order on all
+ * sides, so that what one fault leads to is the same for those who behave the same.
+ *
+ * A status under a fault blocks when it is worse: an error instead of an answer, or a success that hides the failure of a call that was
+ * not tried again. What outlasts the base's patience by far blocks too. Where the base disagrees with itself, nothing is claimed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "verify/call.h"
+#include "verify/compare.h"
+#include "verify/kept.h"
+#include "verify/rehearsal.h"
+
+#define TRIALS_MAX 240
+#define HANGS_MAX 8             /* each takes as long as somebody's patience */
+#define FAULTED_TIMEOUT_MS 6000 /* ours */
+#define RECOVERY_MS 4000
+#define RECOVERY_LOOK_US 20000
+#define PATIENCE_FACTOR 2      /* this much longer than the base, and … */
+#define PATIENCE_LEAST_MS 1500 /* … at least so much, is no noise */
+#define WEIGHT_WORSE 95
+#define WEIGHT_PATIENCE 85
+#define WEIGHT_DOUBLED 97
+#define WEIGHT_EFFECT_UNDER 90
+
+struct trial {
+	size_t session;
+	size_t index;
+	char *seam;  /* "orders->bank.example", as the gateway wants it */
+	char *under; /* "orders > bank.example is reset": a part of the findings' place */
+	const char *kind;
+};
+
+static const struct {
+	const char *kind;
+	const char *says;
+	bool changing; /* only where the call changes something */
+	bool once;     /* a seam */
+} kinds[] = {
+	{"503", "answers 503", false, false},
+	{"reset", "is reset", false, false},
+	{"lost", "is answered, but the answer is lost", true, false},
+	{"hang", "is never answered", false, true},
+};
+
+struct work {
+	struct ladder *ladder;
+	struct gate *gate;
+	struct trial *trials;
+	size_t count;
+	size_t hangs;
+	size_t left_out;
+	char *kept_path;
+	json_t *base;
+	json_t *again;
+};
+
+static void work_fini(struct work *work)
+{
+	for (size_t i = 0; i < work->count; i++) {
+		free(work->trials[i].seam);
+		free(work->trials[i].under);
+	}
+	free(work->trials);
+	free(work->kept_path);
+	json_decref(work->base);
+	json_decref(work->again);
+}
+
+/* ---- what is broken ---- */
+
+static bool changes_something(const json_t *exchange)
+{
+	const char *method = json_text(json_member(exchange, "request"), "method", "GET");
+
+	return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 && strcmp(method, "OPTIONS") != 0;
+}
+
+static void trial_add(struct work *work, size_t session, const json_t *entry, const json_t *exchange, size_t kind, json_t *seen)
+{
+	AUTO_BUF edge = buf_new(1024);
+	AUTO_BUF endpoint = buf_new(8192);
+	AUTO_FREE char *key = NULL;
+	ptrdiff_t arrow;
+
+	call_edge(&edge, exchange, work->ladder->inside);
+	call_endpoint(&endpoint, entry);
+	key = text_format("%s\n%s\n%s", kinds[kind].once ? "" : endpoint.at, edge.at, kinds[kind].kind);
+	arrow = view_find(buf_view(&edge), VIEW(" > "));
+	if (arrow < 0 || json_object_get(seen, key))
+		return;
+	(void)json_object_set_new(seen, key, json_true());
+	if (work->count == TRIALS_MAX || (kinds[kind].once && work->hangs == HANGS_MAX)) {
+		work->left_out++;
+		return;
+	}
+	work->hangs += kinds[kind].once;
+	work->trials[work->count++] = (struct trial){
+		.session = session,
+		.index = (size_t)json_number(entry, "index", 0),
+		/* Replicas go by names of their own; a fault of theirs is every caller's. */
+		.seam = strncmp(json_text(exchange, "from", ""), edge.at, (size_t)arrow) == 0 &&
+					json_text(exchange, "from", "")[arrow] == '\0'
+				? text_format("%.*s->%s", (int)arrow, edge.at, json_text(exchange, "to", ""))
+				: text_copy(json_text(exchange, "to", "")),
+		.under = text_format("%s %s", edge.at, kinds[kind].says),
+		.kind = kinds[kind].kind};
+}
+
+/* Requests that change something come first for what is broken once a seam. */
+static void trials_of_entries(struct work *work, bool hangs, bool changing, json_t *seen)
+{
+	const json_t *entries = json_member(work->ladder->base_run, "entries");
+
+	for (size_t i = 0; i < json_array_size(entries); i++) {
+		const json_t *entry = json_array_get(entries, i);
+		const json_t *seams = json_member(entry, "seams");
+		size_t session = 0;
+
+		while (session < work->ladder->rehearsal->count &&
+		       strcmp(json_text(json_array_get(work->ladder->rehearsal->sessions, session), "name", ""),
+			      json_text(entry, "session", "")) != 0)
+			session++;
+		if (session == work->ladder->rehearsal->count || (hangs && changes_something(entry) != changing))
+			continue;
+		for (size_t k = 0; k < json_array_size(seams); k++) {
+			const json_t *exchange = json_array_get(seams, k);
+
+			for (size_t kind = 0; call_is(exchange, "http") && kind < ARRAY_LEN(kinds); kind++)
+				if (kinds[kind].once == hangs && (!kinds[kind].changing || changes_something(exchange)))
+					trial_add(work, session, entry, exchange, kind, seen);
+		}
+	}
+}
+
+static void trials_make(struct work *work)
+{
+	AUTO_JSON seen = json_object();
+
+	work->trials = mem_new_array(TRIALS_MAX, sizeof(work->trials[0]));
+	trials_of_entries(work, true, true, seen);
+	trials_of_entries(work, true, false, seen);
+	trials_of_entries(work, false, false, seen);
+	gate_count(work->gate, "faults", (int64_t)work->count);
+	if (work->left_out)
+		ladder_not_covered(work->ladder, "faults: %zu of %zu were left out", work->left_out, work->left_out + work->count);
+}
+
+/* ---- breaking it ---- */
+
+static int fault_set(struct running *running, const char *kind, const char *seam, struct err *err)
+{
+	AUTO_JSON body = json_pack("{s:s, s:s, s:i}", "kind", kind, "seam", seam, "times", 1);
+	AUTO_JSON items = environment_fault(running->side->ladder->request->environments, running->side->env, body, err);
+
+	return items ? 0 : err_prefix(err, "fault %s on %s", kind, seam);
+}
+
+static int faults_clear(struct running *running, struct err *err)
+{
+	AUTO_JSON body = json_pack("{s:s}", "kind", "clear");
+	AUTO_JSON items = environment_fault(running->side->ladder->request->environments, running->side->env, body, err);
+
+	return items ? 0 : -1;
+}
+
+/* A program that ended is started again before more is asked. One that does not come back is met by the next request. */
+static void recover(struct running *running)
+{
+	struct ladder *ladder = running->side->ladder;
+	int64_t until_ms = world_elapsed_ms(ladder->request->world) + RECOVERY_MS;
+	bool down = true;
+
+	while (down && !ladder_stopped(ladder) && world_elapsed_ms(ladder->request->world) < until_ms) {
+		AUTO_JSON shown = environment_show(ladder->request->environments, running->side->env, NULL);
+		const json_t *sandboxes = json_member(shown, "sandboxes");
+
+		down = false;
+		for (size_t i = 0; i < json_array_size(sandboxes); i++) {
+			const char *state = json_text(json_array_get(sandboxes, i), "state", "");
+
+			down = down || strcmp(state, "starting") == 0 || strcmp(state, "exited") == 0 ||
+			       strcmp(state, "failed") == 0;
+		}
+		if (down)
+			(void)usleep(RECOVERY_LOOK_US);
+	}
+}
+
+/* {"db.orders": how many rows were written since deploy, "cache.cart:*": …} */
+static json_t *rows_count(struct running *running, struct err *err)
+{
+	AUTO_JSON rows = environment_rows_written(running->side->ladder->request->environments, running->side->env, err);
+	json_t *counts;
+	const char *database, *table;
+	json_t *tables, *list;
+
+	if (!rows)
+		return NULL;
+	counts = json_object();
+	json_object_foreach(json_member(rows, "postgres"), database, tables) {
+		json_object_foreach(tables, table, list) {
+			AUTO_FREE char *name = text_format("%s.%s", database, table);
+
+			(void)json_object_set_new(counts, name, json_integer((json_int_t)json_array_size(list)));
+		}
+	}
+	return counts;
+}
+
+/* What a request that was broken wrote all the same. */
+static int rows_note(struct running *running, json_t *entry, struct err *err)
+{
+	json_t *now = rows_count(running, err);
+	json_t *written = json_object();
+	const char *table;
+	json_t *count;
+
+	if (!now) {
+		json_decref(written);
+		return -1;
+	}
+	json_object_foreach(now, table, count) {
+		json_int_t more = json_integer_value(count) - json_number(running->rows, table, 0);
+
+		if (more)
+			(void)json_object_set_new(written, table, json_integer(more));
+	}
+	json_decref(running->rows);
+	running->rows = now;
+	if (entry)
+		(void)json_object_set_new(entry, "written", written);
+	else
+		json_decref(written);
+	return 0;
+}
+
+static int trial_run(struct running *running, const struct trial *trial, const json_t *entries, struct err *err)
+{
+	const struct sending how = {.under = trial->under, .timeout_ms = FAULTED_TIMEOUT_MS, .answered = faults_clear};
+	json_t *entry;
+
+	if (fault_set(running, trial->kind, trial->seam, err))
+		return -1;
+	entry = running_send(running, trial->session, trial->index, entries, &how, err);
+	if (!entry)
+		return -1;
+	recover(running);
+	return changes_something(entry) ? rows_note(running, entry, err) : 0;
+}
+
+static int before(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index, const json_t *entries,
+		  struct err *err)
+{
+	const struct work *work = plan->self;
+	bool first = true;
+
+	for (size_t i = 0; i < work->count; i++) {
+		if (work->trials[i].session != session || work->trials[i].index != index)
+			continue;
+		if ((first && rows_note(running, NULL, err)) || trial_run(running, &work->trials[i], entries, err))
+			return -1;
+		first = false;
+	}
+	return 0;
+}
+
+/* ---- judging ---- */
+
+/* Was a call that the fault met made again, and answered? */
+static bool tried_again(const json_t *entry, const struct ladder *ladder)
+{
+	const char *under = json_text(entry, "under", "");
+	const json_t *seams = json_member(entry, "seams");
+
+	for (size_t i = 0; i < json_array_size(seams); i++) {
+		const json_t *exchange = json_array_get(seams, i);
+		AUTO_BUF edge = buf_new(1024);
+		int status = call_status(exchange);
+
+		call_edge(&edge, exchange, ladder->inside);
+		if (call_is(exchange, "http") && strncmp(under, edge.at, edge.length) == 0 && under[edge.length] == ' ' &&
+		    status >= 200 && status < 500 && !json_text(exchange, "error", NULL))
+			return true;
+	}
+	return false;
+}
+
+/* The entries of a finding on both sides, by its place in the runs. */
+static bool entries_of(const json_t *finding, const json_t *base, const json_t *head, const json_t **a, const json_t **b)
+{
+	const json_t *left = json_member(base, "entries");
+	const json_t *right = json_member(head, "entries");
+	size_t at = (size_t)json_number(finding, "at", -1);
+
+	*a = json_array_get(left, at);
+	*b = json_array_get(right, at);
+	return *a && *b;
+}
+
+/* A status under a fault is judged by whether it is worse; everything else stays as the comparison sees it. */
+static void finding_weigh(const struct work *work, json_t *finding, const json_t *head)
+{
+	const char *kind = json_text(finding, "kind", "");
+	const json_t *a;
+	const json_t *b;
+	int expected, got;
+	bool hides;
+
+	if (strcmp(kind, "status") != 0 || !entries_of(finding, work->base, head, &a, &b) || !json_text(a, "under", NULL))
+		return;
+	expected = call_status(a);
+	got = call_status(b);
+	hides = expected >= 400 && got < 400 && !tried_again(b, work->ladder);
+	if ((expected < 500 && got >= 500) || hides) {
+		(void)json_object_set_new(finding, "weight", json_integer(WEIGHT_WORSE));
+		return;
+	}
+	/* Another error, or a retry that helps. */
+	(void)json_object_set_new(finding, "severity", json_string(severity_name(got < 400 ? SEVERITY_INFO : SEVERITY_WARN)));
+}
+
+static void PRINTF_LIKE(6, 7)
+	finding_make(const json_t *entry, size_t at, json_t *findings, const char *kind, int weight, const char *format, ...)
+{
+	AUTO_BUF title = buf_new(16384);
+	AUTO_BUF place = buf_new(8192);
+	char text[400];
+	va_list args;
+	json_t *made;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	call_place(&place, entry);
+	buf_add_format(&title, "%s: %s", place.at, text);
+	made = finding_add(findings,
+			   &(struct finding){.gate = "faults",
+					     .kind = kind,
+					     .place = place.at,
+					     .path = "",
+					     .weight = weight,
+					     .severity = SEVERITY_BLOCK,
+					     .title = title.at},
+			   NULL);
+	if (!made)
+		return;
+	(void)json_object_set_new(made, "at", json_integer((json_int_t)at));
+	(void)json_object_set_new(made, "session", json_string(json_text(entry, "session", "")));
+	(void)json_object_set_new(made, "entry", json_integer(json_number(entry, "index", 0)));
+}
+
+/* {idempotency key: true} of the calls on the broken seam; one without is counted in *without. */
+static size_t keys_of(const json_t *entry, const struct ladder *ladder, size_t *without)
+{
+	const char *under = json_text(entry, "under", "");
+	const json_t *seams = json_member(entry, "seams");
+	AUTO_JSON keys = json_object();
+
+	*without = 0;
+	for (size_t i = 0; i < json_array_size(seams); i++) {
+		const json_t *exchange = json_array_get(seams, i);
+		const json_t *request = json_member(exchange, "request");
+		const char *key = call_header(request, "idempotency-key");
+		AUTO_BUF edge = buf_new(1024);
+
+		call_edge(&edge, exchange, ladder->inside);
+		if (!call_is(exchange, "http") || !changes_something(exchange) || strncmp(under, edge.at, edge.length) != 0 ||
+		    under[edge.length] != ' ')
+			continue;
+		if (key)
+			(void)json_object_set_new(keys, key, json_true());
+		else
+			*without += 1;
+	}
+	return json_object_size(keys);
+}
+
+/* What is asked for twice after an answer was lost is done twice, unless it goes by the same key. */
+static void doubled_judge(const struct work *work, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(work->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		size_t bare_before, bare;
+		size_t before_it = keys_of(a, work->ladder, &bare_before);
+		size_t now = keys_of(json_array_get(right, i), work->ladder, &bare);
+
+		if (view_ends(view_of(json_text(a, "under", "")), VIEW("lost")) && (now > before_it || bare > bare_before))
+			finding_make(
+				a, i, findings, "doubled", WEIGHT_DOUBLED,
+				"asked for %zu times, each as a new one: what was done before the answer was lost is done again",
+				now + bare);
+	}
+}
+
+/* The same answer, but other rows behind it. */
+static void written_judge(const struct work *work, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(work->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		const json_t *b = json_array_get(right, i);
+		json_t *expected = json_member(a, "written");
+		json_t *got = json_member(b, "written");
+		json_t *again = json_member(json_array_get(json_member(work->again, "entries"), i), "written");
+		AUTO_BUF was = buf_new(4096);
+		AUTO_BUF is = buf_new(4096);
+
+		if (!expected || !got || json_equal(expected, got) || !json_equal(expected, again) ||
+		    call_status(a) != call_status(b))
+			continue;
+		json_format_sorted(&was, expected);
+		json_format_sorted(&is, got);
+		finding_make(a, i, findings, "rows", WEIGHT_EFFECT_UNDER, "rows written: %.150s instead of %.150s", is.at, was.at);
+	}
+}
+
+static void patience_judge(const struct work *work, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(work->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		const json_t *b = json_array_get(right, i);
+		const json_t *c = json_array_get(json_member(work->again, "entries"), i);
+		int64_t took = json_number(a, "ms", 0) > json_number(c, "ms", 0) ? json_number(a, "ms", 0)
+										 : json_number(c, "ms", 0);
+		int64_t takes = json_number(b, "ms", 0);
+
+		if (!json_text(a, "under", NULL) || !call_status(a) || takes <= PATIENCE_FACTOR * took ||
+		    takes <= took + PATIENCE_LEAST_MS)
+			continue;
+		finding_make(a, i, findings, "patience", WEIGHT_PATIENCE, "%s after %lld ms instead of %lld",
+			     call_status(b) ? "answers" : "gives up", (long long)takes, (long long)took);
+	}
+}
+
+static json_t *faults_judge(const struct work *work, const struct comparison *comparison, const json_t *head)
+{
+	json_t *findings = comparison_judge(comparison, head);
+
+	for (size_t i = 0; i < json_array_size(findings); i++)
+		finding_weigh(work, json_array_get(findings, i), head);
+	patience_judge(work, head, findings);
+	doubled_judge(work, head, findings);
+	written_judge(work, head, findings);
+	findings_sort(findings);
+	return findings;
+}
+
+static void reproduce(struct work *work, json_t *finding)
+{
+	const json_t *entry = json_array_get(json_member(work->base, "entries"), (size_t)json_number(finding, "at", -1));
+	AUTO_BUF before_it = buf_new(4096);
+
+	for (size_t i = 0; i < work->count && entry; i++)
+		if (strcmp(work->trials[i].under, json_text(entry, "under", "")) == 0 && !before_it.length)
+			buf_add_format(&before_it, "assay-env fault %s '%s'; ", work->trials[i].kind, work->trials[i].seam);
+	rehearsal_reproduce(work->ladder->rehearsal, finding, before_it.at ? before_it.at : "");
+}
+
+/* ---- the rung ---- */
+
+static int side_end(const struct side *side, struct err *err)
+{
+	if (side->result)
+		*err = side->err;
+	return side->result;
+}
+
+/* Of the base, now or from before. */
+static int base_runs(struct work *work, struct side *base, struct side *head, const struct rehearsal_plan *plan, struct err *err)
+{
+	struct side again = rehearsal_side(plan, work->gate->name, "base again");
+	bool kept = kept_read(work->ladder, work->kept_path, &work->base, &work->again);
+
+	if (kept) {
+		side_rehearse(head);
+		return side_end(head, err);
+	}
+	sides_run(side_rehearse, base, head);
+	if (!base->result)
+		side_rehearse(&again);
+	work->base = base->run;
+	work->again = again.run;
+	if (side_end(base, err) || side_end(&again, err) || side_end(head, err))
+		return -1;
+	kept_write(work->ladder, work->kept_path, work->base, work->again);
+	return 0;
+}
+
+static int confirm(struct work *work, const struct comparison *comparison, const struct rehearsal_plan *plan, struct err *err)
+{
+	struct side head = rehearsal_side(plan, work->gate->name, "head again");
+	AUTO_JSON unstable = json_array();
+	AUTO_JSON again = NULL;
+
+	side_rehearse(&head);
+	if (head.result) {
+		json_decref(head.run);
+		return side_end(&head, err);
+	}
+	again = faults_judge(work, comparison, head.run);
+	findings_confirm(work->gate->findings, again, unstable);
+	json_decref(head.run);
+	return 0;
+}
+
+static void unstable_tell(struct work *work, const struct comparison *comparison)
+{
+	AUTO_JSON unstable = comparison_unstable(comparison);
+
+	for (size_t i = 0; i < json_array_size(unstable); i++)
+		ladder_not_covered(work->ladder, "faults: %s: %s", json_text(json_array_get(unstable, i), "endpoint", ""),
+				   json_text(json_array_get(unstable, i), "reason", ""));
+}
+
+static int judge(struct work *work, struct err *err)
+{
+	const struct rehearsal_plan plan = {
+		.rehearsal = work->ladder->rehearsal, .before = before, .rows_apart = true, .self = work};
+	const struct compare_options options = {.inside = work->ladder->inside, .gate = work->gate->name};
+	struct side base = rehearsal_side(&plan, work->gate->name, "base");
+	struct side head = rehearsal_side(&plan, work->gate->name, "head");
+	int result = base_runs(work, &base, &head, &plan, err);
+	struct comparison *comparison;
+
+	if (result == 0) {
+		ladder_artefact_json(work->ladder, "faults/base.json", work->base);
+		ladder_artefact_json(work->ladder, "faults/head.json", head.run);
+		comparison = comparison_new(work->base, work->again, &options);
+		unstable_tell(work, comparison);
+		json_decref(work->gate->findings);
+		work->gate->findings = faults_judge(work, comparison, head.run);
+		if (findings_block(work->gate->findings))
+			result = confirm(work, comparison, &plan, err);
+		for (size_t i = 0; i < json_array_size(work->gate->findings); i++)
+			reproduce(work, json_array_get(work->gate->findings, i));
+		comparison_free(comparison);
+	}
+	json_decref(head.run);
+	return result;
+}
+
+int gate_faults(struct ladder *ladder, struct gate *gate, struct err *err)
+{
+	__attribute__((cleanup(work_fini))) struct work work = {.ladder = ladder, .gate = gate};
+	AUTO_BUF parts = buf_new((size_t)4 << 20);
+
+	if (ladder->rehearsal && ladder->base_run)
+		trials_make(&work);
+	if (!work.count) {
+		gate->status = GATE_SKIPPED;
+		gate_reason(gate, "%s",
+			    ladder->base_run ? "no call between services was seen in the replay" : "nothing was replayed");
+		return 0;
+	}
+	for (size_t i = 0; i < work.count; i++)
+		buf_add_format(&parts, "%zu %zu %s %s\n", work.trials[i].session, work.trials[i].index, work.trials[i].seam,
+			       work.trials[i].kind);
+	json_format_sorted(&parts, ladder->sessions);
+	work.kept_path = kept_path(ladder, gate->name, buf_view(&parts));
+	return judge(&work, err);
+}
