@@ -498,9 +498,8 @@ json_t *runs_tool_question(struct runs *runs, struct env_id env, int64_t id, str
 json_t *environment_fault(struct environments *environments, struct env_id id, const json_t *fault, struct err *err)
 {
 	(void)environments;
-	(void)id;
 	(void)err;
-	return json_pack("[O]", fault);
+	return json_pack("[{s:s, s:O}]", "env", id.text, "fault", fault);
 }
 
 json_t *environments_gateway_call(struct environments *environments, uint16_t name, const json_t *body, int64_t timeout_ms,
