@@ -112,6 +112,24 @@ int github_ack(void *self, const char *repository, const struct forge_event *eve
 	return ask(self, repository, "POST", path, body, &answer, told, err);
 }
 
+/* What the review says as a whole, when it says something. */
+static int review_add(struct github *github, const char *repository, int64_t number, const char *review, json_t *items,
+		      struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/pulls/%lld/reviews/%s", repository, (long long)number, review);
+	AUTO_ANSWER answer = {0};
+
+	if (ask(github, repository, NULL, path, NULL, &answer, told, err))
+		return -1;
+	if (*json_text(answer.body, "body", ""))
+		(void)json_array_append_new(items,
+					    json_pack("{s:o, s:s, s:s, s:I, s:s, s:s}", "id", json_sprintf("review/%s", review),
+						      "thread", "", "path", "", "line", (json_int_t)0, "author",
+						      json_text(json_member(answer.body, "user"), "login", ""), "text",
+						      json_text(answer.body, "body", "")));
+	return 0;
+}
+
 json_t *github_review(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
 		      struct err *err)
 {
@@ -120,6 +138,8 @@ json_t *github_review(void *self, const char *repository, int64_t number, const 
 	size_t index;
 	json_t *item;
 
+	if (review_add(self, repository, number, review, items, told, err))
+		return NULL;
 	for (int page = 1; more && page <= PAGES_MAX; page++) {
 		AUTO_FREE char *path = text_format("/repos/%s/pulls/%lld/reviews/%s/comments?per_page=100&page=%d", repository,
 						   (long long)number, review, page);

@@ -84,7 +84,7 @@ struct remote_ops {
 	char *(*pull_ref)(int64_t number);
 	/* "It was seen", on a comment. */
 	int (*ack)(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
-	/* The comments of one review: [{"id", "thread", "path", "line", "author", "text"}]. */
+	/* What one review says as a whole, and its comments: [{"id", "thread", "path", "line", "author", "text"}]. */
 	json_t *(*review)(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
 			  struct err *err);
 	int (*check_put)(void *self, const char *repository, const struct remote_check *check, struct remote_told *told,

@@ -334,6 +334,25 @@ static json_t *ledger_heads(void *self)
 	return audit_heads(serve->audit);
 }
 
+/* Only what the run itself asks for. */
+static int hold_approve(void *self, const char *run, const char *hold, const char *by, struct err *err)
+{
+	const struct serve *serve = self;
+	AUTO_JSON holds = egress_holds(serve->egress.egress, false);
+	AUTO_JSON answer = NULL;
+	size_t index;
+	json_t *item;
+
+	json_array_foreach(holds, index, item)
+		if (*hold && strcmp(json_text(item, "run", ""), run) == 0 &&
+		    strncmp(json_text(item, "id", ""), hold, strlen(hold)) == 0) {
+			answer = egress_answer(serve->egress.egress, json_text(item, "id", ""), true, "once", false, by,
+					       "said at the code host", err);
+			return answer ? 0 : -1;
+		}
+	return err_set(err, ERR_NOT_FOUND, "No request of this run waits as `%.40s`.", hold);
+}
+
 static int ledger_start(struct serve *serve, struct err *err)
 {
 	AUTO_BUF key = buf_new(KEY_BYTES_MAX);
@@ -456,6 +475,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				    .organisation_max = (int)config_number("runs-organisation", 0),
 				    .goes_outside = true,
 				    .world = world_real,
+				    .approve = hold_approve,
 				    .ledger_heads = ledger_heads,
 				    .self = serve};
 	struct web_options web = {.loop = serve->loop,

@@ -120,7 +120,7 @@ static void body_gates(struct buf *out, const json_t *report)
 	size_t index;
 	json_t *gate;
 
-	buf_add_text(out, "\n### What was checked\n\n| gate | result | |\n|---|---|---|\n");
+	buf_add_text(out, "\n" PULL_EVIDENCE "\n\n| gate | result | |\n|---|---|---|\n");
 	json_array_foreach(json_member(report, "gates"), index, gate)
 		buf_add_format(out, "| %s | %s | %s |\n", json_text(gate, "title", json_text(gate, "name", "")),
 			       json_text(gate, "status", ""), json_text(gate, "reason", ""));
@@ -185,15 +185,17 @@ static void body_summary(struct buf *out, const struct run *run, const json_t *c
 static void pull_body(struct buf *out, const struct runs *runs, const struct run *run, const json_t *report, const json_t *claims)
 {
 	buf_add_format(out, "%s %s\n", verdict_line(report), json_text(report, "reason", ""));
+	body_not_covered(out, report);
+	buf_add_text(out, "\n### Look for yourself\n\n");
+	if (run->preview)
+		buf_add_format(out, "- Preview: %s\n", run->preview);
+	buf_add_format(out,
+		       "- Timeline: %s/runs/%s\n- Record: %s/api/v1/runs/%s/record (`assay record show %s`)\n"
+		       "- Reproduce: `assay verify --base %.12s --head %.12s`\n\nResolves issue %lld.\n",
+		       runs->pages_base, run->id, runs->pages_base, run->id, run->id, run->base, run->head, (long long)run->issue);
 	body_summary(out, run, claims);
 	body_gates(out, report);
 	body_findings(out, report);
-	body_not_covered(out, report);
-	buf_add_format(
-		out,
-		"\n### Look for yourself\n\n- Timeline: %s/runs/%s\n- Record: %s/api/v1/runs/%s/record (`assay record show %s`)\n"
-		"- Reproduce: `assay verify --base %.12s --head %.12s`\n\nResolves issue %lld.\n",
-		runs->pages_base, run->id, runs->pages_base, run->id, run->id, run->base, run->head, (long long)run->issue);
 }
 
 /* ---- the step ---- */
@@ -292,8 +294,7 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 		return record_publish(runs, &run, report, NULL, err) ? -1 : step_judge_publish(runs, &run, report, visit, err);
 	if (!report || run_claims(runs, &run, report, &claims, err) || record_publish(runs, &run, report, claims, err) ||
 	    preview_deploy(runs, &run, visit, err) || pull_upsert(runs, &run, report, claims, &number, err) ||
-	    published_store(runs, &run, visit, report, claims, number, err) ||
-	    opinions_ask(runs, &run, number, report, visit, err))
+	    published_store(runs, &run, visit, report, claims, number, err) || opinions_ask(runs, &run, number, report, visit, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request %lld, %s", (long long)number, run.verdict);
 	visit->next = "review";

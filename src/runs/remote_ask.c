@@ -173,7 +173,7 @@ static int words_store(struct runs *runs, const struct asking *asking, const jso
 	return 0;
 }
 
-/* The comment or the review's own text, and the comments of the review. */
+/* The comment, or all that the review says: whichever of its deliveries comes first brings all of it. */
 static json_t *words_list(struct asking *asking, struct err *err)
 {
 	const struct remote *host = &asking->place.host;
@@ -182,7 +182,7 @@ static json_t *words_list(struct asking *asking, struct err *err)
 	AUTO_JSON items = json_array();
 	AUTO_JSON lines = NULL;
 
-	if (*text)
+	if (*text && !*review)
 		(void)json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s}", "id", json_text(asking->data, "id", ""),
 							     "thread", "", "author", asking->author, "text", text));
 	if (*review) {

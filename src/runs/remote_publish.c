@@ -17,6 +17,7 @@
 #define SUMMARY_BYTES_MAX ((size_t)60000)
 #define TITLE_MAX 200
 #define LISTED_MAX 30
+#define ANSWER_SUMMARY_MAX 4000
 
 /* ---- what every sender begins with ---- */
 
@@ -92,7 +93,22 @@ const struct effect_kind effect_push = {"forge.push", push_send, NULL, push_sett
 
 /* ---- the pull request ---- */
 
-/* As it is here, with the issue that its merge closes. */
+/* As it is here, with the evidence folded, and the issue that its merge closes. */
+static char *body_fold(const char *body, int64_t issue)
+{
+	AUTO_BUF out = buf_new(REMOTE_BODY_BYTES_MAX);
+	const char *evidence = strstr(body, "\n" PULL_EVIDENCE);
+	size_t before = evidence ? (size_t)(evidence - body) : strlen(body);
+
+	buf_add(&out, body, before);
+	if (issue)
+		buf_add_format(&out, "\nFixes #%lld.\n", (long long)issue);
+	if (evidence)
+		buf_add_format(&out, "\n<details><summary>The evidence</summary>\n%.*s\n\n</details>\n",
+			       (int)(REMOTE_BODY_BYTES_MAX / 2), evidence);
+	return buf_take(&out);
+}
+
 static int pull_read(struct runs *runs, const struct sending *sending, json_t **pull, char **body, struct err *err)
 {
 	int64_t number = 0;
@@ -103,9 +119,7 @@ static int pull_read(struct runs *runs, const struct sending *sending, json_t **
 	if (!*pull || store_begin(runs->store, &tx, err) ||
 	    remote_issue_number(&tx, json_number(*pull, "issue", 0), &number, &url, err))
 		return -1;
-	*body = number ? text_format("%.*s\n\nFixes #%lld.\n", (int)REMOTE_BODY_BYTES_MAX - 40, json_text(*pull, "body", ""),
-				     (long long)number)
-		       : text_format("%.*s", (int)REMOTE_BODY_BYTES_MAX, json_text(*pull, "body", ""));
+	*body = body_fold(json_text(*pull, "body", ""), number);
 	return 0;
 }
 
@@ -455,15 +469,20 @@ int remote_given_in(struct store_tx *tx, const char *run, struct err *err)
 		VALUES(V(run), V(run)), err);
 }
 
+/* The agent's words are fenced: whom they name is not called, and what they link is not followed. */
 static char *answer_text(const struct run *run, const char *author, const char *head)
 {
 	bool changed = run->head && strcmp(run->head, head) != 0;
-	const char *summary = run->summary && *run->summary ? run->summary : "";
+	AUTO_BUF text = buf_new(REMOTE_BODY_BYTES_MAX);
 
 	if (changed)
-		return text_format("@%s dealt with in %.40s, which is **%s**.%s%.4000s", author, run->head,
-				   run->verdict ? run->verdict : "not judged", *summary ? "\n\nThe agent says: " : "", summary);
-	return text_format("@%s nothing was changed for this.%s%.4000s", author, *summary ? "\n\nThe agent says: " : "", summary);
+		buf_add_format(&text, "@%s dealt with in %.40s, which is **%s**.\n", author, run->head,
+			       run->verdict ? run->verdict : "not judged");
+	else
+		buf_add_format(&text, "@%s nothing was changed for this.\n", author);
+	if (run->summary && *run->summary)
+		prompt_fence(&text, "\nThe agent says", view_make(run->summary, strnlen(run->summary, ANSWER_SUMMARY_MAX)));
+	return buf_take(&text);
 }
 
 int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err)

@@ -79,7 +79,7 @@ int runs_open_inside(const struct runs_options *options, const struct runs_insid
 	self->forge = forge_builtin_new(self->store, self->repositories_dir, options->world);
 	flow = flow_options_of(self, place);
 	if (flows_open(&flow, &self->flow, err) || effects_open(self, options->goes_outside ? EFFECT_THREADS : 0, err) ||
-	    inboxes_open(self, options->goes_outside, err)) {
+	    inboxes_open(self, options->goes_outside, err) || (options->goes_outside && remote_reconcile(self, err))) {
 		runs_close(self);
 		return -1;
 	}

@@ -245,6 +245,7 @@ extern const struct flow_definition run_definition;
 /* What the step functions call, one per file. */
 MUST_USE int step_turn(void *self, struct flow_visit *visit, struct err *err);
 MUST_USE int step_verify(void *self, struct flow_visit *visit, struct err *err);
+#define PULL_EVIDENCE "### What was checked" /* of a pull request's text: from here on it is folded where that can be */
 MUST_USE int record_publish(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, struct err *err);
 MUST_USE int step_publish(void *self, struct flow_visit *visit, struct err *err);
 

@@ -1,0 +1,316 @@
+// GitHub as Assay needs it: REST, GraphQL for two mutations, git over smart HTTP (git http-backend), webhooks that are signed and kept. Shares no code with the
+// product. With OPENAPI=api.github.com.json (npm: @octokit/openapi) every request's body is held against GitHub's own description.
+// usage: node github.mjs FOLDER    prints its port; below FOLDER/OWNER/NAME.git are bare repositories. What people do there is POST /_/….
+import {createHmac, createVerify, createPublicKey, randomUUID} from 'node:crypto';
+import {spawn, execFileSync} from 'node:child_process';
+import {readFileSync, existsSync} from 'node:fs';
+import {createRequire} from 'node:module';
+import {createServer, request} from 'node:http';
+
+const folder = process.argv[2];
+const app = {id: '4242', slug: 'assay', key: createPublicKey(readFileSync(process.env.APP_KEY))};
+const permissions = {contents: 'write', pull_requests: 'write', issues: 'write', checks: 'write', statuses: 'write', deployments: 'write', actions: 'read', metadata: 'read'};
+const hook = {url: '', secret: 'sent-by-the-fake', lost: false, twice: false};
+const tokens = new Map(), repos = new Map(), injected = [], deliveries = [], calls = [], wrong = [];
+const members = new Map([['alice', 'write'], ['bob', 'admin'], ['mallory', 'read']]);
+let next = 1000, base = '';
+const id = () => ++next;
+const now = () => new Date().toISOString().replace(/\.\d+Z/, 'Z');
+
+// ---- GitHub's description of itself
+let check = () => {};
+if (process.env.OPENAPI) {
+	const require = createRequire(process.env.OPENAPI_MODULES + '/x.js');
+	const Ajv = require('ajv').default, formats = require('ajv-formats').default ?? require('ajv-formats');
+	const document = JSON.parse(readFileSync(process.env.OPENAPI));
+	const ajv = new Ajv({strict: false, allErrors: true, validateFormats: false});
+	formats(ajv);
+	ajv.addSchema(document, 'api');
+	const paths = Object.keys(document.paths).map((path) => ({path, pattern: new RegExp('^' + path.replace(/\{(ref|path)\}/g, '.+').replace(/\{[^}]+\}/g, '[^/]+') + '$'), holes: path.split('{').length}))
+		.sort((a, b) => a.holes - b.holes);
+	const compiled = new Map();
+	check = (method, path, body) => {
+		const found = paths.find((row) => row.pattern.test(path) && document.paths[row.path][method.toLowerCase()]);
+		if (!found) return wrong.push(`${method} ${path}: GitHub has no such call`);
+		const operation = document.paths[found.path][method.toLowerCase()];
+		if (!operation.requestBody?.content?.['application/json']) return body !== undefined && Object.keys(body).length && wrong.push(`${method} ${path}: takes no body`);
+		const key = `${method} ${found.path}`;
+		if (!compiled.has(key)) compiled.set(key, ajv.compile({$ref: `api#/paths/${encodeURIComponent(found.path.replaceAll('~', '~0').replaceAll('/', '~1'))}/${method.toLowerCase()}/requestBody/content/application~1json/schema`}));
+		const validate = compiled.get(key);
+		if (!validate(body ?? {})) wrong.push(`${key}: ${ajv.errorsText(validate.errors)}`);
+	};
+}
+
+// ---- what there is
+const repo = (name) => {
+	if (!repos.has(name) && existsSync(`${folder}/${name}.git`)) repos.set(name, {name, pulls: [], issues: [], comments: [], lines: [], reviews: [], checks: [], statuses: [], deployments: [], reactions: [], count: 0});
+	return repos.get(name);
+};
+const git = (name, ...args) => execFileSync('git', ['--git-dir', `${folder}/${name}.git`, ...args], {encoding: 'utf8'}).trim();
+const sha = (name, ref) => { try { return git(name, 'rev-parse', '--verify', '--quiet', ref); } catch { return ''; } };
+const user = (login) => ({login, id: login.length, type: login.endsWith('[bot]') ? 'Bot' : 'User'});
+const repository = (name) => ({id: 7, name: name.split('/')[1], full_name: name, private: true, default_branch: 'main', html_url: `${base}/${name}`, owner: user(name.split('/')[0]), permissions: {push: true}});
+const pull = (r, p) => ({...p, node_id: `PR_${p.number}`, html_url: `${base}/${r.name}/pull/${p.number}`, url: `${base}/repos/${r.name}/pulls/${p.number}`, user: user(p.by), merged: p.merged, state: p.state,
+	head: {ref: p.branch, label: `${r.name.split('/')[0]}:${p.branch}`, sha: (p.head = sha(r.name, `refs/heads/${p.branch}`) || p.head), repo: repository(p.fork ?? r.name)}, base: {ref: p.target, sha: sha(r.name, `refs/heads/${p.target}`), repo: repository(r.name)}});
+const issue = (r, i) => ({...i, node_id: `I_${i.number}`, html_url: `${base}/${r.name}/issues/${i.number}`, user: user(i.by), labels: i.labels.map((name) => ({name})), assignee: i.assignee ? user(i.assignee) : null});
+const comment = (r, c) => ({...c, html_url: `${base}/${r.name}/issues/${c.number}#issuecomment-${c.id}`, user: user(c.by), created_at: c.at, updated_at: c.at});
+
+// ---- webhooks
+function send(delivery) {
+	const body = Buffer.from(delivery.body);
+	const headers = {'content-type': 'application/json', 'user-agent': 'GitHub-Hookshot/fake', 'x-github-event': delivery.event, 'x-github-delivery': delivery.guid, 'content-length': body.length,
+		'x-hub-signature-256': 'sha256=' + createHmac('sha256', hook.secret).update(body).digest('hex')};
+	const attempt = {id: id(), guid: delivery.guid, event: delivery.event, action: JSON.parse(delivery.body).action ?? null, delivered_at: now(), redelivery: delivery.sent > 0, duration: 0.1, status: 'failed', status_code: 0, installation_id: 99, repository_id: 7};
+	delivery.sent++;
+	deliveries.unshift({...attempt, body: delivery.body});
+	if (hook.lost || !hook.url) return;
+	const out = request(hook.url, {method: 'POST', headers}, (answer) => {
+		Object.assign(deliveries.find((d) => d.id === attempt.id), {status_code: answer.statusCode, status: answer.statusCode < 300 ? 'OK' : 'failed'});
+		answer.resume();
+	});
+	out.on('error', () => {});
+	out.end(body);
+}
+function tell(event, payload, by) {
+	const delivery = {guid: randomUUID(), event, sent: 0, body: JSON.stringify({...payload, sender: user(by), installation: {id: 99}})};
+	send(delivery);
+	if (hook.twice) send(delivery);
+	return delivery.guid;
+}
+
+// ---- REST
+const fail = (status, message, more = {}, headers = {}) => ({status, body: {message, documentation_url: 'https://docs.github.com/rest', ...more}, headers});
+const good = (body, status = 200) => ({status, body});
+const routes = [
+	['GET', /^\/app$/, () => good({id: 4242, slug: app.slug, permissions, events: ['issues', 'issue_comment', 'pull_request', 'pull_request_review', 'pull_request_review_comment', 'push', 'check_run', 'workflow_run']})],
+	['GET', /^\/app\/hook\/config$/, () => good({url: hook.url, content_type: 'json', secret: '********', insecure_ssl: '0'})],
+	['GET', /^\/app\/hook\/deliveries$/, (m, q) => {
+		const from = q.get('cursor') ? deliveries.findIndex((d) => d.id === +q.get('cursor')) : 0;
+		const page = deliveries.slice(from, from + 100), rest = deliveries[from + 100];
+		return {...good(page.map(({body, ...d}) => d)), headers: rest ? {link: `<${base}/app/hook/deliveries?per_page=100&cursor=${rest.id}>; rel="next"`} : {}};
+	}],
+	['POST', /^\/app\/hook\/deliveries\/(\d+)\/attempts$/, (m) => {
+		const d = deliveries.find((x) => x.id === +m[1]);
+		if (!d) return fail(404, 'Not Found');
+		send({guid: d.guid, event: d.event, body: d.body, sent: 1});
+		return good({}, 202);
+	}],
+	['POST', /^\/app\/installations\/(\d+)\/access_tokens$/, (m, q, body) => {
+		for (const [name, level] of Object.entries(body.permissions ?? {}))
+			if (!permissions[name] || (level === 'write' && permissions[name] === 'read')) return fail(422, 'The permissions requested are not granted to this installation.');
+		const token = 'ghs_' + randomUUID().replaceAll('-', '');
+		tokens.set(token, {repositories: body.repositories, permissions: body.permissions});
+		return good({token, expires_at: new Date(Date.now() + 3600e3).toISOString(), permissions: body.permissions, repository_selection: 'selected'}, 201);
+	}],
+	['GET', /^\/repos\/([^/]+\/[^/]+)\/installation$/, (m) => repo(m[1]) ? good({id: 99, permissions, suspended_at: null, app_slug: app.slug}) : fail(404, 'Not Found')],
+];
+const at = (method, path, act) => routes.push([method, new RegExp(`^/repos/([^/]+/[^/]+)${path}$`), (m, q, body, who) => {
+	const r = repo(m[1]);
+	return r ? act(r, m.slice(2), body, q, who) : fail(404, 'Not Found');
+}]);
+at('GET', '', (r) => good(repository(r.name)));
+at('GET', '/pulls', (r, m, b, q) => good(r.pulls.filter((p) => (q.get('state') ?? 'open') === 'all' || p.state === (q.get('state') ?? 'open')).filter((p) => !q.get('head')?.includes(':') || q.get('head') === `${r.name.split('/')[0]}:${p.branch}`).map((p) => pull(r, p))));
+at('POST', '/pulls', (r, m, body, q, who) => {
+	if (!sha(r.name, `refs/heads/${body.head}`)) return fail(422, 'Validation Failed', {errors: [{resource: 'PullRequest', field: 'head', code: 'invalid'}]});
+	if (r.pulls.some((p) => p.branch === body.head && p.state === 'open')) return fail(422, 'Validation Failed', {errors: [{resource: 'PullRequest', code: 'custom', message: `A pull request already exists for ${r.name.split('/')[0]}:${body.head}.`}]});
+	const p = {id: id(), number: ++r.count, title: body.title, body: body.body, draft: !!body.draft, branch: body.head, target: body.base, state: 'open', merged: false, by: who};
+	r.pulls.push(p);
+	tell('pull_request', {action: 'opened', number: p.number, pull_request: pull(r, p), repository: repository(r.name)}, who);
+	return good(pull(r, p), 201);
+});
+const pullOf = (act) => (r, m, ...rest) => { const p = r.pulls.find((x) => x.number === +m[0]); return p ? act(r, p, m, ...rest) : fail(404, 'Not Found'); };
+const closed = (r, p, by) => tell('pull_request', {action: 'closed', number: p.number, pull_request: pull(r, p), repository: repository(r.name)}, by);
+at('GET', '/pulls/(\\d+)', pullOf((r, p) => good(pull(r, p))));
+at('PATCH', '/pulls/(\\d+)', pullOf((r, p, m, body, q, who) => {
+	const was = p.state;
+	Object.assign(p, body);
+	if (was === 'open' && p.state === 'closed') closed(r, p, who);
+	return good(pull(r, p));
+}));
+function merge(r, p, by) {
+	const head = sha(r.name, `refs/heads/${p.branch}`), into = sha(r.name, `refs/heads/${p.target}`);
+	const tree = git(r.name, 'merge-tree', '--write-tree', into, head).split('\n')[0];
+	const commit = git(r.name, '-c', 'user.name=x', '-c', 'user.email=x@x', 'commit-tree', tree, '-p', into, '-p', head, '-m', 'merge');
+	git(r.name, 'update-ref', `refs/heads/${p.target}`, commit);
+	Object.assign(p, {state: 'closed', merged: true, merge_commit_sha: commit});
+	closed(r, p, by);
+	tell('push', {ref: `refs/heads/${p.target}`, before: into, after: commit, repository: repository(r.name)}, by);
+	return commit;
+}
+at('PUT', '/pulls/(\\d+)/merge', pullOf((r, p, m, body, q, who) => p.state !== 'open' ? fail(405, 'Pull Request is not mergeable') : body.sha && body.sha !== sha(r.name, `refs/heads/${p.branch}`) ? fail(409, 'Head branch was modified. Review and try the merge again.') : good({sha: merge(r, p, who), merged: true, message: 'Pull Request successfully merged'})));
+at('GET', '/pulls/(\\d+)/reviews/(\\d+)', (r, m) => { const found = r.reviews.find((x) => x.id === +m[1]); return found ? good({...found, state: found.state.toUpperCase()}) : fail(404, 'Not Found'); });
+at('GET', '/pulls/(\\d+)/reviews/(\\d+)/comments', (r, m) => good(r.lines.filter((c) => c.pull_request_review_id === +m[1]).map((c) => comment(r, c))));
+at('GET', '/pulls/(\\d+)/comments', (r, m) => good(r.lines.filter((c) => c.number === +m[0]).map((c) => comment(r, c))));
+at('POST', '/pulls/(\\d+)/comments/(\\d+)/replies', (r, m, body, q, who) => {
+	const first = r.lines.find((c) => c.id === +m[1]);
+	if (!first) return fail(404, 'Not Found');
+	const c = {id: id(), number: +m[0], body: body.body, path: first.path, line: first.line, in_reply_to_id: first.id, by: who, at: now()};
+	r.lines.push(c);
+	return good(comment(r, c), 201);
+});
+at('GET', '/issues/(\\d+)', (r, m) => { const i = r.issues.find((x) => x.number === +m[0]); return i ? good(issue(r, i)) : fail(404, 'Not Found'); });
+at('GET', '/issues/(\\d+)/comments', (r, m) => good(r.comments.filter((c) => c.number === +m[0]).map((c) => comment(r, c))));
+at('POST', '/issues/(\\d+)/comments', (r, m, body, q, who) => { const c = {id: id(), number: +m[0], body: body.body, by: who, at: now()}; r.comments.push(c); return good(comment(r, c), 201); });
+at('PATCH', '/issues/comments/(\\d+)', (r, m, body) => { const c = r.comments.find((x) => x.id === +m[0]); if (!c) return fail(404, 'Not Found'); c.body = body.body; c.edits = (c.edits ?? 0) + 1; return good(comment(r, c)); });
+const react = (r, m, body, q, who) => { const key = `${m[0]}/${body.content}/${who}`, was = r.reactions.includes(key); if (!was) r.reactions.push(key); return good({id: id(), content: body.content, user: user(who)}, was ? 200 : 201); };
+at('POST', '/issues/comments/(\\d+)/reactions', react);
+at('POST', '/pulls/comments/(\\d+)/reactions', react);
+at('GET', '/collaborators/([^/]+)/permission', (r, m) => members.has(m[0]) ? good({permission: members.get(m[0]), role_name: members.get(m[0]), user: user(m[0])}) : fail(404, `${m[0]} is not a user`));
+const checkRun = (c) => ({...c, output: {title: c.output?.title ?? null, summary: c.output?.summary ?? null, text: null, annotations_count: c.annotations.length}, annotations: undefined});
+function checkWrite(r, c, body) {
+	const {output, ...rest} = body;
+	if ((output?.annotations?.length ?? 0) > 50) return fail(422, 'Invalid request.\n\nNo more than 50 items are allowed');
+	Object.assign(c, rest, output ? {output} : {});
+	if (body.conclusion) c.status = 'completed';
+	c.annotations.push(...(output?.annotations ?? []));
+	return good(checkRun(c), 201);
+}
+at('GET', '/commits/([^/]+)/check-runs', (r, m, b, q) => { const list = r.checks.filter((c) => c.head_sha === m[0] && (!q.get('check_name') || c.name === q.get('check_name'))); return good({total_count: list.length, check_runs: list.map(checkRun)}); });
+at('POST', '/check-runs', (r, m, body) => { const c = {id: id(), annotations: []}; const answer = checkWrite(r, c, body); if (answer.status === 201) r.checks.push(c); return answer; });
+at('PATCH', '/check-runs/(\\d+)', (r, m, body) => { const c = r.checks.find((x) => x.id === +m[0]); return c ? {...checkWrite(r, c, body), status: 200} : fail(404, 'Not Found'); });
+at('POST', '/statuses/([0-9a-f]+)', (r, m, body) => { r.statuses.push({sha: m[0], ...body}); return good({id: id(), ...body}, 201); });
+at('GET', '/deployments', (r, m, b, q) => good(r.deployments.filter((d) => (!q.get('environment') || d.environment === q.get('environment')) && (!q.get('sha') || d.sha === q.get('sha'))).map(({statuses, ...d}) => d)));
+at('POST', '/deployments', (r, m, body) => {
+	if (body.auto_merge !== false) return good({message: 'Auto-merged main into topic on deployment.'}, 202);
+	if (!Array.isArray(body.required_contexts) || body.required_contexts.length) return fail(409, 'Conflict: Commit status checks failed for ' + body.ref);
+	const d = {id: id(), sha: sha(r.name, body.ref), ref: body.ref, environment: body.environment, payload: body.payload, statuses: []};
+	r.deployments.unshift(d);
+	return good({...d, statuses: undefined}, 201);
+});
+at('GET', '/deployments/(\\d+)/statuses', (r, m) => good(r.deployments.find((d) => d.id === +m[0])?.statuses ?? []));
+at('POST', '/deployments/(\\d+)/statuses', (r, m, body) => { const d = r.deployments.find((x) => x.id === +m[0]); if (!d) return fail(404, 'Not Found'); d.statuses.unshift({id: id(), environment_url: '', ...body}); return good(d.statuses[0], 201); });
+at('GET', '/actions/runs/(\\d+)/jobs', () => good({total_count: 1, jobs: [{id: 31, name: 'build', conclusion: 'failure', steps: [{name: 'make test', conclusion: 'failure'}]}]}));
+at('GET', '/actions/jobs/(\\d+)/logs', () => ({status: 302, headers: {location: `${base}/_/log`}}));
+
+// ---- what people do: POST /_/WHAT {repository, by, …}
+const acts = {
+	hook: (b) => { Object.assign(hook, b); return {}; },
+	inject: (b) => { injected.push(b); return {}; },
+	label: (b, r) => { const i = r.issues.find((x) => x.number === b.number); i.labels.push(b.label); return {guid: tell('issues', {action: 'labeled', issue: issue(r, i), label: {name: b.label}, repository: repository(r.name)}, b.by)}; },
+	issue: (b, r) => { const i = {id: id(), number: ++r.count, title: b.title, body: b.body, state: 'open', labels: [], by: b.by}; r.issues.push(i); tell('issues', {action: 'opened', issue: issue(r, i), repository: repository(r.name)}, b.by); return i; },
+	comment: (b, r) => {
+		const p = r.pulls.find((x) => x.number === b.number), i = r.issues.find((x) => x.number === b.number), c = {id: id(), number: b.number, body: b.body, by: b.by, at: now()};
+		r.comments.push(c);
+		tell('issue_comment', {action: 'created', comment: comment(r, c), issue: p ? {number: p.number, title: p.title, body: p.body, html_url: `${base}/x`, pull_request: {url: 'x'}} : issue(r, i), repository: repository(r.name)}, b.by);
+		return {id: c.id};
+	},
+	review: (b, r) => {
+		const p = r.pulls.find((x) => x.number === b.number), review = {id: id(), state: b.state, body: b.body ?? '', submitted_at: now(), user: user(b.by)};
+		const lines = (b.lines ?? []).map((l) => ({id: id(), number: p.number, pull_request_review_id: review.id, by: b.by, at: now(), ...l}));
+		r.lines.push(...lines);
+		r.reviews.push(review);
+		const told = [() => tell('pull_request_review', {action: 'submitted', review, pull_request: pull(r, p), repository: repository(r.name)}, b.by),
+			...lines.map((l) => () => tell('pull_request_review_comment', {action: 'created', comment: comment(r, l), pull_request: pull(r, p), repository: repository(r.name)}, b.by))];
+		for (const one of b.reversed ? told.reverse() : told) one();
+		return {review: review.id, lines: lines.map((l) => l.id)};
+	},
+	merge: (b, r) => ({sha: merge(r, r.pulls.find((x) => x.number === b.number), b.by)}),
+	close: (b, r) => { const p = r.pulls.find((x) => x.number === b.number); p.state = 'closed'; closed(r, p, b.by); return {}; },
+	pull: (b, r) => { const p = {id: id(), number: ++r.count, title: b.title, body: '', draft: false, branch: b.branch, target: 'main', state: 'open', merged: false, by: b.by, fork: b.fork, head: sha(r.name, `refs/heads/${b.branch}`)}; r.pulls.push(p); git(r.name, 'update-ref', `refs/pull/${p.number}/head`, p.head); tell('pull_request', {action: 'opened', number: p.number, pull_request: pull(r, p), repository: repository(r.name)}, b.by); return {number: p.number}; },
+	failure: (b, r) => { const p = r.pulls.find((x) => x.number === b.number); return {guid: tell('workflow_run', {action: 'completed', workflow_run: {id: id(), name: 'CI', conclusion: 'failure', run_attempt: 1, head_sha: pull(r, p).head.sha, head_branch: p.branch, pull_requests: [{number: p.number}], html_url: `${base}/x`}, repository: repository(r.name)}, 'github')}; },
+};
+
+// ---- serving
+function injection(line) {
+	const found = injected.find((i) => i.times > 0 && new RegExp(i.match).test(line));
+	if (found) found.times--;
+	return found?.kind;
+}
+const html = (status) => ({status, headers: {'content-type': 'text/html'}, raw: '<html><body><h1>502 Bad Gateway</h1></body></html>'});
+const kinds = {
+	401: () => fail(401, 'Bad credentials'),
+	primary: () => fail(403, 'API rate limit exceeded for installation ID 99.', {}, {'x-ratelimit-limit': '5000', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(Math.floor(Date.now() / 1000) + 2), 'x-ratelimit-resource': 'core'}),
+	secondary: () => fail(403, 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.', {}, {'retry-after': '1'}),
+	429: () => fail(429, 'API rate limit exceeded', {}, {'retry-after': '1'}),
+	500: () => fail(500, 'Server Error'), html502: () => html(502), forbidden: () => fail(403, 'Resource not accessible by integration', {}, {'x-accepted-github-permissions': 'checks=write'}),
+};
+function who(header, path) {
+	const token = /^Bearer (.+)$/.exec(header ?? '')?.[1] ?? '';
+	if (token.split('.').length === 3) {
+		const [head, claims, signature] = token.split('.'), verify = createVerify('RSA-SHA256').update(`${head}.${claims}`), said = JSON.parse(Buffer.from(claims, 'base64url'));
+		if (!verify.verify(app.key, Buffer.from(signature, 'base64url')) || said.iss !== app.id || said.exp - said.iat > 660 || said.exp < Date.now() / 1000) return null;
+		return path.startsWith('/app') || path.endsWith('/installation') ? 'the app' : null;
+	}
+	const known = tokens.get(token);
+	if (path === '/graphql') return known ? `${app.slug}[bot]` : null;
+	return known && !path.startsWith('/app') && known.repositories.includes(path.split('/')[3]) ? `${app.slug}[bot]` : null;
+}
+function graphql(body) {
+	for (const r of repos.values()) {
+		const p = r.pulls.find((x) => `PR_${x.number}` === body.variables.id);
+		if (p) {
+			p.draft = body.query.includes('convertPullRequestToDraft');
+			return good({data: {changed: {pullRequest: {isDraft: p.draft}}}});
+		}
+	}
+	return good({data: null, errors: [{type: 'NOT_FOUND', message: 'Could not resolve to a node'}]});
+}
+function rest(req, url, body) {
+	const line = `${req.method} ${url.pathname}`;
+	if (req.method !== 'GET') calls.push(line);
+	const kind = injection(line);
+	if (kind && kind !== 'lost') return kinds[kind]();
+	const by = who(req.headers.authorization, url.pathname);
+	if (!by) return fail(401, 'Bad credentials');
+	if (!req.headers['user-agent'] || req.headers['x-github-api-version'] !== '2022-11-28') return fail(400, 'headers');
+	if (url.pathname === '/graphql') return graphql(body);
+	check(req.method, url.pathname, body);
+	for (const [method, pattern, act] of routes) {
+		const m = method === req.method && pattern.exec(url.pathname);
+		if (m) return {...act(m, url.searchParams, body ?? {}, by), lost: kind === 'lost'};
+	}
+	wrong.push(`${line}: not here`);
+	return fail(404, 'Not Found');
+}
+function backend(req, res, url) {
+	const name = url.pathname.split('/').slice(1, 3).join('/').replace(/\.git$/, ''), push = url.search.includes('receive-pack') || url.pathname.endsWith('receive-pack');
+	const line = `GIT ${push ? 'push' : 'fetch'} ${req.method}`, kind = injection(line);
+	if (push && req.method === 'POST') calls.push(line);
+	if (kind === 'git503') return res.writeHead(503).end('try later');
+	const token = Buffer.from(/^Basic (.+)$/.exec(req.headers.authorization ?? '')?.[1] ?? '', 'base64').toString().replace(/^x-access-token:/, ''), known = tokens.get(token);
+	if (!known || !known.repositories.includes(name.split('/')[1]) || !(push ? ['write'] : ['read', 'write']).includes(known.permissions?.contents))
+		return res.writeHead(401, {'www-authenticate': 'Basic realm="GitHub"'}).end();
+	const child = spawn('git', ['-c', 'http.receivepack=true', '-c', 'uploadpack.allowAnySHA1InWant=true', 'http-backend'], {env: {PATH: process.env.PATH, GIT_PROJECT_ROOT: folder, GIT_HTTP_EXPORT_ALL: '1', PATH_INFO: url.pathname, QUERY_STRING: url.search.slice(1), REQUEST_METHOD: req.method, CONTENT_TYPE: req.headers['content-type'] ?? '', HTTP_CONTENT_ENCODING: req.headers['content-encoding'] ?? '', HTTP_GIT_PROTOCOL: req.headers['git-protocol'] ?? '', REMOTE_USER: 'assay', GIT_CONFIG_COUNT: '2', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*', GIT_CONFIG_KEY_1: 'http.receivepack', GIT_CONFIG_VALUE_1: 'true'}});
+	const parts = [];
+	req.pipe(child.stdin);
+	child.stdout.on('data', (d) => parts.push(d));
+	child.on('close', () => {
+		const all = Buffer.concat(parts), end = all.indexOf('\r\n\r\n'), headers = {};
+		let status = 200;
+		for (const row of all.subarray(0, end).toString().split('\r\n')) {
+			const [key, ...value] = row.split(': ');
+			if (key === 'Status') status = parseInt(value[0]);
+			else headers[key] = value.join(': ');
+		}
+		if (kind === 'lost') return req.socket.destroy();
+		res.writeHead(status, headers).end(all.subarray(end + 4));
+		if (push && req.method === 'POST')
+			for (const p of repo(name)?.pulls ?? []) {
+				const is = sha(name, `refs/heads/${p.branch}`);
+				if (p.state === 'open' && is && is !== p.head) { const before = p.head; p.head = is; tell('pull_request', {action: 'synchronize', number: p.number, before, after: is, pull_request: pull(repo(name), p), repository: repository(name)}, `${app.slug}[bot]`); }
+			}
+	});
+}
+const server = createServer((req, res) => {
+	const url = new URL(req.url, base), parts = [];
+	if (/^\/[^/]+\/[^/]+\.git\//.test(url.pathname)) return backend(req, res, url);
+	req.on('data', (d) => parts.push(d)).on('end', () => {
+		let answer;
+		try {
+			const text = Buffer.concat(parts).toString(), body = text ? JSON.parse(text) : undefined;
+			if (url.pathname === '/_/log') answer = {status: 200, raw: 'cc -o app\nerror: the log says why\n', headers: {}};
+			else if (url.pathname === '/_/state') answer = good({repos: [...repos.values()].map((r) => ({...r, pulls: r.pulls.map((p) => ({...p, sha: sha(r.name, `refs/heads/${p.branch}`)}))})), calls, wrong, deliveries: deliveries.map(({body: b, ...d}) => d)});
+			else if (url.pathname.startsWith('/_/')) answer = good(acts[url.pathname.slice(3)](body, repo(body.repository ?? '')));
+			else answer = rest(req, url, body);
+		} catch (error) {
+			answer = fail(500, String(error.stack));
+		}
+		if (answer.lost) return req.socket.destroy();
+		const raw = answer.raw ?? (answer.body === undefined ? '' : JSON.stringify(answer.body));
+		res.writeHead(answer.status, {'content-type': 'application/json; charset=utf-8', ...answer.headers}).end(raw);
+	});
+});
+server.listen(0, '127.0.0.1', () => {
+	base = `http://127.0.0.1:${server.address().port}`;
+	console.log(server.address().port);
+});
