@@ -17,6 +17,7 @@ struct wish {
 	const char *text;
 	const char *file;
 	int64_t issue;
+	const char *item; /* its name outside */
 	const char *repo;
 	const char *base;
 	bool as_json;
@@ -42,6 +43,10 @@ static int spec_read(const struct wish *wish, json_t *body, struct err *err)
 {
 	AUTO_BUF text = buf_new(TEXT_BYTES_MAX);
 
+	if (wish->item) {
+		json_set_bytes(body, "item", view_of(wish->item));
+		return 0;
+	}
 	if (wish->issue) {
 		(void)json_object_set_new(body, "issue", json_integer(wish->issue));
 		return 0;
@@ -146,11 +151,32 @@ static int run(const struct wish *wish)
 	return code ? code : conclude(api, id, wish->as_json);
 }
 
+/* A number, or a name of outside: letters, a dash and digits. */
+static int issue_each(void *self, const char *value, struct err *err)
+{
+	struct wish *wish = self;
+	size_t letters = strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
+	uint64_t number;
+
+	if (view_to_u64(view_of(value), &number) && number <= INT64_MAX) {
+		wish->issue = (int64_t)number;
+		return 0;
+	}
+	if (!letters || value[letters] != '-' || !view_to_u64(view_of(value + letters + 1), &number))
+		return err_set(err, ERR_INVALID, "expected a number, not `%s`", value);
+	wish->item = value;
+	return 0;
+}
+
 int cli_run(int argc, char **argv)
 {
 	struct wish wish = {0};
 	const struct cli_option options[] = {
-		{.name = "issue", .value = "N", .help = "an issue of the built-in tracker", .number = &wish.issue},
+		{.name = "issue",
+		 .value = "N",
+		 .help = "an issue of the built-in tracker, or one of a connected tracker by its name (ENG-12)",
+		 .each = issue_each,
+		 .self = &wish},
 		{.name = "file", .value = "FILE", .help = "the text is in a file (`-`: standard input)", .text = &wish.file},
 		{.name = "repo", .value = "DIR", .help = "the git checkout (default: the one around here)", .text = &wish.repo},
 		{.name = "base", .value = "REV", .help = "what to start from (default: HEAD)", .text = &wish.base},
@@ -174,7 +200,7 @@ int cli_run(int argc, char **argv)
 	if (count < 0)
 		return code;
 	wish.text = count ? argv[1] : NULL;
-	if ((wish.text != NULL) + (wish.file != NULL) + (wish.issue != 0) != 1)
+	if ((wish.text != NULL) + (wish.file != NULL) + (wish.issue != 0 || wish.item) != 1)
 		return cli_refuse(PROGRAM, "say what should be different: exactly one of \"TEXT\", --issue N, --file FILE");
 	return run(&wish);
 }

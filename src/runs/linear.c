@@ -405,6 +405,87 @@ static int send_open(struct sending *sending, struct err *err)
 	return thread_begin(sending->runs, sending->thread.id, &item, repository, err);
 }
 
+/* ---- begun here ---- */
+
+/* `data` is IssueContext's, owned by the caller; NULL: this workspace does not have it. */
+static int item_find(struct runs *runs, const char *connection, const char *account, const char *name, json_t **data,
+		     struct err *err)
+{
+	AUTO_JSON variables = json_pack("{s:s}", "id", name);
+	struct linear_said said;
+
+	if (!linear_ask(runs, connection, account, "IssueContext", variables, data, &said, err) || err->kind != ERR_NOT_FOUND)
+		return *data ? 0 : -1;
+	*err = (struct err){0};
+	return 0;
+}
+
+static json_t *import_from(struct runs *runs, const char *connection, const char *account, const json_t *issue,
+			   const char *repository, struct err *err)
+{
+	AUTO_JSON variables = json_pack("{s:{s:s}}", "input", "issueId", json_text(issue, "id", ""));
+	AUTO_JSON labels = names_of(json_member(issue, "labels"));
+	AUTO_JSON comments = comments_of(issue, NULL);
+	AUTO_JSON data = NULL;
+	AUTO_FREE char *text = NULL;
+	const struct thread_item item = {.item = json_text(issue, "identifier", ""),
+					 .item_id = json_text(issue, "id", ""),
+					 .url = json_text(issue, "url", NULL),
+					 .title = json_text(issue, "title", NULL),
+					 .body = json_text(issue, "description", NULL),
+					 .labels = labels,
+					 .comments = comments};
+	const json_t *session;
+	struct linear_said said;
+	int64_t number = 0;
+
+	if (linear_ask(runs, connection, account, "SessionOnIssue", variables, &data, &said, err))
+		return NULL;
+	session = json_member(json_member(data, "agentSessionCreateOnIssue"), "agentSession");
+	if (thread_import(runs, connection, account, json_text(session, "id", ""), json_text(session, "url", NULL), &item,
+			  repository, &number, err))
+		return NULL;
+	text = text_format("%lld", (long long)number);
+	return tracker_fetch(runs->tracker, text, err);
+}
+
+json_t *linear_import(struct runs *runs, const char *name, const char *repository, struct err *err)
+{
+	AUTO_JSON places = json_array();
+	json_t *place;
+	size_t i;
+
+	{
+		AUTO_TX tx = {0};
+		AUTO_ROWS rows = {0};
+
+		if (store_begin_snapshot(runs->store, &tx, err) ||
+		    store_query(
+			    &tx, &rows,
+			    "SELECT connection, account FROM account JOIN connection ON connection.id = connection AND kind = 'linear'"
+			    " ORDER BY connection, account",
+			    NO_VALUES, err))
+			return NULL;
+		while (store_rows_next(&rows))
+			(void)json_array_append_new(places, json_pack("{s:o, s:o}", "connection", store_rows_json(&rows, 0),
+								      "account", store_rows_json(&rows, 1)));
+		if (store_rows_finish(&rows, err))
+			return NULL;
+	}
+	json_array_foreach(places, i, place) {
+		const char *connection = json_text(place, "connection", "");
+		const char *account = json_text(place, "account", "");
+		AUTO_JSON data = NULL;
+
+		if (item_find(runs, connection, account, name, &data, err))
+			return NULL;
+		if (data)
+			return import_from(runs, connection, account, json_member(data, "issue"), repository, err);
+	}
+	(void)err_set(err, ERR_NOT_FOUND, "no issue `%.60s` here, nor in a workspace that is connected", name);
+	return NULL;
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -425,6 +506,10 @@ static int send_it(struct runs *runs, const struct outbox_effect *effect, struct
 
 	if (!speech || thread_load(runs, json_text(speech, "thread", ""), &sending.thread, err))
 		return -1;
+	if (thread_is_silent(&sending.thread, say)) {
+		thread_fini(&sending.thread);
+		return 0;
+	}
 	status = err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", say);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (strcmp(rows[i].say, say) == 0) {

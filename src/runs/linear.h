@@ -14,6 +14,10 @@ struct linear_said;
 MUST_USE int linear_ask(struct runs *runs, const char *connection, const char *account, const char *operation,
 			const json_t *variables, json_t **data, struct linear_said *said, struct err *err);
 
+/* An issue that a person names here ("ENG-12"): fetched, kept, and a session opened on it, so that what its run does is seen there. Blocks.
+ * Owned by the caller, as tracker_fetch(). ERR_NOT_FOUND: no workspace has it. */
+json_t *linear_import(struct runs *runs, const char *item, const char *repository, struct err *err);
+
 /* The page where an admin of a workspace allows it; `redirect` is ours. Owned by the caller. */
 char *runs_linear_permission(struct runs *runs, const char *connection, const char *redirect, struct err *err);
 /* What came back from there: the workspace's tokens are kept. {"account", "name"}; owned by the caller. ERR_DENIED: the state is not one of

@@ -216,10 +216,13 @@ int runs_reconcile(struct runs *runs, struct err *err)
 	const char *plane = flows_plane(runs->flow)->lease.owner;
 	AUTO_FREE char *here = text_format("environments of %s", plane);
 	const struct reconciler table[] = {
-		{here, 0, environments},       {"issues", ISSUES_MS, issues},
-		{"pulls", PULLS_MS, pulls},    {"questions", QUESTIONS_MS, questions},
-		{"leases", LEASES_MS, leases}, {"code hosts", HOSTS_MS, remote_reconcile},
-		{"leases", LEASES_MS, leases}, {"threads", THREADS_MS, threads},
+		{here, 0, environments},
+		{"issues", ISSUES_MS, issues},
+		{"pulls", PULLS_MS, pulls},
+		{"questions", QUESTIONS_MS, questions},
+		{"leases", LEASES_MS, leases},
+		{"code hosts", HOSTS_MS, remote_reconcile},
+		{"threads", THREADS_MS, threads},
 		{"planes", 0, planes}, /* the last: where runs have no other home there is nothing to it */
 	};
 	size_t count = ARRAY_LEN(table) - !runs->options.repositories;

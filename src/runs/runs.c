@@ -11,7 +11,9 @@
 #include "base/scope.h"
 #include "forges/builtin.h"
 #include "runs/remote.h"
+#include "runs/linear.h"
 #include "runs/runs_priv.h"
+#include "runs/thread.h"
 #include "trackers/builtin.h"
 
 #define EFFECT_THREADS 3
@@ -203,12 +205,15 @@ static json_t *issue_of_request(struct runs *runs, const char *repository, const
 	int64_t number = json_number(request, "issue", 0);
 	const char *body = json_text(request, "body", "");
 	const char *title = json_text(request, "title", NULL);
-	AUTO_FREE char *item = text_format("%lld", (long long)number);
+	const char *outside = json_text(request, "item", NULL);
+	AUTO_FREE char *item = outside ? text_copy(outside) : text_format("%lld", (long long)number);
 	AUTO_FREE char *first_line = NULL;
 	json_t *issue;
 
-	if (number) {
+	if (number || outside) {
 		issue = tracker_fetch(runs->tracker, item, err);
+		if (!issue && outside && err->kind == ERR_NOT_FOUND)
+			return linear_import(runs, outside, repository, err);
 		if (issue && strcmp(json_text(issue, "repository", ""), repository) != 0) {
 			(void)err_set(err, ERR_INVALID, "issue %lld belongs to the repository %s", (long long)number,
 				      json_text(issue, "repository", ""));
@@ -271,6 +276,8 @@ json_t *runs_start(struct runs *runs, const json_t *request, struct err *err)
 		return NULL;
 	item = text_format("%lld", (long long)json_number(issue, "number", 0));
 	if (tracker_claim(runs->tracker, item, id.text, err) || start_store(runs, id, issue, request, err))
+		return NULL;
+	if (json_text(issue, "connection", NULL) && thread_follow(runs, json_number(issue, "number", 0), id.text, err))
 		return NULL;
 	change_add(runs, "issue", "number", V(json_number(issue, "number", 0)), "working");
 	runs_told(runs);

@@ -153,12 +153,17 @@ static char *request_of(const struct tracker_event *event, struct err *err)
 	return buf_finish(&text, err) ? NULL : buf_take(&text);
 }
 
+char *thread_id_of(const char *connection, const char *account, const char *session)
+{
+	struct digest digest = digest_of_parts((const struct view[]){view_of(connection), view_of(account), view_of(session)}, 3);
+
+	return text_format("t%.20s", digest.text);
+}
+
 static int thread_insert(struct runs *runs, struct store_tx *tx, const struct connection *connection,
 			 const struct tracker_event *event, struct thread *thread, struct err *err)
 {
-	struct digest digest = digest_of_parts(
-		(const struct view[]){view_of(connection->id), view_of(event->account), view_of(event->thread)}, 3);
-	AUTO_FREE char *id = text_format("t%.20s", digest.text);
+	AUTO_FREE char *id = thread_id_of(connection->id, event->account, event->thread);
 	AUTO_FREE char *request = request_of(event, err);
 
 	if (!request ||
@@ -386,6 +391,15 @@ static int take_issue(struct store_tx *tx, const struct connection *connection, 
 		VALUES(V(event->title), V(event->text ? event->text : ""), V(updated), V(connection->id), V(event->account),
 		       V(event->item_id), V(updated)),
 		err);
+}
+
+bool thread_is_silent(const struct thread *thread, const char *say)
+{
+	bool over = strcmp(thread->state, "stopped") == 0 || strcmp(thread->state, "gone") == 0;
+	bool ends = strcmp(say, "stop") == 0 || strcmp(say, "end") == 0 || strcmp(say, "wake") == 0 ||
+		    strcmp(say, "response") == 0 || strcmp(say, "error") == 0;
+
+	return over && !ends;
 }
 
 int thread_take(struct runs *runs, struct store_tx *tx, const struct connection *connection, const struct tracker_event *event,

@@ -46,6 +46,8 @@ void thread_fini(struct thread *thread);
 MUST_USE int thread_read(struct store_tx *tx, const char *id, struct thread *thread, struct err *err);
 MUST_USE int thread_load(struct runs *runs, const char *id, struct thread *thread, struct err *err);
 
+/* "t…", the same for the same session; owned. */
+char *thread_id_of(const char *connection, const char *account, const char *session);
 /* Acts on an event, in the inbox's transaction. */
 MUST_USE int thread_take(struct runs *runs, struct store_tx *tx, const struct connection *connection,
 			 const struct tracker_event *event, struct err *err);
@@ -76,12 +78,19 @@ struct thread_item {
 	const json_t *comments; /* [{"id", "author", "text"}] */
 };
 
+/* Was it stopped or taken away, so that only its end is said? */
+bool thread_is_silent(const struct thread *thread, const char *say);
 /* By the connection's rules, then by what it is set to, then the only one there is; *repository (owned) is NULL when none of them says. */
 MUST_USE int thread_repository(struct runs *runs, const struct connection *connection, const struct thread_item *item,
 			       bool defaults, char **repository, struct err *err);
 /* The run begins, once; `repository` NULL: a person is asked which. */
 MUST_USE int thread_begin(struct runs *runs, const char *id, const struct thread_item *item, const char *repository,
 			  struct err *err);
+/* A run that a person began here on an issue of outside is heard of in the issue's newest thread, if there is one. */
+MUST_USE int thread_follow(struct runs *runs, int64_t issue, const char *run, struct err *err);
+/* The issue's row here, and a thread of the service's that waits for its run. */
+MUST_USE int thread_import(struct runs *runs, const char *connection, const char *account, const char *session, const char *url,
+			   const struct thread_item *item, const char *repository, int64_t *number, struct err *err);
 /* A run that is over goes on with what was said; once an operation. */
 MUST_USE int thread_wake(struct runs *runs, const struct thread *thread, const char *operation, const json_t *speech,
 			 struct err *err);

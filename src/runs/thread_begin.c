@@ -239,6 +239,59 @@ int thread_begin(struct runs *runs, const char *id, const struct thread_item *it
 	return 0;
 }
 
+/* ---- begun by a person here ---- */
+
+int thread_import(struct runs *runs, const char *connection, const char *account, const char *session, const char *url,
+		  const struct thread_item *item, const char *repository, int64_t *number, struct err *err)
+{
+	AUTO_THREAD thread = {.connection = text_copy(connection), .account = text_copy(account), .request = text_copy("{}")};
+	AUTO_TX tx = {0};
+
+	thread.id = thread_id_of(connection, account, session);
+	if (store_begin(runs->store, &tx, err) || mirror(runs, &tx, &thread, item, repository, number, err) ||
+	    store_run(
+		    &tx,
+		    "INSERT INTO thread (id, connection, kind, account, thread, item, item_id, url, issue, state, request, created_ms)"
+		    " SELECT ?, id, kind, ?, ?, ?, ?, ?, ?, 'opening', '{}', ? FROM connection WHERE id = ? ON CONFLICT (id) DO NOTHING",
+		    VALUES(V((const char *)thread.id), V(account), V(session), V(item->item), V(item->item_id), V(url), V(*number),
+			   V(world_now_ms(runs->options.world)), V(connection)),
+		    err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+int thread_follow(struct runs *runs, int64_t issue, const char *run, struct err *err)
+{
+	AUTO_FREE char *page = text_format("%s/runs/%s", runs->pages_base, run);
+	AUTO_FREE char *id = NULL;
+	AUTO_THREAD thread = {0};
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err))
+		return -1;
+	{
+		AUTO_ROWS rows = {0};
+
+		if (store_query(&tx, &rows, "SELECT id FROM thread WHERE issue = ? ORDER BY created_ms DESC LIMIT 1",
+				VALUES(V(issue)), err))
+			return -1;
+		if (store_rows_next(&rows))
+			id = text_copy(store_rows_text(&rows, 0));
+		if (store_rows_finish(&rows, err))
+			return -1;
+	}
+	if (!id)
+		return 0;
+	if (store_run(&tx, "UPDATE thread SET run = ?, state = 'running', asked = NULL WHERE id = ?",
+		      VALUES(V(run), V((const char *)id)), err) ||
+	    thread_read(&tx, id, &thread, err) ||
+	    say(runs, &tx, &thread, "links",
+		json_pack("{s:s, s:[{s:s, s:s}]}", "say", "links", "links", "label", "Run", "url", page), err) ||
+	    say(runs, &tx, &thread, "state", json_pack("{s:s, s:s}", "say", "state", "state", "started"), err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
 /* ---- on, and over ---- */
 
 static int wake_in(struct runs *runs, struct store_tx *tx, const struct thread *thread, const char *operation, const json_t *speech,

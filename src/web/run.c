@@ -148,7 +148,7 @@ static json_t *run_show(struct call *call, struct err *err)
 
 static json_t *run_make(struct call *call, struct err *err)
 {
-	if (!json_object_get(call->body, "issue") && !text_of(call, "title")) {
+	if (!json_object_get(call->body, "issue") && !text_of(call, "item") && !text_of(call, "title")) {
 		(void)err_set(err, ERR_INVALID, "title: expected a line of text, or issue: the number of one");
 		return NULL;
 	}
@@ -397,6 +397,7 @@ const struct row run_rows[] = {
 	{"POST", "/api/v1/runs", run_make, WHO_PERSON, ROLE_DEVELOPER,
 	 .fields = {{"repository", FIELD_LINE, true},
 		    {"issue", FIELD_NUMBER, false},
+		    {"item", FIELD_LINE, false},
 		    {"title", FIELD_LINE, false},
 		    {"body", FIELD_TEXT, false},
 		    {"base", FIELD_LINE, false},

@@ -54,7 +54,7 @@ struct query {
 	const char *type;
 };
 
-#define FIELDS_MAX 8
+#define FIELDS_MAX 10
 #define QUERIES_MAX 12
 
 /* What a caller must be at least; each may do what those before it may. */
