@@ -150,7 +150,7 @@ is 'with one last word' "$(finals "$three")" 1
 
 # Taken away.
 issue ENG-4 'Think for long' 'Of something else.'
-four=$(delegate ENG-4)
+delegate ENG-4 >/dev/null
 until_true "$RUN_S" run_is "$(until_true 30 eval '[ "$(run_of ENG-4)" != null ]'; run_of ENG-4)" turn
 linear unassign '{"issue": "ENG-4"}' >/dev/null
 ok 'so does taking the issue away' until_true 30 run_is "$(run_of ENG-4)" stopped
