@@ -177,7 +177,7 @@ struct blueprint {
 	struct {
 		struct candidates candidates;
 		struct texts reviewers; /* "claude" or "claude:model": who is asked for a second opinion */
-		char *use; /* "command", or an agent by name: "claude", "codex", … */
+		char *use;              /* "command", or an agent by name: "claude", "codex", … */
 		struct command run;
 		char *format; /* "text", "jsonl" */
 		char *model;

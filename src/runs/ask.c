@@ -75,6 +75,7 @@ int question_answer_in(struct runs *runs, struct store_tx *tx, const char *run, 
 {
 	int64_t now_ms = world_now_ms(runs->options.world);
 	AUTO_JSON question = NULL;
+	AUTO_JSON answer = json_object();
 	json_t *shown;
 	bool heard = false;
 
@@ -94,7 +95,10 @@ int question_answer_in(struct runs *runs, struct store_tx *tx, const char *run, 
 	*answered = true;
 	if (!heard)
 		*unheard = text_copy(json_text(question, "question", ""));
-	return event_add_in(runs, tx, run, "answer", shown, err);
+	/* One that the run itself waits for: it goes on. */
+	if (event_add_in(runs, tx, run, "answer", shown, err) || (heard && flow_signal(runs->flow, tx, run, "answer", answer, err)))
+		return -1;
+	return 0;
 }
 
 /* ---- the agent's side ---- */
@@ -111,24 +115,34 @@ int run_of_environment(struct store_tx *tx, struct env_id env, char **run, struc
 	return 0;
 }
 
-static int question_insert(struct runs *runs, struct store_tx *tx, const char *run, const char *text, int64_t wait_ms,
-			   int64_t now_ms, struct err *err)
+int question_put(struct runs *runs, struct store_tx *tx, const char *run, const char *text, int64_t wait_ms, bool waits,
+		 int64_t *id, struct err *err)
 {
+	int64_t now_ms = world_now_ms(runs->options.world);
 	int64_t count = 0;
 	json_t *shown;
 
 	if (store_number_get(tx, &count, 0, "SELECT count(*) FROM question WHERE run = ?", VALUES(V(run)), err))
 		return -1;
-	if (count >= QUESTIONS_MAX)
+	if (count >= QUESTIONS_MAX && !waits)
 		return err_set(err, ERR_LIMIT, "this run has asked %d questions: decide yourself", QUESTIONS_MAX);
 	if (store_run(tx, "INSERT INTO question (run, text, asked_ms, deadline_ms, heard_ms) VALUES (?, ?, ?, ?, ?)",
-		      VALUES(V(run), V(text), V(now_ms), V(now_ms + wait_ms), V(now_ms)), err))
+		      VALUES(V(run), V(text), V(now_ms), V(now_ms + wait_ms), V(waits ? now_ms + wait_ms : now_ms)), err))
 		return -1;
-	shown = json_pack("{s:I, s:I}", "id", (json_int_t)store_last_id(tx), "deadline_ms", (json_int_t)(now_ms + wait_ms));
+	*id = store_last_id(tx);
+	shown = json_pack("{s:I, s:I}", "id", (json_int_t)*id, "deadline_ms", (json_int_t)(now_ms + wait_ms));
 	event_text_set(shown, "text", view_of(text));
 	if (event_add_in(runs, tx, run, "question", shown, err))
 		return -1;
 	return change_add_in(runs, tx, "run", "id", V(run), "turn", err);
+}
+
+int question_get(struct store_tx *tx, const char *run, int64_t id, int64_t now_ms, json_t **question, struct err *err)
+{
+	bool heard;
+
+	return question_read(tx, "SELECT " COLUMNS " FROM question WHERE run = ? AND id = ?", VALUES(V(run), V(id)), now_ms,
+			     question, &heard, err);
 }
 
 json_t *runs_tool_ask(struct runs *runs, struct env_id env, const char *text, int64_t wait_ms, struct err *err)
@@ -138,6 +152,7 @@ json_t *runs_tool_ask(struct runs *runs, struct env_id env, const char *text, in
 	AUTO_FREE char *run = NULL;
 	AUTO_JSON question = NULL;
 	bool heard = false;
+	int64_t id;
 	AUTO_TX tx = {0};
 
 	if (!view_trim(view_of(text)).length || strlen(text) > RUN_EVENT_TEXT_MAX) {
@@ -151,7 +166,7 @@ json_t *runs_tool_ask(struct runs *runs, struct env_id env, const char *text, in
 	if (question && strcmp(json_text(question, "state", ""), "expired") != 0)
 		return TAKE(question);
 	json_decref(TAKE(question));
-	if (question_insert(runs, &tx, run, text, wait_ms, now_ms, err) ||
+	if (question_put(runs, &tx, run, text, wait_ms, false, &id, err) ||
 	    question_read(&tx, last, VALUES(V(run), V(text)), now_ms, &question, &heard, err) || store_commit(&tx, err))
 		return NULL;
 	return TAKE(question);

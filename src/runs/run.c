@@ -78,6 +78,8 @@ static const struct {
 	NUMBER(session_output_tokens),
 	NUMBER(turns),
 	NUMBER(agent_ms),
+	NUMBER(cost_question),
+	REAL(cost_allowed),
 	TEXT(race),
 	TEXT(race_winner),
 	NUMBER(judges),

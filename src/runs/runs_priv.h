@@ -101,6 +101,8 @@ struct run {
 	int64_t output_tokens;
 	int64_t turns;
 	int64_t agent_ms;
+	int64_t cost_question; /* whether it may cost more, that a person is asked; 0: none is */
+	double cost_allowed;   /* beyond the blueprint's budget */
 	double cost_usd;
 	double session_cost_usd;
 	int64_t session_input_tokens;
@@ -233,6 +235,17 @@ void models_free(struct runs *runs);
 struct model_state model_state(struct runs *runs, const char *env);
 void model_forget(struct runs *runs, const char *env);      /* a turn begins */
 int64_t model_pause_ms(struct runs *runs, const char *env); /* before the host wants to be asked again; 0: at once */
+
+/* Asks; `waits`: the run itself does, and goes on when it is answered. */
+MUST_USE int question_put(struct runs *runs, struct store_tx *tx, const char *run, const char *text, int64_t wait_ms, bool waits,
+			  int64_t *id, struct err *err);
+MUST_USE int question_get(struct store_tx *tx, const char *run, int64_t id, int64_t now_ms, json_t **question, struct err *err);
+
+/* ---- cost.c ---- */
+
+/* May another turn begin, for what the run has cost? Else the visit is told to wait, or the error says that it ends. */
+MUST_USE int cost_check(struct runs *runs, const struct run *run, const struct blueprint *blueprint, struct flow_visit *visit,
+			struct err *err);
 
 /* ---- gate.c ---- */
 

@@ -321,25 +321,39 @@ static bool was_killed(struct exit_status status)
 	       (status.reason == EXIT_CODE && status.code == 128 + SIGKILL);
 }
 
+static void memory_limit_add(struct buf *out, const struct turn *turn)
+{
+	int64_t bytes = turn->blueprint->workspace.limits.memory_bytes;
+
+	if (bytes)
+		buf_add_format(out, "%lld MiB (workspace.limits.memory)", (long long)(bytes >> 20));
+	else
+		buf_add_text(out, "what workspaces have where workspace.limits.memory does not say");
+}
+
 /* What ran out of memory was the workspace: the agent, or something it started. */
 static void memory_note(struct turn *turn)
 {
 	AUTO_JSON workspace = turn_workspace(turn);
 	int64_t kills = json_number(workspace, "oom_kills", 0) - turn->oom_kills;
+	AUTO_BUF limit = buf_new(256);
 
+	memory_limit_add(&limit, turn);
 	if (kills > 0)
-		event_note(
-			turn->runs, turn->run->id,
-			"the workspace ran out of memory: %lld of its processes were killed for that; workspace.limits.memory is what it has",
-			(long long)kills);
+		event_note(turn->runs, turn->run->id,
+			   "the workspace ran out of memory: %lld of its processes were killed for that; it has %s",
+			   (long long)kills, limit.at);
 }
 
 int turn_program_failure(struct turn *turn, const struct err *reason, struct err *err)
 {
+	AUTO_BUF limit = buf_new(256);
+
 	if (reason->kind != ERR_NONE) {
 		*err = *reason;
 		return -1;
 	}
+	memory_limit_add(&limit, turn);
 	if (turn->resumed && !agent_parser_session(turn->parser) && !turn->hopeless && !turn->failed) {
 		if (run_store(turn->runs, turn->run->id, "session = NULL", NO_VALUES, err))
 			return -1;
@@ -350,10 +364,8 @@ int turn_program_failure(struct turn *turn, const struct err *reason, struct err
 		return err_prefix(err, "the agent's program");
 	}
 	if (turn->status.reason == EXIT_OOM)
-		return err_set(
-			err, ERR_LIMIT,
-			"the workspace ran out of memory and the agent (%s) was killed for that: it has what workspace.limits.memory says",
-			turn->ops->name);
+		return err_set(err, ERR_LIMIT, "the workspace ran out of memory and the agent (%s) was killed for that: it has %s",
+			       turn->ops->name, limit.at);
 	if (was_killed(turn->status) && turn->visit->tries < KILLED_TRIES)
 		return err_set(err, ERR_RETRY, "the agent was killed");
 	return turn_failure(turn, err);
@@ -513,6 +525,8 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 	turn.ops = agent_of_blueprint(blueprint);
 	if (!turn.ops)
 		return err_set(err, ERR_INVALID, "no agent `%.60s`", blueprint->agent.use ? blueprint->agent.use : "");
+	if (run.pending == TURN_PENDING && (cost_check(self, &run, blueprint, visit, err) || visit->park))
+		return visit->park ? 0 : -1;
 	if (run.pending == TURN_PENDING) {
 		if (run_store(self, run.id, "summary = NULL", NO_VALUES, err) || agent_work(&turn, err) ||
 		    turn_message_next(&turn, &again, err))

@@ -228,6 +228,8 @@ const struct store_migration store_migrations[] = {
 	 " UNIQUE (connection, account, thread)) STRICT, WITHOUT ROWID;"
 	 "CREATE INDEX thread_run ON thread (run) WHERE run IS NOT NULL;"
 	 "CREATE INDEX thread_item ON thread (connection, account, item_id);"},
+	{"what a run may cost", "ALTER TABLE run ADD COLUMN cost_question INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE run ADD COLUMN cost_allowed REAL NOT NULL DEFAULT 0;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

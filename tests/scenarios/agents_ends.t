@@ -91,11 +91,11 @@ ended() { run_over "$1" && run_field "$1" '"\(.state) \(.verdict // "-") \(.erro
 # Several at a time: they have nothing to do with each other.
 memory=$(begin 'Eat memory') circles=$(begin 'Go in circles') crash=$(begin 'Crash once') child=$(begin 'Have a child eat memory')
 like 'out of memory: said as it is, with where the limit is' "$(ended "$memory")" \
-	'^failed - the workspace ran out of memory and the agent \(command\) was killed for that.*workspace.limits.memory'
+	'^failed - the workspace ran out of memory and the agent \(command\) was killed for that: it has 256 MiB \(workspace.limits.memory\)'
 like 'round in circles: ended, with what it did last' "$(ended "$circles")" '^failed - the agent goes round in circles: .*the last: Read [ab]'
 is 'one that crashed in the middle is started again' "$(ended "$crash")" 'review verified '
 is 'a child out of memory does not end the run' "$(ended "$child")" 'review verified '
-like 'but is told' "$(run_notes "$child")" 'the workspace ran out of memory: [1-9]'
+like 'but is told' "$(run_notes "$child")" 'the workspace ran out of memory: [1-9].*it has 256 MiB'
 
 nothing=$(begin 'Change nothing') commits=$(begin 'Commit it') removes=$(begin 'Remove the test') edits=$(begin 'Edit the CI')
 like 'nothing changed: told once, then a person' "$(ended "$nothing")" 'failed - the agent changed nothing in two turns; it says: It is done'

@@ -69,8 +69,8 @@ static void candidates_are_a_number_or_agents_with_their_models(void **state)
 
 static void reviewers_are_agents_with_their_models(void **state)
 {
-	AUTO_BLUEPRINT blueprint =
-		parse("version: 1\nname: a\nservices:\n  w: {run: x}\nagent: {reviewers: [claude, \"codex:gpt-5.5\"]}\n");
+	AUTO_BLUEPRINT blueprint = parse(
+		"version: 1\nname: a\nservices:\n  w: {run: x}\nagent: {reviewers: [claude, \"codex:gpt-5.5\"]}\n");
 
 	(void)state;
 	assert_int_equal(blueprint->agent.reviewers.count, 2);

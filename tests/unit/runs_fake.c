@@ -255,6 +255,9 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 	}
 	if (fake.output && file_write_fd(exec->output_fd, view_of(fake.output), err))
 		return -1;
+	for (size_t i = 0; fake.by_model && exec->env && i < exec->env->count; i++)
+		if (strcmp(exec->env->at[i].name, "ASSAY_AGENT_MODEL") == 0)
+			(void)snprintf(env->content, sizeof(env->content), "%s", exec->env->at[i].value);
 	if (turn < 16 && fake.writes[turn])
 		(void)snprintf(env->content, sizeof(env->content), "%s", fake.writes[turn]);
 	*status = (struct exit_status){EXIT_CODE, fake.exit_code};

@@ -40,6 +40,7 @@ struct fake_world {
 	bool agent_began;     /* atomic */
 	int unstable;         /* so many verifications cannot tell */
 	int destroyed;        /* so many turns lose their workspace */
+	bool by_model;        /* each agent writes its ASSAY_AGENT_MODEL */
 	int faults;           /* on seams, of the agent's making */
 	int up_failures;      /* environment_up fails so often */
 	int up_retries;       /* … and has no room so often before */

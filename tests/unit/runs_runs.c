@@ -472,6 +472,65 @@ static void a_person_who_acts_does_not_wait_for_an_opinion(void **state)
 	story_end(&story);
 }
 
+/* Its budget is what one turn costs. */
+static void cost_story(struct story *story, const char *answer)
+{
+	AUTO_FREE char *app = text_format("%s/app", root);
+	AUTO_FREE char *change = text_format("cd %s; echo 'egress: {budget: 0.50 USD}' >> assay.yaml;"
+					     "git -c core.hooksPath=/dev/null -c user.name=a -c user.email=a@b commit -qam budget",
+					     app);
+	AUTO_FREE char *back = text_format("cd %s; git -c core.hooksPath=/dev/null reset -q --hard HEAD~1", app);
+	AUTO_JSON put = NULL;
+
+	story_new(story, 0);
+	fake.writes[0] = "bug 1";
+	fake.writes[1] = "good";
+	shell(change);
+	put = runs_repository_put(story->runs, app, "HEAD", NULL, true, NULL);
+	assert_non_null(put);
+	shell(back);
+	assert_int_equal(story_start(story), 0);
+	assert_int_equal(work_all(story), 0);
+	state_is(story, "turn");
+	assert_int_equal(fake.agent_turns, 1);
+	{
+		AUTO_JSON run = run_of(story);
+
+		assert_non_null(strstr(json_text(json_member(run, "question"), "question", ""),
+				       "has cost 0.50 USD by what its agents tell, of 0.50 USD that it may"));
+	}
+	if (answer)
+		assert_int_equal(runs_message(story->runs, story->run, "ann", answer, NULL), 0);
+	else
+		skew_ms += 86400000 + 2;
+	assert_int_equal(work_all(story), 0);
+}
+
+static void over_what_it_may_cost_a_person_is_asked(void **state)
+{
+	static const char *const refusals[] = {"no, stop it", NULL};
+	struct story story;
+
+	(void)state;
+	cost_story(&story, "yes");
+	state_is(&story, "review");
+	assert_int_equal(fake.agent_turns, 2);
+	assert_null(strstr(fake.prompts[1], "yes")); /* it was not for the agent */
+	story_end(&story);
+	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		cost_story(&story, refusals[i]);
+		state_is(&story, "failed");
+		assert_int_equal(fake.agent_turns, 1);
+		{
+			AUTO_JSON run = run_of(&story);
+
+			assert_non_null(strstr(json_text(run, "error", ""),
+					       i ? "a person said nothing for a day" : "a person said no, stop it"));
+		}
+		story_end(&story);
+	}
+}
+
 static void the_same_findings_twice_go_to_a_person_as_a_draft(void **state)
 {
 	struct story story;
@@ -1348,6 +1407,83 @@ static void crash_at(int at, bool *died)
 	story_end(&story);
 }
 
+/* Two candidates, one that does it and one that does not: whatever dies when, one pull request comes, of the proven one, and is merged. */
+static int race_tell(struct story *story)
+{
+	AUTO_JSON all = items_all(runs_list(story->runs, &everything, NULL));
+	AUTO_JSON request = json_pack("{s:s, s:s, s:{s:[ss]}}", "repository", "shop", "title", "Race", "agent", "candidates",
+				      "command:good", "command:bug");
+	AUTO_JSON begun = NULL;
+	AUTO_JSON pull = NULL;
+	AUTO_JSON merged = NULL;
+
+	if (!all)
+		return -1;
+	if (!json_array_size(all))
+		begun = runs_start(story->runs, request, NULL);
+	if ((!json_array_size(all) && !begun) || work_all(story))
+		return -1;
+	pull = runs_pull_show(story->runs, 1, NULL);
+	if (!pull)
+		return -1;
+	merged = runs_pull_merge(story->runs, 1, "ann", false, NULL);
+	return merged && !work_all(story) ? 0 : -1;
+}
+
+static void race_crash_at(int at, bool *died)
+{
+	struct story story;
+	AUTO_JSON all = NULL;
+	AUTO_JSON pulls = NULL;
+	size_t index;
+	json_t *run;
+
+	story_new(&story, 0);
+	fake.by_model = true;
+	fault_count = 0;
+	fault_at = at;
+	(void)race_tell(&story);
+	*died = fake.dead;
+	runs_close(story.runs);
+	fake.dead = false;
+	fault_at = 0;
+	assert_int_equal(story_open(&story, 0), 0);
+	if (race_tell(&story))
+		fail_msg("crash at store call %d: the race does not go on", at);
+	all = items_all(runs_list(story.runs, &everything, NULL));
+	pulls = items_all(runs_pull_list(story.runs, &everything, NULL));
+	if (json_array_size(all) != 2 || json_array_size(pulls) != 1)
+		fail_msg("crash at store call %d: %zu runs, %zu pull requests", at, json_array_size(all), json_array_size(pulls));
+	json_array_foreach(all, index, run) {
+		const char *ended = json_text(run, "state", "");
+
+		if (strcmp(ended, "done") != 0 && strcmp(ended, "stopped") != 0)
+			fail_msg("crash at store call %d: run %zu is %s", at, index, ended);
+	}
+	if (strcmp(json_text(json_array_get(pulls, 0), "verdict", ""), "verified") != 0)
+		fail_msg("crash at store call %d: the pull request is %s", at, json_text(json_array_get(pulls, 0), "verdict", ""));
+	main_holds("good");
+	if (fake_alive())
+		fail_msg("crash at store call %d: %d environments are left", at, fake_alive());
+	story_end(&story);
+}
+
+static void a_crash_in_a_race_leads_to_the_same_end(void **state)
+{
+	int step = getenv("ASSAY_LONG") ? 1 : 37;
+	int at = 1 + (step == 1 ? 0 : (int)(world_now_ms(world_real) / 86400000 % step));
+	bool died = true;
+	int crashes = 0;
+
+	(void)state;
+	for (; died; at += step) {
+		race_crash_at(at, &died);
+		crashes += died;
+	}
+	print_message("%d crashes of a race, each %d. store call\n", crashes, step);
+	assert_true(crashes > 5);
+}
+
 /* Some store calls, from another one on each day; all of them with ASSAY_LONG. */
 static void a_crash_at_any_store_call_leads_to_the_same_end(void **state)
 {
@@ -1373,6 +1509,7 @@ int main(void)
 		cmocka_unit_test(a_second_opinion_goes_under_the_pull_request_and_changes_nothing_else),
 		cmocka_unit_test(nobody_is_asked_about_what_is_not_verified),
 		cmocka_unit_test(a_person_who_acts_does_not_wait_for_an_opinion),
+		cmocka_unit_test(over_what_it_may_cost_a_person_is_asked),
 		cmocka_unit_test(the_same_findings_twice_go_to_a_person_as_a_draft),
 		cmocka_unit_test(attempts_are_capped),
 		cmocka_unit_test(what_cannot_be_told_is_a_draft_that_says_so),
@@ -1403,6 +1540,7 @@ int main(void)
 		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),
 		cmocka_unit_test(wrong_requests_are_refused_in_one_line),
 		cmocka_unit_test(a_crash_at_any_store_call_leads_to_the_same_end),
+		cmocka_unit_test(a_crash_in_a_race_leads_to_the_same_end),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
