@@ -28,6 +28,7 @@
 
 uint16_t fixture_dns_port = 5300;
 const char *const *fixture_arguments;
+const char *fixture_usage_path;
 void (*fixture_head_sign)(void *self, struct link *link, struct link_message *message);
 void *fixture_head_sign_self;
 
@@ -111,10 +112,22 @@ static void on_head(void *self, struct link *link, struct link_message *message)
 		link_reply(link, message->name, message->request, NULL, &nobody);
 }
 
+static void on_usage(void *self, struct link *link, struct link_message *message)
+{
+	AUTO_BUF line = buf_new(1 << 16);
+	AUTO_CLOSE int fd = fixture_usage_path ? open(fixture_usage_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+
+	(void)self;
+	(void)link;
+	json_format(&line, message->body);
+	buf_add_char(&line, '\n');
+	if (fd >= 0)
+		(void)!write(fd, line.at, line.length);
+}
+
 static const struct link_row rows[] = {
-	{MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_head},
-	{MESSAGE_THAW, LINK_GATEWAY, on_thaw},
-	{MESSAGE_TOUCH, LINK_GATEWAY, on_touch},
+	{MESSAGE_USAGE, LINK_GATEWAY, on_usage},   {MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_head},
+	{MESSAGE_THAW, LINK_GATEWAY, on_thaw},     {MESSAGE_TOUCH, LINK_GATEWAY, on_touch},
 	{MESSAGE_DENIED, LINK_GATEWAY, on_denied},
 };
 

@@ -33,6 +33,8 @@ extern const char *const *fixture_arguments;
 /* What is asked to sign heads of the gateway's ledger, on the link's thread; NULL: nobody. */
 extern void (*fixture_head_sign)(void *self, struct link *link, struct link_message *message);
 extern void *fixture_head_sign_self;
+/* A file to which what the gateway says of models' calls is added, a line each; NULL: nobody wants it. */
+extern const char *fixture_usage_path;
 
 /* NULL, with a line on standard output, where it cannot be made. */
 struct world_fixture *world_open(void);

@@ -9,7 +9,7 @@
  * sh) runs outside, as the hosts: it says it is ready by making the file $STAGE/ready, and is ended with the stage. The command finds in
  * its environment: STAGE (a folder of its own), ASSAY_CA (the environment's authority), GATEWAY_PID. With --ledger the gateway keeps one, in
  * $STAGE/ledger, whose heads the vault signs; with --secret the environment has a credential (`-` in RULE stands for a blank), and
- * ASSAY_PLACEHOLDER is what its sandboxes see of it. The exit code is the command's; 77 when it cannot be done here.
+ * ASSAY_PLACEHOLDER is what its sandboxes see of it. What models' calls used is in $STAGE/usage; SIGHUP to the stage takes $STAGE/routes as new ROUTES, SIGUSR1 kills, SIGUSR2 undoes that. The exit code is the command's; 77 when it cannot be done here.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -268,6 +268,25 @@ static void kill_switch(const struct stage *stage, struct world_fixture *world, 
 	(void)!file_replace(path, view_of(line), 0644, NULL);
 }
 
+/* SIGHUP: the routes in $STAGE/routes hold from now on; then $STAGE/reloaded is there. */
+static void routes_reload(const struct stage *stage, struct world_fixture *world)
+{
+	AUTO_FREE char *path = text_format("%s/routes", stage->dir);
+	AUTO_FREE char *done = text_format("%s/reloaded", stage->dir);
+	AUTO_BUF text = buf_new(ROUTES_BYTES_MAX);
+	AUTO_BUF whole = buf_new(ROUTES_BYTES_MAX);
+	AUTO_JSON body = file_read(path, &text, NULL) ? NULL : json_parse(buf_view(&text), NULL);
+	AUTO_JSON answer = NULL;
+
+	if (!body)
+		return;
+	(void)json_object_set_new(body, "env", json_string(stage->env));
+	(void)json_object_set_new(body, "state", json_string("ready"));
+	json_format(&whole, body);
+	answer = control(world, MESSAGE_ENV_PUT, whole.at);
+	(void)!file_replace(done, answer ? VIEW("taken\n") : VIEW("refused\n"), 0644, NULL);
+}
+
 static int command_wait(const struct stage *stage, struct world_fixture *world, const sigset_t *signals, pid_t pid)
 {
 	int status = 0;
@@ -277,6 +296,8 @@ static int command_wait(const struct stage *stage, struct world_fixture *world, 
 
 		if (got == SIGUSR1 || got == SIGUSR2)
 			kill_switch(stage, world, got == SIGUSR2);
+		else if (got == SIGHUP)
+			routes_reload(stage, world);
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -304,6 +325,7 @@ int main(int argc, char **argv)
 	struct stage stage = {.env = "stage"};
 	const char *arguments[] = {"--reach", "127.0.0.0/8", NULL, NULL, NULL};
 	AUTO_BUF routes = buf_new(ROUTES_BYTES_MAX);
+	AUTO_FREE char *usage = NULL;
 	struct world_fixture *world;
 	struct vault *vault;
 	struct copy copy;
@@ -326,6 +348,8 @@ int main(int argc, char **argv)
 	if (!mkdtemp(stage.dir) || chmod(stage.dir, 0755))
 		give_up("a folder");
 	(void)setenv("STAGE", stage.dir, 1);
+	usage = text_format("%s/usage", stage.dir);
+	fixture_usage_path = usage;
 	if (stage.authorities) {
 		arguments[2] = "--authorities";
 		arguments[3] = stage.authorities;
@@ -337,6 +361,7 @@ int main(int argc, char **argv)
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGUSR1);
 	(void)sigaddset(&signals, SIGUSR2);
+	(void)sigaddset(&signals, SIGHUP);
 	(void)sigaddset(&signals, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL); /* in every thread */
 	fixture_arguments = arguments;

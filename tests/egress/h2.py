@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """HTTP/2 on the way out, on both legs, and the items of the list of attacks that are about it, against a real gateway (tests/contract/stage). Each
 row: what is sent where, what must come back, what the origin may have seen. TAP."""
-import os, re, socket, ssl, sys, threading, time
+import json, os, re, signal, socket, ssl, sys, threading, time
 
 from frames import *
 
@@ -352,6 +352,28 @@ check("item 51: a token in a later message of a stream ends it", answer.reset is
 check("and only it", made.ask("/other").status == 200)
 made.close()
 
+# ---- credentials, models ----
+KEY, HELD = "kx-REALREAL-7f3a-REALREAL-91b2-REALREAL", os.environ["ASSAY_PLACEHOLDER"]
+answer = ask("/trailers", "h2.keys.test", method="POST", body=b"abc", fields=[("x-echo", HELD)])
+check("item 56: an echo of a credential is masked in the body and in the trailers of HTTP/2", answer.status == 200 and
+      f"x-echo: {HELD}\n".encode() in answer.body and dict(answer.trailers or []).get("x-echo") == HELD and KEY.encode() not in answer.body, answer)
+answer = ask("/", "h2.test", fields=[("x-echo", HELD)])
+check("item 54: it goes to no other host by HTTP/2", answer.status == 403 and b"stray-placeholder" in answer.body, answer)
+answer = ask("/", "h2.test", method="POST", body=f"k={KEY}".encode())
+check("item 40: the real one does not leave by HTTP/2", answer.status == 403 and b"known-secret" in answer.body, answer)
+answer = ask("/v1/messages", "h2.keys.test", method="POST", body=b"{}", fields=[("x-echo", HELD)])
+usage = lambda: os.path.exists(f"{STAGE}/usage") and json.loads(open(f"{STAGE}/usage").read().split("\n")[0])
+check("what a model's call used is read from HTTP/2", answer.status == 200 and eventually(usage) and
+      (usage()["input"], usage()["output"], usage()["model"]) == (1234, 56, "claude-x"), (answer, usage()))
+
+# ---- passthrough ----
+made = ssl.create_default_context(cafile=os.environ["AUTHORITY"] + "/operator.pem")
+made.set_alpn_protocols(["h2"])
+pinned = made.wrap_socket(socket.create_connection(("h2.pinned.test", 443), timeout=15), server_hostname="h2.pinned.test")
+answer = Client(pinned, "h2.pinned.test").ask("/pinned")
+check("through a passage that is not opened HTTP/2 is the host's own", pinned.selected_alpn_protocol() == "h2" and answer.status == 200 and
+      b":path: /pinned\n" in answer.body, answer)
+
 # ---- size ----
 before = resident()
 for host in ("h2.test", "ok.test"):
@@ -364,5 +386,27 @@ for host in ("h2.test", "ok.test"):
     check(f"a download of {BIG} bytes, from {host}", len(made.answers[s].body) == BIG, len(made.answers[s].body))
     made.close()
 check("in flat memory", "SANITIZED" in os.environ or resident() - before < 16384, (before, resident()))
+# ---- rules that change while a connection is open ----
+routes = json.load(open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "routes.json")))
+
+
+def reload(rules):
+    if os.path.exists(f"{STAGE}/reloaded"):
+        os.unlink(f"{STAGE}/reloaded")
+    with open(f"{STAGE}/routes", "w") as file:
+        json.dump(dict(routes, egress=rules), file)
+    os.kill(os.getppid(), signal.SIGHUP)
+    return eventually(lambda: os.path.exists(f"{STAGE}/reloaded") and open(f"{STAGE}/reloaded").read() == "taken\n")
+
+
+made = client()
+silent = made.request("/silent")
+check("item 69: before the rules change a path is allowed", made.ask("/free").status == 200)
+check("rules are changed", reload([{"host": "h2.test", "paths": ["/free"], "action": "deny"}] + routes["egress"]))
+answer = made.ask("/free")
+check("item 69: over the connection that is open the path is judged by the new ones", answer.status == 403 and b"[rule policy:" in answer.body, answer)
+check("item 69: and other paths go on over it", made.ask("/other").status == 200 and made.answers[silent].reset is None and not made.ended)
+check("rules are changed again", reload([rule for rule in routes["egress"] if rule["host"] != "h2.test"]))
+check("item 69: a connection to a host that no rule allows any more ends", not made.until(lambda: False, 3) and made.ended)
 print(f"1..{done}")
 sys.exit(failed > 0)

@@ -106,6 +106,13 @@ def ended(connection, stream):
         connection.headers(s, ok)
         connection.data(s, text_of(connection, stream))
         connection.headers(s, [("grpc-status", "0"), ("x-echo", stream.asked.get("x-echo", "")), ("set-cookie", "a=b")], True)
+    elif path == "/v1/messages":  # a model's answer, in events
+        connection.headers(s, [(":status", "200"), ("content-type", "text/event-stream")])
+        for event in ('{"type":"message_start","message":{"model":"claude-x","usage":{"input_tokens":1234,"output_tokens":1}}}',
+                      '{"type":"message_delta","usage":{"output_tokens":56}}'):
+            for i in range(0, len(event) + 8, 9):
+                connection.data(s, f"data: {event}\n\n"[i:i + 9].encode())
+        connection.data(s, b"", True)
     elif path == "/only-trailers":
         connection.headers(s, [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "5")], True)
     elif path == "/echo":
