@@ -169,7 +169,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		heads_compare(&head, &seen);
 		assert(view_equal(buf_view(&content), buf_view(&seen.content)));
 		assert((size_t)(llhttp_get_error_pos(&parser) - bytes.at) == head.bytes + done);
-		assert(seen.more == head.keep_alive);
+		/* Of a tab behind a word llhttp makes another word. It is about what comes later, and each end decides that for itself. */
+		assert(seen.more == head.keep_alive || memchr(bytes.at, '\t', head.bytes));
 	}
 	seen_fini(&seen);
 	return 0;
