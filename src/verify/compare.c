@@ -307,6 +307,8 @@ static void judge_run(struct judge *judge, const json_t *expected, const json_t 
 	}
 	judge->base_entry = judge->head_entry = NULL;
 	judge_rows(judge, json_member(expected, "rows"), json_member(got, "rows"));
+	if (!judge->noise)
+		judge_logs(judge, got);
 }
 
 /* Where the base answers one request in two ways, nothing can be said about the endpoint. */

@@ -3,11 +3,12 @@
  *
  * Theory of operation: two runs of the base teach what differs by itself (ids, tokens, times, order): the *noise*, by endpoint and
  * field, with the class of what was seen. A run of the head is then held against the base, layer by layer: status, headers, cookies,
- * body, calls on the seams, calls to the outside, rows written. A noisy field is not ignored, it must stay in its class. Where the two
+ * body, calls on the seams, calls to the outside, rows written, logs. A noisy field is not ignored, it must stay in its class. Where the two
  * base runs disagree about a *status*, the endpoint is unstable: nothing is claimed about it, and nothing passes because of it.
  *
  * A run is {"entries": [{"session", "request": {"method", "url", "headers", "body"}, "response": {"status", "headers", "body"} | null,
- * "error"?: text, "ms", "under"?: what was special about it, "seams": [exchanges as in net/messages.h]}], "rows": as environment_rows_written() gives them}.
+ * "error"?: text, "ms", "under"?: what was special about it, "seams": [exchanges as in net/messages.h]}], "rows": as environment_rows_written() gives them, "logs"?:
+ * {service: {"errors", "leaks"}} (verify/logs.h)}.
  * Severities are those of the verify stage's contract: what a consumer would notice blocks, what may be meant warns, additions inform.
  */
 #ifndef ASSAY_VERIFY_COMPARE_H

@@ -139,6 +139,7 @@ static struct judgement layer_judgement(const struct judge *judge, const struct 
 		return judgement;
 	case LAYER_SEAM:
 	case LAYER_KEYS:
+	case LAYER_LOG:
 		if (judgement.severity == SEVERITY_BLOCK)
 			judgement.severity = SEVERITY_WARN;
 		judgement.weight = WEIGHT_SEAM;

@@ -19,9 +19,11 @@ enum weight {
 	WEIGHT_ANSWER = 100, /* no answer, another status */
 	WEIGHT_FAILS = 90,   /* a call below fails */
 	WEIGHT_OUTSIDE = 84, /* calls to the outside */
+	WEIGHT_LEAK = 82,    /* a secret where others read */
 	WEIGHT_EFFECT = 80,  /* rows, what the outside is told */
 	WEIGHT_MANY = 75,    /* many calls instead of one */
 	WEIGHT_SHAPE = 70,   /* a field gone, another type */
+	WEIGHT_LOG = 68,     /* an error that was not there */
 	WEIGHT_LOST = 66,    /* a header or parameter that is not passed on */
 	WEIGHT_SEAM = 65,
 	WEIGHT_VALUE = 60,
@@ -29,7 +31,7 @@ enum weight {
 	WEIGHT_SLIGHT = 10,
 };
 
-enum layer { LAYER_BODY, LAYER_HEADER, LAYER_COOKIE, LAYER_SEAM, LAYER_OUTBOUND, LAYER_ROWS, LAYER_KEYS };
+enum layer { LAYER_BODY, LAYER_HEADER, LAYER_COOKIE, LAYER_SEAM, LAYER_OUTBOUND, LAYER_ROWS, LAYER_KEYS, LAYER_LOG };
 
 struct judge {
 	const struct comparison *comparison;
@@ -56,6 +58,7 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 void judge_seams(struct judge *judge, const json_t *base_seams, const json_t *head_seams, bool answered_alike);
 /* "catalog answers front GET /products/:id otherwise: price_cents 100 → 90.5": where in the call tree the first difference is; "" */
 void judge_first_difference(struct judge *judge, struct buf *out);
+void judge_logs(struct judge *judge, const json_t *head);
 void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows);
 
 #endif

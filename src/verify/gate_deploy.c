@@ -47,7 +47,7 @@ static void sides_up(struct ladder *ladder, struct side *base, struct side *head
 {
 	snapshot_pin(ladder);
 	if (ladder->pinned || !ladder->blueprint->database_count) {
-		sides_run(side_up, base, head);
+		sides_run(side_up, (struct side *const[]){base, head}, 2);
 		ladder->base_env = base->env;
 		return;
 	}

@@ -22,7 +22,7 @@
 
 #define TRIALS_MAX 240
 #define HANGS_MAX 8             /* each takes as long as somebody's patience */
-#define FAULTED_TIMEOUT_MS 6000 /* ours */
+#define FAULTED_TIMEOUT_MS 5000 /* ours */
 #define RECOVERY_MS 4000
 #define RECOVERY_LOOK_US 20000
 #define PATIENCE_FACTOR 2      /* this much longer than the base, and … */
@@ -493,9 +493,8 @@ static int base_runs(struct work *work, struct side *base, struct side *head, co
 		side_rehearse(head);
 		return side_end(head, err);
 	}
-	sides_run(side_rehearse, base, head);
-	if (!base->result)
-		side_rehearse(&again);
+	/* Most of it is waiting for somebody's patience to end, so all three at once. */
+	sides_run(side_rehearse, (struct side *const[]){base, head, &again}, 3);
 	work->base = base->run;
 	work->again = again.run;
 	if (side_end(base, err) || side_end(&again, err) || side_end(head, err))
@@ -532,8 +531,7 @@ static void unstable_tell(struct work *work, const struct comparison *comparison
 
 static int judge(struct work *work, struct err *err)
 {
-	const struct rehearsal_plan plan = {
-		.rehearsal = work->ladder->rehearsal, .before = before, .rows_apart = true, .self = work};
+	const struct rehearsal_plan plan = {.rehearsal = work->ladder->rehearsal, .before = before, .apart = true, .self = work};
 	const struct compare_options options = {.inside = work->ladder->inside, .gate = work->gate->name};
 	struct side base = rehearsal_side(&plan, work->gate->name, "base");
 	struct side head = rehearsal_side(&plan, work->gate->name, "head");

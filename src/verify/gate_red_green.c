@@ -191,7 +191,7 @@ static int suite_prove(struct proof *proof, struct err *err)
 	struct side base = {.ladder = ladder, .gate = "red-green", .label = "base", .env = ladder->base_env, .argument = proof};
 	struct side head = {.ladder = ladder, .gate = "red-green", .label = "head", .env = ladder->head_env, .argument = proof};
 
-	sides_run(side_prove, &base, &head);
+	sides_run(side_prove, (struct side *const[]){&base, &head}, 2);
 	if (base.result || head.result) {
 		*err = base.result ? base.err : head.err;
 		return err_prefix(err, "suite %s", proof->suite->name);

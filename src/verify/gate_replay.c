@@ -62,7 +62,7 @@ static int runs_make(struct work *work, json_t **head_run, struct err *err)
 	if (work->kept) {
 		side_rehearse(&head);
 	} else {
-		sides_run(side_rehearse, &base, &head);
+		sides_run(side_rehearse, (struct side *const[]){&base, &head}, 2);
 		if (!base.result)
 			side_rehearse(&again);
 		work->base = base.run;
@@ -108,7 +108,7 @@ static int confirm(struct work *work, const json_t *head_run, json_t *unstable, 
 	int result;
 
 	if (work->kept)
-		sides_run(side_rehearse, &base, &head);
+		sides_run(side_rehearse, (struct side *const[]){&base, &head}, 2);
 	else
 		side_rehearse(&head);
 	result = failed(&base, err) || failed(&head, err) ? -1 : 0;

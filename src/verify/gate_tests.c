@@ -51,7 +51,7 @@ static int both_run(struct ladder *ladder, const struct test_suite *suite, struc
 	base->suite = head->suite = suite;
 	base->from = head->from = from;
 	base->to = head->to = to;
-	sides_run(side_suite, &first, &second);
+	sides_run(side_suite, (struct side *const[]){&first, &second}, 2);
 	if (first.result) {
 		*err = first.err;
 		return err_prefix(err, "suite %s on the base", suite->name);

@@ -117,17 +117,23 @@ static void *side_thread(void *self)
 	return NULL;
 }
 
-void sides_run(void (*work)(struct side *side), struct side *first, struct side *second)
+void sides_run(void (*work)(struct side *side), struct side *const *sides, size_t count)
 {
-	struct side_work other = {work, second};
-	pthread_t thread;
-	bool apart = pthread_create(&thread, NULL, side_thread, &other) == 0;
+	struct side_work works[SIDES_MAX];
+	pthread_t threads[SIDES_MAX];
+	bool apart[SIDES_MAX] = {false};
 
-	work(first);
-	if (apart)
-		(void)pthread_join(thread, NULL);
-	else
-		work(second);
+	for (size_t i = 1; i < count; i++) {
+		works[i] = (struct side_work){work, sides[i]};
+		apart[i] = pthread_create(&threads[i], NULL, side_thread, &works[i]) == 0;
+	}
+	work(sides[0]);
+	for (size_t i = 1; i < count; i++) {
+		if (apart[i])
+			(void)pthread_join(threads[i], NULL);
+		else
+			work(sides[i]);
+	}
 }
 
 /* ---- what is kept and told ---- */

@@ -76,8 +76,9 @@ struct side {
 /* A fresh environment of the commit with the base's blueprint; it is taken down at the end at the latest. A failure is tried once more. */
 MUST_USE int ladder_env_up(struct side *side, struct err *err);
 void ladder_env_down(struct ladder *ladder, struct env_id env);
-/* Both at once; returns when both have ended. */
-void sides_run(void (*work)(struct side *side), struct side *first, struct side *second);
+#define SIDES_MAX 3
+/* All at once; returns when all have ended. */
+void sides_run(void (*work)(struct side *side), struct side *const *sides, size_t count);
 
 bool ladder_stopped(const struct ladder *ladder);
 int64_t ladder_left_ms(const struct ladder *ladder);

@@ -6,10 +6,12 @@
 
 #include "http/har.h"
 #include "verify/call.h"
+#include "verify/logs.h"
 
 #define QUIET_TIMEOUT_MS 10000
 #define QUIET_TIMEOUT_SHORT_MS 300
 #define QUIET_MISSES_MAX 3 /* after so many the environment is taken for one that is never quiet */
+#define LOG_BYTES_MAX ((size_t)32 << 20)
 #define STATEMENT_KEPT ((size_t)2000)
 
 /* ---- sessions ---- */
@@ -203,6 +205,44 @@ static int sessions_replay(struct running *running, const struct rehearsal_plan 
 	return 0;
 }
 
+/* {service: where its log ends now}: what starting up printed is nobody's request. */
+static json_t *logs_mark(struct side *side)
+{
+	const struct blueprint *blueprint = side->ladder->blueprint;
+	json_t *marks = json_object();
+
+	for (size_t i = 0; i < blueprint->service_count; i++) {
+		AUTO_BUF text = buf_new(LOG_BYTES_MAX);
+		int64_t from = 0;
+
+		if (environment_logs(side->ladder->request->environments, side->env, blueprint->services[i].name, 0, &from, &text,
+				     NULL) == 0)
+			(void)json_object_set_new(marks, blueprint->services[i].name, json_integer(from));
+	}
+	return marks;
+}
+
+/* {service: {"errors", "leaks"}}; what cannot be read is not there. */
+static json_t *logs_take(struct side *side, const json_t *entries, const json_t *marks)
+{
+	const struct blueprint *blueprint = side->ladder->blueprint;
+	AUTO_JSON secrets = logs_secrets(entries);
+	json_t *logs = json_object();
+
+	for (size_t i = 0; i < blueprint->service_count; i++) {
+		const char *service = blueprint->services[i].name;
+		AUTO_BUF text = buf_new(LOG_BYTES_MAX);
+		int64_t from = json_number(marks, service, -1);
+
+		if (from < 0 || environment_logs(side->ladder->request->environments, side->env, service, 0, &from, &text, NULL))
+			continue;
+		(void)json_object_set_new(logs, service,
+					  json_pack("{s:o, s:o}", "errors", logs_errors(buf_view(&text)), "leaks",
+						    logs_leaks(buf_view(&text), secrets)));
+	}
+	return logs;
+}
+
 static int run_in(struct side *side, const struct rehearsal_plan *plan, struct err *err)
 {
 	struct environments *environments = side->ladder->request->environments;
@@ -210,6 +250,8 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 	struct running running = {.side = side, .rehearsal = plan->rehearsal, .preview = preview, .entries = json_array()};
 	AUTO_BUF before = buf_new((size_t)256 << 20);
 	json_t *rows = NULL;
+
+	AUTO_JSON marks = plan->apart ? NULL : logs_mark(side);
 
 	side->run = json_pack("{s:o}", "entries", running.entries);
 	if (!preview)
@@ -220,10 +262,12 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 		return -1;
 	}
 	json_decref(running.rows);
-	rows = plan->rows_apart ? json_null() : environment_rows_written(environments, side->env, err);
+	rows = plan->apart ? json_null() : environment_rows_written(environments, side->env, err);
 	if (!rows)
 		return err_prefix(err, "rows written on %s", side->label);
 	(void)json_object_set_new(side->run, "rows", rows);
+	if (!plan->apart)
+		(void)json_object_set_new(side->run, "logs", logs_take(side, running.entries, marks));
 	if (environment_intact(environments, side->env, err)) /* its answers would be findings about ourselves */
 		return -1;
 	(void)json_object_set_new(side->run, "never_quiet", json_boolean(running.quiet_misses >= QUIET_MISSES_MAX));

@@ -43,7 +43,7 @@ struct rehearsal_plan {
 	/* Before a request of a session is sent as recorded; `entries` are the session's so far. NULL: nothing is done. */
 	int (*before)(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index,
 		      const json_t *entries, struct err *err);
-	bool rows_apart; /* rows are the hook's business: those of the whole run are not taken */
+	bool apart; /* what is written and logged belongs to what the hook did: none of the whole run is taken */
 	const void *self;
 };
 

@@ -116,6 +116,18 @@ static const struct change {
 	 "failed",
 	 "replay",
 	 "added"},
+	{"secret in the log",
+	 {{"front/server.js", "  sessions.set(token, name);", "  sessions.set(token, name);\n  console.log('session', token);"}},
+	 "failed",
+	 "replay",
+	 "log-secret"},
+	{"error that nobody is told of",
+	 {{"store/server.py", "def items(limit):\n",
+	   "def items(limit):\n    try:\n        {}[\"cache\"]\n    except KeyError as problem:\n"
+	   "        print(\"error: cache\", repr(problem), flush=True)\n"}},
+	 "failed",
+	 "replay",
+	 "log-error"},
 	/* bugs that only broken seams show */
 	{"failure hidden",
 	 {{"store/server.py", "        status = charge(number, total)\n",
