@@ -21,17 +21,15 @@ static int sign(void *self, struct view bytes, unsigned char signature[64], char
 
 /* ---- the record ---- */
 
-static int record_previous(struct runs *runs, const struct run *run, char digest[65], bool *made, struct err *err)
+static int record_previous(struct store_tx *tx, const struct run *run, char digest[65], bool *made, struct err *err)
 {
 	int64_t count = 0;
-	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
 
 	digest[0] = '\0';
-	if (store_begin(runs->store, &tx, err) ||
-	    store_number_get(&tx, &count, 0, "SELECT count(*) FROM record WHERE run = ? AND head = ? AND attempt = ?",
+	if (store_number_get(tx, &count, 0, "SELECT count(*) FROM record WHERE run = ? AND head = ? AND attempt = ?",
 			     VALUES(V(run->id), V(run->head), V(run->attempt)), err) ||
-	    store_query(&tx, &rows, "SELECT digest FROM record WHERE repository = ? ORDER BY seq DESC LIMIT 1",
+	    store_query(tx, &rows, "SELECT digest FROM record WHERE repository = ? ORDER BY seq DESC LIMIT 1",
 			VALUES(V(run->repository)), err))
 		return -1;
 	*made = count > 0;
@@ -40,19 +38,31 @@ static int record_previous(struct runs *runs, const struct run *run, char digest
 	return store_rows_finish(&rows, err);
 }
 
-static int record_store(struct runs *runs, const struct run *run, const struct buf *envelope, struct err *err)
+static int record_store(struct runs *runs, const struct run *run, const char *previous, const struct buf *envelope, struct err *err)
 {
 	struct digest digest = digest_of(buf_view(envelope));
+	char last[65];
+	bool made;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) ||
-	    store_run(&tx,
+	if (store_begin(runs->store, &tx, err) || record_previous(&tx, run, last, &made, err))
+		return -1;
+	if (made || strcmp(last, previous) != 0)
+		return err_set(err, ERR_CONFLICT, "another control plane made a record of %s meanwhile", run->repository);
+	if (store_run(&tx,
 		      "INSERT INTO record (repository, run, head, attempt, digest, envelope, time_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		      VALUES(V(run->repository), V(run->id), V(run->head), V(run->attempt), V(digest.text), V(buf_view(envelope)),
 			     V(world_now_ms(runs->options.world))),
 		      err))
 		return -1;
 	return store_commit(&tx, err);
+}
+
+static int record_read(struct runs *runs, const struct run *run, char previous[65], bool *made, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	return store_begin(runs->store, &tx, err) ? -1 : record_previous(&tx, run, previous, made, err);
 }
 
 /* Once per (run, head, attempt). Under the lock: each record names the one before it. */
@@ -64,7 +74,7 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 	char previous[65];
 	bool made;
 
-	if (record_previous(runs, run, previous, &made, err))
+	if (record_read(runs, run, previous, &made, err))
 		return -1;
 	if (made)
 		return 0;
@@ -74,7 +84,7 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 		(void)json_object_set_new(whole, "ledger", runs->options.ledger_heads(runs->options.self));
 	if (record_make(whole, previous, signer, &envelope, err) || buf_finish(&envelope, err))
 		return err_prefix(err, "the record");
-	return record_store(runs, run, &envelope, err);
+	return record_store(runs, run, previous, &envelope, err);
 }
 
 /* The envelope as a note on the head: `git notes --ref=verify show`. */

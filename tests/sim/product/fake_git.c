@@ -1,0 +1,271 @@
+/* Git as src/runs and the built-in forge use it, in memory: one file, app.txt, beside the blueprint. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "product.h"
+
+#define HASH_DIGITS 40
+
+struct commit {
+	char hash[65];
+	int parents[2];
+	char content[64];
+};
+
+static struct commit commits[COMMITS_MAX];
+static int commit_count;
+static struct {
+	char name[96];
+	int commit;
+} refs[REFS_MAX];
+static int ref_count;
+
+static const char blueprint[] = "version: 1\nname: shop\nservices:\n  web: {run: x, port: 80}\n"
+				"verify: {attempts: 3}\nagent: {use: command, run: agent, format: jsonl}\n";
+
+void git_reset(void)
+{
+	commit_count = ref_count = 0;
+	git_ref_put("refs/heads/main", git_commit_make(NULL, NULL, "base"));
+}
+
+static int find(const char *hash)
+{
+	for (int i = 0; i < commit_count; i++)
+		if (strcmp(commits[i].hash, hash) == 0)
+			return i;
+	return -1;
+}
+
+const char *git_commit_make(const char *parent, const char *other, const char *content)
+{
+	struct commit *commit = &commits[commit_count];
+
+	if (commit_count == COMMITS_MAX)
+		broken("too many commits");
+	(void)snprintf(commit->hash, sizeof(commit->hash), "%08x%032x", (unsigned)commit_count * 2654435761u,
+		       (unsigned)commit_count);
+	commit->parents[0] = parent ? find(parent) : -1;
+	commit->parents[1] = other ? find(other) : -1;
+	(void)snprintf(commit->content, sizeof(commit->content), "%s", content);
+	commit_count++;
+	return commit->hash;
+}
+
+static int ref_find(const char *name)
+{
+	for (int i = 0; i < ref_count; i++)
+		if (strcmp(refs[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+void git_ref_put(const char *name, const char *hash)
+{
+	int at = ref_find(name);
+
+	if (at < 0)
+		at = ref_count++;
+	if (at >= REFS_MAX)
+		broken("too many refs");
+	(void)snprintf(refs[at].name, sizeof(refs[at].name), "%s", name);
+	refs[at].commit = find(hash);
+}
+
+const char *git_ref(const char *name)
+{
+	int at = ref_find(name);
+
+	return at < 0 ? NULL : commits[refs[at].commit].hash;
+}
+
+const char *git_content(const char *hash)
+{
+	int at = find(hash);
+
+	return at < 0 ? "" : commits[at].content;
+}
+
+static bool reaches(int from, int to)
+{
+	if (from < to || from < 0) /* parents come first */
+		return false;
+	return from == to || reaches(commits[from].parents[0], to) || reaches(commits[from].parents[1], to);
+}
+
+bool git_holds(const char *main, const char *hash)
+{
+	return find(hash) >= 0 && reaches(find(main), find(hash));
+}
+
+int git_parents_merged(const char *head)
+{
+	int main = refs[ref_find("refs/heads/main")].commit;
+	int count = 0;
+
+	for (int i = 0; i < commit_count; i++)
+		count += commits[i].parents[1] == find(head) && reaches(main, i);
+	return count;
+}
+
+/* ---- base/git.h ---- */
+
+int git_hash_parse(struct view text, struct git_hash *hash, struct err *err)
+{
+	if (text.length != HASH_DIGITS)
+		return err_set(err, ERR_INVALID, "no hash");
+	(void)snprintf(hash->text, sizeof(hash->text), "%.*s", (int)text.length, text.at);
+	return 0;
+}
+
+int git_repository_make(const char *repository, struct err *err)
+{
+	return file_make_dirs(repository, 0700, err);
+}
+
+static int resolve(const char *revision)
+{
+	AUTO_FREE char *branch = text_format("refs/heads/%s", revision);
+	int at = ref_find(revision);
+
+	if (at < 0)
+		at = ref_find(branch);
+	return at < 0 ? find(revision) : refs[at].commit;
+}
+
+int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err)
+{
+	(void)repository;
+	(void)io;
+	if (alive_check(sim.current, err))
+		return -1;
+	if (strcmp(args[0], "merge-base") == 0)
+		*status = !reaches(resolve(args[3]), resolve(args[2]));
+	return 0;
+}
+
+int git_resolve(const char *repository, const char *revision, struct git_hash *commit, struct err *err)
+{
+	int at = resolve(revision);
+
+	(void)repository;
+	if (alive_check(sim.current, err))
+		return -1;
+	if (at < 0)
+		return err_set(err, ERR_NOT_FOUND, "no commit `%s`", revision);
+	(void)snprintf(commit->text, sizeof(commit->text), "%s", commits[at].hash);
+	return 0;
+}
+
+int git_file_read(const char *repository, const struct git_hash *commit, const char *path, struct buf *out, struct err *err)
+{
+	(void)repository;
+	if (alive_check(sim.current, err))
+		return -1;
+	buf_add_text(out, strcmp(path, "assay.yaml") == 0 ? blueprint : git_content(commit->text));
+	return buf_finish(out, err);
+}
+
+int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old, struct err *err)
+{
+	const char *now;
+
+	(void)repository;
+	meanwhile(sim.current);
+	if (alive_check(sim.current, err) || maybe_fails(60, "the ref is locked", err))
+		return -1;
+	now = git_ref(ref);
+	if (old && (!now || strcmp(now, old->text) != 0))
+		return err_set(err, ERR_CONFLICT, "%s was moved", ref);
+	git_ref_put(ref, commit->text);
+	note("ref");
+	meanwhile(sim.current);
+	return alive_check(sim.current, err);
+}
+
+int git_merge(const char *repository, const struct git_hash *into, const struct git_hash *from, const char *message,
+	      struct git_hash *merged, struct err *err)
+{
+	(void)repository;
+	(void)message;
+	meanwhile(sim.current);
+	if (alive_check(sim.current, err))
+		return -1;
+	(void)snprintf(merged->text, sizeof(merged->text), "%s", git_commit_make(into->text, from->text, git_content(from->text)));
+	return 0;
+}
+
+json_t *git_changes(const char *repository, const struct git_hash *base, const struct git_hash *head, struct err *err)
+{
+	(void)repository;
+	(void)base;
+	(void)head;
+	return alive_check(sim.current, err) ? NULL : json_array();
+}
+
+int git_diff(const char *repository, const struct git_hash *base, const struct git_hash *head, struct buf *out, struct err *err)
+{
+	(void)repository;
+	(void)base;
+	(void)head;
+	(void)out;
+	return alive_check(sim.current, err);
+}
+
+static int not_here(struct err *err)
+{
+	return err_set(err, ERR_BROKEN, "nobody asks this of git here");
+}
+
+int git_fetch_local(const char *repository, const char *from_path, const char *revision, const char *ref, struct git_hash *commit,
+		    struct err *err)
+{
+	(void)repository;
+	(void)from_path;
+	(void)revision;
+	(void)ref;
+	(void)commit;
+	return not_here(err);
+}
+
+int git_fetch_remote(const char *repository, const struct git_remote *remote, const char *revision, const char *ref,
+		     struct git_hash *commit, struct err *err)
+{
+	(void)repository;
+	(void)remote;
+	(void)revision;
+	(void)ref;
+	(void)commit;
+	return not_here(err);
+}
+
+int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch, const struct git_hash *commit,
+		    const struct git_hash *old, struct err *err)
+{
+	(void)repository;
+	(void)remote;
+	(void)branch;
+	(void)commit;
+	(void)old;
+	return not_here(err);
+}
+
+int git_remote_branch(const char *repository, const struct git_remote *remote, const char *branch, struct git_hash *commit,
+		      struct err *err)
+{
+	(void)repository;
+	(void)remote;
+	(void)branch;
+	(void)commit;
+	return not_here(err);
+}
+
+int git_tree_of(const char *repository, const struct git_hash *commit, struct git_hash *tree, struct err *err)
+{
+	(void)repository;
+	(void)commit;
+	(void)tree;
+	return not_here(err);
+}
