@@ -1,16 +1,19 @@
 #!/bin/bash
 # Short runs, each with kill -9 of one process of ours at a random point: every run ends the same, and nothing is left behind.
 # usage: kill9.t [--kills N] [--seed N] [--from PERCENT]     or ASSAY_KILLS, ASSAY_SEED, ASSAY_KILL_FROM in the environment
-# Kills come at any time of a run, or from PERCENT of it on. `make check-long` kills 200 times.
+# Kills come at any time of a run, or from PERCENT of it on; half of them with the store in a file, half with PostgreSQL (ASSAY_KILL_STORES
+# names others). `make check-long` kills 1,000 times.
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
 # shellcheck source=tests/scenarios/kill9.sh
 . "$SOURCE_ROOT/tests/scenarios/kill9.sh"
 # shellcheck source=tests/scenarios/serve.sh
 . "$SOURCE_ROOT/tests/scenarios/serve.sh"
+# shellcheck source=tests/scenarios/postgres.sh
+. "$SOURCE_ROOT/tests/scenarios/postgres.sh"
 
-kills=${ASSAY_KILLS:-20} seed=${ASSAY_SEED:-$(date +%s)} from_percent=${ASSAY_KILL_FROM:-0}
-[ "${ASSAY_LONG:-}" ] && kills=${ASSAY_KILLS:-200}
+kills=${ASSAY_KILLS:-40} seed=${ASSAY_SEED:-$(date +%s)} from_percent=${ASSAY_KILL_FROM:-0}
+[ "${ASSAY_LONG:-}" ] && kills=${ASSAY_KILLS:-1000}
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kills) kills=$2 ;;
@@ -19,15 +22,22 @@ while [ $# -gt 0 ]; do
 	esac
 	shift 2
 done
-BUDGET_S=$((kills * 12 + 60))  # no more kills are begun after this
-RUN_S=60                       # a run that has not ended after this is stuck
+read -ra STORES <<<"${ASSAY_KILL_STORES:-file postgres}"
+RUN_S=60 # a run that has not ended after this is stuck
 read -ra VICTIMS <<<"${ASSAY_VICTIMS:-serve gateway vault keeper init agent}"
 RANDOM=$((seed % 32768))
 echo "# seed $seed, $kills kills"
 
 tiny_repository "$WORK/tiny"
-serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
-read -r name base <<<"$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r '"\(.name) \(.commit)"')"
+
+# begin STORE: a server on a state of its own, which keeps what it knows in a file or in PostgreSQL.
+begin() {
+	unset ASSAY_STORE
+	export ASSAY_STATE=$WORK/state-$1
+	[ "$1" = file ] || { database_make && export ASSAY_STORE=$STORE_URL; }
+	serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
+	read -r name base <<<"$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r '"\(.name) \(.commit)"')"
+}
 
 # milliseconds: since some fixed point.
 milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
@@ -67,7 +77,10 @@ kill_one() {
 	killed=$kind
 	[ "$kind" != serve ] && return
 	wait "$serve_pid" 2>/dev/null
+	from_ms=$(milliseconds)
 	serve_start || echo '# the server did not start again'
+	resumed_ms=$(($(milliseconds) - from_ms))
+	[ "$resumed_ms" -le "$resumed_most_ms" ] || resumed_most_ms=$resumed_ms
 }
 
 # Every run starts from the first commit, so that each has the same to do, whatever was merged before.
@@ -104,31 +117,43 @@ story() {
 	error=$(api GET "/runs/$run" | jq -r '.error // empty')
 }
 
-story -1
-is 'the first run is verified, merged and signed, and makes what later ones find' "$end" \
-	'done, verified, attempt 1, 1 pull merged, 1 verdict, 1 signature'
-story -1
-wanted=$end
-span_ms=$took_ms
-is 'a run that nothing disturbs is verified, merged and signed' "$end" 'done, verified, attempt 1, 1 pull merged, 1 verdict, 1 signature'
-echo "# it took $span_ms ms"
+# with STORE KILLS: a server on that store, its kills, and what it leaves.
+with() {
+	local i
+	begin "$1"
+	story -1
+	is "$1: the first run is verified, merged and signed, and makes what later ones find" "$end" \
+		'done, verified, attempt 1, 1 pull merged, 1 verdict, 1 signature'
+	story -1
+	wanted=$end
+	span_ms=$took_ms
+	is "$1: a run that nothing disturbs is verified, merged and signed" "$end" 'done, verified, attempt 1, 1 pull merged, 1 verdict, 1 signature'
+	echo "# it took $span_ms ms"
+	resumed_most_ms=0
 
-for ((i = 1; i <= kills && SECONDS < BUDGET_S; i++)); do
-	killed_after=never
-	from_ms=$((span_ms * from_percent / 100))
-	story $((from_ms + RANDOM % (span_ms * 19 / 20 - from_ms)))
-	[ "$took_ms" -ge "$span_ms" ] || span_ms=$took_ms
-	is "kill $i of $kills: $killed after $killed_after ms: the run ends the same" "$end" "$wanted"
-	echo "# it took $took_ms ms${error:+; $error}"
-	[ "$end" = "$wanted" ] || { echo "# what the server said last:"; tail -n 25 "$WORK/serve.log" | cut -c1-300 | sed 's/^/#   /'; }
+	for ((i = 1; i <= $2 && SECONDS < BUDGET_S; i++)); do
+		killed_after=never
+		begin_ms=$((span_ms * from_percent / 100))
+		story $((begin_ms + RANDOM % (span_ms * 19 / 20 - begin_ms)))
+		[ "$took_ms" -ge "$span_ms" ] || span_ms=$took_ms
+		is "$1: kill $i of $2: $killed after $killed_after ms: the run ends the same" "$end" "$wanted"
+		echo "# it took $took_ms ms${error:+; $error}"
+		[ "$end" = "$wanted" ] || { echo "# what the server said last:"; tail -n 25 "$WORK/serve.log" | cut -c1-300 | sed 's/^/#   /'; }
+	done
+	[ "$i" -gt "$2" ] || echo "# $((i - 1)) of $2 kills fitted into $BUDGET_S s"
+	echo "# $1: a server that was killed answered again after $resumed_most_ms ms at most"
+
+	until_true 30 no_environments
+	is "$1: no environment is left when all runs are closed" "$(api GET /environments | jq -c '[.items[] | .id]')" '[]'
+	serve_stop
+	until_true 10 nothing_left
+	is "$1: no process and no mount is left when the server has ended" "$(left_behind)" ''
+	is "$1: no directory of an environment is left" "$(find "$ASSAY_STATE/envs" -mindepth 1 -maxdepth 1 2>/dev/null | grep -v trash)" ''
+}
+
+for store in "${STORES[@]}"; do
+	BUDGET_S=$((SECONDS + kills / ${#STORES[@]} * 12 + 60)) # no more kills are begun after this
+	with "$store" $((kills / ${#STORES[@]}))
 done
-[ "$i" -gt "$kills" ] || echo "# $((i - 1)) of $kills kills fitted into $BUDGET_S s"
-
-until_true 30 no_environments
-is 'no environment is left when all runs are closed' "$(api GET /environments | jq -c '[.items[] | .id]')" '[]'
-serve_stop
-until_true 10 nothing_left
-is 'no process and no mount is left when the server has ended' "$(left_behind)" ''
-is 'no directory of an environment is left' "$(find "$ASSAY_STATE/envs" -mindepth 1 -maxdepth 1 2>/dev/null | grep -v trash)" ''
 
 done_testing

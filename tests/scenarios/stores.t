@@ -6,32 +6,13 @@
 . "$SOURCE_ROOT/tests/scenarios/kill9.sh"
 # shellcheck source=tests/scenarios/serve.sh
 . "$SOURCE_ROOT/tests/scenarios/serve.sh"
+# shellcheck source=tests/scenarios/postgres.sh
+. "$SOURCE_ROOT/tests/scenarios/postgres.sh"
 
-# PostgreSQL refuses root.
-programs=$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)")
-DATA=$(mktemp -d "${TMPDIR:-/tmp}/assay-pg-XXXXXX")
-as_postgres() { if [ "$(id -u)" = 0 ]; then setpriv --reuid postgres --regid postgres --clear-groups -- "$@"; else "$@"; fi; }
-[ "$(id -u)" != 0 ] || chown postgres: "$DATA"
-database_start() {
-	(cd "$DATA" && as_postgres "$programs/postgres" -D "$DATA/data" -k "$DATA" -c listen_addresses= -c fsync=off >>"$WORK/postgres.log" 2>&1) &
-	database_pid=$!
-	until_true 60 "$programs/pg_isready" -q -h "$DATA"
-}
-database_stop() {
-	[ -f "$DATA/data/postmaster.pid" ] && kill -QUIT "$(head -n 1 "$DATA/data/postmaster.pid")" 2>/dev/null
-	wait "$database_pid" 2>/dev/null
-}
-at_end 'rm -rf "$DATA"'
-as_postgres "$programs/initdb" -D "$DATA/data" -A trust -U assay -E UTF8 --locale=C.UTF-8 -N >"$WORK/initdb.log" 2>&1
-database_start || { tap_line 'not ok' 'PostgreSQL starts'; sed 's/^/# /' "$WORK"/*.log; exit 1; }
-at_end database_stop
-as_postgres "$programs/createdb" -h "$DATA" -U assay assay
-
-# sql TEXT: its answer, without ornaments.
-sql() { as_postgres "$programs/psql" -h "$DATA" -U assay -qAtX assay -c "$1"; }
+database_make
 
 tiny_repository "$WORK/tiny"
-export ASSAY_STORE="postgres://assay@/assay?host=$DATA"
+export ASSAY_STORE=$STORE_URL
 ok 'a server keeps runs and issues in PostgreSQL' serve_start
 is 'no store is made in its state' "$(find "$ASSAY_STATE" -name 'assay.db*')" ''
 read -r name base <<<"$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r '"\(.name) \(.commit)"')"

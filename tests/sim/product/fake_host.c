@@ -108,6 +108,14 @@ int environment_secrets(struct environments *environments, struct env_id id, boo
 	return alive_check(machine_of(environments), err);
 }
 
+int environment_faults_clear(struct environments *environments, struct env_id id, int *count, struct err *err)
+{
+	struct env_sim *env;
+
+	*count = 0;
+	return env_get(environments, id, &env, err) || maybe_fails(60, "the gateway does not answer", err) ? -1 : 0;
+}
+
 int environment_freeze(struct environments *environments, struct env_id id, bool frozen, struct err *err)
 {
 	struct env_sim *env;
