@@ -270,8 +270,9 @@ static void plane_work(struct plane_sim *plane)
 	struct err err = {0};
 	bool did;
 
-	if (plane->dead || !plane->runs)
+	if (plane->dead || !plane->runs || plane->working)
 		return;
+	plane->working = true;
 	sim.current = plane;
 	switch (pick(9)) {
 	case 0:
@@ -292,28 +293,31 @@ static void plane_work(struct plane_sim *plane)
 			complain(&err);
 		break;
 	}
+	plane->working = false;
 	sim.current = at;
 }
 
 void meanwhile(struct plane_sim *plane)
 {
 	struct plane_sim *at = sim.current;
+	bool was = plane && plane->working;
 
-	if (!chance(8) || sim.depth > 1)
+	if (!plane || !chance(8) || sim.depth > 1)
 		return;
 	sim.depth++;
-	if (chance(12)) { /* it hangs, past its lease */
+	plane->working = true; /* a person's call is work, too */
+	if (chance(12)) {      /* it hangs, past its lease */
 		sim.clock_ms += PLANE_LIFE_MS + (int64_t)pick(60000);
 		sim.hangs++;
 	} else {
 		sim.clock_ms += (int64_t)pick(3000);
 	}
 	for (int i = 0; i < PLANES; i++)
-		if (&sim.planes[i] != plane && &sim.planes[i] != at)
-			for (uint64_t n = pick(8); n; n--)
-				plane_work(&sim.planes[i]);
+		for (uint64_t n = pick(8); n; n--)
+			plane_work(&sim.planes[i]);
 	if (chance(60) && !sim.immortal)
 		plane->dead = true;
+	plane->working = was;
 	sim.depth--;
 	sim.current = at;
 }

@@ -27,7 +27,8 @@ struct plane_sim {
 	char name[8];
 	char state_dir[96];
 	bool dead;
-	bool lost; /* its machine is gone, and comes back empty */
+	bool working; /* it is in the middle of something */
+	bool lost;    /* its machine is gone, and comes back empty */
 	int64_t faults_in;
 	int64_t away_until_ms;
 };
