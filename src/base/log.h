@@ -1,5 +1,6 @@
 /*
- * log: lines for the operator on standard error, as fields: `level=warn program=keeper env=e7k msg="…"`. Libraries return errors;
+ * log: lines for the operator on standard error, as fields: `level=warn program=keeper env=e7k msg="…"`, or with ASSAY_LOG_FORMAT=json as
+ * objects with the same members, {"time", "level", "program", …, "msg"}, one a line, for programs that collect them. Libraries return errors;
  * programs log them, once. Secrets have no printable type, so they cannot come here.
  */
 #ifndef ASSAY_BASE_LOG_H

@@ -9,8 +9,9 @@
 /* clang-format off */
 #define CLI_COMMANDS(COMMAND) \
 	COMMAND(run, "\"TEXT\" | --issue N | --file FILE", "gives an issue to an agent and shows the work live") \
-	COMMAND(runs, "[--json]", "lists the runs") \
+	COMMAND(runs, "[--state S] [--repository R] [--text T] [--all] [--json]", "lists the runs") \
 	COMMAND(show, "RUN [--follow [--until STATE]] [--json]", "shows what happened in a run") \
+	COMMAND(watch, "RUN [--until STATE] [--json]", "shows a run live, to its end") \
 	COMMAND(message, "RUN TEXT", "says something to the agent of a run") \
 	COMMAND(stop, "RUN", "stops a run") \
 	COMMAND(retry, "RUN", "takes a run up again") \
@@ -44,6 +45,7 @@
 	COMMAND(mcp, "[--role ROLE] [--as NAME]", "serves all this as tools to another agent, over MCP") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
+	COMMAND(export, "runs|events|issues|pulls|records [--after CURSOR]", "prints what the store holds, a JSON object a line") \
 	COMMAND(backup, "FILE", "writes all that cannot be made again into one file, also while the server runs") \
 	COMMAND(restore, "FILE", "brings back what a backup holds, into an empty state") \
 	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it") \

@@ -40,12 +40,68 @@ static void runs_print(const json_t *items)
 	table_end(table, "no run yet: assay run \"what should be different\"");
 }
 
+static void filter_add(struct buf *path, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	buf_add_format(path, "&%s=", name);
+	buf_add_url(path, view_of(value));
+}
+
+/* The newest, or all; *more: there are others. Owned by the caller. */
+static json_t *runs_get(struct api *api, const char *path, bool all, bool *more, struct err *err)
+{
+	AUTO_JSON page = all ? NULL : api_get(api, path, err);
+
+	*more = json_text(page, "next", NULL) != NULL;
+	return all ? api_items(api, path, err) : json_incref(json_member(page, "items"));
+}
+
 int cli_runs(int argc, char **argv)
 {
-	static const struct verb verb = {
-		"[--json]", "Lists the runs, newest first.", .json = true, .how = VERB_ITEMS, .path = "/runs", .print = runs_print};
+	const char *state = NULL, *repository = NULL, *agent = NULL, *text = NULL;
+	bool asks = false, all = false, as_json = false, more = false;
+	const struct cli_option options[] = {
+		{.name = "state",
+		 .value = "STATE",
+		 .help = "in any of these states, with commas; `active`: not over, `over`: over",
+		 .text = &state},
+		{.name = "repository", .value = "NAME", .help = "of this project", .text = &repository},
+		{.name = "agent", .value = "NAME", .help = "of this agent", .text = &agent},
+		{.name = "text", .value = "TEXT", .help = "with this in the title", .text = &text},
+		{.name = "asks", .help = "whose agent waits for an answer", .flag = &asks},
+		{.name = "all", .help = "not only the newest hundred", .flag = &all},
+		{.name = "json", .help = "the list as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {
+		.program = "assay runs",
+		.arguments = "[--state S] [--repository R] [--agent A] [--text T] [--asks] [--all] [--json]",
+		.about = "Lists the runs, newest first.",
+		.options = options,
+		.option_count = ARRAY_LEN(options)};
+	AUTO_BUF path = buf_new((size_t)64 << 10);
+	struct err err = {0};
+	int code = CLI_DONE;
 
-	return verb_run(&verb, "assay runs", argc, argv);
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	buf_add_text(&path, "/runs?limit=100");
+	filter_add(&path, "state", state);
+	filter_add(&path, "repository", repository);
+	filter_add(&path, "agent", agent);
+	filter_add(&path, "text", text);
+	filter_add(&path, "asks", asks ? "1" : NULL);
+	AUTO_API struct api *api = api_open(usage.program, true, &err);
+	AUTO_JSON items = api ? runs_get(api, path.at, all, &more, &err) : NULL;
+	if (!items)
+		return cli_fail(usage.program, as_json, &err);
+	if (as_json)
+		list_print_json(items);
+	else
+		runs_print(items);
+	if (more && !as_json)
+		fprintf(stderr, "there are more: --all shows them\n");
+	return CLI_DONE;
 }
 
 static const char *const states[] = {"queued", "claim", "fork", "turn",   "verify", "publish",
@@ -149,6 +205,43 @@ int cli_show(int argc, char **argv)
 	if (!run)
 		return cli_fail(usage.program, as_json, &err);
 	return follows ? follow(api, run, &story, &err) : show(api, run, &story, &err);
+}
+
+int cli_watch(int argc, char **argv)
+{
+	bool as_json = false;
+	const char *until = NULL;
+	const struct cli_option options[] = {
+		{.name = "until",
+		 .value = "STATE",
+		 .help = "only until it is in that state (`review`: with your last message done)",
+		 .text = &until},
+		{.name = "json", .help = "its events, one a line", .flag = &as_json},
+	};
+	const struct cli_usage usage = {
+		.program = "assay watch",
+		.arguments = "RUN [--until STATE] [--json]",
+		.about = "Shows a run live, from the step that runs now to its end; exit code as of `assay run`.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_min = 1,
+		.positional_max = 1};
+	struct story_options story = {.program = usage.program, .until = "", .only_now = true};
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	if (until && !is_state(until))
+		return cli_refuse(usage.program, "--until: `%s` is no state of a run", until);
+	story.until = until ? until : "";
+	story.form = as_json ? STORY_JSON : terminal_is(stdout) ? STORY_PANEL : STORY_LINES;
+	AUTO_API struct api *api = api_open(usage.program, true, &err);
+	AUTO_FREE char *path = api_path("/runs/{}", argv[1]);
+	AUTO_JSON run = api ? api_get(api, path, &err) : NULL;
+	if (!run)
+		return cli_fail(usage.program, as_json, &err);
+	return follow(api, run, &story, &err);
 }
 
 static json_t *message_body(int count, char **argv, struct err *err)

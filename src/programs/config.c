@@ -49,7 +49,11 @@ static const struct config_key {
 	{"disk-share", "ASSAY_DISK_SHARE", CONFIG_PERCENT, "the percentage of the disk that one environment may hold"},
 	{"reach", "ASSAY_REACH", CONFIG_TEXT, "private addresses that rules may allow, with blanks between them"},
 	{"authorities", "ASSAY_AUTHORITIES", CONFIG_TEXT, "a file of certificates that outside hosts are checked against"},
+	{"keep-runs", "ASSAY_KEEP_RUNS", CONFIG_DURATION, "how long runs that are over are kept: 90d; 0: for ever"},
+	{"keep-events", "ASSAY_KEEP_EVENTS", CONFIG_DURATION, "how long the events of runs that are over are: 30d; 0: for ever"},
+	{"keep-inbox", "ASSAY_KEEP_INBOX", CONFIG_DURATION, "how long deliveries of outside services are known again: 30d"},
 	{"log", "ASSAY_LOG", CONFIG_TEXT, "debug, info, warn or error"},
+	{"log-format", "ASSAY_LOG_FORMAT", CONFIG_TEXT, "fields, or json: an object a line"},
 };
 static enum config_from from[ARRAY_LEN(keys)];
 static char *loaded; /* the file's path; NULL: none */

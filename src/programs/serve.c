@@ -47,6 +47,7 @@
 #define LOCK_POLL_US 20000
 #define RECONCILE_TICKS 10
 #define IDLE_TICKS 10
+#define KEEP_INBOX_MS ((int64_t)30 * 24 * 3600 * 1000)
 #define TOOLS_FOLDER "tools"
 #define TOOLS_SOCKET "tool.sock"
 
@@ -476,6 +477,8 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				    .goes_outside = true,
 				    .world = world_real,
 				    .approve = hold_approve,
+				    .keep = {config_number("keep-runs", 0), config_number("keep-events", 0),
+					     config_number("keep-inbox", KEEP_INBOX_MS)},
 				    .ledger_heads = ledger_heads,
 				    .self = serve};
 	struct web_options web = {.loop = serve->loop,

@@ -256,11 +256,11 @@ static size_t reach_words(char *text, const char **argv)
 static int process_begin(struct serve_gateway *gateway, struct err *err)
 {
 	static const struct link_row rows[] = {
-		{MESSAGE_THAW, LINK_GATEWAY, on_message},       {MESSAGE_TOUCH, LINK_GATEWAY, on_message},
-		{MESSAGE_DENIED, LINK_GATEWAY, on_message},     {MESSAGE_HOLD, LINK_GATEWAY, on_message},
-		{MESSAGE_HOLD_GONE, LINK_GATEWAY, on_message},  {MESSAGE_USAGE, LINK_GATEWAY, on_message},
-		{MESSAGE_MODEL, LINK_GATEWAY, on_message},
-		{MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message}, {MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_message},
+		{MESSAGE_THAW, LINK_GATEWAY, on_message},        {MESSAGE_TOUCH, LINK_GATEWAY, on_message},
+		{MESSAGE_DENIED, LINK_GATEWAY, on_message},      {MESSAGE_HOLD, LINK_GATEWAY, on_message},
+		{MESSAGE_HOLD_GONE, LINK_GATEWAY, on_message},   {MESSAGE_USAGE, LINK_GATEWAY, on_message},
+		{MESSAGE_MODEL, LINK_GATEWAY, on_message},       {MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message},
+		{MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_message},
 	};
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
 	AUTO_FREE char *reach = text_copy(getenv(REACH_VARIABLE) ? getenv(REACH_VARIABLE) : "");
@@ -268,6 +268,9 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 	const char *argv[ARGUMENTS + 2 * REACH_WORDS_MAX + 3] = {
 		"/proc/self/exe",        "gateway",       "--link-fd", LINK_FD_TEXT, "--preview-listen",
 		gateway->preview_listen, "--tool-socket", tools};
+	AUTO_FREE char *format = getenv("ASSAY_LOG_FORMAT") ? text_format("ASSAY_LOG_FORMAT=%s", getenv("ASSAY_LOG_FORMAT")) : NULL;
+	const char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent",
+				   "LANG=C.UTF-8", format, NULL};
 	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	AUTO_CLOSE int folder = open(gateway->tools_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_CLOSE int theirs = -1;
@@ -288,7 +291,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 	gateway->link = link_on_thread(&spec, err);
 	if (!gateway->link)
 		return -1;
-	if (process_start(argv, NULL, (int[]){null, null, STDERR_FILENO, theirs, folder}, 5, &pid, &gateway->pid_fd, err))
+	if (process_start(argv, env, (int[]){null, null, STDERR_FILENO, theirs, folder}, 5, &pid, &gateway->pid_fd, err))
 		return err_prefix(err, "cannot start the gateway");
 	scope_close(&theirs);
 	theirs = -1;

@@ -21,6 +21,7 @@
 #define QUESTIONS_MS ((int64_t)60000)
 #define HOSTS_MS ((int64_t)300000)
 #define THREADS_MS ((int64_t)60000)
+#define RETAIN_MS ((int64_t)600000)
 #define LEASES_MS ((int64_t)3600000)
 #define LEASE_KEPT_MS ((int64_t)7 * 24 * 3600000)
 
@@ -154,6 +155,11 @@ static int questions(void *self, struct err *err)
 	return store_commit(&tx, err);
 }
 
+static int retention(void *self, struct err *err)
+{
+	return runs_retain(self, err);
+}
+
 /* ---- leases: of control planes that are gone for good ---- */
 
 static int leases(void *self, struct err *err)
@@ -223,6 +229,7 @@ int runs_reconcile(struct runs *runs, struct err *err)
 		{"leases", LEASES_MS, leases},
 		{"code hosts", HOSTS_MS, remote_reconcile},
 		{"threads", THREADS_MS, threads},
+		{"retention", RETAIN_MS, retention},
 		{"planes", 0, planes}, /* the last: where runs have no other home there is nothing to it */
 	};
 	size_t count = ARRAY_LEN(table) - !runs->options.repositories;

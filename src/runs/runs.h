@@ -17,6 +17,13 @@
 struct runs;
 struct vault;
 
+/* How long what is over is kept, in ms; 0: for ever. */
+struct runs_keep {
+	int64_t runs_ms;   /* runs, with their events; never records, issues and pull requests */
+	int64_t events_ms; /* events of runs that are over */
+	int64_t inbox_ms;  /* deliveries that were worked on: one that comes again later is new */
+};
+
 struct runs_options {
 	const char *state_dir;
 	const char *store; /* as store_open(); NULL: <state>/assay.db */
@@ -31,6 +38,7 @@ struct runs_options {
 	int repository_max;     /* of one repository, on all control planes; 0: any number */
 	int organisation_max;   /* of one organisation, or of one repository that is of none; 0: any number */
 	bool goes_outside;      /* threads act on what comes in and send what goes out; without, both wait */
+	struct runs_keep keep;
 	struct world world;
 	/* Lets a request of the run that waits for a person pass, once; NULL: none ever waits. */
 	int (*approve)(void *self, const char *run, const char *hold, const char *by, struct err *err);
@@ -106,6 +114,9 @@ MUST_USE int runs_pull_review(struct runs *runs, int64_t number, const char *aut
 			      struct err *err);
 json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, bool force, struct err *err);
 MUST_USE int runs_pull_close(struct runs *runs, int64_t number, struct err *err);
+
+/* Rows of a kind (runs, events, issues, pulls, records), the oldest first, behind the row whose `cursor` is `after` (NULL: all). */
+json_t *runs_export(struct runs *runs, const char *kind, const char *after, int64_t limit, struct err *err);
 
 /* The whole machine's changes, for pages: {"seq", "kind": "run|environment|issue|pull", …}; as runs_events. */
 json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_ms, struct err *err);

@@ -282,6 +282,9 @@ MUST_USE int run_environments_reconcile(struct runs *runs, struct err *err);
 /* What was forked for a commit that is no longer the pull request's. */
 MUST_USE int judge_environments_end(struct runs *runs, const struct run *run, struct err *err);
 
+/* retain.c: removes what is older than it is kept. */
+MUST_USE int runs_retain(struct runs *runs, struct err *err);
+
 /* ---- prompt.c ---- */
 
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);

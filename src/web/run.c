@@ -347,6 +347,16 @@ static json_t *hook_remove(struct call *call, struct err *err)
 	return runs_hook_remove(runs_of(call), http_request_param(call->request, "hook"), err) ? NULL : json_object();
 }
 
+static json_t *exported(struct call *call, struct err *err)
+{
+	AUTO_FREE char *after = http_request_query(call->request, "after");
+	int64_t limit;
+
+	if (request_query(call, "limit", LIST_LIMIT_MAX, LIST_LIMIT_MAX, &limit, err))
+		return NULL;
+	return items_of(runs_export(runs_of(call), http_request_param(call->request, "kind"), after, limit, err));
+}
+
 #define LIST_QUERY                                                                          \
 	{"limit", "integer"}, {"after", "line"}, {"state", "line"}, {"repository", "line"}, \
 	{                                                                                   \
@@ -420,6 +430,9 @@ const struct row run_rows[] = {
 	 .does = "The unified diff of its commits"},
 	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, ROLE_VIEWER, .answers = "Report",
 	 .does = "What verification found last"},
+	{"GET", "/api/v1/export/{kind}", exported, WHO_PERSON, ROLE_VIEWER, .answers = "[Exported]",
+	 .does = "Runs, events, issues, pulls or records, the oldest first, behind the row whose `cursor` is `after`",
+	 .query = {{"after", "line"}, {"limit", "integer"}}},
 	{"GET", "/api/v1/agents", agent_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Agent]",
 	 .does = "Agent programs, and which are installed"},
 	{"POST", "/api/v1/agents", agent_install, WHO_CLI, ROLE_ADMIN,

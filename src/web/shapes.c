@@ -65,6 +65,7 @@ const struct shape shapes[] = {
 	{"Event",
 	 "Something that happened in a run; more members come with its type",
 	 {"seq integer", "time_ms time", "type text", "..."}},
+	{"Exported", "A row of the store, for other programs", {"kind runs|events|issues|pulls|records", "cursor text", "..."}},
 	{"Gate",
 	 "One gate of verification",
 	 {"name text", "title text", "status text", "reason text", "ms integer", "counts object", "findings [any]", "..."}},

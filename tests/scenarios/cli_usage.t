@@ -35,7 +35,7 @@ refused 2 'assay message: too few arguments: usage: assay message RUN TEXT' mess
 refused 2 'assay message: the message is empty' message r1 '  '
 refused 2 'assay stop: too few arguments: usage: assay stop RUN' stop
 refused 2 'assay retry: unexpected argument `b`: usage: assay retry RUN' retry a b
-refused 2 'assay runs: unexpected argument `x`: usage: assay runs [--json]' runs x
+refused 2 'assay runs: unexpected argument `x`: usage: assay runs [--state S] [--repository R] [--agent A] [--text T] [--asks] [--all] [--json]' runs x
 refused 2 'assay issue: unknown command `nwe`: did you mean `new`?' issue nwe
 refused 2 'assay issue new: the title is empty' issue new ' '
 refused 2 'assay issue new: --body and --file are one too many' issue new a --body b --file c

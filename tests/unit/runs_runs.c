@@ -1348,6 +1348,89 @@ static void wrong_requests_are_refused_in_one_line(void **state)
 	story_end(&story);
 }
 
+/* ---- what is kept ---- */
+
+static int64_t rows_count(struct story *story, const char *sql)
+{
+	AUTO_TX tx = {0};
+	int64_t count = -1;
+
+	assert_int_equal(store_begin(story->runs->store, &tx, NULL), 0);
+	assert_int_equal(store_number_get(&tx, &count, -1, sql, NO_VALUES, NULL), 0);
+	return count;
+}
+
+/* So many rows of a kind, one at a time, each behind the one before. */
+static void exports(struct story *story, const char *kind, size_t count)
+{
+	AUTO_FREE char *after = NULL;
+
+	for (size_t i = 0; i <= count; i++) {
+		AUTO_JSON rows = runs_export(story->runs, kind, after, 1, NULL);
+		const json_t *row = json_array_get(rows, 0);
+
+		if (!rows || (row != NULL) != (i < count))
+			fail_msg("%s: row %zu of %zu is %s", kind, i, count, row ? "there" : "missing");
+		if (!row)
+			break;
+		assert_string_equal(json_text(row, "kind", ""), kind);
+		free(after);
+		after = text_copy(json_text(row, "cursor", ""));
+	}
+}
+
+static void what_is_over_is_kept_as_long_as_it_should_be_and_exported_whole(void **state)
+{
+	struct story story;
+	struct err err = {0};
+	const int64_t hour_ms = 3600000;
+	int64_t events;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	story.runs->options.keep = (struct runs_keep){hour_ms, hour_ms, hour_ms};
+	skew_ms += 2 * hour_ms;
+	assert_int_equal(runs_retain(story.runs, NULL), 0);
+	state_is(&story, "review"); /* what is not over stays, however old */
+	assert_int_equal(runs_stop(story.runs, story.run, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "stopped");
+	events = rows_count(&story, "SELECT count(*) FROM run_event");
+	exports(&story, "runs", 1);
+	exports(&story, "issues", 1);
+	exports(&story, "pulls", 1);
+	exports(&story, "records", 1);
+	exports(&story, "events", (size_t)events);
+	assert_null(runs_export(story.runs, "secrets", NULL, 1, &err));
+	assert_int_equal(err.kind, ERR_INVALID);
+	assert_null(runs_export(story.runs, "runs", "x", 1, &err));
+	assert_int_equal(err.kind, ERR_INVALID);
+	assert_int_equal(runs_retain(story.runs, NULL), 0);
+	assert_int_equal(rows_count(&story, "SELECT count(*) FROM run"), 1); /* it has just ended */
+	skew_ms += 2 * hour_ms;
+	story.runs->options.keep.runs_ms = 0;
+	assert_int_equal(runs_retain(story.runs, NULL), 0);
+	assert_int_equal(rows_count(&story, "SELECT count(*) FROM run"), 1);
+	assert_int_equal(rows_count(&story, "SELECT count(*) FROM run_event"), 0);
+	story.runs->options.keep.runs_ms = hour_ms;
+	assert_int_equal(runs_retain(story.runs, NULL), 0);
+	assert_int_equal(rows_count(&story, "SELECT count(*) FROM run"), 0);
+	assert_int_equal(
+		rows_count(
+			&story,
+			"SELECT (SELECT count(*) FROM flow) + (SELECT count(*) FROM flow_event) + (SELECT count(*) FROM flow_visit)"),
+		0);
+	assert_int_equal(
+		rows_count(&story,
+			   "SELECT (SELECT count(*) FROM issue) + (SELECT count(*) FROM pull) + (SELECT count(*) FROM record)"),
+		3);
+	story_end(&story);
+}
+
 /* ---- crashes ---- */
 
 /* What a person does when the run waits, each only when it was not done: as far as it gets. */
@@ -1539,6 +1622,7 @@ int main(void)
 		cmocka_unit_test(what_a_stopped_run_did_is_undone_and_done_again_when_it_is_tried_again),
 		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),
 		cmocka_unit_test(wrong_requests_are_refused_in_one_line),
+		cmocka_unit_test(what_is_over_is_kept_as_long_as_it_should_be_and_exported_whole),
 		cmocka_unit_test(a_crash_at_any_store_call_leads_to_the_same_end),
 		cmocka_unit_test(a_crash_in_a_race_leads_to_the_same_end),
 	};

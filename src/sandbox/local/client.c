@@ -259,7 +259,8 @@ int keeper_ensure(struct local *local, struct err *err)
 	AUTO_FREE char *share = getenv(KEEPER_SHARE_VARIABLE)
 					? text_format(KEEPER_SHARE_VARIABLE "=%s", getenv(KEEPER_SHARE_VARIABLE))
 					: NULL;
-	const char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", log, share, NULL};
+	AUTO_FREE char *format = getenv("ASSAY_LOG_FORMAT") ? text_format("ASSAY_LOG_FORMAT=%s", getenv("ASSAY_LOG_FORMAT")) : NULL;
+	const char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", log, share ? share : format, share ? format : NULL, NULL};
 	AUTO_CLOSE int null_fd = -1;
 	AUTO_CLOSE int ours = -1;
 	AUTO_CLOSE int theirs = -1;
