@@ -102,6 +102,8 @@ void fingerprint_make(const struct fingerprint_key *key, struct view value, size
 		rest = value;
 	if (is_usual(rest))
 		return;
+	for (size_t i = 0; i < value.length; i++)
+		out->spaced |= (unsigned char)value.at[i] <= ' ';
 	out->length = (uint16_t)(rest.length < FINGERPRINT_TEXT_MAX ? rest.length : FINGERPRINT_TEXT_MAX);
 	encode_all(rest, form_add, &maker);
 	maker.tail = true;

@@ -45,10 +45,10 @@ struct fingerprint_form {
 /* Fixed: it travels as it is. */
 struct fingerprint {
 	struct fingerprint_key key;
-	uint16_t form_count; /* 0: such a value cannot be told from ordinary text */
-	uint16_t part_count; /* of the plain form, from its beginning; 0: it is too short for parts */
-	uint16_t length;     /* of what is not known of the value, at most FINGERPRINT_TEXT_MAX */
-	uint16_t unused;
+	uint16_t form_count;                  /* 0: such a value cannot be told from ordinary text */
+	uint16_t part_count;                  /* of the plain form, from its beginning; 0: it is too short for parts */
+	uint16_t length;                      /* of what is not known of the value, at most FINGERPRINT_TEXT_MAX */
+	uint16_t spaced;                      /* the value has bytes up to the space, so that its windows may have some, too */
 	uint64_t part[FINGERPRINT_PARTS_MAX]; /* FINGERPRINT_16_STRIDE */
 	struct fingerprint_form form[FINGERPRINT_FORMS_MAX];
 };

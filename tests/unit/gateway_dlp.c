@@ -770,6 +770,25 @@ static void a_value_of_the_vault_is_found_at_any_place(void **state)
 	dlp = told;
 }
 
+/* Where the values have no spaces, what has some is not looked at: one that has must be found all the same, in each of its forms. */
+static void a_value_with_spaces_is_found(void **state)
+{
+	static const char value[] = "Korrekt horse 7 Batterie staple-Nr 42";
+	struct dlp *told = dlp;
+	AUTO_BUF text = buf_new(TEXT_MAX);
+
+	(void)state;
+	dlp = dlp_of_fingerprints(value, 0);
+	assert_int_equal(fed(VIEW("nothing of it is in here, but for a horse and a staple"), 7, ""), DLP_NONE);
+	buf_add_format(&text, "it is said that %s is what they use", value);
+	assert_int_equal(fed(buf_view(&text), 7, ""), DLP_BLOCK);
+	buf_clear(&text);
+	d_hex(&text, value);
+	assert_int_equal(fed(buf_view(&text), 7, ""), DLP_BLOCK);
+	dlp_unref(dlp);
+	dlp = told;
+}
+
 static void a_word_is_no_value_to_look_for(void **state)
 {
 	struct dlp *told = dlp;
@@ -1013,6 +1032,7 @@ int main(void)
 		cmocka_unit_test(items_40_to_51_a_secret_in_other_clothes_is_found),
 		cmocka_unit_test(items_40_to_52_a_value_of_the_vault_is_found_by_its_fingerprint),
 		cmocka_unit_test(a_value_of_the_vault_is_found_at_any_place),
+		cmocka_unit_test(a_value_with_spaces_is_found),
 		cmocka_unit_test(a_word_is_no_value_to_look_for),
 		cmocka_unit_test(item_31_trailers_are_looked_at),
 		cmocka_unit_test(item_45_what_cannot_be_read_is_refused),

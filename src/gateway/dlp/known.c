@@ -2,10 +2,14 @@
  * Values of the vault, known by their fingerprints (net/fingerprint.h).
  *
  * Theory of operation: the windows of all values are in one hash table for each environment, and in a filter of bits before it, so that a
- * text costs a hash and a bit for every 8 of its bytes (or for each of them, when there is a short value). What the table knows is
- * confirmed by the HMAC of the whole form. A window of the plain form alone is a part: enough of them, over several requests, are the value.
+ * text costs a hash and a bit for every 8 of its bytes (or for each of them, when there is a short value), where it has no spaces: values
+ * rarely have any. What the table knows is confirmed by the HMAC of the whole form. A window of the plain form alone is a part: enough of them, over several requests, are the value.
  */
 #include <stdlib.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/scope.h"
 #include "base/world.h"
@@ -13,8 +17,14 @@
 
 #define FILTER_BITS_LEAST 12
 #define FILTER_BITS_MOST 20
-#define FILTER_SPARE 6            /* one in 64 of what it lets through is nothing */
-#define TEXT_SHORT ((size_t)1024) /* looked at from every byte, so that shorter parts are seen as well */
+#define FILTER_SPARE 6 /* one in 64 of what it lets through is nothing */
+#define BLOCK_BYTES 64
+#define EACH_1 UINT64_C(0xffffffffffffffff) /* of a block's bytes */
+#define EACH_4 UINT64_C(0x1111111111111111)
+#define EACH_8 UINT64_C(0x0101010101010101)
+_Static_assert(FINGERPRINT_STRIDE == 8, "EACH_8 is the stride");
+#define TEXT_SHORT ((size_t)256)   /* looked at from every byte, so that shorter parts are seen as well */
+#define TEXT_MIDDLE ((size_t)1024) /* from every fourth: parts of 19 bytes are seen, in longer texts parts of 23 */
 
 struct slot {
 	uint64_t hash;
@@ -42,6 +52,7 @@ struct known {
 	size_t count;
 	size_t longest; /* of the forms */
 	bool kinds[FINGERPRINT_KINDS];
+	bool spaced;        /* one has spaces in it */
 	struct slot *slots; /* 1 << slot_bits */
 	unsigned slot_bits;
 	uint64_t *filter; /* 1 << filter_bits bits */
@@ -65,6 +76,7 @@ static void value_add(struct known *known, const struct fingerprint *print, size
 	struct value *value = &known->values[index];
 
 	value->length = print->length;
+	known->spaced |= print->spaced != 0;
 	value->forms = mem_new_array(print->form_count + 1U, sizeof(*value->forms));
 	for (size_t i = 0; i < print->form_count; i++) {
 		const struct fingerprint_form *form = &print->form[i];
@@ -177,41 +189,86 @@ static void search_look(const struct search *search, size_t at, unsigned words, 
 	}
 }
 
-/* Inlined for each kind, so that the compiler knows its numbers. */
-static inline __attribute__((always_inline)) void search_kind(const struct search *search, unsigned words, size_t stride)
+/* Of the bytes from `at` on, which ones may be in a window; none behind the text. */
+static uint64_t block_good(const struct search *search, size_t at)
+{
+	size_t left = at < search->text.length ? search->text.length - at : 0;
+	uint64_t there = left >= BLOCK_BYTES ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1, spaces = 0;
+
+	if (search->known->spaced || !left)
+		return there;
+#ifdef __SSE2__
+	if (left >= BLOCK_BYTES) {
+		const __m128i space = _mm_set1_epi8(' ');
+
+		for (unsigned i = 0; i < BLOCK_BYTES; i += 16) {
+			__m128i bytes = _mm_loadu_si128((const __m128i *)(search->text.at + at + i));
+
+			spaces |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes)) << i;
+		}
+		return ~spaces;
+	}
+#endif
+	for (size_t i = 0; i < left && i < BLOCK_BYTES; i++)
+		spaces |= (uint64_t)((unsigned char)search->text.at[at + i] <= ' ') << i;
+	return there & ~spaces;
+}
+
+/* Looks at every window of `words` that begins at one of the bits. */
+static inline __attribute__((always_inline)) void block_look(const struct search *search, size_t at, uint64_t begins,
+							     unsigned words)
 {
 	const struct known *known = search->known;
-	const uint64_t *filter = known->filter;
-	const unsigned shift = 64 - known->filter_bits;
-	const struct fingerprint_key key = known->key;
-	const char *text = search->text.at;
-	size_t from = search->fresh > known->longest ? search->fresh - known->longest : 0;
-	size_t window = (size_t)words * 8;
-	size_t step = search->text.length <= TEXT_SHORT ? 1 : stride;
 
-	for (size_t at = from; at + window <= search->text.length; at += step) {
-		uint64_t hash = fingerprint_hash(&key, text + at, words);
-		uint64_t bit = hash >> shift;
+	for (; begins; begins &= begins - 1) {
+		size_t place = at + (size_t)__builtin_ctzll(begins);
+		uint64_t hash = fingerprint_hash(&known->key, search->text.at + place, words);
+		uint64_t bit = hash >> (64 - known->filter_bits);
 
-		if (filter[bit / 64] >> bit % 64 & 1)
-			search_look(search, at, words, hash);
+		if (known->filter[bit / 64] >> bit % 64 & 1)
+			search_look(search, place, words, hash);
 	}
+}
+
+/* Of parts of a value there is a window for each byte, so that in a short text also those are seen that no stride would hit; forms are found by
+ * their stride. */
+static uint64_t parts_stride(size_t length)
+{
+	return length <= TEXT_SHORT ? EACH_1 : length <= TEXT_MIDDLE ? EACH_4 : EACH_8;
 }
 
 void known_search(const struct known *known, struct view text, size_t fresh, known_found *found, void *self)
 {
 	const struct search search = {known, text, fresh, found, self};
+	const uint64_t parts = parts_stride(text.length);
+	size_t at = fresh > known->longest ? fresh - known->longest : 0;
+	uint64_t next = block_good(&search, at);
 
-	if (known->kinds[FINGERPRINT_8])
-		search_kind(&search, 1, 1);
-	if (known->kinds[FINGERPRINT_16])
-		search_kind(&search, 2, 1);
-	if (known->kinds[FINGERPRINT_24])
-		search_kind(&search, 3, 1);
-	if (known->kinds[FINGERPRINT_16_STRIDE])
-		search_kind(&search, 2, FINGERPRINT_STRIDE);
-	if (known->kinds[FINGERPRINT_32_STRIDE])
-		search_kind(&search, 4, FINGERPRINT_STRIDE);
+	for (; at < text.length; at += BLOCK_BYTES) {
+		uint64_t here = next;
+		unsigned __int128 runs; /* bytes where so many good ones begin */
+		uint64_t of8, of16;
+
+		next = block_good(&search, at + BLOCK_BYTES);
+		runs = (unsigned __int128)next << 64 | here;
+		runs &= runs >> 1;
+		runs &= runs >> 2;
+		runs &= runs >> 4;
+		of8 = (uint64_t)runs;
+		if (known->kinds[FINGERPRINT_8])
+			block_look(&search, at, of8, 1);
+		of16 = of8 & (uint64_t)(runs >> 8);
+		if (!of16)
+			continue;
+		if (known->kinds[FINGERPRINT_16])
+			block_look(&search, at, of16, 2);
+		if (known->kinds[FINGERPRINT_24])
+			block_look(&search, at, of16 & (uint64_t)(runs >> 16), 3);
+		if (known->kinds[FINGERPRINT_16_STRIDE])
+			block_look(&search, at, of16 & parts, 2);
+		if (known->kinds[FINGERPRINT_32_STRIDE])
+			block_look(&search, at, of16 & (uint64_t)(runs >> 16) & (uint64_t)(runs >> 24) & EACH_8, 4);
+	}
 }
 
 /* ---- parts, over several requests ---- */
