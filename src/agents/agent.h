@@ -74,7 +74,7 @@ struct agent_ops {
 	/* Those of them that it uses whatever it is told; NULL: none. */
 	const char *const *settings_forced;
 	const char *key;              /* the variable that its key is in; NULL: its own business */
-	struct agent_package package; /* all NULL: npm does not have it */
+	struct agent_package package; /* `npm` NULL: npm does not have it */
 	int (*turn)(const struct agent_request *request, struct agent_turn *turn, struct err *err);
 	/* One line of stdout without its newline; at most 1 MiB, hostile. */
 	void (*line)(struct agent_parser *parser, struct view line, struct agent_sink sink);

@@ -110,6 +110,7 @@ static void line(struct agent_parser *parser, struct view text, struct agent_sin
 
 const struct agent_ops agent_cursor = {
 	.name = "cursor",
+	.package = {.command = "agent"},
 	.resumes = true,
 	.settings = (const char *const[]){".cursor", NULL},
 	.settings_forced = (const char *const[]){".cursor/hooks.json", ".cursor/mcp.json", NULL},

@@ -11,7 +11,7 @@
 
 static void list_print(const json_t *items)
 {
-	struct table *table = table_new((const char *const[]){"AGENT", "INSTALLED", "MEASURED WITH", "KEY", NULL});
+	struct table *table = table_new((const char *const[]){"AGENT", "INSTALLED", "MEASURED WITH", "KEY", "MISSING", NULL});
 	json_t *agent;
 	size_t index;
 
@@ -26,6 +26,7 @@ static void list_print(const json_t *items)
 		table_cell(table, versions.length ? versions.at : "-");
 		table_cell(table, json_text(agent, "measured", "-"));
 		table_cell(table, json_text(agent, "key", "-"));
+		table_cell(table, json_text(agent, "missing", "-"));
 	}
 	table_end(table, "no agents");
 }

@@ -1,5 +1,6 @@
 /* The agents of this machine: which are installed, installing one, and which of them a run's workspace has. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "agents/agent.h"
 #include "base/scope.h"
@@ -22,6 +23,34 @@ static json_t *versions_of(const json_t *tools, const char *name)
 	return versions;
 }
 
+/* Where the machine itself has the program, as sandboxes without an image see it; owned, or NULL. */
+static char *host_program(const char *command)
+{
+	static const char *const places[] = {"/usr/local/bin", "/usr/bin", "/bin"};
+
+	for (size_t i = 0; command && i < ARRAY_LEN(places); i++) {
+		char *path = text_format("%s/%s", places[i], command);
+
+		if (access(path, X_OK) == 0)
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+/* What a run that names it would miss, and what to do about it; NULL: nothing, or it is the blueprint's to say. Owned. */
+static char *missing(const struct agent_ops *ops, const json_t *versions)
+{
+	const char *command = ops->package.command;
+	AUTO_FREE char *found = host_program(command);
+
+	if (!command || found || json_array_size(versions))
+		return NULL;
+	if (ops->package.npm)
+		return text_format("its program: assay agents install %s", ops->name);
+	return text_format("its program, `%s`: not on npm; install it on this machine or in the image", command);
+}
+
 json_t *runs_agent_list(struct runs *runs, struct err *err)
 {
 	AUTO_JSON tools = tool_list(runs->options.environments, err);
@@ -33,10 +62,15 @@ json_t *runs_agent_list(struct runs *runs, struct err *err)
 		json_t *row = json_pack("{s:s, s:b, s:o}", "name", rows[i]->name, "resumes", rows[i]->resumes, "installed",
 					versions_of(tools, rows[i]->name));
 
+		AUTO_FREE char *lack = NULL;
+
 		if (rows[i]->key)
 			(void)json_object_set_new(row, "key", json_string(rows[i]->key));
 		if (rows[i]->package.npm)
 			(void)json_object_set_new(row, "measured", json_string(rows[i]->package.version));
+		lack = missing(rows[i], json_member(row, "installed"));
+		if (lack)
+			(void)json_object_set_new(row, "missing", json_string(lack));
 		(void)json_array_append_new(list, row);
 	}
 	return list;

@@ -98,7 +98,7 @@ MUST_USE int runs_record(struct runs *runs, struct run_id id, struct buf *envelo
 json_t *runs_report(struct runs *runs, struct run_id id, struct err *err);
 MUST_USE int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err); /* id or unique prefix */
 
-/* Agents. [{"name", "resumes", "installed": [versions], "key"?: variable, "measured"?: version}] */
+/* Agents. [{"name", "resumes", "installed": [versions], "key"?: variable, "measured"?: version, "missing"?: text}] */
 json_t *runs_agent_list(struct runs *runs, struct err *err);
 /* From npm, into a layer that workspaces of its runs have. `version` NULL: the measured one; `registry` NULL: npm's. {"name", "version"} */
 json_t *runs_agent_install(struct runs *runs, const char *name, const char *version, const char *registry, struct progress progress,

@@ -73,7 +73,7 @@ const struct shape shapes[] = {
 	 "What verification found; verify/verify.h has all of it",
 	 {"verdict verified|failed|unverified", "reason text", "base text", "head text", "gates [Gate]", "findings [any]",
 	  "not_covered any", "ms integer", "..."}},
-	{"Agent", "An agent program", {"name text", "resumes flag", "installed [text]", "measured? text", "key? text", "..."}},
+	{"Agent", "An agent program", {"name text", "resumes flag", "installed [text]", "measured? text", "key? text", "missing? text", "..."}},
 	{"Installed", "What was made", {"name text", "version any"}},
 	{"Review", "A review of a pull request", {"author text", "kind approve|changes|comment", "text text", "time_ms time"}},
 	{"Pull",

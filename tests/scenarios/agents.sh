@@ -38,6 +38,58 @@ agents_application() {
 	repository "$WORK/tiny"
 }
 
+VENDORS='api.anthropic.com api.openai.com generativelanguage.googleapis.com'
+
+# vendors_begin KEY: the outside. The vendors' names lead to this machine, for a server that is started as $WORK/outside/assay alone; the model
+# there knows this key.
+vendors_begin() {
+	! ss --listening --tcp --numeric --no-header 'sport = :443' | grep -q . || skip_all 'port 443 is taken'
+	mkdir "$WORK/outside"
+	(
+		cd "$WORK/outside" || exit 1
+		openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=vendors -keyout key.pem -out ca.pem \
+			-addext "subjectAltName=$(sed 's/[^ ]*/DNS:&/g; s/ /,/g' <<<"$VENDORS")" 2>/dev/null
+		cat ca.pem key.pem >both.pem
+		{ cat /etc/hosts; echo "127.0.0.1 $VENDORS"; } >hosts
+	)
+	node "$SOURCE_ROOT/tests/scenarios/models/server.mjs" 443 'sh work.sh' "$1" "$WORK/outside/both.pem" >"$WORK/outside/model.log" 2>&1 &
+	at_end kill $!
+	until_true 10 grep -q ready "$WORK/outside/model.log" || skip_all 'the vendors could not be played'
+	export ASSAY_REACH="$ASSAY_REACH 127.0.0.1" ASSAY_AUTHORITIES=$WORK/outside/ca.pem
+	cat >"$WORK/outside/assay" <<-END
+		#!/bin/sh
+		exec unshare --mount sh -c 'mount --bind "$WORK/outside/hosts" /etc/hosts && exec "$ASSAY" "\$@"' sh "\$@"
+	END
+	chmod +x "$WORK/outside/assay"
+}
+
+# vendors_application NAME ANTHROPIC OPENAI GEMINI: $WORK/NAME, the application whose agents ask the vendors, by these credentials.
+vendors_application() {
+	cp -r "$WORK/tiny" "$WORK/$1" && rm -rf "$WORK/$1/.git"
+	sed -i '/model:/d' "$WORK/$1/assay.yaml"
+	cat >>"$WORK/$1/assay.yaml" <<-END
+		secrets: {ANTHROPIC_API_KEY: $2, CODEX_API_KEY: $3, GEMINI_API_KEY: $4}
+		egress:
+		  rules: [$(sed 's/[^ ]*/{host: &, action: allow}/g; s/} {/}, {/g' <<<"$VENDORS")]
+	END
+	repository "$WORK/$1"
+}
+
+# vendors_keys KEY ANTHROPIC OPENAI GEMINI: these credentials are the key.
+vendors_keys() {
+	local key=$1 secret credential place rule more
+	shift
+	for secret in 'header:x-api-key POST https://api.anthropic.com/v1/*' 'header:authorization POST https://api.openai.com/v1/*' \
+		'header:x-goog-api-key POST https://generativelanguage.googleapis.com/v1beta/*'; do
+		read -r place rule <<<"$secret"
+		credential=$1
+		shift
+		more=()
+		[ "$place" != header:authorization ] || more=(--for 'GET https://api.openai.com/v1/responses')
+		ok "the key of $credential is kept" "$ASSAY" secret set "$credential" --for "$rule" "${more[@]}" --in "$place" <<<"$key"
+	done
+}
+
 # What each needs to ask the model, and which model: as JSON for jq, where $key is the key.
 declare -A ENV MODEL=([claude]='' [codex]=gpt-5.5 [gemini]=gemini-2.5-pro [opencode]=anthropic/claude-sonnet-4-5)
 ENV[claude]='{"ANTHROPIC_BASE_URL": "http://model:8181", "ANTHROPIC_API_KEY": $key}'

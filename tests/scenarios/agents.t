@@ -13,52 +13,26 @@
 
 agents_needed
 REAL_KEY=sk-real-$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
-VENDORS='api.anthropic.com api.openai.com generativelanguage.googleapis.com'
-! ss --listening --tcp --numeric --no-header 'sport = :443' | grep -q . || skip_all 'port 443 is taken'
 
 agents_application
 
-# The outside: the vendors' names lead to this machine, for the server alone.
-mkdir "$WORK/outside" && cd "$WORK/outside" || exit 1
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=vendors -keyout key.pem -out ca.pem \
-	-addext "subjectAltName=$(sed 's/[^ ]*/DNS:&/g; s/ /,/g' <<<"$VENDORS")" 2>/dev/null
-cat ca.pem key.pem >both.pem
-{ cat /etc/hosts; echo "127.0.0.1 $VENDORS"; } >hosts
-node "$SOURCE_ROOT/tests/scenarios/models/server.mjs" 443 'sh work.sh' "$REAL_KEY" both.pem >model.log 2>&1 &
-at_end kill $!
-until_true 10 grep -q ready model.log || skip_all 'the vendors could not be played'
-export ASSAY_REACH="$ASSAY_REACH 127.0.0.1" ASSAY_AUTHORITIES=$WORK/outside/ca.pem
-cat >assay <<END
-#!/bin/sh
-exec unshare --mount sh -c 'mount --bind "$WORK/outside/hosts" /etc/hosts && exec "$ASSAY" "\$@"' sh "\$@"
-END
-chmod +x assay
-cp -r "$WORK/tiny" "$WORK/governed" && rm -rf "$WORK/governed/.git"
-sed -i '/model:/d' "$WORK/governed/assay.yaml"
-cat >>"$WORK/governed/assay.yaml" <<END
-secrets: {ANTHROPIC_API_KEY: anthropic, CODEX_API_KEY: openai, GEMINI_API_KEY: gemini}
-egress:
-  rules: [$(sed 's/[^ ]*/{host: &, action: allow}/g; s/} {/}, {/g' <<<"$VENDORS")]
-END
-repository "$WORK/governed"
+vendors_begin "$REAL_KEY"
+vendors_application governed anthropic openai gemini
 cd "$WORK" || exit 1
 
 ASSAY=$WORK/outside/assay serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
 name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r .name)
 
 governed=$(api POST /repositories "$(jq -n --arg path "$WORK/governed" '{$path, revision: "HEAD", name: "governed"}')" | jq -r .name)
-for secret in 'anthropic header:x-api-key POST https://api.anthropic.com/v1/*' 'openai header:authorization POST https://api.openai.com/v1/*' \
-	'gemini header:x-goog-api-key POST https://generativelanguage.googleapis.com/v1beta/*'; do
-	read -r credential place rule <<<"$secret"
-	more=()
-	[ "$credential" != openai ] || more=(--for 'GET https://api.openai.com/v1/responses')
-	ok "the key of $credential is kept" "$ASSAY" secret set "$credential" --for "$rule" "${more[@]}" --in "$place" <<<"$REAL_KEY"
-done
+vendors_keys "$REAL_KEY" anthropic openai gemini
+like 'before that, what is missing is said' "$("$ASSAY" agents --json | jq -r '.items[] | select(.name == "codex" or .name == "cursor").missing // "-"' | tr '\n' ' ')" \
+	'assay agents install codex .*not on npm' # on a machine that has neither
 for agent in claude codex gemini opencode; do
 	ok "$agent is installed from npm" "$ASSAY" agents install "$agent" "$registry"
 done
 is 'all of them are listed' "$("$ASSAY" agents --json | jq -c '[.items[] | select(.installed | length == 1) | .name]')" \
 	'["claude","codex","gemini","opencode"]'
+is 'and miss nothing' "$("$ASSAY" agents --json | jq -c '[.items[] | select(.name != "cursor" and .missing)]')" '[]'
 
 for agent in claude codex gemini opencode; do
 	run=$(run_begin "$name" "$agent" "${ENV[$agent]}" good)

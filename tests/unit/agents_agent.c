@@ -181,6 +181,9 @@ static const struct {
 	int exit_code;
 	bool good;
 } stories[] = {
+	{"claude", "limited", 0, true},
+	{"claude", "limited", 1, false},
+	{"claude", "revoked-key", 137, false},
 	{"codex", "good", 0, true},
 	{"codex", "good", 1, false},
 	{"codex", "revoked-key", 1, false},
