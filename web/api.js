@@ -106,6 +106,11 @@ export async function find(path, how = get) {
 	}
 }
 
+/** A WebSocket: a browser lets a page put no header on it, so the token goes with the protocols. */
+export async function socket(path, protocol) {
+	return new WebSocket(`${location.origin.replace(/^http/, 'ws')}${BASE}${path}`, [protocol, `token.${await token()}`]);
+}
+
 /** A POST whose answer is server-sent events: calls progress(data) for each step and returns what `done` carried. */
 export async function work(path, body, progress) {
 	const answer = await request('POST', path, body);

@@ -3,21 +3,27 @@
 import {h, patch} from './dom.js';
 import {follow, get, signOut, who} from './api.js';
 import {tick} from './format.js';
+import {listenToKeys, showKeys, turnTheme} from './keys.js';
 import {go} from './navigate.js';
 import {empty, failure} from './parts/controls.js';
 import {icon} from './parts/marks.js';
+import {egressPage} from './pages/egress.js';
 import {environmentList, environmentPage} from './pages/environments.js';
 import holds from './pages/holds.js';
 import home from './pages/home.js';
 import {issueForm, issueList, issuePage} from './pages/issues.js';
+import {ledgerPage} from './pages/ledger.js';
 import {doctorPage, snapshotList} from './pages/machine.js';
 import {pullList, pullPage} from './pages/pulls.js';
 import runPage from './pages/run.js';
+import {runList} from './pages/runs.js';
+import {settingsPage} from './pages/settings.js';
+import {shellPage} from './pages/shell.js';
 import {signInPage} from './pages/signin.js';
-import {ledgerPage, trafficPage} from './pages/traffic.js';
 
 const ROUTES = [
-	[/^\/(?:runs\/?)?$/, home],
+	[/^\/$/, home],
+	[/^\/runs\/?$/, runList],
 	[/^\/runs\/(?<id>[^/]+)$/, runPage],
 	[/^\/issues$/, issueList],
 	[/^\/issues\/new$/, issueForm],
@@ -26,19 +32,23 @@ const ROUTES = [
 	[/^\/pulls\/(?<number>\d+)$/, pullPage],
 	[/^\/environments$/, environmentList],
 	[/^\/environments\/(?<id>[^/]+)$/, environmentPage],
+	[/^\/environments\/(?<id>[^/]+)\/shell$/, shellPage],
 	[/^\/holds$/, holds],
-	[/^\/traffic$/, trafficPage],
+	[/^\/(?:egress|traffic)$/, egressPage],
 	[/^\/ledger$/, ledgerPage],
 	[/^\/snapshots$/, snapshotList],
+	[/^\/settings$/, settingsPage],
 	[/^\/machine$/, doctorPage],
 ];
-const PLACES = [['/', 'pulse', 'Home'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/traffic', 'out', 'Traffic'], ['/ledger', 'seal', 'Ledger'], ['/snapshots', 'layers', 'Snapshots'], ['/machine', 'health', 'Machine']];
+const PLACES = [['/', 'pulse', 'Home'], ['/runs', 'runs', 'Runs'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/egress', 'out', 'Egress'], ['/ledger', 'seal', 'Ledger'], ['/snapshots', 'layers', 'Snapshots'], ['/settings', 'gear', 'Settings']];
+const COUNT_MS = 400;
 const RELOAD_MS = 150; // events come in swarms: the page is read again once for each swarm
 
 const main = document.getElementById('main');
 let visit = null; // {page, data, stop, timer, draw, reload}
 let alive = true;
 let person = null; // who the server takes us for
+let waits = {}; // how much waits for a person: {'/': all, '/holds', '/pulls'}
 
 async function leave() {
 	await signOut();
@@ -55,14 +65,26 @@ function unknown() {
 }
 addEventListener('assay:unknown', unknown);
 
-function frame() {
+function place([path, name, word]) {
 	const here = location.pathname;
-	const current = (path) => (path === '/' ? here === '/' || here.startsWith('/runs') : here.startsWith(path));
+	const current = path === '/' ? here === '/' : here.startsWith(path) || (path === '/settings' && here === '/machine') || (path === '/egress' && here === '/traffic');
+
+	return h('li', h('a', {href: path, 'data-link': true, 'aria-current': current ? 'page' : null}, icon(name), h('span.word', word), waits[path] ? h('span.badge', waits[path], h('span.sr', ' waiting for you')) : null));
+}
+
+function title() {
+	const page = visit?.page;
+
+	document.title = `${waits['/'] ? `(${waits['/']}) ` : ''}${page ? `${(visit.data !== undefined && page.name?.(visit.data)) || page.title} · ` : ''}Assay`;
+}
+
+function frame() {
 
 	patch(document.getElementById('side'), h('a.brand', {href: '/', 'data-link': true}, h('img', {src: '/icon.svg', alt: '', width: 26, height: 26}), 'Assay'),
-		h('nav', {'aria-label': 'Main'}, h('ul', PLACES.map(([path, name, word]) => h('li', h('a', {href: path, 'data-link': true, 'aria-current': current(path) ? 'page' : null}, icon(name), h('span', word)))))),
+		h('nav', {'aria-label': 'Main'}, h('ul', PLACES.map(place))),
 		person?.signed_in ? h('p.person', icon('person'), h('span', h('strong', person.name), ` ${person.role}`), h('button.button.quiet', {type: 'button', on: {click: leave}}, 'Sign out')) : null,
-		h('p.alive', {class: alive ? 'yes' : 'no', role: 'status'}, h('span.dot', {'aria-hidden': 'true'}), alive ? 'live' : 'no connection'));
+		h('div.foot', h('p.alive', {class: alive ? 'yes' : 'no', role: 'status'}, h('span.dot', {'aria-hidden': 'true'}), alive ? 'live' : 'no connection'),
+			h('button.round', {type: 'button', title: 'Light or dark (d)', 'aria-label': 'Light or dark', on: {click: turnTheme}}, icon('theme')), h('button.round', {type: 'button', title: 'Keys (?)', 'aria-label': 'Keys', on: {click: showKeys}}, '?')));
 }
 
 function setAlive(yes) {
@@ -88,13 +110,18 @@ function pageOf(path) {
 function draw(mine) {
 	if (mine !== visit || mine.data === undefined)
 		return;
-	document.title = `${mine.page.name?.(mine.data) ?? mine.page.title} · Assay`;
+	title();
 	patch(main, mine.page.view(mine.data, () => read(mine)));
 }
 
 async function read(mine) {
+	const turn = mine.turn = (mine.turn ?? 0) + 1;
+
 	try {
-		mine.data = await mine.page.load();
+		const data = await mine.page.load();
+		if (turn !== mine.turn)
+			return; // asked again meanwhile
+		mine.data = data;
 	} catch (error) {
 		if (mine === visit && mine.data === undefined)
 			patch(main, h('div.page-head', h('h1', mine.page.title)), failure(error, () => read(mine)));
@@ -122,7 +149,7 @@ async function show() {
 	const mine = {page: pageOf(location.pathname), path: location.pathname + location.search};
 
 	visit = mine;
-	document.title = `${mine.page.title} · Assay`;
+	title();
 	frame();
 	main.setAttribute('aria-busy', 'true');
 	patch(main, h('div.loading', {role: 'status'}, h('span.sr', 'Loading')));
@@ -131,6 +158,12 @@ async function show() {
 	if (mine === visit)
 		mine.stop = mine.page.start?.((whole) => later(mine, whole), setAlive);
 }
+
+/** The same page, asked for something else: it stays while it is read. */
+addEventListener('assay:refined', async () => {
+	visit.path = location.pathname + location.search;
+	await read(visit);
+});
 
 addEventListener('assay:moved', () => {
 	scrollTo(0, 0);
@@ -149,6 +182,23 @@ document.addEventListener('click', (event) => {
 addEventListener('popstate', () => location.pathname + location.search !== visit?.path && show()); // not for a #place in the same page
 setInterval(() => tick(document), 1000);
 
+async function countWaiting() {
+	const [holdList, pulls, questions] = await Promise.all(['/holds', '/pulls?state=open&limit=99', '/runs?asks=1&limit=99'].map((path) => get(path).then(({items}) => items.length, () => 0)));
+
+	waits = {'/': holdList + pulls + questions, '/holds': holdList, '/pulls': pulls, '/runs': questions};
+	title();
+	frame();
+}
+
+let counting = null;
+
+function countLater() {
+	counting ??= setTimeout(() => {
+		counting = null;
+		countWaiting();
+	}, COUNT_MS);
+}
+
 let connections = 0;
 
 /** What happened while nobody listened (the page was hidden, the server away) was not told: the page is made anew. */
@@ -158,8 +208,17 @@ function reconnected(isAlive) {
 		later(visit, true);
 }
 
+function changed(type) {
+	if (type !== 'environment')
+		countLater();
+	if (visit?.page.wakes?.includes(type))
+		later(visit, true);
+}
+
 function begin() {
-	follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: reconnected, event: (type) => visit?.page.wakes?.includes(type) && later(visit, true)});
+	listenToKeys();
+	countLater();
+	follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: reconnected, event: changed});
 	get('/status').then((status) => document.documentElement.setAttribute('data-version', status.version), () => setAlive(false));
 	show();
 }

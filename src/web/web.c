@@ -22,15 +22,22 @@
 /* Behind a proxy that ends TLS: never without it again. */
 #define TRANSPORT_SECURITY "Strict-Transport-Security: max-age=31536000\r\n"
 
-static const char security_headers[] =
-	"Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-	"object-src 'none'\r\n"
-	"X-Content-Type-Options: nosniff\r\n"
-	"X-Frame-Options: DENY\r\n"
-	"Referrer-Policy: no-referrer\r\n"
-	"Permissions-Policy: camera=(), geolocation=(), microphone=(), payment=(), usb=()\r\n"
-	"Cross-Origin-Opener-Policy: same-origin\r\n"
-	"Cross-Origin-Resource-Policy: same-origin\r\n";
+/* A page may show previews beside each other: they are other origins, and can reach nothing of it. */
+static char *security_headers(const struct web *web, bool safe)
+{
+	const char *port = web->preview_base ? strrchr(web->preview_base, ':') : NULL;
+
+	return text_format("Content-Security-Policy: default-src 'self'; frame-src http://*.localhost%s; base-uri 'none'; "
+			   "form-action 'self'; frame-ancestors 'none'; object-src 'none'\r\n"
+			   "X-Content-Type-Options: nosniff\r\n"
+			   "X-Frame-Options: DENY\r\n"
+			   "Referrer-Policy: no-referrer\r\n"
+			   "Permissions-Policy: camera=(), geolocation=(), microphone=(), payment=(), usb=()\r\n"
+			   "Cross-Origin-Opener-Policy: same-origin\r\n"
+			   "Cross-Origin-Resource-Policy: same-origin\r\n%s",
+			   port && port[1 + strspn(port + 1, "0123456789")] == '\0' ? port : ":7421",
+			   safe ? TRANSPORT_SECURITY : "");
+}
 
 /* Every row's way from request to answer. */
 static void request_answer(void *self, const struct http_request *request, struct http_reply *reply)
@@ -74,7 +81,7 @@ struct part {
 static int surface_open(struct surface *surface, struct web *web, const struct part *parts, size_t part_count, struct err *err)
 {
 	bool safe = web->pages_url && view_starts(view_of(web->pages_url), VIEW("https://"));
-	AUTO_FREE char *headers = text_format("%s%s", security_headers, safe ? TRANSPORT_SECURITY : "");
+	AUTO_FREE char *headers = security_headers(web, safe);
 	struct row *rows;
 	struct http_server_spec spec = {.self = surface, .threads = THREADS, .extra_headers = headers, .before = access_judge};
 	size_t count = 0;

@@ -4,18 +4,23 @@
 import assert from 'node:assert/strict';
 import {after, before, test} from 'node:test';
 
+import {axeMissing, violations} from './axe.mjs';
 import {launch, missing, open, settled, sound} from './browser.mjs';
 import {mockServer} from './mock/server.mjs';
 
 const why = await missing();
 const skip = why ?? false;
+const noAxe = await axeMissing();
 const RUN = 'r1b9xw3c6fe';
 const WORKING = 'r7q2mzk4d1w';
+const HOSTILE = 'r9d4tj5y8ka';
 const ENVIRONMENT = 'e5v1n7k2pqd';
 const PAGES = {
-	home: '/', run: `/runs/${RUN}`, 'run-working': `/runs/${WORKING}`, 'run-failed': '/runs/r6y5vb1t7dk', issues: '/issues', issue: '/issues/1', 'issue-hostile': '/issues/2', 'issue-new': '/issues/new', pulls: '/pulls',
-	'pull-verified': '/pulls/1', 'pull-failed': '/pulls/2', 'pull-unverified': '/pulls/3', 'pull-merged': '/pulls/4', environments: '/environments', environment: `/environments/${ENVIRONMENT}`,
-	'environment-failed': '/environments/e1z8q3g5bns', holds: '/holds', traffic: '/traffic', ledger: '/ledger', 'ledger-filtered': '/ledger?kind=verdict', snapshots: '/snapshots', machine: '/machine',
+	home: '/', runs: '/runs', 'runs-table': '/runs?view=table', 'runs-found': '/runs?view=table&state=over&text=footer', run: `/runs/${RUN}`, 'run-working': `/runs/${WORKING}`, 'run-failed': '/runs/r6y5vb1t7dk',
+	'run-changes': `/runs/${RUN}?view=changes`, 'run-evidence': `/runs/${HOSTILE}?view=evidence`, 'run-services': `/runs/${HOSTILE}?view=services`, 'run-shell': `/runs/${WORKING}?view=shell`, 'run-record': `/runs/${RUN}?view=record`,
+	issues: '/issues', issue: '/issues/1', 'issue-hostile': '/issues/2', 'issue-new': '/issues/new', pulls: '/pulls', 'pull-verified': '/pulls/1', 'pull-failed': '/pulls/2', 'pull-unverified': '/pulls/3', 'pull-merged': '/pulls/4', 'pull-changes': '/pulls/2?view=changes', 'pull-beside': '/pulls/2?view=preview',
+	environments: '/environments', environment: `/environments/${ENVIRONMENT}`, 'environment-failed': '/environments/e1z8q3g5bns', 'environment-shell': `/environments/${ENVIRONMENT}/shell?sandbox=db`,
+	holds: '/holds', egress: '/egress', 'egress-rules': '/egress?view=policy', ledger: '/ledger', 'ledger-filtered': '/ledger?kind=verdict', snapshots: '/snapshots', settings: '/settings', machine: '/machine',
 };
 let browser;
 
@@ -51,25 +56,33 @@ const until = async (what) => {
 };
 
 for (const [name, path] of Object.entries(PAGES))
-	for (const scheme of ['light', 'dark'])
-		test(`${name} is sound, ${scheme}`, {skip}, async (t) => {
-			const {page} = await visit(t, path, {colorScheme: scheme});
+	test(`${name} is sound, by day, by night, and on a telephone`, {skip}, async (t) => {
+		const {page} = await visit(t, path);
 
-			await page.waitForTimeout(400); // streams: what came so far is drawn
-			await page.shot(`${name}-${scheme}`);
+		await page.waitForTimeout(300); // streams: what came so far is drawn
+		for (const [look, media, width] of [['light', {colorScheme: 'light'}, 1360], ['dark', {colorScheme: 'dark'}, 1360], ['narrow', {colorScheme: 'light'}, 390]]) {
+			await page.emulateMedia(media);
+			await page.setViewportSize({width, height: 900});
+			await page.shot(`${name}-${look}`);
 			await sound(page);
-		});
-
-for (const [name, path] of Object.entries(PAGES))
-	test(`${name} fits a telephone`, {skip}, async (t) => {
-		const {page} = await visit(t, path, {viewport: {width: 390, height: 780}});
-
-		await page.waitForTimeout(300);
-		await page.shot(`${name}-narrow`);
-		await sound(page);
+			if (!noAxe)
+				assert.deepEqual(await violations(page), [], look);
+		}
+		if (noAxe)
+			t.diagnostic(`not held against axe: ${noAxe}`);
 	});
 
-for (const path of ['/', '/issues', '/issues/new', '/pulls', '/environments', '/snapshots'])
+for (const [name, path] of Object.entries(PAGES))
+	test(`${name} shows hostile texts as texts`, {skip}, async (t) => {
+		const {page} = await visit(t, path, {server: {hostile: true}});
+
+		await page.waitForTimeout(300);
+		await page.shot(`hostile-${name}`);
+		await sound(page);
+		assert.doesNotMatch(await page.locator('body').innerText(), /[\u202a-\u202e\u2066-\u2069]/, 'a mark turned a line around');
+	});
+
+for (const path of ['/', '/runs', '/issues', '/issues/new', '/pulls', '/environments', '/snapshots', '/egress', '/ledger', '/holds'])
 	test(`${path} teaches when there is nothing`, {skip}, async (t) => {
 		const {page} = await visit(t, path, {server: {empty: true}});
 
@@ -283,9 +296,9 @@ test('the keyboard alone gets around', {skip}, async (t) => {
 	await page.keyboard.press('Enter');
 	assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
 	await page.keyboard.press('Tab');
-	assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), `/runs/${WORKING}`);
+	assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), '/issues/new');
 	await page.keyboard.press('Enter');
-	await page.waitForURL(`**/runs/${WORKING}`);
+	await page.waitForURL('**/issues/new');
 	assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
 	await page.goBack();
 	await page.waitForURL((url) => url.pathname === '/');
@@ -294,6 +307,7 @@ test('the keyboard alone gets around', {skip}, async (t) => {
 
 test('a place in the page is gone to without drawing it again', {skip}, async (t) => {
 	const {page, server} = await visit(t, '/pulls/1');
+	await until(async () => (await page.title()).startsWith('(5)')); // the frame has asked what waits
 	const before_ = server.calls.length;
 
 	await page.locator('.files a').nth(2).click();
@@ -348,7 +362,7 @@ test('a question is answered once, and what it shows cannot deceive', {skip}, as
 });
 
 test('what leaves is seen by host and request, and stopped only by somebody who means it', {skip}, async (t) => {
-	const {page, server} = await visit(t, '/traffic');
+	const {page, server} = await visit(t, '/egress');
 	const rows = page.locator('section', {hasText: 'As it goes'}).locator('li');
 
 	assert.equal(await rows.count(), 5);
@@ -377,4 +391,154 @@ test('the ledger is searched by its address, and says whether it is whole', {ski
 	await until(async () => (await page.locator('tbody tr').count()) === 9);
 	await page.getByRole('button', {name: 'Verify the chain'}).click();
 	await page.getByText('Whole: 9 rows of 2 writers').waitFor();
+});
+
+test('keys go to places and through lists, are listed by ?, and can be switched off', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/');
+	const focused = () => page.evaluate(() => document.activeElement.getAttribute('href'));
+
+	await page.keyboard.press('j');
+	assert.equal(await focused(), '/holds');
+	await page.keyboard.press('j');
+	await page.keyboard.press('j');
+	assert.equal(await focused(), '/pulls/1');
+	await page.keyboard.press('Enter');
+	await page.getByRole('region', {name: 'Verdict: Verified'}).waitFor();
+	await page.keyboard.press(']');
+	await page.waitForURL('**/pulls/1?view=changes');
+	await page.keyboard.press('g');
+	await page.keyboard.press('r');
+	await page.waitForURL('**/runs');
+	await page.getByRole('heading', {name: 'Waits for you'}).waitFor();
+	await page.keyboard.press('/');
+	await page.keyboard.type('gr?');
+	await page.waitForURL('**/runs?text=gr%3F');
+	await page.keyboard.press('Escape');
+	await page.keyboard.press('?');
+	const list = page.getByRole('dialog', {name: 'Keys'});
+	await list.waitFor();
+	await page.shot('keys');
+	await sound(page);
+	await list.getByLabel('Keys are on').uncheck();
+	await page.keyboard.press('Escape');
+	await page.keyboard.press('g');
+	await page.keyboard.press('h');
+	await page.waitForTimeout(200);
+	assert.ok(page.url().startsWith(`${server.base}/runs`));
+});
+
+test('the board has what waits first; filters are in the address and keep the focus', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/runs');
+
+	assert.match(await page.locator('.board-column').nth(0).innerText(), /^Waits for you\s*3/);
+	server.world.runs[0].question = {id: 1, state: 'open', question: 'Which of the two?', asked_ms: Date.now(), deadline_ms: Date.now() + 60_000};
+	server.changed('run', {id: server.world.runs[0].id, state: 'turn'});
+	await page.locator('.board-column').nth(0).getByText('Which of the two?').waitFor();
+	assert.equal(await page.locator('.board-column').nth(2).locator('li').count(), 0);
+	await page.getByRole('link', {name: 'Table'}).click();
+	assert.equal(await page.locator('tbody tr').count(), 6);
+	await page.getByLabel('Search').pressSequentially('footer');
+	await page.waitForURL('**/runs?view=table&text=footer');
+	await until(async () => (await page.locator('tbody tr').count()) === 1);
+	assert.equal(await page.evaluate(() => document.activeElement.id), 'f-text');
+	await page.getByLabel('Search').fill('');
+	await page.getByLabel('Repository').selectOption('billing');
+	await page.getByRole('link', {name: 'Invoices as PDF'}).waitFor();
+	await until(async () => (await page.locator('tbody tr').count()) === 1);
+	await page.getByRole('navigation', {name: 'State'}).getByRole('link', {name: 'finished'}).click();
+	await page.waitForURL((url) => url.searchParams.get('state') === 'over' && url.searchParams.get('repository') === 'billing');
+});
+
+test('a shell is typed into, obeys nothing that it prints, and gives the keyboard back', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/runs/${WORKING}?view=shell`);
+	const screen = page.locator('.screen');
+
+	await page.getByText('The agent goes on while you are here').waitFor();
+	await page.getByRole('button', {name: 'Open a shell'}).click();
+	await screen.getByText('workspace:~$').waitFor();
+	assert.equal(called(server, 'UPGRADE', '/api/v1/environments/e3hm0x8v2ta/terminal').body.sandbox, 'workspace');
+	await page.keyboard.type('hostilX');
+	await page.keyboard.press('Backspace');
+	await page.keyboard.type('e\n');
+	await screen.getByText('<img src=x onerror="window.pwned=1">gnp.exe').waitFor();
+	assert.equal(await screen.locator('.f-c1').innerText(), 'red');
+	await page.shot('shell');
+	await page.keyboard.press('Control+]');
+	assert.equal(await page.evaluate(() => document.activeElement.dataset.key), 'shell-open');
+	await sound(page);
+	if (!noAxe)
+		assert.deepEqual(await violations(page), []);
+	await screen.click();
+	await page.keyboard.type('exit\n');
+	await page.getByText('Ended: exit 0.').waitFor();
+});
+
+test('a request is explained, a draft is tried on what was asked, and put in force', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/egress?view=policy');
+
+	server.world.ledger.push({...server.world.ledger[0], id: 0.5, request: 'q0', kind: 'verdict', rule: 'default-deny', host: 'pypi.org', path: '/simple', method: 'GET'});
+	await page.getByLabel('URL').fill('evil.test/x');
+	await page.keyboard.press('Enter');
+	await page.getByText('no rule allows evil.test').waitFor();
+	assert.deepEqual(called(server, 'POST', '/policy/judge').body.requests, [{method: 'GET', url: 'https://evil.test/x'}]);
+	await page.getByRole('button', {name: 'Suggest rules'}).click();
+	await page.getByText('{host: pypi.org, methods: [GET], action: allow}').waitFor();
+	await page.getByLabel('Draft').fill('rules:\n  - {host: pypi.org, action: allow}\n');
+	await page.getByRole('button', {name: 'Simulate'}).click();
+	await page.getByRole('region', {name: 'What would change'}).getByText('GET https://pypi.org/simple').waitFor();
+	await page.shot('policy-simulated');
+	await page.getByRole('button', {name: 'Put in force…'}).click();
+	assert.equal(called(server, 'POST', '/policy'), undefined);
+	await page.getByRole('dialog').getByRole('button', {name: 'Put in force'}).click();
+	assert.match((await until(() => called(server, 'POST', '/policy'))).body.text, /pypi/);
+	await sound(page);
+});
+
+test('a receiver is added, its secret said once, and no page makes a token', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/settings');
+
+	await page.getByLabel('URL').fill('https://ci.example/hook');
+	await page.getByLabel('issues').uncheck();
+	await page.getByRole('button', {name: 'Add'}).click();
+	await page.getByText('whsec_bW9jaw==').waitFor();
+	assert.deepEqual(called(server, 'POST', '/webhooks').body, {url: 'https://ci.example/hook', on: ['run', 'pull']});
+	await page.getByText('https://ci.example/hook').waitFor();
+	assert.equal(await page.getByRole('button', {name: /^(Make|Create)/}).count(), 0);
+	await sound(page);
+});
+
+test('an issue begins with a template, and a text file goes into it', {skip}, async (t) => {
+	const {page} = await visit(t, '/issues/new');
+	const body = page.getByLabel('More about it');
+
+	await page.getByRole('button', {name: 'Something is wrong'}).click();
+	assert.match(await body.inputValue(), /^What happens:/);
+	await page.locator('#files').setInputFiles({name: 'trace.log', mimeType: 'text/plain', buffer: Buffer.from('line 1\n```\nline 2')});
+	assert.match(await body.inputValue(), /trace\.log:\n\n~~~\nline 1\n```\nline 2\n~~~/);
+	await page.locator('#files').setInputFiles({name: 'a.png', mimeType: 'image/png', buffer: Buffer.from([0x89, 0x50, 0, 1])});
+	await page.getByText('a.png is no text').waitFor();
+	await sound(page);
+});
+
+test('a run\u2019s seams that changed are coloured, and the risk of a change is said', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/runs/${HOSTILE}?view=services`);
+
+	assert.match(await page.getByRole('region', {name: 'Seam graph'}).locator('> svg').getAttribute('aria-label'), /orders calls pricing 5 times, answered otherwise than on base/);
+	assert.ok(await page.locator('.edge.gone').count());
+	await page.goto(`${server.base}/pulls/2`);
+	await page.locator('[data-key="risk"]').getByText('changes dependencies').waitFor();
+});
+
+test('light and dark are the person\u2019s choice, and what waits is in the title', {skip}, async (t) => {
+	const {page} = await visit(t, '/issues');
+	const theme = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+	const before_ = await theme();
+
+	await until(async () => (await page.title()) === '(5) Issues · Assay');
+	await page.getByRole('button', {name: 'Light or dark'}).click();
+	const turned = await theme();
+	assert.notEqual(turned, before_);
+	await page.reload();
+	await settled(page);
+	assert.equal(await theme(), turned);
 });

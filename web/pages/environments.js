@@ -2,12 +2,13 @@
 
 import {h} from '../dom.js';
 import {get, items, post, remove, work} from '../api.js';
-import {bytes, count, duration, short, when} from '../format.js';
+import {count, duration, short, when} from '../format.js';
 import {go} from '../navigate.js';
 import {button, command, empty, failure, link, linkButton, toast} from '../parts/controls.js';
 import {seamGraph} from '../parts/graph.js';
 import {logsView} from '../parts/logs.js';
 import {environmentState, icon} from '../parts/marks.js';
+import {exchangeList, services} from '../parts/services.js';
 
 const DAY_MS = 86_400_000;
 const EXCHANGES = 500;
@@ -34,40 +35,9 @@ export function environmentList() {
 
 			if (!list.length)
 				return [head, empty('box', 'No environment is alive', 'An environment is a whole copy of an application: every service and database in a sandbox of its own, forked in under a second. Runs make them; you can too:', h('div.teach', command('assay env up')))];
-			return [head, h('div.stack', list.map(card))];
+			return [head, h('section', h('h2.sr', 'Alive'), h('div.stack', list.map(card)))];
 		},
 	};
-}
-
-function services(environment) {
-	return h('div.scroll', {tabindex: 0, role: 'region', 'aria-label': 'Services'}, h('table.plain', h('thead', h('tr', ['Name', 'Kind', 'State', 'Port', 'Ready after', 'Memory', 'Restarts'].map((word) => h('th', {scope: 'col'}, word)))),
-		h('tbody', environment.sandboxes.map((box) => h('tr', {'data-key': box.name}, h('td', h('strong', box.name)), h('td', box.kind), h('td', environmentState(box.state), box.exit ? h('span.hint', box.exit) : null), h('td', box.port || ''), h('td.ms', box.ready_ms ? duration(box.ready_ms) : ''), h('td.ms', bytes(box.memory_bytes)), h('td.ms', box.restarts || ''))))));
-}
-
-function exchangeBody(part) {
-	if (part?.statement || part?.command)
-		return part.statement ?? part.command;
-	if (part?.body)
-		return part.body;
-	return part?.body64 ? `(${bytes(part.body_bytes)} that are not text)` : '';
-}
-
-const headersText = (part) => (part?.headers ?? []).map(([name, value]) => `${name}: ${value}`).join('\n');
-
-function exchangeRow(exchange) {
-	const status = exchange.response?.status;
-	const title = exchange.proto === 'http' ? `${exchange.request?.method ?? ''} ${exchange.request?.url ?? ''}` : exchangeBody(exchange.request) || exchange.proto;
-
-	return h('li', {'data-key': `x${exchange.seq}`}, h('details', h('summary', h('span.edge', `${exchange.from} → ${exchange.to}`), h('code.title', title), status ? h('span.code', {class: status >= 500 || exchange.error ? 'bad' : status >= 400 ? 'unsure' : 'ok'}, status) : null,
-		exchange.error ? h('span.code.bad', 'error') : null, h('span.ms', duration((exchange.dt_us ?? 0) / 1000) || '')),
-	h('div.pair', h('div', h('h5', 'Request'), h('pre', [headersText(exchange.request), exchangeBody(exchange.request)].filter(Boolean).join('\n\n') || '(nothing)')),
-		h('div', h('h5', 'Response'), h('pre', [exchange.error, headersText(exchange.response), exchangeBody(exchange.response)].filter(Boolean).join('\n\n') || '(nothing)')))));
-}
-
-function exchangeList(list) {
-	const shown = [...list].sort((a, b) => b.seq - a.seq).slice(0, 100);
-
-	return h('details.fold.card.pad', {'data-key': 'exchanges'}, h('summary', 'Exchanges', h('span.count', list.length)), h('p.quiet', 'What was asked and answered between services, newest first.'), h('ul.exchanges', shown.map(exchangeRow)));
 }
 
 async function saveSession(path, name) {
@@ -80,7 +50,17 @@ async function saveSession(path, name) {
 	toast(`${count(har.log?.entries?.length ?? 0, 'request')} of the preview saved: put the file where \`sessions\` of the blueprint looks.`);
 }
 
-function actions(environment, path, reload) {
+function cutOff(environment, kills, reload) {
+	const killed = kills.some((kill) => kill.env === environment.id);
+	const turn = async () => {
+		await post('/kill', killed ? {env: environment.id, undo: true} : {env: environment.id, because: 'cut off on its page'});
+		await reload();
+	};
+
+	return killed ? button('Let it out again', turn, {mark: 'power', key: 'kill'}) : button('Cut off', turn, {kind: 'danger', mark: 'power', key: 'kill', ask: {title: `Cut ${environment.name} off from outside?`, text: 'What it has open is reset, requests that wait are denied, its credentials are dead. It goes on inside, and you can undo it.', yes: 'Cut off', danger: true}});
+}
+
+function actions(environment, kills, path, reload) {
 	const frozen = environment.state === 'frozen';
 	const then = (doing) => async () => {
 		await doing();
@@ -96,7 +76,7 @@ function actions(environment, path, reload) {
 	return h('div.row.actions', environment.preview ? linkButton(environment.preview, 'primary', 'Open the preview') : null, button(frozen ? 'Thaw' : 'Freeze', then(() => post(`${path}/${frozen ? 'thaw' : 'freeze'}`)), {mark: 'snow', key: 'freeze'}),
 		button(environment.pinned ? 'Unpin' : 'Pin', then(() => post(`${path}/${environment.pinned ? 'unpin' : 'pin'}`)), {mark: 'pin', key: 'pin'}), button('Keep a day longer', then(() => post(`${path}/extend`, {grace_ms: DAY_MS})), {mark: 'clock', key: 'extend'}),
 		button('Fork', fork, {mark: 'layers', key: 'fork'}), button('Reset data', then(() => work(`${path}/reset-data`, {}, progress)), {key: 'reset', ask: {title: 'Reset the data?', text: 'Every database goes back to its snapshot. What was written since is lost.', yes: 'Reset data', danger: true}}),
-		button('Save session', () => saveSession(path, environment.name), {mark: 'download', key: 'session'}), button('Take down', down, {kind: 'quiet', key: 'down', ask: {title: `Take ${environment.name} down?`, text: 'Its services stop and its data is removed.', yes: 'Take down', danger: true}}));
+		button('Save session', () => saveSession(path, environment.name), {mark: 'download', key: 'session'}), h('a.button', {href: `/environments/${environment.id}/shell`, 'data-link': true}, icon('terminal'), 'Shell'), cutOff(environment, kills, reload), button('Take down', down, {kind: 'quiet', key: 'down', ask: {title: `Take ${environment.name} down?`, text: 'Its services stop and its data is removed.', yes: 'Take down', danger: true}}));
 }
 
 export function environmentPage({id}) {
@@ -104,19 +84,19 @@ export function environmentPage({id}) {
 
 	return {
 		title: 'Environment',
-		wakes: ['environment'],
+		wakes: ['environment', 'hold'],
 		load: async () => {
-			const [environment, exchanges] = await Promise.all([get(path), items(`${path}/exchanges?limit=${EXCHANGES}`)]);
-			return {environment, exchanges};
+			const [environment, exchanges, kills] = await Promise.all([get(path), items(`${path}/exchanges?limit=${EXCHANGES}`), items('/kills').catch(() => [])]);
+			return {environment, exchanges, kills};
 		},
 		name: ({environment}) => `${environment.name} ${environment.id}`,
-		view({environment, exchanges}, reload) {
+		view({environment, exchanges, kills}, reload) {
 			return [h('div.page-head', h('p.crumb', link('/environments', 'Environments'), ' / ', environment.repository), h('h1', environment.name, h('span.id', environment.id)),
 				h('div.row', environmentState(environment.state), environment.pinned ? h('span.chip.calm', icon('pin'), 'Pinned') : null, h('span.meta', PURPOSE[environment.purpose] ?? environment.purpose, ' · commit ', h('code', short(environment.commit)), environment.snapshot ? [' · snapshot ', h('code', environment.snapshot)] : null, ' · made ', when(environment.created_ms),
-					environment.expires_ms && !environment.pinned ? [' · goes ', when(environment.expires_ms)] : null, environment.owner ? [' · ', link(`/runs/${environment.owner}`, 'its run')] : null)), actions(environment, path, reload)),
+					environment.expires_ms && !environment.pinned ? [' · goes ', when(environment.expires_ms)] : null, environment.owner ? [' · ', link(`/runs/${environment.owner}`, 'its run')] : null)), actions(environment, kills, path, reload)),
 			environment.error ? failure({message: environment.error}) : null, h('section.card.pad', {'data-key': 'services'}, h('h2', 'Services'), services(environment)),
 			h('section.card.pad', {'data-key': 'graph'}, h('h2', 'Who calls whom'), seamGraph(exchanges, environment.sandboxes)), exchanges.length ? exchangeList(exchanges) : null,
-			logsView(environment.id, environment.sandboxes.map((box) => box.name), true), h('section', h('h2', 'A shell inside'), command(`assay env shell ${environment.id}`))];
+			logsView(environment.id, environment.sandboxes.map((box) => box.name), true)];
 		},
 	};
 }

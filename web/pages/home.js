@@ -1,82 +1,58 @@
-// home: what every agent is doing, what was proven, what waits for a person.
+// home: one look: what waits for a person, what every agent is doing, what was proven.
 
 import {h} from '../dom.js';
-import {items} from '../api.js';
-import {count, duration, inline, money, plain, since, when} from '../format.js';
+import {get} from '../api.js';
+import {count, duration, plain} from '../format.js';
 import {command, empty, link} from '../parts/controls.js';
-import {mark, runBusy, runEnded, runState, verdict, verdictMark} from '../parts/marks.js';
-import {stepStatus} from '../parts/timeline.js';
+import {icon, runBusy} from '../parts/marks.js';
+import {endedRow, pullCard, waitCard, workingCard} from '../parts/runcard.js';
 
-const STEPS = ['claim', 'fork', 'turn', 'verify', 'publish', 'review'];
+const WORKING_MAX = 100;
+const ENDED_SHOWN = 8;
+const WAITING_MAX = 50;
 
-/** The last try of each step, as a row of dots. */
-function stepper(run) {
-	return h('ol.stepper', {'aria-label': 'Steps'}, STEPS.map((name) => {
-		const step = run.steps.findLast((row) => row.name === name);
-		const status = step ? stepStatus(step) : 'todo';
-		return h(`li.${status}`, step ? mark(status) : h('span.tick-mark.calm'), h('span', name));
-	}));
+const sign = (name) => h('span.sign-mark', icon(name));
+const left = (ms) => duration(Math.max(0, ms - Date.now()));
+const holdCard = (hold) => waitCard(`hold ${hold.id}`, sign('pause'), h('code', plain(`${hold.method} ${hold.url}`).slice(0, 160)), [h('strong', 'Wants to leave. Allow it or not.'), ` ${plain(hold.why || hold.rule)} · denied in ${left(hold.deadline_ms)}`], '/holds', 'Answer');
+const questionCard = (run) => waitCard(`question ${run.id}`, sign('question'), plain(run.question.question).slice(0, 200), [h('strong', 'An agent asks.'), ` ${plain(run.title).slice(0, 100)} · decides itself in ${left(run.question.deadline_ms)}`], `/runs/${run.id}`, 'Answer');
+
+function section(key, title, number, more, children) {
+	return children.length ? h('section', {'data-key': key}, h('div.row.spread', h('h2', title, number ? h('span.count', number) : null), more), children) : null;
 }
 
-function progress(run) {
-	if (!run.plan.length)
-		return null;
-	const done = run.plan.filter((row) => row.state === 'completed').length;
-	const now = run.plan.find((row) => row.state === 'in_progress');
+function numbers(working, waiting, pulls) {
+	const proven = pulls.filter((pull) => pull.verdict === 'verified').length;
+	const tile = (number, word, tone, to) => h(`a.tile.${tone}`, {href: to, 'data-link': true}, h('span.tile-number', number.toLocaleString('en')), h('span', word));
 
-	return h('div.plan-line', h('progress', {max: run.plan.length, value: done, 'aria-label': 'Plan'}), h('span', `${done} of ${run.plan.length}`), now ? h('span.now', inline(now.text)) : null);
+	return h('nav.tiles', {'aria-label': 'In numbers'}, tile(waiting, waiting === 1 ? 'waits for you' : 'wait for you', waiting ? 'wait' : 'calm', '/runs?state=review'), tile(working, working === 1 ? 'agent at work' : 'agents at work', working ? 'busy' : 'calm', '/runs?state=working'), tile(proven, 'proven, to merge', proven ? 'ok' : 'calm', '/pulls'));
 }
 
-function workingCard(run) {
-	return h('article.card.run-card', {'data-key': run.id}, h('div.card-head', h('h3', link(`/runs/${run.id}`, run.title)), runState(run.state)),
-		h('p.meta', run.repository, ' · ', run.agent, run.attempts > 1 && run.attempt ? ` · attempt ${run.attempt} of ${run.attempts}` : '', ' · ', since(run.created_ms)), stepper(run), progress(run),
-		run.question ? h('p.asked-line', h('strong', 'Asks you: '), link(`/runs/${run.id}`, plain(run.question.question).slice(0, 200))) : null);
-}
-
-function waitingCard(pull, run) {
-	const asks = {verified: 'Proven. Look at it and merge.', failed: 'Could not be mended. Say what to do.', unverified: 'Could not be judged. Decide yourself.'}[pull.verdict] ?? 'Waits for a person.';
-
-	return h('article.card.wait-card', {'data-key': `pull ${pull.number}`}, verdictMark(pull.verdict, 'large'),
-		h('div.grow', h('h3', link(`/pulls/${pull.number}`, pull.title)), h('p.meta', h('strong', asks), ' ', pull.repository, ' #', pull.number, ' · ', when(pull.created_ms), run?.attempt > 1 ? ` · ${count(run.attempt, 'attempt')}` : '')),
-		link(`/pulls/${pull.number}`, h('span.button', 'Review')));
-}
-
-function endedRow(run) {
-	return h('li', {'data-key': run.id}, verdictMark(run.verdict) ?? mark(run.state === 'stopped' ? 'skipped' : run.state), h('div.grow', link(`/runs/${run.id}`, run.title), h('p.meta', run.repository, ' · ', when(run.ended_ms ?? run.state_since_ms), run.error ? h('span.wrong-text', run.error) : null)),
-		h('span.meta', run.usage?.cost_usd ? money(run.usage.cost_usd) : ''), h('span.meta.ms', run.ended_ms ? duration(run.ended_ms - run.created_ms) : ''), run.verdict ? verdict(run.verdict) : runState(run.state));
-}
-
-function section(title, count_, children) {
-	return children.length ? h('section', {'data-key': title}, h('h2', title, count_ ? h('span.count', children.length) : null), children) : null;
-}
-
-function sentence(working, waiting, ended) {
-	const asking = working.filter((run) => run.question).length;
-	const parts = [working.length ? `${count(working.length, 'agent')} at work` : 'No agent is at work', waiting.length ? `${count(waiting.length, 'pull request')} ${waiting.length === 1 ? 'waits' : 'wait'} for you` : asking ? null : 'nothing waits for you', asking ? `${count(asking, 'question')} for you` : null].filter(Boolean);
-
-	if (ended.length)
-		parts.push(`${count(ended.filter((run) => run.verdict === 'verified').length, 'finished run')} verified`);
-	return `${parts.join(' · ')}.`;
+function nothing() {
+	return [h('div.page-head', h('h1', 'Home')), empty('pulse', 'No agent has worked here yet', 'Give one an issue. Assay forks a copy of the application with real data, lets the agent work in it, proves what it wrote, and opens a pull request with a live preview.',
+		h('div.teach', h('p', 'In a checkout with an ', h('code', 'assay.yaml'), ' (', h('code', 'assay init'), ' writes one):'), command('assay run "Show prices over 1,000 with a thousands separator"'), h('p', 'or ', link('/issues/new', 'write an issue here'), '.')))];
 }
 
 export default function home() {
 	return {
 		title: 'Home',
-		wakes: ['run', 'pull', 'issue'],
-		load: async () => ({runs: await items('/runs'), pulls: await items('/pulls')}),
-		view({runs, pulls}) {
-			if (!runs.length)
-				return [h('div.page-head', h('h1', 'Home')), empty('pulse', 'No agent has worked here yet', 'Give one an issue. Assay forks a copy of the application with real data, lets the agent work in it, proves what it wrote, and opens a pull request with a live preview.',
-					h('div.teach', h('p', 'In a checkout with an ', h('code', 'assay.yaml'), ' (', h('code', 'assay init'), ' writes one):'), command('assay run "Show prices over 1,000 with a thousands separator"'), h('p', 'or ', link('/issues/new', 'write an issue here'), '.')))];
-			const working = runs.filter((run) => runBusy(run.state));
-			const waiting = pulls.filter((pull) => pull.state === 'open');
-			const known = new Set([...working.map((run) => run.id), ...waiting.map((pull) => pull.run)]);
-			const ended = runs.filter((run) => !known.has(run.id) && (runEnded(run.state) || run.state === 'review'));
-
-			return [h('div.page-head', h('h1', 'Home'), h('p.lead', sentence(working, waiting, ended))),
-				section('At work', true, working.map(workingCard)),
-				section('Waits for you', true, waiting.map((pull) => waitingCard(pull, runs.find((run) => run.id === pull.run)))),
-				ended.length ? h('section', {'data-key': 'ended'}, h('h2', 'Finished'), h('ul.list.card', ended.map(endedRow))) : null];
+		wakes: ['run', 'pull', 'issue', 'hold'],
+		load: async () => {
+			const [active, over, pulls, holds] = await Promise.all([get(`/runs?state=active&limit=${WORKING_MAX}`), get(`/runs?state=over&limit=${ENDED_SHOWN}`), get(`/pulls?state=open&limit=${WAITING_MAX}`), get('/holds')]);
+			return {active: active.items, over: over.items, pulls: pulls.items, holds: holds.items};
 		},
+		view({active, over, pulls, holds}) {
+			if (!active.length && !over.length && !pulls.length && !holds.length)
+				return nothing();
+			const working = active.filter((run) => runBusy(run.state));
+			const asking = active.filter((run) => run.question);
+			const waiting = [...holds.map(holdCard), ...asking.map(questionCard), ...pulls.map(pullCard)];
+
+			return [h('div.page-head', h('div.row.spread', h('h1', 'Home'), h('a.button.primary', {href: '/issues/new', 'data-link': true}, icon('plus'), 'New issue'))), numbers(working.length, waiting.length, pulls),
+				section('waiting', 'Waits for you', waiting.length, null, waiting) ?? h('p.nothing-waits', icon('check'), 'Nothing waits for you.'),
+				section('working', 'At work', working.length, link('/runs', 'Board of all runs'), working.map(workingCard)),
+				section('ended', 'Finished lately', null, link('/runs?view=table&state=over', 'All finished'), over.length ? [h('ul.list.card', over.map(endedRow))] : [])];
+		},
+		/** For the words of the title. */
+		name: ({active}) => (active.length ? `${count(active.filter((run) => runBusy(run.state)).length, 'agent')} at work` : 'Home'),
 	};
 }

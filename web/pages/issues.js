@@ -2,31 +2,79 @@
 
 import {h} from '../dom.js';
 import {get, items, post} from '../api.js';
-import {count, prose, when} from '../format.js';
-import {go} from '../navigate.js';
+import {count, plain, prose, when} from '../format.js';
+import {asked, go} from '../navigate.js';
 import {button, command, composer, empty, link, toast} from '../parts/controls.js';
 import {icon, issueState} from '../parts/marks.js';
 
 function row(issue) {
-	return h('li', {'data-key': `issue ${issue.number}`}, h('span.number', `#${issue.number}`), h('div.grow', link(`/issues/${issue.number}`, issue.title),
+	return h('li', {'data-key': `issue ${issue.number}`}, h('span.number', `#${issue.number}`), h('div.grow', link(`/issues/${issue.number}`, plain(issue.title)),
 		h('p.meta', issue.repository, ' · ', when(issue.created_ms), issue.comments.length ? ` · ${count(issue.comments.length, 'comment')}` : '')), issue.pull ? link(`/pulls/${issue.pull}`, `pull request ${issue.pull}`) : null, issueState(issue.state));
 }
 
+const ENDED_SHOWN = 50;
+
 export function issueList() {
+	const after = asked('after');
+
 	return {
 		title: 'Issues',
 		wakes: ['issue', 'run'],
-		load: async () => ({list: await items('/issues')}),
-		view({list}) {
+		load: async () => {
+			const [open, ended] = await Promise.all([items('/issues?state=active'), get(`/issues?state=done,closed&limit=${ENDED_SHOWN}${after ? `&after=${encodeURIComponent(after)}` : ''}`)]);
+			return {open, ended};
+		},
+		view({open, ended}) {
 			const head = h('div.page-head', h('div.row.spread', h('h1', 'Issues'), h('a.button.primary', {href: '/issues/new', 'data-link': true}, icon('plus'), 'New issue')));
-			const open = list.filter((issue) => !['done', 'closed'].includes(issue.state));
-			const ended = list.filter((issue) => ['done', 'closed'].includes(issue.state));
 
-			if (!list.length)
+			if (!open.length && !ended.items.length && !after)
 				return [head, empty('issue', 'No issues yet', 'An issue says what should be different. An agent takes it, and Assay proves what the agent made of it.', h('div.teach', h('a.button.primary', {href: '/issues/new', 'data-link': true}, 'Write the first one')))];
-			return [head, open.length ? h('ul.list.card', open.map(row)) : h('p.quiet', 'No open issue.'), ended.length ? h('section', h('h2', 'Done'), h('ul.list.card', ended.map(row))) : null];
+			return [head, open.length ? h('ul.list.card', open.map(row)) : h('p.quiet', 'No open issue.'), ended.items.length ? h('section', h('h2', 'Done'), h('ul.list.card', ended.items.map(row)), ended.next ? h('p.row.end', link(`/issues?after=${encodeURIComponent(ended.next)}`, 'Older')) : null) : null];
 		},
 	};
+}
+
+const TEMPLATES = {
+	'Something is wrong': 'What happens:\n\n\nWhat should happen:\n\n\nHow to see it:\n\n1. \n\nWhat must not change:\n',
+	'Something new': 'Who needs it, and for what:\n\n\nHow it should be:\n\n- \n\nWhat must not change:\n',
+	'Mend without a change': 'What is hard to work with now:\n\n\nWhat stays exactly as it is, seen from outside:\n\n- \n',
+};
+const FILE_BYTES_MAX = 64 << 10;
+const BODY_BYTES_MAX = 256 << 10;
+
+/** A text file goes into the issue itself, between fences: every agent reads it there. */
+async function attach(files, box) {
+	for (const file of files) {
+		if (file.size > FILE_BYTES_MAX)
+			throw new Error(`${file.name} is larger than ${FILE_BYTES_MAX >> 10} KiB: commit it to the repository instead.`);
+		const text = await file.text();
+		if (text.includes('\0') || text.includes('\ufffd'))
+			throw new Error(`${file.name} is no text: commit it to the repository, or give its address.`);
+		const fence = text.includes('```') ? '~~~' : '```';
+		box.value += `${box.value && !box.value.endsWith('\n') ? '\n' : ''}\n${file.name}:\n\n${fence}\n${text}${text.endsWith('\n') ? '' : '\n'}${fence}\n`;
+	}
+	if (box.value.length > BODY_BYTES_MAX)
+		throw new Error('The issue is too long now.');
+}
+
+function bodyTools() {
+	const box = () => document.getElementById('body');
+	const begin = (text) => () => {
+		box().value = box().value.trim() ? `${box().value}\n\n${text}` : text;
+		box().focus();
+	};
+	const take = async (event) => {
+		const input = event.currentTarget;
+
+		try {
+			await attach(input.files, box());
+		} catch (error) {
+			toast(error.message, 'bad');
+		}
+		input.value = '';
+	};
+
+	return h('div.row.body-tools', h('span.hint', 'Begin with:'), Object.entries(TEMPLATES).map(([name, text]) => h('button.button.quiet.small', {type: 'button', on: {click: begin(text)}}, name)), h('label.button.quiet.small.file', icon('plus'), 'Put text files in', h('input', {id: 'files', type: 'file', multiple: true, on: {change: take}})));
 }
 
 async function create(event, start) {
@@ -68,14 +116,14 @@ export function issueForm() {
 				h('form.card.form', {on: {submit: (event) => event.preventDefault()}},
 					h('label', {for: 'repository'}, 'Repository'), h('select', {id: 'repository', name: 'repository'}, repositories.map((repository) => h('option', {value: repository.name}, repository.name))),
 					h('label', {for: 'title'}, 'What should be different'), h('input', {id: 'title', name: 'title', required: true, maxlength: 200, autocomplete: 'off', placeholder: 'Show prices over 1,000 with a thousands separator'}),
-					h('label', {for: 'body'}, 'More about it'), h('textarea', {id: 'body', name: 'body', rows: 10, placeholder: 'How it is now, how it should be, what must not change.'}),
+					h('label', {for: 'body'}, 'More about it'), h('textarea', {id: 'body', name: 'body', rows: 12, placeholder: 'How it is now, how it should be, what must not change.'}), bodyTools(),
 					h('div.row', h('button.button.primary', {type: 'button', on: {click: send(true)}}, 'Give to an agent'), h('button.button', {type: 'button', on: {click: send(false)}}, 'Only write it down')))];
 		},
 	};
 }
 
 function comment(row_) {
-	return h('article.comment', h('div.who', icon('person'), h('strong', row_.author), h('span.hint', when(row_.time_ms))), prose(row_.text));
+	return h('article.comment', h('div.who', icon('person'), h('strong', plain(row_.author)), h('span.hint', when(row_.time_ms))), prose(row_.text));
 }
 
 export function issuePage({number}) {
@@ -85,7 +133,7 @@ export function issuePage({number}) {
 		title: `Issue ${number}`,
 		wakes: ['issue', 'run'],
 		load: () => get(path),
-		name: (issue) => issue.title,
+		name: (issue) => plain(issue.title),
 		view(issue, reload) {
 			const give = async () => go(`/runs/${(await post('/runs', {repository: issue.repository, issue: issue.number})).id}`);
 			const closed = ['done', 'closed'].includes(issue.state);
@@ -94,7 +142,7 @@ export function issuePage({number}) {
 				await reload();
 			};
 
-			return [h('div.page-head', h('p.crumb', link('/issues', 'Issues'), ' / ', issue.repository), h('h1', issue.title, h('span.number', `#${issue.number}`)), h('div.row', issueState(issue.state), h('span.meta', 'written ', when(issue.created_ms)))),
+			return [h('div.page-head', h('p.crumb', link('/issues', 'Issues'), ' / ', issue.repository), h('h1', plain(issue.title), h('span.number', `#${issue.number}`)), h('div.row', issueState(issue.state), h('span.meta', 'written ', when(issue.created_ms)))),
 				h('div.columns', h('div.main-column', h('article.card.pad', issue.body ? prose(issue.body) : h('p.quiet', 'Nothing more was written.')), issue.comments.length ? h('section', h('h2', 'Comments'), issue.comments.map(comment)) : null,
 					h('div.card.pad', composer({id: 'comment', label: 'Comment', hint: 'Something the agent should know', buttons: [{label: 'Comment', send: async (text) => { await post(`${path}/comments`, {text}); await reload(); }}]}))),
 				h('aside.side-column', h('div.card.pad', h('h2', 'Who works on it'), issue.run ? h('p', link(`/runs/${issue.run}`, 'The run'), issue.pull ? [' · ', link(`/pulls/${issue.pull}`, `pull request ${issue.pull}`)] : null) : h('p.quiet', 'Nobody yet.'),

@@ -42,7 +42,7 @@ export function doctorPage() {
 			return [h('div.page-head', h('h1', 'Machine'), h('p.lead', wrong ? `${count(wrong, 'thing')} could be better.` : 'Everything that Assay can use is here.')),
 				h('ul.list.card.dense', list.map((row) => h('li', {'data-key': row.name}, mark(row.status), h('strong', row.name), h('span.meta.grow', row.what), row.how && row.status !== 'ok' ? h('div.how', /^(apt|sudo|sysctl|mount|systemctl|modprobe) /.test(row.how) ? command(row.how) : h('span', row.how)) : null))),
 				h('section.card.pad', h('h2', 'Server'), h('dl.facts.pairs', fact('Version', status.version), fact('Process', String(status.pid)), fact('State', h('code', status.state_dir)), fact('Previews', h('code', status.preview_base)), fact('Started', when(status.started_ms)), fact('Now', `${count(status.runs, 'run')}, ${count(status.environments, 'environment')}`))),
-				h('p.quiet', link('/', 'Home'), ' shows what runs on it.')];
+				h('p.quiet', link('/settings', 'Settings'), ' of the server that runs on it.')];
 		},
 	};
 }

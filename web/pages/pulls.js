@@ -1,31 +1,39 @@
 // pulls: the built-in forge: the list, and one pull request with everything that is known about it.
 
 import {h} from '../dom.js';
-import {find, get, items, post, text} from '../api.js';
-import {count, duration, inline, prose, short, when} from '../format.js';
-import {button, command, composer, empty, link, linkButton} from '../parts/controls.js';
-import {diffView} from '../parts/diff.js';
+import {find, get, items, post, text, work} from '../api.js';
+import {count, duration, inline, plain, prose, short, when} from '../format.js';
+import {asked} from '../navigate.js';
+import {besideView} from '../parts/beside.js';
+import {button, command, composer, empty, link, linkButton, toast} from '../parts/controls.js';
+import {diffView, parseDiff} from '../parts/diff.js';
 import {finding, ladder, noise, notCovered} from '../parts/evidence.js';
 import {icon, pullState, verdict, verdictMark, VERDICTS} from '../parts/marks.js';
 import {readRecord, recordView} from '../parts/record.js';
+import {riskView} from '../parts/risk.js';
+
+const ENDED_SHOWN = 50;
 
 function row(pull) {
-	return h('li', {'data-key': `pull ${pull.number}`}, verdictMark(pull.verdict), h('div.grow', link(`/pulls/${pull.number}`, pull.title), h('p.meta', pull.repository, ` #${pull.number} · `, when(pull.created_ms))), pull.verdict ? verdict(pull.verdict) : null, pullState(pull));
+	return h('li', {'data-key': `pull ${pull.number}`}, verdictMark(pull.verdict), h('div.grow', link(`/pulls/${pull.number}`, plain(pull.title)), h('p.meta', pull.repository, ` #${pull.number} · `, when(pull.created_ms))), pull.verdict ? verdict(pull.verdict) : null, pullState(pull));
 }
 
 export function pullList() {
+	const after = asked('after');
+
 	return {
 		title: 'Pull requests',
 		wakes: ['pull', 'run'],
-		load: async () => ({list: await items('/pulls')}),
-		view({list}) {
-			const head = h('div.page-head', h('h1', 'Pull requests'));
-			const open = list.filter((pull) => pull.state === 'open');
-			const ended = list.filter((pull) => pull.state !== 'open');
+		load: async () => {
+			const [open, ended] = await Promise.all([items('/pulls?state=open'), get(`/pulls?state=merged,closed&limit=${ENDED_SHOWN}${after ? `&after=${encodeURIComponent(after)}` : ''}`)]);
+			return {open, ended};
+		},
+		view({open, ended}) {
+			const head = h('div.page-head', h('h1', 'Pull requests'), open.length ? h('p.lead', `${count(open.length, 'pull request')} ${open.length === 1 ? 'waits' : 'wait'} for you.`) : null);
 
-			if (!list.length)
+			if (!open.length && !ended.items.length && !after)
 				return [head, empty('pull', 'No pull request yet', 'When a run was verified, its change is here: with a live preview, what was proven, what was not, and a signed record.', h('div.teach', command('assay run "What should be different"')))];
-			return [head, open.length ? h('ul.list.card', open.map(row)) : h('p.quiet', 'No open pull request.'), ended.length ? h('section', h('h2', 'Merged and closed'), h('ul.list.card', ended.map(row))) : null];
+			return [head, open.length ? h('ul.list.card', open.map(row)) : h('p.nothing-waits', icon('check'), 'No open pull request.'), ended.items.length ? h('section', h('h2', 'Merged and closed'), h('ul.list.card', ended.items.map(row)), ended.next ? h('p.row.end', link(`/pulls?after=${encodeURIComponent(ended.next)}`, 'Older')) : null) : null];
 		},
 	};
 }
@@ -82,30 +90,65 @@ function evidence(report) {
 		report.findings.length ? h('section', {'data-key': 'findings'}, h('h2', 'Findings', h('span.count', report.findings.length)), report.findings.map((row_, i) => finding(row_, i < 3))) : null];
 }
 
-async function load(path) {
+/** Previews of the two commits: the base's is made when somebody wants to see it. */
+async function previews(pull) {
+	const environments = await items('/environments');
+
+	return {base: environments.find((one) => one.repository === pull.repository && one.commit === pull.base && one.preview && one.purpose === 'preview' && !one.owner) ?? null};
+}
+
+async function load(path, view) {
 	const pull = await get(path);
 	const run = `/runs/${encodeURIComponent(pull.run)}`;
-	const [report, diff, envelope, key] = await Promise.all([find(`${run}/report`), text(`${path}/diff`), find(`${run}/record`, text), find('/records/key', text)]);
 
+	if (view === 'preview')
+		return {pull, ...(await previews(pull))};
+	const [report, diff, envelope, key] = await Promise.all([find(`${run}/report`), text(`${path}/diff`), find(`${run}/record`, text), find('/records/key', text)]);
 	return {pull, report, diff, record: envelope ? await readRecord(envelope, key) : null};
+}
+
+function beside({pull, base}, reload) {
+	const make = async () => {
+		await work('/environments', {repository: pull.repository, commit: pull.base, name: `base-of-${pull.number}`, purpose: 'preview'}, (step) => toast(`${step.step}${step.ms > 0 ? ` · ${duration(step.ms)}` : ''}`));
+		await reload();
+	};
+
+	if (!pull.preview)
+		return empty('box', 'There is no preview of the change', 'Its environment is gone or has no service that people look at.');
+	return base ? besideView({name: `base ${short(pull.base)}`, url: base.preview}, {name: `change ${short(pull.head)}`, url: pull.preview}) : empty('layers', 'The base has no preview yet', 'It is forked from the same snapshot in a moment, and shown beside the change.', button('Make it', make, {kind: 'primary', key: 'make base'}));
+}
+
+const VIEWS = {'': 'Evidence', changes: 'Changes', preview: 'Base and change'};
+
+function tabs(pull, view) {
+	return h('nav.tabs', {'aria-label': 'Views'}, Object.entries(VIEWS).map(([name, word]) => h('a', {href: `/pulls/${pull.number}${name ? `?view=${name}` : ''}`, 'data-link': true, 'aria-current': view === name ? 'page' : null}, word)));
+}
+
+function head(pull) {
+	return h('div.page-head', h('p.crumb', link('/pulls', 'Pull requests'), ' / ', pull.repository), h('h1', plain(pull.title), h('span.number', `#${pull.number}`)), h('div.row', pullState(pull), h('span.meta', h('code', plain(pull.branch)), ' into ', h('code', 'main'), ' · ', when(pull.created_ms), pull.merged ? [' · merged as ', h('code', short(pull.merged))] : null)),
+		h('div.row.actions', pull.preview && pull.state === 'open' ? linkButton(pull.preview, 'primary', 'Open the live preview') : null, h('a.button', {href: `/runs/${pull.run}`, 'data-link': true}, icon('pulse'), 'How it was made'), pull.environment ? h('a.button', {href: `/environments/${pull.environment}`, 'data-link': true}, icon('box'), 'Environment') : null,
+			h('a.button', {href: `/issues/${pull.issue}`, 'data-link': true}, icon('issue'), `Issue ${pull.issue}`)));
+}
+
+function whole(data, path, reload) {
+	const {pull, report, diff, record} = data;
+
+	return [banner(pull, report),
+		h('div.columns.wide', h('div.main-column', evidence(report), report ? notCovered(report) : null, pull.body ? h('details.fold.card.pad', {'data-key': 'body', open: !report}, h('summary', 'Description'), prose(pull.body)) : null, talk(pull, path, reload)),
+			h('aside.side-column', {'aria-label': 'In short'}, riskView(parseDiff(diff), report), h('section.card.pad', {'data-key': 'record'}, h('h2', 'Signed record'), recordView(record, pull.run)))),
+		h('section', {'data-key': 'diff'}, h('h2', 'Changes'), diffView(diff, pull.head))];
 }
 
 export function pullPage({number}) {
 	const path = `/pulls/${number}`;
+	const view = asked('view') in VIEWS ? asked('view') : '';
+	const shown = {'': (data, reload) => whole(data, path, reload), changes: ({pull, diff}) => h('section', {'data-key': 'diff'}, diffView(diff, pull.head)), preview: beside};
 
 	return {
 		title: `Pull request ${number}`,
-		wakes: ['pull', 'run'],
-		load: () => load(path),
-		name: ({pull}) => pull.title,
-		view({pull, report, diff, record}, reload) {
-			return [h('div.page-head', h('p.crumb', link('/pulls', 'Pull requests'), ' / ', pull.repository), h('h1', pull.title, h('span.number', `#${pull.number}`)), h('div.row', pullState(pull), h('span.meta', h('code', pull.branch), ' into ', h('code', 'main'), ' · ', when(pull.created_ms), pull.merged ? [' · merged as ', h('code', short(pull.merged))] : null)),
-				h('div.row.actions', pull.preview && pull.state === 'open' ? linkButton(pull.preview, 'primary', 'Open the live preview') : null, h('a.button', {href: `/runs/${pull.run}`, 'data-link': true}, icon('pulse'), 'How it was made'), pull.environment ? h('a.button', {href: `/environments/${pull.environment}`, 'data-link': true}, icon('box'), 'Environment') : null,
-					h('a.button', {href: `/issues/${pull.issue}`, 'data-link': true}, icon('issue'), `Issue ${pull.issue}`))),
-			banner(pull, report),
-			h('div.columns.wide', h('div.main-column', evidence(report), report ? notCovered(report) : null, pull.body ? h('details.fold.card.pad', {'data-key': 'body', open: !report}, h('summary', 'Description'), prose(pull.body)) : null, talk(pull, path, reload)),
-				h('aside.side-column', h('section.card.pad', {'data-key': 'record'}, h('h2', 'Signed record'), recordView(record, pull.run)))),
-			h('section', {'data-key': 'diff'}, h('h2', 'Changes'), diffView(diff, pull.head))];
-		},
+		wakes: ['pull', 'run', 'environment'],
+		load: () => load(path, view),
+		name: ({pull}) => plain(pull.title),
+		view: (data, reload) => [head(data.pull), tabs(data.pull, view), shown[view](data, reload)],
 	};
 }

@@ -1,7 +1,7 @@
 // evidence: gates as a ladder, findings with what was expected beside what came, call trees with their first difference.
 
 import {h} from '../dom.js';
-import {count, duration, inline, prose} from '../format.js';
+import {count, duration, inline, plain, prose} from '../format.js';
 import {command} from './controls.js';
 import {align, inside} from './difference.js';
 import {mark} from './marks.js';
@@ -35,7 +35,7 @@ function side(line, parts) {
 }
 
 /** Two values as text, side by side; lines that differ are marked, and in them the part that differs. */
-export function beside(expected, got) {
+export function beside(expected, got, of) {
 	const left = pretty(expected);
 	const right = pretty(got);
 	const rows = align(left, right).map((row) => {
@@ -47,7 +47,7 @@ export function beside(expected, got) {
 		return h(`tr${same ? '' : '.differs'}`, h('td.expected', side(a, parts?.[0])), h('td.got', side(b, parts?.[1])));
 	});
 
-	return h('div.scroll', {tabindex: 0, role: 'region', 'aria-label': 'Expected and got'}, h('table.beside', h('thead', h('tr', h('th', {scope: 'col'}, 'Expected (base)'), h('th', {scope: 'col'}, 'Got (head)'))), h('tbody', rows)));
+	return h('div.scroll', {tabindex: 0, role: 'region', 'aria-label': `Expected and got: ${of}`}, h('table.beside', h('thead', h('tr', h('th', {scope: 'col'}, 'Expected (base)'), h('th', {scope: 'col'}, 'Got (head)'))), h('tbody', rows)));
 }
 
 const ends = (call) => String(call.edge ?? '').split(' > ');
@@ -79,7 +79,7 @@ function nested(calls) {
 const bad = (status) => status >= 400;
 
 function tree(title, calls, first) {
-	return h('div.tree', h('h5', title), h('ol', calls.map((call, i) => h('li', {class: [`depth-${Math.min(6, call.depth)}`, i === first ? 'first' : ''].join(' ').trim()}, h('span.edge', call.edge), h('span.call', {title: call.call}, call.call),
+	return h('div.tree', h('h3.small-head', title), h('ol', calls.map((call, i) => h('li', {class: [`depth-${Math.min(6, call.depth)}`, i === first ? 'first' : ''].join(' ').trim()}, h('span.edge', call.edge), h('span.call', {title: call.call}, call.call),
 		call.status ? h('span.code', {class: bad(call.status) ? 'bad' : 'ok'}, call.status) : null, i === first ? h('span.hint', 'first difference') : null)),
 		calls.length <= first ? h('li.first.absent', 'no further call', h('span.hint', 'first difference')) : null));
 }
@@ -106,14 +106,14 @@ export function finding(row, open = true) {
 	const has = row.expected !== null && row.expected !== undefined || row.got !== null && row.got !== undefined;
 
 	return h(`details.finding.${row.severity}`, {open, 'data-key': `finding ${row.id}`},
-		h('summary', h('span.severity', SEVERITY[row.severity] ?? row.severity), h('span.title', row.title), h('span.hint', row.gate)),
+		h('summary', h('span.severity', SEVERITY[row.severity] ?? row.severity), h('span.title', plain(row.title)), h('span.hint', row.gate)),
 		h('div.finding-body',
 			row.detail ? prose(row.detail) : null,
 			row.file ? h('p.quiet', 'In ', h('code', row.line ? `${row.file}:${row.line}` : row.file)) : null,
-			row.request ? h('div.request', h('h5', 'Request'), h('pre', `${row.request.method} ${row.request.url}${row.request.body ? `\n\n${row.request.body}` : ''}`)) : null,
-			has ? beside(row.expected, row.got) : null,
+			row.request ? h('div.request', h('h3.small-head', 'Request'), h('pre', `${row.request.method} ${row.request.url}${row.request.body ? `\n\n${row.request.body}` : ''}`)) : null,
+			has ? beside(row.expected, row.got, plain(row.title)) : null,
 			trees(row.expected_tree ?? [], row.got_tree ?? []),
-			row.reproduce ? h('div.reproduce', h('h5', 'See it yourself, in a shell of the environment'), command(row.reproduce)) : null,
+			row.reproduce ? h('div.reproduce', h('h3.small-head', 'See it yourself, in a shell of the environment'), command(row.reproduce)) : null,
 			h('p.hint', 'id ', h('code', row.id))));
 }
 

@@ -3,7 +3,7 @@
 import {h, svg} from '../dom.js';
 import {compact, count, duration} from '../format.js';
 
-const BOX = {width: 132, height: 44, gapX: 110, gapY: 28};
+const BOX = {width: 132, height: 44, gapX: 128, gapY: 28};
 
 const failed = (exchange) => Boolean(exchange.error) || (exchange.response?.status ?? 0) >= 500;
 
@@ -21,6 +21,24 @@ export function edgesOf(exchanges) {
 		edges.set(key, edge);
 	}
 	return [...edges.values()].map((edge) => ({...edge, median_us: edge.times.sort((a, b) => a - b)[edge.times.length >> 1]}));
+}
+
+const callsOf = (tree) => (tree ?? []).map((call) => ({edge: String(call.edge ?? '').split(' > '), text: `${call.edge} ${call.call} ${call.status}`}));
+
+/** Which seams the findings of a report saw differ between base and head: "from\nto" -> new, gone, changed. */
+export function changedSeams(report) {
+	const seams = new Map();
+	const note = (list, others, how) => list.filter((call) => !others.some((other) => other.text === call.text)).forEach(({edge}) => {
+		const key = edge.join('\n');
+		const there = others.some((other) => other.edge.join('\n') === key);
+		seams.set(key, there || (seams.has(key) && seams.get(key) !== how) ? 'changed' : how);
+	});
+
+	for (const {expected_tree: base, got_tree: head} of report?.findings ?? []) {
+		note(callsOf(base), callsOf(head), 'gone');
+		note(callsOf(head), callsOf(base), 'new');
+	}
+	return seams;
 }
 
 /** The column of a node is the longest way to it from where calls come in; a cycle is cut where it closes. */
@@ -126,30 +144,45 @@ function edgePath(edge, places) {
 
 function edgeView(edge, places) {
 	const {d, at} = edgePath(edge, places);
-	const label = edge.failed ? `${compact(edge.count)} · ${compact(edge.failed)} failed` : compact(edge.count);
+	const label = edge.change === 'gone' ? 'gone' : edge.failed ? `${compact(edge.count)} · ${compact(edge.failed)} failed` : compact(edge.count);
 	const width = label.length * 6.6 + 12;
 
-	return svg('g', {class: `edge${edge.failed ? ' bad' : ''}`}, svg('title', {}, `${edge.from} → ${edge.to}: ${count(edge.count, 'exchange')}, median ${duration(edge.median_us / 1000) || '0 ms'}`),
+	return svg('g', {class: `edge ${edge.change ?? ''}${edge.failed ? ' bad' : ''}`}, svg('title', {}, `${edge.from} → ${edge.to}: ${count(edge.count, 'exchange')}, median ${duration(edge.median_us / 1000) || '0 ms'}${edge.change ? `; ${CHANGE[edge.change]}` : ''}`),
 		svg('path', {d, 'marker-end': 'url(#arrow)'}), svg('rect', {x: at[0] - width / 2, y: at[1] - 9, width, height: 18, rx: 9}), svg('text', {x: at[0], y: at[1] + 4, 'text-anchor': 'middle'}, label));
+}
+
+const CHANGE = {new: 'new in this change', gone: 'no longer called', changed: 'answered otherwise than on base'};
+
+function legend(changes) {
+	const shown = [...new Set(changes.values())];
+
+	return shown.length ? h('ul.legend', shown.map((change) => h(`li.${change}`, h('span.line', {'aria-hidden': 'true'}), CHANGE[change]))) : null;
 }
 
 const KIND = {service: 'service', worker: 'worker', database: 'database', workspace: 'agent’s workspace'};
 
-export function seamGraph(exchanges, sandboxes) {
-	const edges = edgesOf(exchanges);
+/** `changes`: of changedSeams(), coloured; those that are gone are drawn, too. */
+export function seamGraph(exchanges, sandboxes, changes = new Map()) {
+	const edges = edgesOf(exchanges).map((edge) => ({...edge, change: changes.get(`${edge.from}\n${edge.to}`) ?? null}));
+
+	for (const [key, change] of changes) {
+		const [from, to] = key.split('\n');
+		if (to && !edges.some((edge) => edge.from === from && edge.to === to))
+			edges.push({from, to, proto: '', count: 0, failed: 0, median_us: 0, change});
+	}
 	const kinds = Object.fromEntries(sandboxes.map((box) => [box.name, box.kind]));
 
 	if (!edges.length)
 		return h('p.quiet', 'No call was seen yet. Open the preview, and the lines appear.');
 	const {places, names, width, height} = layout(edges, kinds);
 	const kind = (name) => (name === 'preview' ? 'visitors' : KIND[kinds[name]] ?? 'outside');
-	const words = edges.map((edge) => `${edge.from} calls ${edge.to} ${edge.count} times`).join('; ');
+	const words = edges.map((edge) => `${edge.from} calls ${edge.to} ${edge.count} times${edge.change ? `, ${CHANGE[edge.change]}` : ''}`).join('; ');
 
-	return h('div.scroll.graph', {tabindex: 0, role: 'region', 'aria-label': 'Seam graph'},
+	return h('div', legend(changes), h('div.scroll.graph', {tabindex: 0, role: 'region', 'aria-label': 'Seam graph'},
 		svg('svg', {viewBox: `0 0 ${width} ${height}`, width, height, role: 'img', 'aria-label': words},
-			svg('defs', {}, svg('marker', {id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: 'auto'}, svg('path', {d: 'M0 0 8 4 0 8z'}))),
+			svg('defs', {}, svg('marker', {id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerUnits: 'userSpaceOnUse', markerWidth: 11, markerHeight: 11, orient: 'auto'}, svg('path', {d: 'M0 0 8 4 0 8z'}))),
 			edges.map((edge) => edgeView(edge, places)),
 			names.map((name) => svg('g', {class: `node ${kinds[name] ?? (name === 'preview' ? 'entry' : 'outside')}`, transform: `translate(${places.get(name).left} ${places.get(name).middle - BOX.height / 2})`},
 				svg('rect', {width: BOX.width, height: BOX.height, rx: kinds[name] === 'database' ? 18 : 8}), svg('text', {x: BOX.width / 2, y: 19, 'text-anchor': 'middle', class: 'name'}, name.length > 16 ? `${name.slice(0, 15)}…` : name),
-				svg('text', {x: BOX.width / 2, y: 34, 'text-anchor': 'middle', class: 'kind'}, kind(name))))));
+				svg('text', {x: BOX.width / 2, y: 34, 'text-anchor': 'middle', class: 'kind'}, kind(name)))))));
 }

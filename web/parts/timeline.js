@@ -1,7 +1,7 @@
 // timeline: the events of a run as a story: a chapter for each step, in it what the agent thought and did, what started, what was found.
 
 import {h} from '../dom.js';
-import {count, duration, inline, plain, prose, when} from '../format.js';
+import {compact, count, duration, inline, money, plain, prose, when} from '../format.js';
 import {link, outside} from './controls.js';
 import {finding, ladder} from './evidence.js';
 import {icon, mark, VERDICTS, verdictMark} from './marks.js';
@@ -66,6 +66,7 @@ function gather(events) {
 	const actions = new Map();
 	const gates = gatesOf(events);
 	let said = null;
+	let planned = null;
 	const group = (kind, event) => {
 		const last = items[items.length - 1];
 		const open = gates.length ? items.find((item) => item.kind === kind) : last?.kind === kind ? last : null;
@@ -89,7 +90,13 @@ function gather(events) {
 				items.push({kind: 'gates', seq: event.seq, rows: gates});
 		} else if (kind === 'message' && event.text === said) {
 			continue; // agents say their last words twice: to us and to the tool
-		} else if (kind !== 'plan' && kind !== 'start') {
+		} else if (kind === 'plan') {
+			const step = planStep(event, planned);
+
+			planned = step?.now ?? planned;
+			if (step)
+				items.push({kind, seq: event.seq, event: step});
+		} else if (kind !== 'start') {
 			const item = {kind, seq: event.seq, event};
 			if (kind === 'action' && event.id !== undefined)
 				actions.set(event.id, item);
@@ -141,6 +148,20 @@ function bubble({event, seq}, who, name) {
 	return h(`div.bubble.${who}`, {'data-key': `e${seq}`}, h('div.who', icon(who === 'agent' ? 'thought' : 'person'), name, h('span.hint', when(event.time_ms))), prose(event.text));
 }
 
+function turnCost({usage}, seq) {
+	const used = [usage?.input_tokens ? `${compact(usage.input_tokens)} tokens in, ${compact(usage.output_tokens ?? 0)} out` : '', usage?.cost_usd ? money(usage.cost_usd) : ''].filter(Boolean);
+
+	return used.length ? h('p.fact', {'data-key': `e${seq}`}, icon('clock'), `This turn used ${used.join(', ')}.`) : null;
+}
+
+/** Where the plan stands, when that is something else than before. */
+function planStep(event, before) {
+	const tasks = event.items ?? event.plan ?? [];
+	const now = tasks.find((task) => task.state === 'in_progress')?.text;
+
+	return now && now !== before ? {...event, now, done: tasks.filter((task) => task.state === 'completed').length, all: tasks.length} : null;
+}
+
 const VIEWS = {
 	thought: ({event, seq}) => h('div.thought', {'data-key': `e${seq}`}, prose(event.text)),
 	action,
@@ -150,7 +171,8 @@ const VIEWS = {
 	finding: ({event, seq}) => h('div', {'data-key': `e${seq}`}, finding(event, false)),
 	verdict: verdictLine,
 	message: (item) => (item.event.type === 'agent' ? bubble(item, 'agent', 'Agent') : bubble(item, 'person', item.event.author ?? 'You')),
-	end: ({event, seq}) => (event.ok === false ? h('p.wrong', {'data-key': `e${seq}`}, icon('cross'), `The turn ended with an error: ${event.text || event.error || 'no reason given'}`) : null),
+	end: ({event, seq}) => (event.ok === false ? h('p.wrong', {'data-key': `e${seq}`}, icon('cross'), `The turn ended with an error: ${plain(event.text || event.error || 'no reason given')}`) : turnCost(event, seq)),
+	plan: ({event, seq}) => h('p.fact.plan-step', {'data-key': `e${seq}`}, icon('flag'), h('span', `Plan, ${event.done} of ${event.all}: `, inline(event.now))),
 	pull: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('pull'), link(`/pulls/${event.number}`, `Pull request ${event.number}`)),
 	preview: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('external'), 'Preview: ', outside(event.url, event.url)),
 	question: (item) => bubble(item, 'agent', 'The agent asks'),

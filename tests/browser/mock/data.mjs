@@ -429,3 +429,17 @@ export const ledger = [
 export const policy = {path: '/etc/assay/policy.yaml', rules: 2, ceiling: true, passthrough: false, loaded_ms: Date.now() - 3_600_000, policy: {rules: [{host: 'api.anthropic.com', action: 'allow'}, {host: '*.internal.example', action: 'deny', method: 'POST', path: '/admin/**'}]}};
 export const chain = {ok: true, key_id: 'a'.repeat(64), writers: [{writer: 'gateway', segments: 1, rows: 8, heads: 2, breaks: 0, notes: 0, unsigned: 0, chain: 'c'.repeat(64), said: []}, {writer: 'serve', segments: 1, rows: 1, heads: 1, breaks: 0, notes: 0, unsigned: 0, chain: 'd'.repeat(64), said: []}]};
 export const kills = [{env: 'e1z8q3g5bns', because: 'it wrote to a customer', by: 'you', at_ms: Date.now() - 600_000}];
+export const policyText = 'ceiling: true\nrules:\n  - {host: api.anthropic.com, action: allow}\n  - {host: "*.internal.example", methods: [POST], paths: [/admin/**], action: deny}\n';
+/** Who decides here is only a word: hosts of the draft are allowed. */
+export const judge = (url, draft = policyText) => {
+	const host = new URL(url).hostname;
+	const named = draft.includes(host);
+
+	return {action: named ? 'allow' : 'deny', rule: named ? 'organisation-1' : 'default-deny', why: named ? '' : `no rule allows ${host}`, remedy: named ? '' : 'name it in assay.yaml', rules: [{id: 'organisation-1', layer: 'organisation', host: 'api.anthropic.com', action: 'allow', fits: named, ...(named ? {} : {not: 'another host'})}]};
+};
+export const budget = {spent_usd: 0.3981, budget_usd: 5, calls: 14, input: 180_000, output: 9_000, cache_read: 0, cache_write: 0, estimated: false, models: {}, prices: {path: null, as_of: '2026-11-01', note: ''}};
+export const agents = [{name: 'claude', resumes: true, installed: ['2.1.3'], measured: '2.1.3', key: 'ANTHROPIC_API_KEY'}, {name: 'codex', resumes: true, installed: [], measured: '0.9', key: 'OPENAI_API_KEY'}, {name: 'command', resumes: false, installed: []}];
+export const tokens = [{name: `ci ${EVIL}`, role: 'developer', created_ms: Date.now() - 86_400_000, ends_ms: Date.now() + 86_400_000 * 60, used_ms: Date.now() - 3_600_000}, {name: 'look', role: 'viewer', created_ms: Date.now(), ends_ms: Date.now() + 86_400_000, used_ms: null}];
+export const webhooks = [{id: 'w1', url: `https://example.com/hooks?${EVIL}`, on: ['run', 'pull'], created_ms: Date.now() - 86_400_000, told_ms: Date.now() - 60_000, said: '200', waiting: 0}];
+export const connections = [{id: 'c1', kind: 'linear', name: 'acme', base: null, configuration: {}, secrets: ['token'], state: 'ready', error: null, created_ms: Date.now() - 86_400_000, hook: '/hooks/c1'}, {id: 'c2', kind: 'github', name: `shop ${EVIL}`, base: 'https://github.example', configuration: {}, secrets: [], state: 'broken', error: `401 ${EVIL}`, created_ms: Date.now(), hook: '/hooks/c2'}];
+export const secrets = [{name: 'anthropic', for: ['POST api.anthropic.com/v1/*'], in: 'header x-api-key', require: true, set_ms: Date.now() - 86_400_000}];

@@ -7,10 +7,11 @@ import {fileURLToPath} from 'node:url';
 import {extname, join, normalize} from 'node:path';
 
 import * as data from './data.mjs';
+import {shell} from './shell.mjs';
 
 const WEB = fileURLToPath(new URL('../../../web', import.meta.url));
 const TYPES = {'.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml'};
-const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+const CSP = "default-src 'self'; frame-src http://*.localhost:7421; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 class Refused extends Error {
 	constructor(status, kind, message) {
@@ -22,14 +23,40 @@ class Refused extends Error {
 const missing = (what) => new Refused(404, 'not_found', `${what}: there is none`);
 const one = (list, test, what) => list.find(test) ?? (() => { throw missing(what); })();
 
+/** The same with every text that somebody else may have written made hostile: markup, marks that turn lines around, and no blank for long. */
+const KEPT = new Set(['id', 'state', 'status', 'kind', 'run', 'env', 'environment', 'base', 'head', 'merged', 'preview', 'verdict', 'type', 'repository', 'agent', 'digest', 'proto', 'severity', 'purpose', 'owner', 'race', 'branch', 'created', 'from', 'to', 'commit', 'writer', 'request', 'role', 'on', 'hash', 'engine', 'path_of', 'reason_kind', 'edge', 'url']);
+const HOSTILE = `${data.EVIL} \u202egnp.exe\u2066 ${'x'.repeat(400)}`;
+
+function spoil(value, name = '') {
+	if (typeof value === 'string')
+		return KEPT.has(name) ? value : value + HOSTILE;
+	if (Array.isArray(value))
+		return value.map((one) => (typeof one === 'string' ? one : spoil(one, name)));
+	return value && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, spoil(one, key)])) : value;
+}
+
+/** A list as the API cuts it: ?state=&repository=&agent=&text=&asks=&limit=&after=. */
+function listPage(list, query, groups, key) {
+	const states = (query.get('state') ?? '').split(',').flatMap((state) => groups[state] ?? [state]).filter(Boolean);
+	const text = (query.get('text') ?? '').toLowerCase();
+	const limit = Number(query.get('limit') ?? 100);
+	const found = list.filter((one) => (!states.length || states.includes(one.state)) && (!query.get('repository') || one.repository === query.get('repository')) && (!query.get('agent') || one.agent === query.get('agent')) && (!query.get('asks') || one.question)
+		&& `${one.title} ${one.id ?? one.branch ?? ''}`.toLowerCase().includes(text));
+	const from = query.get('after') ? found.findIndex((one) => String(one[key]) === query.get('after')) + 1 : 0;
+	const items = found.slice(from, from + limit);
+
+	return {items, ...(from + limit < found.length ? {next: String(items.at(-1)[key])} : {}), ...(query.get('states') ? {states: list.reduce((all, {state}) => ({...all, [state]: (all[state] ?? 0) + 1}), {})} : {})};
+}
+const RUN_GROUPS = {active: ['queued', 'claim', 'fork', 'turn', 'verify', 'publish', 'review', 'close'], over: ['done', 'failed', 'stopped']};
+
 /** empty: a machine on which nothing happened yet; socket: listens there instead, and wants no token, as the command line's socket. */
-export async function mockServer({port = 0, empty = false, socket = null} = {}) {
-	const world = structuredClone({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, holds: data.holds, kills: data.kills, ledger: data.ledger, events: data.events, repositories: data.repositories});
+export async function mockServer({port = 0, empty = false, socket = null, hostile = false} = {}) {
+	const world = (hostile ? spoil : structuredClone)({runs: data.runs, issues: data.issues, pulls: data.pulls, environments: data.environments, snapshots: data.snapshots, holds: data.holds, kills: data.kills, ledger: data.ledger, events: data.events, repositories: data.repositories, webhooks: data.webhooks, connections: data.connections});
 	const listeners = new Set();
 	const calls = [];
 
 	if (empty)
-		for (const list of ['runs', 'issues', 'pulls', 'environments', 'snapshots', 'repositories', 'holds', 'kills', 'ledger'])
+		for (const list of ['runs', 'issues', 'pulls', 'environments', 'snapshots', 'repositories', 'holds', 'kills', 'ledger', 'webhooks', 'connections'])
 			world[list] = [];
 
 	const emit = (channel, type, body, seq) => {
@@ -93,10 +120,22 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		['GET', '/holds', ({query}) => ({items: world.holds.filter((hold) => query.get('all') || hold.status === 'open')})],
 		['POST', '/holds/:id/approve', ({id, body}) => answerHold(id, 'approved', body)],
 		['POST', '/holds/:id/deny', ({id, body}) => answerHold(id, 'denied', body)],
-		['GET', '/ledger', ({query}) => ({items: world.ledger.filter((row) => ['run', 'env', 'host', 'rule', 'kind'].every((name) => !query.get(name) || row[name] === query.get(name)))})],
+		['GET', '/ledger', ({query}) => ({items: world.ledger.filter((row) => row.id > Number(query.get('after') ?? 0) && ['run', 'env', 'host', 'rule', 'kind'].every((name) => !query.get(name) || row[name] === query.get(name)))})],
 		['POST', '/ledger/verify', () => data.chain],
 		['GET', '/policy', () => (empty ? {...data.policy, path: null, policy: null, rules: 0} : data.policy)],
 		['POST', '/policy/reload', () => data.policy],
+		['GET', '/policy/text', () => { if (empty) throw missing('a policy'); return plain(data.policyText); }],
+		['POST', '/policy', ({body}) => { if (!body.text.includes('rules:')) throw new Refused(400, 'invalid', 'policy.yaml:1:1: a policy has rules'); return data.policy; }],
+		['POST', '/policy/judge', ({body}) => ({items: body.requests.map(({url}) => data.judge(url, body.text))})],
+		['GET', '/ledger/heads', () => ({items: ['gateway 8', 'serve 1']})],
+		['GET', '/agents', () => ({items: data.agents})],
+		['GET', '/tokens', () => ({items: data.tokens})],
+		['GET', '/webhooks', () => ({items: world.webhooks})],
+		['POST', '/webhooks', ({body}) => { world.webhooks.push({id: 'w2', url: body.url, on: body.on, created_ms: Date.now(), told_ms: null, said: null, waiting: 0}); return {id: 'w2', url: body.url, secret: 'whsec_bW9jaw=='}; }],
+		['DELETE', '/webhooks/:id', ({id}) => { world.webhooks = world.webhooks.filter((hook) => hook.id !== id); return {}; }],
+		['GET', '/connections', () => ({items: world.connections})],
+		['DELETE', '/connections/:id', ({id}) => { world.connections = world.connections.filter((one) => one.id !== id); return {}; }],
+		['GET', '/secrets', () => ({items: data.secrets})],
 		['GET', '/kills', () => ({items: world.kills})],
 		['POST', '/kill', ({body}) => {
 			const env = body.all ? '' : body.env;
@@ -108,7 +147,9 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		}],
 		['GET', '/repositories', () => ({items: world.repositories})],
 		['POST', '/repositories', ({body}) => ({name: body.name ?? 'shop', commit: data.repositories[1].head})],
-		['GET', '/runs', () => ({items: world.runs})],
+		['GET', '/runs', ({query}) => listPage(world.runs, query, RUN_GROUPS, 'id')],
+		['GET', '/runs/:id/budget', ({id}) => ({...data.budget, run: run(id).id})],
+		['GET', '/runs/:id/diff', ({id}) => { const text = data.diffs[run(id).pull]; if (!text) throw missing(`a change of run ${id}`); return plain(text); }],
 		['GET', '/runs/:id', ({id}) => run(id)],
 		['POST', '/runs', ({body}) => {
 			const from = body.issue ? issue(body.issue) : null;
@@ -129,8 +170,8 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		['POST', '/runs/:id/stop', ({id}) => setState(run(id), 'stopped')],
 		['POST', '/runs/:id/retry', ({id}) => setState(run(id), 'queued')],
 		['GET', '/runs/:id/record', ({id}) => { if (!data.reports[id]) throw missing(`a record of run ${id}`); return plain(JSON.stringify(data.recordOf(run(id))), 'application/vnd.dsse+json'); }],
-		['GET', '/runs/:id/report', ({id}) => data.reports[id] ?? (() => { throw missing(`a report of run ${id}`); })()],
-		['GET', '/issues', () => ({items: world.issues})],
+		['GET', '/runs/:id/report', ({id}) => (hostile ? spoil(data.reports[id]) : data.reports[id]) ?? (() => { throw missing(`a report of run ${id}`); })()],
+		['GET', '/issues', ({query}) => listPage(world.issues, query, {active: ['open', 'working', 'review']}, 'number')],
 		['GET', '/issues/:n', ({n}) => issue(n)],
 		['POST', '/issues', ({body}) => {
 			if (!body.title?.trim())
@@ -143,7 +184,7 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		['POST', '/issues/:n/comments', ({n, body}) => { issue(n).comments.push({author: 'you', text: body.text, time_ms: Date.now()}); changed('issue', {number: Number(n)}); return issue(n); }],
 		['POST', '/issues/:n/close', ({n}) => Object.assign(issue(n), {state: 'closed'})],
 		['POST', '/issues/:n/reopen', ({n}) => Object.assign(issue(n), {state: 'open'})],
-		['GET', '/pulls', () => ({items: world.pulls})],
+		['GET', '/pulls', ({query}) => listPage(world.pulls, query, {}, 'number')],
 		['GET', '/pulls/:n', ({n}) => pull(n)],
 		['GET', '/pulls/:n/diff', ({n}) => plain(data.diffs[pull(n).number] ?? '')],
 		['GET', '/pulls/:n/changes', ({n}) => ({items: data.changes[pull(n).number] ?? []})],
@@ -166,7 +207,7 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		['POST', '/environments/:id/extend', ({id, body}) => Object.assign(environment(id), {expires_ms: Date.now() + body.grace_ms})],
 		['DELETE', '/environments/:id', ({id}) => { world.environments = world.environments.filter((e) => e !== environment(id)); changed('environment', {id, state: 'gone'}); return {}; }],
 		['GET', '/environments/:id/logs', ({id, query}) => { environment(id); const only = query.get('sandbox'); return plain(data.logs.split('\n').filter((l) => !only || l.startsWith(only)).join('\n')); }],
-		['GET', '/environments/:id/exchanges', ({id}) => { environment(id); return {items: data.exchanges}; }],
+		['GET', '/environments/:id/exchanges', ({id}) => { environment(id); return {items: hostile ? spoil(data.exchanges) : data.exchanges}; }],
 		['POST', '/environments/:id/session', ({id}) => { environment(id); return {log: {version: '1.2', creator: {name: 'assay', version: '0.1.0'}, entries: []}}; }],
 		['GET', '/snapshots', () => ({items: world.snapshots})],
 		['DELETE', '/snapshots/:name/:version', ({name, version}) => { world.snapshots = world.snapshots.filter((s) => s.name !== name || s.version !== Number(version)); return {}; }],
@@ -200,6 +241,16 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 			throw missing(path);
 		}
 	};
+	/** A shell that says who it is and repeats what it is told, in colours. */
+	const terminal = (request, socket_) => {
+		const url = new URL(request.url, 'http://mock');
+		const offered = (request.headers['sec-websocket-protocol'] ?? '').split(/, */);
+
+		if (!/^\/api\/v1\/environments\/[^/]+\/terminal$/.test(url.pathname) || !offered.includes('token.mock'))
+			return socket_.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n');
+		calls.push({method: 'UPGRADE', path: url.pathname, body: Object.fromEntries(url.searchParams)});
+		shell(request, socket_, url.searchParams.get('sandbox'));
+	};
 	const server = createServer(async (request, answer) => {
 		const url = new URL(request.url, 'http://mock');
 
@@ -219,6 +270,7 @@ export async function mockServer({port = 0, empty = false, socket = null} = {}) 
 		}
 	});
 
+	server.on('upgrade', terminal);
 	await new Promise((resolve) => server.listen(...(socket ? [socket] : [port, '127.0.0.1']), resolve));
 	return {
 		base: socket ?? `http://127.0.0.1:${server.address().port}`, calls, world, addEvent, changed,
