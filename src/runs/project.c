@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "forges/builtin.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
 
@@ -403,12 +404,32 @@ int runs_pull_review(struct runs *runs, int64_t number, const char *author, cons
 	return pull_signal(runs, pull, "review", data, "message", shown, err);
 }
 
+/* At the code host it is done already. A delivery that says so, too, finds nothing changed. */
+static int pull_ended_there(struct runs *runs, const json_t *pull, bool merged, const char *author, struct err *err)
+{
+	const char *kind = merged ? "merged" : "closed";
+	int64_t number = json_number(pull, "number", 0);
+	AUTO_JSON data = json_object();
+	bool changed;
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    forge_builtin_end_in(&tx, number, merged, json_text(pull, "head", ""), &changed, err) ||
+	    (changed && run_pull_in(runs, &tx, json_text(pull, "run", NULL), number, kind, data, "note",
+				    json_pack("{s:o}", "text", json_sprintf("%s by %s", kind, author)), err)) ||
+	    store_commit(&tx, err))
+		return -1;
+	runs_told(runs);
+	return 0;
+}
+
 json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, bool force, struct err *err)
 {
 	AUTO_JSON pull = forge_fetch(runs->forge, number, err);
 	AUTO_JSON data = json_object();
 	const char *verdict = json_text(pull, "verdict", NULL);
 	struct git_hash merged;
+	bool there = false;
 
 	if (!pull)
 		return NULL;
@@ -417,6 +438,10 @@ json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, b
 			      (long long)number, verdict ? verdict : "no verdict");
 		return NULL;
 	}
+	if (forge_state_of(pull) == FORGE_OPEN && remote_pull_merge(runs, pull, &there, err))
+		return NULL;
+	if (there)
+		return pull_ended_there(runs, pull, true, author, err) ? NULL : runs_pull_show(runs, number, err);
 	if (forge_merge(runs->forge, number, &merged, err) ||
 	    pull_signal(runs, pull, "merged", data, "note",
 			json_pack("{s:o}", "text", json_sprintf("merged by %s as %.12s", author, merged.text)), err))
@@ -428,8 +453,13 @@ int runs_pull_close(struct runs *runs, int64_t number, struct err *err)
 {
 	AUTO_JSON pull = forge_fetch(runs->forge, number, err);
 	AUTO_JSON data = json_object();
+	bool there = false;
 
-	if (!pull || forge_close(runs->forge, number, err))
+	if (!pull || (forge_state_of(pull) == FORGE_OPEN && remote_pull_close(runs, pull, &there, err)))
+		return -1;
+	if (there)
+		return pull_ended_there(runs, pull, false, "a person", err);
+	if (forge_close(runs->forge, number, err))
 		return -1;
 	return pull_signal(runs, pull, "closed", data, "note", json_pack("{s:s}", "text", "the pull request was closed"), err);
 }

@@ -21,10 +21,9 @@ const now = () => new Date().toISOString().replace(/\.\d+Z/, 'Z');
 let check = () => {};
 if (process.env.OPENAPI) {
 	const require = createRequire(process.env.OPENAPI_MODULES + '/x.js');
-	const Ajv = require('ajv').default, formats = require('ajv-formats').default ?? require('ajv-formats');
+	const Ajv = require('ajv').default;
 	const document = JSON.parse(readFileSync(process.env.OPENAPI));
 	const ajv = new Ajv({strict: false, allErrors: true, validateFormats: false});
-	formats(ajv);
 	ajv.addSchema(document, 'api');
 	const paths = Object.keys(document.paths).map((path) => ({path, pattern: new RegExp('^' + path.replace(/\{(ref|path)\}/g, '.+').replace(/\{[^}]+\}/g, '[^/]+') + '$'), holes: path.split('{').length}))
 		.sort((a, b) => a.holes - b.holes);

@@ -30,11 +30,18 @@ mkdir -p "$WORK/hub/acme"
 git clone --quiet --bare "$WORK/tiny" "$WORK/hub/acme/tiny.git"
 openssl genrsa -traditional -out "$WORK/app.pem" 2048 2>/dev/null
 
-# GitHub's description of its API, once for all runs of the machine; the story goes on without it.
-description=${ASSAY_GITHUB_OPENAPI:-}
+# GitHub's description of its API, fetched once for all runs of the machine; the story goes on without it.
+description=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/assay-tests/openapi-23.0.2.json
+if [ ! -s "$description" ] && mkdir -p "${description%/*}" && cd "$WORK" && timeout 120 npm pack --silent @octokit/openapi@23.0.2 >/dev/null 2>&1; then
+	tar -xzOf octokit-openapi-23.0.2.tgz package/generated/api.github.com.json >"$description.new" && mv "$description.new" "$description"
+	rm -f octokit-openapi-23.0.2.tgz
+fi
+cd "$WORK" || exit 1
+described=
+[ -s "$description" ] && [ -d "$SOURCE_ROOT/tests/api/node_modules/ajv" ] && described=yes
 openssl rsa -in "$WORK/app.pem" -pubout -out "$WORK/app.pub" 2>/dev/null
 export APP_KEY=$WORK/app.pub
-if [ "$description" ]; then export OPENAPI=$description/node_modules/@octokit/openapi/generated/api.github.com.json OPENAPI_MODULES=$description; fi
+if [ "$described" ]; then export OPENAPI=$description OPENAPI_MODULES=$SOURCE_ROOT/tests/api; fi
 node "$SOURCE_ROOT/tests/fakes/github.mjs" "$WORK/hub" >"$WORK/hub.port" 2>"$WORK/hub.log" &
 hub_pid=$!
 at_end "kill $hub_pid 2>/dev/null"
@@ -124,7 +131,7 @@ ok 'main here is what was merged there' until_true 30 main_follows
 
 # ---- everything goes wrong once
 for row in 'GIT.push.POST lost' 'GIT.push.GET git503' 'POST./repos/acme/tiny/pulls$ lost' 'POST.*check-runs$ lost' 'POST.*deployments$ lost' 'POST.*/statuses$ html502' \
-	'GET.*deployments$ secondary' 'GET.*check-runs 401' 'GET.*/pulls$ 500' 'GET.*/collaborators 429' 'POST.*access_tokens 500'; do
+	'GET.*deployments$ secondary' 'GET.*check-runs 401' 'GET.*installation$ primary' 'GET.*/pulls$ 500' 'GET.*/collaborators 429' 'POST.*access_tokens 500'; do
 	told inject "$(jq -n --arg match "${row% *}" --arg kind "${row##* }" '{$match, $kind, times: 1}')"
 done
 number=$(hub issue '{"repository": "acme/tiny", "by": "alice", "title": "Murmur", "body": "Add murmur() to words.py."}' | jq .number)
@@ -151,8 +158,13 @@ is 'with one pull request' "$(state '[$r.pulls[] | select(.state == "open")] | l
 is 'one check of its commit' "$(state "[\$r.checks[] | select(.head_sha == \"$head\")] | length")" 1
 is 'one deployment of it' "$(state "[\$r.deployments[] | select(.sha == \"$head\")] | length")" 1
 pull=$(state '[$r.pulls[] | select(.state == "open")][0].number')
+mine=$(api GET "/runs/$run" | jq -r .pull)
+is 'the page of the pull request leads there' "$(api GET "/pulls/$mine" | jq -r .remote.number)" "$pull"
 told comment "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull, \"body\": \"Enough.\\n\\n/assay stop\"}"
 ok 'told to stop, it stops' until_true 60 run_is "$run" stopped
+
+api POST "/pulls/$mine/close" '{}' >/dev/null
+is 'closed on our page, it is closed there' "$(state "\$r.pulls[] | select(.number == $pull) | .state")" closed
 
 # ---- anybody's pull request
 "$ASSAY" repo add "$hub/acme/tiny" --connection github --judge >/dev/null
@@ -168,7 +180,11 @@ pull=$(state '$r.pulls[-1].number')
 told close "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull}"
 ok 'which goes when it is closed' until_true 60 becomes "[\$r.deployments[] | select(.sha == \"$theirs\") | .statuses[0].state] | join(\",\")" inactive
 
-is 'every request was as GitHub describes it' "$(curl --silent "$hub/_/state" | jq -r '.wrong | unique | join(" | ")')" ''
+wrong=$(curl --silent "$hub/_/state" | jq -r '.wrong | unique | join(" | ")')
+if [ "$described" ]; then is 'every request was as GitHub describes it' "$wrong" ''; else
+	skip 'every request was as GitHub describes it' 'needs @octokit/openapi from npm, and `npm ci` in tests/api'
+	is 'every request was of a kind that the fake knows' "$wrong" ''
+fi
 ok 'no token is in what was stored or logged' bash -c "! grep -aqE 'ghs_[0-9a-f]{8}' '$WORK/serve.log' '$ASSAY_STATE'/assay.db*"
 ok 'and the log says no word of a failure in our code' bash -c "! grep -E 'level=error' '$WORK/serve.log'"
 serve_stop
