@@ -3,6 +3,7 @@
 
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/scope.h"
 
@@ -11,6 +12,8 @@
 #define STATUS_TEXT_BYTES 4
 #define RESETS_A_SECOND 20
 #define CONTINUATIONS_MAX 8
+#define CHUNK_LEAST ((size_t)12 << 10) /* such a piece is nghttp2's room for a frame */
+#define CHUNK_BYTES ((size_t)20 << 10)
 
 /* Where a text lies in the section's bytes. */
 struct span {
@@ -64,7 +67,69 @@ struct h2 {
 	int64_t window_began_ms; /* for the counts */
 	unsigned resets, frames;
 	bool flooded;
+	nghttp2_mem memory;
+	void *chunk; /* where nghttp2 writes frames, CHUNK_BYTES in pages of its own; NULL: not there */
 };
+
+/* ---- memory ---- */
+
+/* nghttp2 keeps room for a whole frame as long as the connection lives. It gets pages of its own, which are given back while nothing is said. */
+static void *chunk_or_memory(size_t size, void *self)
+{
+	struct h2 *h2 = self;
+	void *chunk;
+
+	if (size < CHUNK_LEAST || size > CHUNK_BYTES || h2->chunk)
+		return malloc(size);
+	chunk = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (chunk == MAP_FAILED)
+		return NULL;
+	h2->chunk = chunk;
+	return chunk;
+}
+
+static void memory_free(void *at, void *self)
+{
+	struct h2 *h2 = self;
+
+	if (!at || at != h2->chunk) {
+		free(at);
+		return;
+	}
+	(void)munmap(at, CHUNK_BYTES);
+	h2->chunk = NULL;
+}
+
+static void *memory_zeroed(size_t count, size_t size, void *self)
+{
+	(void)self;
+	return calloc(count, size);
+}
+
+static void *memory_resize(void *at, size_t size, void *self)
+{
+	struct h2 *h2 = self;
+	void *moved;
+
+	if (!at)
+		return chunk_or_memory(size, self);
+	if (at != h2->chunk)
+		return realloc(at, size);
+	if (size <= CHUNK_BYTES)
+		return at;
+	moved = malloc(size);
+	if (!moved)
+		return NULL;
+	memcpy(moved, at, CHUNK_BYTES);
+	memory_free(at, self);
+	return moved;
+}
+
+void h2_rest(struct h2 *h2)
+{
+	if (h2->chunk && !h2->count && !nghttp2_session_want_write(h2->session))
+		(void)madvise(h2->chunk, CHUNK_BYTES, MADV_DONTNEED);
+}
 
 /* Streams. */
 
@@ -492,8 +557,9 @@ static nghttp2_session *session_new(struct h2 *h2)
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_stream_reset_rate_limit(option, H2_RESETS_MAX, RESETS_A_SECOND);
 	nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
-	if (h2->role == H2_SERVER ? nghttp2_session_server_new2(&session, callbacks, h2, option)
-				  : nghttp2_session_client_new2(&session, callbacks, h2, option))
+	h2->memory = (nghttp2_mem){h2, chunk_or_memory, memory_free, memory_zeroed, memory_resize};
+	if (h2->role == H2_SERVER ? nghttp2_session_server_new3(&session, callbacks, h2, option, &h2->memory)
+				  : nghttp2_session_client_new3(&session, callbacks, h2, option, &h2->memory))
 		abort(); /* out of memory */
 	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(callbacks);

@@ -163,8 +163,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	llhttp_init(&parser, HTTP_REQUEST, &settings);
 	parser.data = &seen;
 	problem = llhttp_execute(&parser, bytes.at, bytes.length);
-	/* Of the target's own form, policy/path.h is the judge. */
-	if (problem != HPE_INVALID_URL && problem != HPE_INVALID_CONSTANT) {
+	/* Of the target's own form, policy/path.h is the judge; and of extensions of chunks llhttp knows fewer. They end here. */
+	if (problem != HPE_INVALID_URL && problem != HPE_INVALID_CONSTANT &&
+	    (problem == HPE_PAUSED || !memchr(bytes.at + head.bytes, ';', done))) {
 		assert(problem == HPE_PAUSED && seen.whole);
 		heads_compare(&head, &seen);
 		assert(view_equal(buf_view(&content), buf_view(&seen.content)));

@@ -510,6 +510,8 @@ static void ticked(struct flow *flow)
 			flow_finish(flow);
 		return;
 	}
+	if (!connection->calls)
+		h2_rest(connection->h2);
 	pump_later(connection);
 	flow_timer(flow, TICK_MS, ticked);
 }
