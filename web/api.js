@@ -90,6 +90,16 @@ export async function items(path) {
 	return all;
 }
 
+/** A text that goes on: `tell` gets each part as it comes, until the server ends or `signal` stops it. */
+export async function lines(path, signal, tell) {
+	const answer = await fetch(BASE + path, {signal});
+
+	if (!answer.ok)
+		throw await refusal(answer);
+	for await (const part of answer.body.pipeThrough(new TextDecoderStream()))
+		tell(part);
+}
+
 export const text = async (path) => (await request('GET', path)).text();
 export const post = async (path, body = {}) => (await request('POST', path, body)).json();
 export const remove = async (path) => (await request('DELETE', path)).json();

@@ -11,11 +11,16 @@ function listen(element, handlers) {
 	element.handlers_ = {...Object.fromEntries(Object.keys(known).map((type) => [type, null])), ...handlers};
 }
 
+// Marks that turn the direction of a line, or are not seen: what somebody else wrote must look as it is, on every page. In boxes that a
+// person edits they stay: what is in them is given back.
+const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const seen = (text) => String(text).replace(TURNS, '·');
+
 function append(element, children) {
 	for (const child of children.flat(Infinity)) {
 		if (child === null || child === undefined || child === false || child === true)
 			continue;
-		element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+		element.append(child instanceof Node ? child : document.createTextNode(element.nodeName === 'TEXTAREA' ? String(child) : seen(child)));
 	}
 }
 
@@ -28,7 +33,7 @@ function decorate(element, properties) {
 		else if (name === 'href' || name === 'src')
 			element.setAttribute(name, safeUrl(value));
 		else
-			element.setAttribute(name, value === true ? '' : String(value));
+			element.setAttribute(name, value === true ? '' : name === 'value' ? String(value) : seen(value));
 	}
 }
 

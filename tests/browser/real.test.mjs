@@ -115,6 +115,20 @@ test('from an issue to a merge, by clicking', {skip, timeout: 300_000}, async (t
 		await page.getByRole('button', {name: 'Freeze'}).click();
 		await page.getByRole('button', {name: 'Thaw'}).waitFor();
 		await page.shot('real-environment');
+		await page.getByRole('button', {name: 'Thaw'}).click();
+		await page.getByRole('button', {name: 'Freeze'}).waitFor();
+		await page.getByRole('link', {name: 'Shell', exact: true}).click();
+		await page.getByRole('button', {name: 'Open a shell'}).click();
+		await page.getByText('Open in workspace.').waitFor(LONG);
+		await page.keyboard.type('echo $((6*7)) in $(pwd | wc -c)\n');
+		await page.locator('.screen').getByText(/^42 in \d+/).waitFor(LONG);
+		await page.shot('real-shell');
+		await page.keyboard.type('exit 3\n');
+		await page.getByText('Ended: exit 3.').waitFor(LONG);
+		await sound(page);
+		await page.goBack();
+		await page.getByRole('button', {name: 'Freeze'}).click();
+		await page.getByRole('button', {name: 'Thaw'}).waitFor();
 		const visitor = await page.context().newPage();
 		await visitor.goto(preview); // thaws it
 		assert.equal((await visitor.textContent('body')).trim(), 'hello!!');
@@ -135,10 +149,10 @@ test('from an issue to a merge, by clicking', {skip, timeout: 300_000}, async (t
 	});
 
 	await t.test('every other page is sound', async () => {
-		for (const path of ['/', '/pulls', '/snapshots', '/machine', '/issues/1']) {
+		for (const path of ['/', '/runs', '/runs?view=table', '/pulls', '/pulls/1', '/holds', '/egress', '/egress?view=policy', '/ledger', '/settings', '/snapshots', '/machine', '/issues/1']) {
 			await page.goto(base + path);
 			await settled(page);
-			await page.shot(`real${path.replaceAll('/', '-')}`);
+			await page.shot(`real${path.replaceAll(/\W/g, '-')}`);
 			await sound(page);
 		}
 	});

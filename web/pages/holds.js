@@ -16,16 +16,19 @@ function facts(hold) {
 }
 
 function answers(hold, reload) {
+	const reason = `because-${hold.id}`;
 	const say = (verb, body = {}) => async () => {
-		await post(`/holds/${hold.id}/${verb}`, body);
+		const because = document.getElementById(reason).value.trim();
+
+		await post(`/holds/${hold.id}/${verb}`, {...body, ...(because ? {because} : {})});
 		await reload();
 	};
 	const approve = (label, scope, kind) => button(label, say('approve', {for: scope}), {kind, key: `${hold.id} approve ${scope}`});
 	const stop = {title: 'Deny, and stop the run?', text: 'Its agent is ended. The run can be retried.', yes: 'Deny and stop', danger: true};
 
-	return h('div.row', approve('Approve once', 'once', 'primary'), hold.remember ? [approve(hold.run ? 'For this run' : 'For this environment', 'run', ''), approve('For an hour', 'hour', '')] : null,
+	return h('div.answers', h('div', h('label', {for: reason}, 'Why (the ledger keeps it, and a denied agent is told)'), h('input', {id: reason, maxlength: 300, autocomplete: 'off'})), h('div.row', approve('Approve once', 'once', 'primary'), hold.remember ? [approve(hold.run ? 'For this run' : 'For this environment', 'run', ''), approve('For an hour', 'hour', '')] : null,
 		button('Deny', say('deny'), {kind: 'danger', key: `${hold.id} deny`}),
-		hold.run ? button('Deny and stop the run', say('deny', {stop_run: true}), {kind: 'quiet', key: `${hold.id} stop`, ask: stop}) : null);
+		hold.run ? button('Deny and stop the run', say('deny', {stop_run: true}), {kind: 'quiet', key: `${hold.id} stop`, ask: stop}) : null));
 }
 
 function question(hold, reload) {

@@ -12,6 +12,7 @@ function row(issue) {
 		h('p.meta', issue.repository, ' · ', when(issue.created_ms), issue.comments.length ? ` · ${count(issue.comments.length, 'comment')}` : '')), issue.pull ? link(`/pulls/${issue.pull}`, `pull request ${issue.pull}`) : null, issueState(issue.state));
 }
 
+const OPEN_SHOWN = 200;
 const ENDED_SHOWN = 50;
 
 export function issueList() {
@@ -21,15 +22,15 @@ export function issueList() {
 		title: 'Issues',
 		wakes: ['issue', 'run'],
 		load: async () => {
-			const [open, ended] = await Promise.all([items('/issues?state=active'), get(`/issues?state=done,closed&limit=${ENDED_SHOWN}${after ? `&after=${encodeURIComponent(after)}` : ''}`)]);
+			const [open, ended] = await Promise.all([get(`/issues?state=active&limit=${OPEN_SHOWN}`), get(`/issues?state=done,closed&limit=${ENDED_SHOWN}${after ? `&after=${encodeURIComponent(after)}` : ''}`)]);
 			return {open, ended};
 		},
 		view({open, ended}) {
 			const head = h('div.page-head', h('div.row.spread', h('h1', 'Issues'), h('a.button.primary', {href: '/issues/new', 'data-link': true}, icon('plus'), 'New issue')));
 
-			if (!open.length && !ended.items.length && !after)
+			if (!open.items.length && !ended.items.length && !after)
 				return [head, empty('issue', 'No issues yet', 'An issue says what should be different. An agent takes it, and Assay proves what the agent made of it.', h('div.teach', h('a.button.primary', {href: '/issues/new', 'data-link': true}, 'Write the first one')))];
-			return [head, open.length ? h('ul.list.card', open.map(row)) : h('p.quiet', 'No open issue.'), ended.items.length ? h('section', h('h2', 'Done'), h('ul.list.card', ended.items.map(row)), ended.next ? h('p.row.end', link(`/issues?after=${encodeURIComponent(ended.next)}`, 'Older')) : null) : null];
+			return [head, open.items.length ? [h('ul.list.card', open.items.map(row)), open.next ? h('p.quiet', `The newest ${OPEN_SHOWN} are shown.`) : null] : h('p.quiet', 'No open issue.'), ended.items.length ? h('section', h('h2', 'Done'), h('ul.list.card', ended.items.map(row)), ended.next ? h('p.row.end', link(`/issues?after=${encodeURIComponent(ended.next)}`, 'Older')) : null) : null];
 		},
 	};
 }

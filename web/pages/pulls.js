@@ -12,6 +12,7 @@ import {icon, pullState, verdict, verdictMark, VERDICTS} from '../parts/marks.js
 import {readRecord, recordView} from '../parts/record.js';
 import {riskView} from '../parts/risk.js';
 
+const OPEN_SHOWN = 200;
 const ENDED_SHOWN = 50;
 
 function row(pull) {
@@ -25,15 +26,15 @@ export function pullList() {
 		title: 'Pull requests',
 		wakes: ['pull', 'run'],
 		load: async () => {
-			const [open, ended] = await Promise.all([items('/pulls?state=open'), get(`/pulls?state=merged,closed&limit=${ENDED_SHOWN}${after ? `&after=${encodeURIComponent(after)}` : ''}`)]);
+			const [open, ended] = await Promise.all([get(`/pulls?state=open&limit=${OPEN_SHOWN}`), get(`/pulls?state=merged,closed&limit=${ENDED_SHOWN}${after ? `&after=${encodeURIComponent(after)}` : ''}`)]);
 			return {open, ended};
 		},
 		view({open, ended}) {
-			const head = h('div.page-head', h('h1', 'Pull requests'), open.length ? h('p.lead', `${count(open.length, 'pull request')} ${open.length === 1 ? 'waits' : 'wait'} for you.`) : null);
+			const head = h('div.page-head', h('h1', 'Pull requests'), open.items.length ? h('p.lead', `${count(open.items.length, 'pull request')}${open.next ? ' and more' : ''} ${open.items.length === 1 ? 'waits' : 'wait'} for you.`) : null);
 
-			if (!open.length && !ended.items.length && !after)
+			if (!open.items.length && !ended.items.length && !after)
 				return [head, empty('pull', 'No pull request yet', 'When a run was verified, its change is here: with a live preview, what was proven, what was not, and a signed record.', h('div.teach', command('assay run "What should be different"')))];
-			return [head, open.length ? h('ul.list.card', open.map(row)) : h('p.nothing-waits', icon('check'), 'No open pull request.'), ended.items.length ? h('section', h('h2', 'Merged and closed'), h('ul.list.card', ended.items.map(row)), ended.next ? h('p.row.end', link(`/pulls?after=${encodeURIComponent(ended.next)}`, 'Older')) : null) : null];
+			return [head, open.items.length ? [h('ul.list.card', open.items.map(row)), open.next ? h('p.quiet', `The newest ${OPEN_SHOWN} are shown.`) : null] : h('p.nothing-waits', icon('check'), 'No open pull request.'), ended.items.length ? h('section', h('h2', 'Merged and closed'), h('ul.list.card', ended.items.map(row)), ended.next ? h('p.row.end', link(`/pulls?after=${encodeURIComponent(ended.next)}`, 'Older')) : null) : null];
 		},
 	};
 }

@@ -1,9 +1,9 @@
 // record: the signed statement of a verdict: what it says, who signed it, and a check of the signature in this very page.
 
 import {h} from '../dom.js';
-import {address} from '../api.js';
+import {address, text} from '../api.js';
 import {bytes} from '../format.js';
-import {command} from './controls.js';
+import {button, command, toast} from './controls.js';
 import {icon} from './marks.js';
 
 const encoder = new TextEncoder();
@@ -46,6 +46,14 @@ const SIGNATURE = {
 	unchecked: ['calm', 'This browser cannot check the signature; the command below can.'],
 };
 
+/** Reads record and key again, and says what comes of it. */
+async function verify(run) {
+	const [envelope, key] = await Promise.all([text(`/runs/${encodeURIComponent(run)}/record`), text('/records/key')]);
+	const {signature} = await readRecord(envelope, key);
+
+	toast(`${new Date().toLocaleTimeString()}: ${SIGNATURE[signature][1]}`, signature === 'wrong' ? 'bad' : 'calm');
+}
+
 export function recordView(record, run) {
 	if (!record)
 		return h('p.quiet', 'There is no record: nothing was signed for this run.');
@@ -56,6 +64,6 @@ export function recordView(record, run) {
 	return h('div.record', h(`p.signature.${tone}`, icon('seal'), words),
 		h('dl.facts', fact('Statement', h('code', record.statement.predicateType ?? '')), subject ? fact('About', h('code', `${subject.name} @ ${subject.digest?.gitCommit ?? ''}`)) : null, fact('Key', h('code', record.key_id)),
 			fact('Digest', h('code', `sha256:${record.digest}`))),
-		h('div.row', h('a.button', {href: address(`/runs/${encodeURIComponent(run)}/record`), download: `${run}.intoto.json`}, icon('download'), `Download (${bytes(record.size)})`)),
+		h('div.row', button('Verify again', () => verify(run), {mark: 'seal', key: 'verify record'}), h('a.button', {href: address(`/runs/${encodeURIComponent(run)}/record`), download: `${run}.intoto.json`}, icon('download'), `Download (${bytes(record.size)})`)),
 		h('p.quiet', 'Check it yourself, here or anywhere the public key is known:'), command(`assay record verify ${run}.intoto.json`));
 }
