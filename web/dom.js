@@ -11,9 +11,9 @@ function listen(element, handlers) {
 	element.handlers_ = {...Object.fromEntries(Object.keys(known).map((type) => [type, null])), ...handlers};
 }
 
-// Marks that turn the direction of a line, or are not seen: what somebody else wrote must look as it is, on every page. In boxes that a
-// person edits they stay: what is in them is given back.
-const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// Marks that turn the direction of a line, and control characters: what somebody else wrote must look as it is, on every page. In boxes
+// that a person edits they stay: what is in them is given back.
+const TURNS = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // eslint-disable-line no-control-regex
 const seen = (text) => String(text).replace(TURNS, '·');
 
 function append(element, children) {

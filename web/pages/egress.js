@@ -65,8 +65,8 @@ export function egressPage() {
 		rows = fresh ? [...fresh.sort((a, b) => b.id - a.id), ...rows].slice(0, LIVE_ROWS) : await items(`/ledger?limit=${LIVE_ROWS}`);
 	};
 	const load = async () => {
-		const [kills, policy, draft, environments] = await Promise.all([items('/kills'), get('/policy?rules=1'), view ? find('/policy/text', text) : null, view ? items('/environments') : null, view ? null : more()]);
-		return {rows, kills, policy, draft, environments};
+		const [kills, policy, environments] = await Promise.all([items('/kills'), get('/policy?rules=1'), view ? items('/environments') : null, view ? null : more()]);
+		return {rows, kills, policy, environments, draft: view && policy.path ? await find('/policy/text', text) : null};
 	};
 
 	return {

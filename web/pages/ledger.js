@@ -4,7 +4,7 @@ import {h} from '../dom.js';
 import {address, items, post} from '../api.js';
 import {bytes, compact, count, plain, when} from '../format.js';
 import {go} from '../navigate.js';
-import {button, empty, link} from '../parts/controls.js';
+import {button, command, empty, link} from '../parts/controls.js';
 import {icon} from '../parts/marks.js';
 
 const PAGE_ROWS = 100;
@@ -74,7 +74,7 @@ export function ledgerPage() {
 			return [h('div.page-head', h('h1', 'Ledger'), h('p.lead', 'Everything that was let out, refused, asked and decided. Rows are only added; secrets are never in them.'),
 				h('div.row', button('Verify the chain', verify, {mark: 'seal', key: 'verify'}), h('a.button.quiet', {href: address(`/ledger/cef?${cef}`), download: 'ledger.cef'}, icon('download'), 'Export as CEF'), h('a.button.quiet', {href: address(`/ledger?${new URLSearchParams([...cef, ['limit', FILE_ROWS]])}`), download: 'ledger.json'}, icon('download'), 'as JSON'), heads.length ? h('span.hint', `${count(heads.length, 'writer')} with signed heads`) : null)), chain(checked), search(values),
 			rows.length ? h('div.scroll.card', {tabindex: 0, role: 'region', 'aria-label': 'Rows'}, h('table.plain.ledger', h('thead', h('tr', ['When', 'What', 'Of', 'Rule', 'Status', 'Whose', 'Sent'].map((word) => h('th', {scope: 'col'}, word)))), h('tbody', rows.map(ledgerRow))))
-				: empty('seal', 'No row fits', values.size ? 'Take a filter away.' : 'The first request that leaves an environment is the first row.', values.size ? link('/ledger', 'Show all') : null), h('div.row.end', older)];
+				: empty('seal', 'No row fits', values.size ? 'Take a filter away.' : 'The first request that leaves an environment is the first row.', values.size ? link('/ledger', 'Show all') : h('div.teach', command('assay egress tail ENV'))), h('div.row.end', older)];
 		},
 	};
 }

@@ -58,8 +58,8 @@ function connections(list, reload) {
 		remover('Forget', `/connections/${encodeURIComponent(one.id)}`, {title: `Forget ${one.name || one.kind}?`, text: 'Its secrets are removed. Runs that came from there go on without it.'}, reload))), h('p.hint', 'Made on the command line, where secrets do not pass a browser: ', h('code', 'assay linear connect')));
 }
 
-const agents = (list) => section('agents', 'Agents', 'Programs that can work here. One that is not installed is fetched from npm by an admin.', listed(list, 'None is known.', (agent) => h('li', {'data-key': agent.name}, h('strong', agent.name), h('span.meta.grow', agent.installed.length ? `installed ${agent.installed.join(', ')}` : 'not installed', agent.resumes ? ' · goes on where it stopped' : '', agent.key ? [' · needs ', h('code', agent.key)] : ''),
-	agent.installed.length ? h('span.chip.ok', h('span.dot', {'aria-hidden': 'true'}), 'ready') : h('code.hint', `assay agent install ${agent.name}`))));
+const agents = (list) => section('agents', 'Agents', 'Programs that can work here. One that is not installed is fetched from npm by an admin.', listed(list, 'None is known.', (agent) => h('li', {'data-key': agent.name}, h('strong', agent.name), h('span.meta.grow', agent.installed.length ? `installed ${agent.installed.join(', ')}` : agent.measured ? 'not installed' : 'what the blueprint names', agent.resumes ? ' · goes on where it stopped' : '', agent.key ? [' · needs ', h('code', agent.key)] : ''),
+	agent.installed.length ? h('span.chip.ok', h('span.dot', {'aria-hidden': 'true'}), 'ready') : agent.measured ? h('code.hint', `assay agents install ${agent.name}`) : null)));
 
 const secrets = (list) => section('credentials', 'Credentials', 'A sandbox holds placeholders; the vault puts the real one in, only for its own host, method and path.', listed(list, 'None is kept.', (secret) => h('li', {'data-key': secret.name}, h('strong', secret.name), h('span.meta.grow', 'in ', h('code', plain(secret.in)), ' · for ', plain(secret.for.join(', ')), ' · set ', when(secret.set_ms)))), h('p.hint', 'Set where the server runs, so that they pass no browser: ', h('code', 'assay secret set NAME …')));
 

@@ -32,7 +32,7 @@ function inForce(policy, reload) {
 	};
 
 	if (!policy.path)
-		return h('section.card.pad', {'data-key': 'force'}, h('h2', 'In force'), h('p', 'The organisation has no policy of its own: what each blueprint allows is allowed. Write one below, or read how: '), command('man assay-policy'));
+		return h('section.card.pad', {'data-key': 'force'}, h('h2', 'In force'), h('p', 'The organisation has no policy of its own: what each blueprint allows is allowed. Write one above, or read how:'), command('man assay-policy'));
 	return h('section.card.pad', {'data-key': 'force'}, h('h2', 'In force'), h('p.meta', h('code', policy.path), ' · read ', when(policy.loaded_ms), policy.ceiling ? ' · a ceiling: a blueprint may allow nothing else' : ''), policy.error ? h('p.wrong', icon('cross'), plain(policy.error)) : null,
 		list.length ? table(['Rule', 'Host', 'Action', 'Methods', 'Paths', 'Because'], list.map((rule) => h('tr', h('td', h('code', plain(rule.id ?? ''))), h('td', h('code', plain(rule.host ?? '*'))), h('td', said(rule.action)), h('td', one(rule.methods ?? rule.method)), h('td', h('code', one(rule.paths ?? rule.path))), h('td', plain(rule.because ?? '')))), 'Rules') : h('p.quiet', 'It has no rules.'),
 		button('Read the file again', read, {key: 'reload'}));
