@@ -336,7 +336,7 @@ static json_t *ledger_heads(void *self)
 }
 
 /* Only what the run itself asks for. */
-static int hold_approve(void *self, const char *run, const char *hold, const char *by, struct err *err)
+static int hold_approve(void *self, const char *run, const char *hold, bool allow, const char *by, struct err *err)
 {
 	const struct serve *serve = self;
 	AUTO_JSON holds = egress_holds(serve->egress.egress, false);
@@ -347,8 +347,8 @@ static int hold_approve(void *self, const char *run, const char *hold, const cha
 	json_array_foreach(holds, index, item)
 		if (*hold && strcmp(json_text(item, "run", ""), run) == 0 &&
 		    strncmp(json_text(item, "id", ""), hold, strlen(hold)) == 0) {
-			answer = egress_answer(serve->egress.egress, json_text(item, "id", ""), true, "once", false, by,
-					       "said at the code host", err);
+			answer = egress_answer(serve->egress.egress, json_text(item, "id", ""), allow, "once", false, by,
+					       "said where the work was given", err);
 			return answer ? 0 : -1;
 		}
 	return err_set(err, ERR_NOT_FOUND, "No request of this run waits as `%.40s`.", hold);

@@ -24,8 +24,13 @@ static int message(void *self, uint16_t name, const json_t *body, struct err *er
 {
 	const struct serve_egress *serve = self;
 
-	if (name == MESSAGE_HOLD)
-		return egress_hold(serve->egress, body, err);
+	if (name == MESSAGE_HOLD) {
+		if (egress_hold(serve->egress, body, err))
+			return -1;
+		if (serve->runs)
+			runs_hold_asked(serve->runs, body);
+		return 0;
+	}
 	if (name == MESSAGE_HOLD_GONE)
 		egress_hold_gone(serve->egress, body);
 	else if (name == MESSAGE_MODEL && serve->runs)

@@ -21,6 +21,8 @@ const struct connection_kind connection_kinds[] = {
 	  {"authorize_url", CONNECTION_TEXT, "where people allow it (https://linear.app/oauth/authorize)"},
 	  {"repositories", CONNECTION_LIST, "which repository: rules {team, project, label, repository}, the first that fits"},
 	  {"repository", CONNECTION_TEXT, "when no rule fits and nobody says"},
+	  {"approvers", CONNECTION_LIST,
+	   "ids or addresses of who may let a held request go from a session; nobody when it is not set"},
 	  {"review_state", CONNECTION_TEXT, "the state's name when the pull request is there"},
 	  {"failed_state", CONNECTION_TEXT, "the state's name when the run failed"}}},
 	{"github",

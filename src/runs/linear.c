@@ -252,6 +252,22 @@ static int send_wake(struct sending *sending, struct err *err)
 	return thread_wake(sending->runs, &sending->thread, sending->effect->operation, sending->speech, err);
 }
 
+/* What waited may be over by now: then there is nothing to decide. */
+static int send_decide(struct sending *sending, struct err *err)
+{
+	struct runs *runs = sending->runs;
+	const json_t *speech = sending->speech;
+	bool allow = json_flag(speech, "allow", false);
+	struct err why = {0};
+
+	if (!runs->options.approve || !sending->thread.run)
+		return 0;
+	if (runs->options.approve(runs->options.self, sending->thread.run, json_text(speech, "hold", ""), allow,
+				  json_text(speech, "author", "somebody"), &why))
+		return activity(sending, linear_thought(why.text), NULL, err);
+	return activity(sending, linear_thought(allow ? "The request goes out, this once." : "The request is refused."), NULL, err);
+}
+
 /* ---- opening ---- */
 
 static json_t *names_of(const json_t *labels)
@@ -492,9 +508,9 @@ static const struct {
 	const char *say;
 	int (*send)(struct sending *sending, struct err *err);
 } rows[] = {
-	{"thought", send_thought}, {"action", send_action}, {"ask", send_ask},     {"response", send_final},
-	{"error", send_final},     {"plan", send_plan},     {"links", send_links}, {"state", send_state},
-	{"stop", send_stop},       {"end", send_end},       {"wake", send_wake},   {"open", send_open},
+	{"thought", send_thought}, {"action", send_action}, {"ask", send_ask},     {"response", send_final}, {"error", send_final},
+	{"plan", send_plan},       {"links", send_links},   {"state", send_state}, {"stop", send_stop},      {"end", send_end},
+	{"wake", send_wake},       {"decide", send_decide}, {"open", send_open},
 };
 
 static int send_it(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)

@@ -318,7 +318,7 @@ static int approve_hold(struct runs *runs, struct asking *asking, struct err *er
 
 	if (!asking->run || !runs->options.approve)
 		return said_in(runs, asking, "There is no run here that anything waits for.", err);
-	if (!runs->options.approve(runs->options.self, asking->run, hold, asking->author, &why))
+	if (!runs->options.approve(runs->options.self, asking->run, hold, true, asking->author, &why))
 		return 0;
 	return said_in(runs, asking, why.text, err);
 }

@@ -40,8 +40,8 @@ struct runs_options {
 	bool goes_outside;      /* threads act on what comes in and send what goes out; without, both wait */
 	struct runs_keep keep;
 	struct world world;
-	/* Lets a request of the run that waits for a person pass, once; NULL: none ever waits. */
-	int (*approve)(void *self, const char *run, const char *hold, const char *by, struct err *err);
+	/* Lets a request of the run that waits for a person pass, once, or refuses it; NULL: none ever waits. */
+	int (*approve)(void *self, const char *run, const char *hold, bool allow, const char *by, struct err *err);
 	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
 	void *self;
 };
@@ -68,6 +68,9 @@ json_t *runs_repository_add(struct runs *runs, const char *where, const char *co
  * the host reaches us; NULL: as people do. */
 json_t *runs_forge_examine(struct runs *runs, const char *connection, const char *public_base, struct err *err);
 char *runs_repository_path(struct runs *runs, const char *name, struct err *err); /* of the bare repository; NULL when unknown */
+
+/* A request of a run's agent waits for a person: {"hold", "run", "method", "host", "path"}. Told in its timeline, and where the work was given. */
+void runs_hold_asked(struct runs *runs, const json_t *hold);
 
 /* Webhooks out. Items are {"id", "url", "on": [kinds], "created_ms", "told_ms", "said", "waiting"}; a new one's secret is said once. `on` is a list of
  * "run", "issue" and "pull", or NULL for all. */

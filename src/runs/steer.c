@@ -87,6 +87,20 @@ int run_pull_in(struct runs *runs, struct store_tx *tx, const char *run, int64_t
 	return change_add_in(runs, tx, "pull", "number", V(number), kind, err);
 }
 
+void runs_hold_asked(struct runs *runs, const json_t *hold)
+{
+	const char *run = json_text(hold, "run", "");
+	json_t *data;
+
+	if (!run[0])
+		return;
+	data = json_pack("{s:s}", "id", json_text(hold, "hold", ""));
+	event_text_set(data, "method", view_of(json_text(hold, "method", "")));
+	event_text_set(data, "host", view_of(json_text(hold, "host", "")));
+	event_text_set(data, "path", view_of(json_text(hold, "path", "")));
+	event_add(runs, run, "hold", data);
+}
+
 int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err)
 {
 	AUTO_TX tx = {0};

@@ -249,12 +249,52 @@ static json_t *wake_of(const struct tracker_event *event)
 	return speech;
 }
 
+static bool is_listed(const json_t *list, const char *who)
+{
+	json_t *each;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, each)
+		if (who && json_is_string(each) && strcasecmp(json_string_value(each), who) == 0)
+			return true;
+	return false;
+}
+
+/* *is_answer: the words are about a request that waits. Who is not listed as an approver is told so, and nothing happens. */
+static int hold_answered(struct runs *runs, struct store_tx *tx, const struct connection *connection, const struct thread *thread,
+			 const struct tracker_event *event, bool *is_answer, struct err *err)
+{
+	AUTO_JSON asked = json_parse(view_of(thread->asked ? thread->asked : "{}"), NULL);
+	const json_t *approvers = json_member(connection->configuration, "approvers");
+	const char *hold = json_text(asked, "hold", NULL);
+	struct view text = view_trim(view_of(event->text));
+	bool allow = view_equal_nocase(text, VIEW(THREAD_APPROVE)) || view_equal_nocase(text, VIEW("approve"));
+	bool deny = view_equal_nocase(text, VIEW(THREAD_DENY));
+
+	*is_answer = hold && (allow || deny);
+	if (!*is_answer)
+		return 0;
+	if (!is_listed(approvers, event->actor) && !is_listed(approvers, event->actor_email)) {
+		log_warn("connection=%s thread=%s actor=%s: may not answer for hold %s", connection->name, thread->id,
+			 event->actor ? event->actor : "-", hold);
+		return answer_in(runs, tx, thread, event, "refused",
+				 speech_text("thought", "You are not one of those who may answer this here. It still waits."), err);
+	}
+	if (store_run(tx, "UPDATE thread SET asked = NULL WHERE id = ?", VALUES(V(thread->id)), err))
+		return -1;
+	return answer_in(runs, tx, thread, event, "decide",
+			 json_pack("{s:s, s:s, s:b, s:s}", "say", "decide", "hold", hold, "allow", allow, "author",
+				   event->actor_name ? event->actor_name : event->actor),
+			 err);
+}
+
 static int take_prompted(struct runs *runs, struct store_tx *tx, const struct connection *connection,
 			 const struct tracker_event *event, struct err *err)
 {
 	AUTO_THREAD thread = {0};
 	AUTO_RUN run = {0};
 	const char *author = event->actor_name ? event->actor_name : "somebody";
+	bool is_answer = false;
 	bool found;
 
 	if (!event->text || !view_trim(view_of(event->text)).length)
@@ -272,6 +312,10 @@ static int take_prompted(struct runs *runs, struct store_tx *tx, const struct co
 		return -1;
 	if (run_is_over(&run))
 		return answer_in(runs, tx, &thread, event, "wake", wake_of(event), err);
+	if (hold_answered(runs, tx, connection, &thread, event, &is_answer, err))
+		return -1;
+	if (is_answer)
+		return 0;
 	if (run_message_in(runs, tx, thread.run, author, event->text, err) || state_set(tx, &thread, "running", err))
 		return -1;
 	return answer_in(runs, tx, &thread, event, "noted",

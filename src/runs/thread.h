@@ -17,6 +17,8 @@
 
 #define THREAD_CHATTER_MS ((int64_t)8000)       /* between two lines of progress */
 #define THREAD_SILENCE_MS ((int64_t)600 * 1000) /* then it is said that work goes on */
+#define THREAD_APPROVE "Approve once"
+#define THREAD_DENY "Deny"
 #define THREAD_TEXT_MAX ((size_t)16 << 10)
 
 /* Texts are owned. */
@@ -53,7 +55,7 @@ MUST_USE int thread_take(struct runs *runs, struct store_tx *tx, const struct co
 			 const struct tracker_event *event, struct err *err);
 
 /*
- * Puts speech, stolen: {"say": "thought|action|ask|response|error|plan|links|state|open|wake|stop|end", "text"?, "action"?, "parameter"?,
+ * Puts speech, stolen: {"say": "thought|action|ask|response|error|plan|links|state|open|wake|decide|stop|end", "text"?, "action"?, "parameter"?,
  * "result"?, "ephemeral"?, "options"?: [texts], "plan"?: a run's, "links"?: [{"label", "url"}], "state"?: "started|review|failed", "author"?}.
  * `operation` names it: the same is said once.
  */

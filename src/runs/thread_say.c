@@ -98,6 +98,23 @@ static int on_question(const struct told *told, struct err *err)
 	return say(told, "question", false, speech, err);
 }
 
+/* Whoever may, answers in the thread; the path is the agent's, and shown as code. */
+static int on_hold(const struct told *told, struct err *err)
+{
+	AUTO_JSON asked = json_pack("{s:s}", "hold", json_text(told->data, "id", ""));
+	AUTO_FREE char *text = text_format(
+		"The agent wants to send a request that waits for a person:\n\n```\n%.20s %.200s%.500s\n```\n\nMay it?",
+		json_text(told->data, "method", ""), json_text(told->data, "host", ""), json_text(told->data, "path", ""));
+	AUTO_BUF row = buf_new(4096);
+	json_t *speech = words("ask", view_of(text));
+
+	(void)json_object_set_new(speech, "options", json_pack("[s, s]", THREAD_APPROVE, THREAD_DENY));
+	if (say(told, "hold", false, speech, err))
+		return -1;
+	json_format(&row, asked);
+	return store_run(told->tx, "UPDATE thread SET asked = ? WHERE id = ?", VALUES(V(buf_view(&row)), V(told->thread->id)), err);
+}
+
 static int on_link(const struct told *told, const char *label, struct err *err)
 {
 	const char *url = json_text(told->data, "url", NULL);
@@ -200,7 +217,7 @@ static const struct {
 	const char *type;
 	int (*act)(const struct told *told, struct err *err);
 } rows[] = {
-	{"agent", on_agent}, {"gate", on_gate},   {"verdict", on_verdict}, {"question", on_question},
+	{"agent", on_agent}, {"gate", on_gate},   {"verdict", on_verdict}, {"question", on_question}, {"hold", on_hold},
 	{"pull", on_pull},   {"state", on_state}, {"error", on_error},     {"preview", on_preview},
 };
 

@@ -38,6 +38,7 @@ struct tracker_event {
 	const char *team;  /* its key */
 	const char *actor; /* an id */
 	const char *actor_name;
+	const char *actor_email;
 	bool actor_is_self;     /* our own writes come back */
 	const json_t *guidance; /* [{"body"}] */
 	const json_t *comments; /* [{"body"}] */

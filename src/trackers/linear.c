@@ -10,8 +10,6 @@
 #include "trackers/linear_documents.h"
 
 #define SEND_MS 20000
-#define UPLOAD_MS 120000
-#define HEADERS_MAX 16
 #define LONGEST_BLOCK_MS ((int64_t)2 * 3600 * 1000)
 
 /* ---- documents ---- */
@@ -319,42 +317,4 @@ const char *linear_state_named(const json_t *data, const char *name)
 		if (strcasecmp(json_text(state, "name", ""), name) == 0)
 			return json_text(state, "id", NULL);
 	return NULL;
-}
-
-/* ---- files ---- */
-
-int linear_upload(const json_t *data, const char *type, struct view bytes, const char **asset, struct err *err)
-{
-	const json_t *file = json_member(json_member(data, "fileUpload"), "uploadFile");
-	const char *url = json_text(file, "uploadUrl", NULL);
-	struct http_header headers[HEADERS_MAX] = {{"Content-Type", type}};
-	size_t count = 1;
-	AUTO_RESPONSE response = {0};
-	json_t *header;
-	size_t i;
-
-	*asset = json_text(file, "assetUrl", NULL);
-	if (!url || !*asset)
-		return err_set(err, ERR_BROKEN, "Linear says no place for the file");
-	json_array_foreach(json_member(file, "headers"), i, header) {
-		const char *name = json_text(header, "key", NULL);
-		const char *value = json_text(header, "value", NULL);
-
-		if (name && value && strcasecmp(name, "Content-Type") != 0 && count < HEADERS_MAX)
-			headers[count++] = (struct http_header){name, value};
-	}
-	const struct http_call call = {.method = "PUT",
-				       .url = url,
-				       .headers = headers,
-				       .header_count = count,
-				       .body = bytes,
-				       .has_body = true,
-				       .timeout_ms = UPLOAD_MS,
-				       .body_bytes_max = LINEAR_ANSWER_BYTES_MAX};
-	if (http_client_call(&call, &response, err))
-		return err_prefix(err, "the file's upload");
-	if (response.status >= 200 && response.status < 300)
-		return 0;
-	return err_set(err, response.status >= 500 ? ERR_RETRY : ERR_INVALID, "the file's upload is answered with %u",
-		       response.status);
 }

@@ -65,9 +65,6 @@ MUST_USE int linear_token_of_code(const struct linear_client *client, const char
 				  json_t **answer, struct err *err);
 MUST_USE int linear_token_refresh(const struct linear_client *client, const char *refresh, json_t **answer, struct err *err);
 MUST_USE int linear_token_of_client(const struct linear_client *client, const char *scopes, json_t **answer, struct err *err);
-/* Tells Linear that the token is not wanted any more; one that is gone already is fine. */
-MUST_USE int linear_token_revoke(const struct linear_access *access, struct err *err);
-
 /* The contents of an activity; owned. */
 json_t *linear_thought(const char *text);
 json_t *linear_action(const char *action, const char *parameter, const char *result); /* `result` NULL: it goes on */
@@ -80,8 +77,5 @@ json_t *linear_plan(const json_t *plan);
 /* The started state with the lowest position, of TeamStates' data; NULL: the team has none. Borrowed. */
 const char *linear_started_state(const json_t *data);
 const char *linear_state_named(const json_t *data, const char *name);
-
-/* Sends the bytes of a file where FileUpload's data says, and gives the address for Markdown (borrowed from data). Blocks. */
-MUST_USE int linear_upload(const json_t *data, const char *type, struct view bytes, const char **asset, struct err *err);
 
 #endif

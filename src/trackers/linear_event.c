@@ -25,6 +25,7 @@ static void actor_take(struct tracker_event *event, const json_t *actor)
 {
 	event->actor = json_text(actor, "id", event->actor);
 	event->actor_name = json_text(actor, "name", NULL);
+	event->actor_email = json_text(actor, "email", NULL);
 }
 
 /* Is the name of what the content is the same, whoever sends it how often? */

@@ -127,26 +127,3 @@ int linear_token_of_client(const struct linear_client *client, const char *scope
 	pair_add(&form, "scope", scopes);
 	return token_ask(client, &form, answer, err);
 }
-
-int linear_token_revoke(const struct linear_access *access, struct err *err)
-{
-	AUTO_FREE char *url = text_format("%s/oauth/revoke", access->base);
-	AUTO_FREE char *bearer = text_format("Bearer %s", access->token);
-	const struct http_header headers[] = {{"Authorization", bearer}, {"User-Agent", "assay/" ASSAY_VERSION}};
-	const struct http_call call = {.method = "POST",
-				       .url = url,
-				       .headers = headers,
-				       .header_count = ARRAY_LEN(headers),
-				       .has_body = true,
-				       .timeout_ms = SEND_MS,
-				       .body_bytes_max = ANSWER_BYTES_MAX};
-	AUTO_RESPONSE response = {0};
-	int failed = http_client_call(&call, &response, err);
-
-	explicit_bzero(bearer, strlen(bearer));
-	if (failed)
-		return -1;
-	if (response.status == 200 || response.status == 400 || response.status == 401)
-		return 0;
-	return err_set(err, ERR_RETRY, "Linear answers %u to a revocation", response.status);
-}

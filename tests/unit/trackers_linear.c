@@ -209,7 +209,7 @@ static void documents_are_found_and_names_of_operations_are_uuids(void **state)
 	(void)state;
 	assert_true(view_starts(linear_document("Viewer"), VIEW("query Viewer {")));
 	assert_true(view_starts(linear_document("ActivityCreate"), VIEW("mutation ActivityCreate(")));
-	assert_true(view_find(linear_document("FileUpload"), VIEW("uploadUrl")) > 0);
+	assert_true(view_find(linear_document("AttachmentCreate"), VIEW("attachment { id }")) > 0);
 	assert_int_equal(linear_document("Nothing").length, 0);
 	assert_int_equal(strlen(uuid.text), 36);
 	assert_int_equal(uuid.text[14], '4');
