@@ -12,7 +12,7 @@
 #define LINE_MAX_BYTES 2048
 
 static char program_name[32] = "assay";
-static enum log_level level_min = LOG_LEVEL_INFO;
+static _Atomic(enum log_level) level_min = LOG_LEVEL_INFO;
 static bool as_json;
 static __thread char scope_fields[256];
 
@@ -26,8 +26,13 @@ void log_init(const char *program, enum log_level level)
 	(void)snprintf(program_name, sizeof(program_name), "%s", program);
 	level_min = level;
 	as_json = format && strcmp(format, "json") == 0;
-	for (unsigned i = 0; wanted && i < 4; i++)
-		if (strcmp(wanted, level_names[i]) == 0)
+	log_level_set(wanted ? wanted : "");
+}
+
+void log_level_set(const char *level)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (strcmp(level, level_names[i]) == 0)
 			level_min = (enum log_level)i;
 }
 

@@ -13,6 +13,9 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 /* Names the program in each line; lines below `level` are dropped. ASSAY_LOG=debug|info|warn|error overrides. Call once, first. */
 void log_init(const char *program, enum log_level level);
 
+/* From now on: "debug", "info", "warn" or "error"; anything else changes nothing. Any thread. */
+void log_level_set(const char *level);
+
 /* Fields of this thread's scope, put in each line until changed, e.g. "run=r12 env=e7"; NULL clears. Copied. */
 void log_scope(const char *fields);
 

@@ -70,6 +70,28 @@ static int stop(const char *program)
 	return CLI_DONE;
 }
 
+static void keys_print(const json_t *keys, const char *when)
+{
+	size_t i;
+	json_t *key;
+
+	json_array_foreach(keys, i, key)
+		printf("%s: %s\n", json_string_value(key), when);
+}
+
+static int reload(const char *program)
+{
+	struct err err = {0};
+	AUTO_API struct api *api = api_open(program, false, &err);
+	AUTO_JSON answer = api ? api_post(api, "/reload", NULL, &err) : NULL;
+
+	if (!answer)
+		return cli_fail(program, false, &err);
+	keys_print(json_member(answer, "changed"), "counts from now on");
+	keys_print(json_member(answer, "later"), "counts from the next start");
+	return CLI_DONE;
+}
+
 int cli_serve(int argc, char **argv)
 {
 	const char *listen = NULL;
@@ -77,6 +99,7 @@ int cli_serve(int argc, char **argv)
 	const char *oci = NULL;
 	bool in_background = false;
 	bool ends = false;
+	bool reloads = false;
 	bool idle = false;
 	const struct cli_option options[] = {
 		{.name = "listen",
@@ -94,11 +117,12 @@ int cli_serve(int argc, char **argv)
 		{.name = "background",
 		 .help = "start, print the address of the pages, and leave it running",
 		 .flag = &in_background},
+		{.name = "reload", .help = "have the one that runs here read its configuration and policy again", .flag = &reloads},
 		{.name = "stop", .help = "end the one that runs here; its state stays", .flag = &ends},
 	};
 	const struct cli_usage usage = {
 		.program = "assay serve",
-		.arguments = "[--listen A:P] [--preview A:P] [--oci RUNTIME] [--background | --stop]",
+		.arguments = "[--listen A:P] [--preview A:P] [--oci RUNTIME] [--background | --reload | --stop]",
 		.about = "Runs the server: workflows, API, pages, previews. Other commands start one by themselves when none runs.",
 		.options = options,
 		.option_count = ARRAY_LEN(options)};
@@ -106,6 +130,8 @@ int cli_serve(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
+	if (reloads)
+		return in_background || ends ? cli_refuse(usage.program, "--reload stands alone") : reload(usage.program);
 	if (ends)
 		return in_background ? cli_refuse(usage.program, "--background and --stop are one too many") : stop(usage.program);
 	if (in_background)

@@ -39,7 +39,7 @@ static const struct program programs[] = {
 /* `assay serve` is a process and a command: with one of these it is only the command. */
 static bool is_command(int argc, char **argv)
 {
-	static const char *const options[] = {"--background", "--stop", "--help", "-h"};
+	static const char *const options[] = {"--background", "--reload", "--stop", "--help", "-h"};
 
 	for (int at = 2; at < argc; at++)
 		for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)

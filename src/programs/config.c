@@ -2,6 +2,7 @@
 #include "programs/config.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,7 +57,9 @@ static const struct config_key {
 	{"log-format", "ASSAY_LOG_FORMAT", CONFIG_TEXT, "fields, or json: an object a line"},
 };
 static enum config_from from[ARRAY_LEN(keys)];
-static char *loaded; /* the file's path; NULL: none */
+static char *loaded;                  /* the file's path; NULL: none */
+static char *values[ARRAY_LEN(keys)]; /* of the file, as it was read last; under `mutex` once there are threads */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* Owned by the caller; NULL: there is no usual place. */
 static char *usual_path(void)
@@ -116,30 +119,30 @@ static bool value_fits(const char *text, enum config_kind kind)
 	return false;
 }
 
-static int pair_take(const struct tree_pair *pair, const char *path, struct err *err)
+/* Which key it is, and its text; *text is NULL for one that says nothing. */
+static int pair_check(const struct tree_pair *pair, const char *path, size_t *key, const char **text, struct err *err)
 {
 	static const char *const words[] = {[CONFIG_TEXT] = "a text",
 					    [CONFIG_FLAG] = "true or false",
 					    [CONFIG_PERCENT] = "a number from 1 to 100",
 					    [CONFIG_NUMBER] = "a number",
 					    [CONFIG_DURATION] = "a time like 30d, 12h or 0"};
-	const char *text = tree_text(pair->value);
-	size_t at;
 
-	if (key_find(pair->key, path, &at, err))
+	*text = tree_text(pair->value);
+	if (key_find(pair->key, path, key, err))
 		return -1;
-	if (tree_is_null(pair->value))
+	if (tree_is_null(pair->value)) {
+		*text = NULL;
 		return 0;
-	if (!text || !value_fits(text, keys[at].kind))
+	}
+	if (!*text || !value_fits(*text, keys[*key].kind))
 		return err_set(err, ERR_INVALID, "%s:%d:%d: %s: expected %s", path, pair->value->line, pair->value->column,
-			       keys[at].key, words[keys[at].kind]);
-	if (from[at] == FROM_ENVIRONMENT)
-		return 0;
-	from[at] = FROM_FILE;
-	return setenv(keys[at].variable, text, 1) ? err_errno(err, errno, "cannot set %s", keys[at].variable) : 0;
+			       keys[*key].key, words[keys[*key].kind]);
+	return 0;
 }
 
-static int file_take(const char *path, struct err *err)
+/* The file's values, by key; owned by the caller, one by one. */
+static int file_values(const char *path, char *found[ARRAY_LEN(keys)], struct err *err)
 {
 	AUTO_BUF text = buf_new(CONFIG_BYTES_MAX);
 	AUTO_ARENA arena = {0};
@@ -153,25 +156,81 @@ static int file_take(const char *path, struct err *err)
 		(void)err_set(err, ERR_INVALID, "%s:%d:%d: expected a mapping of keys to values", path, root->line, root->column);
 	else if (root)
 		failed = 0;
-	for (size_t i = 0; !failed && root->kind == TREE_MAP && i < root->count; i++)
-		failed = pair_take(&root->pairs[i], path, err);
+	for (size_t i = 0; !failed && root->kind == TREE_MAP && i < root->count; i++) {
+		const char *value;
+		size_t key;
+
+		failed = pair_check(&root->pairs[i], path, &key, &value, err);
+		if (failed)
+			break;
+		free(found[key]);
+		found[key] = text_copy(value);
+	}
 	return failed;
+}
+
+static int file_take(const char *path, struct err *err)
+{
+	if (file_values(path, values, err))
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (!values[i] || from[i] == FROM_ENVIRONMENT)
+			continue;
+		from[i] = FROM_FILE;
+		if (setenv(keys[i].variable, values[i], 1))
+			return err_errno(err, errno, "cannot set %s", keys[i].variable);
+	}
+	return 0;
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+json_t *config_reload(struct err *err)
+{
+	char *found[ARRAY_LEN(keys)] = {NULL};
+	AUTO_JSON changed = json_array();
+	bool there = false;
+	int failed = loaded ? owner_check(loaded, true, &there, err) || file_values(loaded, found, err) : 0;
+
+	(void)pthread_mutex_lock(&mutex);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (!failed && loaded && from[i] != FROM_ENVIRONMENT && !same(found[i], values[i])) {
+			(void)json_array_append_new(changed, json_string(keys[i].key));
+			free(values[i]);
+			values[i] = TAKE(found[i]);
+		}
+		free(found[i]);
+	}
+	(void)pthread_mutex_unlock(&mutex);
+	return failed ? NULL : TAKE(changed);
+}
+
+char *config_text(const char *key)
+{
+	char *text = NULL;
+
+	(void)pthread_mutex_lock(&mutex);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(keys[i].key, key) == 0)
+			text = text_copy(from[i] == FROM_ENVIRONMENT ? getenv(keys[i].variable) : values[i]);
+	(void)pthread_mutex_unlock(&mutex);
+	return text;
 }
 
 int64_t config_number(const char *key, int64_t fallback)
 {
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		const char *value = strcmp(keys[i].key, key) == 0 ? getenv(keys[i].variable) : NULL;
-		int64_t duration;
-		uint64_t number;
+	AUTO_FREE char *value = config_text(key);
+	int64_t duration;
+	uint64_t number;
 
-		if (!value || !value[0])
-			continue;
-		if (keys[i].kind == CONFIG_DURATION && duration_parse(view_of(value), &duration, NULL) == 0)
-			return duration;
-		return view_to_u64(view_of(value), &number) && number <= INT64_MAX ? (int64_t)number : fallback;
-	}
-	return fallback;
+	if (!value || !value[0])
+		return fallback;
+	if (view_to_u64(view_of(value), &number))
+		return number <= INT64_MAX ? (int64_t)number : fallback;
+	return duration_parse(view_of(value), &duration, NULL) ? fallback : duration;
 }
 
 int config_load(struct err *err)

@@ -6,11 +6,15 @@
 #ifndef ASSAY_PROGRAMS_CONFIG_H
 #define ASSAY_PROGRAMS_CONFIG_H
 
-#include "base/buf.h"
+#include "base/json.h"
 
 /* Sets the variables. No file where it usually is: nothing. ERR_DENIED when others than the owner may write it, ERR_INVALID with file,
  * line and column for what is wrong in it. Before any thread is started. */
 MUST_USE int config_load(struct err *err);
+/* Reads the file again, while the program runs: the names of the keys that changed, owned by the caller. NULL: something is wrong in it, and all stays
+ * as it was. The environment is left alone: only config_text() and config_number() say what is new. Any thread. */
+json_t *config_reload(struct err *err);
+char *config_text(const char *key); /* owned by the caller; NULL: nothing is said */
 /* What a key of numbers or times (in ms) says. */
 int64_t config_number(const char *key, int64_t fallback);
 /* What counts: each key with its value, and where that is from, as a file that can be loaded. */

@@ -90,7 +90,9 @@ struct serve {
 	bool ticking;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
-	bool ending; /* under lock */
+	bool ending;        /* under lock */
+	bool reload_wanted; /* likewise */
+	bool hangup_ends;   /* a terminal is gone, and we with it */
 };
 
 static void end(void *self)
@@ -190,6 +192,13 @@ static json_t *doctor(void *self)
 	return json_pack("{s:o}", "items", doctor_items(serve->state_dir));
 }
 
+static int process_look(void *self, const char *name, struct err *err)
+{
+	const struct serve *serve = self;
+
+	return serve_gateway_pid(serve->gateway) ? 0 : err_set(err, ERR_RETRY, "the %s ended, and is started again", name);
+}
+
 /* ---- the clock ---- */
 
 /* A child that nobody waits for (its parent died, we are the subreaper) is taken when it is seen dead twice, a reconcile apart. */
@@ -229,12 +238,84 @@ static bool tick_wait(struct serve *serve)
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += TICK_MS / 1000;
 	(void)pthread_mutex_lock(&serve->lock);
-	while (!serve->ending)
+	while (!serve->ending && !serve->reload_wanted)
 		if (pthread_cond_timedwait(&serve->ended, &serve->lock, &until))
 			break;
 	ending = serve->ending;
 	(void)pthread_mutex_unlock(&serve->lock);
 	return ending;
+}
+
+/* ---- the configuration, again ---- */
+
+static struct web_rates rates_wanted(void)
+{
+	return (struct web_rates){config_number("rate-token", WEB_RATE_TOKEN), config_number("rate-address", WEB_RATE_ADDRESS),
+				  config_number("rate-refused", WEB_RATE_REFUSED)};
+}
+
+static struct runs_keep keep_wanted(void)
+{
+	return (struct runs_keep){config_number("keep-runs", 0), config_number("keep-events", 0),
+				  config_number("keep-inbox", KEEP_INBOX_MS)};
+}
+
+/* What need not wait for the next start. */
+static bool counts_now(const char *key)
+{
+	static const char *const now[] = {"rate-token",  "rate-address", "rate-refused", "keep-runs",
+					  "keep-events", "keep-inbox",   "log"};
+
+	for (size_t i = 0; i < ARRAY_LEN(now); i++)
+		if (strcmp(now[i], key) == 0)
+			return true;
+	return false;
+}
+
+/* No connection and no run is touched. */
+static json_t *reload(void *self, struct err *err)
+{
+	struct serve *serve = self;
+	AUTO_JSON later = json_array();
+	AUTO_JSON keys = NULL;
+	AUTO_JSON changed = json_array();
+	AUTO_FREE char *level = NULL;
+	size_t i;
+	json_t *key;
+
+	if (egress_policy_reload(serve->egress.egress, true, err))
+		return NULL;
+	keys = config_reload(err);
+	if (!keys)
+		return NULL;
+	web_rates_set(serve->web, rates_wanted());
+	runs_keep_set(serve->runs, keep_wanted());
+	level = config_text("log");
+	log_level_set(level ? level : "info");
+	json_array_foreach(keys, i, key)
+		(void)json_array_append(counts_now(json_string_value(key)) ? changed : later, key);
+	log_info("the configuration is read again: %zu keys count from now on, %zu from the next start", json_array_size(changed),
+		 json_array_size(later));
+	return json_pack("{s:O, s:O}", "changed", changed, "later", later);
+}
+
+static void reload_if_wanted(struct serve *serve)
+{
+	struct err err = {0};
+	AUTO_JSON done = NULL;
+	bool wanted;
+
+	(void)pthread_mutex_lock(&serve->lock);
+	wanted = serve->reload_wanted;
+	serve->reload_wanted = false;
+	(void)pthread_mutex_unlock(&serve->lock);
+	if (!wanted)
+		return;
+	manager_tell("RELOADING=1");
+	done = reload(serve, &err);
+	if (!done)
+		log_error("the configuration is not read again, and stays as it was: %s", err.text);
+	manager_tell("READY=1");
 }
 
 static void *ticker_main(void *self)
@@ -246,6 +327,7 @@ static void *ticker_main(void *self)
 	for (int tick = 1; !tick_wait(serve); tick++) {
 		struct err err = {0};
 
+		reload_if_wanted(serve);
 		(void)!egress_policy_reload(serve->egress.egress, false, NULL); /* says itself what is wrong */
 		if (audit_index(serve->audit, INDEX_ROWS_A_TICK, &err))
 			log_warn("the ledger's index: %s", err.text);
@@ -286,10 +368,17 @@ static void on_signal(struct loop_watch *watch, unsigned events)
 	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		log_info("signal %u: ending", info.ssi_signo);
-		end(serve);
+	if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP && !serve->hangup_ends) {
+		(void)pthread_mutex_lock(&serve->lock);
+		serve->reload_wanted = true;
+		(void)pthread_cond_broadcast(&serve->ended);
+		(void)pthread_mutex_unlock(&serve->lock);
+		return;
 	}
+	log_info("signal %u: ending", info.ssi_signo);
+	end(serve);
 }
 
 /* Before any thread starts: all of them inherit the mask. */
@@ -307,6 +396,7 @@ static int signals_open(struct serve *serve, struct err *err)
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return err_errno(err, errno, "cannot watch signals");
+	serve->hangup_ends = isatty(STDIN_FILENO);
 	serve->signals = (struct loop_watch){.ready = on_signal, .fd = fd};
 	return loop_watch_add(serve->loop, &serve->signals, fd, LOOP_READ, err);
 }
@@ -477,8 +567,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				    .goes_outside = true,
 				    .world = world_real,
 				    .approve = hold_approve,
-				    .keep = {config_number("keep-runs", 0), config_number("keep-events", 0),
-					     config_number("keep-inbox", KEEP_INBOX_MS)},
+				    .keep = keep_wanted(),
 				    .ledger_heads = ledger_heads,
 				    .self = serve};
 	struct web_options web = {.loop = serve->loop,
@@ -488,15 +577,15 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .state_dir = serve->state_dir,
 				  .listen = address,
 				  .pages_url = serve->pages,
-				  .rates = {config_number("rate-token", WEB_RATE_TOKEN),
-					    config_number("rate-address", WEB_RATE_ADDRESS),
-					    config_number("rate-refused", WEB_RATE_REFUSED)},
+				  .rates = rates_wanted(),
 				  .sign_in = serve->sign_in || serve->pages || !is_loopback(address),
 				  .serve_socket = serve->serve_socket,
 				  .tool_socket = serve->tool_socket,
 				  .preview_base = serve->preview_base,
 				  .shutdown = end,
 				  .doctor = doctor,
+				  .reload = reload,
+				  .process_look = process_look,
 				  .policy_judge = policy_requests_judge,
 				  .self = serve,
 				  .world = world_real};

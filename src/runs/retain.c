@@ -104,15 +104,34 @@ static int inbox_remove(struct runs *runs, int64_t keep_ms, struct err *err)
 	return store_commit(&tx, err);
 }
 
+static pthread_mutex_t keep_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void runs_keep_set(struct runs *runs, struct runs_keep keep)
+{
+	(void)pthread_mutex_lock(&keep_mutex);
+	runs->options.keep = keep;
+	(void)pthread_mutex_unlock(&keep_mutex);
+}
+
+static struct runs_keep keep_get(const struct runs *runs)
+{
+	struct runs_keep keep;
+
+	(void)pthread_mutex_lock(&keep_mutex);
+	keep = runs->options.keep;
+	(void)pthread_mutex_unlock(&keep_mutex);
+	return keep;
+}
+
 int runs_retain(struct runs *runs, struct err *err)
 {
-	const struct runs_keep *keep = &runs->options.keep;
+	const struct runs_keep keep = keep_get(runs);
 
 	/* Candidates of one issue stay until the last of them is over. */
 	if (each_remove(runs, "AND NOT EXISTS (SELECT 1 FROM run other WHERE other.race = run.race AND other.ended_ms IS NULL)",
-			keep->runs_ms, run_remove, "runs", err) ||
-	    each_remove(runs, "AND EXISTS (SELECT 1 FROM run_event WHERE run_event.run = run.id)", keep->events_ms, events_remove,
+			keep.runs_ms, run_remove, "runs", err) ||
+	    each_remove(runs, "AND EXISTS (SELECT 1 FROM run_event WHERE run_event.run = run.id)", keep.events_ms, events_remove,
 			"runs' events", err))
 		return -1;
-	return inbox_remove(runs, keep->inbox_ms, err);
+	return inbox_remove(runs, keep.inbox_ms, err);
 }

@@ -166,6 +166,7 @@ static json_t *ready(struct call *call, struct err *err)
 		const char *name;
 		int (*look)(struct web *web, struct err *err);
 	} parts[] = {{"store", store_look}, {"vault", vault_look}, {"environments", environments_look}};
+	static const char *const processes[] = {"gateway"};
 	AUTO_BUF out = buf_new(TEXT_MAX);
 	unsigned status = 200;
 
@@ -175,6 +176,13 @@ static json_t *ready(struct call *call, struct err *err)
 		bool well = !parts[i].look(call->web, &wrong);
 
 		buf_add_format(&out, "%s: %s\n", parts[i].name, well ? "ok" : wrong.text);
+		status = well ? status : 503;
+	}
+	for (size_t i = 0; call->web->options.process_look && i < ARRAY_LEN(processes); i++) {
+		struct err wrong = {0};
+		bool well = !call->web->options.process_look(call->web->options.self, processes[i], &wrong);
+
+		buf_add_format(&out, "%s: %s\n", processes[i], well ? "ok" : wrong.text);
 		status = well ? status : 503;
 	}
 	http_reply_send(call->reply, status, "text/plain; charset=utf-8", buf_view(&out));

@@ -94,23 +94,40 @@ static char *address_of(const struct call *call)
 	return view_copy(view_make(peer, colon ? (size_t)(colon - peer) : strlen(peer)));
 }
 
+void web_rates_set(struct web *web, struct web_rates rates)
+{
+	(void)pthread_mutex_lock(&web->rate.mutex);
+	web->options.rates = rates;
+	(void)pthread_mutex_unlock(&web->rate.mutex);
+}
+
+static struct web_rates rates_get(struct web *web)
+{
+	struct web_rates rates;
+
+	(void)pthread_mutex_lock(&web->rate.mutex);
+	rates = web->options.rates;
+	(void)pthread_mutex_unlock(&web->rate.mutex);
+	return rates;
+}
+
 int rate_caller(struct call *call, struct err *err)
 {
-	const struct web_rates *limits = &call->web->options.rates;
+	const struct web_rates limits = rates_get(call->web);
 	AUTO_FREE char *address = call->caller.token ? NULL : address_of(call);
 
 	if (call->request->local)
 		return 0;
-	if (call->caller.token && !bucket_take(call, "token", call->caller.name, limits->token))
-		return too_many(call, limits->token, "requests of this token", err);
-	if (!call->caller.token && !bucket_take(call, "address", address, limits->address))
-		return too_many(call, limits->address, "requests of this address", err);
+	if (call->caller.token && !bucket_take(call, "token", call->caller.name, limits.token))
+		return too_many(call, limits.token, "requests of this token", err);
+	if (!call->caller.token && !bucket_take(call, "address", address, limits.address))
+		return too_many(call, limits.address, "requests of this address", err);
 	return 0;
 }
 
 int rate_refused(struct call *call, struct err *err)
 {
-	int64_t limit = call->web->options.rates.refused;
+	int64_t limit = rates_get(call->web).refused;
 	AUTO_FREE char *address = address_of(call);
 
 	if (call->request->local || bucket_take(call, "refused", address, limit))

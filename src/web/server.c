@@ -42,6 +42,13 @@ static json_t *openapi(struct call *call, struct err *err)
 	return openapi_make(surface->rows, surface->row_count, call->web->base);
 }
 
+static json_t *reload(struct call *call, struct err *err)
+{
+	const struct web_options *options = &call->web->options;
+
+	return options->reload ? options->reload(options->self, err) : json_pack("{s:[], s:[]}", "changed", "later");
+}
+
 static json_t *end(struct call *call, struct err *err)
 {
 	(void)err;
@@ -96,6 +103,8 @@ const struct row server_rows[] = {
 	{"GET", "/api/v1/doctor", doctor, WHO_PERSON, ROLE_VIEWER, .answers = "[Check]",
 	 .does = "What this machine can do, and how to get what it lacks"},
 	{"GET", "/api/v1/openapi.json", openapi, WHO_PERSON, ROLE_VIEWER, .answers = "object", .does = "This document"},
+	{"POST", "/api/v1/reload", reload, WHO_CLI, ROLE_ADMIN, .answers = "Reloaded",
+	 .does = "Reads the configuration and the policy again; what is wrong in them is the error, and all stays as it was"},
 	{"POST", "/api/v1/shutdown", end, WHO_CLI, ROLE_ADMIN, .answers = "{}",
 	 .does = "Ends the server; environments stop, their state stays"},
 	{"POST", "/api/v1/verify", verify, WHO_CLI, ROLE_DEVELOPER,

@@ -41,6 +41,9 @@ struct web_options {
 	const char *tool_socket;       /* path */
 	const char *preview_base;      /* "127.0.0.1:7421" */
 	void (*shutdown)(void *self);  /* POST /shutdown */
+	json_t *(*reload)(void *self, struct err *err); /* POST /reload; any thread; NULL: there is nothing to */
+	/* Are the other processes well? One of them by name; NULL: it is not asked (GET /readyz). */
+	int (*process_look)(void *self, const char *name, struct err *err);
 	json_t *(*doctor)(void *self); /* what GET /doctor answers; owned by the caller; any thread */
 	/* Judges imagined requests (programs/policy.h); NULL: nobody does. Any thread. */
 	json_t *(*policy_judge)(const json_t *rules, const json_t *organisation, const json_t *requests, struct err *err);
@@ -49,6 +52,7 @@ struct web_options {
 };
 
 MUST_USE int web_open(const struct web_options *options, struct web **web, struct err *err);
+void web_rates_set(struct web *web, struct web_rates rates); /* from now on; any thread */
 const char *web_base(const struct web *web); /* "http://127.0.0.1:PORT" as bound */
 int web_clients(const struct web *web);      /* open connections that ask for something now or follow events */
 void web_close(struct web *web);

@@ -46,7 +46,7 @@ refused 2 'assay pull review: say one of --approve, --changes TEXT, --comment TE
 refused 2 'assay pull review: say one of --approve, --changes TEXT, --comment TEXT' pull review 1 --approve --changes x
 refused 2 'assay pull review: say one of --approve, --changes TEXT, --comment TEXT' pull review 1 --changes x --comment y
 refused 2 'assay pull merge: --force takes no value' pull merge 1 --force=yes
-refused 2 'assay repo: unknown command `add`: `assay repo help` lists them' repo add
+refused 2 'assay repo: unknown command `jump`: `assay repo help` lists them' repo jump
 refused 1 "assay repo put: $WORK/plain is not in a git checkout: run this in one, or say --repo DIR" repo put plain
 refused 1 'assay repo put: none: No such file or directory' repo put none
 refused 2 'assay serve: --background and --stop are one too many' serve --background --stop

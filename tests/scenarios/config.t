@@ -47,7 +47,7 @@ python3 - "$WORK/notify" >"$WORK/told" <<'END' &
 import socket, sys
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 manager.bind(sys.argv[1])
-for _ in range(2):
+while True:
     print(manager.recv(100).decode(), flush=True)
 END
 manager=$!
@@ -64,9 +64,20 @@ cd "$WORK/visits" || exit 1
 ok 'an environment comes up with the privileges of the unit' "$ASSAY" env up --name unit
 is 'and answers' "$(curl --silent --output /dev/null --write-out '%{http_code}' "$("$ASSAY" env url unit)")" 200
 is 'and is governed with them' "$("$ASSAY" kill unit >/dev/null && "$ASSAY" kill unit --undo >/dev/null; "$ASSAY" env down unit >/dev/null; "$ASSAY" env list --json | jq -c .items)" '[]'
+printf 'state: %s\nlisten: 127.0.0.1:1\npreview: 127.0.0.1:0\nrate-token: 5\n' "$WORK/state" >"$config"
+is 'the configuration is read again, and what changed is said' "$("$ASSAY" serve --reload)" "rate-token: counts from now on
+listen: counts from the next start"
+token=$("$ASSAY" token create reader --role viewer)
+is 'it counts at once' "$(curl -s -o /dev/null -D - -H "Authorization: Bearer $token" "$("$ASSAY" status --json | jq -r .pages)/api/v1/status" | tr -d '\r' | sed -n 's/^ratelimit-policy: //Ip')" '"token";q=5;w=60'
+printf 'rate-tokn: 6\n' >"$config"
+is 'what is wrong changes nothing' "$("$ASSAY" serve --reload 2>&1)" "assay: $config:1:1: unknown key \`rate-tokn\`: did you mean \`rate-token\`?"
+printf 'state: %s\nlisten: 127.0.0.1:1\npreview: 127.0.0.1:0\nrate-token: 7\n' "$WORK/state" >"$config"
+kill -HUP "$serve_pid"
+ok 'a signal does it, too' until_true 10 grep -q 'read again: 1 keys count from now on, 0 from' "$WORK/serve.log"
+is 'and the server is the same one' "$("$ASSAY" status --json | jq .pid)" "$serve_pid"
 kill -TERM "$serve_pid"
 wait "$serve_pid"
 serve_pid=
-wait "$manager"
+kill "$manager"
 is 'and when it stops' "$(tail -n 1 "$WORK/told")" STOPPING=1
 done_testing
