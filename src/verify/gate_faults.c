@@ -450,10 +450,19 @@ static void patience_judge(const struct work *work, const json_t *head, json_t *
 	}
 }
 
+/* What does not block was told by the replay already, but for how a request ends under a fault. */
+static bool is_told(const json_t *finding)
+{
+	return !finding_is(finding, SEVERITY_BLOCK) && strcmp(json_text(finding, "kind", ""), "status") != 0;
+}
+
 static json_t *faults_judge(const struct work *work, const struct comparison *comparison, const json_t *head)
 {
 	json_t *findings = comparison_judge(comparison, head);
 
+	for (size_t i = json_array_size(findings); i > 0; i--)
+		if (is_told(json_array_get(findings, i - 1)))
+			(void)json_array_remove(findings, i - 1);
 	for (size_t i = 0; i < json_array_size(findings); i++)
 		finding_weigh(work, json_array_get(findings, i), head);
 	patience_judge(work, head, findings);
