@@ -181,26 +181,16 @@ static const struct {
 	int exit_code;
 	bool good;
 } stories[] = {
-	{"claude", "limited", 0, true},
-	{"claude", "limited", 1, false},
-	{"claude", "revoked-key", 137, false},
-	{"codex", "good", 0, true},
-	{"codex", "good", 1, false},
-	{"codex", "revoked-key", 1, false},
-	{"gemini", "good", 0, true},
-	{"gemini", "good", 145, false},
-	{"gemini", "revoked-key", 145, false},
-	{"opencode", "good", 0, true},
-	{"opencode", "good", 1, false},
-	{"opencode", "revoked-key", 1, false},
-	{"cursor", "good", 0, true},
-	{"cursor", "good", 1, false},
-	{"cursor", "cut-off", 0, false},
-	{"acp", "gemini", 0, true},
-	{"acp", "gemini", 1, false},
-	{"acp", "gemini-revoked-key", 0, false},
-	{"acp", "opencode", 0, true},
-	{"acp", "opencode-revoked-key", 0, false},
+	{"claude", "limited", 0, true},        {"claude", "limited", 1, false},
+	{"claude", "revoked-key", 137, false}, {"codex", "good", 0, true},
+	{"codex", "good", 1, false},           {"codex", "revoked-key", 1, false},
+	{"gemini", "good", 0, true},           {"gemini", "good", 145, false},
+	{"gemini", "revoked-key", 145, false}, {"opencode", "good", 0, true},
+	{"opencode", "good", 1, false},        {"opencode", "revoked-key", 1, false},
+	{"cursor", "good", 0, true},           {"cursor", "good", 1, false},
+	{"cursor", "cut-off", 0, false},       {"acp", "gemini", 0, true},
+	{"acp", "gemini", 1, false},           {"acp", "gemini-revoked-key", 0, false},
+	{"acp", "opencode", 0, true},          {"acp", "opencode-revoked-key", 0, false},
 };
 
 static void real_turns_become_the_events_they_mean(void **state)
