@@ -32,7 +32,6 @@ const struct connection_kind connection_kinds[] = {
 	  {"private_key", CONNECTION_SECRET, "the App's private key (PEM)"},
 	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
 	  {"token", CONNECTION_SECRET, "a personal token, instead of an App"},
-	  {"repositories", CONNECTION_MAP, "{\"owner/name\": project}"},
 	  {"label", CONNECTION_TEXT, "the label that gives work (agent)"}}},
 	{"gitlab",
 	 "https://gitlab.com",
