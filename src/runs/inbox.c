@@ -87,9 +87,10 @@ int runs_delivery_take(struct runs *runs, const char *id, const struct webhook_r
 	__attribute__((cleanup(keys_fini))) struct inbox_keys keys = {0};
 	AUTO_CONNECTION connection = {0};
 	const struct inbox_source *source;
+	struct err failure = {0};
 
-	if (connection_load(runs, id, &connection, err))
-		return -1;
+	if (connection_load(runs, id, &connection, &failure))
+		return err_set(err, failure.kind == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_RETRY, "%s", failure.text);
 	source = source_find(connection.kind);
 	if (!source || strcmp(connection.id, id) != 0) /* a name may change; what a service calls is the id */
 		return err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);

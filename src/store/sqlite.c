@@ -45,11 +45,11 @@ static int db_error(sqlite3 *db, const char *what, struct err *err)
 	int code = sqlite3_errcode(db);
 	enum err_kind kind = ERR_BROKEN;
 
-	if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
+	if (code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_FULL) /* somebody will make room */
 		kind = ERR_RETRY;
 	else if (code == SQLITE_CONSTRAINT)
 		kind = ERR_CONFLICT;
-	else if (code == SQLITE_FULL || code == SQLITE_TOOBIG)
+	else if (code == SQLITE_TOOBIG)
 		kind = ERR_LIMIT;
 	return err_set(err, kind, "the store: %s: %s", what, sqlite3_errmsg(db));
 }

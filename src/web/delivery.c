@@ -6,7 +6,6 @@
 #include "base/scope.h"
 #include "web/web_priv.h"
 
-#define AGAIN_SECONDS "5"
 #define STATUS_UNSIGNED 401
 
 static const char *header_find(void *self, const char *name)
@@ -25,8 +24,6 @@ static json_t *take(struct call *call, struct err *err)
 	if (err->kind == ERR_DENIED) {
 		http_reply_problem(call->reply, STATUS_UNSIGNED, err);
 		call->answered = true;
-	} else if (err->kind == ERR_RETRY) {
-		http_reply_header(call->reply, "Retry-After", AGAIN_SECONDS);
 	}
 	return NULL;
 }

@@ -15,6 +15,7 @@
 #include "web/web_priv.h"
 
 #define STOP_GRACE_MS 3000
+#define AGAIN_SECONDS "5"
 #define THREADS 16
 #define SERVE_SOCKET_MODE 0600
 #define TOOL_SOCKET_MODE 0600
@@ -37,6 +38,14 @@ static char *security_headers(const struct web *web, bool safe)
 			   "Cross-Origin-Resource-Policy: same-origin\r\n%s",
 			   port && port[1 + strspn(port + 1, "0123456789")] == '\0' ? port : ":7421",
 			   safe ? TRANSPORT_SECURITY : "");
+}
+
+/* What may pass (the store is full or away) is said to. */
+static void error_answer(struct http_reply *reply, const struct err *err)
+{
+	if (err->kind == ERR_RETRY)
+		http_reply_header(reply, "Retry-After", AGAIN_SECONDS);
+	http_reply_err(reply, err);
 }
 
 /* Every row's way from request to answer. */
@@ -65,7 +74,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	if (!call.answered && answer)
 		http_reply_json(reply, 200, answer);
 	else if (!call.answered)
-		http_reply_err(reply, &err);
+		error_answer(reply, &err);
 	json_decref(call.body);
 	metrics_count(&surface->web->metrics, http_reply_status(reply), world_elapsed_ms(surface->web->options.world) - begun_ms);
 	(void)atomic_fetch_sub(&surface->web->calls, 1);

@@ -28,6 +28,8 @@ is 'what happened to it is in PostgreSQL' "$(sql "SELECT count(*) > 10 FROM flow
 
 # The database goes away under the server, and comes back.
 database_stop
+refusal=$(curl -s -D - -o /dev/null --max-time 60 --unix-socket "$ASSAY_STATE/run/serve.sock" --json "{\"repository\": \"$name\", \"title\": \"No\"}" http://assay/api/v1/runs)
+like 'what cannot be kept is refused, and may be sent again' "$refusal" '503.*Retry-After'
 like 'without its store the server says so' "$("$ASSAY" runs 2>&1)" 'the store'
 database_start
 answers() { api GET /runs >/dev/null; }

@@ -167,12 +167,43 @@ static void what_cannot_be_acted_on_stays_to_be_looked_at(void **state)
 	assert_int_equal(count("SELECT count(*) FROM run"), 1);
 }
 
+static void with_a_full_disk_nothing_more_is_accepted_and_what_was_accepted_is_there(void **state)
+{
+	int64_t before = count("SELECT count(*) FROM inbox");
+	AUTO_FREE char *body = NULL;
+	AUTO_FREE char *refused = NULL;
+	AUTO_BUF filler = buf_new((size_t)1 << 20);
+	struct err err = {0};
+	int accepted = 0;
+
+	(void)state;
+	while (filler.length < 65536)
+		buf_add_text(&filler, "0123456789abcdef");
+	body = text_format("{\"type\":\"run.dance\",\"filler\":\"%s\"}", filler.at);
+	assert_true(count("PRAGMA max_page_count = 1") > 1); /* what there is, and no page more */
+	while (!refused) {
+		AUTO_FREE char *id = text_format("full-%d", accepted);
+
+		assert_true(accepted < 1000);
+		if (deliver(connection, secret, id, body, &err))
+			refused = TAKE(id);
+		else
+			accepted++;
+	}
+	assert_int_equal(err.kind, ERR_RETRY);
+	assert_int_equal(count("SELECT count(*) FROM inbox"), before + accepted);
+	(void)count("PRAGMA max_page_count = 1073741823");
+	assert_int_equal(deliver(connection, secret, refused, body, &err), 0);
+	assert_int_equal(count("SELECT count(*) FROM inbox"), before + accepted + 1);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_signed_or_is_no_text_is_refused_and_not_kept),
 		cmocka_unit_test(a_delivery_that_is_sent_again_starts_one_run_which_takes_messages_and_a_stop),
 		cmocka_unit_test(what_cannot_be_acted_on_stays_to_be_looked_at),
+		cmocka_unit_test(with_a_full_disk_nothing_more_is_accepted_and_what_was_accepted_is_there),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
