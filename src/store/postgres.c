@@ -73,9 +73,9 @@ static const struct {
 	const char *state;
 	enum err_kind kind;
 } states[] = {
-	{"25P03", ERR_RETRY},  {"53", ERR_RETRY},  {"08", ERR_RETRY},
-	{"22", ERR_INVALID},   {"23", ERR_CONFLICT}, {"28", ERR_DENIED}, {"40", ERR_RETRY},
-	{"42501", ERR_DENIED}, {"55P03", ERR_RETRY}, {"57", ERR_RETRY},  {"54", ERR_LIMIT},
+	{"25P03", ERR_RETRY}, {"53", ERR_RETRY},  {"08", ERR_RETRY}, {"22", ERR_INVALID},
+	{"23", ERR_CONFLICT}, {"28", ERR_DENIED}, {"40", ERR_RETRY}, {"42501", ERR_DENIED},
+	{"55P03", ERR_RETRY}, {"57", ERR_RETRY},  {"54", ERR_LIMIT},
 };
 
 int postgres_error(struct postgres *self, PGconn *connection, const PGresult *result, const char *what, struct err *err)

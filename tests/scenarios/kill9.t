@@ -152,7 +152,7 @@ with() {
 }
 
 for store in "${STORES[@]}"; do
-	BUDGET_S=$((SECONDS + kills / ${#STORES[@]} * 12 + 60)) # no more kills are begun after this
+	BUDGET_S=$((SECONDS + kills * 12 / ${#STORES[@]} + 60)) # no more kills are begun after this
 	with "$store" $((kills / ${#STORES[@]}))
 done
 

@@ -49,9 +49,9 @@ in_turn() { victim=$(sql "SELECT home FROM flow WHERE step = 'turn' AND home <> 
 until_true 60 in_turn
 
 # Which of the two it is, and the end of all of it: as when a machine loses its power.
-place=a other=b
+place=a
 at a api GET /environments | jq -e --arg env "$(sql "SELECT environment FROM run JOIN flow USING (id) WHERE home = '$victim' AND environment IS NOT NULL LIMIT 1")" \
-	'.items[] | select(.id == $env)' >/dev/null || place=b other=a
+	'.items[] | select(.id == $env)' >/dev/null || place=b
 had=$(sql "SELECT count(*) FROM flow WHERE home = '$victim' AND status IN ('ready', 'waiting')")
 mapfile -t tree < <(below "${pids[$place]}")
 kill -KILL "${pids[$place]}" "${tree[@]}" 2>/dev/null

@@ -1,6 +1,6 @@
 # A PostgreSQL of the scenario's own, as a store. Sourced after tap.sh.
 # shellcheck shell=bash
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2034
 
 # PostgreSQL refuses root.
 programs=$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | tail -n 1)")
