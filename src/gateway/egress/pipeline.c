@@ -297,7 +297,7 @@ void pipeline_refuse(struct pipeline *pipeline, const struct pipeline_client *cl
 
 void pipeline_body(struct pipeline *pipeline, struct view bytes)
 {
-	struct view passed;
+	struct view passed, more;
 	bool refused;
 
 	if (pipeline->over)
@@ -310,8 +310,10 @@ void pipeline_body(struct pipeline *pipeline, struct view bytes)
 		pipeline->held_whole = false;
 		if (!pipeline->upstream)
 			return;
-		passed = scan_body(pipeline, bytes, &refused);
+		passed = scan_body(pipeline, bytes, &more, &refused);
 		pipeline_body_pass(pipeline, passed, false, refused);
+		if (more.length && !pipeline->over && pipeline->upstream)
+			pipeline_body_pass(pipeline, more, false, false);
 		return;
 	}
 	if (pipeline->scan && !pipeline->request.websocket && scan_held(pipeline, bytes)) {

@@ -285,13 +285,43 @@ static void tail_drop(struct pipeline *pipeline)
 	pipeline->tail_gone = 0;
 }
 
-struct view scan_body(struct pipeline *pipeline, struct view bytes, bool *refused)
+/* All of the tail may go, and more of what comes behind it, as it is: only the rest of that is kept. False: another way must be gone. */
+static bool tail_pass(struct pipeline *pipeline, struct view bytes, uint64_t free_bytes, struct view *first, struct view *more)
 {
+	struct buf *tail = &pipeline->tail;
+	size_t length = tail->length, behind;
+
+	if (dlp_action(pipeline->scan) >= DLP_REDACT || free_bytes < pipeline->let_go + length)
+		return false;
+	behind = (size_t)(free_bytes - pipeline->let_go) - length;
+	behind = behind < bytes.length ? behind : bytes.length;
+	if (!buf_reserve(tail, bytes.length - behind)) /* before it is lent: it may move */
+		return false;
+	*first = view_make(tail->at, length);
+	*more = view_make(bytes.at, behind);
+	buf_add(tail, bytes.at + behind, bytes.length - behind);
+	pipeline->let_go += length + behind;
+	pipeline->tail_gone = length;
+	return true;
+}
+
+struct view scan_body(struct pipeline *pipeline, struct view bytes, struct view *more, bool *refused)
+{
+	struct view first;
+	uint64_t free_bytes;
+
+	*more = view_make("", 0);
 	if (pipeline->frames)
 		return frames_out(pipeline, bytes, refused);
 	tail_drop(pipeline);
+	free_bytes = dlp_feed(pipeline->scan, bytes);
+	if (tail_pass(pipeline, bytes, free_bytes, &first, more)) {
+		*refused = false;
+		scan_note(pipeline, pipeline->scan);
+		return first;
+	}
 	buf_add_view(&pipeline->tail, bytes);
-	return tail_take(pipeline, dlp_feed(pipeline->scan, bytes), refused);
+	return tail_take(pipeline, free_bytes, refused);
 }
 
 struct view scan_body_end(struct pipeline *pipeline, bool *refused)

@@ -38,8 +38,9 @@ bool scan_held(struct pipeline *pipeline, struct view bytes);
 bool scan_trailers(struct pipeline *pipeline, const struct egress_field *fields, size_t count);
 /* What of the body may go, of all that is held: the rest is in pipeline->tail from then on. */
 struct view scan_let_out(struct pipeline *pipeline);
-/* More of the body, of a request that is out; the view is what may go now, until the next call. *refused: nothing may, and it must end. */
-struct view scan_body(struct pipeline *pipeline, struct view bytes, bool *refused);
+/* More of the body, of a request that is out; the view is what may go now, until the next call, and *more, which is of `bytes`, what may go
+ * behind it. *refused: nothing may, and it must end. */
+struct view scan_body(struct pipeline *pipeline, struct view bytes, struct view *more, bool *refused);
 struct view scan_body_end(struct pipeline *pipeline, bool *refused);
 /* Nothing more has come for a while, and somebody may wait for an answer to what has. */
 struct view scan_body_idle(struct pipeline *pipeline, bool *refused);
