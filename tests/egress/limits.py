@@ -164,6 +164,9 @@ for _ in range(90):
         refused += 1
     if refused > 2:
         break
+# On a busy machine the answer comes behind the last of them.
+until(lambda: refused > 0 or any(select.select([one], [], [], 0)[0] for one in bodies))
+refused += sum(bool(select.select([one], [], [], 0)[0]) for one in bodies)
 check("item 70: too many bodies at once are refused", refused > 0 and len(bodies) > 50, f"{len(bodies)} sent, {refused} refused, {memory()} KB")
 for connection in bodies:
     connection.close()
