@@ -53,8 +53,8 @@ struct runs_options {
 /* Opens the store, migrates it, and goes on with every run that was not finished. */
 MUST_USE int runs_open(const struct runs_options *options, struct runs **runs, struct err *err);
 void runs_keep_set(struct runs *runs, struct runs_keep keep); /* from now on; any thread */
-struct store *runs_store(struct runs *runs); /* what runs are kept in; others keep theirs beside them */
-void runs_close(struct runs *runs);          /* at the next safe point of each run; nothing is lost */
+struct store *runs_store(struct runs *runs);                  /* what runs are kept in; others keep theirs beside them */
+void runs_close(struct runs *runs);                           /* at the next safe point of each run; nothing is lost */
 
 /* Repositories */
 json_t *runs_repository_list(struct runs *runs, struct err *err);

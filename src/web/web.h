@@ -35,12 +35,12 @@ struct web_options {
 	const char *listen;    /* "127.0.0.1:7420"; port 0 picks one */
 	const char *pages_url; /* "https://assay.example.com": where else the pages are reached, through a proxy; NULL: nowhere */
 	struct web_rates rates;
-	bool sign_in;                  /* a browser must sign in: others than this machine's people reach the pages */
-	struct oidc *oidc;             /* web/oidc.h: where people sign in; NULL: by tokens only */
-	const char *serve_socket;      /* path */
-	const char *tool_socket;       /* path */
-	const char *preview_base;      /* "127.0.0.1:7421" */
-	void (*shutdown)(void *self);  /* POST /shutdown */
+	bool sign_in;                 /* a browser must sign in: others than this machine's people reach the pages */
+	struct oidc *oidc;            /* web/oidc.h: where people sign in; NULL: by tokens only */
+	const char *serve_socket;     /* path */
+	const char *tool_socket;      /* path */
+	const char *preview_base;     /* "127.0.0.1:7421" */
+	void (*shutdown)(void *self); /* POST /shutdown */
 	json_t *(*reload)(void *self, struct err *err); /* POST /reload; any thread; NULL: there is nothing to */
 	/* Are the other processes well? One of them by name; NULL: it is not asked (GET /readyz). */
 	int (*process_look)(void *self, const char *name, struct err *err);
@@ -53,8 +53,8 @@ struct web_options {
 
 MUST_USE int web_open(const struct web_options *options, struct web **web, struct err *err);
 void web_rates_set(struct web *web, struct web_rates rates); /* from now on; any thread */
-const char *web_base(const struct web *web); /* "http://127.0.0.1:PORT" as bound */
-int web_clients(const struct web *web);      /* open connections that ask for something now or follow events */
+const char *web_base(const struct web *web);                 /* "http://127.0.0.1:PORT" as bound */
+int web_clients(const struct web *web);                      /* open connections that ask for something now or follow events */
 void web_close(struct web *web);
 
 #endif
