@@ -36,7 +36,7 @@
 	COMMAND(kill, "ENV | --all [--because TEXT] [--undo]", "stops everything that an environment does outside, at once") \
 	COMMAND(budget, "RUN [--set USD] [--json]", "shows what the models of a run have cost") \
 	COMMAND(token, "create|list|rm NAME", "says who may call the API over TCP, and as what") \
-	COMMAND(connect, "KIND [--set KEY=VALUE...] [--secrets] [--base URL]", "joins an outside service: Linear, GitHub, Slack, ...") \
+	COMMAND(connect, "KIND [--set KEY=VALUE...] [--secrets] [--base URL]", "joins an outside service: Linear, GitHub, ...") \
 	COMMAND(connections, "[list|show|set|rm]", "the outside services that are joined") \
 	COMMAND(forges, "check [CONNECTION]", "what is missing at a code host, and how to add it") \
 	COMMAND(linear, "connect [NAME] [--own]", "lets a workspace of Linear give work") \

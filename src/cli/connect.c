@@ -146,15 +146,14 @@ static int connection_send(int argc, char **argv, bool change)
 		 .self = &request},
 		{.name = "json", .help = "print the connection as JSON", .flag = &as_json},
 	};
-	const struct cli_usage usage = {.program = change ? "assay connections set" : "assay connect",
-					.arguments = change ? "NAME [--set KEY=VALUE...] [--secrets] ..."
-							    : "KIND [--set KEY=VALUE...] [--secrets] ...",
-					.about = change ? "Changes a connection."
-							: "Joins an outside service: linear, github, gitlab, gitea, jira or slack.",
-					.options = options,
-					.option_count = ARRAY_LEN(options),
-					.positional_min = 1,
-					.positional_max = 1};
+	const struct cli_usage usage = {
+		.program = change ? "assay connections set" : "assay connect",
+		.arguments = change ? "NAME [--set KEY=VALUE...] [--secrets] ..." : "KIND [--set KEY=VALUE...] [--secrets] ...",
+		.about = change ? "Changes a connection." : "Joins an outside service: linear, github, gitlab or gitea.",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_min = 1,
+		.positional_max = 1};
 	AUTO_JSON body = json_object();
 	struct err err = {0};
 	int code = CLI_DONE;
@@ -209,7 +208,7 @@ static void list_print(const json_t *connections)
 		table_cell(table, json_text(connection, "hook", ""));
 		table_cell(table, error);
 	}
-	table_end(table, "not joined to anything: `assay connect linear|github|gitlab|gitea|jira|slack`");
+	table_end(table, "not joined to anything: `assay connect linear|github|gitlab|gitea`");
 }
 
 static const struct verb list = {"[--json]",

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
-static const char *const kinds[] = {"linear", "jira", "slack"};
+static const char *const kinds[] = {"linear"};
 
 static bool is_tracker(const json_t *connection)
 {
@@ -55,7 +55,7 @@ static bool print(const json_t *all)
 			printf("         → %s\n", json_text(item, "do", ""));
 	}
 	if (!json_array_size(all))
-		fprintf(stderr, "no tracker is connected: `assay connect linear|jira|slack`\n");
+		fprintf(stderr, "no tracker is connected: `assay connect linear`\n");
 	return good;
 }
 

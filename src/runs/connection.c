@@ -45,21 +45,6 @@ const struct connection_kind connection_kinds[] = {
 	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
 	  {"repositories", CONNECTION_MAP, "{\"owner/name\": project}"},
 	  {"label", CONNECTION_TEXT, "the label that gives work (agent)"}}},
-	{"jira",
-	 NULL,
-	 {{"email", CONNECTION_TEXT, "the service account's address"},
-	  {"token", CONNECTION_SECRET, "its API token"},
-	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
-	  {"repositories", CONNECTION_LIST, "which repository: rules {team, label, repository}; team is the project's key"},
-	  {"repository", CONNECTION_TEXT, "when no rule fits"}}},
-	{"standard", "", {{"webhook_secret", CONNECTION_SECRET, "the secret that deliveries are signed with (whsec_…)"}}},
-	{"slack",
-	 "https://slack.com/api",
-	 {{"token", CONNECTION_SECRET, "the bot's token (xoxb-…)"},
-	  {"app_token", CONNECTION_SECRET, "the app's token (xapp-…), for Socket Mode"},
-	  {"webhook_secret", CONNECTION_SECRET, "the signing secret, when events come by HTTP"},
-	  {"repositories", CONNECTION_LIST, "which repository: rules {team, repository}; team is the channel"},
-	  {"repository", CONNECTION_TEXT, "when no rule fits"}}},
 };
 const size_t connection_kind_count = ARRAY_LEN(connection_kinds);
 
@@ -392,7 +377,7 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 	unsigned char random[8];
 
 	if (!kind) {
-		(void)err_set(err, ERR_INVALID, "kind: expected linear, github, gitlab, gitea, jira or slack, not `%.40s`", name);
+		(void)err_set(err, ERR_INVALID, "kind: expected linear, github, gitlab or gitea, not `%.40s`", name);
 		return NULL;
 	}
 	if (!kind->base && !json_text(request, "base", NULL)) {

@@ -1,5 +1,5 @@
 /*
- * thread: an outside conversation about an issue (a session of Linear, an issue of Jira, a thread of Slack), and the run that it gave work to.
+ * thread: an outside conversation about an issue (a session of Linear), and the run that it gave work to.
  *
  * Whatever the service, a person's words come in as struct tracker_event and are acted on here, in the transaction of the inbox; what
  * happens in the run goes out as speech: an effect of the connection's kind, whose data say what is meant ({"say": …} below), not how the
