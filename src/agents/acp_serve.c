@@ -13,6 +13,7 @@
 #define METHOD_NOT_FOUND (-32601)
 #define INVALID_PARAMS (-32602)
 #define FAILED (-32000)
+#define RESOURCE_NOT_FOUND (-32002) /* agentclientprotocol.com, ErrorCode */
 
 /* ---- permission ---- */
 
@@ -185,7 +186,10 @@ void acp_answer(struct agent_parser *parser, uint32_t id, const json_t *result, 
 	if (!asked)
 		return;
 	(void)json_object_del(acp->asks, number);
-	if (error)
+	/* Who wants to write a new file reads it first, and must be able to tell that it is not there: Gemini by these words. */
+	if (error && strstr(error, "No such file or directory"))
+		acp_refuse(sink, asked, RESOURCE_NOT_FOUND, "Resource not found (ENOENT): no such file");
+	else if (error)
 		acp_refuse(sink, asked, FAILED, error);
 	else
 		acp_reply(sink, asked, result ? json_deep_copy(result) : json_object());

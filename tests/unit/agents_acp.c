@@ -315,6 +315,21 @@ static void an_ask_is_answered_once(void **state)
 	talk_end(&talk);
 }
 
+static void a_file_that_is_not_there_is_told_apart(void **state)
+{
+	struct talk talk;
+
+	(void)state;
+	talk_to_prompt(&talk);
+	says(&talk, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"fs/read_text_file\",\"params\":{\"path\":\"/a\"}}\n",
+	     "? {\"ask\":\"read\",\"number\":1,\"path\":\"/a\"}\n");
+	buf_clear(&talk.told);
+	agent_parser_answer(talk.parser, 1, NULL, "head: cannot open '/a' for reading: No such file or directory", sink_of(&talk));
+	assert_string_equal(talk.told.at,
+			    "> {\"error\":{\"code\":-32002,\"message\":\"Resource not found (ENOENT): no such file\"},\"id\":7}\n");
+	talk_end(&talk);
+}
+
 static void requests_that_are_not_answered_are_bounded(void **state)
 {
 	struct talk talk;
@@ -377,6 +392,7 @@ int main(void)
 		cmocka_unit_test(a_model_is_set_the_way_the_program_offers_it),
 		cmocka_unit_test(each_message_becomes_what_it_means_and_each_request_is_answered),
 		cmocka_unit_test(an_ask_is_answered_once),
+		cmocka_unit_test(a_file_that_is_not_there_is_told_apart),
 		cmocka_unit_test(requests_that_are_not_answered_are_bounded),
 		cmocka_unit_test(a_message_cancels_the_prompt_and_is_the_next_one),
 		cmocka_unit_test(a_program_of_another_version_is_not_talked_to),
