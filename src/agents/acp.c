@@ -121,7 +121,7 @@ static void initialize_send(struct agent_parser *parser, struct agent_sink sink)
 {
 	request(parser, ACP_INITIALIZE, "initialize",
 		json_pack("{s:i, s:{s:{s:b, s:b}, s:b}, s:{s:s, s:s, s:s}}", "protocolVersion", ACP_VERSION, "clientCapabilities",
-			  "fs", "readTextFile", 1, "writeTextFile", 1, "terminal", 1, "clientInfo", "name", "assay", "title",
+			  "fs", "readTextFile", 0, "writeTextFile", 1, "terminal", 1, "clientInfo", "name", "assay", "title",
 			  "Assay", "version", "1"),
 		sink);
 }

@@ -131,6 +131,14 @@ done
 # Gemini 0.61.0 cannot load a session that is less than a minute old: a new one is told what was said.
 is 'opencode over ACP: in one session' "$(agent_events "$run" 'map(select(.kind == "start").session) | unique | length')" 1
 
+# What Gemini asks of us over the protocol: leave to use a tool, and files, which it has written for it in its own sandbox.
+run=$(run_post "$name" '[[write:NOTE]]' "${ACP[gemini]}")
+run_over "$run"
+asked=$(grep -ao '"method":"[a-z_]*/[a-z_]*"' "$ASSAY_STATE/runs/$run/turn-1.log" | sort -u | tr '\n' ' ')
+like 'gemini over ACP: it asks for leave, and for a file to be written' "$asked" 'fs/write_text_file.*session/request_permission' ||
+	api GET "/runs/$run" | jq -c '{state, error}' | sed 's/^/# /'
+is 'gemini over ACP: which is there, as the agent would have written it' "$(workspace "$run" stat -c '%U %s' NOTE)" 'assay 11'
+
 serve_stop
 until_true 15 eval '[ -z "$(left_behind)" ]'
 is 'nothing is left when the server has ended' "$(left_behind)" ''

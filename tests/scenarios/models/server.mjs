@@ -1,7 +1,8 @@
 // A model that follows a script, in the dialects of the vendors' APIs with streaming: Anthropic Messages, OpenAI Responses (server-sent events
 // and WebSocket), Gemini. It asks for one shell command, and when it has seen what came of it says that it is done. No dependencies.
 // What it is told may hold directives, of which the last ones count: [[sh:NAME]] the command is `sh NAME.sh`, [[loop]] it is never done,
-// [[limited:N]] the first N requests are answered 429, [[dropped:N]] the first N answers end in the middle.
+// [[limited:N]] the first N requests are answered 429, [[dropped:N]] the first N answers end in the middle; [[write:NAME]] Gemini is to write
+// /workspace/NAME instead, with its own tool for that.
 // usage: node server.mjs PORT COMMAND [KEY [CERTIFICATE_AND_KEY.pem]]     with KEY, another one is answered 401; with a certificate, over TLS
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ const THOUGHT = 'One command does it, then the tests.';
 const PROMISE = 'I change the code and run the tests.';
 const DONE = 'It is done; the tests pass.';
 let count = 0;
-let command = usual, looping = false;
+let command = usual, looping = false, writes = null;
 const counts = new Map();
 
 const next = prefix => `${prefix}_${(++count).toString().padStart(8, '0')}`;
@@ -27,6 +28,7 @@ function directed(asked, memory = {}) {
 	const script = memory.script = found('sh') ?? memory.script;
 	command = script ? `sh ${script[1]}.sh` : usual;
 	looping = Boolean(found('loop'));
+	writes = found('write')?.[1];
 	for (const name of ['limited', 'dropped']) {
 		const [directive, most] = found(name) ?? [];
 		const before = counts.get(directive) ?? 0;
@@ -127,10 +129,12 @@ function* responses(asked) {
 function gemini(asked, streaming, response) {
 	const seen = !looping && asked.contents?.at(-1)?.parts?.some(part => part.functionResponse);
 	const tools = (asked.tools ?? []).flatMap(tool => tool.functionDeclarations ?? []);
-	const tool = tools.find(each => SHELLS.includes(each.name));
+	const writer = writes && tools.find(each => each.name === 'write_file');
+	const tool = writer || tools.find(each => SHELLS.includes(each.name));
 	const schema = tool?.parametersJsonSchema ?? tool?.parameters;
+	const args = writer ? { file_path: `/workspace/${writes}`, content: 'Greetings.\n' } : shellArguments(schema);
 	const parts = seen || !tool ? [{ text: DONE }] : [{ text: PROMISE },
-		{ functionCall: { name: tool.name, args: shellArguments(schema) } }];
+		{ functionCall: { name: tool.name, args } }];
 	const answer = { candidates: [{ content: { role: 'model', parts }, finishReason: 'STOP', index: 0 }],
 		usageMetadata: { promptTokenCount: 1234, candidatesTokenCount: 56, totalTokenCount: 1290 }, modelVersion: 'scripted' };
 	if (streaming) {
