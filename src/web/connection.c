@@ -140,7 +140,7 @@ const struct row connection_rows[] = {
 	 .query = {{"public", "line"}}},
 	{"GET", "/api/v1/connections/{connection}/accounts", accounts, WHO_PERSON, ROLE_ADMIN, .answers = "[Account]",
 	 .does = "The workspaces that allowed it"},
-	{"GET", "/api/v1/connections/{connection}/tracker-check", check, WHO_PERSON, ROLE_ADMIN, .answers = "[Check]",
+	{"GET", "/api/v1/connections/{connection}/tracker-check", check, WHO_PERSON, ROLE_ADMIN, .answers = "[TrackerCheck]",
 	 .does = "What it lacks, and what to do about it; asks the service"},
 	{"POST", "/api/v1/connections/{connection}/permission", allow, WHO_PERSON, ROLE_ADMIN,
 	 .fields = {{"own", FIELD_FLAG, false}}, .answers = "Permission",

@@ -142,7 +142,7 @@ const struct shape shapes[] = {
 	{"Account",
 	 "A workspace that allowed a connection",
 	 {"account text", "name text", "self text?", "scopes text", "ends_ms time"}},
-	{"Check",
+	{"TrackerCheck",
 	 "What is so about a connection, or what to do about it",
 	 {"connection text", "what text", "state ok|note|missing", "says text", "do? text"}},
 	{"Permission", "Where it is allowed, or by whom it was", {"url? text", "redirect? text", "account? text", "name? text"}},

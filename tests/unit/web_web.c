@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "http/client.h"
+#include "web/openapi.h"
 
 static void what_is_wrong_in_a_request_is_said_in_one_line(void **state)
 {
@@ -355,6 +356,16 @@ static void refs_look(const json_t *document, json_t *json)
 	}
 }
 
+/* A second one of a name would take the place of the first in the document. */
+static void shapes_have_names_of_their_own(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < shape_count; i++)
+		for (size_t j = i + 1; j < shape_count; j++)
+			if (strcmp(shapes[i].name, shapes[j].name) == 0)
+				fail_msg("there are two shapes %s", shapes[i].name);
+}
+
 static void the_document_names_every_call_once_and_every_shape(void **state)
 {
 	AUTO_ANSWER answer = ask(*state, TCP, "GET", "/api/v1/openapi.json", NULL, NULL);
@@ -384,6 +395,7 @@ int main(void)
 		cmocka_unit_test(lists_come_in_pages),
 		cmocka_unit_test(a_delivery_needs_no_token_but_its_senders_signature),
 		cmocka_unit_test(who_watches_the_server_is_told),
+		cmocka_unit_test(shapes_have_names_of_their_own),
 		cmocka_unit_test(the_document_names_every_call_once_and_every_shape),
 		cmocka_unit_test(calls_reach_what_they_name),
 		cmocka_unit_test(the_tools_see_only_the_environment_that_the_gateway_names),
