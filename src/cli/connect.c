@@ -149,7 +149,9 @@ static int connection_send(int argc, char **argv, bool change)
 	const struct cli_usage usage = {
 		.program = change ? "assay connections set" : "assay connect",
 		.arguments = change ? "NAME [--set KEY=VALUE...] [--secrets] ..." : "KIND [--set KEY=VALUE...] [--secrets] ...",
-		.about = change ? "Changes a connection." : "Joins an outside service: linear, github, gitlab or gitea.",
+		.about =
+			change ? "Changes a connection."
+			       : "Joins an outside service: linear, github, or standard (anybody who signs as standardwebhooks.com has it).",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_min = 1,
@@ -208,7 +210,7 @@ static void list_print(const json_t *connections)
 		table_cell(table, json_text(connection, "hook", ""));
 		table_cell(table, error);
 	}
-	table_end(table, "not joined to anything: `assay connect linear|github|gitlab|gitea`");
+	table_end(table, "not joined to anything: `assay connect linear|github|standard`");
 }
 
 static const struct verb list = {"[--json]",

@@ -33,18 +33,7 @@ const struct connection_kind connection_kinds[] = {
 	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
 	  {"token", CONNECTION_SECRET, "a personal token, instead of an App"},
 	  {"label", CONNECTION_TEXT, "the label that gives work (agent)"}}},
-	{"gitlab",
-	 "https://gitlab.com",
-	 {{"token", CONNECTION_SECRET, "an access token with scope api"},
-	  {"webhook_secret", CONNECTION_SECRET, "the webhook's token or signing token"},
-	  {"repositories", CONNECTION_MAP, "{\"group/name\": project}"},
-	  {"label", CONNECTION_TEXT, "the label that gives work (agent)"}}},
-	{"gitea",
-	 NULL,
-	 {{"token", CONNECTION_SECRET, "an access token"},
-	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
-	  {"repositories", CONNECTION_MAP, "{\"owner/name\": project}"},
-	  {"label", CONNECTION_TEXT, "the label that gives work (agent)"}}},
+	{"standard", "", {{"webhook_secret", CONNECTION_SECRET, "the secret that deliveries are signed with (whsec_…)"}}},
 };
 const size_t connection_kind_count = ARRAY_LEN(connection_kinds);
 
@@ -199,8 +188,11 @@ static const struct connection_key *key_find(const struct connection_kind *kind,
 	return NULL;
 }
 
-static const char *const type_names[] = {[CONNECTION_TEXT] = "text", [CONNECTION_SECRET] = "secret", [CONNECTION_NUMBER] = "number",
-					 [CONNECTION_FLAG] = "flag", [CONNECTION_LIST] = "list",     [CONNECTION_MAP] = "map"};
+static const char *const type_names[] = {[CONNECTION_TEXT] = "text",
+					 [CONNECTION_SECRET] = "secret",
+					 [CONNECTION_NUMBER] = "number",
+					 [CONNECTION_FLAG] = "flag",
+					 [CONNECTION_LIST] = "list"};
 
 static bool type_fits(enum connection_type type, const json_t *value)
 {
@@ -214,8 +206,6 @@ static bool type_fits(enum connection_type type, const json_t *value)
 		return json_is_boolean(value);
 	case CONNECTION_LIST:
 		return json_is_array(value);
-	case CONNECTION_MAP:
-		return json_is_object(value);
 	}
 	return false;
 }
@@ -377,11 +367,7 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 	unsigned char random[8];
 
 	if (!kind) {
-		(void)err_set(err, ERR_INVALID, "kind: expected linear, github, gitlab or gitea, not `%.40s`", name);
-		return NULL;
-	}
-	if (!kind->base && !json_text(request, "base", NULL)) {
-		(void)err_set(err, ERR_INVALID, "base: where is it? Say https://HOST");
+		(void)err_set(err, ERR_INVALID, "kind: expected linear, github or standard, not `%.40s`", name);
 		return NULL;
 	}
 	world_random(runs->options.world, random, sizeof(random));
@@ -390,7 +376,7 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 	connection.id = text_copy(id.at);
 	connection.kind = text_copy(kind->name);
 	connection.name = text_copy(kind->name);
-	connection.base = text_copy(kind->base ? kind->base : "");
+	connection.base = text_copy(kind->base);
 	connection.state = text_copy("new");
 	connection.configuration = json_object();
 	connection.secrets = json_object();

@@ -20,20 +20,13 @@
 /* What can be set for a kind. */
 struct connection_key {
 	const char *name;
-	enum connection_type {
-		CONNECTION_TEXT,
-		CONNECTION_SECRET,
-		CONNECTION_NUMBER,
-		CONNECTION_FLAG,
-		CONNECTION_LIST,
-		CONNECTION_MAP
-	} type;
+	enum connection_type { CONNECTION_TEXT, CONNECTION_SECRET, CONNECTION_NUMBER, CONNECTION_FLAG, CONNECTION_LIST } type;
 	const char *about;
 };
 
 struct connection_kind {
 	const char *name;
-	const char *base;                                /* where the service is when nothing is said; NULL: it must be said */
+	const char *base; /* where the service is when nothing is said; "": it is nowhere, it only calls us */
 	struct connection_key keys[CONNECTION_KEYS_MAX]; /* those of no name end the list */
 };
 

@@ -62,7 +62,7 @@ static const struct {
 	{"{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}", "\"id\":\"p\",\"result\":{}}", NULL, NULL},
 	{REQUEST("server/discover", "{}"), "\"code\":-32601", NULL, NULL},
 	{REQUEST("tools/list", "{}"), "\"name\":\"screenshot\"", NULL, NULL},
-	{REQUEST("tools/list", "{}"), "\"enum\":[\"hang\",\"slow\",\"reset\",\"503\",\"list\",\"clear\"]", NULL, NULL},
+	{REQUEST("tools/list", "{}"), "\"enum\":[\"hang\",\"slow\",\"reset\",\"lost\",\"503\",\"list\",\"clear\"]", NULL, NULL},
 	{REQUEST("tools/call", "{\"name\":\"sql\",\"arguments\":{\"database\":\"db\",\"statement\":\"SELECT 1\"}}"), NULL,
 	 "sql {\"database\":\"db\",\"statement\":\"SELECT 1\"} number none", NULL},
 	{REQUEST("tools/call", "{\"name\":\"status\",\"_meta\":{\"progressToken\":\"t\"}}"), NULL, "status", NULL},
