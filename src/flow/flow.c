@@ -769,23 +769,19 @@ static int retry_step(struct store_tx *tx, const struct position *position, char
 	return store_rows_finish(&rows, err);
 }
 
-int flow_retry(struct flows *flow, const char *id, struct err *err)
+int flow_retry(struct flows *flow, struct store_tx *tx, const char *id, struct err *err)
 {
 	struct event event = {.kind = EVENT_RETRIED};
 	char step[FLOW_STEP_MAX];
 	struct position position;
-	AUTO_TX tx = {0};
 
-	if (store_begin(flow->options.store, &tx, err) || position_get(&tx, id, &position, err))
+	if (position_get(tx, id, &position, err))
 		return -1;
 	if (position.status != FLOW_FAILED && position.status != FLOW_STOPPED)
 		return err_set(err, ERR_DENIED, "%s is %s: only a failed or stopped one can be tried again", id,
 			       flow_status_name(position.status));
-	if (retry_step(&tx, &position, step, err))
+	if (retry_step(tx, &position, step, err))
 		return -1;
 	event.next = step;
-	if (event_append(&tx, world_now_ms(flow->options.world), &position, &event, err) || store_commit_synced(&tx, err))
-		return -1;
-	flows_wake(flow);
-	return 0;
+	return event_append(tx, world_now_ms(flow->options.world), &position, &event, err);
 }

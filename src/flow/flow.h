@@ -134,8 +134,9 @@ void flows_wake(struct flows *flow);
 MUST_USE int flow_stop(struct flows *flow, const char *id, struct err *err);
 /* The same in the caller's transaction: a step that is being done here is cancelled within a second of its commit. */
 MUST_USE int flow_stop_in(struct flows *flow, struct store_tx *tx, const char *id, struct err *err);
-/* A failed or stopped workflow goes on from the step it was in, or from the first one that was undone. */
-MUST_USE int flow_retry(struct flows *flow, const char *id, struct err *err);
+/* A failed or stopped workflow goes on from the step it was in, or from the first one that was undone: in the caller's transaction, after
+ * whose commit flows_wake() is called. */
+MUST_USE int flow_retry(struct flows *flow, struct store_tx *tx, const char *id, struct err *err);
 /* Whoever lives in a control plane that is gone for so long may be taken by another one. Each is told of, in the transaction that moves it. */
 MUST_USE int flow_homes_free(struct flows *flow, int64_t gone_ms, int *freed,
 			     int (*moves)(void *self, struct store_tx *tx, const char *id, struct err *err), struct err *err);

@@ -293,6 +293,7 @@ int runs_retry(struct runs *runs, struct run_id id, struct err *err)
 {
 	AUTO_RUN run = {0};
 	AUTO_FREE char *item = NULL;
+	AUTO_TX tx = {0};
 	struct env_id env;
 
 	if (run_load(runs, id.text, &run, err))
@@ -310,9 +311,11 @@ int runs_retry(struct runs *runs, struct run_id id, struct err *err)
 		    environment_freeze(runs->options.environments, env, false, &frozen))
 			log_info("run=%s environment=%s: %s", id.text, env.text, frozen.text);
 	}
-	if (run_store(runs, id.text, "error = NULL, ended_ms = NULL", NO_VALUES, err))
+	if (store_begin(runs->store, &tx, err) || run_write(&tx, id.text, "error = NULL, ended_ms = NULL", NO_VALUES, err) ||
+	    flow_retry(runs->flow, &tx, id.text, err) || store_commit_synced(&tx, err))
 		return -1;
-	return flow_retry(runs->flow, id.text, err);
+	flows_wake(runs->flow);
+	return 0;
 }
 
 int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err)
