@@ -204,6 +204,44 @@ static void a_wait_ends_at_its_timeout_and_a_signal_reaches_the_whole_group(void
 	env_end(env);
 }
 
+/* Sessions and groups of their own, a parent that is gone, ears closed to what can be caught. */
+#define LEAVES                                                                                                              \
+	"{ setsid sleep 54323 & sh -c '(setsid sleep 54323 &) &'; setsid sh -c 'trap \"\" TERM HUP INT; sleep 54323; :' & " \
+	"} >/dev/null 2>&1; until [ $(pgrep -fc '^sleep 54323') -ge 3 ]; do :; done; "
+
+static void what_ended_programs_left_is_killed_and_programs_that_run_are_not(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *runs[] = {"sh", "-c", "sleep 54324 & setsid -w sleep 54324", NULL};
+	uint32_t process = start(env, "one", runs, false, -1);
+	struct exit_status status;
+	struct err err = {0};
+
+	(void)state;
+	says(env, "one", false, LEAVES " pgrep -fc '^sleep 54323'", "3");
+	good(provider_program_signal(provider, env, "one", 0, SIGKILL, &err), &err);
+	says(env, "one", false, "pgrep -fc '^sleep 54323'; pgrep -fc '^sleep 54324'", "0\n2");
+	assert_int_equal(provider_program_wait(provider, env, "one", process, 1, &status, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	env_end(env);
+}
+
+/* Each process of the chain lives only until it has forked the next: whoever looks for it comes too late. */
+static void where_no_program_runs_nothing_outlives_it_not_even_who_forks_all_the_time(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	struct err err = {0};
+
+	(void)state;
+	says(env, "one", false,
+	     LEAVES
+	     " for i in 1 2 3; do setsid perl -e 'while (1) { exit if fork }' >/dev/null 2>&1 & done; pgrep -fc '^sleep 54323'",
+	     "3");
+	good(provider_program_signal(provider, env, "one", 0, SIGKILL, &err), &err);
+	says(env, "one", false, "pgrep -c '^(sleep|perl)$'", "0");
+	env_end(env);
+}
+
 static void large_arguments_and_environments_arrive_whole(void **state)
 {
 	struct env_id env = env_with(NULL, "one");
@@ -1274,6 +1312,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(exit_codes_and_signals_are_told_as_they_were),
 		cmocka_unit_test(a_program_that_cannot_run_is_an_error_that_names_it),
 		cmocka_unit_test(a_wait_ends_at_its_timeout_and_a_signal_reaches_the_whole_group),
+		cmocka_unit_test(what_ended_programs_left_is_killed_and_programs_that_run_are_not),
+		cmocka_unit_test(where_no_program_runs_nothing_outlives_it_not_even_who_forks_all_the_time),
 		cmocka_unit_test(large_arguments_and_environments_arrive_whole),
 		cmocka_unit_test(a_terminal_becomes_the_programs_own),
 		cmocka_unit_test(many_programs_end_in_any_order),

@@ -119,6 +119,7 @@ run_told() { api GET "/runs/$1/events?limit=1000" | jq -e "[.items[] | select(.t
 run_events() { api GET "/runs/$1/events?limit=1000" | jq -r "$2"; }
 agent_events() { run_events "$1" "[.items[] | select(.type == \"agent\")] | $2"; }
 run_notes() { run_events "$1" '[.items[] | select(.type == "note").text] | join("|")'; }
+run_findings() { run_events "$1" '[.items[] | select(.type == "finding") | tojson] | join("|")'; }
 # workspace RUN COMMAND…: in the workspace of the run's environment.
 workspace() {
 	local environment

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The real agent programs while people and the world interfere: two of them over the Agent Client Protocol, messages in the middle of a turn (one told
-# in its process, one stopped and resumed), a stop in the middle of a tool, a rate limit, a dropped stream, an endless loop, an agent that commits.
+# in its process, one stopped and resumed), a stop in the middle of a tool, a rate limit, a dropped stream, an endless loop, an agent that commits, one that takes a test away, one that edits the CI.
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
 # shellcheck source=tests/scenarios/serve.sh
@@ -14,8 +14,10 @@ agents_needed
 agents_application
 cd "$WORK/tiny" || exit 1
 # good: at once; slow: until it is let go on; stuck: for ever, and with a child that left its session; lazy: only when it is asked again;
-# commits: as good, and commits it. The repository's own hooks are for none of them.
-mkdir .claude .codex
+# commits: as good, and commits it; untested: breaks it, and takes the test away; unchecked: as good, and edits the CI. The repository's own hooks
+# are for none of them.
+mkdir -p .claude .codex .github/workflows
+echo 'on: push' >.github/workflows/ci.yml
 echo '{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "touch /tmp/hook-of-the-repository"}]}]}}' |
 	tee .claude/settings.json >.codex/hooks.json
 cat >good.sh <<'END'
@@ -38,6 +40,14 @@ END
 cat >commits.sh <<'END'
 sh good.sh
 git -c user.name=agent -c user.email=agent@localhost commit --quiet --all --message 'I did it myself'
+END
+cat >untested.sh <<'END'
+printf 'def hello():\n    return "bye"\n' >greeting.py
+rm -f test/test_greeting.py
+END
+cat >unchecked.sh <<'END'
+grep -q never .github/workflows/ci.yml || sh good.sh
+echo 'on: never' >.github/workflows/ci.yml
 END
 repository "$WORK/tiny" 'What the model may ask for'
 serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
@@ -113,6 +123,16 @@ run_over "$commits"
 is 'what the agent committed itself is the work as well' "$(run_field "$commits" '"\(.state) \(.verdict)"')" 'review verified' ||
 	api GET "/runs/$commits" | jq -c '{state, error}' | sed 's/^/# /'
 like 'and in the pull request' "$("$ASSAY" pull diff "$(run_field "$commits" .pull)")" 'return "hello!"'
+untested=$(begin claude '[[sh:untested]]')
+unchecked=$(begin codex '[[sh:unchecked]]')
+run_over "$untested"
+like 'claude: a test that it takes away is refused, and goes to a person as it is' "$(run_field "$untested" '"\(.state) \(.verdict)"')" \
+	'^review (failed|unverified)$' || api GET "/runs/$untested" | jq -c '{state, error}' | sed 's/^/# /'
+like 'with the finding' "$(run_findings "$untested")" '[Tt]est'
+run_over "$unchecked"
+like 'codex: an edit of the CI is refused, and goes to a person as it is' "$(run_field "$unchecked" '"\(.state) \(.verdict)"')" \
+	'^review (failed|unverified)$' || api GET "/runs/$unchecked" | jq -c '{state, error}' | sed 's/^/# /'
+like 'with the file' "$(run_findings "$unchecked")" 'ci\.yml'
 run=$(begin claude '[[loop]] [[sh:slow]]')
 until_true 60 began "$run"
 workspace "$run" touch /tmp/go

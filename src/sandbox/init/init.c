@@ -416,18 +416,33 @@ static int strays_pass(int signal_number)
 	return found;
 }
 
+static bool any_program_runs(void)
+{
+	for (size_t i = 0; i < PROGRAMS_MAX; i++)
+		if (programs[i].used && !programs[i].ended)
+			return true;
+	return false;
+}
+
+/* Everything else in the room, in one act of the kernel: no fork gets past it. */
+static int others_kill(void)
+{
+	return kill(-1, SIGKILL) && errno != ESRCH ? errno : 0;
+}
+
 static int strays_signal(int signal_number)
 {
 	const struct timespec pause = {0, STRAYS_PAUSE_NS};
-	int found = strays_pass(signal_number);
+	int failed = signal_number == SIGKILL && !any_program_runs() ? others_kill() : 0;
+	int found = failed ? -1 : strays_pass(signal_number); /* which then only waits until they are gone */
 
 	for (int i = 0; found > 0 && signal_number == SIGKILL; i++) {
 		if (i == STRAYS_PASSES_MAX)
-			return kill(-1, SIGKILL) ? errno : 0;
+			return others_kill();
 		(void)nanosleep(&pause, NULL);
 		found = strays_pass(signal_number);
 	}
-	return found < 0 ? EIO : 0;
+	return failed ? failed : found < 0 ? EIO : 0;
 }
 
 static int program_signal(const struct init_request *request)
