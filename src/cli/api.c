@@ -55,30 +55,24 @@ static int error_take(const json_t *problem, struct err *err)
 		       json_text(problem, "detail", "the server gave no reason"));
 }
 
-static int call(struct api *api, const char *method, const char *path, const json_t *body, struct http_response *response,
-		struct err *err)
+/* `type` NULL: without a body. */
+static int call_bytes(struct api *api, const char *method, const char *path, const char *type, struct view body,
+		      struct http_response *response, struct err *err)
 {
 	AUTO_FREE char *url = text_format("http://localhost/api/v1%s", path);
-	AUTO_BUF text = buf_new(ANSWER_MAX);
-	struct http_header type = {"Content-Type", "application/json"};
+	struct http_header header = {"Content-Type", type};
 	struct http_call request = {
 		.method = method,
 		.url = url,
 		.unix_socket = api->socket,
-		.headers = &type,
-		.header_count = strcmp(method, "GET") == 0 ? 0 : 1,
+		.headers = &header,
+		.header_count = type ? 1 : 0,
 		.timeout_ms = CALL_MS,
 		.body_bytes_max = ANSWER_MAX,
+		.body = body,
+		.has_body = type != NULL,
 	};
 
-	if (strcmp(method, "POST") == 0) {
-		if (body)
-			json_format(&text, body);
-		else
-			buf_add_text(&text, "{}");
-		request.body = buf_view(&text);
-		request.has_body = true;
-	}
 	if (http_client_call(&request, response, err))
 		return err_prefix(err, "assay serve");
 	if (response->status < 400)
@@ -87,17 +81,42 @@ static int call(struct api *api, const char *method, const char *path, const jso
 	return answer ? error_take(answer, err) : err_set(err, ERR_BROKEN, "assay serve answered %u", response->status);
 }
 
-static json_t *call_json(struct api *api, const char *method, const char *path, const json_t *body, struct err *err)
+static int call(struct api *api, const char *method, const char *path, const json_t *body, struct http_response *response,
+		struct err *err)
 {
-	AUTO_RESPONSE response = {0};
-	json_t *answer;
+	bool posts = strcmp(method, "POST") == 0;
+	AUTO_BUF text = buf_new(ANSWER_MAX);
 
-	if (call(api, method, path, body, &response, err))
-		return NULL;
-	answer = json_parse(response.body.length ? buf_view(&response.body) : VIEW("{}"), err);
+	if (posts && body)
+		json_format(&text, body);
+	else if (posts)
+		buf_add_text(&text, "{}");
+	return call_bytes(api, method, path, posts ? "application/json" : NULL, buf_view(&text), response, err);
+}
+
+static json_t *answer_parse(const struct http_response *response, const char *method, const char *path, struct err *err)
+{
+	json_t *answer = json_parse(response->body.length ? buf_view(&response->body) : VIEW("{}"), err);
+
 	if (!answer)
 		(void)err_prefix(err, "the answer to %s %s", method, path);
 	return answer;
+}
+
+static json_t *call_json(struct api *api, const char *method, const char *path, const json_t *body, struct err *err)
+{
+	AUTO_RESPONSE response = {0};
+
+	return call(api, method, path, body, &response, err) ? NULL : answer_parse(&response, method, path, err);
+}
+
+json_t *api_post_bytes(struct api *api, const char *path, struct view bytes, struct err *err)
+{
+	AUTO_RESPONSE response = {0};
+
+	return call_bytes(api, "POST", path, "application/octet-stream", bytes, &response, err)
+		       ? NULL
+		       : answer_parse(&response, "POST", path, err);
 }
 
 json_t *api_get(struct api *api, const char *path, struct err *err)

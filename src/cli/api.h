@@ -36,6 +36,8 @@ char *api_path(const char *pattern, ...);
 json_t *api_get(struct api *api, const char *path, struct err *err);
 json_t *api_items(struct api *api, const char *path, struct err *err);
 json_t *api_post(struct api *api, const char *path, const json_t *body, struct err *err);
+/* POST of bytes that are no JSON. */
+json_t *api_post_bytes(struct api *api, const char *path, struct view bytes, struct err *err);
 json_t *api_delete(struct api *api, const char *path, struct err *err);
 /* What is no JSON: a diff, a log, a record. */
 MUST_USE int api_text(struct api *api, const char *path, struct buf *out, struct err *err);

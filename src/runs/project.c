@@ -256,7 +256,13 @@ json_t *runs_issue_list(struct runs *runs, const struct list_ask *ask, struct er
 
 json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err)
 {
-	return tracker_fetch(runs->tracker, item_of(number).text, err);
+	AUTO_JSON issue = tracker_fetch(runs->tracker, item_of(number).text, err);
+	json_t *attachments = issue ? runs_attachment_list(runs, number, err) : NULL;
+
+	if (!attachments)
+		return NULL;
+	(void)json_object_set_new(issue, "attachments", attachments);
+	return TAKE(issue);
 }
 
 json_t *runs_issue_make(struct runs *runs, const char *repository, const char *title, const char *body, struct err *err)

@@ -85,6 +85,19 @@ json_t *runs_issue_show(struct runs *runs, int64_t number, struct err *err);
 json_t *runs_issue_make(struct runs *runs, const char *repository, const char *title, const char *body, struct err *err);
 MUST_USE int runs_issue_comment(struct runs *runs, int64_t number, const char *author, const char *text, struct err *err);
 MUST_USE int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err *err);
+/* What new issues of a project may begin with: [{"name", "text"}], its files .assay/templates/NAME.md on `main`. */
+json_t *runs_template_list(struct runs *runs, const char *repository, struct err *err);
+
+/* Files of an issue, which its agent gets beside the repository: {"name", "digest", "bytes", "author", "time_ms"}. The same again is the same one;
+ * another of that name is ERR_CONFLICT. */
+#define RUNS_ATTACHMENT_BYTES_MAX ((size_t)8 << 20)
+#define RUNS_ATTACHMENTS_BYTES_MAX ((int64_t)32 << 20)
+#define RUNS_ATTACHMENTS_MAX 16
+#define RUNS_ATTACHMENT_NAME_MAX 120
+json_t *runs_attachment_add(struct runs *runs, int64_t number, const char *name, const char *author, struct view bytes,
+			    struct err *err);
+json_t *runs_attachment_list(struct runs *runs, int64_t number, struct err *err);
+MUST_USE int runs_attachment_read(struct runs *runs, int64_t number, const char *name, struct buf *out, struct err *err);
 
 /* Runs. `request` is the body of POST /runs. */
 json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err);

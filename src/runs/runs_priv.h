@@ -21,6 +21,7 @@
 #include "trackers/tracker.h"
 #include "verify/verify.h"
 
+#define ATTACHMENTS_FOLDER "attachments"      /* of the agent's HOME */
 #define RUN_EVENT_TEXT_MAX ((size_t)16 << 10) /* a text in an event; longer ones are cut, and say so */
 #define RUN_EVENTS_MAX 50000                  /* of one run; later ones of the agent are dropped */
 #define RUN_GATES_MAX ((size_t)64)
@@ -288,6 +289,7 @@ MUST_USE int runs_retain(struct runs *runs, struct err *err);
 /* ---- prompt.c ---- */
 
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);
+bool prompt_hides(struct view text); /* is something in it that people do not see? */
 void prompt_unchanged(struct buf *out);
 /* The same tree in which its own verification failed. */
 void prompt_unmended(struct buf *out, const char *feedback);

@@ -74,13 +74,15 @@ static int claim_store(struct runs *runs, const struct run *run, const struct bl
 {
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
 	AUTO_JSON issue = tracker_fetch(runs->tracker, item, err);
+	json_t *attachments = issue ? runs_attachment_list(runs, run->issue, err) : NULL;
 	AUTO_BUF prompt = buf_new((size_t)1 << 20);
 	AUTO_FREE char *branch = NULL;
 	int64_t nth = 1;
 	AUTO_TX tx = {0};
 
-	if (!issue)
+	if (!attachments)
 		return -1;
+	(void)json_object_set_new(issue, "attachments", attachments);
 	prompt_issue(&prompt, issue, blueprint);
 	if (buf_finish(&prompt, err) || store_begin(runs->store, &tx, err) ||
 	    store_number_get(&tx, &nth, 1, "SELECT count(*) FROM run WHERE issue = ? AND seq <= ?",

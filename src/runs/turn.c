@@ -116,24 +116,45 @@ static int environment_ready(struct turn *turn, bool *gone, struct err *err)
 }
 
 /* A file below the agent's HOME; it may hold what others need not read. */
-static int home_file_write(struct turn *turn, const struct name_value *file, struct err *err)
+static int home_file_write(struct turn *turn, const char *name, struct view bytes, struct err *err)
 {
 	static const char script[] = "umask 077 && mkdir -p \"$HOME/$(dirname -- \"$1\")\" && cat > \"$HOME/$1\"";
-	const char *argv[] = {"sh", "-c", script, "sh", file->name, NULL};
+	const char *argv[] = {"sh", "-c", script, "sh", name, NULL};
 	AUTO_BUF output = buf_new(4096);
 	struct environment_exec exec = {.sandbox = "workspace",
 					.argv = argv,
 					.timeout_ms = FILE_WRITE_TIMEOUT_MS,
-					.input = view_of(file->value),
+					.input = bytes,
 					.output = &output,
 					.cancelled = turn->visit->cancelled};
 	struct exit_status status = {0};
 
 	if (environment_exec(turn->runs->options.environments, turn->env, &exec, &status, err))
-		return err_prefix(err, "cannot write %s for the agent", file->name);
+		return err_prefix(err, "cannot write %s for the agent", name);
 	if (status.reason != EXIT_CODE || status.code)
-		return err_set(err, ERR_INVALID, "cannot write %s for the agent: %.200s", file->name,
+		return err_set(err, ERR_INVALID, "cannot write %s for the agent: %.200s", name,
 			       output.length ? output.at : "the program failed");
+	return 0;
+}
+
+/* Before each turn: its workspace may be another one, and files may have come. */
+static int attachments_write(struct turn *turn, struct err *err)
+{
+	AUTO_JSON items = runs_attachment_list(turn->runs, turn->run->issue, err);
+	size_t index;
+	json_t *item;
+
+	if (!items)
+		return -1;
+	json_array_foreach(items, index, item) {
+		const char *name = json_text(item, "name", "");
+		AUTO_FREE char *path = text_format(ATTACHMENTS_FOLDER "/%s", name);
+		AUTO_BUF bytes = buf_new(RUNS_ATTACHMENT_BYTES_MAX + 1);
+
+		if (runs_attachment_read(turn->runs, turn->run->issue, name, &bytes, err) ||
+		    home_file_write(turn, path, buf_view(&bytes), err))
+			return -1;
+	}
 	return 0;
 }
 
@@ -219,8 +240,10 @@ int turn_program_prepare(struct turn *turn, struct err *err)
 	env->at = mem_grow(env->at, env->count + 1, sizeof(*env->at));
 	env->at[env->count++] = (struct name_value){text_copy("ASSAY_RUN"), text_copy(turn->run->id)};
 	for (size_t i = 0; i < turn->start.files.count; i++)
-		if (home_file_write(turn, &turn->start.files.at[i], err))
+		if (home_file_write(turn, turn->start.files.at[i].name, view_of(turn->start.files.at[i].value), err))
 			return -1;
+	if (attachments_write(turn, err))
+		return -1;
 	turn->parser = agent_parser_new(turn->ops, turn->blueprint);
 	transcript_open(turn);
 	return 0;

@@ -230,6 +230,10 @@ const struct store_migration store_migrations[] = {
 	 "CREATE INDEX thread_item ON thread (connection, account, item_id);"},
 	{"what a run may cost", "ALTER TABLE run ADD COLUMN cost_question INTEGER NOT NULL DEFAULT 0;"
 				"ALTER TABLE run ADD COLUMN cost_allowed REAL NOT NULL DEFAULT 0;"},
+	{"files of issues",
+	 "CREATE TABLE attachment ("
+	 " issue INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL, author TEXT NOT NULL,"
+	 " time_ms INTEGER NOT NULL, PRIMARY KEY (issue, name)) STRICT, WITHOUT ROWID;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

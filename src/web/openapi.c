@@ -137,6 +137,13 @@ static json_t *body_make(const struct field *fields)
 			 "additionalProperties", 0);
 }
 
+/* A body that is no JSON. */
+static json_t *bytes_make(size_t bytes_max)
+{
+	return json_pack("{s:b, s:{s:{s:{s:s, s:I}}}}", "required", 1, "content", "application/octet-stream", "schema", "type",
+			 "string", "maxLength", (json_int_t)bytes_max);
+}
+
 static void parameter_add(json_t *parameters, struct view name, const char *in, json_t *schema)
 {
 	AUTO_JSON parameter = json_pack("{s:s, s:b, s:o}", "in", in, "required", strcmp(in, "path") == 0, "schema", schema);
@@ -242,7 +249,8 @@ static json_t *operation_make(const struct row *row)
 	operation = json_pack("{s:s, s:s, s:[s], s:s, s:o, s:O}", "operationId", name, "summary", row->does, "tags", tag,
 			      "x-assay-role", roles[row->role], "parameters", parameters_make(row), "responses", responses);
 	if (strcmp(row->method, "POST") == 0)
-		(void)json_object_set_new(operation, "requestBody", body_make(row->fields));
+		(void)json_object_set_new(operation, "requestBody",
+					  row->raw_bytes_max ? bytes_make(row->raw_bytes_max) : body_make(row->fields));
 	if (strcmp(row->method, "POST") == 0 && again_fits(row))
 		(void)json_object_set_new(operation, "x-assay-idempotency-key", json_true());
 	return operation;

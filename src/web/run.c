@@ -60,6 +60,11 @@ static json_t *repository_file(struct call *call, struct err *err)
 	return request_bytes(call, "text/plain; charset=utf-8", buf_view(&bytes));
 }
 
+static json_t *template_list(struct call *call, struct err *err)
+{
+	return items_of(runs_template_list(runs_of(call), http_request_param(call->request, "name"), err));
+}
+
 /* ---- issues ---- */
 
 static json_t *issue_list(struct call *call, struct err *err)
@@ -91,6 +96,35 @@ static json_t *issue_comment(struct call *call, struct err *err)
 	    runs_issue_comment(runs_of(call), number, request_author(call), text_of(call, "text"), err))
 		return NULL;
 	return runs_issue_show(runs_of(call), number, err);
+}
+
+static json_t *attachment_list(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	return request_number(call, "number", &number, err) ? NULL : items_of(runs_attachment_list(runs_of(call), number, err));
+}
+
+static json_t *attachment_add(struct call *call, struct err *err)
+{
+	AUTO_FREE char *name = http_request_query(call->request, "name");
+	int64_t number;
+
+	if (request_number(call, "number", &number, err))
+		return NULL;
+	return runs_attachment_add(runs_of(call), number, name ? name : "", request_author(call), call->request->body, err);
+}
+
+static json_t *attachment_read(struct call *call, struct err *err)
+{
+	AUTO_BUF bytes = buf_new(RUNS_ATTACHMENT_BYTES_MAX + 1);
+	int64_t number;
+
+	if (request_number(call, "number", &number, err) ||
+	    runs_attachment_read(runs_of(call), number, http_request_param(call->request, "name"), &bytes, err))
+		return NULL;
+	http_reply_header(call->reply, "Content-Disposition", "attachment"); /* no browser shows it as a page of ours */
+	return request_bytes(call, "application/octet-stream", buf_view(&bytes));
 }
 
 static json_t *issue_move(struct call *call, bool closed, struct err *err)
@@ -387,6 +421,8 @@ const struct row run_rows[] = {
 		 "verified, and have the verdict as a check"},
 	{"GET", "/api/v1/repositories/{name}/file", repository_file, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
 	 .does = "One file of a commit", .query = {{"commit", "line"}, {"path", "line"}}},
+	{"GET", "/api/v1/repositories/{name}/templates", template_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Template]",
+	 .does = "What new issues of a project may begin with: its files .assay/templates/NAME.md on `main`"},
 	{"GET", "/api/v1/issues", issue_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Issue]",
 	 .does = "Issues of the built-in tracker, the newest first; `state` is any of the words, `active` those that are not over",
 	 .query = {LIST_QUERY}},
@@ -396,6 +432,13 @@ const struct row run_rows[] = {
 	{"GET", "/api/v1/issues/{number}", issue_show, WHO_PERSON, ROLE_VIEWER, .answers = "Issue", .does = "An issue"},
 	{"POST", "/api/v1/issues/{number}/comments", issue_comment, WHO_PERSON, ROLE_DEVELOPER,
 	 .fields = {{"text", FIELD_TEXT, true}, AUTHOR}, .answers = "Issue", .does = "Comments on an issue"},
+	{"GET", "/api/v1/issues/{number}/attachments", attachment_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Attachment]",
+	 .does = "The files of an issue"},
+	{"POST", "/api/v1/issues/{number}/attachments", attachment_add, WHO_PERSON, ROLE_DEVELOPER,
+	 .raw_bytes_max = RUNS_ATTACHMENT_BYTES_MAX, .query = {{"name", "line"}}, .answers = "Attachment",
+	 .does = "Puts a file, the body, to an issue: the agent gets it beside the repository, as data that gives no orders"},
+	{"GET", "/api/v1/issues/{number}/attachments/{name}", attachment_read, WHO_PERSON, ROLE_VIEWER,
+	 .answers = "bytes application/octet-stream", .does = "The bytes of a file of an issue"},
 	{"POST", "/api/v1/issues/{number}/close", issue_close, WHO_PERSON, ROLE_DEVELOPER, .answers = "Issue",
 	 .does = "Closes an issue"},
 	{"POST", "/api/v1/issues/{number}/reopen", issue_reopen, WHO_PERSON, ROLE_DEVELOPER, .answers = "Issue",

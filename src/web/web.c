@@ -62,7 +62,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	(void)atomic_fetch_add(&surface->web->calls, 1);
 	if (row->answers)
 		http_reply_header(reply, "Cache-Control", "no-store");
-	if (!access_caller(&call, row, &err) && (row->raw_bytes_max || !rate_caller(&call, &err)) &&
+	if (!access_caller(&call, row, &err) && ((row->who & WHO_ANYONE && row->raw_bytes_max) || !rate_caller(&call, &err)) &&
 	    (row->raw_bytes_max || !request_body_take(&call, row->fields, &err)) &&
 	    (!row->answers || !request_query_check(&call, row, &err)) && !again_begin(&call, row, &again, &err)) {
 		struct err forgotten = {0};

@@ -163,7 +163,7 @@ test('every list and every object is what the document says', {skip}, async () =
 	for (const [path, body] of [['/ledger/verify'], [`/environments/${id}/freeze`], [`/environments/${id}/thaw`], [`/environments/${id}/pin`],
 		[`/environments/${id}/unpin`], [`/environments/${id}/extend`, {grace_ms: 60000}], [`/environments/${id}/exec`, {sandbox: 'web', argv: ['true']}],
 		[`/environments/${id}/session`], [`/runs/${values.run}/budget`, {usd: '5'}], ['/kill', {env: id, because: 'a test'}], ['/kill', {env: id, undo: true}],
-		['/issues', {repository: 'tiny', title: 'Another'}], ['/issues/2/comments', {text: 'x'}], ['/issues/2/close'], ['/issues/2/reopen'], ['/tokens', {name: 'a', role: 'viewer'}],
+		['/issues', {repository: 'tiny', title: 'Another'}], ['/issues/2/attachments?name=a.json', {any: 'bytes'}], ['/issues/2/comments', {text: 'x'}], ['/issues/2/close'], ['/issues/2/reopen'], ['/tokens', {name: 'a', role: 'viewer'}],
 		['/policy', {text: 'rules: []\n'}], ['/policy/reload'], ['/policy/judge', {requests: [{method: 'GET', url: 'https://example.com/'}], env: id}], ['/runs/nobody/stop']])
 		await fetch(`${base}/api/v1${path}`, {method: 'POST', headers, body: JSON.stringify(body ?? {})});
 	await fetch(`${base}/api/v1/tokens/a`, {method: 'DELETE', headers});

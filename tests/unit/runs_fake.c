@@ -233,8 +233,10 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 	if (env_get(id, &env, err))
 		return -1;
 	*status = (struct exit_status){EXIT_CODE, 0};
-	if (!exec->output_fd) /* a file of the agent's HOME is written */
+	if (!exec->output_fd) { /* a file of the agent's HOME is written */
+		(void)snprintf(fake.file, sizeof(fake.file), "%s: %.*s", exec->argv[4], (int)exec->input.length, exec->input.at);
 		return 0;
+	}
 	fake.agent_turns++;
 	(void)snprintf(fake.prompts[turn % 16], sizeof(fake.prompts[0]), "%.*s", (int)exec->input.length, exec->input.at);
 	for (size_t i = 0, at = 0; exec->argv[i] && at < sizeof(fake.words[0]); i++)

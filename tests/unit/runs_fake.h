@@ -37,6 +37,7 @@ struct fake_world {
 	int hangs_from;       /* counted from this turn on */
 	const char *said;     /* what those that hang print first */
 	char words[16][8192]; /* the last turns' programs and arguments */
+	char file[256];       /* the last one of the agent's HOME */
 	bool agent_began;     /* atomic */
 	int unstable;         /* so many verifications cannot tell */
 	int destroyed;        /* so many turns lose their workspace */

@@ -123,6 +123,36 @@ int runs_issue_comment(struct runs *runs, int64_t number, const char *author, co
 	return 0;
 }
 
+json_t *runs_template_list(struct runs *runs, const char *repository, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	return json_pack("[{s:s, s:s}]", "name", "bug", "text", repository);
+}
+
+json_t *runs_attachment_add(struct runs *runs, int64_t number, const char *name, const char *author, struct view bytes,
+			    struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("attach %lld %s %s %.*s", (long long)number, name, author, (int)bytes.length, bytes.at);
+	return json_pack("{s:s}", "name", name);
+}
+
+json_t *runs_attachment_list(struct runs *runs, int64_t number, struct err *err)
+{
+	(void)runs;
+	return number == 1 ? json_pack("[{s:s}]", "name", "a b.txt") : none(err, "such issue");
+}
+
+int runs_attachment_read(struct runs *runs, int64_t number, const char *name, struct buf *out, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	buf_add_format(out, "%lld <%s>", (long long)number, name);
+	return 0;
+}
+
 int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err *err)
 {
 	(void)runs;

@@ -87,6 +87,7 @@ static void calls_reach_what_they_name(void **state)
 		 "issue shop a b\nc"},
 		{UNIX, "POST", "/api/v1/issues/1/comments", "{\"text\":\"hi\",\"author\":\"ines\"}", "comment 1 ines hi"},
 		{UNIX, "POST", "/api/v1/issues/1/reopen", NULL, "reopen 1"},
+		{UNIX, "POST", "/api/v1/issues/1/attachments?name=a%20b.txt", "{not JSON", "attach 1 a b.txt you {not JSON"},
 		{UNIX, "POST", "/api/v1/runs", "{\"repository\":\"shop\",\"title\":\"a\"}", "start shop a"},
 		{UNIX, "POST", "/api/v1/runs/raa/message", "{\"text\":\"hi\"}", "message " FAKE_RUN " you hi"},
 		{UNIX, "POST", "/api/v1/runs/raa/retry", "{}", "retry " FAKE_RUN},
@@ -105,6 +106,23 @@ static void calls_reach_what_they_name(void **state)
 		assert_int_equal(answer.status, 200);
 		assert_string_equal(fake_said, rows[i].said);
 	}
+}
+
+static void files_of_an_issue_are_bytes_that_no_browser_shows(void **state)
+{
+	static const struct question rows[] = {
+		{UNIX, "GET", "/api/v1/issues/1/attachments", NULL, NULL, 200, "\"a b.txt\""},
+		{UNIX, "GET", "/api/v1/issues/2/attachments", NULL, NULL, 404, "there is no such issue"},
+		{UNIX, "POST", "/api/v1/issues/1/attachments?file=a", NULL, "x", 400, "unknown parameter `file`"},
+		{TCP, "POST", "/api/v1/issues/1/attachments?name=a", NULL, "x", 403, "X-Assay-Token"},
+		{UNIX, "GET", "/api/v1/repositories/shop/templates", NULL, NULL, 200, "\"bug\""},
+	};
+	AUTO_ANSWER answer = ask(*state, UNIX, "GET", "/api/v1/issues/1/attachments/a%20%3Cb%3E.html", NULL, NULL);
+
+	questions_ask(*state, rows, ARRAY_LEN(rows));
+	assert_int_equal(answer.status, 200);
+	assert_string_equal(answer.text, "1 <a <b>.html>");
+	assert_string_equal(answer.type, "application/octet-stream");
 }
 
 static void the_tools_see_only_the_environment_that_the_gateway_names(void **state)
@@ -398,6 +416,7 @@ int main(void)
 		cmocka_unit_test(shapes_have_names_of_their_own),
 		cmocka_unit_test(the_document_names_every_call_once_and_every_shape),
 		cmocka_unit_test(calls_reach_what_they_name),
+		cmocka_unit_test(files_of_an_issue_are_bytes_that_no_browser_shows),
 		cmocka_unit_test(the_tools_see_only_the_environment_that_the_gateway_names),
 		cmocka_unit_test(long_work_tells_its_steps_and_its_end),
 		cmocka_unit_test(a_followed_run_goes_on_behind_the_last_event_that_the_browser_had),
