@@ -34,6 +34,7 @@ static char *origin;
 static char *repository;
 static char *preview;
 static struct git_hash base;
+static struct git_hash base_quick; /* the same, but that its blueprint leaves the faults out */
 static struct provider provider;
 static struct serve_gateway *gateway;
 static struct environments *environments;
@@ -52,6 +53,7 @@ static const struct change {
 	const char *verdict;
 	const char *gate; /* of the worst finding; NULL: none blocks */
 	const char *kind;
+	bool faults; /* judged by that gate, too */
 } changes[] = {
 	/* bugs at the seams, which no unit test of the application sees */
 	{"status",
@@ -134,14 +136,16 @@ static const struct change {
 	   "        try:\n            status = charge(number, total)\n        except OSError:\n            status = \"paid\"\n"}},
 	 "failed",
 	 "faults",
-	 "status"},
-	{"no patience of its own", {{"store/server.py", "timeout=1)", "timeout=600)"}}, "failed", "faults", "patience"},
+	 "status",
+	 true},
+	{"no patience of its own", {{"store/server.py", "timeout=1)", "timeout=600)"}}, "failed", "faults", "patience", true},
 	{"an order stays though it was not paid",
 	 {{"store/server.py", "        status = charge(number, total)\n",
 	   "        db.commit()\n        status = charge(number, total)\n"}},
 	 "failed",
 	 "faults",
-	 "rows"},
+	 "rows",
+	 true},
 	{"paid twice when the answer is lost",
 	 {{"store/server.py", "def items(limit):",
 	   "def pay(number, total):\n    try:\n        return charge(number, total)\n    except OSError:\n"
@@ -149,12 +153,14 @@ static const struct change {
 	  {"store/server.py", "        status = charge(number, total)\n", "        status = pay(number, total)\n"}},
 	 "failed",
 	 "faults",
-	 "doubled"},
+	 "doubled",
+	 true},
 	{"one failure ends the front",
 	 {{"front/server.js", "    send(reply, 502, { error: String(problem.message) });", "    process.exit(1);"}},
 	 "failed",
 	 "faults",
-	 "status"},
+	 "status",
+	 true},
 	/* bugs that the other rungs see */
 	{"migration fails",
 	 {{"db/migrations/0002_bad.sql", NULL, "ALTER TABLE nothing ADD COLUMN x int;\n"}},
@@ -200,7 +206,8 @@ static const struct change {
 	  {"store/server.py", "        status = charge(number, total)\n", "        status = pay(number, total)\n"}},
 	 "verified",
 	 NULL,
-	 NULL},
+	 NULL,
+	 true},
 	{"a real number that JavaScript writes as an integer",
 	 {{"store/server.py", "\"price_cents\": r[2]", "\"price_cents\": r[2] / 1"}},
 	 "verified",
@@ -211,7 +218,8 @@ static const struct change {
 	 {{"store/server.py", "\"payment\": status, ", "\"payment\": status, \"currency\": \"EUR\", "}},
 	 "verified",
 	 NULL,
-	 NULL},
+	 NULL,
+	 true},
 	{"keys in another order",
 	 {{"store/server.py", "{\"id\": row[0], \"total_cents\": row[1], \"created_at\"",
 	   "{\"total_cents\": row[1], \"id\": row[0], \"created_at\""}},
@@ -223,7 +231,8 @@ static const struct change {
 	   "SELECT i.id, i.name, i.price_cents, i.stock FROM items i WHERE i.id > 0 ORDER BY i.id LIMIT %s"}},
 	 "verified",
 	 NULL,
-	 NULL},
+	 NULL,
+	 true},
 	{"index added",
 	 {{"db/migrations/0002_stock.sql", NULL, "CREATE INDEX IF NOT EXISTS items_stock ON items (stock);\n"}},
 	 "verified",
@@ -258,7 +267,8 @@ static const struct change {
 	 {{"store/server.py", "def items(limit):\n", "def items(limit):\n    print(\"items\", limit, flush=True)\n"}},
 	 "verified",
 	 NULL,
-	 NULL},
+	 NULL,
+	 true},
 };
 
 static void must(int result, const struct err *err)
@@ -278,22 +288,6 @@ static void host_git(const char *const *args)
 	for (; *args; args++)
 		argv[count++] = *args;
 	must(process_run(&(struct process_spec){.argv = argv, .dir = origin}, NULL, &err), &err);
-}
-
-static void repository_make(void)
-{
-	const char *from = getenv("ASSAY_SOURCE_ROOT");
-	AUTO_FREE char *app = text_format("%s/tests/data/verify/app", from ? from : ".");
-	struct err err = {0};
-
-	origin = text_format("%s/origin", state_dir);
-	must(process_run(&(struct process_spec){.argv = (const char *const[]){"cp", "-r", app, origin, NULL}}, NULL, &err), &err);
-	host_git((const char *const[]){"init", "-q", "-b", "main", NULL});
-	host_git((const char *const[]){"add", "-A", NULL});
-	host_git((const char *const[]){"commit", "-qm", "base", NULL});
-	repository = text_format("%s/repos/tiny.git", state_dir);
-	must(git_repository_make(repository, &err), &err);
-	must(git_fetch_local(repository, origin, "main", "refs/heads/main", &base, &err), &err);
 }
 
 static void edit_apply(const struct edit *edit)
@@ -318,12 +312,32 @@ static void edit_apply(const struct edit *edit)
 	must(file_replace(path, buf_view(&made), 0644, &err), &err);
 }
 
+static void repository_make(void)
+{
+	const char *from = getenv("ASSAY_SOURCE_ROOT");
+	AUTO_FREE char *app = text_format("%s/tests/data/verify/app", from ? from : ".");
+	struct err err = {0};
+
+	origin = text_format("%s/origin", state_dir);
+	must(process_run(&(struct process_spec){.argv = (const char *const[]){"cp", "-r", app, origin, NULL}}, NULL, &err), &err);
+	host_git((const char *const[]){"init", "-q", "-b", "main", NULL});
+	host_git((const char *const[]){"add", "-A", NULL});
+	host_git((const char *const[]){"commit", "-qm", "base", NULL});
+	repository = text_format("%s/repos/tiny.git", state_dir);
+	must(git_repository_make(repository, &err), &err);
+	must(git_fetch_local(repository, origin, "main", "refs/heads/main", &base, &err), &err);
+	host_git((const char *const[]){"checkout", "-q", "-b", "quick", NULL});
+	edit_apply(&(struct edit){"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults]}"});
+	host_git((const char *const[]){"commit", "-qam", "quick", NULL});
+	must(git_fetch_local(repository, origin, "quick", "refs/heads/quick", &base_quick, &err), &err);
+}
+
 static struct git_hash change_commit(const struct change *change)
 {
 	struct git_hash commit;
 	struct err err = {0};
 
-	host_git((const char *const[]){"checkout", "-q", "-B", "change", "main", NULL});
+	host_git((const char *const[]){"checkout", "-q", "-B", "change", change->faults ? "main" : "quick", NULL});
 	for (size_t i = 0; i < ARRAY_LEN(change->edits) && change->edits[i].file; i++)
 		edit_apply(&change->edits[i]);
 	host_git((const char *const[]){"add", "-A", NULL});
@@ -346,7 +360,7 @@ static json_t *change_verify(const struct change *change)
 	struct verify_request request = {.cache_dir = cache,
 					 .environments = environments,
 					 .repository = repository,
-					 .base = base,
+					 .base = change->faults ? base : base_quick,
 					 .artefacts_dir = artefacts,
 					 .attempt = 1,
 					 .attempts = 1,
