@@ -124,6 +124,20 @@ wait "$held" "$held2"
 like 'another path is another question, and a denial is told' "$(cat "$WORK/held")" 'you denied it: not today.* 403$'
 like 'the same request twice is one question' "$(cat "$WORK/held2")" 'you denied it: not today.* 403$'
 
+# answered HOW NAME: pulls/3 waits, is approved like that, and passes.
+answered() {
+	ask -d title=four http://api.outside.test/pulls/3 >"$WORK/held" &
+	held=$!
+	until_true 20 one_waits
+	# shellcheck disable=SC2086 # words
+	"$ASSAY" approve "$(holds '' '.items[0].id')" $1 >/dev/null
+	wait "$held"
+	is "$2" "$(cat "$WORK/held")" $'hello from outside\n 200'
+}
+answered '' 'approved once, it goes on once'
+answered '--for run' 'and the next one is asked for again'
+is 'what is approved for the run is not asked for again' "$(ask -d title=five http://api.outside.test/pulls/3)" $'hello from outside\n 200'
+
 ASK_S=3 ask -d x=1 http://api.outside.test/pulls/9 >/dev/null &
 until_true 20 one_waits
 nothing_waits() { [ "$(holds '' '.items | length')" = 0 ]; }
