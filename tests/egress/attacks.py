@@ -198,6 +198,11 @@ for target in ("http://ok.test@evil.test/", "http://evil.test#@ok.test/", "http:
 check("item 20: a name that leads to a private address is not dialled", b"private address" in ask(get("/", "private.test"), "private.test", False))
 answer = ask(get("/", "mixed.test"), "mixed.test", False)
 check("item 20: of mixed addresses the public one is dialled", status(answer) == 200 and b"connection" in answer, answer)
+for port, first in ((8446, "says nothing"), (8447, "refuses")):
+    before = time.monotonic()
+    answer = ask(get("/", f"raced.test:{port}"), "raced.test", False, port=port)
+    check(f"an address that {first} does not keep one that answers waiting", status(answer) == 200, answer)
+    print(f"# after {time.monotonic() - before:.3f} s", flush=True)
 open(f"{STAGE}/rebind", "w").close()  # from now on rebind.test leads to a private address
 check("item 20: a name that was public first is vetted each time it is looked up", status(ask(get("/", "rebind.test"), "rebind.test", False)) == 200)
 rebind = open(f"{STAGE}/hosts-outside").read().replace("127.0.0.1 rebind.test", "10.9.9.9 rebind.test")

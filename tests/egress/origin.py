@@ -262,5 +262,13 @@ if __name__ == "__main__":
     old.load_cert_chain(f"{NAMES[0]}.pem", f"{NAMES[0]}.key")
     listener = socket.create_server(("127.0.0.1", 8443))
     threading.Thread(target=serve, args=(listener, old), daemon=True).start()
+    silent = socket.create_server(("127.0.0.1", 8446), backlog=0)  # raced.test: its first address says nothing, the other one answers
+    full = [socket.socket() for _ in range(4)]
+    for connection in full:
+        connection.setblocking(False)
+        connection.connect_ex(("127.0.0.1", 8446))
+    for port in (8446, 8447):  # and at 8447 the first one refuses
+        listener = socket.create_server(("127.0.0.2", port))
+        threading.Thread(target=serve, args=(listener, None), daemon=True).start()
     open("ready", "w").close()
     threading.Event().wait()

@@ -16,7 +16,7 @@ stage_run() {
 	AUTHORITY=$folder timeout "${STAGE_SECONDS:-600}" "$STAGE_PROGRAM" --environment e1 --authorities "$folder/operator.pem" \
 		${STAGE_SECRET:+--secret "$STAGE_SECRET"} \
 		--before "exec /usr/bin/python3 -W ignore $SOURCE_ROOT/tests/egress/origin.py \$STAGE $EGRESS_NAMES" "$SOURCE_ROOT/tests/egress/routes.json" \
-		$EGRESS_NAMES nobody.test private.test=10.9.9.9 mixed.test=10.9.9.9 mixed.test -- "$@"
+		$EGRESS_NAMES nobody.test private.test=10.9.9.9 mixed.test=10.9.9.9 mixed.test raced.test raced.test=127.0.0.2 -- "$@"
 	code=$?
 	rm -rf "$folder"
 	return "$code"
