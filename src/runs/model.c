@@ -115,6 +115,14 @@ static int refuse(const struct turn *turn, const struct model_state *state, stru
 						     : ": its key is no good, or not for this; then `assay retry`");
 }
 
+/* People hear of each status once. */
+static void tell(struct turn *turn, const struct model_state *state)
+{
+	if (state->status && state->status != turn->model_status)
+		event_note(turn->runs, turn->run->id, "%s answers the agent %lld", state->host, (long long)state->status);
+	turn->model_status = state->status;
+}
+
 int model_watch(struct turn *turn, struct err *err)
 {
 	int64_t now_ms = turn_now_ms(turn);
@@ -128,9 +136,7 @@ int model_watch(struct turn *turn, struct err *err)
 	age_ms = now_ms - state.since_ms;
 	if (!state.status)
 		return 0;
-	if (state.status != turn->model_status)
-		event_note(turn->runs, turn->run->id, "%s answers the agent %lld", state.host, (long long)state.status);
-	turn->model_status = state.status;
+	tell(turn, &state);
 	if (agent_parser_acting(turn->parser) || agent_parser_ended(turn->parser))
 		return 0; /* it may be what its tool asked */
 	if (strcmp(agent_status_class(state.status), "overload") == 0)
@@ -142,5 +148,6 @@ const char *model_failure_class(struct turn *turn, const char *class)
 {
 	struct model_state state = model_state(turn->runs, turn->env.text);
 
+	tell(turn, &state); /* a program may have ended before anybody looked */
 	return strcmp(class, "crash") == 0 && state.status ? agent_status_class(state.status) : class;
 }

@@ -108,7 +108,7 @@ json_t *turn_workspace(struct turn *turn);
 
 /* Does the model's host answer so that the program is not to be waited for? Then err says how, and its kind what follows. */
 MUST_USE int model_watch(struct turn *turn, struct err *err);
-/* The class of a failure of which the program did not say one. */
+/* The class of a failure of which the program did not say one; what the host answers is told if nobody was told yet. */
 const char *model_failure_class(struct turn *turn, const char *class);
 
 /* ---- turn_talk.c ---- */
