@@ -1,6 +1,7 @@
 /* From descriptions to a scanner for each environment, compiled beside the loop. */
 #include "gateway/egress/scan_rules.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -184,8 +185,10 @@ static void job_run(void *self)
 	struct scan_job *job = self;
 	struct dlp_secret secrets[DLP_SECRETS_MAX];
 
-	if (!job->rules)
+	if (!job->rules) {
 		job->rules = dlp_rules_new(job->list, false, job->worker->scan_sets->cache_dir, &job->err);
+		(void)malloc_trim(0); /* making a set takes several times of what it keeps, and is rare */
+	}
 	if (job->rules && job->env) {
 		for (size_t i = 0; i < job->secret_count; i++)
 			secrets[i] = (struct dlp_secret){job->secrets[i].name, {job->secrets[i].value, job->secrets[i].length}};
