@@ -1,7 +1,7 @@
 #!/bin/bash
 # How an agent's turn may end, told by a shell script that is the agent: it runs out of memory, goes round in circles, crashes once, changes nothing,
 # commits by itself, removes a test, edits the CI; it gets a prompt of a quarter of a megabyte, leaves processes behind, prints its key,
-# and is written to while it works.
+# is written to while it works, and when its environment was frozen long after.
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
 # shellcheck source=tests/scenarios/serve.sh
@@ -62,6 +62,10 @@ case $prompt in
 	good
 	setsid sh -c 'sleep 54322 & sleep 54322' >/dev/null 2>&1 &
 	sh -c '(setsid sleep 54322 &)'
+	setsid sh -c 'trap "" TERM HUP INT; sleep 54322; sleep 54322' >/dev/null 2>&1 &
+	setsid python3 -c 'import os
+while True:
+    if os.fork(): os._exit(0)' 54322 >/dev/null 2>&1 &
 	;;
 *'Print the key'*)
 	good
@@ -121,7 +125,7 @@ prints=$(run_post "$name" 'Print the key' '{"env": {"VENDOR_API_KEY": "sk-not-to
 is 'a prompt of a quarter of a megabyte is told' "$(ended "$long")" 'review verified '
 like 'whole' "$(agent_events "$long" 'map(select(.kind == "message").text) | join("|")')" 'I was told 25[0-9][0-9][0-9][0-9] bytes'
 is 'what it leaves running' "$(ended "$leaves")" 'review verified '
-is 'does not go on' "$(pgrep -fc '^sleep 54322')" 0
+is 'does not go on, not even who forks all the time' "$(pgrep -fc '^(sleep|python3) .*54322$')" 0
 is 'a key that it prints' "$(ended "$prints")" 'review verified '
 like 'is not shown' "$(agent_events "$prints" 'map(select(.kind == "message").text) | join("|")')" 'my key is \[VENDOR_API_KEY\], yes'
 is 'and not kept' "$(grep -rla sk-not-to-be-kept "$ASSAY_STATE/runs" | wc -l) $(grep -c 'and \[VENDOR_API_KEY\] here' "$ASSAY_STATE/runs/$prints/turn-1.log")" '0 1'
@@ -138,6 +142,22 @@ began=$(date +%s%3N)
 ok 'a stop ends it' "$ASSAY" stop "$run"
 until_true 15 run_is "$run" stopped
 echo "# stopped $(($(date +%s%3N) - began)) ms after it was asked to"
+
+# Its environment stands still, as it does some time after the work; a message is another turn in it.
+run=$(begin 'Be greeted. Louder')
+is 'one that waits for its review' "$(ended "$run")" 'review verified '
+environment=$(run_field "$run" .environment)
+workspace "$run" sh -c 'echo here >/tmp/before'
+ok 'its environment is frozen' "$ASSAY" env freeze "$environment"
+state_of() { api GET "/environments/$1" | jq -r .state; }
+is 'and stands still' "$(state_of "$environment")" frozen
+before=$(run_events "$run" '.items[-1].seq')
+ok 'a message is taken' "$ASSAY" message "$run" 'Say how: Be told at length'
+until_true 30 run_told "$run" '.seq > '"$before"' and .kind == "start"'
+like 'the message is there first, then the turn begins, then its program speaks' "$(run_events "$run" '[.items[] | select(.seq > '"$before"') |
+	if .type == "agent" then .kind else .type + (.state // "") end] | join(" ")')" 'message.* stateturn .*start'
+run_events "$run" '[.items[] | select(.seq > '"$before"')] | "# message to the agent'"'"'s first word, from frozen: \([.[] | select(.type == "agent")][0].time_ms - .[0].time_ms) ms"'
+is 'in the same environment, as it was' "$(run_over "$run"; run_field "$run" .environment) $(workspace "$run" cat /tmp/before)" "$environment here"
 
 serve_stop
 until_true 15 eval '[ -z "$(left_behind)" ]'
