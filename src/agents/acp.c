@@ -69,8 +69,8 @@ static void end(struct agent_parser *parser, const char *class, struct view text
 	agent_said_end(parser, sink, acp->saying);
 	(void)json_object_set_new(usage, "input_tokens", json_integer(acp->input_tokens));
 	(void)json_object_set_new(usage, "output_tokens", json_integer(acp->output_tokens));
-	if (acp->session_cost_usd >= 0)
-		(void)json_object_set_new(usage, "session_cost_usd", json_real(acp->session_cost_usd));
+	if (parser->session_cost_usd >= 0)
+		(void)json_object_set_new(usage, "session_cost_usd", json_real(parser->session_cost_usd));
 	(void)json_object_set_new(event, "ok", json_boolean(!class));
 	(void)json_object_set_new(event, "usage", usage);
 	if (class)
@@ -409,13 +409,13 @@ void acp_call(struct agent_parser *parser, const json_t *update, struct agent_si
 	(void)json_object_del(acp->calls, id);
 }
 
-static void usage_update(struct acp *acp, const json_t *update)
+static void usage_update(struct agent_parser *parser, const json_t *update)
 {
 	const json_t *cost = json_member(update, "cost");
 	const json_t *amount = json_member(cost, "amount");
 
 	if (json_is_number(amount) && json_number_value(amount) >= 0 && strcmp(json_text(cost, "currency", "USD"), "USD") == 0)
-		acp->session_cost_usd = json_number_value(amount);
+		parser->session_cost_usd = json_number_value(amount);
 }
 
 /* Of the protocol, and nothing for a person. */
@@ -450,7 +450,7 @@ static void update_told(struct agent_parser *parser, const json_t *update, struc
 	} else if (strcmp(kind, "plan") == 0) {
 		agent_plan(parser, sink, json_member(update, "entries"), "content", "status", NULL);
 	} else if (strcmp(kind, "usage_update") == 0) {
-		usage_update(acp_of(parser), update);
+		usage_update(parser, update);
 	} else if (strcmp(kind, "current_mode_update") == 0) {
 		AUTO_FREE char *text = text_format("its mode is now %.100s", json_text(update, "currentModeId", "?"));
 
@@ -506,7 +506,7 @@ static void begin(struct agent_parser *parser, const struct agent_request *asked
 	acp->saying = AGENT_MESSAGE;
 	acp->calls = json_object();
 	acp->asks = json_object();
-	acp->session_cost_usd = -1;
+	parser->session_cost_usd = -1;
 	initialize_send(parser, sink);
 }
 

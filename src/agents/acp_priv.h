@@ -31,7 +31,6 @@ struct acp {
 	uint32_t ask_last;
 	int64_t input_tokens; /* of the prompts that ended */
 	int64_t output_tokens;
-	double session_cost_usd; /* < 0: not told */
 };
 
 static inline struct acp *acp_of(struct agent_parser *parser)

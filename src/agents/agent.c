@@ -458,7 +458,14 @@ const char *agent_parser_session(const struct agent_parser *parser)
 
 bool agent_parser_ended(const struct agent_parser *parser)
 {
-	return parser->ended;
+	return parser->ended || parser->stopped;
+}
+
+double agent_parser_cost_usd(const struct agent_parser *parser, double before_usd)
+{
+	double session = parser->session_cost_usd > before_usd ? parser->session_cost_usd - before_usd : 0.0;
+
+	return parser->cost_usd + session;
 }
 
 bool agent_parser_cut_off(const struct agent_parser *parser)
@@ -542,6 +549,10 @@ bool agent_parser_finish(struct agent_parser *parser, int exit_code, struct agen
 	(void)json_object_set_new(event, "ok", json_boolean(by_exit_code && exit_code == 0));
 	if (!by_exit_code || exit_code)
 		(void)json_object_set_new(event, "error", json_string(parser->failure ? parser->failure : "crash"));
+	if (parser->cost_usd > 0 || parser->session_cost_usd > 0)
+		(void)json_object_set_new(
+			event, "usage",
+			json_pack("{s:f, s:f}", "cost_usd", parser->cost_usd, "session_cost_usd", parser->session_cost_usd));
 	agent_text_set(event, "text", view_trim(buf_view(&parser->last)));
 	agent_emit(parser, sink, AGENT_END, event);
 	return parser->ok && exit_code == 0;

@@ -110,7 +110,10 @@ void agent_parser_feed(struct agent_parser *parser, struct view bytes, struct ag
 /* After the last byte: emits AGENT_END if none came; true when the turn succeeded by the rule above. */
 bool agent_parser_finish(struct agent_parser *parser, int exit_code, struct agent_sink sink);
 const char *agent_parser_session(const struct agent_parser *parser); /* borrowed; NULL */
-bool agent_parser_ended(const struct agent_parser *parser);          /* the terminal event came */
+bool agent_parser_ended(const struct agent_parser *parser);          /* the terminal event came, or is all that is missing */
+/* What the turn has cost so far by what was told in its middle; `before_usd` is what its session, which it resumed, had cost then. 0: not
+ * told yet. */
+double agent_parser_cost_usd(const struct agent_parser *parser, double before_usd);
 /* After agent_parser_finish(): the output ended and the terminal event did not come. */
 bool agent_parser_cut_off(const struct agent_parser *parser);
 bool agent_parser_acting(const struct agent_parser *parser); /* an action began whose observation did not come yet */

@@ -25,11 +25,12 @@ struct agent_parser {
 	json_t *plan;                        /* of rows that change one item at a time; NULL */
 	struct buf said;                     /* gemini: a message that comes in pieces */
 	int64_t input_tokens, output_tokens; /* opencode: summed up over the steps */
-	double cost_usd;
-	bool stopped;  /* opencode: the last step was the last */
-	size_t acting; /* actions whose observation did not come yet */
-	char *queued;  /* rows that talk: a message that waits until what is interrupted has ended */
-	void *own;     /* the row's; see agent_ops.own_free */
+	double cost_usd;                     /* of this turn so far, where it is told in its middle */
+	double session_cost_usd;             /* the same of the session, where that is what is told; acp: < 0: it is not */
+	bool stopped;                        /* opencode: the last step was the last */
+	size_t acting;                       /* actions whose observation did not come yet */
+	char *queued;                        /* rows that talk: a message that waits until what is interrupted has ended */
+	void *own;                           /* the row's; see agent_ops.own_free */
 };
 
 extern const struct agent_ops agent_acp;

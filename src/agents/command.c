@@ -1,6 +1,7 @@
 /*
  * command: any program of the user's. The prompt is its standard input. With `format: text` what it writes is its words and its exit code
- * the outcome; with `format: jsonl` each line is one of our seven events, {"type": "thought", …fields as in agent.h}.
+ * the outcome; with `format: jsonl` each line is one of our seven events, {"type": "thought", …fields as in agent.h}; any of them may
+ * say in its `usage` what the turn has cost so far.
  */
 #include "agents/agent_priv.h"
 #include "base/scope.h"
@@ -56,6 +57,14 @@ static const struct {
 	{"end", AGENT_END, {"text", "error"}},
 };
 
+static void cost_take(struct agent_parser *parser, const json_t *from)
+{
+	const json_t *cost = json_member(json_member(from, "usage"), "cost_usd");
+
+	if (json_is_number(cost) && json_number_value(cost) > parser->cost_usd)
+		parser->cost_usd = json_number_value(cost);
+}
+
 static bool event_line(struct agent_parser *parser, const json_t *from, struct agent_sink sink)
 {
 	const char *type = json_text(from, "type", "");
@@ -64,6 +73,7 @@ static bool event_line(struct agent_parser *parser, const json_t *from, struct a
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		if (strcmp(types[i].type, type) != 0)
 			continue;
+		cost_take(parser, from);
 		event = json_object();
 		for (size_t k = 0; types[i].texts[k]; k++)
 			agent_text_take(event, types[i].texts[k], from, types[i].texts[k]);

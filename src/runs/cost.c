@@ -1,6 +1,6 @@
 /*
- * What a run may cost, held against what its agents tell of it: `egress.budget`, before each turn. Over it no turn begins: a person is asked, and
- * the run waits without a thread. `yes` allows as much again; anything else, or silence for a day, ends the run. The gateway counts by itself what
+ * What a run may cost, held against what its agents tell of it: `egress.budget`, before each turn, and in its middle where they tell it there. Over
+ * it no turn begins, and one that works is ended when it has a result: a person is asked, and the run waits without a thread. `yes` allows as much again; anything else, or silence for a day, ends the run. The gateway counts by itself what
  * passes it, and holds calls in the middle of a turn (runs/egress.h); this is for what does not pass it, and for all programs alike.
  */
 #include <stdio.h>
@@ -11,6 +11,18 @@
 #include "runs/runs_priv.h"
 
 #define ASK_MS ((int64_t)86400000)
+
+static double cap_of(const struct blueprint *blueprint)
+{
+	return (double)blueprint->egress.budget_micro_usd / 1e6;
+}
+
+bool cost_is_over(const struct run *run, const struct blueprint *blueprint, double more_usd)
+{
+	double cap_usd = cap_of(blueprint);
+
+	return cap_usd > 0 && run->cost_usd + more_usd >= cap_usd + run->cost_allowed;
+}
 
 /* Does the run wait, or end, for what a person said? *go: it may go on. */
 static int answer_read(struct runs *runs, const struct run *run, double cap_usd, struct flow_visit *visit, bool *go,
@@ -64,10 +76,10 @@ static int ask(struct runs *runs, const struct run *run, double cap_usd, struct 
 int cost_check(struct runs *runs, const struct run *run, const struct blueprint *blueprint, struct flow_visit *visit,
 	       struct err *err)
 {
-	double cap_usd = (double)blueprint->egress.budget_micro_usd / 1e6;
+	double cap_usd = cap_of(blueprint);
 	bool go = false;
 
-	if (cap_usd <= 0 || run->cost_usd < cap_usd + run->cost_allowed)
+	if (!cost_is_over(run, blueprint, 0.0))
 		return 0;
 	if (!run->cost_question)
 		return ask(runs, run, cap_usd, visit, err);

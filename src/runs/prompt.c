@@ -151,6 +151,17 @@ void prompt_unchanged(struct buf *out)
 		"the issue is resolved. If that cannot be done, say why with `assay-env done \"REASON\"` and end.\n");
 }
 
+void prompt_go_on(struct buf *out, const char *before)
+{
+	static const char stopped[] =
+		"You were stopped in the middle of your work for what it cost; a person has allowed more. Go on where you "
+		"were. This is what you had been told:\n\n";
+
+	if (strncmp(before, stopped, strlen(stopped)) != 0)
+		buf_add_text(out, stopped);
+	buf_add_text(out, before);
+}
+
 void prompt_unmended(struct buf *out, const char *feedback)
 {
 	buf_add_text(

@@ -244,6 +244,9 @@ MUST_USE int question_get(struct store_tx *tx, const char *run, int64_t id, int6
 
 /* ---- cost.c ---- */
 
+/* Has the run, with what a turn that works has cost so far, reached what it may cost? */
+bool cost_is_over(const struct run *run, const struct blueprint *blueprint, double more_usd);
+
 /* May another turn begin, for what the run has cost? Else the visit is told to wait, or the error says that it ends. */
 MUST_USE int cost_check(struct runs *runs, const struct run *run, const struct blueprint *blueprint, struct flow_visit *visit,
 			struct err *err);
@@ -291,6 +294,7 @@ MUST_USE int runs_retain(struct runs *runs, struct err *err);
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);
 bool prompt_hides(struct view text); /* is something in it that people do not see? */
 void prompt_unchanged(struct buf *out);
+void prompt_go_on(struct buf *out, const char *before); /* after a turn that was ended for its cost; `before`: what it was told */
 /* The same tree in which its own verification failed. */
 void prompt_unmended(struct buf *out, const char *feedback);
 void prompt_findings(struct buf *out, const json_t *report);

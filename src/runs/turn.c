@@ -425,6 +425,8 @@ static int agent_work(struct turn *turn, struct err *err)
 	if (turn_program_prepare(turn, err) || turn_program_run(turn, &reason, err))
 		return -1;
 	succeeded = turn_program_succeeded(turn, &reason);
+	if (succeeded && turn->costly) /* it had ended by itself: nothing is to be gone on with */
+		turn->costly = turn->interrupted = false;
 	faults_clear(turn);
 	if (worked_store(turn, succeeded, err))
 		return -1;
@@ -555,7 +557,8 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 		    turn_message_next(&turn, &again, err))
 			return -1;
 		if (again || turn.interrupted) {
-			(void)snprintf(visit->detail, sizeof(visit->detail), "a person wrote meanwhile");
+			(void)snprintf(visit->detail, sizeof(visit->detail), "%s",
+				       turn.costly ? "it has cost what it may" : "a person wrote meanwhile");
 			visit->next = "turn";
 			return 0;
 		}

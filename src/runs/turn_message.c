@@ -11,8 +11,6 @@
 #include "runs/remote.h"
 #include "runs/turn_priv.h"
 
-#define WAIT_MOST_MS ((int64_t)60000)
-
 /* What waits, as a prompt; empty: nothing for the agent. In `tx`, which may be given up: then it still waits. */
 static int waiting_take(struct turn *turn, struct store_tx *tx, struct buf *prompt, struct err *err)
 {
@@ -84,7 +82,7 @@ void turn_message_deliver(struct turn *turn)
 		turn->wait_ms = is_waiting(turn) ? now_ms : 0;
 	}
 	if (turn->opinion || !turn->wait_ms || !agent_parser_session(turn->parser) || agent_parser_ended(turn->parser) ||
-	    turn->interrupted || (!turn->safe && now_ms - turn->wait_ms < WAIT_MOST_MS))
+	    turn->interrupted || (!turn->safe && now_ms - turn->wait_ms < TURN_SAFE_WAIT_MS))
 		return;
 	if (turn->ops->message) {
 		turn->wait_ms = 0;
@@ -100,16 +98,24 @@ void turn_message_deliver(struct turn *turn)
 int turn_message_next(struct turn *turn, bool *again, struct err *err)
 {
 	AUTO_BUF prompt = buf_new((size_t)4 << 20);
+	AUTO_BUF whole = buf_new((size_t)16 << 20);
 	AUTO_TX tx = {0};
 
 	*again = false;
 	if (store_begin(turn->runs->store, &tx, err) || waiting_take(turn, &tx, &prompt, err))
 		return -1;
-	if (!prompt.length)
+	if (!prompt.length && !turn->costly)
 		return 0;
 	*again = true;
-	if (run_write(&tx, turn->run->id, "prompt = ?, reason = 'message', pending = ?, turn = turn + 1",
-		      VALUES(V(buf_view(&prompt)), V(TURN_PENDING)), err))
+	if (turn->costly)
+		prompt_go_on(&whole, turn->run->prompt ? turn->run->prompt : "");
+	if (turn->costly && prompt.length)
+		buf_add_text(&whole, "\n\n");
+	buf_add_view(&whole, buf_view(&prompt));
+	if (buf_finish(&whole, err) ||
+	    run_write(&tx, turn->run->id,
+		      "prompt = ?, reason = CASE WHEN ? THEN 'message' ELSE reason END, pending = ?, turn = turn + 1",
+		      VALUES(V(buf_view(&whole)), V(prompt.length > 0), V(TURN_PENDING)), err))
 		return -1;
 	return store_commit(&tx, err);
 }

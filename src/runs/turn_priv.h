@@ -9,6 +9,7 @@
 #include "runs/runs_priv.h"
 
 #define TURN_TERMINALS_MAX 16
+#define TURN_SAFE_WAIT_MS ((int64_t)60000) /* for a moment to interrupt it without loss; then it is done anyway */
 #define MODEL_LOOK_MS 500
 #define TURN_DEFAULT_MS ((int64_t)1800000)
 
@@ -50,9 +51,11 @@ struct turn {
 	bool hopeless;     /* it was ended because trying on could not help */
 	bool resumed;      /* it was given a session */
 	bool interrupted;  /* it was ended so that a message can be given to it */
+	bool costly;       /* so it was for what the run has cost */
 	bool safe;         /* what it told last was a result: it can be interrupted without loss */
 	int64_t signals;   /* how many had come in when they were last looked at */
 	int64_t wait_ms;   /* since when a message waits; 0: none */
+	int64_t over_ms;   /* since when the run has cost what it may; 0: it has not */
 	int64_t oom_kills; /* in the workspace, before */
 
 	/* Of a program that talks. */
@@ -126,7 +129,8 @@ void turn_talk_fini(struct turn *turn); /* ends every terminal */
 
 /* While the program runs: a message that waits is given to it when that loses nothing, or after a while anyway. May raise `stop`. */
 void turn_message_deliver(struct turn *turn);
-/* After it: what waits now is the next turn's prompt; *again says that there is one. */
+/* After it: what waits now is the next turn's prompt, behind what this one did not finish if it was ended for its cost; *again says that
+ * there is one. */
 MUST_USE int turn_message_next(struct turn *turn, bool *again, struct err *err);
 
 #endif

@@ -230,12 +230,32 @@ static int watch(struct turn *turn, struct err *err)
 	return 0;
 }
 
+/* By what it tells in its middle: the gateway counts what passes it by itself. */
+static void cost_watch(struct turn *turn)
+{
+	bool resumed = turn->resumed && turn->run->session;
+	double more_usd = agent_parser_cost_usd(turn->parser, resumed ? turn->run->session_cost_usd : 0.0);
+	int64_t now_ms = turn_now_ms(turn);
+
+	if (turn->opinion || turn->interrupted || agent_parser_ended(turn->parser) || more_usd <= 0 ||
+	    !cost_is_over(turn->run, turn->blueprint, more_usd))
+		return;
+	turn->over_ms = turn->over_ms ? turn->over_ms : now_ms;
+	if (!turn->safe && now_ms - turn->over_ms < TURN_SAFE_WAIT_MS)
+		return;
+	turn->interrupted = turn->costly = true;
+	event_note(turn->runs, turn->run->id, "the agent is interrupted: the run has cost %.2f USD by what it tells",
+		   turn->run->cost_usd + more_usd);
+	__atomic_store_n(&turn->stop, true, __ATOMIC_SEQ_CST);
+}
+
 /* Ends the program where that is what is left to do. */
 static void look(struct turn *turn, struct err *reason)
 {
 	bool end = false;
 
 	turn_message_deliver(turn);
+	cost_watch(turn);
 	if (reason->kind == ERR_NONE && watch(turn, reason))
 		end = true;
 	if (agent_parser_hopeless(turn->parser))

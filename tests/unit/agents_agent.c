@@ -149,6 +149,12 @@ static const struct {
 	 "{\"kind\":\"observation\",\"ok\":true,\"text\":\"{\\\"type\\\":\\\"odd\\\"}\"}\n"
 	 "{\"error\":\"limit\",\"kind\":\"end\",\"ok\":false,\"usage\":{\"cost_usd\":0.0,\"input_tokens\":0,\"output_tokens\":0}}\n"},
 	{JSONL, "", 0, false, CRASH_END},
+	{JSONL,
+	 "{\"type\":\"message\",\"text\":\"m\",\"usage\":{\"cost_usd\":0.5}}\n{\"type\":\"message\",\"text\":\"n\",\"usage\":{\"cost_usd\":-1}}\n"
+	 "{\"type\":\"message\",\"text\":\"o\",\"usage\":{\"cost_usd\":\"2\"}}\n",
+	 0, false,
+	 "{\"kind\":\"message\",\"text\":\"m\"}\n{\"kind\":\"message\",\"text\":\"n\"}\n{\"kind\":\"message\",\"text\":\"o\"}\n"
+	 "{\"error\":\"crash\",\"kind\":\"end\",\"ok\":false,\"text\":\"\",\"usage\":{\"cost_usd\":0.5,\"session_cost_usd\":0.0}}\n"},
 
 	/* command, format text: the exit code is the outcome */
 	{TEXT, "one\r\n\ntwo", 0, true,

@@ -472,8 +472,8 @@ static void a_person_who_acts_does_not_wait_for_an_opinion(void **state)
 	story_end(&story);
 }
 
-/* Its budget is what one turn costs. */
-static void cost_story(struct story *story, const char *answer)
+/* Its budget is what one turn costs. `said`: the first one does not end, and tells that in its middle; NULL: it does. */
+static void cost_story(struct story *story, const char *said, const char *answer)
 {
 	AUTO_FREE char *app = text_format("%s/app", root);
 	AUTO_FREE char *change = text_format("cd %s; echo 'egress: {budget: 0.50 USD}' >> assay.yaml;"
@@ -485,6 +485,8 @@ static void cost_story(struct story *story, const char *answer)
 	story_new(story, 0);
 	fake.writes[0] = "bug 1";
 	fake.writes[1] = "good";
+	fake.hangs = said ? 1 : 0;
+	fake.said = said;
 	shell(change);
 	put = runs_repository_put(story->runs, app, "HEAD", NULL, true, NULL);
 	assert_non_null(put);
@@ -497,7 +499,8 @@ static void cost_story(struct story *story, const char *answer)
 		AUTO_JSON run = run_of(story);
 
 		assert_non_null(strstr(json_text(json_member(run, "question"), "question", ""),
-				       "has cost 0.50 USD by what its agents tell, of 0.50 USD that it may"));
+				       said ? "has cost 0.75 USD by what its agents tell, of 0.50 USD that it may"
+					    : "has cost 0.50 USD by what its agents tell, of 0.50 USD that it may"));
 	}
 	if (answer)
 		assert_int_equal(runs_message(story->runs, story->run, "ann", answer, NULL), 0);
@@ -512,13 +515,13 @@ static void over_what_it_may_cost_a_person_is_asked(void **state)
 	struct story story;
 
 	(void)state;
-	cost_story(&story, "yes");
+	cost_story(&story, NULL, "yes");
 	state_is(&story, "review");
 	assert_int_equal(fake.agent_turns, 2);
 	assert_null(strstr(fake.prompts[1], "yes")); /* it was not for the agent */
 	story_end(&story);
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
-		cost_story(&story, refusals[i]);
+		cost_story(&story, NULL, refusals[i]);
 		state_is(&story, "failed");
 		assert_int_equal(fake.agent_turns, 1);
 		{
@@ -529,6 +532,28 @@ static void over_what_it_may_cost_a_person_is_asked(void **state)
 		}
 		story_end(&story);
 	}
+}
+
+#define COSTLY_LINES                                                                                              \
+	"{\"type\": \"start\"}\n{\"type\": \"action\", \"id\": \"1\", \"tool\": \"edit\", \"title\": \"Edit\"}\n" \
+	"{\"type\": \"observation\", \"id\": \"1\", \"ok\": true, \"text\": \"edited\", \"usage\": {\"cost_usd\": 0.75}}\n"
+
+static void a_turn_that_tells_its_cost_is_ended_in_its_middle_and_goes_on_when_a_person_allows_it(void **state)
+{
+	struct story story;
+
+	(void)state;
+	cost_story(&story, COSTLY_LINES, "yes");
+	state_is(&story, "review");
+	assert_int_equal(fake.agent_turns, 2);
+	assert_int_equal(events_of(&story, "note", "interrupted: the run has cost 0.75 USD by what it tells"), 1);
+	assert_non_null(strstr(fake.prompts[1], "You were stopped in the middle of your work for what it cost"));
+	assert_non_null(strstr(fake.prompts[1], "Fix the cart!")); /* and what the work is */
+	story_end(&story);
+	cost_story(&story, COSTLY_LINES, "no");
+	state_is(&story, "failed");
+	assert_int_equal(fake.agent_turns, 1);
+	story_end(&story);
 }
 
 static void the_same_findings_twice_go_to_a_person_as_a_draft(void **state)
@@ -1654,6 +1679,7 @@ int main(void)
 		cmocka_unit_test(nobody_is_asked_about_what_is_not_verified),
 		cmocka_unit_test(a_person_who_acts_does_not_wait_for_an_opinion),
 		cmocka_unit_test(over_what_it_may_cost_a_person_is_asked),
+		cmocka_unit_test(a_turn_that_tells_its_cost_is_ended_in_its_middle_and_goes_on_when_a_person_allows_it),
 		cmocka_unit_test(the_same_findings_twice_go_to_a_person_as_a_draft),
 		cmocka_unit_test(attempts_are_capped),
 		cmocka_unit_test(what_cannot_be_told_is_a_draft_that_says_so),
