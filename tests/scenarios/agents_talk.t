@@ -147,6 +147,8 @@ for agent in gemini opencode; do
 		api GET "/runs/$run" | jq -c '{state, error}' | sed 's/^/# /'
 	is "$agent over ACP: its start, action, words and end are told" \
 		"$(agent_events "$run" '[.[].kind] | [index("start"), index("action"), index("message"), index("end")] | all')" true
+	is "$agent over ACP: it runs its commands itself, and asks for no terminal, which is offered" \
+		"$(cat "$ASSAY_STATE/runs/$run"/turn-*.log | grep -ac '"method":"terminal/')" 0
 done
 # Gemini 0.61.0 cannot load a session that is less than a minute old: a new one is told what was said.
 is 'opencode over ACP: in one session' "$(agent_events "$run" 'map(select(.kind == "start").session) | unique | length')" 1
