@@ -12,7 +12,8 @@
 #define STATUS_TEXT_BYTES 4
 #define RESETS_A_SECOND 20
 #define CONTINUATIONS_MAX 8
-#define CHUNK_LEAST ((size_t)12 << 10) /* such a piece is nghttp2's room for a frame */
+#define LATE_BYTES_MAX ((size_t)16 << 10) /* of a request that is answered: with more it is reset */
+#define CHUNK_LEAST ((size_t)12 << 10)    /* such a piece is nghttp2's room for a frame */
 #define CHUNK_BYTES ((size_t)20 << 10)
 
 /* Where a text lies in the section's bytes. */
@@ -46,6 +47,8 @@ struct h2_stream {
 	size_t trailer_count;
 	size_t unconsumed;
 	uint64_t sent;
+	bool answered; /* before the request was whole */
+	size_t late;   /* bytes of the request since */
 	uint32_t code; /* it closed by */
 	bool told;     /* the caller knows it */
 	bool head_told;
@@ -438,6 +441,14 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 
 	(void)flags;
 	(void)nghttp2_session_consume_connection(session, length);
+	if (stream && stream->answered) {
+		(void)nghttp2_session_consume_stream(session, id, length);
+		stream->late += length;
+		if (stream->late > LATE_BYTES_MAX) {
+			stream->answered = false;
+			(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+		}
+	}
 	if (!stream || stream->why)
 		return 0;
 	stream->unconsumed += length;
@@ -464,7 +475,10 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	return 0;
 }
 
-/* Mistakes that make us reset streams cost as much as resets do (CVE-2025-8671); and nobody waits for the rest of a request that is answered. */
+/*
+ * Mistakes that make us reset streams cost as much as resets do (CVE-2025-8671). And nobody waits for the rest of a request that is answered; but
+ * a reset at once, although with NO_ERROR, makes clients (curl 7.88) lose the answer whose body is still on its way: a little is let come.
+ */
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *self)
 {
 	struct h2 *h2 = self;
@@ -472,12 +486,14 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 	bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 		    frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
+	(void)session;
 	if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
 	    frame->rst_stream.error_code != NGHTTP2_CANCEL && frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR)
 		h2->flooded = ++h2->resets > H2_RESETS_MAX || h2->flooded;
 	if (ends && h2->role == H2_SERVER && stream && !stream->end_told && !stream->why) {
 		stream->why = "answered before it was whole";
-		(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+		stream->answered = true;
+		h2_consumed(stream, stream->unconsumed); /* who waits for room finds some */
 	}
 	return 0;
 }

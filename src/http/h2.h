@@ -100,7 +100,7 @@ MUST_USE int h2_respond(struct h2_stream *stream, unsigned status, const struct 
 void h2_send(struct h2_stream *stream, struct view bytes, bool end);
 /* Ends the body with trailers, after what waits. */
 void h2_send_trailers(struct h2_stream *stream, const struct h2_field *fields, size_t count);
-/* A server's stream whose answer is sent whole before the request came whole is reset by itself, with H2_NO_ERROR. */
+/* A server's stream whose answer is sent whole before the request came whole is reset by itself, with H2_NO_ERROR, unless the rest is short. */
 void h2_reset(struct h2_stream *stream, uint32_t code);  /* enum h2_code, or what the other side of a gateway said */
 uint32_t h2_stream_code(const struct h2_stream *stream); /* in `closed` */
 /* Bytes of `data` were dealt with. */

@@ -237,13 +237,13 @@ static void what_a_reset_stream_left_does_not_fill_the_connection(void **state)
 	end_fini(&server);
 }
 
+/* At once or with the rest, where that is short (a state that is not NULL). */
 static void an_answer_that_came_early_ends_the_request(void **state)
 {
 	const struct h2_head head = request_of("PUT", false, NULL, 0);
 	struct end client, server;
 	struct h2_stream *stream;
 
-	(void)state;
 	end_init(&client, H2_CLIENT);
 	end_init(&server, H2_SERVER);
 	carry(&client, &server, 65536);
@@ -252,6 +252,16 @@ static void an_answer_that_came_early_ends_the_request(void **state)
 	carry(&client, &server, 65536);
 	assert_int_equal(h2_respond(server.last, 413, NULL, 0, false, NULL), 0);
 	h2_send(server.last, VIEW("large"), true);
+	carry(&client, &server, 65536);
+	assert_string_equal(server.story.at, "PUT ok.test /a?b;some of it");
+	assert_non_null(strstr(client.story.at, "413;largeend;"));
+	if (*state) {
+		h2_send(stream, VIEW(" and all"), true);
+	} else {
+		AUTO_FREE char *more = mem_new(H2_WINDOW_BYTES);
+
+		h2_send(stream, view_make(more, H2_WINDOW_BYTES), false);
+	}
 	carry(&client, &server, 65536);
 	assert_string_equal(server.story.at, "PUT ok.test /a?b;some of itclosed answered before it was whole;");
 	assert_non_null(strstr(client.story.at, "413;largeend;closed "));
@@ -632,11 +642,14 @@ static void fields_are_counted_as_they_are_read(void **state)
 
 int main(void)
 {
+	static char is_short;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_with_trailers_goes_through),
 		cmocka_unit_test(a_body_waits_until_the_reader_takes_it),
 		cmocka_unit_test(what_a_reset_stream_left_does_not_fill_the_connection),
 		cmocka_unit_test(an_answer_that_came_early_ends_the_request),
+		{"an_answer_that_came_early_lets_a_short_rest_come", an_answer_that_came_early_ends_the_request, NULL, NULL,
+		 &is_short},
 		cmocka_unit_test(streams_that_wait_hold_no_other_up),
 		cmocka_unit_test(the_end_of_the_connection_closes_what_is_open),
 		cmocka_unit_test(no_more_streams_than_the_peer_lets),
