@@ -9,6 +9,7 @@ here=${0%/*}
 
 like 'doctor says that a user can' "$("$ASSAY" doctor)" 'privileges +user [^ ]+: rootless'
 ok 'and that nothing needed is missing' "$ASSAY" doctor
+like 'and what a kill can do here when the gateway hangs' "$("$ASSAY" doctor)" 'kill switch +ends the gateway when it hangs, and no more'
 
 # Where a user's things are without ASSAY_STATE.
 unset ASSAY_STATE

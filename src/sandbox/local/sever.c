@@ -105,11 +105,19 @@ static int destroy(int fd, const struct inet_diag_msg *found)
 
 bool sever_is_possible(void)
 {
-	/* A connection that nobody has: only a kernel that could reset it says that there is none. */
-	struct inet_diag_msg none = {.idiag_family = AF_INET, .id = {.idiag_sport = htons(9), .idiag_dport = htons(9)}};
+	/* A listener of ours, in our own network: who may reset that one may reset the gateway's connections there. */
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct inet_diag_msg own = {.idiag_family = AF_INET, .id.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}};
+	socklen_t length = sizeof(at);
 	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	AUTO_CLOSE int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	return fd >= 0 && destroy(fd, &none) == ENOENT;
+	if (fd < 0 || listener < 0 || bind(listener, (const struct sockaddr *)&at, sizeof(at)) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&at, &length))
+		return false;
+	own.id.idiag_sport = at.sin_port;
+	own.id.idiag_src[0] = at.sin_addr.s_addr;
+	return destroy(fd, &own) == 0;
 }
 
 struct found {
