@@ -196,6 +196,8 @@ static int process_look(void *self, const char *name, struct err *err)
 {
 	const struct serve *serve = self;
 
+	if (strcmp(name, "keeper") == 0)
+		return local_provider_look(serve->provider, err);
 	return serve_gateway_pid(serve->gateway) ? 0 : err_set(err, ERR_RETRY, "the %s ended, and is started again", name);
 }
 

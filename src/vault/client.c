@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/restart.h"
 #include "base/scope.h"
 #include "base/world.h"
 #include "vault/vault_priv.h"
@@ -33,6 +34,7 @@ struct vault {
 	int link;
 	int pid_fd;
 	uint64_t requests;
+	struct restart restart;
 	struct vault_bind_request *bound; /* what a fresh process is told again */
 	size_t bound_count;
 };
@@ -192,6 +194,8 @@ static int ask_locked(struct vault *vault, void *request, size_t request_bytes, 
 		      struct err *err)
 {
 	struct err first = {0};
+	int failed;
+	bool gone;
 
 	if (vault->link >= 0 && exchange(vault, request, request_bytes, fd, reply, reply_bytes, &first) == 0)
 		return 0;
@@ -200,14 +204,15 @@ static int ask_locked(struct vault *vault, void *request, size_t request_bytes, 
 		return -1;
 	}
 	process_stop(vault);
-	if (process_begin(vault, err))
+	if (restart_allowed(&vault->restart, world_elapsed_ms(world_real), "the vault", err))
 		return -1;
-	if (process_tell(vault, err) || exchange(vault, request, request_bytes, fd, reply, reply_bytes, err)) {
-		if (err->kind == ERR_RETRY || err->kind == ERR_BROKEN)
-			process_stop(vault);
-		return -1;
-	}
-	return 0;
+	failed = process_begin(vault, err) || process_tell(vault, err) ||
+		 exchange(vault, request, request_bytes, fd, reply, reply_bytes, err);
+	gone = failed && (vault->link < 0 || err->kind == ERR_RETRY || err->kind == ERR_BROKEN);
+	restart_ended(&vault->restart, world_elapsed_ms(world_real), !gone);
+	if (gone)
+		process_stop(vault);
+	return failed ? -1 : 0;
 }
 
 static int ask_fixed(struct vault *vault, void *request, size_t request_bytes, void *reply, size_t reply_bytes, struct err *err)

@@ -223,5 +223,5 @@ test('metrics are there for who scrapes them', {skip}, async () => {
 
 	assert.match(text, /^assay_runs\{state="done"\} 1$/m);
 	assert.match(text, /^assay_verdicts\{verdict="verified"\} 1$/m);
-	assert.equal(await (await fetch(`${base}/readyz`)).text(), 'store: ok\nvault: ok\nenvironments: ok\ngateway: ok\n');
+	assert.equal(await (await fetch(`${base}/readyz`)).text(), 'store: ok\nvault: ok\nenvironments: ok\ngateway: ok\nkeeper: ok\n');
 });

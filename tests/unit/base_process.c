@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/process.h"
+#include "base/restart.h"
 #include "base/scope.h"
 #include "base/world.h"
 
@@ -125,6 +126,26 @@ static void a_missing_program_is_named(void **state)
 	assert_non_null(strstr(err.text, "no-such-program"));
 }
 
+static void a_process_that_cannot_be_started_waits_longer_each_time_and_a_good_one_not_at_all(void **state)
+{
+	struct restart restart = {0};
+	struct err err = {0};
+	int64_t now_ms = 1000;
+
+	(void)state;
+	assert_int_equal(restart_allowed(&restart, now_ms, "it", &err), 0);
+	for (int64_t pause_ms = RESTART_PAUSE_FIRST_MS, i = 0; i < 12; i++) {
+		restart_ended(&restart, now_ms, false);
+		assert_int_equal(restart_allowed(&restart, now_ms + pause_ms - 1, "it", &err), -1);
+		assert_int_equal(err.kind, ERR_RETRY);
+		now_ms += pause_ms;
+		assert_int_equal(restart_allowed(&restart, now_ms, "it", &err), 0);
+		pause_ms = pause_ms * 2 < RESTART_PAUSE_LONGEST_MS ? pause_ms * 2 : RESTART_PAUSE_LONGEST_MS;
+	}
+	restart_ended(&restart, now_ms, true);
+	assert_int_equal(restart_allowed(&restart, now_ms, "it", &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +158,7 @@ int main(void)
 		cmocka_unit_test(a_daemon_that_keeps_the_pipe_open_does_not_hold_us),
 		cmocka_unit_test(children_see_neither_our_environment_nor_our_descriptors),
 		cmocka_unit_test(a_missing_program_is_named),
+		cmocka_unit_test(a_process_that_cannot_be_started_waits_longer_each_time_and_a_good_one_not_at_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,8 +250,8 @@ static int ready_wait(int fd, struct err *err)
 	return ready.kind ? err_set(err, (enum err_kind)ready.kind, "%s", ready.text) : 0;
 }
 
-/* Holding the mutex: starts the keeper if it does not run. */
-int keeper_ensure(struct local *local, struct err *err)
+/* Holding the mutex. */
+static int keeper_begin(struct local *local, struct err *err)
 {
 	const char *argv[] = {local->program, "keeper", "--state", local->state_dir, local->runtime ? "--oci" : NULL,
 			      local->runtime, NULL};
@@ -266,8 +266,6 @@ int keeper_ensure(struct local *local, struct err *err)
 	AUTO_CLOSE int theirs = -1;
 	int pair[2];
 
-	if (local->keeper_fd >= 0)
-		return 0;
 	if (local->keeper_pid_fd >= 0) {
 		(void)!process_wait(local->keeper_pid_fd, 0, &pair[0], NULL);
 		scope_close(&local->keeper_pid_fd);
@@ -297,6 +295,20 @@ int keeper_ensure(struct local *local, struct err *err)
 	local->keeper_fd = TAKE_FD(ours);
 	local_watch(local, local->keeper_fd);
 	return 0;
+}
+
+/* Holding the mutex: starts the keeper if it does not run. */
+int keeper_ensure(struct local *local, struct err *err)
+{
+	int failed;
+
+	if (local->keeper_fd >= 0)
+		return 0;
+	if (restart_allowed(&local->restart, world_elapsed_ms(world_real), "the keeper", err))
+		return -1;
+	failed = keeper_begin(local, err);
+	restart_ended(&local->restart, world_elapsed_ms(world_real), !failed);
+	return failed;
 }
 
 /* One request and its reply. *fd (may be NULL) is what came with it. */

@@ -409,6 +409,17 @@ void local_provider_close(struct provider provider)
 	local_free(local);
 }
 
+int local_provider_look(struct provider provider, struct err *err)
+{
+	struct local *local = provider.self;
+	int failed;
+
+	(void)pthread_mutex_lock(&local->mutex);
+	failed = keeper_ensure(local, err);
+	(void)pthread_mutex_unlock(&local->mutex);
+	return failed;
+}
+
 pid_t local_provider_keeper(struct provider provider)
 {
 	const struct local *local = provider.self;

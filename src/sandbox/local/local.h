@@ -21,6 +21,8 @@ struct local_options {
 MUST_USE int local_provider_open(const struct local_options *options, struct provider *provider, struct err *err);
 /* Ends every sandbox and the keeper; environments and volumes stay on disk. */
 void local_provider_close(struct provider provider);
+/* Does the keeper run? Starts it when it has died; an error says why it does not. Any thread. */
+MUST_USE int local_provider_look(struct provider provider, struct err *err);
 /* The keeper's pid, for tests and reports. */
 pid_t local_provider_keeper(struct provider provider);
 

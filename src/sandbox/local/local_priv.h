@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "base/restart.h"
 #include "sandbox/init/control.h"
 #include "sandbox/local/local.h"
 #include "sandbox/local/protocol.h"
@@ -65,6 +66,7 @@ struct local {
 	int keeper_fd; /* -1: it ended */
 	int keeper_pid_fd;
 	pid_t keeper_pid;
+	struct restart restart; /* of the keeper */
 	bool closing;
 	uint64_t last_request;
 	struct pending *pendings;
