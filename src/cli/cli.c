@@ -13,7 +13,7 @@ static void commands_print(const char *program, const struct cli_command *comman
 {
 	printf("usage: %s COMMAND [ARGUMENTS]\n\n", program);
 	for (size_t i = 0; i < count; i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+		printf("  %-11s %s\n", commands[i].name, commands[i].summary);
 	printf("\n%s COMMAND --help says more.\n", program);
 }
 
