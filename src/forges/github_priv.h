@@ -3,7 +3,7 @@
 #define ASSAY_FORGES_GITHUB_PRIV_H
 
 #include "forges/github.h"
-#include "forges/rest.h"
+#include "http/rest.h"
 
 struct github;
 

@@ -3,7 +3,7 @@
  * made and read. Stateless about runs; every write may be repeated with no further effect: each looks for what an earlier try made by its natural
  * key (a pull request: its branch; a note: its marker; a check: name and commit; a deployment: environment and commit).
  *
- * `repository` is the host's name of one ("owner/name"). Errors are sorted as in forges/rest.h. All calls block; any thread.
+ * `repository` is the host's name of one ("owner/name"). Errors are sorted as in http/rest.h. All calls block; any thread.
  */
 #ifndef ASSAY_FORGES_REMOTE_H
 #define ASSAY_FORGES_REMOTE_H

@@ -1,11 +1,11 @@
 /*
- * rest: JSON over HTTP as code hosts speak it, and what their answers mean for the caller: the one table of retries and limits of this
- * folder. Redirects are not followed and nothing is tried again here. Blocks.
+ * rest: JSON over HTTP as code hosts and trackers speak it, and what their answers mean for the caller: the one table of retries and limits
+ * for all of them. Redirects are not followed and nothing is tried again here. Blocks.
  *
  * Sources: docs.github.com "Rate limits for the REST API", "Troubleshooting the REST API"; docs.gitlab.com "Rate limits".
  */
-#ifndef ASSAY_FORGES_REST_H
-#define ASSAY_FORGES_REST_H
+#ifndef ASSAY_HTTP_REST_H
+#define ASSAY_HTTP_REST_H
 
 #include "base/json.h"
 #include "base/world.h"

@@ -1,5 +1,5 @@
-/* Answers of code hosts, sorted by what the caller does next. */
-#include "forges/rest.h"
+/* Answers of code hosts and trackers, sorted by what the caller does next. */
+#include "http/rest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
