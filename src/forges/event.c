@@ -2,6 +2,7 @@
 #include "forges/event.h"
 
 #include <ctype.h>
+#include <strings.h>
 
 #include "base/scope.h"
 
@@ -24,7 +25,32 @@ static const struct {
 void forge_event_fini(struct forge_event *event)
 {
 	json_decref(event->json);
+	json_decref(event->gained);
+	json_decref(event->lost);
 	*event = (struct forge_event){0};
+}
+
+void forge_event_list(json_t **list, const char *name, bool login)
+{
+	if (!*name)
+		return;
+	if (!*list)
+		*list = json_array();
+	(void)json_array_append_new(*list, login ? json_sprintf("@%s", name) : json_string(name));
+}
+
+bool forge_event_lists(const json_t *list, const char *label, const char *login)
+{
+	size_t index;
+	json_t *item;
+
+	json_array_foreach((json_t *)(uintptr_t)list, index, item) {
+		const char *name = json_string_value(item);
+
+		if (strcasecmp(name, label) == 0 || (name[0] == '@' && strcasecmp(name + 1, login) == 0))
+			return true;
+	}
+	return false;
 }
 
 const char *forge_event_name(enum forge_event_kind kind)

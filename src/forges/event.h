@@ -33,8 +33,8 @@ struct forge_event {
 	const char *title;
 	const char *text; /* of the issue, comment or review */
 	const char *url;
-	const char *label;
-	const char *assignee;
+	json_t *gained; /* owned, or NULL: labels as "bug" and people as "@login" that an issue has now, and had not before */
+	json_t *lost;   /* the other way round */
 	const char *review_state; /* approved, changes_requested, commented */
 	const char *path;
 	int64_t line;
@@ -53,6 +53,10 @@ struct forge_event {
 };
 
 void forge_event_fini(struct forge_event *event);
+/* Adds to one of the lists of labels and people; a `login` is a person. Empty names are none. */
+void forge_event_list(json_t **list, const char *name, bool login);
+/* Is the label in the list, or the person? Any case. */
+bool forge_event_lists(const json_t *list, const char *label, const char *login);
 #define AUTO_EVENT __attribute__((cleanup(forge_event_fini))) struct forge_event
 const char *forge_event_name(enum forge_event_kind kind);
 

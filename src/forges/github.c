@@ -409,6 +409,7 @@ static void github_free(void *self)
 
 static const struct remote_ops github_ops = {
 	.name = "github",
+	.pull_sign = "#",
 	.credential = credential,
 	.clone_url = clone_url,
 	.describe = describe,
@@ -429,7 +430,6 @@ static const struct remote_ops github_ops = {
 	.failure_read = github_failure_read,
 	.sweep = github_sweep,
 	.examine = github_examine,
-	.event_parse = github_event_parse,
 	.free = github_free,
 };
 
@@ -456,28 +456,45 @@ static char *web_of(const char *api)
 	return view_copy(view_make(api, length - (enterprise ? strlen(GHES_SUFFIX) : 0)));
 }
 
-int github_remote_new(const struct github_options *options, struct remote *remote, struct err *err)
+static int github_make(const struct remote_options *options, struct remote *remote, struct err *err)
 {
-	const char *api = options->api && *options->api ? options->api : API_DEFAULT;
+	const char *api = options->base && *options->base ? options->base : API_DEFAULT;
+	const char *app = json_text(options->configuration, "app_id", NULL);
+	const char *pem = json_text(options->secrets, "private_key", NULL);
+	const char *token = json_text(options->secrets, "token", NULL);
 	size_t length = strlen(api);
 	EVP_PKEY *key = NULL;
 	struct github *github;
 
-	if (!options->token && !(options->app && options->key))
-		return err_set(err, ERR_INVALID, "a connection to GitHub needs `app` and `key`, or `token`");
-	if (options->key && key_read(options->key, &key, err))
+	if (!token && !(app && pem))
+		return err_set(err, ERR_INVALID, "a connection to GitHub needs `app_id` and `private_key`, or `token`");
+	if (pem && key_read(pem, &key, err))
 		return -1;
 	while (length && api[length - 1] == '/')
 		length--;
 	github = mem_new(sizeof(*github));
 	github->api = view_copy(view_make(api, length));
-	github->web = options->web && *options->web ? text_copy(options->web) : web_of(github->api);
-	github->app = text_copy(options->app);
-	github->token = text_copy(options->token);
-	github->name = text_copy(options->name && *options->name ? options->name : "assay");
+	github->web = web_of(github->api);
+	github->app = text_copy(app);
+	github->token = text_copy(token);
+	github->name = text_copy(remote_kind_mention(&github_kind, options->configuration));
 	github->key = key;
 	github->world = options->world;
 	(void)pthread_mutex_init(&github->mutex, NULL);
 	*remote = (struct remote){&github_ops, github};
 	return 0;
 }
+
+static int github_verify(const json_t *secrets, const struct webhook_request *request, int64_t now_ms, struct err *err)
+{
+	return remote_webhook_verify(WEBHOOK_GITHUB, secrets, "webhook_secret", request, now_ms, err);
+}
+
+const struct remote_kind github_kind = {.name = "github",
+					.name_key = "slug",
+					.actor = "%s[bot]",
+					.event_header = "x-github-event",
+					.delivery_headers = {"x-github-delivery"},
+					.make = github_make,
+					.verify = github_verify,
+					.event_parse = github_event_parse};

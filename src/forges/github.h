@@ -7,21 +7,13 @@
 #ifndef ASSAY_FORGES_GITHUB_H
 #define ASSAY_FORGES_GITHUB_H
 
-#include "base/world.h"
 #include "forges/remote.h"
 
-struct github_options {
-	const char *api; /* "https://api.github.com", "https://HOST/api/v3"; NULL: the first */
-	const char *web; /* "https://github.com"; NULL: from `api` */
-	const char *app; /* the App's client id or number, with `key`; or NULL with `token` */
-	const char *key; /* PEM */
-	const char *token;
-	const char *name; /* the App's slug, the name that is mentioned; what NAME[bot] does is our own doing */
-	struct world world;
-};
-
-/* Texts are copied; the key is read now (ERR_INVALID). */
-MUST_USE int github_remote_new(const struct github_options *options, struct remote *remote, struct err *err);
+/*
+ * base: "https://api.github.com", "https://HOST/api/v3". Settings: app_id, the App's client id or number, with the secret private_key (PEM, read
+ * when it is made: ERR_INVALID), or the secret token; slug, the App's name.
+ */
+extern const struct remote_kind github_kind;
 
 /* What came as X-GitHub-Event `name`. Pure. */
 MUST_USE int github_event_parse(const char *name, struct view body, struct forge_event *event, struct err *err);

@@ -78,11 +78,11 @@ static void content_set(struct forge_event *event, const char *what, const char 
 
 static void issues(struct forge_event *event)
 {
-	const json_t *issue = json_member(event->json, "issue");
+	bool away = strncmp(event->action, "un", 2) == 0;
 
-	issue_read(event, issue);
-	event->label = text_at(json_member(event->json, "label"), "name");
-	event->assignee = text_at(json_member(event->json, "assignee"), "login");
+	issue_read(event, json_member(event->json, "issue"));
+	forge_event_list(away ? &event->lost : &event->gained, text_at(json_member(event->json, "label"), "name"), false);
+	forge_event_list(away ? &event->lost : &event->gained, text_at(json_member(event->json, "assignee"), "login"), true);
 }
 
 static void issue_comment(struct forge_event *event)
@@ -103,7 +103,6 @@ static void pull_request(struct forge_event *event)
 	const json_t *after = json_member(event->json, "after");
 
 	pull_read(event, json_member(event->json, "pull_request"));
-	event->label = text_at(json_member(event->json, "label"), "name");
 	if (json_is_string(after))
 		event->head = json_string_value(after);
 }
@@ -221,8 +220,8 @@ static bool listed(const char *list, const char *word)
 static void envelope_read(struct forge_event *event)
 {
 	const json_t *sender = json_member(event->json, "sender");
-	const char **texts[] = {&event->title, &event->text,         &event->url,  &event->label,  &event->assignee, &event->branch,
-				&event->path,  &event->review_state, &event->head, &event->target, &event->base};
+	const char **texts[] = {&event->title,        &event->text, &event->url,    &event->branch, &event->path,
+				&event->review_state, &event->head, &event->target, &event->base};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		*texts[i] = "";

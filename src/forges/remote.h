@@ -9,7 +9,9 @@
 #define ASSAY_FORGES_REMOTE_H
 
 #include "base/json.h"
+#include "base/world.h"
 #include "forges/event.h"
+#include "http/webhook.h"
 
 #define REMOTE_BODY_BYTES_MAX ((size_t)65000) /* of a body or a comment: GitHub takes 65536 characters */
 #define REMOTE_ANNOTATIONS_MAX ((size_t)500)
@@ -57,6 +59,7 @@ struct remote_deployment {
 
 struct remote_ops {
 	const char *name;
+	const char *pull_sign; /* what a pull request's number follows in a text: "#", "!" */
 	/* What git over HTTPS is to send as Authorization for this one repository, and where it is; never to be logged or stored. */
 	int (*credential)(void *self, const char *repository, bool push, struct buf *header, struct remote_told *told,
 			  struct err *err);
@@ -103,8 +106,6 @@ struct remote_ops {
 	int (*sweep)(void *self, int64_t since_ms, int *asked, struct remote_told *told, struct err *err);
 	/* [{"what", "state": "good|missing|wrong", "do"}]: of the connection, and of one repository when it is not NULL. */
 	json_t *(*examine)(void *self, const char *repository, const char *hook_url, struct err *err);
-	/* A webhook's body as a typed event; ERR_INVALID: it is no JSON of this host. Pure. */
-	int (*event_parse)(const char *name, struct view body, struct forge_event *event, struct err *err);
 	void (*free)(void *self);
 };
 
@@ -112,5 +113,39 @@ struct remote {
 	const struct remote_ops *ops;
 	void *self;
 };
+
+/* What is said about a connection to a host; borrowed for the call. */
+struct remote_options {
+	const char *base;            /* where the host is; "": where its kind usually is */
+	const json_t *configuration; /* objects, with what runs/connection.c lists for the kind */
+	const json_t *secrets;
+	struct world world;
+};
+
+#define REMOTE_DELIVERY_HEADERS_MAX 3
+
+/* A kind of host: all that is known of it before anything is asked. */
+struct remote_kind {
+	const char *name;     /* "github", as a connection's kind */
+	const char *name_key; /* the setting with the name that is mentioned, and that issues are assigned to */
+	const char *actor;    /* how that name writes there: "%s[bot]" */
+	const char *event_header;
+	const char
+		*delivery_headers[REMOTE_DELIVERY_HEADERS_MAX]; /* its id; the first that came. None did: what it says is its id */
+	MUST_USE int (*make)(const struct remote_options *options, struct remote *remote, struct err *err);
+	/* ERR_DENIED: not sent by who knows the secret, or not now. */
+	MUST_USE int (*verify)(const json_t *secrets, const struct webhook_request *request, int64_t now_ms, struct err *err);
+	/* What came as event `name`; ERR_INVALID: it is no JSON of this host. Pure. */
+	MUST_USE int (*event_parse)(const char *name, struct view body, struct forge_event *event, struct err *err);
+};
+
+const struct remote_kind *remote_kind_find(const char *name); /* NULL: it is no code host */
+/* The name that is mentioned; borrowed. */
+const char *remote_kind_mention(const struct remote_kind *kind, const json_t *configuration);
+/* Is this login our own? */
+bool remote_kind_is_self(const struct remote_kind *kind, const json_t *configuration, const char *login);
+/* webhook_verify with the secret of this name; ERR_DENIED when it is not set. */
+MUST_USE int remote_webhook_verify(enum webhook_scheme scheme, const json_t *secrets, const char *key,
+				   const struct webhook_request *request, int64_t now_ms, struct err *err);
 
 #endif

@@ -12,7 +12,7 @@
 #define SWEEP_MS ((int64_t)600 * 1000)
 #define KEEP_MS ((int64_t)30 * 24 * 3600 * 1000) /* services send again for a few days at most */
 
-static const struct inbox_source *const sources[] = {&inbox_standard, &inbox_github, &inbox_linear};
+static const struct inbox_source *const sources[] = {&inbox_standard, &inbox_linear};
 
 struct inboxes {
 	struct runs *runs;
@@ -28,7 +28,7 @@ static const struct inbox_source *source_find(const char *name)
 	for (size_t i = 0; i < ARRAY_LEN(sources); i++)
 		if (strcmp(sources[i]->name, name) == 0)
 			return sources[i];
-	return NULL;
+	return remote_kind_find(name) ? &inbox_forge : NULL;
 }
 
 /* ---- taking ---- */

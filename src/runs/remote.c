@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
-#include "forges/github.h"
 #include "http/url.h"
 #include "runs/runs_priv.h"
 
@@ -36,23 +35,6 @@ void place_fini(struct place *place)
 
 /* ---- clients ---- */
 
-static int github_make(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err)
-{
-	struct github_options options = {.api = connection->base,
-					 .app = json_text(connection->configuration, "app_id", NULL),
-					 .key = connection_secret(connection, "private_key"),
-					 .token = connection_secret(connection, "token"),
-					 .name = json_text(connection->configuration, "slug", NULL),
-					 .world = runs->options.world};
-
-	return github_remote_new(&options, remote, err);
-}
-
-static const struct {
-	const char *kind;
-	int (*make)(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err);
-} makers[] = {{"github", github_make}};
-
 static struct digest connection_digest(const struct connection *connection)
 {
 	AUTO_BUF text = buf_new(4 * CONNECTION_BYTES_MAX);
@@ -68,11 +50,15 @@ static struct digest connection_digest(const struct connection *connection)
 
 static int client_make(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_LEN(makers); i++)
-		if (strcmp(makers[i].kind, connection->kind) == 0)
-			return makers[i].make(runs, connection, remote, err) ? err_prefix(err, "connection %s", connection->name)
-									     : 0;
-	return err_set(err, ERR_INVALID, "a connection to %s is no code host", connection->kind);
+	const struct remote_kind *kind = remote_kind_find(connection->kind);
+	struct remote_options options = {.base = connection->base,
+					 .configuration = connection->configuration,
+					 .secrets = connection->secrets,
+					 .world = runs->options.world};
+
+	if (!kind)
+		return err_set(err, ERR_INVALID, "a connection to %s is no code host", connection->kind);
+	return kind->make(&options, remote, err) ? err_prefix(err, "connection %s", connection->name) : 0;
 }
 
 static int client_find(struct runs *runs, const struct connection *connection, const struct digest *key, struct remote *remote,

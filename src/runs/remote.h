@@ -93,6 +93,6 @@ extern const struct effect_kind effect_push, effect_pull, effect_check, effect_d
 	effect_progress;
 extern const struct effect_kind effect_look, effect_words, effect_command, effect_intake, effect_failure, effect_fetch,
 	effect_judge, effect_sweep;
-extern const struct inbox_source inbox_github;
+extern const struct inbox_source inbox_forge; /* of any kind of code host */
 
 #endif

@@ -59,7 +59,8 @@ static void ack(struct asking *asking)
 {
 	const struct remote *host = &asking->place.host;
 	const char *id = json_text(asking->data, "id", "");
-	struct forge_event event = {.kind = FORGE_EVENT_COMMENT, .number = asking->number, .on_pull = true};
+	struct forge_event event = {
+		.kind = FORGE_EVENT_COMMENT, .number = asking->number, .on_pull = json_flag(asking->data, "on_pull", false)};
 	struct err left = {0};
 
 	if (strncmp(id, "comment/", 8) != 0)

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "forges/builtin.h"
-#include "forges/github.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
 #include "trackers/builtin.h"
@@ -23,21 +23,15 @@
 
 /* ---- the source ---- */
 
-static int github_verify(const struct connection *connection, const struct webhook_request *request, int64_t now_ms,
-			 struct err *err)
+static int forge_verify(const struct connection *connection, const struct webhook_request *request, int64_t now_ms, struct err *err)
 {
-	const char *secret = connection_secret(connection, "webhook_secret");
-
-	return secret ? webhook_verify(WEBHOOK_GITHUB, secret, request, now_ms, err)
-		      : err_set(err, ERR_DENIED, "the connection has no webhook_secret");
+	return remote_kind_find(connection->kind)->verify(connection->secrets, request, now_ms, err);
 }
 
 static bool own_doing(const struct connection *connection, const struct forge_event *event)
 {
-	const char *name = json_text(connection->configuration, "slug", "assay");
-	AUTO_FREE char *bot = text_format("%s[bot]", name);
-
-	return strcmp(event->actor, bot) == 0 || strncmp(event->text, OWN_MARK, strlen(OWN_MARK)) == 0;
+	return remote_kind_is_self(remote_kind_find(connection->kind), connection->configuration, event->actor) ||
+	       strncmp(event->text, OWN_MARK, strlen(OWN_MARK)) == 0;
 }
 
 /* A pull request's own doing (a push, a merge through our pages) is looked at all the same: it is cheap, and the truth. */
@@ -48,23 +42,39 @@ static bool concerns_us(const struct connection *connection, const struct forge_
 	return event->kind == FORGE_EVENT_PULL || event->kind == FORGE_EVENT_PUSH || !own_doing(connection, event);
 }
 
-static int github_keys(const struct connection *connection, const struct webhook_request *request, struct inbox_keys *keys,
-		       struct err *err)
+static char *delivery_of(const struct remote_kind *kind, const struct webhook_request *request)
 {
-	const char *name = request->header(request->self, "x-github-event");
-	const char *delivery = request->header(request->self, "x-github-delivery");
+	for (size_t i = 0; i < REMOTE_DELIVERY_HEADERS_MAX && kind->delivery_headers[i]; i++) {
+		const char *id = request->header(request->self, kind->delivery_headers[i]);
+
+		if (id && *id)
+			return text_copy(id);
+	}
+	return text_copy(digest_of(request->body).text);
+}
+
+static int forge_keys(const struct connection *connection, const struct webhook_request *request, struct inbox_keys *keys,
+		      struct err *err)
+{
+	const struct remote_kind *kind = remote_kind_find(connection->kind);
+	const char *name = request->header(request->self, kind->event_header);
 	AUTO_EVENT event = {0};
 
-	if (!name || !delivery || !*delivery)
-		return err_set(err, ERR_INVALID, "the delivery has no X-GitHub-Event or X-GitHub-Delivery");
-	if (github_event_parse(name, request->body, &event, err))
+	if (!name)
+		return err_set(err, ERR_INVALID, "the delivery has no %s", kind->event_header);
+	if (kind->event_parse(name, request->body, &event, err))
 		return -1;
 	keys->ignored = !concerns_us(connection, &event);
-	keys->delivery = text_copy(delivery);
+	keys->delivery = delivery_of(kind, request);
 	keys->content = *event.content ? text_copy(event.content) : NULL;
 	keys->stream = *event.stream ? text_copy(event.stream) : NULL;
 	keys->kind = text_copy(name);
 	return 0;
+}
+
+static const char *mention_of(const struct connection *connection)
+{
+	return remote_kind_mention(remote_kind_find(connection->kind), connection->configuration);
 }
 
 /* ---- what is put ---- */
@@ -115,7 +125,7 @@ static int intake(struct taking *taking, struct err *err)
 static int on_comment(struct taking *taking, struct err *err)
 {
 	const struct forge_event *event = taking->event;
-	const char *name = json_text(taking->connection->configuration, "slug", "assay");
+	const char *name = mention_of(taking->connection);
 	struct view rest;
 	enum forge_command command = forge_command_find(event->text, &rest);
 	bool wanted = command == FORGE_COMMAND_RUN || (command == FORGE_COMMAND_NONE && forge_mentions(event->text, name));
@@ -167,16 +177,12 @@ static int on_issue(struct taking *taking, struct err *err)
 {
 	const struct forge_event *event = taking->event;
 	const char *label = json_text(taking->connection->configuration, "label", LABEL_DEFAULT);
-	const char *name = json_text(taking->connection->configuration, "slug", "assay");
-	bool ours = strcasecmp(event->label, label) == 0 || strcasecmp(event->assignee, name) == 0;
+	const char *name = mention_of(taking->connection);
 	const char *action = event->action;
 
-	if ((strcmp(action, "labeled") == 0 || strcmp(action, "assigned") == 0) && ours)
+	if (forge_event_lists(event->gained, label, name) || (strcmp(action, "opened") == 0 && forge_mentions(event->text, name)))
 		return intake(taking, err);
-	if (strcmp(action, "opened") == 0 && forge_mentions(event->text, name))
-		return intake(taking, err);
-	if (taking->run &&
-	    (strcmp(action, "closed") == 0 || (ours && (strcmp(action, "unlabeled") == 0 || strcmp(action, "unassigned") == 0))))
+	if (taking->run && (strcmp(action, "closed") == 0 || forge_event_lists(event->lost, label, name)))
 		return ask_host(taking, "forge.command", taking->delivery,
 				json_pack("{s:i, s:s, s:b}", "command", FORGE_COMMAND_STOP, "rest", "", "known", 1), err);
 	return 0;
@@ -262,14 +268,14 @@ static int event_take(struct runs *runs, struct store_tx *tx, const struct conne
 	return status;
 }
 
-static int github_take(struct runs *runs, struct store_tx *tx, const struct connection *connection,
-		       const struct inbox_message *message, struct err *err)
+static int forge_take(struct runs *runs, struct store_tx *tx, const struct connection *connection,
+		      const struct inbox_message *message, struct err *err)
 {
 	AUTO_EVENT event = {0};
 
-	if (github_event_parse(message->kind, message->data, &event, err))
+	if (remote_kind_find(connection->kind)->event_parse(message->kind, message->data, &event, err))
 		return -1;
 	return event_take(runs, tx, connection, message, &event, err);
 }
 
-const struct inbox_source inbox_github = {"github", github_verify, github_keys, github_take};
+const struct inbox_source inbox_forge = {"forge", forge_verify, forge_keys, forge_take};

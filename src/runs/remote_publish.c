@@ -203,7 +203,8 @@ static int check_send(struct runs *runs, const struct outbox_effect *effect, str
 				      .summary = json_text(sending.data, "summary", ""),
 				      .url = json_text(sending.data, "url", NULL),
 				      .state = (enum remote_state)json_number(sending.data, "state", REMOTE_UNKNOWN),
-				      .annotations = json_member(sending.data, "annotations")};
+				      .annotations = json_member(sending.data, "annotations"),
+				      .number = json_number(sending.data, "number", 0)};
 	return host->ops->check_put(host->self, sending.place.remote, &check, &sending.told, err)
 		       ? remote_failed(&sending.told, answer)
 		       : 0;
@@ -372,7 +373,7 @@ int remote_note_in(struct runs *runs, struct store_tx *tx, const struct place *p
 }
 
 /* One comment on the issue, edited as the run goes on. */
-static int progress_text(struct runs *runs, const char *id, struct buf *out, int64_t *number, struct err *err)
+static int progress_text(struct runs *runs, const char *id, const char *sign, struct buf *out, int64_t *number, struct err *err)
 {
 	AUTO_RUN run = {0};
 	AUTO_JSON plan = NULL;
@@ -388,7 +389,7 @@ static int progress_text(struct runs *runs, const char *id, struct buf *out, int
 		return -1;
 	buf_add_format(out, "**Assay** works on this: *%s*. [Timeline](%s/runs/%s)\n", run.state, runs->pages_base, run.id);
 	if (pull)
-		buf_add_format(out, "\nPull request: #%lld\n", (long long)pull);
+		buf_add_format(out, "\nPull request: %s%lld\n", sign, (long long)pull);
 	if (run.error)
 		buf_add_format(out, "\nIt ended: %.400s\n", run.error);
 	plan = json_parse(view_of(run.plan), NULL);
@@ -415,7 +416,7 @@ static int progress_send(struct runs *runs, const struct outbox_effect *effect, 
 		return -1;
 	run = json_text(sending.data, "run", "");
 	marker = text_format("<!-- assay:%s:progress -->", run);
-	if (progress_text(runs, run, &text, &number, err) || !number)
+	if (progress_text(runs, run, host->ops->pull_sign, &text, &number, err) || !number)
 		return number ? -1 : 0;
 	return host->ops->note_put(host->self, sending.place.remote, false, number, marker, text.at, &sending.told, err)
 		       ? remote_failed(&sending.told, answer)
