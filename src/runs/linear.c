@@ -1,14 +1,15 @@
-/* Linear's webhooks taken, and what is said there sent. */
-#include "runs/linear.h"
-
+/*
+ * Linear: its webhooks taken, what is said there sent, how a workspace allows it, and what its connection lacks.
+ *
+ * Each workspace that installed the application is an account, with its own tokens and its own id for us. The id of an effect's operation is
+ * the id of what is created there, so that a repetition creates nothing.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/scope.h"
-#include "runs/inbox.h"
 #include "runs/runs_priv.h"
-#include "runs/thread.h"
+#include "runs/voice.h"
 #include "trackers/linear.h"
 
 #define CONFIDENT 0.5
@@ -63,40 +64,60 @@ const struct inbox_source inbox_linear = {.name = "linear", .verify = verify, .k
 
 /* ---- out ---- */
 
-/* What one effect is about, while it is sent. */
-struct sending {
-	struct runs *runs;
-	struct thread thread;
-	const struct outbox_effect *effect;
-	const json_t *speech;
-	struct outbox_answer *answer;
+struct linear_ask {
+	const char *operation;
+	const json_t *variables;
+	json_t **data;
+	int64_t now_ms;
 };
 
-static int ask(const struct sending *sending, const char *operation, json_t *variables, json_t **data, struct err *err)
+static int act(void *self, const struct connection *connection, const char *token, struct token_said *said, struct err *err)
+{
+	struct linear_ask *ask = self;
+	const struct linear_access access = {connection->base, token};
+	struct linear_said heard;
+	int failed = linear_call(&access, ask->operation, ask->variables, ask->now_ms, ask->data, &heard, err);
+
+	*said = (struct token_said){heard.blocked_until_ms, heard.expired};
+	return failed;
+}
+
+/* Asks as the account. `variables` is borrowed; *data is owned by the caller. Blocks. */
+static int linear_ask(struct runs *runs, const char *connection, const char *account, const char *operation,
+		      const json_t *variables, json_t **data, struct token_said *said, struct err *err)
+{
+	struct linear_ask ask = {operation, variables, data, world_now_ms(runs->options.world)};
+	const struct token_call call = {connection, account, act, &ask};
+
+	*data = NULL;
+	return token_use(runs, &call, said, err);
+}
+
+static int ask(const struct speaking *speaking, const char *operation, json_t *variables, json_t **data, struct err *err)
 {
 	AUTO_JSON owned = variables;
-	struct linear_said said;
+	struct token_said said;
 	AUTO_JSON ignored = NULL;
 
-	if (!linear_ask(sending->runs, sending->thread.connection, sending->thread.account, operation, variables,
+	if (!linear_ask(speaking->runs, speaking->thread.connection, speaking->thread.account, operation, variables,
 			data ? data : &ignored, &said, err))
 		return 0;
-	sending->answer->blocked_until_ms = said.blocked_until_ms;
+	speaking->answer->blocked_until_ms = said.blocked_until_ms;
 	return -1;
 }
 
 /* An activity under the operation's id: one that is there already was sent by an earlier try. `content` and `extra` are stolen. */
-static int activity(const struct sending *sending, json_t *content, json_t *extra, struct err *err)
+static int activity(const struct speaking *speaking, json_t *content, json_t *extra, struct err *err)
 {
-	struct linear_uuid id = linear_uuid_of(sending->effect->operation);
-	json_t *input = json_pack("{s:s, s:s, s:o}", "id", id.text, "agentSessionId", sending->thread.thread, "content", content);
+	struct linear_uuid id = linear_uuid_of(speaking->effect->operation);
+	json_t *input = json_pack("{s:s, s:s, s:o}", "id", id.text, "agentSessionId", speaking->thread.thread, "content", content);
 
 	if (extra) {
 		(void)json_object_update(input, extra);
 		json_decref(extra);
 	}
-	(void)snprintf(sending->answer->text, sizeof(sending->answer->text), "%s", id.text);
-	if (!ask(sending, "ActivityCreate", json_pack("{s:o}", "input", input), NULL, err))
+	(void)snprintf(speaking->answer->text, sizeof(speaking->answer->text), "%s", id.text);
+	if (!ask(speaking, "ActivityCreate", json_pack("{s:o}", "input", input), NULL, err))
 		return 0;
 	if (err->kind != ERR_CONFLICT)
 		return -1;
@@ -104,34 +125,34 @@ static int activity(const struct sending *sending, json_t *content, json_t *extr
 	return 0;
 }
 
-static json_t *ephemeral_of(const struct sending *sending)
+static json_t *ephemeral_of(const struct speaking *speaking)
 {
-	return json_flag(sending->speech, "ephemeral", false) ? json_pack("{s:b}", "ephemeral", 1) : NULL;
+	return json_flag(speaking->speech, "ephemeral", false) ? json_pack("{s:b}", "ephemeral", 1) : NULL;
 }
 
-static const char *text_of(const struct sending *sending)
+static const char *text_of(const struct speaking *speaking)
 {
-	return json_text(sending->speech, "text", "");
+	return json_text(speaking->speech, "text", "");
 }
 
-static int send_thought(struct sending *sending, struct err *err)
+static int send_thought(struct speaking *speaking, struct err *err)
 {
-	return activity(sending, linear_thought(text_of(sending)), ephemeral_of(sending), err);
+	return activity(speaking, linear_thought(text_of(speaking)), ephemeral_of(speaking), err);
 }
 
-static int send_action(struct sending *sending, struct err *err)
+static int send_action(struct speaking *speaking, struct err *err)
 {
-	const json_t *speech = sending->speech;
+	const json_t *speech = speaking->speech;
 
-	return activity(sending,
+	return activity(speaking,
 			linear_action(json_text(speech, "action", ""), json_text(speech, "parameter", ""),
 				      json_text(speech, "result", NULL)),
-			ephemeral_of(sending), err);
+			ephemeral_of(speaking), err);
 }
 
-static int send_ask(struct sending *sending, struct err *err)
+static int send_ask(struct speaking *speaking, struct err *err)
 {
-	const json_t *options = json_member(sending->speech, "options");
+	const json_t *options = json_member(speaking->speech, "options");
 	const char *values[LINEAR_OPTIONS_MAX];
 	size_t count = 0;
 	json_t *option;
@@ -140,53 +161,53 @@ static int send_ask(struct sending *sending, struct err *err)
 	json_array_foreach((json_t *)(uintptr_t)options, i, option)
 		if (json_is_string(option) && count < LINEAR_OPTIONS_MAX)
 			values[count++] = json_string_value(option);
-	return activity(sending, linear_words("elicitation", text_of(sending)),
+	return activity(speaking, linear_words("elicitation", text_of(speaking)),
 			count ? json_pack("{s:s, s:o}", "signal", "select", "signalMetadata", linear_options(values, count)) : NULL,
 			err);
 }
 
-static int send_final(struct sending *sending, struct err *err)
+static int send_final(struct speaking *speaking, struct err *err)
 {
-	return activity(sending, linear_words(json_text(sending->speech, "say", ""), text_of(sending)), NULL, err);
+	return activity(speaking, linear_words(json_text(speaking->speech, "say", ""), text_of(speaking)), NULL, err);
 }
 
-static int session_update(const struct sending *sending, json_t *input, struct err *err)
+static int session_update(const struct speaking *speaking, json_t *input, struct err *err)
 {
-	return ask(sending, "SessionUpdate", json_pack("{s:s, s:o}", "id", sending->thread.thread, "input", input), NULL, err);
+	return ask(speaking, "SessionUpdate", json_pack("{s:s, s:o}", "id", speaking->thread.thread, "input", input), NULL, err);
 }
 
-static int send_plan(struct sending *sending, struct err *err)
+static int send_plan(struct speaking *speaking, struct err *err)
 {
-	return session_update(sending, json_pack("{s:o}", "plan", linear_plan(json_member(sending->speech, "plan"))), err);
+	return session_update(speaking, json_pack("{s:o}", "plan", linear_plan(json_member(speaking->speech, "plan"))), err);
 }
 
 /* On the session, where they are one click away, and on the issue, where they stay; both know a URL they have. */
-static int send_links(struct sending *sending, struct err *err)
+static int send_links(struct speaking *speaking, struct err *err)
 {
-	const json_t *links = json_member(sending->speech, "links");
+	const json_t *links = json_member(speaking->speech, "links");
 	json_t *link;
 	size_t i;
 
-	if (session_update(sending, json_pack("{s:O}", "addedExternalUrls", links), err))
+	if (session_update(speaking, json_pack("{s:O}", "addedExternalUrls", links), err))
 		return -1;
 	json_array_foreach((json_t *)(uintptr_t)links, i, link) {
-		json_t *input = json_pack("{s:s, s:s, s:s, s:s}", "issueId", sending->thread.item_id, "title",
+		json_t *input = json_pack("{s:s, s:s, s:s, s:s}", "issueId", speaking->thread.item_id, "title",
 					  json_text(link, "label", ""), "url", json_text(link, "url", ""), "subtitle", "Assay");
 
-		if (ask(sending, "AttachmentCreate", json_pack("{s:o}", "input", input), NULL, err) && err->kind != ERR_CONFLICT)
+		if (ask(speaking, "AttachmentCreate", json_pack("{s:o}", "input", input), NULL, err) && err->kind != ERR_CONFLICT)
 			return -1;
 		*err = (struct err){0};
 	}
 	return 0;
 }
 
-static int issue_update(const struct sending *sending, const json_t *input, struct err *err)
+static int issue_update(const struct speaking *speaking, const json_t *input, struct err *err)
 {
-	return ask(sending, "IssueUpdate", json_pack("{s:s, s:O}", "id", sending->thread.item_id, "input", input), NULL, err);
+	return ask(speaking, "IssueUpdate", json_pack("{s:s, s:O}", "id", speaking->thread.item_id, "input", input), NULL, err);
 }
 
 /* The delegate is set when nobody is it; the state moves on only from before the work, and only when a person gave it. */
-static int state_started(struct sending *sending, const json_t *issue, const json_t *states, const char *self, struct err *err)
+static int state_started(struct speaking *speaking, const json_t *issue, const json_t *states, const char *self, struct err *err)
 {
 	const char *type = json_text(json_member(issue, "state"), "type", "");
 	bool over = strcmp(type, "started") == 0 || strcmp(type, "completed") == 0 || strcmp(type, "canceled") == 0;
@@ -195,14 +216,14 @@ static int state_started(struct sending *sending, const json_t *issue, const jso
 
 	if (!json_is_object(json_member(issue, "delegate")) && self)
 		(void)json_object_set_new(input, "delegateId", json_string(self));
-	if (!over && started && sending->thread.actor)
+	if (!over && started && speaking->thread.actor)
 		(void)json_object_set_new(input, "stateId", json_string(started));
-	return json_object_size(input) ? issue_update(sending, input, err) : 0;
+	return json_object_size(input) ? issue_update(speaking, input, err) : 0;
 }
 
-static int send_state(struct sending *sending, struct err *err)
+static int send_state(struct speaking *speaking, struct err *err)
 {
-	const char *state = json_text(sending->speech, "state", "");
+	const char *state = json_text(speaking->speech, "state", "");
 	AUTO_CONNECTION connection = {0};
 	AUTO_ACCOUNT account = {0};
 	AUTO_FREE char *key = text_format("%s_state", state);
@@ -212,60 +233,27 @@ static int send_state(struct sending *sending, struct err *err)
 	const char *id;
 	AUTO_TX tx = {0};
 
-	if (store_begin_snapshot(sending->runs->store, &tx, err) ||
-	    connection_read(&tx, sending->thread.connection, &connection, err) ||
-	    account_read(&tx, connection.id, sending->thread.account, &account, err))
+	if (store_begin_snapshot(speaking->runs->store, &tx, err) ||
+	    connection_read(&tx, speaking->thread.connection, &connection, err) ||
+	    account_read(&tx, connection.id, speaking->thread.account, &account, err))
 		return -1;
 	store_abort(&tx);
 	name = json_text(connection.configuration, key, NULL);
 	if (strcmp(state, "started") != 0 && !name)
 		return 0;
-	if (ask(sending, "IssueContext", json_pack("{s:s}", "id", sending->thread.item_id), &issue, err))
+	if (ask(speaking, "IssueContext", json_pack("{s:s}", "id", speaking->thread.item_id), &issue, err))
 		return -1;
 	id = json_text(json_member(json_member(issue, "issue"), "team"), "id", "");
-	if (ask(sending, "TeamStates", json_pack("{s:s}", "id", id), &states, err))
+	if (ask(speaking, "TeamStates", json_pack("{s:s}", "id", id), &states, err))
 		return -1;
 	if (strcmp(state, "started") == 0)
-		return state_started(sending, json_member(issue, "issue"), states, account.self, err);
+		return state_started(speaking, json_member(issue, "issue"), states, account.self, err);
 	id = linear_state_named(states, name);
 	if (!id)
 		return err_set(err, ERR_INVALID, "the team has no state `%.80s` (%s)", name, key);
 	AUTO_JSON input = json_pack("{s:s}", "stateId", id);
 
-	return issue_update(sending, input, err);
-}
-
-static int send_stop(struct sending *sending, struct err *err)
-{
-	if (thread_stop(sending->runs, &sending->thread, err))
-		return -1;
-	return activity(sending, linear_words("response", text_of(sending)), NULL, err);
-}
-
-static int send_end(struct sending *sending, struct err *err)
-{
-	return thread_stop(sending->runs, &sending->thread, err);
-}
-
-static int send_wake(struct sending *sending, struct err *err)
-{
-	return thread_wake(sending->runs, &sending->thread, sending->effect->operation, sending->speech, err);
-}
-
-/* What waited may be over by now: then there is nothing to decide. */
-static int send_decide(struct sending *sending, struct err *err)
-{
-	struct runs *runs = sending->runs;
-	const json_t *speech = sending->speech;
-	bool allow = json_flag(speech, "allow", false);
-	struct err why = {0};
-
-	if (!runs->options.approve || !sending->thread.run)
-		return 0;
-	if (runs->options.approve(runs->options.self, sending->thread.run, json_text(speech, "hold", ""), allow,
-				  json_text(speech, "author", "somebody"), &why))
-		return activity(sending, linear_thought(why.text), NULL, err);
-	return activity(sending, linear_thought(allow ? "The request goes out, this once." : "The request is refused."), NULL, err);
+	return issue_update(speaking, input, err);
 }
 
 /* ---- opening ---- */
@@ -281,7 +269,7 @@ static json_t *names_of(const json_t *labels)
 	return names;
 }
 
-static json_t *comments_of(const json_t *issue, const char *self)
+static json_t *comments_of(const json_t *issue)
 {
 	json_t *list = json_array();
 	const json_t *nodes = json_member(json_member(issue, "comments"), "nodes");
@@ -292,10 +280,6 @@ static json_t *comments_of(const json_t *issue, const char *self)
 		const json_t *user = json_member(node, "user");
 		json_t *comment = json_object();
 
-		if (self && strcmp(json_text(user, "id", ""), self) == 0) {
-			json_decref(comment);
-			continue;
-		}
 		(void)json_object_set_new(comment, "id", json_string(json_text(node, "id", "")));
 		(void)json_object_set_new(
 			comment, "author",
@@ -344,10 +328,10 @@ static json_t *candidates_of(struct runs *runs, json_t *projects, struct err *er
 }
 
 /* Linear's own guess, when it is sure enough and one of ours. */
-static int suggestion(struct sending *sending, char **repository, struct err *err)
+static int suggestion(struct speaking *speaking, char **repository, struct err *err)
 {
 	AUTO_JSON projects = json_object();
-	AUTO_JSON candidates = candidates_of(sending->runs, projects, err);
+	AUTO_JSON candidates = candidates_of(speaking->runs, projects, err);
 	AUTO_JSON data = NULL;
 	const json_t *best = NULL;
 	json_t *each;
@@ -357,9 +341,9 @@ static int suggestion(struct sending *sending, char **repository, struct err *er
 		return -1;
 	if (!json_array_size(candidates))
 		return 0;
-	if (ask(sending, "RepositorySuggestions",
-		json_pack("{s:s, s:O, s:s}", "issueId", sending->thread.item_id, "candidates", candidates, "session",
-			  sending->thread.thread),
+	if (ask(speaking, "RepositorySuggestions",
+		json_pack("{s:s, s:O, s:s}", "issueId", speaking->thread.item_id, "candidates", candidates, "session",
+			  speaking->thread.thread),
 		&data, err))
 		return -1;
 	json_array_foreach(json_member(json_member(data, "issueRepositorySuggestions"), "suggestions"), i, each) {
@@ -372,53 +356,34 @@ static int suggestion(struct sending *sending, char **repository, struct err *er
 	return 0;
 }
 
-static int repository_choose(struct sending *sending, const struct thread_item *item, char **repository, struct err *err)
+static void item_take(struct voice_item *item, json_t *data)
 {
-	AUTO_JSON request = json_parse(view_of(sending->thread.request), err);
-	AUTO_CONNECTION connection = {0};
+	const json_t *issue = json_member(data, "issue");
+	json_t *labels = names_of(json_member(issue, "labels"));
+	json_t *comments = comments_of(issue);
 
-	if (!request || connection_load(sending->runs, sending->thread.connection, &connection, err))
-		return -1;
-	*repository = text_copy(json_text(request, "repository", NULL)); /* a person said it */
-	if (*repository)
-		return 0;
-	if (thread_repository(sending->runs, &connection, item, false, repository, err))
-		return -1;
-	if (*repository)
-		return 0;
-	if (suggestion(sending, repository, err))
-		return -1;
-	return *repository ? 0 : thread_repository(sending->runs, &connection, item, true, repository, err);
+	voice_item_keep(item, data);
+	voice_item_keep(item, labels);
+	voice_item_keep(item, comments);
+	item->item = (struct thread_item){.item = json_text(issue, "identifier", NULL),
+					  .item_id = json_text(issue, "id", NULL),
+					  .url = json_text(issue, "url", NULL),
+					  .title = json_text(issue, "title", NULL),
+					  .body = json_text(issue, "description", NULL),
+					  .team = json_text(json_member(issue, "team"), "key", NULL),
+					  .project = json_text(json_member(issue, "project"), "name", NULL),
+					  .labels = labels,
+					  .comments = comments};
 }
 
-static int send_open(struct sending *sending, struct err *err)
+static int fetch(struct speaking *speaking, struct voice_item *item, struct err *err)
 {
-	AUTO_JSON data = NULL;
-	AUTO_JSON labels = NULL;
-	AUTO_JSON comments = NULL;
-	AUTO_FREE char *repository = NULL;
-	const json_t *issue;
+	json_t *data = NULL;
 
-	if (strcmp(sending->thread.state, "opening") != 0)
-		return 0;
-	if (ask(sending, "IssueContext", json_pack("{s:s}", "id", sending->thread.item_id), &data, err))
+	if (ask(speaking, "IssueContext", json_pack("{s:s}", "id", speaking->thread.item_id), &data, err))
 		return -1;
-	issue = json_member(data, "issue");
-	labels = names_of(json_member(issue, "labels"));
-	comments = comments_of(issue, NULL);
-	const struct thread_item item = {.item = json_text(issue, "identifier", sending->thread.item),
-					 .item_id = json_text(issue, "id", sending->thread.item_id),
-					 .url = json_text(issue, "url", NULL),
-					 .title = json_text(issue, "title", NULL),
-					 .body = json_text(issue, "description", NULL),
-					 .team = json_text(json_member(issue, "team"), "key", NULL),
-					 .project = json_text(json_member(issue, "project"), "name", NULL),
-					 .labels = labels,
-					 .comments = comments};
-
-	if (repository_choose(sending, &item, &repository, err))
-		return -1;
-	return thread_begin(sending->runs, sending->thread.id, &item, repository, err);
+	item_take(item, data);
+	return 0;
 }
 
 /* ---- begun here ---- */
@@ -428,7 +393,7 @@ static int item_find(struct runs *runs, const char *connection, const char *acco
 		     struct err *err)
 {
 	AUTO_JSON variables = json_pack("{s:s}", "id", name);
-	struct linear_said said;
+	struct token_said said;
 
 	if (!linear_ask(runs, connection, account, "IssueContext", variables, data, &said, err) || err->kind != ERR_NOT_FOUND)
 		return *data ? 0 : -1;
@@ -436,124 +401,222 @@ static int item_find(struct runs *runs, const char *connection, const char *acco
 	return 0;
 }
 
-static json_t *import_from(struct runs *runs, const char *connection, const char *account, const json_t *issue,
-			   const char *repository, struct err *err)
+/* A session is opened on it, so that what its run does is seen there. */
+static json_t *import(struct runs *runs, const char *connection, const char *account, const char *name, const char *repository,
+		      struct err *err)
 {
-	AUTO_JSON variables = json_pack("{s:{s:s}}", "input", "issueId", json_text(issue, "id", ""));
-	AUTO_JSON labels = names_of(json_member(issue, "labels"));
-	AUTO_JSON comments = comments_of(issue, NULL);
+	AUTO_ITEM item = {0};
+	AUTO_JSON variables = NULL;
 	AUTO_JSON data = NULL;
 	AUTO_FREE char *text = NULL;
-	const struct thread_item item = {.item = json_text(issue, "identifier", ""),
-					 .item_id = json_text(issue, "id", ""),
-					 .url = json_text(issue, "url", NULL),
-					 .title = json_text(issue, "title", NULL),
-					 .body = json_text(issue, "description", NULL),
-					 .labels = labels,
-					 .comments = comments};
+	json_t *found = NULL;
 	const json_t *session;
-	struct linear_said said;
+	struct token_said said;
 	int64_t number = 0;
 
+	if (item_find(runs, connection, account, name, &found, err) || !found)
+		return NULL;
+	item_take(&item, found);
+	variables = json_pack("{s:{s:s}}", "input", "issueId", item.item.item_id ? item.item.item_id : "");
 	if (linear_ask(runs, connection, account, "SessionOnIssue", variables, &data, &said, err))
 		return NULL;
 	session = json_member(json_member(data, "agentSessionCreateOnIssue"), "agentSession");
-	if (thread_import(runs, connection, account, json_text(session, "id", ""), json_text(session, "url", NULL), &item,
+	if (thread_import(runs, connection, account, json_text(session, "id", ""), json_text(session, "url", NULL), &item.item,
 			  repository, &number, err))
 		return NULL;
 	text = text_format("%lld", (long long)number);
 	return tracker_fetch(runs->tracker, text, err);
 }
 
-json_t *linear_import(struct runs *runs, const char *name, const char *repository, struct err *err)
+/* ---- tokens ---- */
+
+static struct linear_client client_of(const struct connection *connection)
 {
-	AUTO_JSON places = json_array();
-	json_t *place;
+	return (struct linear_client){connection->base, json_text(connection->configuration, "client_id", ""),
+				      connection_secret(connection, "client_secret")};
+}
+
+static const char *scopes_of(const struct connection *connection)
+{
+	return json_text(connection->configuration, "scopes", LINEAR_SCOPES);
+}
+
+static char *authorize_url(const struct connection *connection, const char *redirect, const char *state, const char *verifier)
+{
+	const struct linear_client client = client_of(connection);
+
+	return linear_authorize_url(json_text(connection->configuration, "authorize_url", LINEAR_AUTHORIZE), &client, redirect,
+				    scopes_of(connection), state, verifier);
+}
+
+static int token_of_code(const struct connection *connection, const char *code, const char *redirect, const char *verifier,
+			 json_t **answer, struct err *err)
+{
+	const struct linear_client client = client_of(connection);
+
+	return linear_token_of_code(&client, code, redirect, verifier, answer, err);
+}
+
+static int token_renew(const struct connection *connection, const char *refresh, json_t **answer, struct err *err)
+{
+	const struct linear_client client = client_of(connection);
+
+	return linear_token_refresh(&client, refresh, answer, err);
+}
+
+static int token_own(const struct connection *connection, json_t **answer, struct err *err)
+{
+	const struct linear_client client = client_of(connection);
+
+	if (!json_flag(connection->configuration, "client_credentials", false) || !client.secret)
+		return err_set(err, ERR_INVALID, "`%.60s` has no client_credentials=true, or no client_secret", connection->name);
+	return linear_token_of_client(&client, scopes_of(connection), answer, err);
+}
+
+static int viewer(struct world world, const struct connection *connection, const json_t *answer, struct account *account,
+		  json_t **made, struct err *err)
+{
+	const struct linear_access access = {connection->base, json_text(answer, "access_token", "")};
+	struct linear_said said;
+	AUTO_JSON data = NULL;
+	const json_t *workspace;
+
+	(void)made;
+	if (linear_call(&access, "Viewer", NULL, world_now_ms(world), &data, &said, err))
+		return err_prefix(err, "asking who we are");
+	workspace = json_member(data, "organization");
+	account->account = text_copy(json_text(workspace, "id", NULL));
+	account->name = text_copy(json_text(workspace, "name", ""));
+	account->self = text_copy(json_text(json_member(data, "viewer"), "id", NULL));
+	if (!account->account || !account->self)
+		return err_set(err, ERR_BROKEN, "Linear does not say whose the token is");
+	return 0;
+}
+
+static const struct token_ops tokens = {.authorize_url = authorize_url,
+					.of_code = token_of_code,
+					.renew = token_renew,
+					.own = token_own,
+					.renews_own = true,
+					.viewer = viewer};
+
+/* ---- what it lacks ---- */
+
+#define SETTINGS "linear.app → Settings → API → your application"
+
+static void scopes_say(struct check *check, const json_t *account)
+{
+	static const char *const wanted[] = {"read", "write", "app:assignable", "app:mentionable"};
+	const char *scopes = json_text(account, "scopes", "");
+	AUTO_FREE char *how = text_format("add it to `scopes` (`assay connections set %s --set scopes=" LINEAR_SCOPES
+					  "`), then `assay linear connect %s` once more",
+					  check->connection->name, check->connection->name);
+
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+		AUTO_FREE char *what = text_format("scope %s in %s", wanted[i], json_text(account, "name", ""));
+		bool has = check_scope(scopes, wanted[i]);
+
+		check_say(check, what, has, false, has ? "was allowed" : "was not allowed", how);
+	}
+}
+
+/* Does every rule's team exist there? */
+static void teams_say(struct check *check, const json_t *account, const json_t *data)
+{
+	json_t *rule;
+	json_t *team;
+	size_t i, k;
+
+	json_array_foreach(json_member(check->connection->configuration, "repositories"), i, rule) {
+		const char *key = json_text(rule, "team", NULL);
+		bool found = !key;
+
+		json_array_foreach(json_member(json_member(data, "teams"), "nodes"), k, team)
+			found = found || strcasecmp(json_text(team, "key", ""), key) == 0;
+		AUTO_FREE char *what = text_format("team %s in %s", key ? key : "", json_text(account, "name", ""));
+
+		if (key)
+			check_say(
+				check, what, found, true, found ? "is there" : "is none that the application may see",
+				"give the application access to the team (its page under Settings → Applications), or mend the rule");
+	}
+}
+
+static void account_say(struct check *check, const json_t *account)
+{
+	AUTO_FREE char *what = text_format("workspace %s", json_text(account, "name", ""));
+	AUTO_FREE char *how = text_format("`assay linear connect %s` once more", check->connection->name);
+	struct token_said said;
+	AUTO_JSON data = NULL;
+	struct err err = {0};
+
+	if (linear_ask(check->runs, check->connection->id, json_text(account, "account", ""), "Teams", NULL, &data, &said, &err)) {
+		check_say(check, what, false, false, err.text, how);
+		return;
+	}
+	check_say(check, what, true, false, "answers", "");
+	scopes_say(check, account);
+	teams_say(check, account, data);
+}
+
+static int webhooks_say(struct check *check, struct err *err)
+{
+	static const char *const categories[][3] = {{"AgentSessionEvent", "Agent session events", ""},
+						    {"AppUserNotification", "Inbox notifications", "note"},
+						    {"PermissionChange", "Permission changes", "note"},
+						    {"OAuthApp", "OAuth app revoked", "note"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(categories); i++) {
+		AUTO_FREE char *what = text_format("webhooks of “%s”", categories[i][1]);
+		AUTO_FREE char *how = text_format("in " SETTINGS
+						  ": webhooks on, URL %s/hooks/%s, and the category “%s” ticked; a workspace that "
+						  "installed it before must allow it again",
+						  check->runs->pages_base, check->connection->id, categories[i][1]);
+
+		if (check_deliveries(check, categories[i][0], what, categories[i][2][0], how, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int check(struct check *check, struct err *err)
+{
+	const struct connection *connection = check->connection;
+	AUTO_JSON accounts = NULL;
+	json_t *account;
 	size_t i;
 
-	{
-		AUTO_TX tx = {0};
-		AUTO_ROWS rows = {0};
-
-		if (store_begin_snapshot(runs->store, &tx, err) ||
-		    store_query(
-			    &tx, &rows,
-			    "SELECT connection, account FROM account JOIN connection ON connection.id = connection AND kind = 'linear'"
-			    " ORDER BY connection, account",
-			    NO_VALUES, err))
-			return NULL;
-		while (store_rows_next(&rows))
-			(void)json_array_append_new(places, json_pack("{s:o, s:o}", "connection", store_rows_json(&rows, 0),
-								      "account", store_rows_json(&rows, 1)));
-		if (store_rows_finish(&rows, err))
-			return NULL;
-	}
-	json_array_foreach(places, i, place) {
-		const char *connection = json_text(place, "connection", "");
-		const char *account = json_text(place, "account", "");
-		AUTO_JSON data = NULL;
-
-		if (item_find(runs, connection, account, name, &data, err))
-			return NULL;
-		if (data)
-			return import_from(runs, connection, account, json_member(data, "issue"), repository, err);
-	}
-	(void)err_set(err, ERR_NOT_FOUND, "no issue `%.60s` here, nor in a workspace that is connected", name);
-	return NULL;
+	check_setting(check, "client_id", json_text(connection->configuration, "client_id", NULL),
+		      "copy it from " SETTINGS ": `assay connections set NAME --set client_id=…`");
+	check_setting(check, "webhook_secret", connection_secret(connection, "webhook_secret"),
+		      "copy the signing secret from " SETTINGS ": `assay connections set NAME --secrets`");
+	accounts = check_accounts(check, err);
+	if (!accounts)
+		return -1;
+	json_array_foreach(accounts, i, account)
+		account_say(check, account);
+	return webhooks_say(check, err);
 }
 
 /* ---- the table ---- */
 
 static const struct {
 	const char *say;
-	int (*send)(struct sending *sending, struct err *err);
+	int (*send)(struct speaking *speaking, struct err *err);
 } rows[] = {
-	{"thought", send_thought}, {"action", send_action}, {"ask", send_ask},     {"response", send_final}, {"error", send_final},
-	{"plan", send_plan},       {"links", send_links},   {"state", send_state}, {"stop", send_stop},      {"end", send_end},
-	{"wake", send_wake},       {"decide", send_decide}, {"open", send_open},
+	{"thought", send_thought}, {"action", send_action}, {"ask", send_ask},     {"response", send_final},
+	{"error", send_final},     {"plan", send_plan},     {"links", send_links}, {"state", send_state},
 };
 
-static int send_it(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+static int say(struct speaking *speaking, struct err *err)
 {
-	AUTO_JSON speech = json_parse(effect->data, err);
-	struct sending sending = {.runs = runs, .effect = effect, .speech = speech, .answer = answer};
-	const char *say = json_text(speech, "say", "");
-	int status;
+	const char *what = json_text(speaking->speech, "say", "");
 
-	if (!speech || thread_load(runs, json_text(speech, "thread", ""), &sending.thread, err))
-		return -1;
-	if (thread_is_silent(&sending.thread, say)) {
-		thread_fini(&sending.thread);
-		return 0;
-	}
-	status = err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", say);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (strcmp(rows[i].say, say) == 0) {
-			*err = (struct err){0};
-			status = rows[i].send(&sending, err);
-		}
-	thread_fini(&sending.thread);
-	return status;
+		if (strcmp(rows[i].say, what) == 0)
+			return rows[i].send(speaking, err);
+	return err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", what);
 }
 
-/* What could not be opened is said; whatever else is dead stays in the outbox, to be looked at. */
-static int settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
-		   const struct err *failure, struct err *err)
-{
-	AUTO_JSON speech = json_parse(effect->data, NULL);
-	const char *say = json_text(speech, "say", "");
-	AUTO_THREAD thread = {0};
-	AUTO_FREE char *operation = NULL;
-	json_t *words;
-
-	(void)answer;
-	if (!failure || (strcmp(say, "open") != 0 && strcmp(say, "wake") != 0))
-		return 0;
-	if (thread_read(tx, json_text(speech, "thread", ""), &thread, err))
-		return -1;
-	operation = text_format("%s/failed", effect->operation);
-	words = json_pack("{s:s, s:o}", "say", "error", "text", json_sprintf("I could not begin: %.400s", failure->text));
-	return thread_say_in(runs, tx, &thread, operation, false, words, err);
-}
-
-const struct effect_kind effect_linear = {.name = "linear", .send = send_it, .settled = settled};
+const struct voice voice_linear = {
+	.kind = "linear", .tokens = &tokens, .say = say, .fetch = fetch, .suggest = suggestion, .import = import, .check = check};

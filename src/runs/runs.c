@@ -11,9 +11,9 @@
 #include "base/scope.h"
 #include "forges/builtin.h"
 #include "runs/remote.h"
-#include "runs/linear.h"
 #include "runs/runs_priv.h"
 #include "runs/thread.h"
+#include "runs/voice.h"
 #include "trackers/builtin.h"
 
 #define EFFECT_THREADS 3
@@ -213,7 +213,7 @@ static json_t *issue_of_request(struct runs *runs, const char *repository, const
 	if (number || outside) {
 		issue = tracker_fetch(runs->tracker, item, err);
 		if (!issue && outside && err->kind == ERR_NOT_FOUND)
-			return linear_import(runs, outside, repository, err);
+			return voice_import(runs, outside, repository, err);
 		if (issue && strcmp(json_text(issue, "repository", ""), repository) != 0) {
 			(void)err_set(err, ERR_INVALID, "issue %lld belongs to the repository %s", (long long)number,
 				      json_text(issue, "repository", ""));

@@ -123,19 +123,6 @@ static int answer_in(struct runs *runs, struct store_tx *tx, const struct thread
 
 /* ---- what comes in ---- */
 
-/* The words of a mention stand only here; conversations of other agents, which may stand beside, are not for ours. */
-static void context_take(json_t *request, const json_t *raw)
-{
-	static const char begin[] = "<primary-directive-thread";
-	static const char end[] = "</primary-directive-thread>";
-	const char *context = json_text(raw, "promptContext", "");
-	const char *from = strstr(context, begin);
-	const char *to = from ? strstr(from, end) : NULL;
-
-	if (to)
-		json_set_bytes(request, "context", view_make(from, (size_t)(to - from) + strlen(end)));
-}
-
 static char *request_of(const struct tracker_event *event, struct err *err)
 {
 	AUTO_JSON request = json_object();
@@ -148,7 +135,8 @@ static char *request_of(const struct tracker_event *event, struct err *err)
 		(void)json_object_set(request, "guidance", (json_t *)(uintptr_t)event->guidance);
 	if (json_is_array(event->comments))
 		(void)json_object_set(request, "comments", (json_t *)(uintptr_t)event->comments);
-	context_take(request, event->raw);
+	if (event->context.length)
+		json_set_bytes(request, "context", event->context);
 	json_format(&text, request);
 	return buf_finish(&text, err) ? NULL : buf_take(&text);
 }
@@ -408,9 +396,8 @@ static int take_comment(struct runs *runs, struct store_tx *tx, const struct con
 			const struct tracker_event *event, struct err *err)
 {
 	AUTO_FREE char *operation = text_format("%s/%s", connection->id, event->key);
-	const char *action = json_text(event->raw, "action", "");
 
-	if (!event->item_id || !event->text || strcmp(action, "create") != 0 || !event->key[0])
+	if (!event->item_id || !event->text || !event->is_new || !event->key[0])
 		return 0;
 	return store_run(tx,
 			 "INSERT INTO issue_comment (issue, operation, author, text, time_ms)"
@@ -424,7 +411,7 @@ static int take_comment(struct runs *runs, struct store_tx *tx, const struct con
 /* As it is now, whatever order the deliveries came in. */
 static int take_issue(struct store_tx *tx, const struct connection *connection, const struct tracker_event *event, struct err *err)
 {
-	const char *updated = json_text(json_member(event->raw, "data"), "updatedAt", "");
+	const char *updated = event->updated ? event->updated : "";
 
 	if (!event->item_id || !event->title)
 		return 0;

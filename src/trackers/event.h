@@ -42,6 +42,9 @@ struct tracker_event {
 	bool actor_is_self;     /* our own writes come back */
 	const json_t *guidance; /* [{"body"}] */
 	const json_t *comments; /* [{"body"}] */
+	struct view context;    /* of the conversation, the part that is for us */
+	const char *updated;    /* of an item: when; they compare as texts */
+	bool is_new;            /* of a comment: it was not only edited */
 	int64_t time_ms;        /* that the sender signed; 0: none */
 };
 

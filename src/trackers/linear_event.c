@@ -35,6 +35,18 @@ static void key_set(struct tracker_event *event, const char *what, const char *i
 		(void)snprintf(event->key, sizeof(event->key), "%s:%s", what, id);
 }
 
+/* The words of a mention stand only here; conversations of other agents, which may stand beside, are not for ours. */
+static struct view context_find(const json_t *raw)
+{
+	static const char begin[] = "<primary-directive-thread";
+	static const char end[] = "</primary-directive-thread>";
+	const char *context = json_text(raw, "promptContext", "");
+	const char *from = strstr(context, begin);
+	const char *to = from ? strstr(from, end) : NULL;
+
+	return to ? view_make(from, (size_t)(to - from) + strlen(end)) : (struct view){0};
+}
+
 static void session_take(struct tracker_event *event, const char *action)
 {
 	const json_t *session = json_member(event->raw, "agentSession");
@@ -55,6 +67,7 @@ static void session_take(struct tracker_event *event, const char *action)
 		event->text = json_text(issue, "description", NULL);
 		event->guidance = json_member(event->raw, "guidance");
 		event->comments = json_member(event->raw, "previousComments");
+		event->context = context_find(event->raw);
 		key_set(event, "session", event->thread);
 	} else if (strcmp(action, "prompted") == 0) {
 		const char *signal = json_text(activity, "signal", "");
@@ -89,6 +102,8 @@ static void data_take(struct tracker_event *event, const char *action)
 	const char *id = json_text(data, "id", NULL);
 	const char *updated = json_text(data, "updatedAt", "");
 
+	event->updated = updated;
+	event->is_new = strcmp(action, "create") == 0;
 	event->url = json_text(event->raw, "url", NULL);
 	event->text = json_text(data, event->kind == TRACKER_COMMENT ? "body" : "description", NULL);
 	actor_take(event, json_member(event->raw, "actor"));

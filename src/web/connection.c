@@ -1,7 +1,7 @@
 /* Connections to outside services, as the API shows and changes them. */
 #include "base/scope.h"
 #include "runs/connection.h"
-#include "runs/linear.h"
+#include "runs/token.h"
 #include "web/web_priv.h"
 
 #define PAGE_BYTES_MAX ((size_t)8 << 10)
@@ -72,12 +72,8 @@ static json_t *allow(struct call *call, struct err *err)
 {
 	const struct web *web = call->web;
 	AUTO_FREE char *redirect = text_format("%s/connect/back", web->pages_url ? web->pages_url : web->base);
-	AUTO_FREE char *url = NULL;
 
-	if (json_flag(call->body, "own", false))
-		return runs_linear_own(runs_of(call), name_of(call), err);
-	url = runs_linear_permission(runs_of(call), name_of(call), redirect, err);
-	return url ? json_pack("{s:s, s:s}", "url", url, "redirect", redirect) : NULL;
+	return runs_permission(runs_of(call), name_of(call), redirect, json_flag(call->body, "own", false), err);
 }
 
 static json_t *page_answer(struct call *call, unsigned status, const char *head, const char *text)
@@ -108,7 +104,7 @@ static json_t *allowed(struct call *call, struct err *err)
 	(void)err;
 	if (!state || !code)
 		return page_answer(call, 400, "Not connected", error ? error : "The service sent neither a state nor a code.");
-	account = runs_linear_allowed(runs_of(call), state, code, &failure);
+	account = runs_allowed(runs_of(call), state, code, &failure);
 	if (!account)
 		return page_answer(call, failure.kind == ERR_DENIED ? 403 : 502, "Not connected", failure.text);
 	text = text_format("%s is connected. This page can be closed.", json_text(account, "name", ""));

@@ -7,7 +7,7 @@
 #include "base/scope.h"
 #include "runs/inbox.h"
 #include "runs/connection.h"
-#include "runs/linear.h"
+#include "runs/token.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
 #include "vault/vault.h"
@@ -352,26 +352,22 @@ json_t *runs_connection_check(struct runs *runs, const char *id, struct err *err
 	return json_array();
 }
 
-char *runs_linear_permission(struct runs *runs, const char *connection, const char *redirect, struct err *err)
+json_t *runs_permission(struct runs *runs, const char *connection, const char *redirect, bool own, struct err *err)
 {
+	AUTO_FREE char *url = text_format("https://service.test/%s?%s", connection, redirect);
+
 	(void)runs;
 	(void)err;
-	return text_format("https://service.test/%s?%s", connection, redirect);
+	return own ? json_pack("{s:s, s:s}", "account", connection, "name", "acme")
+		   : json_pack("{s:s, s:s}", "url", url, "redirect", redirect);
 }
 
-json_t *runs_linear_allowed(struct runs *runs, const char *state, const char *code, struct err *err)
+json_t *runs_allowed(struct runs *runs, const char *state, const char *code, struct err *err)
 {
 	(void)runs;
 	(void)err;
 	said("allowed %s %s", state, code);
 	return json_pack("{s:s, s:s}", "account", "a1", "name", "<acme>");
-}
-
-json_t *runs_linear_own(struct runs *runs, const char *connection, struct err *err)
-{
-	(void)runs;
-	(void)err;
-	return json_pack("{s:s, s:s}", "account", connection, "name", "acme");
 }
 
 static json_t *fake_connection(const char *id)

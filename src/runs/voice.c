@@ -1,0 +1,75 @@
+/* The table of services, and what is found by going through it. */
+#include "runs/voice.h"
+
+#include "base/scope.h"
+#include "runs/runs_priv.h"
+
+static const struct voice *const voices[] = {&voice_linear};
+
+const struct voice *voice_find(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(voices); i++)
+		if (strcmp(voices[i]->kind, kind) == 0)
+			return voices[i];
+	return NULL;
+}
+
+void voice_item_fini(struct voice_item *item)
+{
+	json_decref(item->owned);
+	*item = (struct voice_item){0};
+}
+
+void voice_item_keep(struct voice_item *item, json_t *json)
+{
+	if (!item->owned)
+		item->owned = json_array();
+	(void)json_array_append_new(item->owned, json);
+}
+
+/* [{"connection", "account", "kind"}] */
+static json_t *places_find(struct runs *runs, struct err *err)
+{
+	AUTO_JSON places = json_array();
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_query(&tx, &rows,
+			"SELECT connection, account, kind FROM account JOIN connection ON connection.id = connection"
+			" ORDER BY connection, account",
+			NO_VALUES, err))
+		return NULL;
+	while (store_rows_next(&rows))
+		(void)json_array_append_new(places, json_pack("{s:o, s:o, s:o}", "connection", store_rows_json(&rows, 0), "account",
+							      store_rows_json(&rows, 1), "kind", store_rows_json(&rows, 2)));
+	return store_rows_finish(&rows, err) ? NULL : TAKE(places);
+}
+
+json_t *voice_import(struct runs *runs, const char *name, const char *repository, struct err *err)
+{
+	AUTO_JSON places = places_find(runs, err);
+	json_t *place;
+	size_t i;
+
+	if (!places)
+		return NULL;
+	json_array_foreach(places, i, place) {
+		const struct voice *voice = voice_find(json_text(place, "kind", ""));
+		struct err failure = {0};
+		json_t *issue;
+
+		if (!voice || !voice->import)
+			continue;
+		issue = voice->import(runs, json_text(place, "connection", ""), json_text(place, "account", ""), name, repository,
+				      &failure);
+		if (issue)
+			return issue;
+		if (failure.kind != ERR_NONE) {
+			(void)err_set(err, failure.kind, "%s", failure.text);
+			return NULL;
+		}
+	}
+	(void)err_set(err, ERR_NOT_FOUND, "no issue `%.60s` here, nor in a workspace that is connected", name);
+	return NULL;
+}
