@@ -18,11 +18,6 @@
 #define ANSWER_BYTES_MAX ((size_t)8 << 20)
 #define RETRY_AFTER "1"
 
-static struct store *store_of(const struct call *call)
-{
-	return runs_store(call->web->options.runs);
-}
-
 static bool key_valid(const char *key)
 {
 	size_t length = strlen(key);
@@ -55,7 +50,7 @@ static int begin(const struct call *call, const struct again *again, json_t **ke
 	AUTO_ROWS rows = {0};
 
 	*kept = NULL;
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_run(&tx, "DELETE FROM idempotency WHERE time_ms < ?", VALUES(V(now - KEPT_MS)), err) ||
 	    store_query(&tx, &rows, "SELECT body, answer, time_ms, secret FROM idempotency WHERE key = ?",
 			VALUES(V(again->key.text)), err))
@@ -134,7 +129,7 @@ static int end(const struct call *call, const struct row *row, const struct agai
 	AUTO_BUF text = buf_new(ANSWER_BYTES_MAX);
 	AUTO_TX tx = {0};
 
-	if (store_begin(store_of(call), &tx, err))
+	if (store_begin(call_store(call), &tx, err))
 		return -1;
 	if (!answer)
 		return store_run(&tx, "DELETE FROM idempotency WHERE key = ?", VALUES(V(again->key.text)), err)

@@ -103,6 +103,11 @@ int request_query_check(const struct call *call, const struct row *row, struct e
 }
 
 /* A token has a name, and speaks in no other; the page and the command line are the person at this machine. */
+struct store *call_store(const struct call *call)
+{
+	return runs_store(call->web->options.runs);
+}
+
 const char *request_author(const struct call *call)
 {
 	return call->caller.token ? call->caller.name : json_text(call->body, "author", call->caller.name);

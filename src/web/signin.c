@@ -11,11 +11,6 @@
 #define SECRET_BYTES 32
 #define SESSION_MS ((int64_t)12 * 3600 * 1000)
 
-static struct store *store_of(const struct call *call)
-{
-	return runs_store(call->web->options.runs);
-}
-
 int session_judge(const struct call *call, struct caller *caller, struct err *err)
 {
 	AUTO_FREE char *cookie = http_request_cookie(call->request, COOKIE);
@@ -27,7 +22,7 @@ int session_judge(const struct call *call, struct caller *caller, struct err *er
 
 	if (!cookie)
 		return err_set(err, ERR_DENIED, "sign in first");
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_query(
 		    &tx, &rows,
 		    "SELECT token.name, token.role FROM session JOIN token ON token.name = session.token AND token.digest = session.token_digest "
@@ -63,7 +58,7 @@ static int session_keep(const struct call *call, const struct caller *caller, st
 	int64_t now = world_now_ms(call->web->options.world);
 	AUTO_TX tx = {0};
 
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_run(&tx, "DELETE FROM session WHERE ends_ms <= ?", VALUES(V(now)), err) ||
 	    store_run(&tx, "INSERT INTO session (digest, token, token_digest, ends_ms) VALUES (?, ?, ?, ?)",
 		      VALUES(V(digest.text), V(caller->name), V(of.text), V(now + SESSION_MS)), err))
@@ -82,7 +77,7 @@ int session_person(struct call *call, const char *name, const char *role, struct
 	world_random(call->web->options.world, bytes, sizeof(bytes));
 	buf_add_hex(&secret, bytes, sizeof(bytes));
 	digest = digest_of(buf_view(&secret));
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_run(&tx, "DELETE FROM session_person WHERE ends_ms <= ?", VALUES(V(now)), err) ||
 	    store_run(&tx, "INSERT INTO session_person (digest, name, role, ends_ms) VALUES (?, ?, ?, ?)",
 		      VALUES(V(digest.text), V(name), V(role), V(now + SESSION_MS)), err) ||
@@ -122,7 +117,7 @@ static json_t *sign_out(struct call *call, struct err *err)
 	struct digest digest = digest_of(view_of(cookie ? cookie : ""));
 	AUTO_TX tx = {0};
 
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_run(&tx, "DELETE FROM session WHERE digest = ?", VALUES(V(digest.text)), err) ||
 	    store_run(&tx, "DELETE FROM session_person WHERE digest = ?", VALUES(V(digest.text)), err) || store_commit(&tx, err))
 		return NULL;

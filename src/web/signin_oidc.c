@@ -16,11 +16,6 @@
 #define PAGE_BYTES_MAX ((size_t)16 << 10)
 #define PLACE_MAX 300
 
-static struct store *store_of(const struct call *call)
-{
-	return runs_store(call->web->options.runs);
-}
-
 static char *secret_make(const struct call *call)
 {
 	unsigned char bytes[SECRET_BYTES];
@@ -92,7 +87,8 @@ static int try_keep(const struct call *call, const char *cookie, const char *sta
 	int64_t now = world_now_ms(call->web->options.world);
 	AUTO_TX tx = {0};
 
-	if (store_begin(store_of(call), &tx, err) || store_run(&tx, "DELETE FROM signin WHERE ends_ms <= ?", VALUES(V(now)), err) ||
+	if (store_begin(call_store(call), &tx, err) ||
+	    store_run(&tx, "DELETE FROM signin WHERE ends_ms <= ?", VALUES(V(now)), err) ||
 	    store_run(&tx, "INSERT INTO signin (digest, nonce, verifier, ends_ms) VALUES (?, ?, ?, ?)",
 		      VALUES(V(digest.text), V(nonce), V(verifier), V(now + TRY_MS)), err))
 		return -1;
@@ -107,7 +103,7 @@ static int try_take(const struct call *call, const char *cookie, const char *sta
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
 
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_query(&tx, &rows, "SELECT nonce, verifier FROM signin WHERE digest = ? AND ends_ms > ?",
 			VALUES(V(digest.text), V(world_now_ms(call->web->options.world))), err))
 		return -1;

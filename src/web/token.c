@@ -34,11 +34,6 @@ int role_parse(const char *name, enum role *role, struct err *err)
 	return err_set(err, ERR_INVALID, "role: expected viewer, developer, approver or admin, not `%.40s`", name);
 }
 
-static struct store *store_of(const struct call *call)
-{
-	return runs_store(call->web->options.runs);
-}
-
 /* ---- who calls ---- */
 
 static int token_used(struct store_tx *tx, const char *digest, int64_t now, struct err *err)
@@ -55,7 +50,7 @@ static int token_find(const struct call *call, struct view token, struct caller 
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
 
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_query(&tx, &rows, "SELECT name, role FROM token WHERE digest = ? AND ends_ms > ?", VALUES(V(digest.text), V(now)),
 			err))
 		return -1;
@@ -97,7 +92,7 @@ static json_t *token_list(struct call *call, struct err *err)
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
 
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_query(&tx, &rows, "SELECT name, role, created_ms, ends_ms, used_ms FROM token ORDER BY name", NO_VALUES, err))
 		return NULL;
 	while (store_rows_next(&rows))
@@ -131,7 +126,7 @@ static int token_keep(const struct call *call, const char *name, enum role role,
 	int64_t now = world_now_ms(call->web->options.world);
 	AUTO_TX tx = {0};
 
-	if (store_begin(store_of(call), &tx, err))
+	if (store_begin(call_store(call), &tx, err))
 		return -1;
 	if (store_run(&tx, "INSERT INTO token (name, role, digest, created_ms, ends_ms) VALUES (?, ?, ?, ?, ?)",
 		      VALUES(V(name), V(role_name(role)), V(digest.text), V(now), V(ends_ms)), err))
@@ -172,7 +167,7 @@ static int token_known(const struct call *call, const char *name, struct err *er
 	AUTO_TX tx = {0};
 	int64_t there = 0;
 
-	if (store_begin(store_of(call), &tx, err) ||
+	if (store_begin(call_store(call), &tx, err) ||
 	    store_number_get(&tx, &there, 0, "SELECT count(*) FROM token WHERE name = ?", VALUES(V(name)), err))
 		return -1;
 	return there ? 0 : err_set(err, ERR_NOT_FOUND, "there is no token `%.80s`", name);
@@ -183,7 +178,7 @@ static json_t *token_remove(struct call *call, struct err *err)
 	const char *name = http_request_param(call->request, "name");
 	AUTO_TX tx = {0};
 
-	if (token_known(call, name, err) || token_note(call, name, "removed", err) || store_begin(store_of(call), &tx, err) ||
+	if (token_known(call, name, err) || token_note(call, name, "removed", err) || store_begin(call_store(call), &tx, err) ||
 	    store_run(&tx, "DELETE FROM token WHERE name = ?", VALUES(V(name)), err) || store_commit(&tx, err))
 		return NULL;
 	return json_object();
