@@ -13,8 +13,6 @@
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
 
-#define HEADER_BYTES_MAX ((size_t)16 << 10)
-
 /* ---- begun, and told ---- */
 
 int judge_put_in(struct runs *runs, struct store_tx *tx, const struct place *place, int64_t number, const char *form, bool asked,
@@ -116,25 +114,6 @@ const struct effect_kind effect_judge = {"forge.judge", judge_send, NULL, NULL};
 
 /* ---- the steps ---- */
 
-static int commit_fetch(struct runs *runs, const struct place *place, const char *there, const char *ref, struct git_hash *commit,
-			struct err *err)
-{
-	AUTO_FREE char *path = repository_path(runs, place->name);
-	AUTO_BUF header = buf_new(HEADER_BYTES_MAX);
-	AUTO_BUF url = buf_new(2048);
-	struct remote_told told = {0};
-	int status;
-
-	place->host.ops->clone_url(place->host.self, place->remote, &url);
-	if (buf_finish(&url, err) || place->host.ops->credential(place->host.self, place->remote, false, &header, &told, err))
-		return -1;
-	(void)pthread_mutex_lock(&runs->repositories);
-	status = git_fetch_remote(path, &(struct git_remote){url.at, header.at}, there, ref, commit, err);
-	(void)pthread_mutex_unlock(&runs->repositories);
-	explicit_bzero(header.at, header.length);
-	return status;
-}
-
 /* Where the pull request's branch left its target. */
 static int base_find(struct runs *runs, const struct place *place, const struct git_hash *target, const struct git_hash *head,
 		     struct git_hash *base, struct err *err)
@@ -157,7 +136,7 @@ static int commits_fetch(struct runs *runs, const struct place *place, const str
 	AUTO_FREE char *into_here = text_format("refs/assay/pull/%lld-target", (long long)run->judges);
 	struct git_hash target;
 
-	return commit_fetch(runs, place, there, here, head, err) || commit_fetch(runs, place, into, into_here, &target, err) ||
+	return place_fetch(runs, place, there, here, head, err) || place_fetch(runs, place, into, into_here, &target, err) ||
 			       base_find(runs, place, &target, head, base, err)
 		       ? -1
 		       : 0;

@@ -241,10 +241,10 @@ int remote_failed(const struct remote_told *told, struct outbox_answer *answer)
 
 /* ---- the default branch ---- */
 
-static int branch_fetch(struct runs *runs, const struct place *place, struct git_hash *commit, struct err *err)
+int place_fetch(struct runs *runs, const struct place *place, const char *there, const char *ref, struct git_hash *commit,
+		struct err *err)
 {
 	AUTO_FREE char *path = repository_path(runs, place->name);
-	AUTO_FREE char *wanted = text_format("refs/heads/%s", place->branch);
 	AUTO_BUF header = buf_new(HEADER_BYTES_MAX);
 	AUTO_BUF url = buf_new(2048);
 	struct remote_told told = {0};
@@ -255,12 +255,19 @@ static int branch_fetch(struct runs *runs, const struct place *place, struct git
 		return -1;
 	(void)pthread_mutex_lock(&runs->repositories);
 	status = git_repository_make(path, err) ||
-				 git_fetch_remote(path, &(struct git_remote){url.at, header.at}, wanted, REF_MAIN, commit, err)
+				 git_fetch_remote(path, &(struct git_remote){url.at, header.at}, there, ref, commit, err)
 			 ? -1
 			 : 0;
 	(void)pthread_mutex_unlock(&runs->repositories);
 	explicit_bzero(header.at, header.length);
 	return status;
+}
+
+static int branch_fetch(struct runs *runs, const struct place *place, struct git_hash *commit, struct err *err)
+{
+	AUTO_FREE char *wanted = text_format("refs/heads/%s", place->branch);
+
+	return place_fetch(runs, place, wanted, REF_MAIN, commit, err);
 }
 
 int remote_refresh(struct runs *runs, const char *name, struct err *err)
