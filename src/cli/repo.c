@@ -109,6 +109,8 @@ static int repo_add(int argc, char **argv)
 		return code;
 	AUTO_JSON body = json_pack("{s:s, s:s, s:b}", "url", argv[1], "connection", connection ? connection : "github", "judge",
 				   judge);
+	if (!body)
+		return cli_refuse(usage.program, "the URL or the connection's name is no text");
 	AUTO_API struct api *api = api_open(usage.program, true, &err);
 	if (name)
 		json_set_bytes(body, "name", view_of(name));

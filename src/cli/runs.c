@@ -165,6 +165,29 @@ static int follow(struct api *api, const json_t *run, const struct story_options
 	return options->form == STORY_JSON ? story_exit_code(after) : story_conclude(api, after);
 }
 
+/* What `show` and `watch` end with; the exit code. */
+static int told(const char *program, const char *id, bool follows, const char *until, bool as_json)
+{
+	const struct story_options story = {
+		.program = program,
+		.until = until ? until : "",
+		.only_now = true,
+		.form = as_json                          ? STORY_JSON
+			: follows && terminal_is(stdout) ? STORY_PANEL
+							 : STORY_LINES,
+	};
+	struct err err = {0};
+
+	if (until && !is_state(until))
+		return cli_refuse(program, "--until: `%s` is no state of a run", until);
+	AUTO_API struct api *api = api_open(program, true, &err);
+	AUTO_FREE char *path = api_path("/runs/{}", id);
+	AUTO_JSON run = api ? api_get(api, path, &err) : NULL;
+	if (!run)
+		return cli_fail(program, as_json, &err);
+	return follows ? follow(api, run, &story, &err) : show(api, run, &story, &err);
+}
+
 int cli_show(int argc, char **argv)
 {
 	bool as_json = false;
@@ -187,24 +210,13 @@ int cli_show(int argc, char **argv)
 					.option_count = ARRAY_LEN(options),
 					.positional_min = 1,
 					.positional_max = 1};
-	struct story_options story = {.program = usage.program, .until = "", .only_now = true};
-	struct err err = {0};
 	int code = CLI_DONE;
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	if (until && !follows)
 		return cli_refuse(usage.program, "--until is of --follow");
-	if (until && !is_state(until))
-		return cli_refuse(usage.program, "--until: `%s` is no state of a run", until);
-	story.until = until ? until : "";
-	story.form = as_json ? STORY_JSON : follows && terminal_is(stdout) ? STORY_PANEL : STORY_LINES;
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_FREE char *path = api_path("/runs/{}", argv[1]);
-	AUTO_JSON run = api ? api_get(api, path, &err) : NULL;
-	if (!run)
-		return cli_fail(usage.program, as_json, &err);
-	return follows ? follow(api, run, &story, &err) : show(api, run, &story, &err);
+	return told(usage.program, argv[1], follows, until, as_json);
 }
 
 int cli_watch(int argc, char **argv)
@@ -226,22 +238,9 @@ int cli_watch(int argc, char **argv)
 		.option_count = ARRAY_LEN(options),
 		.positional_min = 1,
 		.positional_max = 1};
-	struct story_options story = {.program = usage.program, .until = "", .only_now = true};
-	struct err err = {0};
 	int code = CLI_DONE;
 
-	if (cli_options(&usage, argc, argv, &code) < 0)
-		return code;
-	if (until && !is_state(until))
-		return cli_refuse(usage.program, "--until: `%s` is no state of a run", until);
-	story.until = until ? until : "";
-	story.form = as_json ? STORY_JSON : terminal_is(stdout) ? STORY_PANEL : STORY_LINES;
-	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_FREE char *path = api_path("/runs/{}", argv[1]);
-	AUTO_JSON run = api ? api_get(api, path, &err) : NULL;
-	if (!run)
-		return cli_fail(usage.program, as_json, &err);
-	return follow(api, run, &story, &err);
+	return cli_options(&usage, argc, argv, &code) < 0 ? code : told(usage.program, argv[1], true, until, as_json);
 }
 
 static json_t *message_body(int count, char **argv, struct err *err)
