@@ -42,6 +42,7 @@ const ROUTES = [
 ];
 const PLACES = [['/', 'pulse', 'Home'], ['/runs', 'runs', 'Runs'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/egress', 'out', 'Egress'], ['/ledger', 'seal', 'Ledger'], ['/snapshots', 'layers', 'Snapshots'], ['/settings', 'gear', 'Settings']];
 const COUNT_MS = 400;
+const LISTEN_MS = 250; // for the stream of events to open before the first page is read
 const RELOAD_MS = 150; // events come in swarms: the page is read again once for each swarm
 
 const main = document.getElementById('main');
@@ -199,12 +200,22 @@ function countLater() {
 	}, COUNT_MS);
 }
 
-let connections = 0;
+let begun = false;
 
-/** What happened while nobody listened (the page was hidden, the server away) was not told: the page is made anew. */
-function reconnected(isAlive) {
+/** Once: the first page. */
+function first() {
+	if (begun)
+		return;
+	begun = true;
+	show();
+}
+
+/** What happened while nobody listened (the page was hidden, the server away) was not told: the page is made anew. The first one waits a little for the stream. */
+function listening(isAlive) {
 	setAlive(isAlive);
-	if (isAlive && connections++ && visit?.page.wakes)
+	if (!begun)
+		first();
+	else if (isAlive && visit?.page.wakes)
 		later(visit, true);
 }
 
@@ -218,9 +229,9 @@ function changed(type) {
 function begin() {
 	listenToKeys();
 	countLater();
-	follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: reconnected, event: changed});
+	follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: listening, event: changed});
 	get('/status').then((status) => document.documentElement.setAttribute('data-version', status.version), () => setAlive(false));
-	show();
+	setTimeout(first, document.hidden ? 0 : LISTEN_MS);
 }
 
 who().then((known) => {

@@ -7,6 +7,8 @@ import {join} from 'node:path';
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const ARTEFACTS = process.env.ASSAY_ARTEFACTS ?? join(import.meta.dirname, 'artefacts');
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const LIMIT_MS = 30_000; // for what comes at once on a machine that has nothing else to do
+const PAUSE_MS = 30;
 
 /** Why these tests cannot run here, or null. */
 export async function missing() {
@@ -38,6 +40,34 @@ export async function open(browser, options = {}) {
 	page.on('console', (message) => message.type() === 'error' && page.wrong.push(message.text()));
 	page.shot = (name) => page.screenshot({path: join(ARTEFACTS, `${name}.png`), fullPage: true});
 	return page;
+}
+
+/** Waits until `what` gives something, and gives it. */
+export async function until(what) {
+	for (const end = performance.now() + LIMIT_MS;;) {
+		const value = await what();
+		if (value)
+			return value;
+		assert.ok(performance.now() < end, `never: ${what}`);
+		await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+	}
+}
+
+/** Waits until what `read` gives is `expected`, or fits it when that is an expression; else says what it was last. */
+export async function becomes(read, expected) {
+	let wrong;
+
+	await until(async () => {
+		const got = await read();
+
+		try {
+			(expected instanceof RegExp ? assert.match : assert.deepEqual)(got, expected);
+			return true;
+		} catch (error) {
+			wrong = error;
+			return false;
+		}
+	}).catch((never) => { throw wrong ?? never; });
 }
 
 export async function settled(page) {

@@ -54,7 +54,7 @@ function searchBox() {
 		const box = event.currentTarget;
 
 		clearTimeout(typing);
-		typing = setTimeout(() => refine({text: box.value.trim(), after: ''}), TYPING_MS);
+		typing = setTimeout(() => box.isConnected && refine({text: box.value.trim(), after: ''}), TYPING_MS);
 	};
 
 	return h('div.wide', h('label', {for: 'f-text'}, 'Search'), h('input', {id: 'f-text', type: 'search', value: asked('text'), placeholder: 'words of the title, or an id', autocomplete: 'off', on: {input: type}}));

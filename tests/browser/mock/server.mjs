@@ -270,10 +270,19 @@ export async function mockServer({port = 0, empty = false, socket = null, hostil
 		}
 	});
 
+	/** As if it had died: nobody is answered any more, until it is there again. */
+	let isAway = false;
+	const away = (yes) => {
+		isAway = yes;
+		if (yes)
+			server.closeAllConnections();
+	};
+
+	server.on('connection', (socket_) => isAway && socket_.destroy());
 	server.on('upgrade', terminal);
 	await new Promise((resolve) => server.listen(...(socket ? [socket] : [port, '127.0.0.1']), resolve));
 	return {
-		base: socket ?? `http://127.0.0.1:${server.address().port}`, calls, world, addEvent, changed,
+		base: socket ?? `http://127.0.0.1:${server.address().port}`, calls, world, addEvent, changed, away,
 		close: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }),
 	};
 }
