@@ -361,12 +361,14 @@ static enum cancel_reason act(struct flows *flow, int64_t deadline_ms, struct bu
 			      int (*does)(void *self, struct flow_visit *visit, struct err *err), struct flow_visit *visit,
 			      int *status, struct err *failure)
 {
+	const struct flow_definition *definition = flow->options.definition;
 	enum cancel_reason reason;
 
 	(void)pthread_mutex_lock(&flow->lock);
 	busy->deadline_ms = deadline_ms ? world_elapsed_ms(flow->options.world) + deadline_ms : 0;
 	(void)pthread_mutex_unlock(&flow->lock);
-	*status = does(flow->options.self, visit, failure);
+	*status = definition->around ? definition->around(flow->options.self, does, busy->ending, visit, failure)
+				     : does(flow->options.self, visit, failure);
 	(void)pthread_mutex_lock(&flow->lock);
 	busy->deadline_ms = 0;
 	reason = busy->reason;

@@ -80,6 +80,9 @@ struct flow_definition {
 	int (*moved)(void *self, struct store_tx *tx, const char *id, const struct flow_move *move, struct err *err);
 	/* Before the workflow becomes failed or stopped; may be repeated. */
 	void (*ending)(void *self, const char *id, enum flow_status final);
+	/* Does one try of a step, or of its undoing, by calling `does`: for who measures it. NULL: nobody does. */
+	int (*around)(void *self, int (*does)(void *self, struct flow_visit *visit, struct err *err), bool undoes,
+		      struct flow_visit *visit, struct err *err);
 };
 
 struct flows;

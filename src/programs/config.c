@@ -53,6 +53,8 @@ static const struct config_key {
 	{"keep-runs", "ASSAY_KEEP_RUNS", CONFIG_DURATION, "how long runs that are over are kept: 90d; 0: for ever"},
 	{"keep-events", "ASSAY_KEEP_EVENTS", CONFIG_DURATION, "how long the events of runs that are over are: 30d; 0: for ever"},
 	{"keep-inbox", "ASSAY_KEEP_INBOX", CONFIG_DURATION, "how long deliveries of outside services are known again: 30d"},
+	{"otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", CONFIG_TEXT,
+	 "a collector of OpenTelemetry that is sent what is done, as traces: http://127.0.0.1:4318"},
 	{"log", "ASSAY_LOG", CONFIG_TEXT, "debug, info, warn or error"},
 	{"log-format", "ASSAY_LOG_FORMAT", CONFIG_TEXT, "fields, or json: an object a line"},
 };

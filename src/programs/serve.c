@@ -21,6 +21,7 @@
 #include "base/scope.h"
 #include "blueprint/egress.h"
 #include "cli/cli.h"
+#include "http/otlp.h"
 #include "http/url.h"
 #include "net/loop.h"
 #include "net/socket.h"
@@ -84,6 +85,7 @@ struct serve {
 	struct runs *runs;
 	struct oidc *oidc; /* NULL: nobody signs in at a provider */
 	struct web *web;
+	struct otlp *otlp; /* NULL: nobody collects traces */
 	/* signals and the clock */
 	struct loop_watch signals;
 	pthread_t ticker;
@@ -631,13 +633,27 @@ static int ready_say(struct serve *serve, struct err *err)
 	return 0;
 }
 
+/* Who has named a collector for all programs of a shell wants no server to fail by it. */
+static int traces_open(struct serve *serve, struct err *err)
+{
+	struct err wrong = {0};
+
+	if (!otlp_open(ASSAY_VERSION, &serve->otlp, &wrong))
+		return 0;
+	if (wrong.kind != ERR_INVALID)
+		return err_set(err, wrong.kind, "%s", wrong.text);
+	log_warn("no traces are sent: %s", wrong.text);
+	return 0;
+}
+
 static int serve_open(struct serve *serve, const char *state, const char *runtime, struct err *err)
 {
 	AUTO_FREE char *address = NULL;
 
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	serve->loop = loop_new(err);
-	if (!serve->loop || signals_open(serve, err) || places_make(serve, state, runtime, err) || state_lock(serve, err))
+	if (!serve->loop || signals_open(serve, err) || traces_open(serve, err) || places_make(serve, state, runtime, err) ||
+	    state_lock(serve, err))
 		return -1;
 	address = address_take("--listen", serve->listen, err);
 	serve->preview_base = address ? address_take("--preview", serve->preview, err) : NULL;
@@ -671,6 +687,7 @@ static void serve_close(struct serve *serve)
 	if (serve->provider.ops)
 		local_provider_close(serve->provider);
 	egress_close(serve->egress.egress);
+	otlp_close(serve->otlp);
 	if (serve->loop) {
 		loop_watch_remove(serve->loop, &serve->signals);
 		loop_free(serve->loop);
@@ -720,9 +737,12 @@ static int config_tell(const struct serve *serve, bool dump)
 	struct err err = {0};
 	AUTO_JSON policy = serve->policy ? policy_file_load(serve->policy, &err) : NULL;
 	struct oidc *oidc = NULL;
+	struct otlp *otlp = NULL;
 
-	if ((serve->policy && !policy) || pages_url_check(serve->pages, &err) || oidc_make(&oidc, &err))
+	if ((serve->policy && !policy) || pages_url_check(serve->pages, &err) || oidc_make(&oidc, &err) ||
+	    otlp_open(ASSAY_VERSION, &otlp, &err))
 		return cli_fail("assay serve", false, &err);
+	otlp_close(otlp);
 	oidc_close(oidc);
 	if (dump)
 		config_dump(&text);

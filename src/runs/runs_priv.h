@@ -174,6 +174,13 @@ MUST_USE int run_pull_in(struct runs *runs, struct store_tx *tx, const char *run
 /* What was committed is looked at now: by workers, and by turns that wait for messages. */
 void runs_told(struct runs *runs);
 
+/* ---- trace.c: spans ---- */
+
+/* flow_definition.around */
+MUST_USE int trace_step(void *self, int (*does)(void *self, struct flow_visit *visit, struct err *err), bool undoes,
+			struct flow_visit *visit, struct err *err);
+void trace_run_over(const struct runs *runs, const struct run *run, const char *state); /* done, failed or stopped */
+
 /* ---- race.c: candidates ---- */
 
 /* With `first`, which is being claimed, the others of its race begin. */

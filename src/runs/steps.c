@@ -541,12 +541,15 @@ static int undo_fork(void *self, struct flow_visit *visit, struct err *err)
 /* One that was stopped before its first step had its issue already. */
 static void ending(void *self, const char *id, enum flow_status final)
 {
+	const char *state = final == FLOW_STOPPED ? "stopped" : "failed";
 	AUTO_RUN run = {0};
 	struct err err = {0};
 
 	if (run_load(self, id, &run, &err) || (!run.branch && issue_free(self, &run, &err)))
 		log_warn("run=%s: %s", id, err.text);
-	log_info("run=%s state=%s", id, final == FLOW_STOPPED ? "stopped" : "failed");
+	log_info("run=%s state=%s", id, state);
+	if (run.id)
+		trace_run_over(self, &run, state);
 }
 
 static const struct flow_step steps[] = {
@@ -559,4 +562,4 @@ static const struct flow_step steps[] = {
 	{"close", {NULL}, step_close, 5, HOUR_MS / 2},
 };
 
-const struct flow_definition run_definition = {"run", steps, ARRAY_LEN(steps), moved, ending};
+const struct flow_definition run_definition = {"run", steps, ARRAY_LEN(steps), moved, ending, trace_step};

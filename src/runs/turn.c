@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/span.h"
 #include "runs/turn_priv.h"
 
 #define HISTORY_BYTES_MAX ((size_t)64 << 10)
@@ -433,6 +434,25 @@ static int agent_work(struct turn *turn, struct err *err)
 	return succeeded || turn->interrupted ? 0 : turn_program_failure(turn, &reason, err);
 }
 
+/* The same, watched. */
+static int agent_turn(struct turn *turn, struct err *err)
+{
+	const json_t *usage;
+	struct span span;
+	int failed;
+
+	span_begin(&span, SPAN_INTERNAL, "turn %lld", (long long)turn->run->turn);
+	span_text(&span, "gen_ai.operation.name", "invoke_agent");
+	span_text(&span, "gen_ai.agent.name", turn->ops->name);
+	span_text(&span, "assay.turn.reason", turn->run->reason);
+	failed = agent_work(turn, err);
+	usage = json_member(turn->end, "usage");
+	span_number(&span, "gen_ai.usage.input_tokens", json_number(usage, "input_tokens", 0));
+	span_number(&span, "gen_ai.usage.output_tokens", json_number(usage, "output_tokens", 0));
+	span_end(&span, failed ? err : NULL);
+	return failed;
+}
+
 /* ---- the tree becomes a commit ---- */
 
 static char *commit_message(const struct run *run)
@@ -553,7 +573,7 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 	if (run.pending == TURN_PENDING && (cost_check(self, &run, blueprint, visit, err) || visit->park))
 		return visit->park ? 0 : -1;
 	if (run.pending == TURN_PENDING) {
-		if (run_store(self, run.id, "summary = NULL", NO_VALUES, err) || agent_work(&turn, err) ||
+		if (run_store(self, run.id, "summary = NULL", NO_VALUES, err) || agent_turn(&turn, err) ||
 		    turn_message_next(&turn, &again, err))
 			return -1;
 		if (again || turn.interrupted) {

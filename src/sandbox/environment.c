@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/span.h"
 #include "sandbox/environment_priv.h"
 
 #define BLUEPRINT_FILE "assay.yaml"
@@ -427,7 +428,7 @@ static int layers_choose(struct environment *env, struct progress progress, stru
 	return 0;
 }
 
-int environment_up_locked(struct environment *env, struct progress progress, struct err *err)
+static int up_steps(struct environment *env, struct progress progress, struct err *err)
 {
 	int result = environment_save(env, err);
 
@@ -445,6 +446,27 @@ int environment_up_locked(struct environment *env, struct progress progress, str
 	environment_touched(env);
 	pool_want(env);
 	return environment_save(env, err);
+}
+
+void environment_span_begin(const struct environment *env, struct span *span, const char *what)
+{
+	if (env->owner && env->owner[0])
+		span_begin_run(span, env->owner, "%s", what);
+	else
+		span_begin(span, SPAN_INTERNAL, "%s", what);
+	span_text(span, "assay.environment", env->id.text);
+	span_text(span, "assay.environment.purpose", env->purpose);
+}
+
+int environment_up_locked(struct environment *env, struct progress progress, struct err *err)
+{
+	struct span span;
+	int result;
+
+	environment_span_begin(env, &span, "environment up");
+	result = up_steps(env, progress, err);
+	span_end(&span, result ? err : NULL);
+	return result;
 }
 
 int environment_up(struct environments *environments, const struct environment_spec *spec, bool keep_failed,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/span.h"
 #include "data/redis_wire.h"
 #include "sandbox/environment_priv.h"
 
@@ -141,11 +142,15 @@ int environment_deploy(struct environments *environments, struct env_id id, cons
 		       struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	struct span span;
 	int result;
 
 	if (!env || environment_lock(env, err))
 		return -1;
+	environment_span_begin(env, &span, "deploy");
+	span_text(&span, "assay.service", service);
 	result = deploy_locked(env, service, progress, err);
+	span_end(&span, result ? err : NULL);
 	environment_unlock(env);
 	return result;
 }

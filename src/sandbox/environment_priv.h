@@ -178,6 +178,9 @@ void environment_move(struct environment *env,
 		      enum environment_state state); /* asserts that the move is allowed; tells the gateway */
 enum environment_state environment_state_of(struct environment *env);
 MUST_USE int environment_save(struct environment *env, struct err *err);
+struct span; /* base/span.h */
+/* Of the trace of the run that owns it. */
+void environment_span_begin(const struct environment *env, struct span *span, const char *what);
 /* Reads <state>/envs/<id>. The members are planned, nothing is started. */
 struct environment *environment_load(struct environments *all, struct env_id id, struct err *err);
 json_t *environment_json(struct environment *env, bool usage);

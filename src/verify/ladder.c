@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/span.h"
 
 #define SESSION_BYTES_MAX ((size_t)32 << 20)
 #define TREE_BYTES_MAX ((size_t)64 << 20)
@@ -107,12 +108,14 @@ int ladder_env_up(struct side *side, struct err *err)
 struct side_work {
 	void (*work)(struct side *side);
 	struct side *side;
+	struct span *part_of;
 };
 
 static void *side_thread(void *self)
 {
 	struct side_work *work = self;
 
+	span_join(work->part_of);
 	work->work(work->side);
 	return NULL;
 }
@@ -124,7 +127,7 @@ void sides_run(void (*work)(struct side *side), struct side *const *sides, size_
 	bool apart[SIDES_MAX] = {false};
 
 	for (size_t i = 1; i < count; i++) {
-		works[i] = (struct side_work){work, sides[i]};
+		works[i] = (struct side_work){work, sides[i], span_current()};
 		apart[i] = pthread_create(&threads[i], NULL, side_thread, &works[i]) == 0;
 	}
 	work(sides[0]);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/span.h"
 #include "verify/rehearsal.h"
 
 #define BLUEPRINT_BYTES_MAX ((size_t)1 << 20)
@@ -261,14 +262,23 @@ static bool gate_climb(struct ladder *ladder, json_t *report, size_t index)
 	int64_t begin_ms = world_elapsed_ms(ladder->request->world);
 	int64_t ms;
 	struct err err = {0};
+	struct span span;
+	int result = 0;
 	bool on;
 
+	span_begin(&span, SPAN_INTERNAL, "gate %s", gate.name);
 	ladder_report(ladder, gate.name, "", gate.title, -1);
-	if (!left_out(ladder, &gate))
-		gate_judge(ladder, &gate, gates[index].run(ladder, &gate, &err), &err);
+	if (!left_out(ladder, &gate)) {
+		result = gates[index].run(ladder, &gate, &err);
+		gate_judge(ladder, &gate, result, &err);
+	}
 	ms = world_elapsed_ms(ladder->request->world) - begin_ms;
 	gate_append(report, &gate, ms);
 	ladder_report(ladder, gate.name, "", status_names[gate.status], ms);
+	span_text(&span, "assay.gate.status", status_names[gate.status]);
+	span_text(&span, "assay.gate.reason", gate.reason);
+	span_number(&span, "assay.gate.findings", (int64_t)json_array_size(gate.findings));
+	span_end(&span, result ? &err : NULL);
 	on = gate.status == GATE_PASS || gate.status == GATE_SKIPPED || only_services_fail(ladder, &gate);
 	json_decref(gate.findings);
 	json_decref(gate.counts);

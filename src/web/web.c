@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/span.h"
 #include "web/web_priv.h"
 
 #define STOP_GRACE_MS 3000
@@ -48,6 +49,25 @@ static void error_answer(struct http_reply *reply, const struct err *err)
 	http_reply_err(reply, err);
 }
 
+static void request_span(struct span *span, const struct http_request *request, const struct row *row)
+{
+	span_begin(span, SPAN_SERVER, "%s %s", row->method, row->pattern);
+	span_continue(span, http_request_header(request, "traceparent"));
+	span_text(span, "http.request.method", row->method);
+	span_text(span, "http.route", row->pattern);
+}
+
+/* A refusal is an answer; only what is our fault is an error. */
+static void request_span_end(struct span *span, unsigned status)
+{
+	struct err failed = {0};
+
+	span_number(span, "http.response.status_code", status);
+	if (status >= 500)
+		(void)err_set(&failed, ERR_BROKEN, "%u", status);
+	span_end(span, &failed);
+}
+
 /* Every row's way from request to answer. */
 static void request_answer(void *self, const struct http_request *request, struct http_reply *reply)
 {
@@ -58,7 +78,10 @@ static void request_answer(void *self, const struct http_request *request, struc
 	struct err err = {0};
 	AUTO_JSON answer = NULL;
 	int64_t begun_ms = world_elapsed_ms(surface->web->options.world);
+	struct span span = {.watched = false};
 
+	if (row->answers || row->raw_bytes_max || row->who == WHO_TOOL) /* pages and health are not watched */
+		request_span(&span, request, row);
 	(void)atomic_fetch_add(&surface->web->calls, 1);
 	if (row->answers)
 		http_reply_header(reply, "Cache-Control", "no-store");
@@ -76,6 +99,7 @@ static void request_answer(void *self, const struct http_request *request, struc
 	else if (!call.answered)
 		error_answer(reply, &err);
 	json_decref(call.body);
+	request_span_end(&span, http_reply_status(reply));
 	metrics_count(&surface->web->metrics, http_reply_status(reply), world_elapsed_ms(surface->web->options.world) - begun_ms);
 	(void)atomic_fetch_sub(&surface->web->calls, 1);
 }

@@ -30,9 +30,12 @@ let judge;
 let client;
 const seen = new Set();
 const wrong = []; // answers that are not what the document says
+const traces = []; // what the collector was sent
+let collector;
 
 const run = (program, args, options = {}) => execFileSync(program, args, {encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], ...options});
-const assay = (...args) => run(ASSAY, args, {cwd: join(work, 'tiny'), env: {...process.env, ASSAY_STATE: join(work, 'state')}}).trim();
+const assay = (...args) => run(ASSAY, args, {cwd: join(work, 'tiny'), env: {...process.env, ASSAY_STATE: join(work, 'state'),
+	OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.address().port}`, OTEL_BSP_SCHEDULE_DELAY: '100'}}).trim();
 const git = (...args) => run('git', ['-c', 'user.name=test', '-c', 'user.email=test@localhost', ...args], {cwd: join(work, 'tiny')});
 const token = (name, role) => assay('token', 'create', name, '--role', role);
 
@@ -70,6 +73,15 @@ async function makeJudge() {
 before(async () => {
 	if (skip)
 		return;
+	collector = createServer(async (request, answer) => {
+		let text = '';
+
+		for await (const chunk of request)
+			text += chunk;
+		traces.push({url: request.url, type: request.headers['content-type'], body: JSON.parse(text)});
+		answer.writeHead(200, {'content-type': 'application/json'}).end('{}');
+	});
+	await new Promise((resolve) => collector.listen(0, '127.0.0.1', resolve));
 	work = mkdtempSync(join(tmpdir(), 'assay-api-'));
 	cpSync(join(HERE, '../scenarios/tiny'), join(work, 'tiny'), {recursive: true});
 	git('init', '--quiet', '--initial-branch', 'main');
@@ -94,6 +106,7 @@ after(() => {
 	if (!work)
 		return;
 	spawnSync(ASSAY, ['serve', '--stop'], {env: {...process.env, ASSAY_STATE: join(work, 'state')}});
+	collector.close();
 	rmSync(work, {recursive: true, force: true});
 });
 
@@ -146,6 +159,41 @@ test('the client drives a run from its text to its merge', {skip}, async () => {
 	assert.equal((await developer.issues.getIssuesByNumber(reviewed.issue)).state, 'done');
 	const reviews = (await developer.pulls.getPullsByNumber(reviewed.pull)).reviews;
 	assert.equal(reviews[0].author, 'program');
+});
+
+test('a collector of OpenTelemetry is told what the run did', {skip}, async () => {
+	const {opentelemetry} = (await import('@opentelemetry/otlp-proto-exporter-base/build/src/generated/root.js')).default;
+	const request = opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest;
+	const spans = () => traces.flatMap(({body}) => body.resourceSpans.flatMap((one) => one.scopeSpans.flatMap((scope) => scope.spans)));
+	const named = (name) => spans().filter((span) => span.name === name);
+
+	for (const end = Date.now() + WAIT_MS; (!named('run').length || !named('step close').length) && Date.now() < end; await pause(100))
+		;
+	for (const {url, type, body} of traces) {
+		const bytes = (name, value) => /^(trace|span|parentSpan)Id$/.test(name) ? Buffer.from(value, 'hex').toString('base64') : value;
+		const plain = JSON.parse(JSON.stringify(body, bytes)); // OTLP's JSON has ids in hexadecimal
+
+		assert.deepEqual([url, type], ['/v1/traces', 'application/json']);
+		assert.equal(request.verify(request.fromObject(plain)), null);
+		assert.deepEqual(request.toObject(request.fromObject(plain), {longs: String, bytes: String, enums: Number}), plain);
+	}
+	const [root] = named('run');
+	const attributes = Object.fromEntries(root.attributes.map(({key, value}) => [key, Object.values(value)[0]]));
+	const children = (span) => spans().filter((one) => one.parentSpanId === span.spanId && one.traceId === span.traceId).map((one) => one.name);
+	const parts = (name) => named(name).flatMap(children);
+
+	assert.equal(root.parentSpanId, undefined);
+	assert.deepEqual([attributes['assay.state'], attributes['assay.verdict'], attributes['assay.repository']], ['done', 'verified', 'tiny']);
+	for (const step of ['claim', 'fork', 'turn', 'verify', 'publish', 'review', 'close'])
+		assert.ok(children(root).includes(`step ${step}`), step);
+	assert.ok(parts('step fork').includes('environment up'));
+	assert.ok(parts('step turn').includes('turn 1'));
+	assert.ok(parts('step verify').includes('gate replay'));
+	assert.ok(parts('gate deploy').includes('environment up'));
+	assert.ok(parts('step publish').includes('deploy'));
+	const [asked] = named('POST /api/v1/runs');
+	assert.deepEqual([asked.kind, asked.attributes.find(({key}) => key === 'http.response.status_code').value], [2, {intValue: '200'}]);
+	assert.ok(spans().every((span) => BigInt(span.endTimeUnixNano) >= BigInt(span.startTimeUnixNano)));
 });
 
 test('every list and every object is what the document says', {skip}, async () => {
