@@ -16,6 +16,7 @@
 #include "gateway/egress/broker.h"
 #include "gateway/egress/mint.h"
 #include "gateway/egress/hold.h"
+#include "gateway/egress/upstream.h"
 #include "gateway/egress/unresolved.h"
 #include "gateway/fault.h"
 #include "gateway/flow.h"
@@ -334,6 +335,7 @@ void env_kill_set(struct env *env, const char *because)
 		return;
 	holds_deny(env->holds, "kill", "a person stopped everything of this environment");
 	sending_drop(env, "killed");
+	upstreams_forget(env);
 }
 
 static void env_free(void *self)
@@ -362,6 +364,7 @@ void env_remove(struct env *env)
 	env->gone = true;
 	mint_env_forget(worker->mint, env->id);
 	env_kill(env, "the environment is gone");
+	upstreams_forget(env);
 	holds_deny(env->holds, "gone", "the environment is gone");
 	while (env->doors)
 		door_free(env->doors);

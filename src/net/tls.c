@@ -51,6 +51,11 @@ struct tls {
 	bool dry;   /* the socket has nothing until the next event */
 	bool ended; /* the socket ended */
 	bool broken;
+	/* a client that keeps sessions */
+	struct tls_sessions *sessions; /* NULL: it does not */
+	struct buf session_name;
+	int64_t at_ms;
+	int64_t until_ms; /* of the session that it went on with; 0: none was there */
 };
 
 /* OpenSSL's own clearing goes over all sixteen places, whatever is in them: before each read and write there is rarely anything. */
@@ -178,8 +183,7 @@ static struct tls_side *side_new(const SSL_METHOD *method, struct err *err)
 		return NULL;
 	}
 	/* A peer that closes without saying so: lengths say whether something is missing, as for everybody else. */
-	(void)SSL_CTX_set_options(side->context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
-							 SSL_OP_IGNORE_UNEXPECTED_EOF);
+	(void)SSL_CTX_set_options(side->context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	(void)SSL_CTX_set_mode(side->context,
 			       SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	(void)SSL_CTX_set_session_cache_mode(side->context, SSL_SESS_CACHE_OFF);
@@ -193,10 +197,21 @@ int tls_server_new(struct tls_side **side, struct err *err)
 	*side = side_new(TLS_server_method(), err);
 	if (!*side)
 		return -1;
-	(void)SSL_CTX_set_options((*side)->context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	(void)SSL_CTX_set_options((*side)->context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_TICKET);
 	(void)SSL_CTX_set_max_early_data((*side)->context, 0);
 	SSL_CTX_set_alpn_select_cb((*side)->context, protocol_select, NULL);
 	return 0;
+}
+
+/* The host gave a session. 1: it is ours. */
+static int session_came(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls *tls = SSL_get_app_data(ssl);
+
+	if (!tls->sessions)
+		return 0;
+	tls_sessions_put(tls->sessions, buf_view(&tls->session_name), session, tls->at_ms, tls_resumed(tls) ? tls->until_ms : 0);
+	return 1;
 }
 
 int tls_client_new(const char *authorities_file, struct tls_side **side, struct err *err)
@@ -206,6 +221,8 @@ int tls_client_new(const char *authorities_file, struct tls_side **side, struct 
 	if (!made)
 		return -1;
 	SSL_CTX_set_verify(made->context, SSL_VERIFY_PEER, NULL);
+	(void)SSL_CTX_set_session_cache_mode(made->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(made->context, session_came);
 	if (SSL_CTX_set_default_verify_paths(made->context) != 1)
 		(void)err_set(err, ERR_BROKEN, "cannot use the system's certificate authorities: %s", complaint());
 	else if (authorities_file && SSL_CTX_load_verify_file(made->context, authorities_file) != 1)
@@ -312,7 +329,20 @@ struct tls *tls_accept(struct tls_side *side, int fd, const struct tls_certifica
 	return tls;
 }
 
-struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigned protocols)
+static void session_use(struct tls *tls, const struct tls_resume *resume)
+{
+	SSL_SESSION *session = tls_sessions_take(resume->sessions, resume->name, resume->now_ms, &tls->until_ms);
+
+	tls->sessions = resume->sessions;
+	tls->session_name = buf_new(TLS_SESSION_NAME_MAX);
+	buf_add_view(&tls->session_name, resume->name);
+	tls->at_ms = resume->now_ms;
+	if (session && SSL_set_session(tls->ssl, session) != 1)
+		complaints_clear(); /* a whole handshake is as good */
+	SSL_SESSION_free(session);
+}
+
+struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigned protocols, const struct tls_resume *resume)
 {
 	struct tls *tls = tls_new(side, fd, protocols);
 	struct view names = protocols_names(protocols);
@@ -324,6 +354,8 @@ struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigne
 	    (protocols && SSL_set_alpn_protos(tls->ssl, (const unsigned char *)names.at, (unsigned)names.length) != 0))
 		tls->broken = true;
 	SSL_set_connect_state(tls->ssl);
+	if (resume)
+		session_use(tls, resume);
 	return tls;
 }
 
@@ -331,7 +363,10 @@ void tls_free(struct tls *tls)
 {
 	if (!tls)
 		return;
+	if (tls->sessions && !tls->broken) /* else OpenSSL takes its session for a broken one */
+		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN);
 	SSL_free(tls->ssl);
+	buf_fini(&tls->session_name);
 	buf_fini(&tls->first);
 	buf_fini(&tls->out);
 	free(tls);
@@ -432,6 +467,11 @@ bool tls_flush(struct tls *tls)
 size_t tls_waiting(const struct tls *tls)
 {
 	return tls->out.length - tls->out_at;
+}
+
+bool tls_resumed(const struct tls *tls)
+{
+	return SSL_session_reused(tls->ssl) == 1;
 }
 
 enum tls_protocol tls_protocol(const struct tls *tls)

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "net/tls_sessions.h"
 
 /* Before anything else uses OpenSSL, in programs with many sessions: keeps record buffers at hand, for each thread. */
 void tls_memory_keep(void);
@@ -38,8 +39,15 @@ enum tls_protocol { TLS_HTTP1 = 1, TLS_HTTP2 = 2 }; /* bits */
 /* The server's end of `fd`, which stays the caller's. `first` is what was already read from it. */
 struct tls *tls_accept(struct tls_side *side, int fd, const struct tls_certificate *certificate, const struct tls_key *key,
 		       struct view first, unsigned protocols);
-/* The client's end. `host` is what the certificate must be for and what is asked for by SNI. */
-struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigned protocols);
+/* The client's end. `host` is what the certificate must be for and what is asked for by SNI. `resume`, unless NULL: goes on with a session of
+ * that name, where there is one and the host wants to, and keeps those that the host gives. */
+struct tls_resume {
+	struct tls_sessions *sessions; /* live longer than what is connected */
+	struct view name;              /* at most TLS_SESSION_NAME_MAX */
+	int64_t now_ms;                /* monotonic */
+};
+struct tls *tls_connect(struct tls_side *side, int fd, const char *host, unsigned protocols, const struct tls_resume *resume);
+bool tls_resumed(const struct tls *tls); /* after the handshake: it went on with a session */
 void tls_free(struct tls *tls);
 
 enum tls_result { TLS_DONE, TLS_MORE, TLS_FAILED };

@@ -350,6 +350,9 @@ except (OSError, ssl.SSLError, ValueError):
 check("TLS 1.2 from the sandbox", secure("ok.test", made=context(maximum_version=ssl.TLSVersion.TLSv1_2)).version() == "TLSv1.2")
 numbers = {re.search(rb"X-Connection: (\d+)", ask(get("/", host), host)).group(1) for host in ("ok.test", "ok.test", "ok.test")}
 check("item 58: one host's connection is used again", len(numbers) == 1, numbers)
+answers = [ask(get("/closes", "ok.test")) for _ in range(3)]
+check("item 58: a connection anew goes on with the host's session of TLS", b"X-Resumed: 1" in answers[2] and b"X-Connection" in answers[2], answers[2])
+check("item 58: another host's is its own", b"X-Resumed: 0" in ask(get("/closes", "a.ok.test"), "a.ok.test"))
 check("item 58: another host has its own", re.search(rb"X-Connection: (\d+)", ask(get("/", "two.test"), "two.test")).group(1) not in numbers)
 connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 try:

@@ -200,7 +200,9 @@ def requests(connection, number):
         text = f"connection {number}\n{head.decode('latin-1')}{trailers}body {length} {digest}\n".encode() + kept
         if method == "HEAD":
             text = b""
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Connection: %d\r\nContent-Length: %d\r\n\r\n" % (number, len(text)) + text)
+        resumed = bool(getattr(connection, "session_reused", False))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Connection: %d\r\nX-Resumed: %d\r\nContent-Length: %d\r\n\r\n"
+                           % (number, resumed, len(text)) + text)
         if path == "/closes":
             return
 

@@ -271,7 +271,8 @@ static void server_tls_take(struct login *login)
 	buf_clear(&login->server);
 	if (answer == 'S') {
 		login->state = SECURING_SERVER;
-		flow_tls_set(flow, SIDE_SERVER, tls_connect(flow->worker->tls_client, flow->legs[SIDE_SERVER].fd, login->host, 0));
+		flow_tls_set(flow, SIDE_SERVER,
+			     tls_connect(flow->worker->tls_client, flow->legs[SIDE_SERVER].fd, login->host, 0, NULL));
 	} else if (credential_host_is_own(login->host)) {
 		introduce(login, false);
 	} else {

@@ -23,19 +23,33 @@ struct upstreams {
 	struct carrier *buckets[BUCKETS];
 	size_t idle;
 	unsigned char known[KNOWN]; /* enum known, by host and port */
+	struct tls_sessions *sessions;
 };
 
 static const struct flow_protocol upstream_protocol;
 
 struct upstreams *upstreams_new(struct worker *worker)
 {
+	struct upstreams *upstreams = mem_new(sizeof(*upstreams));
+
 	(void)worker;
-	return mem_new(sizeof(struct upstreams));
+	upstreams->sessions = tls_sessions_new();
+	return upstreams;
 }
 
 void upstreams_free(struct upstreams *upstreams)
 {
-	free(upstreams); /* the connections go with their environments */
+	if (!upstreams)
+		return;
+	tls_sessions_free(upstreams->sessions); /* the connections went with their environments */
+	free(upstreams);
+}
+
+void upstreams_forget(struct env *env)
+{
+	AUTO_FREE char *beginning = text_format("%s/", env->id);
+
+	tls_sessions_forget(env->worker->upstreams->sessions, view_of(beginning));
 }
 
 /* ---- the table ---- */
@@ -312,11 +326,15 @@ static void opened(struct carrier *carrier)
 static void upstream_connected(struct flow *flow)
 {
 	struct carrier *carrier = flow->state;
+	unsigned protocols = carrier->only_h1 ? TLS_HTTP1 : TLS_HTTP1 | TLS_HTTP2;
+	/* A session is gone on with by those alone who would share a connection. */
+	AUTO_FREE char *name = text_format("%s/%s/%s/%u/%u", carrier->env->id, carrier->credential, carrier->host, carrier->port,
+					   protocols);
+	struct tls_resume resume = {flow->worker->upstreams->sessions, view_of(name), loop_now_ms(flow->worker->loop)};
 
 	if (carrier->tls)
 		flow_tls_set(flow, SIDE_SERVER,
-			     tls_connect(flow->worker->tls_client, flow->legs[SIDE_SERVER].fd, carrier->host,
-					 carrier->only_h1 ? TLS_HTTP1 : TLS_HTTP1 | TLS_HTTP2));
+			     tls_connect(flow->worker->tls_client, flow->legs[SIDE_SERVER].fd, carrier->host, protocols, &resume));
 	else
 		opened(carrier);
 }

@@ -4,7 +4,8 @@
  * idle for at most UPSTREAM_IDLE_MS, and are not kept after anything odd: bytes that nobody asked for, a broken message, over HTTP/1.1 an
  * answer before the request was whole. In clear HTTP/2 is spoken with those hosts alone that the sandbox speaks it with.
  *
- * TLS is always verified, for the name that was judged. One request has one answer; the asker hears of it by its table of callbacks, of which
+ * TLS is always verified, for the name that was judged; a session that was verified before is gone on with by those alone who would share the
+ * connection, and for an hour. One request has one answer; the asker hears of it by its table of callbacks, of which
  * `ends` or `lost` is the last.
  */
 #ifndef ASSAY_GATEWAY_EGRESS_UPSTREAM_H
@@ -33,6 +34,8 @@ struct upstream_asker {
 
 struct upstreams *upstreams_new(struct worker *worker);
 void upstreams_free(struct upstreams *upstreams);
+/* Nothing of TLS that was agreed on for the environment is gone on with. */
+void upstreams_forget(struct env *env);
 /* Asks; the request lives until it ends, is lost or is cancelled. `credential` tells whose it is ("": nobody's). `fresh`: not over a kept connection. */
 struct upstream *upstream_ask(struct env *env, const struct egress_request *request, const char *credential, bool fresh,
 			      const struct upstream_asker *asker, void *self);
