@@ -243,9 +243,20 @@ static void request_draw(const json_t *request)
 	label_draw("request", text);
 }
 
+/* Who said that a difference is meant, and why. */
+static void declared_draw(const json_t *declared)
+{
+	const char *because = json_text(declared, "because", "");
+	AUTO_FREE char *text = text_format("by %s%s%s", json_text(declared, "by", ""), because[0] ? ": " : "", because);
+
+	if (json_is_object(declared))
+		label_draw("declared", text);
+}
+
 static void finding_draw(const json_t *finding, bool whole)
 {
-	const char *severity = json_text(finding, "severity", "info");
+	const json_t *declared = json_member(finding, "declared");
+	const char *severity = json_is_object(declared) ? "meant" : json_text(finding, "severity", "info");
 	AUTO_FREE char *title = terminal_line(json_text(finding, "title", ""));
 	AUTO_LINES expected = lines_of(json_member(finding, "expected"));
 	AUTO_LINES got = lines_of(json_member(finding, "got"));
@@ -257,6 +268,7 @@ static void finding_draw(const json_t *finding, bool whole)
 	if (count > 1)
 		printf(" ×%lld", (long long)count);
 	printf("%s\n", terminal_end(stdout));
+	declared_draw(declared);
 	if (!whole)
 		return;
 	request_draw(json_member(finding, "request"));
@@ -277,7 +289,7 @@ static void findings_draw(const json_t *findings, bool all)
 	json_array_foreach(findings, index, finding) {
 		if (!all && index == FINDINGS_WHOLE)
 			printf("\n");
-		if (!all && strcmp(json_text(finding, "severity", ""), "info") == 0)
+		if (!all && strcmp(json_text(finding, "severity", ""), "info") == 0 && !json_member(finding, "declared"))
 			hidden++;
 		else
 			finding_draw(finding, all || index < FINDINGS_WHOLE);

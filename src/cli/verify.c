@@ -71,12 +71,21 @@ static int exit_of(const json_t *report)
 	return strcmp(verdict, "failed") == 0 ? VERIFY_FAILED : VERIFY_UNVERIFIED;
 }
 
-static int verify(const char *dir, const char *base, const char *head, bool as_json, bool all)
+static int declare(void *self, const char *value, struct err *err)
+{
+	json_t *text = json_string(value);
+
+	return text && json_array_append_new(self, text) == 0 ? 0 : err_set(err, ERR_INVALID, "--declare: this is no text");
+}
+
+static int verify(const char *dir, const char *base, const char *head, const json_t *declared, bool as_json, bool all)
 {
 	struct live live = {.panel = terminal_is(stderr) && !as_json};
 	struct err err = {0};
 	AUTO_API struct api *api = api_open(PROGRAM, true, &err);
 	AUTO_JSON body = api ? commits_put(api, dir, base, head, &err) : NULL;
+	if (body)
+		(void)json_object_set_new(body, "declare", json_deep_copy(declared));
 	AUTO_JSON report = body ? api_work(api, "/verify", body, (struct api_listener){step_show, &live}, &err) : NULL;
 
 	line_clear(&live);
@@ -98,16 +107,22 @@ int cli_verify(int argc, char **argv)
 	const char *dir = NULL;
 	bool as_json = false;
 	bool all = false;
+	AUTO_JSON declared = json_array();
 	const struct cli_option options[] = {
 		{.name = "base", .value = "A", .help = "the commit to compare with: branch, tag or hash", .text = &base},
 		{.name = "head", .value = "B", .help = "the commit to judge (default: HEAD)", .text = &head},
 		{.name = "repo", .value = "DIR", .help = "a git checkout (default: the one around this folder)", .text = &dir},
+		{.name = "declare",
+		 .value = "DIFFERENCE",
+		 .help = "one that is meant, and does not block: a finding (f-…), or `PLACE [PATH]` with `*`; may be given several times",
+		 .each = declare,
+		 .self = declared},
 		{.name = "all", .help = "findings that only inform, too", .flag = &all},
 		{.name = "json", .help = "the report as JSON", .flag = &as_json},
 	};
 	const struct cli_usage usage = {
 		.program = PROGRAM,
-		.arguments = "--base A [--head B] [--repo DIR] [--all] [--json]",
+		.arguments = "--base A [--head B] [--repo DIR] [--declare DIFFERENCE]... [--all] [--json]",
 		.about =
 			"Says whether commit B keeps what commit A does: it deploys, A's tests pass on it, its own tests see the change, tests and\n"
 			"checks are left intact, and recorded traffic is answered alike. How to judge comes from A.\n"
@@ -123,5 +138,5 @@ int cli_verify(int argc, char **argv)
 		(void)cli_refuse(PROGRAM, "--base is needed: the commit to compare with, e.g. --base main");
 		return VERIFY_USAGE;
 	}
-	return verify(dir, base, head, as_json, all);
+	return verify(dir, base, head, declared, as_json, all);
 }

@@ -32,9 +32,10 @@ static void context_free(EVP_MD_CTX **context)
 #define AUTO_CONTEXT __attribute__((cleanup(context_free))) EVP_MD_CTX *
 
 /* What of a report goes into the predicate under its own name. */
-static const char *const copied[] = {"verdict",    "reason",      "snapshot",  "blueprint_digest", "tool",   "topology",
-				     "started_ms", "ms",          "attempt",   "attempts",         "gates",  "findings",
-				     "noise",      "not_covered", "artefacts", "sessions",         "ledger", "claims"};
+static const char *const copied[] = {"verdict",  "reason",     "snapshot", "blueprint_digest", "tool",
+				     "topology", "started_ms", "ms",       "attempt",          "attempts",
+				     "gates",    "findings",   "noise",    "not_covered",      "artefacts",
+				     "sessions", "ledger",     "claims",   "declared"};
 
 static json_t *commit_make(const json_t *report, const char *commit, const char *tree)
 {

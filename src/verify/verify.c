@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/span.h"
+#include "verify/declared.h"
 #include "verify/rehearsal.h"
 
 #define BLUEPRINT_BYTES_MAX ((size_t)1 << 20)
@@ -207,8 +208,11 @@ static size_t blocking_count(const json_t *findings)
 
 static void gate_judge(struct ladder *ladder, struct gate *gate, int result, const struct err *err)
 {
+	size_t declared = findings_declare(gate->findings, ladder->request->declared);
 	size_t blocking = blocking_count(gate->findings);
 
+	if (declared)
+		gate_count(gate, "declared", (int64_t)declared);
 	if (result) {
 		gate->status = GATE_UNSTABLE;
 		if (__atomic_load_n(&ladder->late, __ATOMIC_RELAXED))
@@ -368,13 +372,16 @@ static void verdict_judge(json_t *report)
 	}
 	for (size_t i = 0; i < count; i++)
 		passed += strcmp(json_text(json_array_get(json_member(report, "gates"), i), "status", ""), "pass") == 0;
-	AUTO_FREE char *reason = text_format("%lld of %zu gates passed, none failed", (long long)passed, count);
+	AUTO_FREE char *declared = declared_summary(json_member(report, "findings"));
+	AUTO_FREE char *reason = text_format("%lld of %zu gates passed, none failed%s%s", (long long)passed, count,
+					     declared ? "; differences: " : "", declared ? declared : "");
 
 	verdict_set(report, VERDICT_VERIFIED, reason);
 }
 
 static void report_end(const struct ladder *ladder, json_t *report)
 {
+	(void)json_object_set_new(report, "declared", declared_count(ladder->request->declared, json_member(report, "findings")));
 	(void)json_object_set(report, "snapshot", ladder->snapshot);
 	(void)json_object_set_new(report, "blueprint_digest",
 				  json_string(ladder->blueprint_text ? digest_of(view_of(ladder->blueprint_text)).text : ""));

@@ -20,6 +20,7 @@ struct verify_request {
 	const char *sessions_dir;  /* held-out sessions (HAR files) of this repository, or NULL */
 	const char *artefacts_dir; /* made; reports, logs and exchange pairs go here, named by digest in the report */
 	const char *cache_dir;     /* made; kept runs of bases, shared by verifications; NULL: none are kept */
+	const json_t *declared;    /* [{"match", "by", "because"}]: differences that are meant (verify/declared.h); NULL: none */
 	int attempt;               /* 1…: shown in feedback */
 	int attempts;
 	struct progress progress; /* steps are "<gate>" or "<gate>: <what>" */
@@ -36,7 +37,9 @@ struct verify_request {
  *  "findings": [{"id": "f-" 12 hex, stable over attempts, "gate", "severity": "block|warn|info", "title": one line,
  *                "request": {"method", "url", "body"} | null, "expected": any, "got": any,
  *                "expected_tree": [calls], "got_tree": [calls],   // {"edge": "front > catalog", "call": "GET /products/1", "status": 200}
- *                "file": path | null, "line": n, "detail": text, "reproduce": "assay-env http POST http://front/api/orders …"}],
+ *                "file": path | null, "line": n, "detail": text, "reproduce": "assay-env http POST http://front/api/orders …",
+ *                "declared"?: {"match", "by", "because"}}],     // it would block or warn, but is meant
+ *  "declared": [{"match", "by", "because", "findings": how many it was for}],
  *  "sessions": [{"name", "digest", "requests", "held_out"}],
  *  "noise": [{"endpoint", "path", "class"}], "not_covered": ["service pricing: no exchange of the sessions reaches it", …],
  *  "artefacts": [{"name", "digest", "bytes"}]}

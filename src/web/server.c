@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "vault/vault.h"
+#include "verify/declared.h"
 #include "verify/verify.h"
 #include "web/openapi.h"
 #include "web/web_priv.h"
@@ -70,6 +71,7 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 		.sessions_dir = file_is_dir(sessions) ? sessions : NULL,
 		.attempt = 1,
 		.attempts = 1,
+		.declared = json_member(job->body, "declared"),
 		.progress = progress,
 		.world = job->web->options.world,
 	};
@@ -84,8 +86,32 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	return verify_run(&request, &report, err) ? NULL : report;
 }
 
+/* Texts become declarations of who calls. */
+static int declarations_take(struct call *call, struct err *err)
+{
+	const json_t *texts = json_member(call->body, "declare");
+	AUTO_JSON declared = json_array();
+
+	if (json_array_size(texts) > DECLARATIONS_MAX)
+		return err_set(err, ERR_LIMIT, "`declare` has at most %d texts", DECLARATIONS_MAX);
+	for (size_t i = 0; i < json_array_size(texts); i++) {
+		const char *match = json_string_value(json_array_get(texts, i));
+
+		if (!match)
+			return err_set(err, ERR_INVALID, "`declare` is a list of texts");
+		if (declaration_check(match, err))
+			return err_prefix(err, "`declare`");
+		(void)json_array_append_new(
+			declared, json_pack("{s:s, s:s, s:s}", "match", match, "by", request_author(call), "because", ""));
+	}
+	(void)json_object_set(call->body, "declared", declared);
+	return 0;
+}
+
 static json_t *verify(struct call *call, struct err *err)
 {
+	if (declarations_take(call, err))
+		return NULL;
 	return work_stream(call, NULL, verify_work, err);
 }
 
@@ -108,7 +134,10 @@ const struct row server_rows[] = {
 	{"POST", "/api/v1/shutdown", end, WHO_CLI, ROLE_ADMIN, .answers = "{}",
 	 .does = "Ends the server; environments stop, their state stays"},
 	{"POST", "/api/v1/verify", verify, WHO_CLI, ROLE_DEVELOPER,
-	 .fields = {{"repository", FIELD_LINE, true}, {"base", FIELD_LINE, true}, {"head", FIELD_LINE, true}},
+	 .fields = {{"repository", FIELD_LINE, true},
+		    {"base", FIELD_LINE, true},
+		    {"head", FIELD_LINE, true},
+		    {"declare", FIELD_LIST, false}},
 	 .answers = "stream Report", .does = "Judges one commit against another, without a run"},
 	{"GET", "/api/v1/records/key", record_key, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/x-pem-file",
 	 .does = "The public key that records and the ledger are signed with"},

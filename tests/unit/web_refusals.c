@@ -13,6 +13,7 @@
 #include "base/file.h"
 
 #define BODY_LONG ((size_t)5 << 20)
+#define VERIFY(declare) "{\"repository\":\"shop\",\"base\":\"a\",\"head\":\"b\",\"declare\":" declare "}"
 #define ISSUE(members) "{\"repository\":\"shop\"," members "}"
 #define NOBODY "\nAuthorization: Bearer assay_00"
 
@@ -100,6 +101,11 @@ static const struct refusal refusals[] = {
 	{UNIX, "POST", "/api/v1/tokens", NULL, "{\"name\":\"a\",\"role\":\"root\"}", 400, "invalid", "role: expected viewer"},
 	{UNIX, "POST", "/api/v1/tokens", NULL, "{\"name\":\"a\",\"role\":\"admin\",\"days\":4000}", 400, "invalid",
 	 "days: expected a number"},
+
+	{UNIX, "POST", "/api/v1/verify", NULL, VERIFY("[1]"), 400, "invalid", "`declare` is a list of texts"},
+	{UNIX, "POST", "/api/v1/verify", NULL, VERIFY("[\"POST *\"]"), 400, "invalid", "`declare`: `POST *` declares too much"},
+	{UNIX, "POST", "/api/v1/verify", NULL, VERIFY("[\"GET /a\\nGET /b\"]"), 400, "invalid",
+	 "`declare`: what is declared is one line"},
 
 	/* whose request it is */
 	{TCP, "GET", "/api/v1/runs", "Host: evil.example", NULL, 403, "denied", "the Host must be 127.0.0.1:"},

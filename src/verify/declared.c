@@ -1,0 +1,150 @@
+/* Which findings a person has declared to be meant. */
+#include "verify/declared.h"
+
+#include <stdlib.h>
+
+#include "base/scope.h"
+#include "verify/finding.h"
+
+#define ID_LENGTH 14 /* "f-" and 12 hexadecimal digits */
+#define LETTERS_MIN 2
+
+/* Gates whose findings have a place and a path that a pattern can speak of. */
+static const char *const comparing[] = {"replay", "faults", "race", "migrations"};
+
+static bool is_id(const char *match)
+{
+	return strlen(match) == ID_LENGTH && memcmp(match, "f-", 2) == 0 && strspn(match + 2, "0123456789abcdef") == ID_LENGTH - 2;
+}
+
+int declaration_check(const char *match, struct err *err)
+{
+	size_t method = strspn(match, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	const char *named = match[method] == ' ' ? match + method : match; /* a method alone names nothing */
+	size_t letters = 0;
+
+	for (const char *c = match; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return err_set(err, ERR_INVALID, "what is declared is one line without control characters");
+		letters += c >= named && *c != '*' && *c != ' ' && *c != '/';
+	}
+	if (strlen(match) > DECLARATION_BYTES_MAX)
+		return err_set(err, ERR_LIMIT, "what is declared has at most %zu bytes", DECLARATION_BYTES_MAX);
+	if (letters < LETTERS_MIN)
+		return err_set(err, ERR_INVALID,
+			       "`%s` declares too much: name a finding (f-…), or a place and what differs there "
+			       "(GET /api/products body.items.*)",
+			       match);
+	return 0;
+}
+
+/* `*` is any characters. Without recursion: what stands between two stars is found at the first place it can be. */
+static bool wild_match(const char *pattern, const char *text)
+{
+	const char *star = NULL;
+	const char *resume = text;
+
+	while (*text) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			resume = text;
+		} else if (*pattern == *text) {
+			pattern++;
+			text++;
+		} else if (star) {
+			pattern = star;
+			text = ++resume;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
+static bool compares(const json_t *finding)
+{
+	const char *gate = json_text(finding, "gate", "");
+
+	for (size_t i = 0; i < ARRAY_LEN(comparing); i++)
+		if (strcmp(gate, comparing[i]) == 0)
+			return true;
+	return false;
+}
+
+bool declaration_fits(const char *match, const json_t *finding)
+{
+	const char *place = json_text(finding, "place", "");
+	AUTO_FREE char *within = text_format("%s %s", place, json_text(finding, "path", ""));
+	AUTO_FREE char *kind = text_format("%s %s", place, json_text(finding, "kind", ""));
+
+	if (strcmp(json_text(finding, "gate", ""), "deploy") == 0)
+		return false;
+	if (is_id(match))
+		return strcmp(match, json_text(finding, "id", "")) == 0;
+	return compares(finding) && (wild_match(match, place) || wild_match(match, within) || wild_match(match, kind));
+}
+
+static const json_t *declaration_find(const json_t *declared, const json_t *finding)
+{
+	for (size_t i = 0; i < json_array_size(declared); i++)
+		if (declaration_fits(json_text(json_array_get(declared, i), "match", ""), finding))
+			return json_array_get(declared, i);
+	return NULL;
+}
+
+size_t findings_declare(json_t *findings, const json_t *declared)
+{
+	size_t freed = 0;
+
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		json_t *finding = json_array_get(findings, i);
+		const json_t *by = finding_is(finding, SEVERITY_INFO) ? NULL : declaration_find(declared, finding);
+
+		if (!by)
+			continue;
+		freed += finding_is(finding, SEVERITY_BLOCK);
+		(void)json_object_set_new(finding, "severity", json_string(severity_name(SEVERITY_INFO)));
+		(void)json_object_set_new(finding, "declared", json_deep_copy(by));
+	}
+	return freed;
+}
+
+json_t *declared_count(const json_t *declared, const json_t *findings)
+{
+	json_t *counted = json_array();
+
+	for (size_t i = 0; i < json_array_size(declared); i++) {
+		const char *match = json_text(json_array_get(declared, i), "match", "");
+		json_t *item = json_deep_copy(json_array_get(declared, i));
+		json_int_t count = 0;
+
+		for (size_t k = 0; k < json_array_size(findings); k++)
+			count += strcmp(json_text(json_member(json_array_get(findings, k), "declared"), "match", ""), match) == 0;
+		(void)json_object_set_new(item, "findings", json_integer(count));
+		(void)json_array_append_new(counted, item);
+	}
+	return counted;
+}
+
+char *declared_summary(const json_t *findings)
+{
+	AUTO_BUF names = buf_new((size_t)64 << 10);
+	AUTO_JSON seen = json_object();
+	size_t count = 0;
+
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		const json_t *declared = json_member(json_array_get(findings, i), "declared");
+		const char *by = json_text(declared, "by", "");
+
+		if (!json_is_object(declared))
+			continue;
+		count++;
+		if (json_object_get(seen, by))
+			continue;
+		(void)json_object_set_new(seen, by, json_true());
+		buf_add_format(&names, "%s%s", names.length ? ", " : "", by);
+	}
+	return count && !names.over ? text_format("%zu declared by %s", count, names.at) : NULL;
+}
