@@ -14,6 +14,7 @@
 #include "gateway/egress/scan_rules.h"
 #include "gateway/env.h"
 #include "gateway/fault.h"
+#include "gateway/front.h"
 #include "gateway/preview.h"
 
 static int fd_take(struct link_message *message)
@@ -216,6 +217,15 @@ static void on_vault(void *self, struct link *link, struct link_message *message
 	reply(link, message, result, &err);
 }
 
+static void on_front(void *self, struct link *link, struct link_message *message)
+{
+	const struct worker *worker = self;
+	AUTO_CLOSE int fd = fd_take(message);
+	struct err err;
+
+	reply(link, message, front_put(worker->front, message->body, fd, &err), &err);
+}
+
 static void on_ledger(void *self, struct link *link, struct link_message *message)
 {
 	AUTO_CLOSE int fd = fd_take(message);
@@ -236,6 +246,7 @@ static const struct link_row rows[] = {
 	{MESSAGE_PHASE, LINK_CONTROL, on_phase},
 	{MESSAGE_VAULT, LINK_CONTROL, on_vault},
 	{MESSAGE_LEDGER, LINK_CONTROL, on_ledger},
+	{MESSAGE_FRONT, LINK_CONTROL, on_front},
 	{MESSAGE_POLICY_PUT, LINK_CONTROL, on_policy_put},
 	{MESSAGE_HOLD_ANSWER, LINK_CONTROL, on_hold_answer},
 	{MESSAGE_BUDGET, LINK_CONTROL, on_budget},

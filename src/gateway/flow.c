@@ -515,7 +515,7 @@ static void leg_read(struct flow *flow, enum side side)
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got > 0 && flow->passes && !leg->tls && (size_t)got >= BULK_BYTES)
+	if (got > 0 && flow->passes && !leg->tls && !other->tls && (size_t)got >= BULK_BYTES)
 		bulk_begin(other);
 	if (got > 0)
 		flow->bytes[side] += (uint64_t)got;

@@ -27,6 +27,7 @@
 #include "gateway/egress/upstream.h"
 #include "gateway/env.h"
 #include "gateway/flow.h"
+#include "gateway/front.h"
 #include "gateway/policy/policy.h"
 #include "gateway/preview.h"
 #include "net/pool.h"
@@ -40,6 +41,7 @@
 struct options {
 	int link_fd;
 	const char *preview_listen;
+	const char *front_listen;
 	const char *tool_socket;
 	const char *user;
 	const char *authorities;
@@ -56,13 +58,10 @@ static void on_signal(int number)
 static int options_parse(int argc, char **argv, struct options *options, struct err *err)
 {
 	static const struct option names[] = {
-		{"link-fd", required_argument, NULL, 'l'},
-		{"preview-listen", required_argument, NULL, 'p'},
-		{"tool-socket", required_argument, NULL, 't'},
-		{"user", required_argument, NULL, 'u'},
-		{"reach", required_argument, NULL, 'r'},
-		{"authorities", required_argument, NULL, 'a'},
-		{NULL, 0, NULL, 0},
+		{"link-fd", required_argument, NULL, 'l'},      {"preview-listen", required_argument, NULL, 'p'},
+		{"front-listen", required_argument, NULL, 'f'}, {"tool-socket", required_argument, NULL, 't'},
+		{"user", required_argument, NULL, 'u'},         {"reach", required_argument, NULL, 'r'},
+		{"authorities", required_argument, NULL, 'a'},  {NULL, 0, NULL, 0},
 	};
 	uint64_t number;
 	int option;
@@ -75,6 +74,8 @@ static int options_parse(int argc, char **argv, struct options *options, struct 
 			options->link_fd = (int)number;
 		else if (option == 'p')
 			options->preview_listen = optarg;
+		else if (option == 'f')
+			options->front_listen = optarg;
 		else if (option == 't')
 			options->tool_socket = optarg;
 		else if (option == 'u')
@@ -87,7 +88,7 @@ static int options_parse(int argc, char **argv, struct options *options, struct 
 		} else
 			return err_set(
 				err, ERR_INVALID,
-				"usage: assay gateway --link-fd N --preview-listen ADDRESS:PORT [--tool-socket PATH] [--user NAME] "
+				"usage: assay gateway --link-fd N --preview-listen ADDRESS:PORT [--front-listen ADDRESS:PORT] [--tool-socket PATH] [--user NAME] "
 				"[--reach ADDRESS/BITS]… [--authorities FILE]");
 	}
 	if (options->link_fd < 0)
@@ -143,6 +144,20 @@ static char *scan_cache_make(const struct options *options)
 	return TAKE(path);
 }
 
+/* Previews for people elsewhere: nothing answers until their certificate has come (FRONT). */
+static int front_begin(struct worker *worker, const char *address, struct err *err)
+{
+	int listener = -1;
+
+	worker->front = front_new();
+	if (address && socket_listen_tcp(address, &listener, err))
+		return -1;
+	worker->outer = preview_new(worker, listener, worker->front, err);
+	if (worker->outer && address)
+		log_info("previews for people elsewhere at %s, port %d", address, socket_port(listener));
+	return worker->outer ? 0 : -1;
+}
+
 static int worker_begin(struct worker *worker, const struct options *options, pid_t parent, struct err *err)
 {
 	AUTO_FREE char *scan_cache = NULL;
@@ -162,11 +177,13 @@ static int worker_begin(struct worker *worker, const struct options *options, pi
 	if (options->preview_listen) {
 		if (socket_listen_tcp(options->preview_listen, &listener, err))
 			return -1;
-		worker->preview = preview_new(worker, listener, err);
+		worker->preview = preview_new(worker, listener, NULL, err);
 		if (!worker->preview)
 			return -1;
 		log_info("previews at %s, port %d", options->preview_listen, socket_port(listener));
 	}
+	if (front_begin(worker, options->front_listen, err))
+		return -1;
 	scan_cache = scan_cache_make(options);
 	if (privileges_drop(options, err) || confine(parent, &descriptors, err))
 		return -1;
@@ -194,6 +211,8 @@ static void worker_end(struct worker *worker)
 		loop_drain(worker->loop);
 	scan_end(worker);
 	preview_free(worker->preview);
+	preview_free(worker->outer);
+	front_free(worker->front);
 	mint_free(worker->mint);
 	upstreams_free(worker->upstreams);
 	dial_names_free(worker->names);

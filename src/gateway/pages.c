@@ -23,6 +23,13 @@ static const struct row rows[] = {
 			      "Previews are at http://<env>.localhost and, on this machine's own address, at /env/<env>/."},
 	[PAGE_KILLED] = {503, 10, "Stopped by a person",
 			 "Everything of this environment was stopped: assay kill --undo lets it go on."},
+	[PAGE_ELSEWHERE] = {421, 0, "Not here",
+			    "There are previews here, each at an address of its own, and this is none of them."},
+	[PAGE_NO_PASS] = {403, 0, "For those who were invited",
+			  "This preview opens with the link that Assay posted, or for people who may sign in to its pages."},
+	[PAGE_PASS_ENDED] = {403, 0, "This link has ended",
+			     "A link to a preview ends after a while. Ask for a new one: /assay preview, or assay env url."},
+	[PAGE_FOREIGN] = {403, 0, "Not from there", "A page of another address may link to a preview, and no more."},
 };
 
 unsigned page_status(enum page page)

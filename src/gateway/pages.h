@@ -14,7 +14,11 @@ enum page {
 	PAGE_UNKNOWN,
 	PAGE_NO_PREVIEW,
 	PAGE_MISDIRECTED,
-	PAGE_KILLED
+	PAGE_KILLED,
+	PAGE_ELSEWHERE,
+	PAGE_NO_PASS,
+	PAGE_PASS_ENDED,
+	PAGE_FOREIGN,
 };
 
 unsigned page_status(enum page page);

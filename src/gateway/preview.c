@@ -16,6 +16,7 @@
 #include "base/scope.h"
 #include "gateway/door.h"
 #include "gateway/flow.h"
+#include "gateway/front.h"
 #include "gateway/pages.h"
 #include "gateway/seams/http.h"
 #include "net/socket.h"
@@ -29,6 +30,7 @@
 
 struct preview {
 	struct worker *worker;
+	struct front *front; /* NULL: this machine's own */
 	struct loop_watch watch;
 	struct loop_timer pause;
 	int fd;
@@ -47,7 +49,8 @@ struct visit {
 	char prefix[80]; /* "/env/<id>", or "" when the Host named it */
 	char *host;
 	int page; /* enum page to be shown, or NO_PAGE */
-	char *page_detail;
+	struct front_answer refused;
+	struct front_shown shown;
 	bool html;
 	bool thaws;
 	bool reused;
@@ -104,6 +107,21 @@ static int target_find(struct visit *visit, const struct http_head *head)
 	return NO_PAGE;
 }
 
+/* The same for people elsewhere. */
+static int front_find(struct visit *visit, const struct http_head *head)
+{
+	struct tls *tls = visit->flow->legs[SIDE_CLIENT].tls;
+
+	visit->id[0] = visit->prefix[0] = '\0';
+	free(visit->refused.location);
+	free(visit->refused.cookie);
+	visit->refused = (struct front_answer){0};
+	if (front_judge(visit->preview->front, head, tls ? tls_asked_name(tls) : NULL, &visit->shown, visit->id, &visit->refused))
+		return NO_PAGE;
+	visit->id[0] = '\0'; /* of which there may be none */
+	return (int)visit->refused.page;
+}
+
 static int env_page(const struct env *env)
 {
 	if (env->killed)
@@ -122,7 +140,7 @@ static void visit_enter(struct http_seam *seam, const struct http_head *head)
 	struct visit *visit = seam->self;
 	struct env *env;
 
-	visit->page = target_find(visit, head);
+	visit->page = visit->preview->front ? front_find(visit, head) : target_find(visit, head);
 	env = visit->page == NO_PAGE ? env_find(visit->preview->worker, visit->id) : NULL;
 	if (visit->page == NO_PAGE && !env)
 		visit->page = env_was(visit->preview->worker, visit->id) ? PAGE_GONE : PAGE_UNKNOWN;
@@ -144,21 +162,44 @@ static enum http_verdict page_answer(struct http_seam *seam, enum page page, con
 {
 	const struct visit *visit = seam->self;
 	AUTO_BUF body = buf_new(65536);
+	AUTO_FREE char *headers = text_format("%s%s", page_headers(page, visit->html), visit->preview->front ? FRONT_HEADERS : "");
 
 	page_format(&body, page, visit->html, visit->id[0] ? visit->id : "preview", detail);
-	http_seam_answer(seam, page_status(page), page_headers(page, visit->html), buf_view(&body), error);
+	http_seam_answer(seam, page_status(page), headers, buf_view(&body), error);
 	return HTTP_ANSWER;
 }
 
-/* Takes our own headers out of what is logged, and the label with them. */
-static void label_take(struct exchange *exchange)
+static enum http_verdict refused_answer(struct http_seam *seam)
+{
+	const struct visit *visit = seam->self;
+	const struct front_answer *refused = &visit->refused;
+	AUTO_FREE char *headers = NULL;
+
+	if (!refused->location)
+		return page_answer(seam, refused->page, NULL, NULL);
+	headers = text_format("Location: %s\r\n%s%s%sReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n" FRONT_HEADERS,
+			      refused->location, refused->cookie ? "Set-Cookie: " : "", refused->cookie ? refused->cookie : "",
+			      refused->cookie ? "\r\n" : "");
+	http_seam_answer(seam, 303, headers, VIEW(""), NULL);
+	return HTTP_ANSWER;
+}
+
+/* Takes our own headers out of what is logged, and the label with them; and from people elsewhere what lets them in. */
+static void label_take(struct exchange *exchange, bool elsewhere)
 {
 	struct exchange_headers *headers = &exchange->request_headers;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < headers->count; i++) {
-		if (strcasecmp(headers->at[i].name, PREVIEW_LABEL) == 0 && !exchange->replay && strlen(headers->at[i].value) <= 64)
+		if (strcasecmp(headers->at[i].name, PREVIEW_LABEL) == 0 && !elsewhere && !exchange->replay &&
+		    strlen(headers->at[i].value) <= 64)
 			exchange->replay = text_copy(headers->at[i].value);
+		if (elsewhere && strcasecmp(headers->at[i].name, "cookie") == 0) {
+			AUTO_BUF cookies = buf_new(HTTP_HEAD_BYTES_MAX);
+
+			front_cookies_write(&cookies, view_of(headers->at[i].value));
+			memcpy(headers->at[i].value, buf_view(&cookies).at, cookies.length + 1); /* never longer than it was */
+		}
 		if (strncasecmp(headers->at[i].name, "x-assay-", 8) == 0) {
 			free(headers->at[i].name);
 			continue;
@@ -176,18 +217,43 @@ static struct view target_stripped(const struct visit *visit, const struct http_
 	return rest.length && rest.at[0] == '/' ? rest : (struct view){NULL, rest.length};
 }
 
+/* One field of those that are the application's. */
+static void cookies_write(const struct http_head *head, struct buf *out)
+{
+	AUTO_BUF cookies = buf_new(HTTP_HEAD_BYTES_MAX);
+
+	for (size_t i = 0; i < head->field_count; i++) {
+		AUTO_BUF some = buf_new(HTTP_HEAD_BYTES_MAX);
+
+		if (!view_equal_nocase(head->fields[i].name, VIEW("cookie")))
+			continue;
+		front_cookies_write(&some, head->fields[i].value);
+		if (cookies.length && some.length)
+			buf_add_text(&cookies, "; ");
+		buf_add_view(&cookies, buf_view(&some));
+	}
+	if (cookies.length)
+		buf_add_format(out, "Cookie: %s\r\n", cookies.at);
+}
+
 static void request_write(const struct http_seam *seam, const struct http_head *head, struct view target, struct buf *out)
 {
 	static const char *const dropped[] = {"connection", "keep-alive", "proxy-connection", "x-forwarded-", "forwarded",
 					      "x-assay-",   NULL};
+	static const char *const dropped_elsewhere[] = {"connection", "keep-alive", "proxy-connection", "x-forwarded-",
+							"forwarded",  "x-assay-",   "cookie",           NULL};
 	const struct visit *visit = seam->self;
+	bool elsewhere = visit->preview->front;
 
 	buf_add_view(out, head->method);
 	buf_add_char(out, ' ');
 	buf_add_view(out, target);
 	buf_add_format(out, " HTTP/1.%u\r\n", head->minor);
-	http_fields_write(out, head, dropped);
-	buf_add_format(out, "X-Forwarded-For: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Proto: http\r\n", visit->peer, visit->host);
+	http_fields_write(out, head, elsewhere ? dropped_elsewhere : dropped);
+	if (elsewhere)
+		cookies_write(head, out);
+	buf_add_format(out, "X-Forwarded-For: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Proto: http%s\r\n", visit->peer,
+		       visit->host, elsewhere ? "s" : "");
 	if (visit->prefix[0])
 		buf_add_format(out, "X-Forwarded-Prefix: %s\r\n", visit->prefix);
 	if (head->upgrade)
@@ -278,7 +344,8 @@ static enum http_verdict visit_request(struct http_seam *seam, const struct http
 	struct view target;
 
 	if (visit->page != NO_PAGE)
-		return page_answer(seam, (enum page)visit->page, NULL, NULL);
+		return visit->preview->front && !visit->id[0] ? refused_answer(seam)
+							      : page_answer(seam, (enum page)visit->page, NULL, NULL);
 	flow_timer(flow, -1, NULL);
 	target = target_stripped(visit, head);
 	if (!target.at) { /* /env/<id> and /env/<id>?… : as if a slash had followed */
@@ -288,11 +355,12 @@ static enum http_verdict visit_request(struct http_seam *seam, const struct http
 		http_seam_answer(seam, 308, location, VIEW(""), NULL);
 		return HTTP_ANSWER;
 	}
-	label_take(&seam->exchange);
+	label_take(&seam->exchange, visit->preview->front);
 	free(seam->exchange.to);
 	seam->exchange.to = text_copy(flow->env->preview_service);
 	free(seam->exchange.url);
-	seam->exchange.url = text_format("http://%s%.*s", visit->host, (int)target.length, target.at);
+	seam->exchange.url = text_format("http%s://%s%.*s", visit->preview->front ? "s" : "", visit->host, (int)target.length,
+					 target.at);
 	request_write(seam, head, target, out);
 	env_touch(flow->env);
 	if (flow->env->state == ENV_FROZEN)
@@ -361,6 +429,7 @@ static void cookie_write(const struct visit *visit, struct view value, struct bu
 static void visit_response(struct http_seam *seam, const struct http_head *head, struct buf *out)
 {
 	struct visit *visit = seam->self;
+	bool elsewhere = visit->preview->front;
 
 	visit->server_closes = !head->keep_alive;
 	buf_add_format(out, "HTTP/1.1 %u ", head->status);
@@ -373,9 +442,14 @@ static void visit_response(struct http_seam *seam, const struct http_head *head,
 		if (view_equal_nocase(name, VIEW("connection")) || view_equal_nocase(name, VIEW("keep-alive")) ||
 		    view_equal_nocase(name, VIEW("proxy-connection")))
 			continue;
+		if (elsewhere && (view_equal_nocase(name, VIEW("x-robots-tag")) ||
+				  (view_equal_nocase(name, VIEW("set-cookie")) && front_cookie_is_own(value))))
+			continue;
 		buf_add_view(out, name);
 		buf_add_text(out, ": ");
-		if (visit->prefix[0] && view_equal_nocase(name, VIEW("location")))
+		if (elsewhere && view_equal_nocase(name, VIEW("set-cookie")))
+			front_set_cookie_write(out, value);
+		else if (visit->prefix[0] && view_equal_nocase(name, VIEW("location")))
 			location_write(visit, value, out);
 		else if (visit->prefix[0] && view_equal_nocase(name, VIEW("set-cookie")))
 			cookie_write(visit, value, out);
@@ -383,6 +457,8 @@ static void visit_response(struct http_seam *seam, const struct http_head *head,
 			buf_add_view(out, value);
 		buf_add_text(out, "\r\n");
 	}
+	if (elsewhere)
+		buf_add_text(out, FRONT_HEADERS);
 	if (head->status == 101)
 		buf_add_text(out, "Connection: Upgrade\r\n");
 	else if (!seam->keep_alive || seam->until_close)
@@ -427,6 +503,8 @@ static void visit_release(void *self)
 	struct visit *visit = self;
 
 	visit->preview->connections--;
+	free(visit->refused.location);
+	free(visit->refused.cookie);
 	free(visit->peer);
 	free(visit->host);
 	free(visit);
@@ -455,17 +533,33 @@ static char *peer_address(int fd)
 	return text_copy(text.at);
 }
 
-static void visit_begin(struct preview *preview, int fd)
+/* `peer` is taken. */
+static void visit_begin(struct preview *preview, int fd, char *peer)
 {
-	struct visit *visit = mem_new(sizeof(*visit));
+	struct tls *tls = preview->front ? front_accept(preview->front, fd) : NULL;
+	struct visit *visit;
 
+	if (preview->connections >= CONNECTIONS_MAX || (preview->front && !tls)) {
+		tls_free(tls);
+		free(peer);
+		(void)close(fd);
+		return;
+	}
+	visit = mem_new(sizeof(*visit));
 	visit->preview = preview;
-	visit->peer = peer_address(fd);
+	visit->peer = peer;
 	visit->flow = flow_new(preview->worker, NULL, fd, "preview");
 	preview->connections++;
 	http_seam_begin(visit->flow, &visit_hooks, visit);
-	flow_timer(visit->flow, IDLE_MS, idle_timed_out);
+	if (tls)
+		flow_tls_set(visit->flow, SIDE_CLIENT, tls);
+	flow_timer(visit->flow, tls ? FRONT_FIRST_MS : IDLE_MS, idle_timed_out);
 	flow_update(visit->flow);
+}
+
+void preview_enter(struct preview *preview, int fd, const char *peer)
+{
+	visit_begin(preview, fd, text_copy(peer));
 }
 
 static void accept_resume(struct loop_timer *timer)
@@ -492,22 +586,20 @@ static void preview_ready(struct loop_watch *watch, unsigned events)
 			loop_timer_set(preview->worker->loop, &preview->pause, ACCEPT_PAUSE_MS);
 			return;
 		}
-		if (preview->connections >= CONNECTIONS_MAX)
-			(void)close(fd);
-		else
-			visit_begin(preview, fd);
+		visit_begin(preview, fd, peer_address(fd));
 	}
 }
 
-struct preview *preview_new(struct worker *worker, int listener, struct err *err)
+struct preview *preview_new(struct worker *worker, int listener, struct front *front, struct err *err)
 {
 	struct preview *preview = mem_new(sizeof(*preview));
 
 	preview->worker = worker;
+	preview->front = front;
 	preview->fd = listener;
 	preview->watch.ready = preview_ready;
 	preview->pause.expired = accept_resume;
-	if (loop_watch_add(worker->loop, &preview->watch, listener, LOOP_READ, err)) {
+	if (listener >= 0 && loop_watch_add(worker->loop, &preview->watch, listener, LOOP_READ, err)) {
 		preview_free(preview);
 		return NULL;
 	}
@@ -520,6 +612,6 @@ void preview_free(struct preview *preview)
 		return;
 	loop_watch_remove(preview->worker->loop, &preview->watch);
 	loop_timer_stop(preview->worker->loop, &preview->pause);
-	(void)close(preview->fd);
+	scope_close(&preview->fd);
 	free(preview);
 }

@@ -10,6 +10,7 @@
 
 struct env;
 struct flow;
+struct front;
 struct log_writer;
 struct mint;
 struct dial_names;
@@ -39,6 +40,8 @@ struct worker {
 	char *scratch;            /* SCRATCH_BYTES, for the callback that runs */
 	const char *tool_socket;  /* NULL: none */
 	struct preview *preview;
+	struct front *front;   /* previews for people elsewhere */
+	struct preview *outer; /* their listener; NULL: none */
 	struct policy *policy; /* the organisation's; NULL: none */
 	struct mint *mint;
 	struct releases *releases;

@@ -30,6 +30,8 @@
  *   PHASE        {"env": id, "phase": text}: put into the exchanges that begin from now on.
  *   VAULT        {}                                                          + 1 fd: the gateway's link to the vault (net/vault.h)
  *   LEDGER       {"key_id", "key": PEM}                            + 1 fd: the folder of its ledger (ledger/ledger.h), which it may write
+ *   FRONT        {"domain", "key": PEM, "sign_in": URL | null}  + 1 fd: certificate, those above it and private key, PEM: previews for people
+ *                elsewhere, at https://<env>.<domain>; `key` is what passes are checked by, `sign_in` where the pages are (gateway/front.h)
  * Gateway -> control plane
  *   LEDGER_HEAD  {"head": as a line of ledger/segment.h, its signature zeros} -> {"ok": true, "head": the line, signed}
  *   THAW         {"env": id}: a request for a frozen environment waits; answer when it is ready.
@@ -65,6 +67,7 @@ enum message_name {
 	MESSAGE_PHASE,
 	MESSAGE_VAULT,
 	MESSAGE_LEDGER,
+	MESSAGE_FRONT,
 	MESSAGE_POLICY_PUT = 32,
 	MESSAGE_HOLD_ANSWER,
 	MESSAGE_BUDGET,

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -214,6 +215,61 @@ static int session_came(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
+#define CHAIN_MAX 8
+
+/* The certificates of a PEM text in their order, and its private key, wherever it stands. */
+static int identity_parse(struct view pem, X509 **leaf, STACK_OF(X509) * chain, EVP_PKEY **key, struct err *err)
+{
+	BIO *bio = BIO_new_mem_buf(pem.at, (int)pem.length);
+	X509 *next;
+	int problem = 0;
+
+	while ((next = PEM_read_bio_X509(bio, NULL, NULL, NULL)) && !problem) {
+		if (!*leaf)
+			*leaf = next;
+		else if (sk_X509_num(chain) >= CHAIN_MAX || !sk_X509_push(chain, next))
+			problem = err_set(err, ERR_INVALID, "more than %d certificates above the first", CHAIN_MAX);
+		if (problem)
+			X509_free(next);
+	}
+	(void)BIO_free(bio);
+	bio = BIO_new_mem_buf(pem.at, (int)pem.length);
+	*key = PEM_read_bio_PrivateKey(bio, NULL, NULL, UNCONST("")); /* none with a password: nobody is asked for one */
+	(void)BIO_free(bio);
+	if (problem)
+		return -1;
+	if (!*leaf)
+		return err_set(err, ERR_INVALID, "there is no certificate");
+	return *key ? 0 : err_set(err, ERR_INVALID, "there is no private key without a password");
+}
+
+static int identity_check(X509 *leaf, const EVP_PKEY *key, const char *host, struct err *err)
+{
+	if (X509_check_private_key(leaf, key) != 1)
+		return err_set(err, ERR_INVALID, "the private key is not the certificate's");
+	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0)
+		return err_set(err, ERR_INVALID, "the certificate has ended");
+	if (X509_check_host(leaf, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) != 1)
+		return err_set(err, ERR_INVALID, "the certificate is not for %s", host);
+	return 0;
+}
+
+int tls_server_identity(struct tls_side *side, struct view pem, const char *host, struct err *err)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	EVP_PKEY *key = NULL;
+	X509 *leaf = NULL;
+	int failed = identity_parse(pem, &leaf, chain, &key, err) || identity_check(leaf, key, host, err);
+
+	if (!failed && SSL_CTX_use_cert_and_key(side->context, leaf, key, chain, 1) != 1)
+		failed = err_set(err, ERR_INVALID, "the certificate cannot be used: %s", complaint());
+	sk_X509_pop_free(chain, X509_free);
+	X509_free(leaf);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return failed ? -1 : 0;
+}
+
 int tls_client_new(const char *authorities_file, struct tls_side **side, struct err *err)
 {
 	struct tls_side *made = side_new(TLS_client_method(), err);
@@ -323,7 +379,7 @@ struct tls *tls_accept(struct tls_side *side, int fd, const struct tls_certifica
 
 	complaints_clear();
 	buf_add_view(&tls->first, first);
-	if (SSL_use_cert_and_key(tls->ssl, certificate->x509, key->pair, NULL, 1) != 1)
+	if (certificate && SSL_use_cert_and_key(tls->ssl, certificate->x509, key->pair, NULL, 1) != 1)
 		tls->broken = true; /* the handshake says so */
 	SSL_set_accept_state(tls->ssl);
 	return tls;
@@ -481,4 +537,9 @@ enum tls_protocol tls_protocol(const struct tls *tls)
 
 	SSL_get0_alpn_selected(tls->ssl, &name, &length);
 	return length == 2 && memcmp(name, "h2", 2) == 0 ? TLS_HTTP2 : TLS_HTTP1;
+}
+
+const char *tls_asked_name(const struct tls *tls)
+{
+	return SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
 }

@@ -23,6 +23,9 @@ struct tls_certificate; /* counted */
 struct tls;             /* one session */
 
 MUST_USE int tls_server_new(struct tls_side **side, struct err *err);
+/* What a server's sessions show from now on, unless they are given another: a PEM text with a certificate, those above it and their private key.
+ * ERR_INVALID: it is none, the key is another's, or it has ended or is not for `host`; then what was shown before stays. */
+MUST_USE int tls_server_identity(struct tls_side *side, struct view pem, const char *host, struct err *err);
 /* Trusts the system's authorities and, unless NULL, those of a PEM file. */
 MUST_USE int tls_client_new(const char *authorities_file, struct tls_side **side, struct err *err);
 void tls_side_free(struct tls_side *side); /* NULL is fine, as below */
@@ -36,7 +39,7 @@ void tls_certificate_release(struct tls_certificate *certificate);
 /* Protocols are offered and chosen in this order; 0: none is named, as where it is not HTTP that is spoken. */
 enum tls_protocol { TLS_HTTP1 = 1, TLS_HTTP2 = 2 }; /* bits */
 
-/* The server's end of `fd`, which stays the caller's. `first` is what was already read from it. */
+/* The server's end of `fd`, which stays the caller's. `first` is what was already read from it. `certificate` NULL: what the side shows. */
 struct tls *tls_accept(struct tls_side *side, int fd, const struct tls_certificate *certificate, const struct tls_key *key,
 		       struct view first, unsigned protocols);
 /* The client's end. `host` is what the certificate must be for and what is asked for by SNI. `resume`, unless NULL: goes on with a session of
@@ -65,5 +68,6 @@ void tls_end(struct tls *tls); /* says that no more is coming */
 bool tls_flush(struct tls *tls);
 size_t tls_waiting(const struct tls *tls);             /* bytes that are not sent yet */
 enum tls_protocol tls_protocol(const struct tls *tls); /* what was agreed on; TLS_HTTP1 when nothing was */
+const char *tls_asked_name(const struct tls *tls);     /* of a server's session: what the client asked for by SNI; NULL: for none */
 
 #endif

@@ -30,6 +30,7 @@
 #include "programs/manager.h"
 #include "programs/policy.h"
 #include "programs/serve_egress.h"
+#include "programs/serve_front.h"
 #include "programs/serve_gateway.h"
 #include "runs/runs.h"
 #include "sandbox/local/local.h"
@@ -39,6 +40,7 @@
 
 #define LISTEN_DEFAULT "127.0.0.1:7420"
 #define PREVIEW_DEFAULT "127.0.0.1:7421"
+#define FRONT_DEFAULT "0.0.0.0:443"
 #define RUN_WORKERS 4
 #define RUN_WORKERS_MAX 64
 #define KEY_BYTES_MAX 4096
@@ -56,6 +58,12 @@ struct serve {
 	/* options */
 	const char *listen;
 	const char *preview;
+	struct {
+		const char *domain; /* NULL: nobody elsewhere sees previews */
+		const char *listen;
+		const char *certificate;
+		const char *key;
+	} outer;
 	const char *oci;    /* NULL: none */
 	const char *policy; /* NULL: where it usually is, as the next */
 	const char *prices;
@@ -73,6 +81,7 @@ struct serve {
 	char *serve_socket;
 	char *tool_socket;
 	char *preview_base;
+	char *outer_base; /* where people elsewhere come in; NULL: nowhere */
 	int lock_fd;
 	/* parts, in the order of their opening */
 	struct loop *loop;
@@ -80,6 +89,7 @@ struct serve {
 	struct serve_egress egress;
 	struct serve_gateway *gateway;
 	struct vault *vault;
+	struct serve_front *front; /* NULL: nobody elsewhere sees previews */
 	struct audit *audit;
 	struct environments *environments;
 	struct runs *runs;
@@ -333,6 +343,8 @@ static void *ticker_main(void *self)
 
 		reload_if_wanted(serve);
 		(void)!egress_policy_reload(serve->egress.egress, false, NULL); /* says itself what is wrong */
+		if (serve->front)
+			serve_front_look(serve->front, serve->environments);
 		if (audit_index(serve->audit, INDEX_ROWS_A_TICK, &err))
 			log_warn("the ledger's index: %s", err.text);
 		if (tick % RECONCILE_TICKS == 0) {
@@ -466,6 +478,35 @@ static int ledger_start(struct serve *serve, struct err *err)
 	return audit_put(serve->audit, &row, err);
 }
 
+static char *preview_url(void *self, const char *env, const char *path)
+{
+	const struct serve *serve = self;
+
+	return serve_front_url(serve->front, env, path);
+}
+
+static char *preview_enter(void *self, const char *host, const char *to, const char *browser, struct err *err)
+{
+	const struct serve *serve = self;
+
+	return serve_front_enter(serve->front, host, to, browser, err);
+}
+
+/* Where people elsewhere see previews. */
+static int outer_open(struct serve *serve, struct err *err)
+{
+	const struct serve_front_options options = {.domain = serve->outer.domain,
+						    .listen = serve->outer_base,
+						    .certificate = serve->outer.certificate,
+						    .key = serve->outer.key,
+						    .sign_in = serve->pages,
+						    .link_ms = config_number("preview-link", SERVE_FRONT_LINK_MS),
+						    .vault = serve->vault,
+						    .world = world_real};
+
+	return serve->outer.domain ? serve_front_open(&options, &serve->front, err) : 0;
+}
+
 static int sandboxes_open(struct serve *serve, struct err *err)
 {
 	struct local_options local = {.state_dir = serve->state_dir, .runtime = serve->oci};
@@ -474,9 +515,9 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	struct environments_options options;
 
 	if (egress_open(&egress, &serve->egress.egress, err) || local_provider_open(&local, &serve->provider, err) ||
-	    vault_open(serve->state_dir, &serve->vault, err) || ledger_start(serve, err) ||
-	    serve_gateway_open(serve->preview_base, serve->tools_dir, TOOLS_SOCKET, serve->vault, serve->egress.egress,
-			       serve->audit, &serve->gateway, err))
+	    vault_open(serve->state_dir, &serve->vault, err) || ledger_start(serve, err) || outer_open(serve, err) ||
+	    serve_gateway_open(serve->preview_base, serve->front, serve->tools_dir, TOOLS_SOCKET, serve->vault,
+			       serve->egress.egress, serve->audit, &serve->gateway, err))
 		return -1;
 	serve->egress.vault = serve->vault;
 	serve->egress.audit = serve->audit;
@@ -486,6 +527,7 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 						.preview_base = serve->preview_base,
 						.world = world_real,
 						.authority = authority,
+						.preview_url = serve->front ? preview_url : NULL,
 						.self = serve,
 						.warm = serve->warm,
 						.egress = serve_egress_watcher(&serve->egress)};
@@ -586,6 +628,8 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .serve_socket = serve->serve_socket,
 				  .tool_socket = serve->tool_socket,
 				  .preview_base = serve->preview_base,
+				  .preview_domain = serve->front ? serve_front_domain(serve->front) : NULL,
+				  .preview_enter = serve->front ? preview_enter : NULL,
 				  .shutdown = end,
 				  .doctor = doctor,
 				  .reload = reload,
@@ -613,8 +657,9 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 static int ready_say(struct serve *serve, struct err *err)
 {
 	AUTO_FREE char *path = text_format("%s/serve.json", serve->runtime_dir);
-	AUTO_JSON where = json_pack("{s:i, s:s, s:s, s:s, s:s}", "pid", (int)getpid(), "api", web_base(serve->web), "preview",
-				    serve->preview_base, "socket", serve->serve_socket, "state_dir", serve->state_dir);
+	AUTO_JSON where = json_pack("{s:i, s:s, s:s, s:s?, s:s, s:s}", "pid", (int)getpid(), "api", web_base(serve->web), "preview",
+				    serve->preview_base, "outer", serve->outer_base, "socket", serve->serve_socket, "state_dir",
+				    serve->state_dir);
 	AUTO_BUF text = buf_new(65536);
 
 	json_format(&text, where);
@@ -657,8 +702,9 @@ static int serve_open(struct serve *serve, const char *state, const char *runtim
 		return -1;
 	address = address_take("--listen", serve->listen, err);
 	serve->preview_base = address ? address_take("--preview", serve->preview, err) : NULL;
-	if (!serve->preview_base || pages_url_check(serve->pages, err) || sandboxes_open(serve, err) ||
-	    pages_open(serve, address, err) || ticker_start(serve, err))
+	serve->outer_base = serve->outer.domain ? address_take("--preview-listen", serve->outer.listen, err) : NULL;
+	if (!serve->preview_base || (serve->outer.domain && !serve->outer_base) || pages_url_check(serve->pages, err) ||
+	    sandboxes_open(serve, err) || pages_open(serve, address, err) || ticker_start(serve, err))
 		return -1;
 	return ready_say(serve, err);
 }
@@ -682,6 +728,7 @@ static void serve_close(struct serve *serve)
 		environments_close(serve->environments);
 	serve_gateway_close(serve->gateway);
 	audit_close(serve->audit);
+	serve_front_close(serve->front);
 	if (serve->vault)
 		vault_close(serve->vault);
 	if (serve->provider.ops)
@@ -696,6 +743,7 @@ static void serve_close(struct serve *serve)
 		(void)unlink(where);
 	scope_close(&serve->signals.fd);
 	scope_close(&serve->lock_fd);
+	free(serve->outer_base);
 	free(serve->preview_base);
 	free(serve->tool_socket);
 	free(serve->serve_socket);
@@ -716,6 +764,10 @@ static void variables_take(struct serve *serve)
 		     {"ASSAY_PREVIEW", &serve->preview},
 		     {"ASSAY_POLICY", &serve->policy},
 		     {"ASSAY_PAGES", &serve->pages},
+		     {"ASSAY_PREVIEW_DOMAIN", &serve->outer.domain},
+		     {"ASSAY_PREVIEW_LISTEN", &serve->outer.listen},
+		     {"ASSAY_PREVIEW_CERT", &serve->outer.certificate},
+		     {"ASSAY_PREVIEW_KEY", &serve->outer.key},
 		     {"ASSAY_REPOSITORIES", &serve->repositories}};
 	const char *warm = getenv("ASSAY_WARM");
 	const char *sign_in = getenv("ASSAY_SIGN_IN");
@@ -736,13 +788,15 @@ static int config_tell(const struct serve *serve, bool dump)
 	AUTO_BUF text = buf_new((size_t)1 << 20);
 	struct err err = {0};
 	AUTO_JSON policy = serve->policy ? policy_file_load(serve->policy, &err) : NULL;
+	struct serve checked = *serve;
 	struct oidc *oidc = NULL;
 	struct otlp *otlp = NULL;
 
 	if ((serve->policy && !policy) || pages_url_check(serve->pages, &err) || oidc_make(&oidc, &err) ||
-	    otlp_open(ASSAY_VERSION, &otlp, &err))
+	    otlp_open(ASSAY_VERSION, &otlp, &err) || outer_open(&checked, &err))
 		return cli_fail("assay serve", false, &err);
 	otlp_close(otlp);
+	serve_front_close(checked.front);
 	oidc_close(oidc);
 	if (dump)
 		config_dump(&text);
@@ -756,6 +810,7 @@ int serve_main(int argc, char **argv)
 {
 	struct serve serve = {.listen = LISTEN_DEFAULT,
 			      .preview = PREVIEW_DEFAULT,
+			      .outer = {.listen = FRONT_DEFAULT},
 			      .ready_fd = -1,
 			      .lock_fd = -1,
 			      .signals = {.fd = -1},
@@ -774,6 +829,22 @@ int serve_main(int argc, char **argv)
 		 .text = &serve.store},
 		{.name = "listen", .value = "ADDRESS", .help = "pages and API (" LISTEN_DEFAULT ")", .text = &serve.listen},
 		{.name = "preview", .value = "ADDRESS", .help = "previews (" PREVIEW_DEFAULT ")", .text = &serve.preview},
+		{.name = "preview-domain",
+		 .value = "DOMAIN",
+		 .help = "people elsewhere see previews at https://ENV.DOMAIN",
+		 .text = &serve.outer.domain},
+		{.name = "preview-listen",
+		 .value = "ADDRESS",
+		 .help = "and come in here (" FRONT_DEFAULT ")",
+		 .text = &serve.outer.listen},
+		{.name = "preview-cert",
+		 .value = "FILE",
+		 .help = "the certificate for *.DOMAIN and those above it, PEM; taken again when it changes",
+		 .text = &serve.outer.certificate},
+		{.name = "preview-key",
+		 .value = "FILE",
+		 .help = "its private key, PEM (in the certificate's file)",
+		 .text = &serve.outer.key},
 		{.name = "pages",
 		 .value = "URL",
 		 .help = "where else the pages are reached, through a proxy: https://assay.example.com",

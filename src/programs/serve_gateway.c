@@ -26,6 +26,7 @@
 #include "net/link.h"
 #include "net/pool.h"
 #include "programs/policy.h"
+#include "programs/serve_front.h"
 #include "runs/egress.h"
 
 #define LEDGER_WRITER "gateway"
@@ -49,6 +50,7 @@
 
 struct serve_gateway {
 	char *preview_listen;
+	struct serve_front *front; /* NULL: none */
 	char *tools_dir;
 	char *tools_socket;
 	pthread_mutex_t lock;
@@ -101,6 +103,20 @@ static int policy_introduce(const struct serve_gateway *gateway, struct err *err
 	if (body && policy_scan_file(body, &scan, err) == 0)
 		answer = link_call(gateway->link, MESSAGE_POLICY_PUT, body, &scan, scan >= 0, ANSWER_TIMEOUT_MS, err);
 	return answer || !body ? 0 : err_prefix(err, "the organisation's policy");
+}
+
+/* Previews for people elsewhere: their certificate, and what passes are checked by. */
+static int front_introduce(const struct serve_gateway *gateway, struct err *err)
+{
+	AUTO_CLOSE int identity = -1;
+	AUTO_JSON body = gateway->front ? serve_front_body(gateway->front, &identity, err) : NULL;
+	AUTO_JSON answer = NULL;
+
+	if (!gateway->front)
+		return 0;
+	if (body)
+		answer = link_call(gateway->link, MESSAGE_FRONT, body, &identity, 1, ANSWER_TIMEOUT_MS, err);
+	return answer ? 0 : err_prefix(err, "previews for people elsewhere");
 }
 
 /* The folder of its ledger, which its user may write. */
@@ -265,7 +281,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
 	AUTO_FREE char *reach = text_copy(getenv(REACH_VARIABLE) ? getenv(REACH_VARIABLE) : "");
 	const char *authorities = getenv(AUTHORITIES_VARIABLE);
-	const char *argv[ARGUMENTS + 2 * REACH_WORDS_MAX + 3] = {
+	const char *argv[ARGUMENTS + 2 * REACH_WORDS_MAX + 5] = {
 		"/proc/self/exe",        "gateway",       "--link-fd", LINK_FD_TEXT, "--preview-listen",
 		gateway->preview_listen, "--tool-socket", tools};
 	AUTO_FREE char *format = getenv("ASSAY_LOG_FORMAT") ? text_format("ASSAY_LOG_FORMAT=%s", getenv("ASSAY_LOG_FORMAT")) : NULL;
@@ -283,8 +299,12 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 		return err_errno(err, errno, "cannot start the gateway");
 	count = ARGUMENTS + reach_words(reach, argv + ARGUMENTS);
 	if (authorities && *authorities) {
-		argv[count] = "--authorities";
-		argv[count + 1] = authorities;
+		argv[count++] = "--authorities";
+		argv[count++] = authorities;
+	}
+	if (gateway->front) {
+		argv[count++] = "--front-listen";
+		argv[count++] = serve_front_listen(gateway->front);
 	}
 	spec.fd = ends[0];
 	theirs = ends[1];
@@ -299,7 +319,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 	gateway->pid = pid;
 	(void)pthread_mutex_unlock(&gateway->lock);
 	return process_ask(gateway, err) || vault_introduce(gateway, gateway->link, err) || ledger_introduce(gateway, err) ||
-			       policy_introduce(gateway, err)
+			       policy_introduce(gateway, err) || front_introduce(gateway, err)
 		       ? -1
 		       : 0;
 }
@@ -367,13 +387,15 @@ static void *watcher_main(void *self)
 
 /* ---- from outside ---- */
 
-int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct vault *vault,
-		       struct egress *egress, struct audit *audit, struct serve_gateway **gateway, struct err *err)
+int serve_gateway_open(const char *preview_listen, struct serve_front *front, const char *tools_dir, const char *tools_socket,
+		       struct vault *vault, struct egress *egress, struct audit *audit, struct serve_gateway **gateway,
+		       struct err *err)
 {
 	struct serve_gateway *self = mem_new(sizeof(*self));
 	pthread_condattr_t clock;
 
 	*self = (struct serve_gateway){.preview_listen = text_copy(preview_listen),
+				       .front = front,
 				       .tools_dir = text_copy(tools_dir),
 				       .tools_socket = text_copy(tools_socket),
 				       .vault = vault,

@@ -10,13 +10,16 @@
 
 struct egress; /* runs/egress.h */
 struct audit;
+struct serve_front; /* programs/serve_front.h */
 struct serve_gateway;
 
-/* Starts it and waits until it answers. `tools_dir` is the folder of the tool API's socket, `tools_socket` its name in it. It gets its
+/* Starts it and waits until it answers. `tools_dir` is the folder of the tool API's socket, `tools_socket` its name in it. People elsewhere
+ * see previews as `front`, borrowed, says; NULL: they do not. It gets its
  * certificates and credentials from `vault`, borrowed; NULL: none, and TLS to the outside is refused. Before it hears of any environment it is told the policy of
  * `egress`, borrowed; NULL: none. Its ledger and the signatures of that are of `audit`, borrowed; NULL: no ledger. */
-MUST_USE int serve_gateway_open(const char *preview_listen, const char *tools_dir, const char *tools_socket, struct vault *vault,
-				struct egress *egress, struct audit *audit, struct serve_gateway **gateway, struct err *err);
+MUST_USE int serve_gateway_open(const char *preview_listen, struct serve_front *front, const char *tools_dir,
+				const char *tools_socket, struct vault *vault, struct egress *egress, struct audit *audit,
+				struct serve_gateway **gateway, struct err *err);
 /* Its process id; 0 when it does not run. */
 int serve_gateway_pid(struct serve_gateway *gateway);
 /* Ends it at once; the watcher starts another. */

@@ -37,6 +37,8 @@ struct environments_options {
 	struct provider provider;
 	struct link *gateway;     /* NULL: environments without seams, for tests of the provider */
 	const char *preview_base; /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
+	/* Where people elsewhere see the environment's `path`; owned by the caller, NULL: not now. May be NULL: nowhere. Any thread. */
+	char *(*preview_url)(void *self, const char *env, const char *path);
 	struct world world;
 	/* The certificate authority that an environment's programs trust (PEM, appended) and the hash of its name; NULL: none. Any thread. */
 	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);

@@ -108,6 +108,7 @@ struct environments {
 	struct provider provider;
 	struct world world;
 	struct log_pump *pump;
+	char *(*preview_url)(void *self, const char *env, const char *path); /* or NULL */
 	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);
 	void *self;
 

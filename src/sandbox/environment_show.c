@@ -91,12 +91,16 @@ char *environment_preview_url(struct environments *environments, struct env_id i
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, NULL);
 	const char *port = environments->preview_base ? strrchr(environments->preview_base, ':') : NULL;
-	const char *path;
+	AUTO_FREE char *path = NULL;
+	const char *given;
+	char *elsewhere;
 
 	if (!env || !env->blueprint || !env->blueprint->preview.service || env->no_services || !environments->preview_base)
 		return NULL;
-	path = env->blueprint->preview.path ? env->blueprint->preview.path : "/";
-	return text_format("http://%s.localhost%s%s%s", id.text, port ? port : "", path[0] == '/' ? "" : "/", path);
+	given = env->blueprint->preview.path ? env->blueprint->preview.path : "/";
+	path = text_format("%s%s", given[0] == '/' ? "" : "/", given);
+	elsewhere = environments->preview_url ? environments->preview_url(environments->self, id.text, path) : NULL;
+	return elsewhere ? elsewhere : text_format("http://%s.localhost%s%s", id.text, port ? port : "", path);
 }
 
 int environment_pin(struct environments *environments, struct env_id id, bool pinned, struct err *err)

@@ -50,8 +50,7 @@ static void try_cookie_set(struct call *call, const char *value, int64_t seconds
 	http_reply_header(call->reply, "Set-Cookie", text);
 }
 
-/* A page with one sentence, which may go on to another by itself. */
-static json_t *page_answer(struct call *call, unsigned status, const char *text, const char *to, const char *link)
+json_t *sentence_answer(struct call *call, unsigned status, const char *text, const char *to, const char *link)
 {
 	AUTO_BUF page = buf_new(PAGE_BYTES_MAX);
 
@@ -72,11 +71,11 @@ static json_t *refused_answer(struct call *call, const struct err *err)
 	AUTO_FREE char *text = text_format("Signing in did not work: %s.", err->text);
 
 	log_info("sign-in: %s", err->text);
-	return page_answer(call,
-			   err->kind == ERR_DENIED    ? 403
-			   : err->kind == ERR_INVALID ? 400
-						      : 502,
-			   text, "/", "Back to the pages");
+	return sentence_answer(call,
+			       err->kind == ERR_DENIED    ? 403
+			       : err->kind == ERR_INVALID ? 400
+							  : 502,
+			       text, "/", "Back to the pages");
 }
 
 static int try_keep(const struct call *call, const char *cookie, const char *state, const char *nonce, const char *verifier,
@@ -189,7 +188,7 @@ static json_t *callback(struct call *call, struct err *err)
 	if (callback_judge(call, oidc, &person, err) || person_note(call, &person, err) ||
 	    session_person(call, person.name, person.role, err))
 		return refused_answer(call, err);
-	return page_answer(call, 200, "You are signed in.", "/", "To the pages");
+	return sentence_answer(call, 200, "You are signed in.", "/", "To the pages");
 }
 
 const struct row signin_oidc_rows[] = {

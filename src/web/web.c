@@ -29,7 +29,7 @@ static char *security_headers(const struct web *web, bool safe)
 {
 	const char *port = web->preview_base ? strrchr(web->preview_base, ':') : NULL;
 
-	return text_format("Content-Security-Policy: default-src 'self'; frame-src http://*.localhost%s; base-uri 'none'; "
+	return text_format("Content-Security-Policy: default-src 'self'; frame-src http://*.localhost%s%s%s; base-uri 'none'; "
 			   "form-action 'self'; frame-ancestors 'none'; object-src 'none'\r\n"
 			   "X-Content-Type-Options: nosniff\r\n"
 			   "X-Frame-Options: DENY\r\n"
@@ -38,6 +38,7 @@ static char *security_headers(const struct web *web, bool safe)
 			   "Cross-Origin-Opener-Policy: same-origin\r\n"
 			   "Cross-Origin-Resource-Policy: same-origin\r\n%s",
 			   port && port[1 + strspn(port + 1, "0123456789")] == '\0' ? port : ":7421",
+			   web->preview_domain ? " https://*." : "", web->preview_domain ? web->preview_domain : "",
 			   safe ? TRANSPORT_SECURITY : "");
 }
 
@@ -143,6 +144,7 @@ static const struct part main_parts[] = {
 	{token_rows, &token_row_count},
 	{signin_rows, &signin_row_count},
 	{signin_oidc_rows, &signin_oidc_row_count},
+	{signin_preview_rows, &signin_preview_row_count},
 	{metric_rows, &metric_row_count},
 	{run_rows, &run_row_count},
 	{environment_rows, &environment_row_count},
@@ -188,6 +190,7 @@ int web_open(const struct web_options *options, struct web **web, struct err *er
 	made->options = *options;
 	made->state_dir = text_copy(options->state_dir);
 	made->preview_base = text_copy(options->preview_base);
+	made->preview_domain = text_copy(options->preview_domain);
 	made->pages_url = options->pages_url ? text_copy(options->pages_url) : NULL;
 	made->started_ms = world_now_ms(options->world);
 	(void)pthread_mutex_init(&made->mutex, NULL);
@@ -243,6 +246,7 @@ void web_close(struct web *web)
 	(void)pthread_cond_destroy(&web->idle);
 	free(web->state_dir);
 	free(web->preview_base);
+	free(web->preview_domain);
 	free(web->pages_url);
 	free(web);
 }

@@ -35,12 +35,15 @@ struct web_options {
 	const char *listen;    /* "127.0.0.1:7420"; port 0 picks one */
 	const char *pages_url; /* "https://assay.example.com": where else the pages are reached, through a proxy; NULL: nowhere */
 	struct web_rates rates;
-	bool sign_in;                 /* a browser must sign in: others than this machine's people reach the pages */
-	struct oidc *oidc;            /* web/oidc.h: where people sign in; NULL: by tokens only */
-	const char *serve_socket;     /* path */
-	const char *tool_socket;      /* path */
-	const char *preview_base;     /* "127.0.0.1:7421" */
-	void (*shutdown)(void *self); /* POST /shutdown */
+	bool sign_in;               /* a browser must sign in: others than this machine's people reach the pages */
+	struct oidc *oidc;          /* web/oidc.h: where people sign in; NULL: by tokens only */
+	const char *serve_socket;   /* path */
+	const char *tool_socket;    /* path */
+	const char *preview_base;   /* "127.0.0.1:7421" */
+	const char *preview_domain; /* "preview.example.com": where people elsewhere see previews; NULL: nowhere */
+	/* The address that lets a signed-in person's browser in at a preview's host (net/pass.h); owned by the caller. NULL: nobody. Any thread. */
+	char *(*preview_enter)(void *self, const char *host, const char *to, const char *browser, struct err *err);
+	void (*shutdown)(void *self);                   /* POST /shutdown */
 	json_t *(*reload)(void *self, struct err *err); /* POST /reload; any thread; NULL: there is nothing to */
 	/* Are the other processes well? One of them by name; NULL: it is not asked (GET /readyz). */
 	int (*process_look)(void *self, const char *name, struct err *err);

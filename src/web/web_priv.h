@@ -119,8 +119,9 @@ struct web {
 	struct rate rate;
 	char *state_dir;
 	char *preview_base;
-	char *pages_url; /* or NULL */
-	char base[64];   /* http://127.0.0.1:PORT */
+	char *preview_domain; /* or NULL */
+	char *pages_url;      /* or NULL */
+	char base[64];        /* http://127.0.0.1:PORT */
 	int port;
 	char token[TOKEN_HEX + 1]; /* a new one for each start */
 	int64_t started_ms;
@@ -180,6 +181,9 @@ MUST_USE int session_person(struct call *call, const char *name, const char *rol
 /* signin.c: who has the session of the request's cookie. ERR_DENIED: nobody. */
 MUST_USE int session_judge(const struct call *call, struct caller *caller, struct err *err);
 
+/* signin_oidc.c: a page with one sentence; one of status 200 goes on to `to` by itself. Answers; returns NULL. */
+json_t *sentence_answer(struct call *call, unsigned status, const char *text, const char *to, const char *link);
+
 /* token.c */
 MUST_USE int role_parse(const char *name, enum role *role, struct err *err);
 const char *role_name(enum role role);
@@ -238,8 +242,8 @@ json_t *environment_log(struct call *call, struct err *err);
 json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c */
 
 /* Rows by subject */
-extern const struct row signin_oidc_rows[];
-extern const size_t signin_oidc_row_count;
+extern const struct row signin_oidc_rows[], signin_preview_rows[];
+extern const size_t signin_oidc_row_count, signin_preview_row_count;
 extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], signin_rows[],
 	metric_rows[], connection_rows[], delivery_rows[], policy_rows[], tool_rows[], page_rows[];
 extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, token_row_count,

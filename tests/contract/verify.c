@@ -496,7 +496,7 @@ static int all_open(void **state)
 	preview = text_format("127.0.0.1:%d", socket_port(fd));
 	(void)close(fd);
 	must(local_provider_open(&local, &provider, &err), &err);
-	must(serve_gateway_open(preview, tools, "tool.sock", NULL, NULL, NULL, &gateway, &err), &err);
+	must(serve_gateway_open(preview, NULL, tools, "tool.sock", NULL, NULL, NULL, &gateway, &err), &err);
 	options.provider = provider;
 	options.gateway = serve_gateway_link(gateway);
 	options.preview_base = preview;
