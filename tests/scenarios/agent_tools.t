@@ -144,6 +144,5 @@ else
 fi
 
 serve_stop
-until_true 15 eval '[ -z "$(left_behind)" ]'
-is 'nothing is left when the server has ended' "$(left_behind)" ''
+comes 'nothing is left when the server has ended' '' left_behind
 done_testing

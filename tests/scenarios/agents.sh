@@ -54,7 +54,7 @@ vendors_begin() {
 	)
 	node "$SOURCE_ROOT/tests/scenarios/models/server.mjs" 443 'sh work.sh' "$1" "$WORK/outside/both.pem" >"$WORK/outside/model.log" 2>&1 &
 	at_end kill $!
-	until_true 10 grep -q ready "$WORK/outside/model.log" || skip_all 'the vendors could not be played'
+	until_true 60 grep -q ready "$WORK/outside/model.log" || skip_all 'the vendors could not be played'
 	export ASSAY_REACH="$ASSAY_REACH 127.0.0.1" ASSAY_AUTHORITIES=$WORK/outside/ca.pem
 	cat >"$WORK/outside/assay" <<-END
 		#!/bin/sh

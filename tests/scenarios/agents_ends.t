@@ -125,22 +125,22 @@ prints=$(run_post "$name" 'Print the key' '{"env": {"VENDOR_API_KEY": "sk-not-to
 is 'a prompt of a quarter of a megabyte is told' "$(ended "$long")" 'review verified '
 like 'whole' "$(agent_events "$long" 'map(select(.kind == "message").text) | join("|")')" 'I was told 25[0-9][0-9][0-9][0-9] bytes'
 is 'what it leaves running' "$(ended "$leaves")" 'review verified '
-is 'does not go on, not even who forks all the time' "$(pgrep -fc '^(sleep|python3) .*54322$')" 0
+comes 'does not go on, not even who forks all the time' 0 pgrep -fc '^(sleep|python3) .*54322$'
 is 'a key that it prints' "$(ended "$prints")" 'review verified '
 like 'is not shown' "$(agent_events "$prints" 'map(select(.kind == "message").text) | join("|")')" 'my key is \[VENDOR_API_KEY\], yes'
 is 'and not kept' "$(grep -rla sk-not-to-be-kept "$ASSAY_STATE/runs" | wc -l) $(grep -c 'and \[VENDOR_API_KEY\] here' "$ASSAY_STATE/runs/$prints/turn-1.log")" '0 1'
 
 run=$(begin 'Wait for me')
-until_true 30 workspace "$run" test -e /tmp/began
+until_true "$RUN_S" workspace "$run" test -e /tmp/began
 ok 'one that cannot be told while it works' "$ASSAY" message "$run" 'Louder, please'
 workspace "$run" touch /tmp/go
 is 'is told when it has ended, before anything is judged' "$(ended "$run")" 'review verified '
 is 'as another turn' "$(agent_events "$run" 'map(select(.kind == "start")) | length') $(run_events "$run" '[.items[] | select(.type == "verdict")] | length')" '2 1'
 run=$(begin 'Wait for me')
-until_true 30 workspace "$run" test -e /tmp/began
+until_true "$RUN_S" workspace "$run" test -e /tmp/began
 began=$(date +%s%3N)
 ok 'a stop ends it' "$ASSAY" stop "$run"
-until_true 15 run_is "$run" stopped
+until_true 60 run_is "$run" stopped
 echo "# stopped $(($(date +%s%3N) - began)) ms after it was asked to"
 
 # Its environment stands still, as it does some time after the work; a message is another turn in it.
@@ -153,13 +153,12 @@ state_of() { api GET "/environments/$1" | jq -r .state; }
 is 'and stands still' "$(state_of "$environment")" frozen
 before=$(run_events "$run" '.items[-1].seq')
 ok 'a message is taken' "$ASSAY" message "$run" 'Say how: Be told at length'
-until_true 30 run_told "$run" '.seq > '"$before"' and .kind == "start"'
+until_true 60 run_told "$run" '.seq > '"$before"' and .kind == "start"'
 like 'the message is there first, then the turn begins, then its program speaks' "$(run_events "$run" '[.items[] | select(.seq > '"$before"') |
 	if .type == "agent" then .kind else .type + (.state // "") end] | join(" ")')" 'message.* stateturn .*start'
 run_events "$run" '[.items[] | select(.seq > '"$before"')] | "# message to the agent'"'"'s first word, from frozen: \([.[] | select(.type == "agent")][0].time_ms - .[0].time_ms) ms"'
 is 'in the same environment, as it was' "$(run_over "$run"; run_field "$run" .environment) $(workspace "$run" cat /tmp/before)" "$environment here"
 
 serve_stop
-until_true 15 eval '[ -z "$(left_behind)" ]'
-is 'nothing is left when the server has ended' "$(left_behind)" ''
+comes 'nothing is left when the server has ended' '' left_behind
 done_testing

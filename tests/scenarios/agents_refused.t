@@ -47,6 +47,5 @@ is 'and its words are under the pull request' "$(api GET "/pulls/$(run_field "$r
 	'claude (second opinion): It is done; the tests pass.'
 
 serve_stop
-until_true 15 eval '[ -z "$(left_behind)" ]'
-is 'nothing is left when the server has ended' "$(left_behind)" ''
+comes 'nothing is left when the server has ended' '' left_behind
 done_testing

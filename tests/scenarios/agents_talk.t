@@ -77,7 +77,7 @@ done
 # A message in the middle of a turn. Claude is told in its process, Codex ends and resumes its session.
 for agent in claude codex; do
 	run=$(begin "$agent" '[[sh:slow]]')
-	until_true 60 began "$run"
+	until_true "$RUN_S" began "$run"
 	ok "$agent: a message while it works is taken" "$ASSAY" message "$run" 'With an exclamation mark. [[sh:good]]'
 	workspace "$run" touch /tmp/go
 	run_over "$run"
@@ -102,10 +102,10 @@ done
 # A stop in the middle of a tool: nothing of it lives on, not even what left its session.
 for agent in claude codex; do
 	run=$(begin "$agent" '[[sh:stuck]]')
-	until_true 60 began "$run"
+	until_true "$RUN_S" began "$run"
 	ok "$agent: it is stopped in the middle of a tool" "$ASSAY" stop "$run"
-	until_true 30 run_is "$run" stopped
-	is "$agent: no process of it is left" "$(pgrep -fc '^sleep 54321')" 0
+	until_true 60 run_is "$run" stopped
+	comes "$agent: no process of it is left" 0 pgrep -fc '^sleep 54321'
 done
 
 # The world outside.
@@ -134,7 +134,7 @@ like 'codex: an edit of the CI is refused, and goes to a person as it is' "$(run
 	'^review (failed|unverified)$' || api GET "/runs/$unchecked" | jq -c '{state, error}' | sed 's/^/# /'
 like 'with the file' "$(run_findings "$unchecked")" 'ci\.yml'
 run=$(begin claude '[[loop]] [[sh:slow]]')
-until_true 60 began "$run"
+until_true "$RUN_S" began "$run"
 workspace "$run" touch /tmp/go
 run_over "$run"
 like 'an endless loop is ended, and says what it did' "$(run_field "$run" '"\(.state) \(.error)"')" \
@@ -162,6 +162,5 @@ like 'gemini over ACP: it asks for leave, and for a file to be written' "$asked"
 is 'gemini over ACP: which is there, as the agent would have written it' "$(workspace "$run" stat -c '%U %s' NOTE)" 'assay 11'
 
 serve_stop
-until_true 15 eval '[ -z "$(left_behind)" ]'
-is 'nothing is left when the server has ended' "$(left_behind)" ''
+comes 'nothing is left when the server has ended' '' left_behind
 done_testing

@@ -25,20 +25,21 @@ name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision
 first=$(api POST /runs "$(jq -n --arg repository "$name" '{$repository, title: "Greet with a mark"}')" | jq -r .id)
 all_rest() { api GET /runs | jq -e '[.items[].state] | length == 2 and all(IN("review", "done", "failed", "stopped"))'; }
 until_true 240 all_rest
-is 'the proven one waits for a person, the other has ended' "$(api GET /runs | jq -r '[.items[] | .state] | sort | if . == ["done", "review"] or . == ["review", "stopped"] then "so it is" else . end')" \
-	'so it is' || api GET /runs | jq -c '.items[] | {id, state, verdict, error}' | sed 's/^/# /'
+states() { api GET /runs | jq -r '[.items[] | .state] | sort | if . == ["done", "review"] or . == ["review", "stopped"] then "so it is" else . end'; }
+comes 'the proven one waits for a person, the other has ended' 'so it is' states || api GET /runs | jq -c '.items[] | {id, state, verdict, error}' | sed 's/^/# /'
 is 'there is one pull request' "$(api GET /pulls | jq '.items | length')" 1
 is 'it is verified, and of the second agent' "$(api GET /pulls | jq -r '.items[0] | "\(.verdict) \(.run != "'"$first"'")"')" 'verified true'
 like 'it lists both' "$(api GET /pulls/1 | jq -r .body)" 'The candidates.*assay/1-greet-with-a-mark` \|.*assay/1-greet-with-a-mark-2` \| chosen'
 is 'both branches are there' "$(git -C "$ASSAY_STATE/repos/$name.git" branch --list 'assay/*' | wc -l)" 2
 is 'a run names its candidates' "$(api GET "/runs/$first" | jq -c '[.candidates[].chosen]')" '[false,true]'
-is 'the environment of the other is gone' "$(api GET /environments | jq '[.items[] | select(.purpose == "work")] | length')" 1
+at_work() { api GET /environments | jq '[.items[] | select(.purpose == "work")] | length'; }
+comes 'the environment of the other is gone' 1 at_work
 ok 'it can be merged' "$ASSAY" pull merge 1
 merged() { api GET /runs | jq -e '[.items[].state] | all(IN("done", "stopped"))'; }
 until_true 60 merged
-is 'the issue is done' "$(api GET /issues/1 | jq -r .state)" 'done'
+issue_state() { api GET /issues/1 | jq -r .state; }
+comes 'the issue is done' 'done' issue_state
 
 serve_stop
-until_true 15 eval '[ -z "$(left_behind)" ]'
-is 'nothing is left when the server has ended' "$(left_behind)" ''
+comes 'nothing is left when the server has ended' '' left_behind
 done_testing

@@ -61,7 +61,8 @@ out=$("$ASSAY" show "$run" --follow --until review 2>&1)
 is 'and it is verified again' "$?" 0 || { echo "$out" >out.txt; sed 's/^/# /' out.txt; }
 is 'it merges' "$("$ASSAY" pull merge 1)" merged
 ok 'the run ends' "$ASSAY" show "$run" --follow
-is 'the issue is done' "$("$ASSAY" issue show 1 --json | jq -r .state)" 'done'
+issue_state() { "$ASSAY" issue show 1 --json | jq -r .state; }
+comes 'the issue is done' 'done' issue_state
 like 'a run that has ended is not stopped' "$("$ASSAY" stop "$run" 2>&1; echo $?)" '1$'
 
 out=$("$ASSAY" run 'Break it' --json 2>err.txt)
@@ -87,6 +88,6 @@ is 'it is stopped' "$("$ASSAY" stop "$long")" stopped
 is 'and says so to whoever follows' "$?" 3
 
 ok 'the server ends' "$ASSAY" serve --stop
-is 'nothing is left behind' "$(left_behind)" ''
+comes 'nothing is left behind' '' left_behind
 
 done_testing

@@ -51,11 +51,11 @@ while True:
     print(manager.recv(100).decode(), flush=True)
 END
 manager=$!
-until_true 10 test -S "$WORK/notify"
+until_true 60 test -S "$WORK/notify"
 capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$SOURCE_ROOT/data/assay.service" | tr '[:upper:]' '[:lower:]' | sed 's/cap_//g; s/ /,+/g')
 NOTIFY_SOCKET=$WORK/notify setpriv --bounding-set="-all,+$capabilities" --inh-caps=-all --no-new-privs "$ASSAY" serve >>"$WORK/serve.log" 2>&1 &
 serve_pid=$!
-ok 'the manager is told when it is ready' until_true 30 grep -qx READY=1 "$WORK/told"
+ok 'the manager is told when it is ready' until_true 60 grep -qx READY=1 "$WORK/told"
 ok 'a command finds the server by the same file' "$ASSAY" status
 cp -r "$SOURCE_ROOT/tests/scenarios/tiny" "$WORK/visits"
 cp "$SOURCE_ROOT"/tests/scenarios/visits/* "$WORK/visits"
@@ -73,7 +73,7 @@ printf 'rate-tokn: 6\n' >"$config"
 is 'what is wrong changes nothing' "$("$ASSAY" serve --reload 2>&1)" "assay: $config:1:1: unknown key \`rate-tokn\`: did you mean \`rate-token\`?"
 printf 'state: %s\nlisten: 127.0.0.1:1\npreview: 127.0.0.1:0\nrate-token: 7\n' "$WORK/state" >"$config"
 kill -HUP "$serve_pid"
-ok 'a signal does it, too' until_true 10 grep -q 'read again: 1 keys count from now on, 0 from' "$WORK/serve.log"
+ok 'a signal does it, too' until_true 60 grep -q 'read again: 1 keys count from now on, 0 from' "$WORK/serve.log"
 is 'and the server is the same one' "$("$ASSAY" status --json | jq .pid)" "$serve_pid"
 kill -TERM "$serve_pid"
 wait "$serve_pid"

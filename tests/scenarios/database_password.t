@@ -123,7 +123,7 @@ like 'the placeholder is no password elsewhere' "$(inside "curl --silent --max-t
 sql "$held" 'host=pg.example.com user=app dbname=shop' >"$WORK/asked" &
 asked=$!
 waits() { [ "$(api GET /holds | jq -r '.items[0] | "\(.method) \(.host)\(.path)"')" = 'login pg.example.com/shop' ]; }
-ok 'a login waits for a person where rules say so' until_true 20 waits
+ok 'a login waits for a person where rules say so' until_true 60 waits
 "$ASSAY" approve "$(api GET /holds | jq -r '.items[0].id')" >/dev/null
 wait "$asked"
 is 'and goes on' "$(cat "$WORK/asked")" app

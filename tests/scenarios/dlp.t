@@ -50,7 +50,7 @@ SERVER
 outside=$!
 at_end "kill $outside 2>/dev/null"
 outside_listens() { grep -q listens "$WORK/outside.out"; }
-until_true 20 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
+until_true 60 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
 
 mkdir "$WORK/app"
 cat >"$WORK/app/assay.yaml" <<'BLUEPRINT'
@@ -196,7 +196,7 @@ is 'what is only noted goes' "$(send note notepath)" $'note 200\nnotepath 200'
 : >"$WORK/outside.log"
 send ask >"$WORK/ask.out" &
 asked() { "$ASSAY" holds --json 2>/dev/null | jq -e '.items[] | select(.status == "open" and (.rule | startswith("dlp:acme-ask")))' >"$WORK/hold.json"; }
-ok 'what is to be held waits for a person' until_true 20 asked
+ok 'what is to be held waits for a person' until_true 60 asked
 is 'whose answer is for this once' "$(jq .remember "$WORK/hold.json")" false
 "$ASSAY" approve "$(jq -r .id "$WORK/hold.json")" >/dev/null 2>&1
 wait $!
@@ -209,7 +209,7 @@ is 'item 52: a name that carries data is not resolved, where a wildcard is all t
 # The ledger.
 rows() { "$ASSAY" ledger search --env "$env" --kind finding --json | jq -c .items; }
 noted() { [ "$(rows | jq '[.[] | select(.rule == "dlp:acme-note")] | length')" = 2 ]; }
-ok 'findings are in the ledger, those that are only noted too' until_true 10 noted
+ok 'findings are in the ledger, those that are only noted too' until_true 60 noted
 like 'with their place' "$(rows | jq -r '.[] | select(.rule == "dlp:acme-note") | .detail')" 'log: in its body, plain'
 is 'and their value nowhere in it' "$(grep -rlaE 'Zk8vQ2pLw7|note_q1w2e3r4|mask_q1w2e3r4|acme_q1w2e3r4' "$ASSAY_STATE/ledger" | wc -l)" 0
 

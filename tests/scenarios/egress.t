@@ -57,7 +57,7 @@ node "$WORK/outside.mjs" "$address" "$WORK/outside.log" >"$WORK/outside.out" 2>&
 outside=$!
 at_end "kill $outside 2>/dev/null"
 outside_listens() { grep -q listens "$WORK/outside.out"; }
-until_true 20 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
+until_true 60 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
 
 mkdir "$WORK/app"
 cat >"$WORK/app/assay.yaml" <<'BLUEPRINT'
@@ -99,7 +99,7 @@ is 'nothing of what was refused came out' "$(cut -d' ' -f1-2 "$WORK/outside.log"
 
 ask -d title=one http://api.outside.test/pulls/1 >"$WORK/held" &
 held=$!
-until_true 20 one_waits
+until_true 60 one_waits
 is 'a request waits for a person, who sees it' "$(holds '' '.items[0] | "\(.method) \(.url) \(.rule) \(.body_start) \(.sandbox)"')" \
 	'POST http://api.outside.test:80/pulls/1 policy:pulls title=one workspace'
 is 'nothing of it has left' "$(grep -c POST "$WORK/outside.log")" 0
@@ -118,7 +118,7 @@ ask -d title=three http://api.outside.test/pulls/2 >"$WORK/held" &
 held=$!
 ask -d title=three http://api.outside.test/pulls/2 >"$WORK/held2" &
 held2=$!
-until_true 20 one_waits
+until_true 60 one_waits
 "$ASSAY" deny "$(holds '' '.items[0].id')" --because 'not today' >/dev/null
 wait "$held" "$held2"
 like 'another path is another question, and a denial is told' "$(cat "$WORK/held")" 'you denied it: not today.* 403$'
@@ -128,7 +128,7 @@ like 'the same request twice is one question' "$(cat "$WORK/held2")" 'you denied
 answered() {
 	ask -d title=four http://api.outside.test/pulls/3 >"$WORK/held" &
 	held=$!
-	until_true 20 one_waits
+	until_true 60 one_waits
 	# shellcheck disable=SC2086 # words
 	"$ASSAY" approve "$(holds '' '.items[0].id')" $1 >/dev/null
 	wait "$held"
@@ -139,9 +139,9 @@ answered '--for run' 'and the next one is asked for again'
 is 'what is approved for the run is not asked for again' "$(ask -d title=five http://api.outside.test/pulls/3)" $'hello from outside\n 200'
 
 ASK_S=3 ask -d x=1 http://api.outside.test/pulls/9 >/dev/null &
-until_true 20 one_waits
+until_true 60 one_waits
 nothing_waits() { [ "$(holds '' '.items | length')" = 0 ]; }
-until_true 20 nothing_waits
+until_true 60 nothing_waits
 is 'a client that leaves takes its question along' "$(holds '?all=1' '.items[0].status')" cancelled
 wait $!
 is 'and nothing was sent for it' "$(grep -c pulls/9 "$WORK/outside.log")" 0
@@ -159,13 +159,13 @@ like 'rules are suggested from what was seen' "$("$ASSAY" policy suggest "$env")
 ask -d '{"model": "claude-sonnet-4-5"}' http://api.outside.test/v1/messages >"$WORK/model"
 like 'a call to a model passes' "$(cat "$WORK/model")" 'claude-sonnet-4-5.* 200$'
 over() { [ "$(api GET "/environments/$env/budget" | jq '.spent_usd >= 5.99')" = true ]; }
-until_true 20 over
+until_true 60 over
 is 'what it used is metered and priced' "$(api GET "/environments/$env/budget" | jq -c '[.calls, .input, .output, .spent_usd, .budget_usd]')" \
 	'[1,1000000,200000,6,1]'
 like 'and shown' "$("$ASSAY" budget "$env")" 'claude-sonnet-4-5 +1 +1000000 +200000 +0 +6.0000.*prices: built in, as of 20[0-9-]*; check them'
 ask -d '{"model": "claude-sonnet-4-5"}' http://api.outside.test/v1/messages >"$WORK/model" &
 model=$!
-until_true 20 one_waits
+until_true 60 one_waits
 is 'over the budget the next one waits for a person' "$(holds '' '.items[0] | "\(.rule): \(.why)"')" 'budget: 6.00 USD were spent on models, of a budget of 1.00 USD'
 "$ASSAY" approve "$(holds '' '.items[0].id')" >/dev/null
 wait "$model"
@@ -192,7 +192,7 @@ calls_make() { "$ASSAY" env exec "$env" -- /usr/bin/python3 -c "$(cat "$WORK/cal
 calls_make 2 &
 calls=$!
 first_call() { [ "$(api GET "/environments/$env/budget" | jq '.models."gpt-5".calls')" = 1 ]; }
-ok 'a call over a WebSocket is metered at once, while it is open' until_true 20 first_call
+ok 'a call over a WebSocket is metered at once, while it is open' until_true 60 first_call
 is 'at its price' "$(api GET "/environments/$env/budget" | jq -c '.models."gpt-5" | [.input, .output, .spent_usd]')" '[1000000,100000,2.25]'
 "$ASSAY" budget "$env" --set 1 >/dev/null
 "$ASSAY" env exec "$env" -- touch /tmp/go
@@ -201,7 +201,7 @@ like 'over the budget it ends before the next call, and says why' "$(tail -n 1 "
 is 'that call did not come out' "$(grep -c CALL "$WORK/outside.log")" 1
 calls_make 1 &
 calls=$!
-ok 'the next connection waits for a person' until_true 20 one_waits
+ok 'the next connection waits for a person' until_true 60 one_waits
 "$ASSAY" approve "$(holds '' '.items[0].id')" >/dev/null
 wait "$calls"
 is 'and goes on' "$(cat "$WORK/calls.out")" answer
@@ -214,16 +214,16 @@ is 'nor in the ledger' "$(kept | jq -c '[(.items | length >= 12), ([.items[] | s
 ASK_S=60 ask -N http://other.outside.test/slow >"$WORK/open" &
 open=$!
 slow_runs() { grep -q 'other.outside.test/slow' "$WORK/outside.log"; }
-until_true 20 slow_runs
+until_true 60 slow_runs
 printf 'rules:\n  - {id: no-other, host: other.outside.test, action: deny}\n' >"$ASSAY_STATE/policy.yaml"
 in_force() { [ "$(api GET /policy | jq .rules)" = 1 ]; }
-until_true 20 in_force
+until_true 60 in_force
 wait "$open"
 like 'a connection that the new policy does not allow ends' "$(cat "$WORK/open")" ' 200$'
 like 'and no other is made' "$(ask http://other.outside.test/x)" ' 000$|rule policy:no-other'
 printf 'rules: [oops\n' >"$ASSAY_STATE/policy.yaml"
 refused_reload() { api GET /policy | jq -e .error >/dev/null; }
-until_true 20 refused_reload
+until_true 60 refused_reload
 is 'a policy that is wrong changes nothing' "$(api GET /policy | jq .rules)" 1
 like 'and is said' "$("$ASSAY" policy show 2>&1)" 'the last reload failed: .*policy.yaml:2:1:'
 printf 'rules: []\n' >"$ASSAY_STATE/policy.yaml"
@@ -257,7 +257,7 @@ kill_and_look() {
 	ASK_S=60 ask -N http://other.outside.test/slow >"$WORK/open" &
 	open=$!
 	: >"$WORK/outside.log"
-	until_true 20 slow_runs
+	until_true 60 slow_runs
 	[ -z "$1" ] || kill -STOP "$1"
 	"$ASSAY" kill "$env" --because "it is a test" >"$WORK/kill.out" 2>&1
 	wait "$open"
@@ -267,19 +267,19 @@ like 'a kill resets what is open' "$(cat "$WORK/kill.out") $(cat "$WORK/open")" 
 like 'and refuses what is new' "$(ask http://api.outside.test/x)" ' (000|403)$'
 ok 'undone' "$ASSAY" kill "$env" --undo
 passes() { [ "$(ask http://api.outside.test/x)" = $'hello from outside\n 200' ]; }
-ok 'it goes on' until_true 30 passes # on a busy machine the gateway may have been too slow to answer, and be another
+ok 'it goes on' until_true 60 passes # on a busy machine the gateway may have been too slow to answer, and be another
 gateway=$(for child in $(below "$serve_pid"); do grep -qz '^gateway$' "/proc/$child/cmdline" && echo "$child"; done | head -n 1)
 kill_and_look "$gateway"
 like 'item 70: with the gateway stopped the kernel resets them' "$(cat "$WORK/kill.out")" 'without the gateway'
 gone() { ! kill -0 "$gateway" 2>/dev/null; }
-until_true 20 gone
-like 'another gateway knows of the kill' "$(until_true 20 api GET /status >/dev/null; ask http://api.outside.test/x)" ' (000|403)$'
+until_true 60 gone
+like 'another gateway knows of the kill' "$(until_true 60 api GET /status >/dev/null; ask http://api.outside.test/x)" ' (000|403)$'
 serve_stop
 serve_start
 like 'the ledger has the kills, and what was undone' "$("$ASSAY" ledger search --limit 500 --kind kill --json | jq -r '[.items[].detail // ""] | join("; ")')" \
 	'without the gateway: it is a test; undone; (stopped|without the gateway): it is a test'
 like 'and so does another server' "$(ask http://api.outside.test/x)" ' (000|403)$'
 ok 'undone' "$ASSAY" kill "$env" --undo
-ok 'it goes on after that, too' until_true 30 passes
+ok 'it goes on after that, too' until_true 60 passes
 
 done_testing

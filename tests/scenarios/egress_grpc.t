@@ -73,9 +73,9 @@ like 'a refusal is one line inside the stream' "$(inside curl -sS --max-time 20 
 inside node many.mjs >"$WORK/many" &
 many=$!
 one_waits() { [ "$(api GET /holds | jq '.items | length')" = 1 ]; }
-ok 'a stream of many waits for a person' until_true 30 one_waits
+ok 'a stream of many waits for a person' until_true 60 one_waits
 passed() { [ "$(grep -c '/many' "$WORK/node.log")" = 50 ]; }
-ok 'the others of its connection do not' until_true 30 passed
+ok 'the others of its connection do not' until_true 60 passed
 is 'nothing of it has left' "$(grep -c held "$WORK/node.log")" 0
 "$ASSAY" approve "$(api GET /holds | jq -r '.items[0].id')" >/dev/null
 wait "$many"
@@ -107,7 +107,7 @@ like 'the ledger says what came by HTTP/2' "$("$ASSAY" ledger search --json 2>/d
 inside curl -sS --http2 --no-buffer --max-time 60 https://node.outside.test:8443/slow >"$WORK/slow" &
 slow=$!
 begun() { grep -q /slow "$WORK/node.log"; }
-ok 'a stream is open' until_true 20 begun
+ok 'a stream is open' until_true 60 begun
 "$ASSAY" kill "$env" --because 'it is a test' >/dev/null
 wait "$slow"
 like 'the kill switch ends it' "$(cat "$WORK/slow")" 'curl: .(92|56|16|18)'

@@ -123,5 +123,5 @@ is 'not one word of it' "$(grep -c 'a secret of the host' <<<"$said")" 0
 
 is 'at the end nothing has run on the host' "$(ls -A "$PROOF")" ''
 serve_stop
-is 'and nothing is left behind' "$(left_behind)" ''
+comes 'and nothing is left behind' '' left_behind
 done_testing

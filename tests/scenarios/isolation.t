@@ -52,7 +52,7 @@ ok 'a neighbour runs' until_true 60 test -s "$WORK/beats"
 lives() {
 	local before
 	before=$(wc -l <"$WORK/beats")
-	ok "$1" until_true 10 eval "[ \$(wc -l <'$WORK/beats') -gt $before ]"
+	ok "$1" until_true 60 eval "[ \$(wc -l <'$WORK/beats') -gt $before ]"
 }
 
 sandbox --pids 100 --timeout 4000 -- bash -c 'b() { b | b & }; b; b; sleep 100' >/dev/null 2>&1

@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
 	shift 2
 done
 read -ra STORES <<<"${ASSAY_KILL_STORES:-file postgres}"
-RUN_S=60 # a run that has not ended after this is stuck
+RUN_S=180 # a run that has not ended after this is stuck
 read -ra VICTIMS <<<"${ASSAY_VICTIMS:-serve gateway vault keeper init agent}"
 RANDOM=$((seed % 32768))
 echo "# seed $seed, $kills kills"
@@ -42,8 +42,7 @@ begin() {
 # milliseconds: since some fixed point.
 milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
-no_environments() { [ "$(api GET /environments | jq '.items | length')" = 0 ]; }
-nothing_left() { [ -z "$(left_behind)" ]; }
+environments() { api GET /environments | jq -c '[.items[] | .id]'; }
 
 # victim KIND: the pid of a process of that kind, or fails.
 victim() {
@@ -143,11 +142,9 @@ with() {
 	[ "$i" -gt "$2" ] || echo "# $((i - 1)) of $2 kills fitted into $BUDGET_S s"
 	echo "# $1: a server that was killed answered again after $resumed_most_ms ms at most"
 
-	until_true 30 no_environments
-	is "$1: no environment is left when all runs are closed" "$(api GET /environments | jq -c '[.items[] | .id]')" '[]'
+	comes "$1: no environment is left when all runs are closed" '[]' environments
 	serve_stop
-	until_true 10 nothing_left
-	is "$1: no process and no mount is left when the server has ended" "$(left_behind)" ''
+	comes "$1: no process and no mount is left when the server has ended" '' left_behind
 	is "$1: no directory of an environment is left" "$(find "$ASSAY_STATE/envs" -mindepth 1 -maxdepth 1 2>/dev/null | grep -v trash)" ''
 }
 

@@ -40,6 +40,6 @@ for id in "${env_ids[@]}"; do
 done
 is 'none is left' "$(api GET /environments | jq -c '.items')" '[]'
 serve_stop
-is 'and nothing of them' "$(left_behind)" ''
+comes 'and nothing of them' '' left_behind
 
 done_testing

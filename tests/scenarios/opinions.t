@@ -54,12 +54,12 @@ is 'what it writes is thrown away' "$(workspace "$run" cat greeting.py | grep -c
 is 'what they used is counted with the run' "$(run_field "$run" '"\(.usage.cost_usd) \(.usage.input_tokens) \(.usage.turns)"')" '0.5 20 1'
 is 'nothing was judged again' "$(run_events "$run" '[.items[] | select(.type == "verdict")] | length')" 1
 like 'the story has it' "$("$ASSAY" show "$run")" 'command:second, second opinion: greeting.py: why a mark'
-is 'the copies are gone' "$(api GET /environments | jq '[.items[] | select(.purpose == "opinion")] | length')" 0
+copies() { api GET /environments | jq '[.items[] | select(.purpose == "opinion")] | length'; }
+comes 'the copies are gone' 0 copies
 ok 'a person merges' "$ASSAY" pull merge "$(run_field "$run" .pull)"
 until_true 60 run_is "$run" 'done'
 is 'and it is done' "$(run_field "$run" .state)" 'done'
 
 serve_stop
-until_true 15 eval '[ -z "$(left_behind)" ]'
-is 'nothing is left when the server has ended' "$(left_behind)" ''
+comes 'nothing is left when the server has ended' '' left_behind
 done_testing

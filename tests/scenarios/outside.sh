@@ -38,5 +38,5 @@ outside_start() {
 	shift
 	"$@" >"$WORK/$name.out" 2>&1 &
 	at_end "kill $! 2>/dev/null"
-	until_true 20 grep -q listens "$WORK/$name.out" || { cat "$WORK/$name.out"; skip_all "$name cannot listen"; }
+	until_true 60 grep -q listens "$WORK/$name.out" || { cat "$WORK/$name.out"; skip_all "$name cannot listen"; }
 }

@@ -34,7 +34,7 @@ done
 
 # counted: the three votes went through Redis and the worker into PostgreSQL.
 counted() { [ "$("$ASSAY" env query "$env" db 'SELECT count(*) FROM votes' | tail -n 1)" = 3 ]; }
-ok 'three votes arrive in PostgreSQL by way of Redis' until_true 20 counted
+ok 'three votes arrive in PostgreSQL by way of Redis' until_true 60 counted
 is 'the list in Redis is empty again' "$("$ASSAY" env query "$env" redis 'LLEN votes')" 0
 is 'the result, asked by its name from another service' \
 	"$("$ASSAY" env exec --in vote "$env" curl --silent http://result:4000/ | jq -c .)" '{"a":2,"b":1}'

@@ -90,7 +90,7 @@ node "$WORK/outside.mjs" "$address" "$WORK/outside.log" "$aws_key" >"$WORK/outsi
 outside=$!
 at_end "kill $outside 2>/dev/null"
 outside_listens() { grep -q listens "$WORK/outside.out"; }
-until_true 20 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
+until_true 60 outside_listens || { cat "$WORK/outside.out"; skip_all 'port 80 cannot be had'; }
 
 mkdir "$WORK/app"
 cat >"$WORK/app/assay.yaml" <<'BLUEPRINT'
@@ -217,7 +217,7 @@ refused 'one that was removed is dead, at once' "$curl -u \"git:\$GIT_TOKEN\" ht
 # The ledger.
 rows() { "$ASSAY" ledger search --env "$env" --json "$@" | jq .items; }
 in_pairs() { [ "$(rows --kind intent | jq length)" -gt 0 ] && [ "$(rows --kind intent | jq length)" = "$(rows --kind outcome | jq length)" ]; }
-ok 'each request has two rows' until_true 10 in_pairs
+ok 'each request has two rows' until_true 60 in_pairs
 like 'that they were set, bound and removed are rows' "$("$ASSAY" ledger search --kind secret --json | jq -r '[.items[].detail] | sort | unique | join("; ")')" \
 	'api: bound to the environment; api: set; aws: bound to the environment; aws: set; git: bound to the environment; git: removed; git: set'
 is 'rules over what was seen: what the broker and the scanner refused is said, and no difference' \
@@ -233,7 +233,7 @@ like 'and CEF' "$("$ASSAY" ledger export --format cef --rule 'broker:*' | head -
 is 'it never holds a secret' "$("$ASSAY" ledger export | grep -cF -e "$key" -e "$token")" 0
 is 'nor does any file of the server' "$(grep -rlaF --exclude-dir=pool --exclude='pool.img' -e "$key" -e "$token" -e "$aws_key" "$ASSAY_STATE" "$WORK/serve.log" | wc -l)" 0
 signed() { [ "$("$ASSAY" ledger heads | wc -l)" = 2 ]; }
-until_true 20 signed
+until_true 60 signed
 ok 'it verifies' "$ASSAY" ledger verify
 "$ASSAY" record key >"$WORK/key.pem"
 "$ASSAY" ledger heads >"$WORK/heads"
@@ -248,7 +248,7 @@ gateway=$(for child in $(below "$serve_pid"); do grep -qz '^gateway$' "/proc/$ch
 inside "$curl http://other.outside.test/last" >/dev/null
 kill -9 "$gateway"
 again() { inside "$curl http://other.outside.test/again" | grep -q ' 200$'; }
-ok 'another gateway goes on, although a credential was removed since' until_true 30 again
+ok 'another gateway goes on, although a credential was removed since' until_true 60 again
 is 'item 72: kill -9 loses no row' "$(rows | jq '[.[] | select(.path == "/last") | .kind] | sort | join(" ")')" '"intent outcome"'
 ok 'and the chain holds' "$ASSAY" ledger verify
 
@@ -256,7 +256,7 @@ ok 'and the chain holds' "$ASSAY" ledger verify
 like 'what was killed sends nothing' "$(inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/z")" ' (403|000)$'
 ok 'undone' "$ASSAY" kill "$env" --undo
 alive() { inside "$curl -d x -H \"x-api-key: \$API_KEY\" http://api.outside.test/v1/z" | grep -q ' 200$'; }
-ok 'its credentials live again' until_true 30 alive
+ok 'its credentials live again' until_true 60 alive
 "$ASSAY" env down "$env" >/dev/null
 serve_stop
 ok 'at the end it verifies' "$verify" --quiet --key "$WORK/key.pem" --heads "$WORK/heads" "$ASSAY_STATE/ledger"

@@ -12,7 +12,7 @@ done
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || skip_all 'needs PostgreSQL'
 
 export ASSAY_STATE=$WORK/state
-SERVE_START_S=30
+SERVE_START_S=60
 serve_pid=
 
 # api METHOD PATH [JSON]: prints the answer; fails when it is an error.

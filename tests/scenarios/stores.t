@@ -33,7 +33,7 @@ like 'what cannot be kept is refused, and may be sent again' "$refusal" '503.*Re
 like 'without its store the server says so' "$("$ASSAY" runs 2>&1)" 'the store'
 database_start
 answers() { api GET /runs >/dev/null; }
-ok 'when the store is back, so is the server' until_true 30 answers
+ok 'when the store is back, so is the server' until_true 60 answers
 
 ok 'a backup is made while the server runs' "$ASSAY" backup "$WORK/all.tar"
 is 'only its owner reads it' "$(stat -c %a "$WORK/all.tar")" 600
@@ -49,6 +49,6 @@ api POST "/pulls/$(api GET "/runs/$run" | jq -r .pull)/merge" '{}' >/dev/null
 until_true 60 state_is 'done'
 is 'it is merged and done there' "$(api GET "/runs/$run" | jq -r .state)" 'done'
 serve_stop
-is 'nothing is left of it' "$(left_behind)" ''
+comes 'nothing is left of it' '' left_behind
 
 done_testing

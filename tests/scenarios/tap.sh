@@ -88,6 +88,15 @@ until_true() {
 	done
 }
 
+# comes WHAT WANTED COMMAND…: what the command prints is WANTED, at once or after a while; what it was last is said otherwise. `is` for what cannot change any more.
+COMES_S=60
+comes() {
+	local what=$1 wanted=$2 got deadline=$((SECONDS + COMES_S))
+	shift 2
+	until got=$("$@" 2>/dev/null) || :; [ "$got" = "$wanted" ] || [ "$SECONDS" -ge "$deadline" ]; do tap_pause 0.05; done
+	is "$what" "$got" "$wanted"
+}
+
 # done_testing: the last line of each story.
 done_testing() {
 	echo "1..$tap_count"
