@@ -94,6 +94,14 @@ struct host_stub {
 	char *stub; /* path of the stub file, NULL: the real host */
 };
 
+/* What holds whatever is asked, and however much at once: exactly one of `sql` and `http`. */
+struct invariant {
+	char *name;
+	char *database; /* of `sql`; the only one there is when it is not given */
+	char *sql;      /* gives no row while it holds */
+	char *http;     /* a path of the preview's service that answers 2xx while it holds */
+};
+
 enum rule_action { RULE_DENY, RULE_ALLOW, RULE_APPROVE, RULE_PASSTHROUGH };
 
 /* What is absent is not asked for. */
@@ -171,6 +179,8 @@ struct blueprint {
 		int attempts;
 		struct texts protected_paths; /* globs; assay.yaml always is */
 		struct texts skip;            /* gates that are left out */
+		struct invariant *invariants;
+		size_t invariant_count;
 		int64_t timeout_ms;
 	} verify;
 

@@ -206,6 +206,46 @@ static int queues_finish(struct reader *reader, const struct tree_node *root, st
 	return 0;
 }
 
+/* A statement is asked of the one PostgreSQL there is, when it does not say which. */
+static int invariant_database(struct reader *reader, const struct tree_node *node, struct blueprint *blueprint,
+			      struct invariant *invariant)
+{
+	const struct database *only = NULL;
+	const struct database *named = invariant->database ? blueprint_database_find(blueprint, invariant->database) : NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < blueprint->database_count; i++)
+		if (blueprint->databases[i].engine == ENGINE_POSTGRES) {
+			only = &blueprint->databases[i];
+			count++;
+		}
+	if (invariant->database && (!named || named->engine != ENGINE_POSTGRES))
+		return reader_refuse(reader, node, "verify.invariants: `%s` is not %s", invariant->database,
+				     named ? "a postgres" : "one of the databases");
+	if (!invariant->database && count != 1)
+		return reader_refuse(reader, node, "verify.invariants: `sql` needs a `database`: there %s",
+				     count ? "are several" : "is no postgres");
+	if (!invariant->database)
+		text_default(reader, &invariant->database, only->name);
+	return 0;
+}
+
+static int invariants_finish(struct reader *reader, const struct tree_node *root, struct blueprint *blueprint)
+{
+	const struct tree_node *list = tree_find(tree_find(root, "verify"), "invariants");
+
+	for (size_t i = 0; i < blueprint->verify.invariant_count; i++) {
+		struct invariant *invariant = &blueprint->verify.invariants[i];
+
+		if (!invariant->sql == !invariant->http)
+			return reader_refuse(reader, list->items[i], "verify.invariants: expected either `sql` or `http` of `%s`",
+					     invariant->name);
+		if (invariant->sql && invariant_database(reader, list->items[i], blueprint, invariant))
+			return -1;
+	}
+	return 0;
+}
+
 static enum report_format format_of(const char *report)
 {
 	static const struct {
@@ -330,6 +370,7 @@ int blueprint_check(struct reader *reader, const struct tree_node *root, struct 
 	    names_check(reader, root, blueprint) || replicas_check(reader, root, blueprint) ||
 	    needs_check(reader, root, blueprint) || queues_finish(reader, root, blueprint) ||
 	    tests_finish(reader, root, blueprint) || hosts_finish(reader, root, blueprint) ||
+	    invariants_finish(reader, root, blueprint) ||
 	    egress_rules_check(reader, tree_find(tree_find(root, "egress"), "rules"), blueprint->egress.rules,
 			       blueprint->egress.rule_count) ||
 	    blueprint_dlp_check(reader, root, blueprint))

@@ -158,7 +158,7 @@ static int set_test_needs(struct reader *reader, const struct field *field, cons
 /* Only what looks for more than the base's own means show can be left out. */
 static int set_gates(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
-	static const char *const gates[] = {"faults", NULL};
+	static const char *const gates[] = {"faults", "race", NULL};
 	const struct texts *list = (const struct texts *)(const void *)((const char *)record + field->offset);
 
 	if (set_texts(reader, field, value, record))
@@ -297,10 +297,21 @@ static const struct field host_fields[] = {
 };
 static const struct section host_section = {"host", host_fields, sizeof(struct host_stub)};
 
+static const struct field invariant_fields[] = {
+	{"name", "one line of at most 200 bytes", set_because, AT(invariant, name), .required = true},
+	{"database", "the name of a postgres database", set_label, AT(invariant, database)},
+	{"sql", "a query that gives no row while it holds", set_text, AT(invariant, sql)},
+	{"http", "a path that begins with /", set_url_path, AT(invariant, http)},
+	FIELD_END,
+};
+static const struct section invariant_section = {"invariant", invariant_fields, sizeof(struct invariant)};
+
 static const struct field verify_fields[] = {
 	{"attempts", "a number from 1 to 50", set_int, AT(blueprint, verify.attempts), .least = 1, .most = 50},
 	{"protected", PATHS_EXPECTED, set_paths, AT(blueprint, verify.protected_paths)},
-	{"skip", "a list of gates: faults", set_gates, AT(blueprint, verify.skip)},
+	{"invariants", "a list of {name, sql} or {name, http}", set_records,
+	 LIST_AT(blueprint, verify.invariants, verify.invariant_count), .section = &invariant_section},
+	{"skip", "a list of gates: faults, race", set_gates, AT(blueprint, verify.skip)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,
 };
@@ -430,8 +441,21 @@ static const struct section blueprint_section = {"blueprint", blueprint_fields, 
 /* clang-format on */
 
 const struct section *const schema_sections[] = {
-	&blueprint_section, &service_section, &database_section, &queue_section,
-	&workspace_section, &test_section,    &host_section,     &verify_section,
-	&agent_section,     &egress_section,  &rule_section,     &dlp_section,
-	&dlp_rule_section,  &preview_section, &limits_section,   NULL,
+	&blueprint_section,
+	&service_section,
+	&database_section,
+	&queue_section,
+	&workspace_section,
+	&test_section,
+	&host_section,
+	&verify_section,
+	&agent_section,
+	&egress_section,
+	&rule_section,
+	&dlp_section,
+	&dlp_rule_section,
+	&preview_section,
+	&limits_section,
+	&invariant_section,
+	NULL,
 };

@@ -214,9 +214,26 @@ void call_edge(struct buf *out, const json_t *exchange, const json_t *inside)
 	edge_end(out, json_text(exchange, "to", "?"), inside);
 }
 
+char *call_seam(const json_t *exchange, const json_t *inside)
+{
+	const char *from = json_text(exchange, "from", "");
+	const char *to = json_text(exchange, "to", "");
+	AUTO_BUF caller = buf_new(1024);
+
+	edge_end(&caller, from, inside);
+	return view_is(buf_view(&caller), from) ? text_format("%s->%s", from, to) : text_copy(to);
+}
+
 bool call_is(const json_t *exchange, const char *protocol)
 {
 	return strcmp(json_text(exchange, "proto", ""), protocol) == 0;
+}
+
+bool call_changes(const json_t *exchange)
+{
+	const char *method = json_text(json_member(exchange, "request"), "method", "GET");
+
+	return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 && strcmp(method, "OPTIONS") != 0;
 }
 
 int call_status(const json_t *exchange)

@@ -26,7 +26,12 @@ void call_endpoint(struct buf *out, const json_t *exchange);
 void call_place(struct buf *out, const json_t *entry);
 /* "front > catalog"; replicas ("front-2") are called by their service when `inside` ({name: kind}) has it. */
 void call_edge(struct buf *out, const json_t *exchange, const json_t *inside);
+/* The seam as gateway/fault.h wants it: "front->catalog". Replicas go by names of their own: a fault of theirs is every caller's. Owned by
+ * the caller. */
+char *call_seam(const json_t *exchange, const json_t *inside);
 bool call_is(const json_t *exchange, const char *protocol);
+/* Is its method one that may change something? */
+bool call_changes(const json_t *exchange);
 /* 0 when there was no answer. */
 int call_status(const json_t *exchange);
 /* A statement with its literals replaced by "?", blanks collapsed; a Redis command by its name and the form of its key. */

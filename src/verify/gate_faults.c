@@ -13,7 +13,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "verify/call.h"
 #include "verify/compare.h"
@@ -23,10 +22,8 @@
 #define TRIALS_MAX 240
 #define HANGS_MAX 8             /* each takes as long as somebody's patience */
 #define FAULTED_TIMEOUT_MS 5000 /* ours */
-#define RECOVERY_MS 4000
-#define RECOVERY_LOOK_US 20000
-#define PATIENCE_FACTOR 2      /* this much longer than the base, and … */
-#define PATIENCE_LEAST_MS 1500 /* … at least so much, is no noise */
+#define PATIENCE_FACTOR 2       /* this much longer than the base, and … */
+#define PATIENCE_LEAST_MS 1500  /* … at least so much, is no noise */
 #define WEIGHT_WORSE 95
 #define WEIGHT_PATIENCE 85
 #define WEIGHT_DOUBLED 97
@@ -78,25 +75,16 @@ static void work_fini(struct work *work)
 
 /* ---- what is broken ---- */
 
-static bool changes_something(const json_t *exchange)
-{
-	const char *method = json_text(json_member(exchange, "request"), "method", "GET");
-
-	return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 && strcmp(method, "OPTIONS") != 0;
-}
-
 static void trial_add(struct work *work, size_t session, const json_t *entry, const json_t *exchange, size_t kind, json_t *seen)
 {
 	AUTO_BUF edge = buf_new(1024);
 	AUTO_BUF endpoint = buf_new(8192);
 	AUTO_FREE char *key = NULL;
-	ptrdiff_t arrow;
 
 	call_edge(&edge, exchange, work->ladder->inside);
 	call_endpoint(&endpoint, entry);
 	key = text_format("%s\n%s\n%s", kinds[kind].once ? "" : endpoint.at, edge.at, kinds[kind].kind);
-	arrow = view_find(buf_view(&edge), VIEW(" > "));
-	if (arrow < 0 || json_object_get(seen, key))
+	if (json_object_get(seen, key))
 		return;
 	(void)json_object_set_new(seen, key, json_true());
 	if (work->count == TRIALS_MAX || (kinds[kind].once && work->hangs == HANGS_MAX)) {
@@ -104,16 +92,11 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 		return;
 	}
 	work->hangs += kinds[kind].once;
-	work->trials[work->count++] = (struct trial){
-		.session = session,
-		.index = (size_t)json_number(entry, "index", 0),
-		/* Replicas go by names of their own; a fault of theirs is every caller's. */
-		.seam = strncmp(json_text(exchange, "from", ""), edge.at, (size_t)arrow) == 0 &&
-					json_text(exchange, "from", "")[arrow] == '\0'
-				? text_format("%.*s->%s", (int)arrow, edge.at, json_text(exchange, "to", ""))
-				: text_copy(json_text(exchange, "to", "")),
-		.under = text_format("%s %s", edge.at, kinds[kind].says),
-		.kind = kinds[kind].kind};
+	work->trials[work->count++] = (struct trial){.session = session,
+						     .index = (size_t)json_number(entry, "index", 0),
+						     .seam = call_seam(exchange, work->ladder->inside),
+						     .under = text_format("%s %s", edge.at, kinds[kind].says),
+						     .kind = kinds[kind].kind};
 }
 
 /* Requests that change something come first for what is broken once a seam. */
@@ -124,19 +107,15 @@ static void trials_of_entries(struct work *work, bool hangs, bool changing, json
 	for (size_t i = 0; i < json_array_size(entries); i++) {
 		const json_t *entry = json_array_get(entries, i);
 		const json_t *seams = json_member(entry, "seams");
-		size_t session = 0;
+		size_t session = rehearsal_session(work->ladder->rehearsal, json_text(entry, "session", ""));
 
-		while (session < work->ladder->rehearsal->count &&
-		       strcmp(json_text(json_array_get(work->ladder->rehearsal->sessions, session), "name", ""),
-			      json_text(entry, "session", "")) != 0)
-			session++;
-		if (session == work->ladder->rehearsal->count || (hangs && changes_something(entry) != changing))
+		if (session == work->ladder->rehearsal->count || (hangs && call_changes(entry) != changing))
 			continue;
 		for (size_t k = 0; k < json_array_size(seams); k++) {
 			const json_t *exchange = json_array_get(seams, k);
 
 			for (size_t kind = 0; call_is(exchange, "http") && kind < ARRAY_LEN(kinds); kind++)
-				if (kinds[kind].once == hangs && (!kinds[kind].changing || changes_something(exchange)))
+				if (kinds[kind].once == hangs && (!kinds[kind].changing || call_changes(exchange)))
 					trial_add(work, session, entry, exchange, kind, seen);
 		}
 	}
@@ -156,45 +135,6 @@ static void trials_make(struct work *work)
 }
 
 /* ---- breaking it ---- */
-
-static int fault_set(struct running *running, const char *kind, const char *seam, struct err *err)
-{
-	AUTO_JSON body = json_pack("{s:s, s:s, s:i}", "kind", kind, "seam", seam, "times", 1);
-	AUTO_JSON items = environment_fault(running->side->ladder->request->environments, running->side->env, body, err);
-
-	return items ? 0 : err_prefix(err, "fault %s on %s", kind, seam);
-}
-
-static int faults_clear(struct running *running, struct err *err)
-{
-	AUTO_JSON body = json_pack("{s:s}", "kind", "clear");
-	AUTO_JSON items = environment_fault(running->side->ladder->request->environments, running->side->env, body, err);
-
-	return items ? 0 : -1;
-}
-
-/* A program that ended is started again before more is asked. One that does not come back is met by the next request. */
-static void recover(struct running *running)
-{
-	struct ladder *ladder = running->side->ladder;
-	int64_t until_ms = world_elapsed_ms(ladder->request->world) + RECOVERY_MS;
-	bool down = true;
-
-	while (down && !ladder_stopped(ladder) && world_elapsed_ms(ladder->request->world) < until_ms) {
-		AUTO_JSON shown = environment_show(ladder->request->environments, running->side->env, NULL);
-		const json_t *sandboxes = json_member(shown, "sandboxes");
-
-		down = false;
-		for (size_t i = 0; i < json_array_size(sandboxes); i++) {
-			const char *state = json_text(json_array_get(sandboxes, i), "state", "");
-
-			down = down || strcmp(state, "starting") == 0 || strcmp(state, "exited") == 0 ||
-			       strcmp(state, "failed") == 0;
-		}
-		if (down)
-			(void)usleep(RECOVERY_LOOK_US);
-	}
-}
 
 /* {"db.orders": how many rows were written since deploy, "cache.cart:*": …} */
 static json_t *rows_count(struct running *running, struct err *err)
@@ -246,16 +186,17 @@ static int rows_note(struct running *running, json_t *entry, struct err *err)
 
 static int trial_run(struct running *running, const struct trial *trial, const json_t *entries, struct err *err)
 {
-	const struct sending how = {.under = trial->under, .timeout_ms = FAULTED_TIMEOUT_MS, .answered = faults_clear};
+	const struct sending how = {.under = trial->under, .timeout_ms = FAULTED_TIMEOUT_MS, .answered = running_mend};
+	AUTO_JSON fault = json_pack("{s:s, s:s, s:i}", "kind", trial->kind, "seam", trial->seam, "times", 1);
 	json_t *entry;
 
-	if (fault_set(running, trial->kind, trial->seam, err))
+	if (running_break(running, fault, err))
 		return -1;
 	entry = running_send(running, trial->session, trial->index, entries, &how, err);
 	if (!entry)
 		return -1;
-	recover(running);
-	return changes_something(entry) ? rows_note(running, entry, err) : 0;
+	running_recover(running);
+	return call_changes(entry) ? rows_note(running, entry, err) : 0;
 }
 
 static int before(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index, const json_t *entries,
@@ -374,7 +315,7 @@ static size_t keys_of(const json_t *entry, const struct ladder *ladder, size_t *
 		AUTO_BUF edge = buf_new(1024);
 
 		call_edge(&edge, exchange, ladder->inside);
-		if (!call_is(exchange, "http") || !changes_something(exchange) || strncmp(under, edge.at, edge.length) != 0 ||
+		if (!call_is(exchange, "http") || !call_changes(exchange) || strncmp(under, edge.at, edge.length) != 0 ||
 		    under[edge.length] != ' ')
 			continue;
 		if (key)

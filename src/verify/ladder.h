@@ -100,6 +100,7 @@ MUST_USE int gate_red_green(struct ladder *ladder, struct gate *gate, struct err
 MUST_USE int gate_integrity(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_replay(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_faults(struct ladder *ladder, struct gate *gate, struct err *err);
+MUST_USE int gate_race(struct ladder *ladder, struct gate *gate, struct err *err);
 
 /* All paths of a commit's tree: [text]. Owned by the caller. */
 json_t *tree_paths(struct ladder *ladder, const struct git_hash *commit, struct err *err);

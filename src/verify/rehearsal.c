@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "http/har.h"
 #include "verify/call.h"
@@ -11,6 +12,8 @@
 #define QUIET_TIMEOUT_MS 10000
 #define QUIET_TIMEOUT_SHORT_MS 300
 #define QUIET_MISSES_MAX 3 /* after so many the environment is taken for one that is never quiet */
+#define RECOVERY_MS 4000
+#define RECOVERY_LOOK_US 20000
 #define LOG_BYTES_MAX ((size_t)32 << 20)
 #define STATEMENT_KEPT ((size_t)2000)
 
@@ -66,6 +69,15 @@ void rehearsal_free(struct rehearsal *rehearsal)
 	free(rehearsal->replays);
 	json_decref(rehearsal->sessions);
 	free(rehearsal);
+}
+
+size_t rehearsal_session(const struct rehearsal *rehearsal, const char *name)
+{
+	size_t at = 0;
+
+	while (at < rehearsal->count && strcmp(json_text(json_array_get(rehearsal->sessions, at), "name", ""), name) != 0)
+		at++;
+	return at;
 }
 
 /* ---- one run ---- */
@@ -127,7 +139,7 @@ static json_t *seams_take(struct running *running, const char *phase, struct err
 	return seams;
 }
 
-static int quiet_wait(struct running *running, struct err *err)
+int running_quiet(struct running *running, struct err *err)
 {
 	struct ladder *ladder = running->side->ladder;
 	bool never = running->quiet_misses >= QUIET_MISSES_MAX;
@@ -142,6 +154,42 @@ static int quiet_wait(struct running *running, struct err *err)
 	}
 	running->quiet_misses++;
 	return 0;
+}
+
+void running_recover(struct running *running)
+{
+	struct ladder *ladder = running->side->ladder;
+	int64_t until_ms = world_elapsed_ms(ladder->request->world) + RECOVERY_MS;
+	bool down = true;
+
+	while (down && !ladder_stopped(ladder) && world_elapsed_ms(ladder->request->world) < until_ms) {
+		AUTO_JSON shown = environment_show(ladder->request->environments, running->side->env, NULL);
+		const json_t *sandboxes = json_member(shown, "sandboxes");
+
+		down = false;
+		for (size_t i = 0; i < json_array_size(sandboxes); i++) {
+			const char *state = json_text(json_array_get(sandboxes, i), "state", "");
+
+			down = down || strcmp(state, "starting") == 0 || strcmp(state, "exited") == 0 ||
+			       strcmp(state, "failed") == 0;
+		}
+		if (down)
+			(void)usleep(RECOVERY_LOOK_US);
+	}
+}
+
+int running_break(struct running *running, const json_t *fault, struct err *err)
+{
+	AUTO_JSON items = environment_fault(running->side->ladder->request->environments, running->side->env, fault, err);
+
+	return items ? 0 : err_prefix(err, "fault %s on %s", json_text(fault, "kind", ""), json_text(fault, "seam", ""));
+}
+
+int running_mend(struct running *running, struct err *err)
+{
+	AUTO_JSON fault = json_pack("{s:s}", "kind", "clear");
+
+	return running_break(running, fault, err);
 }
 
 json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const struct sending *how,
@@ -167,7 +215,7 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 	(void)json_array_append_new(running->entries, entry);
 	if (how->answered && how->answered(running, err))
 		return NULL;
-	if (quiet_wait(running, err))
+	if (running_quiet(running, err))
 		return NULL;
 	seams = seams_take(running, phase, err);
 	if (!seams)
@@ -256,7 +304,7 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 	side->run = json_pack("{s:o}", "entries", running.entries);
 	if (!preview)
 		return err_set(err, ERR_INVALID, "the environment has no preview: no service of the blueprint has a port");
-	if (quiet_wait(&running, err) || environment_exchanges(environments, side->env, &running.exchanges_from, &before, err) ||
+	if (running_quiet(&running, err) || environment_exchanges(environments, side->env, &running.exchanges_from, &before, err) ||
 	    sessions_replay(&running, plan, err)) {
 		json_decref(running.rows);
 		return -1;

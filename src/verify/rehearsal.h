@@ -25,6 +25,9 @@ struct rehearsal {
 struct rehearsal *rehearsal_load(struct ladder *ladder, struct buf *digests, struct err *err);
 void rehearsal_free(struct rehearsal *rehearsal);
 
+/* The place of the session of that name; `count` when there is none. */
+size_t rehearsal_session(const struct rehearsal *rehearsal, const char *name);
+
 /* One run at work. */
 struct running {
 	struct side *side;
@@ -59,6 +62,14 @@ struct sending {
  * failure. */
 json_t *running_send(struct running *running, size_t session, size_t index, const json_t *entries, const struct sending *how,
 		     struct err *err);
+
+/* For hooks that send on their own: waits for the environment to be quiet; one that never is, is left alone after a while. */
+MUST_USE int running_quiet(struct running *running, struct err *err);
+/* Waits a while for programs that ended to be started again. One that does not come back is met by the next request. */
+void running_recover(struct running *running);
+/* Breaks a seam (gateway/fault.h), and mends all. */
+MUST_USE int running_break(struct running *running, const json_t *fault, struct err *err);
+MUST_USE int running_mend(struct running *running, struct err *err);
 
 /* The work of a side whose `argument` is a plan: environment up, the sessions, rows written, environment down. Sets `run`. */
 void side_rehearse(struct side *side);

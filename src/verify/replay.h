@@ -37,6 +37,9 @@ struct replay_target {
 	int64_t timeout_ms; /* of one request */
 };
 
+/* Where to connect to for a URL of the preview: names below localhost are ours, and need no resolver. NULL: as the URL says. Owned by the
+ * caller. */
+char *replay_connect_place(const char *url);
 /* Sends it. The entry (verify/compare.h) is owned by the caller; failing to get an answer is an entry with "error". */
 json_t *replay_send(const struct replay *replay, size_t index, const json_t *request, const struct replay_target *target);
 

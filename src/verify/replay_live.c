@@ -212,8 +212,7 @@ static json_t *response_convert(const struct http_response *response)
 	return converted;
 }
 
-/* Names below localhost are ours: they need no resolver. NULL: as the URL says. */
-static char *connect_place(const char *url)
+char *replay_connect_place(const char *url)
 {
 	struct url parsed;
 
@@ -228,7 +227,7 @@ json_t *replay_send(const struct replay *replay, size_t index, const json_t *req
 	const json_t *rows = json_member(request, "headers");
 	AUTO_BUF body = buf_new(REPLAY_BODY_MAX);
 	AUTO_RESPONSE response = {0};
-	AUTO_FREE char *place = connect_place(target->url);
+	AUTO_FREE char *place = replay_connect_place(target->url);
 	size_t base_length = strlen(target->url);
 	AUTO_FREE char *url = NULL;
 	struct http_call call = {.method = json_text(request, "method", "GET"),

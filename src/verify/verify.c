@@ -26,6 +26,7 @@ static const struct {
 	{"integrity", "tests and checks left intact", gate_integrity},
 	{"replay", "recorded traffic answered alike", gate_replay},
 	{"faults", "broken seams borne as before", gate_faults},
+	{"race", "copies at once end as they do in turn", gate_race},
 };
 
 static const char *const status_names[] = {"pass", "fail", "unstable", "skipped"};

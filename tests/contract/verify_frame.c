@@ -1,0 +1,331 @@
+/* Environments with a gateway, applications as commits, and changes to them held against what was expected. */
+#include "verify_frame.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/scope.h"
+#include "gateway/gateway.h"
+#include "net/socket.h"
+#include "programs/serve_gateway.h"
+#include "sandbox/local/keeper.h"
+#include "sandbox/local/local.h"
+
+#define SKIPPED 77
+
+static char state_dir[] = "/tmp/assay-verify-XXXXXX";
+static char *preview;
+static struct provider provider;
+static struct serve_gateway *gateway;
+static struct environments *environments;
+static char **wanted;
+static int wanted_count;
+
+void must(int result, const struct err *err)
+{
+	if (result) {
+		printf("Bail out! %s\n", err->text);
+		fail_msg("%s", err->text);
+	}
+}
+
+static void host_git(const struct application *application, const char *const *args)
+{
+	const char *argv[16] = {"git", "-c", "user.name=t", "-c", "user.email=t@t"};
+	struct err err = {0};
+	size_t count = 5;
+
+	for (; *args; args++)
+		argv[count++] = *args;
+	must(process_run(&(struct process_spec){.argv = argv, .dir = application->origin}, NULL, &err), &err);
+}
+
+static void edit_apply(const struct application *application, const struct edit *edit)
+{
+	AUTO_FREE char *path = text_format("%s/%s", application->origin, edit->file);
+	AUTO_BUF text = buf_new((size_t)1 << 20);
+	AUTO_BUF made = buf_new((size_t)1 << 20);
+	struct err err = {0};
+	ptrdiff_t at;
+
+	if (!edit->find) {
+		must(file_replace(path, view_of(edit->replace), 0644, &err), &err);
+		return;
+	}
+	must(file_read(path, &text, &err), &err);
+	at = view_find(buf_view(&text), view_of(edit->find));
+	if (at < 0)
+		fail_msg("%s does not have `%s`", edit->file, edit->find);
+	buf_add(&made, text.at, (size_t)at);
+	buf_add_text(&made, edit->replace);
+	buf_add_text(&made, text.at + at + strlen(edit->find));
+	must(file_replace(path, buf_view(&made), 0644, &err), &err);
+}
+
+static void edits_apply(const struct application *application, const struct edit *edits, size_t count)
+{
+	for (size_t i = 0; i < count && edits[i].file; i++)
+		edit_apply(application, &edits[i]);
+}
+
+static struct git_hash commit_make(const struct application *application, const char *branch, const char *title)
+{
+	AUTO_FREE char *ref = text_format("refs/heads/%s", branch);
+	struct git_hash commit;
+	struct err err = {0};
+
+	host_git(application, (const char *const[]){"add", "-A", NULL});
+	host_git(application, (const char *const[]){"commit", "-qm", title, NULL});
+	must(git_fetch_local(application->repository, application->origin, branch, ref, &commit, &err), &err);
+	return commit;
+}
+
+void application_make(struct application *application)
+{
+	const char *from = getenv("ASSAY_SOURCE_ROOT");
+	AUTO_FREE char *data = text_format("%s/tests/data/verify/%s", from ? from : ".", application->folder);
+	static int number;
+	struct err err = {0};
+
+	application->origin = text_format("%s/origin-%d", state_dir, ++number);
+	application->repository = text_format("%s/repos/%s-%d.git", state_dir, application->folder, number);
+	must(process_run(&(struct process_spec){.argv = (const char *const[]){"cp", "-r", data, application->origin, NULL}}, NULL,
+			 &err),
+	     &err);
+	must(git_repository_make(application->repository, &err), &err);
+	host_git(application, (const char *const[]){"init", "-q", "-b", "main", NULL});
+	application->base = commit_make(application, "main", "base");
+	host_git(application, (const char *const[]){"checkout", "-q", "-b", "quick", NULL});
+	edits_apply(application, application->quick, ARRAY_LEN(application->quick));
+	application->base_quick = application->quick[0].file ? commit_make(application, "quick", "quick") : application->base;
+}
+
+void application_fini(struct application *application)
+{
+	free(application->origin);
+	free(application->repository);
+}
+
+static struct git_hash change_commit(const struct application *application, const struct change *change)
+{
+	host_git(application, (const char *const[]){"checkout", "-q", "-B", "change", change->whole ? "main" : "quick", NULL});
+	edits_apply(application, change->edits, ARRAY_LEN(change->edits));
+	return commit_make(application, "change", change->name);
+}
+
+static void report_step(void *self, const char *step, const char *detail, int64_t ms)
+{
+	(void)self;
+	if (ms >= 0 && getenv("ASSAY_TEST_VERBOSE"))
+		printf("#     %-40s %6lld ms %s\n", step, (long long)ms, detail ? detail : "");
+}
+
+struct verify_request frame_request(const struct application *application)
+{
+	static char artefacts[sizeof(state_dir) + 16];
+	static char cache[sizeof(state_dir) + 16];
+
+	(void)snprintf(artefacts, sizeof(artefacts), "%s/artefacts", state_dir);
+	(void)snprintf(cache, sizeof(cache), "%s/cache", state_dir);
+	return (struct verify_request){.cache_dir = cache,
+				       .environments = environments,
+				       .repository = application->repository,
+				       .base = application->base,
+				       .artefacts_dir = artefacts,
+				       .attempt = 1,
+				       .attempts = 1,
+				       .progress = {report_step, NULL, NULL},
+				       .world = world_real};
+}
+
+static json_t *change_verify(const struct application *application, const struct change *change)
+{
+	struct verify_request request = frame_request(application);
+	json_t *report = NULL;
+	struct err err = {0};
+
+	request.base = change->whole ? application->base : application->base_quick;
+	request.head = change_commit(application, change);
+	must(verify_run(&request, &report, &err), &err);
+	return report;
+}
+
+/* Does the outcome agree with the row? Says what it was. */
+static bool change_judge(const struct change *change, const json_t *report)
+{
+	const json_t *worst = json_array_get(json_member(report, "findings"), 0);
+	const json_t *findings = json_member(report, "findings");
+	bool good = strcmp(json_text(report, "verdict", ""), change->verdict) == 0;
+
+	for (size_t i = 0; i < json_array_size(findings); i++)
+		if (strcmp(json_text(json_array_get(findings, i), "severity", ""), "block") == 0) {
+			worst = json_array_get(findings, i);
+			break;
+		}
+	if (good && change->gate) {
+		bool found = false;
+
+		for (size_t i = 0; i < json_array_size(findings); i++) {
+			const json_t *finding = json_array_get(findings, i);
+
+			found = found || (strcmp(json_text(finding, "severity", ""), "block") == 0 &&
+					  strcmp(json_text(finding, "gate", ""), change->gate) == 0 &&
+					  strcmp(json_text(finding, "kind", ""), change->kind) == 0);
+		}
+		good = found;
+	}
+	printf("# %s %-34s %-10s %6lld ms  %s\n", good ? "good" : "BAD ", change->name, json_text(report, "verdict", ""),
+	       (long long)json_number(report, "ms", 0),
+	       change->gate || !good ? json_text(worst, "title", json_text(report, "reason", "")) : "");
+	if (!good || getenv("ASSAY_TEST_VERBOSE")) {
+		AUTO_BUF text = buf_new((size_t)16 << 20);
+
+		if (getenv("ASSAY_TEST_REPORT"))
+			json_format_pretty(&text, report);
+		else
+			verify_feedback(&text, report);
+		printf("%s\n", text.at);
+	}
+	(void)fflush(stdout);
+	return good;
+}
+
+static bool is_wanted(const char *name)
+{
+	for (int i = 0; i < wanted_count; i++)
+		if (strcmp(wanted[i], name) == 0)
+			return true;
+	return wanted_count == 0;
+}
+
+static json_t *finding_ids(const json_t *report)
+{
+	const json_t *findings = json_member(report, "findings");
+	json_t *ids = json_object();
+
+	for (size_t i = 0; i < json_array_size(findings); i++)
+		(void)json_object_set(ids, json_text(json_array_get(findings, i), "id", ""),
+				      json_member(json_array_get(findings, i), "severity"));
+	return ids;
+}
+
+static bool change_is_judged_well(const struct application *application, const struct change *change)
+{
+	const char *times = getenv("ASSAY_TEST_TIMES");
+	AUTO_JSON first = NULL;
+	bool good = true;
+
+	for (int i = 0; i < (times ? atoi(times) : 1); i++) {
+		AUTO_JSON report = change_verify(application, change);
+		AUTO_JSON ids = finding_ids(report);
+
+		good = change_judge(change, report) && good;
+		if (first && !json_equal(first, ids)) {
+			AUTO_BUF text = buf_new((size_t)1 << 20);
+
+			json_format_sorted(&text, first);
+			buf_add_text(&text, " and then ");
+			json_format_sorted(&text, ids);
+			printf("# BAD  %s: other findings: %s\n", change->name, text.at);
+			good = false;
+		}
+		if (!first)
+			first = json_incref(ids);
+	}
+	return good;
+}
+
+int changes_run(struct application *application, const struct change *changes, size_t count)
+{
+	int bugs = 0, caught = 0, harmless = 0, alarms = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		bool good;
+
+		if (!is_wanted(changes[i].name))
+			continue;
+		if (!application->origin)
+			application_make(application);
+		good = change_is_judged_well(application, &changes[i]);
+		if (changes[i].gate) {
+			bugs++;
+			caught += good;
+		} else {
+			harmless++;
+			alarms += !good;
+		}
+	}
+	printf("# %s: caught %d of %d seeded bugs; %d false alarms in %d harmless changes\n", application->folder, caught, bugs,
+	       alarms, harmless);
+	(void)fflush(stdout);
+	application_fini(application);
+	return bugs - caught + alarms;
+}
+
+void nothing_is_left_of_a_verification(void **state)
+{
+	struct err err = {0};
+	AUTO_JSON list = environment_list(environments, &err);
+
+	(void)state;
+	assert_int_equal(json_array_size(list), 0);
+}
+
+int frame_open(void **state)
+{
+	AUTO_FREE char *tools = NULL;
+	struct local_options local = {.state_dir = state_dir, .runtime = getenv("ASSAY_RUNTIME")};
+	struct environments_options options = {.state_dir = state_dir, .world = world_real};
+	struct err err = {0};
+	int fd = -1;
+
+	(void)state;
+	if (!mkdtemp(state_dir))
+		return -1;
+	tools = text_format("%s/tools", state_dir);
+	must(file_make_dirs(tools, 0711, &err), &err);
+	(void)chmod(state_dir, 0711);
+	must(socket_listen_tcp("127.0.0.1:0", &fd, &err), &err);
+	preview = text_format("127.0.0.1:%d", socket_port(fd));
+	(void)close(fd);
+	must(local_provider_open(&local, &provider, &err), &err);
+	must(serve_gateway_open(preview, NULL, tools, "tool.sock", NULL, NULL, NULL, &gateway, &err), &err);
+	options.provider = provider;
+	options.gateway = serve_gateway_link(gateway);
+	options.preview_base = preview;
+	must(environments_open(&options, &environments, &err), &err);
+	must(serve_gateway_watch(gateway, environments, &err), &err);
+	return 0;
+}
+
+int frame_close(void **state)
+{
+	(void)state;
+	serve_gateway_unwatch(gateway);
+	environments_close(environments);
+	serve_gateway_close(gateway);
+	local_provider_close(provider);
+	free(preview);
+	return getenv("ASSAY_TEST_KEEP") ? 0 : file_remove_tree(state_dir, NULL);
+}
+
+int frame_main(int argc, char **argv, int (*run)(void))
+{
+	if (argc > 1 && strcmp(argv[1], "keeper") == 0)
+		return keeper_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "gateway") == 0)
+		return gateway_main(argc - 1, argv + 1);
+	if (getuid() != 0) {
+		printf("contract verify: skipped: needs root\n");
+		return SKIPPED;
+	}
+	log_init("contract-verify", LOG_LEVEL_WARN);
+	wanted = argv + 1;
+	wanted_count = argc - 1;
+	return run();
+}

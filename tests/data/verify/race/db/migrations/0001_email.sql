@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX IF NOT EXISTS members_email ON members (email);
