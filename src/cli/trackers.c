@@ -1,4 +1,4 @@
-/* assay trackers: what connections to trackers lack. */
+/* assay trackers, assay linear, assay jira: who gives work from outside, and what their connections lack. */
 #include <stdio.h>
 
 #include "base/scope.h"
@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
-static const char *const kinds[] = {"linear"};
+static const char *const kinds[] = {"linear", "jira"};
 
 static bool is_tracker(const json_t *connection)
 {
@@ -55,7 +55,7 @@ static bool print(const json_t *all)
 			printf("         → %s\n", json_text(item, "do", ""));
 	}
 	if (!json_array_size(all))
-		fprintf(stderr, "no tracker is connected: `assay connect linear`\n");
+		fprintf(stderr, "no tracker is connected: `assay connect linear|jira`\n");
 	return good;
 }
 
@@ -97,4 +97,94 @@ int cli_trackers(int argc, char **argv)
 	};
 
 	return cli_dispatch("assay trackers", commands, ARRAY_LEN(commands), argc, argv);
+}
+
+/* ---- who allows it ---- */
+
+struct joining {
+	const char *kind;
+	const char *program;
+	const char *about;
+};
+
+static void answer_print(const json_t *answer)
+{
+	if (json_text(answer, "url", NULL))
+		printf("Open this as an admin there:\n%s\n\nThe application's callback URL must be %s\n",
+		       json_text(answer, "url", ""), json_text(answer, "redirect", ""));
+	else
+		printf("%s is connected.\n", json_text(answer, "name", ""));
+}
+
+static int join(const struct joining *joining, int argc, char **argv)
+{
+	bool own = false;
+	bool as_json = false;
+	const struct cli_option options[] = {
+		{.name = "own", .help = "one's own: by the connection's right, without a page", .flag = &own},
+		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {.program = joining->program,
+					.arguments = "[NAME] [--own] [--json]",
+					.about = joining->about,
+					.options = options,
+					.option_count = ARRAY_LEN(options),
+					.positional_max = 1};
+	AUTO_JSON body = NULL;
+	struct err err = {0};
+	int code = CLI_DONE;
+	int count = cli_options(&usage, argc, argv, &code);
+
+	if (count < 0)
+		return code;
+	AUTO_FREE char *path = api_path("/connections/{}/permission", count ? argv[1] : joining->kind);
+	AUTO_API struct api *api = api_open(usage.program, true, &err);
+
+	body = json_pack("{s:b}", "own", own);
+	AUTO_JSON answer = api ? api_post(api, path, body, &err) : NULL;
+	if (!answer)
+		return cli_fail(usage.program, as_json, &err);
+	if (as_json)
+		cli_print_json(answer);
+	else
+		answer_print(answer);
+	return CLI_DONE;
+}
+
+static int linear_connect(int argc, char **argv)
+{
+	static const struct joining linear = {
+		"linear", "assay linear connect",
+		"Lets a workspace give work through the connection NAME (linear), which `assay connect linear` made:\n"
+		"prints the page on which an admin of the workspace allows it."};
+
+	return join(&linear, argc, argv);
+}
+
+static int jira_connect(int argc, char **argv)
+{
+	static const struct joining jira = {
+		"jira", "assay jira connect",
+		"Lets a site give work through the connection NAME (jira), which `assay connect jira` made: with its token\n"
+		"at once, else it prints the page on which an admin of the site allows it."};
+
+	return join(&jira, argc, argv);
+}
+
+int cli_linear(int argc, char **argv)
+{
+	static const struct cli_command commands[] = {
+		{"connect", "[NAME] [--own]", "lets a workspace give work", linear_connect, NULL},
+	};
+
+	return cli_dispatch("assay linear", commands, ARRAY_LEN(commands), argc, argv);
+}
+
+int cli_jira(int argc, char **argv)
+{
+	static const struct cli_command commands[] = {
+		{"connect", "[NAME] [--own]", "lets a site give work", jira_connect, NULL},
+	};
+
+	return cli_dispatch("assay jira", commands, ARRAY_LEN(commands), argc, argv);
 }

@@ -160,6 +160,8 @@ int webhook_verify(enum webhook_scheme scheme, const char *secret, const struct 
 		return standard_verify(request, secret, now_ms, err);
 	case WEBHOOK_GITHUB:
 		return hex_verify(request, "x-hub-signature-256", "sha256=", secret, err);
+	case WEBHOOK_JIRA:
+		return hex_verify(request, "x-hub-signature", "sha256=", secret, err);
 	case WEBHOOK_LINEAR:
 		return hex_verify(request, "linear-signature", "", secret, err);
 	case WEBHOOK_GITEA:

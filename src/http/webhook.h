@@ -3,7 +3,7 @@
  * signed. Nothing is parsed here. Comparing takes the same time wherever two signatures differ.
  *
  * Sources: standardwebhooks.com 1.0; docs.github.com "Validating webhook deliveries"; linear.app/developers/webhooks; docs.gitlab.com "Webhooks";
- * docs.gitea.com "Webhooks"; api.slack.com/authentication/verifying-requests-from-slack.
+ * docs.gitea.com "Webhooks"; developer.atlassian.com/cloud/jira/platform/webhooks; api.slack.com/authentication/verifying-requests-from-slack.
  */
 #ifndef ASSAY_HTTP_WEBHOOK_H
 #define ASSAY_HTTP_WEBHOOK_H
@@ -13,6 +13,7 @@
 enum webhook_scheme {
 	WEBHOOK_STANDARD, /* webhook-id, webhook-timestamp, webhook-signature: "v1,BASE64 …"; the secret is "whsec_BASE64" */
 	WEBHOOK_GITHUB,   /* x-hub-signature-256: "sha256=HEX" */
+	WEBHOOK_JIRA,     /* x-hub-signature: "sha256=HEX" */
 	WEBHOOK_LINEAR,   /* linear-signature: "HEX"; the time is in the body, and is for the caller to judge */
 	WEBHOOK_GITEA,    /* x-gitea-signature, x-forgejo-signature: "HEX" */
 	WEBHOOK_GITLAB,   /* x-gitlab-token: the secret itself */

@@ -33,6 +33,24 @@ const struct connection_kind connection_kinds[] = {
 	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
 	  {"token", CONNECTION_SECRET, "a personal token, instead of an App"},
 	  {"label", CONNECTION_TEXT, "the label that gives work (agent)"}}},
+	{"jira",
+	 "https://api.atlassian.com",
+	 {{"email", CONNECTION_TEXT, "whose API token it is; with it, the base is the site: https://SITE.atlassian.net"},
+	  {"token", CONNECTION_SECRET, "that API token, of an account that is the agent's"},
+	  {"client_id", CONNECTION_TEXT, "instead: the client id of an OAuth 2.0 (3LO) application"},
+	  {"client_secret", CONNECTION_SECRET, "its secret"},
+	  {"scopes", CONNECTION_TEXT, "what it asks for (read:jira-work write:jira-work read:jira-user offline_access)"},
+	  {"site", CONNECTION_TEXT, "of several sites that allowed it: which (https://SITE.atlassian.net)"},
+	  {"auth_base", CONNECTION_TEXT, "where people allow it (https://auth.atlassian.com)"},
+	  {"webhook_secret", CONNECTION_SECRET, "the webhook's secret"},
+	  {"label", CONNECTION_TEXT, "a label that gives work, too"},
+	  {"repositories", CONNECTION_LIST,
+	   "which repository: rules {team, project, label, repository}; team is the project's key"},
+	  {"repository", CONNECTION_TEXT, "when no rule fits and nobody says"},
+	  {"approvers", CONNECTION_LIST, "account ids or addresses of who may let a held request go; nobody when it is not set"},
+	  {"started_state", CONNECTION_TEXT, "the status when work begins (the first that is in progress)"},
+	  {"review_state", CONNECTION_TEXT, "the status when the pull request is there"},
+	  {"failed_state", CONNECTION_TEXT, "the status when the run failed"}}},
 	{"standard", "", {{"webhook_secret", CONNECTION_SECRET, "the secret that deliveries are signed with (whsec_…)"}}},
 };
 const size_t connection_kind_count = ARRAY_LEN(connection_kinds);
@@ -367,7 +385,7 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 	unsigned char random[8];
 
 	if (!kind) {
-		(void)err_set(err, ERR_INVALID, "kind: expected linear, github or standard, not `%.40s`", name);
+		(void)err_set(err, ERR_INVALID, "kind: expected linear, jira, github or standard, not `%.40s`", name);
 		return NULL;
 	}
 	world_random(runs->options.world, random, sizeof(random));

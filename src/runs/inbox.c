@@ -12,7 +12,7 @@
 #define SWEEP_MS ((int64_t)600 * 1000)
 #define KEEP_MS ((int64_t)30 * 24 * 3600 * 1000) /* services send again for a few days at most */
 
-static const struct inbox_source *const sources[] = {&inbox_standard, &inbox_linear};
+static const struct inbox_source *const sources[] = {&inbox_standard, &inbox_linear, &inbox_jira};
 
 struct inboxes {
 	struct runs *runs;

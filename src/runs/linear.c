@@ -600,22 +600,14 @@ static int check(struct check *check, struct err *err)
 
 /* ---- the table ---- */
 
-static const struct {
-	const char *say;
-	int (*send)(struct speaking *speaking, struct err *err);
-} rows[] = {
+static const struct voice_row rows[] = {
 	{"thought", send_thought}, {"action", send_action}, {"ask", send_ask},     {"response", send_final},
 	{"error", send_final},     {"plan", send_plan},     {"links", send_links}, {"state", send_state},
 };
 
 static int say(struct speaking *speaking, struct err *err)
 {
-	const char *what = json_text(speaking->speech, "say", "");
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (strcmp(rows[i].say, what) == 0)
-			return rows[i].send(speaking, err);
-	return err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", what);
+	return voice_say(rows, ARRAY_LEN(rows), speaking, err);
 }
 
 const struct voice voice_linear = {

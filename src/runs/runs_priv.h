@@ -312,10 +312,10 @@ void prompt_fence(struct buf *out, const char *title, struct view text);
 
 /* ---- kinds of effects and sources of deliveries, by the file that has them ---- */
 
-extern const struct effect_kind effect_hook;     /* hook.c: webhooks out */
-extern const struct effect_kind effect_linear;   /* speak.c: what is said in threads */
-extern const struct inbox_source inbox_standard; /* standard.c: whoever signs Standard Webhooks */
-extern const struct inbox_source inbox_linear;
+extern const struct effect_kind effect_hook;                /* hook.c: webhooks out */
+extern const struct effect_kind effect_linear, effect_jira; /* speak.c: what is said in threads */
+extern const struct inbox_source inbox_standard;            /* standard.c: whoever signs Standard Webhooks */
+extern const struct inbox_source inbox_linear, inbox_jira;
 
 /* What a change is told of by, in its transaction. */
 MUST_USE int hook_put_in(struct runs *runs, struct store_tx *tx, int64_t seq, const char *kind, const json_t *data,

@@ -6,22 +6,25 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/board.h"
 #include "runs/runs_priv.h"
+#include "runs/voice.h"
 #include "trackers/builtin.h"
 
 #define REQUEST_BYTES_MAX ((size_t)512 << 10)
 #define OPTIONS_MAX 20
-#define COLUMNS                                                                                                                     \
-	"thread.id, connection, kind, account, thread, item, item_id, url, run, thread.state, actor, request, asked, woken, issue," \
-	" said_ms"
+#define COLUMNS                                                                                                                           \
+	"thread.id, connection, kind, account, thread, item, item_id, url, run, thread.state, actor, request, asked, woken, board, told," \
+	" issue, said_ms"
 
 /* ---- rows ---- */
 
 void thread_fini(struct thread *thread)
 {
-	char **const texts[] = {&thread->id,    &thread->connection, &thread->kind,  &thread->account, &thread->thread,
-				&thread->item,  &thread->item_id,    &thread->url,   &thread->run,     &thread->state,
-				&thread->actor, &thread->request,    &thread->asked, &thread->woken};
+	char **const texts[] = {&thread->id,     &thread->connection, &thread->kind,    &thread->account,
+				&thread->thread, &thread->item,       &thread->item_id, &thread->url,
+				&thread->run,    &thread->state,      &thread->actor,   &thread->request,
+				&thread->asked,  &thread->woken,      &thread->board,   &thread->told};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(*texts[i]);
@@ -30,9 +33,10 @@ void thread_fini(struct thread *thread)
 
 static void row_read(struct store_rows *rows, struct thread *thread)
 {
-	char **const texts[] = {&thread->id,    &thread->connection, &thread->kind,  &thread->account, &thread->thread,
-				&thread->item,  &thread->item_id,    &thread->url,   &thread->run,     &thread->state,
-				&thread->actor, &thread->request,    &thread->asked, &thread->woken};
+	char **const texts[] = {&thread->id,     &thread->connection, &thread->kind,    &thread->account,
+				&thread->thread, &thread->item,       &thread->item_id, &thread->url,
+				&thread->run,    &thread->state,      &thread->actor,   &thread->request,
+				&thread->asked,  &thread->woken,      &thread->board,   &thread->told};
 
 	thread_fini(thread);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -89,6 +93,7 @@ int thread_say_in(struct runs *runs, struct store_tx *tx, const struct thread *t
 	AUTO_JSON owned = speech;
 	AUTO_FREE char *tenant = text_format("%s/%s/%s", thread->kind, thread->connection, thread->account);
 	AUTO_FREE char *target = target_of(thread);
+	const struct voice *voice = voice_find(thread->kind);
 	const struct effect effect = {.kind = thread->kind,
 				      .operation = operation,
 				      .tenant = tenant,
@@ -97,6 +102,8 @@ int thread_say_in(struct runs *runs, struct store_tx *tx, const struct thread *t
 				      .chatter = chatter};
 
 	(void)json_object_set_new(speech, "thread", json_string(thread->id));
+	if (voice && voice->has_board && board_put(tx, thread->id, operation, speech, err))
+		return -1;
 	if (effect_put(runs, tx, &effect, err))
 		return -1;
 	return store_run(tx, "UPDATE thread SET said_ms = ? WHERE id = ?",
@@ -148,6 +155,13 @@ char *thread_id_of(const char *connection, const char *account, const char *sess
 	return text_format("t%.20s", digest.text);
 }
 
+static int event_thread(struct store_tx *tx, const struct connection *connection, const struct tracker_event *event,
+			struct thread *thread, bool *found, struct err *err)
+{
+	return thread_find(tx, "connection = ? AND account = ? AND thread = ?",
+			   VALUES(V(connection->id), V(event->account), V(event->thread)), thread, found, err);
+}
+
 static int thread_insert(struct runs *runs, struct store_tx *tx, const struct connection *connection,
 			 const struct tracker_event *event, struct thread *thread, struct err *err)
 {
@@ -168,11 +182,40 @@ static int thread_insert(struct runs *runs, struct store_tx *tx, const struct co
 }
 
 /* The first thought goes out before anything is fetched: whoever gave the work sees within a second that it was taken. */
+static int open_in(struct runs *runs, struct store_tx *tx, const struct thread *thread, const struct tracker_event *event,
+		   struct err *err)
+{
+	if (answer_in(runs, tx, thread, event, "taken",
+		      speech_text("thought", "I have it. I read the issue, then I make an environment to work in."), err))
+		return -1;
+	return answer_in(runs, tx, thread, event, "open", json_pack("{s:s}", "say", "open"), err);
+}
+
+/* The same item once more, where there are no sessions: what was stopped, or taken away, goes on; what goes on does so anyway. */
+static int take_again(struct runs *runs, struct store_tx *tx, const struct thread *thread, const struct tracker_event *event,
+		      struct err *err)
+{
+	json_t *wake;
+
+	if (strcmp(thread->state, "stopped") != 0 && strcmp(thread->state, "gone") != 0)
+		return 0;
+	if (!thread->run)
+		return state_set(tx, thread, "opening", err) ? -1 : open_in(runs, tx, thread, event, err);
+	wake = speech_text("wake", "The issue was given to you again: go on with it.");
+	json_set_bytes(wake, "author", view_of(event->actor_name ? event->actor_name : "somebody"));
+	return answer_in(runs, tx, thread, event, "wake", wake, err);
+}
+
 static int take_created(struct runs *runs, struct store_tx *tx, const struct connection *connection,
 			const struct tracker_event *event, struct err *err)
 {
 	AUTO_THREAD thread = {0};
+	bool known = false;
 
+	if (event_thread(tx, connection, event, &thread, &known, err))
+		return -1;
+	if (known)
+		return take_again(runs, tx, &thread, event, err);
 	if (thread_insert(runs, tx, connection, event, &thread, err))
 		return -1;
 	if (!thread.item_id)
@@ -180,10 +223,7 @@ static int take_created(struct runs *runs, struct store_tx *tx, const struct con
 			runs, tx, &thread, event, "none",
 			speech_text("response", "I am an agent that changes code, and work on issues: give me one, and I begin."),
 			err);
-	if (answer_in(runs, tx, &thread, event, "taken",
-		      speech_text("thought", "I have it. I read the issue, then I make an environment to work in."), err))
-		return -1;
-	return answer_in(runs, tx, &thread, event, "open", json_pack("{s:s}", "say", "open"), err);
+	return open_in(runs, tx, &thread, event, err);
 }
 
 /* The name that an answer means: exactly, or as the only one that it contains. */
@@ -287,8 +327,7 @@ static int take_prompted(struct runs *runs, struct store_tx *tx, const struct co
 
 	if (!event->text || !view_trim(view_of(event->text)).length)
 		return 0;
-	if (thread_find(tx, "connection = ? AND account = ? AND thread = ?",
-			VALUES(V(connection->id), V(event->account), V(event->thread)), &thread, &found, err))
+	if (event_thread(tx, connection, event, &thread, &found, err))
 		return -1;
 	if (!found) /* the delivery that made it was lost */
 		return take_created(runs, tx, connection, event, err);
@@ -337,8 +376,7 @@ static int take_stop(struct runs *runs, struct store_tx *tx, const struct connec
 	AUTO_THREAD thread = {0};
 	bool found;
 
-	if (thread_find(tx, "connection = ? AND account = ? AND thread = ?",
-			VALUES(V(connection->id), V(event->account), V(event->thread)), &thread, &found, err))
+	if (event_thread(tx, connection, event, &thread, &found, err))
 		return -1;
 	return found ? end_one(runs, tx, &thread, event, "stopped",
 			       speech_text("stop", "Stopped. What was done so far is kept; write here and I go on."), err)

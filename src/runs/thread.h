@@ -37,6 +37,8 @@ struct thread {
 	char *request; /* {"text", "title", "guidance", "comments", "context", "by"} */
 	char *asked;   /* {"repositories": [names]}: what waits for an answer */
 	char *woken;   /* the operation that woke its run last */
+	char *board;   /* board.h: what is to be told in one message, and what is */
+	char *told;
 	int64_t issue;
 	int64_t said_ms;
 };

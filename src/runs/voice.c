@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 
-static const struct voice *const voices[] = {&voice_linear};
+static const struct voice *const voices[] = {&voice_linear, &voice_jira};
 
 const struct voice *voice_find(const char *kind)
 {
@@ -12,6 +12,16 @@ const struct voice *voice_find(const char *kind)
 		if (strcmp(voices[i]->kind, kind) == 0)
 			return voices[i];
 	return NULL;
+}
+
+int voice_say(const struct voice_row *rows, size_t count, struct speaking *speaking, struct err *err)
+{
+	const char *what = json_text(speaking->speech, "say", "");
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(rows[i].say, what) == 0)
+			return rows[i].send(speaking, err);
+	return err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", what);
 }
 
 void voice_item_fini(struct voice_item *item)

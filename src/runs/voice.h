@@ -30,6 +30,13 @@ void voice_item_fini(struct voice_item *item);
 #define AUTO_ITEM __attribute__((cleanup(voice_item_fini))) struct voice_item
 void voice_item_keep(struct voice_item *item, json_t *json); /* stolen; until the item ends */
 
+/* A word of thread.h, and who says it. */
+struct voice_row {
+	const char *say;
+	int (*send)(struct speaking *speaking, struct err *err);
+};
+MUST_USE int voice_say(const struct voice_row *rows, size_t count, struct speaking *speaking, struct err *err);
+
 /* What is said about a connection by its doctor (check.c). */
 struct check;
 
@@ -38,10 +45,9 @@ struct voice {
 	const struct token_ops *tokens;
 	/* Is what happens one message that is changed, so that it is told whole each time (the thread's board)? */
 	bool has_board;
-	/* Says it: thought, action, ask, response, error, plan, links, state. Blocks; errors as of effects. */
+	/* Says it: thought, action, ask, response, error, plan, links, state. Blocks; errors as of effects. An earlier try, whose answer was
+	 * lost, may have happened (effect->tries): it is found, and not said again. */
 	int (*say)(struct speaking *speaking, struct err *err);
-	/* Did an earlier try happen, whose answer was lost? NULL: operations are known there. */
-	int (*happened)(struct speaking *speaking, bool *did, struct err *err);
 	/* The item that the thread is about, as it is now. */
 	int (*fetch)(struct speaking *speaking, struct voice_item *item, struct err *err);
 	/* Its own guess of the repository; NULL: it has none. */
@@ -53,7 +59,7 @@ struct voice {
 	int (*check)(struct check *check, struct err *err);
 };
 
-extern const struct voice voice_linear; /* linear.c */
+extern const struct voice voice_linear, voice_jira;
 
 const struct voice *voice_find(const char *kind); /* NULL: nobody outside speaks that way */
 

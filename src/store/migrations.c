@@ -234,6 +234,8 @@ const struct store_migration store_migrations[] = {
 	 "CREATE TABLE attachment ("
 	 " issue INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL, author TEXT NOT NULL,"
 	 " time_ms INTEGER NOT NULL, PRIMARY KEY (issue, name)) STRICT, WITHOUT ROWID;"},
+	{"what is told in one message", "ALTER TABLE thread ADD COLUMN board TEXT;"
+					"ALTER TABLE thread ADD COLUMN told TEXT;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -92,7 +92,7 @@ static void what_is_wrong_with_a_connection_is_said(void **state)
 		const char *request;
 		const char *said;
 	} rows[] = {
-		{"{\"kind\":\"trello\"}", "kind: expected linear"},
+		{"{\"kind\":\"trello\"}", "kind: expected linear, jira"},
 		{"{\"kind\":\"linear\",\"base\":\"ftp://x\"}", "base"},
 		{"{\"kind\":\"linear\",\"name\":\"A B\"}", "no name of a connection"},
 		{"{\"kind\":\"linear\",\"configuration\":{\"client_secret\":\"x\"}}", "say it among the secrets"},
