@@ -1,6 +1,7 @@
 /*
  * The control plane's store and engine: webhooks taken durably at a steady rate, events through the engine, and the same durable steps at a
- * peer. `bench_control [--dir DIR] [--peer COMMAND]`: COMMAND is run with a PostgreSQL's URL and a number of steps, and prints steps a second.
+ * peer. `bench_control [--dir DIR] [--peer COMMAND] [--only engine]`: COMMAND is run with a PostgreSQL's URL and a number of steps, and prints
+ * steps a second; `engine` is what needs no PostgreSQL and no time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -188,7 +189,7 @@ static double engine_run(const char *name, const char *where, int count, int wor
 	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 	flows_wake(flows);
 	while (!workers && did)
-		must(flows_work(flows, &did, &err), &err);
+		must(flows_work_on(flows, FLOWS * STEPS, &did, &err), &err);
 	while (workers && number(options.store, "SELECT count(*) FROM flow WHERE status <> 'done'"))
 		(void)usleep(20000);
 	must(store_sync(options.store, &err), &err);
@@ -219,23 +220,25 @@ int main(int argc, char **argv)
 	struct postgres_fixture server;
 	const char *base = "/var/tmp";
 	const char *peer = NULL;
+	const char *only = NULL;
 	AUTO_FREE char *dir = NULL;
 	AUTO_FREE char *hooks_file = NULL;
 	AUTO_FREE char *engine_file = NULL;
 	struct err err = {0};
 
 	for (int i = 1; i + 1 < argc; i += 2)
-		*(strcmp(argv[i], "--dir") == 0 ? &base : &peer) = argv[i + 1];
+		*(strcmp(argv[i], "--dir") == 0 ? &base : strcmp(argv[i], "--peer") == 0 ? &peer : &only) = argv[i + 1];
 	log_init("bench", LOG_LEVEL_WARN);
 	dir = text_format("%s/assay-bench-control-%d", base, (int)getpid());
 	hooks_file = text_format("%s/hooks.db", dir);
 	engine_file = text_format("%s/engine.db", dir);
 	must(file_make_dirs(dir, 0700, &err), &err);
 	disk(dir);
-	hooks_run("webhooks, 1,000/s, durable, SQLite", hooks_file);
+	if (!only)
+		hooks_run("webhooks, 1,000/s, durable, SQLite", hooks_file);
 	(void)engine_run("engine, one thread, SQLite", engine_file, FLOWS, 0);
 	(void)engine_run("engine, one thread, in memory", ":memory:", FLOWS, 0);
-	if (postgres_fixture_start(&server, true)) {
+	if (!only && postgres_fixture_start(&server, true)) {
 		AUTO_FREE char *hooks_url = postgres_fixture_database(&server, "hooks");
 		AUTO_FREE char *engine_url = postgres_fixture_database(&server, "engine");
 		AUTO_FREE char *peer_url = postgres_fixture_database(&server, "peer");
@@ -245,7 +248,8 @@ int main(int argc, char **argv)
 		if (peer)
 			peer_run(peer, peer_url);
 	}
-	postgres_fixture_stop(&server);
+	if (!only)
+		postgres_fixture_stop(&server);
 	must(file_remove_tree(dir, &err), &err);
 	return 0;
 }

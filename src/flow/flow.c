@@ -4,7 +4,8 @@
  * Theory of operation: the store is the truth; memory holds only which workflows a thread is on (`busy`), so that a stop finds the flag
  * to raise. In one transaction a worker takes the workflow that is first in line, writes this control plane's name and token into it
  * and stores that the visit began; it acts without any lock, and stores where it went if name and token are still there. A stop is
- * stored as `ending`, which every later visit obeys before anything else: so a stop that was answered survives a crash.
+ * stored as `ending`, which every later visit obeys before anything else: so a stop that was answered survives a crash. Where nobody
+ * else writes to the store, a visit ends and the thread's next one begins in one transaction; should that fail, it ends alone.
  *
  * What was taken and could not be put back, because the store failed, is `unsettled`: it is let go before the next one is taken. What a
  * control plane that died had taken is free when its lease is over, or at once when the same one begins again.
@@ -12,511 +13,56 @@
 #include "flow/flow.h"
 
 #include <assert.h>
-#include <pthread.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "flow/flow_priv.h"
+#include "flow/work_priv.h"
 
-#define WORKERS_MAX 64
 #define STOPS_MS 500      /* how often it is looked for stops that others stored */
 #define IDLE_WAIT_MS 1000 /* the longest a worker sleeps without looking at the clock */
 
-enum cancel_reason { CANCEL_NONE, CANCEL_STOP, CANCEL_DEADLINE, CANCEL_CLOSE };
-
-struct busy {
-	char id[64];
-	bool cancelled; /* atomic */
-	bool ending;    /* it is being undone already: a stop has nothing to add */
-	enum cancel_reason reason;
-	int64_t deadline_ms; /* monotonic; 0: none */
-	struct busy *next;
-};
-
-struct flows {
-	struct flow_options options;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct busy *busy;
-	bool closing;
-	int64_t wakes; /* counts flows_wake, so that none is missed between looking and sleeping */
-	pthread_t threads[WORKERS_MAX + 2];
-	int thread_count;
-	struct plane plane;
-	bool unsettled; /* atomic: something that was taken was not put back */
-};
-
-static const struct flow_step *step_find(const struct flows *flow, const char *name)
+/* What is due first, if anything is; the lease is ours. */
+static int first_take(struct flows *flow, struct work *work, struct err *err)
 {
-	for (size_t i = 0; i < flow->options.definition->step_count; i++)
-		if (strcmp(flow->options.definition->steps[i].name, name) == 0)
-			return &flow->options.definition->steps[i];
-	return NULL;
-}
-
-static bool step_allows(const struct flow_step *step, const char *next)
-{
-	for (size_t i = 0; i < FLOW_NEXT_MAX && step->next[i]; i++)
-		if (strcmp(step->next[i], next) == 0)
-			return true;
-	return false;
-}
-
-static int told(struct flows *flow, struct store_tx *tx, const char *id, const struct flow_move *move, struct err *err)
-{
-	return flow->options.definition->moved ? flow->options.definition->moved(flow->options.self, tx, id, move, err) : 0;
-}
-
-/* Something that was taken is not being done: it is let go before the next one is taken. */
-static void flow_unsettle(struct flows *flow)
-{
-	__atomic_store_n(&flow->unsettled, true, __ATOMIC_SEQ_CST);
-}
-
-/* ---- who is busy ---- */
-
-static struct busy **busy_find(struct flows *flow, const char *id)
-{
-	struct busy **at = &flow->busy;
-
-	while (*at && strcmp((*at)->id, id) != 0)
-		at = &(*at)->next;
-	return at;
-}
-
-static void busy_cancel(struct busy *busy, enum cancel_reason reason)
-{
-	if (busy->reason == CANCEL_NONE)
-		busy->reason = reason;
-	__atomic_store_n(&busy->cancelled, true, __ATOMIC_SEQ_CST);
-}
-
-static void busy_remove(struct flows *flow, struct busy *busy)
-{
-	struct busy **at;
-
-	(void)pthread_mutex_lock(&flow->lock);
-	at = &flow->busy;
-	while (*at != busy) /* not by its id: another thread may have taken the workflow again already */
-		at = &(*at)->next;
-	*at = busy->next;
-	flow->wakes++;
-	(void)pthread_cond_broadcast(&flow->changed);
-	(void)pthread_mutex_unlock(&flow->lock);
-	free(busy);
-}
-
-/* ---- who takes what ---- */
-
-/* What was taken and then left without a word (the store failed, a stop was stored) is let go. */
-static int unsettled_release(struct flows *flow, struct err *err)
-{
-	AUTO_TX tx = {0};
-	AUTO_ROWS rows = {0};
-	const struct lease *lease = &flow->plane.lease;
-
-	if (store_begin(flow->options.store, &tx, err) ||
-	    store_query(&tx, &rows, "SELECT id FROM flow WHERE name = ? AND owner = ? AND fence = ?",
-			VALUES(V(flow->options.definition->name), V(lease->name), V(lease->token)), err))
-		return -1;
-	while (store_rows_next(&rows)) {
-		const char *id = store_rows_text(&rows, 0);
-		bool busy;
-
-		(void)pthread_mutex_lock(&flow->lock);
-		busy = *busy_find(flow, id);
-		(void)pthread_mutex_unlock(&flow->lock);
-		if (!busy && store_run(&tx, "UPDATE flow SET owner = NULL WHERE id = ?", VALUES(V(id)), err))
-			return -1;
-	}
-	return store_rows_finish(&rows, err) ? -1 : store_commit(&tx, err);
-}
-
-/* The first that is due and nobody's, and within the limits. */
-static int due_find(struct flows *flow, struct store_tx *tx, struct position *position, bool *found, struct err *err)
-{
-	static const char sql[] =
-		"SELECT " POSITION_COLUMNS
-		" FROM flow WHERE name = ? AND status = 'ready' AND wake_ms <= ? AND (home = '' OR home = ?) AND " PLANE_NOBODYS(
-			"flow") " AND (? = 0 OR (SELECT count(*) FROM flow other JOIN lease held ON held.name = other.owner AND held.token = other.fence"
-				" WHERE other.name = flow.name AND other.owner IS NOT NULL AND other.tenant = flow.tenant AND held.until_ms > ?) < ?)"
-				" AND (? = 0 OR (SELECT count(*) FROM flow other JOIN lease held ON held.name = other.owner AND held.token = other.fence"
-				" WHERE other.name = flow.name AND other.owner IS NOT NULL AND other.repository = flow.repository AND held.until_ms > ?)"
-				" < ?) ORDER BY priority DESC, rank LIMIT 1";
-	const struct flow_options *options = &flow->options;
-	int64_t store_ms;
-	AUTO_ROWS rows = {0};
-
-	if (store_now_ms(tx, options->world, &store_ms, err) ||
-	    store_query(tx, &rows, sql,
-			VALUES(V(options->definition->name), V(world_now_ms(options->world)), V(flow->plane.lease.name),
-			       V(store_ms), V(options->tenant_max), V(store_ms), V(options->tenant_max), V(options->repository_max),
-			       V(store_ms), V(options->repository_max)),
-			err))
-		return -1;
-	*found = store_rows_next(&rows);
-	if (*found)
-		position_read(position, &rows);
-	return store_rows_finish(&rows, err);
-}
-
-/* Writes our name into it. */
-static int claim(struct flows *flow, struct store_tx *tx, struct position *position, struct err *err)
-{
-	const struct lease *lease = &flow->plane.lease;
-
-	(void)snprintf(position->owner, sizeof(position->owner), "%s", lease->name);
-	position->fence = lease->token;
-	if (lease_check(tx, lease, err))
-		return -1;
-	return store_run(
-		tx, "UPDATE flow SET owner = ?, fence = ?, home = CASE WHEN ? = 1 THEN ? ELSE home END WHERE id = ?",
-		VALUES(V(lease->name), V(lease->token), V(flow->options.home == FLOW_WHERE_TAKEN), V(lease->name), V(position->id)),
-		err);
-}
-
-static struct busy *busy_add(struct flows *flow, const struct position *position)
-{
-	struct busy *busy = mem_new(sizeof(*busy));
-
-	(void)snprintf(busy->id, sizeof(busy->id), "%s", position->id);
-	busy->ending = position->ending != FLOW_READY;
-	(void)pthread_mutex_lock(&flow->lock);
-	busy->next = flow->busy;
-	flow->busy = busy;
-	(void)pthread_mutex_unlock(&flow->lock);
-	return busy;
-}
-
-/* Stores that the step runs: the visit that a crash or a pause left open goes on, else a new one begins. */
-static int visit_begin(struct flows *flow, struct store_tx *tx, struct position *position, struct err *err)
-{
-	struct flow_move move = {position->step, "running", FLOW_READY, position->visit == 0, "", -1, NULL};
-	struct event event = {.kind = EVENT_BEGUN};
-
-	return event_append(tx, world_now_ms(flow->options.world), position, &event, err) ||
-			       told(flow, tx, position->id, &move, err)
-		       ? -1
-		       : 0;
-}
-
-/* Takes the first workflow that is due, and begins its visit. */
-static int pick(struct flows *flow, struct position *position, struct busy **taken, struct err *err)
-{
-	AUTO_TX tx = {0};
-	bool found = false;
-
-	*taken = NULL;
-	if (store_begin(flow->options.store, &tx, err) || flow_timers_ring(flow, &tx, err) ||
-	    due_find(flow, &tx, position, &found, err))
-		return -1;
-	if (!found)
-		return tx.wrote ? store_commit(&tx, err) : 0;
-	if (claim(flow, &tx, position, err) || (position->ending == FLOW_READY && visit_begin(flow, &tx, position, err)))
-		return -1;
-	*taken = busy_add(flow, position); /* before the commit: a stop that follows it finds it */
-	if (!store_commit(&tx, err))
-		return 0;
-	busy_remove(flow, *taken);
-	*taken = NULL;
-	return -1;
-}
-
-/* ---- one visit ---- */
-
-/* The position as it is now, if it is still ours. */
-static int position_again(struct flows *flow, struct store_tx *tx, const struct position *position, struct position *now,
-			  struct err *err)
-{
-	const struct lease *lease = &flow->plane.lease;
-
-	if (position_get(tx, position->id, now, err))
-		return -1;
-	if (strcmp(now->owner, lease->name) != 0 || now->fence != lease->token || now->visit != position->visit)
-		return err_set(err, ERR_CONFLICT, "workflow %s was taken over by %s: what was done here is done again there",
-			       position->id, now->owner[0] ? now->owner : "another control plane");
-	now->owner[0] = '\0';
-	return 0;
-}
-
-/* The visit is over, parked or paused: stores it and where the workflow stands now. */
-static int visit_end(struct flows *flow, const struct position *position, const struct event *event, struct flow_move *move,
-		     struct err *err)
-{
-	struct event whole = *event;
-	struct position now;
-	AUTO_TX tx = {0};
-	int64_t now_ms = world_now_ms(flow->options.world);
-	int64_t signals = 0;
-
-	if (store_begin(flow->options.store, &tx, err) || position_again(flow, &tx, position, &now, err))
-		return -1;
-	if (event->kind == EVENT_PAUSED && position->ending == FLOW_READY &&
-	    now.ending != FLOW_READY) /* a stop waits for no pause */
-		whole.number = 0;
-	if (event->kind == EVENT_PARKED && /* what came while the step looked elsewhere wakes it at once */
-	    store_number_get(&tx, &signals, 0, "SELECT count(*) FROM flow_signal WHERE flow = ? AND taken = 0",
-			     VALUES(V(position->id)), err))
-		return -1;
-	if (event_append(&tx, now_ms, &now, &whole, err) ||
-	    (signals && event_append(&tx, now_ms, &now, &(struct event){.kind = EVENT_WOKEN}, err)) ||
-	    told(flow, &tx, position->id, move, err))
-		return -1;
-	return store_commit(&tx, err);
-}
-
-/* What is to be done about an error of this kind; NULL: the workflow fails. */
-static const struct flow_retry *retry_find(const struct flow_step *step, enum err_kind kind, struct flow_retry *usual)
-{
-	*usual = (struct flow_retry){kind, step->tries_max, FLOW_RETRY_FIRST_MS, FLOW_RETRY_LONGEST_MS};
-	if (!step->retry)
-		return kind == ERR_RETRY || kind == ERR_CONFLICT ? usual : NULL;
-	for (const struct flow_retry *retry = step->retry; retry->kind != ERR_NONE; retry++)
-		if (retry->kind == kind)
-			return retry;
-	return NULL;
-}
-
-int64_t flow_pause_ms(struct world world, int64_t first_ms, int64_t longest_ms, int tries)
-{
-	int64_t pause_ms = first_ms;
-	uint32_t random = 0;
-
-	for (int i = 1; i < tries && pause_ms < longest_ms; i++)
-		pause_ms *= 2;
-	if (pause_ms > longest_ms)
-		pause_ms = longest_ms;
-	world_random(world, &random, sizeof(random));
-	return pause_ms * 3 / 4 + pause_ms * (int64_t)(random % 1024) / 2048;
-}
-
-/* Fails the workflow: that is stored first, so that it is tidied up even when we die in between. */
-static int fail(struct flows *flow, const struct position *position, int64_t ms, const char *error, struct err *err)
-{
-	struct flow_move move = {position->step, "failed", FLOW_READY, false, error, ms, NULL};
-	struct event event = {.kind = EVENT_FAILING, .text = error};
-
-	return visit_end(flow, position, &event, &move, err);
-}
-
-/* What came of a step that ended without error. */
-static int settle(struct flows *flow, const struct position *position, const struct flow_step *step, struct flow_visit *visit,
-		  int64_t ms, struct err *err)
-{
-	struct flow_move move = {position->step, "done", FLOW_READY, false, visit->detail, ms, NULL};
-	struct event event = {.kind = EVENT_WENT, .next = visit->next, .text = visit->detail};
-
-	if (visit->park) {
-		move.status = "waiting";
-		move.flow = FLOW_WAITING;
-		event = (struct event){.kind = EVENT_PARKED, .number = visit->wake_ms, .text = visit->detail};
-	} else if (!visit->next) {
-		move.flow = FLOW_DONE;
-	} else {
-		assert(step_allows(step, visit->next));
-	}
-	return visit_end(flow, position, &event, &move, err);
-}
-
-/* What came of one that failed. */
-static int settle_failed(struct flows *flow, const struct position *position, const struct flow_step *step,
-			 const struct flow_visit *visit, int64_t ms, const struct err *failure, struct err *err)
-{
-	struct flow_retry usual;
-	const struct flow_retry *retry = retry_find(step, failure->kind, &usual);
-	struct flow_move move = {position->step, "running", FLOW_READY, false, failure->text, ms, NULL};
-	struct event event = {.kind = EVENT_PAUSED, .text = failure->text};
-
-	if (!retry || visit->tries >= retry->tries_max)
-		return fail(flow, position, ms, failure->text, err);
-	event.number = world_now_ms(flow->options.world) +
-		       flow_pause_ms(flow->options.world, retry->first_ms, retry->longest_ms, visit->tries);
-	return visit_end(flow, position, &event, &move, err);
-}
-
-/* Which visit of its step it is, and when that began. */
-static int visit_read(struct flows *flow, const struct position *position, struct flow_visit *visit, int64_t *started_ms,
-		      struct err *err)
-{
-	AUTO_TX tx = {0};
-	AUTO_ROWS rows = {0};
-
-	visit->id = position->id;
-	visit->step = position->step;
-	visit->tries = position->tries;
-	if (store_begin_free(flow->options.store, &tx, err) ||
-	    store_query(&tx, &rows, "SELECT visit, started_ms FROM flow_visit WHERE flow = ? AND seq = ?",
-			VALUES(V(position->id), V(position->visit)), err))
-		return -1;
-	if (!store_rows_next(&rows))
-		return store_rows_finish(&rows, err) ? -1 : err_set(err, ERR_BROKEN, "workflow %s has lost a visit", position->id);
-	visit->visit = (int)store_rows_number(&rows, 0);
-	*started_ms = store_rows_number(&rows, 1);
-	return store_rows_finish(&rows, err);
-}
-
-static enum cancel_reason act(struct flows *flow, int64_t deadline_ms, struct busy *busy,
-			      int (*does)(void *self, struct flow_visit *visit, struct err *err), struct flow_visit *visit,
-			      int *status, struct err *failure)
-{
-	const struct flow_definition *definition = flow->options.definition;
-	enum cancel_reason reason;
-
-	(void)pthread_mutex_lock(&flow->lock);
-	busy->deadline_ms = deadline_ms ? world_elapsed_ms(flow->options.world) + deadline_ms : 0;
-	(void)pthread_mutex_unlock(&flow->lock);
-	*status = definition->around ? definition->around(flow->options.self, does, busy->ending, visit, failure)
-				     : does(flow->options.self, visit, failure);
-	(void)pthread_mutex_lock(&flow->lock);
-	busy->deadline_ms = 0;
-	reason = busy->reason;
-	(void)pthread_mutex_unlock(&flow->lock);
-	return reason;
-}
-
-static int visit_do(struct flows *flow, const struct position *position, struct busy *busy, struct err *err)
-{
-	const struct flow_step *step = step_find(flow, position->step);
-	struct flow_visit visit = {.cancelled = &busy->cancelled};
-	struct err failure = {0};
-	enum cancel_reason reason;
-	int64_t started_ms = 0;
-	int64_t ms;
-	int status;
-
-	if (!step)
-		return err_set(err, ERR_BROKEN, "workflow %s stands at the unknown step `%s`", position->id, position->step);
-	if (visit_read(flow, position, &visit, &started_ms, err))
-		return -1;
-	reason = act(flow, step->deadline_ms, busy, step->act, &visit, &status, &failure);
-	ms = world_now_ms(flow->options.world) - started_ms;
-	if (!status)
-		return settle(flow, position, step, &visit, ms, err);
-	if (reason == CANCEL_STOP || (failure.kind == ERR_CANCELLED && reason == CANCEL_CLOSE)) {
-		flow_unsettle(flow); /* a stop is stored; after a close the step begins again */
-		return 0;
-	}
-	if (reason == CANCEL_DEADLINE) {
-		AUTO_FREE char *text = text_format("%s took longer than %lld s", step->name, (long long)step->deadline_ms / 1000);
-
-		return fail(flow, position, ms, text, err);
-	}
-	if (failure.kind == ERR_CANCELLED && !__atomic_load_n(&busy->cancelled, __ATOMIC_SEQ_CST))
-		return err_set(err, ERR_CANCELLED, "%s", failure.text); /* the world ended under the step: begin it again */
-	return settle_failed(flow, position, step, &visit, ms, &failure, err);
-}
-
-/* ---- the end of one that failed or was stopped ---- */
-
-/* The last step that was entered, can be undone and was not: NULL when there is none. */
-static const struct flow_step *undo_find(struct flows *flow, const char *id, struct flow_visit *visit, struct err *err)
-{
-	const struct flow_step *step = NULL;
-	AUTO_TX tx = {0};
-	AUTO_ROWS rows = {0};
-
-	if (store_begin_free(flow->options.store, &tx, err) ||
-	    store_query(
-		    &tx, &rows,
-		    "SELECT step, max(visit) FROM flow_visit WHERE flow = ? AND undone = 0 GROUP BY step ORDER BY max(seq) DESC",
-		    VALUES(V(id)), err))
-		return NULL;
-	while (!step && store_rows_next(&rows)) {
-		step = step_find(flow, store_rows_text(&rows, 0));
-		if (step && !step->undo)
-			step = NULL;
-		if (step) {
-			visit->step = step->name;
-			visit->visit = (int)store_rows_number(&rows, 1);
-		}
-	}
-	if (store_rows_finish(&rows, err))
-		return NULL;
-	return step;
-}
-
-/* Undoes one step; *done says whether none is left. */
-static int undo_one(struct flows *flow, const struct position *position, struct busy *busy, bool *done, struct err *err)
-{
-	struct flow_visit visit = {.id = position->id, .tries = position->tries + 1, .cancelled = &busy->cancelled};
-	struct err failure = {0};
-	const struct flow_step *step = undo_find(flow, position->id, &visit, &failure);
-	struct event event = {.kind = EVENT_UNDONE};
-	struct flow_move move = {.status = "done", .flow = FLOW_READY, .ms = -1};
-	struct flow_retry usual;
-	const struct flow_retry *retry;
-	int status = 0;
-
-	*done = !step;
-	if (!step)
-		return failure.kind == ERR_NONE ? 0 : err_set(err, failure.kind, "%s", failure.text);
-	move.step = event.step = step->name;
-	if (act(flow, step->deadline_ms, busy, step->undo, &visit, &status, &failure) != CANCEL_NONE && status)
-		return err_set(err, ERR_CANCELLED, "%s", failure.text);
-	if (!status)
-		return visit_end(flow, position, &event, &move, err);
-	if (failure.kind == ERR_CANCELLED)
-		return err_set(err, ERR_CANCELLED, "%s", failure.text);
-	retry = retry_find(step, failure.kind, &usual);
-	if (!retry || visit.tries >= retry->tries_max) {
-		log_warn("flow=%s step=%s: cannot be undone: %s", position->id, step->name, failure.text);
-		event.text = failure.text;
-		return visit_end(flow, position, &event, &move, err);
-	}
-	event = (struct event){EVENT_PAUSED, step->name, NULL, 0, failure.text};
-	event.number = world_now_ms(flow->options.world) +
-		       flow_pause_ms(flow->options.world, retry->first_ms, retry->longest_ms, visit.tries);
-	return visit_end(flow, position, &event, &move, err);
-}
-
-/* The workflow is to fail or stop: undo, tidy up, then say so. */
-static int end_do(struct flows *flow, const struct position *position, struct busy *busy, struct err *err)
-{
-	struct flow_move move = {position->step, "failed", position->ending, false, NULL, 0, position->error};
-	struct event event = {.kind = EVENT_ENDED};
-	struct position now;
-	AUTO_TX tx = {0};
-	bool done;
-
-	if (undo_one(flow, position, busy, &done, err))
-		return -1;
-	if (!done)
-		return 0;
-	if (flow->options.definition->ending)
-		flow->options.definition->ending(flow->options.self, position->id, position->ending);
-	if (store_begin(flow->options.store, &tx, err) || position_again(flow, &tx, position, &now, err) ||
-	    event_append(&tx, world_now_ms(flow->options.world), &now, &event, err) || told(flow, &tx, position->id, &move, err))
-		return -1;
-	return store_commit(&tx, err);
-}
-
-int flows_work(struct flows *flow, bool *did, struct err *err)
-{
-	struct position position;
-	struct busy *busy;
-	int status;
-
-	*did = false;
 	if (!flow->options.workers && plane_renew(&flow->plane, err))
 		return -1;
 	if (plane_is_lost(&flow->plane))
 		return err_set(err, ERR_CONFLICT, "another control plane is called %s", flow->plane.lease.owner);
-	if (__atomic_exchange_n(&flow->unsettled, false, __ATOMIC_SEQ_CST) && unsettled_release(flow, err)) {
+	if (__atomic_exchange_n(&flow->unsettled, false, __ATOMIC_SEQ_CST) && flow_unsettled_release(flow, err)) {
 		flow_unsettle(flow);
 		return -1;
 	}
-	if (pick(flow, &position, &busy, err))
+	return work_take(flow, work, err);
+}
+
+int flows_work_on(struct flows *flow, int visits_max, bool *did, struct err *err)
+{
+	struct work works[2]; /* what is done, and what is done next */
+	int status = 0;
+
+	*did = false;
+	if (first_take(flow, &works[0], err))
 		return -1;
-	if (!busy)
-		return 0;
-	*did = true;
-	status = position.ending == FLOW_READY ? visit_do(flow, &position, busy, err) : end_do(flow, &position, busy, err);
-	busy_remove(flow, busy);
+	for (int i = 0; !status && works[i % 2].busy; i++) {
+		struct work *work = &works[i % 2];
+		struct work *next = &works[(i + 1) % 2];
+
+		*did = true;
+		next->busy = NULL;
+		status = work_do(flow, work, i + 1 < visits_max ? next : NULL, err);
+		busy_remove(flow, work->busy);
+	}
 	if (status)
 		flow_unsettle(flow);
 	return status;
+}
+
+int flows_work(struct flows *flow, bool *did, struct err *err)
+{
+	return flows_work_on(flow, 1, did, err);
 }
 
 /* ---- threads ---- */
@@ -550,7 +96,7 @@ static void *worker_main(void *self)
 		(void)pthread_mutex_lock(&flow->lock);
 		seen = flow->wakes;
 		(void)pthread_mutex_unlock(&flow->lock);
-		if (flows_work(flow, &did, &err))
+		if (flows_work_on(flow, INT_MAX, &did, &err))
 			log_warn("flow: %s", err.text);
 		(void)pthread_mutex_lock(&flow->lock);
 		if (!did || err.kind != ERR_NONE)

@@ -155,5 +155,7 @@ MUST_USE int flows_check(struct store_tx *tx, struct err *err);
 
 /* One visit, if any is due; *did says whether. For tests without threads. */
 MUST_USE int flows_work(struct flows *flow, bool *did, struct err *err);
+/* As a worker's thread does: up to so many visits, each of which may begin in the transaction that ends the one before. */
+MUST_USE int flows_work_on(struct flows *flow, int visits_max, bool *did, struct err *err);
 
 #endif

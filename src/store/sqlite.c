@@ -56,7 +56,8 @@ static int db_error(sqlite3 *db, const char *what, struct err *err)
 
 /* ---- statements ---- */
 
-static int bind(sqlite3_stmt *statement, int at, const struct store_value *value)
+/* `stays`: the value outlives the binding. */
+static int bind(sqlite3_stmt *statement, int at, const struct store_value *value, bool stays)
 {
 	switch (value->kind) {
 	case STORE_NUMBER:
@@ -65,17 +66,35 @@ static int bind(sqlite3_stmt *statement, int at, const struct store_value *value
 		return sqlite3_bind_double(statement, at, value->real);
 	case STORE_TEXT:
 		return sqlite3_bind_text64(statement, at, value->text.at ? value->text.at : "", value->text.length,
-					   SQLITE_TRANSIENT, SQLITE_UTF8);
+					   stays ? SQLITE_STATIC : SQLITE_TRANSIENT, SQLITE_UTF8);
 	case STORE_NULL:
 		break;
 	}
 	return sqlite3_bind_null(statement, at);
 }
 
+/* By eight bytes at a time: statements are long, and are looked up for every use. */
+static struct slot *slot_of(struct sqlite *self, const char *sql)
+{
+	size_t length = strlen(sql);
+	uint64_t hash = length;
+
+	for (size_t i = 0; i + 8 <= length; i += 8) {
+		uint64_t word;
+
+		memcpy(&word, sql + i, sizeof(word));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 32;
+	}
+	for (size_t i = length & ~(size_t)7; i < length; i++)
+		hash = (hash ^ (unsigned char)sql[i]) * 0x9e3779b97f4a7c15u;
+	return &self->slots[(hash >> 32) % SLOTS];
+}
+
 /* One that is ready to be bound; a kept one when there is. */
 static sqlite3_stmt *statement_get(struct sqlite *self, const char *sql)
 {
-	struct slot *slot = &self->slots[view_hash(view_of(sql)) % SLOTS];
+	struct slot *slot = slot_of(self, sql);
 	sqlite3_stmt *statement = NULL;
 
 	if (__atomic_load_n(&slot->busy, __ATOMIC_ACQUIRE))
@@ -92,7 +111,7 @@ static sqlite3_stmt *statement_get(struct sqlite *self, const char *sql)
 
 static void statement_put(struct sqlite *self, sqlite3_stmt *statement)
 {
-	struct slot *slot = &self->slots[view_hash(view_of(sqlite3_sql(statement))) % SLOTS];
+	struct slot *slot = slot_of(self, sqlite3_sql(statement));
 
 	if (__atomic_load_n(&slot->statement, __ATOMIC_ACQUIRE) != statement) {
 		(void)sqlite3_finalize(statement);
@@ -103,8 +122,8 @@ static void statement_put(struct sqlite *self, sqlite3_stmt *statement)
 	__atomic_store_n(&slot->busy, false, __ATOMIC_RELEASE);
 }
 
-static int prepare(struct store_tx *tx, const char *sql, const struct store_value *values, size_t count, sqlite3_stmt **statement,
-		   struct err *err)
+static int prepare(struct store_tx *tx, const char *sql, const struct store_value *values, size_t count, bool stay,
+		   sqlite3_stmt **statement, struct err *err)
 {
 	struct sqlite *self = sqlite_of(tx->store);
 
@@ -113,7 +132,7 @@ static int prepare(struct store_tx *tx, const char *sql, const struct store_valu
 		return db_error(self->db, sql, err);
 	assert((size_t)sqlite3_bind_parameter_count(*statement) == count);
 	for (size_t i = 0; i < count; i++)
-		if (bind(*statement, (int)i + 1, &values[i]) != SQLITE_OK) {
+		if (bind(*statement, (int)i + 1, &values[i], stay) != SQLITE_OK) {
 			(void)db_error(self->db, sql, err);
 			statement_put(self, *statement);
 			*statement = NULL;
@@ -143,7 +162,7 @@ static int sqlite_run(struct store_tx *tx, const char *sql, const struct store_v
 	sqlite3_stmt *statement;
 	int status;
 
-	if (prepare(tx, sql, values, count, &statement, err))
+	if (prepare(tx, sql, values, count, true, &statement, err))
 		return -1;
 	while ((status = sqlite3_step(statement)) == SQLITE_ROW)
 		;
@@ -168,7 +187,7 @@ static int sqlite_query(struct store_tx *tx, struct store_rows *rows, const char
 {
 	sqlite3_stmt *statement;
 
-	if (prepare(tx, sql, values, count, &statement, err))
+	if (prepare(tx, sql, values, count, false, &statement, err))
 		return -1;
 	rows->statement = statement;
 	rows->store = tx->store;
@@ -379,8 +398,14 @@ static void folder_sync(const char *path)
 int store_sqlite_open(const char *path, struct store **store, struct err *err)
 {
 	static const char *const settings[] = {
-		"PRAGMA journal_mode = WAL",   "PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON",
-		"PRAGMA trusted_schema = OFF", "PRAGMA temp_store = MEMORY",  "PRAGMA cache_size = -8000",
+		"PRAGMA journal_mode = WAL",
+		"PRAGMA synchronous = NORMAL",
+		"PRAGMA foreign_keys = ON",
+		"PRAGMA trusted_schema = OFF",
+		"PRAGMA temp_store = MEMORY",
+		"PRAGMA cache_size = -8000",
+		/* 16 MiB of the log are put into the file at once: a page that was changed often is put there once. */
+		"PRAGMA wal_autocheckpoint = 4000",
 	};
 	struct sqlite *self = mem_new(sizeof(*self));
 

@@ -165,7 +165,7 @@ void sim_work(struct plane_sim *plane)
 			complain(&err);
 		break;
 	default:
-		if (flows_work(plane->flow, &did, &err))
+		if (flows_work_on(plane->flow, 1 + (int)pick(3), &did, &err))
 			complain(&err);
 		break;
 	}

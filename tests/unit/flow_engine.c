@@ -248,6 +248,26 @@ static void tenants_take_turns_and_priorities_go_first(void **state)
 	assert_string_equal(trace, "work:urgent work:a0 work:a1 work:b0 work:a2 work:b1 work:a3 ");
 }
 
+/* Timers ring, and turns are kept, for a thread that goes on with the next one at once. */
+static void who_goes_on_at_once_keeps_to_the_line(void **state)
+{
+	bool did = false;
+
+	(void)state;
+	engine_open(&making, 0, 1);
+	start("a", (struct flow_line){.tenant = "a", .repository = "shop"});
+	start("b", (struct flow_line){.tenant = "b", .repository = "shop", .priority = 1});
+	assert_int_equal(flows_work_on(flows, 3, &did, NULL), 0);
+	assert_true(did);
+	assert_string_equal(trace, "make:b work:b make:a ");
+	assert_int_equal(number("SELECT count(*) FROM flow WHERE owner IS NOT NULL"), 0);
+	assert_int_equal(flows_work_on(flows, 9, &did, NULL), 0);
+	assert_string_equal(trace, "make:b work:b make:a work:a ");
+	assert_int_equal(number("SELECT count(*) FROM flow WHERE status = 'done'"), 2);
+	assert_int_equal(flows_work_on(flows, 9, &did, NULL), 0);
+	assert_false(did);
+}
+
 /* Another control plane is on one of the repository's: as many as may be. */
 static void no_more_of_a_repository_at_once_than_may_be(void **state)
 {
@@ -492,6 +512,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_cannot_be_undone_is_told_and_the_rest_is_undone, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_step_says_which_errors_are_tried_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(tenants_take_turns_and_priorities_go_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_goes_on_at_once_keeps_to_the_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_more_of_a_repository_at_once_than_may_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers_ring_once_and_can_be_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_message_is_known_by_its_delivery_and_by_its_content, setup, teardown),

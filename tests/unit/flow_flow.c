@@ -217,13 +217,15 @@ static void status_get(struct engine *engine, char status[16])
 	(void)snprintf(status, 16, "%s", store_rows_text(&rows, 0));
 }
 
+static int visits = 1; /* at once */
+
 /* Works until nothing is due; -1 when the world died. Pauses are jumped over. */
 static int work_all(struct engine *engine)
 {
 	for (int idle = 0; idle < 3;) {
 		bool did = false;
 
-		if (flows_work(engine->flow, &did, NULL) || dead)
+		if (flows_work_on(engine->flow, visits, &did, NULL) || dead)
 			return -1;
 		idle = did ? 0 : idle + 1;
 		clock_ms += did ? 0 : 2 * FLOW_RETRY_LONGEST_MS;
@@ -247,11 +249,10 @@ static int retry(struct engine *engine)
 	return 0;
 }
 
-static void a_crash_at_any_store_call_changes_nothing_about_the_end(void **state)
+static void crash_everywhere(void)
 {
 	int crashes = 0;
 
-	(void)state;
 	for (int at = 1;; at++) {
 		struct engine engine;
 		char status[16];
@@ -280,6 +281,20 @@ static void a_crash_at_any_store_call_changes_nothing_about_the_end(void **state
 		crashes++;
 	}
 	assert_true(crashes > 30);
+}
+
+static void a_crash_at_any_store_call_changes_nothing_about_the_end(void **state)
+{
+	(void)state;
+	crash_everywhere();
+}
+
+static void nor_does_one_where_a_visit_begins_as_the_one_before_ends(void **state)
+{
+	(void)state;
+	visits = 9;
+	crash_everywhere();
+	visits = 1;
 }
 
 static void transient_errors_are_tried_again_and_then_fail(void **state)
@@ -424,6 +439,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_crash_at_any_store_call_changes_nothing_about_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(nor_does_one_where_a_visit_begins_as_the_one_before_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(transient_errors_are_tried_again_and_then_fail, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_error_that_stays_fails_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_waits_can_be_stopped_and_what_is_over_cannot, setup, teardown),

@@ -289,7 +289,7 @@ static void plane_work(struct plane_sim *plane)
 			complain(&err);
 		break;
 	default:
-		if (flows_work(plane->runs->flow, &did, &err))
+		if (flows_work_on(plane->runs->flow, 1 + (int)pick(3), &did, &err))
 			complain(&err);
 		break;
 	}
