@@ -216,10 +216,10 @@ static json_t *writer_verify(struct audit *audit, const char *writer, const stru
 		json_decref(said);
 		return NULL;
 	}
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "writer", writer, "segments", (json_int_t)report.segments,
-			 "rows", (json_int_t)report.rows, "heads", (json_int_t)report.heads, "breaks", (json_int_t)report.breaks,
-			 "notes", (json_int_t)report.notes, "unsigned", (json_int_t)report.rows_unsigned, "chain", report.chain,
-			 "said", said);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "writer", writer, "segments",
+			 (json_int_t)report.segments, "rows", (json_int_t)report.rows, "heads", (json_int_t)report.heads, "breaks",
+			 (json_int_t)report.breaks, "notes", (json_int_t)report.notes, "unsigned", (json_int_t)report.rows_unsigned,
+			 "pruned", (json_int_t)report.pruned, "chain", report.chain, "said", said);
 }
 
 /* The heads that we kept: read before the segments, which only grow. */

@@ -45,6 +45,10 @@ json_t *audit_heads(struct audit *audit);
 /* Takes in what was written since; at most `rows_max` rows. Blocks. */
 MUST_USE int audit_index(struct audit *audit, int64_t rows_max, struct err *err);
 
+/* Segments whose last row is older than keep_ms leave, of each writer but its newest; what stays verifies. 0: none does. ERR_BROKEN: what would leave
+ * does not hold. Blocks, and reads all of what leaves. */
+MUST_USE int audit_retain(struct audit *audit, int64_t keep_ms, struct err *err);
+
 struct audit_query {                                /* NULL, 0: any */
 	const char *env, *run, *host, *rule, *kind; /* host "*.example.com": below it; rule "policy:*": that begin so */
 	uint64_t request;

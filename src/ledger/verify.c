@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/scope.h"
+#include "ledger/prune.h"
 
 #define HEADS_BYTES_MAX ((size_t)1 << 30)
 #define CLOCK_JUMP_MS 1000 /* less is adjusted all the time */
@@ -36,11 +37,13 @@ struct verify {
 	uint64_t rows_here;
 	uint64_t signed_sequence; /* of the last good head */
 	bool closed;
+	uint64_t first_segment; /* older ones may be gone */
 	bool clock_known;
 	int64_t clock_offset_ms;
 	char boot[64];
 	/* the one before */
 	bool previous_known;
+	bool pruned; /* and gone: how many bytes were torn at its end is not known */
 	uint64_t previous_segment, previous_sequence, previous_torn;
 	unsigned char previous_chain[LEDGER_CHAIN_BYTES];
 };
@@ -65,6 +68,17 @@ static void say(struct verify *verify, bool is_break, const char *format, ...)
 
 /* ---- heads ---- */
 
+static bool signature_good(EVP_PKEY *key, const unsigned char signature[LEDGER_SIGNATURE_BYTES],
+			   const unsigned char bytes[LEDGER_HEAD_BYTES])
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool good = context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+		    EVP_DigestVerify(context, signature, LEDGER_SIGNATURE_BYTES, bytes, LEDGER_HEAD_BYTES) == 1;
+
+	EVP_MD_CTX_free(context);
+	return good;
+}
+
 static EVP_PKEY *key_parse(struct view pem)
 {
 	BIO *bio = pem.length && pem.length < 4096 ? BIO_new_mem_buf(pem.at, (int)pem.length) : NULL;
@@ -80,15 +94,10 @@ static EVP_PKEY *key_parse(struct view pem)
 
 static bool head_good(const struct ledger_head *head, EVP_PKEY *key)
 {
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	unsigned char bytes[LEDGER_HEAD_BYTES];
-	bool good;
 
 	ledger_head_bytes(head, bytes);
-	good = context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
-	       EVP_DigestVerify(context, head->signature, sizeof(head->signature), bytes, sizeof(bytes)) == 1;
-	EVP_MD_CTX_free(context);
-	return good;
+	return signature_good(key, head->signature, bytes);
 }
 
 bool ledger_head_good(const struct ledger_head *head, struct view public_key)
@@ -181,7 +190,7 @@ static void heads_meet(struct verify *verify)
 		else if (head->segment == verify->segment)
 			say(verify, true, "%s: row %llu, which a head speaks of, is not there", verify->name,
 			    (unsigned long long)head->sequence);
-		else if (head->segment >= verify->checks->first_segment)
+		else if (head->segment >= verify->first_segment)
 			say(verify, true, "segment %llu, which a head speaks of, is not there", (unsigned long long)head->segment);
 	}
 }
@@ -246,7 +255,7 @@ static void genesis_check(struct verify *verify, const struct ledger_record *rec
 		verify->clock_known = false; /* the machine was started since */
 	(void)snprintf(verify->boot, sizeof(verify->boot), "%s", boot);
 	if (!verify->previous_known) {
-		if (verify->segment > 1 && verify->segment > verify->checks->first_segment)
+		if (verify->segment > 1 && verify->segment > verify->first_segment)
 			say(verify, true, "%s: the segments before it are not there", verify->name);
 		return;
 	}
@@ -259,7 +268,7 @@ static void genesis_check(struct verify *verify, const struct ledger_record *rec
 		say(verify, true, "%s: it continues row %lld of the segment before, whose last row is %llu%s", verify->name,
 		    (long long)json_number(previous, "sequence", 0), (unsigned long long)verify->previous_sequence,
 		    json_number(previous, "sequence", 0) == (int64_t)verify->previous_sequence ? " and another" : "");
-	else if (json_number(previous, "torn", 0) != (int64_t)verify->previous_torn)
+	else if (!verify->pruned && json_number(previous, "torn", 0) != (int64_t)verify->previous_torn)
 		say(verify, true, "segment %llu: %llu bytes follow its last row, its successor saw %lld",
 		    (unsigned long long)verify->previous_segment, (unsigned long long)verify->previous_torn,
 		    (long long)json_number(previous, "torn", 0));
@@ -346,6 +355,7 @@ static int segment_check(struct verify *verify, int dir_fd, const char *name, bo
 	else if (got == 0 && !verify->closed && !newest)
 		say(verify, false, "%s: its writer stopped without closing it", name);
 	verify->previous_known = verify->rows_here > 0;
+	verify->pruned = false;
 	verify->previous_segment = verify->segment;
 	verify->previous_sequence = verify->sequence;
 	verify->previous_torn = torn;
@@ -353,16 +363,54 @@ static int segment_check(struct verify *verify, int dir_fd, const char *name, bo
 	return 0;
 }
 
+/* Segments that were let go, under a signature: the first that is there continues the last of them. */
+static void pruned_take(struct verify *verify, int dir_fd, const char *first)
+{
+	unsigned char bytes[LEDGER_HEAD_BYTES];
+	struct ledger_head head;
+	struct err problem;
+	uint64_t number = 0;
+
+	verify->first_segment = verify->checks->first_segment;
+	if (ledger_pruned_read(dir_fd, &head, &problem)) {
+		say(verify, true, "%s", problem.text);
+		return;
+	}
+	if (!head.segment)
+		return;
+	ledger_pruned_bytes(&head, bytes);
+	if (!signature_good(verify->key, head.signature, bytes)) {
+		say(verify, true, "`" LEDGER_PRUNED_FILE "`, which lets the segments up to %llu be gone, is not signed by this key",
+		    (unsigned long long)head.segment);
+		return;
+	}
+	if (head.segment + 1 > verify->first_segment)
+		verify->first_segment = head.segment + 1;
+	(void)snprintf(verify->report->writer, sizeof(verify->report->writer), "%s", head.writer);
+	verify->report->pruned = head.sequence;
+	if (!segment_number(first, &number) || number <= head.segment)
+		return;
+	verify->previous_known = verify->pruned = true;
+	verify->previous_segment = head.segment;
+	verify->previous_sequence = head.sequence;
+	memcpy(verify->previous_chain, head.chain, sizeof(verify->previous_chain));
+}
+
 static int segments_check(struct verify *verify, int dir_fd, struct err *err)
 {
 	AUTO_FREE char **names = NULL;
+	uint64_t last = verify->checks->last_segment;
 	size_t count = 0;
 	int failed = 0;
 
 	if (ledger_segments(dir_fd, &names, &count, err))
 		return -1;
+	pruned_take(verify, dir_fd, count ? names[0] : "");
 	for (size_t i = 0; i < count; i++) {
-		failed = failed || segment_check(verify, dir_fd, names[i], i + 1 == count, err);
+		uint64_t number = 0;
+		bool wanted = segment_number(names[i], &number) && (!last || number <= last);
+
+		failed = failed || (wanted && segment_check(verify, dir_fd, names[i], i + 1 == count, err));
 		free(names[i]);
 	}
 	if (failed)
@@ -370,7 +418,8 @@ static int segments_check(struct verify *verify, int dir_fd, struct err *err)
 	for (; verify->next_head < verify->heads.count; verify->next_head++) {
 		const struct ledger_head *head = &verify->heads.at[verify->next_head];
 
-		if ((strcmp(head->writer, verify->report->writer) == 0 || !count) && head_good(head, verify->key))
+		if ((!last || head->segment <= last) && (strcmp(head->writer, verify->report->writer) == 0 || !count) &&
+		    head_good(head, verify->key))
 			say(verify, true, "segment %llu is gone: a head was signed over its row %llu",
 			    (unsigned long long)head->segment, (unsigned long long)head->sequence);
 	}

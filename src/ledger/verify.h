@@ -19,6 +19,7 @@ struct ledger_report {
 	uint64_t notes;
 	uint64_t rows_unsigned; /* after the last good head */
 	uint64_t sequence;      /* of the last row */
+	uint64_t pruned;        /* rows up to this one left under a signature; 0: none did */
 	char writer[LEDGER_WRITER_MAX];
 	char chain[2 * LEDGER_CHAIN_BYTES + 1]; /* after the last row */
 	int64_t first_ms, last_ms;
@@ -28,7 +29,8 @@ struct ledger_checks {
 	struct view public_key;            /* PEM of an Ed25519 key */
 	const struct ledger_head *witness; /* heads that were kept elsewhere; those of other writers are passed over */
 	size_t witness_count;
-	uint64_t first_segment; /* older ones may be gone; 0: none may */
+	uint64_t first_segment; /* older ones may be gone, beside those that were pruned (prune.h); 0: none may */
+	uint64_t last_segment;  /* nothing behind it is looked at; 0: all is */
 	/* Each finding, as one line that names segment and row. */
 	void (*say)(void *self, bool is_break, const char *text);
 	void *self;

@@ -59,6 +59,8 @@ static const struct config_key {
 	{"authorities", "ASSAY_AUTHORITIES", CONFIG_TEXT, "a file of certificates that outside hosts are checked against"},
 	{"keep-runs", "ASSAY_KEEP_RUNS", CONFIG_DURATION, "how long runs that are over are kept: 90d; 0: for ever"},
 	{"keep-events", "ASSAY_KEEP_EVENTS", CONFIG_DURATION, "how long the events of runs that are over are: 30d; 0: for ever"},
+	{"keep-ledger", "ASSAY_KEEP_LEDGER", CONFIG_DURATION,
+	 "how long segments of the ledger are kept; what stays verifies: 400d; 0: for ever"},
 	{"keep-inbox", "ASSAY_KEEP_INBOX", CONFIG_DURATION, "how long deliveries of outside services are known again: 30d"},
 	{"otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", CONFIG_TEXT,
 	 "a collector of OpenTelemetry that is sent what is done, as traces: http://127.0.0.1:4318"},

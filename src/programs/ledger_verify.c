@@ -87,12 +87,12 @@ static void report_print(const struct saying *saying, const struct ledger_report
 	time_format(&first, report->first_ms);
 	time_format(&last, report->last_ms);
 	if (saying->options->json) {
-		AUTO_JSON json = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "folder", saying->folder,
-					   "writer", report->writer, "ok", report->breaks == 0, "segments",
-					   (json_int_t)report->segments, "rows", (json_int_t)report->rows, "heads",
-					   (json_int_t)report->heads, "breaks", (json_int_t)report->breaks, "notes",
-					   (json_int_t)report->notes, "unsigned", (json_int_t)report->rows_unsigned, "sequence",
-					   (json_int_t)report->sequence, "chain", report->chain);
+		AUTO_JSON json = json_pack(
+			"{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "folder", saying->folder, "writer",
+			report->writer, "ok", report->breaks == 0, "segments", (json_int_t)report->segments, "rows",
+			(json_int_t)report->rows, "heads", (json_int_t)report->heads, "breaks", (json_int_t)report->breaks, "notes",
+			(json_int_t)report->notes, "unsigned", (json_int_t)report->rows_unsigned, "pruned",
+			(json_int_t)report->pruned, "sequence", (json_int_t)report->sequence, "chain", report->chain);
 		AUTO_BUF text = buf_new(4096);
 
 		json_format(&text, json);

@@ -49,6 +49,7 @@
 #define LOCK_WAIT_MS 1000
 #define LOCK_POLL_US 20000
 #define RECONCILE_TICKS 10
+#define RETAIN_TICKS 600
 #define IDLE_TICKS 10
 #define KEEP_INBOX_MS ((int64_t)30 * 24 * 3600 * 1000)
 #define TOOLS_FOLDER "tools"
@@ -278,7 +279,7 @@ static struct runs_keep keep_wanted(void)
 static bool counts_now(const char *key)
 {
 	static const char *const now[] = {"rate-token",  "rate-address", "rate-refused", "keep-runs",
-					  "keep-events", "keep-inbox",   "log"};
+					  "keep-events", "keep-inbox",   "keep-ledger",  "log"};
 
 	for (size_t i = 0; i < ARRAY_LEN(now); i++)
 		if (strcmp(now[i], key) == 0)
@@ -354,6 +355,8 @@ static void *ticker_main(void *self)
 				log_warn("reconcile: %s", err.text);
 			orphans_reap(&orphan);
 		}
+		if (tick % RETAIN_TICKS == 0 && audit_retain(serve->audit, config_number("keep-ledger", 0), &err))
+			log_warn("the ledger is kept: %s", err.text);
 		if (!serve->exit_when_idle)
 			continue;
 		idle_ticks = idle(serve) ? idle_ticks + 1 : 0;

@@ -1,6 +1,6 @@
 /*
  * What is kept, and for how long: runs that are over, their events, deliveries that were worked on. Only what is over goes, a portion at a time so that nobody waits; never
- * the record of a verdict, an issue or a pull request, and never the ledger.
+ * the record of a verdict, an issue or a pull request. The ledger has its own (audit/retain.c).
  */
 #include "base/file.h"
 #include "base/log.h"

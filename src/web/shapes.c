@@ -134,7 +134,7 @@ const struct shape shapes[] = {
 	{"LedgerWriter",
 	 "What one writer's segments say",
 	 {"writer text", "segments integer", "rows integer", "heads integer", "breaks integer", "notes integer", "unsigned integer",
-	  "chain text", "said [text]"}},
+	  "pruned integer", "chain text", "said [text]"}},
 	{"LedgerVerified", "What reading the whole ledger says", {"ok flag", "writers [LedgerWriter]", "key_id text"}},
 	{"Webhook",
 	 "A receiver of what changes; said is its last answer, or what went wrong",

@@ -239,6 +239,82 @@ static void the_index_goes_on_after_a_restart(void **state)
 	ledger_close(ledger);
 }
 
+/* Until something has left: the newest segment must be a millisecond old. */
+static void retain(int64_t *pruned)
+{
+	for (*pruned = 0; !*pruned;) {
+		struct err err = {0};
+		AUTO_JSON judged = NULL;
+		size_t i;
+		json_t *writer;
+
+		assert_int_equal(audit_index(audit, INT64_MAX, &err), 0);
+		if (audit_retain(audit, 1, &err))
+			fail_msg("%s", err.text);
+		judged = audit_verify(audit, &err);
+		assert_true(json_flag(judged, "ok", false));
+		json_array_foreach(json_member(judged, "writers"), i, writer)
+			if (strcmp(json_text(writer, "writer", ""), "gateway") == 0)
+				*pruned = json_number(writer, "pruned", 0);
+	}
+}
+
+static void old_segments_leave_and_what_stays_verifies(void **state)
+{
+	struct ledger *ledger = gateway_open();
+	AUTO_FREE char *folder = audit_folder(audit, "gateway");
+	AUTO_FREE char *first = text_format("%s/0000000001.seg", folder);
+	AUTO_FREE char *pruned_file = text_format("%s/pruned", folder);
+	AUTO_JSON judged = NULL;
+	struct err err = {0};
+	int64_t pruned;
+	size_t before;
+
+	(void)state;
+	gateway_rows(ledger, 2000);
+	before = found(&(struct audit_query){.limit = 10000, .env = "e1"});
+	assert_int_equal(before, 2000);
+	assert_int_equal(audit_retain(audit, 0, &err), 0); /* for ever */
+	assert_int_equal(audit_retain(audit, (int64_t)24 * 3600 * 1000, &err), 0);
+	assert_true(file_exists(first));
+	retain(&pruned);
+	assert_false(file_exists(first));
+	assert_true(found(&(struct audit_query){.limit = 10000, .env = "e1"}) < before);
+	assert_true(found(&(struct audit_query){.limit = 10000, .kind = "policy"}) >= 1); /* its leaving is a row */
+	gateway_rows(ledger, 1000);
+	ledger_close(ledger);
+	judged = audit_verify(audit, &err);
+	assert_true(json_flag(judged, "ok", false));
+	/* Without the signature it is a loss, as ever. */
+	assert_int_equal(unlink(pruned_file), 0);
+	json_decref(judged);
+	judged = audit_verify(audit, &err);
+	assert_false(json_flag(judged, "ok", true));
+}
+
+static void what_does_not_hold_does_not_leave(void **state)
+{
+	struct ledger *ledger = gateway_open();
+	AUTO_FREE char *folder = audit_folder(audit, "gateway");
+	AUTO_FREE char *first = text_format("%s/0000000001.seg", folder);
+	struct err err = {0};
+	FILE *file;
+
+	(void)state;
+	gateway_rows(ledger, 2000);
+	ledger_close(ledger);
+	assert_int_equal(audit_index(audit, INT64_MAX, &err), 0);
+	file = fopen(first, "r+");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, 3000, SEEK_SET), 0);
+	assert_int_equal(fputs("changed", file) < 0, 0);
+	assert_int_equal(fclose(file), 0);
+	while (!audit_retain(audit, 1, &err)) /* until it is old enough */
+		assert_true(file_exists(first));
+	assert_int_equal(err.kind, ERR_BROKEN);
+	assert_true(file_exists(first));
+}
+
 #define STORY(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -250,6 +326,8 @@ int main(void)
 		STORY(all_writers_are_verified_against_the_heads_that_were_kept),
 		STORY(a_head_behind_the_last_one_is_not_signed),
 		STORY(the_index_goes_on_after_a_restart),
+		STORY(old_segments_leave_and_what_stays_verifies),
+		STORY(what_does_not_hold_does_not_leave),
 	};
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *text = NULL;

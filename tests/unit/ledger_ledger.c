@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "ledger/ledger.h"
+#include "ledger/prune.h"
 #include "ledger/verify.h"
 
 #define FLUSH_MS 60000
@@ -464,6 +465,47 @@ static void item_72_a_segment_taken_away_is_named(void **state)
 	assert_said("segment 3 is gone: a head was signed over its row");
 }
 
+/* Leave to be gone is signed under a mark of its own: a head of the chain is none. */
+static void item_72_a_head_is_no_leave_to_take_segments_away(void **state)
+{
+	struct ledger_head head;
+	struct err err = {0};
+	AUTO_CLOSE int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	unsigned char bytes[LEDGER_HEAD_BYTES];
+	size_t length = sizeof(head.signature);
+	size_t removed = 0;
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct ledger *ledger = ledger_plain();
+
+		rows_put(ledger, 0, 5);
+		ledger_close(ledger);
+	}
+	assert_int_equal(ledger_prune_find(dir_fd, INT64_MAX, 2, &head, &err), 0);
+	assert_int_equal(head.segment, 1); /* the index read no further */
+	assert_int_equal(ledger_prune_find(dir_fd, 1, 3, &head, &err), 0);
+	assert_int_equal(head.segment, 0); /* nothing is so old */
+	assert_int_equal(ledger_prune_find(dir_fd, INT64_MAX, 3, &head, &err), 0);
+	assert_int_equal(head.segment, 2);
+	assert_int_equal(sign(NULL, &head, &err), 0);
+	assert_int_equal(ledger_prune(dir_fd, &head, &removed, &err), 0);
+	assert_int_equal(removed, 2);
+	assert_true(verify().breaks >= 1);
+	assert_said("`pruned`, which lets the segments up to 2 be gone, is not signed by this key");
+	ledger_pruned_bytes(&head, bytes);
+	assert_int_equal(EVP_DigestSignInit(context, NULL, NULL, NULL, key), 1);
+	assert_int_equal(EVP_DigestSign(context, head.signature, &length, bytes, sizeof(bytes)), 1);
+	EVP_MD_CTX_free(context);
+	assert_int_equal(ledger_prune(dir_fd, &head, &removed, &err), 0);
+	assert_int_equal(verify().breaks, 0);
+	assert_int_equal(verify().pruned, head.sequence);
+	head.sequence--; /* nor is what stays to begin anywhere else */
+	assert_int_equal(ledger_prune(dir_fd, &head, &removed, &err), 0);
+	assert_true(verify().breaks >= 1);
+}
+
 static void item_72_a_history_written_again_is_not_signed(void **state)
 {
 	struct ledger *ledger = ledger_plain();
@@ -834,6 +876,7 @@ int main(void)
 		STORY(item_72_the_last_rows_cut_off_are_named_by_the_heads),
 		STORY(item_72_rows_cut_off_with_their_heads_are_named_by_a_head_kept_elsewhere),
 		STORY(item_72_a_segment_taken_away_is_named),
+		STORY(item_72_a_head_is_no_leave_to_take_segments_away),
 		STORY(item_72_a_history_written_again_is_not_signed),
 		STORY(item_72_a_clock_that_was_set_back_is_told),
 		STORY(another_key_verifies_nothing),
