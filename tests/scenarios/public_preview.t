@@ -113,13 +113,13 @@ is 'the pages send nobody to other hosts' "$(page --output /dev/null --write-out
 
 # Certificates are taken as they come; what is wrong is said, and the one before stays.
 certificate preview.test
-ok 'another certificate is shown without a restart' until_true 20 visit "https://$host/" --output /dev/null
+ok 'another certificate is shown without a restart' until_true 60 visit "https://$host/" --output /dev/null
 cp "$WORK/authority.pem" "$WORK/kept.pem"
 certificate elsewhere.test
-ok 'one of another name is not' until_true 20 grep -q 'stays as it was: the certificate is not for env.preview.test' "$WORK/serve.log"
+ok 'one of another name is not' until_true 60 grep -q 'stays as it was: the certificate is not for env.preview.test' "$WORK/serve.log"
 cp "$WORK/kept.pem" "$WORK/authority.pem"
 is 'what was shown still is' "$(sees "https://$host/deep" --header "Cookie: $cookie")" '200 '
 kill -9 "$(pgrep -P "$serve_pid" -f 'gateway --link-fd')"
-ok 'a gateway that died comes back with it, and passes are still good' until_true 20 visit "https://$host/deep" --fail --output /dev/null --header "Cookie: $cookie"
+ok 'a gateway that died comes back with it, and passes are still good' until_true 60 visit "https://$host/deep" --fail --output /dev/null --header "Cookie: $cookie"
 is 'no exchange that was kept has a pass in it' "$(api GET "/environments/$env/exchanges" | grep -cF "${cookie#*=}")" 0
 done_testing

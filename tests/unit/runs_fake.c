@@ -208,6 +208,7 @@ json_t *environment_show(struct environments *environments, struct env_id id, st
 	struct fake_env *env;
 
 	(void)environments;
+	(void)__atomic_add_fetch(&fake.shown, 1, __ATOMIC_SEQ_CST);
 	return env_get(id, &env, err) ? NULL : env_json(env);
 }
 
@@ -247,7 +248,7 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		__atomic_store_n(&fake.agent_began, true, __ATOMIC_SEQ_CST);
 	if (hangs) {
 		fake.hangs--;
-		for (int i = 0; i < 2000 && !__atomic_load_n(exec->cancelled, __ATOMIC_SEQ_CST); i++)
+		for (int i = 0; i < 60000 && !__atomic_load_n(exec->cancelled, __ATOMIC_SEQ_CST); i++)
 			(void)usleep(5000);
 		return err_set(err, ERR_CANCELLED, "killed");
 	}

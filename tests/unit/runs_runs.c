@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "flow/plane.h"
 #include "runs/runs_priv.h"
 #include "runs_fake.h"
 
@@ -22,12 +23,16 @@ static char template_dir[128]; /* a state with the project in it: copied for eac
 static char state_dir[128];
 static char repository[192];
 
-static int64_t skew_ms;         /* pauses are jumped over */
+static int64_t skew_ms;         /* pauses are jumped over; atomic */
 static int64_t elapsed_skew_ms; /* so is waiting; atomic */
+
+#define LOOKS 12000 /* at what threads do at once when nobody else works: two minutes of them */
+#define LOOK_US 10000
+
 static int64_t fake_now(void *self)
 {
 	(void)self;
-	return world_now_ms(world_real) + skew_ms;
+	return world_now_ms(world_real) + __atomic_load_n(&skew_ms, __ATOMIC_SEQ_CST);
 }
 static int64_t fake_elapsed(void *self)
 {
@@ -371,14 +376,28 @@ static void of_candidates_the_proven_one_is_published_and_every_branch_stays(voi
 
 static void wait_for(struct story *story, const char *expected)
 {
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < LOOKS; i++) {
 		AUTO_JSON run = run_of(story);
 
 		if (strcmp(json_text(run, "state", ""), expected) == 0)
 			return;
-		(void)usleep(10000);
+		(void)usleep(LOOK_US);
 	}
 	state_is(story, expected);
+}
+
+static void wait_event(struct story *story, const char *type, const char *part)
+{
+	for (int i = 0; i < LOOKS && !events_of(story, type, part); i++)
+		(void)usleep(LOOK_US);
+	assert_true(events_of(story, type, part) > 0);
+}
+
+static void wait_agent(void)
+{
+	for (int i = 0; i < LOOKS && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
+		(void)usleep(LOOK_US);
+	assert_true(__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST));
 }
 
 static json_t *begin_reviewed(struct story *story, const char *reviewers)
@@ -461,8 +480,7 @@ static void a_person_who_acts_does_not_wait_for_an_opinion(void **state)
 	fake.writes[0] = "good";
 	fake.hangs = fake.hangs_from = 1; /* the first turn is the worker's */
 	begun = begin_reviewed(&story, "[\"command\"]");
-	for (int i = 0; i < 1000 && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
-		(void)usleep(10000);
+	wait_agent();
 	state_is(&story, "publish");
 	merged = runs_pull_merge(story.runs, 1, "ann", false, NULL);
 	assert_non_null(merged);
@@ -909,30 +927,18 @@ static void a_checkout_that_is_behind_does_not_undo_a_merge(void **state)
 static void a_stop_ends_the_agent_at_once(void **state)
 {
 	struct story story;
-	int64_t began_ms;
 
 	(void)state;
 	story_new(&story, 2);
 	fake.hangs = 1;
 	assert_int_equal(story_start(&story), 0);
-	for (int i = 0; i < 500 && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
-		(void)usleep(10000);
-	began_ms = world_elapsed_ms(world_real);
+	wait_agent();
 	assert_int_equal(runs_stop(story.runs, story.run, NULL), 0);
-	for (int i = 0; i < 500; i++) {
-		AUTO_JSON run = run_of(&story);
-
-		if (strcmp(json_text(run, "state", ""), "stopped") == 0)
-			break;
-		(void)usleep(10000);
-	}
-	state_is(&story, "stopped");
-	assert_true(world_elapsed_ms(world_real) - began_ms < 3000);
+	wait_for(&story, "stopped"); /* by itself the agent ends long after that */
 	assert_true(fake_env_of(story.run.text)->frozen);
 	story_end(&story);
 }
 
-/* Until the run is in a state, or 10 s. */
 static void begin_with(struct story *story, const char *agent)
 {
 	AUTO_JSON config = json_parse(view_of(agent), NULL);
@@ -941,22 +947,30 @@ static void begin_with(struct story *story, const char *agent)
 	AUTO_JSON run = runs_start(story->runs, request, NULL);
 
 	assert_int_equal(run_id_parse(view_of(json_text(run, "id", "")), &story->run, NULL), 0);
-	for (int i = 0; i < 1000 && hangs && !__atomic_load_n(&fake.agent_began, __ATOMIC_SEQ_CST); i++)
-		(void)usleep(10000);
+	if (hangs)
+		wait_agent();
 }
 
-static void half_an_hour_of_silence_ends_the_turn(void **state)
+static void silence_ends_the_turn_when_it_lasts(void **state)
 {
 	struct story story;
+	bool over = false;
 
 	(void)state;
 	elapsed_skew_ms = 0;
 	story_new(&story, 2);
 	fake.hangs = 1;
 	begin_with(&story, "{\"timeout\": \"2h\"}");
-	for (int minutes = 0; minutes < 30; minutes += 10) {
+	for (int minutes = 0; minutes < 60 && !over; minutes += 10) {
+		int looked = __atomic_load_n(&fake.shown, __ATOMIC_SEQ_CST);
+
 		(void)__atomic_add_fetch(&elapsed_skew_ms, 600000, __ATOMIC_SEQ_CST);
-		(void)usleep(500000); /* a look of the watchdog's */
+		for (int i = 0; i < LOOKS && !over && __atomic_load_n(&fake.shown, __ATOMIC_SEQ_CST) == looked; i++) {
+			AUTO_JSON run = run_of(&story);
+
+			over = strcmp(json_text(run, "state", ""), "failed") == 0;
+			(void)usleep(LOOK_US);
+		}
 	}
 	wait_for(&story, "failed");
 	{
@@ -1012,8 +1026,7 @@ static void a_key_that_the_models_host_refuses_ends_the_turn(void **state)
 		for (int k = 0; k < 3 && rows[i].statuses[k]; k++)
 			model_says(&story, rows[i].statuses[k], 0, k + 1);
 		if (rows[i].seconds) { /* a good answer would have come by now */
-			for (int k = 0; k < 1000 && !events_of(&story, "note", "answers the agent 401"); k++)
-				(void)usleep(10000);
+			wait_event(&story, "note", "answers the agent 401");
 			state_is(&story, "turn");
 		}
 		(void)__atomic_add_fetch(&elapsed_skew_ms, rows[i].seconds * 1000, __ATOMIC_SEQ_CST);
@@ -1052,20 +1065,22 @@ static void a_refusal_that_is_followed_by_a_good_answer_is_none(void **state)
 static void time_passes(int64_t ms)
 {
 	(void)__atomic_add_fetch(&elapsed_skew_ms, ms, __ATOMIC_SEQ_CST);
-	skew_ms += ms;
+	(void)__atomic_add_fetch(&skew_ms, ms, __ATOMIC_SEQ_CST);
 }
 
-static void lease_holds(const struct story *story)
+/* Time passes for everybody, and the control plane renews its lease, of which so much is left then. */
+static void time_passes_with_lease(const struct story *story, int64_t ms, int64_t left_ms)
 {
 	int64_t held = 0;
 
-	for (int i = 0; i < 3000 && !held; i++) {
+	time_passes(ms);
+	for (int i = 0; i < LOOKS && !held; i++) {
 		AUTO_TX tx = {0};
 
-		(void)usleep(10000);
+		(void)usleep(LOOK_US);
 		assert_int_equal(store_begin(runs_store(story->runs), &tx, NULL), 0);
 		assert_int_equal(store_number_get(&tx, &held, 0, "SELECT count(*) FROM lease WHERE until_ms > ?",
-						  VALUES(V(fake_now(NULL))), NULL),
+						  VALUES(V(fake_now(NULL) + left_ms)), NULL),
 				 0);
 	}
 	assert_true(held > 0);
@@ -1082,15 +1097,12 @@ static void the_pause_that_the_models_host_asks_for_is_kept(void **state)
 	fake.writes[1] = "good";
 	begin_with(&story, "{}");
 	model_says(&story, 429, 3600, 1); /* the agent is not kept waiting for that */
-	for (int i = 0; i < 1000 && !events_of(&story, "note", "wants to be asked again in"); i++) {
-		skew_ms += 100; /* the pause of the failed try */
-		(void)usleep(10000);
-	}
+	wait_event(&story, "note", "wants to be asked again in");
 	assert_int_equal(fake.agent_turns, 1);
 	state_is(&story, "turn");
-	time_passes(3595000);
-	lease_holds(&story); /* such a jump ends it, and what is begun without it is begun again */
-	time_passes(5500);
+	time_passes_with_lease(&story, 3595000, 0); /* such a jump ends it, and what is begun without it is begun again */
+	for (int seconds = 0; seconds < 6; seconds++)
+		time_passes_with_lease(&story, 1000, PLANE_LIFE_MS / 2);
 	wait_for(&story, "review");
 	assert_int_equal(fake.agent_turns, 2);
 	story_end(&story);
@@ -1660,37 +1672,35 @@ static void race_crash_at(int at, bool *died)
 	story_end(&story);
 }
 
-static void a_crash_in_a_race_leads_to_the_same_end(void **state)
-{
-	int step = getenv("ASSAY_LONG") ? 1 : 37;
-	int at = 1 + (step == 1 ? 0 : (int)(world_now_ms(world_real) / 86400000 % step));
-	bool died = true;
-	int crashes = 0;
-
-	(void)state;
-	for (; died; at += step) {
-		race_crash_at(at, &died);
-		crashes += died;
-	}
-	print_message("%d crashes of a race, each %d. store call\n", crashes, step);
-	assert_true(crashes > 5);
-}
-
 /* Some store calls, from another one on each day; all of them with ASSAY_LONG. */
-static void a_crash_at_any_store_call_leads_to_the_same_end(void **state)
+static void crashes_everywhere(void (*crash_once)(int at, bool *died), int step)
 {
-	int step = getenv("ASSAY_LONG") ? 1 : 29;
-	int at = 1 + (step == 1 ? 0 : (int)(world_now_ms(world_real) / 86400000 % step));
+	int at = 1;
 	bool died = true;
 	int crashes = 0;
 
-	(void)state;
+	if (getenv("ASSAY_LONG"))
+		step = 1;
+	else
+		at += (int)(world_now_ms(world_real) / 86400000 % step);
 	for (; died; at += step) {
-		crash_at(at, &died);
+		crash_once(at, &died);
 		crashes += died;
 	}
 	print_message("%d crashes, each %d. store call\n", crashes, step);
 	assert_true(crashes > 5);
+}
+
+static void a_crash_in_a_race_leads_to_the_same_end(void **state)
+{
+	(void)state;
+	crashes_everywhere(race_crash_at, 37);
+}
+
+static void a_crash_at_any_store_call_leads_to_the_same_end(void **state)
+{
+	(void)state;
+	crashes_everywhere(crash_at, 29);
 }
 
 int main(void)
@@ -1718,7 +1728,7 @@ int main(void)
 		cmocka_unit_test(a_merge_that_conflicts_is_refused_and_nothing_moves),
 		cmocka_unit_test(a_checkout_that_is_behind_does_not_undo_a_merge),
 		cmocka_unit_test(a_stop_ends_the_agent_at_once),
-		cmocka_unit_test(half_an_hour_of_silence_ends_the_turn),
+		cmocka_unit_test(silence_ends_the_turn_when_it_lasts),
 		cmocka_unit_test(a_key_that_the_models_host_refuses_ends_the_turn),
 		cmocka_unit_test(a_refusal_that_is_followed_by_a_good_answer_is_none),
 		cmocka_unit_test(the_pause_that_the_models_host_asks_for_is_kept),
