@@ -426,8 +426,8 @@ int git_push_remote(const char *repository, const struct git_remote *remote, con
 			    : (const char *const[]){"push", "--quiet", "--no-verify", remote->url, spec, NULL},
 			NULL, &why))
 		return 0;
-	/* A try whose answer was lost has brought it there. */
-	if (why.kind == ERR_CONFLICT && !git_remote_branch(repository, remote, branch, &there, NULL) &&
+	/* A try whose answer was lost has brought it there: an earlier one, or the first of two that git's HTTP makes of one. */
+	if ((why.kind == ERR_CONFLICT || why.kind == ERR_DENIED) && !git_remote_branch(repository, remote, branch, &there, NULL) &&
 	    strcmp(there.text, commit->text) == 0)
 		return 0;
 	if (err)

@@ -2,6 +2,7 @@
 #include "forges/event.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "base/scope.h"
@@ -21,6 +22,32 @@ static const struct {
 	{"stop", FORGE_COMMAND_STOP},       {"retry", FORGE_COMMAND_RETRY},     {"verify", FORGE_COMMAND_VERIFY},
 	{"preview", FORGE_COMMAND_PREVIEW}, {"approve", FORGE_COMMAND_APPROVE}, {"run", FORGE_COMMAND_RUN},
 };
+
+int forge_event_open(struct view body, struct forge_event *event, struct err *err)
+{
+	const char **texts[] = {&event->action, &event->repository,   &event->actor, &event->title,  &event->text, &event->url,
+				&event->path,   &event->review_state, &event->head,  &event->target, &event->base, &event->branch};
+
+	*event = (struct forge_event){.json = json_parse(body, err)};
+	if (!event->json)
+		return -1;
+	if (!json_is_object(event->json)) {
+		forge_event_fini(event);
+		return err_set(err, ERR_INVALID, "the webhook is no JSON object");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = "";
+	return 0;
+}
+
+void forge_event_stream(struct forge_event *event, char sign)
+{
+	if (event->number)
+		(void)snprintf(event->stream, sizeof(event->stream), "%.140s%c%lld", event->repository, sign,
+			       (long long)event->number);
+	else
+		(void)snprintf(event->stream, sizeof(event->stream), "%.140s", event->repository);
+}
 
 void forge_event_fini(struct forge_event *event)
 {

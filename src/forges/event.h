@@ -47,11 +47,15 @@ struct forge_event {
 	bool fork;         /* the pull request comes from another repository */
 	char id[40];       /* of the comment, review, CI run, or check */
 	char review[40];   /* the review a comment belongs to */
-	char thread[40];   /* the first comment of its thread */
+	char thread[64];   /* the first comment of its thread */
 	char content[200]; /* the same when it is sent anew: the inbox's second key; empty: none */
 	char stream[200];  /* what order matters in: "owner/name#12" */
 };
 
+/* What every parser begins with: all texts "", the body as JSON. ERR_INVALID: it is no object. */
+MUST_USE int forge_event_open(struct view body, struct forge_event *event, struct err *err);
+/* What order matters in: the issue or pull request, whose number follows the sign, or the repository. */
+void forge_event_stream(struct forge_event *event, char sign);
 void forge_event_fini(struct forge_event *event);
 /* Adds to one of the lists of labels and people; a `login` is a person. Empty names are none. */
 void forge_event_list(json_t **list, const char *name, bool login);

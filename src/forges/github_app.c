@@ -91,11 +91,6 @@ int github_sweep(void *self, int64_t since_ms, int *asked, struct remote_told *t
 
 /* ---- the doctor ---- */
 
-static void found_add(json_t *list, const char *what, const char *state, const char *todo)
-{
-	(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "what", what, "state", state, "do", todo));
-}
-
 static int level_of(const char *name)
 {
 	return strcmp(name, "admin") == 0 ? 3 : strcmp(name, "write") == 0 ? 2 : strcmp(name, "read") == 0 ? 1 : 0;
@@ -116,7 +111,7 @@ static void permissions_examine(json_t *list, const json_t *granted, bool instal
 				: text_format("App settings, \"Permissions & events\": set %s to %s", one[0], one[1]);
 		bool good = level_of(json_text(granted, one[0], "")) >= level_of(one[1]);
 
-		found_add(list, what, good ? "good" : "missing", good ? "" : how);
+		remote_found_add(list, what, good ? "good" : "missing", good ? "" : how);
 	}
 }
 
@@ -132,7 +127,7 @@ static void events_examine(json_t *list, const json_t *events)
 
 		json_array_foreach((json_t *)(uintptr_t)events, index, event)
 			good = good || (json_is_string(event) && strcmp(json_string_value(event), events_wanted[i]) == 0);
-		found_add(list, what, good ? "good" : "missing", good ? "" : how);
+		remote_found_add(list, what, good ? "good" : "missing", good ? "" : how);
 	}
 }
 
@@ -146,11 +141,11 @@ static int hook_examine(struct github *github, json_t *list, const char *hook_ur
 	if (github_ask(github, &(struct github_call){.right = GITHUB_APP, .path = "/app/hook/config"}, &answer, NULL, err))
 		return -1;
 	good = strcmp(json_text(answer.body, "url", ""), hook_url) == 0;
-	found_add(list, "webhook URL", good ? "good" : "wrong", good ? "" : how);
+	remote_found_add(list, "webhook URL", good ? "good" : "wrong", good ? "" : how);
 	good = strcmp(json_text(answer.body, "content_type", ""), "json") == 0;
-	found_add(list, "webhook content type", good ? "good" : "wrong", good ? "" : how);
+	remote_found_add(list, "webhook content type", good ? "good" : "wrong", good ? "" : how);
 	good = *json_text(answer.body, "secret", "") != '\0';
-	found_add(list, "webhook secret", good ? "good" : "missing", good ? "" : how);
+	remote_found_add(list, "webhook secret", good ? "good" : "missing", good ? "" : how);
 	return 0;
 }
 
@@ -165,12 +160,12 @@ static int installation_examine(struct github *github, json_t *list, const char 
 	if (github_ask(github, &(struct github_call){.right = GITHUB_APP, .path = path}, &answer, NULL, err)) {
 		if (answer.status != 404)
 			return -1;
-		found_add(list, "installation on the repository", "missing", how);
+		remote_found_add(list, "installation on the repository", "missing", how);
 		return 0;
 	}
 	good = !json_text(answer.body, "suspended_at", NULL);
-	found_add(list, "installation on the repository", good ? "good" : "wrong",
-		  good ? "" : "the installation is suspended: unsuspend it");
+	remote_found_add(list, "installation on the repository", good ? "good" : "wrong",
+			 good ? "" : "the installation is suspended: unsuspend it");
 	permissions_examine(list, json_member(answer.body, "permissions"), true);
 	return 0;
 }
@@ -182,14 +177,15 @@ static int app_examine(struct github *github, json_t *list, struct err *err)
 	if (github_ask(github, &(struct github_call){.right = GITHUB_APP, .path = "/app"}, &answer, NULL, err)) {
 		if (answer.status != 401)
 			return -1;
-		found_add(list, "the App's id and key", "wrong", "take the client id and a private key from the App's settings");
+		remote_found_add(list, "the App's id and key", "wrong",
+				 "take the client id and a private key from the App's settings");
 		return 0;
 	}
-	found_add(list, "the App's id and key", "good", "");
+	remote_found_add(list, "the App's id and key", "good", "");
 	if (strcmp(json_text(answer.body, "slug", ""), github_name(github)) != 0) {
 		AUTO_FREE char *how = text_format("set the connection's `name` to `%s`", json_text(answer.body, "slug", ""));
 
-		found_add(list, "the App's name", "wrong", how);
+		remote_found_add(list, "the App's name", "wrong", how);
 	}
 	permissions_examine(list, json_member(answer.body, "permissions"), false);
 	events_examine(list, json_member(answer.body, "events"));
@@ -207,14 +203,15 @@ static int token_examine(struct github *github, json_t *list, const char *reposi
 	if (github_ask(github, &call, &answer, NULL, err)) {
 		if (answer.status != 401 && answer.status != 404)
 			return -1;
-		found_add(list, "the token", "wrong",
-			  "make one that may read and write contents, pull requests, issues, statuses and deployments");
+		remote_found_add(list, "the token", "wrong",
+				 "make one that may read and write contents, pull requests, issues, statuses and deployments");
 		return 0;
 	}
 	good = !repository || json_flag(json_member(answer.body, "permissions"), "push", false);
-	found_add(list, "the token may write", good ? "good" : "missing",
-		  good ? "" : "give its owner write access to the repository");
-	found_add(list, "check runs", "missing", "only a GitHub App may make them: with a token, verdicts are commit statuses");
+	remote_found_add(list, "the token may write", good ? "good" : "missing",
+			 good ? "" : "give its owner write access to the repository");
+	remote_found_add(list, "check runs", "missing",
+			 "only a GitHub App may make them: with a token, verdicts are commit statuses");
 	return 0;
 }
 

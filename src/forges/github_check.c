@@ -17,15 +17,6 @@ static int ask(struct github *github, const char *repository, const char *method
 	return github_ask(github, &call, answer, told, err);
 }
 
-static void text_set(json_t *object, const char *key, const char *text, size_t max)
-{
-	size_t length = strlen(text);
-
-	while (length > max || (length && length < strlen(text) && ((unsigned char)text[length] & 0xc0) == 0x80))
-		length--;
-	json_set_bytes(object, key, view_make(text, length));
-}
-
 /* ---- statuses: what a token may do ---- */
 
 static int status_put(struct github *github, const char *repository, const struct remote_check *check, struct remote_told *told,
@@ -37,7 +28,7 @@ static int status_put(struct github *github, const char *repository, const struc
 	AUTO_JSON body = json_pack("{s:s, s:s}", "state", states[check->state], "context", check->name);
 	AUTO_ANSWER answer = {0};
 
-	text_set(body, "description", check->title, DESCRIPTION_MAX);
+	remote_text_set(body, "description", check->title, DESCRIPTION_MAX);
 	if (check->url)
 		(void)json_object_set_new(body, "target_url", json_string(check->url));
 	return ask(github, repository, "POST", path, body, &answer, told, err);
@@ -66,8 +57,8 @@ static json_t *annotations_of(const json_t *list, size_t from)
 		json_t *one = json_pack("{s:s, s:I, s:I, s:s}", "path", json_text(item, "path", ""), "start_line", line, "end_line",
 					line, "annotation_level", json_text(item, "level", "warning"));
 
-		text_set(one, "message", json_text(item, "message", ""), MESSAGE_BYTES_MAX);
-		text_set(one, "title", json_text(item, "title", ""), 250);
+		remote_text_set(one, "message", json_text(item, "message", ""), MESSAGE_BYTES_MAX);
+		remote_text_set(one, "title", json_text(item, "title", ""), 250);
 		(void)json_array_append_new(out, one);
 	}
 	return out;
@@ -78,8 +69,8 @@ static json_t *check_body(const struct remote_check *check, size_t from)
 	json_t *output = json_object();
 	json_t *body = json_object();
 
-	text_set(output, "title", check->title, 250);
-	text_set(output, "summary", check->summary, SUMMARY_BYTES_MAX);
+	remote_text_set(output, "title", check->title, 250);
+	remote_text_set(output, "summary", check->summary, SUMMARY_BYTES_MAX);
 	if (from < json_array_size(check->annotations))
 		(void)json_object_set_new(output, "annotations", annotations_of(check->annotations, from));
 	(void)json_object_set_new(body, "name", json_string(check->name));

@@ -220,11 +220,7 @@ static bool listed(const char *list, const char *word)
 static void envelope_read(struct forge_event *event)
 {
 	const json_t *sender = json_member(event->json, "sender");
-	const char **texts[] = {&event->title,        &event->text, &event->url,    &event->branch, &event->path,
-				&event->review_state, &event->head, &event->target, &event->base};
 
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		*texts[i] = "";
 	event->action = text_at(event->json, "action");
 	event->repository = text_at(json_member(event->json, "repository"), "full_name");
 	event->actor = text_at(sender, "login");
@@ -233,13 +229,8 @@ static void envelope_read(struct forge_event *event)
 
 int github_event_parse(const char *name, struct view body, struct forge_event *event, struct err *err)
 {
-	*event = (struct forge_event){.json = json_parse(body, err)};
-	if (!event->json)
+	if (forge_event_open(body, event, err))
 		return -1;
-	if (!json_is_object(event->json)) {
-		forge_event_fini(event);
-		return err_set(err, ERR_INVALID, "the webhook is no JSON object");
-	}
 	envelope_read(event);
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
 		if (strcmp(table[i].name, name) == 0 && (!table[i].actions || listed(table[i].actions, event->action))) {
@@ -249,7 +240,6 @@ int github_event_parse(const char *name, struct view body, struct forge_event *e
 		}
 	if (event->kind != FORGE_EVENT_INSTALLATION && !*event->repository)
 		event->kind = FORGE_EVENT_IGNORED;
-	(void)snprintf(event->stream, sizeof(event->stream), event->number ? "%.140s#%lld" : "%.140s", event->repository,
-		       (long long)event->number);
+	forge_event_stream(event, '#');
 	return 0;
 }

@@ -170,6 +170,8 @@ int github_may_command(void *self, const char *repository, const char *login, bo
 	const char *level;
 
 	*may = false;
+	if (!*login)
+		return 0;
 	buf_add_format(&path, "/repos/%s/collaborators/", repository);
 	buf_add_url(&path, view_of(login));
 	buf_add_text(&path, "/permission");

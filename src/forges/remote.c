@@ -6,10 +6,13 @@
 
 #include "base/scope.h"
 #include "forges/github.h"
+#include "forges/gitlab.h"
 
 #define NAME_DEFAULT "assay"
+#define ANNOTATIONS_SHOWN ((size_t)30)
+#define MESSAGE_BYTES_MAX 600
 
-static const struct remote_kind *const kinds[] = {&github_kind};
+static const struct remote_kind *const kinds[] = {&github_kind, &gitlab_kind};
 
 const struct remote_kind *remote_kind_find(const char *name)
 {
@@ -43,4 +46,39 @@ int remote_webhook_verify(enum webhook_scheme scheme, const json_t *secrets, con
 
 	return secret ? webhook_verify(scheme, secret, request, now_ms, err)
 		      : err_set(err, ERR_DENIED, "the connection has no %s", key);
+}
+
+/* ---- what the drivers share ---- */
+
+void remote_text_set(json_t *object, const char *key, const char *text, size_t max)
+{
+	size_t length = strlen(text);
+
+	while (length > max || (length && length < strlen(text) && ((unsigned char)text[length] & 0xc0) == 0x80))
+		length--;
+	json_set_bytes(object, key, view_make(text, length));
+}
+
+void remote_found_add(json_t *list, const char *what, const char *state, const char *todo)
+{
+	(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "what", what, "state", state, "do", todo));
+}
+
+char *remote_report_marker(const struct remote_check *check)
+{
+	return text_format("<!-- assay:report:%s -->", check->name);
+}
+
+void remote_report_format(struct buf *out, const struct remote_check *check)
+{
+	size_t index;
+	json_t *item;
+
+	buf_add_format(out, "**%s** of %.12s\n\n%s\n", check->title, check->head, check->summary);
+	json_array_foreach((json_t *)(uintptr_t)check->annotations, index, item)
+		if (index < ANNOTATIONS_SHOWN)
+			buf_add_format(out, "%s- `%s:%lld` %.*s\n", index ? "" : "\n", json_text(item, "path", ""),
+				       (long long)json_number(item, "line", 1), MESSAGE_BYTES_MAX, json_text(item, "message", ""));
+	if (check->url)
+		buf_add_format(out, "\n[All of it](%s)\n", check->url);
 }

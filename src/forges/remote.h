@@ -55,6 +55,7 @@ struct remote_deployment {
 	const char *url;     /* the preview */
 	const char *log_url; /* the run */
 	enum remote_state state;
+	int64_t number; /* of its pull request, where `branch` is only what we call it; else 0 */
 };
 
 struct remote_ops {
@@ -104,7 +105,7 @@ struct remote_ops {
 			    struct err *err);
 	/* Asks for webhooks since then that did not arrive, again. NULL: this host cannot. */
 	int (*sweep)(void *self, int64_t since_ms, int *asked, struct remote_told *told, struct err *err);
-	/* [{"what", "state": "good|missing|wrong", "do"}]: of the connection, and of one repository when it is not NULL. */
+	/* [{"what", "state": "good|missing|wrong|unknown", "do"}]: of the connection, and of one repository when it is not NULL. */
 	json_t *(*examine)(void *self, const char *repository, const char *hook_url, struct err *err);
 	void (*free)(void *self);
 };
@@ -147,5 +148,15 @@ bool remote_kind_is_self(const struct remote_kind *kind, const json_t *configura
 /* webhook_verify with the secret of this name; ERR_DENIED when it is not set. */
 MUST_USE int remote_webhook_verify(enum webhook_scheme scheme, const json_t *secrets, const char *key,
 				   const struct webhook_request *request, int64_t now_ms, struct err *err);
+
+/* ---- what the drivers share ---- */
+
+/* Sets a member to a text cut to whole characters within `max` bytes. */
+void remote_text_set(json_t *object, const char *key, const char *text, size_t max);
+/* A line of examine(). */
+void remote_found_add(json_t *list, const char *what, const char *state, const char *todo);
+/* A check as a comment, for hosts that have none: its text, and the marker (owned) that it is found by. */
+void remote_report_format(struct buf *out, const struct remote_check *check);
+char *remote_report_marker(const struct remote_check *check);
 
 #endif

@@ -206,10 +206,11 @@ int step_judge_publish(struct runs *runs, const struct run *run, const json_t *r
 		return -1;
 	}
 	if (remote_put(runs, &tx, &place, "forge.check", check, run->branch, false, data, err) ||
-	    (run->preview && remote_put(runs, &tx, &place, "forge.deployment", deployment, run->branch, false,
-					json_pack("{s:s, s:s, s:s, s:s, s:s}", "run", run->id, "branch", run->branch, "head",
-						  run->head, "preview", run->preview, "url", url),
-					err)) ||
+	    (run->preview &&
+	     remote_put(runs, &tx, &place, "forge.deployment", deployment, run->branch, false,
+			json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "run", run->id, "branch", run->branch, "head", run->head,
+				  "preview", run->preview, "url", url, "number", (json_int_t)run->judges),
+			err)) ||
 	    run_write(&tx, run->id, "published = head", NO_VALUES, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request #%lld, %s", (long long)run->judges, run->verdict);

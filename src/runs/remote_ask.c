@@ -230,6 +230,7 @@ static int failure_send(struct runs *runs, const struct outbox_effect *effect, s
 	AUTO_BUF text = buf_new(LOG_BYTES_MAX);
 	AUTO_JSON items = NULL;
 	json_t *item;
+	size_t begin;
 	const struct remote *host = &asking.place.host;
 
 	if (asking_begin(runs, effect, &asking, err))
@@ -237,8 +238,11 @@ static int failure_send(struct runs *runs, const struct outbox_effect *effect, s
 	if (!asking.run || !host->ops->failure_read)
 		return 0;
 	buf_add_format(&text, "The repository's own CI failed: %s. What it printed last:\n", json_text(asking.data, "title", ""));
+	begin = text.length;
 	if (host->ops->failure_read(host->self, asking.place.remote, json_text(asking.data, "id", ""), &text, &asking.told, err))
 		return remote_failed(&asking.told, answer);
+	if (text.length == begin)
+		return 0; /* nothing of its own failed: a status of ours did */
 	item = json_pack("{s:s, s:s, s:s}", "id", json_text(asking.data, "form", ""), "thread", "", "author", "ci");
 	json_set_bytes(item, "text", buf_view(&text));
 	items = json_pack("[o]", item);

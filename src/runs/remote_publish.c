@@ -297,7 +297,8 @@ static int deployment_send(struct runs *runs, const struct outbox_effect *effect
 						.run = json_text(sending.data, "run", ""),
 						.url = json_text(sending.data, "preview", NULL),
 						.log_url = json_text(sending.data, "url", NULL),
-						.state = REMOTE_GOOD};
+						.state = REMOTE_GOOD,
+						.number = json_number(sending.data, "number", 0)};
 	return host->ops->deployment_put(host->self, sending.place.remote, &deployment, &sending.told, err)
 		       ? remote_failed(&sending.told, answer)
 		       : 0;

@@ -2,20 +2,16 @@
 // product. With OPENAPI=api.github.com.json (npm: @octokit/openapi) every request's body is held against GitHub's own description.
 // usage: node github.mjs FOLDER    prints its port; below FOLDER/OWNER/NAME.git are bare repositories. What people do there is POST /_/….
 import {createHmac, createVerify, createPublicKey, randomUUID} from 'node:crypto';
-import {spawn, execFileSync} from 'node:child_process';
-import {readFileSync, existsSync} from 'node:fs';
+import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
-import {createServer, request} from 'node:http';
+import {calls, git, html, id, inject, injection, merged, now, send as post, serve, sha, there, wrong} from './host.mjs';
 
-const folder = process.argv[2];
 const app = {id: '4242', slug: 'assay', key: createPublicKey(readFileSync(process.env.APP_KEY))};
 const permissions = {contents: 'write', pull_requests: 'write', issues: 'write', checks: 'write', statuses: 'write', deployments: 'write', actions: 'read', metadata: 'read'};
 const hook = {url: '', secret: 'sent-by-the-fake', lost: false, twice: false};
-const tokens = new Map(), repos = new Map(), injected = [], deliveries = [], calls = [], wrong = [];
+const tokens = new Map(), repos = new Map(), deliveries = [];
 const members = new Map([['alice', 'write'], ['bob', 'admin'], ['mallory', 'read']]);
-let next = 1000, base = '';
-const id = () => ++next;
-const now = () => new Date().toISOString().replace(/\.\d+Z/, 'Z');
+let base = '';
 
 // ---- GitHub's description of itself
 let check = () => {};
@@ -42,11 +38,9 @@ if (process.env.OPENAPI) {
 
 // ---- what there is
 const repo = (name) => {
-	if (!repos.has(name) && existsSync(`${folder}/${name}.git`)) repos.set(name, {name, pulls: [], issues: [], comments: [], lines: [], reviews: [], checks: [], statuses: [], deployments: [], reactions: [], count: 0});
+	if (!repos.has(name) && there(name)) repos.set(name, {name, pulls: [], issues: [], comments: [], lines: [], reviews: [], checks: [], statuses: [], deployments: [], reactions: [], count: 0});
 	return repos.get(name);
 };
-const git = (name, ...args) => execFileSync('git', ['--git-dir', `${folder}/${name}.git`, ...args], {encoding: 'utf8'}).trim();
-const sha = (name, ref) => { try { return git(name, 'rev-parse', '--verify', '--quiet', ref); } catch { return ''; } };
 const user = (login) => ({login, id: login.length, type: login.endsWith('[bot]') ? 'Bot' : 'User'});
 const repository = (name) => ({id: 7, name: name.split('/')[1], full_name: name, private: true, default_branch: 'main', html_url: `${base}/${name}`, owner: user(name.split('/')[0]), permissions: {push: true}});
 const pull = (r, p) => ({...p, node_id: `PR_${p.number}`, html_url: `${base}/${r.name}/pull/${p.number}`, url: `${base}/repos/${r.name}/pulls/${p.number}`, user: user(p.by), merged: p.merged, state: p.state,
@@ -57,18 +51,13 @@ const comment = (r, c) => ({...c, html_url: `${base}/${r.name}/issues/${c.number
 // ---- webhooks
 function send(delivery) {
 	const body = Buffer.from(delivery.body);
-	const headers = {'content-type': 'application/json', 'user-agent': 'GitHub-Hookshot/fake', 'x-github-event': delivery.event, 'x-github-delivery': delivery.guid, 'content-length': body.length,
+	const headers = {'user-agent': 'GitHub-Hookshot/fake', 'x-github-event': delivery.event, 'x-github-delivery': delivery.guid,
 		'x-hub-signature-256': 'sha256=' + createHmac('sha256', hook.secret).update(body).digest('hex')};
 	const attempt = {id: id(), guid: delivery.guid, event: delivery.event, action: JSON.parse(delivery.body).action ?? null, delivered_at: now(), redelivery: delivery.sent > 0, duration: 0.1, status: 'failed', status_code: 0, installation_id: 99, repository_id: 7};
 	delivery.sent++;
 	deliveries.unshift({...attempt, body: delivery.body});
 	if (hook.lost || !hook.url) return;
-	const out = request(hook.url, {method: 'POST', headers}, (answer) => {
-		Object.assign(deliveries.find((d) => d.id === attempt.id), {status_code: answer.statusCode, status: answer.statusCode < 300 ? 'OK' : 'failed'});
-		answer.resume();
-	});
-	out.on('error', () => {});
-	out.end(body);
+	post(hook.url, headers, body, (status) => Object.assign(deliveries.find((d) => d.id === attempt.id), {status_code: status, status: status < 300 ? 'OK' : 'failed'}));
 }
 function tell(event, payload, by) {
 	const delivery = {guid: randomUUID(), event, sent: 0, body: JSON.stringify({...payload, sender: user(by), installation: {id: 99}})};
@@ -128,8 +117,7 @@ at('PATCH', '/pulls/(\\d+)', pullOf((r, p, m, body, q, who) => {
 }));
 function merge(r, p, by) {
 	const head = sha(r.name, `refs/heads/${p.branch}`), into = sha(r.name, `refs/heads/${p.target}`);
-	const tree = git(r.name, 'merge-tree', '--write-tree', into, head).split('\n')[0];
-	const commit = git(r.name, '-c', 'user.name=x', '-c', 'user.email=x@x', 'commit-tree', tree, '-p', into, '-p', head, '-m', 'merge');
+	const commit = merged(r.name, into, head);
 	git(r.name, 'update-ref', `refs/heads/${p.target}`, commit);
 	Object.assign(p, {state: 'closed', merged: true, merge_commit_sha: commit});
 	closed(r, p, by);
@@ -183,8 +171,13 @@ at('GET', '/actions/jobs/(\\d+)/logs', () => ({status: 302, headers: {location: 
 
 // ---- what people do: POST /_/WHAT {repository, by, …}
 const acts = {
+	log: () => ({raw: 'cc -o app\nerror: the log says why\n'}),
+	reset: () => { repos.clear(); return {}; },
+	seen: (b, r) => ({pulls: r.pulls.map((p) => ({number: p.number, branch: p.branch, state: p.merged ? 'merged' : p.state, draft: p.draft, title: p.title, body: p.body})), notes: r.comments.map((c) => ({number: c.number, pull: r.pulls.some((p) => p.number === c.number), by: c.by, body: c.body})),
+		replies: r.lines.filter((l) => l.in_reply_to_id).map((l) => ({thread: String(l.in_reply_to_id), body: l.body})), checks: r.checks.map((c) => ({sha: c.head_sha, name: c.name, state: c.conclusion ?? c.status})),
+		deployments: r.deployments.map((d) => ({sha: d.sha, environment: d.environment, live: d.statuses[0]?.state === 'success', url: d.statuses[0]?.environment_url})), writes: calls.length, wrong}),
 	hook: (b) => { Object.assign(hook, b); return {}; },
-	inject: (b) => { injected.push(b); return {}; },
+	inject,
 	label: (b, r) => { const i = r.issues.find((x) => x.number === b.number); i.labels.push(b.label); return {guid: tell('issues', {action: 'labeled', issue: issue(r, i), label: {name: b.label}, repository: repository(r.name)}, b.by)}; },
 	issue: (b, r) => { const i = {id: id(), number: ++r.count, title: b.title, body: b.body, state: 'open', labels: [], by: b.by}; r.issues.push(i); tell('issues', {action: 'opened', issue: issue(r, i), repository: repository(r.name)}, b.by); return i; },
 	comment: (b, r) => {
@@ -210,18 +203,14 @@ const acts = {
 };
 
 // ---- serving
-function injection(line) {
-	const found = injected.find((i) => i.times > 0 && new RegExp(i.match).test(line));
-	if (found) found.times--;
-	return found?.kind;
-}
-const html = (status) => ({status, headers: {'content-type': 'text/html'}, raw: '<html><body><h1>502 Bad Gateway</h1></body></html>'});
 const kinds = {
 	401: () => fail(401, 'Bad credentials'),
 	primary: () => fail(403, 'API rate limit exceeded for installation ID 99.', {}, {'x-ratelimit-limit': '5000', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(Math.floor(Date.now() / 1000) + 2), 'x-ratelimit-resource': 'core'}),
+	limit: () => kinds.primary(), busy: () => fail(429, 'You have exceeded a secondary rate limit.'),
 	secondary: () => fail(403, 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.', {}, {'retry-after': '1'}),
 	429: () => fail(429, 'API rate limit exceeded', {}, {'retry-after': '1'}),
-	500: () => fail(500, 'Server Error'), html502: () => html(502), forbidden: () => fail(403, 'Resource not accessible by integration', {}, {'x-accepted-github-permissions': 'checks=write'}),
+	403: () => fail(403, 'Resource not accessible by integration', {}, {'x-accepted-github-permissions': 'checks=write'}),
+	500: () => fail(500, 'Server Error'), html502: () => html(502),
 };
 function who(header, path) {
 	const token = /^Bearer (.+)$/.exec(header ?? '')?.[1] ?? '';
@@ -261,55 +250,18 @@ function rest(req, url, body) {
 	wrong.push(`${line}: not here`);
 	return fail(404, 'Not Found');
 }
-function backend(req, res, url) {
-	const name = url.pathname.split('/').slice(1, 3).join('/').replace(/\.git$/, ''), push = url.search.includes('receive-pack') || url.pathname.endsWith('receive-pack');
-	const line = `GIT ${push ? 'push' : 'fetch'} ${req.method}`, kind = injection(line);
-	if (push && req.method === 'POST') calls.push(line);
-	if (kind === 'git503') return res.writeHead(503).end('try later');
-	const token = Buffer.from(/^Basic (.+)$/.exec(req.headers.authorization ?? '')?.[1] ?? '', 'base64').toString().replace(/^x-access-token:/, ''), known = tokens.get(token);
-	if (!known || !known.repositories.includes(name.split('/')[1]) || !(push ? ['write'] : ['read', 'write']).includes(known.permissions?.contents))
-		return res.writeHead(401, {'www-authenticate': 'Basic realm="GitHub"'}).end();
-	const child = spawn('git', ['-c', 'http.receivepack=true', '-c', 'uploadpack.allowAnySHA1InWant=true', 'http-backend'], {env: {PATH: process.env.PATH, GIT_PROJECT_ROOT: folder, GIT_HTTP_EXPORT_ALL: '1', PATH_INFO: url.pathname, QUERY_STRING: url.search.slice(1), REQUEST_METHOD: req.method, CONTENT_TYPE: req.headers['content-type'] ?? '', HTTP_CONTENT_ENCODING: req.headers['content-encoding'] ?? '', HTTP_GIT_PROTOCOL: req.headers['git-protocol'] ?? '', REMOTE_USER: 'assay', GIT_CONFIG_COUNT: '2', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*', GIT_CONFIG_KEY_1: 'http.receivepack', GIT_CONFIG_VALUE_1: 'true'}});
-	const parts = [];
-	req.pipe(child.stdin);
-	child.stdout.on('data', (d) => parts.push(d));
-	child.on('close', () => {
-		const all = Buffer.concat(parts), end = all.indexOf('\r\n\r\n'), headers = {};
-		let status = 200;
-		for (const row of all.subarray(0, end).toString().split('\r\n')) {
-			const [key, ...value] = row.split(': ');
-			if (key === 'Status') status = parseInt(value[0]);
-			else headers[key] = value.join(': ');
+for (const [name, act] of Object.entries(acts)) acts[name] = (b) => act(b, repo(b.repository ?? ''));
+serve({
+	rest, acts,
+	allowed: (who, password, name, push) => {
+		const known = tokens.get(password);
+		return known?.repositories.includes(name.split('/')[1]) && (push ? ['write'] : ['read', 'write']).includes(known.permissions?.contents);
+	},
+	pushed: (name) => {
+		for (const p of repo(name)?.pulls ?? []) {
+			const is = sha(name, `refs/heads/${p.branch}`);
+			if (p.state === 'open' && is && is !== p.head) { const before = p.head; p.head = is; tell('pull_request', {action: 'synchronize', number: p.number, before, after: is, pull_request: pull(repo(name), p), repository: repository(name)}, `${app.slug}[bot]`); }
 		}
-		if (kind === 'lost') return req.socket.destroy();
-		res.writeHead(status, headers).end(all.subarray(end + 4));
-		if (push && req.method === 'POST')
-			for (const p of repo(name)?.pulls ?? []) {
-				const is = sha(name, `refs/heads/${p.branch}`);
-				if (p.state === 'open' && is && is !== p.head) { const before = p.head; p.head = is; tell('pull_request', {action: 'synchronize', number: p.number, before, after: is, pull_request: pull(repo(name), p), repository: repository(name)}, `${app.slug}[bot]`); }
-			}
-	});
-}
-const server = createServer((req, res) => {
-	const url = new URL(req.url, base), parts = [];
-	if (/^\/[^/]+\/[^/]+\.git\//.test(url.pathname)) return backend(req, res, url);
-	req.on('data', (d) => parts.push(d)).on('end', () => {
-		let answer;
-		try {
-			const text = Buffer.concat(parts).toString(), body = text ? JSON.parse(text) : undefined;
-			if (url.pathname === '/_/log') answer = {status: 200, raw: 'cc -o app\nerror: the log says why\n', headers: {}};
-			else if (url.pathname === '/_/state') answer = good({repos: [...repos.values()].map((r) => ({...r, pulls: r.pulls.map((p) => ({...p, sha: sha(r.name, `refs/heads/${p.branch}`)}))})), calls, wrong, deliveries: deliveries.map(({body: b, ...d}) => d)});
-			else if (url.pathname.startsWith('/_/')) answer = good(acts[url.pathname.slice(3)](body, repo(body.repository ?? '')));
-			else answer = rest(req, url, body);
-		} catch (error) {
-			answer = fail(500, String(error.stack));
-		}
-		if (answer.lost) return req.socket.destroy();
-		const raw = answer.raw ?? (answer.body === undefined ? '' : JSON.stringify(answer.body));
-		res.writeHead(answer.status, {'content-type': 'application/json; charset=utf-8', ...answer.headers}).end(raw);
-	});
-});
-server.listen(0, '127.0.0.1', () => {
-	base = `http://127.0.0.1:${server.address().port}`;
-	console.log(server.address().port);
-});
+	},
+	state: () => ({repos: [...repos.values()].map((r) => ({...r, pulls: r.pulls.map((p) => ({...p, sha: sha(r.name, `refs/heads/${p.branch}`)}))})), deliveries: deliveries.map(({body: b, ...d}) => d)}),
+}, (at) => { base = at; });
