@@ -65,6 +65,7 @@ struct database {
 	char *snapshot; /* NULL: the blueprint's name, if such a snapshot exists */
 	char *seed;     /* a path, or "exec: LINE" */
 	struct command migrate;
+	struct command rollback; /* undoes what `migrate` of a later commit did */
 	struct variables env;
 };
 

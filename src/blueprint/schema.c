@@ -158,7 +158,7 @@ static int set_test_needs(struct reader *reader, const struct field *field, cons
 /* Only what looks for more than the base's own means show can be left out. */
 static int set_gates(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
-	static const char *const gates[] = {"faults", "race", NULL};
+	static const char *const gates[] = {"faults", "migrations", "race", NULL};
 	const struct texts *list = (const struct texts *)(const void *)((const char *)record + field->offset);
 
 	if (set_texts(reader, field, value, record))
@@ -255,6 +255,7 @@ static const struct field database_fields[] = {
 	{"snapshot", "the name of a snapshot, or name/version", set_snapshot, AT(database, snapshot)},
 	{"seed", "a path inside the checkout, or `exec: LINE`", set_seed, AT(database, seed)},
 	{"migrate", COMMAND_EXPECTED, set_command, AT(database, migrate)},
+	{"rollback", COMMAND_EXPECTED, set_command, AT(database, rollback)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(database, env)},
 	FIELD_END,
 };
@@ -311,7 +312,7 @@ static const struct field verify_fields[] = {
 	{"protected", PATHS_EXPECTED, set_paths, AT(blueprint, verify.protected_paths)},
 	{"invariants", "a list of {name, sql} or {name, http}", set_records,
 	 LIST_AT(blueprint, verify.invariants, verify.invariant_count), .section = &invariant_section},
-	{"skip", "a list of gates: faults, race", set_gates, AT(blueprint, verify.skip)},
+	{"skip", "a list of gates: faults, migrations, race", set_gates, AT(blueprint, verify.skip)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,
 };

@@ -182,6 +182,7 @@ static int judge(struct work *work, struct err *err)
 	if (!work->kept && !json_array_size(unstable)) /* only what is complete is worth keeping */
 		kept_write(work->ladder, work->kept_path, work->base, work->again);
 	work->ladder->base_run = json_incref(work->base);
+	work->ladder->base_again = json_incref(work->again);
 	result = findings_block(work->gate->findings) ? confirm(work, head_run, unstable, err) : 0;
 	if (result == 0) {
 		for (size_t i = 0; i < json_array_size(work->gate->findings); i++)

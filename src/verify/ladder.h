@@ -39,6 +39,7 @@ struct ladder {
 	json_t *sessions; /* [{"name", "digest", "requests", "held_out"}] that were replayed, or NULL */
 	struct rehearsal *rehearsal; /* from the replay, for the gates after it (verify/rehearsal.h); NULL: there was none */
 	json_t *base_run;            /* what they came to on the base */
+	json_t *base_again;          /* the same, once more */
 	json_t *noise;
 	json_t *not_covered;
 	int64_t deadline_ms; /* elapsed */
@@ -99,6 +100,7 @@ MUST_USE int gate_tests(struct ladder *ladder, struct gate *gate, struct err *er
 MUST_USE int gate_red_green(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_integrity(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_replay(struct ladder *ladder, struct gate *gate, struct err *err);
+MUST_USE int gate_migrations(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_faults(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_race(struct ladder *ladder, struct gate *gate, struct err *err);
 

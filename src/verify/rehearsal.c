@@ -305,7 +305,7 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 	if (!preview)
 		return err_set(err, ERR_INVALID, "the environment has no preview: no service of the blueprint has a port");
 	if (running_quiet(&running, err) || environment_exchanges(environments, side->env, &running.exchanges_from, &before, err) ||
-	    sessions_replay(&running, plan, err)) {
+	    sessions_replay(&running, plan, err) || (plan->after && plan->after(&running, plan, err))) {
 		json_decref(running.rows);
 		return -1;
 	}

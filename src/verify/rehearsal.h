@@ -46,6 +46,8 @@ struct rehearsal_plan {
 	/* Before a request of a session is sent as recorded; `entries` are the session's so far. NULL: nothing is done. */
 	int (*before)(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index,
 		      const json_t *entries, struct err *err);
+	/* After the last request. NULL: nothing is done. */
+	int (*after)(struct running *running, const struct rehearsal_plan *plan, struct err *err);
 	bool apart; /* what is written and logged belongs to what the hook did: none of the whole run is taken */
 	const void *self;
 };

@@ -25,6 +25,7 @@ static const struct {
 	{"red-green", "new tests: red before, green after", gate_red_green},
 	{"integrity", "tests and checks left intact", gate_integrity},
 	{"replay", "recorded traffic answered alike", gate_replay},
+	{"migrations", "migrations on data in use", gate_migrations},
 	{"faults", "broken seams borne as before", gate_faults},
 	{"race", "copies at once end as they do in turn", gate_race},
 };
@@ -125,7 +126,7 @@ static void ladder_fini(struct ladder *ladder)
 	while (ladder->env_count)
 		ladder_env_down(ladder, ladder->envs[ladder->env_count - 1]);
 	json_t *const owned[] = {ladder->changes,     ladder->inside,    ladder->snapshot,      ladder->suites,   ladder->noise,
-				 ladder->not_covered, ladder->artefacts, ladder->services_seen, ladder->sessions, ladder->base_run};
+				 ladder->not_covered, ladder->artefacts, ladder->services_seen, ladder->sessions, ladder->base_run,   ladder->base_again};
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		json_decref(owned[i]);

@@ -249,7 +249,8 @@ static const struct change races[] = {
 	   "    if not enough:\n"}},
 	 "failed",
 	 "race",
-	 "race-negative"},
+	 "race-negative",
+	 .rare = true},
 	{"a member twice",
 	 {{"till.py",
 	   "    cursor.execute(\"INSERT INTO members (email) VALUES (%s) ON CONFLICT DO NOTHING\", (body[\"email\"],))\n",
@@ -258,18 +259,21 @@ static const struct change races[] = {
 	  {"db/migrations/0001_email.sql", NULL, "CREATE INDEX IF NOT EXISTS members_email ON members (email);\n"}},
 	 "failed",
 	 "race",
-	 "race-more"},
+	 "race-more",
+	 .rare = true},
 	{"money made", {{"till.py", " WHERE owner = 'ada' FOR UPDATE\"", " WHERE owner = 'ada'\""}}, "failed", "race", "invariant"},
 	{"a number given twice",
 	 {{"till.py", "    cursor.execute(\"LOCK TABLE tickets IN SHARE ROW EXCLUSIVE MODE\")\n", ""}},
 	 "failed",
 	 "race",
-	 "race-repeated"},
+	 "race-repeated",
+	 .rare = true},
 	{"deadlock",
 	 {{"till.py", " WHERE owner = 'ada' FOR UPDATE\"", " WHERE owner = 'ada' FOR SHARE\""}},
 	 "failed",
 	 "race",
-	 "race-error"},
+	 "race-error",
+	 .rare = true},
 	/* harmless */
 	{"comment in the till", {{"till.py", "\"\"\"A till:", "\"\"\"The till:"}}, "verified", NULL, NULL},
 	{"counted under a lock",
@@ -278,7 +282,8 @@ static const struct change races[] = {
 	   "    cursor.execute(\"UPDATE visits SET count = %s WHERE page = %s\", (count + 1, body[\"page\"]))\n"}},
 	 "verified",
 	 NULL,
-	 NULL},
+	 NULL,
+	 .rare = true},
 	{"checked first, under a lock",
 	 {{"till.py",
 	   "    cursor.execute(\"INSERT INTO members (email) VALUES (%s) ON CONFLICT DO NOTHING\", (body[\"email\"],))\n",
@@ -287,7 +292,8 @@ static const struct change races[] = {
 	   "    cursor.execute(\"INSERT INTO members (email) VALUES (%s)\", (body[\"email\"],))\n"}},
 	 "verified",
 	 NULL,
-	 NULL},
+	 NULL,
+	 .rare = true},
 	{"refused when somebody was faster",
 	 {{"till.py", " WHERE owner = 'ada' FOR UPDATE\"", " WHERE owner = 'ada'\""},
 	  {"till.py", "    cursor.execute(\"UPDATE purses SET cents = %s WHERE owner = 'ada'\", (cents - body[\"cents\"],))\n",
@@ -296,6 +302,89 @@ static const struct change races[] = {
 	 "verified",
 	 NULL,
 	 NULL},
+};
+
+/* The same application, whose migrations can be undone: bugs that a deployment in the middle of traffic shows. */
+static struct application schema = {
+	.folder = "app",
+	.quick = {
+		{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, race]}"},
+		{"assay.yaml", "migrate: sh db/migrate.sh", "migrate: sh db/migrate.sh, rollback: sh db/rollback.sh"},
+		{"db/rollback.sh", NULL,
+		 "set -eu\nfor file in db/*.down.sql; do\n\tpsql \"$DB_URL\" --no-psqlrc --quiet --set ON_ERROR_STOP=1 --file \"$file\"\ndone\n"}}};
+
+static const struct change migrations[] = {
+	{"a column that must not be null, on rows",
+	 {{"db/migrations/0002.sql", NULL, "ALTER TABLE items ADD COLUMN shelf text NOT NULL;\n"}},
+	 "failed",
+	 "deploy",
+	 "deploy",
+	 .rare = true},
+	{"a column that must not be null, on rows to come",
+	 {{"db/migrations/0002.sql", NULL, "ALTER TABLE orders ADD COLUMN IF NOT EXISTS channel text NOT NULL;\n"},
+	  {"db/0002.down.sql", NULL, "ALTER TABLE orders DROP COLUMN channel;\n"},
+	  {"store/server.py", "(token, total_cents) VALUES (%s, %s)", "(token, total_cents, channel) VALUES (%s, %s, 'web')"}},
+	 "failed",
+	 "migrations",
+	 "migration-fails"},
+	{"a column renamed",
+	 {{"db/migrations/0002.sql", NULL,
+	   "DO $$ BEGIN ALTER TABLE items RENAME COLUMN stock TO left_over; EXCEPTION WHEN undefined_column THEN END $$;\n"},
+	  {"db/0002.down.sql", NULL, "ALTER TABLE items RENAME COLUMN left_over TO stock;\n"},
+	  {"store/server.py", "SELECT id, name, price_cents, stock FROM items ORDER",
+	   "SELECT id, name, price_cents, left_over FROM items ORDER"},
+	  {"store/server.py", "SELECT id, name, price_cents, stock FROM items WHERE",
+	   "SELECT id, name, price_cents, left_over FROM items WHERE"}},
+	 "failed",
+	 "migrations",
+	 "status"},
+	{"a column dropped that the old code reads",
+	 {{"db/migrations/0002.sql", NULL, "ALTER TABLE items DROP COLUMN IF EXISTS stock;\n"},
+	  {"db/0002.down.sql", NULL, "ALTER TABLE items ADD COLUMN stock int NOT NULL DEFAULT 50;\n"},
+	  {"store/server.py", "SELECT id, name, price_cents, stock FROM items ORDER",
+	   "SELECT id, name, price_cents, 50 FROM items ORDER"},
+	  {"store/server.py", "SELECT id, name, price_cents, stock FROM items WHERE",
+	   "SELECT id, name, price_cents, 50 FROM items WHERE"}},
+	 "failed",
+	 "migrations",
+	 "status",
+	 .rare = true},
+	{"a table locked for long",
+	 {{"db/migrations/0002.sql", NULL, "LOCK TABLE items IN ACCESS EXCLUSIVE MODE;\nSELECT pg_sleep(4);\n"},
+	  {"db/0002.down.sql", NULL, "SELECT 1;\n"}},
+	 "failed",
+	 "migrations",
+	 "locked",
+	 .rare = true},
+	{"not undone",
+	 {{"db/migrations/0002.sql", NULL, "ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text;\n"},
+	  {"db/0002.down.sql", NULL, "SELECT 1;\n"}},
+	 "failed",
+	 "migrations",
+	 "not-undone",
+	 .rare = true},
+	/* harmless */
+	{"a column that may be null, and a way back",
+	 {{"db/migrations/0002.sql", NULL, "ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text;\n"},
+	  {"db/0002.down.sql", NULL, "ALTER TABLE orders DROP COLUMN note;\n"}},
+	 "verified",
+	 NULL,
+	 NULL,
+	 .rare = true},
+	{"a column with a default",
+	 {{"db/migrations/0002.sql", NULL, "ALTER TABLE orders ADD COLUMN IF NOT EXISTS channel text NOT NULL DEFAULT 'web';\n"},
+	  {"db/0002.down.sql", NULL, "ALTER TABLE orders DROP COLUMN channel;\n"}},
+	 "verified",
+	 NULL,
+	 NULL},
+	{"an index made while others write",
+	 {{"db/migrate.sh", "--single-transaction ", ""},
+	  {"db/migrations/0002.sql", NULL, "CREATE INDEX CONCURRENTLY IF NOT EXISTS items_name ON items (name);\n"},
+	  {"db/0002.down.sql", NULL, "DROP INDEX items_name;\n"}},
+	 "verified",
+	 NULL,
+	 NULL,
+	 .rare = true},
 };
 
 static void every_seeded_bug_is_caught_and_no_harmless_change_is(void **state)
@@ -308,6 +397,12 @@ static void every_race_is_caught_and_no_change_that_takes_turns(void **state)
 {
 	(void)state;
 	assert_int_equal(changes_run(&till, races, ARRAY_LEN(races)), 0);
+}
+
+static void every_bug_of_a_migration_is_caught_and_no_careful_one(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&schema, migrations, ARRAY_LEN(migrations)), 0);
 }
 
 static void a_cancelled_verification_ends_soon_and_leaves_nothing(void **state)
@@ -333,6 +428,7 @@ static int run(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_seeded_bug_is_caught_and_no_harmless_change_is),
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
+		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
 		cmocka_unit_test(nothing_is_left_of_a_verification),
 		cmocka_unit_test(a_cancelled_verification_ends_soon_and_leaves_nothing),
 	};

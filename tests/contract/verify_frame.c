@@ -247,7 +247,7 @@ int changes_run(struct application *application, const struct change *changes, s
 	for (size_t i = 0; i < count; i++) {
 		bool good;
 
-		if (!is_wanted(changes[i].name))
+		if (!is_wanted(changes[i].name) || (changes[i].rare && !wanted_count && !getenv("ASSAY_LONG")))
 			continue;
 		if (!application->origin)
 			application_make(application);

@@ -22,7 +22,7 @@ struct edit {
 
 struct application {
 	const char *folder;   /* below tests/data/verify */
-	struct edit quick[2]; /* what leaves out the gates that only some changes are about */
+	struct edit quick[3]; /* what leaves out the gates that only some changes are about */
 	/* application_make() sets: */
 	char *origin;
 	char *repository;
@@ -37,6 +37,7 @@ struct change {
 	const char *gate; /* of a finding that blocks; NULL: none does */
 	const char *kind;
 	bool whole; /* judged by all gates of the application, not only by the quick ones */
+	bool rare;  /* only with ASSAY_LONG set, or by its name */
 };
 
 /* The test fails, with the error's text, unless result is 0. */
