@@ -13,6 +13,7 @@
 	COMMAND(show, "RUN [--follow [--until STATE]] [--json]", "shows what happened in a run") \
 	COMMAND(watch, "RUN [--until STATE] [--json]", "shows a run live, to its end") \
 	COMMAND(message, "RUN TEXT", "says something to the agent of a run") \
+	COMMAND(declare, "RUN DIFFERENCE [--because TEXT] [--undo]", "says that a difference of a run's change is meant") \
 	COMMAND(stop, "RUN", "stops a run") \
 	COMMAND(retry, "RUN", "takes a run up again") \
 	COMMAND(issue, "COMMAND …", "the issues: list, show, new, comment, close") \

@@ -274,6 +274,51 @@ int cli_message(int argc, char **argv)
 	return verb_run(&verb, "assay message", argc, argv);
 }
 
+int cli_declare(int argc, char **argv)
+{
+	const char *because = "";
+	bool undo = false;
+	bool as_json = false;
+	const struct cli_option options[] = {
+		{.name = "because", .value = "TEXT", .help = "why it is meant; kept in the record", .text = &because},
+		{.name = "undo", .help = "take it back: it blocks again", .flag = &undo},
+		{.name = "json", .help = "the run as JSON", .flag = &as_json},
+	};
+	const struct cli_usage usage = {
+		.program = "assay declare",
+		.arguments = "RUN DIFFERENCE [--because TEXT] [--undo] [--json]",
+		.about =
+			"Says that a difference of a run's change is meant: the run is verified again, and does not fail by it. DIFFERENCE is a finding\n"
+			"(f-…, as `assay show RUN` has it), or a place and what differs there: \"GET /api/products body.items.*\".",
+		.options = options,
+		.option_count = ARRAY_LEN(options),
+		.positional_min = 2,
+		.positional_max = 2,
+	};
+	struct err err = {0};
+	int code = CLI_DONE;
+
+	if (cli_options(&usage, argc, argv, &code) < 0)
+		return code;
+	AUTO_JSON body = json_pack("{s:s, s:s}", "difference", argv[2], "because", because);
+	if (!body)
+		return cli_refuse(usage.program, "the difference or the reason is no text");
+	if (!because[0])
+		(void)json_object_del(body, "because");
+	AUTO_FREE char *path = undo ? api_path("/runs/{}/declarations?difference={}", argv[1], argv[2])
+				    : api_path("/runs/{}/declarations", argv[1]);
+	AUTO_API struct api *api = api_open(usage.program, true, &err);
+	AUTO_JSON run = !api ? NULL : undo ? api_delete(api, path, &err) : api_post(api, path, body, &err);
+	if (!run)
+		return cli_fail(usage.program, as_json, &err);
+	if (as_json)
+		cli_print_json(run);
+	else
+		printf("%s: %s is %s\n", undo ? "taken back" : "declared", json_text(run, "id", ""),
+		       strcmp(json_text(run, "state", ""), "review") == 0 ? "verified again" : json_text(run, "state", ""));
+	return CLI_DONE;
+}
+
 int cli_stop(int argc, char **argv)
 {
 	static const struct verb verb = {

@@ -299,6 +299,19 @@ static void on_opinion(struct story *story, const json_t *event)
 	line_print(story, strcmp(status, "given") == 0 ? "»" : "·", bad ? TONE_UNSURE : TONE_FAINT, 4, text, NULL);
 }
 
+static void on_declaration(struct story *story, const json_t *event)
+{
+	const char *state = json_text(event, "state", "");
+	const char *because = story_text(event, "because");
+	const char *says = strcmp(state, "declared") == 0   ? "says that this is meant"
+			   : strcmp(state, "proposed") == 0 ? "proposes that this is meant"
+							    : "takes back that this is meant";
+	AUTO_FREE char *text = text_format("%s %s: %s%s%s%s", json_text(event, "by", ""), says, story_text(event, "match"),
+					   because[0] ? " (" : "", because, because[0] ? ")" : "");
+
+	line_print(story, "»", TONE_BOLD, 4, text, NULL);
+}
+
 static void on_answer(struct story *story, const json_t *event)
 {
 	AUTO_FREE char *text = text_format("%s answers: %s", json_text(event, "by", "you"), story_text(event, "text"));
@@ -320,10 +333,23 @@ static const struct {
 	const char *type;
 	void (*tell)(struct story *story, const json_t *event);
 } tellers[] = {
-	{"agent", on_agent},     {"answer", on_answer},   {"claims", on_claims}, {"question", on_question},
-	{"error", on_error},     {"finding", on_finding}, {"gate", on_gate},     {"message", on_message},
-	{"note", on_note},       {"opinion", on_opinion}, {"preview", on_note},  {"pull", on_note},
-	{"service", on_service}, {"state", on_state},     {"step", on_step},     {"verdict", on_verdict},
+	{"agent", on_agent},
+	{"answer", on_answer},
+	{"claims", on_claims},
+	{"question", on_question},
+	{"declaration", on_declaration},
+	{"error", on_error},
+	{"finding", on_finding},
+	{"gate", on_gate},
+	{"message", on_message},
+	{"note", on_note},
+	{"opinion", on_opinion},
+	{"preview", on_note},
+	{"pull", on_note},
+	{"service", on_service},
+	{"state", on_state},
+	{"step", on_step},
+	{"verdict", on_verdict},
 };
 
 static void json_line(const json_t *event)

@@ -559,6 +559,19 @@ static int verb_done(struct env_call *call, struct err *err)
 	return 0;
 }
 
+static int verb_declare(struct env_call *call, struct err *err)
+{
+	AUTO_JSON body = json_object();
+
+	json_set_bytes(body, "difference", view_of(text_of(call, "difference", "")));
+	json_set_bytes(body, "because", view_of(text_of(call, "because", "")));
+	call->data = tool_json("POST", "declare", body, err);
+	if (!call->data)
+		return -1;
+	env_say(call, "proposed: a person decides; until then it blocks\n");
+	return 0;
+}
+
 /* ---- the table ---- */
 
 static const char *const snapshot_words[] = {"reset", NULL};
@@ -639,6 +652,14 @@ const struct env_verb env_verbs[] = {
 	 verb_ask,
 	 {{.name = "wait", .option = "--wait", .kind = ENV_NUMBER, .about = "seconds (600)"},
 	  {.name = "question", .required = true, .about = "one question that a sentence can answer"}}},
+	{"declare",
+	 "propose that a difference which verification found is meant; a person decides",
+	 true,
+	 verb_declare,
+	 {{.name = "difference",
+	   .required = true,
+	   .about = "a finding (f-…), or its place and path: GET /api/products body.items.*"},
+	  {.name = "because", .required = true, .about = "what in the task asks for it"}}},
 	{"done",
 	 "say what you changed and why, for the pull request",
 	 true,

@@ -237,6 +237,11 @@ int step_judge_review(struct runs *runs, const struct run *run, struct flow_visi
 	}
 	if (visit->next && strcmp(visit->next, "close") == 0 && run_write(&tx, run->id, "outcome = 'merged'", NO_VALUES, err))
 		return -1;
+	if (!visit->next && declarations_changed(run)) {
+		visit->next = "verify";
+		if (run->judged && run_write(&tx, run->id, "judged = NULL, attempt = attempt + 1", NO_VALUES, err))
+			return -1;
+	}
 	(void)snprintf(visit->detail, sizeof(visit->detail), visit->next ? "goes on" : "waits for its next commit");
 	visit->park = !visit->next;
 	return store_commit(&tx, err);

@@ -150,8 +150,12 @@ static void body_findings(struct buf *out, const json_t *report)
 			buf_add_format(out, "- … and %zu more\n", json_array_size(findings) - index);
 			break;
 		}
-		buf_add_format(out, "- %s `%s` %s", json_text(finding, "severity", ""), json_text(finding, "id", ""),
-			       json_text(finding, "title", ""));
+		const json_t *declared = json_member(finding, "declared");
+
+		buf_add_format(out, "- %s `%s` %s", json_is_object(declared) ? "meant" : json_text(finding, "severity", ""),
+			       json_text(finding, "id", ""), json_text(finding, "title", ""));
+		if (json_is_object(declared))
+			buf_add_format(out, " (declared by %s)", json_text(declared, "by", ""));
 		if (*json_text(finding, "reproduce", ""))
 			buf_add_format(out, "\n  `%s`", json_text(finding, "reproduce", ""));
 		buf_add_char(out, '\n');
@@ -203,6 +207,11 @@ static void pull_body(struct buf *out, const struct runs *runs, const struct run
 		       "- Timeline: %s/runs/%s\n- Record: %s/api/v1/runs/%s/record (`assay record show %s`)\n"
 		       "- Reproduce: `assay verify --base %.12s --head %.12s`\n\nResolves issue %lld.\n",
 		       runs->pages_base, run->id, runs->pages_base, run->id, run->id, run->base, run->head, (long long)run->issue);
+	if (verdict_of(report) == VERDICT_FAILED)
+		buf_add_format(
+			out,
+			"\nA difference that is meant is declared by a person: `assay declare %s f-… --because \"…\"`, or on the run's page.\n",
+			run->id);
 	body_summary(out, run, claims);
 	body_gates(out, report);
 	body_findings(out, report);
@@ -259,7 +268,7 @@ static int published_store(struct runs *runs, const struct run *run, const struc
 {
 	AUTO_FREE char *url = text_format("%s/pulls/%lld", runs->pages_base, (long long)number);
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
-	AUTO_FREE char *operation = text_format("%s/published/%s", run->id, run->head);
+	AUTO_FREE char *operation = text_format("%s/published/%s/%lld", run->id, run->head, (long long)run->attempt);
 	AUTO_FREE char *text = text_format("Pull request %lld (%s): %s", (long long)number, run->verdict, url);
 	AUTO_TX tx = {0};
 

@@ -83,6 +83,8 @@ static const struct {
 	TEXT(race),
 	TEXT(race_winner),
 	NUMBER(judges),
+	NUMBER(declarations),
+	NUMBER(judged_declarations),
 };
 
 void run_fini(struct run *run)

@@ -194,7 +194,10 @@ json_t *runs_show(struct runs *runs, struct run_id id, struct err *err)
 	if (item) {
 		json_t *opinions = opinions_json(&tx, run.id, NULL);
 
+		json_t *declarations = declarations_json(&tx, run.id, NULL);
+
 		(void)json_object_set_new(item, "opinions", opinions ? opinions : json_array());
+		(void)json_object_set_new(item, "declarations", declarations ? declarations : json_array());
 	}
 	return item;
 }

@@ -108,6 +108,11 @@ json_t *runs_start(struct runs *runs, const json_t *request, struct err *err);
 MUST_USE int runs_message(struct runs *runs, struct run_id id, const char *author, const char *text, struct err *err);
 MUST_USE int runs_stop(struct runs *runs, struct run_id id, struct err *err);
 MUST_USE int runs_retry(struct runs *runs, struct run_id id, struct err *err);
+/* A difference of its change is meant (verify/declared.h): what is verified next, and what waits for a person now, does not fail by it. The same
+ * again does nothing. Undone: it blocks again, or is proposed no more. */
+MUST_USE int runs_declare(struct runs *runs, struct run_id id, const char *match, const char *by, const char *because,
+			  struct err *err);
+MUST_USE int runs_declare_undo(struct runs *runs, struct run_id id, const char *match, const char *by, struct err *err);
 #define RUNS_EVENTS_MAX 1000 /* at once */
 /* Events after `after`, at most `limit`, in order; waits up to wait_ms for one when there is none. */
 json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limit, int64_t wait_ms, struct err *err);
@@ -151,6 +156,9 @@ char *runs_last_action(struct runs *runs, struct run_id id);
  * The same question again is the same one. A message to the run answers it. */
 json_t *runs_tool_ask(struct runs *runs, struct env_id env, const char *question, int64_t wait_ms, struct err *err);
 json_t *runs_tool_question(struct runs *runs, struct env_id env, int64_t id, struct err *err);
+/* A difference that the agent holds for meant: shown to people, who may declare it. */
+MUST_USE int runs_tool_declare(struct runs *runs, struct env_id env, const char *match, const char *because, struct err *err);
+json_t *runs_tool_declared(struct runs *runs, struct env_id env, struct err *err); /* by people, for verify_request.declared */
 MUST_USE int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err);
 
 /* What the agent's own verification came to, in which tree; `feedback` NULL: it did not fail. For the next. */

@@ -108,9 +108,11 @@ struct run {
 	double session_cost_usd;
 	int64_t session_input_tokens;
 	int64_t session_output_tokens;
-	char *race;        /* the first run of its race; NULL: it is alone */
-	char *race_winner; /* once it is chosen */
-	int64_t judges;    /* the number of the pull request at a code host that is only verified; 0: an issue is worked on */
+	char *race;           /* the first run of its race; NULL: it is alone */
+	char *race_winner;    /* once it is chosen */
+	int64_t judges;       /* the number of the pull request at a code host that is only verified; 0: an issue is worked on */
+	int64_t declarations; /* counts changes of what is declared to be meant */
+	int64_t judged_declarations; /* as `report` was made */
 };
 
 void run_fini(struct run *run);
@@ -125,6 +127,11 @@ MUST_USE int run_load(struct runs *runs, const char *id, struct run *run, struct
 /* "preview" of a run or a pull request is where its environment's is now: previews move when serve listens elsewhere, and end. */
 void preview_now(struct runs *runs, json_t *item);
 json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err); /* as in doc/api.md */
+/* declare.c: [{"match", "by", "because", "state": "declared|proposed", "time_ms"}], and those that hold as a verification wants them. */
+json_t *declarations_json(struct store_tx *tx, const char *run, struct err *err);
+json_t *declarations_held(struct runs *runs, const char *run, struct err *err);
+bool declarations_changed(const struct run *run); /* since its report */
+MUST_USE int declarations_judge_again(struct runs *runs, const struct run *run, struct err *err);
 /* UPDATE run SET <set> WHERE id = …; the last value is the id's, added here. */
 MUST_USE int run_write(struct store_tx *tx, const char *id, const char *set, const struct store_value *values, size_t count,
 		       struct err *err);

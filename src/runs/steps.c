@@ -302,7 +302,8 @@ static int report_store(struct runs *runs, const struct run *run, const json_t *
 			 json_pack("{s:s, s:s, s:I}", "verdict", verdict, "reason", json_text(report, "reason", ""), "attempt",
 				   (json_int_t)run->attempt),
 			 err) ||
-	    run_write(&tx, run->id, "report = ?, judged = head, verdict = ?", VALUES(V(buf_view(&text)), V(verdict)), err))
+	    run_write(&tx, run->id, "report = ?, judged = head, verdict = ?, judged_declarations = ?",
+		      VALUES(V(buf_view(&text)), V(verdict), V(run->declarations)), err))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -313,6 +314,7 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 	AUTO_FREE char *sessions = text_format("%s/sessions/%s", runs->state_dir, run->repository);
 	AUTO_FREE char *artefacts = text_format("%s/runs/%s/verify-%lld", runs->state_dir, run->id, (long long)run->turn);
 	AUTO_FREE char *cache = text_format("%s/verify/cache", runs->state_dir);
+	AUTO_JSON declared = declarations_held(runs, run->id, err);
 	struct run_progress progress = {runs, run->id, visit->cancelled};
 	struct verify_request request = {
 		.environments = runs->options.environments,
@@ -320,13 +322,15 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 		.sessions_dir = file_is_dir(sessions) ? sessions : NULL,
 		.artefacts_dir = artefacts,
 		.cache_dir = cache,
+		.declared = declared,
 		.attempt = (int)run->attempt,
 		.attempts = (int)run->attempts,
 		.progress = {report_gate, &progress, visit->cancelled},
 		.world = runs->options.world,
 	};
 
-	if (run_hash(run->base, &request.base, err) || run_hash(run->head, &request.head, err) || file_remove_tree(artefacts, err))
+	if (!declared || run_hash(run->base, &request.base, err) || run_hash(run->head, &request.head, err) ||
+	    file_remove_tree(artefacts, err))
 		return -1;
 	return verify_run(&request, report, err);
 }
@@ -428,6 +432,10 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 	}
 	if (run.pending == TURN_NONE && review_wake(runs, &run, &woken, err))
 		return -1;
+	if (run.pending == TURN_NONE && !woken && declarations_changed(&run)) {
+		visit->next = "verify";
+		return declarations_judge_again(runs, &run, err);
+	}
 	if (run.pending != TURN_NONE || woken) {
 		issue_state(runs, run.issue, "working", err);
 		visit->next = "turn";
@@ -558,7 +566,7 @@ static const struct flow_step steps[] = {
 	{"turn", {"verify", "turn", "fork", "publish", "review"}, step_turn, 7, 0},
 	{"verify", {"turn", "publish"}, step_verify, 5, 4 * HOUR_MS},
 	{"publish", {"review", "close"}, step_publish, 5, HOUR_MS},
-	{"review", {"turn", "close", "claim"}, step_review, 5, 0},
+	{"review", {"turn", "verify", "close", "claim"}, step_review, 5, 0},
 	{"close", {NULL}, step_close, 5, HOUR_MS / 2},
 };
 

@@ -236,6 +236,12 @@ const struct store_migration store_migrations[] = {
 	 " time_ms INTEGER NOT NULL, PRIMARY KEY (issue, name)) STRICT, WITHOUT ROWID;"},
 	{"what is told in one message", "ALTER TABLE thread ADD COLUMN board TEXT;"
 					"ALTER TABLE thread ADD COLUMN told TEXT;"},
+	{"differences that are meant",
+	 "CREATE TABLE declaration ("
+	 " run TEXT NOT NULL, match TEXT NOT NULL, author TEXT NOT NULL, because TEXT NOT NULL, holds INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
+	 " PRIMARY KEY (run, match)) STRICT, WITHOUT ROWID;"
+	 "ALTER TABLE run ADD COLUMN declarations INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE run ADD COLUMN judged_declarations INTEGER NOT NULL DEFAULT 0;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

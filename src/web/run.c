@@ -212,6 +212,26 @@ static json_t *run_retry(struct call *call, struct err *err)
 	return request_run(call, &id, err) || runs_retry(runs_of(call), id, err) ? NULL : runs_show(runs_of(call), id, err);
 }
 
+static json_t *run_declare(struct call *call, struct err *err)
+{
+	struct run_id id;
+
+	if (request_run(call, &id, err) || runs_declare(runs_of(call), id, json_text(call->body, "difference", ""),
+							request_author(call), json_text(call->body, "because", ""), err))
+		return NULL;
+	return runs_show(runs_of(call), id, err);
+}
+
+static json_t *run_declare_undo(struct call *call, struct err *err)
+{
+	AUTO_FREE char *match = http_request_query(call->request, "difference");
+	struct run_id id;
+
+	if (request_run(call, &id, err) || runs_declare_undo(runs_of(call), id, match ? match : "", request_author(call), err))
+		return NULL;
+	return runs_show(runs_of(call), id, err);
+}
+
 static json_t *run_record(struct call *call, struct err *err)
 {
 	AUTO_BUF envelope = buf_new(BUF_MAX_DEFAULT);
@@ -467,6 +487,11 @@ const struct row run_rows[] = {
 	{"POST", "/api/v1/runs/{run}/stop", run_stop, WHO_PERSON, ROLE_DEVELOPER, .answers = "Run", .does = "Stops a run"},
 	{"POST", "/api/v1/runs/{run}/retry", run_retry, WHO_PERSON, ROLE_DEVELOPER, .answers = "Run",
 	 .does = "Tries a run again that failed or was stopped"},
+	{"POST", "/api/v1/runs/{run}/declarations", run_declare, WHO_PERSON, ROLE_APPROVER,
+	 .fields = {{"difference", FIELD_LINE, true}, {"because", FIELD_LINE, false}, AUTHOR}, .answers = "Run",
+	 .does = "Declares a difference of its change to be meant: a finding (`f-…`), or `PLACE [PATH]`. It is verified again"},
+	{"DELETE", "/api/v1/runs/{run}/declarations", run_declare_undo, WHO_PERSON, ROLE_APPROVER,
+	 .query = {{"difference", "line"}}, .answers = "Run", .does = "Takes such a declaration, or a proposal, back"},
 	{"GET", "/api/v1/runs/{run}/record", run_record, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/vnd.dsse+json",
 	 .does = "The signed record"},
 	{"GET", "/api/v1/runs/{run}/diff", run_diff, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",

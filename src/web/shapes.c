@@ -66,6 +66,7 @@ const struct shape shapes[] = {
 	  "steps [Step]",
 	  "question Question?",
 	  "waits text?",
+	  "declarations? any",
 	  "..."}},
 	{"Event",
 	 "Something that happened in a run; more members come with its type",

@@ -191,7 +191,11 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	request.repository = repository;
 	request.artefacts_dir = artefacts;
 	request.cache_dir = cache;
-	if (!repository || environment_export(environments, job->env, &request.base, ref, "tried", &request.head, err) ||
+	AUTO_JSON declared = runs_tool_declared(job->web->options.runs, job->env, err);
+
+	request.declared = declared;
+	if (!declared || !repository ||
+	    environment_export(environments, job->env, &request.base, ref, "tried", &request.head, err) ||
 	    verify_run(&request, &report, err))
 		return NULL;
 	verify_feedback(&feedback, report);
@@ -324,6 +328,17 @@ static json_t *gate(struct call *call, struct err *err)
 	return tree ? runs_tool_gate(call->web->options.runs, env, strcmp(head.text, base.text) != 0, tree, err) : NULL;
 }
 
+static json_t *declare(struct call *call, struct err *err)
+{
+	struct env_id env;
+
+	if (own_environment(call, &env, err) ||
+	    runs_tool_declare(call->web->options.runs, env, json_text(call->body, "difference", ""),
+			      json_text(call->body, "because", ""), err))
+		return NULL;
+	return json_object();
+}
+
 static json_t *done(struct call *call, struct err *err)
 {
 	struct env_id env;
@@ -353,6 +368,7 @@ const struct row tool_rows[] = {
 	{"POST", "/tool/v1/query", query, WHO_TOOL, true, {{"database", FIELD_LINE, true}, {"statement", FIELD_TEXT, true}}},
 	{"POST", "/tool/v1/verify", verify, WHO_TOOL, true, {{0}}},
 	{"POST", "/tool/v1/gate", gate, WHO_TOOL, true, {{0}}},
+	{"POST", "/tool/v1/declare", declare, WHO_TOOL, true, {{"difference", FIELD_LINE, true}, {"because", FIELD_LINE, true}}},
 	{"POST", "/tool/v1/done", done, WHO_TOOL, true, {{"summary", FIELD_TEXT, false}}},
 };
 const size_t tool_row_count = ARRAY_LEN(tool_rows);

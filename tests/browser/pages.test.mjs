@@ -522,6 +522,27 @@ test('a receiver is added, its secret said once, and no page makes a token', {sk
 	await sound(page);
 });
 
+test('a difference is declared to be meant, from a finding or as it was proposed, and taken back', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/runs/${HOSTILE}?view=evidence`);
+	const list = page.locator('[data-key=declared] li');
+	const finding = page.locator('[data-key="finding f-b07714ad90e1"]');
+	const path = `/runs/${HOSTILE}/declarations`;
+
+	await becomes(() => list.count(), 1);
+	await list.getByRole('button', {name: 'It is meant'}).click();
+	await list.getByText('declared by you').waitFor();
+	await finding.getByLabel('Is this meant? Say why').fill('People read it.');
+	await finding.getByRole('button', {name: 'It is meant'}).click();
+	await becomes(() => list.count(), 2);
+	assert.deepEqual(called(server, 'POST', path), [{difference: 'GET /api/products* body.price', because: called(server, 'POST', path)[0].because}, {difference: 'f-b07714ad90e1', because: 'People read it.'}]);
+	await page.shot('declared');
+	await list.filter({hasText: 'f-b07714ad90e1'}).getByRole('button', {name: 'Take back'}).click();
+	await becomes(() => list.count(), 1);
+	await sound(page);
+	if (!noAxe)
+		assert.deepEqual(await violations(page), []);
+});
+
 test('an issue begins with a template, and a text file goes into it', {skip}, async (t) => {
 	const {page} = await visit(t, '/issues/new');
 	const body = page.getByLabel('More about it');

@@ -107,7 +107,7 @@ like 'verify judges the tree as it is' "$(tool verify; echo "code $?")" 'failed:
 like 'what is wrongly said is told in one line' "$(tool fault wobble web; echo "code $?")" '^assay-env: `kind` cannot be `wobble`: [^'$'\n'']*'$'\n''code 2$'
 like 'ask is for runs' "$(tool ask why)" 'no run works in environment'
 is 'the MCP server lists every verb' "$(workspace 'echo "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}" | assay-env mcp' |
-	jq -r '[.result.tools[].name] | join(" ")')" 'status up deploy test logs http sql redis trace screenshot snapshot fault verify ask done'
+	jq -r '[.result.tools[].name] | join(" ")')" 'status up deploy test logs http sql redis trace screenshot snapshot fault verify ask declare done'
 "$ASSAY" env down "$environment" >/dev/null 2>&1
 
 # A question, and claims.

@@ -71,6 +71,13 @@ is 'a run of a bad change ends failed' "$code" 1 || sed 's/^/# /' err.txt
 is 'with --json each line is an object' "$(echo "$out" | jq -r .type | sort -u | grep -c -E '^(run|state|step|gate|verdict|agent)$')" 6
 is 'its pull request is a draft' "$("$ASSAY" pull show 2 --json | jq .draft)" true
 like 'which does not merge by itself' "$("$ASSAY" pull merge 2 2>&1; echo $?)" 'not verified.*1$'
+run=$("$ASSAY" runs --json | jq -r '.items[0].id')
+finding=$(echo "$out" | jq -r 'select(.type == "finding" and .severity == "block") | .id' | tail -n 1)
+is 'a person says that it is meant' "$("$ASSAY" declare "$run" "$finding" --because 'the issue asks for it')" "declared: $run is verified again"
+"$ASSAY" watch "$run" --until review >meant.txt 2>&1
+like 'it is verified again, and that is its record' "$("$ASSAY" record show "$run")" "meant .*$finding.*declared by .*: the issue asks for it.*✓ verified"
+is 'its pull request is a draft no more' "$("$ASSAY" pull show 2 --json | jq .draft)" false
+said 1 "assay declare: run $run has no declaration \`GET /\`" declare "$run" 'GET /' --undo
 is 'it is closed' "$("$ASSAY" pull close 2)" closed
 
 "$ASSAY" run 'Think for long' >long.txt 2>&1 &

@@ -305,6 +305,14 @@ int environment_export(struct environments *environments, struct env_id id, cons
 	return git_ref_set(repository, ref, head, NULL, err);
 }
 
+static bool is_meant(const json_t *declared, const char *id)
+{
+	for (size_t i = 0; i < json_array_size(declared); i++)
+		if (strcmp(json_text(json_array_get(declared, i), "match", ""), id) == 0)
+			return true;
+	return false;
+}
+
 /* "bug N" is found as finding N, "odd" cannot be told, everything else is good. */
 int verify_run(const struct verify_request *request, json_t **report, struct err *err)
 {
@@ -327,6 +335,8 @@ int verify_run(const struct verify_request *request, json_t **report, struct err
 		fake.unstable--;
 		verdict = "unverified";
 		gate = "unstable";
+	} else if (strncmp(content.at, "bug", 3) == 0 && is_meant(request->declared, content.at)) {
+		gate = "pass";
 	} else if (strncmp(content.at, "bug", 3) == 0) {
 		verdict = "failed";
 		(void)json_array_append_new(findings,

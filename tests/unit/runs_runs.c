@@ -206,6 +206,20 @@ static void state_is(struct story *story, const char *expected)
 		fail_msg("state %s, expected %s: %s", json_text(run, "state", ""), expected, json_text(run, "error", ""));
 }
 
+static void verdict_is(struct story *story, const char *expected)
+{
+	AUTO_JSON run = run_of(story);
+
+	assert_string_equal(json_text(run, "verdict", ""), expected);
+}
+
+static size_t records_of(struct story *story)
+{
+	AUTO_JSON records = runs_export(story->runs, "records", NULL, 100, NULL);
+
+	return json_array_size(records);
+}
+
 static json_t *pull_of(struct story *story)
 {
 	struct err err = {0};
@@ -613,6 +627,89 @@ static void attempts_are_capped(void **state)
 	state_is(&story, "review");
 	assert_int_equal(fake.agent_turns, 3);
 	assert_int_equal(events_of(&story, "note", "attempt 3 of 3 failed"), 1);
+	story_end(&story);
+}
+
+static void what_a_person_declares_is_judged_again_and_signed_anew(void **state)
+{
+	struct story story;
+	struct err err;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "bug 1";
+	fake.writes[1] = "bug 1";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(fake.verifies, 1); /* the second turn changed nothing */
+	assert_int_equal(runs_declare(story.runs, story.run, "bug 2", "ann", "", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	assert_int_equal(fake.verifies, 2);
+	verdict_is(&story, "failed");
+	assert_int_equal(runs_declare(story.runs, story.run, "bug 1", "ann", "as the issue says", NULL), 0);
+	assert_int_equal(runs_declare(story.runs, story.run, "bug 1", "bob", "", NULL), 0); /* it is, already */
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	verdict_is(&story, "verified");
+	assert_int_equal(fake.verifies, 3);
+	assert_int_equal(fake.agent_turns, 2); /* the agent has nothing to do with it */
+	assert_int_equal(records_of(&story), 3);
+	{
+		AUTO_JSON pull = pull_of(&story);
+		AUTO_JSON run = runs_show(story.runs, story.run, NULL);
+		AUTO_BUF declared = buf_new(4096);
+
+		json_format_sorted(&declared, json_member(run, "declarations"));
+		assert_false(json_flag(pull, "draft", true));
+		assert_int_equal(json_array_size(json_member(run, "declarations")), 2);
+		assert_non_null(
+			strstr(declared.at,
+			       "\"because\":\"as the issue says\",\"by\":\"ann\",\"match\":\"bug 1\",\"state\":\"declared\""));
+	}
+	assert_int_equal(runs_declare_undo(story.runs, story.run, "bug 1", "ann", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	verdict_is(&story, "failed");
+	assert_int_equal(runs_declare_undo(story.runs, story.run, "bug 1", "ann", &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	assert_int_equal(runs_declare(story.runs, story.run, "*", "ann", "", &err), -1);
+	assert_int_equal(err.kind, ERR_INVALID);
+	story_end(&story);
+}
+
+static void what_the_agent_proposes_holds_nothing(void **state)
+{
+	struct story story;
+	struct env_id env;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "bug 1";
+	fake.writes[1] = "bug 1";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	env = fake_env_of(story.run.text)->id;
+	assert_int_equal(runs_tool_declare(story.runs, env, "bug 1", "the issue asks for it", NULL), 0);
+	assert_int_equal(runs_tool_declare(story.runs, env, "bug 1", "again", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(fake.verifies, 1);
+	assert_int_equal(events_of(&story, "declaration", "the issue asks for it"), 1);
+	{
+		AUTO_JSON held = runs_tool_declared(story.runs, env, NULL);
+
+		assert_int_equal(json_array_size(held), 0);
+	}
+	assert_int_equal(runs_declare(story.runs, story.run, "bug 1", "ann", "", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	verdict_is(&story, "verified");
+	assert_int_equal(runs_tool_declare(story.runs, env, "bug 1", "once more", NULL), 0); /* what is declared stays so */
+	{
+		AUTO_JSON held = runs_tool_declared(story.runs, env, NULL);
+
+		assert_int_equal(json_array_size(held), 1);
+		assert_string_equal(json_text(json_array_get(held, 0), "by", ""), "ann");
+	}
 	story_end(&story);
 }
 
@@ -1715,6 +1812,8 @@ int main(void)
 		cmocka_unit_test(a_turn_that_tells_its_cost_is_ended_in_its_middle_and_goes_on_when_a_person_allows_it),
 		cmocka_unit_test(the_same_findings_twice_go_to_a_person_as_a_draft),
 		cmocka_unit_test(attempts_are_capped),
+		cmocka_unit_test(what_a_person_declares_is_judged_again_and_signed_anew),
+		cmocka_unit_test(what_the_agent_proposes_holds_nothing),
 		cmocka_unit_test(what_cannot_be_told_is_a_draft_that_says_so),
 		cmocka_unit_test(an_agent_that_changes_nothing_is_told_once),
 		cmocka_unit_test(a_question_is_answered_without_a_new_verdict),

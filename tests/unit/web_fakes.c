@@ -507,6 +507,38 @@ int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, st
 	return 0;
 }
 
+int runs_declare(struct runs *runs, struct run_id id, const char *match, const char *by, const char *because, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("declare %s %s %s %s", id.text, match, by, because);
+	return 0;
+}
+
+int runs_declare_undo(struct runs *runs, struct run_id id, const char *match, const char *by, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("declare %s %s %s undo", id.text, match, by);
+	return 0;
+}
+
+int runs_tool_declare(struct runs *runs, struct env_id env, const char *match, const char *because, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("propose %s %s %s", env.text, match, because);
+	return 0;
+}
+
+json_t *runs_tool_declared(struct runs *runs, struct env_id env, struct err *err)
+{
+	(void)runs;
+	(void)env;
+	(void)err;
+	return json_array();
+}
+
 json_t *runs_tool_ask(struct runs *runs, struct env_id env, const char *question, int64_t wait_ms, struct err *err)
 {
 	(void)runs;

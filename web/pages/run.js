@@ -1,12 +1,12 @@
 // run: one issue worked on, live: the story, what it changed, what was proven, its services, a shell in it; and the person's hand on it.
 
 import {h} from '../dom.js';
-import {find, follow, get, items, post, text} from '../api.js';
+import {find, follow, get, items, post, remove, text} from '../api.js';
 import {compact, count, duration, money, plain, prose, short, since} from '../format.js';
 import {asked} from '../navigate.js';
 import {button, command, composer, empty, failure, link, linkButton, toast} from '../parts/controls.js';
 import {diffView} from '../parts/diff.js';
-import {finding, ladder, noise, notCovered} from '../parts/evidence.js';
+import {declared, finding, ladder, noise, notCovered} from '../parts/evidence.js';
 import {gantt} from '../parts/gantt.js';
 import {changedSeams, seamGraph} from '../parts/graph.js';
 import {logsView} from '../parts/logs.js';
@@ -16,7 +16,7 @@ import {services} from '../parts/services.js';
 import {terminalView} from '../parts/terminal.js';
 import {checklist, gatesOf, timeline} from '../parts/timeline.js';
 
-const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'question', 'answer', 'claims', 'opinion', 'note', 'error'];
+const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'question', 'answer', 'claims', 'opinion', 'declaration', 'note', 'error'];
 const TELLING = ['state', 'step', 'verdict', 'pull', 'preview', 'question', 'answer'];
 const VIEWS = {'': 'Story', changes: 'Changes', evidence: 'Evidence', services: 'Services', shell: 'Shell', record: 'Record'};
 const EVENTS_MAX = 5000; // shown; the rest is in `assay show`
@@ -96,11 +96,23 @@ function changes({run, diff}) {
 	return diff ? h('section', {'data-key': 'diff'}, diffView(diff, run.head)) : empty('pull', 'Nothing was changed yet', 'What the agent writes is committed at the end of its turn, and is here then: published or not.');
 }
 
-function evidence({report}) {
+/** Saying what is meant: until the run is over. */
+function declaring(run, path, reload) {
+	const then = (doing) => async (...words) => {
+		await doing(...words);
+		await reload();
+	};
+
+	return runEnded(run.state) ? null : {declare: then((difference, because) => post(`${path}/declarations`, because ? {difference, because} : {difference})), undo: then((difference) => remove(`${path}/declarations?difference=${encodeURIComponent(difference)}`))};
+}
+
+function evidence({report, run}, events, path, reload) {
+	const actions = declaring(run, path, reload);
+
 	if (!report)
 		return empty('seal', 'Nothing was judged yet', 'After a turn Assay forks fresh environments of base and head and holds them against each other: tests, recorded traffic, integrity.');
-	return [h('section.card.pad', {'data-key': 'proven'}, h('h2', 'What was checked'), ladder(report.gates), noise(report)), notCovered(report),
-		report.findings.length ? h('section', {'data-key': 'findings'}, h('h2', 'Findings', h('span.count', report.findings.length)), report.findings.map((row, i) => finding(row, i < 3))) : h('p.nothing-waits', icon('check'), 'No finding.')];
+	return [h('section.card.pad', {'data-key': 'proven'}, h('h2', 'What was checked'), ladder(report.gates), noise(report)), declared(run.declarations, actions), notCovered(report),
+		report.findings.length ? h('section', {'data-key': 'findings'}, h('h2', 'Findings', h('span.count', report.findings.length)), report.findings.map((row, i) => finding(row, i < 3, actions?.declare))) : h('p.nothing-waits', icon('check'), 'No finding.')];
 }
 
 const gone = (what) => empty('box', 'Its environment is gone', `${what} It was cleaned up after its grace period; pin one to keep it.`);
@@ -163,7 +175,7 @@ export default function runPage({id}) {
 			},
 		}),
 		view(data, reload) {
-			return [head(data.run, data.environment, reload), data.run.error ? failure({message: plain(data.run.error)}) : null, tabs(data.run, view), SHOWN[view](data, events, path)];
+			return [head(data.run, data.environment, reload), data.run.error ? failure({message: plain(data.run.error)}) : null, tabs(data.run, view), SHOWN[view](data, events, path, reload)];
 		},
 	};
 }

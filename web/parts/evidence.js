@@ -2,7 +2,7 @@
 
 import {h} from '../dom.js';
 import {count, duration, inline, plain, prose} from '../format.js';
-import {command} from './controls.js';
+import {button, command, composer, toast} from './controls.js';
 import {align, inside} from './difference.js';
 import {mark} from './marks.js';
 
@@ -102,19 +102,36 @@ function trees(expectedCalls, gotCalls) {
 
 const SEVERITY = {block: 'blocks', warn: 'warning', info: 'note'};
 
-export function finding(row, open = true) {
+/** What a person may do about a finding that blocks: say that it is meant. `declare(difference, because)` sends it. */
+function meant(row, declare) {
+	return composer({id: `meant-${row.id}`, label: 'Is this meant? Say why', hint: 'It is kept in the signed record. The change is verified again, and does not fail by this.',
+		buttons: [{label: 'It is meant', send: async (because) => { await declare(row.id, because); toast('Declared: it is verified again.'); }}]});
+}
+
+/** declare: as for meant(); absent where nothing is verified any more */
+export function finding(row, open = true, declare = null) {
 	const has = row.expected !== null && row.expected !== undefined || row.got !== null && row.got !== undefined;
 
 	return h(`details.finding.${row.severity}`, {open, 'data-key': `finding ${row.id}`},
-		h('summary', h('span.severity', SEVERITY[row.severity] ?? row.severity), h('span.title', plain(row.title)), h('span.hint', row.gate)),
+		h('summary', h('span.severity', row.declared ? 'meant' : SEVERITY[row.severity] ?? row.severity), h('span.title', plain(row.title)), h('span.hint', row.gate)),
 		h('div.finding-body',
+			row.declared ? h('p.quiet', `Declared by ${row.declared.by}${row.declared.because ? `: ${plain(row.declared.because)}` : ''}`) : null,
 			row.detail ? prose(row.detail) : null,
 			row.file ? h('p.quiet', 'In ', h('code', row.line ? `${row.file}:${row.line}` : row.file)) : null,
 			row.request ? h('div.request', h('h3.small-head', 'Request'), h('pre', `${row.request.method} ${row.request.url}${row.request.body ? `\n\n${row.request.body}` : ''}`)) : null,
 			has ? beside(row.expected, row.got, plain(row.title)) : null,
 			trees(row.expected_tree ?? [], row.got_tree ?? []),
 			row.reproduce ? h('div.reproduce', h('h3.small-head', 'See it yourself, in a shell of the environment'), command(row.reproduce)) : null,
-			h('p.hint', 'id ', h('code', row.id))));
+			h('p.hint', 'id ', h('code', row.id)),
+			declare && row.severity === 'block' ? meant(row, declare) : null));
+}
+
+/** declarations: [{match, by, because, state}]; actions: {declare(difference, because), undo(difference)}, or null */
+export function declared(declarations, actions) {
+	const row = (one) => h('li', {'data-key': `declared ${one.match}`}, h('code', one.match), ' ', h('span.hint', `${one.state} by ${one.by}`), one.because ? prose(one.because) : null,
+		actions ? h('div.row', one.state === 'proposed' ? button('It is meant', () => actions.declare(one.match, one.because), {kind: 'primary', key: `declare ${one.match}`}) : null, button('Take back', () => actions.undo(one.match), {kind: 'quiet', key: `undo ${one.match}`})) : null);
+
+	return declarations?.length ? h('section.card.pad', {'data-key': 'declared'}, h('h2', 'Differences that are meant'), h('ul.checklist', declarations.map(row))) : null;
 }
 
 export function notCovered(report) {

@@ -177,6 +177,7 @@ const VIEWS = {
 	preview: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('external'), 'Preview: ', outside(event.url, event.url)),
 	question: (item) => bubble(item, 'agent', 'The agent asks'),
 	answer: (item) => bubble(item, 'person', `${item.event.by ?? 'You'}, answering`),
+	declaration: ({event, seq}) => h('div', {'data-key': `e${seq}`}, h('p.hint', `${event.by}: ${{declared: 'this difference is meant', proposed: 'proposes that this difference is meant'}[event.state] ?? 'this difference is not meant after all'}`), h('p', h('code', plain(event.match)), event.because ? ` ${plain(event.because)}` : null)),
 	opinion: ({event, seq}) => h('div', {'data-key': `e${seq}`}, h('p.hint', event.status === 'asked' ? `${event.by} is asked for a second opinion` : `${event.by}, second opinion${['failed', 'skipped'].includes(event.status) ? ' not to be had' : ''}`), event.status === 'nothing' ? h('p', 'Nothing to add.') : event.text ? h('p', plain(event.text)) : null),
 	claims: ({event, seq}) => h('div', {'data-key': `e${seq}`}, h('p.hint', 'What the agent claims, held against the record'), h('ul.checklist', event.items.map((claim) => h('li', mark(CLAIM_MARK[claim.status] ?? 'unstable'), h('span', plain(claim.claim), ' ', h('span.hint', `${claim.status}: ${claim.why}`)))))),
 	note: ({event, seq}) => h('p.fact', {'data-key': `e${seq}`}, icon('dash'), event.text),

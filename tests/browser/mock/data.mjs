@@ -41,6 +41,7 @@ export const runs = [
 	{id: 'r9d4tj5y8ka', repository: 'shop', issue: 2, title: `Search: a misspelt word should still find "Pine" ${EVIL}`, state: 'review',
 		state_since_ms: minutes(31), base: BASE, head: hash('head2'), environment: 'e8w6c4r1mzb', pull: 2, preview: 'http://e8w6c4r1mzb.localhost:7421/',
 		verdict: 'failed', agent: 'command', attempt: 4, attempts: 4, created_ms: minutes(44), ended_ms: null, error: null, plan: [],
+		declarations: [{match: 'GET /api/products* body.price', by: 'the agent', because: `the issue asks for prices as people read them ${EVIL}`, state: 'proposed', time_ms: minutes(32)}],
 		usage: {input_tokens: 512_331, output_tokens: 31_871, cost_usd: 1.92, turns: 4, agent_ms: 402_000},
 		steps: steps(['claim', 'done', 1, 2640, 2639.8], ['fork', 'done', 1, 2639.8, 2639], ['turn', 'done', 1, 2639, 2450], ['verify', 'failed', 1, 2450, 2420],
 			['turn', 'done', 2, 2420, 2300], ['verify', 'failed', 2, 2300, 2270], ['turn', 'done', 3, 2270, 2130], ['verify', 'failed', 3, 2130, 2100],

@@ -167,6 +167,8 @@ export async function mockServer({port = 0, empty = false, socket = null, hostil
 			return stream(answer, `run ${id}`, list.map((e) => `id: ${e.seq}\nevent: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join(''));
 		}],
 		['POST', '/runs/:id/message', ({id, body}) => { addEvent(run(id).id, {type: 'message', author: body.author ?? 'you', text: body.text}); return {}; }],
+		['POST', '/runs/:id/declarations', ({id, body}) => { const one = run(id); one.declarations = [...(one.declarations ?? []).filter((row) => row.match !== body.difference), {match: body.difference, by: 'you', because: body.because ?? '', state: 'declared', time_ms: Date.now()}]; changed('run', {id, state: one.state}); return one; }],
+		['DELETE', '/runs/:id/declarations', ({id, query}) => { const one = run(id); one.declarations = one.declarations.filter((row) => row.match !== query.get('difference')); changed('run', {id, state: one.state}); return one; }],
 		['POST', '/runs/:id/stop', ({id}) => setState(run(id), 'stopped')],
 		['POST', '/runs/:id/retry', ({id}) => setState(run(id), 'queued')],
 		['GET', '/runs/:id/record', ({id}) => { if (!data.reports[id]) throw missing(`a record of run ${id}`); return plain(JSON.stringify(data.recordOf(run(id))), 'application/vnd.dsse+json'); }],
