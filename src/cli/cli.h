@@ -39,6 +39,8 @@ void cli_doctor_source(json_t *(*items)(const char *state_dir));
 void cli_policy_source(json_t *(*judge)(const json_t *policy, const json_t *above, const json_t *requests, struct err *err));
 
 /* What `assay backup` and `assay restore` do: set once, by the program; as in programs/backup.h. */
+/* What `assay relay` is: the program is not of this folder. */
+void cli_relay_source(int (*main)(int argc, char **argv));
 void cli_backup_source(int (*make)(const char *state_dir, const char *store, const char *file, struct err *err),
 		       int (*restore)(const char *state_dir, const char *store, const char *file, struct err *err));
 

@@ -46,6 +46,7 @@
 	COMMAND(webhook, "create|list|rm", "tells others of what changes") \
 	COMMAND(mcp, "[--role ROLE] [--as NAME]", "serves all this as tools to another agent, over MCP") \
 	COMMAND(serve, "[--listen A:P] [--preview A:P] [--background | --stop]", "runs the server, with pages and previews") \
+	COMMAND(relay, "--tokens FILE | --to HOST:PORT --domain D --token-file FILE", "forwards previews of machines that can open no port") \
 	COMMAND(status, "[--json]", "says whether a server runs here, and where") \
 	COMMAND(export, "runs|events|issues|pulls|records [--after CURSOR]", "prints what the store holds, a JSON object a line") \
 	COMMAND(backup, "FILE", "writes all that cannot be made again into one file, also while the server runs") \

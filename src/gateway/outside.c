@@ -11,7 +11,7 @@
 #include "gateway/egress/mint.h"
 #include "gateway/egress/refusal.h"
 #include "gateway/entry.h"
-#include "gateway/hello.h"
+#include "net/hello.h"
 #include "gateway/policy/policy.h"
 #include "gateway/seams/http.h"
 #include "gateway/stub.h"

@@ -74,6 +74,25 @@ void socket_tune(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+#define KEEP_IDLE_S 20
+#define KEEP_EVERY_S 10
+#define KEEP_PROBES 3
+#define KEEP_UNSENT_MS 50000
+
+void socket_keep(int fd)
+{
+	const struct {
+		int level, name, value;
+	} rows[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+		    {IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S},
+		    {IPPROTO_TCP, TCP_KEEPINTVL, KEEP_EVERY_S},
+		    {IPPROTO_TCP, TCP_KEEPCNT, KEEP_PROBES},
+		    {IPPROTO_TCP, TCP_USER_TIMEOUT, KEEP_UNSENT_MS}};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		(void)setsockopt(fd, rows[i].level, rows[i].name, &rows[i].value, sizeof(rows[i].value));
+}
+
 int socket_listen_tcp(const char *text, int *out, struct err *err)
 {
 	AUTO_CLOSE int fd = -1;

@@ -23,6 +23,7 @@ int socket_port(int fd);                          /* bound port, 0 when it has n
 int socket_error(int fd);                         /* takes SO_ERROR: 0 or an errno */
 void socket_peer_format(struct buf *out, int fd); /* "127.0.0.1:5001", "unix" */
 void socket_tune(int fd);                         /* TCP_NODELAY; harmless on others */
+void socket_keep(int fd);                         /* a peer that is gone without a word is found out within a minute */
 void socket_reset(int fd);                        /* closes so that the peer sees a reset */
 
 #endif

@@ -14,6 +14,7 @@
 #include "programs/config.h"
 #include "programs/doctor.h"
 #include "programs/policy.h"
+#include "programs/relay.h"
 #include "programs/serve.h"
 #include "sandbox/local/keeper.h"
 #include "vault/vault.h"
@@ -81,5 +82,6 @@ int main(int argc, char **argv)
 	cli_backup_source(backup_make, backup_restore);
 	cli_doctor_source(doctor_items);
 	cli_policy_source(policy_requests_judge);
+	cli_relay_source(relay_main);
 	return cli_main(argc, argv);
 }

@@ -50,6 +50,8 @@ static const struct config_key {
 	{"preview-cert", "ASSAY_PREVIEW_CERT", CONFIG_TEXT,
 	 "a file with the certificate for *.DOMAIN, taken again when it changes"},
 	{"preview-key", "ASSAY_PREVIEW_KEY", CONFIG_TEXT, "a file with its private key; else in the certificate's"},
+	{"preview-relay", "ASSAY_PREVIEW_RELAY", CONFIG_TEXT, "they come through this relay: relay.example.com:7422"},
+	{"preview-relay-token", "ASSAY_PREVIEW_RELAY_TOKEN", CONFIG_TEXT, "a file with the token that it knows for the domain"},
 	{"preview-link", "ASSAY_PREVIEW_LINK", CONFIG_DURATION, "how long links to previews let anybody in: 7d; 0: people sign in"},
 	{"oci", "ASSAY_RUNTIME", CONFIG_TEXT, "runc, crun or a path makes the sandboxes, instead of own code"},
 	{"policy", "ASSAY_POLICY", CONFIG_TEXT, "the organisation's policy: STATE/policy.yaml, else /etc/assay/policy.yaml"},

@@ -32,6 +32,7 @@
 #include "programs/serve_egress.h"
 #include "programs/serve_front.h"
 #include "programs/serve_gateway.h"
+#include "programs/serve_relay.h"
 #include "runs/runs.h"
 #include "sandbox/local/local.h"
 #include "vault/vault.h"
@@ -41,6 +42,7 @@
 #define LISTEN_DEFAULT "127.0.0.1:7420"
 #define PREVIEW_DEFAULT "127.0.0.1:7421"
 #define FRONT_DEFAULT "0.0.0.0:443"
+#define FRONT_BEHIND_DEFAULT "127.0.0.1:0" /* where a relay brings them */
 #define RUN_WORKERS 4
 #define RUN_WORKERS_MAX 64
 #define KEY_BYTES_MAX 4096
@@ -64,6 +66,8 @@ struct serve {
 		const char *listen;
 		const char *certificate;
 		const char *key;
+		const char *relay; /* NULL: they come by themselves */
+		const char *token;
 	} outer;
 	const char *oci;    /* NULL: none */
 	const char *policy; /* NULL: where it usually is, as the next */
@@ -91,6 +95,7 @@ struct serve {
 	struct serve_gateway *gateway;
 	struct vault *vault;
 	struct serve_front *front; /* NULL: nobody elsewhere sees previews */
+	struct serve_relay *relay; /* NULL: none is between */
 	struct audit *audit;
 	struct environments *environments;
 	struct runs *runs;
@@ -344,6 +349,8 @@ static void *ticker_main(void *self)
 
 		reload_if_wanted(serve);
 		(void)!egress_policy_reload(serve->egress.egress, false, NULL); /* says itself what is wrong */
+		if (serve->relay)
+			serve_relay_look(serve->relay);
 		if (serve->front)
 			serve_front_look(serve->front, serve->environments);
 		if (audit_index(serve->audit, INDEX_ROWS_A_TICK, &err))
@@ -508,6 +515,21 @@ static int outer_open(struct serve *serve, struct err *err)
 						    .world = world_real};
 
 	return serve->outer.domain ? serve_front_open(&options, &serve->front, err) : 0;
+}
+
+/* Visitors come through a relay, where no port can be opened. */
+static int relay_open(struct serve *serve, struct err *err)
+{
+	const struct serve_relay_options options = {.relay = serve->outer.relay,
+						    .domain = serve->front ? serve_front_name(serve->front) : NULL,
+						    .token_file = serve->outer.token,
+						    .forward = serve->outer_base};
+
+	if (!serve->outer.relay)
+		return 0;
+	if (!serve->front)
+		return err_set(err, ERR_INVALID, "preview-relay wants the domain that it is for: preview-domain");
+	return serve_relay_open(&options, &serve->relay, err);
 }
 
 static int sandboxes_open(struct serve *serve, struct err *err)
@@ -694,6 +716,11 @@ static int traces_open(struct serve *serve, struct err *err)
 	return 0;
 }
 
+static const char *outer_listen(const struct serve *serve)
+{
+	return serve->outer.listen ? serve->outer.listen : serve->outer.relay ? FRONT_BEHIND_DEFAULT : FRONT_DEFAULT;
+}
+
 static int serve_open(struct serve *serve, const char *state, const char *runtime, struct err *err)
 {
 	AUTO_FREE char *address = NULL;
@@ -705,9 +732,9 @@ static int serve_open(struct serve *serve, const char *state, const char *runtim
 		return -1;
 	address = address_take("--listen", serve->listen, err);
 	serve->preview_base = address ? address_take("--preview", serve->preview, err) : NULL;
-	serve->outer_base = serve->outer.domain ? address_take("--preview-listen", serve->outer.listen, err) : NULL;
+	serve->outer_base = serve->outer.domain ? address_take("--preview-listen", outer_listen(serve), err) : NULL;
 	if (!serve->preview_base || (serve->outer.domain && !serve->outer_base) || pages_url_check(serve->pages, err) ||
-	    sandboxes_open(serve, err) || pages_open(serve, address, err) || ticker_start(serve, err))
+	    sandboxes_open(serve, err) || relay_open(serve, err) || pages_open(serve, address, err) || ticker_start(serve, err))
 		return -1;
 	return ready_say(serve, err);
 }
@@ -722,6 +749,7 @@ static void serve_close(struct serve *serve)
 	(void)pthread_mutex_unlock(&serve->lock);
 	if (serve->ticking)
 		(void)pthread_join(serve->ticker, NULL);
+	serve_relay_close(serve->relay);
 	if (serve->web)
 		web_close(serve->web);
 	oidc_close(serve->oidc);
@@ -771,6 +799,8 @@ static void variables_take(struct serve *serve)
 		     {"ASSAY_PREVIEW_LISTEN", &serve->outer.listen},
 		     {"ASSAY_PREVIEW_CERT", &serve->outer.certificate},
 		     {"ASSAY_PREVIEW_KEY", &serve->outer.key},
+		     {"ASSAY_PREVIEW_RELAY", &serve->outer.relay},
+		     {"ASSAY_PREVIEW_RELAY_TOKEN", &serve->outer.token},
 		     {"ASSAY_REPOSITORIES", &serve->repositories}};
 	const char *warm = getenv("ASSAY_WARM");
 	const char *sign_in = getenv("ASSAY_SIGN_IN");
@@ -813,7 +843,6 @@ int serve_main(int argc, char **argv)
 {
 	struct serve serve = {.listen = LISTEN_DEFAULT,
 			      .preview = PREVIEW_DEFAULT,
-			      .outer = {.listen = FRONT_DEFAULT},
 			      .ready_fd = -1,
 			      .lock_fd = -1,
 			      .signals = {.fd = -1},
@@ -848,6 +877,14 @@ int serve_main(int argc, char **argv)
 		 .value = "FILE",
 		 .help = "its private key, PEM (in the certificate's file)",
 		 .text = &serve.outer.key},
+		{.name = "preview-relay",
+		 .value = "HOST:PORT",
+		 .help = "they come through this relay: no port is open here",
+		 .text = &serve.outer.relay},
+		{.name = "preview-relay-token",
+		 .value = "FILE",
+		 .help = "the token that it knows for the domain",
+		 .text = &serve.outer.token},
 		{.name = "pages",
 		 .value = "URL",
 		 .help = "where else the pages are reached, through a proxy: https://assay.example.com",

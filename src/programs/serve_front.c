@@ -161,6 +161,11 @@ const char *serve_front_listen(const struct serve_front *front)
 	return front->listen;
 }
 
+const char *serve_front_name(const struct serve_front *front)
+{
+	return front->domain;
+}
+
 const char *serve_front_domain(const struct serve_front *front)
 {
 	return front->shown;

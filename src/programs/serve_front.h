@@ -29,6 +29,7 @@ struct serve_front_options {
 MUST_USE int serve_front_open(const struct serve_front_options *options, struct serve_front **front, struct err *err);
 void serve_front_close(struct serve_front *front); /* NULL is fine */
 const char *serve_front_listen(const struct serve_front *front);
+const char *serve_front_name(const struct serve_front *front);   /* the domain without a port */
 const char *serve_front_domain(const struct serve_front *front); /* as people's addresses end: "preview.example.com:8443" */
 /* FRONT for the gateway, and the descriptor that goes with it; both the caller's. */
 json_t *serve_front_body(struct serve_front *front, int *identity, struct err *err);

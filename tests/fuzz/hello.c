@@ -1,7 +1,7 @@
 /* TLS ClientHellos, whole and in two pieces: more bytes never change a verdict. */
 #include <assert.h>
 
-#include "gateway/hello.h"
+#include "net/hello.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,7 +10,7 @@
 #include <netinet/in.h>
 
 #include "base/scope.h"
-#include "gateway/hello.h"
+#include "net/hello.h"
 #include "gateway/policy/policy.h"
 #include "gateway/stub.h"
 

@@ -1,11 +1,11 @@
-"""upgraded.py PORT HOST CA COOKIE: an upgraded connection through the preview: what was heard of the 3 MiB, and whether the rest is echoed."""
+"""upgraded.py PORT HOST CA COOKIE [ADDRESS]: an upgraded connection through the preview: what was heard of the 3 MiB, and whether the rest is echoed."""
 import socket
 import ssl
 import sys
 
-port, host, authority, cookie = sys.argv[1:]
+port, host, authority, cookie, *address = sys.argv[1:]
 context = ssl.create_default_context(cafile=authority)
-with context.wrap_socket(socket.create_connection(("127.0.0.1", int(port)), timeout=20), server_hostname=host) as peer:
+with context.wrap_socket(socket.create_connection((*(address or ["127.0.0.1"]), int(port)), timeout=20), server_hostname=host) as peer:
     peer.sendall(f"GET /socket HTTP/1.1\r\nHost: {host}\r\nUpgrade: blob\r\nConnection: Upgrade\r\nCookie: {cookie}\r\n\r\n".encode())
     heard = b""
     while b"\r\n\r\n" not in heard:

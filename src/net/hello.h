@@ -1,6 +1,6 @@
 /* hello: the server name in a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3), without taking part in the handshake. */
-#ifndef ASSAY_GATEWAY_HELLO_H
-#define ASSAY_GATEWAY_HELLO_H
+#ifndef ASSAY_NET_HELLO_H
+#define ASSAY_NET_HELLO_H
 
 #include "base/buf.h"
 

@@ -1,5 +1,5 @@
 /* ClientHello. */
-#include "gateway/hello.h"
+#include "net/hello.h"
 
 #define RECORD_HANDSHAKE 22
 #define RECORD_BYTES_MAX 16384
