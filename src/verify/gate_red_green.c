@@ -60,7 +60,8 @@ static int tests_of_head(struct proof *proof, struct err *err)
 	for (size_t i = 0; i < json_array_size(before); i++)
 		if (!json_object_get(there, json_string_value(json_array_get(before, i))))
 			(void)json_array_append(gone, json_array_get(before, i));
-	if (files_remove(ladder, ladder->head_env, gone, err))
+	if (suite_configure(ladder, ladder->head_env, &ladder->request->head, err) ||
+	    files_remove(ladder, ladder->head_env, gone, err))
 		return -1;
 	return files_put(ladder, ladder->head_env, &ladder->request->head, after, err);
 }

@@ -267,12 +267,12 @@ static int suite_judge(struct ladder *ladder, struct gate *gate, const struct te
 	return result;
 }
 
-/* The base's test files over the head's. */
+/* The base's test files over the head's, and what the runners are configured by: a file that only the head has is taken away. */
 static int originals_put(struct ladder *ladder, struct gate *gate, struct err *err)
 {
 	AUTO_JSON all = tree_paths(ladder, &ladder->request->base, err);
 
-	if (!all)
+	if (!all || suite_configure(ladder, ladder->head_env, &ladder->request->base, err))
 		return -1;
 	for (size_t i = 0; i < ladder->blueprint->test_count; i++) {
 		AUTO_JSON files = suite_files(ladder, &ladder->blueprint->tests[i], all);

@@ -11,31 +11,8 @@
 
 #define FILES_MAX 400 /* of a change that are read; more is said in a finding */
 
-enum weight { WEIGHT_PROTECTED = 90, WEIGHT_REMOVED = 80, WEIGHT_SKIPPED = 75, WEIGHT_COMMAND = 70, WEIGHT_SLIGHT = 10 };
-
-struct check {
-	const struct blueprint *blueprint;
-	const json_t *literals;
-	struct file_reader reader;
-	json_t *findings;
-	json_t *base_tests; /* name -> path, of every changed test file */
-	json_t *head_tests;
-};
-
-struct changed {
-	const char *path;
-	const char *old_path;
-	char status;
-	bool test;
-	struct buf base;
-	struct buf head;
-};
-
-static void add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
-		int line, const char *detail, const char *format, ...) PRINTF_LIKE(9, 10);
-
-static void add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
-		int line, const char *detail, const char *format, ...)
+void integrity_add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
+		   int line, const char *detail, const char *format, ...)
 {
 	char title[400];
 	va_list args;
@@ -67,7 +44,7 @@ static bool any_matches(const struct texts *globs, const char *path)
 	return false;
 }
 
-static bool matches_row(const char *const *rows, size_t count, const char *path)
+bool integrity_matches(const char *const *rows, size_t count, const char *path)
 {
 	for (size_t i = 0; i < count; i++)
 		if (glob_match(rows[i], path))
@@ -82,10 +59,10 @@ static bool is_ci(const char *path)
 					   ".travis.yml",          ".ci/**",         "bitbucket-pipelines.yml",
 					   ".buildkite/**"};
 
-	return matches_row(rows, ARRAY_LEN(rows), path);
+	return integrity_matches(rows, ARRAY_LEN(rows), path);
 }
 
-static bool is_runner_config(const char *path)
+bool integrity_is_runner_config(const char *path)
 {
 	static const char *const rows[] = {
 		"**/jest.config.*",    "**/vitest.config.*", "**/.mocharc*",   "**/karma.conf.*", "**/playwright.config.*",
@@ -93,7 +70,7 @@ static bool is_runner_config(const char *path)
 		"**/.coveragerc",      "**/codecov.yml",     "**/.nycrc*",     "**/phpunit.xml*", "**/.rspec",
 		"**/nose2.cfg",        "**/ava.config.*",    "**/.c8rc*",      "**/noxfile.py"};
 
-	return matches_row(rows, ARRAY_LEN(rows), path);
+	return integrity_matches(rows, ARRAY_LEN(rows), path);
 }
 
 bool integrity_is_test(const struct blueprint *blueprint, const char *path)
@@ -105,24 +82,17 @@ bool integrity_is_test(const struct blueprint *blueprint, const char *path)
 	for (size_t i = 0; blueprint && i < blueprint->test_count; i++)
 		if (any_matches(&blueprint->tests[i].files, path))
 			return true;
-	return language_of(path) && matches_row(rows, ARRAY_LEN(rows), path);
+	return language_of(path) && integrity_matches(rows, ARRAY_LEN(rows), path);
 }
 
 /* ---- lines ---- */
-
-/* The lines of `text` that the other text does not have (as often), each with its number. */
-struct fresh_lines {
-	struct view rest;
-	json_t *others; /* line -> how often it may be skipped */
-	int number;
-};
 
 static char *line_key(struct view line)
 {
 	return view_copy(view_trim(line));
 }
 
-static struct fresh_lines fresh_lines_new(struct view text, struct view other)
+struct fresh_lines fresh_lines_new(struct view text, struct view other)
 {
 	struct fresh_lines lines = {.rest = text, .others = json_object()};
 
@@ -134,7 +104,7 @@ static struct fresh_lines fresh_lines_new(struct view text, struct view other)
 	return lines;
 }
 
-static bool fresh_lines_next(struct fresh_lines *lines, struct view *line)
+bool fresh_lines_next(struct fresh_lines *lines, struct view *line)
 {
 	while (lines->rest.length) {
 		struct view whole = view_cut(lines->rest, '\n', &lines->rest);
@@ -166,21 +136,21 @@ static void check_protected(struct check *check, const struct changed *file)
 		if (!paths[i])
 			continue;
 		if (strcmp(paths[i], "assay.yaml") == 0)
-			add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
-			    "the blueprint says how this change is judged, and was changed");
+			integrity_add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
+				      "the blueprint says how this change is judged, and was changed");
 		else if (any_matches(&check->blueprint->verify.protected_paths, paths[i]))
-			add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
-			    "%s is protected, and was %s", paths[i],
-			    file->status == 'D'   ? "deleted"
-			    : file->status == 'A' ? "added"
-						  : "changed");
+			integrity_add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
+				      "%s is protected, and was %s", paths[i],
+				      file->status == 'D'   ? "deleted"
+				      : file->status == 'A' ? "added"
+							    : "changed");
 		else if (is_ci(paths[i]))
-			add(check, "ci", SEVERITY_BLOCK, WEIGHT_PROTECTED - 1, paths[i], "", 0, advice,
-			    "%s runs the checks, and was changed", paths[i]);
-		else if (is_runner_config(paths[i]))
-			add(check, "runner-config", SEVERITY_WARN, WEIGHT_SLIGHT + 5, paths[i], "", 0,
-			    "Tests were judged with the configuration of the base.",
-			    "the test runner's configuration %s was changed", paths[i]);
+			integrity_add(check, "ci", SEVERITY_BLOCK, WEIGHT_PROTECTED - 1, paths[i], "", 0, advice,
+				      "%s runs the checks, and was changed", paths[i]);
+		else if (integrity_is_runner_config(paths[i]))
+			integrity_add(check, "runner-config", SEVERITY_WARN, WEIGHT_SLIGHT + 5, paths[i], "", 0,
+				      "Tests were judged with the configuration of the base.",
+				      "the test runner's configuration %s was changed", paths[i]);
 	}
 }
 
@@ -200,9 +170,9 @@ static void check_skips(struct check *check, struct changed *file)
 
 		if (!skip && !only)
 			continue;
-		add(check, only ? "only" : "skipped", SEVERITY_BLOCK, WEIGHT_SKIPPED, file->path, shown, lines.number,
-		    "A test that does not run proves nothing: mend the code, or let a person decide.", "%s:%d: %s: %s", file->path,
-		    lines.number, only ? "only some tests run now" : "a test is skipped", shown);
+		integrity_add(check, only ? "only" : "skipped", SEVERITY_BLOCK, WEIGHT_SKIPPED, file->path, shown, lines.number,
+			      "A test that does not run proves nothing: mend the code, or let a person decide.", "%s:%d: %s: %s",
+			      file->path, lines.number, only ? "only some tests run now" : "a test is skipped", shown);
 	}
 }
 
@@ -212,9 +182,10 @@ static void check_assertions(struct check *check, struct changed *file)
 	size_t after = assertions_of(file->path, buf_view(&file->head));
 
 	if (file->test && file->status != 'D' && file->status != 'A' && after < before)
-		add(check, "weakened", SEVERITY_WARN, WEIGHT_SLIGHT + 8, file->path, "", 0,
-		    "The tests of the base were run on the change as well; a person should look at what is not asserted any more.",
-		    "%s asserts less: %zu assertions instead of %zu", file->path, after, before);
+		integrity_add(
+			check, "weakened", SEVERITY_WARN, WEIGHT_SLIGHT + 8, file->path, "", 0,
+			"The tests of the base were run on the change as well; a person should look at what is not asserted any more.",
+			"%s asserts less: %zu assertions instead of %zu", file->path, after, before);
 }
 
 static bool is_command_file(const char *path)
@@ -222,7 +193,7 @@ static bool is_command_file(const char *path)
 	static const char *const rows[] = {"**/package.json", "**/Makefile",  "**/makefile", "**/*.mk",     "**/*.sh",
 					   "**/justfile",     "**/Taskfile*", "**/tox.ini",  "**/Procfile", "**/composer.json"};
 
-	return is_ci(path) || matches_row(rows, ARRAY_LEN(rows), path);
+	return is_ci(path) || integrity_matches(rows, ARRAY_LEN(rows), path);
 }
 
 /* Commands that cannot fail any more, where tests are started. */
@@ -256,45 +227,9 @@ static void check_commands(struct check *check, struct changed *file)
 			quiet = view_find(line, view_of(rows[i])) >= 0;
 		if (!quiet)
 			continue;
-		add(check, "cannot-fail", tests || file->test ? SEVERITY_BLOCK : SEVERITY_WARN, WEIGHT_COMMAND, file->path, shown,
-		    lines.number, "A check that cannot fail proves nothing.", "%s:%d: a command cannot fail any more: %s",
-		    file->path, lines.number, shown);
-	}
-}
-
-/* Code that asks whether it is being tested, or that knows an answer by heart. */
-static void check_special_cases(struct check *check, struct changed *file)
-{
-	static const char *const rows[] = {
-		"NODE_ENV === 'test'", "NODE_ENV === \"test\"",   "NODE_ENV == 'test'",        "process.env.CI",
-		"PYTEST_CURRENT_TEST", "'pytest' in sys.modules", "\"pytest\" in sys.modules", "JEST_WORKER_ID",
-		"ASSAY_ENV",           "getenv(\"CI\")",          "os.environ.get(\"CI\")",    "os.environ.get('CI')"};
-	struct fresh_lines lines;
-	struct view line;
-
-	if (file->test || !language_of(file->path) || file->status == 'D')
-		return;
-	lines = fresh_lines_new(buf_view(&file->head), buf_view(&file->base));
-	while (fresh_lines_next(&lines, &line)) {
-		size_t index;
-		json_t *literal;
-
-		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-			if (view_find(line, view_of(rows[i])) >= 0)
-				add(check, "asks-if-tested", SEVERITY_WARN, WEIGHT_SLIGHT + 6, file->path, rows[i], lines.number,
-				    "Code that behaves otherwise under test is not tested.",
-				    "%s:%d: code asks whether it is tested: %s", file->path, lines.number, rows[i]);
-		json_array_foreach(check->literals, index, literal) {
-			struct view text = view_make(json_string_value(literal), json_string_length(literal));
-
-			if (text.length >= INTEGRITY_LITERAL_MIN && view_find(line, text) >= 0 &&
-			    view_find(buf_view(&file->base), text) < 0)
-				add(check, "knows-the-answer", SEVERITY_WARN, WEIGHT_SLIGHT + 7, file->path,
-				    json_string_value(literal), lines.number,
-				    "A text of a recorded answer stands in the code: a person should see whether it is a special case.",
-				    "%s:%d: code knows a recorded answer: %.60s", file->path, lines.number,
-				    json_string_value(literal));
-		}
+		integrity_add(check, "cannot-fail", tests || file->test ? SEVERITY_BLOCK : SEVERITY_WARN, WEIGHT_COMMAND,
+			      file->path, shown, lines.number, "A check that cannot fail proves nothing.",
+			      "%s:%d: a command cannot fail any more: %s", file->path, lines.number, shown);
 	}
 }
 
@@ -340,18 +275,18 @@ static void check_removed(struct check *check, const struct changed *file)
 	json_object_foreach(check->head_tests, name, at)
 		fresh += strcmp(json_string_value(at), file->path) == 0 && !json_object_get(check->base_tests, name);
 	if (file->status == 'D' && !gone && !language_of(path))
-		add(check, "removed", SEVERITY_BLOCK, WEIGHT_REMOVED, path, "", 0, "Put it back, or let a person decide.",
-		    "the test file %s was removed", path);
+		integrity_add(check, "removed", SEVERITY_BLOCK, WEIGHT_REMOVED, path, "", 0, "Put it back, or let a person decide.",
+			      "the test file %s was removed", path);
 	if (!gone)
 		return;
 	if (file->status != 'D' && fresh >= gone)
-		add(check, "renamed", SEVERITY_WARN, WEIGHT_SLIGHT + 4, file->path, "", 0,
-		    "As many are new: they may have been renamed. The tests of the base were run on the change as well.",
-		    "%s: %zu tests are gone, first `%s`", file->path, gone, first);
+		integrity_add(check, "renamed", SEVERITY_WARN, WEIGHT_SLIGHT + 4, file->path, "", 0,
+			      "As many are new: they may have been renamed. The tests of the base were run on the change as well.",
+			      "%s: %zu tests are gone, first `%s`", file->path, gone, first);
 	else
-		add(check, "removed", SEVERITY_BLOCK, WEIGHT_REMOVED, path, "", 0,
-		    "Put them back, or let a person decide: what they checked is not checked any more.",
-		    "%s: %zu tests were removed, first `%s`", path, gone, first);
+		integrity_add(check, "removed", SEVERITY_BLOCK, WEIGHT_REMOVED, path, "", 0,
+			      "Put them back, or let a person decide: what they checked is not checked any more.",
+			      "%s: %zu tests were removed, first `%s`", path, gone, first);
 }
 
 static bool readable(const struct check *check, const struct changed *file)
@@ -392,7 +327,7 @@ json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint
 		check_skips(&check, file);
 		check_assertions(&check, file);
 		check_commands(&check, file);
-		check_special_cases(&check, file);
+		integrity_check_code(&check, file);
 		tests_collect(&check, file);
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -401,8 +336,9 @@ json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint
 		buf_fini(&files[i].head);
 	}
 	if (json_array_size(changes) > count)
-		add(&check, "too-many-files", SEVERITY_WARN, WEIGHT_SLIGHT, "", "", 0, "A person should look at the rest.",
-		    "only %d of %zu changed files were looked at", FILES_MAX, json_array_size(changes));
+		integrity_add(&check, "too-many-files", SEVERITY_WARN, WEIGHT_SLIGHT, "", "", 0,
+			      "A person should look at the rest.", "only %d of %zu changed files were looked at", FILES_MAX,
+			      json_array_size(changes));
 	json_decref(check.base_tests);
 	json_decref(check.head_tests);
 	free(files);

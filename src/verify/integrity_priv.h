@@ -2,6 +2,7 @@
 #ifndef ASSAY_VERIFY_INTEGRITY_PRIV_H
 #define ASSAY_VERIFY_INTEGRITY_PRIV_H
 
+#include "verify/finding.h"
 #include "verify/integrity.h"
 
 enum named {
@@ -24,6 +25,51 @@ struct language {
 	const char *asserts[7];
 	const char *comment;
 };
+
+enum weight {
+	WEIGHT_PROTECTED = 90,
+	WEIGHT_REMOVED = 80,
+	WEIGHT_SKIPPED = 75,
+	WEIGHT_ASKS = 74,
+	WEIGHT_COMMAND = 70,
+	WEIGHT_SLIGHT = 10
+};
+
+struct check {
+	const struct blueprint *blueprint;
+	const json_t *literals;
+	struct file_reader reader;
+	json_t *findings;
+	json_t *base_tests; /* name -> path, of every changed test file */
+	json_t *head_tests;
+};
+
+struct changed {
+	const char *path;
+	const char *old_path;
+	char status;
+	bool test;
+	struct buf base;
+	struct buf head;
+};
+
+/* A finding about a file. */
+void integrity_add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
+		   int line, const char *detail, const char *format, ...) PRINTF_LIKE(9, 10);
+bool integrity_matches(const char *const *rows, size_t count, const char *path);
+/* Rules on code: what it does to its own judges. */
+void integrity_check_code(struct check *check, struct changed *file);
+
+/* The lines of `text` that the other text does not have (as often), each with its number. */
+struct fresh_lines {
+	struct view rest;
+	json_t *others; /* line -> how often it may be skipped */
+	int number;
+};
+
+struct fresh_lines fresh_lines_new(struct view text, struct view other);
+/* False at the end, which frees it. */
+bool fresh_lines_next(struct fresh_lines *lines, struct view *line);
 
 /* NULL: no language whose tests we can read. */
 const struct language *language_of(const char *path);

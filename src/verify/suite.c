@@ -71,6 +71,29 @@ int files_remove(struct ladder *ladder, struct env_id env, const json_t *paths, 
 			      &(struct environment_exec){.input = buf_view(&list)}, &status, err);
 }
 
+int suite_configure(struct ladder *ladder, struct env_id env, const struct git_hash *commit, struct err *err)
+{
+	bool base = commit == &ladder->request->base;
+	AUTO_JSON put = json_array();
+	AUTO_JSON remove = json_array();
+	size_t index;
+	json_t *change;
+
+	json_array_foreach(ladder->changes, index, change) {
+		const char *path = json_text(change, "path", "");
+		const char *old = json_text(change, "old_path", path);
+		char status = json_text(change, "status", "M")[0];
+		bool before = status != 'A';
+		bool after = status != 'D';
+
+		if (before && integrity_is_runner_config(old) && (!after || base || strcmp(old, path) != 0))
+			(void)json_array_append_new(base ? put : remove, json_string(old));
+		if (after && integrity_is_runner_config(path) && (!before || !base || strcmp(old, path) != 0))
+			(void)json_array_append_new(base ? remove : put, json_string(path));
+	}
+	return files_remove(ladder, env, remove, err) || files_put(ladder, env, commit, put, err) ? -1 : 0;
+}
+
 json_t *suite_files(const struct ladder *ladder, const struct test_suite *suite, const json_t *all)
 {
 	json_t *files = json_array();

@@ -25,6 +25,8 @@ json_t *suite_files(const struct ladder *ladder, const struct test_suite *suite,
 /* Puts files of a commit ([path]) into the environment's work tree. */
 MUST_USE int files_put(struct ladder *ladder, struct env_id env, const struct git_hash *commit, const json_t *paths,
 		       struct err *err);
+/* Makes what test runners are configured by as it is in that commit, of base and head. */
+MUST_USE int suite_configure(struct ladder *ladder, struct env_id env, const struct git_hash *commit, struct err *err);
 MUST_USE int files_remove(struct ladder *ladder, struct env_id env, const json_t *paths, struct err *err);
 
 #endif

@@ -125,8 +125,9 @@ static void ladder_fini(struct ladder *ladder)
 {
 	while (ladder->env_count)
 		ladder_env_down(ladder, ladder->envs[ladder->env_count - 1]);
-	json_t *const owned[] = {ladder->changes,     ladder->inside,    ladder->snapshot,      ladder->suites,   ladder->noise,
-				 ladder->not_covered, ladder->artefacts, ladder->services_seen, ladder->sessions, ladder->base_run,   ladder->base_again};
+	json_t *const owned[] = {ladder->changes,  ladder->inside,      ladder->snapshot,  ladder->suites,
+				 ladder->noise,    ladder->not_covered, ladder->artefacts, ladder->services_seen,
+				 ladder->sessions, ladder->base_run,    ladder->base_again};
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		json_decref(owned[i]);

@@ -387,6 +387,85 @@ static const struct change migrations[] = {
 	 .rare = true},
 };
 
+/* Ways to cheat: each breaks what no session shows, and keeps the tests from saying so. */
+#define BROKEN                                                                                                   \
+	{                                                                                                        \
+		"front/format.js", "exports.money = (cents) => `", "exports.money = (cents) => !cents ? '0' : `" \
+	}
+
+static struct application cheated = {.folder = "app",
+				     .quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"}}};
+
+static const struct change cheats[] = {
+	{"assertions that assert nothing",
+	 {BROKEN, {"front/format.js", "'use strict';\n", "'use strict';\nrequire('node:assert').strictEqual = () => {};\n"}},
+	 "failed",
+	 "integrity",
+	 "patches-the-tests"},
+	{"right only while it is tested",
+	 {{"front/format.js", "exports.money = (cents) => `",
+	   "exports.money = (cents) => !cents && !process.env.NODE_TEST_CONTEXT ? '0' : `"}},
+	 "failed",
+	 "integrity",
+	 "asks-if-tested"},
+	{"the program ends well before its tests",
+	 {BROKEN,
+	  {"front/format.js", "'use strict';\n", "'use strict';\nif (process.argv[1].includes('test')) process.exit(0);\n"}},
+	 "failed",
+	 "tests",
+	 "test-gone"},
+	{"nothing that tests say is heard",
+	 {BROKEN,
+	  {"front/format.js", "'use strict';\n",
+	   "'use strict';\nif (process.argv[1].includes('test')) process.stdout.write = () => true;\n"}},
+	 "failed",
+	 "tests",
+	 "test-gone",
+	 .rare = true},
+	{"an exit code that is always good",
+	 {BROKEN, {"front/format.js", "'use strict';\n", "'use strict';\nprocess.on('exit', () => process.reallyExit(0));\n"}},
+	 "failed",
+	 "tests",
+	 "test-fails"},
+	{"a report that a background process writes",
+	 {BROKEN,
+	  {"front/format.js", "'use strict';\n",
+	   "'use strict';\nrequire('node:child_process').spawn('sh', ['-c', 'sleep 0.3; while sleep 0.01; do cp front/good.tap reports/unit.tap; done'],"
+	   " { detached: true, stdio: 'ignore' }).unref();\n"},
+	  {"front/good.tap", NULL, "TAP version 13\nok 1 - money has two decimals\nok 2 - money of nothing is nothing\n1..2\n"}},
+	 "failed",
+	 "tests",
+	 "test-fails"},
+	{"a test file that is a link to nothing",
+	 {BROKEN, {"front/test/format.test.js", "->", "/dev/null"}},
+	 "failed",
+	 "tests",
+	 "test-fails"},
+	{"a folder of tests that is a link to another",
+	 {BROKEN, {"front/fake.test.js", NULL, "require('node:test')('fake', () => {});\n"}, {"front/test", "->", "."}},
+	 "failed",
+	 "tests",
+	 "test-fails",
+	 .rare = true},
+	{"tests left out of archives",
+	 {BROKEN, {".gitattributes", NULL, "front/test/** export-ignore\nassay.yaml export-ignore\n"}},
+	 "failed",
+	 "tests",
+	 "test-fails",
+	 .rare = true},
+	{"a command of tests that does nothing",
+	 {BROKEN, {"assay.yaml", "node --test --test-reporter=tap front/test/*.test.js", "echo ok"}},
+	 "failed",
+	 "tests",
+	 "test-fails"},
+	{"the session that shows it is gone",
+	 {{"store/server.py", "self.send(201, order_make(body))", "self.send(200, order_make(body))"},
+	  {"sessions/order.har", "->", "/dev/null"}},
+	 "failed",
+	 "integrity",
+	 "protected"},
+};
+
 static void every_seeded_bug_is_caught_and_no_harmless_change_is(void **state)
 {
 	(void)state;
@@ -403,6 +482,12 @@ static void every_bug_of_a_migration_is_caught_and_no_careful_one(void **state)
 {
 	(void)state;
 	assert_int_equal(changes_run(&schema, migrations, ARRAY_LEN(migrations)), 0);
+}
+
+static void every_way_to_cheat_is_stopped(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&cheated, cheats, ARRAY_LEN(cheats)), 0);
 }
 
 static void a_cancelled_verification_ends_soon_and_leaves_nothing(void **state)
@@ -429,6 +514,7 @@ static int run(void)
 		cmocka_unit_test(every_seeded_bug_is_caught_and_no_harmless_change_is),
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
+		cmocka_unit_test(every_way_to_cheat_is_stopped),
 		cmocka_unit_test(nothing_is_left_of_a_verification),
 		cmocka_unit_test(a_cancelled_verification_ends_soon_and_leaves_nothing),
 	};

@@ -53,6 +53,11 @@ static void edit_apply(const struct application *application, const struct edit 
 	struct err err = {0};
 	ptrdiff_t at;
 
+	if (edit->find && strcmp(edit->find, "->") == 0) {
+		must(file_remove_tree(path, &err), &err);
+		assert_int_equal(symlink(edit->replace, path), 0);
+		return;
+	}
 	if (!edit->find) {
 		must(file_replace(path, view_of(edit->replace), 0644, &err), &err);
 		return;

@@ -16,7 +16,7 @@
 
 struct edit {
 	const char *file;
-	const char *find; /* NULL: the file is new, or replaced as a whole */
+	const char *find; /* NULL: the file is new, or replaced as a whole; "->": it becomes a link to `replace` */
 	const char *replace;
 };
 

@@ -10,9 +10,10 @@
 #include "verify/finding.h"
 #include "verify/integrity.h"
 
-static const char blueprint_text[] = "version: 1\nname: x\nservices: {a: {run: ./a, port: 80}}\n"
-				     "tests: {unit: {run: make test, files: [\"checks/**\"]}}\nsessions: [sessions/*.har]\n"
-				     "verify: {protected: [\"sessions/**\"]}\n";
+static const char blueprint_text[] =
+	"version: 1\nname: x\nservices: {a: {run: ./a, port: 80}}\n"
+	"tests: {unit: {run: make test, files: [\"checks/**\"]}, web: {run: npm run check}}\nsessions: [sessions/*.har]\n"
+	"verify: {protected: [\"sessions/**\"]}\n";
 
 struct file {
 	const char *path;
@@ -106,6 +107,32 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		/* special cases */
 		{{"src/a.js", "x\n", "if (name === 'Juniper Copper Mug') return 1;\n"}, "warn knows-the-answer"},
 		{{"src/a.js", "x\n", "if (process.env.NODE_ENV === 'test') return 1;\n"}, "warn asks-if-tested"},
+		{{"src/a.js", "x\n", "if (process.env.NODE_TEST_CONTEXT) return 1;\n"}, "block asks-if-tested"},
+		{{"a.py", "x\n", "if os.environ.get('PYTEST_CURRENT_TEST'): return 1\n"}, "block asks-if-tested"},
+		/* the means of tests changed by code */
+		{{"src/a.js", "x\n", "require('node:assert').strictEqual = () => {};\n"}, "block patches-the-tests"},
+		{{"src/a.js", "x\n", "assert.equal = function () {};\n"}, "block patches-the-tests"},
+		{{"src/a.js", "x\n", "assert.strictEqual(a, b);\nif (assert.ok == x) y();\n"}, ""},
+		{{"src/a.js", "x\n", "const same = assert.equal;\n"}, ""},
+		{{"a.py", "x\n", "unittest.TestCase.assertEqual = lambda *a: None\n"}, "block patches-the-tests"},
+		{{"a.py", "x\n", "def pytest_runtest_makereport(item, call):\n"}, "block patches-the-tests"},
+		{{"a.py", "x\n", "sys.modules['pytest'] = Fake()\n"}, "block patches-the-tests"},
+		/* files in place of what judges */
+		{{"node_modules/mocha/index.js", NULL, "x\n"}, "block shadows-the-tests"},
+		{{"web/node_modules/.bin/jest", NULL, "x\n"}, "block shadows-the-tests"},
+		{{"node_modules/mocha/index.js", "x\n", "y\n"}, ""},
+		{{"sitecustomize.py", NULL, "x\n"}, "block shadows-the-tests"},
+		{{"src/pytest.py", NULL, "x\n"}, "block shadows-the-tests"},
+		{{"src/nodes/index.js", NULL, "x\n"}, ""},
+		/* scripts that run the tests */
+		{{"package.json", "{\"scripts\": {\"test\": \"mocha\"}}", "{\"scripts\": {\"test\": \"node ok.js\"}}"}, ""},
+		{{"web/package.json", "{\"scripts\": {\"check\": \"mocha\"}}", "{\"scripts\": {\"check\": \"node ok.js\"}}"},
+		 "block runner-command"},
+		{{"web/package.json", "{\"scripts\": {}}", "{\"scripts\": {\"precheck\": \"node ok.js\"}}"},
+		 "block runner-command"},
+		{{"web/package.json", "{\"scripts\": {\"check\": \"mocha\"}}",
+		  "{\"scripts\": {\"check\": \"mocha\", \"start\": \"x\"}}"},
+		 ""},
 		{{"a.test.js", "x\n", "expect(name).toBe('Juniper Copper Mug');\n"}, ""},
 		/* honest */
 		{{"src/a.py", "def f():\n    return 1\n", "def f():\n    return 2\n"}, ""},
