@@ -284,6 +284,17 @@ test('logs of one service can be chosen', {skip}, async (t) => {
 	await becomes(() => log.textContent(), /pricing/);
 	await page.getByLabel('Whose log').selectOption('front');
 	await becomes(() => log.textContent(), /^front(?![^]*pricing)/);
+	let letGo;
+	await page.route(/logs\?lines=\d+$/, (route) => { letGo = () => route.continue(); });
+	await page.getByLabel('Whose log').selectOption('');
+	await until(() => letGo);
+	await page.getByLabel('Whose log').selectOption('front');
+	await becomes(() => log.textContent(), /^front/);
+	const late = page.waitForResponse(/logs\?lines=\d+$/);
+	await letGo();
+	await (await late).finished();
+	await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
+	assert.match(await log.textContent(), /^front(?![^]*pricing)/, 'what was asked for before came over it');
 });
 
 test('the keyboard alone gets around', {skip}, async (t) => {

@@ -13,15 +13,42 @@ const address = (fold, environment, more) => {
 	return `/environments/${encodeURIComponent(environment)}/logs?${new URLSearchParams({lines: LINES, ...(sandbox ? {sandbox} : {}), ...more})}`;
 };
 
+const reading = new Map(); // fold -> AbortController: a page that is drawn again keeps its folds, and what they read goes on
+
+function end(fold) {
+	reading.get(fold)?.abort();
+	reading.delete(fold);
+}
+
+function begin(fold) {
+	end(fold);
+	reading.set(fold, new AbortController());
+	return reading.get(fold);
+}
+
+addEventListener('assay:moved', () => [...reading.keys()].forEach(end));
+
 async function fill(fold, environment) {
 	const box = fold.querySelector('pre');
+	const {signal} = begin(fold);
+	const words = await text(address(fold, environment)).then((all) => (all.trim() ? plain(all, true) : 'Nothing was written yet.'), (error) => error.message);
 
+	if (signal.aborted)
+		return; // something else was asked for meanwhile
+	box.textContent = words;
+	box.scrollTop = box.scrollHeight;
+}
+
+async function follow(fold, environment) {
+	const box = fold.querySelector('pre');
+	const mine = begin(fold);
+
+	box.textContent = '';
 	try {
-		const words = await text(address(fold, environment));
-		box.textContent = words.trim() ? plain(words, true) : 'Nothing was written yet.';
-		box.scrollTop = box.scrollHeight;
+		await lines(address(fold, environment, {follow: 1}), mine.signal, (words) => box.isConnected ? add(box, words) : mine.abort());
 	} catch (error) {
-		box.textContent = error.message;
+		if (!mine.signal.aborted)
+			add(box, `\n${error.message}\n`);
 	}
 }
 
@@ -36,33 +63,14 @@ function add(box, words) {
 }
 
 export function logsView(environment, sandboxes = [], open = false) {
-	let stop = null;
-	const end = () => {
-		stop?.abort();
-		stop = null;
-	};
-	const follow = async (fold) => {
-		const box = fold.querySelector('pre');
-		const mine = stop = new AbortController();
-
-		box.textContent = '';
-		try {
-			await lines(address(fold, environment, {follow: 1}), mine.signal, (words) => box.isConnected ? add(box, words) : mine.abort());
-		} catch (error) {
-			if (!mine.signal.aborted)
-				add(box, `\n${error.message}\n`);
-		}
-	};
 	const read = (event) => {
 		const fold = event.currentTarget.closest('details');
 
-		end();
-		return fold.querySelector('input').checked ? follow(fold) : fill(fold, environment);
+		return fold.querySelector('input').checked ? follow(fold, environment) : fill(fold, environment);
 	};
-	const toggle = (event) => event.currentTarget.isConnected && (event.currentTarget.open ? read(event) : end());
+	const toggle = (event) => event.currentTarget.isConnected && (event.currentTarget.open ? read(event) : end(event.currentTarget));
 	const choice = sandboxes.length ? h('select', {'aria-label': 'Whose log', on: {change: read}}, h('option', {value: ''}, 'everything'), sandboxes.map((name) => h('option', {value: name}, name))) : h('span.hint', `last ${LINES} lines`);
 
-	addEventListener('assay:moved', end, {once: true});
 	return h('details.fold.card.pad', {'data-key': `logs ${environment}`, open, on: {toggle}}, h('summary', 'Logs'),
 		h('div', {'data-mine': true}, h('div.row', choice, h('label.check', h('input', {type: 'checkbox', on: {change: read}}), 'follow'), h('button.button.quiet', {type: 'button', on: {click: read}}, 'Read again')), h('pre.log', {tabindex: 0, role: 'log', 'aria-label': 'Log'})));
 }
