@@ -292,6 +292,13 @@ static const struct verb show = {"N [--json]",        "Shows an issue with its c
 static const struct verb comment = {
 	"N TEXT",         "Adds a comment.", 2, 2, .how = VERB_POST, .path = "/issues/{}/comments", .body_make = comment_body,
 	.said = "written"};
+static const struct verb detach = {"N NAME",
+				   "Takes a file away from an issue: the next turn of its agent does not have it.",
+				   2,
+				   2,
+				   .how = VERB_DELETE,
+				   .path = "/issues/{}/attachments/{}",
+				   .said = "taken away"};
 static const struct verb close_one = {
 	"N", "Closes an issue.", 1, 1, .how = VERB_POST, .path = "/issues/{}/close", .said = "closed"};
 static const struct verb reopen = {"N", "Opens it again.", 1, 1, .how = VERB_POST, .path = "/issues/{}/reopen", .said = "open"};
@@ -305,6 +312,7 @@ int cli_issue(int argc, char **argv)
 		{"comment", "N TEXT", "adds a comment", .verb = &comment},
 		{"attach", "N FILE...", "puts files to one", issue_attach},
 		{"file", "N NAME", "writes a file of one to standard output", issue_file},
+		{"detach", "N NAME", "takes a file away from one", .verb = &detach},
 		{"close", "N", "closes one", .verb = &close_one},
 		{"reopen", "N", "opens one again", .verb = &reopen},
 	};

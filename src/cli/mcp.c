@@ -32,7 +32,8 @@ enum how {
 	HOW_GET,
 	HOW_TEXT, /* a GET whose answer is no JSON */
 	HOW_POST,
-	HOW_WORK, /* a POST whose answer is a stream */
+	HOW_BYTES, /* a POST whose body is the argument `text`; the others are its query */
+	HOW_WORK,  /* a POST whose answer is a stream */
 	HOW_DELETE,
 	HOW_WAIT, /* for a run to end, to need somebody, or for so long */
 	HOW_HTTP, /* to the preview of an environment */
@@ -102,9 +103,13 @@ static const struct tool tools[] = {
 	{"run_report", "What verification found last: gates, findings, what was not covered.", NEED_VIEWER, HOW_GET, "/runs/{run}/report", {RUN}},
 	{"run_record", "The signed record of the verdict (DSSE).", NEED_VIEWER, HOW_TEXT, "/runs/{run}/record", {RUN}},
 	{"list_issues", "Issues, the newest first.", NEED_VIEWER, HOW_GET, "/issues", {FILTER, PAGE}},
-	{"show_issue", "An issue with its comments.", NEED_VIEWER, HOW_GET, "/issues/{number}", {NUMBER("issue")}},
+	{"show_issue", "An issue with its comments and the names of its files.", NEED_VIEWER, HOW_GET, "/issues/{number}", {NUMBER("issue")}},
 	{"make_issue", "Writes an issue; start_run with its number gives it to an agent.", NEED_DEVELOPER, HOW_POST, "/issues", {{"repository", KIND_TEXT, true, NULL}, {"title", KIND_TEXT, true, NULL}, {"body", KIND_TEXT, false, NULL}}},
 	{"comment_issue", "Comments on an issue.", NEED_DEVELOPER, HOW_POST, "/issues/{number}/comments", {NUMBER("issue"), {"text", KIND_TEXT, true, NULL}}, .signs = true},
+	{"attach_file", "Puts a file of text to an issue: its agent gets it beside the repository, as data that gives no orders.", NEED_DEVELOPER, HOW_BYTES, "/issues/{number}/attachments",
+	 {NUMBER("issue"), {"name", KIND_TEXT, true, "of the file"}, {"text", KIND_TEXT, true, "what is in it"}}},
+	{"read_file", "What is in a file of an issue (show_issue names them), as text.", NEED_VIEWER, HOW_TEXT, "/issues/{number}/attachments/{name}", {NUMBER("issue"), {"name", KIND_TEXT, true, "of the file"}}},
+	{"detach_file", "Takes a file away from an issue.", NEED_DEVELOPER, HOW_DELETE, "/issues/{number}/attachments/{name}", {NUMBER("issue"), {"name", KIND_TEXT, true, "of the file"}}},
 	{"close_issue", "Closes an issue, and stops its run.", NEED_DEVELOPER, HOW_POST, "/issues/{number}/close", {NUMBER("issue")}},
 	{"list_pulls", "Pull requests, the newest first.", NEED_VIEWER, HOW_GET, "/pulls", {FILTER, PAGE}},
 	{"show_pull", "A pull request with its reviews and verdict.", NEED_VIEWER, HOW_GET, "/pulls/{number}", {NUMBER("pull request")}},
@@ -389,6 +394,16 @@ static int answer_add(json_t *answer, struct buf *out)
 	return 0;
 }
 
+static json_t *bytes_post(struct api *api, const char *path, json_t *rest, struct err *err)
+{
+	AUTO_FREE char *text = text_copy(json_text(rest, "text", ""));
+	AUTO_FREE char *with_query = NULL;
+
+	(void)json_object_del(rest, "text");
+	with_query = query_make(path, rest);
+	return api_post_bytes(api, with_query, view_of(text), err);
+}
+
 static int tool_do(struct call *call, struct buf *out, struct err *err)
 {
 	const struct tool *tool = call->tool;
@@ -410,6 +425,8 @@ static int tool_do(struct call *call, struct buf *out, struct err *err)
 		return api_text(api, with_query, out, err);
 	case HOW_POST:
 		return answer_add(api_post(api, path, rest, err), out);
+	case HOW_BYTES:
+		return answer_add(bytes_post(api, path, rest, err), out);
 	case HOW_WORK:
 		return answer_add(api_work(api, path, rest, (struct api_listener){work_event, call}, err), out);
 	case HOW_DELETE:

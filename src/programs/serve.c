@@ -2,37 +2,29 @@
 #include "programs/serve.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "audit/audit.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/place.h"
 #include "base/scope.h"
 #include "blueprint/egress.h"
 #include "cli/cli.h"
 #include "http/otlp.h"
 #include "http/url.h"
 #include "net/loop.h"
-#include "net/socket.h"
 #include "programs/config.h"
 #include "programs/doctor.h"
 #include "programs/manager.h"
 #include "programs/policy.h"
-#include "programs/serve_egress.h"
-#include "programs/serve_front.h"
-#include "programs/serve_gateway.h"
-#include "programs/serve_relay.h"
+#include "programs/serve_priv.h"
 #include "runs/runs.h"
 #include "sandbox/local/local.h"
 #include "vault/vault.h"
@@ -46,159 +38,12 @@
 #define RUN_WORKERS 4
 #define RUN_WORKERS_MAX 64
 #define KEY_BYTES_MAX 4096
-#define INDEX_ROWS_A_TICK 20000
-#define TICK_MS 1000
-#define LOCK_WAIT_MS 1000
-#define LOCK_POLL_US 20000
-#define RECONCILE_TICKS 10
-#define RETAIN_TICKS 600
-#define IDLE_TICKS 10
-#define KEEP_INBOX_MS ((int64_t)30 * 24 * 3600 * 1000)
-#define TOOLS_FOLDER "tools"
-#define TOOLS_SOCKET "tool.sock"
 
-struct serve {
-	/* options */
-	const char *listen;
-	const char *preview;
-	struct {
-		const char *domain; /* NULL: nobody elsewhere sees previews */
-		const char *listen;
-		const char *certificate;
-		const char *key;
-		const char *relay; /* NULL: they come by themselves */
-		const char *token;
-	} outer;
-	const char *oci;    /* NULL: none */
-	const char *policy; /* NULL: where it usually is, as the next */
-	const char *prices;
-	const char *pages; /* where else the pages are reached; NULL: nowhere */
-	bool sign_in;
-	const char *store;        /* NULL: a file in the state */
-	const char *repositories; /* NULL: in the state */
-	bool exit_when_idle;
-	bool warm;
-	int64_t ready_fd; /* -1: none */
-	/* places; owned */
-	char *state_dir;
-	char *runtime_dir;
-	char *tools_dir;
-	char *serve_socket;
-	char *tool_socket;
-	char *preview_base;
-	char *outer_base; /* where people elsewhere come in; NULL: nowhere */
-	int lock_fd;
-	/* parts, in the order of their opening */
-	struct loop *loop;
-	struct provider provider;
-	struct serve_egress egress;
-	struct serve_gateway *gateway;
-	struct vault *vault;
-	struct serve_front *front; /* NULL: nobody elsewhere sees previews */
-	struct serve_relay *relay; /* NULL: none is between */
-	struct audit *audit;
-	struct environments *environments;
-	struct runs *runs;
-	struct oidc *oidc; /* NULL: nobody signs in at a provider */
-	struct web *web;
-	struct otlp *otlp; /* NULL: nobody collects traces */
-	/* signals and the clock */
-	struct loop_watch signals;
-	pthread_t ticker;
-	bool ticking;
-	pthread_mutex_t lock;
-	pthread_cond_t ended;
-	bool ending;        /* under lock */
-	bool reload_wanted; /* likewise */
-	bool hangup_ends;   /* a terminal is gone, and we with it */
-};
-
-static void end(void *self)
+void serve_end(void *self)
 {
 	struct serve *serve = self;
 
 	loop_stop(serve->loop);
-}
-
-/* ---- places ---- */
-
-static int places_make(struct serve *serve, const char *state, const char *runtime, struct err *err)
-{
-	char *resolved;
-
-	serve->state_dir = state ? text_copy(state) : place_state(err);
-	if (!serve->state_dir || file_make_dirs(serve->state_dir, 0700, err))
-		return -1;
-	resolved = realpath(serve->state_dir, NULL);
-	if (!resolved)
-		return err_errno(err, errno, "cannot use %s", serve->state_dir);
-	free(serve->state_dir);
-	serve->state_dir = resolved;
-	serve->runtime_dir = runtime ? text_copy(runtime) : state ? text_format("%s/run", serve->state_dir) : place_runtime(err);
-	if (!serve->runtime_dir || file_make_dirs(serve->runtime_dir, 0700, err))
-		return -1;
-	resolved = realpath(serve->runtime_dir, NULL);
-	if (!resolved)
-		return err_errno(err, errno, "cannot use %s", serve->runtime_dir);
-	free(serve->runtime_dir);
-	serve->runtime_dir = resolved;
-	serve->tools_dir = text_format("%s/" TOOLS_FOLDER, serve->runtime_dir);
-	serve->serve_socket = text_format("%s/serve.sock", serve->runtime_dir);
-	serve->tool_socket = text_format("%s/" TOOLS_SOCKET, serve->tools_dir);
-	if (file_make_dirs(serve->tools_dir, 0711, err))
-		return -1;
-	/* Nobody else reaches the folder above: the gateway, which runs as another user, is given a descriptor of the one below. */
-	if (chmod(serve->runtime_dir, 0700) || chmod(serve->tools_dir, 0711))
-		return err_errno(err, errno, "cannot protect %s", serve->runtime_dir);
-	return 0;
-}
-
-/* A child that a killed server was just starting holds its lock until it is executed: a moment is waited for that. */
-static bool lock_take(int fd)
-{
-	int64_t until_ms = world_elapsed_ms(world_real) + LOCK_WAIT_MS;
-
-	while (flock(fd, LOCK_EX | LOCK_NB)) {
-		if (world_elapsed_ms(world_real) > until_ms)
-			return false;
-		(void)usleep(LOCK_POLL_US);
-	}
-	return true;
-}
-
-/* One control plane a state directory: its lock says who. */
-static int state_lock(struct serve *serve, struct err *err)
-{
-	AUTO_FREE char *path = text_format("%s/serve.lock", serve->state_dir);
-	char text[32];
-	ssize_t length;
-
-	serve->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (serve->lock_fd < 0)
-		return err_errno(err, errno, "cannot open %s", path);
-	if (!lock_take(serve->lock_fd)) {
-		length = read(serve->lock_fd, text, sizeof(text) - 1);
-		text[length > 0 ? length : 0] = '\0';
-		text[strcspn(text, "\n")] = '\0';
-		return err_set(err, ERR_CONFLICT, "another assay serve (pid %s) uses %s", *text ? text : "?", serve->state_dir);
-	}
-	(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(serve->lock_fd, 0) || pwrite(serve->lock_fd, text, strlen(text), 0) < 0)
-		return err_errno(err, errno, "cannot write %s", path);
-	return 0;
-}
-
-/* Is the address free? Port 0 becomes one that is; owned by the caller. */
-static char *address_take(const char *option, const char *address, struct err *err)
-{
-	AUTO_CLOSE int fd = -1;
-	const char *colon = strrchr(address, ':');
-
-	if (socket_listen_tcp(address, &fd, err)) {
-		(void)err_prefix(err, "%s %s", option, address);
-		return NULL;
-	}
-	return text_format("%.*s:%d", (int)(colon - address), address, socket_port(fd));
 }
 
 /* ---- what the pages ask ---- */
@@ -219,173 +64,6 @@ static int process_look(void *self, const char *name, struct err *err)
 	return serve_gateway_pid(serve->gateway) ? 0 : err_set(err, ERR_RETRY, "the %s ended, and is started again", name);
 }
 
-/* ---- the clock ---- */
-
-/* A child that nobody waits for (its parent died, we are the subreaper) is taken when it is seen dead twice, a reconcile apart. */
-static void orphans_reap(pid_t *seen)
-{
-	siginfo_t info = {0};
-
-	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid) {
-		*seen = 0;
-		return;
-	}
-	if (info.si_pid == *seen)
-		(void)waitpid(info.si_pid, NULL, WNOHANG);
-	*seen = info.si_pid;
-}
-
-static bool idle(struct serve *serve)
-{
-	int unfinished = 0;
-	int active = 0;
-	AUTO_JSON environments = NULL;
-
-	if (web_clients(serve->web))
-		return false;
-	runs_count(serve->runs, &unfinished, &active);
-	if (unfinished)
-		return false;
-	environments = environment_list(serve->environments, NULL);
-	return environments && !json_array_size(environments);
-}
-
-static bool tick_wait(struct serve *serve)
-{
-	struct timespec until;
-	bool ending;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += TICK_MS / 1000;
-	(void)pthread_mutex_lock(&serve->lock);
-	while (!serve->ending && !serve->reload_wanted)
-		if (pthread_cond_timedwait(&serve->ended, &serve->lock, &until))
-			break;
-	ending = serve->ending;
-	(void)pthread_mutex_unlock(&serve->lock);
-	return ending;
-}
-
-/* ---- the configuration, again ---- */
-
-static struct web_rates rates_wanted(void)
-{
-	return (struct web_rates){config_number("rate-token", WEB_RATE_TOKEN), config_number("rate-address", WEB_RATE_ADDRESS),
-				  config_number("rate-refused", WEB_RATE_REFUSED)};
-}
-
-static struct runs_keep keep_wanted(void)
-{
-	return (struct runs_keep){config_number("keep-runs", 0), config_number("keep-events", 0),
-				  config_number("keep-inbox", KEEP_INBOX_MS)};
-}
-
-/* What need not wait for the next start. */
-static bool counts_now(const char *key)
-{
-	static const char *const now[] = {"rate-token",  "rate-address", "rate-refused", "keep-runs",
-					  "keep-events", "keep-inbox",   "keep-ledger",  "log"};
-
-	for (size_t i = 0; i < ARRAY_LEN(now); i++)
-		if (strcmp(now[i], key) == 0)
-			return true;
-	return false;
-}
-
-/* No connection and no run is touched. */
-static json_t *reload(void *self, struct err *err)
-{
-	struct serve *serve = self;
-	AUTO_JSON later = json_array();
-	AUTO_JSON keys = NULL;
-	AUTO_JSON changed = json_array();
-	AUTO_FREE char *level = NULL;
-	size_t i;
-	json_t *key;
-
-	if (egress_policy_reload(serve->egress.egress, true, err))
-		return NULL;
-	keys = config_reload(err);
-	if (!keys)
-		return NULL;
-	web_rates_set(serve->web, rates_wanted());
-	runs_keep_set(serve->runs, keep_wanted());
-	level = config_text("log");
-	log_level_set(level ? level : "info");
-	json_array_foreach(keys, i, key)
-		(void)json_array_append(counts_now(json_string_value(key)) ? changed : later, key);
-	log_info("the configuration is read again: %zu keys count from now on, %zu from the next start", json_array_size(changed),
-		 json_array_size(later));
-	return json_pack("{s:O, s:O}", "changed", changed, "later", later);
-}
-
-static void reload_if_wanted(struct serve *serve)
-{
-	struct err err = {0};
-	AUTO_JSON done = NULL;
-	bool wanted;
-
-	(void)pthread_mutex_lock(&serve->lock);
-	wanted = serve->reload_wanted;
-	serve->reload_wanted = false;
-	(void)pthread_mutex_unlock(&serve->lock);
-	if (!wanted)
-		return;
-	manager_tell("RELOADING=1");
-	done = reload(serve, &err);
-	if (!done)
-		log_error("the configuration is not read again, and stays as it was: %s", err.text);
-	manager_tell("READY=1");
-}
-
-static void *ticker_main(void *self)
-{
-	struct serve *serve = self;
-	pid_t orphan = 0;
-	int idle_ticks = 0;
-
-	for (int tick = 1; !tick_wait(serve); tick++) {
-		struct err err = {0};
-
-		reload_if_wanted(serve);
-		(void)!egress_policy_reload(serve->egress.egress, false, NULL); /* says itself what is wrong */
-		if (serve->relay)
-			serve_relay_look(serve->relay);
-		if (serve->front)
-			serve_front_look(serve->front, serve->environments);
-		if (audit_index(serve->audit, INDEX_ROWS_A_TICK, &err))
-			log_warn("the ledger's index: %s", err.text);
-		if (tick % RECONCILE_TICKS == 0) {
-			if (environment_reconcile(serve->environments, &err))
-				log_warn("reconcile: %s", err.text);
-			if (runs_reconcile(serve->runs, &err))
-				log_warn("reconcile: %s", err.text);
-			orphans_reap(&orphan);
-		}
-		if (tick % RETAIN_TICKS == 0 && audit_retain(serve->audit, config_number("keep-ledger", 0), &err))
-			log_warn("the ledger is kept: %s", err.text);
-		if (!serve->exit_when_idle)
-			continue;
-		idle_ticks = idle(serve) ? idle_ticks + 1 : 0;
-		if (idle_ticks >= IDLE_TICKS) {
-			log_info("nothing to do: ending");
-			end(serve);
-			break;
-		}
-	}
-	return NULL;
-}
-
-static int ticker_start(struct serve *serve, struct err *err)
-{
-	int problem = pthread_create(&serve->ticker, NULL, ticker_main, serve);
-
-	if (problem)
-		return err_errno(err, problem, "cannot start a thread");
-	serve->ticking = true;
-	return 0;
-}
-
 /* ---- signals ---- */
 
 static void on_signal(struct loop_watch *watch, unsigned events)
@@ -404,7 +82,7 @@ static void on_signal(struct loop_watch *watch, unsigned events)
 		return;
 	}
 	log_info("signal %u: ending", info.ssi_signo);
-	end(serve);
+	serve_end(serve);
 }
 
 /* Before any thread starts: all of them inherit the mask. */
@@ -655,9 +333,9 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .preview_base = serve->preview_base,
 				  .preview_domain = serve->front ? serve_front_domain(serve->front) : NULL,
 				  .preview_enter = serve->front ? preview_enter : NULL,
-				  .shutdown = end,
+				  .shutdown = serve_end,
 				  .doctor = doctor,
-				  .reload = reload,
+				  .reload = serve_reload,
 				  .process_look = process_look,
 				  .policy_judge = policy_requests_judge,
 				  .self = serve,

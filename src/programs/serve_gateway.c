@@ -62,8 +62,9 @@ struct serve_gateway {
 	struct pool *pool;
 	struct link *link;
 	int pid_fd;
-	pid_t pid; /* 0: none; under lock, like the life of pid_fd */
-	int jobs;  /* in the pool */
+	pid_t pid;        /* 0: none; under lock, like the life of pid_fd */
+	int64_t since_ms; /* likewise */
+	int jobs;         /* in the pool */
 	bool closing;
 	bool watched;
 	pthread_t watcher;
@@ -317,6 +318,7 @@ static int process_begin(struct serve_gateway *gateway, struct err *err)
 	theirs = -1;
 	(void)pthread_mutex_lock(&gateway->lock);
 	gateway->pid = pid;
+	gateway->since_ms = world_now_ms(world_real);
 	(void)pthread_mutex_unlock(&gateway->lock);
 	return process_ask(gateway, err) || vault_introduce(gateway, gateway->link, err) || ledger_introduce(gateway, err) ||
 			       policy_introduce(gateway, err) || front_introduce(gateway, err)
@@ -424,6 +426,16 @@ int serve_gateway_pid(struct serve_gateway *gateway)
 	pid = (int)gateway->pid;
 	(void)pthread_mutex_unlock(&gateway->lock);
 	return pid;
+}
+
+int64_t serve_gateway_since_ms(struct serve_gateway *gateway)
+{
+	int64_t since_ms;
+
+	(void)pthread_mutex_lock(&gateway->lock);
+	since_ms = gateway->since_ms;
+	(void)pthread_mutex_unlock(&gateway->lock);
+	return since_ms;
 }
 
 void serve_gateway_kill(struct serve_gateway *gateway)

@@ -22,6 +22,8 @@ MUST_USE int serve_gateway_open(const char *preview_listen, struct serve_front *
 				struct serve_gateway **gateway, struct err *err);
 /* Its process id; 0 when it does not run. */
 int serve_gateway_pid(struct serve_gateway *gateway);
+/* When it was started last, of the wall clock. */
+int64_t serve_gateway_since_ms(struct serve_gateway *gateway);
 /* Ends it at once; the watcher starts another. */
 void serve_gateway_kill(struct serve_gateway *gateway);
 /* For environments_options; changes with each restart. */

@@ -1,10 +1,13 @@
 /*
  * Files that people put to an issue. Their bytes lie beside the repositories, which all control planes of a store share and a backup holds, by
- * their digest; their names are in the store.
+ * their digest; their names are in the store. Bytes whose last name was taken away leave a day later.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/digest.h"
 #include "base/file.h"
@@ -177,4 +180,51 @@ int runs_attachment_read(struct runs *runs, int64_t number, const char *name, st
 		return err_set(err, ERR_BROKEN, "the file `%s` of issue %lld is not what was put there: %s", name,
 			       (long long)number, path);
 	return 0;
+}
+
+int runs_attachment_remove(struct runs *runs, int64_t number, const char *name, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    store_run(&tx, "DELETE FROM attachment WHERE issue = ? AND name = ?", VALUES(V(number), V(name)), err))
+		return -1;
+	if (!store_changed(&tx))
+		return err_set(err, ERR_NOT_FOUND, "issue %lld has no file `%.120s`", (long long)number, name);
+	if (store_commit_synced(&tx, err))
+		return -1;
+	change_add(runs, "issue", "number", V(number), NULL);
+	return 0;
+}
+
+/* Nobody's, and not just being put: its row follows its bytes. */
+static int bytes_sweep(struct runs *runs, const char *digest, int64_t before_ms, struct err *err)
+{
+	AUTO_FREE char *path = bytes_path(runs, digest);
+	struct stat about;
+	int64_t used = 0;
+	AUTO_TX tx = {0};
+
+	if (stat(path, &about) || (int64_t)about.st_mtime * 1000 >= before_ms)
+		return 0;
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_number_get(&tx, &used, 0, "SELECT count(*) FROM attachment WHERE digest = ?", VALUES(V(digest)), err))
+		return -1;
+	if (!used && unlink(path) && errno != ENOENT)
+		return err_errno(err, errno, "cannot remove %s", path);
+	return 0;
+}
+
+int attachments_sweep(struct runs *runs, int64_t before_ms, struct err *err)
+{
+	AUTO_FREE char *folder = text_format("%s/" FOLDER, runs->repositories_dir);
+	DIR *dir = opendir(folder);
+	int failed = 0;
+
+	for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry && !failed; entry = readdir(dir))
+		if (strlen(entry->d_name) == sizeof(((struct digest *)0)->text) - 1)
+			failed = bytes_sweep(runs, entry->d_name, before_ms, err);
+	if (dir)
+		(void)closedir(dir);
+	return failed;
 }

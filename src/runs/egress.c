@@ -297,7 +297,7 @@ static void holds_lose(struct egress *egress)
 	json_t *hold;
 
 	json_object_foreach(egress_part(egress, "holds"), id, hold)
-		if (strcmp(json_text(hold, "status", ""), "open") == 0)
+		if (strcmp(json_text(hold, "status", ""), "open") == 0 || strcmp(json_text(hold, "status", ""), "answering") == 0)
 			(void)json_object_set_new(hold, "status", json_string("lost"));
 }
 

@@ -63,6 +63,9 @@ json_t *egress_policy_body(struct egress *egress);
 /* ---- what the gateway says ---- */
 MUST_USE int egress_hold(struct egress *egress, const json_t *body, struct err *err);
 void egress_hold_gone(struct egress *egress, const json_t *body);
+/* Looks at the facts: what was asked of a gateway that runs no more (this one since then), or of an environment that lives no more, waits for
+ * nobody. Every few seconds. */
+void egress_reconcile(struct egress *egress, int64_t gateway_since_ms, bool (*lives)(void *self, const char *env), void *self);
 void egress_usage(struct egress *egress, const json_t *body);
 
 /* ---- what people ask and say ---- */

@@ -105,6 +105,20 @@ void egress_hold_gone(struct egress *egress, const json_t *body)
 					  json_text(copy, "run", ""), json_text(copy, "rule", ""), "gateway", detail, &err);
 }
 
+void egress_reconcile(struct egress *egress, int64_t gateway_since_ms, bool (*lives)(void *self, const char *env), void *self)
+{
+	AUTO_JSON open = egress_holds(egress, false);
+	size_t index;
+	json_t *hold;
+
+	json_array_foreach(open, index, hold) {
+		AUTO_JSON body = json_pack("{s:O, s:s}", "hold", json_member(hold, "id"), "status", "lost");
+
+		if (json_number(hold, "asked_ms", 0) < gateway_since_ms || !lives(self, json_text(hold, "env", "")))
+			egress_hold_gone(egress, body);
+	}
+}
+
 static int newest_first(const void *a, const void *b)
 {
 	int64_t left = json_number(*(json_t *const *)a, "asked_ms", 0);

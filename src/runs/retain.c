@@ -8,7 +8,8 @@
 #include "runs/runs_priv.h"
 
 #define PORTION 200
-#define PORTIONS_MAX 50 /* of one kind at a time: the rest at the next */
+#define UNNAMED_MS ((int64_t)24 * 3600000) /* bytes of files that no issue has any more */
+#define PORTIONS_MAX 50                    /* of one kind at a time: the rest at the next */
 
 #define OVER "flow.status IN ('done', 'failed', 'stopped') AND run.ended_ms IS NOT NULL AND run.ended_ms < ?"
 
@@ -133,5 +134,8 @@ int runs_retain(struct runs *runs, struct err *err)
 	    each_remove(runs, "AND EXISTS (SELECT 1 FROM run_event WHERE run_event.run = run.id)", keep.events_ms, events_remove,
 			"runs' events", err))
 		return -1;
-	return inbox_remove(runs, keep.inbox_ms, err);
+	return inbox_remove(runs, keep.inbox_ms, err) ||
+			       attachments_sweep(runs, world_now_ms(runs->options.world) - UNNAMED_MS, err)
+		       ? -1
+		       : 0;
 }

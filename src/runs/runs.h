@@ -98,6 +98,7 @@ json_t *runs_attachment_add(struct runs *runs, int64_t number, const char *name,
 			    struct err *err);
 json_t *runs_attachment_list(struct runs *runs, int64_t number, struct err *err);
 MUST_USE int runs_attachment_read(struct runs *runs, int64_t number, const char *name, struct buf *out, struct err *err);
+MUST_USE int runs_attachment_remove(struct runs *runs, int64_t number, const char *name, struct err *err);
 
 /* Runs. `request` is the body of POST /runs. */
 json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err);

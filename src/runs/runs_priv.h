@@ -181,6 +181,9 @@ MUST_USE int run_pull_in(struct runs *runs, struct store_tx *tx, const char *run
 /* What was committed is looked at now: by workers, and by turns that wait for messages. */
 void runs_told(struct runs *runs);
 
+/* attachment.c: bytes of files that no issue has any more, and that were put before then */
+MUST_USE int attachments_sweep(struct runs *runs, int64_t before_ms, struct err *err);
+
 /* ---- trace.c: spans ---- */
 
 /* flow_definition.around */

@@ -115,6 +115,16 @@ static json_t *attachment_add(struct call *call, struct err *err)
 	return runs_attachment_add(runs_of(call), number, name ? name : "", request_author(call), call->request->body, err);
 }
 
+static json_t *attachment_remove(struct call *call, struct err *err)
+{
+	int64_t number;
+
+	if (request_number(call, "number", &number, err) ||
+	    runs_attachment_remove(runs_of(call), number, http_request_param(call->request, "name"), err))
+		return NULL;
+	return json_object();
+}
+
 static json_t *attachment_read(struct call *call, struct err *err)
 {
 	AUTO_BUF bytes = buf_new(RUNS_ATTACHMENT_BYTES_MAX + 1);
@@ -459,6 +469,8 @@ const struct row run_rows[] = {
 	 .does = "Puts a file, the body, to an issue: the agent gets it beside the repository, as data that gives no orders"},
 	{"GET", "/api/v1/issues/{number}/attachments/{name}", attachment_read, WHO_PERSON, ROLE_VIEWER,
 	 .answers = "bytes application/octet-stream", .does = "The bytes of a file of an issue"},
+	{"DELETE", "/api/v1/issues/{number}/attachments/{name}", attachment_remove, WHO_PERSON, ROLE_DEVELOPER, .answers = "{}",
+	 .does = "Takes a file away from an issue: the next turn of its agent does not have it"},
 	{"POST", "/api/v1/issues/{number}/close", issue_close, WHO_PERSON, ROLE_DEVELOPER, .answers = "Issue",
 	 .does = "Closes an issue"},
 	{"POST", "/api/v1/issues/{number}/reopen", issue_reopen, WHO_PERSON, ROLE_DEVELOPER, .answers = "Issue",

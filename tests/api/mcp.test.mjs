@@ -81,6 +81,11 @@ test('another agent gives an issue, waits, looks, and says what should be otherw
 	assert.ok((await call('run_events', {run: started.id, limit: 5})).json.items.length === 5);
 	assert.match((await call('http', {environment: reviewed.environment, path: '/'})).text, /^\d{3}\n/);
 	assert.ok((await call('environment_logs', {environment: reviewed.environment, lines: 5})).failed === false);
+	assert.equal((await call('attach_file', {number: reviewed.issue, name: 'a log.txt', text: 'it says no'})).json.name, 'a log.txt');
+	assert.equal((await call('read_file', {number: reviewed.issue, name: 'a log.txt'})).text, 'it says no');
+	assert.deepEqual((await call('show_issue', {number: reviewed.issue})).json.attachments.map((file) => file.name), ['a log.txt']);
+	assert.equal((await call('detach_file', {number: reviewed.issue, name: 'a log.txt'})).failed, false);
+	assert.deepEqual((await call('show_issue', {number: reviewed.issue})).json.attachments, []);
 	await call('comment_issue', {number: reviewed.issue, text: 'seen'});
 	assert.equal((await call('show_issue', {number: reviewed.issue})).json.comments.at(-1).author, 'planner');
 	await client.close();

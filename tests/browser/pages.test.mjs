@@ -248,6 +248,19 @@ test('a comment on an issue appears', {skip}, async (t) => {
 	await page.locator('.comment', {hasText: 'Please soon'}).waitFor();
 });
 
+test('files of an issue are downloaded, and taken away', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/issues/1');
+	const file = page.getByRole('link', {name: 'seen on the till.log'});
+
+	await file.waitFor();
+	assert.equal(await file.getAttribute('download'), 'seen on the till.log');
+	assert.match(await file.getAttribute('href'), /\/api\/v1\/issues\/1\/attachments\/seen%20on%20the%20till\.log$/);
+	await page.getByRole('button', {name: 'Take away'}).click();
+	await page.getByRole('dialog').getByRole('button', {name: 'Take away'}).click();
+	await file.waitFor({state: 'detached'});
+	assert.equal(called(server, 'DELETE', '/issues/1/attachments/seen%20on%20the%20till.log').length, 1);
+});
+
 test('an environment is frozen, pinned, forked and taken down', {skip}, async (t) => {
 	const {page, server} = await visit(t, `/environments/${ENVIRONMENT}`);
 

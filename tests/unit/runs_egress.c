@@ -187,6 +187,38 @@ static void an_answer_goes_to_the_gateway_with_its_digest(void **state)
 	assert_int_equal(json_array_size(json_member(after, "remembered")), 1);
 }
 
+static bool fake_lives(void *self, const char *env)
+{
+	(void)env;
+	return *(bool *)self;
+}
+
+static void a_question_that_nobody_waits_for_is_closed(void **state)
+{
+	bool lives = true;
+	AUTO_JSON open = NULL;
+	AUTO_JSON all = NULL;
+	int64_t asked_ms;
+
+	(void)state;
+	hold_come("h1", "policy:x");
+	open = egress_holds(egress, false);
+	asked_ms = json_number(json_array_get(open, 0), "asked_ms", 0);
+	json_decref(open);
+	egress_reconcile(egress, asked_ms, fake_lives, &lives);
+	open = egress_holds(egress, false);
+	assert_int_equal(json_array_size(open), 1);
+	egress_reconcile(egress, asked_ms + 1, fake_lives, &lives); /* it asked a gateway that is gone */
+	all = egress_holds(egress, true);
+	assert_string_equal(json_text(json_array_get(all, 0), "status", ""), "lost");
+	hold_come("h2", "policy:x");
+	lives = false;
+	egress_reconcile(egress, asked_ms, fake_lives, &lives);
+	json_decref(open);
+	open = egress_holds(egress, false);
+	assert_int_equal(json_array_size(open), 0);
+}
+
 static void a_denial_can_stop_the_run(void **state)
 {
 	AUTO_JSON answer = NULL;
@@ -479,6 +511,7 @@ int main(void)
 #define IN_A_WORLD(test) cmocka_unit_test_setup_teardown(test, world_make, world_end)
 	const struct CMUnitTest tests[] = {
 		IN_A_WORLD(an_answer_goes_to_the_gateway_with_its_digest),
+		IN_A_WORLD(a_question_that_nobody_waits_for_is_closed),
 		IN_A_WORLD(a_denial_can_stop_the_run),
 		IN_A_WORLD(an_answer_that_did_not_arrive_can_be_given_again),
 		IN_A_WORLD(what_the_ledger_cannot_keep_is_not_approved),

@@ -1,4 +1,5 @@
 /* The whole loop over a faked world: from an issue to a merge, its turns and its ends, and a crash at every store call. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,6 +155,20 @@ static void story_new(struct story *story, int workers)
 		"{\"type\":\"start\",\"session\":\"s\"}\n{\"type\":\"plan\",\"items\":[{\"text\":\"mend\",\"state\":\"pending\"}]}\n"
 		"{\"type\":\"end\",\"ok\":true,\"text\":\"I did it\",\"usage\":{\"input_tokens\":10,\"output_tokens\":3,\"cost_usd\":0.5}}\n";
 	assert_int_equal(story_open(story, workers), 0);
+}
+
+/* How many files lie beside the repositories. */
+static size_t attachment_bytes(const struct story *story)
+{
+	AUTO_FREE char *folder = text_format("%s/.attachments", story->runs->repositories_dir);
+	DIR *dir = opendir(folder);
+	size_t count = 0;
+
+	for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
+		count += entry->d_name[0] != '.';
+	if (dir)
+		(void)closedir(dir);
+	return count;
 }
 
 static void story_end(struct story *story)
@@ -1437,6 +1452,20 @@ static void files_of_an_issue_are_beside_the_repository_and_give_no_orders(void 
 		assert_int_equal(err.kind, wrong[i].kind);
 	}
 	assert_null(runs_attachment_add(story.runs, 2, "a", "ines", VIEW("x"), NULL));
+	{
+		AUTO_JSON put = runs_attachment_add(story.runs, 1, "wrong.txt", "ines", VIEW("not this one"), NULL);
+		struct err err = {0};
+
+		assert_non_null(put);
+		assert_int_equal(runs_attachment_remove(story.runs, 1, "wrong.txt", NULL), 0);
+		assert_int_equal(runs_attachment_remove(story.runs, 1, "wrong.txt", &err), -1);
+		assert_int_equal(err.kind, ERR_NOT_FOUND);
+		assert_int_equal(attachment_bytes(&story), 2);
+		assert_int_equal(attachments_sweep(story.runs, 0, NULL), 0); /* it was just put */
+		assert_int_equal(attachment_bytes(&story), 2);
+		assert_int_equal(attachments_sweep(story.runs, INT64_MAX, NULL), 0);
+		assert_int_equal(attachment_bytes(&story), 1);
+	}
 	assert_int_equal(runs_attachment_read(story.runs, 1, "log 1.txt", &bytes, NULL), 0);
 	assert_string_equal(bytes.at, "it says ~~~");
 	run = runs_start(story.runs, request, NULL);

@@ -91,6 +91,7 @@ static void calls_reach_what_they_name(void **state)
 		{UNIX, "POST", "/api/v1/issues/1/comments", "{\"text\":\"hi\",\"author\":\"ines\"}", "comment 1 ines hi"},
 		{UNIX, "POST", "/api/v1/issues/1/reopen", NULL, "reopen 1"},
 		{UNIX, "POST", "/api/v1/issues/1/attachments?name=a%20b.txt", "{not JSON", "attach 1 a b.txt you {not JSON"},
+		{UNIX, "DELETE", "/api/v1/issues/1/attachments/a%20b.txt", NULL, "detach 1 a b.txt"},
 		{UNIX, "POST", "/api/v1/runs", "{\"repository\":\"shop\",\"title\":\"a\"}", "start shop a"},
 		{UNIX, "POST", "/api/v1/runs/raa/message", "{\"text\":\"hi\"}", "message " FAKE_RUN " you hi"},
 		{UNIX, "POST", "/api/v1/runs/raa/retry", "{}", "retry " FAKE_RUN},
@@ -118,6 +119,7 @@ static void files_of_an_issue_are_bytes_that_no_browser_shows(void **state)
 		{UNIX, "GET", "/api/v1/issues/2/attachments", NULL, NULL, 404, "there is no such issue"},
 		{UNIX, "POST", "/api/v1/issues/1/attachments?file=a", NULL, "x", 400, "unknown parameter `file`"},
 		{TCP, "POST", "/api/v1/issues/1/attachments?name=a", NULL, "x", 403, "X-Assay-Token"},
+		{TCP, "DELETE", "/api/v1/issues/1/attachments/a", NULL, NULL, 403, "X-Assay-Token"},
 		{UNIX, "GET", "/api/v1/repositories/shop/templates", NULL, NULL, 200, "\"bug\""},
 	};
 	AUTO_ANSWER answer = ask(*state, UNIX, "GET", "/api/v1/issues/1/attachments/a%20%3Cb%3E.html", NULL, NULL);

@@ -1,8 +1,8 @@
 // issues: the built-in tracker: list, form, one issue.
 
 import {h} from '../dom.js';
-import {get, items, post} from '../api.js';
-import {count, plain, prose, when} from '../format.js';
+import {address, get, items, post, remove} from '../api.js';
+import {bytes, count, plain, prose, when} from '../format.js';
 import {asked, go} from '../navigate.js';
 import {button, command, composer, empty, link, toast} from '../parts/controls.js';
 import {icon, issueState} from '../parts/marks.js';
@@ -127,6 +127,19 @@ function comment(row_) {
 	return h('article.comment', h('div.who', icon('person'), h('strong', plain(row_.author)), h('span.hint', when(row_.time_ms))), prose(row_.text));
 }
 
+/** Files of an issue are only ever downloaded: none is shown as a page of ours. */
+function files(path, issue, reload) {
+	const detach = (file) => async () => {
+		await remove(`${path}/attachments/${encodeURIComponent(file.name)}`);
+		await reload();
+	};
+	const line = (file) => h('li', {'data-key': `file ${file.name}`}, h('div.grow', h('a', {href: address(`${path}/attachments/${encodeURIComponent(file.name)}`), download: file.name}, plain(file.name)),
+		h('p.meta', bytes(file.bytes), ' · ', plain(file.author), ' · ', when(file.time_ms))),
+	button('Take away', detach(file), {kind: 'quiet', key: `detach ${file.name}`, ask: {title: `Take ${file.name} away?`, text: 'The next turn of the agent does not have it.', yes: 'Take away', danger: true}}));
+
+	return issue.attachments?.length ? h('section', h('h2', 'Files'), h('ul.list.card', issue.attachments.map(line))) : null;
+}
+
 export function issuePage({number}) {
 	const path = `/issues/${number}`;
 
@@ -144,7 +157,7 @@ export function issuePage({number}) {
 			};
 
 			return [h('div.page-head', h('p.crumb', link('/issues', 'Issues'), ' / ', issue.repository), h('h1', plain(issue.title), h('span.number', `#${issue.number}`)), h('div.row', issueState(issue.state), h('span.meta', 'written ', when(issue.created_ms)))),
-				h('div.columns', h('div.main-column', h('article.card.pad', issue.body ? prose(issue.body) : h('p.quiet', 'Nothing more was written.')), issue.comments.length ? h('section', h('h2', 'Comments'), issue.comments.map(comment)) : null,
+				h('div.columns', h('div.main-column', h('article.card.pad', issue.body ? prose(issue.body) : h('p.quiet', 'Nothing more was written.')), files(path, issue, reload), issue.comments.length ? h('section', h('h2', 'Comments'), issue.comments.map(comment)) : null,
 					h('div.card.pad', composer({id: 'comment', label: 'Comment', hint: 'Something the agent should know', buttons: [{label: 'Comment', send: async (text) => { await post(`${path}/comments`, {text}); await reload(); }}]}))),
 				h('aside.side-column', h('div.card.pad', h('h2', 'Who works on it'), issue.run ? h('p', link(`/runs/${issue.run}`, 'The run'), issue.pull ? [' · ', link(`/pulls/${issue.pull}`, `pull request ${issue.pull}`)] : null) : h('p.quiet', 'Nobody yet.'),
 					closed ? null : button(issue.run ? 'Give to an agent again' : 'Give to an agent', give, {kind: issue.run ? '' : 'primary', mark: 'arrow', key: 'give'}), button(closed ? 'Reopen' : 'Close', move, {kind: 'quiet', key: 'close'}))))];

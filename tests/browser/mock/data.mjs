@@ -73,10 +73,10 @@ export const issues = [
 		state: 'working', created_ms: minutes(2), comments: [], run: 'r7q2mzk4d1w', pull: null},
 	{number: 3, repository: 'shop', title: 'Orders: answer 409 when the stock ran out', body: 'Now it is a 500.', state: 'review', created_ms: minutes(72), comments: [], run: 'r4p8hs2n0vc', pull: 3},
 	{number: 2, repository: 'shop', title: `Search: a misspelt word should still find "Pine" ${EVIL}`, body: `People type "pime".\n${EVIL}`, state: 'review', created_ms: minutes(45),
-		comments: [{author: `mallory ${EVIL}`, text: `See ${EVIL} and [a link](javascript:window.pwned=1)`, time_ms: minutes(40)}], run: 'r9d4tj5y8ka', pull: 2},
+		attachments: [{name: 'seen on the till.log', digest: 'abababababababababababababababababababababababababababababababab', bytes: 1834, author: 'ines', time_ms: minutes(70)}], comments: [{author: `mallory ${EVIL}`, text: `See ${EVIL} and [a link](javascript:window.pwned=1)`, time_ms: minutes(40)}], run: 'r9d4tj5y8ka', pull: 2},
 	{number: 1, repository: 'shop', title: 'Show prices over 1,000 with a thousands separator',
 		body: 'A table for 1249.00 is hard to read.\n\nPlease write `1,249.00`:\n\n- on the product page\n- in the cart\n\nThe API may get a new field, but nothing that uses it may break.', state: 'review', created_ms: minutes(10),
-		comments: [{author: 'ines', text: 'The order mails too, if it is easy.', time_ms: minutes(9.5)}], run: 'r1b9xw3c6fe', pull: 1},
+		attachments: [{name: 'seen on the till.log', digest: 'abababababababababababababababababababababababababababababababab', bytes: 1834, author: 'ines', time_ms: minutes(70)}], comments: [{author: 'ines', text: 'The order mails too, if it is easy.', time_ms: minutes(9.5)}], run: 'r1b9xw3c6fe', pull: 1},
 	{number: 6, repository: 'billing', title: 'Invoices as PDF', body: 'As an attachment.', state: 'open', created_ms: minutes(330), comments: [], run: 'r6y5vb1t7dk', pull: null},
 	{number: 5, repository: 'shop', title: 'Footer: say when the shop opens', body: 'Mon to Fri, 9 to 17.', state: 'done', created_ms: minutes(200), comments: [], run: 'r0c3gz6q9sm', pull: 4},
 ];

@@ -184,6 +184,7 @@ export async function mockServer({port = 0, empty = false, socket = null, hostil
 			return made;
 		}],
 		['POST', '/issues/:n/comments', ({n, body}) => { issue(n).comments.push({author: 'you', text: body.text, time_ms: Date.now()}); changed('issue', {number: Number(n)}); return issue(n); }],
+		['DELETE', '/issues/:n/attachments/:name', ({n, name}) => { issue(n).attachments = issue(n).attachments.filter((file) => file.name !== decodeURIComponent(name)); return {}; }],
 		['POST', '/issues/:n/close', ({n}) => Object.assign(issue(n), {state: 'closed'})],
 		['POST', '/issues/:n/reopen', ({n}) => Object.assign(issue(n), {state: 'open'})],
 		['GET', '/pulls', ({query}) => listPage(world.pulls, query, {}, 'number')],
