@@ -42,6 +42,7 @@
 	COMMAND(forges, "check [CONNECTION]", "what is missing at a code host, and how to add it") \
 	COMMAND(linear, "connect [NAME] [--own]", "lets a workspace of Linear give work") \
 	COMMAND(jira, "connect [NAME] [--own]", "lets a site of Jira give work") \
+	COMMAND(slack, "connect [NAME]", "lets a workspace of Slack give work") \
 	COMMAND(trackers, "check [NAME]", "says what a connection lacks, and how to add it") \
 	COMMAND(webhook, "create|list|rm", "tells others of what changes") \
 	COMMAND(mcp, "[--role ROLE] [--as NAME]", "serves all this as tools to another agent, over MCP") \

@@ -1,4 +1,4 @@
-/* assay trackers, assay linear, assay jira: who gives work from outside, and what their connections lack. */
+/* assay trackers, assay linear, assay jira, assay slack: who gives work from outside, and what their connections lack. */
 #include <stdio.h>
 
 #include "base/scope.h"
@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
-static const char *const kinds[] = {"linear", "jira"};
+static const char *const kinds[] = {"linear", "jira", "slack"};
 
 static bool is_tracker(const json_t *connection)
 {
@@ -55,7 +55,7 @@ static bool print(const json_t *all)
 			printf("         → %s\n", json_text(item, "do", ""));
 	}
 	if (!json_array_size(all))
-		fprintf(stderr, "no tracker is connected: `assay connect linear|jira`\n");
+		fprintf(stderr, "no tracker is connected: `assay connect linear|jira|slack`\n");
 	return good;
 }
 
@@ -171,6 +171,16 @@ static int jira_connect(int argc, char **argv)
 	return join(&jira, argc, argv);
 }
 
+static int slack_connect(int argc, char **argv)
+{
+	static const struct joining slack = {
+		"slack", "assay slack connect",
+		"Lets a workspace give work through the connection NAME (slack), which `assay connect slack` made with the\n"
+		"tokens of its application."};
+
+	return join(&slack, argc, argv);
+}
+
 int cli_linear(int argc, char **argv)
 {
 	static const struct cli_command commands[] = {
@@ -187,4 +197,13 @@ int cli_jira(int argc, char **argv)
 	};
 
 	return cli_dispatch("assay jira", commands, ARRAY_LEN(commands), argc, argv);
+}
+
+int cli_slack(int argc, char **argv)
+{
+	static const struct cli_command commands[] = {
+		{"connect", "[NAME]", "lets a workspace give work", slack_connect, NULL},
+	};
+
+	return cli_dispatch("assay slack", commands, ARRAY_LEN(commands), argc, argv);
 }

@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,8 @@ static struct {
 	__typeof__(curl_easy_getinfo) *easy_getinfo;
 	__typeof__(curl_easy_strerror) *easy_strerror;
 	__typeof__(curl_easy_cleanup) *easy_cleanup;
+	__typeof__(curl_easy_send) *easy_send;
+	__typeof__(curl_easy_recv) *easy_recv;
 	__typeof__(curl_easy_perform) *easy_perform;
 } curl;
 
@@ -46,7 +49,9 @@ static void curl_begin(void)
 	    symbol_find(library, "curl_easy_setopt", &curl.easy_setopt) &&
 	    symbol_find(library, "curl_easy_getinfo", &curl.easy_getinfo) &&
 	    symbol_find(library, "curl_easy_strerror", &curl.easy_strerror) &&
-	    symbol_find(library, "curl_easy_cleanup", &curl.easy_cleanup) && curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+	    symbol_find(library, "curl_easy_cleanup", &curl.easy_cleanup) &&
+	    symbol_find(library, "curl_easy_send", &curl.easy_send) && symbol_find(library, "curl_easy_recv", &curl.easy_recv) &&
+	    curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
 		(void)symbol_find(library, "curl_easy_perform", &curl.easy_perform);
 }
 
@@ -237,4 +242,92 @@ int http_curl_call(const struct http_call *call, struct http_response *response,
 	curl.slist_free_all(headers);
 	curl.slist_free_all(connect_to);
 	return result;
+}
+
+/* ---- connections of their own ---- */
+
+#define PIPE_WRITE_MS 20000
+
+struct http_pipe {
+	CURL *handle;
+	curl_socket_t socket;
+	char detail[CURL_ERROR_SIZE];
+};
+
+struct http_pipe *http_pipe_open(const char *url, int64_t timeout_ms, struct err *err)
+{
+	const struct http_call call = {.url = url, .timeout_ms = timeout_ms};
+	struct http_pipe *pipe;
+	CURLcode code;
+
+	(void)pthread_once(&curl_once, curl_begin);
+	if (!curl.easy_perform) {
+		(void)err_set(err, ERR_DENIED, "libcurl cannot be loaded: apt install libcurl4");
+		return NULL;
+	}
+	pipe = mem_new(sizeof(*pipe));
+	pipe->handle = curl.easy_init();
+	if (!pipe->handle) {
+		free(pipe);
+		(void)err_set(err, ERR_RETRY, "cannot start a connection");
+		return NULL;
+	}
+	where_set(pipe->handle, &call, NULL);
+	(void)curl.easy_setopt(pipe->handle, CURLOPT_CONNECT_ONLY, 1L);
+	(void)curl.easy_setopt(pipe->handle, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
+	(void)curl.easy_setopt(pipe->handle, CURLOPT_ERRORBUFFER, pipe->detail);
+	code = curl.easy_perform(pipe->handle);
+	if (code == CURLE_OK && curl.easy_getinfo(pipe->handle, CURLINFO_ACTIVESOCKET, &pipe->socket) == CURLE_OK)
+		return pipe;
+	(void)err_set(err, ERR_RETRY, "cannot connect: %s", pipe->detail[0] ? pipe->detail : curl.easy_strerror(code));
+	http_pipe_close(pipe);
+	return NULL;
+}
+
+static bool pipe_wait(const struct http_pipe *pipe, short events, int64_t timeout_ms)
+{
+	struct pollfd wait = {.fd = pipe->socket, .events = events};
+
+	return poll(&wait, 1, timeout_ms > 60000 ? 60000 : (int)timeout_ms) > 0;
+}
+
+int http_pipe_write(struct http_pipe *pipe, struct view bytes, struct err *err)
+{
+	while (bytes.length) {
+		size_t sent = 0;
+		CURLcode code = curl.easy_send(pipe->handle, bytes.at, bytes.length, &sent);
+
+		if (code != CURLE_OK && code != CURLE_AGAIN)
+			return err_set(err, ERR_RETRY, "the connection is over: %s", curl.easy_strerror(code));
+		bytes = view_make(bytes.at + sent, bytes.length - sent);
+		if (code == CURLE_AGAIN && !pipe_wait(pipe, POLLOUT, PIPE_WRITE_MS))
+			return err_set(err, ERR_RETRY, "the connection takes nothing any more");
+	}
+	return 0;
+}
+
+int http_pipe_read(struct http_pipe *pipe, char *at, size_t size, int64_t timeout_ms, size_t *length, struct err *err)
+{
+	/* What TLS has decrypted already makes no socket readable: it is asked first. */
+	for (int i = 0; i < 2; i++) {
+		CURLcode code = curl.easy_recv(pipe->handle, at, size, length);
+
+		if (code == CURLE_OK && *length)
+			return 0;
+		if (code != CURLE_AGAIN)
+			return err_set(err, ERR_RETRY, "the connection is over%s%s", code == CURLE_OK ? "" : ": ",
+				       code == CURLE_OK ? "" : curl.easy_strerror(code));
+		*length = 0;
+		if (i || !pipe_wait(pipe, POLLIN, timeout_ms))
+			return 0;
+	}
+	return 0;
+}
+
+void http_pipe_close(struct http_pipe *pipe)
+{
+	if (!pipe)
+		return;
+	curl.easy_cleanup(pipe->handle);
+	free(pipe);
 }

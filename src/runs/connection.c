@@ -58,6 +58,14 @@ const struct connection_kind connection_kinds[] = {
 	  {"started_state", CONNECTION_TEXT, "the status when work begins (the first that is in progress)"},
 	  {"review_state", CONNECTION_TEXT, "the status when the pull request is there"},
 	  {"failed_state", CONNECTION_TEXT, "the status when the run failed"}}},
+	{"slack",
+	 "https://slack.com/api",
+	 {{"token", CONNECTION_SECRET, "the application's bot token (xoxb-…)"},
+	  {"app_token", CONNECTION_SECRET, "an app-level token (xapp-…) for Socket Mode: nothing has to reach us"},
+	  {"signing_secret", CONNECTION_SECRET, "instead: the signing secret of events that come over HTTP"},
+	  {"repositories", CONNECTION_LIST, "which repository: rules {repository}, the first that fits"},
+	  {"repository", CONNECTION_TEXT, "when no rule fits and nobody says"},
+	  {"approvers", CONNECTION_LIST, "user ids of who may let a held request go; nobody when it is not set"}}},
 	{"standard", "", {{"webhook_secret", CONNECTION_SECRET, "the secret that deliveries are signed with (whsec_…)"}}},
 };
 const size_t connection_kind_count = ARRAY_LEN(connection_kinds);
@@ -392,7 +400,7 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 	unsigned char random[8];
 
 	if (!kind) {
-		(void)err_set(err, ERR_INVALID, "kind: expected linear, jira, github or standard, not `%.40s`", name);
+		(void)err_set(err, ERR_INVALID, "kind: expected linear, jira, slack, github or standard, not `%.40s`", name);
 		return NULL;
 	}
 	world_random(runs->options.world, random, sizeof(random));

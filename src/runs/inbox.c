@@ -12,7 +12,7 @@
 #define SWEEP_MS ((int64_t)600 * 1000)
 #define KEEP_MS ((int64_t)30 * 24 * 3600 * 1000) /* services send again for a few days at most */
 
-static const struct inbox_source *const sources[] = {&inbox_standard, &inbox_linear, &inbox_jira};
+static const struct inbox_source *const sources[] = {&inbox_standard, &inbox_linear, &inbox_jira, &inbox_slack};
 
 struct inboxes {
 	struct runs *runs;
@@ -40,6 +40,7 @@ static void keys_fini(struct inbox_keys *keys)
 	free(keys->stream);
 	free(keys->kind);
 	free(keys->answer);
+	free(keys->known);
 }
 
 static bool is_text(struct view body)
@@ -82,9 +83,42 @@ static int store_it(struct runs *runs, const struct connection *connection, cons
 	return 0;
 }
 
-int runs_delivery_take(struct runs *runs, const char *id, const struct webhook_request *request, char **answer, struct err *err)
+/* Is the thread there, or on its way? What people say to each other is not kept. */
+static int known_check(struct runs *runs, const struct connection *connection, struct inbox_keys *keys, struct err *err)
+{
+	int64_t found = 0;
+	AUTO_TX tx = {0};
+
+	if (!keys->known || keys->ignored)
+		return 0;
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_number_get(&tx, &found, 0,
+			     "SELECT (SELECT count(*) FROM thread WHERE id = ?) +"
+			     " (SELECT count(*) FROM inbox WHERE source = ? AND stream = ? AND status = 'new')",
+			     VALUES(V((const char *)keys->known), V(connection->id), V((const char *)keys->stream)), err)) {
+		if (err)
+			err->kind = ERR_RETRY;
+		return -1;
+	}
+	keys->ignored = !found;
+	return 0;
+}
+
+/* Of a request that is the connection's. */
+static int delivery_keep(struct runs *runs, const struct connection *connection, const struct inbox_source *source,
+			 const struct webhook_request *request, char **answer, struct err *err)
 {
 	__attribute__((cleanup(keys_fini))) struct inbox_keys keys = {0};
+
+	if (body_check(request->body, err) || source->keys(connection, request, &keys, err) ||
+	    known_check(runs, connection, &keys, err) || (!keys.ignored && store_it(runs, connection, &keys, request->body, err)))
+		return -1;
+	*answer = keys.answer ? TAKE(keys.answer) : text_copy("{}");
+	return 0;
+}
+
+int runs_delivery_take(struct runs *runs, const char *id, const struct webhook_request *request, char **answer, struct err *err)
+{
 	AUTO_CONNECTION connection = {0};
 	const struct inbox_source *source;
 	struct err failure = {0};
@@ -94,13 +128,30 @@ int runs_delivery_take(struct runs *runs, const char *id, const struct webhook_r
 	source = source_find(connection.kind);
 	if (!source || strcmp(connection.id, id) != 0) /* a name may change; what a service calls is the id */
 		return err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
-	if (source->verify(&connection, request, world_now_ms(runs->options.world), err) || body_check(request->body, err) ||
-	    source->keys(&connection, request, &keys, err))
+	if (source->verify(&connection, request, world_now_ms(runs->options.world), err))
 		return -1;
-	if (!keys.ignored && store_it(runs, &connection, &keys, request->body, err))
+	return delivery_keep(runs, &connection, source, request, answer, err);
+}
+
+static const char *no_header(void *self, const char *name)
+{
+	(void)self;
+	(void)name;
+	return NULL;
+}
+
+int runs_delivery_keep(struct runs *runs, const char *id, struct view body, struct err *err)
+{
+	const struct webhook_request request = {no_header, NULL, body};
+	AUTO_CONNECTION connection = {0};
+	AUTO_FREE char *answer = NULL;
+	const struct inbox_source *source;
+
+	if (connection_load(runs, id, &connection, err))
 		return -1;
-	*answer = keys.answer ? TAKE(keys.answer) : text_copy("{}");
-	return 0;
+	source = source_find(connection.kind);
+	return source ? delivery_keep(runs, &connection, source, &request, &answer, err)
+		      : err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
 }
 
 /* ---- acting ---- */

@@ -22,6 +22,7 @@ struct inbox_keys {
 	char *stream;   /* in order within it; NULL: in any order */
 	char *kind;     /* what the service calls it: "issues.opened" */
 	char *answer;   /* JSON that is answered; NULL: {} */
+	char *known;    /* an id of a thread: without that thread it is nothing of ours */
 	bool ignored;   /* nothing of ours: it is answered and not stored */
 };
 
@@ -44,6 +45,9 @@ struct inbox_source {
  */
 MUST_USE int runs_delivery_take(struct runs *runs, const char *connection, const struct webhook_request *request, char **answer,
 				struct err *err);
+
+/* The same for what came over a connection that we opened: nobody has to sign it. */
+MUST_USE int runs_delivery_keep(struct runs *runs, const char *connection, struct view body, struct err *err);
 
 /* After the flows. With `threaded` a thread acts on what came; without, inboxes_work() does. */
 MUST_USE int inboxes_open(struct runs *runs, bool threaded, struct err *err);

@@ -12,6 +12,7 @@
 #include "forges/builtin.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
+#include "runs/slack_socket.h"
 #include "runs/thread.h"
 #include "runs/voice.h"
 #include "trackers/builtin.h"
@@ -81,7 +82,8 @@ int runs_open_inside(const struct runs_options *options, const struct runs_insid
 	self->forge = forge_builtin_new(self->store, self->repositories_dir, options->world);
 	flow = flow_options_of(self, place);
 	if (flows_open(&flow, &self->flow, err) || effects_open(self, options->goes_outside ? EFFECT_THREADS : 0, err) ||
-	    inboxes_open(self, options->goes_outside, err) || (options->goes_outside && remote_reconcile(self, err))) {
+	    inboxes_open(self, options->goes_outside, err) ||
+	    (options->goes_outside && (remote_reconcile(self, err) || slack_sockets_open(self, err)))) {
 		runs_close(self);
 		return -1;
 	}
@@ -103,6 +105,7 @@ void runs_close(struct runs *runs)
 {
 	if (!runs)
 		return;
+	slack_sockets_close(runs);
 	inboxes_close(runs);
 	effects_close(runs);
 	flows_close(runs->flow);

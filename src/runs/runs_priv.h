@@ -44,6 +44,7 @@ struct runs {
 	pthread_mutex_t clients_lock;
 	struct effects *effects;    /* effect.c */
 	struct inboxes *inboxes;    /* inbox.c */
+	struct slack_sockets *slack_sockets;
 	struct gate *gates;         /* gate.c; under `records` */
 	struct model_state *models; /* model.c; under `records` */
 	size_t gate_next;
@@ -323,9 +324,9 @@ void prompt_fence(struct buf *out, const char *title, struct view text);
 /* ---- kinds of effects and sources of deliveries, by the file that has them ---- */
 
 extern const struct effect_kind effect_hook;                /* hook.c: webhooks out */
-extern const struct effect_kind effect_linear, effect_jira; /* speak.c: what is said in threads */
+extern const struct effect_kind effect_linear, effect_jira, effect_slack; /* speak.c: what is said in threads */
 extern const struct inbox_source inbox_standard;            /* standard.c: whoever signs Standard Webhooks */
-extern const struct inbox_source inbox_linear, inbox_jira;
+extern const struct inbox_source inbox_linear, inbox_jira, inbox_slack;
 
 /* What a change is told of by, in its transaction. */
 MUST_USE int hook_put_in(struct runs *runs, struct store_tx *tx, int64_t seq, const char *kind, const json_t *data,

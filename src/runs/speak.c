@@ -143,3 +143,4 @@ static int settled(struct runs *runs, struct store_tx *tx, const struct outbox_e
 
 const struct effect_kind effect_linear = {.name = "linear", .send = send_it, .settled = settled};
 const struct effect_kind effect_jira = {.name = "jira", .send = send_it, .settled = settled};
+const struct effect_kind effect_slack = {.name = "slack", .send = send_it, .settled = settled};

@@ -329,7 +329,9 @@ static int take_prompted(struct runs *runs, struct store_tx *tx, const struct co
 		return 0;
 	if (event_thread(tx, connection, event, &thread, &found, err))
 		return -1;
-	if (!found) /* the delivery that made it was lost */
+	if (!found && event->only_known)
+		return 0;
+	if (!found) /* the delivery that made it was lost, or there is none that makes it */
 		return take_created(runs, tx, connection, event, err);
 	if (strcmp(thread.state, "asking") == 0)
 		return repository_answered(runs, tx, &thread, event, err);

@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 
-static const struct voice *const voices[] = {&voice_linear, &voice_jira};
+static const struct voice *const voices[] = {&voice_linear, &voice_jira, &voice_slack};
 
 const struct voice *voice_find(const char *kind)
 {

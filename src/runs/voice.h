@@ -59,7 +59,7 @@ struct voice {
 	int (*check)(struct check *check, struct err *err);
 };
 
-extern const struct voice voice_linear, voice_jira;
+extern const struct voice voice_linear, voice_jira, voice_slack;
 
 const struct voice *voice_find(const char *kind); /* NULL: nobody outside speaks that way */
 

@@ -40,6 +40,7 @@ struct tracker_event {
 	const char *actor_name;
 	const char *actor_email;
 	bool actor_is_self;     /* our own writes come back */
+	bool only_known;        /* in a thread that is none of ours it says nothing */
 	const json_t *guidance; /* [{"body"}] */
 	const json_t *comments; /* [{"body"}] */
 	struct view context;    /* of the conversation, the part that is for us */
