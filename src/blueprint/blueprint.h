@@ -180,6 +180,7 @@ struct blueprint {
 		int attempts;
 		struct texts protected_paths; /* globs; assay.yaml always is */
 		struct texts skip;            /* gates that are left out */
+		int64_t mutation_ms;          /* for mistakes in changed lines; 0: none are made */
 		struct invariant *invariants;
 		size_t invariant_count;
 		int64_t timeout_ms;

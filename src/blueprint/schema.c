@@ -312,6 +312,7 @@ static const struct field verify_fields[] = {
 	{"protected", PATHS_EXPECTED, set_paths, AT(blueprint, verify.protected_paths)},
 	{"invariants", "a list of {name, sql} or {name, http}", set_records,
 	 LIST_AT(blueprint, verify.invariants, verify.invariant_count), .section = &invariant_section},
+	{"mutation", DURATION_EXPECTED, set_duration, AT(blueprint, verify.mutation_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	{"skip", "a list of gates: faults, migrations, race", set_gates, AT(blueprint, verify.skip)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,

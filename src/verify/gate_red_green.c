@@ -247,6 +247,7 @@ int gate_red_green(struct ladder *ladder, struct gate *gate, struct err *err)
 		gate->status = GATE_SKIPPED;
 		gate_reason(gate, "unproven: the change adds or changes no test");
 	}
+	suite_coverage(ladder, ladder->head_env);
 	judge_all(gate, ladder, red, weak, blind);
 	return 0;
 }

@@ -62,6 +62,11 @@ static bool is_ci(const char *path)
 	return integrity_matches(rows, ARRAY_LEN(rows), path);
 }
 
+bool integrity_is_code(const char *path)
+{
+	return language_of(path) != NULL;
+}
+
 bool integrity_is_runner_config(const char *path)
 {
 	static const char *const rows[] = {

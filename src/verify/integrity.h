@@ -25,6 +25,8 @@ json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint
 
 /* For others: is it a test file, by the blueprint's globs or by the habits of its language? */
 bool integrity_is_test(const struct blueprint *blueprint, const char *path);
+/* Is it in a language that we know something of? */
+bool integrity_is_code(const char *path);
 /* Is it what a test runner is configured by? */
 bool integrity_is_runner_config(const char *path);
 /* Names of the tests that a file declares, in order: [text]. Owned by the caller. */

@@ -40,6 +40,7 @@ struct ladder {
 	struct rehearsal *rehearsal; /* from the replay, for the gates after it (verify/rehearsal.h); NULL: there was none */
 	json_t *base_run;            /* what they came to on the base */
 	json_t *base_again;          /* the same, once more */
+	json_t *coverage;            /* of the suites on the head (verify/mutate.h), or NULL */
 	json_t *noise;
 	json_t *not_covered;
 	int64_t deadline_ms; /* elapsed */
@@ -103,6 +104,7 @@ MUST_USE int gate_replay(struct ladder *ladder, struct gate *gate, struct err *e
 MUST_USE int gate_migrations(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_faults(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_race(struct ladder *ladder, struct gate *gate, struct err *err);
+MUST_USE int gate_mutation(struct ladder *ladder, struct gate *gate, struct err *err);
 
 /* All paths of a commit's tree: [text]. Owned by the caller. */
 json_t *tree_paths(struct ladder *ladder, const struct git_hash *commit, struct err *err);

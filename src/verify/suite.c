@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "verify/integrity.h"
+#include "verify/mutate.h"
 #include "verify/report.h"
 #include "verify/tree_tar.h"
 
@@ -94,6 +95,52 @@ int suite_configure(struct ladder *ladder, struct env_id env, const struct git_h
 	return files_remove(ladder, env, remove, err) || files_put(ladder, env, commit, put, err) ? -1 : 0;
 }
 
+static char *suite_dir(const struct test_suite *suite)
+{
+	return suite->dir && strcmp(suite->dir, ".") != 0 ? text_format("/workspace/%s", suite->dir) : text_copy("/workspace");
+}
+
+int file_write_in(struct ladder *ladder, struct env_id env, const char *path, struct view text, struct err *err)
+{
+	AUTO_FREE char *whole = text_format("/workspace/%s", path);
+	AUTO_BUF said = buf_new((size_t)64 << 10);
+	struct exit_status status;
+
+	if (workspace_exec(ladder, env, (const char *const[]){"sh", "-c", "cat >\"$0\"", whole, NULL},
+			   &(struct environment_exec){.input = text, .output = &said}, &status, err))
+		return err_prefix(err, "cannot write %s", path);
+	return status.reason == EXIT_CODE && !status.code ? 0 : err_set(err, ERR_INVALID, "cannot write %s", path);
+}
+
+void suite_coverage(struct ladder *ladder, struct env_id env)
+{
+	static const char *const first[] = {"sh",
+					    "-c",
+					    "for file; do [ -f \"$file\" ] && exec cat -- \"$file\"; done",
+					    "sh",
+					    "coverage/lcov.info",
+					    "lcov.info",
+					    "coverage.lcov",
+					    "coverage.xml",
+					    "cobertura.xml",
+					    "coverage/cobertura-coverage.xml",
+					    NULL};
+	const struct blueprint *blueprint = ladder->blueprint;
+
+	for (size_t i = 0; i < blueprint->test_count; i++) {
+		AUTO_FREE char *dir = suite_dir(&blueprint->tests[i]);
+		AUTO_BUF text = buf_new(COVERAGE_BYTES_MAX);
+		struct exit_status status;
+
+		if (workspace_exec(ladder, env, first, &(struct environment_exec){.dir = dir, .output = &text}, &status, NULL) ||
+		    status.reason != EXIT_CODE || status.code || !text.length)
+			continue;
+		if (!ladder->coverage)
+			ladder->coverage = json_object();
+		coverage_read(buf_view(&text), ladder->coverage);
+	}
+}
+
 json_t *suite_files(const struct ladder *ladder, const struct test_suite *suite, const json_t *all)
 {
 	json_t *files = json_array();
@@ -111,11 +158,6 @@ json_t *suite_files(const struct ladder *ladder, const struct test_suite *suite,
 }
 
 /* ---- runs ---- */
-
-static char *suite_dir(const struct test_suite *suite)
-{
-	return suite->dir && strcmp(suite->dir, ".") != 0 ? text_format("/workspace/%s", suite->dir) : text_copy("/workspace");
-}
 
 static void tests_note(json_t *tests, const struct test_report *report)
 {

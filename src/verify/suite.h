@@ -27,6 +27,10 @@ MUST_USE int files_put(struct ladder *ladder, struct env_id env, const struct gi
 		       struct err *err);
 /* Makes what test runners are configured by as it is in that commit, of base and head. */
 MUST_USE int suite_configure(struct ladder *ladder, struct env_id env, const struct git_hash *commit, struct err *err);
+/* One file, as given. */
+MUST_USE int file_write_in(struct ladder *ladder, struct env_id env, const char *path, struct view text, struct err *err);
+/* Adds what the suites' coverage files in the environment say (verify/mutate.h) to the ladder's. */
+void suite_coverage(struct ladder *ladder, struct env_id env);
 MUST_USE int files_remove(struct ladder *ladder, struct env_id env, const json_t *paths, struct err *err);
 
 #endif

@@ -28,6 +28,7 @@ static const struct {
 	{"migrations", "migrations on data in use", gate_migrations},
 	{"faults", "broken seams borne as before", gate_faults},
 	{"race", "copies at once end as they do in turn", gate_race},
+	{"mutation", "mistakes that no test would see", gate_mutation},
 };
 
 static const char *const status_names[] = {"pass", "fail", "unstable", "skipped"};
@@ -125,9 +126,9 @@ static void ladder_fini(struct ladder *ladder)
 {
 	while (ladder->env_count)
 		ladder_env_down(ladder, ladder->envs[ladder->env_count - 1]);
-	json_t *const owned[] = {ladder->changes,  ladder->inside,      ladder->snapshot,  ladder->suites,
-				 ladder->noise,    ladder->not_covered, ladder->artefacts, ladder->services_seen,
-				 ladder->sessions, ladder->base_run,    ladder->base_again};
+	json_t *const owned[] = {ladder->changes,  ladder->inside,      ladder->snapshot,   ladder->suites,
+				 ladder->noise,    ladder->not_covered, ladder->artefacts,  ladder->services_seen,
+				 ladder->sessions, ladder->base_run,    ladder->base_again, ladder->coverage};
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		json_decref(owned[i]);

@@ -466,6 +466,23 @@ static const struct change cheats[] = {
 	 "protected"},
 };
 
+/* Questions, not failures: what the tests of a change would not see. */
+static struct application asked = {
+	.folder = "app",
+	.quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race], mutation: 100s}"}}};
+
+static const struct change questions[] = {
+	{"a test that sees little",
+	 {{"front/format.js", "exports.money", "exports.many = (count) => count >= 12 ? 'dozens' : 'few';\nexports.money"},
+	  {"front/test/many.test.js", NULL,
+	   "const test = require('node:test');\nconst assert = require('node:assert');\n"
+	   "test('many are dozens', () => {\n  assert.strictEqual(require('../format.js').many(40), 'dozens');\n});\n"}},
+	 "verified",
+	 NULL,
+	 NULL,
+	 .asks = "survivor"},
+};
+
 static void every_seeded_bug_is_caught_and_no_harmless_change_is(void **state)
 {
 	(void)state;
@@ -488,6 +505,12 @@ static void every_way_to_cheat_is_stopped(void **state)
 {
 	(void)state;
 	assert_int_equal(changes_run(&cheated, cheats, ARRAY_LEN(cheats)), 0);
+}
+
+static void what_tests_would_not_see_is_asked(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&asked, questions, ARRAY_LEN(questions)), 0);
 }
 
 static void a_cancelled_verification_ends_soon_and_leaves_nothing(void **state)
@@ -515,6 +538,7 @@ static int run(void)
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
 		cmocka_unit_test(every_way_to_cheat_is_stopped),
+		cmocka_unit_test(what_tests_would_not_see_is_asked),
 		cmocka_unit_test(nothing_is_left_of_a_verification),
 		cmocka_unit_test(a_cancelled_verification_ends_soon_and_leaves_nothing),
 	};

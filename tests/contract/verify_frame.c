@@ -184,6 +184,11 @@ static bool change_judge(const struct change *change, const json_t *report)
 		}
 		good = found;
 	}
+	if (change->asks && good) {
+		good = false;
+		for (size_t i = 0; i < json_array_size(findings) && !good; i++)
+			good = strcmp(json_text(json_array_get(findings, i), "kind", ""), change->asks) == 0;
+	}
 	printf("# %s %-34s %-10s %6lld ms  %s\n", good ? "good" : "BAD ", change->name, json_text(report, "verdict", ""),
 	       (long long)json_number(report, "ms", 0),
 	       change->gate || !good ? json_text(worst, "title", json_text(report, "reason", "")) : "");

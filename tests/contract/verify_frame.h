@@ -36,8 +36,9 @@ struct change {
 	const char *verdict;
 	const char *gate; /* of a finding that blocks; NULL: none does */
 	const char *kind;
-	bool whole; /* judged by all gates of the application, not only by the quick ones */
-	bool rare;  /* only with ASSAY_LONG set, or by its name */
+	bool whole;       /* judged by all gates of the application, not only by the quick ones */
+	const char *asks; /* kind of a finding that only informs; NULL: any or none */
+	bool rare;        /* only with ASSAY_LONG set, or by its name */
 };
 
 /* The test fails, with the error's text, unless result is 0. */
