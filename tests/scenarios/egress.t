@@ -74,7 +74,14 @@ egress:
     - {id: sockets, host: api.outside.test, methods: [WEBSOCKET], paths: [/v1/responses], action: allow}
     - {id: secrets, host: "*.outside.test", paths: ["/**/secret"], action: deny, because: secrets stay}
     - {id: other, host: other.outside.test, action: allow}
+agent: {use: command, run: sh agent.sh, format: jsonl}
 BLUEPRINT
+cat >"$WORK/app/agent.sh" <<'AGENT'
+echo '{"type": "start", "session": "s1"}'
+echo '{"type": "action", "id": "1", "tool": "Bash", "title": "post the report"}'
+curl --silent --data report http://api.outside.test/pulls/77
+echo '{"type": "end", "ok": true, "text": ""}'
+AGENT
 repository "$WORK/app"
 cd "$WORK/app" || exit 1
 
@@ -145,6 +152,24 @@ until_true 60 nothing_waits
 is 'a client that leaves takes its question along' "$(holds '?all=1' '.items[0].status')" cancelled
 wait $!
 is 'and nothing was sent for it' "$(grep -c pulls/9 "$WORK/outside.log")" 0
+
+# A person who has seen enough denies what an agent wants to send, and stops its run with that.
+"$ASSAY" run 'Send the report' >"$WORK/run.out" 2>&1 &
+run_pid=$!
+until_true 60 one_waits
+run=$(api GET /runs | jq -r '.items[0].id')
+is 'what an agent wants to send names its run, and what it did last' "$(holds '' '.items[0] | "\(.run) \(.url) \(.action)"')" \
+	"$run http://api.outside.test:80/pulls/77 Bash: post the report"
+like 'it is denied, and the run stopped' "$("$ASSAY" deny "$(holds '' '.items[0].id')" --because 'enough' --stop-run)" '^denied .*/pulls/77$'
+wait "$run_pid"
+is 'who follows it is told' "$? $("$ASSAY" show "$run" --json | jq -r .state)" '3 stopped'
+its_state() { api GET "/environments/$(api GET "/runs/$run" | jq -r .environment)" | jq -r .state; }
+stands_still() { [ "$(its_state)" = frozen ]; }
+ok 'its environment stands still, for who wants to look' until_true 60 stands_still
+is 'nothing waits any more' "$(holds '' '.items | length')" 0
+is 'and nothing of it came out' "$(grep -c pulls/77 "$WORK/outside.log")" 0
+"$ASSAY" env down "$(api GET "/runs/$run" | jq -r .environment)" >/dev/null
+is 'nor is anything left of it' "$(api GET /environments | jq -r '.items[].id')" "$env"
 
 simulated=$("$ASSAY" policy simulate assay.yaml --on "$env" --json)
 is 'the same rules over what was seen say the same, row for row' "$(jq -r '[.items[] | select(.same | not)] | length' <<<"$simulated")" 0
