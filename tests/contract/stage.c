@@ -26,6 +26,7 @@
 
 #include "base/file.h"
 #include "base/scope.h"
+#include "base/world.h"
 #include "gateway_fixture.h"
 #include "ledger/ledger.h"
 #include "vault/vault.h"
@@ -255,15 +256,17 @@ static int64_t now_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* SIGUSR1: the environment is killed, and $STAGE/killed says in how many microseconds; SIGUSR2: undone. */
+/* SIGUSR1: the environment is killed, and $STAGE/killed says in how many microseconds, and when that began, in milliseconds since 1970; SIGUSR2:
+ * undone. */
 static void kill_switch(const struct stage *stage, struct world_fixture *world, bool undo)
 {
 	AUTO_FREE char *path = text_format("%s/%s", stage->dir, undo ? "undone" : "killed");
 	AUTO_FREE char *body = text_format("{\"env\": \"%s\", \"because\": \"a test\", \"undo\": %s}", stage->env,
 					   undo ? "true" : "false");
+	int64_t began_ms = world_now_ms(world_real);
 	int64_t began_us = now_us();
 	AUTO_JSON answer = control(world, MESSAGE_KILL, body);
-	AUTO_FREE char *line = text_format("%lld\n", (long long)(answer ? now_us() - began_us : -1));
+	AUTO_FREE char *line = text_format("%lld %lld\n", (long long)(answer ? now_us() - began_us : -1), (long long)began_ms);
 
 	(void)!file_replace(path, view_of(line), 0644, NULL);
 }

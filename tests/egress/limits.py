@@ -69,7 +69,7 @@ def switch(undo=False):
     if os.path.exists(name):
         os.unlink(name)
     os.kill(KEEPER, signal.SIGUSR2 if undo else signal.SIGUSR1)
-    return until(lambda: os.path.exists(name) and os.path.getsize(name)) and int(open(name).read()) >= 0
+    return until(lambda: os.path.exists(name) and os.path.getsize(name)) and int(open(name).read().split()[0]) >= 0
 
 
 def memory():
