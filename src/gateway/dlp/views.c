@@ -211,8 +211,8 @@ static size_t escape_amp(struct view text, long *code)
 	bool hex = text.length > 3 && (text.at[2] | 0x20) == 'x';
 	size_t at = hex ? 3 : 2;
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (view_starts(text, names[i].name)) {
+	for (size_t i = 0; i < ARRAY_LEN(names) && text.length > 1 && text.at[1] != '#'; i++)
+		if (text.at[1] == names[i].name.at[1] && view_starts(text, names[i].name)) {
 			*code = (unsigned char)names[i].c;
 			return names[i].name.length;
 		}
@@ -308,20 +308,6 @@ static size_t escape_any(struct view text, char out[4], size_t *made)
 	return length;
 }
 
-/* The next escape that hides something, at or behind `at`, or something that looks like one; the text's length when there is none. */
-static size_t find_strong(struct view text, const struct signs *signs, size_t at)
-{
-	while ((at = signs_next(signs, SIGNS_ESCAPE, at)) < text.length) {
-		size_t end = (at / WINDOW_BYTES + 1) * WINDOW_BYTES;
-
-		for (; at < end && at < text.length; at++)
-			if (text.at[at] == '%' || text.at[at] == '&' || text.at[at] == '+' ||
-			    (text.at[at] == '\\' && escape_is_strong(view_from(text, at))))
-				return at;
-	}
-	return text.length;
-}
-
 static void view_escaped(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	struct patch patch;
@@ -329,8 +315,8 @@ static void view_escaped(struct view text, const struct signs *signs, view_emit 
 	size_t made = 0, last_strong = 0;
 
 	patch_begin(&patch, text);
-	for (size_t i = find_strong(text, signs, 0); i < text.length;
-	     i = patch.count && i - last_strong < CONTEXT ? view_find_any(text, i, "%\\&+") : find_strong(text, signs, i)) {
+	for (size_t i = signs_escape(signs, 0); i < text.length;
+	     i = patch.count && i - last_strong < CONTEXT ? view_find_any(text, i, "%\\&+") : signs_escape(signs, i)) {
 		size_t length = escape_any(view_from(text, i), out, &made);
 		bool strong = length && escape_is_strong(view_from(text, i));
 

@@ -29,16 +29,20 @@ struct signs {
 	unsigned all;
 	size_t window_count;
 	uint16_t windows[WINDOWS_MAX];
-	uint64_t tokens[WINDOWS_MAX]; /* of each window, which bytes are digits of base 64 */
-	uint64_t quotes[WINDOWS_MAX]; /* which ones begin SIGN_QUOTE or SIGN_BACKQUOTE */
+	uint64_t tokens[WINDOWS_MAX];  /* of each window, which bytes are digits of base 64 */
+	uint64_t quotes[WINDOWS_MAX];  /* which ones begin SIGN_QUOTE or SIGN_BACKQUOTE */
+	uint64_t escapes[WINDOWS_MAX]; /* and which ones one of SIGNS_ESCAPE, or look as if */
 };
-/* Of at most VIEW_TEXT_MAX bytes; not of none. The second is for processors without AVX2, and says the same. */
+/* Of at most VIEW_TEXT_MAX bytes; not of none. By the best of the ways that the processor has; all say the same. */
 void signs_read(struct signs *signs, struct view text);
-void signs_read_portable(struct signs *signs, struct view text);
+enum signs_way { SIGNS_PORTABLE, SIGNS_AVX2, SIGNS_AVX512, SIGNS_WAYS };
+bool signs_read_by(struct signs *signs, struct view text, enum signs_way way); /* false: not on this processor */
 /* The first place at or behind `at` that lies in a window which has any of the signs; SIZE_MAX: there is none. */
 size_t signs_next(const struct signs *signs, unsigned any, size_t at);
 /* The next byte, at or behind `at`, of SIGN_QUOTE or SIGN_BACKQUOTE; SIZE_MAX: there is none. */
 size_t signs_quote(const struct signs *signs, size_t at);
+/* The same of SIGNS_ESCAPE. */
+size_t signs_escape(const struct signs *signs, size_t at);
 /* The next run of RUN_LEAST digits of base 64 at or behind `at`, and where it ends; SIZE_MAX: there is none. */
 size_t signs_run(const struct signs *signs, size_t at, size_t *end);
 

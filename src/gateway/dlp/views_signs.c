@@ -77,7 +77,7 @@ static void nibbles_make(void)
 
 /* What one window says. */
 struct window {
-	uint64_t token, word, digit, upper, ex, quote;
+	uint64_t token, word, digit, upper, ex, quote, escape;
 	int mixed;      /* digits and capitals */
 	unsigned signs; /* SIGN_… of pairs, SIGN_HIGH, SIGN_NUL */
 };
@@ -103,6 +103,7 @@ static void window_read_portable(const char *at, struct window *window)
 		bits = bits_of(&first, at[i]) & bits_of(&second, at[i + 1]);
 		window->signs |= bits;
 		window->quote |= bits & SIGNS_QUOTE ? bit : 0;
+		window->escape |= bits & SIGNS_ESCAPE ? bit : 0;
 		window->signs |= at[i] & 0x80 ? SIGN_HIGH : 0;
 		window->signs |= at[i] ? 0 : SIGN_NUL;
 	}
@@ -159,6 +160,7 @@ AVX2 static inline __attribute__((always_inline)) void window_read_avx2(const ch
 		window->ex |= mask_of(_mm256_slli_epi16(bits, 1)) << half;
 		/* The two highest bits. */
 		window->quote |= mask_of(_mm256_or_si256(both, _mm256_slli_epi16(both, 1))) << half;
+		window->escape |= (~mask_none(both, SIGNS_ESCAPE) & 0xffffffff) << half;
 	}
 	if (!_mm256_testz_si256(signs, signs)) {
 		__m128i both = _mm_or_si128(_mm256_castsi256_si128(signs), _mm256_extracti128_si256(signs, 1));
@@ -170,6 +172,45 @@ AVX2 static inline __attribute__((always_inline)) void window_read_avx2(const ch
 	}
 	window->signs |= high_bytes ? SIGN_HIGH : 0;
 	window->signs |= _mm256_testz_si256(nul, nul) ? 0 : SIGN_NUL;
+}
+
+/* A window is one vector here, and what is asked of it a mask. */
+#define AVX512 __attribute__((target("avx512f,avx512bw,popcnt")))
+
+AVX512 static inline __m512i look_up_512(const struct nibbles *nibbles, __m512i low, __m512i high)
+{
+	__m512i lows = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)nibbles->low));
+	__m512i highs = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)nibbles->high));
+
+	return _mm512_and_si512(_mm512_shuffle_epi8(lows, low), _mm512_shuffle_epi8(highs, high));
+}
+
+AVX512 static inline uint64_t mask_any(__m512i bits, unsigned of)
+{
+	return _mm512_test_epi8_mask(bits, _mm512_set1_epi8((char)of));
+}
+
+AVX512 static inline __attribute__((always_inline)) void window_read_avx512(const char *at, struct window *window)
+{
+	const __m512i nibble = _mm512_set1_epi8(15);
+	__m512i here = _mm512_loadu_si512(at), next = _mm512_loadu_si512(at + 1);
+	__m512i low = _mm512_and_si512(here, nibble), high = _mm512_and_si512(_mm512_srli_epi16(here, 4), nibble);
+	__m512i next_low = _mm512_and_si512(next, nibble), next_high = _mm512_and_si512(_mm512_srli_epi16(next, 4), nibble);
+	__m512i bits = look_up_512(&class, low, high);
+	__m512i both = _mm512_and_si512(look_up_512(&first, low, high), look_up_512(&second, next_low, next_high));
+
+	*window = (struct window){.token = mask_any(bits, 0xff),
+				  .word = mask_any(bits, CLASS_WORD),
+				  .upper = mask_any(bits, CLASS_UPPER),
+				  .digit = mask_any(bits, CLASS_DIGIT),
+				  .ex = mask_any(bits, CLASS_X),
+				  .quote = mask_any(both, SIGNS_QUOTE),
+				  .escape = mask_any(both, SIGNS_ESCAPE)};
+	if (mask_any(both, 0xff))
+		for (unsigned sign = 1; sign < 0x100; sign <<= 1)
+			window->signs |= mask_any(both, sign) ? sign : 0;
+	window->signs |= _mm512_movepi8_mask(here) ? SIGN_HIGH : 0;
+	window->signs |= _mm512_testn_epi8_mask(here, here) ? SIGN_NUL : 0;
 }
 #endif
 
@@ -216,13 +257,14 @@ static inline void signs_add(struct signs *signs, struct window *window, const s
 		all |= SIGN_RUN;
 	signs->tokens[signs->window_count] = window->token;
 	signs->quotes[signs->window_count] = window->quote;
+	signs->escapes[signs->window_count] = window->escape;
 	signs->windows[signs->window_count++] = (uint16_t)all;
 	signs->all |= all;
 }
 
 typedef void window_read(const char *at, struct window *window);
 
-static inline __attribute__((always_inline)) void signs_read_by(struct signs *signs, struct view text, window_read *read)
+static inline __attribute__((always_inline)) void windows_read(struct signs *signs, struct view text, window_read *read)
 {
 	char last[WINDOW_BYTES + 1];
 	struct window windows[2] = {{0}, {0}};
@@ -241,31 +283,44 @@ static inline __attribute__((always_inline)) void signs_read_by(struct signs *si
 	signs_add(signs, &windows[1], &windows[0]);
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-void signs_read_portable(struct signs *signs, struct view text)
-{
-	(void)pthread_once(&once, nibbles_make);
-	signs_read_by(signs, text, window_read_portable);
-}
-
 #ifdef __x86_64__
 AVX2 static void signs_read_avx2(struct signs *signs, struct view text)
 {
-	signs_read_by(signs, text, window_read_avx2);
+	windows_read(signs, text, window_read_avx2);
+}
+
+AVX512 static void signs_read_avx512(struct signs *signs, struct view text)
+{
+	windows_read(signs, text, window_read_avx512);
 }
 #endif
 
-void signs_read(struct signs *signs, struct view text)
+bool signs_read_by(struct signs *signs, struct view text, enum signs_way way)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, nibbles_make);
+	if (way == SIGNS_PORTABLE) {
+		windows_read(signs, text, window_read_portable);
+		return true;
+	}
 #ifdef __x86_64__
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) {
-		(void)pthread_once(&once, nibbles_make);
+	if (way == SIGNS_AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) {
 		signs_read_avx2(signs, text);
-		return;
+		return true;
+	}
+	if (way == SIGNS_AVX512 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("popcnt")) {
+		signs_read_avx512(signs, text);
+		return true;
 	}
 #endif
-	signs_read_portable(signs, text);
+	return false;
+}
+
+void signs_read(struct signs *signs, struct view text)
+{
+	if (!signs_read_by(signs, text, SIGNS_AVX512) && !signs_read_by(signs, text, SIGNS_AVX2))
+		(void)signs_read_by(signs, text, SIGNS_PORTABLE);
 }
 
 size_t signs_next(const struct signs *signs, unsigned any, size_t at)
@@ -280,17 +335,28 @@ size_t signs_next(const struct signs *signs, unsigned any, size_t at)
 	return SIZE_MAX;
 }
 
-size_t signs_quote(const struct signs *signs, size_t at)
+/* The next bit at or behind `at`. */
+static size_t bit_next(const struct signs *signs, const uint64_t bits[WINDOWS_MAX], size_t at)
 {
 	for (size_t window = at / WINDOW_BYTES; window < signs->window_count; window++) {
-		uint64_t quotes = signs->quotes[window];
+		uint64_t here = bits[window];
 
 		if (window == at / WINDOW_BYTES)
-			quotes &= ~(uint64_t)0 << at % WINDOW_BYTES;
-		if (quotes)
-			return window * WINDOW_BYTES + (size_t)__builtin_ctzll(quotes);
+			here &= ~(uint64_t)0 << at % WINDOW_BYTES;
+		if (here)
+			return window * WINDOW_BYTES + (size_t)__builtin_ctzll(here);
 	}
 	return SIZE_MAX;
+}
+
+size_t signs_quote(const struct signs *signs, size_t at)
+{
+	return bit_next(signs, signs->quotes, at);
+}
+
+size_t signs_escape(const struct signs *signs, size_t at)
+{
+	return bit_next(signs, signs->escapes, at);
 }
 
 /* Where the run that `at` lies in begins; not before `least`. */
