@@ -1,5 +1,5 @@
 #!/bin/bash
-# HTTP/2 and gRPC from real programs in a real sandbox: curl, node, Python's gRPC; calls of every kind with their trailers and errors, one that a person
+# HTTP/2 and gRPC from real programs in a real sandbox: curl, node, Python's gRPC and node's; calls of every kind with their trailers and errors, one that a person
 # lets go while others pass, a token in the middle of a stream, what the ledger says, and the kill switch.
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
@@ -29,6 +29,8 @@ outside_start grpc /usr/bin/python3 "$SOURCE_ROOT/tests/scenarios/grpc/server.py
 
 mkdir "$WORK/app"
 cp "$SOURCE_ROOT/tests/scenarios/grpc/client.py" "$WORK/app/"
+cp "$SOURCE_ROOT/tests/scenarios/grpc/"{client.mjs,package.json,package-lock.json} "$WORK/app/"
+timeout 120 npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$WORK/app" >/dev/null 2>&1 || rm -rf "$WORK/app/node_modules"
 cat >"$WORK/app/many.mjs" <<'PROGRAM'
 import {connect} from 'node:http2';
 const session = connect('https://node.outside.test:8443');
@@ -89,6 +91,16 @@ for target in grpc.outside.test:8444 grpc.outside.test:50051; do
 	is 'a stream of requests' "$(call $target gather a b c)" 'a b c'
 	is 'a conversation' "$(call $target talk one two three)" 'heard one, heard two, heard three'
 done
+if [ -d "$WORK/app/node_modules/@grpc/grpc-js" ]; then
+	js() { inside node client.mjs grpc.outside.test:8444 "$@"; }
+	is "node's gRPC: a call, with its trailing metadata" "$(js say there)" 'hello there last OK'
+	is 'an error' "$(js say fail)" 'NOT_FOUND there is no such thing'
+	is 'a stream of answers' "$(js count 5)" '0 1 2 3 4'
+	is 'a stream of requests' "$(js gather a b c)" 'a b c'
+	is 'a conversation' "$(js talk one two three)" 'heard one, heard two, heard three'
+else
+	skip "node's gRPC" 'the npm registry cannot be reached'
+fi
 is 'a large message' "$(call grpc.outside.test:8444 big 3000000)" 3000006
 like 'what a rule does not allow is PERMISSION_DENIED' "$(inside /usr/bin/python3 -c '
 import grpc
