@@ -2,77 +2,25 @@
  * Logins, step by step.
  *
  * Theory of operation: one function for each step, which begins the next one or waits; a callback (bytes, a person's answer, the ledger, the vault,
- * a connection, a key that was derived) goes on. What the client sends too early is kept. login_end() is the only way out but becoming raw.
+ * a connection, a key that was derived) goes on. What the client sends too early is kept. login_told() says what came of it, whichever way it went.
  */
-#include "gateway/egress/login.h"
+#include "gateway/egress/login_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
-#include "base/world.h"
 #include "gateway/door.h"
-#include "gateway/egress/broker.h"
 #include "gateway/egress/dial.h"
 #include "gateway/egress/hold.h"
 #include "gateway/egress/mint.h"
-#include "gateway/egress/postgres_login.h"
-#include "gateway/egress/record.h"
 #include "gateway/egress/release.h"
-#include "gateway/policy/host.h"
 #include "gateway/policy/policy.h"
-#include "gateway/seams/raw.h"
-#include "net/pool.h"
 
 #define INPUT_BYTES_MAX (SCRATCH_BYTES * 2)
 #define EARLY_BYTES ((size_t)64 << 10) /* more than this before the login is done waits where it is */
-#define STATUS_DONE 200
-#define STATUS_REFUSED 401 /* by the server */
-
-#define CODE_PROTOCOL "08P01" /* SQLSTATEs: appendix A of PostgreSQL's manual */
-#define CODE_UNREACHABLE "08001"
-#define CODE_DENIED "28000"
-#define CODE_PASSWORD "28P01"
-#define CODE_NOT_NOW "57P03"
-
-enum state { STARTING, MINTING, SECURING, ASKING, WAITING, ASKING_TLS, SECURING_SERVER, PROVING, CANCELLING };
-
-struct login_job {
-	struct loop *loop;
-	struct login *owner; /* loop only; NULL: nobody waits any more */
-	struct postgres_auth *auth;
-};
-
-struct login {
-	struct flow *flow;
-	bool own; /* a database of the environment */
-	bool over;
-	bool secured; /* the client speaks TLS */
-	bool cancels; /* it only wants a statement cancelled */
-	enum state state;
-	char host[HOST_NAME_MAX_BYTES];
-	struct buf input;  /* of the client, not read yet */
-	struct buf packet; /* its start-up packet */
-	struct buf server; /* of the server, not read yet */
-	char path[POSTGRES_DATABASE_MAX + 1];
-	char user[POSTGRES_DATABASE_MAX];
-	struct egress_request request;
-	struct egress_verdict verdict;
-	uint64_t number;
-	struct ledger_wait intent;
-	bool intent_waits, intent_kept;
-	struct broker *broker; /* a reference */
-	struct broker_plan plan;
-	struct hold_waiter *hold;
-	struct release_ask *ask;
-	struct mint_ask *mint;
-	struct dial *dial;
-	struct postgres_auth *auth;
-	struct login_job *job; /* has `auth` meanwhile */
-};
 
 static void input_take(struct login *login);
-static void server_take(struct login *login);
 
 bool login_is_due(const struct env *env, const char *host, uint16_t port)
 {
@@ -81,8 +29,7 @@ bool login_is_due(const struct env *env, const char *host, uint16_t port)
 
 /* ---- the end ---- */
 
-/* What it came to is told: rows and the log. Once. */
-static void login_told(struct login *login, unsigned status, const char *error)
+void login_told(struct login *login, unsigned status, const char *error)
 {
 	struct flow *flow = login->flow;
 	AUTO_EXCHANGE exchange = {0};
@@ -110,7 +57,7 @@ static void login_told(struct login *login, unsigned status, const char *error)
 }
 
 /* The client hears why, as its protocol says it. */
-static void refuse(struct login *login, const char *code)
+static void login_refuse(struct login *login, const char *code)
 {
 	struct flow *flow = login->flow;
 	const struct egress_verdict *verdict = &login->verdict;
@@ -132,12 +79,11 @@ static void refuse(struct login *login, const char *code)
 	flow_finish(flow);
 }
 
-static void refuse_for(struct login *login, const char *code, unsigned status, const char *rule, const char *why,
-		       const char *remedy)
+void login_refuse_for(struct login *login, const char *code, unsigned status, const char *rule, const char *why, const char *remedy)
 {
 	login->verdict = (struct egress_verdict){.action = EGRESS_DENY, .status = status, .why = why, .remedy = remedy};
 	(void)snprintf(login->verdict.rule, sizeof(login->verdict.rule), "%s", rule);
-	refuse(login, code);
+	login_refuse(login, code);
 }
 
 static void client_timed_out(struct flow *flow)
@@ -147,169 +93,7 @@ static void client_timed_out(struct flow *flow)
 	if (login->state == MINTING || login->state == SECURING)
 		flow_close(flow, "the TLS handshake did not end");
 	else
-		refuse_for(login, CODE_PROTOCOL, 408, "login", "it did not say who it is in time", NULL);
-}
-
-static void server_timed_out(struct flow *flow)
-{
-	refuse_for(flow->state, CODE_UNREACHABLE, 504, "upstream", "the server did not let it in in time", NULL);
-}
-
-/* ---- the server's side ---- */
-
-/* Convinced: from here on bytes pass. */
-static void become_raw(struct login *login, struct view rest)
-{
-	struct flow *flow = login->flow;
-
-	login_told(login, STATUS_DONE, NULL);
-	flow_timer(flow, -1, NULL);
-	flow_pause(flow, SIDE_CLIENT, false);
-	raw_begin_postgres(flow, buf_view(&login->packet), rest, buf_view(&login->input)); /* they live until the end of the turn */
-}
-
-static void job_done(void *self)
-{
-	struct login_job *job = self;
-	struct login *login = job->owner;
-
-	if (login) {
-		login->job = NULL;
-		login->auth = job->auth;
-		server_take(login);
-		flow_update(login->flow);
-	} else {
-		postgres_auth_free(job->auth);
-	}
-	free(job);
-}
-
-/* On the pool. */
-static void job_run(void *self)
-{
-	struct login_job *job = self;
-
-	postgres_auth_work(job->auth);
-	loop_post(job->loop, job_done, job);
-}
-
-static void work(struct login *login)
-{
-	struct login_job *job = mem_new(sizeof(*job));
-
-	*job = (struct login_job){login->flow->worker->loop, login, TAKE(login->auth)};
-	login->job = job;
-	if (pool_add(login->flow->worker->lookups, job_run, job))
-		return;
-	login->auth = job->auth;
-	login->job = NULL;
-	free(job);
-	refuse_for(login, CODE_NOT_NOW, 503, "login", "too many logins at once", "try again");
-}
-
-/* Shows the password in one of its ways. */
-static void prove(struct login *login)
-{
-	struct view rest = buf_view(&login->server);
-	AUTO_BUF out = buf_new(SCRATCH_BYTES);
-	AUTO_BUF back = buf_new(SCRATCH_BYTES);
-	const char *why = NULL;
-	enum postgres_auth_result result = postgres_auth_feed(login->auth, &rest, &out, &back, &why);
-
-	flow_write(login->flow, SIDE_SERVER, buf_view(&out));
-	if (out.at)
-		explicit_bzero(out.at, out.length);
-	flow_write(login->flow, SIDE_CLIENT, buf_view(&back));
-	switch (result) {
-	case POSTGRES_AUTH_DONE:
-		become_raw(login, rest);
-		return;
-	case POSTGRES_AUTH_REFUSED:
-		login_told(login, STATUS_REFUSED, "the server refused the login");
-		flow_finish(login->flow);
-		return;
-	case POSTGRES_AUTH_BROKEN:
-		refuse_for(login, CODE_PROTOCOL, 502, "upstream", why, NULL);
-		return;
-	case POSTGRES_AUTH_WORK:
-		work(login);
-		break;
-	case POSTGRES_AUTH_MORE:
-		break;
-	}
-	if (!login->flow->closed && login->flow->state == login)
-		buf_drop_front(&login->server, login->server.length - rest.length);
-}
-
-/* Says to the server what the client said; `clear`: it may have the password. */
-static void introduce(struct login *login, bool clear)
-{
-	unsigned char nonce[POSTGRES_NONCE_BYTES];
-	struct broker_want *want = login->plan.wants;
-
-	flow_write(login->flow, SIDE_SERVER, buf_view(&login->packet));
-	if (login->cancels) {
-		login->state = CANCELLING;
-		flow_end(login->flow, SIDE_SERVER);
-		return;
-	}
-	world_random(world_real, nonce, sizeof(nonce));
-	login->auth = postgres_auth_new(login->user, view_make(want->value, want->value_bytes), clear, nonce);
-	broker_plan_fini(&login->plan);
-	login->state = PROVING;
-}
-
-static void server_tls_take(struct login *login)
-{
-	struct flow *flow = login->flow;
-	char answer = login->server.at[0];
-
-	if (login->server.length != 1 || (answer != 'S' && answer != 'N')) {
-		refuse_for(login, CODE_PROTOCOL, 502, "upstream", "the server does not say whether it speaks TLS", NULL);
-		return;
-	}
-	buf_clear(&login->server);
-	if (answer == 'S') {
-		login->state = SECURING_SERVER;
-		flow_tls_set(flow, SIDE_SERVER,
-			     tls_connect(flow->worker->tls_client, flow->legs[SIDE_SERVER].fd, login->host, 0, NULL));
-	} else if (credential_host_is_own(login->host)) {
-		introduce(login, false);
-	} else {
-		refuse_for(login, CODE_DENIED, 502, "upstream",
-			   "the server does not speak TLS, and outside nothing is said without", NULL);
-	}
-}
-
-static void server_take(struct login *login)
-{
-	if (login->state == ASKING_TLS && login->server.length)
-		server_tls_take(login);
-	else if (login->state == PROVING && login->auth)
-		prove(login);
-}
-
-static void dial(struct login *login)
-{
-	struct flow *flow = login->flow;
-	struct name *name;
-	AUTO_BUF question = buf_new(16);
-
-	flow_timer(flow, LOGIN_SERVER_MS, server_timed_out);
-	if (login->own) {
-		name = env_name(flow->env, login->host);
-		if (!name) {
-			refuse_for(login, CODE_UNREACHABLE, 502, "upstream", "the environment has no such database any more", NULL);
-			return;
-		}
-		introduce(login, false);
-		door_dial(flow, name, flow->port);
-		return;
-	}
-	login->state = ASKING_TLS;
-	postgres_ask_tls(&question);
-	flow_write(flow, SIDE_SERVER, buf_view(&question));
-	login->dial = dial_begin(flow, login->host, flow->port);
+		login_refuse_for(login, CODE_PROTOCOL, 408, "login", "it did not say who it is in time", NULL);
 }
 
 /* ---- between ---- */
@@ -321,13 +105,13 @@ static void released(void *self, const struct vault_release_reply *reply)
 
 	login->ask = NULL;
 	if (!reply) {
-		refuse_for(login, CODE_NOT_NOW, 503, "broker:vault-gone", "the vault does not answer", "try again");
+		login_refuse_for(login, CODE_NOT_NOW, 503, "broker:vault-gone", "the vault does not answer", "try again");
 	} else if (broker_answered(login->broker, &login->plan, 0, reply, &login->verdict)) {
-		refuse(login, CODE_PASSWORD);
+		login_refuse(login, CODE_PASSWORD);
 	} else {
 		record_release(flow->worker, login->number, &login->request,
 			       broker_name(login->broker, login->plan.wants[0].credential));
-		dial(login);
+		login_dial(login);
 	}
 	flow_update(flow);
 }
@@ -338,11 +122,11 @@ static void release(struct login *login)
 
 	login->intent_kept = true;
 	if (login->cancels) {
-		dial(login);
+		login_dial(login);
 		return;
 	}
 	if (!login->flow->worker->releases) {
-		refuse_for(login, CODE_NOT_NOW, 503, "broker:vault-gone", "there is no vault", NULL);
+		login_refuse_for(login, CODE_NOT_NOW, 503, "broker:vault-gone", "there is no vault", NULL);
 		return;
 	}
 	broker_ask(login->broker, &login->plan, 0, &login->request, &ask);
@@ -351,8 +135,9 @@ static void release(struct login *login)
 
 static void unrecorded(struct login *login)
 {
-	refuse_for(login, CODE_NOT_NOW, 503, "ledger", "the ledger cannot be written, and nothing leaves that it does not record",
-		   "tell whoever runs Assay that its disk is full, or see `assay doctor`");
+	login_refuse_for(login, CODE_NOT_NOW, 503, "ledger",
+			 "the ledger cannot be written, and nothing leaves that it does not record",
+			 "tell whoever runs Assay that its disk is full, or see `assay doctor`");
 }
 
 static void intent_done(struct ledger_wait *wait, bool taken)
@@ -394,7 +179,7 @@ static void hold_answered(void *self, const struct egress_verdict *verdict)
 		policy_judge(login->flow->env->policy, &login->request, &now);
 	if (now.action == EGRESS_DENY) {
 		login->verdict = now;
-		refuse(login, CODE_DENIED);
+		login_refuse(login, CODE_DENIED);
 	} else {
 		record(login);
 	}
@@ -420,7 +205,7 @@ static void judge(struct login *login)
 		return;
 	}
 	login->verdict = refusal;
-	refuse(login, CODE_DENIED);
+	login_refuse(login, CODE_DENIED);
 }
 
 /* ---- the client's side ---- */
@@ -449,7 +234,7 @@ static void tls_answer(struct login *login)
 	bool tls = !login->own && !login->secured;
 
 	if (login->input.length) { /* what was said before TLS must not be taken for what is said within */
-		refuse_for(login, CODE_PROTOCOL, 400, "login", "more came before TLS was agreed on", NULL);
+		login_refuse_for(login, CODE_PROTOCOL, 400, "login", "more came before TLS was agreed on", NULL);
 		return;
 	}
 	flow_write(flow, SIDE_CLIENT, tls ? VIEW("S") : VIEW("N"));
@@ -474,7 +259,7 @@ static void start_take(struct login *login, const struct postgres_start *start)
 	if (!login->own)
 		policy_judge(flow->env->policy, &login->request, &login->verdict);
 	if (login->verdict.action == EGRESS_DENY) {
-		refuse(login, CODE_DENIED);
+		login_refuse(login, CODE_DENIED);
 		return;
 	}
 	postgres_ask_password(&out);
@@ -502,11 +287,11 @@ static void password_take(struct login *login)
 	if (!result)
 		return;
 	if (result < 0) {
-		refuse_for(login, CODE_PROTOCOL, 400, "login", "no password came", NULL);
+		login_refuse_for(login, CODE_PROTOCOL, 400, "login", "no password came", NULL);
 	} else if (!broker_login(login->broker, &login->request, password, &login->plan)) {
-		refuse_for(login, CODE_PASSWORD, 403, "broker:foreign-credential",
-			   "this database takes only the credential that Assay holds for it",
-			   "use the placeholder from the environment's variables as the password, and no other");
+		login_refuse_for(login, CODE_PASSWORD, 403, "broker:foreign-credential",
+				 "this database takes only the credential that Assay holds for it",
+				 "use the placeholder from the environment's variables as the password, and no other");
 	} else {
 		buf_drop_front(&login->input, used);
 		judge(login);
@@ -523,7 +308,7 @@ static bool packet_take(struct login *login)
 	case POSTGRES_START_MORE:
 		return false;
 	case POSTGRES_START_BAD:
-		refuse_for(login, CODE_PROTOCOL, 400, "login", start.why, NULL);
+		login_refuse_for(login, CODE_PROTOCOL, 400, "login", start.why, NULL);
 		return false;
 	case POSTGRES_START_TLS:
 		buf_drop_front(&login->input, start.packet.length);
@@ -574,7 +359,7 @@ static void login_data(struct flow *flow, enum side from, struct view bytes)
 	else if (from == SIDE_CLIENT)
 		input_take(login);
 	else
-		server_take(login);
+		login_server_take(login);
 }
 
 static void login_ended(struct flow *flow, enum side from)
@@ -587,7 +372,7 @@ static void login_ended(struct flow *flow, enum side from)
 		login_told(login, STATUS_DONE, NULL);
 		flow_finish(flow);
 	} else if (from == SIDE_SERVER) {
-		refuse_for(login, CODE_UNREACHABLE, 502, "upstream", "the server left before the login was done", NULL);
+		login_refuse_for(login, CODE_UNREACHABLE, 502, "upstream", "the server left before the login was done", NULL);
 	}
 }
 
@@ -598,7 +383,7 @@ static bool login_server_lost(struct flow *flow, const char *why)
 
 	if (fresh && (login->own ? door_dial_again(flow) : login->dial && dial_again(login->dial)))
 		return true;
-	refuse_for(login, CODE_UNREACHABLE, 502, "upstream", why, NULL);
+	login_refuse_for(login, CODE_UNREACHABLE, 502, "upstream", why, NULL);
 	return true;
 }
 
@@ -611,7 +396,7 @@ static void login_secured(struct flow *flow, enum side side)
 		login->state = STARTING;
 		input_take(login);
 	} else {
-		introduce(login, true);
+		login_introduce(login, true);
 	}
 }
 
