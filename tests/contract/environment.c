@@ -22,6 +22,8 @@
 #include "sandbox/environment.h"
 #include "sandbox/local/local.h"
 
+#define WAIT_MS ((int64_t)120000) /* for what takes a moment where nobody else works */
+
 static char state_dir[] = "/tmp/assay-environment-XXXXXX";
 static char *repository;
 static struct git_hash first;
@@ -353,7 +355,7 @@ static void the_work_comes_out_as_a_commit_on_the_base(void **state)
 static void a_crashed_service_is_started_again(void **state)
 {
 	AUTO_FREE char *crash = run(shop, "web", "curl -s http://127.0.0.1:8080/crash || true");
-	int64_t deadline_ms = now_ms() + 10000;
+	int64_t deadline_ms = now_ms() + WAIT_MS;
 	int64_t restarts = 0;
 	bool ready = false;
 
@@ -453,7 +455,7 @@ static void after_a_crash_of_the_keeper_it_comes_back_with_its_data(void **state
 	AUTO_FREE char *set = query(shop, "cache", "SET kept yes");
 	AUTO_FREE char *row = NULL;
 	AUTO_FREE char *value = NULL;
-	int64_t deadline_ms = now_ms() + 20000;
+	int64_t deadline_ms = now_ms() + WAIT_MS;
 	int64_t began_ms;
 	struct err err = {0};
 
@@ -481,7 +483,7 @@ static void after_a_crash_of_the_keeper_it_comes_back_with_its_data(void **state
 static void a_sandbox_whose_first_process_is_killed_is_made_again(void **state)
 {
 	static const char *const sandboxes[] = {"workspace", "web", "db"};
-	int64_t deadline_ms = now_ms() + 60000;
+	int64_t deadline_ms = now_ms() + WAIT_MS;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(sandboxes); i++) {
@@ -619,7 +621,7 @@ static void a_program_that_crashes_again_and_again_is_given_up(void **state)
 {
 	static const char looping[] = "version: 1\nname: loop\nservices:\n  bad: {run: 'sleep 0.05; echo dying; exit 5'}\n";
 	struct env_id id = up(&(struct environment_spec){.repository = repository, .commit = first, .blueprint = looping});
-	int64_t deadline_ms = now_ms() + 120000;
+	int64_t deadline_ms = now_ms() + WAIT_MS;
 	struct err err = {0};
 	bool given_up = false;
 
@@ -724,7 +726,7 @@ static void a_running_server_becomes_a_snapshot(void **state)
 	AUTO_BLUEPRINT blueprint = NULL;
 	AUTO_FREE char *value = NULL;
 	AUTO_JSON shown = NULL;
-	int64_t deadline_ms = now_ms() + 10000;
+	int64_t deadline_ms = now_ms() + WAIT_MS;
 	struct snapshot_source source = {.url = "redis://user:secret@127.0.0.1:16399"};
 	struct env_id id;
 	struct err err = {0};
@@ -761,7 +763,7 @@ static void a_running_server_becomes_a_snapshot(void **state)
 /* Until the provider has that many environments. */
 static void environments_await(size_t count)
 {
-	int64_t deadline_ms = now_ms() + 120000;
+	int64_t deadline_ms = now_ms() + WAIT_MS;
 	size_t there = 0;
 
 	while (there != count && now_ms() < deadline_ms) {
@@ -832,13 +834,10 @@ static int everything_begin(void **state)
 
 static int everything_end(void **state)
 {
-	struct err err = {0};
-
 	(void)state;
 	manager_close();
 	free(repository);
-	(void)usleep(200000);
-	return file_remove_tree(state_dir, &err);
+	return fixture_remove(state_dir);
 }
 
 int main(int argc, char **argv)

@@ -13,6 +13,8 @@
 #include "sandbox/local/keeper.h"
 
 #define SKIPPED 77
+#define REMOVE_TRIES 600
+#define REMOVE_PAUSE_US 100000
 
 static char *self_path;
 
@@ -76,4 +78,17 @@ char *fixture_repository(const char *state_dir, const char *name, const struct f
 	must(git_repository_make(repository, &err), &err);
 	must(git_fetch_local(repository, dir, "main", "refs/heads/main", first, &err), &err);
 	return repository;
+}
+
+int fixture_remove(const char *state_dir)
+{
+	struct err err = {0};
+
+	for (int i = 0; i < REMOVE_TRIES; i++) {
+		if (!file_remove_tree(state_dir, &err))
+			return 0;
+		(void)usleep(REMOVE_PAUSE_US);
+	}
+	print_error("%s: %s\n", state_dir, err.text);
+	return -1;
 }

@@ -24,6 +24,8 @@ void host_git(const char *dir, const char *const *args);
  * owned by the caller. */
 char *fixture_repository(const char *state_dir, const char *name, const struct fixture_file *files, size_t count,
 			 struct git_hash *first);
+/* Removes what a manager and its keeper had: their last processes may still be going. 0, or -1 when it cannot be. */
+int fixture_remove(const char *state_dir);
 
 /* A contract program over the local provider: as `keeper` it is the keeper; without root it says so and is skipped; else its tests run. */
 int fixture_main(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count, CMFixtureFunction begin,

@@ -219,7 +219,7 @@ static int everything_end(void **state)
 	environments_close(environments);
 	local_provider_close(provider);
 	free(repository);
-	return file_remove_tree(state_dir, &err);
+	return fixture_remove(state_dir);
 }
 
 int main(int argc, char **argv)

@@ -273,13 +273,10 @@ static int everything_begin(void **state)
 
 static int everything_end(void **state)
 {
-	struct err err = {0};
-
 	(void)state;
 	manager_close();
 	free(repository);
-	(void)usleep(200000);
-	return file_remove_tree(state_dir, &err);
+	return fixture_remove(state_dir);
 }
 
 int main(int argc, char **argv)

@@ -446,7 +446,7 @@ static void a_lease_is_held_by_one_and_its_token_grows(void **state)
 	outlive();
 	assert_int_equal(lease_renew(store, fake_world, &b, LIFE_MS, NULL), 0); /* nobody took it */
 	outlive();
-	assert_int_equal(lease_take(store, fake_world, "work", "a", LIFE_MS, &a, NULL), 0);
+	assert_int_equal(lease_take(store, fake_world, "work", "a", 600000, &a, NULL), 0);
 	assert_int_equal(a.token, 3);
 	assert_int_equal(lease_renew(store, fake_world, &b, LIFE_MS, &err), -1);
 	assert_int_equal(err.kind, ERR_CONFLICT);
@@ -614,7 +614,7 @@ static void a_server_that_is_gone_is_tried_again_and_comes_back(void **state)
 	assert_int_equal(store_commit_synced(&tx, NULL), 0);
 	postgres_fixture_kill(&server);
 	/* Its processes outlive it for a moment. */
-	for (int i = 0; i < 100 && !gone; i++) {
+	for (int i = 0; i < 600 && !gone; i++) {
 		gone = store_begin(store, &tx, &err) != 0;
 		store_abort(&tx);
 		if (!gone)
@@ -623,7 +623,7 @@ static void a_server_that_is_gone_is_tried_again_and_comes_back(void **state)
 	assert_true(gone);
 	assert_int_equal(err.kind, ERR_RETRY);
 	assert_true(postgres_fixture_again(&server));
-	for (int i = 0; i < 100 && !begun; i++) {
+	for (int i = 0; i < 600 && !begun; i++) {
 		begun = !store_begin(store, &tx, &err);
 		if (!begun)
 			(void)usleep(100000);
