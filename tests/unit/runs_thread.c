@@ -157,35 +157,6 @@ static void after_a_stop_only_its_end_is_said(void **state)
 	put_is("stop");
 }
 
-/* What every tracker promises (trackers/tracker.h), of an issue that lives outside. */
-static void an_issue_of_outside_keeps_what_trackers_promise(void **state)
-{
-	struct run_id run = run_id_new(world_real);
-	struct err err = {0};
-
-	(void)state;
-	take(CREATED);
-	begin(run);
-	AUTO_JSON issue = tracker_fetch(runs->tracker, "ENG-1", &err);
-	assert_non_null(issue);
-	assert_string_equal(json_text(issue, "item", ""), "ENG-1");
-	assert_string_equal(json_text(issue, "connection", ""), connection.id);
-	assert_int_equal(tracker_claim(runs->tracker, "ENG-1", "r1", NULL), 0);
-	assert_int_equal(tracker_claim(runs->tracker, "ENG-1", "r1", NULL), 0);
-	assert_int_equal(tracker_claim(runs->tracker, "ENG-1", "r2", &err), -1);
-	assert_int_equal(err.kind, ERR_DENIED);
-	assert_int_equal(tracker_post(runs->tracker, "ENG-1", "assay", "hello", "op", NULL), 0);
-	assert_int_equal(tracker_post(runs->tracker, "ENG-1", "assay", "hello", "op", NULL), 0);
-	assert_int_equal(tracker_link_pull(runs->tracker, "ENG-1", 3, NULL), 0);
-	assert_int_equal(tracker_set_state(runs->tracker, "ENG-1", "closed", NULL), 0);
-	assert_int_equal(tracker_claim(runs->tracker, "ENG-1", "r1", NULL), -1);
-	AUTO_JSON after = tracker_fetch(runs->tracker, "ENG-1", NULL);
-	assert_int_equal(json_array_size(json_member(after, "comments")), 1);
-	assert_int_equal(json_number(after, "pull", 0), 3);
-	assert_null(tracker_fetch(runs->tracker, "ENG-2", &err));
-	assert_int_equal(err.kind, ERR_NOT_FOUND);
-}
-
 static void what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence(void **state)
 {
 	static const struct {
@@ -217,7 +188,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_session_is_taken_once_and_first_of_all_a_thought_is_put, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_who_is_listed_lets_a_held_request_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_a_stop_only_its_end_is_said, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_issue_of_outside_keeps_what_trackers_promise, setup, teardown),
 		cmocka_unit_test(what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence),
 	};
 
