@@ -112,3 +112,15 @@ bool glob_match(const char *glob, const char *path)
 	}
 	return !globs.at;
 }
+
+const char *const blueprint_ci_globs[] = {".github/workflows/**",
+					  ".gitlab-ci.yml",
+					  ".circleci/**",
+					  "Jenkinsfile",
+					  ".drone.yml",
+					  "azure-pipelines.yml",
+					  ".travis.yml",
+					  ".ci/**",
+					  "bitbucket-pipelines.yml",
+					  ".buildkite/**",
+					  NULL};

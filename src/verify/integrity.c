@@ -54,12 +54,10 @@ bool integrity_matches(const char *const *rows, size_t count, const char *path)
 
 static bool is_ci(const char *path)
 {
-	static const char *const rows[] = {".github/workflows/**", ".gitlab-ci.yml", ".circleci/**",
-					   "Jenkinsfile",          ".drone.yml",     "azure-pipelines.yml",
-					   ".travis.yml",          ".ci/**",         "bitbucket-pipelines.yml",
-					   ".buildkite/**"};
-
-	return integrity_matches(rows, ARRAY_LEN(rows), path);
+	for (const char *const *glob = blueprint_ci_globs; *glob; glob++)
+		if (glob_match(*glob, path))
+			return true;
+	return false;
 }
 
 bool integrity_is_code(const char *path)
