@@ -39,7 +39,7 @@ enum how {
 	HOW_HTTP, /* to the preview of an environment */
 };
 
-enum kind { KIND_TEXT, KIND_NUMBER, KIND_FLAG, KIND_OBJECT };
+enum kind { KIND_TEXT, KIND_NUMBER, KIND_FLAG, KIND_OBJECT, KIND_TEXTS };
 
 struct param {
 	const char *name;
@@ -90,7 +90,8 @@ struct tool {
 static const struct tool tools[] = {
 	{"list_repositories", "The projects.", NEED_VIEWER, HOW_GET, "/repositories"},
 	{"start_run", "Gives a task to a coding agent in an environment of its own; its change is verified and becomes a pull request. Returns at once: follow it with wait_run.", NEED_DEVELOPER, HOW_POST, "/runs",
-	 {{"repository", KIND_TEXT, true, "name of the project"}, {"title", KIND_TEXT, false, "what should be different, one line"}, {"body", KIND_TEXT, false, "more about it"},
+	 {{"repository", KIND_TEXT, true, "name of the project"}, {"repositories", KIND_TEXTS, false, "when it is to work in several: all of their names, that one first"},
+	  {"title", KIND_TEXT, false, "what should be different, one line"}, {"body", KIND_TEXT, false, "more about it"},
 	  {"issue", KIND_NUMBER, false, "an issue that is there, instead of title and body"}, {"base", KIND_TEXT, false, "a revision; main"}, {"agent", KIND_OBJECT, false, "as in the blueprint: {\"use\": \"codex\"}"}}},
 	{"list_runs", "Runs, the newest first.", NEED_VIEWER, HOW_GET, "/runs", {FILTER, {"agent", KIND_TEXT, false, NULL}, PAGE}},
 	{"show_run", "A run: its state, steps, verdict, plan, pull request, what its agent asks.", NEED_VIEWER, HOW_GET, "/runs/{run}", {RUN}},
@@ -160,8 +161,11 @@ struct call {
 
 static json_t *schema_make(const struct tool *tool)
 {
-	static const char *const types[] = {
-		[KIND_TEXT] = "string", [KIND_NUMBER] = "integer", [KIND_FLAG] = "boolean", [KIND_OBJECT] = "object"};
+	static const char *const types[] = {[KIND_TEXT] = "string",
+					    [KIND_NUMBER] = "integer",
+					    [KIND_FLAG] = "boolean",
+					    [KIND_OBJECT] = "object",
+					    [KIND_TEXTS] = "array"};
 	json_t *properties = json_object();
 	json_t *required = json_array();
 
@@ -170,6 +174,9 @@ static json_t *schema_make(const struct tool *tool)
 
 		(void)json_object_set_new(properties, param->name,
 					  json_pack("{s:s, s:s*}", "type", types[param->kind], "description", param->about));
+		if (param->kind == KIND_TEXTS)
+			(void)json_object_set_new(json_object_get(properties, param->name), "items",
+						  json_pack("{s:s}", "type", "string"));
 		if (param->required)
 			(void)json_array_append_new(required, json_string(param->name));
 	}
@@ -215,14 +222,19 @@ static bool kind_fits(const json_t *value, enum kind kind)
 		return json_is_boolean(value);
 	case KIND_OBJECT:
 		return json_is_object(value);
+	case KIND_TEXTS:
+		return json_is_array(value);
 	}
 	return false;
 }
 
 static int arguments_check(const struct tool *tool, const json_t *arguments, struct err *err)
 {
-	static const char *const words[] = {
-		[KIND_TEXT] = "a text", [KIND_NUMBER] = "a number", [KIND_FLAG] = "true or false", [KIND_OBJECT] = "an object"};
+	static const char *const words[] = {[KIND_TEXT] = "a text",
+					    [KIND_NUMBER] = "a number",
+					    [KIND_FLAG] = "true or false",
+					    [KIND_OBJECT] = "an object",
+					    [KIND_TEXTS] = "a list of texts"};
 	const char *name;
 	json_t *value;
 

@@ -50,14 +50,20 @@ static json_t *payload_of(struct view envelope, struct err *err)
 
 static void statement_draw(const json_t *statement, bool all)
 {
-	const json_t *subject = json_array_get(json_member(statement, "subject"), 0);
+	size_t index;
+	json_t *subject;
 	const json_t *predicate = json_member(statement, "predicate");
 	const json_t *snapshot = json_member(predicate, "snapshot");
-	AUTO_FREE char *name = terminal_line(json_text(subject, "name", ""));
 	AUTO_BUF when = buf_new(64);
 
 	time_format(&when, json_number(predicate, "started_ms", 0));
-	printf("record of %s %.12s, %s\n", name, json_text(json_member(subject, "digest"), "gitCommit", ""), when.at);
+	json_array_foreach(json_member(statement, "subject"), index, subject) {
+		AUTO_FREE char *name = terminal_line(json_text(subject, "name", ""));
+
+		printf("%s %s %.12s", index ? " and" : "record of", name,
+		       json_text(json_member(subject, "digest"), "gitCommit", ""));
+	}
+	printf(", %s\n", when.at);
 	if (json_is_object(snapshot))
 		printf("snapshot %s/%lld, blueprint %.12s, assay %s\n", json_text(snapshot, "name", ""),
 		       (long long)json_number(snapshot, "version", 0), json_text(predicate, "blueprint_digest", ""),
@@ -134,6 +140,8 @@ static int record_check(int argc, char **argv)
 	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
 	AUTO_BUF pem = buf_new(KEY_BYTES_MAX);
 	AUTO_JSON statement = NULL;
+	size_t index;
+	json_t *subject;
 	struct err err = {0};
 	int code = CLI_DONE;
 
@@ -146,10 +154,11 @@ static int record_check(int argc, char **argv)
 		cli_print_json(statement);
 		return CLI_DONE;
 	}
-	printf("%s✓ the signature is good%s: %.12s of %s is %s\n", terminal_tone(stdout, TONE_GOOD), terminal_end(stdout),
-	       json_text(json_member(json_array_get(json_member(statement, "subject"), 0), "digest"), "gitCommit", ""),
-	       json_text(json_array_get(json_member(statement, "subject"), 0), "name", ""),
-	       json_text(json_member(statement, "predicate"), "verdict", ""));
+	printf("%s✓ the signature is good%s:", terminal_tone(stdout, TONE_GOOD), terminal_end(stdout));
+	json_array_foreach(json_member(statement, "subject"), index, subject)
+		printf("%s %.12s of %s", index ? " and" : "", json_text(json_member(subject, "digest"), "gitCommit", ""),
+		       json_text(subject, "name", ""));
+	printf(" is %s\n", json_text(json_member(statement, "predicate"), "verdict", ""));
 	return CLI_DONE;
 }
 

@@ -12,13 +12,15 @@
 
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 #define PROGRAM "assay run"
+#define REPOS_MAX 6 /* that one run may work in */
 
 struct wish {
 	const char *text;
 	const char *file;
 	int64_t issue;
-	const char *item; /* its name outside */
-	const char *repo;
+	const char *item;             /* its name outside */
+	const char *repos[REPOS_MAX]; /* checkouts */
+	size_t repo_count;
 	const char *base;
 	bool as_json;
 	bool wait;
@@ -64,10 +66,11 @@ static int spec_read(const struct wish *wish, json_t *body, struct err *err)
 static int repository_choose(struct api *api, const struct wish *wish, json_t *body, struct err *err)
 {
 	struct err none;
-	AUTO_FREE char *top = checkout_find(wish->repo, wish->issue && !wish->repo ? &none : err);
+	const char *repo = wish->repo_count ? wish->repos[0] : NULL;
+	AUTO_FREE char *top = checkout_find(repo, wish->issue && !repo ? &none : err);
 	AUTO_JSON put = NULL;
 
-	if (!top && wish->issue && !wish->repo) {
+	if (!top && wish->issue && !repo) {
 		AUTO_FREE char *number = text_format("%lld", (long long)wish->issue);
 		AUTO_FREE char *path = api_path("/issues/{}", number);
 		AUTO_JSON issue = api_get(api, path, err);
@@ -89,11 +92,44 @@ static int repository_choose(struct api *api, const struct wish *wish, json_t *b
 	return 0;
 }
 
+/* Another checkout is put there, under the name of its blueprint, or of its folder when it has none. */
+static int repository_add(struct api *api, const char *dir, json_t *list, struct err *err)
+{
+	AUTO_FREE char *top = checkout_find(dir, err);
+	AUTO_FREE char *file = top ? text_format("%s/assay.yaml", top) : NULL;
+	AUTO_JSON put = NULL;
+
+	if (!top)
+		return -1;
+	put = checkout_put(api, PROGRAM, top, NULL, file_exists(file) ? NULL : strrchr(top, '/') + 1, true, err);
+	if (!put)
+		return -1;
+	(void)json_array_append_new(list, json_sprintf("%s@%s", json_text(put, "name", ""), json_text(put, "commit", "")));
+	return 0;
+}
+
+/* The run is of the first, and works in all of them. */
+static int repositories_choose(struct api *api, const struct wish *wish, json_t *body, struct err *err)
+{
+	json_t *list;
+
+	if (repository_choose(api, wish, body, err))
+		return -1;
+	if (wish->repo_count < 2)
+		return 0;
+	list = json_pack("[o]", json_sprintf("%s@%s", json_text(body, "repository", ""), json_text(body, "base", "main")));
+	(void)json_object_set_new(body, "repositories", list);
+	for (size_t i = 1; i < wish->repo_count; i++)
+		if (repository_add(api, wish->repos[i], list, err))
+			return -1;
+	return 0;
+}
+
 static json_t *run_start(struct api *api, const struct wish *wish, struct err *err)
 {
 	AUTO_JSON body = json_object();
 
-	if (spec_read(wish, body, err) || repository_choose(api, wish, body, err))
+	if (spec_read(wish, body, err) || repositories_choose(api, wish, body, err))
 		return NULL;
 	return api_post(api, "/runs", body, err);
 }
@@ -101,6 +137,7 @@ static json_t *run_start(struct api *api, const struct wish *wish, struct err *e
 static void opening_print(const json_t *run, bool as_json)
 {
 	AUTO_FREE char *title = terminal_line(json_text(run, "title", ""));
+	AUTO_FREE char *names = story_repositories(run);
 	AUTO_JSON event = json_pack("{s:s, s:O}", "type", "run", "run", run);
 	AUTO_BUF line = buf_new(BUF_MAX_DEFAULT);
 
@@ -109,8 +146,7 @@ static void opening_print(const json_t *run, bool as_json)
 		printf("%s\n", line.at);
 	} else {
 		printf("%s%s%s  %s%s · run %s%s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout),
-		       terminal_tone(stdout, TONE_FAINT), json_text(run, "repository", ""), json_text(run, "id", ""),
-		       terminal_end(stdout));
+		       terminal_tone(stdout, TONE_FAINT), names, json_text(run, "id", ""), terminal_end(stdout));
 	}
 	(void)fflush(stdout);
 }
@@ -168,6 +204,16 @@ static int issue_each(void *self, const char *value, struct err *err)
 	return 0;
 }
 
+static int repo_each(void *self, const char *value, struct err *err)
+{
+	struct wish *wish = self;
+
+	if (wish->repo_count == REPOS_MAX)
+		return err_set(err, ERR_LIMIT, "a run works in at most %d repositories", REPOS_MAX);
+	wish->repos[wish->repo_count++] = value;
+	return 0;
+}
+
 int cli_run(int argc, char **argv)
 {
 	struct wish wish = {0};
@@ -178,8 +224,12 @@ int cli_run(int argc, char **argv)
 		 .each = issue_each,
 		 .self = &wish},
 		{.name = "file", .value = "FILE", .help = "the text is in a file (`-`: standard input)", .text = &wish.file},
-		{.name = "repo", .value = "DIR", .help = "the git checkout (default: the one around here)", .text = &wish.repo},
-		{.name = "base", .value = "REV", .help = "what to start from (default: HEAD)", .text = &wish.base},
+		{.name = "repo",
+		 .value = "DIR",
+		 .help = "the git checkout (default: the one around here); again: one more that the run works in",
+		 .each = repo_each,
+		 .self = &wish},
+		{.name = "base", .value = "REV", .help = "what to start from, in the first (default: HEAD)", .text = &wish.base},
 		{.name = "wait", .help = "stay until the pull request is merged or closed", .flag = &wish.wait},
 		{.name = "json", .help = "print the events, one JSON object a line", .flag = &wish.as_json},
 	};

@@ -26,6 +26,7 @@ static void runs_print(const json_t *items)
 
 	json_array_foreach(items, i, run) {
 		const char *verdict = json_text(run, "verdict", NULL);
+		AUTO_FREE char *names = story_repositories(run);
 
 		table_cell(table, json_text(run, "id", ""));
 		if (json_is_object(json_member(run, "question")))
@@ -33,7 +34,7 @@ static void runs_print(const json_t *items)
 		else
 			table_cell(table, json_text(run, "state", ""));
 		table_cell_tone(table, verdict, verdict_tone(verdict));
-		table_cell(table, json_text(run, "repository", ""));
+		table_cell(table, names);
 		table_cell_ago(table, json_number(run, "created_ms", 0));
 		table_cell(table, json_text(run, "title", ""));
 	}
@@ -128,9 +129,10 @@ static void question_print(const json_t *run)
 static void head_print(const json_t *run)
 {
 	AUTO_FREE char *title = terminal_line(json_text(run, "title", ""));
+	AUTO_FREE char *names = story_repositories(run);
 
-	printf("%s%s%s  %s · run %s · %s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout),
-	       json_text(run, "repository", ""), json_text(run, "id", ""), json_text(run, "state", ""));
+	printf("%s%s%s  %s · run %s · %s\n", terminal_tone(stdout, TONE_BOLD), title, terminal_end(stdout), names,
+	       json_text(run, "id", ""), json_text(run, "state", ""));
 }
 
 static int show(struct api *api, const json_t *run, const struct story_options *options, struct err *err)

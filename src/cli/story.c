@@ -521,6 +521,34 @@ int story_exit_code(const json_t *run)
 	return strcmp(verdict, "verified") == 0 ? STORY_VERIFIED : strcmp(verdict, "failed") == 0 ? STORY_FAILED : STORY_UNVERIFIED;
 }
 
+char *story_repositories(const json_t *run)
+{
+	AUTO_BUF names = buf_new(4096);
+	size_t index;
+	json_t *part;
+
+	json_array_foreach(json_member(run, "repositories"), index, part)
+		buf_add_format(&names, "%s%s", index ? " + " : "", json_text(part, "repository", ""));
+	return terminal_line(names.length ? names.at : json_text(run, "repository", ""));
+}
+
+/* Each with its repository, where there are several. */
+static void pulls_print(const json_t *run, const char *pages)
+{
+	const json_t *parts = json_member(run, "repositories");
+	bool several = json_array_size(parts) > 1;
+	size_t index;
+	json_t *part;
+
+	json_array_foreach(parts, index, part) {
+		AUTO_FREE char *name = terminal_line(several ? story_text(part, "repository") : "");
+
+		if (json_number(part, "pull", 0))
+			printf("  pull request  %s/pulls/%lld%s%s\n", pages, (long long)json_number(part, "pull", 0),
+			       several ? "  " : "", name);
+	}
+}
+
 int story_conclude(struct api *api, const json_t *run)
 {
 	const char *verdict = json_text(run, "verdict", NULL);
@@ -528,7 +556,6 @@ int story_conclude(struct api *api, const json_t *run)
 	const char *id = story_text(run, "id");
 	AUTO_FREE char *error = terminal_line(story_text(run, "error"));
 	AUTO_FREE char *preview = terminal_line(story_text(run, "preview"));
-	int64_t number = json_number(run, "pull", 0);
 	AUTO_JSON status = api_get(api, "/status", NULL);
 	const char *pages = story_text(status, "pages");
 	enum tone tone;
@@ -538,9 +565,8 @@ int story_conclude(struct api *api, const json_t *run)
 		printf("\n%s✗%s %s\n", terminal_tone(stdout, TONE_BAD), terminal_end(stdout), error);
 	if (verdict)
 		printf("\n%s%s %s%s\n", terminal_tone(stdout, tone), mark, verdict_word(verdict), terminal_end(stdout));
-	if (number)
-		printf("  pull request  %s/pulls/%lld\n", pages, (long long)number);
-	else
+	pulls_print(run, pages);
+	if (!json_number(run, "pull", 0))
 		printf("  page          %s/runs/%s\n", pages, id);
 	if (preview[0] && strcmp(state, "review") == 0)
 		printf("  preview       %s\n", preview);

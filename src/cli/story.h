@@ -25,6 +25,8 @@ struct story_options {
 int story_follow(struct api *api, const char *run, const struct story_options *options);
 /* Prints the story so far. */
 MUST_USE int story_print(struct api *api, const char *run, const struct story_options *options, struct err *err);
+/* "shop + lib": the run's repositories, owned by the caller. */
+char *story_repositories(const json_t *run);
 /* What the run (GET /runs/RUN) says as an exit code. */
 int story_exit_code(const json_t *run);
 /* Verdict, pull request, preview, what to do next: the last lines. Returns story_exit_code(). */

@@ -32,7 +32,7 @@ static int actions_read(struct runs *runs, const struct run *run, json_t **ran, 
 
 int run_claims(struct runs *runs, const struct run *run, const json_t *report, json_t **claims, struct err *err)
 {
-	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_FREE char *repository = run_repository_path(runs, run);
 	AUTO_JSON changes = NULL;
 	AUTO_JSON ran = NULL;
 	struct git_hash base;

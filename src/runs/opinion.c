@@ -60,7 +60,7 @@ static void event_put(const struct opinion *opinion, const char *status, const c
 
 static void diff_add(struct buf *out, const struct opinion *opinion)
 {
-	AUTO_FREE char *repository = repository_path(opinion->runs, opinion->run->repository);
+	AUTO_FREE char *repository = run_repository_path(opinion->runs, opinion->run);
 	AUTO_BUF diff = buf_new((size_t)32 << 20);
 	struct view shown;
 	struct git_hash base;
@@ -136,7 +136,7 @@ static struct blueprint *reviewer_blueprint(const struct opinion *opinion, struc
 static int environment_make(const struct opinion *opinion, const struct blueprint *blueprint, struct env_id *env, struct err *err)
 {
 	struct runs *runs = opinion->runs;
-	AUTO_FREE char *repository = repository_path(runs, opinion->run->repository);
+	AUTO_FREE char *repository = run_repository_path(runs, opinion->run);
 	AUTO_FREE char *tool = agent_tool(runs, blueprint);
 	AUTO_BUF text = buf_new((size_t)1 << 20);
 	struct run_progress progress = {runs, opinion->run->id, opinion->visit->cancelled};

@@ -393,6 +393,16 @@ static int pull_signal(struct runs *runs, const json_t *pull, const char *kind, 
 	return 0;
 }
 
+/* Then its words say which repository they are about. */
+static bool pull_is_of_several(struct runs *runs, const json_t *pull)
+{
+	AUTO_RUN run = {0};
+	AUTO_PARTS parts = {.count = 0};
+	bool several;
+
+	return !parts_of_pull(runs, pull, &run, &parts, &several, NULL) && several;
+}
+
 int runs_pull_review(struct runs *runs, int64_t number, const char *author, const char *kind, const char *text, struct err *err)
 {
 	AUTO_JSON pull = forge_fetch(runs->forge, number, err);
@@ -402,6 +412,8 @@ int runs_pull_review(struct runs *runs, int64_t number, const char *author, cons
 	json_set_bytes(data, "author", view_of(author));
 	json_set_bytes(data, "kind", view_of(kind));
 	event_text_set(data, "text", view_of(text));
+	if (pull && pull_is_of_several(runs, pull))
+		(void)json_object_set(data, "repository", json_member(pull, "repository"));
 	(void)json_object_update(shown, data);
 	if (!pull || forge_review(runs->forge, number, author, kind, text, NULL, err)) {
 		json_decref(shown);
@@ -429,28 +441,53 @@ static int pull_ended_there(struct runs *runs, const json_t *pull, bool merged, 
 	return 0;
 }
 
-json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, bool force, struct err *err)
+static int merge_one(struct runs *runs, const json_t *pull, const char *author, struct err *err)
 {
-	AUTO_JSON pull = forge_fetch(runs->forge, number, err);
+	int64_t number = json_number(pull, "number", 0);
 	AUTO_JSON data = json_object();
-	const char *verdict = json_text(pull, "verdict", NULL);
 	struct git_hash merged;
 	bool there = false;
 
+	if (forge_state_of(pull) == FORGE_OPEN && remote_pull_merge(runs, pull, &there, err))
+		return -1;
+	if (there)
+		return pull_ended_there(runs, pull, true, author, err);
+	return forge_merge(runs->forge, number, &merged, err) ||
+			       pull_signal(runs, pull, "merged", data, "note",
+					   json_pack("{s:o}", "text", json_sprintf("merged by %s as %.12s", author, merged.text)),
+					   err)
+		       ? -1
+		       : 0;
+}
+
+int pull_merge_one(struct runs *runs, int64_t number, const char *author, struct err *err)
+{
+	AUTO_JSON pull = forge_fetch(runs->forge, number, err);
+
 	if (!pull)
+		return -1;
+	if (forge_state_of(pull) == FORGE_CLOSED)
+		return err_set(err, ERR_DENIED, "pull request %lld is closed", (long long)number);
+	return forge_state_of(pull) == FORGE_MERGED ? 0 : merge_one(runs, pull, author, err);
+}
+
+json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, bool force, struct err *err)
+{
+	AUTO_JSON pull = forge_fetch(runs->forge, number, err);
+	AUTO_RUN run = {0};
+	AUTO_PARTS parts = {.count = 0};
+	const char *verdict = json_text(pull, "verdict", NULL);
+	bool several;
+
+	if (!pull || parts_of_pull(runs, pull, &run, &parts, &several, err))
 		return NULL;
 	if (forge_state_of(pull) == FORGE_OPEN && !force && (!verdict || strcmp(verdict, "verified") != 0)) {
 		(void)err_set(err, ERR_CONFLICT, "pull request %lld is not verified (%s): merging it needs `force`",
 			      (long long)number, verdict ? verdict : "no verdict");
 		return NULL;
 	}
-	if (forge_state_of(pull) == FORGE_OPEN && remote_pull_merge(runs, pull, &there, err))
-		return NULL;
-	if (there)
-		return pull_ended_there(runs, pull, true, author, err) ? NULL : runs_pull_show(runs, number, err);
-	if (forge_merge(runs->forge, number, &merged, err) ||
-	    pull_signal(runs, pull, "merged", data, "note",
-			json_pack("{s:o}", "text", json_sprintf("merged by %s as %.12s", author, merged.text)), err))
+	if (several && forge_state_of(pull) == FORGE_OPEN ? parts_merge(runs, &run, &parts, author, err)
+							  : merge_one(runs, pull, author, err))
 		return NULL;
 	return runs_pull_show(runs, number, err);
 }

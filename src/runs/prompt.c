@@ -124,13 +124,32 @@ static void prompt_attachments(struct buf *out, const json_t *attachments)
 	prompt_fence(out, "The files", buf_view(&names));
 }
 
-void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint)
+/* Where it works. */
+static void prompt_place(struct buf *out, const struct parts *parts)
+{
+	if (!parts) {
+		buf_add_text(
+			out,
+			"You work in /workspace, a checkout of a repository. Resolve the issue below by changing the code.\n\n");
+		return;
+	}
+	buf_add_text(out, "You work in /workspace, in which these repositories are checked out, each in its folder:");
+	for (size_t i = 0; i < parts->count; i++)
+		buf_add_format(out, "%s `%s`", i ? "," : "", parts->at[i].repository);
+	buf_add_text(
+		out,
+		". Resolve the issue below by changing the code in any of them. What you change in a folder goes to its repository, and "
+		"is proven together with the rest; what you write beside the folders goes nowhere, and the `assay.yaml` beside them "
+		"is made of theirs.\n\n");
+}
+
+void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint, const struct parts *parts)
 {
 	AUTO_BUF text = buf_new(out->length_max);
 	size_t index;
 	json_t *comment;
 
-	buf_add_text(out, "You work in /workspace, a checkout of a repository. Resolve the issue below by changing the code.\n\n");
+	prompt_place(out, parts);
 	prompt_parts(out, blueprint);
 	buf_add_text(out, rules_text);
 	buf_add_char(out, '\n');
@@ -196,7 +215,8 @@ static void words_of(struct buf *text, const json_t *signals)
 		bool review = strcmp(kind, "review") == 0 && strcmp(json_text(data, "kind", ""), "approve") != 0;
 
 		if (strcmp(kind, "message") == 0 || review)
-			buf_add_format(text, "%s wrote: %s\n\n", json_text(data, "author", "somebody"),
+			buf_add_format(text, "%s wrote%s%s: %s\n\n", json_text(data, "author", "somebody"),
+				       *json_text(data, "repository", "") ? " about " : "", json_text(data, "repository", ""),
 				       json_text(data, "text", ""));
 	}
 }

@@ -30,7 +30,7 @@ static int record_previous(struct store_tx *tx, const struct run *run, char dige
 	if (store_number_get(tx, &count, 0, "SELECT count(*) FROM record WHERE run = ? AND head = ? AND attempt = ?",
 			     VALUES(V(run->id), V(run->head), V(run->attempt)), err) ||
 	    store_query(tx, &rows, "SELECT digest FROM record WHERE repository = ? ORDER BY seq DESC LIMIT 1",
-			VALUES(V(run->repository)), err))
+			VALUES(V(run_repository(run))), err))
 		return -1;
 	*made = count > 0;
 	if (store_rows_next(&rows))
@@ -48,11 +48,11 @@ static int record_store(struct runs *runs, const struct run *run, const char *pr
 	if (store_begin(runs->store, &tx, err) || record_previous(&tx, run, last, &made, err))
 		return -1;
 	if (made || strcmp(last, previous) != 0)
-		return err_set(err, ERR_CONFLICT, "another control plane made a record of %s meanwhile", run->repository);
+		return err_set(err, ERR_CONFLICT, "another control plane made a record of %s meanwhile", run_repository(run));
 	if (store_run(&tx,
 		      "INSERT INTO record (repository, run, head, attempt, digest, envelope, time_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		      VALUES(V(run->repository), V(run->id), V(run->head), V(run->attempt), V(digest.text), V(buf_view(envelope)),
-			     V(world_now_ms(runs->options.world))),
+		      VALUES(V(run_repository(run)), V(run->id), V(run->head), V(run->attempt), V(digest.text),
+			     V(buf_view(envelope)), V(world_now_ms(runs->options.world))),
 		      err))
 		return -1;
 	return store_commit(&tx, err);
@@ -87,17 +87,25 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 	return record_store(runs, run, previous, &envelope, err);
 }
 
-/* The envelope as a note on the head: `git notes --ref=verify show`. */
+/* The envelope as a note on the head, in each repository that has one: `git notes --ref=verify show`. */
 static int note_put(struct runs *runs, const struct run *run, struct err *err)
 {
-	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_PARTS parts = {.count = 0};
 	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
 	struct run_id id;
 
-	if (run_id_parse(view_of(run->id), &id, err) || runs_record(runs, id, &envelope, err))
+	if (run_id_parse(view_of(run->id), &id, err) || runs_record(runs, id, &envelope, err) || parts_load(runs, run, &parts, err))
 		return -1;
-	return git_run(repository, (const char *const[]){"notes", "--ref=verify", "add", "--force", "--file=-", run->head, NULL},
-		       &(struct process_spec){.input = buf_view(&envelope)}, NULL, err);
+	for (size_t i = 0; i < parts.count; i++) {
+		AUTO_FREE char *repository = repository_path(runs, parts.at[i].repository);
+		const char *head = parts.at[i].head;
+
+		if ((!run->joined || part_is_changed(&parts.at[i])) &&
+		    git_run(repository, (const char *const[]){"notes", "--ref=verify", "add", "--force", "--file=-", head, NULL},
+			    &(struct process_spec){.input = buf_view(&envelope)}, NULL, err))
+			return -1;
+	}
+	return 0;
 }
 
 int record_publish(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, struct err *err)
@@ -111,6 +119,28 @@ int record_publish(struct runs *runs, const struct run *run, const json_t *repor
 }
 
 /* ---- the pull request's text ---- */
+
+/* What is published, and of what. */
+struct publication {
+	struct runs *runs;
+	const struct run *run;
+	struct flow_visit *visit;
+	struct parts parts;
+	const json_t *report;
+	const json_t *claims;
+	int64_t first; /* of the first repository that has a pull request */
+};
+
+static void publication_fini(struct publication *publication)
+{
+	parts_fini(&publication->parts);
+}
+
+/* Does the part have a pull request that shows what was written? */
+static bool part_is_shown(const struct run *run, const struct part *part)
+{
+	return !run->joined || (part_is_changed(part) && !part->outcome);
+}
 
 static const char *verdict_line(const json_t *report)
 {
@@ -196,17 +226,25 @@ static void body_summary(struct buf *out, const struct run *run, const json_t *c
 	}
 }
 
-static void pull_body(struct buf *out, const struct runs *runs, const struct run *run, const json_t *report, const json_t *claims)
+static void pull_body(struct buf *out, const struct publication *publication)
 {
+	const struct runs *runs = publication->runs;
+	const struct run *run = publication->run;
+	const json_t *report = publication->report;
+	const json_t *claims = publication->claims;
+
 	buf_add_format(out, "%s %s\n", verdict_line(report), json_text(report, "reason", ""));
 	body_not_covered(out, report);
+	if (run->joined)
+		parts_body(out, runs, &publication->parts);
 	buf_add_text(out, "\n### Look for yourself\n\n");
 	if (run->preview)
 		buf_add_format(out, "- Preview: %s\n", run->preview);
-	buf_add_format(out,
-		       "- Timeline: %s/runs/%s\n- Record: %s/api/v1/runs/%s/record (`assay record show %s`)\n"
-		       "- Reproduce: `assay verify --base %.12s --head %.12s`\n\nResolves issue %lld.\n",
-		       runs->pages_base, run->id, runs->pages_base, run->id, run->id, run->base, run->head, (long long)run->issue);
+	buf_add_format(out, "- Timeline: %s/runs/%s\n- Record: %s/api/v1/runs/%s/record (`assay record show %s`)\n",
+		       runs->pages_base, run->id, runs->pages_base, run->id, run->id);
+	if (!run->joined)
+		buf_add_format(out, "- Reproduce: `assay verify --base %.12s --head %.12s`\n", run->base, run->head);
+	buf_add_format(out, "\nResolves issue %lld.\n", (long long)run->issue);
 	if (verdict_of(report) == VERDICT_FAILED)
 		buf_add_format(
 			out,
@@ -239,50 +277,136 @@ static int preview_deploy(struct runs *runs, const struct run *run, struct flow_
 	return 0;
 }
 
-static int pull_upsert(struct runs *runs, const struct run *run, const json_t *report, const json_t *claims, int64_t *number,
-		       struct err *err)
+static int pull_upsert(struct publication *publication, struct part *part, int64_t *number, struct err *err)
 {
+	struct runs *runs = publication->runs;
+	const struct run *run = publication->run;
+	enum verdict verdict = verdict_of(publication->report);
 	AUTO_BUF body = buf_new(FORGE_TEXT_BYTES_MAX);
-	struct forge_pull pull = {.repository = run->repository,
+	struct forge_pull pull = {.repository = part->repository,
 				  .branch = run->branch,
 				  .target = "main",
 				  .title = run->title,
-				  .draft = verdict_of(report) != VERDICT_VERIFIED,
+				  .draft = verdict != VERDICT_VERIFIED,
 				  .run = run->id,
 				  .issue = run->issue,
-				  .verdict = verdict_name(verdict_of(report)),
+				  .verdict = verdict_name(verdict),
 				  .environment = run->environment,
 				  .preview = run->preview};
 
-	pull_body(&body, runs, run, report, claims);
+	pull_body(&body, publication);
 	if (race_body(&body, runs, run, err))
 		return -1;
 	pull.body = body.at; /* what is over the maximum is cut */
-	if (run_hash(run->base, &pull.base, err) || run_hash(run->head, &pull.head, err))
+	if (run_hash(part->base, &pull.base, err) || run_hash(part->head, &pull.head, err))
 		return -1;
 	return forge_upsert(runs->forge, &pull, number, err);
 }
 
-static int published_store(struct runs *runs, const struct run *run, const struct flow_visit *visit, const json_t *report,
-			   const json_t *claims, int64_t number, struct err *err)
+/* A branch that was named anew has its commits, and what was just made is known: whoever comes after a crash need not look for it. */
+static int part_made(struct publication *publication, struct part *part, struct err *err)
 {
-	AUTO_FREE char *url = text_format("%s/pulls/%lld", runs->pages_base, (long long)number);
-	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
-	AUTO_FREE char *operation = text_format("%s/published/%s/%lld", run->id, run->head, (long long)run->attempt);
-	AUTO_FREE char *text = text_format("Pull request %lld (%s): %s", (long long)number, run->verdict, url);
+	const struct run *run = publication->run;
+	AUTO_FREE char *path = repository_path(publication->runs, part->repository);
+	AUTO_FREE char *ref = text_format("refs/heads/%s", run->branch);
+	struct git_hash head;
 	AUTO_TX tx = {0};
 
-	if (tracker_link_pull(runs->tracker, item, number, err) ||
-	    tracker_post(runs->tracker, item, "assay", text, operation, err) ||
-	    tracker_set_state(runs->tracker, item, "review", err) || store_begin(runs->store, &tx, err) ||
-	    run_write(&tx, run->id, "pull = ?, published = head", VALUES(V(number)), err) ||
-	    (json_array_size(claims) && event_add_in(runs, &tx, run->id, "claims", json_pack("{s:O}", "items", claims), err)) ||
-	    event_add_in(runs, &tx, run->id, "pull", json_pack("{s:I, s:s}", "number", (json_int_t)number, "url", url), err) ||
-	    change_add_in(runs, &tx, "pull", "number", V(number), "open", err) ||
-	    change_add_in(runs, &tx, "issue", "number", V(run->issue), "review", err) ||
-	    remote_publish_in(runs, &tx, run, visit, report, number, err))
+	if (run_hash(part->head, &head, err) || git_ref_set(path, ref, &head, NULL, err) ||
+	    pull_upsert(publication, part, &part->pull, err) || store_begin(publication->runs->store, &tx, err) ||
+	    part_write(&tx, run, part, "pull = ?", VALUES(V(part->pull)), err))
 		return -1;
 	return store_commit(&tx, err);
+}
+
+/* One for each repository that differs. Where there are several they name each other: so all are there before any has its last form. */
+static int pulls_upsert(struct publication *publication, struct err *err)
+{
+	struct parts *parts = &publication->parts;
+
+	for (size_t i = 0; publication->run->joined && i < parts->count; i++)
+		if (part_is_shown(publication->run, &parts->at[i]) && !parts->at[i].pull &&
+		    part_made(publication, &parts->at[i], err))
+			return err_prefix(err, "the pull request of %s", parts->at[i].repository);
+	for (size_t i = 0; i < parts->count; i++)
+		if (part_is_shown(publication->run, &parts->at[i]) &&
+		    pull_upsert(publication, &parts->at[i], &parts->at[i].pull, err))
+			return -1;
+	return 0;
+}
+
+/* "Pull request 3 (verified): URL", for each of them. */
+static void shown_add(const struct publication *publication, struct buf *text)
+{
+	const struct run *run = publication->run;
+
+	for (size_t i = 0; i < publication->parts.count; i++) {
+		const struct part *part = &publication->parts.at[i];
+
+		if (part_is_shown(run, part))
+			buf_add_format(text, "%sPull request %lld (%s%s%s): %s/pulls/%lld", text->length ? "\n" : "",
+				       (long long)part->pull, run->joined ? part->repository : "", run->joined ? ", " : "",
+				       run->verdict, publication->runs->pages_base, (long long)part->pull);
+	}
+}
+
+static int part_published_in(const struct publication *publication, struct store_tx *tx, const struct part *part, struct err *err)
+{
+	struct runs *runs = publication->runs;
+	const struct run *run = publication->run;
+	const struct run own = part_run(run, part);
+	AUTO_FREE char *url = text_format("%s/pulls/%lld", runs->pages_base, (long long)part->pull);
+	AUTO_JSON report = run->joined ? part_report(publication->report, part)
+				       : json_incref((json_t *)(uintptr_t)publication->report);
+
+	if (part_write(tx, run, part, "pull = ?, published = head", VALUES(V(part->pull)), err) ||
+	    event_add_in(runs, tx, run->id, "pull", json_pack("{s:I, s:s}", "number", (json_int_t)part->pull, "url", url), err) ||
+	    change_add_in(runs, tx, "pull", "number", V(part->pull), "open", err))
+		return -1;
+	return remote_publish_in(runs, tx, &own, publication->visit, report, part->pull, err);
+}
+
+static int published_store(const struct publication *publication, struct err *err)
+{
+	struct runs *runs = publication->runs;
+	const struct run *run = publication->run;
+	const struct parts *parts = &publication->parts;
+	const json_t *claims = publication->claims;
+	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
+	AUTO_FREE char *operation = text_format("%s/published/%s/%lld", run->id, run->head, (long long)run->attempt);
+	AUTO_BUF text = buf_new((size_t)64 << 10);
+	AUTO_TX tx = {0};
+
+	shown_add(publication, &text);
+	if (tracker_link_pull(runs->tracker, item, publication->first, err) ||
+	    tracker_post(runs->tracker, item, "assay", text.at, operation, err) ||
+	    tracker_set_state(runs->tracker, item, "review", err) || store_begin(runs->store, &tx, err) ||
+	    run_write(&tx, run->id, "pull = ?, published = head", VALUES(V(publication->first)), err) ||
+	    (json_array_size(claims) && event_add_in(runs, &tx, run->id, "claims", json_pack("{s:O}", "items", claims), err)))
+		return -1;
+	for (size_t i = 0; i < parts->count; i++)
+		if (part_is_shown(run, &parts->at[i]) && part_published_in(publication, &tx, &parts->at[i], err))
+			return -1;
+	if (change_add_in(runs, &tx, "issue", "number", V(run->issue), "review", err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+static int publish(struct publication *publication, struct err *err)
+{
+	const struct run *run = publication->run;
+
+	if (pulls_upsert(publication, err))
+		return -1;
+	for (size_t i = 0; i < publication->parts.count && !publication->first; i++)
+		if (part_is_shown(run, &publication->parts.at[i]))
+			publication->first = publication->parts.at[i].pull;
+	if (!publication->first)
+		return err_set(err, ERR_DENIED, "there is nothing to publish: what was changed came too late for its pull request");
+	return published_store(publication, err) || opinions_ask(publication->runs, run, publication->first, publication->report,
+								 publication->visit, err)
+		       ? -1
+		       : 0;
 }
 
 int step_publish(void *self, struct flow_visit *visit, struct err *err)
@@ -291,31 +415,32 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 	AUTO_RUN run = {0};
 	AUTO_JSON report = NULL;
 	AUTO_JSON claims = NULL;
-	AUTO_JSON pull = NULL;
-	int64_t number = 0;
+	__attribute__((cleanup(publication_fini))) struct publication publication = {.runs = runs, .run = &run, .visit = visit};
 	bool publishes;
+	bool settled;
 
 	if (run_load(runs, visit->id, &run, err) || race_stand(runs, &run, visit, &publishes, err))
 		return -1;
 	if (!publishes)
 		return 0;
-	if (run.pull) {
-		pull = forge_fetch(runs->forge, run.pull, err);
-		if (!pull)
+	if (run.pull) { /* perhaps a person was faster */
+		if (parts_load(runs, &run, &publication.parts, err) ||
+		    parts_settle(runs, &run, &publication.parts, visit, &settled, err))
 			return -1;
-		if (forge_state_of(pull) != FORGE_OPEN) { /* a person was faster */
-			visit->next = "close";
-			return run_store(runs, run.id, "outcome = ?", VALUES(V(json_text(pull, "state", ""))), err);
-		}
+		if (settled)
+			return 0;
 	}
 	report = json_parse(view_of(run.report), err);
 	if (report && run.judges)
 		return record_publish(runs, &run, report, NULL, err) ? -1 : step_judge_publish(runs, &run, report, visit, err);
 	if (!report || run_claims(runs, &run, report, &claims, err) || record_publish(runs, &run, report, claims, err) ||
-	    preview_deploy(runs, &run, visit, err) || pull_upsert(runs, &run, report, claims, &number, err) ||
-	    published_store(runs, &run, visit, report, claims, number, err) || opinions_ask(runs, &run, number, report, visit, err))
+	    preview_deploy(runs, &run, visit, err) || parts_load(runs, &run, &publication.parts, err))
 		return -1;
-	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request %lld, %s", (long long)number, run.verdict);
+	publication.report = report;
+	publication.claims = claims;
+	if (publish(&publication, err))
+		return -1;
+	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request %lld, %s", (long long)publication.first, run.verdict);
 	visit->next = "review";
 	return 0;
 }

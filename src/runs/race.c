@@ -57,11 +57,13 @@ static int candidate_insert(struct runs *runs, struct store_tx *tx, const struct
 	if (flow_start(runs->flow, tx, id.text, line, err) ||
 	    store_run(
 		    tx,
-		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms, race)"
-		    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms, race,"
+		    " joined) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
 		    VALUES(V(id.text), V(first->repository), V(first->issue), V(first->title), V(now_ms), V(first->base),
-			   V(json_text(config, "use", "")), V(buf_view(&text)), V(now_ms), V(first->id)),
+			   V(json_text(config, "use", "")), V(buf_view(&text)), V(now_ms), V(first->id),
+			   V((const char *)first->joined)),
 		    err) ||
+	    parts_copy(tx, first->id, id.text, err) ||
 	    event_add_in(runs, tx, id.text, "state", json_pack("{s:s}", "state", "queued"), err))
 		return -1;
 	return change_add_in(runs, tx, "run", "id", V(id.text), "queued", err);
@@ -125,7 +127,7 @@ static bool at_rest(const struct run *run)
 
 static int64_t change_lines(struct runs *runs, const struct run *run)
 {
-	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_FREE char *repository = run_repository_path(runs, run);
 	struct git_hash base;
 	struct git_hash head;
 	struct err err = {0};

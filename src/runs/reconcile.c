@@ -114,8 +114,10 @@ static json_t *waiting_list(struct runs *runs, struct err *err)
 	if (store_begin_snapshot(runs->store, &tx, err) ||
 	    store_query(
 		    &tx, &rows,
-		    "SELECT run.id, run.pull FROM run JOIN flow ON flow.id = run.id WHERE flow.name = ? AND flow.status = 'waiting'"
-		    " AND flow.step = 'review' AND run.pull IS NOT NULL",
+		    "SELECT run.id, coalesce(run_part.pull, run.pull) FROM run JOIN flow ON flow.id = run.id LEFT JOIN run_part ON"
+		    " run_part.run = run.id AND run_part.pull IS NOT NULL AND run_part.outcome IS NULL WHERE flow.name = ? AND"
+		    " flow.status = 'waiting' AND flow.step = 'review' AND run.pull IS NOT NULL AND"
+		    " (run.joined IS NULL OR run_part.pull IS NOT NULL)",
 		    VALUES(V(run_definition.name)), err))
 		return NULL;
 	while (store_rows_next(&rows))

@@ -203,8 +203,9 @@ int remote_pull_find(struct store_tx *tx, const char *name, int64_t there, int64
 {
 	return mine_find(
 		tx,
-		"SELECT pull, (SELECT id FROM run WHERE run.pull = pull_remote.pull AND run.repository = pull_remote.repository"
-		" ORDER BY seq DESC LIMIT 1) FROM pull_remote WHERE repository = ? AND number = ?",
+		"SELECT pull, coalesce((SELECT run FROM run_part WHERE run_part.pull = pull_remote.pull AND run_part.repository ="
+		" pull_remote.repository LIMIT 1), (SELECT id FROM run WHERE run.pull = pull_remote.pull AND run.repository ="
+		" pull_remote.repository ORDER BY seq DESC LIMIT 1)) FROM pull_remote WHERE repository = ? AND number = ?",
 		name, there, pull, run, err);
 }
 

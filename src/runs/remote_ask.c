@@ -147,6 +147,8 @@ static int words_store(struct runs *runs, const struct asking *asking, const jso
 	AUTO_BUF text = buf_new(WORDS_BYTES_MAX);
 	AUTO_JSON data = json_object();
 	AUTO_RUN run = {0};
+	AUTO_FREE char *own = NULL;
+	int64_t pull = 0;
 	size_t index;
 	json_t *item;
 	AUTO_TX tx = {0};
@@ -168,7 +170,12 @@ static int words_store(struct runs *runs, const struct asking *asking, const jso
 	json_set_bytes(data, "author", view_of(asking->author));
 	json_set_bytes(data, "kind", view_of(kind));
 	event_text_set(data, "text", buf_view(&text));
-	if (run_pull_in(runs, &tx, run.id, run.pull, "review", data, "message", json_incref(data), err) || store_commit(&tx, err))
+	if (run.joined)
+		json_set_bytes(data, "repository", view_of(asking->place.name));
+	if (run.joined && remote_pull_find(&tx, asking->place.name, asking->number, &pull, &own, err))
+		return -1;
+	if (run_pull_in(runs, &tx, run.id, pull ? pull : run.pull, "review", data, "message", json_incref(data), err) ||
+	    store_commit(&tx, err))
 		return -1;
 	runs_told(runs);
 	return 0;

@@ -442,7 +442,7 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 		      const json_t *report, int64_t pull, struct err *err)
 {
 	AUTO_FREE char *url = text_format("%s/runs/%s", runs->pages_base, run->id);
-	AUTO_FREE char *form = text_format("%d", visit->visit);
+	AUTO_FREE char *form = text_format("%d/%lld", visit->visit, (long long)pull);
 	AUTO_FREE char *shown = text_format("%.40s/%lld", run->head, (long long)run->attempt);
 	AUTO_PLACE place = {0};
 	bool found;
@@ -467,7 +467,8 @@ int remote_given_in(struct store_tx *tx, const char *run, struct err *err)
 {
 	return store_run(
 		tx,
-		"UPDATE pull_thread SET state = 'given', head = (SELECT head FROM run WHERE id = ?) WHERE run = ? AND state = 'new'",
+		"UPDATE pull_thread SET state = 'given', head = coalesce((SELECT head FROM run_part WHERE run_part.run = pull_thread.run AND"
+		" run_part.repository = pull_thread.repository), (SELECT head FROM run WHERE id = ?)) WHERE run = ? AND state = 'new'",
 		VALUES(V(run), V(run)), err);
 }
 
@@ -499,8 +500,9 @@ int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *r
 		return 0;
 	if (store_query(
 		    tx, &rows,
-		    "SELECT number, comment, thread, author, head FROM pull_thread WHERE run = ? AND state = 'given' ORDER BY seq",
-		    VALUES(V(run->id)), err))
+		    "SELECT number, comment, thread, author, head FROM pull_thread WHERE run = ? AND repository = ? AND state = 'given'"
+		    " ORDER BY seq",
+		    VALUES(V(run->id), V(run->repository)), err))
 		return -1;
 	while (store_rows_next(&rows)) {
 		const char *comment = store_rows_text(&rows, 1);
@@ -517,8 +519,29 @@ int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *r
 	if (store_rows_finish(&rows, err))
 		return -1;
 	store_rows_fini(&rows);
-	return store_run(tx, "UPDATE pull_thread SET state = 'answered' WHERE run = ? AND state = 'given'", VALUES(V(run->id)),
-			 err);
+	return store_run(tx, "UPDATE pull_thread SET state = 'answered' WHERE run = ? AND repository = ? AND state = 'given'",
+			 VALUES(V(run->id), V(run->repository)), err);
+}
+
+/* What shows the preview of a run that is over shows it no longer. */
+static int retire_in(struct runs *runs, struct store_tx *tx, const struct run *run, const char *form, struct err *err)
+{
+	AUTO_PARTS parts = {.count = 0};
+
+	if (!run->branch || parts_read(tx, run, &parts, err))
+		return run->branch ? -1 : 0;
+	for (size_t i = 0; i < parts.count; i++) {
+		const struct run own = part_run(run, &parts.at[i]);
+		AUTO_FREE char *own_form = run->joined ? text_format("%s/%s", form, own.repository) : text_copy(form);
+		AUTO_PLACE place = {0};
+		bool found = false;
+
+		if (own.published && (place_find(tx, own.repository, &place, &found, err) ||
+				      (found && put(runs, tx, &place, &own, "forge.retire", own_form,
+						    json_pack("{s:s}", "branch", run->branch), err))))
+			return -1;
+	}
+	return 0;
 }
 
 int remote_moved_in(struct runs *runs, struct store_tx *tx, const char *id, const char *state, bool over, struct err *err)
@@ -531,14 +554,12 @@ int remote_moved_in(struct runs *runs, struct store_tx *tx, const char *id, cons
 	int64_t issue = 0;
 	bool found;
 
-	if (run_read(tx, id, &run, err) || place_find(tx, run.repository, &place, &found, err))
+	form = text_format("%s/%lld", state, (long long)world_now_ms(runs->options.world));
+	if (run_read(tx, id, &run, err) || (over && retire_in(runs, tx, &run, form, err)) ||
+	    place_find(tx, run.repository, &place, &found, err))
 		return -1;
 	if (!found)
 		return 0;
-	form = text_format("%s/%lld", state, (long long)world_now_ms(runs->options.world));
-	if (over && run.published && run.branch &&
-	    put(runs, tx, &place, &run, "forge.retire", form, json_pack("{s:s}", "branch", run.branch), err))
-		return -1;
 	if (remote_issue_number(tx, run.issue, &issue, NULL, err) || !issue)
 		return issue ? -1 : 0;
 	operation = text_format("%s/forge.progress/%s", run.id, form);

@@ -85,6 +85,9 @@ static const struct {
 	NUMBER(judges),
 	NUMBER(declarations),
 	NUMBER(judged_declarations),
+	TEXT(joined),
+	TEXT(exported),
+	TEXT(merging),
 };
 
 void run_fini(struct run *run)
@@ -215,6 +218,7 @@ json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, 
 					question_open_find(tx, run->id, world_now_ms(runs->options.world), &question, &heard, err)
 				? NULL
 				: flow_visits(tx, run->id, err);
+	json_t *parts = steps ? parts_json(tx, run, err) : NULL;
 	json_t *object = json_object();
 	json_t *plan;
 	const struct {
@@ -228,7 +232,8 @@ json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, 
 		     {"agent", run->agent},     {"summary", run->summary},
 		     {"error", run->error}};
 
-	if (!steps) {
+	if (!parts) {
+		json_decref(steps);
 		json_decref(question);
 		json_decref(object);
 		return NULL;
@@ -246,6 +251,7 @@ json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, 
 	(void)json_object_set_new(object, "plan", plan ? plan : json_array());
 	(void)json_object_set_new(object, "usage", usage_json(run));
 	(void)json_object_set_new(object, "steps", steps);
+	(void)json_object_set_new(object, "repositories", parts);
 	(void)json_object_set_new(object, "race", text_or_null(run->race));
 	(void)json_object_set_new(object, "question", question ? question : json_null());
 	(void)json_object_set_new(object, "waits", text_or_null(waits.length ? waits.at : NULL));
@@ -255,6 +261,16 @@ json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, 
 char *repository_path(const struct runs *runs, const char *name)
 {
 	return text_format("%s/%s.git", runs->repositories_dir, name);
+}
+
+const char *run_repository(const struct run *run)
+{
+	return run->joined ? run->joined : run->repository;
+}
+
+char *run_repository_path(const struct runs *runs, const struct run *run)
+{
+	return repository_path(runs, run_repository(run));
 }
 
 /* Puts a text of the request over the blueprint's. */
@@ -364,7 +380,7 @@ static int agent_override(struct blueprint *blueprint, const json_t *config, str
 struct blueprint *run_blueprint(struct runs *runs, const struct run *run, struct err *err)
 {
 	AUTO_BLUEPRINT blueprint = NULL;
-	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_FREE char *repository = run_repository_path(runs, run);
 	AUTO_BUF text = buf_new((size_t)1 << 20);
 	AUTO_JSON config = json_parse(view_of(run->agent_config), err);
 	struct git_hash base;

@@ -268,14 +268,16 @@ static int start_store(struct runs *runs, struct run_id id, const json_t *issue,
 	return store_commit(&tx, err);
 }
 
-json_t *runs_start(struct runs *runs, const json_t *request, struct err *err)
+json_t *runs_start(struct runs *runs, const json_t *asked, struct err *err)
 {
 	struct run_id id = run_id_new(runs->options.world);
+	AUTO_JSON request = NULL;
 	AUTO_JSON issue = NULL;
 	AUTO_FREE char *item = NULL;
 	const char *repository;
 
-	if (json_text_get(request, "repository", &repository, err) || request_check(runs, repository, request, err))
+	if (parts_request(runs, asked, &request, err) || json_text_get(request, "repository", &repository, err) ||
+	    request_check(runs, repository, request, err))
 		return NULL;
 	issue = issue_of_request(runs, repository, request, err);
 	if (!issue)
@@ -349,6 +351,23 @@ json_t *runs_report(struct runs *runs, struct run_id id, struct err *err)
 		return NULL;
 	}
 	return json_parse(view_of(run.report), err);
+}
+
+int runs_diff(struct runs *runs, struct run_id id, struct buf *diff, struct err *err)
+{
+	AUTO_RUN run = {0};
+	AUTO_FREE char *repository = NULL;
+	struct git_hash base;
+	struct git_hash head;
+
+	if (run_load(runs, id.text, &run, err))
+		return -1;
+	if (!run.base || !run.head)
+		return err_set(err, ERR_NOT_FOUND, "run %s has changed nothing yet", id.text);
+	repository = run_repository_path(runs, &run);
+	return run_hash(run.base, &base, err) || run_hash(run.head, &head, err) || git_diff(repository, &base, &head, diff, err)
+		       ? -1
+		       : 0;
 }
 
 int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err)

@@ -119,6 +119,8 @@ MUST_USE int runs_declare_undo(struct runs *runs, struct run_id id, const char *
 json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limit, int64_t wait_ms, struct err *err);
 MUST_USE int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err);
 json_t *runs_report(struct runs *runs, struct run_id id, struct err *err);
+/* What its commits change, published or not. ERR_NOT_FOUND: nothing yet. */
+MUST_USE int runs_diff(struct runs *runs, struct run_id id, struct buf *diff, struct err *err);
 MUST_USE int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err); /* id or unique prefix */
 
 /* Agents. [{"name", "resumes", "installed": [versions], "key"?: variable, "measured"?: version, "missing"?: text}] */

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "agents/agent.h"
+#include "base/git_join.h"
 #include "blueprint/blueprint.h"
 #include "flow/flow.h"
 #include "forges/forge.h"
@@ -114,6 +115,9 @@ struct run {
 	int64_t judges;       /* the number of the pull request at a code host that is only verified; 0: an issue is worked on */
 	int64_t declarations; /* counts changes of what is declared to be meant */
 	int64_t judged_declarations; /* as `report` was made */
+	char *joined; /* the repository in which `base` and `head` are several ones, each in a folder (part.c); NULL: it is of one */
+	char *exported; /* of one that is joined: the commit that its environment stands on */
+	char *merging;  /* who wants all of its pull requests merged */
 };
 
 void run_fini(struct run *run);
@@ -142,6 +146,9 @@ MUST_USE int run_store(struct runs *runs, const char *id, const char *set, const
 
 /* The bare repository of a project: "<repositories>/NAME.git". */
 char *repository_path(const struct runs *runs, const char *name);
+/* That in which the run's base and head are. */
+const char *run_repository(const struct run *run);
+char *run_repository_path(const struct runs *runs, const struct run *run);
 /* Its blueprint at a commit, with what the run says about the agent put over it. */
 /* "name/version" of the installed tool that the blueprint's agent is, owned; NULL: none is, and the host or the image must have it. */
 char *agent_tool(struct runs *runs, const struct blueprint *blueprint);
@@ -191,6 +198,79 @@ MUST_USE int attachments_sweep(struct runs *runs, int64_t before_ms, struct err 
 MUST_USE int trace_step(void *self, int (*does)(void *self, struct flow_visit *visit, struct err *err), bool undoes,
 			struct flow_visit *visit, struct err *err);
 void trace_run_over(const struct runs *runs, const struct run *run, const char *state); /* done, failed or stopped */
+
+/* ---- part.c: runs over several repositories ---- */
+
+#define PARTS_MAX GIT_SIDES_MAX
+
+/* A repository of a run, with what the run has there. A run of one repository is its own only part. Texts are owned and may be NULL. */
+struct part {
+	int64_t position;
+	char *repository;
+	char *base_wanted;
+	char *base;
+	char *head;
+	char *published; /* the head that its pull request shows */
+	char *outcome;   /* merged, closed */
+	int64_t pull;
+};
+struct parts {
+	struct part at[PARTS_MAX];
+	size_t count;
+};
+void parts_fini(struct parts *parts);
+#define AUTO_PARTS __attribute__((cleanup(parts_fini))) struct parts
+
+MUST_USE int parts_read(struct store_tx *tx, const struct run *run, struct parts *parts, struct err *err);
+MUST_USE int parts_load(struct runs *runs, const struct run *run, struct parts *parts,
+			struct err *err); /* in a transaction of its own */
+/* UPDATE of the part, wherever it is stored: its own row, or the run's. */
+MUST_USE int part_write(struct store_tx *tx, const struct run *run, const struct part *part, const char *set,
+			const struct store_value *values, size_t count, struct err *err);
+bool part_is_changed(const struct part *part); /* has the run written something there? */
+/* The run as if it were of this part alone: for what knows one repository. Borrowed from both. */
+struct run part_run(const struct run *run, const struct part *part);
+/* [{"repository", "base", "head", "pull", "outcome"}]; owned by the caller. */
+json_t *parts_json(struct store_tx *tx, const struct run *run, struct err *err);
+
+/* "repositories" of a request: ["shop", "lib@REVISION"]. *first, owned, is the request as if it were of the first alone. */
+MUST_USE int parts_request(struct runs *runs, const json_t *request, json_t **first, struct err *err);
+/* What `joined` is for that request, owned; NULL: it is of one repository. */
+char *parts_joined(const json_t *request);
+MUST_USE int parts_insert(struct store_tx *tx, const char *run, const json_t *request, struct err *err);
+/* A candidate has the same ones, from the same bases. */
+MUST_USE int parts_copy(struct store_tx *tx, const char *from, const char *to, struct err *err);
+
+/* Each part's base is pinned; *base: all of them, joined. */
+MUST_USE int parts_pin(struct runs *runs, const struct run *run, struct parts *parts, struct git_hash *base, struct err *err);
+/* What was exported becomes a commit in each part in which something differs; *whole: all heads, joined. */
+MUST_USE int parts_take(struct runs *runs, const struct run *run, struct parts *parts, const struct git_hash *exported,
+			const char *message, struct git_hash *whole, struct err *err);
+MUST_USE int parts_store(struct store_tx *tx, const struct run *run, const struct parts *parts, struct err *err);
+/* "repositories" of a report: [{"name", "base", "head", "base_tree", "head_tree"}]. No effect for a run of one. */
+MUST_USE int parts_report(struct runs *runs, const struct run *run, json_t *report, struct err *err);
+/* Held-out sessions of all parts, in one folder that is made; of one repository: its own. NULL: there are none. */
+char *parts_sessions(struct runs *runs, const struct run *run);
+
+/* ---- part_pull.c: their pull requests ---- */
+
+/* Is it decided, all of them merged or closed? Then the visit goes to `close`. One that was closed closes the others. */
+MUST_USE int parts_settle(struct runs *runs, const struct run *run, struct parts *parts, struct flow_visit *visit, bool *settled,
+			  struct err *err);
+/* The run of which the pull request is one of several. */
+MUST_USE int parts_of_pull(struct runs *runs, const json_t *pull, struct run *run, struct parts *parts, bool *several,
+			   struct err *err);
+/* Merges all that are open, in order; that each can be is asked before. What was asked for is stored: a crash does not leave it half done. */
+MUST_USE int parts_merge(struct runs *runs, const struct run *run, const struct parts *parts, const char *author, struct err *err);
+/* One pull request, here and where it lives; one that is not open any more is left alone. project.c */
+MUST_USE int pull_merge_one(struct runs *runs, int64_t number, const char *author, struct err *err);
+/* What was asked for and is not done yet. */
+MUST_USE int parts_merge_on(struct runs *runs, const struct run *run, const struct parts *parts, struct err *err);
+/* Those that were made, and not all could be, are closed. */
+MUST_USE int parts_unpublish(struct runs *runs, const struct run *run, struct err *err);
+void parts_body(struct buf *out, const struct runs *runs, const struct parts *parts); /* of a pull request */
+/* The report as the part's repository sees it: places in other repositories have none there. Owned by the caller. */
+json_t *part_report(const json_t *report, const struct part *part);
 
 /* ---- race.c: candidates ---- */
 
@@ -309,7 +389,8 @@ MUST_USE int runs_retain(struct runs *runs, struct err *err);
 
 /* ---- prompt.c ---- */
 
-void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint);
+/* `parts` NULL: it is of one repository. */
+void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint, const struct parts *parts);
 bool prompt_hides(struct view text); /* is something in it that people do not see? */
 void prompt_unchanged(struct buf *out);
 void prompt_go_on(struct buf *out, const char *before); /* after a turn that was ended for its cost; `before`: what it was told */

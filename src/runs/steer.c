@@ -19,6 +19,7 @@ int run_start_in(struct runs *runs, struct store_tx *tx, struct run_id id, const
 				 .repository = repository,
 				 .priority = (int)json_number(request, "priority", RUNS_PRIORITY)};
 	AUTO_BUF config = buf_new((size_t)64 << 10);
+	AUTO_FREE char *joined = parts_joined(request);
 	int64_t now_ms = world_now_ms(runs->options.world);
 
 	if (json_is_object(agent))
@@ -28,12 +29,13 @@ int run_start_in(struct runs *runs, struct store_tx *tx, struct run_id id, const
 	if (buf_finish(&config, err) || flow_start(runs->flow, tx, id.text, line, err) ||
 	    store_run(
 		    tx,
-		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms)"
-		    " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+		    "INSERT INTO run (id, repository, issue, title, state, state_since_ms, base_wanted, agent, agent_config, created_ms,"
+		    " joined) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
 		    VALUES(V(id.text), V(repository), V(json_number(issue, "number", 0)), V(json_text(issue, "title", "")),
 			   V(now_ms), V(json_text(request, "base", "main")), V(json_text(agent, "use", "")), V(buf_view(&config)),
-			   V(now_ms)),
+			   V(now_ms), V((const char *)joined)),
 		    err) ||
+	    parts_insert(tx, id.text, request, err) ||
 	    event_add_in(runs, tx, id.text, "state", json_pack("{s:s}", "state", "queued"), err))
 		return -1;
 	return change_add_in(runs, tx, "run", "id", V(id.text), "queued", err);

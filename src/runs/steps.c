@@ -70,7 +70,8 @@ static char *branch_name(const struct run *run, int64_t nth)
 	return buf_take(&slug);
 }
 
-static int claim_store(struct runs *runs, const struct run *run, const struct blueprint *blueprint, struct err *err)
+static int claim_store(struct runs *runs, const struct run *run, const struct parts *parts, const struct blueprint *blueprint,
+		       struct err *err)
 {
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
 	AUTO_JSON issue = tracker_fetch(runs->tracker, item, err);
@@ -83,7 +84,7 @@ static int claim_store(struct runs *runs, const struct run *run, const struct bl
 	if (!attachments)
 		return -1;
 	(void)json_object_set_new(issue, "attachments", attachments);
-	prompt_issue(&prompt, issue, blueprint);
+	prompt_issue(&prompt, issue, blueprint, run->joined ? parts : NULL);
 	if (buf_finish(&prompt, err) || store_begin(runs->store, &tx, err) ||
 	    store_number_get(&tx, &nth, 1, "SELECT count(*) FROM run WHERE issue = ? AND seq <= ?",
 			     VALUES(V(run->issue), V(run->seq)), err))
@@ -94,17 +95,29 @@ static int claim_store(struct runs *runs, const struct run *run, const struct bl
 		      VALUES(V(branch), V(blueprint->agent.use), V(blueprint->verify.attempts), V(prompt.at), V(TURN_PENDING),
 			     V(run->base)),
 		      err) ||
-	    race_begin(runs, &tx, run, blueprint, err))
+	    parts_store(&tx, run, parts, err) || race_begin(runs, &tx, run, blueprint, err))
 		return -1;
 	return store_commit(&tx, err);
+}
+
+/* The commit that the run starts from: of its repository, or of all of them. */
+static int base_pin(struct runs *runs, struct run *run, struct parts *parts, struct git_hash *base, struct err *err)
+{
+	AUTO_FREE char *repository = repository_path(runs, run->repository);
+
+	if (parts_load(runs, run, parts, err))
+		return -1;
+	if (run->joined)
+		return parts_pin(runs, run, parts, base, err);
+	return remote_refresh(runs, run->repository, err) || git_resolve(repository, run->base_wanted, base, err) ? -1 : 0;
 }
 
 static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 {
 	struct runs *runs = self;
 	AUTO_RUN run = {0};
+	AUTO_PARTS parts = {.count = 0};
 	AUTO_BLUEPRINT blueprint = NULL;
-	AUTO_FREE char *repository = NULL;
 	AUTO_FREE char *item = NULL;
 	struct git_hash base;
 
@@ -119,10 +132,7 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	change_add(runs, "issue", "number", V(run.issue), "working");
 	if (run.branch) /* it was pinned before: the run is tried again */
 		return 0;
-	if (remote_refresh(runs, run.repository, err))
-		return -1;
-	repository = repository_path(runs, run.repository);
-	if (git_resolve(repository, run.base_wanted, &base, err))
+	if (base_pin(runs, &run, &parts, &base, err))
 		return -1;
 	free(run.base);
 	run.base = text_copy(base.text);
@@ -132,14 +142,14 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	if (!agent_of_blueprint(blueprint))
 		return err_set(err, ERR_INVALID, "assay.yaml names no agent: set agent.use (%s)", agent_names());
 	(void)snprintf(visit->detail, sizeof(visit->detail), "issue %lld at %.12s", (long long)run.issue, base.text);
-	return claim_store(runs, &run, blueprint, err);
+	return claim_store(runs, &run, &parts, blueprint, err);
 }
 
 /* ---- fork: an environment of the run's own ---- */
 
 static int environment_make(struct runs *runs, const struct run *run, struct flow_visit *visit, struct env_id *env, struct err *err)
 {
-	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	AUTO_FREE char *repository = run_repository_path(runs, run);
 	struct run_progress progress = {runs, run->id, visit->cancelled};
 	struct environment_spec spec = {.repository = repository, .purpose = "work", .owner = run->id};
 	AUTO_BLUEPRINT blueprint = run_blueprint(runs, run, err);
@@ -175,12 +185,13 @@ static int step_fork(void *self, struct flow_visit *visit, struct err *err)
 		return -1;
 	preview = environment_preview_url(runs->options.environments, env);
 	/* What its agent remembers is in the environment that it worked in. */
-	if (run_store(runs, run.id,
-		      "environment = ?, preview = ?, session = CASE WHEN environment = ? THEN session END,"
-		      " session_cost_usd = CASE WHEN environment = ? THEN session_cost_usd ELSE 0.0 END,"
-		      " session_input_tokens = CASE WHEN environment = ? THEN session_input_tokens ELSE 0 END,"
-		      " session_output_tokens = CASE WHEN environment = ? THEN session_output_tokens ELSE 0 END",
-		      VALUES(V(env.text), V(preview), V(env.text), V(env.text), V(env.text), V(env.text)), err))
+	if (run_store(
+		    runs, run.id,
+		    "environment = ?, preview = ?, exported = CASE WHEN environment = ? THEN exported END, session = CASE WHEN environment = ? THEN session END,"
+		    " session_cost_usd = CASE WHEN environment = ? THEN session_cost_usd ELSE 0.0 END,"
+		    " session_input_tokens = CASE WHEN environment = ? THEN session_input_tokens ELSE 0 END,"
+		    " session_output_tokens = CASE WHEN environment = ? THEN session_output_tokens ELSE 0 END",
+		    VALUES(V(env.text), V(preview), V(env.text), V(env.text), V(env.text), V(env.text), V(env.text)), err))
 		return -1;
 	if (preview)
 		event_add(runs, run.id, "preview", json_pack("{s:s}", "url", preview));
@@ -310,8 +321,8 @@ static int report_store(struct runs *runs, const struct run *run, const json_t *
 
 static int judge(struct runs *runs, const struct run *run, struct flow_visit *visit, json_t **report, struct err *err)
 {
-	AUTO_FREE char *repository = repository_path(runs, run->repository);
-	AUTO_FREE char *sessions = text_format("%s/sessions/%s", runs->state_dir, run->repository);
+	AUTO_FREE char *repository = run_repository_path(runs, run);
+	AUTO_FREE char *sessions = parts_sessions(runs, run);
 	AUTO_FREE char *artefacts = text_format("%s/runs/%s/verify-%lld", runs->state_dir, run->id, (long long)run->turn);
 	AUTO_FREE char *cache = text_format("%s/verify/cache", runs->state_dir);
 	AUTO_JSON declared = declarations_held(runs, run->id, err);
@@ -319,7 +330,7 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 	struct verify_request request = {
 		.environments = runs->options.environments,
 		.repository = repository,
-		.sessions_dir = file_is_dir(sessions) ? sessions : NULL,
+		.sessions_dir = sessions,
 		.artefacts_dir = artefacts,
 		.cache_dir = cache,
 		.declared = declared,
@@ -332,7 +343,7 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 	if (!declared || run_hash(run->base, &request.base, err) || run_hash(run->head, &request.head, err) ||
 	    file_remove_tree(artefacts, err))
 		return -1;
-	return verify_run(&request, report, err);
+	return verify_run(&request, report, err) || parts_report(runs, run, *report, err) ? -1 : 0;
 }
 
 /* Could a gate not tell, for a reason of the moment (an environment that went away, a test that is now red, now green)? */
@@ -402,12 +413,18 @@ static int review_wake(struct runs *runs, const struct run *run, bool *woken, st
 }
 
 /* What they wrote was dealt with, when the run waits again. */
-static int reviewers_answer(struct runs *runs, const struct run *run, struct err *err)
+static int reviewers_answer(struct runs *runs, const struct run *run, const struct parts *parts, struct err *err)
 {
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || remote_answer_in(runs, &tx, run, err))
+	if (store_begin(runs->store, &tx, err))
 		return -1;
+	for (size_t i = 0; i < parts->count; i++) {
+		const struct run own = part_run(run, &parts->at[i]);
+
+		if (remote_answer_in(runs, &tx, &own, err))
+			return -1;
+	}
 	return store_commit(&tx, err);
 }
 
@@ -415,21 +432,21 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 {
 	struct runs *runs = self;
 	AUTO_RUN run = {0};
-	AUTO_JSON pull = NULL;
+	AUTO_PARTS parts = {.count = 0};
 	bool woken = false;
+	bool settled;
 
 	if (run_load(runs, visit->id, &run, err))
 		return -1;
 	if (run.judges)
 		return step_judge_review(runs, &run, visit, err);
-	pull = forge_fetch(runs->forge, run.pull, err);
-	if (!pull)
+	if (parts_load(runs, &run, &parts, err) || parts_settle(runs, &run, &parts, visit, &settled, err))
 		return -1;
-	if (forge_state_of(pull) != FORGE_OPEN) {
-		(void)snprintf(visit->detail, sizeof(visit->detail), "%s", json_text(pull, "state", ""));
-		visit->next = "close";
-		return run_store(runs, run.id, "outcome = ?", VALUES(V(json_text(pull, "state", ""))), err);
-	}
+	if (!settled && run.merging &&
+	    (parts_merge_on(runs, &run, &parts, err) || parts_settle(runs, &run, &parts, visit, &settled, err)))
+		return -1;
+	if (settled)
+		return 0;
 	if (run.pending == TURN_NONE && review_wake(runs, &run, &woken, err))
 		return -1;
 	if (run.pending == TURN_NONE && !woken && declarations_changed(&run)) {
@@ -443,7 +460,7 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 	}
 	(void)snprintf(visit->detail, sizeof(visit->detail), "waits for a person");
 	visit->park = true;
-	return reviewers_answer(runs, &run, err);
+	return reviewers_answer(runs, &run, &parts, err);
 }
 
 /* ---- close: nothing is left behind ---- */
@@ -531,7 +548,7 @@ static int undo_claim(void *self, struct flow_visit *visit, struct err *err)
 }
 
 /* Nothing is released for its environment any more; it is removed, or stays, frozen, to be looked into. What was published stays: it is a
- * person's to close. */
+ * person's to close; of several pull requests that belong together it is all or none. */
 static int undo_fork(void *self, struct flow_visit *visit, struct err *err)
 {
 	struct runs *runs = self;
@@ -539,7 +556,7 @@ static int undo_fork(void *self, struct flow_visit *visit, struct err *err)
 	AUTO_RUN run = {0};
 	struct env_id env;
 
-	if (run_load(runs, visit->id, &run, err))
+	if (run_load(runs, visit->id, &run, err) || parts_unpublish(runs, &run, err))
 		return -1;
 	if (run.environment && !run_env(&run, &env, &gone) && environment_secrets(runs->options.environments, env, false, &gone))
 		log_info("run=%s: %s", run.id, gone.text); /* it is gone, and its credentials with it */

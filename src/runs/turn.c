@@ -175,7 +175,7 @@ static void transcript_open(struct turn *turn)
 /* What git says about paths of the repository; a repository that cannot be asked says nothing. */
 static bool paths_told(struct turn *turn, const char *const *words, const char *const *paths, struct buf *out)
 {
-	AUTO_FREE char *repository = repository_path(turn->runs, turn->run->repository);
+	AUTO_FREE char *repository = run_repository_path(turn->runs, turn->run);
 	const char *argv[SETTINGS_WORDS_MAX + 1];
 	struct err err = {0};
 	size_t count = 0;
@@ -463,6 +463,28 @@ static char *commit_message(const struct run *run)
 			   (long long)run->issue, run->id, run->agent);
 }
 
+/* The agent's words, where it was asked: under each of its pull requests that are open. */
+static int reviewers_tell(struct turn *turn, struct err *err)
+{
+	const struct run *run = turn->run;
+	const char *answer = run->summary && *run->summary ? run->summary : "I changed nothing.";
+	AUTO_PARTS parts = {.count = 0};
+
+	if (parts_load(turn->runs, run, &parts, err))
+		return -1;
+	for (size_t i = 0; i < parts.count; i++) {
+		int64_t pull = parts.at[i].pull;
+		AUTO_FREE char *operation = run->joined ? text_format("%s/answer/%lld/%lld", run->id, (long long)run->turn,
+								      (long long)pull)
+							: text_format("%s/answer/%lld", run->id, (long long)run->turn);
+
+		if (pull && forge_review(turn->runs->forge, pull, run->agent, "comment", answer, operation, err) &&
+		    err->kind != ERR_DENIED)
+			return -1;
+	}
+	return 0;
+}
+
 /* The turn wrote nothing: what that means depends on why it happened. */
 static int unchanged_decide(struct turn *turn, const struct git_hash *head, struct err *err)
 {
@@ -476,12 +498,8 @@ static int unchanged_decide(struct turn *turn, const struct git_hash *head, stru
 		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
 	}
 	if (run->head && (strcmp(run->reason, "review") == 0 || (run->pull && strcmp(run->reason, "message") == 0))) {
-		AUTO_FREE char *operation = text_format("%s/answer/%lld", run->id, (long long)run->turn);
-		const char *answer = run->summary && *run->summary ? run->summary : "I changed nothing.";
-
 		turn->visit->next = "review";
-		if (run->pull && forge_review(turn->runs->forge, run->pull, run->agent, "comment", answer, operation, err) &&
-		    err->kind != ERR_DENIED)
+		if (reviewers_tell(turn, err))
 			return -1;
 		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
 	}
@@ -505,18 +523,38 @@ static int unchanged_decide(struct turn *turn, const struct git_hash *head, stru
 			 VALUES(V(prompt.at), V(TURN_PENDING)), err);
 }
 
+/* What was exported of several repositories becomes a commit in each; *head: all of them. */
+static int parts_export(struct turn *turn, const char *message, const struct git_hash *exported, struct git_hash *head,
+			struct err *err)
+{
+	const struct run *run = turn->run;
+	AUTO_PARTS parts = {.count = 0};
+	AUTO_TX tx = {0};
+
+	if (parts_load(turn->runs, run, &parts, err) || parts_take(turn->runs, run, &parts, exported, message, head, err) ||
+	    store_begin(turn->runs->store, &tx, err) || parts_store(&tx, run, &parts, err) ||
+	    run_write(&tx, run->id, "exported = ?", VALUES(V(exported->text)), err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
 static int tree_export(struct turn *turn, struct err *err)
 {
 	struct run *run = turn->run;
+	const char *before = run->head ? run->head : run->base;
 	AUTO_FREE char *ref = text_format("refs/heads/%s", run->branch);
 	AUTO_FREE char *message = commit_message(run);
 	struct git_hash parent;
+	struct git_hash exported;
 	struct git_hash head;
 
-	if (run_hash(run->head ? run->head : run->base, &parent, err) ||
-	    environment_export(turn->runs->options.environments, turn->env, &parent, ref, message, &head, err))
+	if (run_hash(run->exported ? run->exported : before, &parent, err) ||
+	    environment_export(turn->runs->options.environments, turn->env, &parent, ref, message, &exported, err))
 		return -1;
-	if (strcmp(head.text, parent.text) == 0)
+	head = exported;
+	if (run->joined && parts_export(turn, message, &exported, &head, err))
+		return -1;
+	if (strcmp(head.text, before) == 0)
 		return unchanged_decide(turn, &head, err);
 	(void)snprintf(turn->visit->detail, sizeof(turn->visit->detail), "commit %.12s on %s", head.text, run->branch);
 	turn->visit->next = "verify";

@@ -242,6 +242,15 @@ const struct store_migration store_migrations[] = {
 	 " PRIMARY KEY (run, match)) STRICT, WITHOUT ROWID;"
 	 "ALTER TABLE run ADD COLUMN declarations INTEGER NOT NULL DEFAULT 0;"
 	 "ALTER TABLE run ADD COLUMN judged_declarations INTEGER NOT NULL DEFAULT 0;"},
+	{"runs over several repositories",
+	 /* `joined`: the repository in which base and head are all of them; `exported`: what was last taken from the environment */
+	 "ALTER TABLE run ADD COLUMN joined TEXT;"
+	 "ALTER TABLE run ADD COLUMN exported TEXT;"
+	 "ALTER TABLE run ADD COLUMN merging TEXT;" /* who wants all of them merged */
+	 "CREATE TABLE run_part ("
+	 " run TEXT NOT NULL, position INTEGER NOT NULL, repository TEXT NOT NULL, base_wanted TEXT NOT NULL, base TEXT, head TEXT,"
+	 " pull INTEGER, published TEXT, outcome TEXT, PRIMARY KEY (run, position)) STRICT, WITHOUT ROWID;"
+	 "CREATE INDEX run_part_pull ON run_part (pull) WHERE pull IS NOT NULL;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -42,6 +42,37 @@ static json_t *commit_make(const json_t *report, const char *commit, const char 
 	return json_pack("{s:s, s:s}", "gitCommit", json_text(report, commit, ""), "gitTree", json_text(report, tree, ""));
 }
 
+/* What the statement is about: the head, or, of several repositories, the head of each. */
+static json_t *subject_make(const json_t *report)
+{
+	const json_t *repositories = json_member(report, "repositories");
+	json_t *subject = json_array();
+	size_t index;
+	json_t *one;
+
+	json_array_foreach(repositories, index, one)
+		(void)json_array_append_new(subject, json_pack("{s:s, s:o}", "name", json_text(one, "name", ""), "digest",
+							       commit_make(one, "head", "head_tree")));
+	if (!json_array_size(repositories))
+		(void)json_array_append_new(subject, json_pack("{s:s, s:o}", "name", json_text(report, "repository", ""), "digest",
+							       commit_make(report, "head", "head_tree")));
+	return subject;
+}
+
+/* [{"name", "base", "head"}]: the predicate's own base and head are all of them, joined. */
+static json_t *repositories_make(const json_t *report)
+{
+	json_t *list = json_array();
+	size_t index;
+	json_t *one;
+
+	json_array_foreach(json_member(report, "repositories"), index, one)
+		(void)json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", json_text(one, "name", ""), "base",
+							    commit_make(one, "base", "base_tree"), "head",
+							    commit_make(one, "head", "head_tree")));
+	return list;
+}
+
 static json_t *statement_make(const json_t *report, const char *previous)
 {
 	json_t *predicate = json_object();
@@ -51,11 +82,12 @@ static json_t *statement_make(const json_t *report, const char *previous)
 			(void)json_object_set(predicate, copied[i], json_member(report, copied[i]));
 	(void)json_object_set_new(predicate, "base", commit_make(report, "base", "base_tree"));
 	(void)json_object_set_new(predicate, "head", commit_make(report, "head", "head_tree"));
+	if (json_member(report, "repositories"))
+		(void)json_object_set_new(predicate, "repositories", repositories_make(report));
 	(void)json_object_set_new(predicate, "previous", previous[0] ? json_string(previous) : json_null());
 	/* A bundle is not authenticated as a whole: the predicate says which statements belong to it. */
 	(void)json_object_set_new(predicate, "attestations", json_pack("[s]", RECORD_PREDICATE_TYPE));
-	return json_pack("{s:s, s:[{s:s, s:o}], s:s, s:o}", "_type", STATEMENT_TYPE, "subject", "name",
-			 json_text(report, "repository", ""), "digest", commit_make(report, "head", "head_tree"), "predicateType",
+	return json_pack("{s:s, s:o, s:s, s:o}", "_type", STATEMENT_TYPE, "subject", subject_make(report), "predicateType",
 			 RECORD_PREDICATE_TYPE, "predicate", predicate);
 }
 

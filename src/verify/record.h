@@ -16,7 +16,8 @@ struct signer {
 	void *self;
 };
 
-/* One DSSE envelope (one line of JSON, no newline) about the report of verify_run(), with a member "ledger" (heads, as lines) if it has one. `previous` is the digest of the repository's record
+/* One DSSE envelope (one line of JSON, no newline) about the report of verify_run(), with a member "ledger" (heads, as lines) if it has one. One with
+ * "repositories" ([{"name", "base", "head", "base_tree", "head_tree"}]) is about all of their heads. `previous` is the digest of the repository's record
  * before this one, or "". */
 MUST_USE int record_make(const json_t *report, const char *previous, struct signer signer, struct buf *envelope, struct err *err);
 

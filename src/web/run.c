@@ -263,24 +263,9 @@ static json_t *run_report(struct call *call, struct err *err)
 static json_t *run_diff(struct call *call, struct err *err)
 {
 	AUTO_BUF diff = buf_new(DIFF_BYTES_MAX);
-	AUTO_FREE char *repository = NULL;
-	AUTO_JSON run = NULL;
-	struct git_hash base;
-	struct git_hash head;
 	struct run_id id;
 
-	if (request_run(call, &id, err))
-		return NULL;
-	run = runs_show(runs_of(call), id, err);
-	if (!run)
-		return NULL;
-	if (!json_text(run, "base", NULL) || !json_text(run, "head", NULL)) {
-		(void)err_set(err, ERR_NOT_FOUND, "run %s has changed nothing yet", id.text);
-		return NULL;
-	}
-	repository = runs_repository_path(runs_of(call), json_text(run, "repository", ""), err);
-	if (!repository || git_hash_parse(view_of(json_text(run, "base", "")), &base, err) ||
-	    git_hash_parse(view_of(json_text(run, "head", "")), &head, err) || git_diff(repository, &base, &head, &diff, err))
+	if (request_run(call, &id, err) || runs_diff(runs_of(call), id, &diff, err))
 		return NULL;
 	return request_bytes(call, "text/plain; charset=utf-8", buf_view(&diff));
 }
@@ -480,7 +465,8 @@ const struct row run_rows[] = {
 		 "answer; `states=1`: the page says how many are in each state",
 	 .query = {LIST_QUERY, {"agent", "line"}, {"asks", "flag"}, {"states", "flag"}}},
 	{"POST", "/api/v1/runs", run_make, WHO_PERSON, ROLE_DEVELOPER,
-	 .fields = {{"repository", FIELD_LINE, true},
+	 .fields = {{"repository", FIELD_LINE, false},
+		    {"repositories", FIELD_LIST, false},
 		    {"issue", FIELD_NUMBER, false},
 		    {"item", FIELD_LINE, false},
 		    {"title", FIELD_LINE, false},
@@ -488,7 +474,9 @@ const struct row run_rows[] = {
 		    {"base", FIELD_LINE, false},
 		    {"agent", FIELD_OBJECT, false},
 		    {"priority", FIELD_NUMBER, false}},
-	 .answers = "Run", .does = "Starts a run, of an issue or of one made from title and body"},
+	 .answers = "Run",
+	 .does = "Starts a run, of an issue or of one made from title and body; `repositories`: it works in all of them, each "
+		 "NAME or NAME@REVISION, and the issue is of the first"},
 	{"GET", "/api/v1/runs/{run}", run_show, WHO_PERSON, ROLE_VIEWER, .answers = "Run", .does = "A run"},
 	{"GET", "/api/v1/runs/{run}/events", run_events, WHO_PERSON, ROLE_VIEWER, .answers = "[Event]",
 	 .does = "What happened in a run, in order; with `follow=1` a stream that goes on (`Last-Event-ID` is honoured)",

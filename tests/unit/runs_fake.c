@@ -82,11 +82,48 @@ int tool_remove(struct environments *environments, const char *name, const char 
 	return 0;
 }
 
+/* "shop+lib.git": each in its folder. */
+static bool is_joined(const char *repository)
+{
+	return strchr(strrchr(repository, '/'), '+');
+}
+
+static int content_read(const char *repository, const struct git_hash *commit, const char *path, char content[256], struct err *err)
+{
+	AUTO_BUF text = buf_new(255);
+
+	if (git_file_read(repository, commit, path, &text, err))
+		return -1;
+	(void)snprintf(content, 256, "%s", text.at);
+	return 0;
+}
+
+static int contents_read(const char *repository, const struct git_hash *commit, char content[256], char other[256], struct err *err)
+{
+	bool joined = is_joined(repository);
+
+	other[0] = '\0';
+	return content_read(repository, commit, joined ? "shop/app.txt" : "app.txt", content, err) ||
+			       (joined && content_read(repository, commit, "lib/app.txt", other, err))
+		       ? -1
+		       : 0;
+}
+
+/* "A|B" is in two repositories, "A" in the first. */
+static void contents_write(struct fake_env *env, const char *text)
+{
+	struct view rest;
+	struct view first = view_cut(view_of(text), '|', &rest);
+
+	(void)snprintf(env->content, sizeof(env->content), "%.*s", (int)first.length, first.at);
+	if (rest.at)
+		(void)snprintf(env->other, sizeof(env->other), "%.*s", (int)rest.length, rest.at);
+}
+
 int environment_up(struct environments *environments, const struct environment_spec *spec, bool keep_failed,
 		   struct progress progress, struct env_id *id, struct err *err)
 {
 	struct fake_env *env = &fake.envs[fake.env_count];
-	AUTO_BUF content = buf_new(sizeof(env->content));
 
 	(void)environments;
 	(void)keep_failed;
@@ -102,15 +139,15 @@ int environment_up(struct environments *environments, const struct environment_s
 	(void)snprintf(env->id.text, sizeof(env->id.text), "e%010d", fake.env_count);
 	(void)snprintf(env->owner, sizeof(env->owner), "%s", spec->owner);
 	(void)snprintf(env->purpose, sizeof(env->purpose), "%s", spec->purpose);
+	(void)snprintf(env->repository, sizeof(env->repository), "%s", spec->repository);
 	*id = env->id;
 	if (fake.up_failures) {
 		fake.up_failures--;
 		return err_set(err, ERR_INVALID, "service front: did not get ready");
 	}
 	progress.report(progress.self, "start front", "", 12);
-	if (git_file_read(spec->repository, &spec->commit, "app.txt", &content, err))
+	if (contents_read(spec->repository, &spec->commit, env->content, env->other, err))
 		return -1;
-	(void)snprintf(env->content, sizeof(env->content), "%s", content.at);
 	memcpy(env->deployed, env->content, sizeof(env->deployed));
 	return 0;
 }
@@ -262,7 +299,7 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		if (strcmp(exec->env->at[i].name, "ASSAY_AGENT_MODEL") == 0)
 			(void)snprintf(env->content, sizeof(env->content), "%s", exec->env->at[i].value);
 	if (turn < 16 && fake.writes[turn])
-		(void)snprintf(env->content, sizeof(env->content), "%s", fake.writes[turn]);
+		contents_write(env, fake.writes[turn]);
 	*status = (struct exit_status){EXIT_CODE, fake.exit_code};
 	return 0;
 }
@@ -276,33 +313,74 @@ static int git_line(const char *repository, const char *const *args, struct view
 	return git_hash_parse(view_trim(buf_view(&out)), hash, err);
 }
 
+/* The tree with another object under a name. */
+static int tree_with(const char *repository, const char *tree, const char *name, const struct git_hash *object,
+		     struct git_hash *made, struct err *err)
+{
+	AUTO_BUF entries = buf_new(65536);
+	AUTO_BUF changed = buf_new(65536);
+	struct view rest;
+
+	if (git_run(repository, (const char *const[]){"ls-tree", tree, NULL}, &(struct process_spec){.output = &entries}, NULL,
+		    err))
+		return -1;
+	for (rest = buf_view(&entries); rest.length;) {
+		struct view path;
+		struct view entry = view_cut(view_cut(rest, '\n', &rest), '\t', &path);
+
+		buf_add(&changed, entry.at, entry.length - 40);
+		buf_add_format(&changed, "%.40s\t%.*s\n", view_is(path, name) ? object->text : entry.at + entry.length - 40,
+			       (int)path.length, path.at);
+	}
+	return git_line(repository, (const char *const[]){"mktree", NULL}, buf_view(&changed), made, err);
+}
+
+/* What `tree` (of a folder, or of all) is with another app.txt. */
+static int app_put(const char *repository, const char *tree, const char *content, struct git_hash *made, struct err *err)
+{
+	struct git_hash object;
+
+	return git_line(repository, (const char *const[]){"hash-object", "-w", "--stdin", NULL}, view_of(content), &object, err) ||
+			       tree_with(repository, tree, "app.txt", &object, made, err)
+		       ? -1
+		       : 0;
+}
+
+static int tree_make(const struct fake_env *env, const struct git_hash *base, struct git_hash *tree, struct err *err)
+{
+	AUTO_FREE char *shop = text_format("%s:shop", base->text);
+	AUTO_FREE char *lib = text_format("%s:lib", base->text);
+	struct git_hash folder;
+
+	if (!is_joined(env->repository))
+		return app_put(env->repository, base->text, env->content, tree, err);
+	return app_put(env->repository, shop, env->content, &folder, err) ||
+			       tree_with(env->repository, base->text, "shop", &folder, tree, err) ||
+			       app_put(env->repository, lib, env->other, &folder, err) ||
+			       tree_with(env->repository, tree->text, "lib", &folder, tree, err)
+		       ? -1
+		       : 0;
+}
+
 int environment_export(struct environments *environments, struct env_id id, const struct git_hash *base, const char *ref,
 		       const char *message, struct git_hash *head, struct err *err)
 {
 	struct fake_env *env;
-	struct git_hash object;
-	AUTO_BUF entries = buf_new(65536);
-	AUTO_BUF before = buf_new(65536);
-	AUTO_FREE char *yaml = text_format("%s:assay.yaml", base->text);
-	const char *repository = fake.repository;
+	struct git_hash tree;
+	char content[256];
+	char other[256];
 
 	(void)environments;
-	if (env_get(id, &env, err) || git_file_read(repository, base, "app.txt", &before, err))
+	if (env_get(id, &env, err) || contents_read(env->repository, base, content, other, err))
 		return -1;
 	*head = *base;
-	if (strcmp(before.at, env->content) == 0)
+	if (strcmp(content, env->content) == 0 && strcmp(other, env->other) == 0)
 		return 0;
-	if (git_line(repository, (const char *const[]){"rev-parse", yaml, NULL}, VIEW(""), &object, err))
+	if (tree_make(env, base, &tree, err) ||
+	    git_line(env->repository, (const char *const[]){"commit-tree", tree.text, "-p", base->text, "-m", message, NULL},
+		     VIEW(""), head, err))
 		return -1;
-	buf_add_format(&entries, "100644 blob %s\tassay.yaml\n", object.text);
-	if (git_line(repository, (const char *const[]){"hash-object", "-w", "--stdin", NULL}, view_of(env->content), &object, err))
-		return -1;
-	buf_add_format(&entries, "100644 blob %s\tapp.txt\n", object.text);
-	if (git_line(repository, (const char *const[]){"mktree", NULL}, buf_view(&entries), &object, err) ||
-	    git_line(repository, (const char *const[]){"commit-tree", object.text, "-p", base->text, "-m", message, NULL}, VIEW(""),
-		     head, err))
-		return -1;
-	return git_ref_set(repository, ref, head, NULL, err);
+	return git_ref_set(env->repository, ref, head, NULL, err);
 }
 
 static bool is_meant(const json_t *declared, const char *id)
@@ -316,7 +394,8 @@ static bool is_meant(const json_t *declared, const char *id)
 /* "bug N" is found as finding N, "odd" cannot be told, everything else is good. */
 int verify_run(const struct verify_request *request, json_t **report, struct err *err)
 {
-	AUTO_BUF content = buf_new(65536);
+	char content[256];
+	char other[256];
 	const char *verdict = "verified";
 	const char *gate = "pass";
 	json_t *findings = json_array();
@@ -329,20 +408,24 @@ int verify_run(const struct verify_request *request, json_t **report, struct err
 	}
 	request->progress.report(request->progress.self, "tests", "", -1);
 	request->progress.report(request->progress.self, "tests: base", "", 5);
-	if (git_file_read(request->repository, &request->head, "app.txt", &content, err))
+	if (contents_read(request->repository, &request->head, content, other, err)) {
+		json_decref(findings);
 		return -1;
+	}
+	if (strncmp(other, "bug", 3) == 0)
+		memcpy(content, other, sizeof(content));
 	if (fake.unstable) {
 		fake.unstable--;
 		verdict = "unverified";
 		gate = "unstable";
-	} else if (strncmp(content.at, "bug", 3) == 0 && is_meant(request->declared, content.at)) {
+	} else if (strncmp(content, "bug", 3) == 0 && is_meant(request->declared, content)) {
 		gate = "pass";
-	} else if (strncmp(content.at, "bug", 3) == 0) {
+	} else if (strncmp(content, "bug", 3) == 0) {
 		verdict = "failed";
 		(void)json_array_append_new(findings,
-					    json_pack("{s:s, s:s, s:s, s:s}", "id", content.at, "severity", "block", "title",
+					    json_pack("{s:s, s:s, s:s, s:s}", "id", content, "severity", "block", "title",
 						      "the price is wrong", "reproduce", "assay-env http GET http://front/"));
-	} else if (strncmp(content.at, "odd", 3) == 0) {
+	} else if (strncmp(content, "odd", 3) == 0) {
 		verdict = "unverified";
 	}
 	*report = json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:s}], s:o, s:[s]}", "verdict", verdict, "reason", "so it is",
@@ -376,11 +459,16 @@ int record_make(const json_t *report, const char *previous, struct signer signer
 {
 	unsigned char signature[64];
 	char key_id[65];
+	size_t index;
+	json_t *one;
 
 	DIE(err);
 	if (signer.sign(signer.self, VIEW("x"), signature, key_id, err))
 		return -1;
-	buf_add_format(envelope, "{\"head\":\"%s\",\"previous\":\"%s\"}", json_text(report, "head", ""), previous);
+	buf_add_format(envelope, "{\"head\":\"%s\",\"previous\":\"%s\"", json_text(report, "head", ""), previous);
+	json_array_foreach(json_member(report, "repositories"), index, one)
+		buf_add_format(envelope, ",\"%s\":\"%s\"", json_text(one, "name", ""), json_text(one, "head", ""));
+	buf_add_char(envelope, '}');
 	return 0;
 }
 

@@ -14,7 +14,9 @@ struct fake_env {
 	struct env_id id;
 	char owner[ID_TEXT_MAX];
 	char purpose[16];
-	char content[256];  /* of /workspace/app.txt */
+	char content[256]; /* of /workspace/app.txt, or of shop/app.txt */
+	char other[256];   /* of lib/app.txt, where both are there */
+	char repository[256];
 	char deployed[256]; /* what its services were built from */
 	bool alive;
 	bool frozen;
@@ -29,7 +31,7 @@ struct fake_world {
 	int agent_turns;
 	int verifies;
 	char prompts[16][16384]; /* of the last turns */
-	/* The script: what the agent writes in its nth turn (NULL: nothing), what it prints, how it ends. */
+	/* The script: what the agent writes in its nth turn (NULL: nothing; "A|B": in two repositories), what it prints, how it ends. */
 	const char *writes[16];
 	const char *output;
 	int exit_code;
@@ -47,7 +49,6 @@ struct fake_world {
 	int up_failures;      /* environment_up fails so often */
 	int up_retries;       /* … and has no room so often before */
 	enum err_kind verify_error;
-	const char *repository; /* the bare one that exports go to */
 };
 
 extern struct fake_world fake;

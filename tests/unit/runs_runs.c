@@ -150,7 +150,6 @@ static void story_new(struct story *story, int workers)
 	shell(copy);
 	(void)snprintf(state_dir, sizeof(state_dir), "%s/state", root);
 	(void)snprintf(repository, sizeof(repository), "%s/repos/shop.git", state_dir);
-	fake.repository = repository;
 	fake.output =
 		"{\"type\":\"start\",\"session\":\"s\"}\n{\"type\":\"plan\",\"items\":[{\"text\":\"mend\",\"state\":\"pending\"}]}\n"
 		"{\"type\":\"end\",\"ok\":true,\"text\":\"I did it\",\"usage\":{\"input_tokens\":10,\"output_tokens\":3,\"cost_usd\":0.5}}\n";

@@ -262,6 +262,14 @@ json_t *runs_report(struct runs *runs, struct run_id id, struct err *err)
 	return none(err, "report");
 }
 
+int runs_diff(struct runs *runs, struct run_id id, struct buf *diff, struct err *err)
+{
+	(void)runs;
+	(void)id;
+	(void)diff;
+	return err_set(err, ERR_NOT_FOUND, "nothing was changed yet");
+}
+
 int runs_find(struct runs *runs, const char *text, struct run_id *id, struct err *err)
 {
 	(void)runs;

@@ -73,6 +73,23 @@ static bool words_fit(const struct words *words, const char *text)
 	return !words->count;
 }
 
+/* Of several repositories ("shop+lib"): what is refused to one is refused, what is allowed must be so for each. */
+static bool repositories_fit(const struct rule *rule, const char *text)
+{
+	bool any = rule->action == EGRESS_DENY || rule->action == EGRESS_APPROVE;
+	struct view rest = view_of(text);
+
+	if (!rule->repositories.count || !text)
+		return !rule->repositories.count;
+	while (rest.at) {
+		AUTO_FREE char *name = view_copy(view_cut(rest, '+', &rest));
+
+		if (words_fit(&rule->repositories, name) == any)
+			return any;
+	}
+	return !any;
+}
+
 /* Of an unknown origin a permission may be meant for it, a denial not. */
 static bool origin_fits(const struct rule *rule, const struct egress_origin *origin)
 {
@@ -80,7 +97,7 @@ static bool origin_fits(const struct rule *rule, const struct egress_origin *ori
 		return rule->action != EGRESS_DENY ||
 		       !(rule->agents.count || rule->sandboxes.count || rule->repositories.count || rule->environments.count);
 	return words_fit(&rule->agents, origin->agent) && words_fit(&rule->sandboxes, origin->sandbox) &&
-	       words_fit(&rule->repositories, origin->repository) && words_fit(&rule->environments, origin->env);
+	       repositories_fit(rule, origin->repository) && words_fit(&rule->environments, origin->env);
 }
 
 /* What a rule without methods means; the others must be named. A WebSocket is a GET, or WEBSOCKET. */
