@@ -353,6 +353,19 @@ static void egress_add(struct joining *joining)
 	first_says(section, "gitleaks", dlp);
 }
 
+/* Who works is said by the first; its program begins where it is written for. */
+static void agent_add(struct joining *joining)
+{
+	json_t *agent = json_member(joining->side, "agent");
+	json_t *run = json_member(agent, "run");
+
+	if (json_member(joining->whole, "agent") || !json_is_object(agent))
+		return;
+	if (run)
+		(void)json_object_set_new(agent, "run", command_in(run, joining->folder));
+	(void)json_object_set(joining->whole, "agent", agent);
+}
+
 static int side_add(struct joining *joining)
 {
 	for (size_t i = 0; i < ARRAY_LEN(mappings); i++)
@@ -363,7 +376,7 @@ static int side_add(struct joining *joining)
 	list_move(joining->whole, "sessions", json_member(joining->side, "sessions"), joining->folder);
 	verify_add(joining);
 	egress_add(joining);
-	first_says(joining->whole, "agent", joining->side);
+	agent_add(joining);
 	first_says(joining->whole, "preview", joining->side);
 	return 0;
 }

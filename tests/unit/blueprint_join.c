@@ -98,6 +98,7 @@ static void what_only_one_can_say_is_the_firsts_and_the_rest_is_united(void **st
 
 	(void)state;
 	assert_string_equal(blueprint->agent.use, "command");
+	assert_string_equal(blueprint->agent.run.shell, "cd shop && {\nagent\n}");
 	assert_string_equal(blueprint->preview.service, "front");
 	assert_int_equal(blueprint->preview.grace_ms, 2 * 3600000);
 	assert_int_equal(blueprint->verify.attempts, 5);
