@@ -233,6 +233,7 @@ const struct service *blueprint_service_find(const struct blueprint *blueprint, 
 const struct database *blueprint_database_find(const struct blueprint *blueprint, const char *name);
 /* Does a path (relative, '/'-separated) match a glob with *, ?, ** and [...]? */
 bool glob_match(const char *glob, const char *path);
-extern const char *const blueprint_ci_globs[]; /* what runs a repository's checks, by the paths that services for it know; NULL-terminated */
+extern const char
+	*const blueprint_ci_globs[]; /* what runs a repository's checks, by the paths that services for it know; NULL-terminated */
 
 #endif
