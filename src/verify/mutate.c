@@ -235,7 +235,8 @@ void coverage_read(struct view text, json_t *coverage)
 /* "src/a.js" and "/workspace/web/src/a.js", either way. */
 static bool ends_as(struct view longer, struct view path)
 {
-	return view_ends(longer, path) && (longer.length == path.length || longer.at[longer.length - path.length - 1] == '/');
+	return longer.at && view_ends(longer, path) &&
+	       (longer.length == path.length || longer.at[longer.length - path.length - 1] == '/');
 }
 
 int64_t coverage_of(const json_t *coverage, const char *path, int64_t line)

@@ -14,7 +14,7 @@
 #define SECONDS_LEAST 1e9 /* numbers from here on are taken for times: seconds, or parts of them, since 1970 */
 #define SAME 1e-6         /* of sums: a part of them */
 #define HALF (RACE_COPIES / 2)
-#define HALF_REAL ((double)HALF)
+#define HALF_REAL (RACE_COPIES / 2.0)
 
 enum weight { WEIGHT_INVARIANT = 98, WEIGHT_MORE = 97, WEIGHT_NEGATIVE = 96, WEIGHT_SUM = 95, WEIGHT_ROWS = 94, WEIGHT_ERROR = 90 };
 
@@ -270,7 +270,8 @@ static void PRINTF_LIKE(5, 6)
 					     .path = path,
 					     .severity = SEVERITY_BLOCK,
 					     .weight = weight,
-					     .title = title.at},
+					     .title = title.at,
+					     .detail = "Send the last request several times at once."},
 			   NULL);
 	if (!made)
 		return;
