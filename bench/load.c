@@ -264,7 +264,7 @@ static void client_secure(struct client *client)
 	struct err err;
 
 	if (!client->tls)
-		client->tls = tls_connect(client->load->side, client->fd, client->name, TLS_HTTP1);
+		client->tls = tls_connect(client->load->side, client->fd, client->name, TLS_HTTP1, NULL);
 	client->step = STEP_SECURE;
 	tls_readable(client->tls);
 	switch (tls_handshake(client->tls, &err)) {
