@@ -33,8 +33,10 @@ enum flow_status { FLOW_READY, FLOW_WAITING, FLOW_DONE, FLOW_FAILED, FLOW_STOPPE
 struct flow_visit {
 	const char *id;
 	const char *step;
-	int visit;             /* how often this step was entered, 1… */
-	int tries;             /* of this visit, 1…: more after ERR_RETRY and after a crash */
+	int visit;         /* how often this step was entered, 1… */
+	int tries;         /* of this visit, 1…: more after ERR_RETRY and after a crash */
+	const char *owner; /* whose lease it is done under, for flow_visit_held() */
+	int64_t fence;
 	const bool *cancelled; /* becomes true when the work should end with ERR_CANCELLED; read it atomically */
 	/* Set by the step: where to go; neither means that the workflow is done. */
 	const char *next;
@@ -42,6 +44,9 @@ struct flow_visit {
 	int64_t wake_ms;  /* 0: only a signal, or a timer of the workflow's */
 	char detail[256]; /* one line about how it went, shown to people */
 };
+
+/* In a transaction of a step that must not be one of who hung past its lease while another went on. ERR_CANCELLED: it is. */
+MUST_USE int flow_visit_held(struct store_tx *tx, const struct flow_visit *visit, struct err *err);
 
 /* What is done about an error of a kind; a table of them ends with ERR_NONE. */
 struct flow_retry {

@@ -198,6 +198,17 @@ static enum cancel_reason act(struct flows *flow, int64_t deadline_ms, struct bu
 	return reason;
 }
 
+int flow_visit_held(struct store_tx *tx, const struct flow_visit *visit, struct err *err)
+{
+	/* Written, not only read: nobody takes it before this transaction has ended. */
+	if (store_run(tx, "UPDATE flow SET owner = owner WHERE id = ? AND owner = ? AND fence = ?",
+		      VALUES(V(visit->id), V(visit->owner), V(visit->fence)), err))
+		return -1;
+	return store_changed(tx)
+		       ? 0
+		       : err_set(err, ERR_CANCELLED, "another control plane has taken workflow %s over meanwhile", visit->id);
+}
+
 static int visit_do(struct flows *flow, const struct work *work, struct work *next, struct err *err)
 {
 	const struct position *position = &work->position;
@@ -207,6 +218,8 @@ static int visit_do(struct flows *flow, const struct work *work, struct work *ne
 				   .step = position->step,
 				   .visit = work->visit,
 				   .tries = position->tries,
+				   .owner = position->owner,
+				   .fence = position->fence,
 				   .cancelled = &busy->cancelled};
 	struct err failure = {0};
 	enum cancel_reason reason;
@@ -265,7 +278,11 @@ static const struct flow_step *undo_find(struct flows *flow, const char *id, str
 /* Undoes one step; *done says whether none is left. */
 static int undo_one(struct flows *flow, const struct position *position, struct busy *busy, bool *done, struct err *err)
 {
-	struct flow_visit visit = {.id = position->id, .tries = position->tries + 1, .cancelled = &busy->cancelled};
+	struct flow_visit visit = {.id = position->id,
+				   .tries = position->tries + 1,
+				   .owner = position->owner,
+				   .fence = position->fence,
+				   .cancelled = &busy->cancelled};
 	struct err failure = {0};
 	const struct flow_step *step = undo_find(flow, position->id, &visit, &failure);
 	struct event event = {.kind = EVENT_UNDONE};

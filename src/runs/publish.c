@@ -314,7 +314,7 @@ static int part_made(struct publication *publication, struct part *part, struct 
 
 	if (run_hash(part->head, &head, err) || git_ref_set(path, ref, &head, NULL, err) ||
 	    pull_upsert(publication, part, &part->pull, err) || store_begin(publication->runs->store, &tx, err) ||
-	    part_write(&tx, run, part, "pull = ?", VALUES(V(part->pull)), err))
+	    flow_visit_held(&tx, publication->visit, err) || part_write(&tx, run, part, "pull = ?", VALUES(V(part->pull)), err))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -381,6 +381,7 @@ static int published_store(const struct publication *publication, struct err *er
 	if (tracker_link_pull(runs->tracker, item, publication->first, err) ||
 	    tracker_post(runs->tracker, item, "assay", text.at, operation, err) ||
 	    tracker_set_state(runs->tracker, item, "review", err) || store_begin(runs->store, &tx, err) ||
+	    flow_visit_held(&tx, publication->visit, err) ||
 	    run_write(&tx, run->id, "pull = ?, published = head", VALUES(V(publication->first)), err) ||
 	    (json_array_size(claims) && event_add_in(runs, &tx, run->id, "claims", json_pack("{s:O}", "items", claims), err)))
 		return -1;

@@ -182,6 +182,17 @@ int run_store(struct runs *runs, const char *id, const char *set, const struct s
 	return store_commit(&tx, err);
 }
 
+int step_store(struct runs *runs, const struct flow_visit *visit, const char *set, const struct store_value *values, size_t count,
+	       struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || flow_visit_held(&tx, visit, err) ||
+	    run_write(&tx, visit->id, set, values, count, err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
 static json_t *text_or_null(const char *text)
 {
 	return text ? json_string(text) : json_null();

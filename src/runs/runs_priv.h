@@ -132,6 +132,9 @@ MUST_USE int run_load(struct runs *runs, const char *id, struct run *run, struct
 /* "preview" of a run or a pull request is where its environment's is now: previews move when serve listens elsewhere, and end. */
 void preview_now(struct runs *runs, json_t *item);
 json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err); /* as in doc/api.md */
+/* The same as what a step came to: refused when another control plane has taken the run over (flow_visit_held). */
+MUST_USE int step_store(struct runs *runs, const struct flow_visit *visit, const char *set, const struct store_value *values,
+			size_t count, struct err *err);
 /* declare.c: [{"match", "by", "because", "state": "declared|proposed", "time_ms"}], and those that hold as a verification wants them. */
 json_t *declarations_json(struct store_tx *tx, const char *run, struct err *err);
 json_t *declarations_held(struct runs *runs, const char *run, struct err *err);

@@ -229,15 +229,16 @@ static char *blocking_ids(const json_t *report)
 }
 
 /* Another turn: the findings, and what people wrote meanwhile, are its prompt. */
-static int findings_turn(struct runs *runs, const struct run *run, const json_t *report, const char *blocking, struct err *err)
+static int findings_turn(struct runs *runs, const struct run *run, const struct flow_visit *visit, const json_t *report,
+			 const char *blocking, struct err *err)
 {
 	AUTO_BUF prompt = buf_new((size_t)4 << 20);
 	AUTO_BUF messages = buf_new((size_t)4 << 20);
 	AUTO_JSON signals = NULL;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) ||
-	    remote_given_in(&tx, run->id, err))
+	if (store_begin(runs->store, &tx, err) || flow_visit_held(&tx, visit, err) ||
+	    flow_signals_take(&tx, run->id, &signals, err) || remote_given_in(&tx, run->id, err))
 		return -1;
 	prompt_findings(&prompt, report);
 	prompt_review(&messages, signals);
@@ -271,7 +272,7 @@ static int verdict_decide(struct runs *runs, const struct run *run, const json_t
 		return 0;
 	}
 	visit->next = "turn";
-	return findings_turn(runs, run, report, blocking, err);
+	return findings_turn(runs, run, visit, report, blocking, err);
 }
 
 /* A gate as it begins; what came of it is told from the report. */
@@ -287,7 +288,8 @@ static void report_gate(void *self, const char *step, const char *detail, int64_
 }
 
 /* Gates, findings and verdict into the timeline, the report into the run: in one transaction. */
-static int report_store(struct runs *runs, const struct run *run, const json_t *report, struct err *err)
+static int report_store(struct runs *runs, const struct run *run, const struct flow_visit *visit, const json_t *report,
+			struct err *err)
 {
 	AUTO_BUF text = buf_new((size_t)32 << 20);
 	const char *verdict = verdict_name(verdict_of(report));
@@ -296,7 +298,7 @@ static int report_store(struct runs *runs, const struct run *run, const json_t *
 	json_t *item;
 
 	json_format(&text, report);
-	if (buf_finish(&text, err) || store_begin(runs->store, &tx, err))
+	if (buf_finish(&text, err) || store_begin(runs->store, &tx, err) || flow_visit_held(&tx, visit, err))
 		return -1;
 	json_array_foreach(json_member(report, "gates"), index, item) {
 		json_t *gate = json_pack("{s:s, s:s, s:s, s:I, s:s}", "name", json_text(item, "name", ""), "title",
@@ -384,21 +386,21 @@ int step_verify(void *self, struct flow_visit *visit, struct err *err)
 		if (judge(runs, &run, visit, &report, err))
 			return -1;
 	}
-	if (report_store(runs, &run, report, err))
+	if (report_store(runs, &run, visit, report, err))
 		return -1;
 	return verdict_decide(runs, &run, report, visit, err);
 }
 
 /* ---- review: a person decides ---- */
 
-static int review_wake(struct runs *runs, const struct run *run, bool *woken, struct err *err)
+static int review_wake(struct runs *runs, const struct run *run, const struct flow_visit *visit, bool *woken, struct err *err)
 {
 	AUTO_BUF prompt = buf_new((size_t)4 << 20);
 	AUTO_JSON signals = NULL;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || flow_signals_take(&tx, run->id, &signals, err) ||
-	    remote_given_in(&tx, run->id, err))
+	if (store_begin(runs->store, &tx, err) || flow_visit_held(&tx, visit, err) ||
+	    flow_signals_take(&tx, run->id, &signals, err) || remote_given_in(&tx, run->id, err))
 		return -1;
 	prompt_review(&prompt, signals);
 	*woken = prompt.length > 0;
@@ -447,7 +449,7 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 		return -1;
 	if (settled)
 		return 0;
-	if (run.pending == TURN_NONE && review_wake(runs, &run, &woken, err))
+	if (run.pending == TURN_NONE && review_wake(runs, &run, visit, &woken, err))
 		return -1;
 	if (run.pending == TURN_NONE && !woken && declarations_changed(&run)) {
 		visit->next = "verify";

@@ -495,23 +495,23 @@ static int unchanged_decide(struct turn *turn, const struct git_hash *head, stru
 	(void)snprintf(turn->visit->detail, sizeof(turn->visit->detail), "nothing changed");
 	if (run->head && !judged) {
 		turn->visit->next = "verify";
-		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
+		return step_store(turn->runs, turn->visit, "pending = ?", VALUES(V(TURN_NONE)), err);
 	}
 	if (run->head && (strcmp(run->reason, "review") == 0 || (run->pull && strcmp(run->reason, "message") == 0))) {
 		turn->visit->next = "review";
 		if (reviewers_tell(turn, err))
 			return -1;
-		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
+		return step_store(turn->runs, turn->visit, "pending = ?", VALUES(V(TURN_NONE)), err);
 	}
 	if (run->head) {
 		event_note(turn->runs, run->id,
 			   "no progress: the agent changed nothing about the findings: a draft goes to a person");
 		turn->visit->next = "publish";
-		return run_store(turn->runs, run->id, "pending = ?", VALUES(V(TURN_NONE)), err);
+		return step_store(turn->runs, turn->visit, "pending = ?", VALUES(V(TURN_NONE)), err);
 	}
 	if (run->unchanged) {
 		/* Whoever tries again means another turn. */
-		if (run_store(turn->runs, run->id, "pending = ?, unchanged = 0", VALUES(V(TURN_PENDING)), err))
+		if (step_store(turn->runs, turn->visit, "pending = ?, unchanged = 0", VALUES(V(TURN_PENDING)), err))
 			return -1;
 		return err_set(err, ERR_DENIED, "the agent changed nothing in two turns%s%.300s", run->summary ? "; it says: " : "",
 			       run->summary ? run->summary : "");
@@ -519,8 +519,8 @@ static int unchanged_decide(struct turn *turn, const struct git_hash *head, stru
 	event_note(turn->runs, run->id, "the agent changed nothing: it is told once");
 	prompt_unchanged(&prompt);
 	turn->visit->next = "turn";
-	return run_store(turn->runs, run->id, "prompt = ?, reason = 'unchanged', pending = ?, turn = turn + 1, unchanged = 1",
-			 VALUES(V(prompt.at), V(TURN_PENDING)), err);
+	return step_store(turn->runs, turn->visit, "prompt = ?, reason = 'unchanged', pending = ?, turn = turn + 1, unchanged = 1",
+			  VALUES(V(prompt.at), V(TURN_PENDING)), err);
 }
 
 /* What was exported of several repositories becomes a commit in each; *head: all of them. */
@@ -532,8 +532,8 @@ static int parts_export(struct turn *turn, const char *message, const struct git
 	AUTO_TX tx = {0};
 
 	if (parts_load(turn->runs, run, &parts, err) || parts_take(turn->runs, run, &parts, exported, message, head, err) ||
-	    store_begin(turn->runs->store, &tx, err) || parts_store(&tx, run, &parts, err) ||
-	    run_write(&tx, run->id, "exported = ?", VALUES(V(exported->text)), err))
+	    store_begin(turn->runs->store, &tx, err) || flow_visit_held(&tx, turn->visit, err) ||
+	    parts_store(&tx, run, &parts, err) || run_write(&tx, run->id, "exported = ?", VALUES(V(exported->text)), err))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -558,7 +558,7 @@ static int tree_export(struct turn *turn, struct err *err)
 		return unchanged_decide(turn, &head, err);
 	(void)snprintf(turn->visit->detail, sizeof(turn->visit->detail), "commit %.12s on %s", head.text, run->branch);
 	turn->visit->next = "verify";
-	return run_store(turn->runs, run->id, "head = ?, pending = ?, unchanged = 0", VALUES(V(head.text), V(TURN_NONE)), err);
+	return step_store(turn->runs, turn->visit, "head = ?, pending = ?, unchanged = 0", VALUES(V(head.text), V(TURN_NONE)), err);
 }
 
 /* The agent's last words stand in for a summary that it did not give. */
