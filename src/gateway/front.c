@@ -253,8 +253,8 @@ static bool cookie_judge(const struct front *front, const struct http_head *head
 	struct view text = cookie_find(head, COOKIE);
 	struct pass pass;
 
-	if (text.at && view_is(text, shown->pass) && strcmp(host, shown->host) == 0 &&
-	    strcmp(browser ? browser : "", shown->browser) == 0)
+	if (shown->ends_s && text.at && view_equal(text, view_of(shown->pass)) && view_equal(view_of(host), view_of(shown->host)) &&
+	    view_equal(view_of(browser ? browser : ""), view_of(shown->browser)))
 		return now_s() < shown->ends_s;
 	if (!pass_judge(front, text, host, browser, false, &pass) || !text_take(text, shown->pass, sizeof(shown->pass)))
 		return false;

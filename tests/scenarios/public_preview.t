@@ -57,6 +57,7 @@ is 'an upgraded connection carries megabytes' "$(python3 upgraded.py "$port" "$h
 is 'a form is sent' "$(visit "https://$host/form" --header "Cookie: $cookie" --header "Origin: https://$host" --data a=1 | jq -r .method)" POST
 
 # What is refused: another environment, a changed or another's pass, other hosts, pages of other hosts.
+# shellcheck disable=SC2034 # the table's
 curl_navigates=(--header 'Sec-Fetch-Site: cross-site' --header 'Sec-Fetch-Mode: navigate')
 while IFS='|' read -r what wanted url options; do
 	eval "options=($options)"
