@@ -330,6 +330,8 @@ static void verify_add(struct joining *joining)
 	if (json_number(from, "attempts", 0) > json_number(section, "attempts", 0))
 		(void)json_object_set(section, "attempts", json_member(from, "attempts"));
 	longest_says(section, "timeout", from);
+	longest_says(section, "mutation", from);
+	list_add(section, "invariants", json_member(from, "invariants"));
 }
 
 static void egress_add(struct joining *joining)

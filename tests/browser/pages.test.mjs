@@ -240,6 +240,27 @@ test('an issue is written and given to an agent', {skip}, async (t) => {
 	assert.deepEqual(called(server, 'POST', '/runs'), [{repository: 'shop', issue: 8}]);
 });
 
+test('an issue is given to an agent in two repositories at once', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/issues/new');
+
+	await page.getByLabel('Repository').selectOption('shop');
+	await page.getByRole('group', {name: 'Together with'}).getByLabel('billing').check();
+	await page.getByLabel('What should be different').fill('Bill to islands');
+	await page.getByRole('button', {name: 'Give to an agent'}).click();
+	await page.waitForURL('**/runs/rnew0000001');
+	assert.deepEqual(called(server, 'POST', '/runs'), [{repository: 'shop', issue: 8, repositories: ['shop', 'billing']}]);
+});
+
+test('a run of two repositories links the pull request of each', {skip}, async (t) => {
+	const {page, server} = await visit(t, '/runs');
+	const run = server.world.runs.find((one) => one.pull);
+
+	run.repositories = [{repository: 'shop', base: run.base, head: run.head, pull: 1, outcome: null}, {repository: 'billing', base: run.base, head: run.head, pull: 2, outcome: null}];
+	await page.goto(new URL(`/runs/${run.id}`, page.url()).href);
+	await page.getByRole('link', {name: 'Pull request 1 of shop'}).waitFor();
+	await page.getByRole('link', {name: 'Pull request 2 of billing'}).waitFor();
+});
+
 test('a comment on an issue appears', {skip}, async (t) => {
 	const {page} = await visit(t, '/issues/1');
 

@@ -86,7 +86,8 @@ async function create(event, start) {
 		return;
 	const made = await post('/issues', {repository: value('repository'), title: value('title'), body: value('body')});
 	if (start) {
-		const run = await post('/runs', {repository: made.repository, issue: made.number});
+		const also = [...form.querySelectorAll('input[name=also]:checked')].map((box) => box.value).filter((name) => name !== made.repository);
+		const run = await post('/runs', {repository: made.repository, issue: made.number, ...(also.length ? {repositories: [made.repository, ...also]} : {})});
 		return go(`/runs/${run.id}`);
 	}
 	go(`/issues/${made.number}`);
@@ -116,6 +117,7 @@ export function issueForm() {
 			return [h('div.page-head', h('h1', 'New issue')),
 				h('form.card.form', {on: {submit: (event) => event.preventDefault()}},
 					h('label', {for: 'repository'}, 'Repository'), h('select', {id: 'repository', name: 'repository'}, repositories.map((repository) => h('option', {value: repository.name}, repository.name))),
+					repositories.length > 1 ? h('fieldset.inline', h('legend', 'Together with'), repositories.map((repository) => h('label.check', h('input', {type: 'checkbox', name: 'also', value: repository.name}), repository.name))) : null,
 					h('label', {for: 'title'}, 'What should be different'), h('input', {id: 'title', name: 'title', required: true, maxlength: 200, autocomplete: 'off', placeholder: 'Show prices over 1,000 with a thousands separator'}),
 					h('label', {for: 'body'}, 'More about it'), h('textarea', {id: 'body', name: 'body', rows: 12, placeholder: 'How it is now, how it should be, what must not change.'}), bodyTools(),
 					h('div.row', h('button.button.primary', {type: 'button', on: {click: send(true)}}, 'Give to an agent'), h('button.button', {type: 'button', on: {click: send(false)}}, 'Only write it down')))];

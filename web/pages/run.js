@@ -44,6 +44,15 @@ function environmentActions(run, environment, then) {
 		environment.pinned ? null : button('Keep a day longer', then(async () => { await post(`${path}/extend`, {grace_ms: DAY_MS}); toast('Its environment stays for a day from now.'); }), {mark: 'clock', key: 'extend'})];
 }
 
+/* One for each repository in which something changed; more than one say which. */
+function pullLinks(run) {
+	const parts = (run.repositories ?? []).filter((part) => part.pull);
+
+	if (parts.length < 2)
+		return run.pull ? h('a.button.primary', {href: `/pulls/${run.pull}`, 'data-link': true, 'data-key': 'pull'}, icon('pull'), `Pull request ${run.pull}`) : null;
+	return parts.map((part) => h('a.button.primary', {href: `/pulls/${part.pull}`, 'data-link': true, 'data-key': `pull ${part.pull}`}, icon('pull'), `Pull request ${part.pull} of ${part.repository}`));
+}
+
 function head(run, environment, reload) {
 	const path = `/runs/${run.id}`;
 	const then = (doing) => async () => {
@@ -51,10 +60,10 @@ function head(run, environment, reload) {
 		await reload();
 	};
 
-	return h('div.page-head', h('p.crumb', link('/runs', 'Runs'), ' / ', link(`/runs?repository=${encodeURIComponent(run.repository)}`, run.repository)), h('h1', plain(run.title)),
+	return h('div.page-head', h('p.crumb', link('/runs', 'Runs'), ' / ', link(`/runs?repository=${encodeURIComponent(run.repository)}`, run.repository), (run.repositories ?? []).slice(1).map((part) => ` + ${part.repository}`)), h('h1', plain(run.title)),
 		h('div.row', runState(run.state), run.verdict ? verdict(run.verdict) : null, h('span.meta', run.attempt ? `attempt ${run.attempt} of ${run.attempts} · ` : '', run.ended_ms ? ['took ', duration(run.ended_ms - run.created_ms)] : ['for ', since(run.created_ms)], ' · base ', h('code', short(run.base)),
 			run.head ? [' · head ', h('code', short(run.head))] : null)),
-		h('div.row.actions', run.pull ? h('a.button.primary', {href: `/pulls/${run.pull}`, 'data-link': true, 'data-key': 'pull'}, icon('pull'), `Pull request ${run.pull}`) : null, run.preview ? linkButton(run.preview, run.pull ? '' : 'primary', 'Open the preview') : null,
+		h('div.row.actions', pullLinks(run), run.preview ? linkButton(run.preview, run.pull ? '' : 'primary', 'Open the preview') : null,
 			environment ? h('a.button', {href: `/environments/${environment.id}`, 'data-link': true}, icon('box'), 'Environment') : null, environment ? environmentActions(run, environment, then) : null, h('a.button', {href: `/issues/${run.issue}`, 'data-link': true}, icon('issue'), `Issue ${run.issue}`),
 			runEnded(run.state) ? null : button('Stop', then(() => post(`${path}/stop`)), {kind: 'quiet', key: 'stop', ask: {title: 'Stop this run?', text: 'The agent is stopped now. Its environment stays for its grace period, and the run can be tried again.', yes: 'Stop the run', danger: true}}),
 			['failed', 'stopped'].includes(run.state) ? button('Try again', then(() => post(`${path}/retry`)), {kind: 'primary', key: 'retry'}) : null));

@@ -58,11 +58,11 @@ export function recordView(record, run) {
 	if (!record)
 		return h('p.quiet', 'There is no record: nothing was signed for this run.');
 	const [tone, words] = SIGNATURE[record.signature];
-	const subject = record.statement.subject?.[0];
+	const subjects = record.statement.subject ?? [];
 	const fact = (name, value) => [h('dt', name), h('dd', value)];
 
 	return h('div.record', h(`p.signature.${tone}`, icon('seal'), words),
-		h('dl.facts', fact('Statement', h('code', record.statement.predicateType ?? '')), subject ? fact('About', h('code', `${subject.name} @ ${subject.digest?.gitCommit ?? ''}`)) : null, fact('Key', h('code', record.key_id)),
+		h('dl.facts', fact('Statement', h('code', record.statement.predicateType ?? '')), subjects.map((subject) => fact('About', h('code', `${subject.name} @ ${subject.digest?.gitCommit ?? ''}`))), fact('Key', h('code', record.key_id)),
 			fact('Digest', h('code', `sha256:${record.digest}`))),
 		h('div.row', button('Verify again', () => verify(run), {mark: 'seal', key: 'verify record'}), h('a.button', {href: address(`/runs/${encodeURIComponent(run)}/record`), download: `${run}.intoto.json`}, icon('download'), `Download (${bytes(record.size)})`)),
 		h('p.quiet', 'Check it yourself, here or anywhere the public key is known:'), command(`assay record verify ${run}.intoto.json`));
