@@ -211,18 +211,21 @@ char *parts_joined(const json_t *request)
 int parts_insert(struct store_tx *tx, const char *run, const json_t *request, struct err *err)
 {
 	const json_t *wishes = json_member(request, "repositories");
-	size_t index;
-	json_t *wish;
+	size_t count = json_array_size(wishes);
 
-	if (json_array_size(wishes) < 2)
-		return 0;
-	json_array_foreach(wishes, index, wish) {
+	if (count > PARTS_MAX)
+		return err_set(err, ERR_INVALID, "repositories: expected 1 to %d of them", PARTS_MAX);
+	for (size_t i = 0; count > 1 && i < count; i++) {
 		AUTO_FREE char *name = NULL;
 		AUTO_FREE char *revision = NULL;
 
-		wish_cut(wish, &name, &revision);
+		wish_cut(json_array_get(wishes, i), &name, &revision);
+		if (repository_name_check(name, err))
+			return -1;
+		if (i == 0 && strcmp(json_text(request, "repository", ""), name) != 0)
+			return err_set(err, ERR_INVALID, "`repository` must be the first of `repositories`, %s", name);
 		if (store_run(tx, "INSERT INTO run_part (run, position, repository, base_wanted) VALUES (?, ?, ?, ?)",
-			      VALUES(V(run), V((int64_t)index), V(name), V(revision)), err))
+			      VALUES(V(run), V((int64_t)i), V(name), V(revision)), err))
 			return -1;
 	}
 	return 0;

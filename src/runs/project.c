@@ -18,7 +18,7 @@
 
 /* ---- repositories ---- */
 
-static int name_check(const char *name, struct err *err)
+int repository_name_check(const char *name, struct err *err)
 {
 	size_t length = strlen(name);
 	bool good = length > 0 && length <= NAME_MAX_LENGTH && name[0] != '-';
@@ -35,7 +35,7 @@ char *runs_repository_path(struct runs *runs, const char *name, struct err *err)
 {
 	AUTO_FREE char *path = NULL;
 
-	if (name_check(name, err))
+	if (repository_name_check(name, err))
 		return NULL;
 	path = repository_path(runs, name);
 	if (!file_is_dir(path)) {
@@ -163,7 +163,7 @@ static int blueprint_name(const char *repository, const struct git_hash *commit,
 	if (!blueprint)
 		return -1;
 	(void)snprintf(name, NAME_MAX_LENGTH + 1, "%s", blueprint->name);
-	return name_check(name, err);
+	return repository_name_check(name, err);
 }
 
 /*
@@ -221,7 +221,7 @@ json_t *runs_repository_put(struct runs *runs, const char *path, const char *rev
 	int status = 0;
 
 	if (name) {
-		if (name_check(name, err))
+		if (repository_name_check(name, err))
 			return NULL;
 		(void)snprintf(found, sizeof(found), "%s", name);
 	}

@@ -43,8 +43,8 @@ struct runs {
 	pthread_mutex_t records;       /* the chain of records grows one at a time */
 	struct remote_client *clients; /* remote.c, under clients_lock */
 	pthread_mutex_t clients_lock;
-	struct effects *effects;    /* effect.c */
-	struct inboxes *inboxes;    /* inbox.c */
+	struct effects *effects; /* effect.c */
+	struct inboxes *inboxes; /* inbox.c */
 	struct slack_sockets *slack_sockets;
 	struct gate *gates;         /* gate.c; under `records` */
 	struct model_state *models; /* model.c; under `records` */
@@ -149,6 +149,7 @@ MUST_USE int run_store(struct runs *runs, const char *id, const char *set, const
 
 /* The bare repository of a project: "<repositories>/NAME.git". */
 char *repository_path(const struct runs *runs, const char *name);
+MUST_USE int repository_name_check(const char *name, struct err *err); /* of anybody: it becomes part of a path */
 /* That in which the run's base and head are. */
 const char *run_repository(const struct run *run);
 char *run_repository_path(const struct runs *runs, const struct run *run);
@@ -240,6 +241,7 @@ json_t *parts_json(struct store_tx *tx, const struct run *run, struct err *err);
 MUST_USE int parts_request(struct runs *runs, const json_t *request, json_t **first, struct err *err);
 /* What `joined` is for that request, owned; NULL: it is of one repository. */
 char *parts_joined(const json_t *request);
+/* The request may be anybody's: names are checked here again. */
 MUST_USE int parts_insert(struct store_tx *tx, const char *run, const json_t *request, struct err *err);
 /* A candidate has the same ones, from the same bases. */
 MUST_USE int parts_copy(struct store_tx *tx, const char *from, const char *to, struct err *err);
@@ -407,9 +409,9 @@ void prompt_fence(struct buf *out, const char *title, struct view text);
 
 /* ---- kinds of effects and sources of deliveries, by the file that has them ---- */
 
-extern const struct effect_kind effect_hook;                /* hook.c: webhooks out */
+extern const struct effect_kind effect_hook;                              /* hook.c: webhooks out */
 extern const struct effect_kind effect_linear, effect_jira, effect_slack; /* speak.c: what is said in threads */
-extern const struct inbox_source inbox_standard;            /* standard.c: whoever signs Standard Webhooks */
+extern const struct inbox_source inbox_standard;                          /* standard.c: whoever signs Standard Webhooks */
 extern const struct inbox_source inbox_linear, inbox_jira, inbox_slack;
 
 /* What a change is told of by, in its transaction. */
