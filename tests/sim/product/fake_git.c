@@ -1,8 +1,12 @@
-/* Git as src/runs and the built-in forge use it, in memory: one file, app.txt, beside the blueprint. */
+/*
+ * Git as src/runs and the built-in forge use it, in memory: one file, app.txt, beside the blueprint. In a commit of several repositories it is
+ * all of theirs, with a bar between: "good 1|good 1".
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/git_join.h"
 #include "base/scope.h"
 #include "product.h"
 
@@ -17,7 +21,7 @@ struct commit {
 static struct commit commits[COMMITS_MAX];
 static int commit_count;
 static struct {
-	char name[96];
+	char name[128]; /* "shop:refs/heads/main" */
 	int commit;
 } refs[REFS_MAX];
 static int ref_count;
@@ -28,7 +32,19 @@ static const char blueprint[] = "version: 1\nname: shop\nservices:\n  web: {run:
 void git_reset(void)
 {
 	commit_count = ref_count = 0;
-	git_ref_put("refs/heads/main", git_commit_make(NULL, NULL, "base"));
+	git_ref_put("shop", "refs/heads/main", git_commit_make(NULL, NULL, "base"));
+	git_ref_put("lib", "refs/heads/main", git_commit_make(NULL, NULL, "base"));
+}
+
+/* "/tmp/…/lib.git" is called lib. */
+static char *name_of(const char *repository)
+{
+	const char *slash = strrchr(repository, '/');
+	struct view name = view_of(slash ? slash + 1 : repository);
+
+	if (view_ends(name, VIEW(".git")))
+		name.length -= 4;
+	return view_copy(name);
 }
 
 static int find(const char *hash)
@@ -54,29 +70,33 @@ const char *git_commit_make(const char *parent, const char *other, const char *c
 	return commit->hash;
 }
 
-static int ref_find(const char *name)
+static int ref_find(const char *repository, const char *name)
 {
+	AUTO_FREE char *folder = name_of(repository);
+	AUTO_FREE char *whole = text_format("%s:%s", folder, name);
+
 	for (int i = 0; i < ref_count; i++)
-		if (strcmp(refs[i].name, name) == 0)
+		if (strcmp(refs[i].name, whole) == 0)
 			return i;
 	return -1;
 }
 
-void git_ref_put(const char *name, const char *hash)
+void git_ref_put(const char *repository, const char *name, const char *hash)
 {
-	int at = ref_find(name);
+	AUTO_FREE char *folder = name_of(repository);
+	int at = ref_find(repository, name);
 
 	if (at < 0)
 		at = ref_count++;
 	if (at >= REFS_MAX)
 		broken("too many refs");
-	(void)snprintf(refs[at].name, sizeof(refs[at].name), "%s", name);
+	(void)snprintf(refs[at].name, sizeof(refs[at].name), "%s:%s", folder, name);
 	refs[at].commit = find(hash);
 }
 
-const char *git_ref(const char *name)
+const char *git_ref(const char *repository, const char *name)
 {
-	int at = ref_find(name);
+	int at = ref_find(repository, name);
 
 	return at < 0 ? NULL : commits[refs[at].commit].hash;
 }
@@ -100,9 +120,9 @@ bool git_holds(const char *main, const char *hash)
 	return find(hash) >= 0 && reaches(find(main), find(hash));
 }
 
-int git_parents_merged(const char *head)
+int git_parents_merged(const char *repository, const char *head)
 {
-	int main = refs[ref_find("refs/heads/main")].commit;
+	int main = refs[ref_find(repository, "refs/heads/main")].commit;
 	int count = 0;
 
 	for (int i = 0; i < commit_count; i++)
@@ -125,32 +145,30 @@ int git_repository_make(const char *repository, struct err *err)
 	return file_make_dirs(repository, 0700, err);
 }
 
-static int resolve(const char *revision)
+static int resolve(const char *repository, const char *revision)
 {
 	AUTO_FREE char *branch = text_format("refs/heads/%s", revision);
-	int at = ref_find(revision);
+	int at = ref_find(repository, revision);
 
 	if (at < 0)
-		at = ref_find(branch);
+		at = ref_find(repository, branch);
 	return at < 0 ? find(revision) : refs[at].commit;
 }
 
 int git_run(const char *repository, const char *const *args, const struct process_spec *io, int *status, struct err *err)
 {
-	(void)repository;
 	(void)io;
 	if (alive_check(sim.current, err))
 		return -1;
 	if (strcmp(args[0], "merge-base") == 0)
-		*status = !reaches(resolve(args[3]), resolve(args[2]));
+		*status = !reaches(resolve(repository, args[3]), resolve(repository, args[2]));
 	return 0;
 }
 
 int git_resolve(const char *repository, const char *revision, struct git_hash *commit, struct err *err)
 {
-	int at = resolve(revision);
+	int at = resolve(repository, revision);
 
-	(void)repository;
 	if (alive_check(sim.current, err))
 		return -1;
 	if (at < 0)
@@ -161,9 +179,12 @@ int git_resolve(const char *repository, const char *revision, struct git_hash *c
 
 int git_file_read(const char *repository, const struct git_hash *commit, const char *path, struct buf *out, struct err *err)
 {
-	(void)repository;
+	AUTO_FREE char *name = name_of(repository);
+
 	if (alive_check(sim.current, err))
 		return -1;
+	if (strcmp(path, "assay.yaml") == 0 && strcmp(name, "lib") == 0)
+		return err_set(err, ERR_NOT_FOUND, "it has no blueprint");
 	buf_add_text(out, strcmp(path, "assay.yaml") == 0 ? blueprint : git_content(commit->text));
 	return buf_finish(out, err);
 }
@@ -172,14 +193,13 @@ int git_ref_set(const char *repository, const char *ref, const struct git_hash *
 {
 	const char *now;
 
-	(void)repository;
 	meanwhile(sim.current);
 	if (alive_check(sim.current, err) || maybe_fails(60, "the ref is locked", err))
 		return -1;
-	now = git_ref(ref);
+	now = git_ref(repository, ref);
 	if (old && (!now || strcmp(now, old->text) != 0))
 		return err_set(err, ERR_CONFLICT, "%s was moved", ref);
-	git_ref_put(ref, commit->text);
+	git_ref_put(repository, ref, commit->text);
 	note("ref");
 	meanwhile(sim.current);
 	return alive_check(sim.current, err);
@@ -265,7 +285,57 @@ int git_remote_branch(const char *repository, const struct git_remote *remote, c
 int git_tree_of(const char *repository, const struct git_hash *commit, struct git_hash *tree, struct err *err)
 {
 	(void)repository;
-	(void)commit;
-	(void)tree;
-	return not_here(err);
+	*tree = *commit;
+	return alive_check(sim.current, err);
+}
+
+/* ---- base/git_join.h ---- */
+
+/* The same call gives the same commit. */
+static const char *commit_same(const char *parent, const char *other, const char *content)
+{
+	for (int i = 0; i < commit_count; i++)
+		if (commits[i].parents[0] == find(parent) && commits[i].parents[1] == (other ? find(other) : -1) &&
+		    strcmp(commits[i].content, content) == 0)
+			return commits[i].hash;
+	return git_commit_make(parent, other, content);
+}
+
+int git_join(const char *joined, const struct git_side *sides, size_t count, const char *file, struct view text,
+	     struct git_hash *commit, struct err *err)
+{
+	AUTO_FREE char *content = NULL;
+
+	(void)joined;
+	(void)file;
+	(void)text;
+	meanwhile(sim.current);
+	if (alive_check(sim.current, err) || maybe_fails(60, "no room for the objects", err))
+		return -1;
+	if (count != 2)
+		broken("%zu repositories are joined", count);
+	content = text_format("%s|%s", git_content(sides[0].commit.text), git_content(sides[1].commit.text));
+	(void)snprintf(commit->text, sizeof(commit->text), "%s", commit_same(sides[0].commit.text, sides[1].commit.text, content));
+	return 0;
+}
+
+int git_split(const char *joined, const struct git_hash *whole, const struct git_side *side, const char *ref, const char *message,
+	      struct git_hash *commit, struct err *err)
+{
+	struct view rest;
+	struct view first = view_cut(view_of(git_content(whole->text)), '|', &rest);
+	AUTO_FREE char *content = view_copy(strcmp(side->name, "shop") == 0 ? first : rest);
+
+	(void)joined;
+	(void)message;
+	meanwhile(sim.current);
+	if (alive_check(sim.current, err) || maybe_fails(60, "no room for the objects", err))
+		return -1;
+	*commit = side->commit;
+	if (strcmp(content, git_content(side->commit.text)) == 0)
+		return 0;
+	(void)snprintf(commit->text, sizeof(commit->text), "%s", commit_same(side->commit.text, NULL, content));
+	git_ref_put(side->repository, ref, commit->text);
+	note(content);
+	return 0;
 }

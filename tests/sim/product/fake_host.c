@@ -80,6 +80,7 @@ int environment_up(struct environments *environments, const struct environment_s
 	(void)snprintf(env->id, sizeof(env->id), "e%010d", sim.env_count);
 	(void)snprintf(env->owner, sizeof(env->owner), "%s", spec->owner);
 	(void)snprintf(env->content, sizeof(env->content), "%s", git_content(spec->commit.text));
+	(void)snprintf(env->repository, sizeof(env->repository), "%s", strrchr(spec->repository, '/') + 1);
 	(void)snprintf(id->text, sizeof(id->text), "%s", env->id);
 	note(env->id);
 	meanwhile(machine);
@@ -194,7 +195,7 @@ int environment_export(struct environments *environments, struct env_id id, cons
 	if (strcmp(git_content(base->text), env->content) == 0)
 		return 0;
 	(void)snprintf(head->text, sizeof(head->text), "%s", git_commit_make(base->text, NULL, env->content));
-	git_ref_put(ref, head->text);
+	git_ref_put(env->repository, ref, head->text);
 	note(env->content);
 	return maybe_fails(40, "its answer was lost", err);
 }
@@ -289,7 +290,9 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		return err_set(err, ERR_CANCELLED, "the machine is off");
 	if (plan.destroyed || !env)
 		return err_set(err, ERR_RETRY, "workspace was destroyed");
-	if (plan.writes[0])
+	if (plan.writes[0] && strchr(env->content, '|')) /* in both repositories */
+		(void)snprintf(env->content, sizeof(env->content), "%.24s|%.24s", plan.writes, plan.writes);
+	else if (plan.writes[0])
 		memcpy(env->content, plan.writes, sizeof(env->content));
 	*status = (struct exit_status){EXIT_CODE, plan.exit_code};
 	return 0;

@@ -580,8 +580,8 @@ static void world_begin(uint64_t seed)
 		mail_send(
 			delivery,
 			text_format(
-				"{\"type\":\"run.start\",\"data\":{\"repository\":\"shop\",\"title\":\"mail %d\",\"priority\":%d}}",
-				i, (int)pick(3)));
+				"{\"type\":\"run.start\",\"data\":{\"repository\":\"shop\",\"title\":\"mail %d\",\"priority\":%d%s}}",
+				i, (int)pick(3), seed % 3 == 1 && i % 2 ? ",\"repositories\":[\"shop\",\"lib\"]" : ""));
 	}
 }
 

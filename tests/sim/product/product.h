@@ -38,6 +38,7 @@ struct env_sim {
 	char id[ID_TEXT_MAX];
 	char owner[ID_TEXT_MAX];
 	char content[64];
+	char repository[64];
 	bool alive;
 	bool frozen;
 };
@@ -95,10 +96,11 @@ bool was_told(const char *text); /* was any agent? */
 void git_reset(void);
 const char *git_content(const char *hash);
 bool git_holds(const char *main, const char *hash); /* is it an ancestor? */
-const char *git_ref(const char *name);              /* NULL: there is none */
-int git_parents_merged(const char *head);           /* how often was it merged into main */
+/* Of a repository: a path, or a name. */
+const char *git_ref(const char *repository, const char *name);    /* NULL: there is none */
+int git_parents_merged(const char *repository, const char *head); /* how often was it merged into main */
 const char *git_commit_make(const char *parent, const char *other, const char *content);
-void git_ref_put(const char *name, const char *hash);
+void git_ref_put(const char *repository, const char *name, const char *hash);
 
 /* ---- fake_host.c ---- */
 void machine_lose(struct plane_sim *plane);
