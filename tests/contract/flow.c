@@ -145,8 +145,14 @@ static int64_t number(struct story *story, const char *sql)
 	struct err err = {0};
 	int64_t found = -1;
 	AUTO_TX tx = {0};
+	int result = store_begin(story->store, &tx, &err);
 
-	if (store_begin(story->store, &tx, &err) || store_number_get(&tx, &found, -1, sql, NO_VALUES, &err))
+	/* One that was stopped in the middle of a transaction has the lock of all until the server ends it. */
+	for (int i = 0; result && err.kind == ERR_RETRY && i < WAIT_TRIES; i++) {
+		(void)usleep(100000);
+		result = store_begin(story->store, &tx, &err);
+	}
+	if (result || store_number_get(&tx, &found, -1, sql, NO_VALUES, &err))
 		fail_msg("%s", err.text);
 	return found;
 }

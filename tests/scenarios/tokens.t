@@ -76,7 +76,7 @@ function git(request, response, url) {
 function npm(request, response, url) {
 	if (url.pathname.endsWith('.tgz'))
 		return void response.end(tarball);
-	const dist = {tarball: 'https://npm.outside.test:8443/tiny-private/-/tiny-private-1.0.0.tgz', integrity: 'sha512-' + createHash('sha512').update(tarball).digest('base64')};
+	const dist = {tarball: 'https://npm.outside.test/tiny-private/-/tiny-private-1.0.0.tgz', integrity: 'sha512-' + createHash('sha512').update(tarball).digest('base64')};
 	response.setHeader('content-type', 'application/json');
 	response.end(JSON.stringify({name: 'tiny-private', 'dist-tags': {latest: '1.0.0'}, versions: {'1.0.0': {name: 'tiny-private', version: '1.0.0', dist}}}));
 }
@@ -95,7 +95,7 @@ createServer({...pair('git'), SNICallback: (name, done) => done(null, createSecu
 	if (said === takes[name])
 		return void answers[name](request, response, url);
 	response.writeHead(401, {'www-authenticate': name === 'npm' ? 'Bearer' : 'Basic realm="private"'}).end('who are you?\n');
-}).listen(8443, address, () => console.log('listens'));
+}).listen(443, address, () => console.log('listens'));
 SERVER
 : >"$WORK/outside.log"
 outside_start outside node "$WORK/outside.mjs" "$outside_address" "$WORK" "$backend" "$git_token" "$npm_token" "$pip_token"
@@ -112,34 +112,34 @@ secrets:
   PIP_TOKEN: pip
 egress:
   rules:
-    - {host: "*.outside.test", port: 8443, action: allow}
+    - {host: "*.outside.test", action: allow}  # on 443: on other ports a client that says nothing for 300 ms is let through as it is, and git reads certificates first
 BLUEPRINT
 repository "$WORK/app"
 cd "$WORK/app" || exit 1
 serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
-printf %s "$git_token" | "$ASSAY" secret set git --for '* https://git.outside.test:8443/code.git/*' --in basic >/dev/null
-printf %s "$npm_token" | "$ASSAY" secret set npm --for 'GET https://npm.outside.test:8443/*' --in bearer >/dev/null
-printf %s "$pip_token" | "$ASSAY" secret set pip --for 'GET https://pip.outside.test:8443/*' --in basic >/dev/null
+printf %s "$git_token" | "$ASSAY" secret set git --for '* https://git.outside.test/code.git/*' --in basic >/dev/null
+printf %s "$npm_token" | "$ASSAY" secret set npm --for 'GET https://npm.outside.test/*' --in bearer >/dev/null
+printf %s "$pip_token" | "$ASSAY" secret set pip --for 'GET https://pip.outside.test/*' --in basic >/dev/null
 "$ASSAY" env up --name tokens >"$WORK/up.log" 2>&1 || { tap_line 'not ok' 'an environment comes up'; sed 's/^/# /' "$WORK/up.log"; exit 1; }
 env=$(api GET /environments | jq -r '.items[] | select(.name == "tokens") | .id')
 inside() { "$ASSAY" env exec "$env" -- sh -c "$1" 2>&1; }
 real_only() { is "$1" "$(awk -v who="$2" '$1 == who && $4 == "real"' "$WORK/outside.log" | wc -l | sed 's/^[1-9].*/some/') $(awk -v who="$2" '$1 == who && $4 == "another"' "$WORK/outside.log" | wc -l)" 'some 0'; }
 
 helper="git -c credential.helper= -c credential.helper='!f() { echo username=x-access-token; echo password=\$GIT_TOKEN; }; f' -c user.name=a -c user.email=a@outside.test"
-ok 'git clones with a token, from a helper' inside "$helper clone -q https://git.outside.test:8443/code.git /tmp/code"
+ok 'git clones with a token, from a helper' inside "$helper clone -q https://git.outside.test/code.git /tmp/code"
 ok 'it commits' inside "cd /tmp/code && echo more >more.txt && git add more.txt && $helper commit -qm 'from a sandbox'"
 ok 'and pushes' inside "cd /tmp/code && $helper push -q origin HEAD:refs/heads/work"
 is 'what was pushed is there' "$(git -C "$WORK/code.git" log -1 --format=%s work)" 'from a sandbox'
-ok 'a token in the address of a remote will do as well' inside "git ls-remote \"https://x-access-token:\$GIT_TOKEN@git.outside.test:8443/code.git\" refs/heads/work"
+ok 'a token in the address of a remote will do as well' inside "git ls-remote \"https://x-access-token:\$GIT_TOKEN@git.outside.test/code.git\" refs/heads/work"
 real_only 'git was known by the real token, and by no other' git
-like 'a repository that the token is not for does not get it' "$(inside "git ls-remote \"https://x-access-token:\$GIT_TOKEN@git.outside.test:8443/other.git\"")" '403'
+like 'a repository that the token is not for does not get it' "$(inside "git ls-remote \"https://x-access-token:\$GIT_TOKEN@git.outside.test/other.git\"")" '403'
 # shellcheck disable=SC2016 # for npm, and for the shell inside
 ok 'npm installs with a token, from its .npmrc' inside 'mkdir /tmp/npm && cd /tmp/npm && echo "{}" >package.json &&
-	printf "registry=https://npm.outside.test:8443/\n//npm.outside.test:8443/:_authToken=\${NPM_TOKEN}\n" >.npmrc && npm install --no-audit --no-fund --fetch-retries=0 tiny-private'
+	printf "registry=https://npm.outside.test/\n//npm.outside.test/:_authToken=\${NPM_TOKEN}\n" >.npmrc && npm install --no-audit --no-fund --fetch-retries=0 tiny-private'
 is 'what it brought runs' "$(inside 'cd /tmp/npm && node -p "require(\"tiny-private\")"')" 'from the private registry'
 real_only 'npm was known by the real token, and by no other' npm
 if inside "$python -m pip --version" >/dev/null; then
-	ok 'pip installs with a token, from its index' inside "$python -m pip install -q --no-deps --retries 0 --target /tmp/pip --index-url \"https://__token__:\$PIP_TOKEN@pip.outside.test:8443/simple/\" tiny-private"
+	ok 'pip installs with a token, from its index' inside "$python -m pip install -q --no-deps --retries 0 --target /tmp/pip --index-url \"https://__token__:\$PIP_TOKEN@pip.outside.test/simple/\" tiny-private"
 	is 'what it brought runs' "$(inside "cd /tmp/pip && $python -c 'import tiny_private; print(tiny_private.SAYS)'")" 'from the private index'
 	real_only 'pip was known by the real token, and by no other' pip
 fi
