@@ -222,17 +222,27 @@ static void copies_send(struct copies *copies, int count, bool at_once, json_t *
 	}
 }
 
+/* Of a caller that the gateway knows no faults of, a worker, everybody's calls are held. What cannot be held goes on at its own pace. */
+static int seam_hold(const struct copies *copies, const char *seam, struct err *err)
+{
+	const char *arrow = strstr(seam, "->");
+	AUTO_JSON fault = json_pack("{s:s, s:s, s:i}", "kind", "slow", "seam", seam, "ms", HELD_MS);
+
+	if (running_break(copies->running, fault, err) == 0)
+		return 0;
+	if (err->kind == ERR_RETRY || err->kind == ERR_CANCELLED)
+		return -1;
+	return arrow ? seam_hold(copies, arrow + 2, err) : 0;
+}
+
 static int seams_hold(const struct copies *copies, struct err *err)
 {
 	size_t index;
 	json_t *seam;
 
-	json_array_foreach(copies->race->seams, index, seam) {
-		AUTO_JSON fault = json_pack("{s:s, s:O, s:i}", "kind", "slow", "seam", seam, "ms", HELD_MS);
-
-		if (running_break(copies->running, fault, err))
+	json_array_foreach(copies->race->seams, index, seam)
+		if (seam_hold(copies, json_string_value(seam), err))
 			return -1;
-	}
 	return 0;
 }
 
