@@ -58,6 +58,7 @@ is 'a form is sent' "$(visit "https://$host/form" --header "Cookie: $cookie" --h
 
 # What is refused: another environment, a changed or another's pass, other hosts, pages of other hosts.
 # shellcheck disable=SC2034 # the table's
+# shellcheck disable=SC2034 # in the table
 curl_navigates=(--header 'Sec-Fetch-Site: cross-site' --header 'Sec-Fetch-Mode: navigate')
 while IFS='|' read -r what wanted url options; do
 	eval "options=($options)"
