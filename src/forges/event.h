@@ -35,6 +35,7 @@ struct forge_event {
 	const char *url;
 	json_t *gained; /* owned, or NULL: labels as "bug" and people as "@login" that an issue has now, and had not before */
 	json_t *lost;   /* the other way round */
+	bool whole;     /* `gained` is all that it has: the host does not say what is new */
 	const char *review_state; /* approved, changes_requested, commented */
 	const char *path;
 	int64_t line;

@@ -87,15 +87,9 @@ static int status_put(struct bot *bot, const char *repository, const struct remo
 int gitlab_check_put(void *self, const char *repository, const struct remote_check *check, struct remote_told *told,
 		     struct err *err)
 {
-	AUTO_FREE char *marker = remote_report_marker(check);
-	AUTO_BUF report = buf_new(REMOTE_BODY_BYTES_MAX);
-
 	if (status_put(self, repository, check, told, err))
 		return -1;
-	if (!check->number || check->state == REMOTE_RUNNING)
-		return 0;
-	remote_report_format(&report, check);
-	return gitlab_note_put(self, repository, true, check->number, marker, report.at, told, err);
+	return remote_report_put(self, repository, check, gitlab_note_put, told, err);
 }
 
 /* ---- environments and deployments ---- */

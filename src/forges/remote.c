@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/scope.h"
+#include "forges/gitea.h"
 #include "forges/github.h"
 #include "forges/gitlab.h"
 
@@ -12,7 +13,7 @@
 #define ANNOTATIONS_SHOWN ((size_t)30)
 #define MESSAGE_BYTES_MAX 600
 
-static const struct remote_kind *const kinds[] = {&github_kind, &gitlab_kind};
+static const struct remote_kind *const kinds[] = {&gitea_kind, &github_kind, &gitlab_kind};
 
 const struct remote_kind *remote_kind_find(const char *name)
 {
@@ -64,12 +65,7 @@ void remote_found_add(json_t *list, const char *what, const char *state, const c
 	(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "what", what, "state", state, "do", todo));
 }
 
-char *remote_report_marker(const struct remote_check *check)
-{
-	return text_format("<!-- assay:report:%s -->", check->name);
-}
-
-void remote_report_format(struct buf *out, const struct remote_check *check)
+static void report_format(struct buf *out, const struct remote_check *check)
 {
 	size_t index;
 	json_t *item;
@@ -81,4 +77,18 @@ void remote_report_format(struct buf *out, const struct remote_check *check)
 				       (long long)json_number(item, "line", 1), MESSAGE_BYTES_MAX, json_text(item, "message", ""));
 	if (check->url)
 		buf_add_format(out, "\n[All of it](%s)\n", check->url);
+}
+
+int remote_report_put(void *self, const char *repository, const struct remote_check *check,
+		      int (*note_put)(void *self, const char *repository, bool pull, int64_t number, const char *marker,
+				      const char *body, struct remote_told *told, struct err *err),
+		      struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *marker = text_format("<!-- assay:report:%s -->", check->name);
+	AUTO_BUF report = buf_new(REMOTE_BODY_BYTES_MAX);
+
+	if (!check->number || check->state == REMOTE_RUNNING)
+		return 0;
+	report_format(&report, check);
+	return note_put(self, repository, true, check->number, marker, report.at, told, err);
 }

@@ -155,8 +155,10 @@ MUST_USE int remote_webhook_verify(enum webhook_scheme scheme, const json_t *sec
 void remote_text_set(json_t *object, const char *key, const char *text, size_t max);
 /* A line of examine(). */
 void remote_found_add(json_t *list, const char *what, const char *state, const char *todo);
-/* A check as a comment, for hosts that have none: its text, and the marker (owned) that it is found by. */
-void remote_report_format(struct buf *out, const struct remote_check *check);
-char *remote_report_marker(const struct remote_check *check);
+/* A check as a comment, for hosts that have none: brought to its pull request, if it has one and is judged, by the host's note_put. */
+MUST_USE int remote_report_put(void *self, const char *repository, const struct remote_check *check,
+			       int (*note_put)(void *self, const char *repository, bool pull, int64_t number, const char *marker,
+					       const char *body, struct remote_told *told, struct err *err),
+			       struct remote_told *told, struct err *err);
 
 #endif

@@ -157,7 +157,7 @@ static int on_review(struct taking *taking, struct err *err)
 	data = words_data(event, form);
 	if (event->kind == FORGE_EVENT_REVIEW_COMMENT)
 		(void)json_object_set_new(data, "text", json_string("")); /* it comes with the others */
-	return ask_host(taking, "forge.words", event->kind == FORGE_EVENT_REVIEW ? form : event->id, data, err);
+	return ask_host(taking, "forge.words", *event->content ? event->content : taking->delivery, data, err);
 }
 
 static int on_pull(struct taking *taking, struct err *err)
@@ -180,7 +180,8 @@ static int on_issue(struct taking *taking, struct err *err)
 	const char *name = mention_of(taking->connection);
 	const char *action = event->action;
 
-	if (forge_event_lists(event->gained, label, name) || (strcmp(action, "opened") == 0 && forge_mentions(event->text, name)))
+	if ((forge_event_lists(event->gained, label, name) && !(event->whole && taking->run)) ||
+	    (strcmp(action, "opened") == 0 && forge_mentions(event->text, name)))
 		return intake(taking, err);
 	if (taking->run && (strcmp(action, "closed") == 0 || forge_event_lists(event->lost, label, name)))
 		return ask_host(taking, "forge.command", taking->delivery,

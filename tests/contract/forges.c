@@ -1,5 +1,5 @@
 /*
- * What every code host must do: one table, over the built-in forge (what of it there is), GitHub and GitLab, each of the latter played by a fake in tests/fakes that
+ * What every code host must do: one table, over the built-in forge (what of it there is), GitHub, GitLab and Gitea, each of the latter played by a fake in tests/fakes that
  * holds what it is asked against the vendor's description. Then everything goes wrong at every call of every verb, as each vendor says it: what is done
  * again is done once. Needs node.
  */
@@ -474,6 +474,7 @@ int main(void)
 		{"the built-in forge does its duties", every_duty, NULL, NULL, &sides[SIDE_BUILTIN]},
 		{"GitHub does its duties", every_duty, NULL, NULL, &sides[SIDE_GITHUB]},
 		{"GitLab does its duties", every_duty, NULL, NULL, &sides[SIDE_GITLAB]},
+		{"Gitea does its duties", every_duty, NULL, NULL, &sides[SIDE_GITEA]},
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@ struct side sides[SIDE_COUNT] = {
 	[SIDE_BUILTIN] = {.name = "built in", .pid_fd = -1},
 	[SIDE_GITHUB] = {.name = "GitHub", .kind = "github", .login = "assay[bot]", .pid_fd = -1},
 	[SIDE_GITLAB] = {.name = "GitLab", .kind = "gitlab", .login = "assay-bot", .pid_fd = -1},
+	[SIDE_GITEA] = {.name = "Gitea", .kind = "gitea", .login = "assay-bot", .pid_fd = -1},
 };
 
 void side_good(struct side *side, int status)
@@ -251,7 +252,9 @@ static void remote_make(struct side *side, const char *key)
 {
 	AUTO_JSON configuration = json_pack("{s:s, s:s, s:s}", "app_id", "4242", "slug", "assay", "user", "assay-bot");
 	AUTO_JSON secrets = strcmp(side->kind, "github") == 0 ? json_pack("{s:s}", "private_key", key)
-							      : json_pack("{s:s}", "token", "glpat-ffffffffffffffffffff");
+			    : strcmp(side->kind, "gitlab") == 0
+				    ? json_pack("{s:s}", "token", "glpat-ffffffffffffffffffff")
+				    : json_pack("{s:s}", "token", "gitea-ffffffffffffffffffffffffffffffffff");
 	struct remote_options options = {side->base, configuration, secrets, world_real};
 
 	side_good(side, remote_kind_find(side->kind)->make(&options, &side->remote, &side->err));

@@ -27,7 +27,7 @@ struct side {
 	char thread[64]; /* side_thread: of a reviewer's comment on it */
 };
 
-enum { SIDE_BUILTIN, SIDE_GITHUB, SIDE_GITLAB, SIDE_COUNT };
+enum { SIDE_BUILTIN, SIDE_GITHUB, SIDE_GITLAB, SIDE_GITEA, SIDE_COUNT };
 extern struct side sides[SIDE_COUNT];
 
 bool side_begin(struct side *side); /* false: what it needs is not there */

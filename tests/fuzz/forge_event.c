@@ -33,5 +33,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	read_as("github", event_name, body);
 	read_as("gitlab", event_name, body);
+	read_as("gitea", event_name, body);
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* What GitLab tells by webhooks, as events: rows of a name, a body, and what it says; and who may have sent it. */
+/* What GitLab and Gitea tell by webhooks, as events: rows of a name, a body, and what it says; and who may have sent it. */
 #include <stdio.h>
 
 #include "base/scope.h"
@@ -20,6 +20,9 @@ struct row {
 #define LAB "'project': {'path_with_namespace': 'acme/shop/app'}, 'user': {'username': 'alice'}"
 #define MERGE \
 	"'iid': 7, 'title': 'T', 'source_branch': 'b', 'target_branch': 'main', 'source_project_id': 1, 'target_project_id': 1"
+
+#define TEA "'repository': {'full_name': 'acme/app'}, 'sender': {'login': 'alice', 'id': 4}"
+#define PULL "'pull_request': {'number': 7, 'title': 'T', 'head': {'ref': 'b', 'repo': {'full_name': 'acme/app'}}}"
 
 static const struct row rows[] = {
 	{"gitlab", "Issue Hook",
@@ -73,6 +76,33 @@ static const struct row rows[] = {
 	{"gitlab", "Wiki Page Hook", "{" LAB "}", FORGE_EVENT_IGNORED, "", 0, "", "", "acme/shop/app"},
 	{"gitlab", "Issue Hook", "{'object_attributes': 7, 'project': [], 'user': 1, 'changes': {'labels': 3}}",
 	 FORGE_EVENT_IGNORED, "edited", 0, "", "", ""},
+	{"gitea", "issues", "{" TEA ", 'action': 'opened', 'issue': {'number': 5, 'labels': [{'name': 'agent'}]}}",
+	 FORGE_EVENT_ISSUE, "opened", 5, "agent", "", "acme/app#5"},
+	{"gitea", "issues",
+	 "{" TEA
+	 ", 'action': 'label_updated', 'issue': {'number': 5, 'labels': [{'name': 'agent'}], 'assignees': [{'login': 'bob'}]}}",
+	 FORGE_EVENT_ISSUE, "label_updated", 5, "agent @bob", "", "acme/app#5"},
+	{"gitea", "issue_assign", "{" TEA ", 'action': 'assigned', 'issue': {'number': 5, 'assignees': [{'login': 'assay-bot'}]}}",
+	 FORGE_EVENT_ISSUE, "assigned", 5, "@assay-bot", "", "acme/app#5"},
+	{"gitea", "issues", "{" TEA ", 'action': 'closed', 'issue': {'number': 5, 'labels': [{'name': 'agent'}]}}",
+	 FORGE_EVENT_ISSUE, "closed", 5, "", "", "acme/app#5"},
+	{"gitea", "issue_comment", "{" TEA ", 'action': 'created', 'issue': {'number': 5}, 'comment': {'id': 3, 'body': 'x'}}",
+	 FORGE_EVENT_COMMENT, "created", 5, "", "", "acme/app#5"},
+	{"gitea", "issue_comment", "{" TEA ", 'action': 'edited', 'issue': {'number': 5}, 'comment': {'id': 3, 'body': 'x'}}",
+	 FORGE_EVENT_IGNORED, "edited", 5, "", "", "acme/app#5"},
+	{"gitea", "pull_request", "{" TEA ", 'action': 'opened', " PULL "}", FORGE_EVENT_PULL, "opened", 7, "", "", "acme/app#7"},
+	{"gitea", "pull_request_sync", "{" TEA ", 'action': 'synchronized', " PULL "}", FORGE_EVENT_PULL, "synchronize", 7, "", "",
+	 "acme/app#7"},
+	{"gitea", "pull_request_rejected",
+	 "{" TEA ", 'action': 'reviewed', 'review': {'type': 'pull_request_review_rejected'}, " PULL "}", FORGE_EVENT_REVIEW,
+	 "submitted", 7, "", "", "acme/app#7"},
+	{"gitea", "pull_request_comment",
+	 "{" TEA ", 'action': 'created', 'is_pull': true, 'issue': {'number': 7}, 'comment': {'id': 3}}", FORGE_EVENT_COMMENT,
+	 "created", 7, "", "", "acme/app#7"},
+	{"gitea", "push", "{" TEA ", 'ref': 'refs/heads/main'}", FORGE_EVENT_PUSH, "", 0, "", "", "acme/app"},
+	{"gitea", "push", "{" TEA ", 'ref': 'refs/tags/v1'}", FORGE_EVENT_IGNORED, "", 0, "", "", "acme/app"},
+	{"gitea", "repository", "{" TEA ", 'action': 'deleted'}", FORGE_EVENT_IGNORED, "deleted", 0, "", "", "acme/app"},
+	{"gitea", "issues", "{'issue': [], 'sender': 'x'}", FORGE_EVENT_IGNORED, "", 0, "", "", ""},
 };
 
 static char *joined(const json_t *list)
@@ -142,6 +172,14 @@ static void who_does_not_know_the_secret_is_refused(void **state)
 		{"gitlab", "{'webhook_secret': 'hush'}", "{'x-gitlab-token': 'hus'}", false},
 		{"gitlab", "{'webhook_secret': 'hush'}", "{}", false},
 		{"gitlab", "{}", "{'x-gitlab-token': ''}", false},
+		{"gitea", "{'webhook_secret': 'hush'}",
+		 "{'x-gitea-signature': '192324a2e62af75d17096ef005e8976075b52a199873f2f7c63e61e6bdbacf0e'}", true},
+		{"gitea", "{'webhook_secret': 'hush'}",
+		 "{'x-forgejo-signature': '192324a2e62af75d17096ef005e8976075b52a199873f2f7c63e61e6bdbacf0e'}", true},
+		{"gitea", "{'webhook_secret': 'other'}",
+		 "{'x-gitea-signature': '192324a2e62af75d17096ef005e8976075b52a199873f2f7c63e61e6bdbacf0e'}", false},
+		{"gitea", "{'webhook_secret': 'hush'}",
+		 "{'x-hub-signature-256': 'sha256=192324a2e62af75d17096ef005e8976075b52a199873f2f7c63e61e6bdbacf0e'}", false},
 		/* standardwebhooks.com's own example */
 		{"gitlab", "{'signing_token': 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'}",
 		 "{'webhook-id': 'msg_p5jXN8AQM9LWM0D4loKWxJek', 'webhook-timestamp': '1614265330', 'webhook-signature':"

@@ -1,0 +1,144 @@
+/* Comments, reviews, reactions, and who may command. */
+#include <stdio.h>
+
+#include "base/scope.h"
+#include "forges/gitea_priv.h"
+
+int gitea_note_put(void *self, const char *repository, bool pull, int64_t number, const char *marker, const char *body,
+		   struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *comments = text_format("/repos/%s/issues/%lld/comments", repository, (long long)number);
+	AUTO_FREE char *all = text_format("%s?limit=50", comments);
+	AUTO_FREE char *whole = text_format("%s\n%s", marker, body);
+	AUTO_JSON list = bot_list(self, all, told, err);
+	AUTO_JSON text = json_object();
+	AUTO_ANSWER answer = {0};
+	int64_t id;
+
+	(void)pull; /* one list of numbers, here */
+	json_set_bytes(text, "body", view_of(whole));
+	if (!list || bot_marked(self, list, "user", marker, &id, told, err))
+		return -1;
+	if (id) {
+		AUTO_FREE char *path = text_format("/repos/%s/issues/comments/%lld", repository, (long long)id);
+
+		return bot_ask(self, "PATCH", path, text, &answer, told, err);
+	}
+	return bot_ask(self, "POST", comments, text, &answer, told, err);
+}
+
+/* A thread takes no answer by the API: it is linked to. */
+int gitea_reply(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,
+		struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *text = *thread ? text_format("> [to this](%s/%s/pulls/%lld#issuecomment-%s)\n\n%s", bot_web(self),
+						     repository, (long long)number, thread, body)
+				       : text_copy(body);
+
+	return gitea_note_put(self, repository, true, number, marker, text, told, err);
+}
+
+json_t *gitea_issue_get(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/issues/%lld", repository, (long long)number);
+	AUTO_ANSWER answer = {0};
+
+	if (bot_ask(self, NULL, path, NULL, &answer, told, err))
+		return NULL;
+	return json_pack("{s:s, s:s, s:s, s:s}", "title", json_text(answer.body, "title", ""), "body",
+			 json_text(answer.body, "body", ""), "url", json_text(answer.body, "html_url", ""), "state",
+			 json_text(answer.body, "state", ""));
+}
+
+int gitea_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/issues/comments/%s/reactions", repository, event->id);
+	AUTO_JSON body = json_pack("{s:s}", "content", "eyes");
+	AUTO_ANSWER answer = {0};
+
+	return *event->id ? bot_ask(self, "POST", path, body, &answer, told, err) : 0;
+}
+
+/* ---- what a reviewer wrote ---- */
+
+static void word_add(json_t *items, const char *id, const char *thread, const json_t *from)
+{
+	json_t *item = json_pack("{s:s, s:s, s:s, s:I, s:s}", "id", id, "thread", thread, "path", json_text(from, "path", ""),
+				 "line", (json_int_t)json_number(from, "position", json_number(from, "original_position", 0)),
+				 "author", json_text(json_member(from, "user"), "login", ""));
+
+	json_set_bytes(item, "text", view_of(json_text(from, "body", "")));
+	(void)json_array_append_new(items, item);
+}
+
+static int lines_add(struct bot *bot, const char *repository, int64_t number, int64_t review, json_t *items,
+		     struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/pulls/%lld/reviews/%lld/comments?limit=50", repository, (long long)number,
+					   (long long)review);
+	AUTO_JSON list = bot_list(bot, path, told, err);
+	size_t index;
+	json_t *comment;
+
+	if (!list)
+		return -1;
+	json_array_foreach(list, index, comment) {
+		AUTO_FREE char *id = text_format("%lld", (long long)json_number(comment, "id", 0));
+
+		if (!json_is_object(json_member(comment, "resolver")))
+			word_add(items, id, id, comment);
+	}
+	return 0;
+}
+
+/* A webhook does not say which review it tells of: all that this person has said, of which the caller knows what is new. */
+json_t *gitea_review(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
+		     struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/pulls/%lld/reviews?limit=50", repository, (long long)number);
+	AUTO_JSON list = bot_list(self, path, told, err);
+	AUTO_JSON items = json_array();
+	size_t index;
+	json_t *one;
+
+	if (!list)
+		return NULL;
+	json_array_foreach(list, index, one) {
+		int64_t id = json_number(one, "id", 0);
+		AUTO_FREE char *name = text_format("review/%lld", (long long)id);
+		AUTO_FREE char *author = text_format("%lld", (long long)json_number(json_member(one, "user"), "id", 0));
+
+		if (strcmp(author, review) != 0 || json_flag(one, "dismissed", false) ||
+		    strcmp(json_text(one, "state", ""), "PENDING") == 0)
+			continue;
+		if (*json_text(one, "body", ""))
+			word_add(items, name, "", one);
+		if (json_number(one, "comments_count", 1) && lines_add(self, repository, number, id, items, told, err))
+			return NULL;
+	}
+	return TAKE(items);
+}
+
+/* Gitea tells this to administrators of the repository only: no answer is no. */
+int gitea_may_command(void *self, const char *repository, const char *login, bool *may, struct remote_told *told, struct err *err)
+{
+	static const char *const levels[] = {"owner", "admin", "write"};
+	AUTO_BUF path = buf_new(1024);
+	AUTO_ANSWER answer = {0};
+	const char *level;
+
+	*may = false;
+	if (!*login)
+		return 0;
+	buf_add_format(&path, "/repos/%s/collaborators/", repository);
+	buf_add_url(&path, view_of(login));
+	buf_add_text(&path, "/permission");
+	if (buf_finish(&path, err))
+		return -1;
+	if (bot_ask(self, NULL, path.at, NULL, &answer, told, err))
+		return answer.status == 404 ? 0 : -1;
+	level = json_text(answer.body, "permission", "");
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+		*may = *may || strcmp(level, levels[i]) == 0;
+	return 0;
+}
