@@ -151,7 +151,7 @@ static int connection_send(int argc, char **argv, bool change)
 		.arguments = change ? "NAME [--set KEY=VALUE...] [--secrets] ..." : "KIND [--set KEY=VALUE...] [--secrets] ...",
 		.about =
 			change ? "Changes a connection."
-			       : "Joins an outside service: linear, jira, slack, github, or standard (anybody who signs as standardwebhooks.com has it).",
+			       : "Joins an outside service: linear, jira, slack, github, gitlab, gitea, or standard (anybody who signs as standardwebhooks.com has it).",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_min = 1,
@@ -210,7 +210,7 @@ static void list_print(const json_t *connections)
 		table_cell(table, json_text(connection, "hook", ""));
 		table_cell(table, error);
 	}
-	table_end(table, "not joined to anything: `assay connect linear|jira|slack|github|standard`");
+	table_end(table, "not joined to anything: `assay connect linear|jira|slack|github|gitlab|gitea|standard`");
 }
 
 static const struct verb list = {"[--json]",

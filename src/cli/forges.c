@@ -22,7 +22,7 @@ static bool found_print(const json_t *items)
 			const char *state = json_text(thing, "state", "");
 			const char *todo = json_text(thing, "do", "");
 
-			good = good && strcmp(state, "good") == 0;
+			good = good && (strcmp(state, "good") == 0 || strcmp(state, "unknown") == 0);
 			printf("  %-8s %s\n", state, json_text(thing, "what", ""));
 			if (*todo)
 				printf("           %s\n", todo);

@@ -406,7 +406,8 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 	unsigned char random[8];
 
 	if (!kind) {
-		(void)err_set(err, ERR_INVALID, "kind: expected linear, jira, slack, github or standard, not `%.40s`", name);
+		(void)err_set(err, ERR_INVALID,
+			      "kind: expected linear, jira, slack, github, gitlab, gitea or standard, not `%.40s`", name);
 		return NULL;
 	}
 	world_random(runs->options.world, random, sizeof(random));

@@ -169,6 +169,8 @@ void side_unwrong(struct side *side)
 	AUTO_JSON seen = side->kind ? side_seen(side) : NULL;
 	const json_t *wrong = json_member(seen, "wrong");
 
+	for (size_t i = 1; i < json_array_size(wrong); i++)
+		print_message("%s: %s\n", side->name, json_string_value(json_array_get(wrong, i)));
 	if (json_array_size(wrong))
 		fail_msg("%s: %zu times, first: %s", side->name, json_array_size(wrong),
 			 json_string_value(json_array_get(wrong, 0)));

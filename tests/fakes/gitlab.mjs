@@ -11,12 +11,12 @@ const projects = new Map();
 const people = new Map([['alice', [11, 30]], ['bob', [12, 40]], ['mallory', [13, 10]], [bot, [14, 30]], ['carol', [15, 0]]]);
 let base = '';
 
-const user = (login) => ({id: people.get(login)?.[0] ?? 99, username: login, name: login, state: 'active', avatar_url: null, web_url: `${base}/${login}`});
+const user = (login) => ({id: people.get(login)?.[0] ?? 99, username: login, name: login, state: 'active', avatar_url: `${base}/avatar.png`, web_url: `${base}/${login}`});
 const project = (name) => {
 	if (!projects.has(name) && there(name)) projects.set(name, {id: 70 + projects.size, name, merges: [], issues: [], notes: [], statuses: [], environments: [], deployments: [], awards: [], pipelines: [], issueCount: 0, mergeCount: 0});
 	return projects.get(name);
 };
-const about = (p) => ({id: p.id, name: p.name.split('/').at(-1), path_with_namespace: p.name, default_branch: 'main', visibility: 'private', web_url: `${base}/${p.name}`, permissions: {project_access: {access_level: people.get(bot)[1], notification_level: 3}, group_access: null}});
+const about = (p) => ({id: p.id, name: p.name.split('/').at(-1), path_with_namespace: p.name, default_branch: 'main', visibility: 'private', web_url: `${base}/${p.name}`, permissions: {project_access: {access_level: people.get(bot)[1], notification_level: 3}, group_access: {access_level: 0, notification_level: 0}}});
 const head = (p, m) => (m.head = sha(p.name, `refs/heads/${m.source_branch}`) || m.head);
 const draft = (title) => /^\s*(\[draft\]|\(draft\)|draft:)/i.test(title);
 const merge = (p, m) => ({id: m.id, iid: m.iid, project_id: p.id, title: m.title, description: m.description, state: m.state, web_url: `${base}/${p.name}/-/merge_requests/${m.iid}`, source_branch: m.source_branch, target_branch: m.target_branch, source_project_id: m.fork ?? p.id, target_project_id: p.id,
@@ -62,7 +62,7 @@ at('GET', '', 'Projects.show', 'ProjectSchema', (p) => good(about(p)));
 at('GET', '/hooks', 'ProjectHooks.all', 'ExpandedHookSchema[]', () => hook.url ? good([{id: 1, url: hook.url, enable_ssl_verification: true, alert_status: 'executable', token_present: !!hook.secret, signing_token_present: !!hook.signing, ...Object.fromEntries(['issues_events', 'note_events', 'merge_requests_events', 'push_events', 'pipeline_events'].map((name) => [name, hook.events.includes(name)]))}]) : good([]));
 at('GET', '/members/all/(\\d+)', 'ProjectMembers.show', 'MemberSchema', (p, m) => {
 	const [login, row] = [...people].find(([, x]) => x[0] === +m[0]) ?? [];
-	return row?.[1] ? good({...user(login), access_level: row[1], expires_at: null}) : missing('Not found');
+	return row?.[1] ? good({...user(login), access_level: row[1], expires_at: '2030-01-01'}) : missing('Not found');
 });
 at('GET', '/merge_requests', 'MergeRequests.all', 'MergeRequestSchema[]', (p, m, q) => good(p.merges.filter((x) => (!q.get('state') || x.state === q.get('state')) && (!q.get('source_branch') || x.source_branch === q.get('source_branch'))).map((x) => merge(p, x))));
 at('POST', '/merge_requests', 'MergeRequests.create', 'ExpandedMergeRequestSchema', (p, m, q, body, who) => {

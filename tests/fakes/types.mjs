@@ -5,24 +5,27 @@ import {readFileSync} from 'node:fs';
 
 const known = process.env.TYPES ? JSON.parse(readFileSync(process.env.TYPES)) : null;
 const snake = (name) => name.replace(/[A-Z]/g, (letter) => '_' + letter.toLowerCase());
-const resolve = (shape) => shape.kind === 'type' ? known.types[shape.name] : shape;
+const resolve = (shape) => shape.kind === 'type' ? resolve(known.types[shape.name]) : shape;
+
+// Types that have themselves are looked into this far.
+const DEPTH_MAX = 4;
 
 // Says where `value` is not of the shape: '' when it is.
-function differs(shape, value, at) {
+function differs(shape, value, at, depth = 0) {
 	shape = resolve(shape);
 	const is = value === null || value === undefined ? 'null' : Array.isArray(value) ? 'array' : typeof value;
 	if (shape.kind === 'any') return '';
 	if (shape.kind === 'union') {
-		const all = shape.of.map((one) => differs(one, value, at));
+		const all = shape.of.map((one) => differs(one, value, at, depth));
 		return all.includes('') ? '' : all.find((text) => !text.startsWith(`${at}: is`)) ?? all[0];
 	}
 	if (shape.kind !== is) return `${at}: is ${is}, not ${shape.kind}`;
 	if (shape.values && !shape.values.includes(value)) return `${at}: is ${value}, not one of ${shape.values}`;
-	if (is === 'array') return value.map((one, i) => differs(shape.of, one, `${at}[${i}]`)).find(Boolean) ?? '';
-	if (is !== 'object') return '';
+	if (is === 'array') return value.map((one, i) => differs(shape.of, one, `${at}[${i}]`, depth + 1)).find(Boolean) ?? '';
+	if (is !== 'object' || depth > DEPTH_MAX) return '';
 	for (const [name, {optional, shape: inner}] of Object.entries(shape.members)) {
 		if (value[name] === undefined ? !optional : true) {
-			const text = value[name] === undefined ? `${at}.${name}: is missing` : differs(inner, value[name], `${at}.${name}`);
+			const text = value[name] === undefined ? `${at}.${name}: is missing` : differs(inner, value[name], `${at}.${name}`, depth + 1);
 			if (text) return text;
 		}
 	}
@@ -40,7 +43,7 @@ function filled(shape, value, depth = 0) {
 	if (shape.kind === 'array') return (value ?? []).map((one) => filled(shape.of, one, depth + 1));
 	if (shape.kind === 'object' && (value === undefined || (value && typeof value === 'object'))) {
 		const out = {...value};
-		if (depth > 4) return out;
+		if (depth > DEPTH_MAX) return out;
 		for (const [name, {optional, shape: inner}] of Object.entries(shape.members))
 			if (out[name] !== undefined || !optional) out[name] = filled(inner, out[name], depth + 1);
 		return out;
@@ -63,7 +66,7 @@ export const types = {
 		if (!known) return [];
 		const parameters = known.calls[call], out = [];
 		if (!parameters) return [`${call}: is none of the client's`];
-		const allowed = new Map(Object.entries(parameters).map(([name, one]) => [snake(name), one]));
+		const allowed = new Map(Object.entries(parameters).flatMap(([name, one]) => [[snake(name), one], [name, one]]));
 		for (const [name, value] of Object.entries(body ?? {})) {
 			const text = !allowed.has(name) ? `${call}: has no ${name}` : differs(allowed.get(name).shape, value, `${call} ${name}`);
 			if (text) out.push(text);
