@@ -86,6 +86,13 @@ static void an_answer_with_a_secret_is_said_once(void **state)
 	assert_int_equal(kept, 0);
 }
 
+static void a_webhook_s_key_is_for_the_inbox(void **state)
+{
+	AUTO_ANSWER answer = ask(*state, UNIX, "POST", "/hooks/none", "Idempotency-Key: five", "{}");
+
+	assert_int_equal(answer.status, 401); /* not signed: nothing was said about its key */
+}
+
 /* ---- often ---- */
 
 static int slow_open(void **state)
@@ -160,6 +167,7 @@ int main(void)
 		cmocka_unit_test(what_failed_may_be_tried_again_with_its_key),
 		cmocka_unit_test(what_a_crash_cut_off_is_not_done_twice),
 		cmocka_unit_test(an_answer_with_a_secret_is_said_once),
+		cmocka_unit_test(a_webhook_s_key_is_for_the_inbox),
 		cmocka_unit_test_setup_teardown(who_asks_too_often_is_told_when_to_come_back, slow_open, slow_close),
 	};
 
