@@ -313,13 +313,17 @@ static int verify_again(struct runs *runs, struct asking *asking, const char *fo
 static int preview_say(struct runs *runs, struct asking *asking, struct err *err)
 {
 	AUTO_RUN run = {0};
+	AUTO_FREE char *fresh = NULL; /* the link that was posted may have ended */
 	AUTO_FREE char *text = NULL;
+	struct env_id env;
 
 	if (!asking->run)
 		return said_in(runs, asking, "There is no run, and no preview, of this.", err);
 	if (run_load(runs, asking->run, &run, err))
 		return -1;
-	text = run.preview ? text_format("The preview: %s", run.preview) : text_copy("There is no preview yet.");
+	if (env_id_parse(view_of(run.environment), &env, NULL) == 0)
+		fresh = environment_preview_url(runs->options.environments, env);
+	text = run.preview ? text_format("The preview: %s", fresh ? fresh : run.preview) : text_copy("There is no preview yet.");
 	return said_in(runs, asking, text, err);
 }
 
