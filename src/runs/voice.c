@@ -66,19 +66,15 @@ json_t *voice_import(struct runs *runs, const char *name, const char *repository
 		return NULL;
 	json_array_foreach(places, i, place) {
 		const struct voice *voice = voice_find(json_text(place, "kind", ""));
-		struct err failure = {0};
 		json_t *issue;
 
 		if (!voice || !voice->import)
 			continue;
+		*err = (struct err){0};
 		issue = voice->import(runs, json_text(place, "connection", ""), json_text(place, "account", ""), name, repository,
-				      &failure);
-		if (issue)
+				      err);
+		if (issue || err->kind != ERR_NONE)
 			return issue;
-		if (failure.kind != ERR_NONE) {
-			(void)err_set(err, failure.kind, "%s", failure.text);
-			return NULL;
-		}
 	}
 	(void)err_set(err, ERR_NOT_FOUND, "no issue `%.60s` here, nor in a workspace that is connected", name);
 	return NULL;
