@@ -97,6 +97,16 @@ const errors = {
 	blocks: [200, {ok: false, error: 'invalid_blocks', response_metadata: {messages: ['[ERROR] unsupported type: plan']}}],
 };
 
+/* JSON, as we send it, or the form that Slack's own client sends. */
+function asked_read(type, body, query) {
+	if (type?.startsWith('application/json'))
+		return JSON.parse(body);
+	const form = Object.fromEntries(body ? new URLSearchParams(body) : query);
+	for (const key of ['blocks', 'metadata'])
+		form[key] &&= JSON.parse(form[key]);
+	return form;
+}
+
 function api({path, query, headers, body}, response) {
 	const method = path.replace('/api/', ''), kind = fault_take(method), is_open = method === 'apps.connections.open';
 	log.push({operation: method, fault: kind, at: Date.now()});
@@ -105,7 +115,7 @@ function api({path, query, headers, body}, response) {
 		return answer(response, 200, {ok: false, error: 'invalid_auth'});
 	if (kind && kind !== 'lost')
 		return answer(response, ...errors[kind]);
-	const said = methods[method](body ? JSON.parse(body) : Object.fromEntries(query));
+	const said = methods[method](asked_read(headers['content-type'], body, query));
 	if (kind === 'lost') /* it happened, and nobody hears of it */
 		return response.destroy();
 	answer(response, 200, {ok: !said.error, ...said});
