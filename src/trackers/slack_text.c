@@ -41,9 +41,13 @@ static struct view from(struct view text, size_t at)
 static size_t link_add(struct buf *out, struct view text)
 {
 	ptrdiff_t middle = view_find(text, VIEW("]("));
-	struct view url = middle < 2 ? (struct view){0} : from(text, (size_t)middle + 2);
-	ptrdiff_t end = view_find(url, VIEW(")"));
+	struct view url;
+	ptrdiff_t end;
 
+	if (middle < 2)
+		return 0;
+	url = from(text, (size_t)middle + 2);
+	end = view_find(url, VIEW(")"));
 	if (end < 1)
 		return 0;
 	url.length = (size_t)end;
