@@ -50,6 +50,36 @@ static void deny_wins_and_what_no_rule_names_is_denied(void **state)
 	policy_release(policy);
 }
 
+static void of_several_repositories_each_must_be_allowed_and_one_may_be_denied(void **state)
+{
+	static const char rules[] = "[{\"host\": \"lib.example\", \"action\": \"allow\", \"repositories\": [\"lib\"]},"
+				    " {\"host\": \"both.example\", \"action\": \"allow\", \"repositories\": [\"lib\", \"sh*\"]},"
+				    " {\"host\": \"not.example\", \"action\": \"allow\"},"
+				    " {\"host\": \"not.example\", \"action\": \"deny\", \"repositories\": [\"lib\"]}]";
+	static const struct {
+		const char *repository;
+		bool lib, both, not ;
+	} rows[] = {{"lib", true, true, false},
+		    {"shop", false, true, true},
+		    {"shop+lib", false, true, false},
+		    {"lib+shop", false, true, false}};
+	AUTO_JSON json = json_parse(VIEW(rules), NULL);
+	struct policy *policy = policy_new(json, NULL, NULL);
+	const char *why;
+
+	(void)state;
+	assert_non_null(policy);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct egress_origin origin = {.repository = rows[i].repository};
+
+		if (policy_allows(policy, &origin, "lib.example", 443, &why) != rows[i].lib ||
+		    policy_allows(policy, &origin, "both.example", 443, &why) != rows[i].both ||
+		    policy_allows(policy, &origin, "not.example", 443, &why) != rows[i].not )
+			fail_msg("%s", rows[i].repository);
+	}
+	policy_release(policy);
+}
+
 static void one_bad_rule_refuses_all(void **state)
 {
 	static const char *const rows[] = {
@@ -298,6 +328,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(deny_wins_and_what_no_rule_names_is_denied),
+		cmocka_unit_test(of_several_repositories_each_must_be_allowed_and_one_may_be_denied),
 		cmocka_unit_test(one_bad_rule_refuses_all),
 		cmocka_unit_test(a_name_has_one_form_or_none),
 		cmocka_unit_test(only_public_addresses_are_dialled),

@@ -76,6 +76,30 @@ static void a_record_says_what_was_proven_and_for_which_commits(void **state)
 	assert_int_equal(json_array_size(json_member(predicate, "not_covered")), 1);
 }
 
+static void a_record_of_several_repositories_is_about_the_head_of_each(void **state)
+{
+	AUTO_BUF envelope = buf_new((size_t)1 << 20);
+	AUTO_JSON report = report_make();
+	AUTO_JSON statement = NULL;
+	const json_t *second;
+	const json_t *listed;
+	struct err err = {0};
+
+	(void)state;
+	(void)json_object_set_new(report, "repositories",
+				  json_pack("[{s:s, s:s, s:s, s:s, s:s}, {s:s, s:s, s:s, s:s, s:s}]", "name", "shop", "base", "a1",
+					    "base_tree", "a2", "head", "a3", "head_tree", "a4", "name", "lib", "base", "b1",
+					    "base_tree", "b2", "head", "b3", "head_tree", "b4"));
+	assert_int_equal(record_make(report, "", (struct signer){sign, pair}, &envelope, &err), 0);
+	assert_int_equal(record_verify(buf_view(&envelope), view_of(pem), &statement, &err), 0);
+	assert_int_equal(json_array_size(json_member(statement, "subject")), 2);
+	second = json_array_get(json_member(statement, "subject"), 1);
+	assert_string_equal(json_text(second, "name", ""), "lib");
+	assert_string_equal(json_text(json_member(second, "digest"), "gitCommit", ""), "b3");
+	listed = json_array_get(json_member(json_member(statement, "predicate"), "repositories"), 1);
+	assert_string_equal(json_text(json_member(listed, "base"), "gitTree", ""), "b2");
+}
+
 /* Every bit of the payload, flipped alone, makes the record wrong or malformed, and never good. */
 static void one_flipped_bit_fails(void **state)
 {
@@ -212,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_says_what_was_proven_and_for_which_commits),
+		cmocka_unit_test(a_record_of_several_repositories_is_about_the_head_of_each),
 		cmocka_unit_test(one_flipped_bit_fails),
 		cmocka_unit_test(malformed_envelopes_are_refused),
 		cmocka_unit_test(another_key_is_refused),
