@@ -365,9 +365,8 @@ static bool fault_try(struct side *side, size_t verb, size_t fault, int visit)
 	side_open(side);
 	if (verbs[verb].act == verb_reply)
 		side_thread(side);
-	AUTO_JSON armed = side_act(side, "inject",
-				   "{\"clear\": true, \"match\": \".\", \"skip\": %d, \"times\": 1, \"kind\": \"%s\"}", visit,
-				   faults[fault].kind);
+	json_decref(side_act(side, "inject", "{\"clear\": true, \"match\": \".\", \"skip\": %d, \"times\": 1, \"kind\": \"%s\"}",
+			     visit, faults[fault].kind));
 	status = verbs[verb].act(side);
 	left = side_act(side, "inject", "{}");
 	if (json_number(left, "left", 0)) {
@@ -455,6 +454,7 @@ static void every_duty(void **state)
 
 	if (!side_begin(side)) {
 		print_message("%s: skipped: needs node and openssl\n", side->name);
+		side_end(side);
 		skip();
 	}
 	for (size_t i = 0; i < ARRAY_LEN(duties); i++) {
