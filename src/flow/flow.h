@@ -40,7 +40,7 @@ struct flow_visit {
 	const bool *cancelled; /* becomes true when the work should end with ERR_CANCELLED; read it atomically */
 	/* Set by the step: where to go; neither means that the workflow is done. */
 	const char *next;
-	bool park;        /* stay here until a signal comes, or wake_ms has passed */
+	bool park; /* stay here until a signal comes, or wake_ms has passed; one that was there before the visit wakes nobody */
 	int64_t wake_ms;  /* 0: only a signal, or a timer of the workflow's */
 	char detail[256]; /* one line about how it went, shown to people */
 };

@@ -58,9 +58,13 @@ static int visit_end_in(struct flows *flow, struct store_tx *tx, const struct po
 	if (event->kind == EVENT_PAUSED && position->ending == FLOW_READY &&
 	    now.ending != FLOW_READY) /* a stop waits for no pause */
 		whole.number = 0;
-	if (event->kind == EVENT_PARKED && /* what came while the step looked elsewhere wakes it at once */
-	    store_number_get(tx, &signals, 0, "SELECT count(*) FROM flow_signal WHERE flow = ? AND taken = 0",
-			     VALUES(V(position->id)), err))
+	/* What came while the step looked elsewhere wakes it at once; what it left when it began is not for it. */
+	if (event->kind == EVENT_PARKED &&
+	    store_number_get(
+		    tx, &signals, 0,
+		    "SELECT count(*) FROM flow_signal WHERE flow = ? AND taken = 0 AND EXISTS (SELECT 1 FROM flow_event WHERE"
+		    " flow_event.flow = flow_signal.flow AND flow_event.seq > ? AND flow_event.kind = 'signalled')",
+		    VALUES(V(position->id), V(position->version)), err))
 		return -1;
 	return event_append(tx, now_ms, &now, &whole, err) ||
 			       (signals && event_append(tx, now_ms, &now, &(struct event){.kind = EVENT_WOKEN}, err)) ||

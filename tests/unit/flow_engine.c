@@ -102,10 +102,23 @@ static const struct flow_step steps[] = {
 	{.name = "make", .next = {"work"}, .act = make, .tries_max = 2, .undo = unmake},
 	{.name = "work", .next = {NULL}, .act = work, .tries_max = 2, .undo = unwork},
 };
+/* Looks every second, and wants no signal. */
+static int look_step(void *self, struct flow_visit *visit, struct err *err)
+{
+	(void)self;
+	(void)err;
+	note("look", visit->id);
+	visit->park = true;
+	visit->wake_ms = clock_ms + 1000;
+	return 0;
+}
+
 static const struct flow_step patient[] = {{.name = "work", .next = {NULL}, .act = work, .tries_max = 1, .retry = limits_too}};
 static const struct flow_step waiting[] = {{.name = "wait", .next = {NULL}, .act = wait_step, .tries_max = 1}};
 static const struct flow_definition making = {"making", steps, ARRAY_LEN(steps), NULL, NULL};
 static const struct flow_definition patience = {"patience", patient, ARRAY_LEN(patient), NULL, NULL};
+static const struct flow_step looks[] = {{.name = "look", .next = {NULL}, .act = look_step, .tries_max = 1}};
+static const struct flow_definition looking = {"looking", looks, ARRAY_LEN(looks), NULL, NULL};
 static const struct flow_definition sleeping = {"sleeping", waiting, ARRAY_LEN(waiting), NULL, NULL};
 
 static int setup(void **state)
@@ -309,6 +322,26 @@ static void timers_ring_once_and_can_be_moved(void **state)
 	work_for(5000);
 	assert_string_equal(trace, "timer:late ");
 	assert_int_equal(number("SELECT count(*) FROM flow_timer"), 0);
+}
+
+/* Else it would be looked at again and again, and nothing behind it in line. */
+static void a_signal_that_is_not_taken_wakes_once(void **state)
+{
+	AUTO_TX tx = {0};
+	AUTO_JSON data = json_object();
+
+	(void)state;
+	engine_open(&looking, 0, 0);
+	start("f", (struct flow_line){0});
+	work_for(100);
+	assert_string_equal(trace, "look:f ");
+	assert_int_equal(store_begin(store, &tx, NULL), 0);
+	assert_int_equal(flow_signal(flows, &tx, "f", "message", data, NULL), 0);
+	assert_int_equal(store_commit(&tx, NULL), 0);
+	work_for(500);
+	assert_string_equal(trace, "look:f look:f ");
+	work_for(800);
+	assert_string_equal(trace, "look:f look:f look:f ");
 }
 
 /* ---- inbox ---- */
@@ -515,6 +548,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_goes_on_at_once_keeps_to_the_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_more_of_a_repository_at_once_than_may_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers_ring_once_and_can_be_moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_signal_that_is_not_taken_wakes_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_message_is_known_by_its_delivery_and_by_its_content, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_message_that_must_wait_holds_up_only_its_own_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_message_that_cannot_be_acted_on_stays_to_be_looked_at, setup, teardown),

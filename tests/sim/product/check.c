@@ -126,6 +126,13 @@ void invariants(void)
 	nothing("SELECT count(*) FROM run_part JOIN run ON run.id = run_part.run WHERE run.state = 'review' AND run_part.head <> run_part.base"
 		" AND run_part.pull IS NULL",
 		"a run waits for a person, and a repository that it changed has no pull request");
+	nothing("SELECT count(*) FROM (SELECT race FROM run WHERE race IS NOT NULL GROUP BY race HAVING count(DISTINCT race_winner) > 1) AS two",
+		"a race has two winners");
+	nothing("SELECT count(*) FROM run WHERE race_winner IS NOT NULL AND NOT EXISTS"
+		" (SELECT 1 FROM run other WHERE other.id = run.race_winner AND other.race = run.race)",
+		"a race was won by a run that is not in it");
+	nothing("SELECT count(*) FROM run WHERE race IS NOT NULL AND pull IS NOT NULL AND race_winner IS DISTINCT FROM id",
+		"a candidate that was not chosen has a pull request");
 	environments_check();
 	pulls_check();
 	if (sim.calm || chance(16)) {
@@ -149,15 +156,18 @@ static bool stop_was_asked(const char *run)
 static void run_check(const char *run, const char *state, const char *outcome, const char *error, const char *pull, bool several)
 {
 	bool done = strcmp(state, "done") == 0;
+	bool lost = outcome && strcmp(outcome, "lost") == 0; /* another candidate was chosen */
 	int left = envs_of(run, NULL);
 
 	if (!done && strcmp(state, "failed") != 0 && strcmp(state, "stopped") != 0)
 		broken("run %s was lost: it is %s", run, state);
-	if (done && (!outcome || !pull || (strcmp(outcome, pull) != 0 && !(several && strcmp(outcome, "closed") == 0))))
+	if (lost && pull)
+		broken("run %s lost, and has a pull request", run);
+	if (done && !lost && (!outcome || !pull || (strcmp(outcome, pull) != 0 && !(several && strcmp(outcome, "closed") == 0))))
 		broken("run %s ended as %s, its pull request is %s", run, outcome ? outcome : "nothing", pull ? pull : "none");
 	if (strcmp(state, "failed") == 0 && (!error || !*error))
 		broken("run %s failed and does not say why", run);
-	if (strcmp(state, "stopped") == 0 && !stop_was_asked(run))
+	if (strcmp(state, "stopped") == 0 && !lost && !stop_was_asked(run))
 		broken("run %s was stopped, and nobody had asked", run);
 	if (left > (done && outcome && strcmp(outcome, "merged") == 0 ? 0 : 1))
 		broken("run %s is %s (%s) and has %d environments", run, state, outcome ? outcome : "", left);

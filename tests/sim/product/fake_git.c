@@ -27,7 +27,7 @@ static struct {
 static int ref_count;
 
 static const char blueprint[] = "version: 1\nname: shop\nservices:\n  web: {run: x, port: 80}\n"
-				"verify: {attempts: 3}\nagent: {use: command, run: agent, format: jsonl}\n";
+				"verify: {attempts: 3}\nagent: {use: command, run: agent, format: jsonl, candidates: %d}\n";
 
 void git_reset(void)
 {
@@ -185,7 +185,10 @@ int git_file_read(const char *repository, const struct git_hash *commit, const c
 		return -1;
 	if (strcmp(path, "assay.yaml") == 0 && strcmp(name, "lib") == 0)
 		return err_set(err, ERR_NOT_FOUND, "it has no blueprint");
-	buf_add_text(out, strcmp(path, "assay.yaml") == 0 ? blueprint : git_content(commit->text));
+	if (strcmp(path, "assay.yaml") == 0)
+		buf_add_format(out, blueprint, sim.candidates);
+	else
+		buf_add_text(out, git_content(commit->text));
 	return buf_finish(out, err);
 }
 

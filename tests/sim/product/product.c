@@ -562,6 +562,7 @@ static void world_begin(uint64_t seed)
 	sim.seed = sim.state = seed;
 	sim.clock_ms = 1000000;
 	sim.immortal = seed % 4 == 0;
+	sim.candidates = seed % 5 ? 1 : 2 + (int)(seed % 2);
 	fault_hook = fault;
 	git_reset();
 	if (store_open(":memory:", &sim.store, &err))

@@ -56,6 +56,7 @@ struct world_sim {
 	uint64_t hash; /* of all that happened: the same seed gives the same one */
 	bool calm;
 	bool immortal;
+	int candidates; /* of each issue; 1: it is worked on by one run */
 	struct store *store;
 	struct plane_sim planes[PLANES];
 	struct plane_sim *current;
