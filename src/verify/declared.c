@@ -132,7 +132,7 @@ char *declared_summary(const json_t *findings)
 {
 	AUTO_BUF names = buf_new((size_t)64 << 10);
 	AUTO_JSON seen = json_object();
-	size_t count = 0;
+	AUTO_JSON matches = json_object(); /* several gates may find the same difference */
 
 	for (size_t i = 0; i < json_array_size(findings); i++) {
 		const json_t *declared = json_member(json_array_get(findings, i), "declared");
@@ -140,11 +140,11 @@ char *declared_summary(const json_t *findings)
 
 		if (!json_is_object(declared))
 			continue;
-		count++;
+		(void)json_object_set_new(matches, json_text(declared, "match", ""), json_true());
 		if (json_object_get(seen, by))
 			continue;
 		(void)json_object_set_new(seen, by, json_true());
 		buf_add_format(&names, "%s%s", names.length ? ", " : "", by);
 	}
-	return count && !names.over ? text_format("%zu declared by %s", count, names.at) : NULL;
+	return names.length && !names.over ? text_format("%zu declared by %s", json_object_size(matches), names.at) : NULL;
 }

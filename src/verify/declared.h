@@ -29,7 +29,7 @@ bool declaration_fits(const char *match, const json_t *finding);
 size_t findings_declare(json_t *findings, const json_t *declared);
 /* The declarations, each with "findings": how many it was for. Owned by the caller. */
 json_t *declared_count(const json_t *declared, const json_t *findings);
-/* Who declared what is in the report, as people read it: "2 declared by ada, bob"; NULL: nothing was. Owned by the caller. */
+/* What was declared and seen, and by whom, as people read it: "2 declared by ada, bob"; NULL: nothing was. Owned by the caller. */
 char *declared_summary(const json_t *findings);
 
 #endif
