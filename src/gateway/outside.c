@@ -18,7 +18,7 @@
 #include "gateway/egress/scan.h"
 
 #define FIRST_BYTES_MS 30000
-#define SILENT_MS 300 /* on other ports: then it is for the server to speak first */
+#define SILENT_MS 300 /* on other ports: then the server may speak first */
 #define HANDSHAKE_MS 15000
 #define CONNECT_MS 15000
 #define FIRST_BYTES_MAX (SCRATCH_BYTES * 2)
@@ -27,8 +27,8 @@ struct outside {
 	struct flow *flow;
 	char host[HOST_NAME_MAX_BYTES];
 	uint16_t port;
-	enum { SNIFFING, MINTING, SECURING, PASSING } state;
-	bool opaque; /* TLS is not opened */
+	enum { SNIFFING, LISTENING, MINTING, SECURING, PASSING } state; /* LISTENING: the client is silent, the server may begin */
+	bool opaque;                                                    /* TLS is not opened */
 	struct buf first;
 	struct mint_ask *ask;
 	struct dial *dial;
@@ -91,15 +91,28 @@ static void connect_timed_out(struct flow *flow)
 		flow_close(flow, "no connection in time");
 }
 
+/* Once. */
+static void server_dial(struct outside *outside)
+{
+	flow_timer(outside->flow, CONNECT_MS, connect_timed_out);
+	if (!outside->dial)
+		outside->dial = dial_begin(outside->flow, outside->host, outside->port);
+}
+
 static void pass(struct outside *outside)
 {
-	struct flow *flow = outside->flow;
-
 	outside->state = PASSING;
-	flow_write(flow, SIDE_SERVER, buf_view(&outside->first));
+	flow_write(outside->flow, SIDE_SERVER, buf_view(&outside->first));
 	buf_fini(&outside->first);
-	flow_timer(flow, CONNECT_MS, connect_timed_out);
-	outside->dial = dial_begin(flow, outside->host, outside->port);
+	server_dial(outside);
+}
+
+/* The client spoke after all, and what it speaks is read: who does that connects anew. */
+static void server_leave(struct outside *outside)
+{
+	dial_free(outside->dial);
+	outside->dial = NULL;
+	flow_server_drop(outside->flow);
 }
 
 static bool outside_server_lost(struct flow *flow, const char *why)
@@ -114,7 +127,10 @@ static bool outside_server_lost(struct flow *flow, const char *why)
 
 static void outside_connected(struct flow *flow)
 {
-	flow_timer(flow, -1, NULL);
+	const struct outside *outside = flow->state;
+
+	if (!outside->first.length) /* else the rest of its first bytes is waited for */
+		flow_timer(flow, -1, NULL);
 }
 
 /* ---- what is spoken ---- */
@@ -149,6 +165,7 @@ static void http_begin(struct outside *outside)
 
 	const struct tls *tls = flow->legs[SIDE_CLIENT].tls;
 
+	server_leave(outside);
 	flow_timer(flow, -1, NULL);
 	if (tls ? tls_protocol(tls) == TLS_HTTP2 : prior_h2(outside)) {
 		h2_begin(flow, outside->host, outside->port, buf_view(&outside->first));
@@ -215,21 +232,28 @@ static void sniff_tls(struct outside *outside)
 	} else if (outside->opaque) {
 		pass(outside);
 	} else {
+		server_leave(outside);
 		outside->state = MINTING;
 		flow_timer(flow, HANDSHAKE_MS, secure_timed_out);
 		outside->ask = mint_leaf(flow->worker->mint, flow->env->id, outside->host, minted, outside);
 	}
 }
 
-/* Neither HTTP nor TLS. */
-static void sniff_other(struct outside *outside)
+/* May what is neither HTTP nor TLS go there? */
+static bool anything_goes(const struct outside *outside)
 {
 	const struct flow *flow = outside->flow;
 	const struct egress_origin origin = env_origin(flow->env, flow->from);
 
-	if (port_is_web(outside->port) || env_stub(flow->env, outside->host))
+	return outside->opaque || policy_host_is_free(flow->env->policy, &origin, outside->host, outside->port);
+}
+
+/* Neither HTTP nor TLS. */
+static void sniff_other(struct outside *outside)
+{
+	if (port_is_web(outside->port) || env_stub(outside->flow->env, outside->host))
 		outside_refuse(outside, 0, "neither HTTP nor TLS", NULL);
-	else if (!outside->opaque && !policy_host_is_free(flow->env->policy, &origin, outside->host, outside->port))
+	else if (!anything_goes(outside))
 		outside_refuse(outside, 0, "neither HTTP nor TLS, and the rules ask what is said",
 			       "a rule without methods and paths lets such a port through");
 	else
@@ -259,25 +283,31 @@ static void silence_ended(struct flow *flow)
 {
 	struct outside *outside = flow->state;
 
-	if (outside->first.length)
+	if (outside->first.length || !anything_goes(outside)) {
 		flow_timer(flow, FIRST_BYTES_MS, first_bytes_timed_out);
-	else
-		sniff_other(outside);
+		return;
+	}
+	outside->state = LISTENING;
+	server_dial(outside);
 }
 
 static void outside_data(struct flow *flow, enum side from, struct view bytes)
 {
 	struct outside *outside = flow->state;
 
+	if (outside->state == LISTENING && from == SIDE_SERVER)
+		pass(outside);
 	if (outside->state == PASSING) {
 		flow->passes = true;
 		flow_write(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, bytes);
 		return;
 	}
+	if (outside->state == LISTENING && !outside->first.length)
+		flow_timer(flow, FIRST_BYTES_MS, first_bytes_timed_out);
 	buf_add_view(&outside->first, bytes);
 	if (outside->first.over)
 		outside_refuse(outside, 0, "too much before its TLS handshake", NULL);
-	else if (outside->state == SNIFFING)
+	else if (outside->state == SNIFFING || outside->state == LISTENING)
 		sniff(outside);
 }
 
@@ -285,7 +315,7 @@ static void outside_ended(struct flow *flow, enum side from)
 {
 	const struct outside *outside = flow->state;
 
-	if (outside->state != PASSING)
+	if (outside->state != PASSING && outside->state != LISTENING)
 		flow_close(flow, NULL);
 	else
 		flow_end(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT);
@@ -310,7 +340,7 @@ static void outside_closing(struct flow *flow, const char *why)
 		(void)refusal_connection(flow, outside->host, outside->port, &verdict);
 		return;
 	}
-	if (outside->state == PASSING || outside->error || why)
+	if (outside->state == PASSING || outside->state == LISTENING || outside->error || why)
 		outside_row(outside, outside->error ? outside->error : why);
 }
 

@@ -51,8 +51,19 @@ is 'and OpenSSL, by its folder' "$(inside sh -c 'unset SSL_CERT_FILE; echo | ope
 is 'and a program that wants a proxy' "$(inside curl -sS --max-time 20 --proxy http://proxy.assay.internal:3128 https://api.outside.test:8443/proxy)" 'hello over TLS'
 like 'a method that no rule allows is refused inside TLS' "$(inside curl -sS --max-time 20 -d x=1 https://api.outside.test:8443/post)" 'no rule allows it.*rule default-deny'
 like 'a host whose certificate is a stranger'"'"'s gets no request' "$(inside curl -sS --max-time 20 https://stranger.outside.test:8443/)" 'certificate is not accepted'
+cat >late.py <<'LATE'
+import socket, ssl, sys, time
+raw = socket.create_connection((sys.argv[1], 8443))
+time.sleep(1)
+made = ssl.create_default_context().wrap_socket(raw, server_hostname=sys.argv[1])
+made.sendall(b"GET /late HTTP/1.1\r\nHost: %s:8443\r\nConnection: close\r\n\r\n" % sys.argv[1].encode())
+print(b"".join(iter(lambda: made.recv(4096), b"")).decode())
+LATE
+late() { inside /usr/bin/python3 -c "$(cat late.py)" "$1"; }
+like 'a client that is silent at first is read all the same' "$(late stranger.outside.test)" 'certificate is not accepted'
+like 'and need not hurry where the rules ask what is said' "$(late api.outside.test)" 'hello over TLS'
 is 'what came out is what was allowed' "$(sort "$WORK/outside.log" | tr '\n' ' ')" \
-	'GET api.outside.test:8443/curl GET api.outside.test:8443/node GET api.outside.test:8443/proxy GET api.outside.test:8443/python '
+	'GET api.outside.test:8443/curl GET api.outside.test:8443/late GET api.outside.test:8443/node GET api.outside.test:8443/proxy GET api.outside.test:8443/python '
 tailed=$("$ASSAY" egress tail "$env" --once)
 like 'the tail shows what went' "$tailed" 'workspace +200 +GET https://api.outside.test:8443/curl'
 like 'and what did not' "$tailed" '403 +POST https://api.outside.test:8443/post .*no rule allows it'
