@@ -201,7 +201,8 @@ int step_judge_publish(struct runs *runs, const struct run *run, const json_t *r
 
 	(void)json_object_set_new(data, "run", json_string(run->id));
 	(void)json_object_set_new(data, "number", json_integer(run->judges));
-	if (store_begin(runs->store, &tx, err) || place_find(&tx, run->repository, &place, &found, err)) {
+	if (store_begin(runs->store, &tx, err) || flow_visit_held(&tx, visit, err) ||
+	    place_find(&tx, run->repository, &place, &found, err)) {
 		json_decref(data);
 		return -1;
 	}

@@ -315,8 +315,8 @@ static int report_store(struct runs *runs, const struct run *run, const struct f
 			 json_pack("{s:s, s:s, s:I}", "verdict", verdict, "reason", json_text(report, "reason", ""), "attempt",
 				   (json_int_t)run->attempt),
 			 err) ||
-	    run_write(&tx, run->id, "report = ?, judged = head, verdict = ?, judged_declarations = ?",
-		      VALUES(V(buf_view(&text)), V(verdict), V(run->declarations)), err))
+	    run_write(&tx, run->id, "report = ?, judged = ?, verdict = ?, judged_declarations = ?",
+		      VALUES(V(buf_view(&text)), V(run->head), V(verdict), V(run->declarations)), err))
 		return -1;
 	return store_commit(&tx, err);
 }

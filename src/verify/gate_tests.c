@@ -63,12 +63,13 @@ static int both_run(struct ladder *ladder, const struct test_suite *suite, struc
 	return 0;
 }
 
+/* A run that failed and names no test that did may hide any: its report is of the code that is judged, its exit code is the runner's. */
 static int failures_of(const struct suite_work *work, const char *id)
 {
 	int count = 0;
 
 	for (int i = 0; i < work->to; i++)
-		count += suite_failed(work->results[i], id);
+		count += suite_failed(work->results[i], id) || suite_failed(work->results[i], SUITE_SELF);
 	return count;
 }
 
