@@ -63,13 +63,14 @@ static int both_run(struct ladder *ladder, const struct test_suite *suite, struc
 	return 0;
 }
 
-/* A run that failed and names no test that did may hide any: its report is of the code that is judged, its exit code is the runner's. */
-static int failures_of(const struct suite_work *work, const char *id)
+/* With `hidden`, a run that failed and names no test that did counts for each: its report is of the code that is judged, its exit code is
+ * the runner's. */
+static int failures_of(const struct suite_work *work, const char *id, bool hidden)
 {
 	int count = 0;
 
 	for (int i = 0; i < work->to; i++)
-		count += suite_failed(work->results[i], id) || suite_failed(work->results[i], SUITE_SELF);
+		count += suite_failed(work->results[i], id) || (hidden && suite_failed(work->results[i], SUITE_SELF));
 	return count;
 }
 
@@ -109,8 +110,8 @@ static void judge_test(struct ladder *ladder, struct gate *gate, const struct su
 		       const char *id)
 {
 	const struct test_suite *suite = head->suite;
-	int failed = failures_of(head, id);
-	int before = failures_of(base, id);
+	int failed = failures_of(head, id, !failures_of(base, SUITE_SELF, false));
+	int before = failures_of(base, id, false);
 	const char *message = suite_message(head->results[0], id);
 	bool timed_out = json_flag(head->results[0], "timed_out", false);
 	AUTO_FREE char *detail = text_format(
