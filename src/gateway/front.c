@@ -23,7 +23,7 @@
 #define IDENTITY_BYTES_MAX ((size_t)256 << 10)
 #define LABEL_MAX (FRONT_ENV_MAX - 1)
 #define TICKET_S 60     /* from a person's pass is made until it has come back */
-#define BROWSER_S 3600  /* a sign-in may take as long */
+#define BROWSER_S 50400 /* a sign-in may take two hours, and its pass is good for twelve */
 #define TARGET_MAX 2000 /* a longer one is forgotten on the way through the sign-in */
 #define LEEWAY_S 5      /* the pages may be another machine's */
 
@@ -297,9 +297,13 @@ static void sign_in_answer(const struct front *front, const struct http_head *he
 			   struct front_answer *answer)
 {
 	AUTO_BUF location = buf_new(16384);
+	struct view kept = cookie_find(head, COOKIE_BROWSER);
 	struct digest digest;
 
-	if (!browser) {
+	if (browser) { /* for as long again */
+		answer->cookie = text_format(COOKIE_BROWSER "=%.*s" COOKIE_RULES "; Max-Age=%d", (int)kept.length, kept.at,
+					     BROWSER_S);
+	} else {
 		unsigned char bytes[PASS_BROWSER_HEX / 2];
 		AUTO_BUF secret = buf_new(PASS_BROWSER_HEX);
 
@@ -356,7 +360,7 @@ bool front_judge(struct front *front, const struct http_head *head, const char *
 	page_set(answer, shown_in_address.at ? PAGE_PASS_ENDED : PAGE_NO_PASS);
 	if (known && !shown_in_address.at) {
 		page_set(answer, PAGE_FOREIGN);
-		return !is_foreign(head);
+		return !is_foreign(head) && !http_head_field(head, "service-worker").at; /* it would see passes in addresses */
 	}
 	if (front->sign_in && reads && html)
 		sign_in_answer(front, head, buf_view(&clean), browser, answer);

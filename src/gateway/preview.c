@@ -195,10 +195,16 @@ static void label_take(struct exchange *exchange, bool elsewhere)
 		    strlen(headers->at[i].value) <= 64)
 			exchange->replay = text_copy(headers->at[i].value);
 		if (elsewhere && strcasecmp(headers->at[i].name, "cookie") == 0) {
-			AUTO_BUF cookies = buf_new(HTTP_HEAD_BYTES_MAX);
+			AUTO_BUF field = buf_new(2 * HTTP_HEAD_BYTES_MAX); /* "a;b" becomes "a; b" */
 
-			front_cookies_write(&cookies, view_of(headers->at[i].value));
-			memcpy(headers->at[i].value, buf_view(&cookies).at, cookies.length + 1); /* never longer than it was */
+			buf_add(&field, "cookie", sizeof("cookie"));
+			front_cookies_write(&field, view_of(headers->at[i].value));
+			buf_add_char(&field, '\0');
+			if (!field.over) {
+				free(headers->at[i].name);
+				headers->at[i].name = buf_take(&field);
+				headers->at[i].value = headers->at[i].name + sizeof("cookie");
+			}
 		}
 		if (strncasecmp(headers->at[i].name, "x-assay-", 8) == 0) {
 			free(headers->at[i].name);
@@ -443,6 +449,7 @@ static void visit_response(struct http_seam *seam, const struct http_head *head,
 		    view_equal_nocase(name, VIEW("proxy-connection")))
 			continue;
 		if (elsewhere && (view_equal_nocase(name, VIEW("x-robots-tag")) ||
+				  view_equal_nocase(name, VIEW("clear-site-data")) || /* it would be the whole domain's */
 				  (view_equal_nocase(name, VIEW("set-cookie")) && front_cookie_is_own(value))))
 			continue;
 		buf_add_view(out, name);

@@ -332,7 +332,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .tool_socket = serve->tool_socket,
 				  .preview_base = serve->preview_base,
 				  .preview_domain = serve->front ? serve_front_domain(serve->front) : NULL,
-				  .preview_enter = serve->front ? preview_enter : NULL,
+				  .preview_enter = serve->front && serve->pages ? preview_enter : NULL,
 				  .shutdown = serve_end,
 				  .doctor = doctor,
 				  .reload = serve_reload,

@@ -211,7 +211,10 @@ void serve_front_look(struct serve_front *front, struct environments *environmen
 	}
 	/* Perhaps only one of the two files is new: the other's change is seen as well. */
 	log_warn("the certificate of previews stays as it was: %s", err.text);
-	memcpy(front->stamps, now, sizeof(now));
+	if (err.kind != ERR_RETRY) /* the gateway begins just now: it is asked again */
+		memcpy(front->stamps, now, sizeof(now));
+	else
+		memset(front->stamps, 0, sizeof(front->stamps));
 	(void)pthread_mutex_lock(&front->lock);
 	identity_wipe(&front->identity);
 	front->identity = before;

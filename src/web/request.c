@@ -103,6 +103,13 @@ int request_query_check(const struct call *call, const struct row *row, struct e
 }
 
 /* A token has a name, and speaks in no other; the page and the command line are the person at this machine. */
+bool call_is_safe(const struct call *call)
+{
+	const char *url = call->web->pages_url;
+
+	return url && view_starts(view_of(url), VIEW("https://"));
+}
+
 struct store *call_store(const struct call *call)
 {
 	return runs_store(call->web->options.runs);

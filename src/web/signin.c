@@ -11,9 +11,15 @@
 #define SECRET_BYTES 32
 #define SESSION_MS ((int64_t)12 * 3600 * 1000)
 
+/* One that no other host of the domain can set, where that is possible. */
+static const char *cookie_name(const struct call *call)
+{
+	return call_is_safe(call) ? "__Host-" COOKIE : COOKIE;
+}
+
 int session_judge(const struct call *call, struct caller *caller, struct err *err)
 {
-	AUTO_FREE char *cookie = http_request_cookie(call->request, COOKIE);
+	AUTO_FREE char *cookie = http_request_cookie(call->request, cookie_name(call));
 	struct digest digest = digest_of(view_of(cookie ? cookie : ""));
 	int64_t now = world_now_ms(call->web->options.world);
 	bool found;
@@ -40,10 +46,8 @@ int session_judge(const struct call *call, struct caller *caller, struct err *er
 
 static void cookie_set(struct call *call, const char *value, int64_t seconds)
 {
-	const struct web *web = call->web;
-	bool safe = web->pages_url && view_starts(view_of(web->pages_url), VIEW("https://"));
-	AUTO_FREE char *text = text_format(COOKIE "=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", value,
-					   (long long)seconds, safe ? "; Secure" : "");
+	AUTO_FREE char *text = text_format("%s=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", cookie_name(call), value,
+					   (long long)seconds, call_is_safe(call) ? "; Secure" : "");
 
 	http_reply_header(call->reply, "Set-Cookie", text);
 	http_reply_header(call->reply, "Cache-Control", "no-store");
@@ -113,7 +117,7 @@ static json_t *sign_in(struct call *call, struct err *err)
 
 static json_t *sign_out(struct call *call, struct err *err)
 {
-	AUTO_FREE char *cookie = http_request_cookie(call->request, COOKIE);
+	AUTO_FREE char *cookie = http_request_cookie(call->request, cookie_name(call));
 	struct digest digest = digest_of(view_of(cookie ? cookie : ""));
 	AUTO_TX tx = {0};
 

@@ -37,15 +37,17 @@ static char *redirect_make(const struct call *call)
 	return text_format("http://%s" CALLBACK, host ? host : "");
 }
 
-static bool is_safe(const struct call *call)
+/* One that no other host of the domain can set, where that is possible. */
+static const char *cookie_name(const struct call *call)
 {
-	return call->web->pages_url && view_starts(view_of(call->web->pages_url), VIEW("https://"));
+	return call_is_safe(call) ? "__Host-" COOKIE : COOKIE;
 }
 
 static void try_cookie_set(struct call *call, const char *value, int64_t seconds)
 {
-	AUTO_FREE char *text = text_format(COOKIE "=%s; Path=/signin; Max-Age=%lld; HttpOnly; SameSite=Lax%s", value,
-					   (long long)seconds, is_safe(call) ? "; Secure" : "");
+	bool safe = call_is_safe(call);
+	AUTO_FREE char *text = text_format("%s=%s; Path=%s; Max-Age=%lld; HttpOnly; SameSite=Lax%s", cookie_name(call), value,
+					   safe ? "/" : "/signin", (long long)seconds, safe ? "; Secure" : "");
 
 	http_reply_header(call->reply, "Set-Cookie", text);
 }
@@ -160,7 +162,7 @@ static int callback_judge(struct call *call, struct oidc *oidc, struct oidc_pers
 	AUTO_FREE char *code = http_request_query(call->request, "code");
 	AUTO_FREE char *state = http_request_query(call->request, "state");
 	AUTO_FREE char *issuer = http_request_query(call->request, "iss");
-	AUTO_FREE char *cookie = http_request_cookie(call->request, COOKIE);
+	AUTO_FREE char *cookie = http_request_cookie(call->request, cookie_name(call));
 	AUTO_FREE char *redirect = redirect_make(call);
 	AUTO_FREE char *nonce = NULL;
 	AUTO_FREE char *verifier = NULL;

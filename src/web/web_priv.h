@@ -191,6 +191,7 @@ const char *role_name(enum role role);
 MUST_USE int token_judge(const struct call *call, const char *authorization, struct caller *caller, struct err *err);
 
 /* request.c */
+bool call_is_safe(const struct call *call);          /* people reach the pages by https */
 struct store *call_store(const struct call *call);   /* borrowed */
 const char *request_author(const struct call *call); /* who a message, a review or an answer is by */
 MUST_USE int request_body_take(struct call *call, const struct field *fields, struct err *err);

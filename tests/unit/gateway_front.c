@@ -265,6 +265,7 @@ static void cookies_of_the_front_are_not_the_applications(void **state)
 		{"__host-ASSAY=x;a=1", "a=1"},
 		{"", ""},
 		{"a", "a"},
+		{"a;b;c", "a; b; c"}, /* longer than it was */
 	};
 	AUTO_BUF kept = buf_new(4096);
 

@@ -188,7 +188,7 @@ static void who_comes_from_elsewhere_signs_in_first(void **state)
 		{TCP, "GET", "/healthz", NULL, NULL, 200, "ok"},
 		{TCP, "GET", "/metrics", NULL, NULL, 401, "sign in first"},
 		{TCP, "GET", "/api/v1/runs", NULL, NULL, 401, "sign in first"},
-		{TCP, "GET", "/api/v1/runs", "Cookie: assay_session=0000", NULL, 401, "the session has ended"},
+		{TCP, "GET", "/api/v1/runs", "Cookie: __Host-assay_session=0000", NULL, 401, "the session has ended"},
 		{TCP, "GET", "/api/v1/runs", "Host: assay.example.com", NULL, 401, "sign in first"},
 		{TCP, "GET", "/api/v1/runs", "Host: evil.example.com", NULL, 403, "or as in https://assay.example.com"},
 		{TCP, "GET", "/session.json", "Sec-Fetch-Site: same-origin", NULL, 200, "{\"sign_in\":true,\"oidc\":false}"},
