@@ -71,8 +71,15 @@ static bool end_flush(struct end *end, const struct end *other)
 
 		if (sent < 0 && errno == EINTR)
 			continue;
+		if (sent < 0 && (errno == EAGAIN || errno == ENOTCONN)) {
+			if (end->out_at >= PAIR_WAITING_MAX) { /* else all that ever passed is kept */
+				buf_drop_front(&end->out, end->out_at);
+				end->out_at = 0;
+			}
+			return true;
+		}
 		if (sent < 0)
-			return errno == EAGAIN || errno == ENOTCONN;
+			return false;
 		end->out_at += (size_t)sent;
 	}
 	buf_clear(&end->out);
@@ -131,7 +138,7 @@ static void end_ready(struct loop_watch *watch, unsigned events)
 		pair_free(pair);
 		return;
 	}
-	loop_timer_set(pair->loop, &pair->timer, PAIR_IDLE_MS);
+	loop_timer_set(pair->loop, &pair->timer, pair->ends[1].ended ? PAIR_REST_MS : PAIR_IDLE_MS);
 	pair_watch(pair);
 }
 

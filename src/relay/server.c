@@ -248,6 +248,7 @@ static void machine_prove(struct guest *guest, struct view shown)
 	} else {
 		log_warn("domain=%.60s a machine is refused: its token is not this domain's", guest->domain);
 		control_say(guest, WIRE_REFUSED, VIEW("the token is not this domain's"));
+		guest_end(guest); /* one try a connection */
 	}
 	explicit_bzero(token, sizeof(token));
 }
