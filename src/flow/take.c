@@ -106,6 +106,8 @@ static struct busy *busy_add(struct flows *flow, const struct position *position
 	(void)pthread_mutex_lock(&flow->lock);
 	busy->next = flow->busy;
 	flow->busy = busy;
+	if (flow->closing) /* those that were there were told so already */
+		busy_cancel(busy, CANCEL_CLOSE);
 	(void)pthread_mutex_unlock(&flow->lock);
 	return busy;
 }
