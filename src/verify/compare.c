@@ -52,6 +52,21 @@ static json_t *request_shown(const json_t *request)
 	return shown;
 }
 
+/* "body.items[].price", "header location": as people name it in a declaration. */
+static void where_format(struct buf *out, const struct judge *judge, const char *path)
+{
+	static const char *const words[] = {
+		[LAYER_BODY] = "body",         [LAYER_HEADER] = "header", [LAYER_COOKIE] = "cookie", [LAYER_SEAM] = "seam",
+		[LAYER_OUTBOUND] = "outbound", [LAYER_ROWS] = "rows",     [LAYER_KEYS] = "keys",     [LAYER_LOG] = "log"};
+	bool body = judge->layer == LAYER_BODY;
+
+	buf_add_text(out, words[judge->layer]);
+	if (judge->within[0])
+		buf_add_format(out, " %s", judge->within);
+	if (path[0])
+		buf_add_format(out, "%s%s", body && path[0] != '[' ? "." : body ? "" : " ", path);
+}
+
 void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight,
 		  const json_t *expected, const json_t *got, const char *format, ...)
 {
@@ -78,6 +93,12 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 				   .expected = expected,
 				   .got = got};
 	made = finding_add(judge->findings, &finding, &fresh);
+	if (made && fresh) {
+		AUTO_BUF where = buf_new(8192);
+
+		where_format(&where, judge, path);
+		json_set_bytes(made, "where", buf_view(&where));
+	}
 	if (!made || !fresh || !judge->base_entry)
 		return;
 	(void)json_object_set_new(made, "at", json_integer((json_int_t)judge->at));

@@ -19,7 +19,7 @@ static bool is_id(const char *match)
 
 int declaration_check(const char *match, struct err *err)
 {
-	size_t method = strspn(match, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	size_t method = strspn(match, "ABCDEFGHIJKLMNOPQRSTUVWXYZ*");
 	const char *named = match[method] == ' ' ? match + method : match; /* a method alone names nothing */
 	size_t letters = 0;
 
@@ -76,7 +76,7 @@ static bool compares(const json_t *finding)
 bool declaration_fits(const char *match, const json_t *finding)
 {
 	const char *place = json_text(finding, "place", "");
-	AUTO_FREE char *within = text_format("%s %s", place, json_text(finding, "path", ""));
+	AUTO_FREE char *within = text_format("%s %s", place, json_text(finding, "where", json_text(finding, "path", "")));
 	AUTO_FREE char *kind = text_format("%s %s", place, json_text(finding, "kind", ""));
 
 	if (strcmp(json_text(finding, "gate", ""), "deploy") == 0)

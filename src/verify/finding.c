@@ -82,21 +82,45 @@ json_t *finding_find(const json_t *findings, const char *id)
 	return NULL;
 }
 
+static enum severity severity_of(const json_t *finding)
+{
+	if (finding_is(finding, SEVERITY_BLOCK))
+		return SEVERITY_BLOCK;
+	return finding_is(finding, SEVERITY_WARN) ? SEVERITY_WARN : SEVERITY_INFO;
+}
+
+/* In a full list what is milder makes room: nobody hides what blocks behind much that does not. */
+static bool room_make(json_t *findings, enum severity severity)
+{
+	for (int milder = SEVERITY_INFO; milder > (int)severity; milder--)
+		for (size_t i = json_array_size(findings); i-- > 0;)
+			if (severity_of(json_array_get(findings, i)) == (enum severity)milder)
+				return json_array_remove(findings, i) == 0;
+	return false;
+}
+
 json_t *finding_add(json_t *findings, const struct finding *finding, bool *fresh)
 {
 	AUTO_FREE char *id = id_make(finding);
 	json_t *old = finding_find(findings, id);
-	json_t *made;
+	bool worse = old && finding->severity < severity_of(old); /* seen mild before: the worst of them is told */
+	json_t *made = old;
+	json_int_t count = old ? json_number(old, "count", 1) + 1 : 1;
 
 	if (fresh)
-		*fresh = !old;
-	if (old) {
-		(void)json_object_set_new(old, "count", json_integer(json_number(old, "count", 1) + 1));
+		*fresh = !old || worse;
+	if (old && !worse) {
+		(void)json_object_set_new(old, "count", json_integer(count));
 		return old;
 	}
-	if (json_array_size(findings) >= FINDINGS_MAX)
+	if (!old && json_array_size(findings) >= FINDINGS_MAX && !room_make(findings, finding->severity))
 		return NULL;
-	made = json_object();
+	if (worse) {
+		(void)json_object_clear(old);
+		(void)json_object_set_new(old, "count", json_integer(count));
+	} else {
+		made = json_object();
+	}
 	(void)json_object_set_new(made, "id", json_string(id));
 	(void)json_object_set_new(made, "gate", json_string(finding->gate));
 	(void)json_object_set_new(made, "severity", json_string(severity_name(finding->severity)));
@@ -117,7 +141,8 @@ json_t *finding_add(json_t *findings, const struct finding *finding, bool *fresh
 	(void)json_object_set_new(made, "line", json_integer(finding->line));
 	(void)json_object_set_new(made, "weight", json_integer(finding->weight));
 	(void)json_object_set_new(made, "reproduce", json_string(""));
-	(void)json_array_append_new(findings, made);
+	if (!old)
+		(void)json_array_append_new(findings, made);
 	return made;
 }
 
@@ -148,11 +173,7 @@ void findings_sort(json_t *findings)
 	for (size_t i = 0; i < count; i++) {
 		json_t *finding = json_array_get(findings, i);
 
-		ranked[i] = (struct ranked){json_incref(finding),
-					    finding_is(finding, SEVERITY_BLOCK)  ? SEVERITY_BLOCK
-					    : finding_is(finding, SEVERITY_WARN) ? SEVERITY_WARN
-										 : SEVERITY_INFO,
-					    json_number(finding, "weight", 0), i};
+		ranked[i] = (struct ranked){json_incref(finding), severity_of(finding), json_number(finding, "weight", 0), i};
 	}
 	qsort(ranked, count, sizeof(*ranked), ranked_compare);
 	(void)json_array_clear(findings);

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 
-#define FINDINGS_MAX ((size_t)200) /* of one gate; over it the list says that there were more */
+#define FINDINGS_MAX ((size_t)200) /* of one gate; the worst are kept */
 #define EVIDENCE_BYTES_MAX ((size_t)4096)
 
 enum severity { SEVERITY_BLOCK, SEVERITY_WARN, SEVERITY_INFO };
@@ -27,8 +27,8 @@ struct finding {
 	int line;
 };
 
-/* Adds to the array `findings`; one of the same id is counted instead ("count"). Returns it, borrowed, with *fresh false when it was there
- * already; NULL when the list is full. */
+/* Adds to the array `findings`; one of the same id is counted instead ("count"), and the worst of them is told. Returns it, borrowed, with *fresh
+ * false when it was there already and no milder; NULL when the list is full of what is as bad: milder ones make room. */
 json_t *finding_add(json_t *findings, const struct finding *finding, bool *fresh);
 /* Worst first, stable. */
 void findings_sort(json_t *findings);

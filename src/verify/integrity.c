@@ -338,6 +338,15 @@ json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint
 		buf_fini(&files[i].base);
 		buf_fini(&files[i].head);
 	}
+	for (size_t i = count; i < json_array_size(changes); i++) { /* what a path says alone is looked at in all */
+		const json_t *change = json_array_get(changes, i);
+		const struct changed file = {.path = json_text(change, "path", ""),
+					     .old_path = json_text(change, "old_path", NULL),
+					     .status = json_text(change, "status", "M")[0]};
+
+		check_protected(&check, &file);
+		integrity_check_place(&check, &file);
+	}
 	if (json_array_size(changes) > count)
 		integrity_add(&check, "too-many-files", SEVERITY_WARN, WEIGHT_SLIGHT, "", "", 0,
 			      "A person should look at the rest.", "only %d of %zu changed files were looked at", FILES_MAX,

@@ -125,13 +125,15 @@ static void check_patches(struct check *check, struct changed *file)
 }
 
 /* Files that are found in place of what judges, because of where they lie. */
-static void check_shadows(struct check *check, const struct changed *file)
+void integrity_check_place(struct check *check, const struct changed *file)
 {
-	static const char *const rows[] = {"**/node_modules/**", "**/sitecustomize.py",   "**/usercustomize.py", "**/*.pth",
-					   "**/pytest.py",       "**/pytest/__init__.py", "**/_pytest/**",       "**/unittest.py",
-					   "**/unittest/**",     "**/site-packages/**",   "**/.bundle/config"};
+	static const char *const rows[] = {
+		"**/node_modules/**", "**/sitecustomize.py",   "**/usercustomize.py", "**/*.pth",
+		"**/pytest.py",       "**/pytest/__init__.py", "**/_pytest/**",       "**/unittest.py",
+		"**/unittest/**",     "**/site-packages/**",   "**/.bundle/config",   "**/node_modules",
+		"**/_pytest",         "**/unittest",           "**/site-packages"}; /* the last ones: a link */
 
-	if (file->status == 'A' && integrity_matches(rows, ARRAY_LEN(rows), file->path))
+	if (file->status != 'D' && (file->status != 'M' || file->old_path) && integrity_matches(rows, ARRAY_LEN(rows), file->path))
 		integrity_add(check, "shadows-the-tests", SEVERITY_BLOCK, WEIGHT_COMMAND + 1, file->path, "", 0,
 			      "It may be loaded in place of what runs the tests: a person must see why it is needed.",
 			      "%s lies where a program looks for what runs the tests", file->path);
@@ -186,6 +188,6 @@ void integrity_check_code(struct check *check, struct changed *file)
 {
 	check_special_cases(check, file);
 	check_patches(check, file);
-	check_shadows(check, file);
+	integrity_check_place(check, file);
 	check_scripts(check, file);
 }

@@ -59,6 +59,7 @@ void integrity_add(struct check *check, const char *kind, enum severity severity
 bool integrity_matches(const char *const *rows, size_t count, const char *path);
 /* Rules on code: what it does to its own judges. */
 void integrity_check_code(struct check *check, struct changed *file);
+void integrity_check_place(struct check *check, const struct changed *file); /* what its path alone says */
 
 /* The lines of `text` that the other text does not have (as often), each with its number. */
 struct fresh_lines {

@@ -79,6 +79,8 @@ static void what_says_too_much_or_is_no_line_is_refused(void **state)
 		{"* *", "too much"},
 		{"POST *", "too much"},
 		{"DELETE /*", "too much"},
+		{"G*T /*", "too much"},
+		{"*ET *", "too much"},
 		{"GET /api\nPOST /api", "one line"},
 		{"GET /api\x1b[1m", "one line"},
 	};
