@@ -170,6 +170,9 @@ static int member_add(struct joining *joining, const struct mapping *mapping, js
 	AUTO_FREE char *key = text_format("%s.%s", mapping->name, name);
 	json_t *there = json_object_get(section, name);
 
+	if (there && mapping->renames && json_object_get(section, own))
+		return err_set(joining->err, ERR_INVALID, "%s: `%s` is taken, too: rename one %s", joining->folder, own,
+			       mapping->one);
 	if (there && mapping->renames)
 		name = own;
 	else if (there && json_equal(there, member))

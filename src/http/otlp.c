@@ -50,6 +50,8 @@ static json_t *value_of(const json_t *value)
 		return json_pack("{s:O}", "stringValue", value);
 	if (json_is_boolean(value))
 		return json_pack("{s:O}", "boolValue", value);
+	if (json_is_real(value))
+		return json_pack("{s:O}", "doubleValue", value);
 	return json_pack("{s:o}", "intValue", json_sprintf("%lld", (long long)json_integer_value(value)));
 }
 

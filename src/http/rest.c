@@ -189,6 +189,8 @@ int rest_ask(struct world world, const struct rest_call *call, struct rest_answe
 	if (http_client_call(&http, &response, err)) {
 		if (err && err->kind == ERR_BROKEN)
 			err->kind = ERR_RETRY;
+		else if (err && err->kind == ERR_LIMIT)
+			err->kind = ERR_INVALID; /* too large: waiting makes it no smaller */
 		return err_prefix(err, "%s", path_of(call->url));
 	}
 	answer_read(answer, call, &response);

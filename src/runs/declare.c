@@ -67,13 +67,15 @@ int declarations_judge_again(struct runs *runs, const struct run *run, struct er
 	return run->judged ? run_store(runs, run->id, "judged = NULL, attempt = attempt + 1", NO_VALUES, err) : 0;
 }
 
-static int match_read(struct store_tx *tx, const char *run, const char *match, bool *known, bool *holds, int64_t *count,
-		      struct err *err)
+/* *count: of those that hold, or of proposals. */
+static int match_read(struct store_tx *tx, const char *run, const char *match, bool counted, bool *known, bool *holds,
+		      int64_t *count, struct err *err)
 {
 	AUTO_ROWS rows = {0};
 
 	*known = *holds = false;
-	if (store_number_get(tx, count, 0, "SELECT count(*) FROM declaration WHERE run = ?", VALUES(V(run)), err) ||
+	if (store_number_get(tx, count, 0, "SELECT count(*) FROM declaration WHERE run = ? AND holds = ?",
+			     VALUES(V(run), V(counted ? (int64_t)1 : (int64_t)0)), err) ||
 	    store_query(tx, &rows, "SELECT holds FROM declaration WHERE run = ? AND match = ?", VALUES(V(run), V(match)), err))
 		return -1;
 	if (store_rows_next(&rows)) {
@@ -105,11 +107,11 @@ static int put(struct runs *runs, struct store_tx *tx, const struct run *run, co
 	bool held;
 	int64_t count = 0;
 
-	if (match_read(tx, run->id, match, &known, &held, &count, err))
+	if (match_read(tx, run->id, match, holds, &known, &held, &count, err))
 		return -1;
 	if (held || (known && !holds))
 		return 0;
-	if (!known && count >= DECLARATIONS_MAX)
+	if (count >= DECLARATIONS_MAX)
 		return err_set(err, ERR_LIMIT, "a run has at most %d declared differences", DECLARATIONS_MAX);
 	if (store_run(tx,
 		      "INSERT INTO declaration (run, match, author, because, holds, time_ms) VALUES (?, ?, ?, ?, ?, ?)"
@@ -160,7 +162,7 @@ int runs_declare_undo(struct runs *runs, struct run_id id, const char *match, co
 	AUTO_TX tx = {0};
 
 	if (store_begin(runs->store, &tx, err) || open_read(&tx, id.text, &run, err) ||
-	    match_read(&tx, run.id, match, &known, &held, &count, err))
+	    match_read(&tx, run.id, match, true, &known, &held, &count, err))
 		return -1;
 	if (!known)
 		return err_set(err, ERR_NOT_FOUND, "run %s has no declaration `%s`", id.text, match);

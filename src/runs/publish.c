@@ -382,7 +382,7 @@ static int published_store(const struct publication *publication, struct err *er
 	    tracker_post(runs->tracker, item, "assay", text.at, operation, err) ||
 	    tracker_set_state(runs->tracker, item, "review", err) || store_begin(runs->store, &tx, err) ||
 	    flow_visit_held(&tx, publication->visit, err) ||
-	    run_write(&tx, run->id, "pull = ?, published = head", VALUES(V(publication->first)), err) ||
+	    run_write(&tx, run->id, "pull = ?, published = head, merging = NULL", VALUES(V(publication->first)), err) ||
 	    (json_array_size(claims) && event_add_in(runs, &tx, run->id, "claims", json_pack("{s:O}", "items", claims), err)))
 		return -1;
 	for (size_t i = 0; i < parts->count; i++)

@@ -348,6 +348,7 @@ static int send_final(struct speaking *speaking, struct err *err)
 
 static int send_ask(struct speaking *speaking, struct err *err)
 {
+	const char *hold = json_text(speaking->speech, "hold", "");
 	json_t *buttons = json_array();
 	json_t *option;
 	size_t i;
@@ -355,9 +356,10 @@ static int send_ask(struct speaking *speaking, struct err *err)
 	json_array_foreach(json_member(speaking->speech, "options"), i, option)
 		if (i < SLACK_BUTTONS_MAX && json_is_string(option)) {
 			AUTO_FREE char *action = text_format(SLACK_ACTION_ANSWER ".%zu", i);
+			/* A button is of what stands above it, whatever is asked later. */
+			AUTO_FREE char *value = text_format("%s%s%s", json_string_value(option), hold[0] ? " " : "", hold);
 
-			(void)json_array_append_new(
-				buttons, slack_button(action, json_string_value(option), json_string_value(option), NULL));
+			(void)json_array_append_new(buttons, slack_button(action, json_string_value(option), value, NULL));
 		}
 	return tell(speaking, buttons, err);
 }

@@ -18,6 +18,7 @@
 #include "runs/runs_priv.h"
 
 #define SLUG_MAX 40
+#define MERGE_AGAIN_MS 30000
 #define JUDGE_TRIES 2 /* a verification that could not tell is made once more, from fresh environments */
 #define HOUR_MS ((int64_t)3600000)
 
@@ -437,6 +438,7 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 	AUTO_PARTS parts = {.count = 0};
 	bool woken = false;
 	bool settled;
+	struct err later = {0};
 
 	if (run_load(runs, visit->id, &run, err))
 		return -1;
@@ -444,8 +446,12 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 		return step_judge_review(runs, &run, visit, err);
 	if (parts_load(runs, &run, &parts, err) || parts_settle(runs, &run, &parts, visit, &settled, err))
 		return -1;
-	if (!settled && run.merging &&
-	    (parts_merge_on(runs, &run, &parts, err) || parts_settle(runs, &run, &parts, visit, &settled, err)))
+	if (!settled && run.merging && parts_merge_on(runs, &run, &parts, &later) &&
+	    (later.kind == ERR_CANCELLED || later.kind == ERR_BROKEN)) {
+		*err = later;
+		return -1;
+	}
+	if (!settled && run.merging && later.kind == ERR_NONE && parts_settle(runs, &run, &parts, visit, &settled, err))
 		return -1;
 	if (settled)
 		return 0;
@@ -460,8 +466,13 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 		visit->next = "turn";
 		return 0;
 	}
-	(void)snprintf(visit->detail, sizeof(visit->detail), "waits for a person");
 	visit->park = true;
+	if (later.kind != ERR_NONE) { /* a code host that is away, or limits: what was promised is done when it can be */
+		(void)snprintf(visit->detail, sizeof(visit->detail), "merging waits: %.200s", later.text);
+		visit->wake_ms = world_now_ms(runs->options.world) + MERGE_AGAIN_MS;
+	} else {
+		(void)snprintf(visit->detail, sizeof(visit->detail), "waits for a person");
+	}
 	return reviewers_answer(runs, &run, &parts, err);
 }
 

@@ -288,6 +288,17 @@ static bool is_listed(const json_t *list, const char *who)
 	return false;
 }
 
+/* "approve", or "approve h4t5…": which one. */
+static bool says(struct view text, const char *word, struct view *which)
+{
+	size_t length = strlen(word);
+
+	if (text.length < length || !view_equal_nocase(view_make(text.at, length), view_of(word)))
+		return false;
+	*which = view_trim(view_make(text.at + length, text.length - length));
+	return !which->length || (text.at[length] == ' ' && view_find(*which, VIEW(" ")) < 0);
+}
+
 /* *is_answer: the words are about a request that waits. Who is not listed as an approver is told so, and nothing happens. */
 static int hold_answered(struct runs *runs, struct store_tx *tx, const struct connection *connection, const struct thread *thread,
 			 const struct tracker_event *event, bool *is_answer, struct err *err)
@@ -296,19 +307,30 @@ static int hold_answered(struct runs *runs, struct store_tx *tx, const struct co
 	const json_t *approvers = json_member(connection->configuration, "approvers");
 	const char *hold = json_text(asked, "hold", NULL);
 	struct view text = view_trim(view_of(event->text));
-	bool allow = view_equal_nocase(text, VIEW(THREAD_APPROVE)) || view_equal_nocase(text, VIEW("approve"));
-	bool deny = view_equal_nocase(text, VIEW(THREAD_DENY));
+	struct view which = {0};
+	bool allow = says(text, THREAD_APPROVE, &which) || says(text, "approve", &which);
+	bool deny = !allow && says(text, THREAD_DENY, &which);
+	AUTO_FREE char *named = which.length ? view_copy(which) : NULL;
+	bool newest = hold && (!named || strcmp(named, hold) == 0);
 
-	*is_answer = hold && (allow || deny);
+	*is_answer = (hold || named) && (allow || deny);
 	if (!*is_answer)
 		return 0;
+	hold = named ? named : hold;
 	if (!is_listed(approvers, event->actor) && !is_listed(approvers, event->actor_email)) {
 		log_warn("connection=%s thread=%s actor=%s: may not answer for hold %s", connection->name, thread->id,
 			 event->actor ? event->actor : "-", hold);
 		return answer_in(runs, tx, thread, event, "refused",
 				 speech_text("thought", "You are not one of those who may answer this here. It still waits."), err);
 	}
-	if (store_run(tx, "UPDATE thread SET asked = NULL WHERE id = ?", VALUES(V(thread->id)), err))
+	if (!named && json_flag(asked, "several", false))
+		return answer_in(
+			runs, tx, thread, event, "refused",
+			speech_text(
+				"thought",
+				"More than one request was asked for: say which, with the name that stands behind the question."),
+			err);
+	if (newest && store_run(tx, "UPDATE thread SET asked = NULL WHERE id = ?", VALUES(V(thread->id)), err))
 		return -1;
 	return answer_in(runs, tx, thread, event, "decide",
 			 json_pack("{s:s, s:s, s:b, s:s}", "say", "decide", "hold", hold, "allow", allow, "author",

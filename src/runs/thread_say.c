@@ -101,14 +101,17 @@ static int on_question(const struct told *told, struct err *err)
 /* Whoever may, answers in the thread; the path is the agent's, and shown as code. */
 static int on_hold(const struct told *told, struct err *err)
 {
-	AUTO_JSON asked = json_pack("{s:s}", "hold", json_text(told->data, "id", ""));
+	const char *hold = json_text(told->data, "id", "");
+	/* One that was asked before may still wait: then only words that name one are an answer. */
+	AUTO_JSON asked = json_pack("{s:s, s:b}", "hold", hold, "several", told->thread->asked != NULL);
 	AUTO_FREE char *text = text_format(
-		"The agent wants to send a request that waits for a person:\n\n```\n%.20s %.200s%.500s\n```\n\nMay it?",
-		json_text(told->data, "method", ""), json_text(told->data, "host", ""), json_text(told->data, "path", ""));
+		"The agent wants to send a request that waits for a person:\n\n```\n%.20s %.200s%.500s\n```\n\nMay it? (`%.60s`)",
+		json_text(told->data, "method", ""), json_text(told->data, "host", ""), json_text(told->data, "path", ""), hold);
 	AUTO_BUF row = buf_new(4096);
 	json_t *speech = words("ask", view_of(text));
 
 	(void)json_object_set_new(speech, "options", json_pack("[s, s]", THREAD_APPROVE, THREAD_DENY));
+	(void)json_object_set_new(speech, "hold", json_string(hold));
 	if (say(told, "hold", false, speech, err))
 		return -1;
 	json_format(&row, asked);
