@@ -53,8 +53,6 @@ one=$(say 'Say hello louder. It should end with a mark. <!channel> ​‮' '{"ti
 until_true "$RUN_S" has_finals "$one" 1
 is 'progress is one message, the end another, whatever was lost' "$(sorted "$one")" '*Assay worked on this*|<@U0ALICE> Pull request 1'
 like 'the end has the pull request and the preview' "$(ours "$one" | tail -n 1)" 'Pull request 1 \(verified\): http.*/pulls/1 Preview: http'
-is 'the plan is a list of tasks that is live' "$(state --arg t "$one" -c '[.messages[] | select(.thread_ts == $t and .edits) | .blocks[0] | {type, tasks}][0]')" \
-	'{"type":"plan","tasks":[{"type":"task_card","task_id":"step-0","status":"complete","title":"Say it louder"}]}'
 ok 'every fault happened' until_true 60 all_faults_happened
 is 'there is one run' "$(api GET /runs | jq '.items | length')" 1
 is 'and nothing else was kept' "$(api GET /issues | jq -r '[.items[].title] | length')" 1
@@ -72,6 +70,8 @@ until_true "$RUN_S" said "$two" 'Which mark'
 say '?' "{\"thread\": \"$two\", \"mention\": false}" >/dev/null
 until_true "$RUN_S" has_finals "$two" 1
 like 'a question is answered in the thread' "$(git -C "$ASSAY_STATE/repos/$name.git" show "$(api GET "/runs/$(run_in "$two")" | jq -r .head):greeting.py")" 'hello\?'
+plan_of() { state --arg t "$1" -c '[.messages[] | select(.thread_ts == $t and .edits) | .blocks[0] | {type, tasks}][0]'; }
+comes 'the plan is a list of tasks that is live' '{"type":"plan","tasks":[{"type":"task_card","task_id":"step-0","status":"complete","title":"Say it louder"}]}' plan_of "$two"
 all_acknowledged() { [ "$(state .waiting)" = 0 ]; }
 ok 'everything was acknowledged' until_true 60 all_acknowledged
 
