@@ -111,7 +111,11 @@ static const char locks_sql[] =
 
 static void sample_note(struct watch *watch, struct view line)
 {
+	AUTO_JSON now = json_object();
 	struct view tables;
+	const char *name;
+	json_t *since;
+	void *next;
 	uint64_t at;
 
 	if (!view_to_u64(view_cut(line, ',', &tables), &at))
@@ -122,11 +126,17 @@ static void sample_note(struct watch *watch, struct view line)
 
 		if (!table[0] || strcmp(table, "\"\"") == 0)
 			continue;
+		(void)json_object_set_new(now, table, json_true());
 		if (!json_object_get(watch->first, table))
 			(void)json_object_set_new(watch->first, table, json_integer((json_int_t)at));
 		first = json_number(watch->first, table, 0);
 		if ((int64_t)at - first > json_number(watch->held, table, 0))
 			(void)json_object_set_new(watch->held, table, json_integer((json_int_t)at - first));
+	}
+	json_object_foreach_safe(watch->first, next, name, since)
+	{ /* free again: the next lock is another */
+		if (!json_object_get(now, name))
+			(void)json_object_del(watch->first, name);
 	}
 }
 

@@ -291,7 +291,7 @@ static int mutants_judge(struct work *work, struct err *err)
 	return 0;
 }
 
-int gate_mutation(struct ladder *ladder, struct gate *gate, struct err *err)
+static int mutants_ask(struct ladder *ladder, struct gate *gate, struct err *err)
 {
 	__attribute__((cleanup(work_fini))) struct work work = {
 		.ladder = ladder, .gate = gate, .coverage = ladder->coverage ? json_incref(ladder->coverage) : json_object()};
@@ -308,4 +308,21 @@ int gate_mutation(struct ladder *ladder, struct gate *gate, struct err *err)
 	}
 	work.until_ms = world_elapsed_ms(ladder->request->world) + time_ms;
 	return mutants_judge(&work, err);
+}
+
+/* It asks, and decides nothing: what keeps it from asking is said, and the verdict is that of the others. */
+int gate_mutation(struct ladder *ladder, struct gate *gate, struct err *err)
+{
+	struct err own = {0};
+
+	if (!mutants_ask(ladder, gate, &own))
+		return 0;
+	if (own.kind == ERR_CANCELLED && !__atomic_load_n(&ladder->late, __ATOMIC_RELAXED)) {
+		*err = own;
+		return -1;
+	}
+	gate->status = GATE_SKIPPED;
+	gate_reason(gate, "it could not be asked: %s", own.text);
+	ladder_not_covered(ladder, "mutation: %s", own.text);
+	return 0;
 }
