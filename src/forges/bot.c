@@ -186,3 +186,28 @@ void bot_clone_url(void *self, const char *repository, struct buf *url)
 
 	buf_add_format(url, "%s/%s.git", bot->web, repository);
 }
+
+int bot_pull_put(struct bot *bot, const struct bot_pulls *pulls, const char *repository, const struct remote_pull *pull,
+		 struct remote_told *told, struct err *err)
+{
+	AUTO_JSON item = NULL;
+	struct err why;
+
+	if (pulls->find(bot, repository, pull->branch, &item, told, err))
+		return -1;
+	if (item)
+		return pulls->edit(bot, repository, pull, item, told, err);
+	if (pull->number)
+		return err_set(err, ERR_CONFLICT, "%s%lld is not open any more", pulls->what, (long long)pull->number);
+	if (!pulls->make(bot, repository, pull, told, err))
+		return 0;
+	if (err->kind != ERR_CONFLICT)
+		return -1;
+	why = *err; /* another open one exists already for this branch */
+	if (pulls->find(bot, repository, pull->branch, &item, told, err))
+		return -1;
+	if (item)
+		return pulls->edit(bot, repository, pull, item, told, err);
+	*err = why;
+	return -1;
+}

@@ -44,6 +44,21 @@ MUST_USE int bot_self(struct bot *bot, const char **login, struct remote_told *t
 MUST_USE int bot_marked(struct bot *bot, const json_t *notes, const char *author, const char *marker, int64_t *id,
 			struct remote_told *told, struct err *err);
 
+/* How a host's pull requests are found, changed and made. */
+struct bot_pulls {
+	const char *what; /* before a number: "merge request !" */
+	/* *item: the open one of that branch, owned by the caller, or NULL */
+	int (*find)(struct bot *bot, const char *repository, const char *branch, json_t **item, struct remote_told *told,
+		    struct err *err);
+	int (*edit)(struct bot *bot, const char *repository, const struct remote_pull *pull, const json_t *item,
+		    struct remote_told *told, struct err *err);
+	int (*make)(struct bot *bot, const char *repository, const struct remote_pull *pull, struct remote_told *told,
+		    struct err *err);
+};
+/* By its branch: the open one is changed, else one is made; one that somebody made meanwhile is changed, too. */
+MUST_USE int bot_pull_put(struct bot *bot, const struct bot_pulls *pulls, const char *repository, const struct remote_pull *pull,
+			  struct remote_told *told, struct err *err);
+
 /* As in struct remote_ops. */
 MUST_USE int bot_credential(void *self, const char *repository, bool push, struct buf *header, struct remote_told *told,
 			    struct err *err);

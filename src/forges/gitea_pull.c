@@ -80,26 +80,9 @@ static int pull_make(struct bot *bot, const char *repository, const struct remot
 
 int gitea_pull_put(void *self, const char *repository, const struct remote_pull *pull, struct remote_told *told, struct err *err)
 {
-	AUTO_JSON item = NULL;
-	struct err why;
+	static const struct bot_pulls pulls = {"pull request #", open_find, pull_edit, pull_make};
 
-	if (open_find(self, repository, pull->branch, &item, told, err))
-		return -1;
-	if (item)
-		return pull_edit(self, repository, pull, item, told, err);
-	if (pull->number)
-		return err_set(err, ERR_CONFLICT, "pull request #%lld is not open any more", (long long)pull->number);
-	if (!pull_make(self, repository, pull, told, err))
-		return 0;
-	if (err->kind != ERR_CONFLICT)
-		return -1;
-	why = *err; /* "pull request already exists for these targets" */
-	if (open_find(self, repository, pull->branch, &item, told, err))
-		return -1;
-	if (item)
-		return pull_edit(self, repository, pull, item, told, err);
-	*err = why;
-	return -1;
+	return bot_pull_put(self, &pulls, repository, pull, told, err);
 }
 
 json_t *gitea_pull_get(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err)
