@@ -148,7 +148,7 @@ json_t *finding_add(json_t *findings, const struct finding *finding, bool *fresh
 
 struct ranked {
 	json_t *finding;
-	int severity;
+	enum severity severity;
 	json_int_t weight;
 	size_t place;
 };
@@ -159,7 +159,7 @@ static int ranked_compare(const void *left, const void *right)
 	const struct ranked *b = right;
 
 	if (a->severity != b->severity)
-		return a->severity - b->severity;
+		return a->severity < b->severity ? -1 : 1;
 	if (a->weight != b->weight)
 		return a->weight > b->weight ? -1 : 1;
 	return a->place < b->place ? -1 : 1;
