@@ -562,6 +562,14 @@ static void numstat_apply(struct view text, json_t *changes)
 	}
 }
 
+/* The fourth word of ":oldmode newmode oldhash newhash S". */
+static struct view raw_blob(struct view meta)
+{
+	for (int i = 0; i < 3; i++)
+		(void)view_cut(meta, ' ', &meta);
+	return view_cut(meta, ' ', &(struct view){0});
+}
+
 /* Records of `--raw -z`: ":oldmode newmode oldhash newhash S\0path\0", with a second path for renames. */
 static json_t *raw_parse(struct view text)
 {
@@ -582,6 +590,7 @@ static json_t *raw_parse(struct view text)
 		json_set_bytes(change, "path", path);
 		(void)json_object_set_new(change, "status", json_string(status));
 		json_set_bytes(change, "mode", meta.length > 14 ? view_make(meta.at + 8, 6) : VIEW(""));
+		json_set_bytes(change, "blob", raw_blob(meta));
 		(void)json_array_append_new(changes, change);
 		text = rest;
 	}

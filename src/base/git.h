@@ -63,7 +63,8 @@ MUST_USE int git_merge(const char *repository, const struct git_hash *into, cons
 /* Unified diff, no external programs, at most out's maximum (what is over is cut at a line, and said). */
 MUST_USE int git_diff(const char *repository, const struct git_hash *base, const struct git_hash *head, struct buf *out,
 		      struct err *err);
-/* [{"path": …, "status": "A|M|D|R|T", "old_path"?: …, "added": n, "removed": n, "mode": "100644"}]; owned by the caller. */
+/* [{"path": …, "status": "A|M|D|R|T", "old_path"?: …, "added": n, "removed": n, "mode": "100644", "blob": hash of
+ * what it is now, zeros when it is gone}]; owned by the caller. */
 json_t *git_changes(const char *repository, const struct git_hash *base, const struct git_hash *head, struct err *err);
 
 #endif

@@ -68,8 +68,8 @@ json_t *evidence_of(const json_t *value)
 static char *id_make(const struct finding *finding)
 {
 	const struct view parts[] = {view_of(finding->gate), view_of(finding->kind), view_of(finding->place),
-				     view_of(finding->path ? finding->path : "")};
-	struct digest digest = digest_of_parts(parts, ARRAY_LEN(parts));
+				     view_of(finding->path ? finding->path : ""), view_of(finding->bound ? finding->bound : "")};
+	struct digest digest = digest_of_parts(parts, finding->bound ? ARRAY_LEN(parts) : ARRAY_LEN(parts) - 1);
 
 	return text_format("f-%.12s", digest.text);
 }

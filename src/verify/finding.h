@@ -1,6 +1,7 @@
 /*
  * finding: one thing that a gate found, and the list of them, worst first. A finding's id is a digest of gate, place and kind, never of
- * values: the same defect has the same id in every attempt, so that "fixed", "still there" and "new" can be told.
+ * values: the same defect has the same id in every attempt, so that "fixed", "still there" and "new" can be told. One that a person
+ * accepts for what it reads (an edit of a protected file) is bound to that, too: what is written there later is another finding.
  */
 #ifndef ASSAY_VERIFY_FINDING_H
 #define ASSAY_VERIFY_FINDING_H
@@ -17,6 +18,7 @@ struct finding {
 	const char *kind;  /* "status", "missing", …: a part of the id */
 	const char *place; /* endpoint, edge, table or file: a part of the id */
 	const char *path;  /* within it, or "" */
+	const char *bound; /* what it says holds for these contents alone: a part of the id; NULL: for whatever is there */
 	enum severity severity;
 	int weight;        /* among those of one severity: more is worse */
 	const char *title; /* one line */

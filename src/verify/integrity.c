@@ -9,29 +9,22 @@
 #include "verify/finding.h"
 #include "verify/integrity_priv.h"
 
-#define FILES_MAX 400 /* of a change that are read; more is said in a finding */
+#define SKIP_LOOK ((size_t)2000) /* from a mark on a test to its name */
+#define FILES_MAX 400            /* of a change that are read; more is said in a finding */
 
-void integrity_add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
-		   int line, const char *detail, const char *format, ...)
+void integrity_add(struct check *check, const struct finding *about, const char *format, ...)
 {
+	struct finding finding = *about;
 	char title[400];
 	va_list args;
 
 	va_start(args, format);
 	(void)vsnprintf(title, sizeof(title), format, args);
 	va_end(args);
-	(void)finding_add(check->findings,
-			  &(struct finding){.gate = "integrity",
-					    .kind = kind,
-					    .place = path,
-					    .path = within,
-					    .severity = severity,
-					    .weight = weight,
-					    .title = title,
-					    .detail = detail,
-					    .file = path,
-					    .line = line},
-			  NULL);
+	finding.gate = "integrity";
+	finding.file = about->place;
+	finding.title = title;
+	(void)finding_add(check->findings, &finding, NULL);
 }
 
 /* ---- what a path is ---- */
@@ -133,28 +126,41 @@ bool fresh_lines_next(struct fresh_lines *lines, struct view *line)
 static void check_protected(struct check *check, const struct changed *file)
 {
 	static const char advice[] = "A person must approve this: undo it, or say in the pull request why it is needed.";
+	const char *how = file->status == 'D' ? "deleted" : file->status == 'A' ? "added" : "changed";
 	const char *paths[] = {file->path, file->old_path};
 
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		/* Who approves it approves what it is now. */
+		struct finding about = {
+			.kind = "protected", .weight = WEIGHT_PROTECTED, .place = paths[i], .bound = file->blob, .detail = advice};
+
 		if (!paths[i])
 			continue;
-		if (strcmp(paths[i], "assay.yaml") == 0)
-			integrity_add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
-				      "the blueprint says how this change is judged, and was changed");
-		else if (any_matches(&check->blueprint->verify.protected_paths, paths[i]))
-			integrity_add(check, "protected", SEVERITY_BLOCK, WEIGHT_PROTECTED, paths[i], "", 0, advice,
-				      "%s is protected, and was %s", paths[i],
-				      file->status == 'D'   ? "deleted"
-				      : file->status == 'A' ? "added"
-							    : "changed");
-		else if (is_ci(paths[i]))
-			integrity_add(check, "ci", SEVERITY_BLOCK, WEIGHT_PROTECTED - 1, paths[i], "", 0, advice,
-				      "%s runs the checks, and was changed", paths[i]);
-		else if (integrity_is_runner_config(paths[i]))
-			integrity_add(check, "runner-config", SEVERITY_WARN, WEIGHT_SLIGHT + 5, paths[i], "", 0,
-				      "Tests were judged with the configuration of the base.",
-				      "the test runner's configuration %s was changed", paths[i]);
+		if (strcmp(paths[i], "assay.yaml") == 0) {
+			integrity_add(check, &about, "the blueprint says how this change is judged, and was %s", how);
+		} else if (any_matches(&check->blueprint->verify.protected_paths, paths[i])) {
+			integrity_add(check, &about, "%s is protected, and was %s", paths[i], how);
+		} else if (is_ci(paths[i])) {
+			about.kind = "ci";
+			about.weight--;
+			integrity_add(check, &about, "%s runs the checks, and was %s", paths[i], how);
+		} else if (integrity_is_runner_config(paths[i])) {
+			about.kind = "runner-config";
+			about.severity = SEVERITY_WARN;
+			about.weight = WEIGHT_SLIGHT + 5;
+			about.detail = "Tests were judged with the configuration of the base.";
+			integrity_add(check, &about, "the configuration %s of what checks the code was %s", paths[i], how);
+		}
 	}
+}
+
+/* The test that a line skips: the first one from there on. Owned by the caller. */
+static char *test_skipped(const struct changed *file, struct view line, struct view rest)
+{
+	size_t length = line.length + (rest.length ? (size_t)(rest.at - line.at) - line.length + rest.length : 0);
+	AUTO_JSON names = integrity_tests_of(file->path, view_make(line.at, length < SKIP_LOOK ? length : SKIP_LOOK));
+
+	return text_copy(json_array_size(names) ? json_string_value(json_array_get(names, 0)) : "");
 }
 
 static void check_skips(struct check *check, struct changed *file)
@@ -173,9 +179,20 @@ static void check_skips(struct check *check, struct changed *file)
 
 		if (!skip && !only)
 			continue;
-		integrity_add(check, only ? "only" : "skipped", SEVERITY_BLOCK, WEIGHT_SKIPPED, file->path, shown, lines.number,
-			      "A test that does not run proves nothing: mend the code, or let a person decide.", "%s:%d: %s: %s",
-			      file->path, lines.number, only ? "only some tests run now" : "a test is skipped", shown);
+		AUTO_FREE char *skipped = test_skipped(file, line, lines.rest);
+
+		integrity_add(check,
+			      &(struct finding){
+				      .kind = only ? "only" : "skipped",
+				      .severity = SEVERITY_BLOCK,
+				      .weight = WEIGHT_SKIPPED,
+				      .place = file->path,
+				      .path = shown,
+				      .bound = skipped,
+				      .line = lines.number,
+				      .detail = "A test that does not run proves nothing: mend the code, or let a person decide."},
+			      "%s:%d: %s: %s", file->path, lines.number, only ? "only some tests run now" : "a test is skipped",
+			      shown);
 	}
 }
 
@@ -186,8 +203,14 @@ static void check_assertions(struct check *check, struct changed *file)
 
 	if (file->test && file->status != 'D' && file->status != 'A' && after < before)
 		integrity_add(
-			check, "weakened", SEVERITY_WARN, WEIGHT_SLIGHT + 8, file->path, "", 0,
-			"The tests of the base were run on the change as well; a person should look at what is not asserted any more.",
+			check,
+			&(struct finding){
+				.kind = "weakened",
+				.severity = SEVERITY_WARN,
+				.weight = WEIGHT_SLIGHT + 8,
+				.place = file->path,
+				.detail =
+					"The tests of the base were run on the change as well; a person should look at what is not asserted any more."},
 			"%s asserts less: %zu assertions instead of %zu", file->path, after, before);
 }
 
@@ -230,8 +253,14 @@ static void check_commands(struct check *check, struct changed *file)
 			quiet = view_find(line, view_of(rows[i])) >= 0;
 		if (!quiet)
 			continue;
-		integrity_add(check, "cannot-fail", tests || file->test ? SEVERITY_BLOCK : SEVERITY_WARN, WEIGHT_COMMAND,
-			      file->path, shown, lines.number, "A check that cannot fail proves nothing.",
+		integrity_add(check,
+			      &(struct finding){.kind = "cannot-fail",
+						.severity = tests || file->test ? SEVERITY_BLOCK : SEVERITY_WARN,
+						.weight = WEIGHT_COMMAND,
+						.place = file->path,
+						.path = shown,
+						.line = lines.number,
+						.detail = "A check that cannot fail proves nothing."},
 			      "%s:%d: a command cannot fail any more: %s", file->path, lines.number, shown);
 	}
 }
@@ -261,6 +290,7 @@ static void tests_collect(struct check *check, struct changed *file)
 static void check_removed(struct check *check, const struct changed *file)
 {
 	const char *path = file->old_path ? file->old_path : file->path;
+	AUTO_BUF names = buf_new(INTEGRITY_FILE_MAX); /* who lets them go has seen which */
 	size_t gone = 0;
 	size_t fresh = 0;
 	const char *name;
@@ -274,22 +304,42 @@ static void check_removed(struct check *check, const struct changed *file)
 			continue;
 		gone++;
 		first = first ? first : name;
+		buf_add_format(&names, "%s\n", name);
 	}
 	json_object_foreach(check->head_tests, name, at)
 		fresh += strcmp(json_string_value(at), file->path) == 0 && !json_object_get(check->base_tests, name);
 	if (file->status == 'D' && !gone && !language_of(path))
-		integrity_add(check, "removed", SEVERITY_BLOCK, WEIGHT_REMOVED, path, "", 0, "Put it back, or let a person decide.",
+		integrity_add(check,
+			      &(struct finding){.kind = "removed",
+						.severity = SEVERITY_BLOCK,
+						.weight = WEIGHT_REMOVED,
+						.place = path,
+						.detail = "Put it back, or let a person decide."},
 			      "the test file %s was removed", path);
 	if (!gone)
 		return;
 	if (file->status != 'D' && fresh >= gone)
-		integrity_add(check, "renamed", SEVERITY_WARN, WEIGHT_SLIGHT + 4, file->path, "", 0,
-			      "As many are new: they may have been renamed. The tests of the base were run on the change as well.",
-			      "%s: %zu tests are gone, first `%s`", file->path, gone, first);
+		integrity_add(
+			check,
+			&(struct finding){
+				.kind = "renamed",
+				.severity = SEVERITY_WARN,
+				.weight = WEIGHT_SLIGHT + 4,
+				.place = file->path,
+				.detail =
+					"As many are new: they may have been renamed. The tests of the base were run on the change as well."},
+			"%s: %zu tests are gone, first `%s`", file->path, gone, first);
 	else
-		integrity_add(check, "removed", SEVERITY_BLOCK, WEIGHT_REMOVED, path, "", 0,
-			      "Put them back, or let a person decide: what they checked is not checked any more.",
-			      "%s: %zu tests were removed, first `%s`", path, gone, first);
+		integrity_add(
+			check,
+			&(struct finding){
+				.kind = "removed",
+				.severity = SEVERITY_BLOCK,
+				.weight = WEIGHT_REMOVED,
+				.place = path,
+				.bound = names.at,
+				.detail = "Put them back, or let a person decide: what they checked is not checked any more."},
+			"%s: %zu tests were removed, first `%s`", path, gone, first);
 }
 
 static bool readable(const struct check *check, const struct changed *file)
@@ -323,6 +373,7 @@ json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint
 		file->path = json_text(change, "path", "");
 		file->old_path = json_text(change, "old_path", NULL);
 		file->status = json_text(change, "status", "M")[0];
+		file->blob = json_text(change, "blob", "");
 		file->test = integrity_is_test(blueprint, file->path) ||
 			     (file->old_path && integrity_is_test(blueprint, file->old_path));
 		file_read_both(&check, file);
@@ -342,15 +393,20 @@ json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint
 		const json_t *change = json_array_get(changes, i);
 		const struct changed file = {.path = json_text(change, "path", ""),
 					     .old_path = json_text(change, "old_path", NULL),
+					     .blob = json_text(change, "blob", ""),
 					     .status = json_text(change, "status", "M")[0]};
 
 		check_protected(&check, &file);
 		integrity_check_place(&check, &file);
 	}
 	if (json_array_size(changes) > count)
-		integrity_add(&check, "too-many-files", SEVERITY_WARN, WEIGHT_SLIGHT, "", "", 0,
-			      "A person should look at the rest.", "only %d of %zu changed files were looked at", FILES_MAX,
-			      json_array_size(changes));
+		integrity_add(&check,
+			      &(struct finding){.kind = "too-many-files",
+						.severity = SEVERITY_WARN,
+						.weight = WEIGHT_SLIGHT,
+						.place = "",
+						.detail = "A person should look at the rest."},
+			      "only %d of %zu changed files were looked at", FILES_MAX, json_array_size(changes));
 	json_decref(check.base_tests);
 	json_decref(check.head_tests);
 	free(files);

@@ -42,9 +42,14 @@ static void check_special_cases(struct check *check, struct changed *file)
 
 		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 			if (view_find(line, view_of(rows[i])) >= 0)
-				integrity_add(check, "asks-if-tested", i < RUNNERS_OWN ? SEVERITY_BLOCK : SEVERITY_WARN,
-					      i < RUNNERS_OWN ? WEIGHT_ASKS : WEIGHT_SLIGHT + 6, file->path, rows[i], lines.number,
-					      "Code that behaves otherwise under test is not tested.",
+				integrity_add(check,
+					      &(struct finding){.kind = "asks-if-tested",
+								.severity = i < RUNNERS_OWN ? SEVERITY_BLOCK : SEVERITY_WARN,
+								.weight = i < RUNNERS_OWN ? WEIGHT_ASKS : WEIGHT_SLIGHT + 6,
+								.place = file->path,
+								.path = rows[i],
+								.line = lines.number,
+								.detail = "Code that behaves otherwise under test is not tested."},
 					      "%s:%d: code asks whether it is tested: %s", file->path, lines.number, rows[i]);
 		json_array_foreach(check->literals, index, literal) {
 			struct view text = view_make(json_string_value(literal), json_string_length(literal));
@@ -52,9 +57,16 @@ static void check_special_cases(struct check *check, struct changed *file)
 			if (text.length >= INTEGRITY_LITERAL_MIN && view_find(line, text) >= 0 &&
 			    view_find(buf_view(&file->base), text) < 0)
 				integrity_add(
-					check, "knows-the-answer", SEVERITY_WARN, WEIGHT_SLIGHT + 7, file->path,
-					json_string_value(literal), lines.number,
-					"A text of a recorded answer stands in the code: a person should see whether it is a special case.",
+					check,
+					&(struct finding){
+						.kind = "knows-the-answer",
+						.severity = SEVERITY_WARN,
+						.weight = WEIGHT_SLIGHT + 7,
+						.place = file->path,
+						.path = json_string_value(literal),
+						.line = lines.number,
+						.detail =
+							"A text of a recorded answer stands in the code: a person should see whether it is a special case."},
 					"%s:%d: code knows a recorded answer: %.60s", file->path, lines.number,
 					json_string_value(literal));
 		}
@@ -118,8 +130,14 @@ static void check_patches(struct check *check, struct changed *file)
 		for (size_t i = 0; i < ARRAY_LEN(words) && !patches; i++)
 			patches = view_find(line, view_of(words[i])) >= 0;
 		if (patches)
-			integrity_add(check, "patches-the-tests", SEVERITY_BLOCK, WEIGHT_COMMAND + 2, file->path, shown,
-				      lines.number, "Code must not change what its tests are made of.",
+			integrity_add(check,
+				      &(struct finding){.kind = "patches-the-tests",
+							.severity = SEVERITY_BLOCK,
+							.weight = WEIGHT_COMMAND + 2,
+							.place = file->path,
+							.path = shown,
+							.line = lines.number,
+							.detail = "Code must not change what its tests are made of."},
 				      "%s:%d: code changes the means of tests: %s", file->path, lines.number, shown);
 	}
 }
@@ -134,9 +152,16 @@ void integrity_check_place(struct check *check, const struct changed *file)
 		"**/_pytest",         "**/unittest",           "**/site-packages"}; /* the last ones: a link */
 
 	if (file->status != 'D' && (file->status != 'M' || file->old_path) && integrity_matches(rows, ARRAY_LEN(rows), file->path))
-		integrity_add(check, "shadows-the-tests", SEVERITY_BLOCK, WEIGHT_COMMAND + 1, file->path, "", 0,
-			      "It may be loaded in place of what runs the tests: a person must see why it is needed.",
-			      "%s lies where a program looks for what runs the tests", file->path);
+		integrity_add(
+			check,
+			&(struct finding){
+				.kind = "shadows-the-tests",
+				.severity = SEVERITY_BLOCK,
+				.weight = WEIGHT_COMMAND + 1,
+				.place = file->path,
+				.bound = file->blob,
+				.detail = "It may be loaded in place of what runs the tests: a person must see why it is needed."},
+			"%s lies where a program looks for what runs the tests", file->path);
 }
 
 /* Does a suite's command run that script of a package.json? */
@@ -178,8 +203,14 @@ static void check_scripts(struct check *check, struct changed *file)
 		const char *is = json_text(json_member(after, "scripts"), name, "");
 
 		if (strcmp(was, is) != 0 && runs_script(check->blueprint, name))
-			integrity_add(check, "runner-command", SEVERITY_BLOCK, WEIGHT_COMMAND + 3, file->path, name, 0,
-				      "A person must approve how the tests are run.",
+			integrity_add(check,
+				      &(struct finding){.kind = "runner-command",
+							.severity = SEVERITY_BLOCK,
+							.weight = WEIGHT_COMMAND + 3,
+							.place = file->path,
+							.path = name,
+							.bound = is,
+							.detail = "A person must approve how the tests are run."},
 				      "%s: the script `%s` that runs the tests is `%.80s` now", file->path, name, is);
 	}
 }

@@ -47,15 +47,15 @@ struct check {
 struct changed {
 	const char *path;
 	const char *old_path;
+	const char *blob; /* what it is now, by its hash */
 	char status;
 	bool test;
 	struct buf base;
 	struct buf head;
 };
 
-/* A finding about a file. */
-void integrity_add(struct check *check, const char *kind, enum severity severity, int weight, const char *path, const char *within,
-		   int line, const char *detail, const char *format, ...) PRINTF_LIKE(9, 10);
+/* A finding about the file at its `place`; gate, file and title are set here. */
+void integrity_add(struct check *check, const struct finding *about, const char *format, ...) PRINTF_LIKE(3, 4);
 bool integrity_matches(const char *const *rows, size_t count, const char *path);
 /* Rules on code: what it does to its own judges. */
 void integrity_check_code(struct check *check, struct changed *file);

@@ -289,7 +289,8 @@ static void changes_list_renames_counts_and_odd_names(void **state)
 	assert_int_equal(json_array_size(changes), 2);
 	json_array_foreach(changes, index, change) {
 		odd = odd ||
-		      (view_is(view_of(json_text(change, "path", "")), "od\td\nname") && json_number(change, "added", 0) == 1);
+		      (view_is(view_of(json_text(change, "path", "")), "od\td\nname") && json_number(change, "added", 0) == 1 &&
+		       view_is(view_of(json_text(change, "blob", "")), "78981922613b2afb6025042ff6bd878ac1994e85"));
 		renamed = renamed || view_is(view_of(json_text(change, "old_path", "")), "long");
 	}
 	assert_true(odd);

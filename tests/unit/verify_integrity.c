@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/digest.h"
 #include "base/scope.h"
 #include "verify/finding.h"
 #include "verify/integrity.h"
@@ -38,7 +39,8 @@ static json_t *check(const struct file *file)
 	struct err err = {0};
 	AUTO_BLUEPRINT blueprint = blueprint_parse(VIEW(blueprint_text), "assay.yaml", &err);
 	const char *status = file->old_path ? "R" : !file->base ? "A" : !file->head ? "D" : "M";
-	AUTO_JSON changes = json_pack("[{s:s, s:s, s:s*}]", "path", file->path, "status", status, "old_path", file->old_path);
+	AUTO_JSON changes = json_pack("[{s:s, s:s, s:s*, s:s}]", "path", file->path, "status", status, "old_path", file->old_path,
+				      "blob", digest_of(view_of(file->head ? file->head : "")).text);
 	AUTO_JSON literals = json_pack("[s]", "Juniper Copper Mug");
 
 	if (!blueprint)
@@ -166,11 +168,53 @@ static void a_finding_names_file_and_line(void **state)
 	assert_string_equal(json_text(finding, "title", ""), "a.test.js:3: a test is skipped: test.skip('two', f);");
 }
 
+/* Ids are what a person accepts. */
+static void what_is_accepted_holds_for_what_was_seen_alone(void **state)
+{
+	static const struct {
+		struct file first, later;
+		bool same;
+	} rows[] = {
+		{{"sessions/a.har", "{}", "{ }"}, {"sessions/a.har", "{}", "{  }"}, false},
+		{{"sessions/a.har", "{}", "{ }"}, {"sessions/a.har", "{ \n}", "{ }"}, true},
+		{{"assay.yaml", "a", "b"}, {"assay.yaml", "a", "c"}, false},
+		{{".github/workflows/ci.yml", "a", "b"}, {".github/workflows/ci.yml", "a", "c"}, false},
+		{{"web/package.json", "{\"scripts\": {\"check\": \"mocha\"}}", "{\"scripts\": {\"check\": \"mocha -b\"}}"},
+		 {"web/package.json", "{\"scripts\": {\"check\": \"mocha\"}}", "{\"scripts\": {\"check\": \"true\"}}"},
+		 false},
+		{{"web/package.json", "{\"scripts\": {\"check\": \"mocha\"}}", "{\"scripts\": {\"check\": \"mocha -b\"}}"},
+		 {"web/package.json", "{\"scripts\": {\"check\": \"mocha\"}}",
+		  "{\"name\": \"x\", \"scripts\": {\"check\": \"mocha -b\"}}"},
+		 true},
+		{{"test_a.py", "def test_a():\n  a()\ndef test_b():\n  b()\n",
+		  "@pytest.mark.skip\ndef test_a():\n  a()\ndef test_b():\n  b()\n"},
+		 {"test_a.py", "def test_a():\n  a()\ndef test_b():\n  b()\n",
+		  "def test_a():\n  a()\n@pytest.mark.skip\ndef test_b():\n  b()\n"},
+		 false},
+		{{"a.test.js", "test('a', f);\ntest('b', f);\ntest('c', f);\n", "test('b', f);\ntest('c', f);\n"},
+		 {"a.test.js", "test('a', f);\ntest('b', f);\ntest('c', f);\n", "test('c', f);\n"},
+		 false},
+		{{"sitecustomize.py", NULL, "x\n"}, {"sitecustomize.py", NULL, "y\n"}, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON first = check(&rows[i].first);
+		AUTO_JSON later = check(&rows[i].later);
+		const char *id = json_text(json_array_get(first, 0), "id", "");
+
+		assert_string_equal(json_text(json_array_get(first, 0), "severity", ""), "block");
+		if ((strcmp(id, json_text(json_array_get(later, 0), "id", "")) == 0) != rows[i].same)
+			fail_msg("row %zu, %s: %s", i, rows[i].first.path, rows[i].same ? "another finding" : "the same finding");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not),
 		cmocka_unit_test(a_finding_names_file_and_line),
+		cmocka_unit_test(what_is_accepted_holds_for_what_was_seen_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
