@@ -105,6 +105,16 @@ static int texts_parse(const json_t *list, char ***texts, size_t *count, const c
 	return 0;
 }
 
+/* By the engines' names (data/engine.h). */
+static const struct {
+	const char *name;
+	enum protocol protocol;
+} protocols[] = {
+	{"postgres", PROTOCOL_POSTGRES},
+	{"redis", PROTOCOL_REDIS},
+	{"rabbitmq", PROTOCOL_AMQP},
+};
+
 static int name_parse(const char *key, const json_t *json, struct name *name, struct err *err)
 {
 	const char *protocol = json_text(json, "protocol", "");
@@ -115,10 +125,9 @@ static int name_parse(const char *key, const json_t *json, struct name *name, st
 		return err_set(err, ERR_INVALID, "`port` is none");
 	name->name = text_copy(key);
 	name->port = (uint16_t)port;
-	if (strcmp(protocol, "postgres") == 0)
-		name->protocol = PROTOCOL_POSTGRES;
-	else if (strcmp(protocol, "redis") == 0)
-		name->protocol = PROTOCOL_REDIS;
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+		if (strcmp(protocol, protocols[i].name) == 0)
+			name->protocol = protocols[i].protocol;
 	if (texts_parse(json_member(json, "sandboxes"), &name->sandboxes, &name->sandbox_count, "sandboxes", err))
 		return -1;
 	if (!name->sandbox_count)

@@ -23,7 +23,7 @@ struct unresolved;
 #define DENIALS_KEPT 64
 
 enum env_state { ENV_STARTING, ENV_READY, ENV_FROZEN, ENV_FAILED, ENV_STOPPED };
-enum protocol { PROTOCOL_GUESS, PROTOCOL_POSTGRES, PROTOCOL_REDIS };
+enum protocol { PROTOCOL_GUESS, PROTOCOL_POSTGRES, PROTOCOL_REDIS, PROTOCOL_AMQP };
 
 struct name {
 	char *name;

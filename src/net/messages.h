@@ -46,9 +46,11 @@
  *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
  *   VAULT_LOST   {}: the link to the vault ended; another VAULT is wanted.
  *
- * The exchange log is JSON lines: {"seq", "from": "preview"|sandbox, "to": name or host, "proto": "http|postgres|redis|tcp", "phase",
+ * The exchange log is JSON lines: {"seq", "from": "preview"|sandbox, "to": name or host, "proto": "http|postgres|redis|amqp|tcp", "phase",
  * "t0_ms", "dt_us", "request": {"method", "url", "headers": [[name, value]…], "body": text | "body64": base64, "body_bytes", "cut": bool},
- * "response": {"status", "headers", "body…"}, "error": text}. For postgres and redis, request is {"command": text, "statement"?: text}.
+ * "response": {"status", "headers", "body…"}, "error": text}. For the other protocols, request is {"command": text,
+ * "statement"?: text}; a message of a queue has {"method": "publish|deliver|ack|…", "url": exchange and key, stream or channel, "statement"?: its
+ * queue, "headers", "body…"} whatever carried it, and the response "complete": "redelivered" when it was given before.
  */
 #ifndef ASSAY_NET_MESSAGES_H
 #define ASSAY_NET_MESSAGES_H

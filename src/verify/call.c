@@ -229,6 +229,21 @@ bool call_is(const json_t *exchange, const char *protocol)
 	return strcmp(json_text(exchange, "proto", ""), protocol) == 0;
 }
 
+bool call_is_message(const json_t *exchange)
+{
+	return !call_is(exchange, "http") && json_text(json_member(exchange, "request"), "method", NULL);
+}
+
+bool call_is_statement(const json_t *exchange)
+{
+	static const char *const others[] = {"http", "tcp", "dns"};
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (call_is(exchange, others[i]))
+			return false;
+	return !call_is_message(exchange);
+}
+
 bool call_changes(const json_t *exchange)
 {
 	const char *method = json_text(json_member(exchange, "request"), "method", "GET");
@@ -327,6 +342,9 @@ static json_t *tree_row(const json_t *exchange, const json_t *inside)
 		const json_t *request = json_member(exchange, "request");
 
 		buf_add_format(&call, "%s %s", json_text(request, "method", "GET"), json_text(request, "url", "/"));
+	} else if (call_is_message(exchange)) {
+		buf_add_format(&call, "%s %s", json_text(json_member(exchange, "request"), "method", ""),
+			       json_text(json_member(exchange, "request"), "url", ""));
 	} else {
 		call_statement(&call, exchange);
 	}

@@ -30,6 +30,9 @@ void call_edge(struct buf *out, const json_t *exchange, const json_t *inside);
  * the caller. */
 char *call_seam(const json_t *exchange, const json_t *inside);
 bool call_is(const json_t *exchange, const char *protocol);
+/* Is it a message of a queue, given to it or by it, or what became of one? Its method is "publish", "deliver", "ack", … */
+bool call_is_message(const json_t *exchange);
+bool call_is_statement(const json_t *exchange); /* of a database, by any protocol */
 /* Is its method one that may change something? */
 bool call_changes(const json_t *exchange);
 /* 0 when there was no answer. */

@@ -270,7 +270,7 @@ static json_t *statements_count(const struct judge *judge, const json_t *seams)
 		const char *text;
 		json_t *counts;
 
-		if (!call_is(exchange, "postgres") && !call_is(exchange, "redis"))
+		if (!call_is_statement(exchange))
 			continue;
 		call_edge(&edge, exchange, judge->comparison->options.inside);
 		call_statement(&statement, exchange);

@@ -1,4 +1,4 @@
-/* PostgreSQL and Redis read along: scripted conversations, whole and byte by byte. */
+/* Protocols read along: scripted conversations, whole and byte by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/scope.h"
+#include "gateway/seams/amqp.h"
 #include "gateway/seams/postgres.h"
 #include "gateway/seams/redis.h"
 
@@ -22,17 +23,20 @@ struct turn {
 	size_t in_flight; /* after it */
 };
 
-static void postgres_tell(void *self, const struct postgres_done *done)
+/* Messages have a place and a body besides. */
+static void tell(void *self, const struct reader_event *event)
 {
-	buf_add_format(self, "%s|%s|%s|%s\n", done->command, done->statement ? done->statement : "-",
-		       done->complete ? done->complete : "-", done->error ? done->error : "-");
-}
-
-static void redis_tell(void *self, const struct redis_done *done)
-{
-	buf_add_format(self, "%s|%.*s|%s|%s\n", done->command, (int)done->statement.length,
-		       done->statement.at ? done->statement.at : "", done->complete ? done->complete : "-",
-		       done->error ? done->error : "-");
+	buf_add_format(self, "%s|%.*s|%s|%s", event->command, event->statement.length ? (int)event->statement.length : 1,
+		       event->statement.length ? event->statement.at : "-", event->complete ? event->complete : "-",
+		       event->error ? event->error : "-");
+	if (event->place.at)
+		buf_add_format(self, "|%.*s", (int)event->place.length, event->place.at);
+	for (size_t i = 0; event->headers && i < event->headers->count; i++)
+		buf_add_format(self, "|%s: %s", event->headers->at[i].name, event->headers->at[i].value);
+	if (event->body)
+		buf_add_format(self, "|%.*s%s", (int)event->body->length, event->body->at ? event->body->at : "",
+			       event->body->cut ? "…" : "");
+	buf_add_text(self, "\n");
 }
 
 #define STARTUP "\0\0\0\x09\0\3\0\0\0"
@@ -42,6 +46,31 @@ struct conversation {
 	const struct turn *turns; /* until who == 0 */
 	const char *told;
 };
+
+/* Whole, and byte by byte. */
+static void conversations_check(const struct reader_ops *ops, const struct conversation *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (size_t step = 1; step < 4096; step += 4000) {
+			AUTO_BUF told = buf_new(8192);
+			void *reader = ops->make(tell, &told);
+
+			for (const struct turn *turn = rows[i].turns; turn->who; turn++) {
+				for (size_t at = 0; at < turn->bytes.length; at += step) {
+					size_t left = turn->bytes.length - at;
+					struct view piece = view_make(turn->bytes.at + at, left < step ? left : step);
+
+					(turn->who == 'c' ? ops->client : ops->server)(reader, piece, 0);
+				}
+				if (ops->in_flight(reader) != turn->in_flight)
+					fail_msg("%s, row %zu, turn %td: %zu in flight; told:\n%s", ops->name, i,
+						 turn - rows[i].turns, ops->in_flight(reader), told.at ? told.at : "");
+			}
+			assert_string_equal(told.at ? told.at : "", rows[i].told);
+			ops->end(reader, NULL, 0);
+		}
+	}
+}
 
 static const struct turn simple_query[] = {
 	{'c', BYTES("\0\0\0\x08\4\xd2\x16\x2f"), 0}, /* SSLRequest */
@@ -104,36 +133,17 @@ static const struct conversation postgres_rows[] = {
 static void statements_of_postgres_are_told_when_they_end(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(postgres_rows); i++) {
-		for (size_t step = 1; step < 4096; step += 4000) {
-			AUTO_BUF told = buf_new(4096);
-			struct postgres *postgres = postgres_new(postgres_tell, &told);
-
-			for (const struct turn *turn = postgres_rows[i].turns; turn->who; turn++) {
-				for (size_t at = 0; at < turn->bytes.length; at += step) {
-					size_t left = turn->bytes.length - at;
-					struct view piece = view_make(turn->bytes.at + at, left < step ? left : step);
-
-					(turn->who == 'c' ? postgres_client : postgres_server)(postgres, piece, 0);
-				}
-				if (postgres_in_flight(postgres) != turn->in_flight)
-					fail_msg("row %zu, turn %td: %zu in flight", i, turn - postgres_rows[i].turns,
-						 postgres_in_flight(postgres));
-			}
-			assert_string_equal(told.at ? told.at : "", postgres_rows[i].told);
-			postgres_free(postgres, NULL, 0);
-		}
-	}
+	conversations_check(&reader_postgres, postgres_rows, ARRAY_LEN(postgres_rows));
 }
 
 static void a_statement_without_an_answer_is_told_as_failed(void **state)
 {
 	AUTO_BUF told = buf_new(4096);
-	struct postgres *postgres = postgres_new(postgres_tell, &told);
+	void *postgres = reader_postgres.make(tell, &told);
 
 	(void)state;
-	postgres_client(postgres, view_make(STARTUP "Q\0\0\0\x0dSELECT 1\0", 9 + 14), 0);
-	postgres_free(postgres, "reset", 0);
+	reader_postgres.client(postgres, view_make(STARTUP "Q\0\0\0\x0dSELECT 1\0", 9 + 14), 0);
+	reader_postgres.end(postgres, "reset", 0);
 	assert_string_equal(told.at, "query|SELECT 1|-|reset\n");
 }
 
@@ -141,19 +151,19 @@ static void a_long_statement_is_cut_and_a_broken_frame_makes_blind(void **state)
 {
 	AUTO_BUF told = buf_new(65536);
 	AUTO_BUF bytes = buf_new(65536);
-	struct postgres *postgres = postgres_new(postgres_tell, &told);
+	void *postgres = reader_postgres.make(tell, &told);
 
 	(void)state;
 	buf_add(&bytes, STARTUP "Q\0\0\x50\4", 9 + 5);
 	for (int i = 0; i < 0x5000; i++)
 		buf_add_char(&bytes, 'x');
-	postgres_client(postgres, buf_view(&bytes), 0);
-	postgres_server(postgres, view_make("C\0\0\0\6X\0" READY, 13), 0);
+	reader_postgres.client(postgres, buf_view(&bytes), 0);
+	reader_postgres.server(postgres, view_make("C\0\0\0\6X\0" READY, 13), 0);
 	assert_in_range(told.length, POSTGRES_STATEMENT_KEPT_MAX, POSTGRES_STATEMENT_KEPT_MAX + 400);
-	postgres_client(postgres, view_make("Q\0\0\0\0", 5), 0);
-	postgres_client(postgres, view_make("Q\0\0\0\x0dSELECT 1\0", 14), 0);
-	assert_int_equal(postgres_in_flight(postgres), 0);
-	postgres_free(postgres, "end", 0);
+	reader_postgres.client(postgres, view_make("Q\0\0\0\0", 5), 0);
+	reader_postgres.client(postgres, view_make("Q\0\0\0\x0dSELECT 1\0", 14), 0);
+	assert_int_equal(reader_postgres.in_flight(postgres), 0);
+	reader_postgres.end(postgres, "end", 0);
 }
 
 static const struct turn commands[] = {
@@ -184,42 +194,23 @@ static const struct turn resp3[] = {
 };
 
 static const struct turn subscribed[] = {
-	{'c', BYTES("PING\r\nSUBSCRIBE a\r\nPING\r\n"), 0},
+	{'c', BYTES("PING\r\nSUBSCRIBE a\r\nPING\r\n"), 1},
 	{'s', BYTES("+PONG\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"), 0},
 	{0},
 };
 
 static const struct conversation redis_rows[] = {
 	{commands,
-	 "SET|set k v\r\nv2|status|-\nPING|PING|status|-\nGET|GET k|null|-\nEXEC|EXEC|array|-\nGET|get|-|ERR no\nAUTH||-|WRONGPASS x\n"},
+	 "SET|set k v\r\nv2|status|-\nPING|PING|status|-\nGET|GET k|null|-\nEXEC|EXEC|array|-\nGET|get|-|ERR no\nAUTH|-|-|WRONGPASS x\n"},
 	{blocking, "XREADGROUP|XREADGROUP GROUP g c block 0 STREAMS|null|-\nPING|PING|status|-\n"},
-	{resp3, "HELLO||map|-\nGET|GET a|value|-\nGET|GET b|null|-\nGET|GET c|boolean|-\n"},
-	{subscribed, ""},
+	{resp3, "HELLO|-|map|-\nGET|GET a|value|-\nGET|GET b|null|-\nGET|GET c|boolean|-\n"},
+	{subscribed, "PING|PING|status|-\n"},
 };
 
 static void commands_of_redis_are_told_when_their_reply_came(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(redis_rows); i++) {
-		for (size_t step = 1; step < 4096; step += 4000) {
-			AUTO_BUF told = buf_new(4096);
-			struct redis *redis = redis_new(redis_tell, &told);
-
-			for (const struct turn *turn = redis_rows[i].turns; turn->who; turn++) {
-				for (size_t at = 0; at < turn->bytes.length; at += step) {
-					size_t left = turn->bytes.length - at;
-					struct view piece = view_make(turn->bytes.at + at, left < step ? left : step);
-
-					(turn->who == 'c' ? redis_client : redis_server)(redis, piece, 0);
-				}
-				if (redis_in_flight(redis) != turn->in_flight)
-					fail_msg("row %zu, turn %td: %zu in flight", i, turn - redis_rows[i].turns,
-						 redis_in_flight(redis));
-			}
-			assert_string_equal(told.at ? told.at : "", redis_rows[i].told);
-			redis_free(redis, NULL, 0);
-		}
-	}
+	conversations_check(&reader_redis, redis_rows, ARRAY_LEN(redis_rows));
 }
 
 static void broken_frames_of_redis_make_blind(void **state)
@@ -230,19 +221,176 @@ static void broken_frames_of_redis_make_blind(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		AUTO_BUF told = buf_new(4096);
-		struct redis *redis = redis_new(redis_tell, &told);
+		struct redis *redis = reader_redis.make(tell, &told);
 
-		redis_client(redis, view_of(rows[i]), 0);
-		redis_client(redis, VIEW("PING\r\n"), 0);
-		assert_int_equal(redis_in_flight(redis), 0);
-		redis_free(redis, "end", 0);
-		redis = redis_new(redis_tell, &told);
-		redis_client(redis, VIEW("PING\r\n"), 0);
-		redis_server(redis, view_of(replies[i]), 0);
-		assert_int_equal(redis_in_flight(redis), 0);
-		redis_free(redis, "end", 0);
+		reader_redis.client(redis, view_of(rows[i]), 0);
+		reader_redis.client(redis, VIEW("PING\r\n"), 0);
+		assert_int_equal(reader_redis.in_flight(redis), 0);
+		reader_redis.end(redis, "end", 0);
+		redis = reader_redis.make(tell, &told);
+		reader_redis.client(redis, VIEW("PING\r\n"), 0);
+		reader_redis.server(redis, view_of(replies[i]), 0);
+		assert_int_equal(reader_redis.in_flight(redis), 0);
+		reader_redis.end(redis, "end", 0);
 		assert_int_equal(told.length, 0);
 	}
+}
+
+static const struct turn publishing[] = {
+	{'c', BYTES("AMQP\x00\x00\x09\x01"), 0},
+	{'s', BYTES("\x01\x00\x00\x00\x00\x00\x06\x00\x0a\x00\x0a\x00\x09\xce"), 0},
+	{'c', BYTES("\x01\x00\x01\x00\x00\x00\x05\x00\x14\x00\x0a\x00\xce"), 0},
+	{'c',
+	 BYTES("\x01\x00\x01\x00\x00\x00\x12\x00"
+	       "2\x00\x0a\x00\x00\x06orders\x02\x00\x00\x00\x00\xce"),
+	 0},
+	{'c',
+	 BYTES("\x01\x00\x01\x00\x00\x00\x0f\x00<\x00(\x00\x00\x00\x06orders\x00\xce\x02\x00\x01\x00\x00\x00"
+	       "E\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\xb0\x80\x10"
+	       "application/json\x00\x00\x00\x1d\x0btraceparentS\x00\x00\x00\x05"
+	       "00-ab\x01nI\x00\x00\x00\x03\x02\x03m-1\xce\x03\x00\x01\x00\x00\x00\x08{\"id\":1}\xce"),
+	 0},
+	{'c',
+	 BYTES("\x01\x00\x01\x00\x00\x00\x1c\x00<\x00(\x00\x00\x06"
+	       "events\x0dorder.created\x00\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xce"),
+	 0},
+	{'s',
+	 BYTES("\x01\x00\x01\x00\x00\x00$\x00<\x00"
+	       "2\x01"
+	       "8\x08NO_ROUTE\x06"
+	       "events\x0dorder.created\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xce"),
+	 0},
+	{'s', BYTES("\x01\x00\x01\x00\x00\x00\x0d\x00<\x00x\x00\x00\x00\x00\x00\x00\x00\x01\x00\xce"), 0},
+	{'s', BYTES("\x01\x00\x01\x00\x00\x00\x1f\x00\x14\x00(\x01\x94\x14NOT_FOUND - no queue\x00\x00\x00\x00\xce"), 0},
+	{0},
+};
+
+static const struct turn consuming[] = {
+	{'c', BYTES("AMQP\x00\x00\x09\x01\x01\x00\x01\x00\x00\x00\x05\x00\x14\x00\x0a\x00\xce"), 0},
+	{'c', BYTES("\x01\x00\x01\x00\x00\x00\x13\x00<\x00\x14\x00\x00\x06orders\x00\x00\x00\x00\x00\x00\xce"), 0},
+	{'s',
+	 BYTES("\x01\x00\x01\x00\x00\x00\x0a\x00<\x00\x15\x05"
+	       "ctag1\xce"),
+	 0},
+	{'s',
+	 BYTES("\x01\x00\x01\x00\x00\x00(\x00<\x00<\x05"
+	       "ctag1\x00\x00\x00\x00\x00\x00\x00\x01\x00\x06"
+	       "events\x0dorder.created\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\xce\x03\x00\x01\x00\x00\x00\x03one\xce"),
+	 1},
+	{'s',
+	 BYTES("\x01\x00\x01\x00\x00\x00(\x00<\x00<\x05"
+	       "ctag1\x00\x00\x00\x00\x00\x00\x00\x02\x01\x06"
+	       "events\x0dorder.created\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\xce\x03\x00\x01\x00\x00\x00\x03two\xce\x01\x00\x01\x00\x00\x00\x1b\x00<\x00<\x05"
+	       "ctag1\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x06orders\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\xce\x03\x00\x01\x00\x00\x00\x05three\xce\x01\x00\x01\x00\x00\x00\x1b\x00<\x00<\x05"
+	       "ctag1\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x06orders\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\xce\x03\x00\x01\x00\x00\x00\x04"
+	       "four\xce"),
+	 4},
+	{'c', BYTES("\x01\x00\x01\x00\x00\x00\x0d\x00<\x00P\x00\x00\x00\x00\x00\x00\x00\x02\x01\xce"), 2},
+	{'c', BYTES("\x01\x00\x01\x00\x00\x00\x0d\x00<\x00x\x00\x00\x00\x00\x00\x00\x00\x03\x02\xce"), 1},
+	{'c', BYTES("\x01\x00\x01\x00\x00\x00\x0d\x00<\x00Z\x00\x00\x00\x00\x00\x00\x00\x04\x00\xce"), 0},
+	{'c',
+	 BYTES("\x01\x00\x01\x00\x00\x00\x0c\x00<\x00"
+	       "F\x00\x00\x04late\x01\xce"),
+	 0},
+	{'s',
+	 BYTES("\x01\x00\x01\x00\x00\x00\x17\x00<\x00G\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x04late\x00\x00\x00\x00\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\xce\x03\x00\x01\x00\x00\x00\x01"
+	       "a\xce\x03\x00\x01\x00\x00\x00\x01"
+	       "b\xce"),
+	 0},
+	{0},
+};
+
+static const struct turn other_version[] = {
+	{'c', BYTES("AMQP\x03\x01\x00\x00"), 0},
+	{'s', BYTES("AMQP\x03\x01\x00\x00"), 0},
+	{0},
+};
+
+static const struct conversation amqp_rows[] = {
+	{publishing,
+	 "declare|orders||-\npublish|-||-|orders|content-type: application/json|traceparent: 00-ab|n: 3|delivery-mode: 2|message-id: m-1|{\"id\":1}\npublish|-||-|events/order.created|\nreturn|-|-|312 NO_ROUTE|events/order.created|\nunconfirmed|-|-|the broker refused a published message\n"
+	 "close|-|-|404 NOT_FOUND - no queue\n"},
+	{consuming, "consume|orders||-\n"
+		    "deliver|orders||-|events/order.created|one\n"
+		    "deliver|orders|redelivered|-|events/order.created|two\n"
+		    "deliver|orders||-|orders|three\n"
+		    "deliver|orders||-|orders|four\n"
+		    "ack|orders||-|events/order.created\n"
+		    "ack|orders||-|events/order.created\nrequeue|orders||-|orders\nreject|orders||-|orders\n"
+		    "deliver|late||-|late|ab\n"},
+	{other_version, "unread|-|not AMQP 0-9-1, or encrypted|-\n"},
+};
+
+static void messages_of_amqp_are_told_with_what_became_of_them(void **state)
+{
+	(void)state;
+	conversations_check(&reader_amqp, amqp_rows, ARRAY_LEN(amqp_rows));
+}
+
+static const struct turn streams[] = {
+	{'c',
+	 BYTES("*9\r\n$4\r\nXADD\r\n$1\r\ns\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$2\r\n10\r\n$1\r\n*\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n"),
+	 1},
+	{'s', BYTES("$3\r\n1-1\r\n"), 0},
+	{'c', BYTES("XREADGROUP GROUP g c STREAMS s >\r\n"), 1},
+	{'s', BYTES("*1\r\n*2\r\n$1\r\ns\r\n*2\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n*2\r\n$3\r\n1-2\r\n*-1\r\n"), 0},
+	{'c', BYTES("XACK s g 1-1 1-2\r\nXAUTOCLAIM s g c 0 0\r\n"), 2},
+	{'s', BYTES(":2\r\n*3\r\n$3\r\n0-0\r\n*1\r\n*2\r\n$3\r\n1-3\r\n*2\r\n$1\r\na\r\n$1\r\n3\r\n*0\r\n"), 0},
+	{0},
+};
+
+static const struct turn lists[] = {
+	{'c', BYTES("LPUSH q one two\r\nBRPOP q 0\r\nRPOP q 2\r\nRPOP q\r\nLPUSH q x\r\n"), 4},
+	{'s', BYTES(":2\r\n*2\r\n$1\r\nq\r\n$3\r\none\r\n*1\r\n$3\r\ntwo\r\n$-1\r\n-ERR no\r\n"), 0},
+	{0},
+};
+
+static const struct turn channels[] = {
+	{'c', BYTES("SUBSCRIBE news\r\nPSUBSCRIBE n*\r\n"), 0},
+	{'s', BYTES("*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n"), 0},
+	{'s', BYTES("*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nho\r\n"), 0},
+	{0},
+};
+
+static const struct turn pushes[] = {
+	{'c', BYTES("HELLO 3\r\nSUBSCRIBE news\r\nPUBLISH news hi\r\n"), 2},
+	{'s', BYTES("%0\r\n>3\r\n+subscribe\r\n+news\r\n:1\r\n>3\r\n+message\r\n+news\r\n$2\r\nhi\r\n:1\r\n"), 0},
+	{0},
+};
+
+static const struct conversation redis_message_rows[] = {
+	{streams, "XADD|XADD s MAXLEN ~ 10 * a 1 b|bulk|-\npublish|-||-|s|{\"a\":\"1\"}\n"
+		  "XREADGROUP|XREADGROUP GROUP g c STREAMS s >|array|-\ndeliver|-||-|s|{\"a\":\"1\"}\ndeliver|-||-|s|{}\n"
+		  "XACK|XACK s g 1-1 1-2|integer|-\nack|g||-|s|\nack|g||-|s|\n"
+		  "XAUTOCLAIM|XAUTOCLAIM s g c 0 0|array|-\ndeliver|-|redelivered|-|s|{\"a\":\"3\"}\n"},
+	{lists,
+	 "LPUSH|LPUSH q one two|integer|-\npublish|-||-|q|one\npublish|-||-|q|two\nBRPOP|BRPOP q 0|array|-\ndeliver|-||-|q|one\n"
+	 "RPOP|RPOP q 2|array|-\ndeliver|-||-|q|two\nRPOP|RPOP q|null|-\nLPUSH|LPUSH q x|-|ERR no\n"},
+	{channels, "deliver|-||-|news|hi\ndeliver|-||-|news|ho\n"},
+	{pushes, "HELLO|-|map|-\ndeliver|-||-|news|hi\nPUBLISH|PUBLISH news hi|integer|-\npublish|-||-|news|hi\n"},
+};
+
+static void messages_of_redis_are_told_besides_commands(void **state)
+{
+	(void)state;
+	conversations_check(&reader_redis, redis_message_rows, ARRAY_LEN(redis_message_rows));
+}
+
+static void a_long_message_is_cut(void **state)
+{
+	AUTO_BUF told = buf_new(1 << 20);
+	AUTO_BUF bytes = buf_new(1 << 20);
+	void *reader = reader_redis.make(tell, &told);
+
+	(void)state;
+	buf_add_text(&bytes, "*3\r\n$5\r\nLPUSH\r\n$1\r\nq\r\n$100000\r\n");
+	for (int i = 0; i < 100000; i++)
+		buf_add_char(&bytes, 'x');
+	buf_add_text(&bytes, "\r\n");
+	reader_redis.client(reader, buf_view(&bytes), 0);
+	reader_redis.server(reader, VIEW(":1\r\n"), 0);
+	assert_non_null(strstr(told.at, "publish|-||-|q|…\n"));
+	reader_redis.end(reader, NULL, 0);
 }
 
 int main(void)
@@ -253,6 +401,9 @@ int main(void)
 		cmocka_unit_test(a_long_statement_is_cut_and_a_broken_frame_makes_blind),
 		cmocka_unit_test(commands_of_redis_are_told_when_their_reply_came),
 		cmocka_unit_test(broken_frames_of_redis_make_blind),
+		cmocka_unit_test(messages_of_redis_are_told_besides_commands),
+		cmocka_unit_test(a_long_message_is_cut),
+		cmocka_unit_test(messages_of_amqp_are_told_with_what_became_of_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

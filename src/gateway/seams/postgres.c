@@ -44,7 +44,7 @@ struct names {
 };
 
 struct postgres {
-	void (*done)(void *self, const struct postgres_done *done);
+	reader_tell *tell;
 	void *self;
 	struct framer client;
 	struct framer server;
@@ -56,11 +56,11 @@ struct postgres {
 	int64_t now_us;
 };
 
-struct postgres *postgres_new(void (*done)(void *self, const struct postgres_done *done), void *self)
+static void *postgres_make(reader_tell *tell, void *self)
 {
 	struct postgres *postgres = mem_new(sizeof(*postgres));
 
-	postgres->done = done;
+	postgres->tell = tell;
 	postgres->self = self;
 	postgres->client = (struct framer){.head = buf_new(5), .kept = buf_new(KEPT_MAX), .untyped = true};
 	postgres->server = (struct framer){.head = buf_new(5), .kept = buf_new(KEPT_MAX)};
@@ -174,9 +174,9 @@ static void pending_add(struct postgres *postgres, enum kind kind, const char *s
 static void front_done(struct postgres *postgres, const char *complete, const char *error)
 {
 	struct pending *front = pending_front(postgres);
-	struct postgres_done done = {
+	struct reader_event event = {
 		.command = front->kind == KIND_QUERY ? "query" : "execute",
-		.statement = front->statement,
+		.statement = view_of(front->statement),
 		.complete = error ? NULL : complete,
 		.error = error,
 		.begun_us = front->begun_us,
@@ -184,14 +184,14 @@ static void front_done(struct postgres *postgres, const char *complete, const ch
 	};
 
 	if (front->kind != KIND_SYNC)
-		postgres->done(postgres->self, &done);
+		postgres->tell(postgres->self, &event);
 	pending_pop(postgres);
 }
 
-void postgres_free(struct postgres *postgres, const char *why, int64_t now_us)
+static void postgres_end(void *reader, const char *why, int64_t now_us)
 {
-	if (!postgres)
-		return;
+	struct postgres *postgres = reader;
+
 	postgres->now_us = now_us;
 	while (why && postgres->count) {
 		struct pending *front = pending_front(postgres);
@@ -410,8 +410,10 @@ static void frame_end(struct framer *framer)
 	buf_clear(&framer->kept);
 }
 
-void postgres_client(struct postgres *postgres, struct view bytes, int64_t now_us)
+static void postgres_client(void *reader, struct view bytes, int64_t now_us)
 {
+	struct postgres *postgres = reader;
+
 	postgres->now_us = now_us;
 	while (!postgres->blind && bytes.length && frame_take(postgres, &postgres->client, &bytes, true)) {
 		struct view body = buf_view(&postgres->client.kept);
@@ -424,8 +426,10 @@ void postgres_client(struct postgres *postgres, struct view bytes, int64_t now_u
 	}
 }
 
-void postgres_server(struct postgres *postgres, struct view bytes, int64_t now_us)
+static void postgres_server(void *reader, struct view bytes, int64_t now_us)
 {
+	struct postgres *postgres = reader;
+
 	postgres->now_us = now_us;
 	if (postgres->server.single_byte && bytes.length && !postgres->blind) {
 		postgres->server.single_byte = false;
@@ -439,7 +443,22 @@ void postgres_server(struct postgres *postgres, struct view bytes, int64_t now_u
 	}
 }
 
-size_t postgres_in_flight(const struct postgres *postgres)
+static size_t postgres_in_flight(const void *reader)
 {
+	const struct postgres *postgres = reader;
+
 	return postgres->count;
 }
+
+/* A start-up packet, or the question for TLS: its length and one of the codes. */
+static bool postgres_looks(struct view bytes, bool server)
+{
+	static const char tls[] = "\0\0\0\x08\4\xd2\x16\x2f";
+
+	if (server || bytes.length < 8 || bytes.at[0] || bytes.at[1])
+		return false;
+	return memcmp(bytes.at, tls, 8) == 0 || memcmp(bytes.at + 4, "\0\3\0\0", 4) == 0;
+}
+
+const struct reader_ops reader_postgres = {"postgres",      postgres_make,      postgres_end,  postgres_client,
+					   postgres_server, postgres_in_flight, postgres_looks};

@@ -7,25 +7,40 @@
 #include "gateway/door.h"
 #include "gateway/fault.h"
 #include "gateway/seams/http.h"
+#include "gateway/seams/amqp.h"
 #include "gateway/seams/postgres.h"
 #include "gateway/seams/redis.h"
 
+/* The struct as it is, and zero from then on. */
+#define TAKE_WHOLE(record)                            \
+	__extension__({                               \
+		__typeof__(record) taken_ = (record); \
+		(record) = (__typeof__(record)){0};   \
+		taken_;                               \
+	})
 #define REFUSED_WAIT_MS 100 /* for the request that a refused connection was made for, so that the log can tell of it */
+
+/* Who reads along with what; PROTOCOL_GUESS asks all of them. */
+static const struct reader_ops *const readers[] = {
+	[PROTOCOL_GUESS] = NULL,
+	[PROTOCOL_POSTGRES] = &reader_postgres,
+	[PROTOCOL_REDIS] = &reader_redis,
+	[PROTOCOL_AMQP] = &reader_amqp,
+};
 
 struct raw {
 	struct flow *flow;
-	enum protocol protocol;
+	const struct reader_ops *ops; /* NULL: nobody reads along */
+	void *reader;
 	bool guessing;
 	struct buf first; /* while guessing */
 	const char *refused;
-	struct postgres *postgres;
-	struct redis *redis;
 	size_t counted; /* of the environment's in_flight */
 };
 
 static void raw_count(struct raw *raw)
 {
-	size_t now = raw->postgres ? postgres_in_flight(raw->postgres) : raw->redis ? redis_in_flight(raw->redis) : 0;
+	size_t now = raw->reader ? raw->ops->in_flight(raw->reader) : 0;
 
 	raw->flow->env->in_flight += now - raw->counted;
 	raw->counted = now;
@@ -37,48 +52,47 @@ static int64_t wall_of(int64_t at_us)
 	return worker_wall_ms() - (worker_now_us() - at_us) / 1000;
 }
 
-static void postgres_done(void *self, const struct postgres_done *done)
+static void raw_tell(void *self, const struct reader_event *event)
 {
 	struct raw *raw = self;
 	AUTO_EXCHANGE exchange;
 
-	env_exchange_begin(raw->flow->env, &exchange, raw->flow->from, raw->flow->to, "postgres");
-	exchange.t0_ms = wall_of(done->begun_us);
-	exchange.dt_us = done->ended_us - done->begun_us;
-	exchange.command = text_copy(done->command);
-	exchange.statement = text_copy(done->statement);
-	exchange.complete = text_copy(done->complete);
-	exchange.error = text_copy(done->error);
+	env_exchange_begin(raw->flow->env, &exchange, raw->flow->from, raw->flow->to, raw->ops->name);
+	exchange.t0_ms = wall_of(event->begun_us);
+	exchange.dt_us = event->ended_us - event->begun_us;
+	*(event->place.at ? &exchange.method : &exchange.command) = text_copy(event->command);
+	if (event->place.at)
+		exchange.url = view_copy(event->place);
+	if (event->statement.length)
+		exchange.statement = view_copy(event->statement);
+	exchange.complete = text_copy(event->complete);
+	exchange.error = text_copy(event->error);
+	if (event->headers)
+		exchange.request_headers = TAKE_WHOLE(*event->headers);
+	if (event->body)
+		exchange.request_body = TAKE_WHOLE(*event->body);
 	exchange_log_add(raw->flow->env->log, &exchange);
 }
 
-static void redis_done(void *self, const struct redis_done *done)
+static void raw_reader_set(struct raw *raw, const struct reader_ops *ops)
 {
-	struct raw *raw = self;
-	AUTO_EXCHANGE exchange;
+	raw->ops = ops;
+	raw->reader = ops ? ops->make(raw_tell, raw) : NULL;
+}
 
-	env_exchange_begin(raw->flow->env, &exchange, raw->flow->from, raw->flow->to, "redis");
-	exchange.t0_ms = wall_of(done->begun_us);
-	exchange.dt_us = done->ended_us - done->begun_us;
-	exchange.command = text_copy(done->command);
-	if (done->statement.length)
-		exchange.statement = view_copy(done->statement);
-	exchange.complete = text_copy(done->complete);
-	exchange.error = text_copy(done->error);
-	exchange_log_add(raw->flow->env->log, &exchange);
+/* By the first bytes of whoever speaks first. */
+static void reader_guess(struct raw *raw, enum side from, struct view bytes)
+{
+	for (size_t i = 0; i < ARRAY_LEN(readers) && !raw->reader; i++)
+		if (readers[i] && readers[i]->looks && readers[i]->looks(bytes, from == SIDE_SERVER))
+			raw_reader_set(raw, readers[i]);
 }
 
 static void raw_read(struct raw *raw, enum side from, struct view bytes)
 {
-	int64_t now_us;
-
-	if (!raw->postgres && !raw->redis)
+	if (!raw->reader)
 		return;
-	now_us = worker_now_us();
-	if (raw->postgres)
-		(from == SIDE_CLIENT ? postgres_client : postgres_server)(raw->postgres, bytes, now_us);
-	else
-		(from == SIDE_CLIENT ? redis_client : redis_server)(raw->redis, bytes, now_us);
+	(from == SIDE_CLIENT ? raw->ops->client : raw->ops->server)(raw->reader, bytes, worker_now_us());
 	raw_count(raw);
 }
 
@@ -93,6 +107,8 @@ static void guess(struct raw *raw, struct view bytes)
 		return;
 	raw->guessing = false;
 	if (!http_looks(buf_view(&raw->first))) {
+		reader_guess(raw, SIDE_CLIENT, buf_view(&raw->first));
+		raw_read(raw, SIDE_CLIENT, buf_view(&raw->first));
 		flow_write(flow, SIDE_SERVER, buf_view(&raw->first));
 		buf_fini(&raw->first);
 		if (refused)
@@ -111,7 +127,7 @@ static void raw_pass(struct flow *flow, enum side from, struct view bytes)
 	struct raw *raw = flow->state;
 
 	raw_read(raw, from, bytes);
-	flow->passes = !raw->postgres && !raw->redis;
+	flow->passes = !raw->reader;
 	flow_write(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, bytes);
 }
 
@@ -129,7 +145,7 @@ static void raw_data(struct flow *flow, enum side from, struct view bytes)
 {
 	struct raw *raw = flow->state;
 
-	if (from == SIDE_CLIENT && flow->env->faults && (raw->postgres || raw->redis) && fault_holds(flow, raw_resume)) {
+	if (from == SIDE_CLIENT && flow->env->faults && raw->reader && fault_holds(flow, raw_resume)) {
 		flow_pause(flow, SIDE_CLIENT, true);
 		buf_add_view(&raw->first, bytes);
 		return;
@@ -140,6 +156,8 @@ static void raw_data(struct flow *flow, enum side from, struct view bytes)
 	}
 	if (raw->guessing) {
 		raw->guessing = false;
+		reader_guess(raw, from, bytes);
+		raw_read(raw, SIDE_CLIENT, buf_view(&raw->first));
 		flow_write(flow, SIDE_SERVER, buf_view(&raw->first));
 		buf_fini(&raw->first);
 	}
@@ -180,12 +198,10 @@ static bool raw_server_lost(struct flow *flow, const char *why)
 /* One row for the whole connection: what cannot be told in requests. */
 static void connection_log(const struct raw *raw, const char *why)
 {
-	static const char *const protos[] = {
-		[PROTOCOL_GUESS] = "tcp", [PROTOCOL_POSTGRES] = "postgres", [PROTOCOL_REDIS] = "redis"};
 	struct flow *flow = raw->flow;
 	AUTO_EXCHANGE exchange;
 
-	env_exchange_begin(flow->env, &exchange, flow->from, flow->to, protos[raw->protocol]);
+	env_exchange_begin(flow->env, &exchange, flow->from, flow->to, raw->ops ? raw->ops->name : "tcp");
 	exchange.t0_ms = flow->t0_ms;
 	exchange.dt_us = worker_now_us() - flow->begun_us;
 	exchange.command = text_format("connect %u", flow->port);
@@ -201,15 +217,14 @@ static void raw_closing(struct flow *flow, const char *why)
 {
 	struct raw *raw = flow->state;
 	bool talked = flow->bytes[SIDE_CLIENT] || flow->bytes[SIDE_SERVER];
-	int64_t now_us = worker_now_us();
 
 	if (flow->env->gone)
 		why = NULL;
-	postgres_free(TAKE(raw->postgres), flow->env->gone ? NULL : why ? why : "the connection ended", now_us);
-	redis_free(TAKE(raw->redis), flow->env->gone ? NULL : why ? why : "the connection ended", now_us);
+	if (raw->reader)
+		raw->ops->end(TAKE(raw->reader), flow->env->gone ? NULL : why ? why : "the connection ended", worker_now_us());
 	flow->env->in_flight -= raw->counted;
 	raw->counted = 0;
-	if (raw->protocol == PROTOCOL_GUESS ? talked || why : why && !flow->bytes[SIDE_SERVER])
+	if (!raw->ops ? talked || why : why && !flow->bytes[SIDE_SERVER])
 		connection_log(raw, why);
 }
 
@@ -223,12 +238,11 @@ static void raw_release(void *state)
 
 static const struct flow_protocol raw_protocol = {"raw", raw_data, raw_ended, NULL, raw_server_lost, raw_closing, raw_release};
 
-static struct raw *raw_new(struct flow *flow, enum protocol protocol)
+static struct raw *raw_new(struct flow *flow)
 {
 	struct raw *raw = mem_new(sizeof(*raw));
 
 	raw->flow = flow;
-	raw->protocol = protocol;
 	raw->first = buf_new(FLOW_WAITING_MAX * 2);
 	flow_protocol_set(flow, &raw_protocol, raw);
 	return raw;
@@ -236,18 +250,15 @@ static struct raw *raw_new(struct flow *flow, enum protocol protocol)
 
 void raw_begin(struct flow *flow, enum protocol protocol)
 {
-	struct raw *raw = raw_new(flow, protocol);
+	struct raw *raw = raw_new(flow);
 
 	raw->guessing = protocol == PROTOCOL_GUESS;
-	if (protocol == PROTOCOL_POSTGRES)
-		raw->postgres = postgres_new(postgres_done, raw);
-	else if (protocol == PROTOCOL_REDIS)
-		raw->redis = redis_new(redis_done, raw);
+	raw_reader_set(raw, readers[protocol]);
 }
 
 void raw_begin_plain(struct flow *flow, struct view first)
 {
-	(void)raw_new(flow, PROTOCOL_GUESS);
+	(void)raw_new(flow);
 	flow_write(flow, SIDE_SERVER, first);
 }
 

@@ -1,6 +1,7 @@
 /*
- * raw: a seam whose bytes are passed as they are, in both directions, while PostgreSQL and Redis are read along. With PROTOCOL_GUESS the
- * client's first bytes decide whether it is HTTP (then seams/http.h goes on) or stays raw; a server that speaks first is raw.
+ * raw: a seam whose bytes are passed as they are, in both directions, while a reader of its protocol (seams/reader.h) tells what
+ * they say. With PROTOCOL_GUESS the first bytes of whoever speaks first decide whether it is HTTP (then seams/http.h goes on), something that
+ * a reader knows, or just bytes.
  */
 #ifndef ASSAY_GATEWAY_SEAMS_RAW_H
 #define ASSAY_GATEWAY_SEAMS_RAW_H

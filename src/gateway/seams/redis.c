@@ -12,21 +12,25 @@
 #include <strings.h>
 
 #include "base/scope.h"
+#include "gateway/seams/redis_messages.h"
 
 #define LINE_MAX_BYTES 65536 /* Redis' own limit of an inline command */
 #define COMMAND_MAX 32
 #define ERROR_KEPT_MAX 256
-#define NUMBER_MAX 536870912 /* elements and bytes: proto-max-bulk-len */
+#define NUMBER_MAX 536870912               /* elements and bytes: proto-max-bulk-len */
+#define REPLY_KEPT_MAX ((size_t)256 << 10) /* of one that brings messages */
 
 struct pending {
 	char command[COMMAND_MAX];
 	struct view statement; /* owned */
 	int64_t begun_us;
-	bool waits; /* by design */
+	bool waits;                          /* by design */
+	const struct redis_carrier *carrier; /* NULL: it carries no messages */
+	struct buf arguments;                /* of a carrier (seams/redis_messages.h) */
 };
 
 struct redis {
-	void (*done)(void *self, const struct redis_done *done);
+	reader_tell *tell;
 	void *self;
 	bool blind;
 	int64_t now_us;
@@ -42,6 +46,12 @@ struct redis {
 	size_t argument_bytes; /* of the argument that is coming in */
 	char argument[COMMAND_MAX];
 	struct buf statement;
+	const struct redis_carrier *carrier; /* NULL: it carries no messages */
+	struct buf arguments;                /* of a carrier */
+	size_t argument_at;                  /* where in them the one that is coming in begins */
+	size_t kept_bytes;                   /* of arguments that wait for a reply */
+	bool pushes;                         /* RESP 3: subscriptions are told apart from replies */
+	bool subscribed;                     /* RESP 2: after what waits, replies are no answers */
 	int64_t begun_us;
 
 	/* The server's side: the value that is coming in. */
@@ -53,21 +63,25 @@ struct redis {
 	char kind;
 	bool null;
 	struct buf error;
+	struct buf reply; /* all of it, where it may bring messages */
+	bool reply_kept;
 
 	struct pending *ring;
 	size_t ring_size, first, count, waiting;
 };
 
-struct redis *redis_new(void (*done)(void *self, const struct redis_done *done), void *self)
+static void *redis_make(reader_tell *tell, void *self)
 {
 	struct redis *redis = mem_new(sizeof(*redis));
 
-	redis->done = done;
+	redis->tell = tell;
 	redis->self = self;
 	redis->line = buf_new(LINE_MAX_BYTES);
 	redis->reply_line = buf_new(LINE_MAX_BYTES);
 	redis->statement = buf_new(REDIS_STATEMENT_KEPT_MAX);
 	redis->error = buf_new(ERROR_KEPT_MAX);
+	redis->arguments = buf_new(REDIS_MESSAGE_KEPT_MAX);
+	redis->reply = buf_new(REPLY_KEPT_MAX);
 	redis->arguments_left = -1;
 	redis->bulk_left = -1;
 	return redis;
@@ -80,6 +94,8 @@ static void pending_pop(struct redis *redis)
 	if (front->waits)
 		redis->waiting--;
 	free((char *)(uintptr_t)front->statement.at);
+	redis->kept_bytes -= front->arguments.length;
+	buf_fini(&front->arguments);
 	redis->first = (redis->first + 1) % redis->ring_size;
 	redis->count--;
 }
@@ -91,10 +107,23 @@ static void go_blind(struct redis *redis)
 		pending_pop(redis);
 }
 
+/* What the front's command carried. */
+static void messages_tell(struct redis *redis, const struct pending *front)
+{
+	const struct redis_carried carried = {.carrier = front->carrier,
+					      .arguments = buf_view(&front->arguments),
+					      .cut = front->arguments.over,
+					      .reply = redis->reply.over ? (struct view){"", 0} : buf_view(&redis->reply),
+					      .begun_us = front->begun_us,
+					      .ended_us = redis->now_us};
+
+	redis_messages_tell(&carried, redis->tell, redis->self);
+}
+
 static void front_done(struct redis *redis, const char *complete, const char *error)
 {
 	struct pending *front = &redis->ring[redis->first];
-	struct redis_done done = {
+	struct reader_event event = {
 		.command = front->command,
 		.statement = front->statement,
 		.complete = error ? NULL : complete,
@@ -103,14 +132,16 @@ static void front_done(struct redis *redis, const char *complete, const char *er
 		.ended_us = redis->now_us,
 	};
 
-	redis->done(redis->self, &done);
+	redis->tell(redis->self, &event);
+	if (front->carrier && !error)
+		messages_tell(redis, front);
 	pending_pop(redis);
 }
 
-void redis_free(struct redis *redis, const char *why, int64_t now_us)
+static void redis_end(void *reader, const char *why, int64_t now_us)
 {
-	if (!redis)
-		return;
+	struct redis *redis = reader;
+
 	redis->now_us = now_us;
 	while (why && redis->count)
 		front_done(redis, NULL, why);
@@ -120,6 +151,8 @@ void redis_free(struct redis *redis, const char *why, int64_t now_us)
 	buf_fini(&redis->reply_line);
 	buf_fini(&redis->statement);
 	buf_fini(&redis->error);
+	buf_fini(&redis->arguments);
+	buf_fini(&redis->reply);
 	free(redis);
 }
 
@@ -146,7 +179,8 @@ static bool command_is(const char *command, const char *const *list)
 
 static const char *const waiting_commands[] = {"BLPOP",    "BRPOP",  "BRPOPLPUSH", "BLMOVE",  "BLMPOP", "BZPOPMIN",
 					       "BZPOPMAX", "BZMPOP", "WAIT",       "WAITAOF", NULL};
-static const char *const blinding_commands[] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", NULL};
+static const char *const subscribing_commands[] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", NULL};
+static const char *const blinding_commands[] = {"MONITOR", "SYNC", "PSYNC", NULL};
 static const char *const secret_commands[] = {"AUTH", "HELLO", "ACL", "CONFIG", "MIGRATE", NULL};
 
 /* A command came in whole. */
@@ -156,6 +190,10 @@ static void command_end(struct redis *redis)
 	bool xread = strcmp(redis->command, "XREAD") == 0 || strcmp(redis->command, "XREADGROUP") == 0;
 
 	redis->arguments_left = -1;
+	if (command_is(redis->command, subscribing_commands))
+		redis->subscribed = !redis->pushes;
+	if (redis->subscribed || command_is(redis->command, subscribing_commands))
+		return;
 	if (command_is(redis->command, blinding_commands) || redis->replies_off || redis->count == REDIS_PENDING_MAX) {
 		go_blind(redis);
 		return;
@@ -164,6 +202,13 @@ static void command_end(struct redis *redis)
 	pending.waits = command_is(redis->command, waiting_commands) || (xread && redis->argument_block);
 	if (redis->statement.length && !command_is(redis->command, secret_commands))
 		pending.statement = view_make(view_copy(buf_view(&redis->statement)), redis->statement.length);
+	if (redis->carrier && redis->kept_bytes + redis->arguments.length <= READER_MESSAGES_KEPT_MAX) {
+		buf_cut(&redis->arguments, redis->argument_at); /* what was opened and not filled */
+		pending.carrier = redis->carrier;
+		pending.arguments = redis->arguments;
+		redis->kept_bytes += pending.arguments.length;
+		redis->arguments = buf_new(REDIS_MESSAGE_KEPT_MAX);
+	}
 	if (redis->count == redis->ring_size)
 		ring_grow(redis);
 	redis->ring[(redis->first + redis->count++) % redis->ring_size] = pending;
@@ -179,7 +224,9 @@ static void command_begin(struct redis *redis, int64_t arguments)
 	redis->argument_bytes = 0;
 	redis->command[0] = '\0';
 	redis->begun_us = redis->now_us;
+	redis->carrier = NULL;
 	buf_clear(&redis->statement);
+	buf_clear(&redis->arguments);
 }
 
 static void statement_add(struct redis *redis, struct view bytes)
@@ -196,9 +243,31 @@ static void argument_add(struct redis *redis, struct view bytes)
 	if (!redis->argument_bytes && redis->argument_count)
 		statement_add(redis, VIEW(" "));
 	statement_add(redis, bytes);
+	if (redis->carrier)
+		buf_add_view(&redis->arguments, bytes);
 	for (size_t i = 0; i < bytes.length; i++, redis->argument_bytes++)
 		if (redis->argument_bytes < COMMAND_MAX - 1)
 			redis->argument[redis->argument_bytes] = (char)toupper((unsigned char)bytes.at[i]);
+}
+
+/* Room for the length of the next argument of a carrier. */
+static void argument_open(struct redis *redis)
+{
+	static const char room[REDIS_ARGUMENT_HEAD];
+
+	redis->argument_at = redis->arguments.length;
+	buf_add(&redis->arguments, room, sizeof(room));
+}
+
+static void argument_close(struct redis *redis)
+{
+	size_t length = redis->arguments.length - redis->argument_at - REDIS_ARGUMENT_HEAD;
+	uint32_t told = (uint32_t)length;
+
+	if (redis->arguments.over)
+		return;
+	memcpy(redis->arguments.at + redis->argument_at, &told, sizeof(told));
+	argument_open(redis);
 }
 
 static void argument_end(struct redis *redis)
@@ -206,12 +275,20 @@ static void argument_end(struct redis *redis)
 	size_t length = redis->argument_bytes < COMMAND_MAX - 1 ? redis->argument_bytes : COMMAND_MAX - 1;
 
 	redis->argument[length] = '\0';
-	if (redis->argument_count++ == 0)
+	if (redis->carrier)
+		argument_close(redis);
+	if (redis->argument_count++ == 0) {
 		memcpy(redis->command, redis->argument, sizeof(redis->command));
-	else if (strcmp(redis->argument, "BLOCK") == 0)
+		redis->carrier = redis_carrier_find(redis->command);
+		if (redis->carrier)
+			argument_open(redis);
+	} else if (strcmp(redis->argument, "BLOCK") == 0) {
 		redis->argument_block = true;
-	else if (redis->argument_count == 2 && strcmp(redis->command, "CLIENT") == 0 && strcmp(redis->argument, "REPLY") == 0)
+	} else if (redis->argument_count == 2 && strcmp(redis->command, "HELLO") == 0) {
+		redis->pushes = strcmp(redis->argument, "3") == 0;
+	} else if (redis->argument_count == 2 && strcmp(redis->command, "CLIENT") == 0 && strcmp(redis->argument, "REPLY") == 0) {
 		redis->replies_off = true;
+	}
 	redis->argument_bytes = 0;
 }
 
@@ -308,8 +385,10 @@ static bool line_take(struct redis *redis, struct buf *line, struct view *bytes)
 	return true;
 }
 
-void redis_client(struct redis *redis, struct view bytes, int64_t now_us)
+static void redis_client(void *reader, struct view bytes, int64_t now_us)
 {
+	struct redis *redis = reader;
+
 	redis->now_us = now_us;
 	while (!redis->blind && bytes.length) {
 		if (redis->bulk_left >= 0) {
@@ -355,8 +434,12 @@ static void value_end(struct redis *redis)
 		redis->depth--;
 	if (redis->depth)
 		return;
+	if (redis->reply_kept && (redis->push || !redis->count))
+		redis_push_tell(redis->reply.over ? (struct view){"", 0} : buf_view(&redis->reply), redis->now_us, redis->tell,
+				redis->self);
 	if (!redis->push && redis->count)
 		front_done(redis, kind_name(redis->kind, redis->null), redis->error.length ? redis->error.at : NULL);
+	redis->reply_kept = false;
 	redis->kind = '\0';
 	redis->push = false;
 	buf_clear(&redis->error);
@@ -409,8 +492,28 @@ static void server_line(struct redis *redis, struct view line)
 	}
 }
 
-void redis_server(struct redis *redis, struct view bytes, int64_t now_us)
+/* Keeps the line of a reply that may bring messages. */
+static void reply_keep(struct redis *redis)
 {
+	struct view line = buf_view(&redis->reply_line);
+
+	if (!redis->depth && !redis->reply_kept) {
+		const struct redis_carrier *carrier = redis->count ? redis->ring[redis->first].carrier : NULL;
+
+		redis->reply_kept = view_starts(line, VIEW(">")) || (redis->subscribed && !redis->count) ||
+				    (carrier && redis_carrier_delivers(carrier));
+		buf_clear(&redis->reply);
+	}
+	if (!redis->reply_kept)
+		return;
+	buf_add_view(&redis->reply, line);
+	buf_add_text(&redis->reply, "\r\n");
+}
+
+static void redis_server(void *reader, struct view bytes, int64_t now_us)
+{
+	struct redis *redis = reader;
+
 	redis->now_us = now_us;
 	while (!redis->blind && bytes.length) {
 		if (redis->reply_bulk_left) {
@@ -418,17 +521,35 @@ void redis_server(struct redis *redis, struct view bytes, int64_t now_us)
 										      : bytes.length;
 
 			redis->reply_bulk_left -= (int64_t)take;
+			if (redis->reply_kept)
+				buf_add(&redis->reply, bytes.at, take);
 			bytes = view_make(bytes.at + take, bytes.length - take);
 			if (!redis->reply_bulk_left)
 				value_end(redis);
 		} else if (line_take(redis, &redis->reply_line, &bytes)) {
+			reply_keep(redis);
 			server_line(redis, buf_view(&redis->reply_line));
 			buf_clear(&redis->reply_line);
 		}
 	}
 }
 
-size_t redis_in_flight(const struct redis *redis)
+static size_t redis_in_flight(const void *reader)
 {
+	const struct redis *redis = reader;
+
 	return redis->count - redis->waiting;
 }
+
+/* "*2\r\n$": clients send arrays. */
+static bool redis_looks(struct view bytes, bool server)
+{
+	struct view rest;
+	struct view line = view_cut(bytes, '\r', &rest);
+	uint64_t count;
+
+	return !server && line.length > 1 && line.at[0] == '*' && view_to_u64(view_make(line.at + 1, line.length - 1), &count) &&
+	       view_starts(rest, VIEW("\n$"));
+}
+
+const struct reader_ops reader_redis = {"redis", redis_make, redis_end, redis_client, redis_server, redis_in_flight, redis_looks};
