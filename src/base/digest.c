@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -58,6 +59,31 @@ struct digest digest_of_parts(const struct view *parts, size_t count)
 		(void)EVP_DigestUpdate(context, parts[i].at, parts[i].length);
 	}
 	return finish(context);
+}
+
+void digest_keyed(const unsigned char key[DIGEST_KEY_BYTES], const struct view *parts, size_t count, unsigned char out[32])
+{
+	unsigned char pad[64] = {0};
+	unsigned char inner[32];
+	AUTO_CONTEXT inside = begin();
+	AUTO_CONTEXT outside = begin();
+
+	for (size_t i = 0; i < sizeof(pad); i++)
+		pad[i] = (unsigned char)((i < DIGEST_KEY_BYTES ? key[i] : 0) ^ 0x36);
+	(void)EVP_DigestUpdate(inside, pad, sizeof(pad));
+	for (size_t i = 0; i < count; i++) {
+		uint64_t length = parts[i].length;
+
+		(void)EVP_DigestUpdate(inside, &length, sizeof(length));
+		(void)EVP_DigestUpdate(inside, parts[i].at, parts[i].length);
+	}
+	for (size_t i = 0; i < sizeof(pad); i++)
+		pad[i] ^= 0x36 ^ 0x5c;
+	(void)EVP_DigestUpdate(outside, pad, sizeof(pad));
+	if (EVP_DigestFinal_ex(inside, inner, NULL) != 1 || EVP_DigestUpdate(outside, inner, sizeof(inner)) != 1 ||
+	    EVP_DigestFinal_ex(outside, out, NULL) != 1)
+		abort();
+	OPENSSL_cleanse(pad, sizeof(pad));
 }
 
 int digest_of_file(const char *path, struct digest *digest, struct err *err)

@@ -56,6 +56,28 @@ struct service {
 
 enum engine_kind { ENGINE_POSTGRES, ENGINE_REDIS };
 
+enum mask_kind {
+	MASK_KEEP, /* looked at, and fine as it is */
+	MASK_NULL,
+	MASK_FIXED,
+	MASK_EMAIL,
+	MASK_NAME,
+	MASK_PHONE,
+	MASK_TOKEN,
+	MASK_CARD,
+	MASK_ADDRESS,
+	MASK_TEXT,
+	MASK_NUMBER,
+	MASK_DATE,
+};
+
+/* What stands for a column's values in a snapshot. */
+struct mask_rule {
+	char *column; /* "users.email", "audit.users.email", "users.profile/contact/email" within JSON */
+	enum mask_kind kind;
+	char *fixed; /* of MASK_FIXED */
+};
+
 struct database {
 	char *name;
 	enum engine_kind engine;
@@ -67,6 +89,8 @@ struct database {
 	struct command migrate;
 	struct command rollback; /* undoes what `migrate` of a later commit did */
 	struct variables env;
+	struct mask_rule *mask;
+	size_t mask_count;
 };
 
 struct queue {
@@ -228,6 +252,7 @@ void scope_blueprint(struct blueprint **blueprint);
 void *blueprint_take(struct blueprint *blueprint, size_t count, size_t size);
 char *blueprint_copy(struct blueprint *blueprint, const char *text); /* NULL gives NULL */
 
+const char *mask_kind_name(enum mask_kind kind);
 /* Borrowed, or NULL. */
 const struct service *blueprint_service_find(const struct blueprint *blueprint, const char *name);
 const struct database *blueprint_database_find(const struct blueprint *blueprint, const char *name);

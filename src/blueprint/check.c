@@ -187,6 +187,9 @@ static int databases_finish(struct reader *reader, const struct tree_node *root,
 			return reader_refuse(reader, tree_find(node, stray), "databases.%s.%s: only postgres has it",
 					     database->name, stray);
 		}
+		if (database->mask_count && database->engine == ENGINE_REDIS)
+			return reader_refuse(reader, tree_find(node, "mask"), "databases.%s.mask: Redis has no columns: mask what a program loads into it",
+					     database->name);
 	}
 	return 0;
 }

@@ -257,6 +257,7 @@ static const struct field database_fields[] = {
 	{"migrate", COMMAND_EXPECTED, set_command, AT(database, migrate)},
 	{"rollback", COMMAND_EXPECTED, set_command, AT(database, rollback)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(database, env)},
+	{"mask", "a mapping of columns (users.email) to kinds: email, name, …", set_mask, LIST_AT(database, mask, mask_count)},
 	FIELD_END,
 };
 static const struct section database_section = {"database", database_fields, sizeof(struct database)};

@@ -118,6 +118,19 @@ static int snapshot_create(int argc, char **argv)
 	return CLI_DONE;
 }
 
+static void leaks_print(const json_t *leaks)
+{
+	json_t *leak;
+	size_t index;
+
+	json_array_foreach(leaks, index, leak) {
+		AUTO_FREE char *column = terminal_line(json_text(leak, "column", ""));
+
+		printf("  %-12s %s looks like somebody's: %lld of kind %s\n", "", column, (long long)json_number(leak, "count", 0),
+		       json_text(leak, "kind", ""));
+	}
+}
+
 static void snapshot_print(const json_t *snapshot)
 {
 	AUTO_BUF age = buf_new(64);
@@ -134,6 +147,9 @@ static void snapshot_print(const json_t *snapshot)
 
 		printf("  %-12s %s %lld  from %s\n", json_text(database, "name", ""), json_text(database, "engine", ""),
 		       (long long)json_number(database, "version", 0), source);
+		if (json_number(database, "masked", 0))
+			printf("  %-12s %lld columns masked\n", "", (long long)json_number(database, "masked", 0));
+		leaks_print(json_member(database, "leaks"));
 	}
 }
 

@@ -43,6 +43,8 @@ struct engine_target {
 /* What a seed or dump file holds. */
 enum engine_form { FORM_SQL, FORM_SQL_GZIP, FORM_PGDUMP, FORM_RDB, FORM_COMMANDS };
 
+struct sql;
+
 struct engine_ops {
 	enum engine_kind kind;
 	const char *name; /* also its protocol's name at the gateway */
@@ -78,6 +80,10 @@ struct engine_ops {
 	json_t *(*mark)(const struct engine_target *target, int fd, bool counted, struct err *err);
 	/* What was written since the mark (sandbox/environment.h, environment_rows_written), bounded. Owned by the caller. */
 	json_t *(*rows)(const struct engine_target *target, int fd, const json_t *mark, struct err *err);
+	/* A session for masks and scans (data/sql.h); NULL: it has no tables. The socket stays the caller's. */
+	int (*sql)(const struct engine_target *target, int fd, struct sql *sql, struct err *err);
+	/* After masks, over data that was left cleanly: drops what the server keeps of what was replaced. NULL: it keeps nothing. */
+	void (*scrub)(const struct engine_target *target, struct engine_program *program);
 	/* "postgres://user@db:5432/database", appended. */
 	void (*url)(const struct engine_target *target, struct buf *out);
 };

@@ -11,6 +11,7 @@
 
 #include "base/scope.h"
 #include "data/engine.h"
+#include "data/postgres_sql.h"
 #include "data/postgres_wire.h"
 
 #define BINARIES "/usr/lib/postgresql"
@@ -415,6 +416,13 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 	return TAKE(result);
 }
 
+/* The log of changes has what was there before: after a clean stop nothing needs it. */
+static void scrub(const struct engine_target *target, struct engine_program *program)
+{
+	engine_program_add(program, BINARIES "/%d/bin/pg_resetwal", target->version);
+	engine_program_add(program, "--pgdata=" DIRECTORY);
+}
+
 static void url(const struct engine_target *target, struct buf *out)
 {
 	buf_add_text(out, "postgres://");
@@ -442,5 +450,7 @@ const struct engine_ops engine_postgres = {
 	.inspect_clean = inspect_clean,
 	.mark = mark,
 	.rows = rows,
+	.sql = postgres_sql_open,
+	.scrub = scrub,
 	.url = url,
 };

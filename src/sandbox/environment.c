@@ -253,6 +253,7 @@ int environments_open(const struct environments_options *options, struct environ
 	all->world = options->world;
 	all->gateway = options->gateway;
 	all->authority = options->authority;
+	all->mask_key = options->mask_key;
 	all->preview_url = options->preview_url;
 	all->self = options->self;
 	all->pool.warm = options->warm;

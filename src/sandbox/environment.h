@@ -42,6 +42,8 @@ struct environments_options {
 	struct world world;
 	/* The certificate authority that an environment's programs trust (PEM, appended) and the hash of its name; NULL: none. Any thread. */
 	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);
+	/* The organisation's key for masks, which no snapshot holds; NULL: nothing is masked, and a blueprint that asks for it is refused. */
+	int (*mask_key)(void *self, unsigned char key[32], struct err *err);
 	void *self;
 	bool warm;                         /* keep one set of started databases ready for the next environment of the same kind */
 	struct environments_egress egress; /* `describe` NULL: nobody */

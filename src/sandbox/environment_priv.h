@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "base/scope.h"
+#include "base/digest.h"
 #include "data/engine.h"
 #include "sandbox/environment.h"
 #include "sandbox/environment_log.h"
@@ -110,6 +111,7 @@ struct environments {
 	struct log_pump *pump;
 	char *(*preview_url)(void *self, const char *env, const char *path); /* or NULL */
 	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);
+	int (*mask_key)(void *self, unsigned char key[DIGEST_KEY_BYTES], struct err *err);
 	void *self;
 
 	struct environments_egress egress;

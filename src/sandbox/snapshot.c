@@ -73,8 +73,10 @@ static json_t *versions_read(struct environments *all, const char *prefix, struc
 					  json_integer(json_number(entry, "bytes", 0) + json_number(layer, "bytes", 0)));
 		(void)json_array_append_new(
 			json_object_get(entry, "databases"),
-			json_pack("{s:s, s:s, s:I, s:s}", "name", database, "engine", json_text(meta, "engine", ""), "version",
-				  (json_int_t)json_number(meta, "engine_version", 0), "source", json_text(meta, "source", "")));
+			json_pack("{s:s, s:s, s:I, s:s, s:I, s:O*}", "name", database, "engine", json_text(meta, "engine", ""),
+				  "version", (json_int_t)json_number(meta, "engine_version", 0), "source",
+				  json_text(meta, "source", ""), "masked", (json_int_t)json_number(meta, "masked", 0), "leaks",
+				  json_member(meta, "leaks")));
 	}
 	if (layers)
 		return versions;

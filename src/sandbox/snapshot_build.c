@@ -3,6 +3,7 @@
  *
  * Theory of operation. In a builder, every database of the blueprint is started over an empty, initialised directory; its sources are
  * loaded by the engine's own programs inside its sandbox; shell seeds run in the builder's workspace and reach the databases by name.
+ * What the blueprint's `mask` names is replaced, and what is left is searched for what looks like people's (snapshot_mask.c).
  * Then all are settled, all are stopped cleanly, and only then is the first one committed: one cut. A server that does not stop
  * cleanly fails the snapshot.
  */
@@ -22,6 +23,7 @@ static void plan_fini(struct plan *plan)
 		free(plan->loads[i].line);
 	}
 	free(plan->loads);
+	json_decref(plan->leaks);
 }
 
 /* ---- one server in a builder ---- */
@@ -216,11 +218,25 @@ static int database_settle(struct plan *plan, struct member *member, struct err 
 	return 0;
 }
 
+/* What the stopped server keeps of values that were replaced. */
+static int database_scrub(struct plan *plan, struct member *member, struct err *err)
+{
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	AUTO_FREE char *what = text_format("cannot clean %s of what was masked", member->name);
+	struct environment_exec exec = {.timeout_ms = BUILD_LIMIT_MS};
+
+	if (!plan_masks(plan, member) || !member->target.ops->scrub)
+		return 0;
+	member->target.ops->scrub(&member->target, &program);
+	exec.argv = engine_program_argv(&program);
+	return member_run_checked(plan->builder, member, &exec, what, err);
+}
+
 static int database_stop(struct plan *plan, struct member *member, struct err *err)
 {
 	int64_t began_ms = plan_step_begin(plan, "stop", member->name);
 
-	if (server_stop(plan->builder, member, err))
+	if (server_stop(plan->builder, member, err) || database_scrub(plan, member, err))
 		return -1;
 	member_unmake(plan->builder, member);
 	plan_step_end(plan, "stop", member->name, began_ms);
@@ -244,6 +260,7 @@ static struct digest recipe_digest(const struct plan *plan)
 	for (size_t i = 0; i < plan->count; i++)
 		buf_add_format(&recipe, "%s %d %s\n", plan->loads[i].database ? plan->loads[i].database->name : "*",
 			       (int)plan->loads[i].form, plan->loads[i].digest.text);
+	plan_mask_digest(plan, &recipe);
 	return digest_of(buf_view(&recipe));
 }
 
@@ -276,6 +293,7 @@ static int commit_all(struct plan *plan, int version, struct err *err)
 				 "engine_version", (json_int_t)member->target.version, "parts", (json_int_t)parts, "created_ms",
 				 (json_int_t)world_now_ms(plan->all->world));
 		json_set_bytes(meta, "source", buf_view(&source));
+		plan_mask_note(plan, member, meta);
 		if (builder_commit(plan->builder, member, layer, meta, err))
 			return err_prefix(err, "cannot keep snapshot %s", layer);
 	}
@@ -299,10 +317,13 @@ static int plan_run(struct plan *plan, const char *tree, int version, struct err
 		return -1;
 	if (has_shell(plan) && builder_member_make(plan->builder, workspace, tree, err))
 		return -1;
-	if (loads_run(plan, err) || databases_each(plan, database_settle, err))
+	plan->leaks = json_object();
+	if (loads_run(plan, err))
 		return -1;
+	/* Nothing of the repository runs any more: nobody sees what is masked now, and nobody writes to it. */
 	member_unmake(plan->builder, workspace);
-	if (databases_each(plan, database_stop, err))
+	if (databases_each(plan, database_mask, err) || databases_each(plan, database_scan, err) ||
+	    databases_each(plan, database_settle, err) || databases_each(plan, database_stop, err))
 		return -1;
 	return commit_all(plan, version, err);
 }
@@ -393,6 +414,7 @@ int snapshot_create(struct environments *environments, const char *name, const s
 	if (!builder)
 		return -1;
 	plan.builder = builder;
+	plan.blueprint = blueprint;
 	if (plan_sources_add(&plan, sources, source_count, err))
 		return -1;
 	environments_once_begin(environments, once);

@@ -14,6 +14,7 @@ struct load {
 	int fd;                  /* a file's bytes, or a script's; -1 for a line */
 	char *line;
 	enum engine_form form;
+	bool real; /* a dump, a running server: what people's lives left in it */
 	struct digest digest;
 };
 
@@ -22,8 +23,10 @@ struct plan {
 	struct environment *builder;
 	struct progress progress;
 	const char *name;
+	const struct blueprint *blueprint; /* whose masks hold; NULL: the builder's own */
 	struct load *loads;
 	size_t count;
+	json_t *leaks; /* of each database, remarked upon */
 };
 
 /* ---- snapshot_source.c ---- */
@@ -35,5 +38,14 @@ void plan_step_end(const struct plan *plan, const char *verb, const char *name, 
 MUST_USE int plan_seed_add(struct plan *plan, struct member *member, const char *seed, struct err *err);
 /* What a person named. */
 MUST_USE int plan_sources_add(struct plan *plan, const struct snapshot_source *sources, size_t count, struct err *err);
+
+/* ---- snapshot_mask.c ---- */
+
+bool plan_masks(const struct plan *plan, const struct member *member); /* is anything to be replaced in it? */
+MUST_USE int database_mask(struct plan *plan, struct member *member, struct err *err);
+/* ERR_DENIED: real data without a rule, by column, kind and count, and the lines that mend it. */
+MUST_USE int database_scan(struct plan *plan, struct member *member, struct err *err);
+void plan_mask_note(const struct plan *plan, const struct member *member, json_t *meta);
+void plan_mask_digest(const struct plan *plan, struct buf *recipe);
 
 #endif

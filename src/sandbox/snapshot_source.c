@@ -151,6 +151,7 @@ static int file_add(struct plan *plan, const struct snapshot_source *source, str
 	}
 	load = plan_load_add(plan, member, slash ? slash + 1 : path);
 	load->fd = TAKE_FD(fd);
+	load->real = source->dump != NULL;
 	load->digest = digest;
 	return script ? 0 : load_detect(load, path, err);
 }
@@ -183,6 +184,7 @@ static int url_add(struct plan *plan, const struct snapshot_source *source, stru
 	if (!member)
 		return -1;
 	load = plan_load_add(plan, member, label);
+	load->real = true;
 	if (member->target.ops->dumper(&member->target, source->url, &program, &load->form, err))
 		return -1;
 	path = text_format("%s/dump-%zu", plan->builder->dir, plan->count);

@@ -1,0 +1,81 @@
+/* Of `mask`: columns, and what is put in their values' place. */
+#include <string.h>
+
+#include "base/scope.h"
+#include "blueprint/reader_priv.h"
+
+#define RULES_MAX ((size_t)2000)
+#define FIXED_PREFIX "fixed:"
+#define KIND_EXPECTED "keep, null, fixed:TEXT, email, name, phone, token, card, address, text, number or date"
+
+static const char *const kind_names[] = {
+	[MASK_KEEP] = "keep",       [MASK_NULL] = "null",   [MASK_FIXED] = "fixed",   [MASK_EMAIL] = "email",
+	[MASK_NAME] = "name",       [MASK_PHONE] = "phone", [MASK_TOKEN] = "token",   [MASK_CARD] = "card",
+	[MASK_ADDRESS] = "address", [MASK_TEXT] = "text",   [MASK_NUMBER] = "number", [MASK_DATE] = "date",
+};
+
+const char *mask_kind_name(enum mask_kind kind)
+{
+	return kind_names[kind];
+}
+
+/* "table.column" or "schema.table.column", perhaps with a path into JSON behind it. */
+static bool column_is_good(const char *column)
+{
+	size_t length = strcspn(column, "/");
+	struct view rest = view_make(column, length);
+	size_t parts = 0;
+
+	for (const char *at = column; *at; at++)
+		if ((unsigned char)*at < ' ')
+			return false;
+	while (rest.at) {
+		struct view part = view_cut(rest, '.', &rest);
+
+		if (!part.length)
+			return false;
+		parts++;
+	}
+	return (parts == 2 || parts == 3) && (!column[length] || column[length + 1]);
+}
+
+static int kind_read(struct reader *reader, const struct tree_node *value, struct mask_rule *rule)
+{
+	const char *text = value->kind == TREE_SCALAR ? value->text : NULL;
+
+	if (text && strncmp(text, FIXED_PREFIX, strlen(FIXED_PREFIX)) == 0) {
+		rule->kind = MASK_FIXED;
+		rule->fixed = arena_copy(reader->arena, view_trim(view_of(text + strlen(FIXED_PREFIX))));
+		return 0;
+	}
+	for (size_t i = 0; text && i < ARRAY_LEN(kind_names); i++)
+		if (i != MASK_FIXED && strcmp(text, kind_names[i]) == 0) {
+			rule->kind = (enum mask_kind)i;
+			return 0;
+		}
+	return reader_expect(reader, value, KIND_EXPECTED);
+}
+
+int set_mask(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct mask_rule *rules;
+
+	if (value->kind != TREE_MAP)
+		return reader_expect(reader, value, field->expected);
+	if (value->count > RULES_MAX)
+		return reader_refuse(reader, value, "more than %zu columns", RULES_MAX);
+	rules = arena_take_array(reader->arena, value->count, sizeof(*rules));
+	for (size_t i = 0; i < value->count; i++) {
+		const struct tree_pair *pair = &value->pairs[i];
+
+		if (!column_is_good(pair->key->text))
+			return reader_expect(reader, pair->key,
+					     "a column: TABLE.COLUMN, SCHEMA.TABLE.COLUMN, or TABLE.COLUMN/KEY within JSON");
+		rules[i].column = arena_copy(reader->arena, view_of(pair->key->text));
+		if (kind_read(reader, pair->value, &rules[i]))
+			return -1;
+	}
+	memcpy((char *)record + field->offset, &rules, sizeof(rules));
+	memcpy((char *)record + field->count_offset, &value->count, sizeof(value->count));
+	return 0;
+}

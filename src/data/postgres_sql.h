@@ -1,0 +1,10 @@
+/* postgres_sql: a session (data/sql.h) with PostgreSQL. */
+#ifndef ASSAY_DATA_POSTGRES_SQL_H
+#define ASSAY_DATA_POSTGRES_SQL_H
+
+#include "data/engine.h"
+#include "data/sql.h"
+
+MUST_USE int postgres_sql_open(const struct engine_target *target, int fd, struct sql *sql, struct err *err);
+
+#endif

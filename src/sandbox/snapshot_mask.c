@@ -1,0 +1,182 @@
+/*
+ * Masks and the leak scan of a snapshot, between its loading and its freezing: the raw data is only ever in the builder, which reaches
+ * nothing. What comes from a dump or a running server must have a rule for every column that looks like somebody's data; what a script
+ * of the repository made is taken for made up, and only remarked upon.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "data/sql.h"
+#include "sandbox/snapshot_priv.h"
+
+#define CONNECT_LIMIT_MS 10000
+#define LEAKS_SHOWN 8
+
+static const struct database *rules_of(const struct plan *plan, const struct member *member)
+{
+	return blueprint_database_find(plan->blueprint ? plan->blueprint : plan->builder->blueprint, member->name);
+}
+
+bool plan_masks(const struct plan *plan, const struct member *member)
+{
+	const struct database *database = rules_of(plan, member);
+
+	for (size_t i = 0; database && i < database->mask_count; i++)
+		if (database->mask[i].kind != MASK_KEEP)
+			return true;
+	return false;
+}
+
+/* Was it loaded with what is not the repository's own? */
+static bool is_real(const struct plan *plan, const struct member *member)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->loads[i].real && plan->loads[i].database == member)
+			return true;
+	return false;
+}
+
+static bool is_loaded(const struct plan *plan, const struct member *member)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (!plan->loads[i].database || plan->loads[i].database == member)
+			return true;
+	return false;
+}
+
+static int session_open(struct plan *plan, struct member *member, int *fd, struct sql *sql, struct err *err)
+{
+	if (member_connect(plan->builder, member, CONNECT_LIMIT_MS, fd, err) ||
+	    member->target.ops->sql(&member->target, *fd, sql, err))
+		return err_prefix(err, "%s", member->name);
+	sql->cancelled = plan->progress.cancelled;
+	return 0;
+}
+
+int database_mask(struct plan *plan, struct member *member, struct err *err)
+{
+	const struct database *database = rules_of(plan, member);
+	unsigned char key[DIGEST_KEY_BYTES];
+	AUTO_SQL sql = {.ops = NULL};
+	AUTO_CLOSE int fd = -1;
+	int64_t began_ms;
+	int result;
+
+	if (!plan_masks(plan, member) || !is_loaded(plan, member))
+		return 0;
+	if (!plan->all->mask_key)
+		return err_set(err, ERR_DENIED, "%s: there is no key for masks", member->name);
+	began_ms = plan_step_begin(plan, "mask", member->name);
+	if (session_open(plan, member, &fd, &sql, err))
+		return -1;
+	result = plan->all->mask_key(plan->all->self, key, err);
+	if (result == 0)
+		result = sql_mask(&sql, &(struct sql_mask){key, database->mask, database->mask_count, is_real(plan, member)}, err);
+	explicit_bzero(key, sizeof(key));
+	if (result)
+		return err_prefix(err, "%s", member->name);
+	plan_step_end(plan, "mask", member->name, began_ms);
+	return 0;
+}
+
+static void leak_describe(struct buf *out, const json_t *leak)
+{
+	buf_add_format(out, "%s holds %s%lld %s%s", json_text(leak, "column", ""),
+		       json_flag(leak, "sampled", false) ? "at least " : "", (long long)json_number(leak, "count", 0),
+		       json_text(leak, "kind", ""), json_number(leak, "count", 0) == 1 ? "" : "s");
+}
+
+/* The lines that mend it, one for each column: of the kind that was found most. */
+static void lines_add(struct buf *out, const json_t *leaks)
+{
+	const char *last = "";
+	size_t shown = 0;
+	size_t index;
+	json_t *leak;
+
+	json_array_foreach(leaks, index, leak) {
+		const char *column = json_text(leak, "column", "");
+
+		if (strcmp(column, last) == 0 || shown++ >= LEAKS_SHOWN)
+			continue;
+		buf_add_format(out, "%s%s: %s", shown > 1 ? ", " : "", column, json_text(leak, "kind", ""));
+		last = column;
+	}
+}
+
+static int leaks_refuse(const struct member *member, const json_t *leaks, struct err *err)
+{
+	AUTO_BUF what = buf_new((size_t)1 << 16);
+	AUTO_BUF lines = buf_new((size_t)1 << 16);
+	size_t count = json_array_size(leaks);
+
+	for (size_t i = 0; i < count && i < LEAKS_SHOWN; i++) {
+		buf_add_text(&what, i ? "; " : "");
+		leak_describe(&what, json_array_get(leaks, i));
+	}
+	if (count > LEAKS_SHOWN)
+		buf_add_format(&what, "; and %zu more", count - LEAKS_SHOWN);
+	lines_add(&lines, leaks);
+	return err_set(err, ERR_DENIED, "%s: %s. Add to databases.%s.mask: {%s} (or `keep` where that is fine)", member->name,
+		       what.at, member->name, lines.at);
+}
+
+int database_scan(struct plan *plan, struct member *member, struct err *err)
+{
+	const struct database *database = rules_of(plan, member);
+	AUTO_SQL sql = {.ops = NULL};
+	AUTO_JSON leaks = NULL;
+	AUTO_CLOSE int fd = -1;
+	json_t *leak;
+	size_t index;
+	int64_t began_ms;
+
+	if (!member->target.ops->sql || !is_loaded(plan, member))
+		return 0;
+	began_ms = plan_step_begin(plan, "scan", member->name);
+	if (session_open(plan, member, &fd, &sql, err))
+		return -1;
+	leaks = sql_scan(&sql, database ? database->mask : NULL, database ? database->mask_count : 0, err);
+	if (!leaks)
+		return err_prefix(err, "%s", member->name);
+	plan_step_end(plan, "scan", member->name, began_ms);
+	json_array_foreach(leaks, index, leak) {
+		AUTO_BUF line = buf_new(4096);
+
+		leak_describe(&line, leak);
+		plan_step_end(plan, "leak", line.at, elapsed_ms(plan->all));
+	}
+	if (json_array_size(leaks) && is_real(plan, member))
+		return leaks_refuse(member, leaks, err);
+	if (json_array_size(leaks))
+		log_warn("snapshot %s: %zu columns of %s hold what looks like somebody's data", plan->name, json_array_size(leaks),
+			 member->name);
+	(void)json_object_set_new(plan->leaks, member->name, TAKE(leaks));
+	return 0;
+}
+
+/* Beside the layer's other facts: how much was masked, by which rules, and what was remarked upon. */
+void plan_mask_note(const struct plan *plan, const struct member *member, json_t *meta)
+{
+	const struct database *database = rules_of(plan, member);
+	int64_t masked = 0;
+
+	for (size_t i = 0; database && i < database->mask_count; i++)
+		masked += database->mask[i].kind != MASK_KEEP;
+	(void)json_object_set_new(meta, "masked", json_integer(plan_masks(plan, member) && is_loaded(plan, member) ? masked : 0));
+	if (json_array_size(json_object_get(plan->leaks, member->name)))
+		(void)json_object_set(meta, "leaks", json_object_get(plan->leaks, member->name));
+}
+
+void plan_mask_digest(const struct plan *plan, struct buf *recipe)
+{
+	for (size_t i = 0; i < plan->builder->member_count; i++) {
+		const struct member *member = &plan->builder->members[i];
+		const struct database *database = member->kind == MEMBER_DATABASE ? rules_of(plan, member) : NULL;
+
+		for (size_t k = 0; database && k < database->mask_count; k++)
+			buf_add_format(recipe, "mask %s %s %s %s\n", member->name, database->mask[k].column,
+				       mask_kind_name(database->mask[k].kind),
+				       database->mask[k].fixed ? database->mask[k].fixed : "");
+	}
+}

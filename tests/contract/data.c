@@ -1,0 +1,277 @@
+/*
+ * Databases that environments hold, one engine after another: a dump without rules is refused, one with masks becomes a snapshot that
+ * holds nothing of what was there, a fork of it answers, and what is written in it is known. Needs root; an engine that is not installed
+ * is skipped aloud.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "fixture.h"
+#include "sandbox/environment.h"
+#include "sandbox/local/local.h"
+
+static char state_dir[] = "/tmp/assay-data-XXXXXX";
+static char *repository;
+static struct git_hash first;
+static struct provider provider;
+static struct environments *environments;
+
+static const struct engine_row {
+	const char *name;
+	const char *server;   /* there when it is installed */
+	const char *settings; /* of the blueprint */
+	const char *rows_of;  /* where rows written are */
+} engines[] = {
+	{"postgres", "/usr/lib/postgresql", "engine: postgres, database: shop, user: shop", "postgres"},
+};
+
+static const char people_sql[] =
+	"CREATE TABLE users (id int PRIMARY KEY, email varchar(60) NOT NULL UNIQUE, name varchar(40), phone varchar(30), born date);\n"
+	"CREATE TABLE orders (id int PRIMARY KEY, user_email varchar(60) NOT NULL, card char(16), profile text, total decimal(10,2),\n"
+	"  FOREIGN KEY (user_email) REFERENCES users (email));\n"
+	"INSERT INTO users VALUES (1, 'mia.secretword@acme.io', 'Mia Secretword', '+49 30 901820', '1984-02-29');\n"
+	"INSERT INTO users VALUES (2, 'jo@secretword.io', 'Jo Secretword', '+49 30 901821', '1990-12-31');\n"
+	"INSERT INTO users VALUES (3, 'no@secretword.io', NULL, NULL, NULL);\n"
+	"INSERT INTO orders VALUES (1, 'mia.secretword@acme.io', '4539148803436467', '{\"contact\": {\"email\": \"mia.secretword@acme.io\"}, \"n\": 1.50}', 10.50);\n"
+	"INSERT INTO orders VALUES (2, 'mia.secretword@acme.io', NULL, '{\"contact\": {\"email\": \"x@example.com\"}, \"n\": 2}', 0);\n"
+	"INSERT INTO orders VALUES (3, 'jo@secretword.io', '4916338506082832', NULL, 99999.99);\n";
+
+static const char masks[] = "    mask:\n"
+			    "      users.email: email\n"
+			    "      users.name: name\n"
+			    "      users.phone: phone\n"
+			    "      users.born: date\n"
+			    "      orders.card: card\n"
+			    "      orders.total: number\n"
+			    "      orders.profile/contact/email: email\n";
+
+static int test_mask_key(void *self, unsigned char key[32], struct err *err)
+{
+	(void)self;
+	(void)err;
+	(void)snprintf((char *)key, 32, "a key that only this test has");
+	return 0;
+}
+
+static char *blueprint_text(const struct engine_row *engine, const char *mask)
+{
+	return text_format("version: 1\nname: shop\nservices:\n  web: {run: sleep 1000}\ndatabases:\n  db:\n    %s\n%s",
+			   engine->settings, mask);
+}
+
+/* {engine: x, y: z} as lines. */
+static char *settings_as_lines(const char *settings)
+{
+	AUTO_BUF lines = buf_new(4096);
+
+	for (; *settings; settings++) {
+		if (settings[0] == ',' && settings[1] == ' ') {
+			buf_add_text(&lines, "\n    ");
+			settings++;
+		} else {
+			buf_add_char(&lines, *settings);
+		}
+	}
+	return buf_take(&lines);
+}
+
+static char *query(struct env_id id, const char *statement)
+{
+	AUTO_BUF output = buf_new((size_t)1 << 20);
+	struct err err = {0};
+
+	if (environment_query(environments, id, "db", statement, &output, &err))
+		fail_msg("%s: %s", statement, err.text);
+	return output.length ? buf_take(&output) : text_copy("");
+}
+
+static int snapshot(const struct engine_row *engine, const char *mask, const char *name, struct err *err)
+{
+	AUTO_FREE char *settings = settings_as_lines(engine->settings);
+	const struct engine_row lined = {.settings = settings};
+	AUTO_FREE char *text = blueprint_text(&lined, mask);
+	AUTO_FREE char *path = text_format("%s/people.sql", state_dir);
+	AUTO_BLUEPRINT blueprint = blueprint_parse(view_of(text), "assay.yaml", err);
+	int version = 0;
+
+	if (!blueprint)
+		fail_msg("%s", err->text);
+	must(file_replace(path, view_of(people_sql), 0600, err), err);
+	return snapshot_create(environments, name, blueprint, &(struct snapshot_source){.dump = path}, 1,
+			       (struct progress){.report = NULL}, &version, err);
+}
+
+static struct env_id up(const struct engine_row *engine, const char *name)
+{
+	AUTO_FREE char *settings = settings_as_lines(engine->settings);
+	const struct engine_row lined = {.settings = settings};
+	AUTO_FREE char *text = blueprint_text(&lined, "");
+	struct env_id id = {{0}};
+	struct err err = {0};
+
+	must(environment_up(environments,
+			    &(struct environment_spec){.repository = repository,
+						       .commit = first,
+						       .blueprint = text,
+						       .snapshot = name,
+						       .purpose = "test",
+						       .no_services = true,
+						       .volatile_ = true},
+			    false, (struct progress){.report = NULL}, &id, &err),
+	     &err);
+	return id;
+}
+
+static void a_dump_without_rules_is_refused(const struct engine_row *engine)
+{
+	struct err err = {0};
+
+	assert_int_equal(snapshot(engine, "    mask: {users.phone: keep}\n", "raw", &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
+	assert_non_null(strstr(err.text, "users.email holds 3 emails"));
+	assert_non_null(strstr(err.text, "orders.card holds 2 cards"));
+	assert_non_null(strstr(err.text, "orders.profile/contact/email: email"));
+	assert_null(strstr(err.text, "users.phone"));
+	assert_null(strstr(err.text, "secretword"));
+	assert_null(snapshot_show(environments, "raw", &err));
+	assert_int_equal(snapshot(engine, "    mask: {users.emial: email}\n", "raw", &err), -1);
+	assert_non_null(strstr(err.text, "there is no column users.emial"));
+	assert_int_equal(snapshot(engine, "    mask: {users.email: email, orders.user_email: name}\n", "raw", &err), -1);
+	assert_non_null(strstr(err.text, "both need the same rule"));
+}
+
+static void nothing_of_what_was_there_is_left(struct env_id id)
+{
+	const char *argv[] = {
+		"sh", "-c",
+		"grep -rla example.com /data >/dev/null || echo the search; grep -rlaiE 'secretword|4539148803436467|901820' /data; true",
+		NULL};
+	AUTO_BUF output = buf_new((size_t)1 << 16);
+	struct exit_status status;
+	struct err err = {0};
+
+	must(environment_exec(environments, id,
+			      &(struct environment_exec){.sandbox = "db", .argv = argv, .as_root = true, .output = &output},
+			      &status, &err),
+	     &err);
+	if (output.length)
+		fail_msg("still in %.*s", (int)output.length, output.at);
+}
+
+static void what_joined_joins_and_keeps_its_form(struct env_id id)
+{
+	static const struct {
+		const char *statement;
+		const char *answer;
+	} table[] = {
+		{"SELECT count(*) AS n FROM users", "n\n3\n"},
+		{"SELECT count(*) AS n FROM orders o JOIN users u ON u.email = o.user_email", "n\n3\n"},
+		{"SELECT u.id FROM orders o JOIN users u ON u.email = o.user_email WHERE o.id = 3", "id\n2\n"},
+		{"SELECT count(*) AS n FROM users WHERE email LIKE '%@example.com'", "n\n3\n"},
+		{"SELECT count(*) AS n FROM users WHERE name IS NULL AND phone IS NULL AND born IS NULL", "n\n1\n"},
+		{"SELECT count(*) AS n FROM users WHERE phone LIKE '+49 __ ______'", "n\n2\n"},
+		{"SELECT count(*) AS n FROM orders WHERE total = 0 OR total = 10.50 OR total = 99999.99", "n\n1\n"},
+		{"SELECT count(*) AS n FROM orders WHERE profile LIKE '%\"n\": 1.50}'", "n\n1\n"},
+		{"SELECT count(*) AS n FROM orders o JOIN users u ON o.profile LIKE '%\"' || u.email || '\"%'", "n\n1\n"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		AUTO_FREE char *answer = query(id, table[i].statement);
+
+		if (strcmp(answer, table[i].answer) != 0)
+			fail_msg("%s: %s", table[i].statement, answer);
+	}
+}
+
+static void what_is_written_is_known(const struct engine_row *engine, struct env_id id)
+{
+	AUTO_FREE char *inserted = query(id, "INSERT INTO users VALUES (40, 'new@example.com', 'New', NULL, '2000-01-01')");
+	AUTO_FREE char *changed = query(id, "UPDATE orders SET total = 1.25 WHERE id = 2");
+	AUTO_FREE char *deleted = query(id, "DELETE FROM orders WHERE id = 3");
+	struct err err = {0};
+	AUTO_JSON rows = environment_rows_written(environments, id, &err);
+	const json_t *tables = json_member(json_member(rows, engine->rows_of), "db");
+	const json_t *user = json_array_get(json_member(tables, "users"), 0);
+	const json_t *order = json_array_get(json_member(tables, "orders"), 0);
+	const json_t *touched = json_member(json_member(json_member(rows, "touched"), "db"), "orders");
+
+	if (!rows)
+		fail_msg("%s", err.text);
+	assert_int_equal(json_array_size(json_member(tables, "users")), 1);
+	assert_int_equal(json_array_size(json_member(tables, "orders")), 1);
+	assert_int_equal(json_number(json_member(user, "key"), "id", 0), 40);
+	assert_string_equal(json_text(json_member(user, "row"), "email", ""), "new@example.com");
+	assert_int_equal(json_number(json_member(order, "key"), "id", 0), 2);
+	assert_string_equal(json_string_value(json_array_get(touched, 0)), "2");
+}
+
+static void each_engine(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
+		const struct engine_row *engine = &engines[i];
+		struct env_id id;
+		struct err err = {0};
+
+		if (access(engine->server, F_OK)) {
+			printf("# SKIP %s is not installed\n", engine->name);
+			continue;
+		}
+		printf("# %s\n", engine->name);
+		a_dump_without_rules_is_refused(engine);
+		must(snapshot(engine, masks, engine->name, &err), &err);
+		id = up(engine, engine->name);
+		nothing_of_what_was_there_is_left(id);
+		what_joined_joins_and_keeps_its_form(id);
+		what_is_written_is_known(engine, id);
+		must(environment_reset_data(environments, id, (struct progress){.report = NULL}, &err), &err);
+		what_joined_joins_and_keeps_its_form(id);
+		must(environment_down(environments, id, &err), &err);
+	}
+}
+
+static int everything_begin(void **state)
+{
+	static const struct fixture_file files[] = {
+		{"assay.yaml", "version: 1\nname: shop\nservices:\n  web: {run: sleep 1000}\n"},
+	};
+	struct err err = {0};
+	struct local_options local = {.state_dir = state_dir, .program = fixture_self()};
+	struct environments_options options = {
+		.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real, .mask_key = test_mask_key};
+
+	(void)state;
+	assert_non_null(mkdtemp(state_dir));
+	repository = fixture_repository(state_dir, "shop", files, ARRAY_LEN(files), &first);
+	must(local_provider_open(&local, &provider, &err), &err);
+	options.provider = provider;
+	must(environments_open(&options, &environments, &err), &err);
+	return 0;
+}
+
+static int everything_end(void **state)
+{
+	(void)state;
+	environments_close(environments);
+	local_provider_close(provider);
+	free(repository);
+	return fixture_remove(state_dir);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_engine),
+	};
+
+	return fixture_main(argc, argv, "data", tests, ARRAY_LEN(tests), everything_begin, everything_end);
+}
