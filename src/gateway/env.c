@@ -113,6 +113,9 @@ static const struct {
 	{"postgres", PROTOCOL_POSTGRES},
 	{"redis", PROTOCOL_REDIS},
 	{"rabbitmq", PROTOCOL_AMQP},
+	{"mysql", PROTOCOL_MYSQL},
+	{"mariadb", PROTOCOL_MYSQL},
+	{"nats", PROTOCOL_NATS},
 };
 
 static int name_parse(const char *key, const json_t *json, struct name *name, struct err *err)

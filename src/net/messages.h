@@ -46,7 +46,7 @@
  *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
  *   VAULT_LOST   {}: the link to the vault ended; another VAULT is wanted.
  *
- * The exchange log is JSON lines: {"seq", "from": "preview"|sandbox, "to": name or host, "proto": "http|postgres|redis|amqp|tcp", "phase",
+ * The exchange log is JSON lines: {"seq", "from": "preview"|sandbox, "to": name or host, "proto": "http|postgres|mysql|redis|amqp|nats|tcp", "phase",
  * "t0_ms", "dt_us", "request": {"method", "url", "headers": [[name, value]…], "body": text | "body64": base64, "body_bytes", "cut": bool},
  * "response": {"status", "headers", "body…"}, "error": text}. For the other protocols, request is {"command": text,
  * "statement"?: text}; a message of a queue has {"method": "publish|deliver|ack|…", "url": exchange and key, stream or channel, "statement"?: its

@@ -261,15 +261,16 @@ static bool is_name(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$';
 }
 
-/* Past a quoted literal that begins at `at`, with doubled quotes in it. */
-static size_t quoted_end(struct view text, size_t at)
+/* Past a quoted literal that begins at `at`, with doubled quotes in it; in MySQL's dialect a backslash escapes, too. */
+static size_t quoted_end(struct view text, size_t at, bool mysql)
 {
+	char quote = text.at[at];
 	size_t i = at + 1;
 
 	while (i < text.length) {
-		if (text.at[i] == '\'' && (i + 1 >= text.length || text.at[i + 1] != '\''))
+		if (text.at[i] == quote && (i + 1 >= text.length || text.at[i + 1] != quote))
 			return i + 1;
-		i += text.at[i] == '\'' ? 2 : 1;
+		i += text.at[i] == quote || (mysql && text.at[i] == '\\') ? 2 : 1;
 	}
 	return text.length;
 }
@@ -283,7 +284,7 @@ static void literal_add(struct buf *out)
 		buf_add_char(out, '?');
 }
 
-static void statement_normalise(struct buf *out, struct view text)
+static void statement_normalise(struct buf *out, struct view text, bool mysql)
 {
 	size_t at = 0;
 
@@ -291,9 +292,9 @@ static void statement_normalise(struct buf *out, struct view text)
 		char c = text.at[at];
 		bool boundary = at == 0 || !is_name(text.at[at - 1]);
 
-		if (c == '\'') {
+		if (c == '\'' || (mysql && c == '"')) {
 			literal_add(out);
-			at = quoted_end(text, at);
+			at = quoted_end(text, at, mysql);
 		} else if (boundary && c >= '0' && c <= '9') {
 			literal_add(out);
 			while (at < text.length && (is_name(text.at[at]) || text.at[at] == '.'))
@@ -317,7 +318,8 @@ void call_statement(struct buf *out, const json_t *exchange)
 	struct view word;
 
 	if (!call_is(exchange, "redis")) {
-		statement_normalise(out, view_trim(view_of(statement ? statement : json_text(request, "command", ""))));
+		statement_normalise(out, view_trim(view_of(statement ? statement : json_text(request, "command", ""))),
+				    call_is(exchange, "mysql"));
 		return;
 	}
 	word = view_cut(view_trim(view_of(json_text(request, "command", statement ? statement : ""))), ' ', &rest);
@@ -367,7 +369,7 @@ static bool is_frame(const json_t *exchange)
 	static const char *const words[] = {"BEGIN", "COMMIT", "ROLLBACK", "SET ", "START TRANSACTION", "DISCARD"};
 	AUTO_BUF statement = buf_new(TEXT_MAX);
 
-	if (!call_is(exchange, "postgres"))
+	if (!call_is(exchange, "postgres") && !call_is(exchange, "mysql"))
 		return false;
 	call_statement(&statement, exchange);
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)

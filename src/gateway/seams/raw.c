@@ -8,6 +8,8 @@
 #include "gateway/fault.h"
 #include "gateway/seams/http.h"
 #include "gateway/seams/amqp.h"
+#include "gateway/seams/mysql.h"
+#include "gateway/seams/nats.h"
 #include "gateway/seams/postgres.h"
 #include "gateway/seams/redis.h"
 
@@ -26,6 +28,8 @@ static const struct reader_ops *const readers[] = {
 	[PROTOCOL_POSTGRES] = &reader_postgres,
 	[PROTOCOL_REDIS] = &reader_redis,
 	[PROTOCOL_AMQP] = &reader_amqp,
+	[PROTOCOL_MYSQL] = &reader_mysql,
+	[PROTOCOL_NATS] = &reader_nats,
 };
 
 struct raw {
