@@ -9,17 +9,34 @@
 #include "base/buf.h"
 
 #define HTTP_CALL_HEADERS_MAX 64
+#define HTTP_SESSION_IDLE_MAX 8 /* connections that wait for the next call */
 
 struct http_header {
 	const char *name;
 	const char *value;
 };
 
+/* Whom to trust and as whom to come, in PEM; what is NULL is the system's, or nothing. */
+struct http_tls {
+	const char *authority;
+	const char *certificate, *key; /* both or neither */
+	const char *server_name;       /* that its certificate must have, where it is not the URL's host */
+	bool unverified;               /* any certificate will do */
+};
+
+/* Connections that are kept between calls, for whoever calls one server often. Any thread. */
+struct http_session;
+struct http_session *http_session_new(void);
+void http_session_free(struct http_session *session); /* no call is under way; NULL is allowed */
+
 struct http_call {
 	const char *method; /* NULL: GET, or POST with a body */
 	const char *url;
-	const char *unix_socket; /* connect here instead, without TLS; the URL's host is then only the Host header */
-	const char *connect_to;  /* "127.0.0.1:7421": connect here whatever the URL's host is */
+	const char *unix_socket;      /* connect here instead, without TLS; the URL's host is then only the Host header */
+	const char *connect_to;       /* "127.0.0.1:7421": connect here whatever the URL's host is */
+	const struct http_tls *tls;   /* NULL: the system's authorities */
+	const char *proxy;            /* "http://…", "https://…", "socks5://…"; NULL: none */
+	struct http_session *session; /* NULL: a connection of its own */
 	const struct http_header *headers;
 	size_t header_count;
 	struct view body;

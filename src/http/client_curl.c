@@ -22,6 +22,7 @@ static struct {
 	__typeof__(curl_slist_free_all) *slist_free_all;
 	__typeof__(curl_easy_init) *easy_init;
 	__typeof__(curl_easy_setopt) *easy_setopt;
+	__typeof__(curl_easy_reset) *easy_reset;
 	__typeof__(curl_easy_getinfo) *easy_getinfo;
 	__typeof__(curl_easy_strerror) *easy_strerror;
 	__typeof__(curl_easy_cleanup) *easy_cleanup;
@@ -47,6 +48,7 @@ static void curl_begin(void)
 	    symbol_find(library, "curl_slist_free_all", &curl.slist_free_all) &&
 	    symbol_find(library, "curl_easy_init", &curl.easy_init) &&
 	    symbol_find(library, "curl_easy_setopt", &curl.easy_setopt) &&
+	    symbol_find(library, "curl_easy_reset", &curl.easy_reset) &&
 	    symbol_find(library, "curl_easy_getinfo", &curl.easy_getinfo) &&
 	    symbol_find(library, "curl_easy_strerror", &curl.easy_strerror) &&
 	    symbol_find(library, "curl_easy_cleanup", &curl.easy_cleanup) &&
@@ -141,17 +143,129 @@ static struct curl_slist *headers_make(const struct http_call *call, struct err 
 	return list;
 }
 
-static void where_set(CURL *handle, const struct http_call *call, struct curl_slist **connect_to)
-{
-	if (call->connect_to) {
-		AUTO_FREE char *line = text_format("::%s", call->connect_to);
+/* ---- sessions: handles that wait, each with its connection ---- */
 
-		*connect_to = curl.slist_append(NULL, line);
-		(void)curl.easy_setopt(handle, CURLOPT_CONNECT_TO, *connect_to);
+struct http_session {
+	pthread_mutex_t lock;
+	CURL *idle[HTTP_SESSION_IDLE_MAX];
+	size_t count;
+};
+
+struct http_session *http_session_new(void)
+{
+	struct http_session *session = mem_new(sizeof(*session));
+
+	(void)pthread_mutex_init(&session->lock, NULL);
+	return session;
+}
+
+void http_session_free(struct http_session *session)
+{
+	if (!session)
+		return;
+	while (session->count)
+		curl.easy_cleanup(session->idle[--session->count]);
+	(void)pthread_mutex_destroy(&session->lock);
+	free(session);
+}
+
+static CURL *handle_take(struct http_session *session)
+{
+	CURL *handle = NULL;
+
+	if (session) {
+		(void)pthread_mutex_lock(&session->lock);
+		if (session->count)
+			handle = session->idle[--session->count];
+		(void)pthread_mutex_unlock(&session->lock);
 	}
-	(void)curl.easy_setopt(handle, CURLOPT_URL, call->url);
+	return handle ? handle : curl.easy_init();
+}
+
+/* What was set is forgotten, the connection is not. */
+static void handle_give(struct http_session *session, CURL *handle)
+{
+	if (session) {
+		curl.easy_reset(handle);
+		(void)pthread_mutex_lock(&session->lock);
+		if (session->count < HTTP_SESSION_IDLE_MAX) {
+			session->idle[session->count++] = handle;
+			handle = NULL;
+		}
+		(void)pthread_mutex_unlock(&session->lock);
+	}
+	if (handle)
+		curl.easy_cleanup(handle);
+}
+
+/* ---- one call ---- */
+
+static struct curl_blob blob_of(const char *text)
+{
+	return (struct curl_blob){.data = (void *)(uintptr_t)text, .len = strlen(text), .flags = CURL_BLOB_COPY};
+}
+
+static void tls_set(CURL *handle, const struct http_tls *tls)
+{
+	struct curl_blob blob;
+
+	if (tls->authority) {
+		blob = blob_of(tls->authority);
+		(void)curl.easy_setopt(handle, CURLOPT_CAINFO_BLOB, &blob);
+	}
+	if (tls->certificate) {
+		blob = blob_of(tls->certificate);
+		(void)curl.easy_setopt(handle, CURLOPT_SSLCERT_BLOB, &blob);
+		blob = blob_of(tls->key);
+		(void)curl.easy_setopt(handle, CURLOPT_SSLKEY_BLOB, &blob);
+	}
+	if (tls->unverified) {
+		(void)curl.easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 0L);
+		(void)curl.easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+/* libcurl takes the name for TLS from the URL: that one has it, and the connection goes to the real host, which is the Host of the request. */
+static char *url_renamed(const struct http_call *call, char **connect_to, char **host_header)
+{
+	const char *host = strstr(call->url, "://") ? strstr(call->url, "://") + 3 : call->url;
+	size_t length = strcspn(host, "/?#");
+	const char *colon = memrchr(host, ':', length);
+	size_t name_length = colon && !memchr(colon, ']', length - (size_t)(colon - host)) ? (size_t)(colon - host) : length;
+
+	*connect_to = text_format("::%.*s:%.*s", (int)name_length, host, (int)(name_length < length ? length - name_length - 1 : 3),
+				  name_length < length ? host + name_length + 1 : "443");
+	*host_header = text_format("Host: %.*s", (int)length, host);
+	return text_format("https://%s%.*s%s", call->tls->server_name, (int)(length - name_length), host + name_length,
+			   host + length);
+}
+
+struct place {
+	struct curl_slist *connect_to;
+	struct curl_slist *headers;
+};
+
+static void where_set(CURL *handle, const struct http_call *call, struct place *place)
+{
+	AUTO_FREE char *line = call->connect_to ? text_format("::%s", call->connect_to) : NULL;
+	AUTO_FREE char *host = NULL;
+	AUTO_FREE char *url = NULL;
+
+	if (call->tls && call->tls->server_name && !line && strncmp(call->url, "https://", 8) == 0)
+		url = url_renamed(call, &line, &host);
+	if (line) {
+		place->connect_to = curl.slist_append(NULL, line);
+		(void)curl.easy_setopt(handle, CURLOPT_CONNECT_TO, place->connect_to);
+	}
+	if (host)
+		place->headers = curl.slist_append(place->headers, host);
+	if (call->tls)
+		tls_set(handle, call->tls);
+	(void)curl.easy_setopt(handle, CURLOPT_URL, url ? url : call->url);
 	(void)curl.easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
-	(void)curl.easy_setopt(handle, CURLOPT_NOPROXY, "*");
+	if (call->proxy)
+		(void)curl.easy_setopt(handle, CURLOPT_PROXY, call->proxy);
+	(void)curl.easy_setopt(handle, CURLOPT_NOPROXY, call->proxy ? "" : "*");
 	(void)curl.easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	(void)curl.easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
 	(void)curl.easy_setopt(handle, CURLOPT_PATH_AS_IS, 1L);
@@ -210,8 +324,7 @@ int http_curl_call(const struct http_call *call, struct http_response *response,
 {
 	struct transfer transfer = {.call = call, .response = response};
 	char detail[CURL_ERROR_SIZE] = "";
-	struct curl_slist *connect_to = NULL;
-	struct curl_slist *headers;
+	struct place place = {0};
 	CURLcode code;
 	long status = 0;
 	CURL *handle;
@@ -220,27 +333,27 @@ int http_curl_call(const struct http_call *call, struct http_response *response,
 	(void)pthread_once(&curl_once, curl_begin);
 	if (!curl.easy_perform)
 		return err_set(err, ERR_DENIED, "%s: libcurl cannot be loaded: apt install libcurl4", call->url);
-	headers = headers_make(call, err);
-	if (!headers)
+	place.headers = headers_make(call, err);
+	if (!place.headers)
 		return -1;
-	handle = curl.easy_init();
+	handle = handle_take(call->session);
 	if (!handle) {
-		curl.slist_free_all(headers);
+		curl.slist_free_all(place.headers);
 		return err_set(err, ERR_RETRY, "cannot start an HTTP transfer");
 	}
-	where_set(handle, call, &connect_to);
+	where_set(handle, call, &place);
 	method_set(handle, call);
 	limits_set(handle, &transfer);
-	(void)curl.easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+	(void)curl.easy_setopt(handle, CURLOPT_HTTPHEADER, place.headers);
 	(void)curl.easy_setopt(handle, CURLOPT_ERRORBUFFER, detail);
 	code = curl.easy_perform(handle);
 	(void)curl.easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
 	response->status = (unsigned)status;
 	if (code != CURLE_OK)
 		result = failure_set(&transfer, code, detail, err);
-	curl.easy_cleanup(handle);
-	curl.slist_free_all(headers);
-	curl.slist_free_all(connect_to);
+	handle_give(call->session, handle);
+	curl.slist_free_all(place.headers);
+	curl.slist_free_all(place.connect_to);
 	return result;
 }
 
@@ -272,7 +385,7 @@ struct http_pipe *http_pipe_open(const char *url, int64_t timeout_ms, struct err
 		(void)err_set(err, ERR_RETRY, "cannot start a connection");
 		return NULL;
 	}
-	where_set(pipe->handle, &call, NULL);
+	where_set(pipe->handle, &call, &(struct place){0}); /* makes no lists for this call */
 	(void)curl.easy_setopt(pipe->handle, CURLOPT_CONNECT_ONLY, 1L);
 	(void)curl.easy_setopt(pipe->handle, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
 	(void)curl.easy_setopt(pipe->handle, CURLOPT_ERRORBUFFER, pipe->detail);

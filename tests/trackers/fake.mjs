@@ -3,6 +3,7 @@
  * knows. It shares nothing with the product.
  */
 import {createServer} from 'node:http';
+import {createServer as createSecureServer} from 'node:https';
 
 export const faults = [], wrong = [], log = [];
 
@@ -30,9 +31,9 @@ export async function deliver(url, body, headers, {times = 1} = {}) {
 
 const shared = {fault: fault => { faults.push({count: 1, ...fault}); }};
 
-/* `route` gets {method, path, query, headers, body (text)} and the response; what it throws is wrong. */
-export function serve(route, actions, state, begun = () => {}) {
-	const server = createServer(async (request, response) => {
+/* `route` gets {method, path, query, headers, body (text)} and the response; what it throws is wrong. With `tls` (as of node:https) it is HTTPS. */
+export function serve(route, actions, state, begun = () => {}, tls = undefined) {
+	const listener = async (request, response) => {
 		const url = new URL(request.url, 'http://fake'), parts = [];
 		for await (const part of request)
 			parts.push(part);
@@ -49,9 +50,10 @@ export function serve(route, actions, state, begun = () => {}) {
 			if (!response.headersSent)
 				answer(response, 500, {error: error.stack});
 		}
-	});
+	};
+	const server = tls ? createSecureServer(tls, listener) : createServer(listener), scheme = tls ? 'https' : 'http';
 	server.listen(0, '127.0.0.1', function () {
-		begun(`http://127.0.0.1:${this.address().port}`, server);
-		console.log(`http://127.0.0.1:${this.address().port}`);
+		begun(`${scheme}://127.0.0.1:${this.address().port}`, server);
+		console.log(`${scheme}://127.0.0.1:${this.address().port}`);
 	});
 }
