@@ -9,13 +9,14 @@
 #include "cli/checkout.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/session.h"
 #include "cli/table.h"
 #include "http/har.h"
 
 #define FOLDER_DEPTH_MAX 12
 #define FILES_MAX 1000
 
-static void name_short_options(int argc, char **argv)
+void session_short_options(int argc, char **argv)
 {
 	static char output[] = "--output";
 
@@ -33,15 +34,23 @@ static int session_record(int argc, char **argv)
 {
 	static const char program[] = "assay session record";
 	const char *output = NULL;
+	AUTO_JSON keep = json_array();
+	AUTO_JSON body = json_pack("{s:O}", "keep", keep);
 	const struct cli_option options[] = {
 		{.name = "output", .value = "FILE", .help = "write it here (-o FILE; default: standard output)", .text = &output},
+		{.name = "keep",
+		 .value = "NAME",
+		 .help = "leave what stands under this name of a header or field as it is; may be given several times",
+		 .each = session_name_keep,
+		 .self = keep},
 	};
 	const struct cli_usage usage = {
 		.program = program,
-		.arguments = "ENV [-o FILE.har]",
+		.arguments = "ENV [-o FILE.har] [--keep NAME]...",
 		.about =
 			"Writes what was asked of an environment's preview so far as a session. Commit it below a path of `sessions:` in\n"
-			"assay.yaml, and it is replayed by every verification.",
+			"assay.yaml, and it is replayed by every verification. Secrets are replaced by a keyed hash; this server keeps them,\n"
+			"sealed, so that logins can be replayed.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_min = 1,
@@ -51,12 +60,12 @@ static int session_record(int argc, char **argv)
 	struct err err = {0};
 	int code = CLI_DONE;
 
-	name_short_options(argc, argv);
+	session_short_options(argc, argv);
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	AUTO_API struct api *api = api_open(program, true, &err);
 	AUTO_FREE char *path = api_path("/environments/{}/session", argv[1]);
-	AUTO_JSON har = api ? api_post(api, path, NULL, &err) : NULL;
+	AUTO_JSON har = api ? api_post(api, path, body, &err) : NULL;
 	if (!har)
 		return cli_fail(program, false, &err);
 	if (!output) {
@@ -208,9 +217,15 @@ static int session_show(int argc, char **argv)
 }
 
 static const struct cli_command commands[] = {
-	{"record", "ENV [-o FILE.har]", "writes what was asked of an environment's preview", session_record},
+	{"record", "ENV [-o FILE.har] [--keep NAME]...", "writes what was asked of an environment's preview", session_record},
+	{"import", "FILE [-o FILE.har] [--har | --openapi | --postman | --log] [--keep NAME]... [--with-values]",
+	 "makes one of what others recorded", session_import},
 	{"list", "[--repo DIR] [--json]", "lists the sessions of a checkout", session_list},
 	{"show", "FILE.har", "shows the requests of a session", session_show},
+	{"hold", "REPOSITORY FILE.har [--keep NAME]... [--with-values]", "holds one out: replayed, but in no repository",
+	 session_hold},
+	{"held", "REPOSITORY [--json]", "lists those that are held out", session_held},
+	{"release", "REPOSITORY NAME.har", "holds one out no more", session_release},
 };
 
 int cli_session(int argc, char **argv)

@@ -16,6 +16,8 @@
 #include "base/scope.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
+#include "session/values.h"
+#include "vault/vault.h"
 
 #define SLUG_MAX 40
 #define MERGE_AGAIN_MS 30000
@@ -322,6 +324,29 @@ static int report_store(struct runs *runs, const struct run *run, const struct f
 	return store_commit(&tx, err);
 }
 
+/* What recorded sessions need to be sent; without it they are sent as they are, and the report says so. */
+static json_t *session_secrets(struct runs *runs)
+{
+	unsigned char signature[64];
+	char key_id[65];
+	struct hide_key key;
+	struct err err = {0};
+	json_t *secrets;
+
+	if (!values_exist(runs->state_dir))
+		return json_object();
+	if (vault_sign(runs->options.vault, VIEW(HIDE_KEY_TEXT), signature, key_id, &err)) {
+		log_warn("secrets of sessions: %s", err.text);
+		return json_object();
+	}
+	hide_key_derive(&key, signature);
+	secrets = values_read(runs->state_dir, &key, &err);
+	if (secrets)
+		return secrets;
+	log_warn("secrets of sessions: %s", err.text);
+	return json_object();
+}
+
 static int judge(struct runs *runs, const struct run *run, struct flow_visit *visit, json_t **report, struct err *err)
 {
 	AUTO_FREE char *repository = run_repository_path(runs, run);
@@ -329,6 +354,7 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 	AUTO_FREE char *artefacts = text_format("%s/runs/%s/verify-%lld", runs->state_dir, run->id, (long long)run->turn);
 	AUTO_FREE char *cache = text_format("%s/verify/cache", runs->state_dir);
 	AUTO_JSON declared = declarations_held(runs, run->id, err);
+	AUTO_JSON secrets = session_secrets(runs);
 	struct run_progress progress = {runs, run->id, visit->cancelled};
 	struct verify_request request = {
 		.environments = runs->options.environments,
@@ -337,6 +363,7 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 		.artefacts_dir = artefacts,
 		.cache_dir = cache,
 		.declared = declared,
+		.secrets = secrets,
 		.attempt = (int)run->attempt,
 		.attempts = (int)run->attempts,
 		.progress = {report_gate, &progress, visit->cancelled},

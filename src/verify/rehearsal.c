@@ -19,6 +19,19 @@
 
 /* ---- sessions ---- */
 
+/* A request that needs a secret which is not here is answered as whoever has it not. */
+static void hidden_tell(struct ladder *ladder, const struct replay *replay, const char *name)
+{
+	AUTO_JSON hidden = replay_hidden(replay);
+	size_t missing = 0;
+
+	for (size_t i = 0; i < json_array_size(hidden); i++)
+		missing += !json_text(ladder->request->secrets, json_string_value(json_array_get(hidden, i)), NULL);
+	if (missing)
+		ladder_not_covered(ladder, "session %s: %zu %s whose value is not here: what needs it is answered without", name,
+				   missing, missing == 1 ? "secret" : "secrets");
+}
+
 static void sessions_add(struct rehearsal *rehearsal, const json_t *read, struct buf *digests)
 {
 	const char *name = json_text(read, "name", "");
@@ -36,6 +49,7 @@ static void sessions_add(struct rehearsal *rehearsal, const json_t *read, struct
 	replay = replay_new(&session, name);
 	json_array_foreach(replay_left_out(replay), index, line)
 		ladder_not_covered(rehearsal->ladder, "not replayed: %s", json_string_value(line));
+	hidden_tell(rehearsal->ladder, replay, name);
 	buf_add_format(digests, "%s %s\n", name, digest_of(text).text);
 	(void)json_array_append_new(rehearsal->sessions,
 				    json_pack("{s:s, s:s, s:I, s:b}", "name", name, "digest", digest_of(text).text, "requests",
@@ -199,7 +213,7 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 	const struct replay *replay = running->rehearsal->replays[session];
 	AUTO_FREE char *phase = text_format("replay-%d", running->sent);
 	AUTO_JSON request = replay_request(replay, index, entries);
-	const struct replay_target target = {running->preview, how->timeout_ms};
+	const struct replay_target target = {running->preview, how->timeout_ms, ladder->request->secrets};
 	json_t *entry;
 	json_t *seams;
 
@@ -275,8 +289,13 @@ static json_t *logs_take(struct side *side, const json_t *entries, const json_t 
 {
 	const struct blueprint *blueprint = side->ladder->blueprint;
 	AUTO_JSON secrets = logs_secrets(entries);
+	const char *placeholder;
+	json_t *value;
 	json_t *logs = json_object();
 
+	json_object_foreach((json_t *)(uintptr_t)side->ladder->request->secrets, placeholder, value)
+		if (json_string_length(value) >= LOG_SECRET_MIN / 2)
+			(void)json_object_set_new(secrets, json_string_value(value), json_string("secret of a session"));
 	for (size_t i = 0; i < blueprint->service_count; i++) {
 		const char *service = blueprint->services[i].name;
 		AUTO_BUF text = buf_new(LOG_BYTES_MAX);

@@ -6,6 +6,7 @@
 
 #include "base/scope.h"
 #include "http/url.h"
+#include "session/hide.h"
 #include "verify/call.h"
 
 #define PREFIX_MAX ((size_t)24)
@@ -469,6 +470,51 @@ size_t replay_count(const struct replay *replay)
 const json_t *replay_left_out(const struct replay *replay)
 {
 	return replay->left_out;
+}
+
+/* The texts of a request, one after the other. */
+static void request_texts(struct buf *out, const json_t *request)
+{
+	const json_t *headers = json_member(request, "headers");
+
+	buf_add_format(out, "%s\n", json_text(request, "url", ""));
+	for (size_t i = 0; i < json_array_size(headers); i++)
+		buf_add_format(out, "%s\n", json_string_value(json_array_get(json_array_get(headers, i), 1)));
+	call_body(out, request);
+}
+
+static bool linked(const struct replay *replay, size_t entry, struct view placeholder)
+{
+	for (size_t i = 0; i < replay->link_count; i++)
+		if (replay->links[i].to == entry && view_find(view_of(replay->links[i].value), placeholder) >= 0)
+			return true;
+	return false;
+}
+
+json_t *replay_hidden(const struct replay *replay)
+{
+	AUTO_JSON found = json_object();
+	json_t *list = json_array();
+	const char *placeholder;
+	json_t *yes;
+
+	for (size_t i = 0; i < replay_count(replay); i++) {
+		AUTO_BUF text = buf_new(2 * REPLAY_BODY_MAX);
+		struct view rest;
+		struct view one;
+
+		request_texts(&text, json_member(json_array_get(replay->entries, i), "request"));
+		rest = buf_view(&text);
+		while (hide_next(&rest, &one)) {
+			AUTO_FREE char *key = view_copy(one);
+
+			if (!linked(replay, i, one))
+				(void)json_object_set_new(found, key, json_true());
+		}
+	}
+	json_object_foreach(found, placeholder, yes)
+		(void)json_array_append_new(list, json_string(placeholder));
+	return list;
 }
 
 static void where_describe(struct buf *out, const struct source *source)

@@ -21,6 +21,8 @@ void replay_free(struct replay *replay);
 size_t replay_count(const struct replay *replay);
 /* [{"from": entry, "to": entry, "where": "token" | "Set-Cookie sid" | …}]: what was learned. Owned by the caller. */
 json_t *replay_links(const struct replay *replay);
+/* Placeholders of secrets in requests that no answer of the session gives: [text], each once. Owned by the caller. */
+json_t *replay_hidden(const struct replay *replay);
 /* Requests that cannot be replayed (streams, upgrades): lines for people. Borrowed. */
 const json_t *replay_left_out(const struct replay *replay);
 
@@ -33,8 +35,9 @@ json_t *replay_request(const struct replay *replay, size_t index, const json_t *
 void replay_script(const struct replay *replay, size_t index, const char *service, bool alone, struct buf *out);
 
 struct replay_target {
-	const char *url;    /* of the preview: "http://e….localhost:7421/" */
-	int64_t timeout_ms; /* of one request */
+	const char *url;       /* of the preview: "http://e….localhost:7421/" */
+	int64_t timeout_ms;    /* of one request */
+	const json_t *secrets; /* {placeholder: value}, put in as it is sent: the entry keeps the placeholders; NULL: none */
 };
 
 /* Where to connect to for a URL of the preview: names below localhost are ours, and need no resolver. NULL: as the URL says. Owned by the

@@ -5,6 +5,7 @@
 #include "base/world.h"
 #include "http/client.h"
 #include "http/url.h"
+#include "session/hide.h"
 #include "verify/call.h"
 #include "verify/replay_priv.h"
 
@@ -221,10 +222,48 @@ char *replay_connect_place(const char *url)
 	return text_format("127.0.0.1:%u", parsed.port);
 }
 
+/* The text with the values of its placeholders. Owned by the caller. */
+static char *revealed(const char *text, const json_t *secrets)
+{
+	AUTO_BUF out = buf_new(REPLAY_BODY_MAX);
+
+	(void)hide_undo(&out, view_of(text), secrets, NULL);
+	return buf_take(&out);
+}
+
+/* The request as it is sent. Owned by the caller. */
+static json_t *request_revealed(const json_t *request, const json_t *secrets)
+{
+	static const char *const members[] = {"url", "body"};
+	json_t *made = json_deep_copy(request);
+	json_t *headers = json_member(made, "headers");
+
+	for (size_t i = 0; i < ARRAY_LEN(members) && json_object_size(secrets); i++) {
+		const char *text = json_text(made, members[i], NULL);
+		AUTO_FREE char *value = text ? revealed(text, secrets) : NULL;
+
+		if (value)
+			json_set_bytes(made, members[i], view_of(value));
+	}
+	for (size_t i = 0; i < json_array_size(headers) && json_object_size(secrets); i++) {
+		json_t *row = json_array_get(headers, i);
+		const char *text = json_string_value(json_array_get(row, 1));
+		AUTO_FREE char *value = text ? revealed(text, secrets) : NULL;
+		AUTO_JSON holder = json_object();
+
+		if (!value)
+			continue;
+		json_set_bytes(holder, "v", view_of(value));
+		(void)json_array_set(row, 1, json_member(holder, "v"));
+	}
+	return made;
+}
+
 json_t *replay_send(const struct replay *replay, size_t index, const json_t *request, const struct replay_target *target)
 {
 	struct http_header headers[HTTP_CALL_HEADERS_MAX];
-	const json_t *rows = json_member(request, "headers");
+	AUTO_JSON sent = request_revealed(request, target->secrets);
+	const json_t *rows = json_member(sent, "headers");
 	AUTO_BUF body = buf_new(REPLAY_BODY_MAX);
 	AUTO_RESPONSE response = {0};
 	AUTO_FREE char *place = replay_connect_place(target->url);
@@ -241,12 +280,12 @@ json_t *replay_send(const struct replay *replay, size_t index, const json_t *req
 
 	while (base_length && target->url[base_length - 1] == '/')
 		base_length--;
-	url = text_format("%.*s%s", (int)base_length, target->url, json_text(request, "url", "/"));
+	url = text_format("%.*s%s", (int)base_length, target->url, json_text(sent, "url", "/"));
 	call.url = url;
 	for (size_t i = 0; i < json_array_size(rows) && call.header_count < HTTP_CALL_HEADERS_MAX; i++)
 		headers[call.header_count++] = (struct http_header){json_string_value(json_array_get(json_array_get(rows, i), 0)),
 								    json_string_value(json_array_get(json_array_get(rows, i), 1))};
-	call_body(&body, request);
+	call_body(&body, sent);
 	call.body = buf_view(&body);
 	call.has_body = body.length > 0;
 	if (http_client_call(&call, &response, &err)) {

@@ -21,7 +21,9 @@ struct verify_request {
 	const char *artefacts_dir; /* made; reports, logs and exchange pairs go here, named by digest in the report */
 	const char *cache_dir;     /* made; kept runs of bases, shared by verifications; NULL: none are kept */
 	const json_t *declared;    /* [{"match", "by", "because"}]: differences that are meant (verify/declared.h); NULL: none */
-	int attempt;               /* 1…: shown in feedback */
+	const json_t
+		*secrets; /* {placeholder: value} of sessions (session/hide.h): what their requests need to be sent; NULL: none */
+	int attempt;      /* 1…: shown in feedback */
 	int attempts;
 	struct progress progress; /* steps are "<gate>" or "<gate>: <what>" */
 	struct world world;

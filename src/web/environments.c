@@ -335,8 +335,8 @@ static json_t *exchanges(struct call *call, struct err *err)
 	return items_of(TAKE(items));
 }
 
-/* What was recorded at the preview, as HAR. Tokens and cookies are kept as they are: they are of a forked environment, and the replay
- * must find them again in later requests. */
+/* What was recorded at the preview, as HAR, without its secrets. Their values stay here, sealed: they are of a forked environment, and the
+ * replay must sign in with them. */
 static json_t *session(struct call *call, struct err *err)
 {
 	AUTO_BUF lines = buf_new(EXCHANGES_BYTES_MAX);
@@ -357,6 +357,8 @@ static json_t *session(struct call *call, struct err *err)
 			session_add(&recorded, &exchange);
 		exchange_fini(&exchange);
 	}
+	if (session_clean(call, &recorded, json_member(call->body, "keep"), true, err))
+		return NULL;
 	har_format(&har, &recorded);
 	return buf_finish(&har, err) ? NULL : request_bytes(call, "application/json", buf_view(&har));
 }
@@ -475,8 +477,9 @@ const struct row environment_rows[] = {
 	{"GET", ENVIRONMENT "/exchanges", exchanges, WHO_PERSON, ROLE_VIEWER, .answers = "[Exchange]",
 	 .does = "What crossed its seams: the newest first, or with `from` those from that byte of the log on",
 	 .query = {{"limit", "integer"}, {"from", "integer"}}},
-	{"POST", ENVIRONMENT "/session", session, WHO_PERSON, ROLE_DEVELOPER, .fields = {{"name", FIELD_LINE, false}},
-	 .answers = "object", .does = "What was recorded at the preview so far, as HAR 1.2"},
+	{"POST", ENVIRONMENT "/session", session, WHO_PERSON, ROLE_DEVELOPER,
+	 .fields = {{"name", FIELD_LINE, false}, {"keep", FIELD_LIST, false}}, .answers = "object",
+	 .does = "What was recorded at the preview so far, as HAR 1.2, secrets replaced by a keyed hash"},
 	{"POST", ENVIRONMENT "/exec", exec, WHO_CLI, ROLE_DEVELOPER,
 	 .fields = {{"sandbox", FIELD_LINE, true},
 		    {"argv", FIELD_LIST, true},

@@ -75,6 +75,7 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 		.progress = progress,
 		.world = job->web->options.world,
 	};
+	AUTO_JSON secrets = session_values(job->web);
 	struct run_id id = run_id_new(job->web->options.world);
 	json_t *report = NULL;
 
@@ -83,6 +84,7 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 		return NULL;
 	artefacts = text_format("%s/verify/%s", job->web->state_dir, id.text);
 	request.artefacts_dir = artefacts;
+	request.secrets = secrets;
 	return verify_run(&request, &report, err) ? NULL : report;
 }
 

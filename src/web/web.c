@@ -148,6 +148,7 @@ static const struct part main_parts[] = {
 	{metric_rows, &metric_row_count},
 	{run_rows, &run_row_count},
 	{environment_rows, &environment_row_count},
+	{session_rows, &session_row_count},
 	{egress_rows, &egress_row_count},
 	{audit_rows, &audit_row_count},
 	{connection_rows, &connection_row_count},

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/digest.h"
+#include "http/har.h"
 #include "http/server.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
@@ -159,6 +160,11 @@ void metrics_count(struct metrics *metrics, unsigned status, int64_t ms); /* met
 bool access_judge(void *self, const struct http_request *request, struct http_reply *reply); /* http_server_spec.before */
 MUST_USE int access_caller(struct call *call, const struct row *row, struct err *err);       /* sets call->caller */
 
+/* session.c: secrets of a session out of it, before anybody sees it; `keep_values`: so that it can be replayed. */
+MUST_USE int session_clean(const struct call *call, struct session *session, const json_t *keep, bool keep_values, struct err *err);
+/* session.c: what sessions need to be sent: {placeholder: value}, {} when there is nothing or it cannot be had. Owned by the caller. */
+json_t *session_values(const struct web *web);
+
 /* rate.c. -1: too many, and the call is answered. */
 MUST_USE int rate_caller(struct call *call, struct err *err);
 /* Of who turned out to be nobody. */
@@ -245,11 +251,11 @@ json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c 
 /* Rows by subject */
 extern const struct row signin_oidc_rows[], signin_preview_rows[];
 extern const size_t signin_oidc_row_count, signin_preview_row_count;
-extern const struct row run_rows[], environment_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[], signin_rows[],
-	metric_rows[], connection_rows[], delivery_rows[], policy_rows[], tool_rows[], page_rows[];
-extern const size_t run_row_count, environment_row_count, egress_row_count, audit_row_count, server_row_count, token_row_count,
-	signin_row_count, metric_row_count, connection_row_count, delivery_row_count, policy_row_count, tool_row_count,
-	page_row_count;
+extern const struct row run_rows[], environment_rows[], session_rows[], egress_rows[], audit_rows[], server_rows[], token_rows[],
+	signin_rows[], metric_rows[], connection_rows[], delivery_rows[], policy_rows[], tool_rows[], page_rows[];
+extern const size_t run_row_count, environment_row_count, session_row_count, egress_row_count, audit_row_count, server_row_count,
+	token_row_count, signin_row_count, metric_row_count, connection_row_count, delivery_row_count, policy_row_count,
+	tool_row_count, page_row_count;
 
 /* pages.c, made from web/ by embed.c */
 struct page {

@@ -833,6 +833,17 @@ int vault_public_key(struct vault *vault, struct buf *pem, struct err *err)
 	return 0;
 }
 
+int vault_sign(struct vault *vault, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err)
+{
+	(void)vault;
+	(void)bytes;
+	(void)err;
+	memset(signature, 1, 64);
+	memset(key_id, '0', 64);
+	key_id[64] = '\0';
+	return 0;
+}
+
 int verify_run(const struct verify_request *request, json_t **report, struct err *err)
 {
 	(void)request;
