@@ -10,7 +10,7 @@
 #include "verify/integrity_priv.h"
 
 #define SKIP_LOOK ((size_t)2000) /* from a mark on a test to its name */
-#define FILES_MAX 400            /* of a change that are read; more is said in a finding */
+#define FILES_MAX 1000           /* of a change that are read; more is said in a finding */
 
 void integrity_add(struct check *check, const struct finding *about, const char *format, ...)
 {
@@ -61,10 +61,25 @@ bool integrity_is_code(const char *path)
 bool integrity_is_runner_config(const char *path)
 {
 	static const char *const rows[] = {
-		"**/jest.config.*",    "**/vitest.config.*", "**/.mocharc*",   "**/karma.conf.*", "**/playwright.config.*",
-		"**/cypress.config.*", "**/pytest.ini",      "**/conftest.py", "**/tox.ini",      "**/setup.cfg",
-		"**/.coveragerc",      "**/codecov.yml",     "**/.nycrc*",     "**/phpunit.xml*", "**/.rspec",
-		"**/nose2.cfg",        "**/ava.config.*",    "**/.c8rc*",      "**/noxfile.py"};
+		/* runners of tests, and what they load first */
+		"**/jest.config.*", "**/jest.setup.*", "**/jest-setup.*", "**/setup-jest.*", "**/setupTests.*", "**/setupJest.*",
+		"**/vitest.config.*", "**/vitest.setup.*", "**/vitest.workspace.*", "**/vite.config.*", "**/.mocharc*",
+		"**/karma.conf.*", "**/playwright.config.*", "**/cypress.config.*", "**/cypress.json", "**/wdio.conf.*",
+		"**/ava.config.*", "**/.taprc", "**/jasmine.json", "**/.babelrc*", "**/babel.config.*", "**/.swcrc",
+		"**/pytest.ini", "**/.pytest.ini", "**/pytest.toml", "**/conftest.py", "**/tox.ini", "**/setup.cfg", "**/nose2.cfg",
+		"**/noxfile.py", "**/phpunit.xml*", "**/.rspec", "**/.config/nextest.toml", "**/CTestCustom.cmake", "**/.env.test",
+		"**/.env.testing", "**/.env.ci",
+		/* of the programs that start them */
+		"**/.npmrc", "**/.yarnrc*", "**/.pnpmfile.cjs", "**/bunfig.toml", "**/.cargo/config", "**/.cargo/config.toml",
+		"**/.bazelrc", "**/.noderc",
+		/* coverage */
+		"**/.coveragerc", "**/codecov.yml", "**/.codecov.yml", "**/.nycrc*", "**/nyc.config.*", "**/.c8rc*",
+		"**/.simplecov", "**/.lcovrc", "**/gcovr.cfg",
+		/* linters */
+		"**/.eslintrc*", "**/.eslintignore", "**/eslint.config.*", "**/biome.json*", "**/.oxlintrc.json", "**/.pylintrc",
+		"**/pylintrc", "**/.flake8", "**/ruff.toml", "**/.ruff.toml", "**/mypy.ini", "**/.mypy.ini", "**/.golangci.*",
+		"**/.clang-tidy", "**/clippy.toml", "**/.clippy.toml", "**/.rubocop.yml", "**/.rubocop_todo.yml",
+		"**/.stylelintrc*", "**/.shellcheckrc", "**/.semgrepignore", "**/phpstan.neon*"};
 
 	return integrity_matches(rows, ARRAY_LEN(rows), path);
 }
@@ -200,24 +215,34 @@ static void check_assertions(struct check *check, struct changed *file)
 {
 	size_t before = assertions_of(file->old_path ? file->old_path : file->path, buf_view(&file->base));
 	size_t after = assertions_of(file->path, buf_view(&file->head));
+	struct finding about = {
+		.kind = "weakened",
+		.severity = SEVERITY_WARN,
+		.weight = WEIGHT_SLIGHT + 8,
+		.place = file->path,
+		.detail =
+			"The tests of the base were run on the change as well; a person should look at what is not asserted any more."};
+	AUTO_JSON names = NULL;
 
-	if (file->test && file->status != 'D' && file->status != 'A' && after < before)
-		integrity_add(
-			check,
-			&(struct finding){
-				.kind = "weakened",
-				.severity = SEVERITY_WARN,
-				.weight = WEIGHT_SLIGHT + 8,
-				.place = file->path,
-				.detail =
-					"The tests of the base were run on the change as well; a person should look at what is not asserted any more."},
-			"%s asserts less: %zu assertions instead of %zu", file->path, after, before);
+	if (!file->test || file->status == 'D' || file->status == 'A' || after >= before)
+		return;
+	names = integrity_tests_of(file->path, buf_view(&file->head));
+	if (!after && json_array_size(names)) {
+		about.kind = "asserts-nothing";
+		about.severity = SEVERITY_BLOCK;
+		about.weight = WEIGHT_SKIPPED;
+		about.bound = file->blob;
+		integrity_add(check, &about, "the tests of %s assert nothing any more", file->path);
+	} else {
+		integrity_add(check, &about, "%s asserts less: %zu assertions instead of %zu", file->path, after, before);
+	}
 }
 
 static bool is_command_file(const char *path)
 {
-	static const char *const rows[] = {"**/package.json", "**/Makefile",  "**/makefile", "**/*.mk",     "**/*.sh",
-					   "**/justfile",     "**/Taskfile*", "**/tox.ini",  "**/Procfile", "**/composer.json"};
+	static const char *const rows[] = {"**/package.json", "**/Makefile",      "**/makefile",    "**/*.mk",
+					   "**/*.sh",         "**/justfile",      "**/Taskfile*",   "**/tox.ini",
+					   "**/Procfile",     "**/composer.json", "**/GNUmakefile", "**/Justfile"};
 
 	return is_ci(path) || integrity_matches(rows, ARRAY_LEN(rows), path);
 }
@@ -342,16 +367,16 @@ static void check_removed(struct check *check, const struct changed *file)
 			"%s: %zu tests were removed, first `%s`", path, gone, first);
 }
 
-static bool readable(const struct check *check, const struct changed *file)
+static bool readable(const struct changed *file)
 {
-	return file->test || is_command_file(file->path) || (language_of(file->path) && check->literals);
+	return file->test || is_command_file(file->path) || integrity_is_manifest(file->path) || language_of(file->path);
 }
 
 static void file_read_both(struct check *check, struct changed *file)
 {
 	file->base = buf_new(INTEGRITY_FILE_MAX);
 	file->head = buf_new(INTEGRITY_FILE_MAX);
-	if (!readable(check, file) && !language_of(file->path))
+	if (!readable(file))
 		return;
 	if (file->status != 'A' &&
 	    check->reader.read(check->reader.self, false, file->old_path ? file->old_path : file->path, &file->base))
@@ -360,53 +385,82 @@ static void file_read_both(struct check *check, struct changed *file)
 		buf_clear(&file->head);
 }
 
+static struct changed changed_of(const struct blueprint *blueprint, const json_t *change)
+{
+	struct changed file = {.path = json_text(change, "path", ""),
+			       .old_path = json_text(change, "old_path", NULL),
+			       .blob = json_text(change, "blob", ""),
+			       .status = json_text(change, "status", "M")[0]};
+
+	file.test = integrity_is_test(blueprint, file.path) || (file.old_path && integrity_is_test(blueprint, file.old_path));
+	return file;
+}
+
+/* What judges is read before what is judged: nobody hides the one behind much of the other. */
+static bool is_judge(const struct changed *file)
+{
+	return file->test || is_command_file(file->path) || integrity_is_manifest(file->path);
+}
+
+/* The changed files in the order in which they are looked at; *judges of them judge. Owned by the caller. */
+static struct changed *changed_all(const json_t *changes, const struct blueprint *blueprint, size_t *judges)
+{
+	size_t count = json_array_size(changes);
+	struct changed *files = mem_new_array(count + 1, sizeof(*files));
+	size_t at = 0;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < count; i++) {
+			struct changed file = changed_of(blueprint, json_array_get(changes, i));
+
+			if (is_judge(&file) == (pass == 0))
+				files[at++] = file;
+		}
+		if (pass == 0)
+			*judges = at;
+	}
+	return files;
+}
+
+static void file_check(struct check *check, struct changed *file)
+{
+	file_read_both(check, file);
+	check_skips(check, file);
+	check_assertions(check, file);
+	check_commands(check, file);
+	integrity_check_code(check, file);
+	integrity_check_sources(check, file);
+	tests_collect(check, file);
+}
+
 json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint, const json_t *literals, struct file_reader reader)
 {
 	struct check check = {blueprint, literals, reader, json_array(), json_object(), json_object()};
-	size_t count = json_array_size(changes) < FILES_MAX ? json_array_size(changes) : FILES_MAX;
-	struct changed *files = mem_new_array(count + 1, sizeof(*files));
+	size_t all = json_array_size(changes);
+	size_t count = all < FILES_MAX ? all : FILES_MAX;
+	size_t judges = 0;
+	struct changed *files = changed_all(changes, blueprint, &judges);
 
-	for (size_t i = 0; i < count; i++) {
-		const json_t *change = json_array_get(changes, i);
-		struct changed *file = &files[i];
-
-		file->path = json_text(change, "path", "");
-		file->old_path = json_text(change, "old_path", NULL);
-		file->status = json_text(change, "status", "M")[0];
-		file->blob = json_text(change, "blob", "");
-		file->test = integrity_is_test(blueprint, file->path) ||
-			     (file->old_path && integrity_is_test(blueprint, file->old_path));
-		file_read_both(&check, file);
-		check_protected(&check, file);
-		check_skips(&check, file);
-		check_assertions(&check, file);
-		check_commands(&check, file);
-		integrity_check_code(&check, file);
-		tests_collect(&check, file);
+	for (size_t i = 0; i < all; i++) { /* what a path says alone is looked at in all */
+		check_protected(&check, &files[i]);
+		integrity_check_place(&check, &files[i]);
 	}
+	for (size_t i = 0; i < count; i++)
+		file_check(&check, &files[i]);
+	integrity_check_runners(&check, files, count);
 	for (size_t i = 0; i < count; i++) {
 		check_removed(&check, &files[i]);
 		buf_fini(&files[i].base);
 		buf_fini(&files[i].head);
 	}
-	for (size_t i = count; i < json_array_size(changes); i++) { /* what a path says alone is looked at in all */
-		const json_t *change = json_array_get(changes, i);
-		const struct changed file = {.path = json_text(change, "path", ""),
-					     .old_path = json_text(change, "old_path", NULL),
-					     .blob = json_text(change, "blob", ""),
-					     .status = json_text(change, "status", "M")[0]};
-
-		check_protected(&check, &file);
-		integrity_check_place(&check, &file);
-	}
-	if (json_array_size(changes) > count)
+	if (all > count)
 		integrity_add(&check,
 			      &(struct finding){.kind = "too-many-files",
-						.severity = SEVERITY_WARN,
+						.severity = judges > count ? SEVERITY_BLOCK : SEVERITY_WARN,
 						.weight = WEIGHT_SLIGHT,
 						.place = "",
 						.detail = "A person should look at the rest."},
-			      "only %d of %zu changed files were looked at", FILES_MAX, json_array_size(changes));
+			      "only %d of %zu changed files were looked at", FILES_MAX, all);
 	json_decref(check.base_tests);
 	json_decref(check.head_tests);
 	free(files);

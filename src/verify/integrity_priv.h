@@ -60,6 +60,10 @@ bool integrity_matches(const char *const *rows, size_t count, const char *path);
 /* Rules on code: what it does to its own judges. */
 void integrity_check_code(struct check *check, struct changed *file);
 void integrity_check_place(struct check *check, const struct changed *file); /* what its path alone says */
+/* What runs the tests, by name or as a file, and where what they need comes from. */
+void integrity_check_runners(struct check *check, const struct changed *files, size_t count);
+void integrity_check_sources(struct check *check, const struct changed *file);
+bool integrity_is_manifest(const char *path); /* that the one above reads */
 
 /* The lines of `text` that the other text does not have (as often), each with its number. */
 struct fresh_lines {

@@ -96,7 +96,7 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		{{"package.json", "{\"scripts\": {\"test\": \"jest\"}}\n",
 		  "{\"scripts\": {\"test\": \"jest --passWithNoTests\"}}\n"},
 		 "block cannot-fail"},
-		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest test || true\n"}, "block cannot-fail"},
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest test || true\n"}, "block runner-command, block cannot-fail"},
 		{{"Makefile", "clean:\n\trm x\n", "clean:\n\trm x || true\n"}, "warn cannot-fail"},
 		{{"tests/run.sh", "make\n", "make\nexit 0\n"}, "block cannot-fail"},
 		/* judges */
@@ -107,7 +107,11 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		{{"conftest.py", "a\n", "b\n"}, "warn runner-config"},
 		{{"web/jest.config.js", "a\n", "b\n"}, "warn runner-config"},
 		/* special cases */
-		{{"src/a.js", "x\n", "if (name === 'Juniper Copper Mug') return 1;\n"}, "warn knows-the-answer"},
+		{{"src/a.js", "x\n", "if (name === 'Juniper Copper Mug') return 1;\n"}, "block knows-the-answer"},
+		{{"src/a.js", "x\n", "switch (name) {\n  case \"Juniper Copper Mug\": return 1;\n}\n"}, "block knows-the-answer"},
+		{{"a.py", "x\n", "prices = {'Juniper Copper Mug': 12}\n"}, "block knows-the-answer"},
+		{{"src/a.c", "x\n", "if (!strcmp(name, \"Juniper Copper Mug\"))\n"}, "warn knows-the-answer"},
+		{{"src/a.js", "x\n", "const first = 'Juniper Copper Mug';\n"}, "warn knows-the-answer"},
 		{{"src/a.js", "x\n", "if (process.env.NODE_ENV === 'test') return 1;\n"}, "warn asks-if-tested"},
 		{{"src/a.js", "x\n", "if (process.env.NODE_TEST_CONTEXT) return 1;\n"}, "block asks-if-tested"},
 		{{"a.py", "x\n", "if os.environ.get('PYTEST_CURRENT_TEST'): return 1\n"}, "block asks-if-tested"},
