@@ -12,13 +12,13 @@
 #include "base/scope.h"
 #include "http/jwt.h"
 #include "http/url.h"
+#include "session/coded.h"
 #include "session/secret_name.h"
 
 #define SHORT ((size_t)8)
 #define COOKIE_LONG ((size_t)16)
 #define SECRET_MAX ((size_t)16 << 10)
 #define TEXT_MAX ((size_t)32 << 20)
-#define BASE64_RUN_MIN ((size_t)12)
 #define JWT_MIN ((size_t)20)
 #define DEPTH_MAX 64
 #define HEADS_BITS 16
@@ -71,38 +71,6 @@ static bool is_placeholder(struct view text)
 
 /* ---- tokens with claims ---- */
 
-static bool is_base64url(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-}
-
-static size_t run_of(struct view text, size_t at)
-{
-	while (at < text.length && is_base64url(text.at[at]))
-		at++;
-	return at;
-}
-
-/* The length of a JWT that begins at `at`, and where its signature does; 0: there is none. */
-static size_t jwt_at(struct view text, size_t at, size_t *signature)
-{
-	size_t first;
-	size_t second;
-	size_t end;
-
-	if (at + JWT_MIN > text.length || memcmp(text.at + at, "eyJ", 3) != 0 || (at && is_base64url(text.at[at - 1])))
-		return 0;
-	first = run_of(text, at);
-	if (first >= text.length || text.at[first] != '.')
-		return 0;
-	second = run_of(text, first + 1);
-	if (second >= text.length || text.at[second] != '.' || second - first < 4)
-		return 0;
-	end = run_of(text, second + 1);
-	*signature = second + 1;
-	return end > second + 8 ? end - at : 0;
-}
-
 /* Header and claims as they were, and a hash of it all for a signature: it signs nothing, and is the same wherever the token stands. */
 static json_t *jwt_hidden(const struct hiding *hiding, struct view token, size_t signature)
 {
@@ -132,7 +100,7 @@ static const char *stands_for(struct hiding *hiding, struct view value)
 		return json_string_value(known);
 	if (json_object_size(hiding->replaced) >= HIDE_SECRETS_MAX)
 		return NULL;
-	if (jwt_at(value, 0, &signature) == value.length) {
+	if (coded_jwt_at(value, 0, &signature) == value.length) {
 		known = jwt_hidden(hiding, value, signature);
 		(void)json_object_set_new(hiding->replaced, json_string_value(secret), known);
 		return json_string_value(known);
@@ -175,7 +143,7 @@ static void jwts_find(struct hiding *hiding, struct view text)
 {
 	for (size_t at = 0; at + JWT_MIN <= text.length; at++) {
 		size_t signature = 0;
-		size_t length = text.at[at] == 'e' ? jwt_at(text, at, &signature) : 0;
+		size_t length = text.at[at] == 'e' ? coded_jwt_at(text, at, &signature) : 0;
 
 		if (!length)
 			continue;
@@ -516,40 +484,6 @@ static bool plain_replace(const struct hiding *hiding, struct buf *text)
 	return true;
 }
 
-static bool is_base64(char c)
-{
-	return is_base64url(c) || c == '+' || c == '/' || c == '=';
-}
-
-/* Calls for each run of base64 that is text when it is decoded; what it returns true for stands in its place, encoded again. */
-static bool base64_each(struct buf *out, struct view text, bool (*change)(void *self, struct buf *plain), void *self)
-{
-	bool changed = false;
-
-	for (size_t at = 0; at < text.length;) {
-		size_t end = at;
-		AUTO_BUF plain = buf_new(TEXT_MAX);
-
-		while (end < text.length && is_base64(text.at[end]))
-			end++;
-		if (end - at >= BASE64_RUN_MIN && buf_add_unbase64(&plain, view_make(text.at + at, end - at), NULL) == 0 &&
-		    plain.length && !memchr(plain.at, '\0', plain.length) && change(self, &plain)) {
-			bool token = (at && text.at[at - 1] == '.') || (end < text.length && text.at[end] == '.');
-
-			if (token || memchr(text.at + at, '_', end - at) || memchr(text.at + at, '-', end - at))
-				base64url_add(out, plain.at, plain.length);
-			else
-				buf_add_base64(out, plain.at, plain.length);
-			changed = true;
-		} else {
-			buf_add(out, text.at + at, end - at);
-		}
-		for (at = end; at < text.length && !is_base64(text.at[at]); at++)
-			buf_add_char(out, text.at[at]);
-	}
-	return changed;
-}
-
 static bool base64_hide(void *self, struct buf *plain)
 {
 	return plain_replace(self, plain);
@@ -566,7 +500,7 @@ static char *value_hide(struct hiding *hiding, struct view text)
 		return NULL;
 	buf_add_view(&made, text);
 	changed = plain_replace(hiding, &made);
-	if (base64_each(&again, buf_view(&made), base64_hide, hiding) && !again.over)
+	if (coded_each(&again, buf_view(&made), true, base64_hide, hiding) && !again.over)
 		return buf_take(&again);
 	return changed && !made.over ? buf_take(&made) : NULL;
 }
@@ -727,7 +661,7 @@ size_t hide_undo(struct buf *out, struct view text, const json_t *values, size_t
 
 	buf_add_view(&plain, text);
 	(void)text_undo(&undoing, &plain);
-	(void)base64_each(out, buf_view(&plain), text_undo, &undoing);
+	(void)coded_each(out, buf_view(&plain), true, text_undo, &undoing);
 	if (unknown)
 		*unknown = undoing.unknown;
 	return undoing.count;

@@ -6,6 +6,7 @@
 
 #include "base/scope.h"
 #include "http/url.h"
+#include "session/coded.h"
 #include "session/hide.h"
 #include "verify/call.h"
 
@@ -27,6 +28,7 @@ static void offer(struct offers *offers, struct view value, struct source source
 	json_set_bytes(key, "v", value);
 	if (json_object_get(offers->index, json_text(key, "v", ""))) {
 		json_decref(source.path);
+		json_decref(source.inner);
 		return;
 	}
 	offers->at = mem_grow(offers->at, offers->count + 1, sizeof(offers->at[0]));
@@ -34,12 +36,12 @@ static void offer(struct offers *offers, struct view value, struct source source
 	(void)json_object_set_new(offers->index, json_text(key, "v", ""), json_integer((json_int_t)offers->count++));
 }
 
-/* Is a number under this key the name of a thing? */
-static bool names_id(const char *key)
+bool replay_names_id(const char *key)
 {
 	struct view name = view_of(key);
 
-	return view_is(name, "id") || view_ends(name, VIEW("_id")) || view_ends(name, VIEW("Id")) || view_is(name, "number");
+	return view_is(name, "id") || view_is(name, "sub") || view_ends(name, VIEW("_id")) || view_ends(name, VIEW("Id")) ||
+	       view_is(name, "number");
 }
 
 static void offer_number(struct offers *offers, const json_t *value, struct source source)
@@ -50,33 +52,77 @@ static void offer_number(struct offers *offers, const json_t *value, struct sour
 	offer(offers, view_of(text), source);
 }
 
-/* Leaves of a JSON answer; numbers only of what a request made, and only ids. */
-static void offer_json(struct offers *offers, size_t entry, const json_t *value, json_t *path, const char *key, bool makes)
+/* A value at work: an answer's JSON, or what stands decoded in one of its texts. */
+struct walking {
+	struct offers *offers;
+	const struct source *outer; /* whose text it stands in; NULL: the answer itself */
+	size_t entry;
+	bool makes; /* something: its numbers are ids */
+	json_t *path;
+};
+
+static struct source source_here(const struct walking *walking)
 {
-	struct source source = {.entry = entry, .place = PLACE_JSON};
+	struct source source = {.entry = walking->entry, .place = PLACE_JSON};
+
+	if (!walking->outer) {
+		source.path = json_deep_copy(walking->path);
+		return source;
+	}
+	source = *walking->outer;
+	source.path = json_incref(walking->outer->path);
+	source.inner = json_deep_copy(walking->path);
+	return source;
+}
+
+static void offer_coded(const struct walking *walking, struct view value, const struct source *outer);
+
+/* Leaves of a JSON answer; numbers only of what a request made, and only ids. */
+static void offer_json(struct walking *walking, const json_t *value, const char *key)
+{
 	const char *name;
 	json_t *member;
 	size_t i;
 
-	if (json_array_size(path) > PATH_DEPTH_MAX)
+	if (json_array_size(walking->path) > PATH_DEPTH_MAX)
 		return;
 	if (json_is_string(value) && json_string_length(value) >= REPLAY_VALUE_MIN) {
-		source.path = json_deep_copy(path);
-		offer(offers, view_make(json_string_value(value), json_string_length(value)), source);
-	} else if (json_is_integer(value) && makes && names_id(key)) {
-		source.path = json_deep_copy(path);
-		offer_number(offers, value, source);
+		struct view text = view_make(json_string_value(value), json_string_length(value));
+		struct source source = source_here(walking);
+
+		if (!walking->outer)
+			offer_coded(walking, text, &source);
+		offer(walking->offers, text, source);
+	} else if (json_is_integer(value) && walking->makes && replay_names_id(key)) {
+		offer_number(walking->offers, value, source_here(walking));
 	}
 	json_object_foreach((json_t *)(uintptr_t)value, name, member) {
-		(void)json_array_append_new(path, json_string(name));
-		offer_json(offers, entry, member, path, name, makes);
-		(void)json_array_remove(path, json_array_size(path) - 1);
+		(void)json_array_append_new(walking->path, json_string(name));
+		offer_json(walking, member, name);
+		(void)json_array_remove(walking->path, json_array_size(walking->path) - 1);
 	}
 	json_array_foreach(value, i, member) {
-		(void)json_array_append_new(path, json_integer((json_int_t)i));
-		offer_json(offers, entry, member, path, key, makes);
-		(void)json_array_remove(path, json_array_size(path) - 1);
+		(void)json_array_append_new(walking->path, json_integer((json_int_t)i));
+		offer_json(walking, member, key);
+		(void)json_array_remove(walking->path, json_array_size(walking->path) - 1);
 	}
+}
+
+/* What a text stands for: the claims of a token, the fields of a cursor. */
+static void offer_coded(const struct walking *walking, struct view value, const struct source *outer)
+{
+	AUTO_BUF plain = buf_new(REPLAY_BODY_MAX);
+	AUTO_JSON path = json_array();
+	struct walking inside = {walking->offers, outer, walking->entry, walking->makes, path};
+	AUTO_JSON json = NULL;
+
+	if (!coded_plain(&plain, value))
+		return;
+	json = plain.at[0] == '{' || plain.at[0] == '[' ? json_parse(buf_view(&plain), NULL) : NULL;
+	if (json)
+		offer_json(&inside, json, "");
+	else if (plain.length >= REPLAY_VALUE_MIN)
+		offer(walking->offers, buf_view(&plain), source_here(&inside));
 }
 
 bool replay_token_char(char c)
@@ -98,7 +144,7 @@ size_t replay_run_end(struct view text, size_t at, bool (*is)(char c))
 }
 
 /* Tokens of a page, found again by what stands before them. Words have no digits; tokens have. */
-static void offer_text(struct offers *offers, size_t entry, struct view text)
+static void offer_text(const struct walking *walking, struct view text)
 {
 	for (size_t at = 0; at < text.length; at++) {
 		size_t end = replay_run_end(text, at, replay_token_char);
@@ -111,8 +157,12 @@ static void offer_text(struct offers *offers, size_t entry, struct view text)
 			AUTO_JSON holder = json_object();
 
 			json_set_bytes(holder, "p", view_make(text.at + at - before, before));
-			offer(offers, view_make(text.at + at, end - at),
-			      (struct source){.entry = entry, .place = PLACE_TEXT, .path = json_incref(json_member(holder, "p"))});
+			struct view token = view_make(text.at + at, end - at);
+			struct source source = {
+				.entry = walking->entry, .place = PLACE_TEXT, .path = json_incref(json_member(holder, "p"))};
+
+			offer_coded(walking, token, &source);
+			offer(walking->offers, token, source);
 		}
 		at = end;
 	}
@@ -126,25 +176,30 @@ static void offer_entry(struct offers *offers, size_t entry, const json_t *reque
 	AUTO_JSON body = call_body_json(response);
 	AUTO_JSON path = json_array();
 	const char *location = call_header(response, "location");
+	struct walking walking = {offers, NULL, entry, makes, path};
 	const char *name;
 	json_t *cookie;
 
 	json_object_foreach(cookies, name, cookie) {
 		struct view value = view_of(json_text(cookie, "value", ""));
 
-		if (value.length >= REPLAY_VALUE_MIN)
-			offer(offers, value, (struct source){.entry = entry, .place = PLACE_COOKIE, .path = json_string(name)});
+		if (value.length >= REPLAY_VALUE_MIN) {
+			struct source source = {.entry = entry, .place = PLACE_COOKIE, .path = json_string(name)};
+
+			offer_coded(&walking, value, &source);
+			offer(offers, value, source);
+		}
 	}
 	if (location && strlen(location) >= REPLAY_VALUE_MIN)
 		offer(offers, view_of(location),
 		      (struct source){.entry = entry, .place = PLACE_HEADER, .path = json_string("location")});
 	if (body) {
-		offer_json(offers, entry, body, path, "", makes);
+		offer_json(&walking, body, "");
 	} else {
 		AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
 
 		call_body(&text, response);
-		offer_text(offers, entry, buf_view(&text));
+		offer_text(&walking, buf_view(&text));
 	}
 }
 
@@ -154,6 +209,7 @@ struct use {
 	struct replay *replay;
 	const struct offers *offers;
 	size_t entry;
+	bool coded; /* what is looked at stands in base64 */
 };
 
 static struct source source_copy(const struct source *source)
@@ -161,21 +217,29 @@ static struct source source_copy(const struct source *source)
 	struct source copy = *source;
 
 	copy.path = json_incref(source->path);
+	copy.inner = json_incref(source->inner);
 	return copy;
 }
 
-static void link_add(struct use *use, const struct source *source, struct view value)
+static void link_add(struct use *use, const struct source *source, struct view value, const char *key)
 {
 	struct replay *replay = use->replay;
 
 	if (source->entry >= use->entry || replay->link_count >= REPLAY_LINKS_MAX)
 		return;
 	for (size_t i = 0; i < replay->link_count; i++)
-		if (replay->links[i].to == use->entry && view_is(value, replay->links[i].value))
+		if (replay->links[i].to == use->entry && view_is(value, replay->links[i].value)) {
+			replay->links[i].coded = replay->links[i].coded || use->coded;
+			if (key && !replay->links[i].key)
+				replay->links[i].key = text_copy(key);
 			return;
+		}
 	replay->links = mem_grow(replay->links, replay->link_count + 1, sizeof(replay->links[0]));
-	replay->links[replay->link_count++] = (struct link){
-		.to = use->entry, .source = source_copy(source), .value = view_copy(value)};
+	replay->links[replay->link_count++] = (struct link){.to = use->entry,
+							    .source = source_copy(source),
+							    .value = view_copy(value),
+							    .coded = use->coded,
+							    .key = text_copy(key)};
 }
 
 static void use_value(struct use *use, struct view value)
@@ -188,7 +252,7 @@ static void use_value(struct use *use, struct view value)
 	json_set_bytes(key, "v", value);
 	at = json_object_get(use->offers->index, json_text(key, "v", ""));
 	if (at && use->offers->at)
-		link_add(use, &use->offers->at[json_integer_value(at)], value);
+		link_add(use, &use->offers->at[json_integer_value(at)], value, NULL);
 }
 
 static void use_runs(struct use *use, struct view text, bool (*is)(char c))
@@ -201,24 +265,62 @@ static void use_runs(struct use *use, struct view text, bool (*is)(char c))
 	}
 }
 
-static void use_text(struct use *use, struct view text)
+static void use_plain(struct use *use, struct view text)
 {
 	use_value(use, text);
 	use_runs(use, text, replay_token_char);
 	use_runs(use, text, is_wide_char);
 }
 
-static void use_number(struct use *use, struct view segment)
+static bool use_coded(void *self, struct buf *plain)
+{
+	use_plain(self, buf_view(plain));
+	return false;
+}
+
+/* As it stands there, and what stands there in base64. */
+static void use_text(struct use *use, struct view text)
+{
+	struct use inside = *use;
+	AUTO_BUF unchanged = buf_new(REPLAY_BODY_MAX);
+
+	use_plain(use, text);
+	inside.coded = true;
+	(void)coded_each(&unchanged, text, false, use_coded, &inside);
+}
+
+/* Does a field speak of what a number names: "order_id" of what POST /orders made, "cart_id" of another answer's "cart_id"? A mere "id" may be anything's. */
+static bool field_speaks_of(const struct use *use, const char *key, const struct source *source)
+{
+	struct view stem = view_of(key);
+	const json_t *made = json_member(json_array_get(use->replay->entries, source->entry), "request");
+	const json_t *path = source->inner ? source->inner : source->path;
+	const char *its_key = json_string_value(json_array_get(path, json_array_size(path) - 1));
+
+	if (view_ends(stem, VIEW("_id")) || view_ends(stem, VIEW("Id")))
+		stem.length -= key[strlen(key) - 3] == '_' ? 3 : 2;
+	else
+		return false;
+	if (its_key && strcmp(its_key, key) == 0)
+		return true;
+	AUTO_FREE char *word = view_copy(stem);
+	return stem.length > 2 && strcasestr(json_text(made, "url", ""), word) != NULL;
+}
+
+/* `key`: of the body's field that it stands in; NULL: in the URL. */
+static void use_number(struct use *use, struct view segment, const char *key)
 {
 	uint64_t number;
 	const json_t *at;
 
 	if (!view_to_u64(segment, &number))
 		return;
-	AUTO_FREE char *key = text_format("#%llu", (unsigned long long)number);
-	at = json_object_get(use->offers->index, key);
-	if (at && use->offers->at)
-		link_add(use, &use->offers->at[json_integer_value(at)], segment);
+	AUTO_FREE char *name = text_format("#%llu", (unsigned long long)number);
+	at = json_object_get(use->offers->index, name);
+	if (!at || !use->offers->at)
+		return;
+	if (!key || field_speaks_of(use, key, &use->offers->at[json_integer_value(at)]))
+		link_add(use, &use->offers->at[json_integer_value(at)], segment, key);
 }
 
 static void use_url(struct use *use, const char *url)
@@ -234,16 +336,16 @@ static void use_url(struct use *use, const char *url)
 		struct view rest;
 		struct view segment = view_cut(path, '/', &rest);
 
-		use_number(use, segment);
+		use_number(use, segment, NULL);
 		path = rest.at ? rest : VIEW("");
 	}
 	json_object_foreach(parameters, name, value) {
 		use_value(use, view_of(json_string_value(value)));
-		use_number(use, view_of(json_string_value(value)));
+		use_number(use, view_of(json_string_value(value)), NULL);
 	}
 }
 
-static void use_json(struct use *use, const json_t *value)
+static void use_json(struct use *use, const json_t *value, const char *key)
 {
 	const char *name;
 	json_t *member;
@@ -251,10 +353,28 @@ static void use_json(struct use *use, const json_t *value)
 
 	if (json_is_string(value))
 		use_text(use, view_make(json_string_value(value), json_string_length(value)));
+	if (json_is_integer(value) && replay_names_id(key)) {
+		AUTO_FREE char *text = text_format("%lld", (long long)json_integer_value(value));
+
+		use_number(use, view_of(text), key);
+	}
 	json_object_foreach((json_t *)(uintptr_t)value, name, member)
-		use_json(use, member);
+		use_json(use, member, name);
 	json_array_foreach(value, i, member)
-		use_json(use, member);
+		use_json(use, member, key);
+}
+
+/* Numbers of a form's fields that name things. */
+static void use_form(struct use *use, struct view form)
+{
+	while (form.length) {
+		struct view value;
+		struct view name = view_cut(view_cut(form, '&', &form), '=', &value);
+		AUTO_FREE char *key = view_copy(name);
+
+		if (value.length && replay_names_id(key))
+			use_number(use, value, key);
+	}
 }
 
 /* A short cookie is still the one that was set under its name. */
@@ -274,7 +394,7 @@ static void use_cookies(struct use *use, const char *header)
 			if (!view_is(value, json_text(json_member(cookies, text), "value", "")))
 				continue;
 			AUTO_JSON path = json_string(text);
-			link_add(use, &(struct source){.entry = i - 1, .place = PLACE_COOKIE, .path = path}, value);
+			link_add(use, &(struct source){.entry = i - 1, .place = PLACE_COOKIE, .path = path}, value, NULL);
 			break;
 		}
 	}
@@ -297,13 +417,14 @@ static void use_entry(struct use *use, const json_t *request)
 		use_text(use, view_of(value));
 	}
 	if (body) {
-		use_json(use, body);
+		use_json(use, body, "");
 	} else {
 		AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
 		AUTO_BUF decoded = buf_new(REPLAY_BODY_MAX);
 
 		call_body(&text, request);
 		use_text(use, buf_view(&text));
+		use_form(use, buf_view(&text));
 		if (!url_decode(&decoded, buf_view(&text), true, NULL))
 			use_text(use, buf_view(&decoded));
 	}
@@ -437,11 +558,13 @@ struct replay *replay_new(const struct session *session, const char *name)
 	for (size_t i = 0; i < json_array_size(replay->entries); i++) {
 		const json_t *entry = json_array_get(replay->entries, i);
 
-		use_entry(&(struct use){replay, &offers, i}, json_member(entry, "request"));
+		use_entry(&(struct use){replay, &offers, i, false}, json_member(entry, "request"));
 		offer_entry(&offers, i, json_member(entry, "request"), json_member(entry, "response"));
 	}
-	for (size_t i = 0; i < offers.count; i++)
+	for (size_t i = 0; i < offers.count; i++) {
 		json_decref(offers.at[i].path);
+		json_decref(offers.at[i].inner);
+	}
 	free(offers.at);
 	json_decref(offers.index);
 	return replay;
@@ -453,7 +576,9 @@ void replay_free(struct replay *replay)
 		return;
 	for (size_t i = 0; i < replay->link_count; i++) {
 		json_decref(replay->links[i].source.path);
+		json_decref(replay->links[i].source.inner);
 		free(replay->links[i].value);
+		free(replay->links[i].key);
 	}
 	free(replay->links);
 	json_decref(replay->entries);
@@ -517,21 +642,31 @@ json_t *replay_hidden(const struct replay *replay)
 	return list;
 }
 
-static void where_describe(struct buf *out, const struct source *source)
+static void path_describe(struct buf *out, const json_t *path)
 {
-	if (source->place != PLACE_JSON) {
-		static const char *const words[] = {"", "Set-Cookie ", "header ", "text after "};
-
-		buf_add_format(out, "%s%s", words[source->place], json_string_value(source->path));
-		return;
-	}
-	for (size_t i = 0; i < json_array_size(source->path); i++) {
-		const json_t *part = json_array_get(source->path, i);
+	for (size_t i = 0; i < json_array_size(path); i++) {
+		const json_t *part = json_array_get(path, i);
 
 		if (json_is_integer(part))
 			buf_add_format(out, "[%lld]", (long long)json_integer_value(part));
 		else
-			buf_add_format(out, "%s%s", out->length ? "." : "", json_string_value(part));
+			buf_add_format(out, "%s%s", i ? "." : "", json_string_value(part));
+	}
+}
+
+static void where_describe(struct buf *out, const struct source *source)
+{
+	static const char *const words[] = {"", "Set-Cookie ", "header ", "text after "};
+
+	if (source->place == PLACE_JSON)
+		path_describe(out, source->path);
+	else
+		buf_add_format(out, "%s%s", words[source->place], json_string_value(source->path));
+	if (source->inner)
+		buf_add_text(out, ", decoded");
+	if (json_array_size(source->inner)) {
+		buf_add_char(out, ' ');
+		path_describe(out, source->inner);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "base/world.h"
 #include "http/client.h"
 #include "http/url.h"
+#include "session/coded.h"
 #include "session/hide.h"
 #include "verify/call.h"
 #include "verify/replay_priv.h"
@@ -30,22 +31,46 @@ static bool json_has(const json_t *value, const struct link *link)
 	return false;
 }
 
-static char *live_json(const json_t *response, const struct link *link)
+const json_t *replay_follow(const json_t *at, const json_t *path)
 {
-	AUTO_JSON body = call_body_json(response);
-	const json_t *at = body;
-
-	if (!body || json_has(body, link))
-		return NULL;
-	for (size_t i = 0; i < json_array_size(link->source.path) && at; i++) {
-		const json_t *part = json_array_get(link->source.path, i);
+	for (size_t i = 0; i < json_array_size(path) && at; i++) {
+		const json_t *part = json_array_get(path, i);
 
 		at = json_is_integer(part) ? json_array_get(at, (size_t)json_integer_value(part))
 					   : json_object_get(at, json_string_value(part));
 	}
-	if (json_is_integer(at))
-		return text_format("%lld", (long long)json_integer_value(at));
-	return text_copy(json_string_value(at));
+	return at;
+}
+
+/* A text or a whole number as text. Owned by the caller; NULL: it is neither. */
+static char *scalar_text(const json_t *value)
+{
+	if (json_is_integer(value))
+		return text_format("%lld", (long long)json_integer_value(value));
+	return text_copy(json_string_value(value));
+}
+
+static char *live_json(const json_t *response, const struct link *link)
+{
+	AUTO_JSON body = call_body_json(response);
+
+	if (!body || json_has(body, link))
+		return NULL;
+	return scalar_text(replay_follow(body, link->source.path));
+}
+
+/* The value inside of what the outer one stands for. Owned by the caller. */
+static char *inner_text(const char *outer, const json_t *path)
+{
+	AUTO_BUF plain = buf_new(REPLAY_BODY_MAX);
+	AUTO_JSON json = NULL;
+
+	if (!outer || !coded_plain(&plain, view_of(outer)))
+		return NULL;
+	if (!json_array_size(path))
+		return buf_take(&plain);
+	json = json_parse(buf_view(&plain), NULL);
+	return scalar_text(replay_follow(json, path));
 }
 
 static char *live_text(const json_t *response, const struct link *link)
@@ -67,8 +92,7 @@ static char *live_text(const json_t *response, const struct link *link)
 	return end > begin ? view_copy(view_make(text.at + begin, end - begin)) : NULL;
 }
 
-/* The value that now stands where the recorded one stood; NULL: keep the recorded one. Owned by the caller. */
-static char *live_value(const struct link *link, const json_t *entries)
+static char *outer_value(const struct link *link, const json_t *entries)
 {
 	const json_t *response = json_member(json_array_get(entries, link->source.entry), "response");
 	const char *name = json_string_value(link->source.path);
@@ -91,6 +115,14 @@ static char *live_value(const struct link *link, const json_t *entries)
 	return NULL;
 }
 
+/* The value that now stands where the recorded one stood; NULL: keep the recorded one. Owned by the caller. */
+static char *live_value(const struct link *link, const json_t *entries)
+{
+	AUTO_FREE char *outer = outer_value(link, entries);
+
+	return link->source.inner ? inner_text(outer, link->source.inner) : TAKE(outer);
+}
+
 /* Appends `text` with every `old` replaced. */
 static void replace_all(struct buf *out, struct view text, struct view old, struct view live)
 {
@@ -105,7 +137,7 @@ static void replace_all(struct buf *out, struct view text, struct view old, stru
 }
 
 /* Replaces the value as it is and in its percent-encoded form. */
-static void value_replace(struct buf *text, const char *old, const char *live)
+static void plain_replace(struct buf *text, const char *old, const char *live)
 {
 	AUTO_BUF plain = buf_new(REPLAY_BODY_MAX);
 	AUTO_BUF old_encoded = buf_new((size_t)64 << 10);
@@ -119,6 +151,34 @@ static void value_replace(struct buf *text, const char *old, const char *live)
 		buf_add_view(text, buf_view(&plain));
 	else
 		replace_all(text, buf_view(&plain), buf_view(&old_encoded), buf_view(&live_encoded));
+}
+
+struct replacing {
+	const struct link *link;
+	const char *live;
+};
+
+static bool coded_replace(void *self, struct buf *plain)
+{
+	const struct replacing *replacing = self;
+
+	if (view_find(buf_view(plain), view_of(replacing->link->value)) < 0)
+		return false;
+	plain_replace(plain, replacing->link->value, replacing->live);
+	return true;
+}
+
+/* In base64, too, when it stood there. */
+static void value_replace(struct buf *text, const struct link *link, const char *live)
+{
+	struct replacing replacing = {link, live};
+	AUTO_BUF made = buf_new(REPLAY_BODY_MAX);
+
+	plain_replace(text, link->value, live);
+	if (!link->coded || !coded_each(&made, buf_view(text), false, coded_replace, &replacing))
+		return;
+	buf_clear(text);
+	buf_add_view(text, buf_view(&made));
 }
 
 /* Numbers stand for ids only where they are a whole segment of the path or a whole parameter. */
@@ -155,8 +215,61 @@ static void member_replace(json_t *message, const char *key, const struct link *
 	if (link->source.number)
 		number_replace(&text, link->value, live);
 	else
-		value_replace(&text, link->value, live);
+		value_replace(&text, link, live);
 	json_set_bytes(message, key, buf_view(&text));
+}
+
+/* Returns whether there was one. */
+static bool json_number_replace(json_t *value, const char *key, json_int_t old, json_int_t live)
+{
+	bool changed = false;
+	const char *name;
+	json_t *member;
+	size_t i;
+
+	json_object_foreach(value, name, member) {
+		if (strcmp(name, key) == 0 && json_is_integer(member) && json_integer_value(member) == old)
+			changed = json_integer_set(member, live) == 0;
+		else
+			changed = json_number_replace(member, key, old, live) || changed;
+	}
+	json_array_foreach(value, i, member)
+		changed = json_number_replace(member, key, old, live) || changed;
+	return changed;
+}
+
+static void form_number_replace(struct buf *out, struct view form, const struct link *link, const char *live)
+{
+	while (form.at) {
+		struct view value;
+		struct view pair = view_cut(form, '&', &form);
+		struct view name = view_cut(pair, '=', &value);
+
+		if (view_is(name, link->key) && view_is(value, link->value))
+			buf_add_format(out, "%s=%s", link->key, live);
+		else
+			buf_add_view(out, pair);
+		if (form.at)
+			buf_add_char(out, '&');
+	}
+}
+
+/* Ids in a JSON body, or in the fields of a form. */
+static void body_number_replace(json_t *request, const struct link *link, const char *live)
+{
+	const char *type = call_header(request, "content-type");
+	AUTO_JSON body = call_body_json(request);
+	AUTO_BUF text = buf_new(REPLAY_BODY_MAX);
+
+	if (!link->key)
+		return;
+	if (body && json_number_replace(body, link->key, strtoll(link->value, NULL, 10), strtoll(live, NULL, 10))) {
+		json_format(&text, body);
+		json_set_bytes(request, "body", buf_view(&text));
+	} else if (!body && type && strcasestr(type, "x-www-form-urlencoded")) {
+		form_number_replace(&text, view_of(json_text(request, "body", "")), link, live);
+		json_set_bytes(request, "body", buf_view(&text));
+	}
 }
 
 static void headers_replace(json_t *request, const struct link *link, const char *live)
@@ -169,7 +282,7 @@ static void headers_replace(json_t *request, const struct link *link, const char
 		AUTO_JSON holder = json_object();
 
 		buf_add_text(&text, json_string_value(json_array_get(row, 1)));
-		value_replace(&text, link->value, live);
+		value_replace(&text, link, live);
 		json_set_bytes(holder, "v", buf_view(&text));
 		(void)json_array_set(row, 1, json_member(holder, "v"));
 	}
@@ -186,8 +299,10 @@ json_t *replay_request(const struct replay *replay, size_t index, const json_t *
 		if (!live || strcmp(live, link->value) == 0)
 			continue;
 		member_replace(request, "url", link, live);
-		if (link->source.number)
+		if (link->source.number) {
+			body_number_replace(request, link, live);
 			continue;
+		}
 		headers_replace(request, link, live);
 		member_replace(request, "body", link, live);
 	}

@@ -11,6 +11,7 @@ struct source {
 	size_t entry;
 	enum place place;
 	json_t *path; /* JSON: keys and indexes; cookie, header: its name; text: what stands before */
+	json_t *inner; /* where in what the value stands for, decoded (session/coded.h): keys and indexes, none for all of it; NULL: it is itself */
 	bool number;
 };
 
@@ -18,6 +19,8 @@ struct link {
 	size_t to;
 	struct source source;
 	char *value; /* as recorded */
+	bool coded;  /* it stands in the request's base64 */
+	char *key;   /* number: the field of the body that it stands in, too; NULL: in none */
 };
 
 struct replay {
@@ -28,6 +31,10 @@ struct replay {
 	size_t link_count;
 };
 
+/* Is a number under this key the name of a thing? */
+bool replay_names_id(const char *key);
+/* A value of a JSON by keys and indexes; NULL: there is none. Borrowed. */
+const json_t *replay_follow(const json_t *at, const json_t *path);
 bool replay_token_char(char c);
 size_t replay_run_end(struct view text, size_t at, bool (*is)(char c));
 /* Sets "body" when the bytes are text, else "body64". */

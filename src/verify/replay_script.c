@@ -35,7 +35,7 @@ static const char *source_key(const struct source *source)
 
 static bool usable(const struct link *link)
 {
-	return source_key(&link->source) != NULL;
+	return !link->source.inner && source_key(&link->source) != NULL;
 }
 
 /* Quoted for the shell, with the values of links as variables unless `literal`. */

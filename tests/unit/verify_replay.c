@@ -100,6 +100,38 @@ static void live_values_take_the_place_of_recorded_ones(void **state)
 		 "[['GET', 'http://h/a', [], '', [], '{\\'k\\': {\\'v\\': \\'idem-0123456789\\'}}'], "
 		 "['POST', 'http://h/b', [], '{\\'key\\': \\'idem-0123456789\\'}', [], '']]",
 		 "[[[], '{\\'k\\': {\\'v\\': \\'idem-9876543210\\'}}']]", "/b", NULL, "{\"key\": \"idem-9876543210\"}"},
+		{"claim of a token, in a path", /* {"sub": "user-000000042"}, then {"sub": "user-000000777"} */
+		 "[['POST', 'http://h/login', [], '', [], '{\\'jwt\\': \\'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyLTAwMDAwMDA0MiJ9.c2lnbmF0dXJlLW9uZS1hYmM\\'}'],"
+		 " ['GET', 'http://h/users/user-000000042', [['Authorization', 'Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyLTAwMDAwMDA0MiJ9.c2lnbmF0dXJlLW9uZS1hYmM']], '', [], '']]",
+		 "[[[], '{\\'jwt\\': \\'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyLTAwMDAwMDc3NyJ9.c2lnbmF0dXJlLXR3by1hYmM\\'}']]",
+		 "/users/user-000000777", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyLTAwMDAwMDc3NyJ9.c2lnbmF0dXJlLXR3by1hYmM",
+		 ""},
+		{"number that a token claims, in a path", /* {"sub":42} in a cookie, then {"sub":7} */
+		 "[['POST', 'http://h/login', [], '', [['Set-Cookie', 't=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjQyfQ.c2lnbmF0dXJlLW9uZS1hYmM; Path=/']], '{}'],"
+		 " ['GET', 'http://h/users/42/orders', [], '', [], '']]",
+		 "[[[['Set-Cookie', 't=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjd9.c2lnbmF0dXJlLXR3by1hYmM; Path=/']], '{}']]",
+		 "/users/7/orders", NULL, ""},
+		{"value in base64 that the client made", /* user:recorded-token-1, then user:live-token-99 */
+		 "[['POST', 'http://h/login', [], '', [], '{\\'token\\': \\'recorded-token-1\\'}'],"
+		 " ['GET', 'http://h/me', [['Authorization', 'Basic dXNlcjpyZWNvcmRlZC10b2tlbi0x']], '', [], '']]",
+		 "[[[], '{\\'token\\': \\'live-token-99\\'}']]", "/me", "Basic dXNlcjpsaXZlLXRva2VuLTk5", ""},
+		{"field of a cursor in base64, in a body", /* {"after":"recorded-row-0001"}, then {"after":"live-row-00000002"} */
+		 "[['GET', 'http://h/list', [], '', [], '{\\'next\\': \\'eyJhZnRlciI6InJlY29yZGVkLXJvdy0wMDAxIn0=\\'}'],"
+		 " ['POST', 'http://h/rows', [], '{\\'row\\': \\'recorded-row-0001\\'}', [], '']]",
+		 "[[[], '{\\'next\\': \\'eyJhZnRlciI6ImxpdmUtcm93LTAwMDAwMDAyIn0=\\'}']]", "/rows", NULL,
+		 "{\"row\": \"live-row-00000002\"}"},
+		{"id of what was made, in a JSON body",
+		 "[['POST', 'http://h/orders', [], '', [], '{\\'id\\': 17}'],"
+		 " ['POST', 'http://h/payments', [], '{\\'order_id\\':17,\\'item_id\\':17,\\'id\\':17}', [], '']]",
+		 "[[[], '{\\'id\\': 18}']]", "/payments", NULL, "{\"order_id\":18,\"item_id\":17,\"id\":17}"},
+		{"id of what was made, in a form",
+		 "[['POST', 'http://h/orders', [], '', [], '{\\'id\\': 17}'],"
+		 " ['POST', 'http://h/payments', [['Content-Type', 'application/x-www-form-urlencoded']], 'order_id=17&amount=17', [], '']]",
+		 "[[[], '{\\'id\\': 18}']]", "/payments", NULL, "order_id=18&amount=17"},
+		{"token that was hidden",
+		 "[['POST', 'http://h/login', [], '{\\'password\\': \\'hidden-0123456789abcdef01234567\\'}', [], '{\\'token\\': \\'hidden-89abcdef0123456789abcdef\\'}'],"
+		 " ['GET', 'http://h/me', [['Authorization', 'Bearer hidden-89abcdef0123456789abcdef']], '', [], '']]",
+		 "[[[], '{\\'token\\': \\'live-token-99\\'}']]", "/me", "Bearer live-token-99", ""},
 		{"what the client invented",
 		 "[['GET', 'http://h/a', [], '', [], '{}'], ['POST', 'http://h/b', [['Idempotency-Key', 'client-made-0001']], '', [], '']]",
 		 "[[[], '{}']]", "/b", "client-made-0001", ""},
