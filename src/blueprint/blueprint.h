@@ -114,6 +114,15 @@ struct test_suite {
 	struct variables env;
 };
 
+/* A linter or static analyser of the repository. */
+struct linter_run {
+	char *name;
+	struct command run;
+	char *dir;    /* NULL: the work tree */
+	char *report; /* the file that it writes; NULL: it prints */
+	bool blocks;  /* what it newly says blocks; else it warns */
+};
+
 struct host_stub {
 	char *name; /* a host name, lower case */
 	char *stub; /* path of the stub file, NULL: the real host */
@@ -207,6 +216,9 @@ struct blueprint {
 		int64_t mutation_ms;          /* for mistakes in changed lines; 0: none are made */
 		struct invariant *invariants;
 		size_t invariant_count;
+		struct linter_run *linters;
+		size_t linter_count;
+		struct texts refused_licences; /* globs of SPDX names, of packages that a change brings */
 		int64_t timeout_ms;
 	} verify;
 

@@ -98,6 +98,12 @@ static json_t *command_in(const json_t *command, const char *folder)
 	return list;
 }
 
+/* What has no `dir` is about the whole tree, which is the folder now. */
+static void dir_move(json_t *object, const char *folder)
+{
+	(void)json_object_set_new(object, "dir", path_in(folder, json_text(object, "dir", ".")));
+}
+
 /* ---- mappings by name ---- */
 
 static void service_move(struct joining *joining, json_t *service)
@@ -125,10 +131,7 @@ static void database_move(struct joining *joining, json_t *database)
 
 static void suite_move(struct joining *joining, json_t *suite)
 {
-	if (json_member(suite, "dir"))
-		path_move(suite, "dir", joining->folder);
-	else
-		(void)json_object_set_new(suite, "dir", json_string(joining->folder));
+	dir_move(suite, joining->folder);
 	if (json_member(suite, "files"))
 		(void)json_object_set_new(suite, "files", paths_in(json_member(suite, "files"), joining->folder));
 }
@@ -322,6 +325,21 @@ static void protected_add(json_t *verify, const char *folder)
 		(void)json_array_append_new(list, path_in(folder, *glob));
 }
 
+static void linters_add(json_t *section, const json_t *linters, const char *folder)
+{
+	AUTO_JSON moved = json_array();
+	size_t index;
+	json_t *linter;
+
+	json_array_foreach(linters, index, linter) {
+		json_t *copy = json_deep_copy(linter);
+
+		dir_move(copy, folder);
+		(void)json_array_append_new(moved, copy);
+	}
+	list_add(section, "linters", moved);
+}
+
 static void verify_add(struct joining *joining)
 {
 	const json_t *from = json_member(joining->side, "verify");
@@ -335,6 +353,8 @@ static void verify_add(struct joining *joining)
 	longest_says(section, "timeout", from);
 	longest_says(section, "mutation", from);
 	list_add(section, "invariants", json_member(from, "invariants"));
+	linters_add(section, json_member(from, "linters"), joining->folder);
+	list_add(section, "licences", json_member(from, "licences"));
 }
 
 static void egress_add(struct joining *joining)

@@ -308,11 +308,23 @@ static const struct field invariant_fields[] = {
 };
 static const struct section invariant_section = {"invariant", invariant_fields, sizeof(struct invariant)};
 
+static const struct field linter_fields[] = {
+	{"name", "a name", set_label, AT(linter_run, name), .required = true},
+	{"run", COMMAND_EXPECTED, set_command, AT(linter_run, run), .required = true},
+	{"dir", PATH_EXPECTED, set_path, AT(linter_run, dir)},
+	{"report", PATH_EXPECTED, set_path, AT(linter_run, report)},
+	{"blocks", FLAG_EXPECTED, set_flag, AT(linter_run, blocks)},
+	FIELD_END,
+};
+static const struct section linter_section = {"linter", linter_fields, sizeof(struct linter_run)};
+
 static const struct field verify_fields[] = {
 	{"attempts", "a number from 1 to 50", set_int, AT(blueprint, verify.attempts), .least = 1, .most = 50},
 	{"protected", PATHS_EXPECTED, set_paths, AT(blueprint, verify.protected_paths)},
 	{"invariants", "a list of {name, sql} or {name, http}", set_records,
 	 LIST_AT(blueprint, verify.invariants, verify.invariant_count), .section = &invariant_section},
+	{"linters", "a list of {name, run}", set_records, LIST_AT(blueprint, verify.linters, verify.linter_count), .section = &linter_section},
+	{"licences", "a list of licences that are refused, as SPDX names them: [\"AGPL-*\"]", set_texts, AT(blueprint, verify.refused_licences)},
 	{"mutation", DURATION_EXPECTED, set_duration, AT(blueprint, verify.mutation_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	{"skip", "a list of gates: faults, migrations, race", set_gates, AT(blueprint, verify.skip)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
@@ -441,8 +453,6 @@ static const struct field blueprint_fields[] = {
 	FIELD_END,
 };
 static const struct section blueprint_section = {"blueprint", blueprint_fields, sizeof(struct blueprint)};
-/* clang-format on */
-
 const struct section *const schema_sections[] = {
 	&blueprint_section,
 	&service_section,
@@ -460,5 +470,7 @@ const struct section *const schema_sections[] = {
 	&preview_section,
 	&limits_section,
 	&invariant_section,
+	&linter_section,
 	NULL,
 };
+/* clang-format on */

@@ -1,13 +1,16 @@
 /* assay verify: the gates on two commits, without an agent. */
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "cli/checkout.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/report.h"
+#include "verify/export.h"
 
 #define PROGRAM "assay verify"
+#define EXPORT_BYTES_MAX ((size_t)64 << 20)
 
 /* The question has three answers, so what was not understood has a code of its own (sysexits.h, EX_USAGE). */
 enum verify_exit { VERIFY_VERIFIED = 0, VERIFY_FAILED = 1, VERIFY_UNVERIFIED = 2, VERIFY_USAGE = 64 };
@@ -78,7 +81,35 @@ static int declare(void *self, const char *value, struct err *err)
 	return text && json_array_append_new(self, text) == 0 ? 0 : err_set(err, ERR_INVALID, "--declare: this is no text");
 }
 
-static int verify(const char *dir, const char *base, const char *head, const json_t *declared, bool as_json, bool all)
+/* Files for other tools; NULL: none. */
+struct exports {
+	const char *sarif;
+	const char *junit;
+};
+
+static int export_write(const char *path, struct view text, struct err *err)
+{
+	return !path || file_replace(path, text, 0644, err) == 0 ? 0 : -1;
+}
+
+static int exports_write(const struct exports *exports, const json_t *report, struct err *err)
+{
+	AUTO_JSON sarif = exports->sarif ? export_sarif(report) : NULL;
+	AUTO_BUF one = buf_new(EXPORT_BYTES_MAX);
+	AUTO_BUF other = buf_new(EXPORT_BYTES_MAX);
+
+	if (sarif)
+		json_format_pretty(&one, sarif);
+	if (exports->junit)
+		export_junit(report, &other);
+	return buf_finish(&one, err) || buf_finish(&other, err) || export_write(exports->sarif, buf_view(&one), err) ||
+			       export_write(exports->junit, buf_view(&other), err)
+		       ? -1
+		       : 0;
+}
+
+static int verify(const char *dir, const char *base, const char *head, const json_t *declared, const struct exports *exports,
+		  bool as_json, bool all)
 {
 	struct live live = {.panel = terminal_is(stderr) && !as_json};
 	struct err err = {0};
@@ -97,6 +128,10 @@ static int verify(const char *dir, const char *base, const char *head, const jso
 		cli_print_json(report);
 	else
 		report_draw(report, (struct report_form){.all = all, .no_gates = live.panel && terminal_is(stdout)});
+	if (exports_write(exports, report, &err)) {
+		(void)cli_fail(PROGRAM, false, &err);
+		return VERIFY_UNVERIFIED;
+	}
 	return exit_of(report);
 }
 
@@ -105,6 +140,7 @@ int cli_verify(int argc, char **argv)
 	const char *base = NULL;
 	const char *head = "HEAD";
 	const char *dir = NULL;
+	struct exports exports = {0};
 	bool as_json = false;
 	bool all = false;
 	AUTO_JSON declared = json_array();
@@ -117,12 +153,15 @@ int cli_verify(int argc, char **argv)
 		 .help = "one that is meant, and does not block: a finding (f-…), or `PLACE [PATH]` with `*`; may be given several times",
 		 .each = declare,
 		 .self = declared},
+		{.name = "sarif", .value = "FILE", .help = "write the findings as SARIF 2.1.0, too", .text = &exports.sarif},
+		{.name = "junit", .value = "FILE", .help = "write gates and findings as JUnit XML, too", .text = &exports.junit},
 		{.name = "all", .help = "findings that only inform, too", .flag = &all},
 		{.name = "json", .help = "the report as JSON", .flag = &as_json},
 	};
 	const struct cli_usage usage = {
 		.program = PROGRAM,
-		.arguments = "--base A [--head B] [--repo DIR] [--declare DIFFERENCE]... [--all] [--json]",
+		.arguments =
+			"--base A [--head B] [--repo DIR] [--declare DIFFERENCE]... [--sarif FILE] [--junit FILE] [--all] [--json]",
 		.about =
 			"Says whether commit B keeps what commit A does: it deploys, A's tests pass on it, its own tests see the change, tests and\n"
 			"checks are left intact, and recorded traffic is answered alike. How to judge comes from A.\n"
@@ -138,5 +177,5 @@ int cli_verify(int argc, char **argv)
 		(void)cli_refuse(PROGRAM, "--base is needed: the commit to compare with, e.g. --base main");
 		return VERIFY_USAGE;
 	}
-	return verify(dir, base, head, declared, as_json, all);
+	return verify(dir, base, head, declared, &exports, as_json, all);
 }

@@ -335,6 +335,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				    .world = world_real,
 				    .approve = hold_approve,
 				    .keep = keep_wanted(),
+				    .sources = &serve->sources,
 				    .ledger_heads = ledger_heads,
 				    .self = serve};
 	struct web_options web = {.loop = serve->loop,
@@ -475,6 +476,8 @@ static void serve_close(struct serve *serve)
 	free(serve->tool_socket);
 	free(serve->serve_socket);
 	free(serve->tools_dir);
+	free(serve->rules_dir);
+	free(serve->advisories_dir);
 	free(serve->runtime_dir);
 	free(serve->state_dir);
 }

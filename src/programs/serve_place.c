@@ -11,6 +11,7 @@
 #include "base/place.h"
 #include "base/scope.h"
 #include "net/socket.h"
+#include "programs/secrets_find.h"
 #include "programs/serve_priv.h"
 
 #define LOCK_WAIT_MS 1000
@@ -39,6 +40,9 @@ int places_make(struct serve *serve, const char *state, const char *runtime, str
 	serve->runtime_dir = resolved;
 	serve->tools_dir = text_format("%s/" TOOLS_FOLDER, serve->runtime_dir);
 	serve->serve_socket = text_format("%s/serve.sock", serve->runtime_dir);
+	serve->rules_dir = text_format("%s/verify/rules", serve->state_dir);
+	serve->advisories_dir = text_format("%s/advisories", serve->state_dir);
+	serve->sources = (struct verify_sources){secrets_find, serve->rules_dir, serve->advisories_dir};
 	serve->tool_socket = text_format("%s/" TOOLS_SOCKET, serve->tools_dir);
 	if (file_make_dirs(serve->tools_dir, 0711, err))
 		return -1;

@@ -44,6 +44,9 @@ struct serve {
 	char *state_dir;
 	char *runtime_dir;
 	char *tools_dir;
+	char *rules_dir;      /* compiled rules that find secrets */
+	char *advisories_dir; /* known defects of packages, if somebody put them there */
+	struct verify_sources sources;
 	char *serve_socket;
 	char *tool_socket;
 	char *preview_base;

@@ -96,6 +96,11 @@ int runs_open(const struct runs_options *options, struct runs **runs, struct err
 	return runs_open_inside(options, NULL, runs, err);
 }
 
+const struct verify_sources *runs_verify_sources(const struct runs *runs)
+{
+	return runs->options.sources;
+}
+
 struct store *runs_store(struct runs *runs)
 {
 	return runs->store;

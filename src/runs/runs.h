@@ -13,6 +13,7 @@
 #include "base/world.h"
 #include "sandbox/environment.h"
 #include "store/list.h"
+#include "verify/verify.h"
 
 struct runs;
 struct vault;
@@ -42,6 +43,7 @@ struct runs_options {
 	struct world world;
 	/* Lets a request of the run that waits for a person pass, once, or refuses it; NULL: none ever waits. */
 	int (*approve)(void *self, const char *run, const char *hold, bool allow, const char *by, struct err *err);
+	const struct verify_sources *sources; /* for verifications; outlive the runs; NULL: none */
 	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
 	void *self;
 };
@@ -53,6 +55,7 @@ struct runs_options {
 /* Opens the store, migrates it, and goes on with every run that was not finished. */
 MUST_USE int runs_open(const struct runs_options *options, struct runs **runs, struct err *err);
 void runs_keep_set(struct runs *runs, struct runs_keep keep); /* from now on; any thread */
+const struct verify_sources *runs_verify_sources(const struct runs *runs); /* borrowed, or NULL */
 struct store *runs_store(struct runs *runs);                  /* what runs are kept in; others keep theirs beside them */
 void runs_close(struct runs *runs);                           /* at the next safe point of each run; nothing is lost */
 

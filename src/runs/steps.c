@@ -364,6 +364,7 @@ static int judge(struct runs *runs, const struct run *run, struct flow_visit *vi
 		.cache_dir = cache,
 		.declared = declared,
 		.secrets = secrets,
+		.sources = runs->options.sources,
 		.attempt = (int)run->attempt,
 		.attempts = (int)run->attempts,
 		.progress = {report_gate, &progress, visit->cancelled},

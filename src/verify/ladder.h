@@ -100,6 +100,7 @@ MUST_USE int gate_deploy(struct ladder *ladder, struct gate *gate, struct err *e
 MUST_USE int gate_tests(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_red_green(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_integrity(struct ladder *ladder, struct gate *gate, struct err *err);
+MUST_USE int gate_scan(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_replay(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_migrations(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_faults(struct ladder *ladder, struct gate *gate, struct err *err);

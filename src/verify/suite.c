@@ -13,8 +13,8 @@
 #define OUTPUT_LINES 40
 #define OUTPUT_BYTES_MAX ((size_t)8 << 10)
 
-static int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *argv, const struct environment_exec *more,
-			  struct exit_status *status, struct err *err)
+int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *argv, const struct environment_exec *more,
+		   struct exit_status *status, struct err *err)
 {
 	struct environment_exec exec = *more;
 

@@ -9,6 +9,10 @@
 
 #define SUITE_SELF "(the suite itself)" /* the name of what failed when no test did */
 
+/* Runs a program in the workspace of an environment, until the ladder stops or is out of time; `more` gives the rest but its sandbox, argv and flag. */
+MUST_USE int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *argv, const struct environment_exec *more,
+			    struct exit_status *status, struct err *err);
+
 /* Runs it. {"suite", "ok": bool, "end": "exit 1", "timed_out": bool, "reported": bool, "output": last lines, "tests": {id: {"status",
  * "message"}}}; owned by the caller. ERR_CANCELLED when the ladder stops. */
 json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err);

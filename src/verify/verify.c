@@ -24,6 +24,7 @@ static const struct {
 	{"tests", "the base's tests on the new code", gate_tests},
 	{"red-green", "new tests: red before, green after", gate_red_green},
 	{"integrity", "tests and checks left intact", gate_integrity},
+	{"scan", "no secrets, bad packages or new remarks of linters", gate_scan},
 	{"replay", "recorded traffic answered alike", gate_replay},
 	{"migrations", "migrations on data in use", gate_migrations},
 	{"faults", "broken seams borne as before", gate_faults},

@@ -12,6 +12,15 @@
 
 enum verdict { VERDICT_VERIFIED, VERDICT_FAILED, VERDICT_UNVERIFIED };
 
+/* What the gate `scan` asks of this machine. */
+struct verify_sources {
+	/* Finds secrets in texts of files. Appends {"text": its place, "rule", "title", "line": 0 when it is not known, "digest": of the value,
+	 * "mild": true for what harms nobody}. Blocks. NULL: nothing looks for them. */
+	int (*secrets)(void *self, const struct view *texts, size_t count, json_t *found, struct err *err);
+	void *self;
+	const char *advisories_dir; /* verify/advisories.h; it need not exist. NULL: none */
+};
+
 struct verify_request {
 	struct environments *environments;
 	const char *repository; /* bare, ours */
@@ -23,7 +32,8 @@ struct verify_request {
 	const json_t *declared;    /* [{"match", "by", "because"}]: differences that are meant (verify/declared.h); NULL: none */
 	const json_t
 		*secrets; /* {placeholder: value} of sessions (session/hide.h): what their requests need to be sent; NULL: none */
-	int attempt;      /* 1…: shown in feedback */
+	const struct verify_sources *sources; /* NULL: none */
+	int attempt;                          /* 1…: shown in feedback */
 	int attempts;
 	struct progress progress; /* steps are "<gate>" or "<gate>: <what>" */
 	struct world world;
@@ -34,7 +44,7 @@ struct verify_request {
  * {"verdict": "verified|failed|unverified", "reason": one sentence, "base": hash, "head": hash, "base_tree", "head_tree", "repository",
  *  "snapshot": {"name", "version", "digest"} | null, "blueprint_digest", "tool": {"version"}, "topology": "full",
  *  "started_ms", "ms", "attempt", "attempts",
- *  "gates": [{"name": "deploy|tests|red-green|integrity|replay|migrations|faults|race|mutation", "title", "status": "pass|fail|unstable|skipped", "reason", "ms",
+ *  "gates": [{"name": "deploy|tests|red-green|integrity|scan|replay|migrations|faults|race|mutation", "title", "status": "pass|fail|unstable|skipped", "reason", "ms",
  *             "counts": {…}, "findings": [ids]}],
  *  "findings": [{"id": "f-" 12 hex, stable over attempts, "gate", "severity": "block|warn|info", "title": one line,
  *                "request": {"method", "url", "body"} | null, "expected": any, "got": any,

@@ -72,6 +72,7 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 		.attempt = 1,
 		.attempts = 1,
 		.declared = json_member(job->body, "declared"),
+		.sources = runs_verify_sources(job->web->options.runs),
 		.progress = progress,
 		.world = job->web->options.world,
 	};

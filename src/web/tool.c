@@ -194,6 +194,7 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	AUTO_JSON declared = runs_tool_declared(job->web->options.runs, job->env, err);
 
 	request.declared = declared;
+	request.sources = runs_verify_sources(job->web->options.runs);
 	if (!declared || !repository ||
 	    environment_export(environments, job->env, &request.base, ref, "tried", &request.head, err) ||
 	    verify_run(&request, &report, err))

@@ -10,7 +10,15 @@
 
 #include "base/scope.h"
 
-static struct application tiny = {.folder = "app", .quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, race]}"}}};
+static struct application tiny = {
+	.folder = "app",
+	.quick = {{"assay.yaml", "timeout: 5m}",
+		   "timeout: 5m, skip: [faults, race], licences: [\"AGPL-*\"], linters: [{name: words, run: "
+		   "\"grep -rn --include=*.js FIXME front\", blocks: true}]}"}}};
+
+/* A lock file of one package. */
+#define LOCKED(NAME, VERSION, MORE) \
+	"{\"lockfileVersion\": 3, \"packages\": {\"node_modules/" NAME "\": {\"version\": \"" VERSION "\"" MORE "}}}\n"
 
 static const struct change changes[] = {
 	/* bugs at the seams, which no unit test of the application sees */
@@ -156,7 +164,37 @@ static const struct change changes[] = {
 	 "integrity",
 	 "skipped"},
 	{"session edited", {{"sessions/order.har", "session-0", "session-9"}}, "failed", "integrity", "protected"},
+	/* what is seen without running it */
+	{"credential in a file",
+	 {{"front/key.js", NULL,
+	   "exports.key = 'sk_live_"
+	   "4HaMVgj6VrDlMxhl8"
+	   "DKFBZTOgj3kBd8s9n';\n"}},
+	 "failed",
+	 "scan",
+	 "secret"},
+	{"package with a known hole",
+	 {{"front/package-lock.json", NULL, LOCKED("holed", "1.2.0", "")}},
+	 "failed",
+	 "scan",
+	 "advisory"},
+	{"package whose licence is refused",
+	 {{"front/package-lock.json", NULL, LOCKED("shared", "1.0.0", ", \"license\": \"AGPL-3.0-only\"")}},
+	 "failed",
+	 "scan",
+	 "licence"},
+	{"linter that says more",
+	 {{"front/server.js", "'use strict';\n", "'use strict';\n// FIXME: all of it\n"}},
+	 "failed",
+	 "scan",
+	 "words"},
 	/* harmless */
+	{"package that is well",
+	 {{"front/package-lock.json", NULL, LOCKED("holed", "1.3.0", "")}},
+	 "verified",
+	 NULL,
+	 NULL,
+	 .asks = "package"},
 	{"payment tried again with the same key",
 	 {{"store/server.py", "def items(limit):",
 	   "def pay(number, total):\n    try:\n        return charge(number, total)\n    except OSError:\n"

@@ -12,6 +12,7 @@
 #include "base/scope.h"
 #include "gateway/gateway.h"
 #include "net/socket.h"
+#include "programs/secrets_find.h"
 #include "programs/serve_gateway.h"
 #include "sandbox/local/keeper.h"
 #include "sandbox/local/local.h"
@@ -130,14 +131,37 @@ static void report_step(void *self, const char *step, const char *detail, int64_
 		printf("#     %-40s %6lld ms %s\n", step, (long long)ms, detail ? detail : "");
 }
 
+/* One known defect, of one package. */
+static void advisory_make(void)
+{
+	AUTO_FREE char *dir = text_format("%s/advisories/npm", state_dir);
+	AUTO_FREE char *file = text_format("%s/GHSA-test.json", dir);
+	struct err err = {0};
+
+	must(file_make_dirs(dir, 0700, &err), &err);
+	must(file_replace(
+		     file,
+		     VIEW("{\"id\":\"GHSA-test\",\"summary\":\"a hole\",\"database_specific\":{\"severity\":\"CRITICAL\"},\"affected\":[{\"package\":"
+			  "{\"ecosystem\":\"npm\",\"name\":\"holed\"},\"ranges\":[{\"type\":\"SEMVER\",\"events\":[{\"introduced\":\"0\"},"
+			  "{\"fixed\":\"1.3.0\"}]}]}]}"),
+		     0600, &err),
+	     &err);
+}
+
 struct verify_request frame_request(const struct application *application)
 {
 	static char artefacts[sizeof(state_dir) + 16];
 	static char cache[sizeof(state_dir) + 16];
+	static char advisories[sizeof(state_dir) + 16];
+	static char rules[sizeof(state_dir) + 16];
+	static const struct verify_sources sources = {secrets_find, rules, advisories};
 
 	(void)snprintf(artefacts, sizeof(artefacts), "%s/artefacts", state_dir);
 	(void)snprintf(cache, sizeof(cache), "%s/cache", state_dir);
+	(void)snprintf(advisories, sizeof(advisories), "%s/advisories", state_dir);
+	(void)snprintf(rules, sizeof(rules), "%s/rules", state_dir);
 	return (struct verify_request){.cache_dir = cache,
+				       .sources = &sources,
 				       .environments = environments,
 				       .repository = application->repository,
 				       .base = application->base,
@@ -300,6 +324,7 @@ int frame_open(void **state)
 	tools = text_format("%s/tools", state_dir);
 	must(file_make_dirs(tools, 0711, &err), &err);
 	(void)chmod(state_dir, 0711);
+	advisory_make();
 	must(socket_listen_tcp("127.0.0.1:0", &fd, &err), &err);
 	preview = text_format("127.0.0.1:%d", socket_port(fd));
 	(void)close(fd);

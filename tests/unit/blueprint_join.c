@@ -30,7 +30,7 @@ static const char prices[] =
 	"services:\n  prices: {run: ./serve, port: 9000, preview: true}\n"
 	"workspace: {setup: [make deps, [make, 'all it']], env: {MODE: test}}\n"
 	"tests:\n  unit: {run: make test, dir: sub}\n"
-	"verify: {attempts: 5, skip: [faults]}\n"
+	"verify: {attempts: 5, skip: [faults], licences: [AGPL-*], linters: [{name: own, run: ./lint}, {name: sub, run: ./lint, dir: sub}]}\n"
 	"agent: {use: claude}\n"
 	"egress: {rules: [{host: registry.npmjs.org, action: allow}, {host: '*.example.com', action: deny}]}\n";
 
@@ -104,6 +104,10 @@ static void what_only_one_can_say_is_the_firsts_and_the_rest_is_united(void **st
 	assert_int_equal(blueprint->verify.attempts, 5);
 	assert_int_equal(blueprint->verify.timeout_ms, 5 * 60000);
 	assert_true(has(&blueprint->verify.skip, "faults"));
+	assert_true(has(&blueprint->verify.refused_licences, "AGPL-*"));
+	assert_int_equal(blueprint->verify.linter_count, 2);
+	assert_string_equal(blueprint->verify.linters[0].dir, "lib");
+	assert_string_equal(blueprint->verify.linters[1].dir, "lib/sub");
 	assert_int_equal(blueprint->egress.rule_count, 2);
 	/* a host that is stubbed alone is the service when that is there */
 	assert_int_equal(blueprint->host_count, 1);

@@ -16,6 +16,12 @@
 char fake_said[512];
 struct store *fake_store;
 
+const struct verify_sources *runs_verify_sources(const struct runs *runs)
+{
+	(void)runs;
+	return NULL;
+}
+
 struct store *runs_store(struct runs *runs)
 {
 	(void)runs;
