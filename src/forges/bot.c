@@ -7,6 +7,7 @@
 
 #include "base/scope.h"
 
+#define FORM_BYTES_MAX 1024
 #define TOKEN_BYTES_MAX ((size_t)8192)
 
 struct bot {
@@ -93,6 +94,20 @@ int bot_ask(struct bot *bot, const char *method, const char *path, const json_t 
 	AUTO_FREE char *url = text_format("%s%s", bot->api, path);
 
 	return ask(bot, &(struct rest_call){.method = method, .url = url, .body = body}, answer, told, err);
+}
+
+int bot_send_picture(struct bot *bot, const char *path, const char *field, const char *file, struct view bytes,
+		     struct rest_answer *answer, struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *url = text_format("%s%s", bot->api, path);
+	AUTO_BUF form = buf_new(bytes.length + FORM_BYTES_MAX);
+	AUTO_FREE char *type = rest_form(bot->world, field, file, "image/png", bytes, &form);
+
+	if (buf_finish(&form, err)) {
+		*answer = (struct rest_answer){0};
+		return -1;
+	}
+	return ask(bot, &(struct rest_call){.url = url, .bytes = buf_view(&form), .type = type}, answer, told, err);
 }
 
 int bot_ask_plain(struct bot *bot, const char *path, struct rest_answer *answer, struct remote_told *told, struct err *err)

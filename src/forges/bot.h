@@ -33,6 +33,9 @@ struct world bot_world(const struct bot *bot);
 /* `path` is what follows the API's. `told` may be NULL. */
 MUST_USE int bot_ask(struct bot *bot, const char *method, const char *path, const json_t *body, struct rest_answer *answer,
 		     struct remote_told *told, struct err *err);
+/* A form with one PNG. */
+MUST_USE int bot_send_picture(struct bot *bot, const char *path, const char *field, const char *file, struct view bytes,
+			      struct rest_answer *answer, struct remote_told *told, struct err *err);
 /* No JSON comes back but a text: `answer->text`. */
 MUST_USE int bot_ask_plain(struct bot *bot, const char *path, struct rest_answer *answer, struct remote_told *told,
 			   struct err *err);

@@ -141,6 +141,7 @@ static const struct remote_ops gitea_ops = {
 	.pull_merge = gitea_pull_merge,
 	.note_put = gitea_note_put,
 	.reply = gitea_reply,
+	.picture_put = gitea_picture_put,
 	.issue_get = gitea_issue_get,
 	.pull_ref = gitea_pull_ref,
 	.ack = gitea_ack,

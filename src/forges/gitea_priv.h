@@ -25,6 +25,8 @@ int gitea_note_put(void *self, const char *repository, bool pull, int64_t number
 		   struct remote_told *told, struct err *err);
 int gitea_reply(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,
 		struct remote_told *told, struct err *err);
+int gitea_picture_put(void *self, const char *repository, int64_t number, const char *file, struct view bytes, char **url,
+		      struct remote_told *told, struct err *err);
 int gitea_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
 json_t *gitea_review(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
 		     struct err *err);

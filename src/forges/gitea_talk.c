@@ -38,6 +38,31 @@ int gitea_reply(void *self, const char *repository, int64_t number, const char *
 	return gitea_note_put(self, repository, true, number, marker, text, told, err);
 }
 
+/* What an earlier try brought there has its name. */
+int gitea_picture_put(void *self, const char *repository, int64_t number, const char *file, struct view bytes, char **url,
+		      struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/issues/%lld/assets", repository, (long long)number);
+	AUTO_ANSWER there = {0};
+	AUTO_ANSWER answer = {0};
+	const char *made;
+	size_t index;
+	json_t *item;
+
+	if (bot_ask(self, NULL, path, NULL, &there, told, err))
+		return -1;
+	json_array_foreach(there.body, index, item)
+		if (!*url && strcmp(json_text(item, "name", ""), file) == 0)
+			*url = text_copy(json_text(item, "browser_download_url", NULL));
+	if (*url)
+		return 0;
+	if (bot_send_picture(self, path, "attachment", file, bytes, &answer, told, err) ||
+	    json_text_get(answer.body, "browser_download_url", &made, err))
+		return -1;
+	*url = text_copy(made);
+	return 0;
+}
+
 json_t *gitea_issue_get(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err)
 {
 	AUTO_FREE char *path = text_format("/repos/%s/issues/%lld", repository, (long long)number);

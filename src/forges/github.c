@@ -419,6 +419,7 @@ static const struct remote_ops github_ops = {
 	.pull_merge = github_pull_merge,
 	.note_put = github_note_put,
 	.reply = github_reply,
+	.resolve = github_resolve,
 	.issue_get = github_issue_get,
 	.pull_ref = github_pull_ref,
 	.ack = github_ack,

@@ -64,6 +64,23 @@ static json_t *annotations_of(const json_t *list, size_t from)
 	return out;
 }
 
+/* GitHub fetches them. */
+static json_t *images_of(const json_t *pictures)
+{
+	json_t *out = json_array();
+	size_t index;
+	json_t *each;
+
+	json_array_foreach((json_t *)(uintptr_t)pictures, index, each) {
+		const char *name = json_text(each, "name", "");
+		AUTO_FREE char *caption = text_format("%s, as the agent saw it", name);
+
+		(void)json_array_append_new(out, json_pack("{s:s, s:s, s:s}", "alt", name, "image_url", json_text(each, "url", ""),
+							   "caption", caption));
+	}
+	return out;
+}
+
 static json_t *check_body(const struct remote_check *check, size_t from)
 {
 	json_t *output = json_object();
@@ -73,6 +90,8 @@ static json_t *check_body(const struct remote_check *check, size_t from)
 	remote_text_set(output, "summary", check->summary, SUMMARY_BYTES_MAX);
 	if (from < json_array_size(check->annotations))
 		(void)json_object_set_new(output, "annotations", annotations_of(check->annotations, from));
+	if (json_array_size(check->pictures))
+		(void)json_object_set_new(output, "images", images_of(check->pictures));
 	(void)json_object_set_new(body, "name", json_string(check->name));
 	(void)json_object_set_new(body, "external_id", json_string(check->run));
 	if (check->url)

@@ -49,6 +49,8 @@ int github_note_put(void *self, const char *repository, bool pull, int64_t numbe
 		    struct remote_told *told, struct err *err);
 int github_reply(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,
 		 struct remote_told *told, struct err *err);
+int github_resolve(void *self, const char *repository, int64_t number, const char *thread, struct remote_told *told,
+		   struct err *err);
 int github_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
 json_t *github_review(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
 		      struct err *err);

@@ -88,6 +88,72 @@ int github_reply(void *self, const char *repository, int64_t number, const char 
 	return answer.status == 404 ? github_note_put(self, repository, true, number, marker, body, told, err) : -1;
 }
 
+/* ---- threads ---- */
+
+#define THREADS                                                                                                                 \
+	"query($owner: String!, $name: String!, $number: Int!, $after: String) { repository(owner: $owner, name: $name) {"      \
+	" pullRequest(number: $number) { reviewThreads(first: 100, after: $after) { nodes { id isResolved comments(first: 1) {" \
+	" nodes { databaseId } } } pageInfo { hasNextPage endCursor } } } } }"
+#define RESOLVE "mutation($id: ID!) { resolveReviewThread(input: {threadId: $id}) { thread { isResolved } } }"
+
+/* The thread that begins with a comment, among these; borrowed. */
+static const json_t *thread_among(const json_t *threads, const char *comment)
+{
+	size_t index;
+	json_t *each;
+
+	json_array_foreach(json_member(threads, "nodes"), index, each) {
+		const json_t *first = json_array_get(json_member(json_member(each, "comments"), "nodes"), 0);
+		AUTO_FREE char *id = text_format("%lld", (long long)json_number(first, "databaseId", 0));
+
+		if (strcmp(id, comment) == 0)
+			return each;
+	}
+	return NULL;
+}
+
+/* REST knows no threads: they are looked for by their first comment. *id (owned) is NULL when it is gone, or resolved. */
+static int thread_find(struct github *github, const char *repository, int64_t number, const char *comment, char **id,
+		       struct remote_told *told, struct err *err)
+{
+	struct view name;
+	struct view owner = view_cut(view_of(repository), '/', &name);
+	AUTO_FREE char *after = NULL;
+	bool more = true;
+
+	for (int page = 0; more && page < PAGES_MAX; page++) {
+		AUTO_JSON data = NULL;
+		json_t *variables = json_pack("{s:s%, s:s%, s:I, s:s?}", "owner", owner.at, owner.length, "name", name.at,
+					      name.length, "number", (json_int_t)number, "after", after);
+		const json_t *threads;
+		const json_t *found;
+
+		if (github_query(github, repository, THREADS, variables, &data, told, err))
+			return -1;
+		threads = json_member(json_member(json_member(data, "repository"), "pullRequest"), "reviewThreads");
+		found = thread_among(threads, comment);
+		if (found) {
+			*id = json_flag(found, "isResolved", false) ? NULL : text_copy(json_text(found, "id", NULL));
+			return 0;
+		}
+		more = json_flag(json_member(threads, "pageInfo"), "hasNextPage", false);
+		free(after);
+		after = text_copy(json_text(json_member(threads, "pageInfo"), "endCursor", NULL));
+	}
+	return 0;
+}
+
+int github_resolve(void *self, const char *repository, int64_t number, const char *thread, struct remote_told *told,
+		   struct err *err)
+{
+	AUTO_FREE char *id = NULL;
+	AUTO_JSON data = NULL;
+
+	if (!*thread || thread_find(self, repository, number, thread, &id, told, err))
+		return *thread ? -1 : 0;
+	return id ? github_query(self, repository, RESOLVE, json_pack("{s:s}", "id", id), &data, told, err) : 0;
+}
+
 json_t *github_issue_get(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err)
 {
 	AUTO_FREE char *path = text_format("/repos/%s/issues/%lld", repository, (long long)number);

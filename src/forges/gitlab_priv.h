@@ -27,6 +27,10 @@ int gitlab_note_put(void *self, const char *repository, bool pull, int64_t numbe
 		    struct remote_told *told, struct err *err);
 int gitlab_reply(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,
 		 struct remote_told *told, struct err *err);
+int gitlab_resolve(void *self, const char *repository, int64_t number, const char *thread, struct remote_told *told,
+		   struct err *err);
+int gitlab_picture_put(void *self, const char *repository, int64_t number, const char *file, struct view bytes, char **url,
+		       struct remote_told *told, struct err *err);
 int gitlab_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
 json_t *gitlab_review(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
 		      struct err *err);

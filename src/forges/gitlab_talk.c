@@ -55,6 +55,34 @@ int gitlab_reply(void *self, const char *repository, int64_t number, const char 
 	return id ? 0 : bot_ask(self, "POST", notes, text, &answer, told, err);
 }
 
+/* One that is resolved stays so. */
+int gitlab_resolve(void *self, const char *repository, int64_t number, const char *thread, struct remote_told *told,
+		   struct err *err)
+{
+	AUTO_FREE char *path = gitlab_path(repository, "/merge_requests/%lld/discussions/%s", (long long)number, thread);
+	AUTO_JSON body = json_pack("{s:b}", "resolved", 1);
+	AUTO_ANSWER answer = {0};
+
+	if (!*thread || !bot_ask(self, "PUT", path, body, &answer, told, err))
+		return 0;
+	return answer.status == 404 ? 0 : -1;
+}
+
+/* An upload belongs to the project: whose note it is in decides who sees it. */
+int gitlab_picture_put(void *self, const char *repository, int64_t number, const char *file, struct view bytes, char **url,
+		       struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = gitlab_path(repository, "/uploads");
+	AUTO_ANSWER answer = {0};
+	const char *there;
+
+	(void)number;
+	if (bot_send_picture(self, path, "file", file, bytes, &answer, told, err) || json_text_get(answer.body, "url", &there, err))
+		return -1;
+	*url = text_copy(there);
+	return 0;
+}
+
 json_t *gitlab_issue_get(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err)
 {
 	AUTO_FREE char *path = gitlab_path(repository, "/issues/%lld", (long long)number);

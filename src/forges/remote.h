@@ -45,6 +45,7 @@ struct remote_check {
 	enum remote_state state;
 	const json_t *annotations; /* [{"path", "line", "level": "notice|warning|failure", "title", "message"}] or NULL */
 	int64_t number;            /* of its pull request, for hosts that show a report as a note; 0: none */
+	const json_t *pictures;    /* [{"name", "url"}] or NULL: for hosts that fetch what they show */
 };
 
 struct remote_deployment {
@@ -82,6 +83,13 @@ struct remote_ops {
 	/* In a review thread, named by its first comment; where there is none, a comment. */
 	int (*reply)(void *self, const char *repository, int64_t number, const char *thread, const char *marker, const char *body,
 		     struct remote_told *told, struct err *err);
+	/* Marks a review thread as dealt with; one that is, or is gone, stays so. NULL: this host has no such thing. */
+	int (*resolve)(void *self, const char *repository, int64_t number, const char *thread, struct remote_told *told,
+		       struct err *err);
+	/* Brings a PNG to a pull request; *url (owned) shows it in a comment there. The same file's name again is the same picture, or another one that
+	 * nobody sees. NULL: this host takes none, and fetches what a check shows. */
+	int (*picture_put)(void *self, const char *repository, int64_t number, const char *file, struct view bytes, char **url,
+			   struct remote_told *told, struct err *err);
 	/* {"title", "body", "url", "state": "open|closed"} */
 	json_t *(*issue_get)(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
 	/* What git fetches its head by; owned by the caller. */

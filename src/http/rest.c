@@ -9,6 +9,7 @@
 #define SECONDS_MAX ((uint64_t)7 * 86400)
 #define STATUS_REFUSED 403
 #define STATUS_BUSY 429
+#define BOUNDARY_BYTES 16
 
 void rest_answer_fini(struct rest_answer *answer)
 {
@@ -109,7 +110,7 @@ static const char *path_of(const char *url)
 static int judge(struct world world, const struct rest_call *call, const struct http_response *response, struct rest_answer *answer,
 		 struct err *err)
 {
-	const char *method = call->method ? call->method : call->body ? "POST" : "GET";
+	const char *method = call->method ? call->method : call->body || call->type ? "POST" : "GET";
 	const char *path = path_of(call->url);
 	AUTO_BUF said = buf_new(400);
 
@@ -163,6 +164,21 @@ static void answer_read(struct rest_answer *answer, const struct rest_call *call
 		answer->body = json_parse(buf_view(&response->body), NULL);
 }
 
+char *rest_form(struct world world, const char *field, const char *file, const char *file_type, struct view bytes, struct buf *out)
+{
+	unsigned char random[BOUNDARY_BYTES];
+	AUTO_BUF boundary = buf_new(sizeof("assay-") + 2 * sizeof(random));
+
+	world_random(world, random, sizeof(random));
+	buf_add_text(&boundary, "assay-");
+	buf_add_hex(&boundary, random, sizeof(random));
+	buf_add_format(out, "--%s\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"%s\"\r\nContent-Type: %s\r\n\r\n",
+		       boundary.at, field, file, file_type);
+	buf_add_view(out, bytes);
+	buf_add_format(out, "\r\n--%s--\r\n", boundary.at);
+	return text_format("multipart/form-data; boundary=%s", boundary.at);
+}
+
 int rest_ask(struct world world, const struct rest_call *call, struct rest_answer *answer, struct err *err)
 {
 	struct http_header headers[REST_HEADERS_MAX + 2] = {{"User-Agent", "assay/" ASSAY_VERSION}};
@@ -172,7 +188,8 @@ int rest_ask(struct world world, const struct rest_call *call, struct rest_answe
 				 .url = call->url,
 				 .headers = headers,
 				 .header_count = 1,
-				 .has_body = call->body != NULL,
+				 .has_body = call->body || call->type,
+				 .body = call->bytes,
 				 .timeout_ms = REST_TIMEOUT_MS,
 				 .body_bytes_max = REST_ANSWER_BYTES_MAX};
 
@@ -185,6 +202,8 @@ int rest_ask(struct world world, const struct rest_call *call, struct rest_answe
 			return -1;
 		http.body = buf_view(&body);
 		headers[http.header_count++] = (struct http_header){"Content-Type", "application/json"};
+	} else if (call->type) {
+		headers[http.header_count++] = (struct http_header){"Content-Type", call->type};
 	}
 	if (http_client_call(&http, &response, err)) {
 		if (err && err->kind == ERR_BROKEN)

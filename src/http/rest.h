@@ -20,6 +20,8 @@ struct rest_call {
 	const char *method; /* NULL: GET, or POST with a body */
 	const char *url;
 	const json_t *body;
+	struct view bytes;                            /* instead of `body`, with `type` */
+	const char *type;                             /* NULL: no bytes are sent */
 	struct http_header headers[REST_HEADERS_MAX]; /* beside Accept, User-Agent and Content-Type; ends with an empty name */
 	bool plain;                                   /* what comes back is no JSON: it is `text` */
 };
@@ -41,6 +43,9 @@ struct rest_answer {
  */
 MUST_USE int rest_ask(struct world world, const struct rest_call *call, struct rest_answer *answer, struct err *err);
 void rest_answer_fini(struct rest_answer *answer);
+
+/* A form with one file (RFC 7578) appended to `out`; its media type, with the boundary, is owned by the caller. `file` is a plain name. */
+char *rest_form(struct world world, const char *field, const char *file, const char *file_type, struct view bytes, struct buf *out);
 #define AUTO_ANSWER __attribute__((cleanup(rest_answer_fini))) struct rest_answer
 
 #endif

@@ -272,6 +272,19 @@ static int chromium_run(struct env_call *call, const char *url, const char *file
 	return 0;
 }
 
+/* For who reviews the run. The file is there in any case. */
+static void picture_keep(struct env_call *call, const char *name)
+{
+	AUTO_BUF path = buf_new(8192);
+	AUTO_JSON kept = NULL;
+	struct err err = {0};
+
+	buf_add_text(&path, "pictures?name=");
+	buf_add_url(&path, view_of(name));
+	kept = buf_finish(&path, &err) ? NULL : tool_bytes(path.at, "image/png", buf_view(&call->image), &err);
+	env_say(call, kept ? "kept with the run\n" : "not kept with the run: %s\n", err.text);
+}
+
 int env_verb_screenshot(struct env_call *call, struct err *err)
 {
 	const char *asked = json_text(call->arguments, "file", NULL);
@@ -292,6 +305,7 @@ int env_verb_screenshot(struct env_call *call, struct err *err)
 	if (chromium_run(call, full, file, width, height, err) || image_read(file, &call->image, err))
 		return -1;
 	env_say(call, "%s: %lld x %lld, %zu bytes\n", file, (long long)width, (long long)height, call->image.length);
+	picture_keep(call, full);
 	call->data = json_pack("{s:s, s:s}", "file", file, "url", full);
 	return 0;
 }

@@ -36,26 +36,42 @@ static int refused(int status, struct view body, struct err *err)
 		       json_text(answer, "detail", status == 404 ? "this tool is not there" : "the request failed"));
 }
 
-/* One call with its whole answer as text in `out`. */
-int tool_call(const char *method, const char *path, const json_t *body, struct buf *out, struct err *err)
+static int call(struct env_request *request, const char *type, const char *path, struct buf *out, struct err *err)
 {
-	static const char *const headers[] = {"Content-Type: application/json"};
+	AUTO_FREE char *header = text_format("Content-Type: %s", type);
 	AUTO_FREE char *text = NULL;
-	AUTO_BUF sent = buf_new(TOOL_ANSWER_MAX);
-	struct env_request request = {.method = method, .headers = headers, .header_count = 1, .silence_ms = TOOL_SILENCE_MS};
 	struct env_response response = {.bytes = collect, .self = out, .head = buf_new(ENV_HTTP_HEAD_MAX)};
 	int status;
+
+	request->headers = (const char *const[]){header};
+	request->header_count = 1;
+	request->silence_ms = TOOL_SILENCE_MS;
+	status = tool_url(path, &text, &request->url, err) || env_http_call(request, &response, err) ? -1 : 0;
+	buf_fini(&response.head);
+	if (!status && response.status >= 400)
+		return refused(response.status, buf_view(out), err);
+	return status;
+}
+
+int tool_call(const char *method, const char *path, const json_t *body, struct buf *out, struct err *err)
+{
+	AUTO_BUF sent = buf_new(TOOL_ANSWER_MAX);
+	struct env_request request = {.method = method};
 
 	if (body) {
 		json_format(&sent, body);
 		request.body = buf_view(&sent);
 		request.has_body = true;
 	}
-	status = tool_url(path, &text, &request.url, err) || env_http_call(&request, &response, err) ? -1 : 0;
-	buf_fini(&response.head);
-	if (!status && response.status >= 400)
-		return refused(response.status, buf_view(out), err);
-	return status;
+	return call(&request, "application/json", path, out, err);
+}
+
+json_t *tool_bytes(const char *path, const char *type, struct view bytes, struct err *err)
+{
+	AUTO_BUF out = buf_new(TOOL_ANSWER_MAX);
+	struct env_request request = {.method = "POST", .body = bytes, .has_body = true};
+
+	return call(&request, type, path, &out, err) ? NULL : json_parse(buf_view(&out), err);
 }
 
 json_t *tool_json(const char *method, const char *path, const json_t *body, struct err *err)

@@ -13,6 +13,8 @@
 
 /* One call with its whole answer as text in `out`; `body` NULL: none. */
 MUST_USE int tool_call(const char *method, const char *path, const json_t *body, struct buf *out, struct err *err);
+/* A body that is no JSON; the answer is, and owned by the caller. */
+json_t *tool_bytes(const char *path, const char *type, struct view bytes, struct err *err);
 json_t *tool_json(const char *method, const char *path, const json_t *body, struct err *err); /* owned by the caller */
 /* A call that is answered by server-sent events: tells progress as it comes, gives what `done` brought, owned by the caller. */
 json_t *tool_work(const char *path, const json_t *body, void (*progress)(void *self, const char *line), void *self,

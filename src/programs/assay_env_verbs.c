@@ -619,7 +619,7 @@ const struct env_verb env_verbs[] = {
 	 {{.name = "count", .option = "-n", .kind = ENV_NUMBER, .about = "how many (10)"},
 	  {.name = "seam", .about = "CALLER->SERVICE, or SERVICE for all that it asked and was asked"}}},
 	{"screenshot",
-	 "a page as Chromium shows it, as a PNG file",
+	 "a page as Chromium shows it, as a PNG file; reviewers see it, too",
 	 false,
 	 env_verb_screenshot,
 	 {{.name = "url", .required = true, .about = "http://SERVICE/PATH"},

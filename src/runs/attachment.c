@@ -22,6 +22,26 @@ static char *bytes_path(const struct runs *runs, const char *digest)
 	return text_format("%s/" FOLDER "/%s", runs->repositories_dir, digest);
 }
 
+int kept_bytes_put(const struct runs *runs, const struct digest *digest, struct view bytes, struct err *err)
+{
+	AUTO_FREE char *folder = text_format("%s/" FOLDER, runs->repositories_dir);
+	AUTO_FREE char *path = bytes_path(runs, digest->text);
+
+	return file_make_dirs(folder, 0700, err) || file_replace(path, bytes, 0600, err) ? -1 : 0;
+}
+
+int kept_bytes_read(const struct runs *runs, const char *digest, struct buf *out, struct err *err)
+{
+	AUTO_FREE char *path = bytes_path(runs, digest);
+	size_t before = out->length;
+	struct digest is;
+
+	if (file_read(path, out, err))
+		return -1;
+	is = digest_of(view_make(out->at + before, out->length - before));
+	return strcmp(is.text, digest) == 0 ? 0 : err_set(err, ERR_BROKEN, "it is not what was put there: %s", path);
+}
+
 /* The agent has it as a file of this name. */
 static int name_check(struct view name, struct err *err)
 {
@@ -134,8 +154,6 @@ json_t *runs_attachment_add(struct runs *runs, int64_t number, const char *name,
 			    struct err *err)
 {
 	struct digest digest = digest_of(bytes);
-	AUTO_FREE char *folder = text_format("%s/" FOLDER, runs->repositories_dir);
-	AUTO_FREE char *path = bytes_path(runs, digest.text);
 	AUTO_JSON items = NULL;
 
 	if (name_check(view_of(name), err))
@@ -145,8 +163,8 @@ json_t *runs_attachment_add(struct runs *runs, int64_t number, const char *name,
 			      RUNS_ATTACHMENT_BYTES_MAX >> 20);
 		return NULL;
 	}
-	if (room_ask(runs, number, name, &digest, bytes.length, err) || file_make_dirs(folder, 0700, err) ||
-	    file_replace(path, bytes, 0600, err) || row_add(runs, number, name, author, &digest, bytes.length, err))
+	if (room_ask(runs, number, name, &digest, bytes.length, err) || kept_bytes_put(runs, &digest, bytes, err) ||
+	    row_add(runs, number, name, author, &digest, bytes.length, err))
 		return NULL;
 	change_add(runs, "issue", "number", V(number), NULL);
 	items = runs_attachment_list(runs, number, err);
@@ -164,22 +182,14 @@ int runs_attachment_read(struct runs *runs, int64_t number, const char *name, st
 {
 	AUTO_JSON items = runs_attachment_list(runs, number, err);
 	const json_t *item = items ? item_find(items, name) : NULL;
-	AUTO_FREE char *path = NULL;
-	size_t before = out->length;
-	struct digest digest;
 
 	if (!items)
 		return -1;
 	if (!item)
 		return err_set(err, ERR_NOT_FOUND, "issue %lld has no file `%.120s`", (long long)number, name);
-	path = bytes_path(runs, json_text(item, "digest", ""));
-	if (file_read(path, out, err))
-		return err_prefix(err, "the file `%s` of issue %lld", name, (long long)number);
-	digest = digest_of(view_make(out->at + before, out->length - before));
-	if (strcmp(digest.text, json_text(item, "digest", "")) != 0)
-		return err_set(err, ERR_BROKEN, "the file `%s` of issue %lld is not what was put there: %s", name,
-			       (long long)number, path);
-	return 0;
+	return kept_bytes_read(runs, json_text(item, "digest", ""), out, err)
+		       ? err_prefix(err, "the file `%s` of issue %lld", name, (long long)number)
+		       : 0;
 }
 
 int runs_attachment_remove(struct runs *runs, int64_t number, const char *name, struct err *err)
@@ -208,7 +218,10 @@ static int bytes_sweep(struct runs *runs, const char *digest, int64_t before_ms,
 	if (stat(path, &about) || (int64_t)about.st_mtime * 1000 >= before_ms)
 		return 0;
 	if (store_begin_snapshot(runs->store, &tx, err) ||
-	    store_number_get(&tx, &used, 0, "SELECT count(*) FROM attachment WHERE digest = ?", VALUES(V(digest)), err))
+	    store_number_get(
+		    &tx, &used, 0,
+		    "SELECT (SELECT count(*) FROM attachment WHERE digest = ?) + (SELECT count(*) FROM picture WHERE digest = ?)",
+		    VALUES(V(digest), V(digest)), err))
 		return -1;
 	if (!used && unlink(path) && errno != ENOENT)
 		return err_errno(err, errno, "cannot remove %s", path);

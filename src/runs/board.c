@@ -28,14 +28,41 @@ static json_t *list_of(json_t *board, const char *name)
 	return json_member(board, name);
 }
 
-/* Owned: a text of at most so many bytes, and a sign where it was longer. */
-static json_t *text_cut(const char *text, int bytes_max)
+/* Owned: a text of at most so many bytes, in whole characters, without any that only steer, and a sign where it was longer. */
+static json_t *text_cut(const char *text, size_t bytes_max)
 {
-	AUTO_FREE char *cut = text_format("%.*s%s", bytes_max, text, strlen(text) > (size_t)bytes_max ? "…" : "");
 	AUTO_JSON holder = json_object();
+	AUTO_FREE char *clean = NULL;
+	size_t length;
 
-	json_set_bytes(holder, "text", view_of(cut));
-	return json_incref(json_member(holder, "text"));
+	json_set_bytes(holder, "text", view_make(text, strnlen(text, bytes_max + 1)));
+	clean = text_copy(json_text(holder, "text", ""));
+	length = strlen(clean);
+	for (char *at = clean; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = ' ';
+	if (length <= bytes_max)
+		return json_string(clean);
+	length = bytes_max;
+	while (length && ((unsigned char)clean[length] & 0xc0) == 0x80)
+		length--;
+	return json_sprintf("%.*s…", (int)length, clean);
+}
+
+/* What a link of ours never is long enough for may not keep anything from being said: lines and plan come again. */
+static int board_format(json_t *board, struct buf *text, struct err *err)
+{
+	static const char *const lesser[] = {"lines", "plan", "links"};
+	size_t left = 0;
+
+	for (;;) {
+		json_format(text, board);
+		if (!text->over || left == ARRAY_LEN(lesser))
+			return buf_finish(text, err);
+		(void)json_object_del(board, lesser[left++]);
+		buf_fini(text);
+		*text = buf_new(BOARD_BYTES_MAX);
+	}
 }
 
 static void line_add(json_t *board, const char *text)
@@ -156,8 +183,7 @@ int board_put(struct store_tx *tx, const char *id, const char *operation, const 
 	if (known || !put(board, speech))
 		return 0;
 	(void)json_object_set_new(board, "n", json_integer(json_number(board, "n", 0) + 1));
-	json_format(&text, board);
-	return buf_finish(&text, err) ||
+	return board_format(board, &text, err) ||
 			       store_run(tx, "UPDATE thread SET board = ? WHERE id = ?", VALUES(V(buf_view(&text)), V(id)), err)
 		       ? -1
 		       : 0;

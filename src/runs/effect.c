@@ -20,9 +20,9 @@
 #define SWEEP_MS ((int64_t)600 * 1000)
 
 static const struct effect_kind *const kinds[] = {
-	&effect_hook,  &effect_push,     &effect_pull,  &effect_check,  &effect_deployment, &effect_retire, &effect_reply,
-	&effect_note,  &effect_progress, &effect_look,  &effect_words,  &effect_command,    &effect_intake, &effect_failure,
-	&effect_fetch, &effect_judge,    &effect_sweep, &effect_linear, &effect_jira,       &effect_slack};
+	&effect_hook,  &effect_push,     &effect_pull,  &effect_check,    &effect_deployment, &effect_retire, &effect_reply,
+	&effect_note,  &effect_progress, &effect_look,  &effect_words,    &effect_command,    &effect_intake, &effect_failure,
+	&effect_fetch, &effect_judge,    &effect_sweep, &effect_pictures, &effect_linear,     &effect_jira,   &effect_slack};
 
 struct effects {
 	struct runs *runs;

@@ -104,14 +104,25 @@ static int known_check(struct runs *runs, const struct connection *connection, s
 	return 0;
 }
 
-/* Of a request that is the connection's. */
+static int age_check(const struct inbox_keys *keys, int64_t now_ms, struct err *err)
+{
+	int64_t away_ms = now_ms - keys->time_ms;
+
+	if (!keys->age_max_ms || (away_ms <= keys->age_max_ms && away_ms >= -keys->age_max_ms))
+		return 0;
+	return err_set(err, ERR_DENIED, "the webhook is refused: its time is more than %lld s away",
+		       (long long)keys->age_max_ms / 1000);
+}
+
+/* Of a request that is the connection's; `came`: from outside, and not over a connection of ours. */
 static int delivery_keep(struct runs *runs, const struct connection *connection, const struct inbox_source *source,
-			 const struct webhook_request *request, char **answer, struct err *err)
+			 const struct webhook_request *request, bool came, char **answer, struct err *err)
 {
 	__attribute__((cleanup(keys_fini))) struct inbox_keys keys = {0};
 
 	if (body_check(request->body, err) || source->keys(connection, request, &keys, err) ||
-	    known_check(runs, connection, &keys, err) || (!keys.ignored && store_it(runs, connection, &keys, request->body, err)))
+	    (came && age_check(&keys, world_now_ms(runs->options.world), err)) || known_check(runs, connection, &keys, err) ||
+	    (!keys.ignored && store_it(runs, connection, &keys, request->body, err)))
 		return -1;
 	*answer = keys.answer ? TAKE(keys.answer) : text_copy("{}");
 	return 0;
@@ -130,7 +141,7 @@ int runs_delivery_take(struct runs *runs, const char *id, const struct webhook_r
 		return err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
 	if (source->verify(&connection, request, world_now_ms(runs->options.world), err))
 		return -1;
-	return delivery_keep(runs, &connection, source, request, answer, err);
+	return delivery_keep(runs, &connection, source, request, true, answer, err);
 }
 
 static const char *no_header(void *self, const char *name)
@@ -150,7 +161,7 @@ int runs_delivery_keep(struct runs *runs, const char *id, struct view body, stru
 	if (connection_load(runs, id, &connection, err))
 		return -1;
 	source = source_find(connection.kind);
-	return source ? delivery_keep(runs, &connection, source, &request, &answer, err)
+	return source ? delivery_keep(runs, &connection, source, &request, false, &answer, err)
 		      : err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
 }
 

@@ -17,18 +17,21 @@ struct runs;
 
 /* The names of a delivery; texts are owned, and freed by who asked for them. */
 struct inbox_keys {
-	char *delivery; /* the sender's id of it */
-	char *content;  /* of what it says, the same when it is sent anew; NULL: only the delivery tells */
-	char *stream;   /* in order within it; NULL: in any order */
-	char *kind;     /* what the service calls it: "issues.opened" */
-	char *answer;   /* JSON that is answered; NULL: {} */
-	char *known;    /* an id of a thread: without that thread it is nothing of ours */
-	bool ignored;   /* nothing of ours: it is answered and not stored */
+	char *delivery;     /* the sender's id of it */
+	char *content;      /* of what it says, the same when it is sent anew; NULL: only the delivery tells */
+	char *stream;       /* in order within it; NULL: in any order */
+	char *kind;         /* what the service calls it: "issues.opened" */
+	char *answer;       /* JSON that is answered; NULL: {} */
+	char *known;        /* an id of a thread: without that thread it is nothing of ours */
+	int64_t time_ms;    /* when the body says that it was sent, for services that sign no header's time */
+	int64_t age_max_ms; /* how far from now that may be; 0: any time */
+	bool ignored;       /* nothing of ours: it is answered and not stored */
 };
 
 struct inbox_source {
 	const char *name; /* the kind of connection: "linear" */
-	/* Was it sent by the service, and now? ERR_DENIED: no. Usually one call of webhook_verify(). */
+	/* Was it sent by the service (and now, where a header says so)? ERR_DENIED: no. Usually one call of webhook_verify(); the body is read once, by
+	 * keys(). */
 	int (*verify)(const struct connection *connection, const struct webhook_request *request, int64_t now_ms, struct err *err);
 	/* Its names, from headers and body; `text` of the body is UTF-8 without NUL. ERR_INVALID: it is none that we know. */
 	int (*keys)(const struct connection *connection, const struct webhook_request *request, struct inbox_keys *keys,

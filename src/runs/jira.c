@@ -16,6 +16,7 @@
 #include "trackers/jira.h"
 
 #define PROPERTY "assay"
+#define NAME_PATH_MAX ((size_t)4096)
 #define LOOKED_AT_MAX 10 /* of the newest comments of ours, for one whose answer was lost */
 #define COMMENTS_READ_MAX 50
 #define COMMENT_BYTES_MAX ((size_t)64 << 10)
@@ -35,19 +36,9 @@ static int event_parse(const struct connection *connection, struct view body, st
 	return 0;
 }
 
-/* No header signs a time: the body's is. */
 static int verify(const struct connection *connection, const struct webhook_request *request, int64_t now_ms, struct err *err)
 {
-	AUTO_TRACKER_EVENT event = {0};
-	int64_t away_ms;
-
-	if (webhook_verify(WEBHOOK_JIRA, connection_secret(connection, "webhook_secret"), request, now_ms, err) ||
-	    event_parse(connection, request->body, &event, err))
-		return -1;
-	away_ms = now_ms - event.time_ms;
-	if (event.time_ms && (away_ms > JIRA_WEBHOOK_AGE_MS || away_ms < -JIRA_WEBHOOK_AGE_MS))
-		return err_set(err, ERR_DENIED, "the webhook is refused: its time is more than an hour away");
-	return 0;
+	return webhook_verify(WEBHOOK_JIRA, connection_secret(connection, "webhook_secret"), request, now_ms, err);
 }
 
 static int keys(const struct connection *connection, const struct webhook_request *request, struct inbox_keys *out, struct err *err)
@@ -60,6 +51,8 @@ static int keys(const struct connection *connection, const struct webhook_reques
 	if (!delivery || !delivery[0] || strlen(delivery) > 200)
 		return err_set(err, ERR_INVALID, "the webhook has no X-Atlassian-Webhook-Identifier");
 	out->ignored = event.kind == TRACKER_IGNORED || !event.account || event.actor_is_self;
+	out->time_ms = event.time_ms; /* no header has one */
+	out->age_max_ms = event.time_ms ? JIRA_WEBHOOK_AGE_MS : 0;
 	out->delivery = text_copy(delivery);
 	out->content = event.key[0] ? text_copy(event.key) : NULL;
 	out->stream = event.thread ? text_copy(event.thread) : NULL;
@@ -427,17 +420,21 @@ static int fetch(struct speaking *speaking, struct voice_item *item, struct err 
 static json_t *import(struct runs *runs, const char *connection_id, const char *account, const char *name, const char *repository,
 		      struct err *err)
 {
-	AUTO_FREE char *path = text_format("/issue/%s" FIELDS, name);
+	AUTO_BUF path = buf_new(NAME_PATH_MAX);
 	AUTO_CONNECTION connection = {0};
 	AUTO_ITEM item = {0};
 	AUTO_FREE char *text = NULL;
 	json_t *issue = NULL;
-	struct jira_ask ask = {runs->options.world, NULL, path, NULL, &issue};
+	struct jira_ask ask = {runs->options.world, NULL, NULL, NULL, &issue};
 	const struct token_call call = {connection_id, account, act, &ask};
 	struct token_said said;
 	int64_t number = 0;
 
-	if (connection_load(runs, connection_id, &connection, err))
+	buf_add_text(&path, "/issue/");
+	buf_add_url(&path, view_of(name));
+	buf_add_text(&path, FIELDS);
+	ask.path = path.at;
+	if (buf_finish(&path, err) || connection_load(runs, connection_id, &connection, err))
 		return NULL;
 	if (token_use(runs, &call, &said, err)) {
 		if (err->kind == ERR_NOT_FOUND)

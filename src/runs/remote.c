@@ -30,6 +30,7 @@ void place_fini(struct place *place)
 	free(place->remote);
 	free(place->url);
 	free(place->branch);
+	json_decref(place->settings);
 	*place = (struct place){0};
 }
 
@@ -155,6 +156,7 @@ int place_load(struct runs *runs, const char *name, struct place *place, struct 
 	if (connection_read(&tx, place->connection, &connection, err))
 		return -1;
 	store_abort(&tx);
+	place->settings = json_incref(connection.configuration);
 	return remote_open(runs, &connection, &place->host, err);
 }
 

@@ -25,6 +25,7 @@ struct place {
 	char *url;
 	char *branch;       /* its default one */
 	bool judges;        /* pull requests of anybody are verified */
+	json_t *settings;   /* of the connection; only of place_load() */
 	struct remote host; /* borrowed; only of place_load() */
 };
 void place_fini(struct place *place);
@@ -93,7 +94,7 @@ MUST_USE int step_judge_publish(struct runs *runs, const struct run *run, const 
 MUST_USE int step_judge_review(struct runs *runs, const struct run *run, struct flow_visit *visit, struct err *err);
 
 extern const struct effect_kind effect_push, effect_pull, effect_check, effect_deployment, effect_retire, effect_reply, effect_note,
-	effect_progress;
+	effect_progress, effect_pictures;
 extern const struct effect_kind effect_look, effect_words, effect_command, effect_intake, effect_failure, effect_fetch,
 	effect_judge, effect_sweep;
 extern const struct inbox_source inbox_forge; /* of any kind of code host */

@@ -188,14 +188,33 @@ const struct effect_kind effect_pull = {"forge.pull", pull_send, NULL, pull_sett
 
 /* ---- the verdict ---- */
 
+/* GitHub fetches what it shows: links to us are of use where it reaches us. */
+static json_t *pictures_linked(const struct runs *runs, const struct sending *sending)
+{
+	bool reached = strncmp(runs->pages_base, "https://", strlen("https://")) == 0;
+	json_t *list = json_array();
+	size_t index;
+	json_t *each;
+
+	if (sending->place.host.ops->picture_put || !json_flag(sending->place.settings, "pictures", reached))
+		return list;
+	json_array_foreach(json_member(sending->data, "pictures"), index, each)
+		(void)json_array_append_new(list,
+					    json_pack("{s:s, s:o}", "name", json_text(each, "name", ""), "url",
+						      json_sprintf("%s/pictures/%s", runs->pages_base, json_text(each, "id", ""))));
+	return list;
+}
+
 static int check_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_SENDING sending = {0};
 	const struct remote *host = &sending.place.host;
+	AUTO_JSON pictures = NULL;
 	struct remote_check check;
 
 	if (sending_begin(runs, effect, &sending, err))
 		return -1;
+	pictures = pictures_linked(runs, &sending);
 	check = (struct remote_check){.name = REMOTE_CHECK,
 				      .head = json_text(sending.data, "head", ""),
 				      .run = json_text(sending.data, "run", json_text(sending.data, "about", "")),
@@ -204,7 +223,8 @@ static int check_send(struct runs *runs, const struct outbox_effect *effect, str
 				      .url = json_text(sending.data, "url", NULL),
 				      .state = (enum remote_state)json_number(sending.data, "state", REMOTE_UNKNOWN),
 				      .annotations = json_member(sending.data, "annotations"),
-				      .number = json_number(sending.data, "number", 0)};
+				      .number = json_number(sending.data, "number", 0),
+				      .pictures = pictures};
 	return host->ops->check_put(host->self, sending.place.remote, &check, &sending.told, err)
 		       ? remote_failed(&sending.told, answer)
 		       : 0;
@@ -328,7 +348,99 @@ static int retire_send(struct runs *runs, const struct outbox_effect *effect, st
 
 const struct effect_kind effect_retire = {"forge.retire", retire_send, NULL, NULL};
 
+/* ---- pictures ---- */
+
+struct bringing {
+	const struct sending *sending;
+	int64_t number;
+	struct remote_told *told;
+};
+
+static int picture_upload(void *self, const char *file, struct view bytes, char **url, struct err *err)
+{
+	const struct bringing *bringing = self;
+	const struct place *place = &bringing->sending->place;
+
+	return place->host.ops->picture_put(place->host.self, place->remote, bringing->number, file, bytes, url, bringing->told,
+					    err);
+}
+
+/* One comment with what the agent saw, edited when it looks again. */
+static int pictures_text(struct runs *runs, struct bringing *bringing, struct buf *text, struct err *err)
+{
+	const struct sending *sending = bringing->sending;
+	AUTO_FREE char *place = text_format("%s/%s", sending->place.connection, sending->place.remote);
+	size_t index;
+	json_t *each;
+
+	buf_add_text(text, "What the agent saw, in its own environment:\n");
+	json_array_foreach(json_member(sending->data, "pictures"), index, each) {
+		const char *name = json_text(each, "name", "");
+		AUTO_FREE char *url = NULL;
+
+		if (picture_bring(runs, each, place, picture_upload, bringing, &url, err))
+			return -1;
+		buf_add_format(text, "\n%s\n\n![%s](%s)\n", name, name, url);
+	}
+	return buf_finish(text, err);
+}
+
+static int pictures_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_SENDING sending = {0};
+	const struct remote *host = &sending.place.host;
+	struct bringing bringing = {.sending = &sending, .told = &sending.told};
+	AUTO_BUF text = buf_new(REMOTE_BODY_BYTES_MAX);
+	AUTO_FREE char *marker = NULL;
+
+	if (sending_begin(runs, effect, &sending, err))
+		return -1;
+	if (!host->ops->picture_put || !json_flag(sending.place.settings, "pictures", true))
+		return 0;
+	{
+		AUTO_TX tx = {0};
+
+		if (store_begin_snapshot(runs->store, &tx, err) ||
+		    remote_pull_number(&tx, json_number(sending.data, "pull", 0), &bringing.number, NULL, err))
+			return -1;
+	}
+	if (!bringing.number)
+		return 0;
+	marker = text_format("<!-- assay:%s:pictures -->", json_text(sending.data, "run", ""));
+	if (pictures_text(runs, &bringing, &text, err) ||
+	    host->ops->note_put(host->self, sending.place.remote, true, bringing.number, marker, text.at, &sending.told, err))
+		return remote_failed(&sending.told, answer);
+	return 0;
+}
+
+static int pictures_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
+			    const struct err *failure, struct err *err)
+{
+	(void)answer;
+	return told_in(runs, tx, effect, "what the agent saw", failure, err);
+}
+
+const struct effect_kind effect_pictures = {"forge.pictures", pictures_send, NULL, pictures_settled};
+
 /* ---- words ---- */
+
+/* Where people want it: of a thread that a verified change dealt with. What the host does not let us is said, and no more: it is answered. */
+static int thread_resolve(struct sending *sending, struct err *err)
+{
+	const struct remote *host = &sending->place.host;
+	const char *thread = json_text(sending->data, "thread", "");
+
+	if (!json_flag(sending->data, "dealt", false) || !*thread || !host->ops->resolve ||
+	    !json_flag(sending->place.settings, "resolve", false) ||
+	    !host->ops->resolve(host->self, sending->place.remote, json_number(sending->data, "number", 0), thread, &sending->told,
+				err))
+		return 0;
+	if (err->kind == ERR_RETRY || err->kind == ERR_LIMIT)
+		return -1;
+	log_warn("repository=%s thread=%s: cannot be resolved: %s", sending->place.remote, thread, err->text);
+	*err = (struct err){0};
+	return 0;
+}
 
 static int reply_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
@@ -339,7 +451,8 @@ static int reply_send(struct runs *runs, const struct outbox_effect *effect, str
 		return -1;
 	return host->ops->reply(host->self, sending.place.remote, json_number(sending.data, "number", 0),
 				json_text(sending.data, "thread", ""), json_text(sending.data, "marker", ""),
-				json_text(sending.data, "text", ""), &sending.told, err)
+				json_text(sending.data, "text", ""), &sending.told, err) ||
+			       thread_resolve(&sending, err)
 		       ? remote_failed(&sending.told, answer)
 		       : 0;
 }
@@ -444,17 +557,26 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 	AUTO_FREE char *url = text_format("%s/runs/%s", runs->pages_base, run->id);
 	AUTO_FREE char *form = text_format("%d/%lld", visit->visit, (long long)pull);
 	AUTO_FREE char *shown = text_format("%.40s/%lld", run->head, (long long)run->attempt);
+	AUTO_JSON pictures = NULL;
 	AUTO_PLACE place = {0};
+	AUTO_JSON check = NULL;
 	bool found;
 
 	if (place_find(tx, run->repository, &place, &found, err))
 		return -1;
 	if (!found)
 		return 0;
+	pictures = pictures_shown(tx, run->id, err);
+	if (!pictures)
+		return -1;
+	check = remote_check_data(report, run->head, url);
+	(void)json_object_set(check, "pictures", pictures);
 	if (put(runs, tx, &place, run, "forge.push", run->head, json_pack("{s:s, s:s}", "branch", run->branch, "head", run->head),
 		err) ||
 	    put(runs, tx, &place, run, "forge.pull", form, json_pack("{s:I}", "pull", (json_int_t)pull), err) ||
-	    put(runs, tx, &place, run, "forge.check", shown, remote_check_data(report, run->head, url), err))
+	    put(runs, tx, &place, run, "forge.check", shown, json_incref(check), err) ||
+	    (json_array_size(pictures) && put(runs, tx, &place, run, "forge.pictures", form,
+					      json_pack("{s:I, s:O}", "pull", (json_int_t)pull, "pictures", pictures), err)))
 		return -1;
 	if (!run->preview)
 		return 0;
@@ -472,13 +594,18 @@ int remote_given_in(struct store_tx *tx, const char *run, struct err *err)
 		VALUES(V(run), V(run)), err);
 }
 
+/* Since its words were given to the agent. */
+static bool is_changed(const struct run *run, const char *head)
+{
+	return run->head && (!head || strcmp(run->head, head) != 0);
+}
+
 /* The agent's words are fenced: whom they name is not called, and what they link is not followed. */
 static char *answer_text(const struct run *run, const char *author, const char *head)
 {
-	bool changed = run->head && strcmp(run->head, head) != 0;
 	AUTO_BUF text = buf_new(REMOTE_BODY_BYTES_MAX);
 
-	if (changed)
+	if (is_changed(run, head))
 		buf_add_format(&text, "@%s dealt with in %.40s, which is **%s**.\n", author, run->head,
 			       run->verdict ? run->verdict : "not judged");
 	else
@@ -507,12 +634,13 @@ int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *r
 	while (store_rows_next(&rows)) {
 		const char *comment = store_rows_text(&rows, 1);
 		const char *head = store_rows_text(&rows, 4);
-		AUTO_FREE char *text = answer_text(run, store_rows_text(&rows, 3), head ? head : "");
+		AUTO_FREE char *text = answer_text(run, store_rows_text(&rows, 3), head);
 
 		if (put(runs, tx, &place, run, "forge.reply", comment,
-			json_pack("{s:I, s:s, s:o, s:s}", "number", (json_int_t)store_rows_number(&rows, 0), "thread",
+			json_pack("{s:I, s:s, s:o, s:s, s:b}", "number", (json_int_t)store_rows_number(&rows, 0), "thread",
 				  store_rows_text(&rows, 2), "marker",
-				  json_sprintf("<!-- assay:%s:answer:%s -->", run->id, comment), "text", text),
+				  json_sprintf("<!-- assay:%s:answer:%s -->", run->id, comment), "text", text, "dealt",
+				  is_changed(run, head) && run->verdict && strcmp(run->verdict, "verified") == 0),
 			err))
 			return -1;
 	}

@@ -31,10 +31,19 @@ static json_t *runs_find_over(struct runs *runs, const char *more, int64_t befor
 
 /* What hangs on a run first. */
 static const char *const run_sql[] = {
-	"DELETE FROM run_event WHERE run = ?",   "DELETE FROM question WHERE run = ?",    "DELETE FROM opinion WHERE run = ?",
-	"DELETE FROM flow_event WHERE flow = ?", "DELETE FROM flow_visit WHERE flow = ?", "DELETE FROM flow_signal WHERE flow = ?",
-	"DELETE FROM flow_timer WHERE flow = ?", "DELETE FROM run_part WHERE run = ?",    "DELETE FROM declaration WHERE run = ?",
-	"DELETE FROM run WHERE id = ?",          "DELETE FROM flow WHERE id = ?",
+	"DELETE FROM run_event WHERE run = ?",
+	"DELETE FROM question WHERE run = ?",
+	"DELETE FROM opinion WHERE run = ?",
+	"DELETE FROM flow_event WHERE flow = ?",
+	"DELETE FROM flow_visit WHERE flow = ?",
+	"DELETE FROM flow_signal WHERE flow = ?",
+	"DELETE FROM flow_timer WHERE flow = ?",
+	"DELETE FROM run_part WHERE run = ?",
+	"DELETE FROM declaration WHERE run = ?",
+	"DELETE FROM picture_place WHERE picture IN (SELECT id FROM picture WHERE run = ?)",
+	"DELETE FROM picture WHERE run = ?",
+	"DELETE FROM run WHERE id = ?",
+	"DELETE FROM flow WHERE id = ?",
 };
 
 /* Was it tried again meanwhile? Then it stays. */

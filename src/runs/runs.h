@@ -103,6 +103,13 @@ json_t *runs_attachment_list(struct runs *runs, int64_t number, struct err *err)
 MUST_USE int runs_attachment_read(struct runs *runs, int64_t number, const char *name, struct buf *out, struct err *err);
 MUST_USE int runs_attachment_remove(struct runs *runs, int64_t number, const char *name, struct err *err);
 
+/* Pictures that the agent of a run took of its pages, the newest first: {"id", "name", "bytes", "time_ms"}. Who knows an id may see its picture. */
+#define RUNS_PICTURE_BYTES_MAX ((size_t)4 << 20)
+#define RUNS_PICTURES_BYTES_MAX ((int64_t)64 << 20)
+#define RUNS_PICTURES_MAX 100
+json_t *runs_picture_list(struct runs *runs, struct run_id run, struct err *err);
+MUST_USE int runs_picture_read(struct runs *runs, const char *id, struct buf *out, struct err *err);
+
 /* Runs. `request` is the body of POST /runs. */
 json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err);
 /* {state: how many runs are in it}; of what `ask` filters by, only the repository and the agent count. */
@@ -166,6 +173,9 @@ json_t *runs_tool_question(struct runs *runs, struct env_id env, int64_t id, str
 MUST_USE int runs_tool_declare(struct runs *runs, struct env_id env, const char *match, const char *because, struct err *err);
 json_t *runs_tool_declared(struct runs *runs, struct env_id env, struct err *err); /* by people, for verify_request.declared */
 MUST_USE int runs_tool_done(struct runs *runs, struct env_id env, const char *summary, struct err *err);
+
+/* A PNG of a page, kept with the run; the same again is the same one: {"id", "name"}. */
+json_t *runs_tool_picture(struct runs *runs, struct env_id env, const char *name, struct view bytes, struct err *err);
 
 /* What the agent's own verification came to, in which tree; `feedback` NULL: it did not fail. For the next. */
 void runs_tool_verified(struct runs *runs, struct env_id env, const char *tree, const char *feedback);

@@ -193,8 +193,21 @@ MUST_USE int run_pull_in(struct runs *runs, struct store_tx *tx, const char *run
 /* What was committed is looked at now: by workers, and by turns that wait for messages. */
 void runs_told(struct runs *runs);
 
-/* attachment.c: bytes of files that no issue has any more, and that were put before then */
+/* attachment.c: bytes by their digest, beside the repositories */
+struct digest;
+MUST_USE int kept_bytes_put(const struct runs *runs, const struct digest *digest, struct view bytes, struct err *err);
+MUST_USE int kept_bytes_read(const struct runs *runs, const char *digest, struct buf *out, struct err *err);
+/* bytes of files that no issue has any more, and that were put before then */
 MUST_USE int attachments_sweep(struct runs *runs, int64_t before_ms, struct err *err);
+
+/* picture.c: [{"id", "name", "bytes", "time_ms"}], the newest of each name, the newest first; owned by the caller */
+#define PICTURES_SHOWN_MAX 6
+json_t *pictures_shown(struct store_tx *tx, const char *run, struct err *err);
+json_t *pictures_untold(struct store_tx *tx, const char *run, struct err *err); /* they are told from now on */
+/* Uploads it to `place` unless that was done; *url (owned) is what it is called there. Blocks. */
+MUST_USE int picture_bring(struct runs *runs, const json_t *picture, const char *place,
+			   int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), void *self,
+			   char **url, struct err *err);
 
 /* ---- trace.c: spans ---- */
 

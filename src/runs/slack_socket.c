@@ -75,7 +75,8 @@ static int message_take(struct slack_socket *socket, struct websocket_client *cl
 	}
 	if (envelope.kind == SLACK_EVENT && runs_delivery_keep(runs, socket->connection, view_of(envelope.payload), &failure)) {
 		log_warn("connection=%s envelope=%s: %s", socket->connection, envelope.id, failure.text);
-		if (failure.kind == ERR_RETRY)
+		/* What is no event of ours will be none later; everything else comes again when it is not acknowledged. */
+		if (failure.kind != ERR_INVALID && failure.kind != ERR_LIMIT)
 			return 0;
 	}
 	return envelope.id[0] ? acknowledge(client, envelope.id, err) : 0;

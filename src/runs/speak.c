@@ -9,18 +9,19 @@
 #include "runs/runs_priv.h"
 #include "runs/voice.h"
 
-/* A thought in words of ours, under the effect's own operation. */
+/* A thought in words of ours, put after the effect that they answer. */
 static int think(struct speaking *speaking, const char *text, struct err *err)
 {
-	AUTO_JSON speech = json_pack("{s:s}", "say", "thought");
-	const json_t *before = speaking->speech;
-	int failed;
+	AUTO_FREE char *operation = text_format("%s/said", speaking->effect->operation);
+	json_t *speech = json_pack("{s:s}", "say", "thought");
+	AUTO_TX tx = {0};
 
 	json_set_bytes(speech, "text", view_of(text));
-	speaking->speech = speech;
-	failed = voice_find(speaking->thread.kind)->say(speaking, err);
-	speaking->speech = before;
-	return failed;
+	if (store_begin(speaking->runs->store, &tx, err)) {
+		json_decref(speech);
+		return -1;
+	}
+	return thread_say_in(speaking->runs, &tx, &speaking->thread, operation, false, speech, err) ? -1 : store_commit(&tx, err);
 }
 
 static int send_stop(struct speaking *speaking, struct err *err)

@@ -135,8 +135,10 @@ static int on_pull(const struct told *told, struct err *err)
 }
 
 /* The end of a turn: the checklist as it is, then the words that close the session until somebody writes. */
-static int finish(const struct told *told, const struct run *run, const char *kind, const char *text, struct err *err)
+static int finish(const struct told *told, const struct run *run, const char *kind, const char *text, const json_t *pictures,
+		  struct err *err)
 {
+	json_t *speech;
 	json_t *plan = run->plan ? json_parse(view_of(run->plan), NULL) : NULL;
 
 	if (json_array_size(plan)) {
@@ -145,12 +147,16 @@ static int finish(const struct told *told, const struct run *run, const char *ki
 	} else {
 		json_decref(plan);
 	}
-	return say(told, kind, false, words(kind, view_of(text)), err);
+	speech = words(kind, view_of(text));
+	if (json_array_size(pictures))
+		(void)json_object_set(speech, "pictures", (json_t *)(uintptr_t)pictures);
+	return say(told, kind, false, speech, err);
 }
 
 static int on_review(const struct told *told, const struct run *run, struct err *err)
 {
 	AUTO_BUF text = buf_new(THREAD_TEXT_MAX);
+	AUTO_JSON pictures = NULL;
 
 	if (!run->pull)
 		return 0;
@@ -163,7 +169,8 @@ static int on_review(const struct told *told, const struct run *run, struct err 
 	buf_add_text(&text, "\nWrite here and I change it.");
 	if (say(told, "state", false, json_pack("{s:s, s:s}", "say", "state", "state", "review"), err))
 		return -1;
-	return finish(told, run, "response", text.at, err);
+	pictures = pictures_untold(told->tx, run->id, err);
+	return pictures ? finish(told, run, "response", text.at, pictures, err) : -1;
 }
 
 static int on_state(const struct told *told, struct err *err)
@@ -189,9 +196,9 @@ static int on_state(const struct told *told, struct err *err)
 		return finish(told, &run, "response",
 			      run.outcome && strcmp(run.outcome, "merged") == 0 ? "Merged. Its environment is gone."
 										: "Closed without a merge.",
-			      err);
+			      NULL, err);
 	if (strcmp(state, "stopped") == 0)
-		return finish(told, &run, "response", "Stopped. Write here and I go on.", err);
+		return finish(told, &run, "response", "Stopped. Write here and I go on.", NULL, err);
 	return 0;
 }
 
@@ -208,7 +215,7 @@ static int on_error(const struct told *told, struct err *err)
 			   json_text(told->data, "message", "no reason is known"));
 	if (say(told, "state", false, json_pack("{s:s, s:s}", "say", "state", "state", "failed"), err))
 		return -1;
-	return finish(told, &run, "error", text, err);
+	return finish(told, &run, "error", text, NULL, err);
 }
 
 static int on_preview(const struct told *told, struct err *err)

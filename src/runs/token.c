@@ -56,10 +56,16 @@ static int connected(struct runs *runs, const struct token_ops *ops, const struc
 		     json_t **shown, struct err *err)
 {
 	AUTO_ACCOUNT account = {.connection = text_copy(connection->id)};
+	const char *before = json_text(connection->configuration, "account", NULL);
 	AUTO_JSON made = NULL;
 
 	if (ops->viewer(runs->options.world, connection, answer, &account, &made, err))
 		return -1;
+	/* Its threads are of the place that it was of. */
+	if (made && before && strcmp(before, account.account) != 0)
+		return err_set(err, ERR_CONFLICT,
+			       "the connection `%.60s` is of another place (%.200s): make one of its own for %.200s",
+			       connection->name, before, account.name);
 	answer_take(&account, answer, world_now_ms(runs->options.world));
 	if (account_store(runs, &account, made, err))
 		return -1;

@@ -24,6 +24,30 @@ int voice_say(const struct voice_row *rows, size_t count, struct speaking *speak
 	return err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", what);
 }
 
+int voice_pictures(struct speaking *speaking,
+		   int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), struct buf *text,
+		   struct err *err)
+{
+	AUTO_FREE char *place = text_format("%s/%s", speaking->thread.connection, speaking->thread.account);
+	json_t *each;
+	size_t i;
+
+	json_array_foreach(json_member(speaking->speech, "pictures"), i, each) {
+		const char *name = json_text(each, "name", "");
+		AUTO_FREE char *url = NULL;
+
+		if (!picture_bring(speaking->runs, each, place, upload, speaking, &url, err)) {
+			buf_add_format(text, "\n\n![%s](%s)", name, url);
+			continue;
+		}
+		if (err->kind == ERR_RETRY || err->kind == ERR_LIMIT || speaking->answer->blocked_until_ms)
+			return -1;
+		buf_add_format(text, "\n\n(A picture of %s could not be brought here: %.200s)", name, err->text);
+		*err = (struct err){0};
+	}
+	return 0;
+}
+
 void voice_item_fini(struct voice_item *item)
 {
 	json_decref(item->owned);

@@ -251,6 +251,16 @@ const struct store_migration store_migrations[] = {
 	 " run TEXT NOT NULL, position INTEGER NOT NULL, repository TEXT NOT NULL, base_wanted TEXT NOT NULL, base TEXT, head TEXT,"
 	 " pull INTEGER, published TEXT, outcome TEXT, PRIMARY KEY (run, position)) STRICT, WITHOUT ROWID;"
 	 "CREATE INDEX run_part_pull ON run_part (pull) WHERE pull IS NOT NULL;"},
+	{"pictures of runs",
+	 /* `told`: it was said where the work was given */
+	 "CREATE TABLE picture ("
+	 " id TEXT PRIMARY KEY, run TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL,"
+	 " told INTEGER NOT NULL DEFAULT 0, time_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	 "CREATE INDEX picture_run ON picture (run, time_ms);"
+	 "CREATE INDEX picture_digest ON picture (digest);"
+	 /* where it was brought, and what it is called there */
+	 "CREATE TABLE picture_place ("
+	 " picture TEXT NOT NULL, place TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (picture, place)) STRICT, WITHOUT ROWID;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

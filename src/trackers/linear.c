@@ -3,10 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/digest.h"
 #include "base/scope.h"
 #include "http/client.h"
+#include "http/rest.h"
 #include "trackers/linear_documents.h"
 
 #define SEND_MS 20000
@@ -317,4 +319,36 @@ const char *linear_state_named(const json_t *data, const char *name)
 		if (strcasecmp(json_text(state, "name", ""), name) == 0)
 			return json_text(state, "id", NULL);
 	return NULL;
+}
+
+/* ---- files ---- */
+
+int linear_upload(struct world world, const json_t *data, const char *type, struct view bytes, char **asset, struct err *err)
+{
+	const json_t *file = json_member(json_member(data, "fileUpload"), "uploadFile");
+	const char *url;
+	const char *shown;
+	struct rest_call call = {.method = "PUT", .bytes = bytes, .type = type, .plain = true};
+	AUTO_ANSWER answer = {0};
+	size_t count = 0;
+	json_t *header;
+	size_t i;
+
+	if (json_text_get(file, "uploadUrl", &url, err) || json_text_get(file, "assetUrl", &shown, err))
+		return err_prefix(err, "Linear's place for a file");
+	call.url = url;
+	json_array_foreach(json_member(file, "headers"), i, header) {
+		const char *name = json_text(header, "key", "");
+
+		if (count < REST_HEADERS_MAX && *name && strcasecmp(name, "Content-Type") != 0)
+			call.headers[count++] = (struct http_header){name, json_text(header, "value", "")};
+	}
+	if (rest_ask(world, &call, &answer, err)) {
+		/* The place is of a minute: another one is asked for. */
+		if (answer.status)
+			err->kind = ERR_RETRY;
+		return err_prefix(err, "Linear's place for a file");
+	}
+	*asset = text_copy(shown);
+	return 0;
 }

@@ -9,6 +9,7 @@
 #define ASSAY_TRACKERS_LINEAR_H
 
 #include "base/json.h"
+#include "base/world.h"
 
 #define LINEAR_AUTHORIZE "https://linear.app/oauth/authorize"
 #define LINEAR_SCOPES "read,write,app:assignable,app:mentionable"
@@ -35,6 +36,11 @@ struct linear_said {
 };
 MUST_USE int linear_call(const struct linear_access *access, const char *operation, const json_t *variables, int64_t now_ms,
 			 json_t **data, struct linear_said *said, struct err *err);
+
+/* The bytes to where the answer to FileUpload (its `data`) says, with the headers that it names and no token; *asset (owned) is what Markdown
+ * there shows it by. Blocks. ERR_RETRY: ask for another place later. */
+MUST_USE int linear_upload(struct world world, const json_t *data, const char *type, struct view bytes, char **asset,
+			   struct err *err);
 
 /* What an answer means, without the network: status, body, and its headers by name (NULL: absent). */
 struct linear_answer {

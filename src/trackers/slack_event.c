@@ -49,7 +49,7 @@ static bool says_stop(const char *text)
 /* People of other workspaces are in shared channels; they give no orders. */
 static bool is_stranger(const json_t *event, const char *account)
 {
-	const char *team = json_text(event, "user_team", json_text(event, "source_team", NULL));
+	const char *team = json_text(event, "user_team", json_text(event, "source_team", json_text(event, "team", NULL)));
 
 	return team && strcmp(team, account) != 0;
 }

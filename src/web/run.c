@@ -259,6 +259,30 @@ static json_t *run_report(struct call *call, struct err *err)
 	return request_run(call, &id, err) ? NULL : runs_report(runs_of(call), id, err);
 }
 
+static json_t *picture_list(struct call *call, struct err *err)
+{
+	const char *base = call->web->pages_url ? call->web->pages_url : call->web->base;
+	struct run_id id;
+	json_t *items = request_run(call, &id, err) ? NULL : runs_picture_list(runs_of(call), id, err);
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(items, i, item)
+		(void)json_object_set_new(item, "url", json_sprintf("%s/pictures/%s", base, json_text(item, "id", "")));
+	return items_of(items);
+}
+
+/* Its id is a secret that whoever was given it has: code hosts fetch what they show. */
+static json_t *picture_read(struct call *call, struct err *err)
+{
+	AUTO_BUF bytes = buf_new(RUNS_PICTURE_BYTES_MAX + 1);
+
+	if (runs_picture_read(runs_of(call), http_request_param(call->request, "picture"), &bytes, err))
+		return NULL;
+	http_reply_header(call->reply, "Cache-Control", "private, max-age=86400, immutable");
+	return request_bytes(call, "image/png", buf_view(&bytes));
+}
+
 /* What its commits change, published or not. */
 static json_t *run_diff(struct call *call, struct err *err)
 {
@@ -498,6 +522,9 @@ const struct row run_rows[] = {
 	 .does = "The unified diff of its commits"},
 	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, ROLE_VIEWER, .answers = "Report",
 	 .does = "What verification found last"},
+	{"GET", "/api/v1/runs/{run}/pictures", picture_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Picture]",
+	 .does = "Pictures that its agent took of pages, the newest first"},
+	{"GET", "/pictures/{picture}", picture_read, WHO_PERSON | WHO_ANYONE, ROLE_VIEWER},
 	{"GET", "/api/v1/export/{kind}", exported, WHO_PERSON, ROLE_VIEWER, .answers = "[Exported]",
 	 .does = "Runs, events, issues, pulls or records, the oldest first, behind the row whose `cursor` is `after`",
 	 .query = {{"after", "line"}, {"limit", "integer"}}},

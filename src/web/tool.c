@@ -350,6 +350,17 @@ static json_t *done(struct call *call, struct err *err)
 	return json_object();
 }
 
+/* Of a page that it made, for who reviews it. */
+static json_t *picture(struct call *call, struct err *err)
+{
+	AUTO_FREE char *name = http_request_query(call->request, "name");
+	struct env_id env;
+
+	return working_environment(call, &env, err)
+		       ? NULL
+		       : runs_tool_picture(call->web->options.runs, env, name ? name : "", call->request->body, err);
+}
+
 const struct row tool_rows[] = {
 	{"GET", "/tool/v1/environment", environment, WHO_TOOL, false, {{0}}},
 	{"POST", "/tool/v1/deploy", deploy, WHO_TOOL, true, {{"service", FIELD_LINE, false}}},
@@ -370,6 +381,7 @@ const struct row tool_rows[] = {
 	{"POST", "/tool/v1/verify", verify, WHO_TOOL, true, {{0}}},
 	{"POST", "/tool/v1/gate", gate, WHO_TOOL, true, {{0}}},
 	{"POST", "/tool/v1/declare", declare, WHO_TOOL, true, {{"difference", FIELD_LINE, true}, {"because", FIELD_LINE, true}}},
+	{"POST", "/tool/v1/pictures", picture, WHO_TOOL, true, .raw_bytes_max = RUNS_PICTURE_BYTES_MAX},
 	{"POST", "/tool/v1/done", done, WHO_TOOL, true, {{"summary", FIELD_TEXT, false}}},
 };
 const size_t tool_row_count = ARRAY_LEN(tool_rows);

@@ -131,6 +131,71 @@ static void a_review_is_read_whole_and_each_thread_answered_once(struct side *si
 	assert_int_equal(json_array_size(json_member(seen, "replies")), 2);
 }
 
+/* Gitea has no way to. */
+static void a_thread_is_resolved_where_there_is_such_a_thing(struct side *side)
+{
+	AUTO_JSON items = NULL;
+	AUTO_JSON seen = NULL;
+	const char *thread;
+
+	if (!side->remote.ops->resolve)
+		return;
+	side_open(side);
+	items = side_review(side, "bob", "Please add whisper.", "and a test of it");
+	thread = json_text(json_array_get(items, 1), "thread", "");
+	for (int again = 0; again < 2; again++)
+		side_good(side,
+			  side->remote.ops->resolve(side->remote.self, SIDE_NAME, side->number, thread, &side->told, &side->err));
+	seen = side_seen(side);
+	assert_int_equal(json_array_size(json_member(seen, "resolved")), 1);
+	assert_int_equal(side_count(seen, "resolved", "thread", thread), 1);
+	/* Whatever is no thread any more needs no word. */
+	side_good(side, side->remote.ops->resolve(side->remote.self, SIDE_NAME, side->number, "4711", &side->told, &side->err));
+}
+
+#define PNG "\x89PNG\r\n\x1a\n--not the boundary\r\n"
+
+static int picture(struct side *side, char **url)
+{
+	return side->remote.ops->picture_put(side->remote.self, SIDE_NAME, side->number, "assay-p1.png", VIEW(PNG), url,
+					     &side->told, &side->err);
+}
+
+/* GitHub takes none: it fetches what a check shows. */
+static void a_picture_is_brought_byte_for_byte(struct side *side)
+{
+	AUTO_BUF bytes = buf_new(1024);
+	AUTO_FREE char *url = NULL;
+	AUTO_JSON seen = NULL;
+	const json_t *one;
+
+	side_open(side);
+	if (!side->remote.ops->picture_put) {
+		AUTO_JSON pictures = json_pack("[{s:s, s:s}]", "name", "http://front/", "url", "https://assay.example/pictures/p1");
+		const struct remote_check check = {.name = "assay",
+						   .head = side_head(side, "topic"),
+						   .run = "r1",
+						   .title = "verified",
+						   .summary = "good",
+						   .state = REMOTE_GOOD,
+						   .pictures = pictures};
+
+		side_good(side, side->remote.ops->check_put(side->remote.self, SIDE_NAME, &check, &side->told, &side->err));
+		seen = side_seen(side);
+		one = json_array_get(json_member(json_array_get(json_member(seen, "checks"), 0), "images"), 0);
+		assert_string_equal(json_text(one, "image_url", ""), "https://assay.example/pictures/p1");
+		assert_string_equal(json_text(one, "alt", ""), "http://front/");
+		return;
+	}
+	side_good(side, picture(side, &url));
+	buf_add_base64(&bytes, PNG, sizeof(PNG) - 1);
+	seen = side_seen(side);
+	one = json_array_get(json_member(seen, "pictures"), 0);
+	assert_string_equal(json_text(one, "name", ""), "assay-p1.png");
+	assert_string_equal(json_text(one, "bytes", ""), bytes.at);
+	assert_string_equal(json_text(one, "url", ""), url);
+}
+
 static void a_comment_is_seen_and_may_be_seen_again(struct side *side)
 {
 	struct forge_event event = {.kind = FORGE_EVENT_COMMENT, .on_pull = true};
@@ -308,6 +373,13 @@ static int verb_reply(struct side *side)
 				       "done", &side->told, &side->err);
 }
 
+static int verb_resolve(struct side *side)
+{
+	return side->remote.ops->resolve ? side->remote.ops->resolve(side->remote.self, SIDE_NAME, side->number, side->thread,
+								     &side->told, &side->err)
+					 : verb_reply(side);
+}
+
 static int verb_check(struct side *side)
 {
 	return check(side, REMOTE_BAD);
@@ -337,10 +409,15 @@ static const struct {
 	size_t count;
 	const char *state; /* of the pull request that was there before; NULL: any */
 } verbs[] = {
-	{"pull_put", verb_pull, "pulls", 2, "open"},      {"pull_put again", verb_ready, "pulls", 1, "open"},
-	{"note_put", verb_note, "notes", 1, NULL},        {"reply", verb_reply, "replies", 1, NULL},
-	{"check_put", verb_check, "checks", 1, NULL},     {"deployment_put", verb_deploy, "deployments", 1, NULL},
-	{"pull_close", verb_close, "pulls", 1, "closed"}, {"pull_merge", verb_merge, "pulls", 1, "merged"},
+	{"pull_put", verb_pull, "pulls", 2, "open"},
+	{"pull_put again", verb_ready, "pulls", 1, "open"},
+	{"note_put", verb_note, "notes", 1, NULL},
+	{"reply", verb_reply, "replies", 1, NULL},
+	{"resolve", verb_resolve, NULL, 0, NULL},
+	{"check_put", verb_check, "checks", 1, NULL},
+	{"deployment_put", verb_deploy, "deployments", 1, NULL},
+	{"pull_close", verb_close, "pulls", 1, "closed"},
+	{"pull_merge", verb_merge, "pulls", 1, "merged"},
 };
 
 static const struct {
@@ -363,7 +440,7 @@ static bool fault_try(struct side *side, size_t verb, size_t fault, int visit)
 
 	side_reset(side);
 	side_open(side);
-	if (verbs[verb].act == verb_reply)
+	if (verbs[verb].act == verb_reply || verbs[verb].act == verb_resolve)
 		side_thread(side);
 	json_decref(side_act(side, "inject", "{\"clear\": true, \"match\": \".\", \"skip\": %d, \"times\": 1, \"kind\": \"%s\"}",
 			     visit, faults[fault].kind));
@@ -382,7 +459,9 @@ static bool fault_try(struct side *side, size_t verb, size_t fault, int visit)
 	if (status)
 		side_good(side, verbs[verb].act(side));
 	seen = side_seen(side);
-	if (json_array_size(json_member(seen, verbs[verb].list)) != verbs[verb].count)
+	if (verbs[verb].act == verb_resolve && side->remote.ops->resolve)
+		assert_int_equal(side_count(seen, "resolved", "thread", side->thread), 1);
+	if (verbs[verb].list && json_array_size(json_member(seen, verbs[verb].list)) != verbs[verb].count)
 		fail_msg("%s: %s, %s at call %d: there are %zu %s", side->name, verbs[verb].name, faults[fault].kind, visit,
 			 json_array_size(json_member(seen, verbs[verb].list)), verbs[verb].list);
 	if (verbs[verb].state)
@@ -437,6 +516,8 @@ static const struct {
 	{"a merge is of the head that was published", a_merge_is_of_the_head_that_was_published, true},
 	{"a note is found by its marker and edited", a_note_is_found_by_its_marker_and_edited, false},
 	{"a review is read whole and each thread answered once", a_review_is_read_whole_and_each_thread_answered_once, false},
+	{"a thread is resolved, where there is such a thing", a_thread_is_resolved_where_there_is_such_a_thing, false},
+	{"a picture is brought, byte for byte", a_picture_is_brought_byte_for_byte, false},
 	{"a comment is seen, and may be seen again", a_comment_is_seen_and_may_be_seen_again, false},
 	{"only who may write is heard", only_who_may_write_is_heard, false},
 	{"an issue is read", an_issue_is_read, false},

@@ -13,7 +13,7 @@ let base = '';
 
 const user = (login) => ({id: people.get(login)?.[0] ?? 99, login, full_name: login, email: `${login}@example.test`, html_url: `${base}/${login}`});
 const repo = (name) => {
-	if (!repos.has(name) && there(name)) repos.set(name, {name, pulls: [], issues: [], comments: [], reviews: [], lines: [], statuses: [], reactions: [], count: 0});
+	if (!repos.has(name) && there(name)) repos.set(name, {name, pulls: [], issues: [], comments: [], reviews: [], lines: [], assets: [], statuses: [], reactions: [], count: 0});
 	return repos.get(name);
 };
 const repository = (name) => ({id: 7, name: name.split('/')[1], full_name: name, private: true, default_branch: 'main', html_url: `${base}/${name}`, owner: user(name.split('/')[0]), permissions: {admin: people.get(bot)[1] === 'admin', push: true, pull: true}});
@@ -92,6 +92,14 @@ at('GET', '/issues/(\\d+)/comments', 'issueGetComments', 'Comment[]', (r, m) => 
 at('POST', '/issues/(\\d+)/comments', 'issueCreateComment', 'Comment', (r, m, q, body, who) => { const c = {id: id(), number: +m[0], body: body.body, by: who, at: now()}; r.comments.push(c); tellComment(r, c); return good(comment(r, c), 201); });
 at('PATCH', '/issues/comments/(\\d+)', 'issueEditComment', 'Comment', (r, m, q, body) => { const c = r.comments.find((x) => x.id === +m[0]); if (!c) return missing(); c.body = body.body; return good(comment(r, c)); });
 at('POST', '/issues/comments/(\\d+)/reactions', 'issuePostCommentReaction', 'Reaction', (r, m, q, body, who) => { const key = `${m[0]}/${body.content}/${who}`, was = r.reactions.includes(key); if (!was) r.reactions.push(key); return good({content: body.content, user: user(who), created_at: now()}, was ? 200 : 201); });
+const asset = (r, a) => ({id: a.id, uuid: a.uuid, name: a.file, size: Buffer.from(a.bytes, 'base64').length, download_count: 0, created_at: a.at, browser_download_url: `${base}/attachments/${a.uuid}`});
+at('GET', '/issues/(\\d+)/assets', 'issueListIssueAttachments', 'Attachment[]', (r, m) => ({...good(r.assets.filter((a) => a.number === +m[0]).map((a) => asset(r, a))), whole: true}));
+at('POST', '/issues/(\\d+)/assets', 'issueCreateIssueAttachment', 'Attachment', (r, m, q, body) => {
+	if (!body.attachment) return fail(400, 'attachment is missing');
+	const a = {id: id(), uuid: randomUUID(), number: +m[0], at: now(), ...body.attachment};
+	r.assets.push(a);
+	return good(asset(r, a), 201);
+});
 const status = (s) => ({id: s.id, status: s.state, context: s.context, description: s.description, target_url: s.target_url, creator: user(bot), created_at: s.at, updated_at: s.at});
 at('GET', '/commits/([0-9a-f]+)/statuses', 'repoListStatusesByRef', 'CommitStatus[]', (r, m) => good(r.statuses.filter((s) => s.sha === m[0]).sort((a, b) => b.id - a.id).map(status)));
 at('POST', '/statuses/([0-9a-f]+)', 'repoCreateStatus', 'CommitStatus', (r, m, q, body) => { if (!sha(r.name, m[0])) return missing(); const s = {id: id(), sha: m[0], at: now(), ...body}; r.statuses.push(s); return good(status(s), 201); });
@@ -104,7 +112,7 @@ const acts = {
 	hook: (b) => { Object.assign(hook, b); return {}; },
 	seen: (b, r) => ({
 		pulls: r.pulls.map((p) => ({number: p.number, branch: p.branch, state: p.merged ? 'merged' : p.state, draft: draft(p.title), title: p.title, body: p.body})), notes: r.comments.filter((c) => !/> \[to this\]/.test(c.body)).map((c) => ({number: c.number, pull: r.pulls.some((p) => p.number === c.number), by: c.by, body: c.body})),
-		replies: r.comments.filter((c) => /> \[to this\]/.test(c.body)).map((c) => ({thread: /issuecomment-(\d+)/.exec(c.body)[1], body: c.body})), checks: newest(r, (s) => s.context === 'assay').map((s) => ({sha: s.sha, name: s.context, state: s.state})),
+		replies: r.comments.filter((c) => /> \[to this\]/.test(c.body)).map((c) => ({thread: /issuecomment-(\d+)/.exec(c.body)[1], body: c.body})), pictures: r.assets.map((a) => ({name: a.file, bytes: a.bytes, url: asset(r, a).browser_download_url})), checks: newest(r, (s) => s.context === 'assay').map((s) => ({sha: s.sha, name: s.context, state: s.state})),
 		deployments: newest(r, (s) => s.context === 'assay/preview').map((s) => ({sha: s.sha, environment: '', live: !!s.target_url, url: s.target_url})), rows: r.statuses.length, writes: calls.length, wrong}),
 	issue: (b, r) => { const i = {id: id(), number: ++r.count, title: b.title, body: b.body, state: 'open', labels: [], assignees: [], by: b.by, at: now()}; r.issues.push(i); tellIssue(r, i, 'opened', b.by); return {number: i.number}; },
 	label: (b, r) => { const i = r.issues.find((x) => x.number === b.number); i.labels.push(b.label); tellIssue(r, i, 'label_updated', b.by, 'issue_label'); return {}; },
@@ -148,7 +156,7 @@ function rest(req, url, body) {
 	for (const {method, pattern, call, type, act} of routes) {
 		const m = method === req.method && pattern.exec(path);
 		if (!m) continue;
-		wrong.push(...types.asked(call, body, url.searchParams, path));
+		wrong.push(...types.asked(call, body?.attachment ? undefined : body, url.searchParams, path));
 		let answer = act(m, url.searchParams, body ?? {}, bot);
 		if (answer.status < 300 && type) answer.body = types.answer(call, type, answer.body, wrong);
 		if (Array.isArray(answer.body) && !answer.whole) answer = paged(answer, url);

@@ -12,6 +12,7 @@ const hook = {url: '', secret: 'sent-by-the-fake', lost: false, twice: false};
 const tokens = new Map(), repos = new Map(), deliveries = [];
 const members = new Map([['alice', 'write'], ['bob', 'admin'], ['mallory', 'read']]);
 let base = '';
+const THREADS_PAGE = 1; // GitHub's is 100: the way is the same
 
 // ---- GitHub's description of itself
 let check = () => {};
@@ -174,7 +175,8 @@ const acts = {
 	log: () => ({raw: 'cc -o app\nerror: the log says why\n'}),
 	reset: () => { repos.clear(); return {}; },
 	seen: (b, r) => ({pulls: r.pulls.map((p) => ({number: p.number, branch: p.branch, state: p.merged ? 'merged' : p.state, draft: p.draft, title: p.title, body: p.body})), notes: r.comments.map((c) => ({number: c.number, pull: r.pulls.some((p) => p.number === c.number), by: c.by, body: c.body})),
-		replies: r.lines.filter((l) => l.in_reply_to_id).map((l) => ({thread: String(l.in_reply_to_id), body: l.body})), checks: r.checks.map((c) => ({sha: c.head_sha, name: c.name, state: c.conclusion ?? c.status})),
+		replies: r.lines.filter((l) => l.in_reply_to_id).map((l) => ({thread: String(l.in_reply_to_id), body: l.body})), checks: r.checks.map((c) => ({sha: c.head_sha, name: c.name, state: c.conclusion ?? c.status, images: c.output?.images ?? []})),
+		resolved: r.lines.filter((l) => l.resolved).map((l) => ({thread: String(l.id), times: l.resolved})),
 		deployments: r.deployments.map((d) => ({sha: d.sha, environment: d.environment, live: d.statuses[0]?.state === 'success', url: d.statuses[0]?.environment_url})), writes: calls.length, wrong}),
 	hook: (b) => { Object.assign(hook, b); return {}; },
 	inject,
@@ -224,6 +226,18 @@ function who(header, path) {
 	return known && !path.startsWith('/app') && known.repositories.includes(path.split('/')[3]) ? `${app.slug}[bot]` : null;
 }
 function graphql(body) {
+	// Threads: their ids are GraphQL's own, and say nothing of the comments'.
+	if (body.query.includes('reviewThreads')) {
+		const {owner, name, number, after} = body.variables, all = (repo(`${owner}/${name}`)?.lines ?? []).filter((l) => l.number === number && !l.in_reply_to_id), from = +(after ?? 0), page = all.slice(from, from + THREADS_PAGE);
+		return good({data: {repository: {pullRequest: {reviewThreads: {nodes: page.map((l) => ({id: `PRRT_${l.id * 7}`, isResolved: !!l.resolved, comments: {nodes: [{databaseId: l.id}]}})),
+			pageInfo: {hasNextPage: from + page.length < all.length, endCursor: String(from + page.length)}}}}}});
+	}
+	if (body.query.includes('resolveReviewThread')) {
+		const line = [...repos.values()].flatMap((r) => r.lines).find((l) => `PRRT_${l.id * 7}` === body.variables.id);
+		if (!line) return good({data: null, errors: [{type: 'NOT_FOUND', message: 'Could not resolve to a node'}]});
+		line.resolved = (line.resolved ?? 0) + 1;
+		return good({data: {resolveReviewThread: {thread: {isResolved: true}}}});
+	}
 	for (const r of repos.values()) {
 		const p = r.pulls.find((x) => `PR_${x.number}` === body.variables.id);
 		if (p) {
@@ -241,7 +255,7 @@ function rest(req, url, body) {
 	const by = who(req.headers.authorization, url.pathname);
 	if (!by) return fail(401, 'Bad credentials');
 	if (!req.headers['user-agent'] || req.headers['x-github-api-version'] !== '2022-11-28') return fail(400, 'headers');
-	if (url.pathname === '/graphql') return graphql(body);
+	if (url.pathname === '/graphql') return {...graphql(body), lost: kind === 'lost'};
 	check(req.method, url.pathname, body);
 	for (const [method, pattern, act] of routes) {
 		const m = method === req.method && pattern.exec(url.pathname);

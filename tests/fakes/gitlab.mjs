@@ -13,7 +13,7 @@ let base = '';
 
 const user = (login) => ({id: people.get(login)?.[0] ?? 99, username: login, name: login, state: 'active', avatar_url: `${base}/avatar.png`, web_url: `${base}/${login}`});
 const project = (name) => {
-	if (!projects.has(name) && there(name)) projects.set(name, {id: 70 + projects.size, name, merges: [], issues: [], notes: [], statuses: [], environments: [], deployments: [], awards: [], pipelines: [], issueCount: 0, mergeCount: 0});
+	if (!projects.has(name) && there(name)) projects.set(name, {id: 70 + projects.size, name, merges: [], issues: [], notes: [], uploads: [], statuses: [], environments: [], deployments: [], awards: [], pipelines: [], issueCount: 0, mergeCount: 0});
 	return projects.get(name);
 };
 const about = (p) => ({id: p.id, name: p.name.split('/').at(-1), path_with_namespace: p.name, default_branch: 'main', visibility: 'private', web_url: `${base}/${p.name}`, permissions: {project_access: {access_level: people.get(bot)[1], notification_level: 3}, group_access: {access_level: 0, notification_level: 0}}});
@@ -129,6 +129,19 @@ at('POST', '/merge_requests/(\\d+)/discussions/([^/]+)/notes', 'MergeRequestDisc
 	tellNote(p, n);
 	return good(note(p, n), 201);
 });
+at('PUT', '/merge_requests/(\\d+)/discussions/([^/]+)', 'MergeRequestDiscussions.resolve', 'DiscussionSchema', (p, m, q, body) => {
+	const list = p.notes.filter((n) => n.discussion === m[1]);
+	if (!list.length) return missing('Discussion');
+	if (!list[0].type) return fail(400, '400 Bad request - Discussion is not resolvable');
+	for (const n of list) n.resolved = body.resolved;
+	return good(discussion(p, list));
+});
+at('POST', '/uploads', 'ProjectMarkdownUploads.create', 'MarkdownUploadCreatedSchema', (p, m, q, body) => {
+	if (!body.file) return fail(400, 'file is missing');
+	const hash = randomUUID().replaceAll('-', ''), url = `/uploads/${hash}/${body.file.file}`, one = {id: id(), alt: body.file.file.replace(/\.png$/, ''), url, full_path: `/-/project/${p.id}${url}`, markdown: `![x](${url})`};
+	p.uploads.push({...one, ...body.file});
+	return good(one, 201);
+});
 at('GET', '/issues/(\\d+)', 'Issues.show', 'IssueSchema', (p, m) => { const i = p.issues.find((x) => x.iid === +m[0]); return i ? good(issue(p, i)) : fail(404, '404 Not found'); });
 const status = (s) => ({id: s.id, sha: s.sha, ref: s.ref, status: s.status, name: s.name, target_url: s.target_url, description: s.description, created_at: s.at, allow_failure: false, author: user(bot)});
 at('GET', '/repository/commits/([0-9a-f]+)/statuses', 'Commits.allStatuses', 'CommitStatusSchema[]', (p, m, q) => {
@@ -177,7 +190,7 @@ const acts = {
 	reset: () => { projects.clear(); return {}; },
 	seen: (b, p) => ({
 		pulls: p.merges.map((m) => ({number: m.iid, branch: m.source_branch, state: {opened: 'open'}[m.state] ?? m.state, draft: draft(m.title), title: m.title, body: m.description})),
-		notes: p.notes.filter((n) => !n.type).map((n) => ({number: n.iid, pull: n.on !== 'Issue', by: n.by, body: n.body})), replies: p.notes.filter((n) => n.type && n.by === bot).map((n) => ({thread: n.discussion, body: n.body})),
+		notes: p.notes.filter((n) => !n.type).map((n) => ({number: n.iid, pull: n.on !== 'Issue', by: n.by, body: n.body})), replies: p.notes.filter((n) => n.type && n.by === bot).map((n) => ({thread: n.discussion, body: n.body})), resolved: [...new Set(p.notes.filter((n) => n.type && n.resolved).map((n) => n.discussion))].map((thread) => ({thread})), pictures: p.uploads.map((u) => ({name: u.file, bytes: u.bytes, url: u.url})),
 		checks: p.statuses.map((s) => ({sha: s.sha, name: s.name, state: s.status})), deployments: p.deployments.map((d) => ({sha: d.sha, environment: d.environment, live: p.environments.find((e) => e.name === d.environment).state === 'available', url: p.environments.find((e) => e.name === d.environment).external_url})), writes: calls.length, wrong}),
 	hook: (b) => { Object.assign(hook, b); return {}; }, inject,
 	issue: (b, p) => { const i = {id: id(), iid: ++p.issueCount, title: b.title, description: b.body, state: 'opened', labels: b.labels ?? [], assignees: [], by: b.by}; p.issues.push(i); tellIssue(p, i, 'open', b.by); return {number: i.iid}; },
@@ -221,7 +234,8 @@ function rest(req, url, body) {
 	for (const {method, pattern, call, type, act} of routes) {
 		const m = method === req.method && pattern.exec(path);
 		if (!m) continue;
-		wrong.push(...types.asked(call, body, url.searchParams, path));
+		// The client's parameter `resolve` is sent as `resolved`; a form is no object of its types.
+		wrong.push(...types.asked(call, body?.file?.bytes ? undefined : call === 'MergeRequestDiscussions.resolve' ? {resolve: body.resolved} : body, url.searchParams, path));
 		let answer = act(m, url.searchParams, body ?? {}, bot);
 		if (answer.status < 300 && type) answer.body = types.answer(call, type, answer.body, wrong);
 		if (Array.isArray(answer.body)) answer = paged(answer, url);

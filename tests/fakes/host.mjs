@@ -76,6 +76,16 @@ function backend(req, res, url, host) {
 	});
 }
 
+// The one file of a form (RFC 7578): {FIELD: {file, type, bytes}}; null: it is no form.
+function formOf(type, bytes) {
+	const boundary = /^multipart\/form-data; boundary=([\w-]+)$/.exec(type ?? '')?.[1];
+	if (!boundary) return null;
+	const begin = `--${boundary}\r\n`, rest = `\r\n--${boundary}--\r\n`, head = bytes.indexOf('\r\n\r\n');
+	const said = /^Content-Disposition: form-data; name="(\w+)"; filename="([\w.-]+)"\r\nContent-Type: (\S+)$/.exec(bytes.subarray(begin.length, head).toString());
+	if (bytes.subarray(0, begin.length).toString() !== begin || bytes.subarray(-rest.length).toString() !== rest || !said) throw new Error(`no form: ${bytes.subarray(0, 200)}`);
+	return {[said[1]]: {file: said[2], type: said[3], bytes: bytes.subarray(head + 4, -rest.length).toString('base64')}};
+}
+
 // With UNTIL_STDIN_ENDS it lives no longer than who started it.
 if (process.env.UNTIL_STDIN_ENDS) process.stdin.on('end', () => process.exit()).resume();
 
@@ -88,7 +98,7 @@ export function serve(host, listening) {
 		req.on('data', (d) => parts.push(d)).on('end', () => {
 			let answer;
 			try {
-				const text = Buffer.concat(parts).toString(), body = text ? JSON.parse(text) : undefined;
+				const form = formOf(req.headers['content-type'], Buffer.concat(parts)), text = form ? '' : Buffer.concat(parts).toString(), body = form ?? (text ? JSON.parse(text) : undefined);
 				if (url.pathname === '/_/state') answer = {status: 200, body: {...host.state(), calls, wrong}};
 				else if (url.pathname.startsWith('/_/')) { const done = host.acts[url.pathname.slice(3)](body ?? {}); answer = {status: 200, ...(done.raw === undefined ? {body: done} : done)}; }
 				else answer = host.rest(req, url, body);

@@ -22,6 +22,7 @@ add() {
 	echo "from words import $1; assert $1(\"Hello\").endswith(\"!\")" >"test/$1.py"
 }
 add shout upper
+printf '\211PNG\r\n\032\nshout' | curl --silent --data-binary @- --header 'content-type: image/png' 'http://assay.internal/tool/v1/pictures?name=http://words/shout' >&2
 case $prompt in *whisper*) add whisper lower ;; esac
 echo "I did what was asked."
 END
@@ -45,7 +46,7 @@ becomes() { [ "$(seen "$1")" = "$2" ]; }
 
 # ---- Assay
 serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
-connection=$(api POST /connections "$(jq -n --arg base "$hub" --arg kind "$FORGE" --argjson secrets "$SECRETS" '{$kind, $base, configuration: {user: "assay-bot"}, $secrets}')" | jq -r .id)
+connection=$(api POST /connections "$(jq -n --arg base "$hub" --arg kind "$FORGE" --argjson secrets "$SECRETS" --argjson more "${SETTINGS:-{\}}" '{$kind, $base, configuration: ({user: "assay-bot"} + $more), $secrets}')" | jq -r .id)
 hook=$(api GET /status | jq -r .pages)/hooks/$connection
 told hook "$(jq -n --arg url "$hook" --argjson secrets "$SECRETS" '{$url, secret: ($secrets.webhook_secret // ""), signing: ($secrets.signing_token // "")}')"
 is 'a repository there becomes a project' "$("$ASSAY" repo add "$hub/acme/tiny" --connection "$FORGE")" "tiny $(git -C "$WORK/tiny" rev-parse HEAD)"
@@ -84,6 +85,10 @@ like 'it closes the issue' "$(seen '.pulls[0].body')" "Fixes #$number"
 ok 'the preview is there, once' until_true 60 becomes '[.deployments[] | .live] | join(",")' true
 like 'and leads there' "$(seen '.deployments[0].url')" '^http'
 ok 'the issue has one comment about it' until_true 30 becomes "[.notes[] | select(.number == $number and .pull == false)] | length" 1
+pictures_note='[.notes[] | select(.pull and (.body | test("assay:[^:]*:pictures")))]'
+ok 'what the agent saw is brought there, once' until_true 30 becomes '[.pictures[].bytes] | join(",")' "$(printf '\211PNG\r\n\032\nshout' | base64)"
+ok 'and shown in one comment' until_true 30 becomes "$pictures_note | length" 1
+is 'under its address' "$(seen "$pictures_note[0].body" | grep '^!')" "![http://words/shout]($(seen '.pictures[0].url'))"
 is 'every fault was met' "$(hub inject '{}' | jq .left)" 0
 
 # ---- reviewers
@@ -94,6 +99,7 @@ moved_on() { [ "$(api GET "/runs/$run" | jq -r .head)" != "$head" ] && run_is "$
 ok 'a review wakes the run' until_true 90 moved_on
 head=$(api GET "/runs/$run" | jq -r .head)
 ok 'each thread is answered, once' until_true 30 becomes '[.replies[].thread] | sort | join(",")' "$(jq -r '(.threads // .lines) | map(tostring) | sort | join(",")' <<<"$review")"
+if [ "${SETTINGS:-}" ]; then ok 'and resolved, as the connection says' until_true 30 becomes '[.resolved[].thread] | sort | join(",")' "$(jq -r '.threads | sort | join(",")' <<<"$review")"; fi
 is 'a stranger told the agent nothing' "$(api GET "/runs/$run/events?limit=1000" | jq '[.items[] | select(.type == "message" and (tostring | test("Ignore all")))] | length')" 0
 is 'the agent was woken once' "$(api GET "/runs/$run/events?limit=1000" | jq '[.items[] | select(.type == "message")] | length')" 1
 told comment "{\"by\": \"alice\", \"number\": $pull, \"body\": \"/assay preview\"}"

@@ -4,6 +4,7 @@
 FORGE=gitlab
 TOKEN=glpat-ffffffffffffffffffff
 SECRETS='{"token": "glpat-ffffffffffffffffffff", "signing_token": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}'
+SETTINGS='{"resolve": true}'
 MISSING="webhook's Pipeline events"
 FAULTS='GIT.push.POST lost
 GIT.push.GET git503

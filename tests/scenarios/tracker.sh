@@ -15,7 +15,10 @@ case $prompt in
 *'Ask first'*) [ -e /tmp/asked ] || mark=$(assay-env ask 'Which mark?' | sed 's/.*: //'); : >/tmp/asked ;;
 *'Think for long'*) echo began >/tmp/began; sleep 100 ;;
 esac
-case $prompt in *'Louder still'*) mark='!!' ;; esac
+case $prompt in
+*'Louder still'*) mark='!!' ;;
+*'Show it'*) printf '\211PNG\r\n\032\nlouder' | curl --silent --data-binary @- --header 'content-type: image/png' 'http://assay.internal/tool/v1/pictures?name=http://greeting/%5Bx%5D(y)' >&2 ;;
+esac
 printf 'def hello():\n    return "hello%s"\n' "$mark" >greeting.py
 cat >test/test_mark.py <<TEST
 import unittest

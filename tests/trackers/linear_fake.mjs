@@ -23,7 +23,8 @@ const states = [['Backlog', 'backlog', 0], ['Todo', 'unstarted', 1], ['In Review
 	.map(([name, type, position], i) => ({id: `ac6057b6-8cab-42b8-8200-bdd4b2483b8${i}`, name, type, position}));
 let hook = '';
 const issues = new Map(), sessions = new Map(), activities = new Map(), attachments = [], faults = [], wrong = [], log = [], tokens = new Map(), codes = new Map();
-const refreshes = new Map();
+const refreshes = new Map(), uploads = new Map();
+let address = '';
 
 const fail = (message, code, type, status = 200, more = {}) => Object.assign(new Error(message), {vendor: {message, extensions: {type, code,
 	statusCode: status, userError: true, userPresentableMessage: message, ...more}}, status});
@@ -94,6 +95,13 @@ const root = {
 	issueUpdate: ({id, input}) => {
 		Object.assign(issue_of(id), input);
 		return {success: true};
+	},
+	fileUpload: ({contentType, filename, size}) => {
+		const id = randomUUID(), key = randomUUID();
+		uploads.set(id, {contentType, filename, size, key});
+		return {success: true, uploadFile: {contentType, filename, size, metaData: null, uploadUrl: `${address}/_upload/${id}?X-Goog-Signature=x`,
+			assetUrl: `https://uploads.linear.app/${organization.id}/${id}`, headers: [{key: 'x-goog-content-length-range', value: `${size},${size}`},
+				{key: 'x-upload-key', value: key}, {key: 'Content-Type', value: contentType}]}};
 	},
 	attachmentCreate: ({input}) => {
 		const known = attachments.find(each => each.url === input.url && each.issueId === input.issueId);
@@ -231,16 +239,32 @@ const actions = {
 	fault: fault => { faults.push({count: 1, ...fault}); },
 };
 
-const state = () => ({issues: [...issues.values()], sessions: [...sessions.values()], attachments, wrong, log,
+const state = () => ({issues: [...issues.values()], sessions: [...sessions.values()], attachments, wrong, log, uploads: [...uploads].map(([id, file]) => ({id, ...file})),
 	activities: [...activities.values()].sort((a, b) => a.n - b.n), faults: faults.filter(each => each.count > 0)});
+
+/* Signed for one file: its size, its type and the headers that were given, and no token of ours. */
+function upload(request, id, bytes, response) {
+	const file = uploads.get(id), {authorization, 'content-type': type, 'x-upload-key': key, 'x-goog-content-length-range': range} = request.headers;
+	log.push({operation: 'PUT', fault: fault_take('PUT'), at: Date.now()});
+	if (!file || request.method !== 'PUT' || authorization || type !== file.contentType || key !== file.key || bytes.length !== file.size || range !== `${file.size},${file.size}`) {
+		wrong.push(`an upload: ${request.method} ${JSON.stringify(request.headers)}`);
+		return answer(response, 403, '<Error><Code>SignatureDoesNotMatch</Code></Error>', {'Content-Type': 'application/xml'});
+	}
+	if (log.at(-1).fault)
+		return answer(response, 503, '<Error><Code>SlowDown</Code></Error>', {'Content-Type': 'application/xml'});
+	file.digest = createHash('sha256').update(bytes).digest('hex');
+	response.writeHead(200).end();
+}
 
 createServer(async (request, response) => {
 	const url = new URL(request.url, 'http://fake'), parts = [];
 	for await (const part of request)
 		parts.push(part);
-	const body = Buffer.concat(parts).toString();
+	const bytes = Buffer.concat(parts), body = bytes.toString();
 	try {
-		if (url.pathname === '/graphql')
+		if (url.pathname.startsWith('/_upload/'))
+			upload(request, url.pathname.slice(9), bytes, response);
+		else if (url.pathname === '/graphql')
 			await graphql(request, body, response);
 		else if (url.pathname === '/oauth/token')
 			oauth(body, response);
@@ -260,5 +284,6 @@ createServer(async (request, response) => {
 		answer(response, 500, {error: error.stack});
 	}
 }).listen(0, '127.0.0.1', function () {
-	console.log(`http://127.0.0.1:${this.address().port}`);
+	address = `http://127.0.0.1:${this.address().port}`;
+	console.log(address);
 });

@@ -1484,6 +1484,66 @@ static void files_of_an_issue_are_beside_the_repository_and_give_no_orders(void 
 	story_end(&story);
 }
 
+#define PNG(text) VIEW("\x89PNG\r\n\x1a\n" text)
+
+static void pictures_are_kept_with_the_run_under_plain_names(void **state)
+{
+	struct story story;
+	AUTO_JSON run = NULL;
+	AUTO_JSON list = NULL;
+	AUTO_JSON shown = NULL;
+	AUTO_BUF bytes = buf_new(100);
+	struct env_id env;
+	struct err err = {0};
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	run = runs_show(story.runs, story.run, NULL);
+	assert_int_equal(env_id_parse(view_of(json_text(run, "environment", "")), &env, NULL), 0);
+	for (int i = 0; i < 2; i++) { /* the same is the same */
+		AUTO_JSON kept = runs_tool_picture(story.runs, env, "http://front/[x](y)\n@all", PNG("a"), &err);
+
+		assert_string_equal(json_text(kept, "name", ""), "http://front/_x__y___all");
+	}
+	json_decref(runs_tool_picture(story.runs, env, "http://front/b", PNG("b"), &err));
+	json_decref(runs_tool_picture(story.runs, env, "http://front/b", PNG("c"), &err));
+	list = runs_picture_list(story.runs, story.run, NULL);
+	assert_int_equal(json_array_size(list), 3);
+	assert_int_equal(runs_picture_read(story.runs, json_text(json_array_get(list, 2), "id", ""), &bytes, NULL), 0);
+	assert_null(runs_tool_picture(story.runs, env, "x", VIEW("<html>no picture"), &err));
+	assert_int_equal(err.kind, ERR_INVALID);
+	assert_int_equal(runs_picture_read(story.runs, "p0", &bytes, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	{
+		AUTO_TX tx = {0};
+
+		assert_int_equal(store_begin(story.runs->store, &tx, NULL), 0);
+		shown = pictures_untold(&tx, story.run.text, NULL); /* of each name the newest, once */
+		assert_int_equal(json_array_size(shown), 2);
+		json_decref(shown);
+		shown = pictures_untold(&tx, story.run.text, NULL);
+		assert_int_equal(json_array_size(shown), 0);
+		json_decref(shown);
+		shown = pictures_shown(&tx, story.run.text, NULL);
+		assert_int_equal(json_array_size(shown), 2);
+	}
+	assert_int_equal(attachment_bytes(&story), 3);
+	assert_int_equal(attachments_sweep(story.runs, INT64_MAX, NULL), 0);
+	assert_int_equal(attachment_bytes(&story), 3);
+	for (int i = 3; i <= RUNS_PICTURES_MAX; i++) {
+		AUTO_FREE char *name = text_format("%d", i);
+		AUTO_JSON kept = runs_tool_picture(story.runs, env, name, PNG("d"), &err);
+
+		assert_int_equal(kept != NULL, i < RUNS_PICTURES_MAX);
+	}
+	assert_int_equal(err.kind, ERR_LIMIT);
+	story_end(&story);
+}
+
 static void an_issue_whose_run_is_none_is_free_again(void **state)
 {
 	struct story story;
@@ -1866,6 +1926,7 @@ int main(void)
 		cmocka_unit_test(a_queued_run_says_what_it_waits_for_and_priorities_go_first),
 		cmocka_unit_test(a_run_hears_of_a_merge_that_nobody_told_it_of),
 		cmocka_unit_test(files_of_an_issue_are_beside_the_repository_and_give_no_orders),
+		cmocka_unit_test(pictures_are_kept_with_the_run_under_plain_names),
 		cmocka_unit_test(an_issue_whose_run_is_none_is_free_again),
 		cmocka_unit_test(what_a_stopped_run_did_is_undone_and_done_again_when_it_is_tried_again),
 		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),

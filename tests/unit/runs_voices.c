@@ -149,7 +149,7 @@ static struct {
 	bool happens;       /* although it is answered so; "" closes without a word */
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* What is there, as the tracker lists it: both shapes in one answer. */
+/* What is there, and who we are, as trackers say it: all shapes in one answer. */
 static char *list_make(void)
 {
 	AUTO_JSON comments = json_array();
@@ -163,7 +163,8 @@ static char *list_make(void)
 		(void)json_array_append_new(messages, json_pack("{s:s, s:{s:s, s:{s:s}}}", "ts", "1", "metadata", "event_type",
 								"assay", "event_payload", "operation", server.made[i]));
 	}
-	AUTO_JSON both = json_pack("{s:b, s:O, s:O}", "ok", 1, "comments", comments, "messages", messages);
+	AUTO_JSON both = json_pack("{s:b, s:O, s:O, s:s, s:s, s:s, s:s}", "ok", 1, "comments", comments, "messages", messages,
+				   "accountId", "us", "team_id", "elsewhere", "team", "Elsewhere", "user_id", "us");
 
 	json_format(&text, both);
 	return buf_take(&text);
@@ -305,9 +306,18 @@ static json_t *quoted(const char *text)
 	return json;
 }
 
+static int approved(void *self, const char *run, const char *hold, bool allow, const char *by, struct err *err)
+{
+	(void)self;
+	(void)run;
+	(void)by;
+	return allow ? 0 : err_set(err, ERR_NOT_FOUND, "%s is over", hold);
+}
+
 static void bench_begin(const struct tracker_row *row)
 {
-	struct runs_options options = {.state_dir = root, .pages_base = "http://127.0.0.1:7420", .world = {&set_ops, NULL}};
+	struct runs_options options = {
+		.state_dir = root, .pages_base = "http://127.0.0.1:7420", .world = {&set_ops, NULL}, .approve = approved};
 	AUTO_JSON request = quoted(row->request);
 	AUTO_JSON settings = quoted(row->settings);
 	struct account account = {
@@ -637,6 +647,56 @@ static void progress_is_as_many_messages_as_the_service_shows_it_in(void)
 	assert_int_equal(server.count, server.row->thoughts + 1);
 }
 
+static void what_came_of_an_answer_is_said(void)
+{
+	AUTO_THREAD thread = {0};
+	AUTO_TX tx = {0};
+
+	take(server.row->given);
+	(void)run_begin();
+	thread_load_only(&thread);
+	assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+	assert_int_equal(thread_say_in(runs, &tx, &thread, "op1", false,
+				       json_pack("{s:s, s:s, s:b, s:s}", "say", "decide", "hold", "h1", "allow", 1, "author", "A"),
+				       NULL),
+			 0);
+	assert_int_equal(store_commit(&tx, NULL), 0);
+	work_to_the_end();
+	assert_int_equal(waiting("sent"), 2);
+	assert_int_equal(server.count, 1);
+}
+
+/* Whatever an agent says, its words are one line here, and keep nothing else from being said. */
+static void no_words_are_too_many_or_too_odd(void)
+{
+	char odd[4000];
+
+	memset(odd, 1, sizeof(odd) - 1);
+	odd[sizeof(odd) - 1] = '\0';
+	take(server.row->given);
+	(void)run_begin();
+	for (int i = 0; i < 40; i++) {
+		AUTO_FREE char *operation = text_format("op%d", i);
+
+		memset(odd, i % 4 == 0 ? 1 : i % 4 == 1 ? '"' : i % 4 == 2 ? '\\' : '\t', sizeof(odd) - 1);
+		say(operation, "thought", odd);
+	}
+	work_to_the_end();
+	assert_int_equal(waiting("sent"), 40);
+	assert_int_equal(waiting("dead"), 0);
+}
+
+/* What is known of it is of that place. */
+static void a_connection_stays_where_it_was_allowed(void)
+{
+	struct err err = {0};
+
+	if (strcmp(server.row->kind, "linear") == 0)
+		return; /* it has many workspaces */
+	assert_null(runs_permission(runs, connection.id, "http://127.0.0.1:7420/connect/back", true, &err));
+	assert_int_equal(err.kind, ERR_CONFLICT);
+}
+
 /* ---- all of them ---- */
 
 static void every_tracker(void (*promise)(void))
@@ -663,6 +723,9 @@ PROMISE(whatever_goes_wrong_once_it_is_said_once)
 PROMISE(an_announced_limit_is_waited_for_and_no_longer)
 PROMISE(what_is_refused_for_good_is_not_tried_again)
 PROMISE(progress_is_as_many_messages_as_the_service_shows_it_in)
+PROMISE(what_came_of_an_answer_is_said)
+PROMISE(no_words_are_too_many_or_too_odd)
+PROMISE(a_connection_stays_where_it_was_allowed)
 
 static int group_setup(void **state)
 {
@@ -690,6 +753,9 @@ int main(void)
 		cmocka_unit_test(test_an_announced_limit_is_waited_for_and_no_longer),
 		cmocka_unit_test(test_what_is_refused_for_good_is_not_tried_again),
 		cmocka_unit_test(test_progress_is_as_many_messages_as_the_service_shows_it_in),
+		cmocka_unit_test(test_what_came_of_an_answer_is_said),
+		cmocka_unit_test(test_no_words_are_too_many_or_too_odd),
+		cmocka_unit_test(test_a_connection_stays_where_it_was_allowed),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

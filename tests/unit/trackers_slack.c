@@ -46,6 +46,7 @@ static const struct {
 	{MESSAGE("message", "'text':'x','thread_ts':'4.1','bot_id':'B'"), TRACKER_IGNORED, NULL, NULL, false},
 	{MESSAGE("message", "'text':'x','thread_ts':'4.1','subtype':'message_changed'"), TRACKER_IGNORED, NULL, NULL, false},
 	{MESSAGE("app_mention", "'text':'x','user_team':'T2'"), TRACKER_IGNORED, NULL, NULL, false},
+	{MESSAGE("app_mention", "'text':'x','team':'T2'"), TRACKER_IGNORED, NULL, NULL, false},
 	{CALLBACK("{'type':'agent_session_stopped','channel':'C1','thread_ts':'4.1','user':'U1'}"), TRACKER_STOP, "C1:4.1", NULL,
 	 false},
 	{CALLBACK("{'type':'agent_session_stopped','channel':7}"), TRACKER_IGNORED, NULL, NULL, false},

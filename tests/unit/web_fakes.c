@@ -167,6 +167,29 @@ int runs_attachment_remove(struct runs *runs, int64_t number, const char *name, 
 	return 0;
 }
 
+json_t *runs_picture_list(struct runs *runs, struct run_id run, struct err *err)
+{
+	(void)runs;
+	(void)run;
+	(void)err;
+	return json_pack("[{s:s, s:s, s:i, s:i}]", "id", "p1", "name", "http://front/", "bytes", 9, "time_ms", 1);
+}
+
+int runs_picture_read(struct runs *runs, const char *id, struct buf *out, struct err *err)
+{
+	(void)runs;
+	buf_add_text(out, "\x89PNG");
+	return strcmp(id, "p1") == 0 ? 0 : err_set(err, ERR_NOT_FOUND, "there is no such picture");
+}
+
+json_t *runs_tool_picture(struct runs *runs, struct env_id env, const char *name, struct view bytes, struct err *err)
+{
+	(void)runs;
+	(void)err;
+	said("picture %s %s %.*s", env.text, name, (int)bytes.length, bytes.at);
+	return json_pack("{s:s, s:s}", "id", "p1", "name", name);
+}
+
 int runs_issue_close(struct runs *runs, int64_t number, bool closed, struct err *err)
 {
 	(void)runs;
