@@ -54,7 +54,7 @@ struct service {
 	struct resource_limits limits;
 };
 
-enum engine_kind { ENGINE_POSTGRES, ENGINE_REDIS };
+enum engine_kind { ENGINE_POSTGRES, ENGINE_REDIS, ENGINE_MARIADB, ENGINE_MYSQL /* read as mariadb */ };
 
 enum mask_kind {
 	MASK_KEEP, /* looked at, and fine as it is */
@@ -264,6 +264,7 @@ void scope_blueprint(struct blueprint **blueprint);
 void *blueprint_take(struct blueprint *blueprint, size_t count, size_t size);
 char *blueprint_copy(struct blueprint *blueprint, const char *text); /* NULL gives NULL */
 
+const char *engine_word(enum engine_kind kind); /* as assay.yaml has it */
 const char *mask_kind_name(enum mask_kind kind);
 /* Borrowed, or NULL. */
 const struct service *blueprint_service_find(const struct blueprint *blueprint, const char *name);

@@ -180,15 +180,18 @@ static int databases_finish(struct reader *reader, const struct tree_node *root,
 		const struct tree_node *node = member_at(root, "databases", i)->value;
 		const char *stray = database->database ? "database" : database->user ? "user" : NULL;
 
-		if (database->engine == ENGINE_POSTGRES) {
+		if (database->engine == ENGINE_MYSQL)
+			database->engine = ENGINE_MARIADB;
+		if (database->engine != ENGINE_REDIS) {
 			text_default(reader, &database->database, blueprint->name);
-			text_default(reader, &database->user, "postgres");
+			text_default(reader, &database->user, database->engine == ENGINE_POSTGRES ? "postgres" : "root");
 		} else if (stray) {
-			return reader_refuse(reader, tree_find(node, stray), "databases.%s.%s: only postgres has it",
-					     database->name, stray);
+			return reader_refuse(reader, tree_find(node, stray), "databases.%s.%s: redis has none", database->name,
+					     stray);
 		}
 		if (database->mask_count && database->engine == ENGINE_REDIS)
-			return reader_refuse(reader, tree_find(node, "mask"), "databases.%s.mask: Redis has no columns: mask what a program loads into it",
+			return reader_refuse(reader, tree_find(node, "mask"),
+					     "databases.%s.mask: Redis has no columns: mask what a program loads into it",
 					     database->name);
 	}
 	return 0;

@@ -63,8 +63,8 @@ static const struct image_row *image_find(const char *image, struct view *tag)
 	return NULL;
 }
 
-/* ./init.sql:/docker-entrypoint-initdb.d/… is how a PostgreSQL image is seeded. */
-static const char *seed_find(struct member *member)
+/* ./init.sql:/docker-entrypoint-initdb.d/… is how their images are seeded. */
+static const char *seed_find(struct member *member, enum engine_kind engine)
 {
 	for (size_t i = 0; i + 1 < member->mounts.count; i += 2) {
 		const char *from = member->mounts.at[i];
@@ -73,7 +73,7 @@ static const char *seed_find(struct member *member)
 			continue;
 		if (view_ends(view_of(from), VIEW(".sql")))
 			return from;
-		if (!view_ends(view_of(from), VIEW(".sh")) && !view_ends(view_of(from), VIEW(".gz")))
+		if (engine == ENGINE_POSTGRES && !view_ends(view_of(from), VIEW(".sh")) && !view_ends(view_of(from), VIEW(".gz")))
 			return draft_format(member->compose->draft, "exec: cat %s/*.sql | psql -v ON_ERROR_STOP=1 \"$%s_URL\"",
 					    from, "DATABASE");
 		member_note(member, member->node, "volumes",
@@ -92,24 +92,43 @@ static const char *url_variable(struct draft *draft, const char *name)
 	return upper;
 }
 
-static void postgres_fill(struct member *member, struct draft_database *database)
+/* Whose variables an image's name and user are in: its makers' own, and Bitnami's. */
+static const struct sql_image {
+	enum engine_kind engine;
+	const char *users[3];
+	const char *names[3];
+	const char *fallback; /* the database of an image that is told nothing; NULL: its user's */
+} sql_images[] = {
+	{ENGINE_POSTGRES, {"POSTGRES_USER", "POSTGRESQL_USERNAME"}, {"POSTGRES_DB", "POSTGRESQL_DATABASE"}, "postgres"},
+	{ENGINE_MARIADB, {"MYSQL_USER", "MARIADB_USER"}, {"MYSQL_DATABASE", "MARIADB_DATABASE"}, "app"},
+};
+
+static const char *variable_first(const struct draft_variables *env, const char *const *names)
 {
+	const char *found = NULL;
+
+	for (; *names && !found; names++)
+		found = draft_variables_find(env, *names);
+	return found;
+}
+
+static void sql_fill(struct member *member, struct draft_database *database)
+{
+	const struct sql_image *image = &sql_images[database->engine == ENGINE_POSTGRES ? 0 : 1];
 	struct draft *draft = member->compose->draft;
 	struct draft_variables env = {0};
 	const char *user;
 	const char *name;
 
 	member_draft_variables(member, &env);
-	user = draft_variables_find(&env, "POSTGRES_USER");
-	user = user ? user : draft_variables_find(&env, "POSTGRESQL_USERNAME");
-	name = draft_variables_find(&env, "POSTGRES_DB");
-	name = name ? name : draft_variables_find(&env, "POSTGRESQL_DATABASE");
+	user = variable_first(&env, image->users);
+	name = variable_first(&env, image->names);
 	database->user = user && name_is_sql(user) ? user : NULL;
-	database->database = name && name_is_sql(name) ? name : database->user ? database->user : "postgres";
+	database->database = name && name_is_sql(name) ? name : database->user ? database->user : image->fallback;
 	if ((user && !database->user) || (name && strcmp(name, database->database) != 0))
 		member_note(member, member->node, "environment",
 			    "the database or its user has a name that is not letters, digits, `_` and `-`: another is used");
-	database->seed = seed_find(member);
+	database->seed = seed_find(member, database->engine);
 	if (database->seed && strncmp(database->seed, "exec:", 5) == 0) {
 		const char *line = strstr(database->seed, "$DATABASE_URL");
 
@@ -124,14 +143,12 @@ static void database_read(struct member *member, const struct image_row *row, st
 	const char *origin = draft_format(draft, "%s:%d", member->compose->file_name, member->line);
 	const struct tree_node *image = tree_find(member->node, "image");
 	const struct tree_node *volumes = tree_find(member->node, "volumes");
-	enum engine_kind engine = row->kind == IMAGE_POSTGRES ? ENGINE_POSTGRES : ENGINE_REDIS;
+	enum engine_kind engine = row->kind == IMAGE_POSTGRES ? ENGINE_POSTGRES
+				  : row->kind == IMAGE_MYSQL  ? ENGINE_MARIADB
+							      : ENGINE_REDIS;
 	struct draft_database *database;
 	size_t digits = 0;
 
-	if (row->kind == IMAGE_MYSQL) {
-		member_note(member, image, "image", "MySQL and MariaDB are not supported yet: the service is left out");
-		return;
-	}
 	database = draft_database_add(draft, member->name, origin, engine);
 	if (!database)
 		return;
@@ -152,8 +169,10 @@ static void database_read(struct member *member, const struct image_row *row, st
 				"version %s is asked for: the newest of this machine is used unless databases.%s.version says so",
 				database->version, database->name));
 	}
-	if (engine == ENGINE_POSTGRES)
-		postgres_fill(member, database);
+	if (engine != ENGINE_REDIS)
+		sql_fill(member, database);
+	if (row->kind == IMAGE_MYSQL && strcmp(row->name, "mariadb") != 0)
+		member_note(member, image, "image", "MySQL is run as this machine's MariaDB");
 	if (strcmp(row->name, "postgres") != 0 && engine == ENGINE_POSTGRES)
 		member_note(member, image, "image",
 			    draft_format(draft, "a PostgreSQL with extensions (%s): install them on this machine", row->name));

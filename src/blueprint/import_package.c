@@ -86,7 +86,7 @@ static void database_detect(struct draft *draft, const json_t *package, const ch
 		return;
 	database = draft_database_add(draft, name, draft_format(draft, "package.json:%d: uses %s", line_of(text, module), module),
 				      engine);
-	if (database && engine == ENGINE_POSTGRES)
+	if (database && engine != ENGINE_REDIS)
 		database->database = "app";
 	for (size_t i = 0; database && i < draft->service_count; i++)
 		draft_texts_add(draft, &draft->services[i].needs, database->name);
@@ -96,11 +96,13 @@ static void databases_detect(struct draft *draft, const json_t *package, const c
 {
 	static const char *const postgres[] = {"pg", "postgres", "pg-promise", "pg-native", "slonik", NULL};
 	static const char *const redis[] = {"redis", "ioredis", "bull", "bullmq", "connect-redis", NULL};
-	static const char *const others[] = {"mysql", "mysql2", "mariadb", "mongodb", "mongoose", NULL};
+	static const char *const mysql[] = {"mysql", "mysql2", "mariadb", NULL};
+	static const char *const others[] = {"mongodb", "mongoose", NULL};
 	const char *module = NULL;
 
 	database_detect(draft, package, text, "db", ENGINE_POSTGRES, postgres);
 	database_detect(draft, package, text, "cache", ENGINE_REDIS, redis);
+	database_detect(draft, package, text, "mysql", ENGINE_MARIADB, mysql);
 	if (depends_on(package, others, &module))
 		draft_note(draft, "package.json:%d: %s: this database is not supported yet", line_of(text, module), module);
 }

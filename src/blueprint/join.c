@@ -125,7 +125,7 @@ static void database_move(struct joining *joining, json_t *database)
 		path_move(database, "seed", joining->folder);
 	if (migrate)
 		(void)json_object_set_new(database, "migrate", command_in(migrate, joining->folder));
-	if (strcmp(json_text(database, "engine", ""), "postgres") == 0 && !json_member(database, "database"))
+	if (strcmp(json_text(database, "engine", ""), "redis") != 0 && !json_member(database, "database"))
 		(void)json_object_set(database, "database", json_member(joining->side, "name"));
 }
 

@@ -10,6 +10,8 @@
 static const struct engine_ops *const engines[] = {
 	[ENGINE_POSTGRES] = &engine_postgres,
 	[ENGINE_REDIS] = &engine_redis,
+	[ENGINE_MARIADB] = &engine_mariadb,
+	[ENGINE_MYSQL] = &engine_mariadb,
 };
 
 const struct engine_ops *engine_of(enum engine_kind kind)

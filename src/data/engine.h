@@ -84,6 +84,9 @@ struct engine_ops {
 	int (*sql)(const struct engine_target *target, int fd, struct sql *sql, struct err *err);
 	/* After masks, over data that was left cleanly: drops what the server keeps of what was replaced. NULL: it keeps nothing. */
 	void (*scrub)(const struct engine_target *target, struct engine_program *program);
+	/* After masks, where logs keep what was replaced: prints all that a fork is to have, as FORM_SQL, to be loaded into an empty
+	 * directory. NULL: `scrub` is enough. */
+	void (*rewriter)(const struct engine_target *target, struct engine_program *program);
 	/* "postgres://user@db:5432/database", appended. */
 	void (*url)(const struct engine_target *target, struct buf *out);
 };
@@ -95,6 +98,7 @@ MUST_USE int engine_target_init(struct engine_target *target, const struct datab
 MUST_USE int engine_form_detect(enum engine_kind kind, struct view head, const char *file_name, enum engine_form *form,
 				struct err *err);
 
+extern const struct engine_ops engine_mariadb;
 extern const struct engine_ops engine_postgres;
 extern const struct engine_ops engine_redis;
 

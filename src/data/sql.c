@@ -28,22 +28,29 @@ static bool cell_true(const json_t *row, size_t at)
 	return cell(row, at)[0] == 't' || cell(row, at)[0] == '1';
 }
 
+static enum sql_class kind_of(const char *kind)
+{
+	static const char *const kinds[] = {[SQL_TEXT] = "text", [SQL_NUMBER] = "number", [SQL_BYTES] = "bytes"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kind, kinds[i]) == 0)
+			return (enum sql_class)i;
+	return SQL_OTHER;
+}
+
 static void column_read(const json_t *row, struct sql_column *column)
 {
-	const char *kind = cell(row, 4);
-
 	*column = (struct sql_column){.schema = cell(row, 0),
 				      .table = cell(row, 1),
 				      .name = cell(row, 2),
 				      .type = cell(row, 3),
-				      .kind = strcmp(kind, "text") == 0     ? SQL_TEXT
-					      : strcmp(kind, "number") == 0 ? SQL_NUMBER
-									    : SQL_OTHER,
+				      .kind = kind_of(cell(row, 4)),
 				      .length_max = atoll(cell(row, 5)),
 				      .number_max = atoll(cell(row, 6)),
 				      .generated = cell_true(row, 7),
 				      .unique = cell_true(row, 8),
-				      .partitioned = cell_true(row, 9)};
+				      .partitioned = cell_true(row, 9),
+				      .key_place = atoll(cell(row, 10))};
 }
 
 /* One row a column pair: name, schema, table, column, parent's schema, table, column; in the order of keys and their columns. */
@@ -146,10 +153,12 @@ static void add_in_place(struct buf *out, const char *template, const char *text
 	buf_add_text(out, place + 2);
 }
 
-void sql_add_as_text(const struct sql *sql, struct buf *out, const char *column)
+void sql_add_as_text(const struct sql *sql, struct buf *out, const char *table, const char *column)
 {
 	AUTO_BUF name = buf_new(SQL_STATEMENT_MAX);
 
+	if (table)
+		buf_add_format(&name, "%s.", table);
 	sql_add_name(sql, &name, column);
 	add_in_place(out, sql->ops->as_text, name.at);
 }

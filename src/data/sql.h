@@ -28,6 +28,8 @@ struct sql_ops {
 	const char *insert_all;     /* behind the columns of an INSERT that gives identity columns too */
 	const char *value_index;    /* on assay_old.old, so that a join by it is quick; NULL: the server joins by hashing */
 	bool update_joins;          /* UPDATE a JOIN b …, not UPDATE a SET … FROM b */
+	const char *row_digest; /* before and behind the quoted values of a row: a digest of them; of engines that use sql_rows */
+	const char *row_digest_end;
 
 	/* The rows, at most rows_max, texts and nulls, are appended to `rows` (may be NULL); *cut says that there were more. */
 	int (*query)(struct sql *sql, const char *text, json_t *rows, size_t rows_max, bool *cut, struct err *err);
@@ -50,7 +52,7 @@ struct sql {
 void sql_close(struct sql *sql);
 #define AUTO_SQL __attribute__((cleanup(sql_close))) struct sql
 
-enum sql_class { SQL_TEXT, SQL_NUMBER, SQL_OTHER };
+enum sql_class { SQL_TEXT, SQL_NUMBER, SQL_BYTES, SQL_OTHER };
 
 struct sql_column { /* borrowed from sql_schema.rows */
 	const char *schema;
@@ -61,8 +63,9 @@ struct sql_column { /* borrowed from sql_schema.rows */
 	int64_t length_max;
 	int64_t number_max;
 	bool generated;
-	bool unique;      /* part of a unique index */
-	bool partitioned; /* the table is a parent of others that hold its rows */
+	bool unique;       /* part of a unique index */
+	bool partitioned;  /* the table is a parent of others that hold its rows */
+	int64_t key_place; /* in the primary key, from 1; 0: none, or not asked */
 };
 
 struct sql_key { /* a foreign key; borrowed from sql_schema.keys */
@@ -97,7 +100,7 @@ bool sql_same_table(const struct sql_column *a, const struct sql_column *b);
 void sql_add_name(const struct sql *sql, struct buf *out, const char *name);
 void sql_add_text(struct buf *out, const char *text); /* quoted; the session takes backslashes as they are */
 void sql_add_table(const struct sql *sql, struct buf *out, const char *schema, const char *table);
-void sql_add_as_text(const struct sql *sql, struct buf *out, const char *column);
+void sql_add_as_text(const struct sql *sql, struct buf *out, const char *table, const char *column); /* `table` may be NULL */
 /* "users", "audit.users": owned by the caller. */
 char *sql_table_shown(const struct sql *sql, const char *schema, const char *table);
 MUST_USE int sql_run(struct sql *sql, struct err *err, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -303,6 +303,7 @@ static void set_add(const struct sql *sql, struct buf *text, const struct sql_co
 {
 	const char *cast = sql->ops->cast;
 
+	buf_add_text(text, sql->ops->update_joins ? "assay_rows." : "");
 	sql_add_name(sql, text, column->name);
 	buf_add_text(text, " = x.new");
 	if (cast)
@@ -314,7 +315,7 @@ static int values_replace(struct sql *sql, const struct sql_column *column, stru
 	AUTO_BUF text = buf_new(SQL_STATEMENT_MAX);
 	AUTO_BUF value = buf_new(SQL_STATEMENT_MAX);
 
-	sql_add_as_text(sql, &value, column->name);
+	sql_add_as_text(sql, &value, "assay_rows", column->name);
 	buf_add_text(&text, "UPDATE assay_rows ");
 	if (sql->ops->update_joins) {
 		buf_add_format(&text, "JOIN assay_old o ON o.old = %s JOIN assay_new x ON x.n = o.n SET ", value.at);
@@ -349,7 +350,7 @@ static int values_number(struct sql *sql, const struct sql_column *column, struc
 {
 	AUTO_BUF value = buf_new(SQL_STATEMENT_MAX);
 
-	sql_add_as_text(sql, &value, column->name);
+	sql_add_as_text(sql, &value, NULL, column->name);
 	return sql_run(sql, err,
 		       "CREATE TEMPORARY TABLE assay_old AS SELECT row_number() OVER (ORDER BY v) AS n, v AS old FROM "
 		       "(SELECT DISTINCT %s AS v FROM assay_rows) d WHERE v IS NOT NULL",

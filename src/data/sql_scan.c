@@ -134,7 +134,7 @@ static int column_scan(struct scan *scan, struct err *err)
 	scan->places = places;
 	scan->rows = 0;
 	scan->numbers = 0;
-	sql_add_as_text(sql, &value, scan->column->name);
+	sql_add_as_text(sql, &value, NULL, scan->column->name);
 	sql_add_table(sql, &table, scan->column->schema, scan->column->table);
 	sql_add_text(&pattern, leak_pattern);
 	if (sql->ops->matches) {
@@ -171,7 +171,8 @@ json_t *sql_scan(struct sql *sql, const struct mask_rule *rules, size_t rule_cou
 
 		scan.column = &schema.columns[i];
 		scan.shown = shown;
-		if (schema.columns[i].kind != SQL_OTHER && !rule_of(&scan, NULL) && column_scan(&scan, err))
+		if ((schema.columns[i].kind == SQL_TEXT || schema.columns[i].kind == SQL_NUMBER) && !rule_of(&scan, NULL) &&
+		    column_scan(&scan, err))
 			return NULL;
 	}
 	return TAKE(found);

@@ -81,6 +81,16 @@ void prompt_fence(struct buf *out, const char *title, struct view text)
 	buf_add_char(out, '\n');
 }
 
+static const char *engine_title(enum engine_kind kind)
+{
+	static const char *const titles[] = {[ENGINE_POSTGRES] = "PostgreSQL",
+					     [ENGINE_REDIS] = "Redis",
+					     [ENGINE_MARIADB] = "MariaDB",
+					     [ENGINE_MYSQL] = "MariaDB"};
+
+	return titles[kind];
+}
+
 static void prompt_parts(struct buf *out, const struct blueprint *blueprint)
 {
 	buf_add_format(out, "The application is `%s`. Its parts run beside you, each in a sandbox of its own, reachable by name:\n",
@@ -95,8 +105,7 @@ static void prompt_parts(struct buf *out, const struct blueprint *blueprint)
 			buf_add_format(out, "- worker `%s` (sources in `%s`)\n", service->name, service->dir ? service->dir : ".");
 	}
 	for (size_t i = 0; i < blueprint->database_count; i++)
-		buf_add_format(out, "- %s `%s`\n", blueprint->databases[i].engine == ENGINE_POSTGRES ? "PostgreSQL" : "Redis",
-			       blueprint->databases[i].name);
+		buf_add_format(out, "- %s `%s`\n", engine_title(blueprint->databases[i].engine), blueprint->databases[i].name);
 	for (size_t i = 0; i < blueprint->test_count; i++)
 		buf_add_format(out, "- tests `%s`\n", blueprint->tests[i].name);
 }

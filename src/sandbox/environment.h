@@ -144,7 +144,7 @@ struct environment_exec {
 /* The end of the program is in *status; when it has none of its own, because its sandbox was destroyed, that is ERR_RETRY. */
 MUST_USE int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
 			      struct exit_status *status, struct err *err);
-/* One statement on a database, as its client prints it: psql's CSV with a header, redis-cli's lines. */
+/* One statement on a database, as its client prints it: psql's CSV with a header, mariadb's fields with tabs between, redis-cli's lines. */
 MUST_USE int environment_query(struct environments *environments, struct env_id id, const char *database, const char *statement,
 			       struct buf *output, struct err *err);
 
@@ -167,7 +167,7 @@ MUST_USE int environment_phase(struct environments *environments, struct env_id 
 MUST_USE int environment_export(struct environments *environments, struct env_id id, const struct git_hash *base, const char *ref,
 				const char *message, struct git_hash *head, struct err *err);
 
-/* Rows written since deploy, by table and key: {"postgres": {"db": {"orders": [{"key": {...}, "row": {...}}]}}, "redis": {"cache": {"key":
+/* Rows written since deploy, by table and key: {"tables": {"db": {"orders": [{"key": {...}, "row": {...}}]}}, "redis": {"cache": {"key":
  * {"type", "value"}}}}. Bounded per table; {"cut": true} says so. In one that is volatile also {"touched": {"db": {"orders": [how many rows that
  * were there at deploy were changed or deleted since, the sum of their keys' digests]}}}, both texts of numbers. */
 json_t *environment_rows_written(struct environments *environments, struct env_id id, struct err *err);
@@ -179,8 +179,8 @@ MUST_USE int environment_reconcile(struct environments *environments, struct err
 
 struct snapshot_source {
 	const char *seed;     /* a file: .sql, .sql.gz, or anything else: run in a shell with the databases' URLs */
-	const char *dump;     /* a file: pg_dump's plain or custom form, or a Redis RDB */
-	const char *url;      /* postgres://… or redis://… of a running server, read from the host */
+	const char *dump;     /* a file: pg_dump's plain or custom form, mariadb-dump's, or a Redis RDB */
+	const char *url;      /* postgres://…, mysql://… or redis://… of a running server, read from the host */
 	const char *database; /* which one of the blueprint; NULL: the only one it can mean */
 };
 

@@ -50,9 +50,10 @@ int environment_marks_take(struct environment *env, struct err *err)
 /* {"tables": {…}} and {"keys": {…}} become what the header promises; "cut" goes to the top. */
 static void rows_put(json_t *result, const struct member *member, json_t *rows)
 {
-	const char *engine = member->target.ops->name;
+	bool tables = member->target.ops->sql != NULL;
+	const char *engine = tables ? "tables" : member->target.ops->name;
 	json_t *by_name = json_object_get(result, engine);
-	json_t *content = json_member(rows, member->target.ops->kind == ENGINE_POSTGRES ? "tables" : "keys");
+	json_t *content = json_member(rows, tables ? "tables" : "keys");
 
 	if (!by_name) {
 		by_name = json_object();

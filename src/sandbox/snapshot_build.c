@@ -9,7 +9,10 @@
  */
 #include "sandbox/snapshot_priv.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define START_LIMIT_MS 60000
 #define CONNECT_LIMIT_MS 10000
@@ -174,7 +177,7 @@ static int database_begin(struct plan *plan, struct member *member, struct err *
 		if (load_file(plan, &plan->loads[i], true, err))
 			return -1;
 	}
-	return server_start(plan->builder, member, rdb, err);
+	return server_start(plan->builder, member, rdb || member->target.ops->kind != ENGINE_REDIS, err);
 }
 
 static int shell_run(struct plan *plan, const struct load *load, struct err *err)
@@ -206,6 +209,38 @@ static int loads_run(struct plan *plan, struct err *err)
 			return -1;
 	}
 	return 0;
+}
+
+/* What was masked, loaded into an empty directory: the one that held it before is thrown away with its logs. */
+static int database_rewrite(struct plan *plan, struct member *member, struct err *err)
+{
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	AUTO_FREE char *what = text_format("cannot write %s anew", member->name);
+	AUTO_FREE char *path = text_format("%s/rewrite", plan->builder->dir);
+	struct environment_exec exec = {.timeout_ms = LOAD_LIMIT_MS, .cancelled = plan->progress.cancelled};
+	struct load load = {.database = member, .label = member->name, .form = FORM_SQL};
+	AUTO_FREE char *layer = NULL;
+	AUTO_CLOSE int fd = -1;
+
+	if (!plan_masks(plan, member) || !member->target.ops->rewriter)
+		return 0;
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, errno, "cannot write %s", path);
+	(void)unlink(path);
+	member->target.ops->rewriter(&member->target, &program);
+	exec.argv = engine_program_argv(&program);
+	exec.output_fd = fd;
+	if (member_run_checked(plan->builder, member, &exec, what, err))
+		return -1;
+	member_unmake(plan->builder, member);
+	layer = snapshot_empty_layer(plan->all, member->target.database, plan->progress, err);
+	if (!layer || provider_volume_remove(plan->all->provider, plan->builder->id, member->volume, err) ||
+	    builder_member_make(plan->builder, member, layer, err) || server_start(plan->builder, member, true, err))
+		return err_prefix(err, "%s", what);
+	(void)lseek(fd, 0, SEEK_SET);
+	load.fd = fd;
+	return load_file(plan, &load, false, err);
 }
 
 static int database_settle(struct plan *plan, struct member *member, struct err *err)
@@ -323,7 +358,8 @@ static int plan_run(struct plan *plan, const char *tree, int version, struct err
 	/* Nothing of the repository runs any more: nobody sees what is masked now, and nobody writes to it. */
 	member_unmake(plan->builder, workspace);
 	if (databases_each(plan, database_mask, err) || databases_each(plan, database_scan, err) ||
-	    databases_each(plan, database_settle, err) || databases_each(plan, database_stop, err))
+	    databases_each(plan, database_rewrite, err) || databases_each(plan, database_settle, err) ||
+	    databases_each(plan, database_stop, err))
 		return -1;
 	return commit_all(plan, version, err);
 }

@@ -88,15 +88,19 @@ static struct member *source_database(struct environment *builder, const struct 
 {
 	struct member *only = NULL;
 	size_t candidates = 0;
-	bool redis = source->url && strncmp(source->url, "redis", 5) == 0;
-	bool postgres = source->url && strncmp(source->url, "postgres", 8) == 0;
+	const char *url = source->url ? source->url : "";
+	bool redis = strncmp(url, "redis", 5) == 0;
+	bool postgres = strncmp(url, "postgres", 8) == 0;
+	bool mariadb = strncmp(url, "mysql:", 6) == 0 || strncmp(url, "mariadb:", 8) == 0;
+	bool sql = strcmp(url, "sql:") == 0; /* of a file: any that speaks it */
 
 	for (size_t i = 0; i < builder->member_count; i++) {
 		struct member *member = &builder->members[i];
 
 		if (member->kind != MEMBER_DATABASE || (source->database && strcmp(member->name, source->database) != 0) ||
 		    (redis && member->target.ops->kind != ENGINE_REDIS) ||
-		    (postgres && member->target.ops->kind != ENGINE_POSTGRES))
+		    (postgres && member->target.ops->kind != ENGINE_POSTGRES) ||
+		    (mariadb && member->target.ops->kind != ENGINE_MARIADB) || (sql && !member->target.ops->sql))
 			continue;
 		only = member;
 		candidates++;
@@ -112,7 +116,7 @@ static struct member *source_database(struct environment *builder, const struct 
 	return NULL;
 }
 
-/* PostgreSQL's files by what they hold; without a database named, a seed file of PostgreSQL is for the only PostgreSQL. */
+/* By what it holds; without a database named, SQL is for the only one that speaks it. */
 static struct member *file_database(struct environment *builder, const struct snapshot_source *source, const char *path,
 				    struct view head, struct err *err)
 {
@@ -121,9 +125,10 @@ static struct member *file_database(struct environment *builder, const struct sn
 
 	if (!source->database && (view_starts(head, VIEW("REDIS")) || view_ends(name, VIEW(".rdb"))))
 		guess.url = "redis:";
-	else if (!source->database &&
-		 (view_starts(head, VIEW("PGDMP")) || view_ends(name, VIEW(".sql")) || view_ends(name, VIEW(".sql.gz"))))
+	else if (!source->database && view_starts(head, VIEW("PGDMP")))
 		guess.url = "postgres:";
+	else if (!source->database && (view_ends(name, VIEW(".sql")) || view_ends(name, VIEW(".sql.gz"))))
+		guess.url = "sql:";
 	return source_database(builder, &guess, err);
 }
 

@@ -108,8 +108,8 @@ static void judge_deleted(struct judge *judge, const json_t *base_rows, const js
 	(void)json_object_update(databases, a);
 	(void)json_object_update(databases, b);
 	json_object_foreach(databases, database, unused) {
-		const json_t *written_a = json_member(json_member(base_rows, "postgres"), database);
-		const json_t *written_b = json_member(json_member(head_rows, "postgres"), database);
+		const json_t *written_a = json_member(json_member(base_rows, "tables"), database);
+		const json_t *written_b = json_member(json_member(head_rows, "tables"), database);
 		json_t *of_a = json_member(a, database);
 		json_t *of_b = json_member(b, database);
 		AUTO_JSON tables = json_object();
@@ -259,7 +259,7 @@ static void judge_engine(struct judge *judge, const char *engine, const json_t *
 void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows)
 {
 	judge->soft = false;
-	judge_engine(judge, "postgres", base_rows, head_rows, judge_database);
+	judge_engine(judge, "tables", base_rows, head_rows, judge_database);
 	judge_deleted(judge, base_rows, head_rows);
 	judge_engine(judge, "redis", base_rows, head_rows, judge_keys);
 	judge->place = NULL;

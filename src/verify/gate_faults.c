@@ -147,7 +147,7 @@ static json_t *rows_count(struct running *running, struct err *err)
 	if (!rows)
 		return NULL;
 	counts = json_object();
-	json_object_foreach(json_member(rows, "postgres"), database, tables) {
+	json_object_foreach(json_member(rows, "tables"), database, tables) {
 		json_object_foreach(tables, table, list) {
 			AUTO_FREE char *name = text_format("%s.%s", database, table);
 

@@ -138,7 +138,7 @@ json_t *race_measure(const json_t *rows)
 	const char *database, *table;
 	json_t *tables, *list;
 
-	json_object_foreach(json_member(rows, "postgres"), database, tables) {
+	json_object_foreach(json_member(rows, "tables"), database, tables) {
 		json_object_foreach(tables, table, list) {
 			AUTO_FREE char *name = text_format("%s.%s", database, table);
 
@@ -219,9 +219,9 @@ json_t *race_scarce(const json_t *first, const json_t *second, const json_t *thi
 	json_t *found = NULL;
 	size_t index;
 
-	json_object_foreach(json_member(third, "postgres"), database, tables) {
-		const json_t *before = json_member(json_member(first, "postgres"), database);
-		const json_t *middle = json_member(json_member(second, "postgres"), database);
+	json_object_foreach(json_member(third, "tables"), database, tables) {
+		const json_t *before = json_member(json_member(first, "tables"), database);
+		const json_t *middle = json_member(json_member(second, "tables"), database);
 
 		json_object_foreach(tables, table, list) {
 			json_array_foreach(list, index, row) {

@@ -29,9 +29,9 @@ static const struct engine_row {
 	const char *name;
 	const char *server;   /* there when it is installed */
 	const char *settings; /* of the blueprint */
-	const char *rows_of;  /* where rows written are */
 } engines[] = {
-	{"postgres", "/usr/lib/postgresql", "engine: postgres, database: shop, user: shop", "postgres"},
+	{"postgres", "/usr/lib/postgresql", "engine: postgres, database: shop, user: shop"},
+	{"mariadb", "/usr/sbin/mariadbd", "engine: mariadb, database: shop, user: shop"},
 };
 
 static const char people_sql[] =
@@ -181,7 +181,8 @@ static void what_joined_joins_and_keeps_its_form(struct env_id id)
 		{"SELECT count(*) AS n FROM users WHERE phone LIKE '+49 __ ______'", "n\n2\n"},
 		{"SELECT count(*) AS n FROM orders WHERE total = 0 OR total = 10.50 OR total = 99999.99", "n\n1\n"},
 		{"SELECT count(*) AS n FROM orders WHERE profile LIKE '%\"n\": 1.50}'", "n\n1\n"},
-		{"SELECT count(*) AS n FROM orders o JOIN users u ON o.profile LIKE '%\"' || u.email || '\"%'", "n\n1\n"},
+		{"SELECT count(*) AS n FROM orders o JOIN users u ON u.id = 1 AND o.profile LIKE replace('%Q%', 'Q', u.email)",
+		 "n\n1\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -192,14 +193,14 @@ static void what_joined_joins_and_keeps_its_form(struct env_id id)
 	}
 }
 
-static void what_is_written_is_known(const struct engine_row *engine, struct env_id id)
+static void what_is_written_is_known(struct env_id id)
 {
 	AUTO_FREE char *inserted = query(id, "INSERT INTO users VALUES (40, 'new@example.com', 'New', NULL, '2000-01-01')");
 	AUTO_FREE char *changed = query(id, "UPDATE orders SET total = 1.25 WHERE id = 2");
 	AUTO_FREE char *deleted = query(id, "DELETE FROM orders WHERE id = 3");
 	struct err err = {0};
 	AUTO_JSON rows = environment_rows_written(environments, id, &err);
-	const json_t *tables = json_member(json_member(rows, engine->rows_of), "db");
+	const json_t *tables = json_member(json_member(rows, "tables"), "db");
 	const json_t *user = json_array_get(json_member(tables, "users"), 0);
 	const json_t *order = json_array_get(json_member(tables, "orders"), 0);
 	const json_t *touched = json_member(json_member(json_member(rows, "touched"), "db"), "orders");
@@ -232,7 +233,7 @@ static void each_engine(void **state)
 		id = up(engine, engine->name);
 		nothing_of_what_was_there_is_left(id);
 		what_joined_joins_and_keeps_its_form(id);
-		what_is_written_is_known(engine, id);
+		what_is_written_is_known(id);
 		must(environment_reset_data(environments, id, (struct progress){.report = NULL}, &err), &err);
 		what_joined_joins_and_keeps_its_form(id);
 		must(environment_down(environments, id, &err), &err);

@@ -200,15 +200,15 @@ static void databases_answer_and_what_was_written_since_deploy_is_known(void **s
 
 	(void)state;
 	assert_string_equal(count, "n\n1000\n");
-	assert_int_equal(json_object_size(json_member(json_member(json_member(before, "postgres"), "db"), "items")), 0);
+	assert_int_equal(json_object_size(json_member(json_member(json_member(before, "tables"), "db"), "items")), 0);
 	none = query(shop, "db", "UPDATE items SET name = 'changed' WHERE id = 7; INSERT INTO items VALUES (2000, 'new')");
 	set = query(shop, "cache", "SET greeting 'hello you'");
 	assert_string_equal(set, "OK\n");
 	listed = query(shop, "cache", "ZADD ranks 1 a 2 b");
 	after = environment_rows_written(environments, shop, &err);
 	assert_non_null(after);
-	assert_int_equal(json_array_size(json_member(json_member(json_member(after, "postgres"), "db"), "items")), 2);
-	row = json_array_get(json_member(json_member(json_member(after, "postgres"), "db"), "items"), 0);
+	assert_int_equal(json_array_size(json_member(json_member(json_member(after, "tables"), "db"), "items")), 2);
+	row = json_array_get(json_member(json_member(json_member(after, "tables"), "db"), "items"), 0);
 	assert_int_equal(json_number(json_member(row, "key"), "id", 0), 7);
 	assert_string_equal(json_text(json_member(row, "row"), "name", ""), "changed");
 	row = json_member(json_member(json_member(after, "redis"), "cache"), "greeting");
@@ -231,7 +231,7 @@ static void what_is_deleted_in_a_volatile_one_is_counted(void **state)
 
 	(void)state;
 	assert_non_null(written);
-	assert_int_equal(json_array_size(json_member(json_member(json_member(written, "postgres"), "db"), "items")), 1);
+	assert_int_equal(json_array_size(json_member(json_member(json_member(written, "tables"), "db"), "items")), 1);
 	assert_string_equal(json_string_value(json_array_get(touched, 0)), "3"); /* one changed, two gone */
 	must(environment_down(environments, id, &err), &err);
 }

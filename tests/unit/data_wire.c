@@ -1,4 +1,4 @@
-/* Frames of PostgreSQL and Redis, as a hostile server may send them. */
+/* Frames of PostgreSQL, MySQL and Redis, as a hostile server may send them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/scope.h"
+#include "data/mysql_wire.h"
 #include "data/postgres_wire.h"
 #include "data/redis_wire.h"
 
@@ -154,9 +155,75 @@ static void a_server_that_says_nothing_is_left_at_the_deadline(void **state)
 	assert_int_equal(err.kind, ERR_RETRY);
 }
 
+static void packets_of_mysql_are_taken_whole_or_not_at_all(void **state)
+{
+	static const char two[] = "\x05\0\0\1\3abc\xfb\1\0\0\2\0";
+	struct view in = view_make(two, sizeof(two) - 1);
+	struct view body;
+	struct view message;
+	unsigned code;
+	uint8_t number;
+	AUTO_JSON row = NULL;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(mysql_packet_take(&in, &number, &body, &err), 1);
+	assert_int_equal(number, 1);
+	row = mysql_row_parse(body, 2, &err);
+	assert_string_equal(json_string_value(json_array_get(row, 0)), "abc");
+	assert_true(json_is_null(json_array_get(row, 1)));
+	assert_null(mysql_row_parse(body, 1, &err));
+	assert_null(mysql_row_parse(body, 3, &err));
+	assert_null(mysql_row_parse(VIEW("\x05"
+					 "ab"),
+				    1, &err));
+	assert_int_equal(mysql_packet_take(&in, &number, &body, &err), 1);
+	assert_int_equal(mysql_packet_take(&in, &number, &body, &err), 0);
+	in = VIEW("\xff\xff\xff\0");
+	assert_int_equal(mysql_packet_take(&in, &number, &body, &err), -1);
+	mysql_error_parse(VIEW("\xff\x19\x04#42000Unknown database"), &code, &message);
+	assert_int_equal(code, 1049);
+	assert_true(view_is(message, "Unknown database"));
+	mysql_error_parse(VIEW("\xff"), &code, &message);
+	assert_int_equal(code, 0);
+}
+
+static void a_server_of_mysql_is_talked_to(void **state)
+{
+	/* Its greeting, its leave, and an answer of one column with one row. */
+	static const char bytes[] = "\x0b\0\0\0\x0a"
+				    "5.5.5\0\1\0\0\0"
+				    "\7\0\0\2\0\0\0\2\0\0\0"
+				    "\1\0\0\1\1"
+				    "\3\0\0\2"
+				    "def"
+				    "\5\0\0\3\xfe\0\0\2\0"
+				    "\3\0\0\4\2"
+				    "42"
+				    "\5\0\0\5\xfe\0\0\2\0";
+	int pair[2];
+	AUTO_JSON rows = json_array();
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	{
+		AUTO_WIRE wire = wire_new(pair[0], 5000, (size_t)1 << 20);
+
+		assert_int_equal(write(pair[1], bytes, sizeof(bytes) - 1), sizeof(bytes) - 1);
+		if (mysql_wire_start(&wire, "shop", &err) || mysql_wire_query(&wire, "SELECT 42", rows, 10, NULL, &err))
+			fail_msg("%s", err.text);
+		assert_string_equal(json_string_value(json_array_get(json_array_get(rows, 0), 0)), "42");
+	}
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(packets_of_mysql_are_taken_whole_or_not_at_all),
+		cmocka_unit_test(a_server_of_mysql_is_talked_to),
 		cmocka_unit_test(redis_replies_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(messages_of_postgres_wait_for_all_of_their_bytes),
 		cmocka_unit_test(rows_of_postgres_must_add_up),

@@ -131,7 +131,7 @@ static void an_invariant_that_breaks_in_turn_is_told_too(void **state)
 }
 
 static const char written[] =
-	"{'postgres': {'db': {'items': [{'key': {'id': 3}, 'row': {'id': 3, 'stock': 44, 'shop_id': 9, 'at': 1700000000}}],"
+	"{'tables': {'db': {'items': [{'key': {'id': 3}, 'row': {'id': 3, 'stock': 44, 'shop_id': 9, 'at': 1700000000}}],"
 	" 'sales': [{'key': {'id': 1}, 'row': {'id': 1, 'n': 2, 'at': '2026-11-22T09:00:00Z', 'who': 'ada'}},"
 	" {'key': {'id': 2}, 'row': {'id': 2, 'n': 2, 'at': '2026-11-22T09:00:00Z', 'who': 'bob'}}]}},"
 	" 'redis': {'cache': {'visits:17': {'type': 'string', 'value': '12'}, 'jobs': {'type': 'list', 'value': ['a', 'b']}}}}";
@@ -158,7 +158,7 @@ static void amounts_are_summed_and_ids_and_times_are_not(void **state)
 
 static json_t *stock(int value)
 {
-	return json_pack("{s:{s:{s:[{s:{s:i}, s:{s:i, s:i, s:s}}]}}}", "postgres", "db", "items", "key", "id", 3, "row", "id", 3,
+	return json_pack("{s:{s:{s:[{s:{s:i}, s:{s:i, s:i, s:s}}]}}}", "tables", "db", "items", "key", "id", 3, "row", "id", 3,
 			 "stock", value, "name", "tea");
 }
 

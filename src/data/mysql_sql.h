@@ -1,0 +1,10 @@
+/* mysql_sql: a session (data/sql.h) with MariaDB. */
+#ifndef ASSAY_DATA_MYSQL_SQL_H
+#define ASSAY_DATA_MYSQL_SQL_H
+
+#include "data/engine.h"
+#include "data/sql.h"
+
+MUST_USE int mysql_sql_open(const struct engine_target *target, int fd, struct sql *sql, struct err *err);
+
+#endif
