@@ -1,126 +1,21 @@
-/* One HTTP/2 connection over nghttp2. */
+/* One HTTP/2 connection over nghttp2: what comes in. */
 #include "http/h2.h"
 
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/scope.h"
+#include "http/h2_priv.h"
 #include "http/h2_section.h"
 
 #define FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
-#define PSEUDO_MAX 4
-#define STATUS_TEXT_BYTES 4
 #define RESETS_A_SECOND 20
 #define CONTINUATIONS_MAX 8
 #define LATE_BYTES_MAX ((size_t)16 << 10) /* of a request that is answered: with more it is reset */
-#define CHUNK_LEAST ((size_t)12 << 10)    /* such a piece is nghttp2's room for a frame */
-#define CHUNK_BYTES ((size_t)20 << 10)
-
-struct h2_stream {
-	struct h2 *h2;
-	struct h2_stream *next, **place;
-	int32_t id;
-	void *self;
-	struct buf out;
-	size_t out_at;
-	bool out_end;  /* nothing is added any more */
-	bool deferred; /* nghttp2 waits for more */
-	bool was_full; /* `room` is owed */
-	struct buf trailer_bytes;
-	size_t trailer_count;
-	size_t unconsumed;
-	uint64_t sent;
-	bool answered; /* before the request was whole */
-	size_t late;   /* bytes of the request since */
-	uint32_t code; /* it closed by */
-	bool told;     /* the caller knows it */
-	bool head_told;
-	bool end_told;
-	const char *why; /* we reset it */
-};
-
-struct h2 {
-	enum h2_role role;
-	const struct h2_events *events;
-	void *self;
-	int64_t (*now_ms)(void);
-	nghttp2_session *session;
-	struct h2_stream *streams;
-	size_t count;
-	struct section *section; /* of the one header block that can be under way; NULL while there is no stream */
-	struct h2_stream *of;    /* whose it is */
-	bool mid_section;
-	int64_t window_began_ms; /* for the counts */
-	unsigned resets, frames;
-	bool flooded;
-	nghttp2_mem memory;
-	void *chunk; /* where nghttp2 writes frames, CHUNK_BYTES in pages of its own; NULL: not there */
-};
-
-/* ---- memory ---- */
-
-/* nghttp2 keeps room for a whole frame as long as the connection lives. It gets pages of its own, which are given back while nothing is said. */
-static void *chunk_or_memory(size_t size, void *self)
-{
-	struct h2 *h2 = self;
-	void *chunk;
-
-	if (size < CHUNK_LEAST || size > CHUNK_BYTES || h2->chunk)
-		return malloc(size);
-	chunk = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (chunk == MAP_FAILED)
-		return NULL;
-	h2->chunk = chunk;
-	return chunk;
-}
-
-static void memory_free(void *at, void *self)
-{
-	struct h2 *h2 = self;
-
-	if (!at || at != h2->chunk) {
-		free(at);
-		return;
-	}
-	(void)munmap(at, CHUNK_BYTES);
-	h2->chunk = NULL;
-}
-
-static void *memory_zeroed(size_t count, size_t size, void *self)
-{
-	(void)self;
-	return calloc(count, size);
-}
-
-static void *memory_resize(void *at, size_t size, void *self)
-{
-	struct h2 *h2 = self;
-	void *moved;
-
-	if (!at)
-		return chunk_or_memory(size, self);
-	if (at != h2->chunk)
-		return realloc(at, size);
-	if (size <= CHUNK_BYTES)
-		return at;
-	moved = malloc(size);
-	if (!moved)
-		return NULL;
-	memcpy(moved, at, CHUNK_BYTES);
-	memory_free(at, self);
-	return moved;
-}
-
-void h2_rest(struct h2 *h2)
-{
-	if (h2->chunk && !h2->count && !nghttp2_session_want_write(h2->session))
-		(void)madvise(h2->chunk, CHUNK_BYTES, MADV_DONTNEED);
-}
 
 /* Streams. */
 
-static struct h2_stream *stream_new(struct h2 *h2, void *self)
+struct h2_stream *h2_stream_new(struct h2 *h2, void *self)
 {
 	struct h2_stream *stream = mem_new(sizeof(*stream));
 
@@ -137,7 +32,7 @@ static struct h2_stream *stream_new(struct h2 *h2, void *self)
 	return stream;
 }
 
-static void stream_free(struct h2_stream *stream)
+void h2_stream_free(struct h2_stream *stream)
 {
 	struct h2 *h2 = stream->h2;
 
@@ -157,7 +52,7 @@ static struct h2_stream *stream_find(struct h2 *h2, int32_t id)
 	return nghttp2_session_get_stream_user_data(h2->session, id);
 }
 
-static void stream_refuse(struct h2_stream *stream, uint32_t code, const char *why)
+void h2_stream_refuse(struct h2_stream *stream, uint32_t code, const char *why)
 {
 	if (stream->why)
 		return;
@@ -181,7 +76,7 @@ static void section_tell(struct h2 *h2, struct h2_stream *stream, bool end)
 	if (stream->head_told) {
 		h2->events->trailers(h2->self, stream, fields, head.field_count);
 	} else if (h2->role == H2_CLIENT && head.status < 100) {
-		stream_refuse(stream, NGHTTP2_PROTOCOL_ERROR, "a status that is none");
+		h2_stream_refuse(stream, NGHTTP2_PROTOCOL_ERROR, "a status that is none");
 	} else if (h2->role == H2_CLIENT && head.status < 200) {
 		if (h2->events->informational)
 			h2->events->informational(h2->self, stream, head.status);
@@ -227,7 +122,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	struct h2_stream *stream = stream_find(h2, frame->hd.stream_id);
 
 	if (!stream && h2->role == H2_SERVER && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-		stream = stream_new(h2, NULL);
+		stream = h2_stream_new(h2, NULL);
 		stream->id = frame->hd.stream_id;
 		(void)nghttp2_session_set_stream_user_data(session, stream->id, stream); /* the stream is there */
 	}
@@ -249,12 +144,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 		return 0;
 	section->total += name_length + value_length + FIELD_OVERHEAD;
 	if (section->total > H2_SECTION_BYTES_MAX || section->count == H2_FIELDS_MAX) {
-		stream_refuse(h2->of, NGHTTP2_ENHANCE_YOUR_CALM, "too many header fields");
+		h2_stream_refuse(h2->of, NGHTTP2_ENHANCE_YOUR_CALM, "too many header fields");
 		return 0;
 	}
 	section_add(section, view_make(name, name_length), view_make(value, value_length));
 	if (section->hosts_differ)
-		stream_refuse(h2->of, NGHTTP2_PROTOCOL_ERROR, "two hosts that differ");
+		h2_stream_refuse(h2->of, NGHTTP2_PROTOCOL_ERROR, "two hosts that differ");
 	return 0;
 }
 
@@ -272,7 +167,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	(void)value_length;
 	(void)flags;
 	if (h2->of)
-		stream_refuse(h2->of, NGHTTP2_PROTOCOL_ERROR, "a header field that is none");
+		h2_stream_refuse(h2->of, NGHTTP2_PROTOCOL_ERROR, "a header field that is none");
 	return 0;
 }
 
@@ -341,7 +236,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	why = stream->why ? stream->why : code || !stream->end_told ? nghttp2_http2_strerror(code) : NULL;
 	if (stream->told)
 		h2->events->closed(h2->self, stream, why);
-	stream_free(stream);
+	h2_stream_free(stream);
 	if (!h2->count && !h2->mid_section)
 		section_free(TAKE(h2->section));
 	return 0;
@@ -370,58 +265,6 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
-static nghttp2_nv nv_make(struct view name, struct view value)
-{
-	/* nghttp2 copies both and changes neither. */
-	return (nghttp2_nv){(uint8_t *)(uintptr_t)name.at, (uint8_t *)(uintptr_t)value.at, name.length, value.length,
-			    NGHTTP2_NV_FLAG_NONE};
-}
-
-static void trailers_submit(struct h2_stream *stream)
-{
-	nghttp2_nv fields[H2_FIELDS_MAX];
-	struct view rest = buf_view(&stream->trailer_bytes);
-
-	for (size_t i = 0; i < stream->trailer_count; i++) {
-		struct view name = view_cut(rest, '\0', &rest);
-
-		fields[i] = nv_make(name, view_cut(rest, '\0', &rest));
-	}
-	(void)nghttp2_submit_trailer(stream->h2->session, stream->id, fields, stream->trailer_count);
-}
-
-static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *room, size_t room_bytes, uint32_t *flags,
-		       nghttp2_data_source *source, void *self)
-{
-	struct h2_stream *stream = source->ptr;
-	size_t length = h2_waiting(stream);
-
-	(void)session;
-	(void)id;
-	(void)self;
-	if (length > room_bytes)
-		length = room_bytes;
-	if (!length && !stream->out_end) {
-		stream->deferred = true;
-		return NGHTTP2_ERR_DEFERRED;
-	}
-	memcpy(room, buf_view(&stream->out).at + stream->out_at, length);
-	stream->out_at += length;
-	stream->sent += length;
-	if (stream->out_at == stream->out.length || stream->out_at > H2_WINDOW_BYTES) {
-		buf_drop_front(&stream->out, stream->out_at);
-		stream->out_at = 0;
-	}
-	if (stream->out_end && !h2_waiting(stream)) {
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		if (stream->trailer_count) {
-			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-			trailers_submit(stream);
-		}
-	}
-	return (ssize_t)length;
-}
-
 /* The connection. */
 
 static nghttp2_session *session_new(struct h2 *h2)
@@ -445,7 +288,7 @@ static nghttp2_session *session_new(struct h2 *h2)
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_stream_reset_rate_limit(option, H2_RESETS_MAX, RESETS_A_SECOND);
 	nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
-	h2->memory = (nghttp2_mem){h2, chunk_or_memory, memory_free, memory_zeroed, memory_resize};
+	h2_memory_init(h2);
 	if (h2->role == H2_SERVER ? nghttp2_session_server_new3(&session, callbacks, h2, option, &h2->memory)
 				  : nghttp2_session_client_new3(&session, callbacks, h2, option, &h2->memory))
 		abort(); /* out of memory */
@@ -487,10 +330,11 @@ void h2_free(struct h2 *h2)
 		(void)nghttp2_session_set_stream_user_data(h2->session, stream->id, NULL);
 		if (stream->told)
 			h2->events->closed(h2->self, stream, "the connection ended");
-		stream_free(stream);
+		h2_stream_free(stream);
 	}
 	nghttp2_session_del(h2->session);
 	section_free(h2->section);
+	h2_memory_fini(h2);
 	free(h2);
 }
 
@@ -570,153 +414,4 @@ void h2_wind_down(struct h2 *h2)
 	int32_t last = nghttp2_session_get_last_proc_stream_id(h2->session);
 
 	(void)nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
-}
-
-/* Sending. */
-
-static nghttp2_data_provider provider_of(struct h2_stream *stream)
-{
-	return (nghttp2_data_provider){.source = {.ptr = stream}, .read_callback = on_read};
-}
-
-static size_t fields_convert(nghttp2_nv *out, const struct h2_field *fields, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		out[i] = nv_make(fields[i].name, fields[i].value);
-	return count;
-}
-
-struct h2_stream *h2_request(struct h2 *h2, const struct h2_head *head, void *self, struct err *err)
-{
-	nghttp2_nv fields[PSEUDO_MAX + H2_FIELDS_MAX + 1];
-	nghttp2_data_provider provider;
-	struct h2_stream *stream;
-	size_t count = 0;
-
-	if (head->field_count > H2_FIELDS_MAX + 1 || !h2_accepts(h2)) {
-		(void)err_set(err, ERR_LIMIT, "the HTTP/2 connection takes no more");
-		return NULL;
-	}
-	fields[count++] = nv_make(VIEW(":method"), head->method);
-	fields[count++] = nv_make(VIEW(":scheme"), head->scheme);
-	fields[count++] = nv_make(VIEW(":authority"), head->authority);
-	fields[count++] = nv_make(VIEW(":path"), head->path);
-	count += fields_convert(fields + count, head->fields, head->field_count);
-	stream = stream_new(h2, self);
-	stream->told = true;
-	stream->out_end = head->end;
-	provider = provider_of(stream);
-	stream->id = nghttp2_submit_request(h2->session, NULL, fields, count, head->end ? NULL : &provider, stream);
-	if (stream->id < 0) {
-		(void)err_set(err, ERR_RETRY, "HTTP/2: %s", nghttp2_strerror(stream->id));
-		stream_free(stream);
-		return NULL;
-	}
-	return stream;
-}
-
-int h2_respond(struct h2_stream *stream, unsigned status, const struct h2_field *fields, size_t count, bool end, struct err *err)
-{
-	nghttp2_session *session = stream->h2->session;
-	nghttp2_data_provider provider = provider_of(stream);
-	nghttp2_nv all[H2_FIELDS_MAX + 2];
-	char text[STATUS_TEXT_BYTES];
-	int failed;
-
-	if (status < 100 || status > 999 || count > H2_FIELDS_MAX + 1)
-		return err_set(err, ERR_INVALID, "an HTTP/2 response of status %u with %zu fields", status, count);
-	for (size_t i = 0; i < 3; i++)
-		text[i] = (char)('0' + status / (i == 0 ? 100U : i == 1 ? 10U : 1U) % 10);
-	all[0] = nv_make(VIEW(":status"), view_make(text, 3));
-	count = 1 + fields_convert(all + 1, fields, count);
-	if (status < 200) {
-		failed = nghttp2_submit_headers(session, NGHTTP2_FLAG_NONE, stream->id, NULL, all, count, NULL);
-	} else {
-		stream->out_end = stream->out_end || end;
-		failed = nghttp2_submit_response(session, stream->id, all, count, end ? NULL : &provider);
-	}
-	return failed ? err_set(err, ERR_CANCELLED, "HTTP/2: %s", nghttp2_strerror(failed)) : 0;
-}
-
-static void stream_resume(struct h2_stream *stream)
-{
-	if (stream->deferred) {
-		stream->deferred = false;
-		(void)nghttp2_session_resume_data(stream->h2->session, stream->id); /* fails when it is being closed */
-	}
-}
-
-void h2_send(struct h2_stream *stream, struct view bytes, bool end)
-{
-	if (stream->out_end || stream->why)
-		return;
-	buf_add_view(&stream->out, bytes);
-	stream->out_end = end;
-	stream->was_full = stream->was_full || h2_waiting(stream) >= H2_WAITING_LOW;
-	if (stream->out.over)
-		stream_refuse(stream, NGHTTP2_INTERNAL_ERROR, "too much waits to be sent");
-	else if (bytes.length || end)
-		stream_resume(stream);
-}
-
-void h2_send_trailers(struct h2_stream *stream, const struct h2_field *fields, size_t count)
-{
-	if (stream->out_end || stream->why)
-		return;
-	for (size_t i = 0; i < count && i < H2_FIELDS_MAX; i++) {
-		buf_add_view(&stream->trailer_bytes, fields[i].name);
-		buf_add_char(&stream->trailer_bytes, '\0');
-		buf_add_view(&stream->trailer_bytes, fields[i].value);
-		buf_add_char(&stream->trailer_bytes, '\0');
-		stream->trailer_count++;
-	}
-	stream->out_end = true;
-	if (stream->trailer_bytes.over || count > H2_FIELDS_MAX)
-		stream_refuse(stream, NGHTTP2_INTERNAL_ERROR, "too many trailers");
-	else
-		stream_resume(stream);
-}
-
-void h2_reset(struct h2_stream *stream, uint32_t code)
-{
-	stream_refuse(stream, code, "reset here");
-}
-
-void h2_consumed(struct h2_stream *stream, size_t bytes)
-{
-	if (bytes > stream->unconsumed)
-		bytes = stream->unconsumed;
-	stream->unconsumed -= bytes;
-	(void)nghttp2_session_consume_stream(stream->h2->session, stream->id,
-					     bytes); /* the window update goes out with h2_output */
-}
-
-size_t h2_waiting(const struct h2_stream *stream)
-{
-	return stream->out.length - stream->out_at;
-}
-
-uint64_t h2_sent(const struct h2_stream *stream)
-{
-	return stream->sent;
-}
-
-uint32_t h2_stream_code(const struct h2_stream *stream)
-{
-	return stream->code;
-}
-
-int32_t h2_stream_id(const struct h2_stream *stream)
-{
-	return stream->id;
-}
-
-void *h2_stream_self(const struct h2_stream *stream)
-{
-	return stream->self;
-}
-
-void h2_stream_self_set(struct h2_stream *stream, void *self)
-{
-	stream->self = self;
 }

@@ -72,9 +72,9 @@ enum h2_role { H2_SERVER, H2_CLIENT };
 
 /* `now_ms` is a monotonic clock. What a beginning connection sends is in h2_output(). */
 struct h2 *h2_new(enum h2_role role, const struct h2_events *events, void *self, int64_t (*now_ms)(void));
-/* Streams that are open are told to be closed. NULL is allowed. */
 /* Gives memory back that is only of use while something is said; when there is no stream. It may be called at any time. */
 void h2_rest(struct h2 *h2);
+/* Streams that are open are told to be closed. NULL is allowed. */
 void h2_free(struct h2 *h2);
 
 /* Takes all bytes. ERR_INVALID, ERR_LIMIT: the connection is over; h2_output() still gives the GOAWAY that says so. */
