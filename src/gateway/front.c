@@ -32,6 +32,8 @@ struct front {
 	struct pass_key *key;
 	char *domain;  /* ".preview.example.com" */
 	char *sign_in; /* "https://assay.example.com", or NULL */
+	char *framing; /* of sign_in */
+	uint64_t turn; /* counts FRONTs: what was shown before is looked at again */
 };
 
 struct front *front_new(void)
@@ -47,7 +49,15 @@ void front_free(struct front *front)
 	pass_key_free(front->key);
 	free(front->domain);
 	free(front->sign_in);
+	free(front->framing);
 	free(front);
+}
+
+/* Only Assay's own pages put previews side by side; where nobody said where they are, they are on this machine. */
+static char *framing_make(const char *sign_in)
+{
+	return text_format("Content-Security-Policy: frame-ancestors 'self' %s\r\n",
+			   sign_in ? sign_in : "http://localhost:* http://127.0.0.1:*");
 }
 
 int front_put(struct front *front, const json_t *body, int identity, struct err *err)
@@ -77,6 +87,9 @@ int front_put(struct front *front, const json_t *body, int identity, struct err 
 	free(front->sign_in);
 	front->domain = text_format(".%s", domain);
 	front->sign_in = text_copy(json_text(body, "sign_in", NULL));
+	free(front->framing);
+	front->framing = framing_make(front->sign_in);
+	front->turn++;
 	return 0;
 }
 
@@ -253,15 +266,28 @@ static bool cookie_judge(const struct front *front, const struct http_head *head
 	struct view text = cookie_find(head, COOKIE);
 	struct pass pass;
 
-	if (shown->ends_s && text.at && view_equal(text, view_of(shown->pass)) && view_equal(view_of(host), view_of(shown->host)) &&
-	    view_equal(view_of(browser ? browser : ""), view_of(shown->browser)))
+	if (shown->ends_s && shown->turn == front->turn && text.at && view_equal(text, view_of(shown->pass)) &&
+	    view_equal(view_of(host), view_of(shown->host)) && view_equal(view_of(browser ? browser : ""), view_of(shown->browser)))
 		return now_s() < shown->ends_s;
 	if (!pass_judge(front, text, host, browser, false, &pass) || !text_take(text, shown->pass, sizeof(shown->pass)))
 		return false;
 	(void)snprintf(shown->host, sizeof(shown->host), "%s", host);
 	(void)snprintf(shown->browser, sizeof(shown->browser), "%s", browser ? browser : "");
 	shown->ends_s = pass.ends_s;
+	shown->turn = front->turn;
 	return true;
+}
+
+int64_t front_shown_ms(const struct front_shown *shown)
+{
+	int64_t left = shown->ends_s * 1000 - world_now_ms(world_real);
+
+	return left > 0 ? left : 1;
+}
+
+const char *front_framing(const struct front *front)
+{
+	return front->framing;
 }
 
 /* ---- the verdict ---- */

@@ -31,6 +31,7 @@ struct front_shown {
 	char host[PASS_HOST_MAX];
 	char browser[PASS_BROWSER_HEX + 1];
 	int64_t ends_s;
+	uint64_t turn; /* of the front's key and domain */
 };
 
 struct front_answer {
@@ -42,6 +43,10 @@ struct front_answer {
 /* May this request come in? Then `env` is where to; else there is an answer. `asked` is the name of its TLS session. */
 bool front_judge(struct front *front, const struct http_head *head, const char *asked, struct front_shown *shown,
 		 char env[FRONT_ENV_MAX], struct front_answer *answer);
+/* For how long what let the last request in is good; at least 1. */
+int64_t front_shown_ms(const struct front_shown *shown);
+/* A header line: who may show a preview within a page of theirs. Borrowed. */
+const char *front_framing(const struct front *front);
 /* Does the cookie (a part of a Cookie or Set-Cookie field) belong to the front? The application neither sees nor sets those. */
 bool front_cookie_is_own(struct view cookie);
 /* A Cookie field's value without those; appended. */

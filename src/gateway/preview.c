@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +23,9 @@
 #include "net/socket.h"
 
 #define IDLE_MS 120000
-#define CONNECTIONS_MAX 8192
+#define CONNECTIONS_MAX ((size_t)8192)
+#define CONNECTIONS_SHARE \
+	4 /* of the descriptors that there may be, a part is for visits: each takes two, and the rest is the environments' */
 #define ACCEPTS_A_TURN 64
 #define ACCEPT_PAUSE_MS 100
 #define DOMAIN ".localhost"
@@ -34,7 +37,7 @@ struct preview {
 	struct loop_watch watch;
 	struct loop_timer pause;
 	int fd;
-	size_t connections;
+	size_t connections, connections_max;
 };
 
 #define NO_PAGE (-1)
@@ -432,12 +435,20 @@ static void cookie_write(const struct visit *visit, struct view value, struct bu
 	}
 }
 
+/* What was let in by a pass ends with it, however long it goes on: a stream of events, a WebSocket. */
+static void pass_timed_out(struct flow *flow)
+{
+	flow_close(flow, "the pass that let it in has ended");
+}
+
 static void visit_response(struct http_seam *seam, const struct http_head *head, struct buf *out)
 {
 	struct visit *visit = seam->self;
 	bool elsewhere = visit->preview->front;
 
 	visit->server_closes = !head->keep_alive;
+	if (elsewhere)
+		flow_timer(seam->flow, front_shown_ms(&visit->shown), pass_timed_out);
 	buf_add_format(out, "HTTP/1.1 %u ", head->status);
 	buf_add_view(out, head->reason);
 	buf_add_text(out, "\r\n");
@@ -465,7 +476,7 @@ static void visit_response(struct http_seam *seam, const struct http_head *head,
 		buf_add_text(out, "\r\n");
 	}
 	if (elsewhere)
-		buf_add_text(out, FRONT_HEADERS);
+		buf_add_format(out, FRONT_HEADERS "%s", front_framing(visit->preview->front));
 	if (head->status == 101)
 		buf_add_text(out, "Connection: Upgrade\r\n");
 	else if (!seam->keep_alive || seam->until_close)
@@ -520,6 +531,7 @@ static void visit_release(void *self)
 static const struct http_seam_hooks visit_hooks = {
 	.logged = true,
 	.owns_server = true,
+	.interim_bare = true,
 	.enter = visit_enter,
 	.request = visit_request,
 	.response = visit_response,
@@ -546,7 +558,7 @@ static void visit_begin(struct preview *preview, int fd, char *peer)
 	struct tls *tls = preview->front ? front_accept(preview->front, fd) : NULL;
 	struct visit *visit;
 
-	if (preview->connections >= CONNECTIONS_MAX || (preview->front && !tls)) {
+	if (preview->connections >= preview->connections_max || (preview->front && !tls)) {
 		tls_free(tls);
 		free(peer);
 		(void)close(fd);
@@ -597,12 +609,24 @@ static void preview_ready(struct loop_watch *watch, unsigned events)
 	}
 }
 
+static size_t connections_max(void)
+{
+	struct rlimit limit;
+	size_t share;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return CONNECTIONS_MAX;
+	share = (size_t)limit.rlim_cur / CONNECTIONS_SHARE;
+	return share < CONNECTIONS_MAX ? share : CONNECTIONS_MAX;
+}
+
 struct preview *preview_new(struct worker *worker, int listener, struct front *front, struct err *err)
 {
 	struct preview *preview = mem_new(sizeof(*preview));
 
 	preview->worker = worker;
 	preview->front = front;
+	preview->connections_max = connections_max();
 	preview->fd = listener;
 	preview->watch.ready = preview_ready;
 	preview->pause.expired = accept_resume;

@@ -77,20 +77,29 @@ static int identity_read(const struct serve_front *front, struct buf *identity, 
 	return 0;
 }
 
+/* `fresh` is what holds from now on, of files that were as `stamps` say. */
+static void identity_set(struct serve_front *front, struct buf *fresh, const struct stamp stamps[2])
+{
+	struct buf before;
+
+	(void)pthread_mutex_lock(&front->lock);
+	before = front->identity;
+	front->identity = *fresh;
+	(void)pthread_mutex_unlock(&front->lock);
+	identity_wipe(&before);
+	memcpy(front->stamps, stamps, sizeof(front->stamps));
+}
+
 static int identity_take(struct serve_front *front, struct err *err)
 {
-	struct stamp stamps[2] = {stamp_of(front->certificate), stamp_of(front->key)};
+	const struct stamp stamps[2] = {stamp_of(front->certificate), stamp_of(front->key)};
 	struct buf fresh;
 
 	if (identity_read(front, &fresh, err)) {
 		identity_wipe(&fresh);
 		return -1;
 	}
-	(void)pthread_mutex_lock(&front->lock);
-	identity_wipe(&front->identity);
-	front->identity = fresh;
-	(void)pthread_mutex_unlock(&front->lock);
-	memcpy(front->stamps, stamps, sizeof(stamps));
+	identity_set(front, &fresh, stamps);
 	return 0;
 }
 
@@ -171,17 +180,25 @@ const char *serve_front_domain(const struct serve_front *front)
 	return front->shown;
 }
 
-json_t *serve_front_body(struct serve_front *front, int *identity, struct err *err)
+/* FRONT with what is in `*fd`, which is the identity. */
+static json_t *body_make(const struct serve_front *front, struct view identity, int *fd, struct err *err)
 {
 	AUTO_BUF key = buf_new(KEY_BYTES_MAX);
 
 	if (vault_public_key(front->vault, &key, err))
 		return NULL;
+	*fd = file_anonymous(identity, err);
+	return *fd < 0 ? NULL : json_pack("{s:s, s:s, s:s?}", "domain", front->domain, "key", key.at, "sign_in", front->sign_in);
+}
+
+json_t *serve_front_body(struct serve_front *front, int *identity, struct err *err)
+{
+	json_t *body;
+
 	(void)pthread_mutex_lock(&front->lock);
-	*identity = file_anonymous(buf_view(&front->identity), err);
+	body = body_make(front, buf_view(&front->identity), identity, err);
 	(void)pthread_mutex_unlock(&front->lock);
-	return *identity < 0 ? NULL
-			     : json_pack("{s:s, s:s, s:s?}", "domain", front->domain, "key", key.at, "sign_in", front->sign_in);
+	return body;
 }
 
 void serve_front_look(struct serve_front *front, struct environments *environments)
@@ -191,34 +208,25 @@ void serve_front_look(struct serve_front *front, struct environments *environmen
 	AUTO_JSON answer = NULL;
 	AUTO_CLOSE int identity = -1;
 	struct err err = {0};
-	struct buf before;
+	struct buf fresh;
 
 	if (stamp_same(&now[0], &front->stamps[0]) && stamp_same(&now[1], &front->stamps[1]))
 		return;
-	(void)pthread_mutex_lock(&front->lock);
-	before = front->identity;
-	front->identity = buf_new(2 * FILE_BYTES_MAX);
-	(void)pthread_mutex_unlock(&front->lock);
-	if (!identity_take(front, &err)) {
-		body = serve_front_body(front, &identity, &err);
-		answer = body ? environments_gateway_call_fd(environments, MESSAGE_FRONT, body, identity, ANSWER_TIMEOUT_MS, &err)
-			      : NULL;
-	}
+	/* The old one is there for whoever asks until the gateway has taken the new one. */
+	if (!identity_read(front, &fresh, &err) && (body = body_make(front, buf_view(&fresh), &identity, &err)))
+		answer = environments_gateway_call_fd(environments, MESSAGE_FRONT, body, identity, ANSWER_TIMEOUT_MS, &err);
 	if (answer) {
 		log_info("previews for people elsewhere show another certificate");
-		identity_wipe(&before);
+		identity_set(front, &fresh, now);
 		return;
 	}
+	identity_wipe(&fresh);
 	/* Perhaps only one of the two files is new: the other's change is seen as well. */
 	log_warn("the certificate of previews stays as it was: %s", err.text);
 	if (err.kind != ERR_RETRY) /* the gateway begins just now: it is asked again */
 		memcpy(front->stamps, now, sizeof(now));
 	else
 		memset(front->stamps, 0, sizeof(front->stamps));
-	(void)pthread_mutex_lock(&front->lock);
-	identity_wipe(&front->identity);
-	front->identity = before;
-	(void)pthread_mutex_unlock(&front->lock);
 }
 
 static int pass_sign(const struct serve_front *front, struct pass *pass, const char *host, const char *browser, struct err *err)
@@ -234,19 +242,21 @@ char *serve_front_url(struct serve_front *front, const char *env, const char *pa
 {
 	AUTO_FREE char *host = text_format("%s.%s", env, front->domain);
 	AUTO_BUF url = buf_new(URL_MAX);
+	size_t target = strcspn(path, "#");
 	int64_t now_s = world_now_ms(front->world) / 1000;
 	struct pass pass = {.kind = PASS_LINK, .ends_s = (now_s / ROUND_S + 1) * ROUND_S + front->link_ms / 1000};
 	struct err err = {0};
 
-	buf_add_format(&url, "https://%s%s%s", host, front->port, path);
-	if (!front->link_ms)
-		return buf_take(&url);
-	if (pass_sign(front, &pass, host, "", &err)) {
+	buf_add_format(&url, "https://%s%s%.*s", host, front->port, (int)target, path);
+	if (front->link_ms && pass_sign(front, &pass, host, "", &err)) {
 		log_warn("env=%s has no link to its preview: %s", env, err.text);
 		return NULL;
 	}
-	buf_add_format(&url, "%c" PASS_PARAMETER "=", strchr(path, '?') ? '&' : '?');
-	pass_format(&pass, &url);
+	if (front->link_ms) {
+		buf_add_format(&url, "%c" PASS_PARAMETER "=", memchr(path, '?', target) ? '&' : '?');
+		pass_format(&pass, &url);
+	}
+	buf_add_text(&url, path + target); /* what a browser keeps to itself comes last */
 	return buf_take(&url);
 }
 

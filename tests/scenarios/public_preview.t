@@ -52,6 +52,9 @@ is 'which sees its own cookies only, and who is there' "$(jq -c '[.path, .header
 is 'no search engine keeps it, and its cookies stay at this host' "$(tr -d '\r' <"$WORK/head" | grep -iE '^(x-robots-tag|set-cookie)' | sort)" \
 	'Set-Cookie: seen=1; Path=/; HttpOnly
 X-Robots-Tag: noindex, nofollow'
+is 'only the pages of Assay may show it within theirs' "$(tr -d '\r' <"$WORK/head" | grep -i '^content-security')" \
+	"Content-Security-Policy: frame-ancestors 'self' https://assay.test"
+is 'what it says before the answer does not go out' "$(sees "https://$host/early" --header "Cookie: $cookie" --dump-header "$WORK/head") $(grep -ciE '^(HTTP/1.1 103|link:|set-cookie: __Host)' "$WORK/head")" '200  0'
 many=$(printf ';c%d' {1..2000})
 is 'cookies without blanks are given on with them' "$(sees "https://$host/many" --header "Cookie: $cookie$many") $(jq -r '.headers.cookie | length' "$WORK/body")" '200  12891'
 is 'events pass' "$(visit "https://$host/events" --header "Cookie: $cookie" | tr -d '\n')" 'data: onedata: two'

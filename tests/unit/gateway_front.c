@@ -177,6 +177,42 @@ static void a_pass_is_for_one_host_until_it_ends(void **state)
 	}
 }
 
+static void what_a_connection_has_shown_ends_with_the_pass_and_with_the_key(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_FREE char *good = sign(fixture, (struct pass){.ends_s = time(NULL) + 1000}, HOST, "");
+	AUTO_FREE char *cookie = text_format("Cookie: __Host-assay=%s\r\n", good);
+	AUTO_BUF identity = buf_new(65536);
+	struct err err;
+
+	assert_true(judge(fixture, "/a", cookie));
+	assert_in_range(front_shown_ms(&fixture->shown), 1, 1000000);
+	fixture->shown.ends_s = time(NULL) - 5;
+	assert_int_equal(front_shown_ms(&fixture->shown), 1);
+	assert_false(judge(fixture, "/a", cookie));
+	fixture->shown = (struct front_shown){.ends_s = 0};
+	assert_true(judge(fixture, "/a", cookie));
+	EVP_PKEY_free(fixture->signer);
+	fixture->signer = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	identity_make(&identity, "preview.test", 3600);
+	assert_int_equal(put(fixture, buf_view(&identity), NULL, &err), 0);
+	assert_false(judge(fixture, "/a", cookie));
+}
+
+static void previews_are_shown_within_the_pages_of_assay_only(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_BUF identity = buf_new(65536);
+	struct err err;
+
+	assert_string_equal(front_framing(fixture->front),
+			    "Content-Security-Policy: frame-ancestors 'self' http://localhost:* http://127.0.0.1:*\r\n");
+	identity_make(&identity, "preview.test", 3600);
+	assert_int_equal(put(fixture, buf_view(&identity), "https://assay.test", &err), 0);
+	assert_string_equal(front_framing(fixture->front),
+			    "Content-Security-Policy: frame-ancestors 'self' https://assay.test\r\n");
+}
+
 static void an_address_never_leads_to_another_host(void **state)
 {
 	struct fixture *fixture = *state;
@@ -287,6 +323,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pass_reads_as_it_was_written_and_nothing_else_does, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pass_is_for_one_host_until_it_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_connection_has_shown_ends_with_the_pass_and_with_the_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(previews_are_shown_within_the_pages_of_assay_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_address_never_leads_to_another_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_persons_pass_is_fresh_and_for_one_browser, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_has_no_pass_is_sent_to_the_pages_when_there_are_some, setup, teardown),

@@ -391,8 +391,10 @@ static void response_begin(struct http_seam *seam, const struct http_head *head,
 	if (head->status / 100 == 1 && !tunnel) {
 		if (head->status == 101)
 			response_bad(seam, "it switches protocols unasked");
-		else
+		else if (!seam->hooks->interim_bare)
 			flow_write(seam->flow, SIDE_CLIENT, raw);
+		else if (head->status == 100 && seam->expect_continue)
+			flow_write(seam->flow, SIDE_CLIENT, VIEW("HTTP/1.1 100 Continue\r\n\r\n"));
 		return;
 	}
 	seam->exchange.status = (int)head->status;

@@ -44,7 +44,8 @@ struct http_seam {
 
 struct http_seam_hooks {
 	bool logged;
-	bool owns_server; /* the hooks drop and dial the server's leg; its end is not passed to the client */
+	bool owns_server;  /* the hooks drop and dial the server's leg; its end is not passed to the client */
+	bool interim_bare; /* of answers before the answer only a 100 that was asked for goes on, without fields */
 	/* Before an exchange begins: may set the flow's environment. May be NULL. */
 	void (*enter)(struct http_seam *seam, const struct http_head *head);
 	/* A request: writes the head for the server into `out` (nothing written: as it came), and what of the exchange is special. */

@@ -1,4 +1,4 @@
-"""Tells what it was asked; sends events; on an upgraded connection sends 3 MiB, then whatever it hears."""
+"""Tells what it was asked, with early hints for /early; sends events; on an upgraded connection sends 3 MiB, then whatever it hears."""
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +17,13 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(byte)
             self.close_connection = True
             return
+        if self.path == "/early":
+            for _ in range(3):
+                self.send_response_only(103)
+                self.send_header("Link", "</early.css>; rel=preload")
+                self.send_header("Set-Cookie", "__Host-assay=early; Path=/; Secure")
+                self.end_headers()
+                self.flush_headers()
         if self.path == "/events":
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
