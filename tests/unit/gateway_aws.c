@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "asked.h"
 #include "base/scope.h"
 #include "gateway/egress/aws.h"
 #include "gateway/egress/broker.h"
@@ -20,29 +21,6 @@
 #define SUITE_KEY "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 #define PLACEHOLDER "xAssay0abcdefghijABCDEFGHIJ0123456789abc"
 #define EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define FIELDS_MAX 8
-
-struct asked {
-	struct egress_request request;
-	struct egress_field fields[FIELDS_MAX];
-};
-
-static void ask_fill(struct asked *asked, const char *method, const char *host, const char *target, const char *const *fields)
-{
-	struct view query;
-
-	*asked = (struct asked){.request = {.origin = {.env = "e1"}, .host = host, .port = 443, .tls = true, .version = 11}};
-	asked->request.method = view_of(method);
-	asked->request.path = view_cut(view_of(target), '?', &query);
-	asked->request.query = query.at ? query : VIEW("");
-	asked->request.fields = asked->fields;
-	for (size_t i = 0; i < FIELDS_MAX && fields[i]; i++) {
-		struct view value;
-		struct view name = view_cut(view_of(fields[i]), ':', &value);
-
-		asked->fields[asked->request.field_count++] = (struct egress_field){name, view_trim(value)};
-	}
-}
 
 static void signatures_are_those_of_the_documentation(void **state)
 {

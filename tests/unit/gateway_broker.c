@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "asked.h"
 #include "base/scope.h"
 #include "gateway/egress/broker.h"
 
@@ -44,32 +45,6 @@ static struct broker *broker_all(void)
 	if (broker_new(list, &broker, &err))
 		fail_msg("%s", err.text);
 	return broker;
-}
-
-#define FIELDS_MAX 8
-
-struct asked {
-	struct egress_request request;
-	struct egress_field fields[FIELDS_MAX];
-};
-
-/* "METHOD host /path?query", then "name: value" lines. */
-static void ask_fill(struct asked *asked, const char *method, const char *host, const char *target, const char *const *fields)
-{
-	struct view query;
-
-	*asked = (struct asked){.request = {.origin = {.env = "e1"}, .host = host, .port = 443, .tls = true, .version = 11}};
-	asked->request.method = view_of(method);
-	asked->request.path = view_cut(view_of(target), '?', &query);
-	asked->request.query = query.at ? query : VIEW("");
-	asked->request.fields = asked->fields;
-	asked->request.body_bytes = strcmp(method, "POST") == 0 ? -1 : 0;
-	for (size_t i = 0; fields && fields[i]; i++) {
-		struct view value;
-		struct view name = view_cut(view_of(fields[i]), ':', &value);
-
-		asked->fields[asked->request.field_count++] = (struct egress_field){name, view_trim(value)};
-	}
 }
 
 static void release_all(const struct broker *broker, struct broker_plan *plan, const struct egress_request *request)

@@ -75,7 +75,10 @@ static bool is_letter(char c)
 
 static bool is_token(char c)
 {
-	return is_letter(c) || (c >= '-' && c <= '9') || c == '_' || c == '+' || c == '=';
+	static const bool tokens[256] = {['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-' ... '9'] = true,
+					 ['_'] = true,         ['+'] = true,         ['='] = true};
+
+	return tokens[(unsigned char)c];
 }
 
 /* Calls `view` for each stretch of windows that have the sign, with one more on each side. */
@@ -461,8 +464,13 @@ static void view_joined(struct view text, const struct signs *signs, bool words,
 	patch.context = WORD_MOST;
 	for (; i < text.length; i = signs_quote(signs, i)) {
 		struct kinds kinds = {0};
-		size_t before, length = join_at(text, patch.copied, i, &before), end;
+		size_t before, length, end;
 
+		if (!i || (!is_token(text.at[i - 1]) && text.at[i - 1] != '\\')) { /* most are: nothing of a word is before it */
+			i++;
+			continue;
+		}
+		length = join_at(text, patch.copied, i, &before);
 		if (length && i >= told) {
 			end = chain_read(text, patch.copied, i, &kinds);
 			if (!words && !kinds_are_telling(&kinds)) {
@@ -478,16 +486,23 @@ static void view_joined(struct view text, const struct signs *signs, bool words,
 	patch_end(&patch, "joined", VIEW_PIECED, emit, self);
 }
 
+/* Without what stands between letters and digits: once with `_` and `-`, once without them. */
 static void strip(struct view text, struct buf *out)
 {
 	for (int pass = 0; pass < 2; pass++) {
+		char *to = buf_reserve(out, text.length + 1);
+		size_t made = 0;
+
+		if (!to)
+			return;
 		for (size_t i = 0; i < text.length; i++) {
 			char c = text.at[i];
 
-			if (isalnum((unsigned char)c) || (!pass && (c == '_' || c == '-')))
-				buf_add_char(out, c);
+			to[made] = c; /* written over when it does not stay */
+			made += is_digit(c) || is_letter(c) || (pass == 0 && (c == '_' || c == '-'));
 		}
-		buf_add_char(out, '\n');
+		to[made] = '\n';
+		buf_commit(out, made + 1);
 	}
 }
 
