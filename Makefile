@@ -1,7 +1,7 @@
 # A short front for Meson: `make demo` shows the product, `make check` tests all of it.
 BUILD ?= build
 
-.PHONY: all setup demo check check-long format lint install clean
+.PHONY: all setup demo check check-long check-kubernetes format lint install clean
 
 all: setup
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >/dev/null
@@ -20,6 +20,10 @@ check:
 check-long:
 	@tools/setup check
 	@tools/check --long
+
+check-kubernetes: all
+	@if [ -z "$$KUBECONFIG" ]; then echo "no KUBECONFIG: there is no cluster to check: skipped"; \
+	else $(BUILD)/assay kubernetes check --conformance $(KUBERNETES_OPTIONS); fi
 
 lint:
 	@tools/setup check

@@ -38,6 +38,9 @@ void cli_doctor_source(json_t *(*items)(const char *state_dir));
 /* By whom `assay policy` has requests judged: set once, by the program; as policy_requests_judge() in programs/policy.h. */
 void cli_policy_source(json_t *(*judge)(const json_t *policy, const json_t *above, const json_t *requests, struct err *err));
 
+/* What `assay kubernetes` is: the program is not of this folder. */
+void cli_kubernetes_source(int (*main)(int argc, char **argv));
+
 /* What `assay backup` and `assay restore` do: set once, by the program; as in programs/backup.h. */
 /* What `assay relay` is: the program is not of this folder. */
 void cli_relay_source(int (*main)(int argc, char **argv));

@@ -52,6 +52,7 @@
 	COMMAND(export, "runs|events|issues|pulls|records [--after CURSOR]", "prints what the store holds, a JSON object a line") \
 	COMMAND(backup, "FILE", "writes all that cannot be made again into one file, also while the server runs") \
 	COMMAND(restore, "FILE", "brings back what a backup holds, into an empty state") \
+	COMMAND(kubernetes, "check [--conformance]", "says whether a cluster can carry environments, and what it lacks") \
 	COMMAND(doctor, "[--json]", "says what this machine lacks, and how to get it") \
 	COMMAND(version, "", "prints the version")
 /* clang-format on */

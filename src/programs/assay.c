@@ -13,6 +13,7 @@
 #include "programs/backup.h"
 #include "programs/config.h"
 #include "programs/doctor.h"
+#include "programs/kubernetes.h"
 #include "programs/policy.h"
 #include "programs/relay.h"
 #include "programs/serve.h"
@@ -82,6 +83,7 @@ int main(int argc, char **argv)
 	cli_backup_source(backup_make, backup_restore);
 	cli_doctor_source(doctor_items);
 	cli_policy_source(policy_requests_judge);
+	cli_kubernetes_source(kubernetes_main);
 	cli_relay_source(relay_main);
 	return cli_main(argc, argv);
 }
