@@ -25,10 +25,11 @@
 	COMMAND(snapshot, "create|list|show|rm", "keeps states of databases to fork from") \
 	COMMAND(agents, "[list|install|rm]", "the coding agents: which are installed; installs them from npm") \
 	COMMAND(verify, "--base A [--head B] [--repo DIR] [--json]", "says whether a commit keeps what another one does") \
+	COMMAND(reproduce, "RECORD#FINDING [--repo DIR] [--key PEM] [--json]", "looks at one finding of a record again") \
 	COMMAND(record, "show|verify FILE|RUN", "shows and checks the signed records of verdicts") \
 	COMMAND(secret, "set|list|rm NAME", "keeps credentials that sandboxes only see placeholders of") \
 	COMMAND(ledger, "search|show|export|verify|heads", "searches and checks the log of all that was let out, asked and decided") \
-	COMMAND(session, "record|list|show", "keeps recorded traffic to replay") \
+	COMMAND(session, "record|import|list|show|hold|…", "keeps recorded traffic to replay") \
 	COMMAND(egress, "tail ENV [--all] [--once] [--json]", "shows what leaves an environment, live") \
 	COMMAND(policy, "check|explain|suggest|simulate|show|reload", "the rules for what may leave") \
 	COMMAND(holds, "[--all] [--json]", "lists the requests that wait for a person") \

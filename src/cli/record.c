@@ -7,14 +7,13 @@
 #include "cli/api.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/record.h"
 #include "cli/report.h"
 #include "verify/record.h"
 
-#define RECORD_BYTES_MAX ((size_t)18 << 20)
 #define KEY_BYTES_MAX ((size_t)64 << 10)
 
-/* The envelope in a file (the last line of one with several), or of a run. */
-static int envelope_read(const char *program, const char *what, struct buf *envelope, struct err *err)
+int record_envelope(const char *program, const char *what, struct buf *envelope, struct err *err)
 {
 	AUTO_BUF text = buf_new(8 * RECORD_BYTES_MAX);
 	struct view trimmed;
@@ -37,7 +36,7 @@ static int envelope_read(const char *program, const char *what, struct buf *enve
 	return buf_finish(envelope, err);
 }
 
-static json_t *payload_of(struct view envelope, struct err *err)
+json_t *record_payload(struct view envelope, struct err *err)
 {
 	AUTO_JSON outer = json_parse(envelope, err);
 	AUTO_BUF payload = buf_new(RECORD_BYTES_MAX);
@@ -96,8 +95,8 @@ static int record_show(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	if (envelope_read(program, argv[1], &envelope, &err) == 0)
-		statement = payload_of(buf_view(&envelope), &err);
+	if (record_envelope(program, argv[1], &envelope, &err) == 0)
+		statement = record_payload(buf_view(&envelope), &err);
 	if (!statement)
 		return cli_fail(program, as_json, &err);
 	if (sealed)
@@ -109,7 +108,7 @@ static int record_show(int argc, char **argv)
 	return CLI_DONE;
 }
 
-static int key_read(const char *program, const char *path, struct buf *pem, struct err *err)
+int record_key_read(const char *program, const char *path, struct buf *pem, struct err *err)
 {
 	AUTO_API struct api *api = NULL;
 
@@ -147,7 +146,7 @@ static int record_check(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	if (envelope_read(program, argv[1], &envelope, &err) || key_read(program, key, &pem, &err) ||
+	if (record_envelope(program, argv[1], &envelope, &err) || record_key_read(program, key, &pem, &err) ||
 	    record_verify(buf_view(&envelope), buf_view(&pem), &statement, &err))
 		return cli_fail(program, as_json, &err);
 	if (as_json) {
@@ -175,7 +174,7 @@ static int record_key(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	if (key_read(program, NULL, &pem, &err))
+	if (record_key_read(program, NULL, &pem, &err))
 		return cli_fail(program, false, &err);
 	printf("%.*s", (int)pem.length, pem.at);
 	return CLI_DONE;

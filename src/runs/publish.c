@@ -8,6 +8,7 @@
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
 #include "vault/vault.h"
+#include "verify/finding.h"
 #include "verify/record.h"
 
 #define RECORD_BYTES_MAX ((size_t)32 << 20)
@@ -226,6 +227,18 @@ static void body_summary(struct buf *out, const struct run *run, const json_t *c
 	}
 }
 
+/* All of it; and the worst that blocks, by whoever has the repository and the record. */
+static void reproduce_line(struct buf *out, const struct run *run, const json_t *report)
+{
+	const json_t *worst = json_array_get(json_member(report, "findings"), 0);
+
+	buf_add_format(out, "- Reproduce: `assay verify --base %.12s --head %.12s`", run->base, run->head);
+	if (finding_is(worst, SEVERITY_BLOCK))
+		buf_add_format(out, "; the worst finding alone: `assay reproduce %s#%s`, elsewhere with the record as a file",
+			       run->id, json_text(worst, "id", ""));
+	buf_add_char(out, '\n');
+}
+
 static void pull_body(struct buf *out, const struct publication *publication)
 {
 	const struct runs *runs = publication->runs;
@@ -243,7 +256,7 @@ static void pull_body(struct buf *out, const struct publication *publication)
 	buf_add_format(out, "- Timeline: %s/runs/%s\n- Record: %s/api/v1/runs/%s/record (`assay record show %s`)\n",
 		       runs->pages_base, run->id, runs->pages_base, run->id, run->id);
 	if (!run->joined)
-		buf_add_format(out, "- Reproduce: `assay verify --base %.12s --head %.12s`\n", run->base, run->head);
+		reproduce_line(out, run, report);
 	buf_add_format(out, "\nResolves issue %lld.\n", (long long)run->issue);
 	if (verdict_of(report) == VERDICT_FAILED)
 		buf_add_format(

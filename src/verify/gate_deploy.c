@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "verify/ladder.h"
+#include "verify/reproduction.h"
 
 static void side_up(struct side *side)
 {
@@ -17,13 +18,30 @@ static void snapshot_set(struct ladder *ladder, const json_t *snapshot)
 	ladder->pinned = text_format("%s/%lld", json_text(snapshot, "name", ""), (long long)json_number(snapshot, "version", 0));
 }
 
+/* The one of the record that is looked at again, when this machine has the same; owned by the caller. */
+static json_t *snapshot_recorded(const struct ladder *ladder)
+{
+	const json_t *recorded = ladder->request->reproduction ? ladder->request->reproduction->snapshot : NULL;
+	AUTO_FREE char *name = text_format("%s/%lld", json_text(recorded, "name", ""),
+					   (long long)json_number(recorded, "version", 0));
+	AUTO_JSON snapshot = json_is_object(recorded) ? snapshot_show(ladder->request->environments, name, NULL) : NULL;
+
+	if (!snapshot || strcmp(json_text(snapshot, "digest", ""), json_text(recorded, "digest", "-")) != 0)
+		return NULL;
+	return json_incref(snapshot);
+}
+
 /* The version that everything is forked from, when there is one already. */
 static void snapshot_pin(struct ladder *ladder)
 {
 	const struct blueprint *blueprint = ladder->blueprint;
 	const char *name = blueprint->name;
-	AUTO_JSON snapshot = NULL;
+	AUTO_JSON snapshot = blueprint->database_count ? snapshot_recorded(ladder) : NULL;
 
+	if (snapshot) {
+		snapshot_set(ladder, snapshot);
+		return;
+	}
 	for (size_t i = blueprint->database_count; i > 0; i--)
 		name = blueprint->databases[i - 1].snapshot ? blueprint->databases[i - 1].snapshot : name;
 	snapshot = blueprint->database_count ? snapshot_show(ladder->request->environments, name, NULL) : NULL;

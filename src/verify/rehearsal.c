@@ -8,6 +8,7 @@
 #include "http/har.h"
 #include "verify/call.h"
 #include "verify/logs.h"
+#include "verify/reproduction.h"
 
 #define QUIET_TIMEOUT_MS 10000
 #define QUIET_TIMEOUT_SHORT_MS 300
@@ -38,15 +39,20 @@ static void sessions_add(struct rehearsal *rehearsal, const json_t *read, struct
 	struct view text = view_of(json_text(read, "text", ""));
 	AUTO_SESSION session = {0};
 	struct err problem;
+	const struct reproduction *again = rehearsal->ladder->request->reproduction;
 	struct replay *replay;
 	size_t index;
 	json_t *line;
 
+	if (again && again->session && strcmp(again->session, name) != 0)
+		return;
 	if (har_parse(text, &session, &problem)) {
 		ladder_not_covered(rehearsal->ladder, "session %s: %s", name, problem.text);
 		return;
 	}
 	replay = replay_new(&session, name);
+	if (again && again->entry >= 0)
+		replay_cut(replay, (size_t)again->entry + 1);
 	json_array_foreach(replay_left_out(replay), index, line)
 		ladder_not_covered(rehearsal->ladder, "not replayed: %s", json_string_value(line));
 	hidden_tell(rehearsal->ladder, replay, name);
@@ -71,6 +77,12 @@ struct rehearsal *rehearsal_load(struct ladder *ladder, struct buf *digests, str
 	rehearsal->replays = mem_new_array(json_array_size(texts) + 1, sizeof(rehearsal->replays[0]));
 	for (size_t i = 0; i < json_array_size(texts); i++)
 		sessions_add(rehearsal, json_array_get(texts, i), digests);
+	if (ladder->request->reproduction && ladder->request->reproduction->session && !rehearsal->count) {
+		(void)err_set(err, ERR_NOT_FOUND, "session %s is not here: it is held out, and this machine does not have it",
+			      ladder->request->reproduction->session);
+		rehearsal_free(rehearsal);
+		return NULL;
+	}
 	return rehearsal;
 }
 

@@ -570,16 +570,35 @@ struct replay *replay_new(const struct session *session, const char *name)
 	return replay;
 }
 
+static void link_fini(struct link *link)
+{
+	json_decref(link->source.path);
+	json_decref(link->source.inner);
+	free(link->value);
+	free(link->key);
+}
+
+void replay_cut(struct replay *replay, size_t count)
+{
+	size_t kept = 0;
+
+	while (json_array_size(replay->entries) > count)
+		(void)json_array_remove(replay->entries, json_array_size(replay->entries) - 1);
+	for (size_t i = 0; i < replay->link_count; i++) {
+		if (replay->links[i].to < count)
+			replay->links[kept++] = replay->links[i];
+		else
+			link_fini(&replay->links[i]);
+	}
+	replay->link_count = kept;
+}
+
 void replay_free(struct replay *replay)
 {
 	if (!replay)
 		return;
-	for (size_t i = 0; i < replay->link_count; i++) {
-		json_decref(replay->links[i].source.path);
-		json_decref(replay->links[i].source.inner);
-		free(replay->links[i].value);
-		free(replay->links[i].key);
-	}
+	for (size_t i = 0; i < replay->link_count; i++)
+		link_fini(&replay->links[i]);
 	free(replay->links);
 	json_decref(replay->entries);
 	json_decref(replay->left_out);

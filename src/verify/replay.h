@@ -18,6 +18,8 @@ struct replay;
 /* Learns the links of a session's requests at the preview; other exchanges of it are left out. `name` is for reports. */
 struct replay *replay_new(const struct session *session, const char *name);
 void replay_free(struct replay *replay);
+/* Leaves the requests from `count` on away. */
+void replay_cut(struct replay *replay, size_t count);
 size_t replay_count(const struct replay *replay);
 /* [{"from": entry, "to": entry, "where": "token" | "Set-Cookie sid" | …}]: what was learned. Owned by the caller. */
 json_t *replay_links(const struct replay *replay);

@@ -11,6 +11,7 @@
 #include "base/span.h"
 #include "verify/declared.h"
 #include "verify/rehearsal.h"
+#include "verify/reproduction.h"
 
 #define BLUEPRINT_BYTES_MAX ((size_t)1 << 20)
 #define WATCH_US 50000
@@ -252,7 +253,13 @@ static bool only_services_fail(const struct ladder *ladder, const struct gate *g
 static bool left_out(struct ladder *ladder, struct gate *gate)
 {
 	const struct texts *skip = &ladder->blueprint->verify.skip;
+	const struct reproduction *again = ladder->request->reproduction;
 
+	if (again && !reproduction_needs(again, gate->name)) {
+		gate->status = GATE_SKIPPED;
+		gate_reason(gate, "one finding of %s is looked at again", again->gate);
+		return true;
+	}
 	for (size_t i = 0; i < skip->count; i++) {
 		if (strcmp(skip->at[i], gate->name) != 0)
 			continue;

@@ -10,6 +10,8 @@
 
 #include "sandbox/environment.h"
 
+struct reproduction;
+
 enum verdict { VERDICT_VERIFIED, VERDICT_FAILED, VERDICT_UNVERIFIED };
 
 /* What the gate `scan` asks of this machine. */
@@ -32,8 +34,9 @@ struct verify_request {
 	const json_t *declared;    /* [{"match", "by", "because"}]: differences that are meant (verify/declared.h); NULL: none */
 	const json_t
 		*secrets; /* {placeholder: value} of sessions (session/hide.h): what their requests need to be sent; NULL: none */
-	const struct verify_sources *sources; /* NULL: none */
-	int attempt;                          /* 1…: shown in feedback */
+	const struct verify_sources *sources;    /* NULL: none */
+	const struct reproduction *reproduction; /* one finding of a record (verify/reproduction.h); NULL: everything is asked */
+	int attempt;                             /* 1…: shown in feedback */
 	int attempts;
 	struct progress progress; /* steps are "<gate>" or "<gate>: <what>" */
 	struct world world;

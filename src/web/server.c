@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "vault/vault.h"
 #include "verify/declared.h"
+#include "verify/reproduction.h"
 #include "verify/verify.h"
 #include "web/openapi.h"
 #include "web/web_priv.h"
@@ -77,6 +78,11 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 		.world = job->web->options.world,
 	};
 	AUTO_JSON secrets = session_values(job->web);
+	const json_t *finding = json_member(job->body, "finding");
+	const struct reproduction reproduction = {.gate = json_text(finding, "gate", ""),
+						  .session = json_text(finding, "session", NULL),
+						  .entry = json_number(finding, "entry", -1),
+						  .snapshot = json_member(job->body, "snapshot")};
 	struct run_id id = run_id_new(job->web->options.world);
 	json_t *report = NULL;
 
@@ -86,6 +92,10 @@ static json_t *verify_work(struct job *job, struct progress progress, struct err
 	artefacts = text_format("%s/verify/%s", job->web->state_dir, id.text);
 	request.artefacts_dir = artefacts;
 	request.secrets = secrets;
+	if (json_is_object(finding)) {
+		request.reproduction = &reproduction;
+		request.cache_dir = NULL; /* everything afresh */
+	}
 	return verify_run(&request, &report, err) ? NULL : report;
 }
 
@@ -140,8 +150,12 @@ const struct row server_rows[] = {
 	 .fields = {{"repository", FIELD_LINE, true},
 		    {"base", FIELD_LINE, true},
 		    {"head", FIELD_LINE, true},
-		    {"declare", FIELD_LIST, false}},
-	 .answers = "stream Report", .does = "Judges one commit against another, without a run"},
+		    {"declare", FIELD_LIST, false},
+		    {"finding", FIELD_OBJECT, false},
+		    {"snapshot", FIELD_OBJECT, false}},
+	 .answers = "stream Report",
+	 .does = "Judges one commit against another, without a run; `finding` (of a record: gate, session, entry): only what that one needs, "
+		 "on the record's `snapshot` where it is here"},
 	{"GET", "/api/v1/records/key", record_key, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/x-pem-file",
 	 .does = "The public key that records and the ledger are signed with"},
 	{"GET", "/api/v1/events", all_events, WHO_PERSON, ROLE_VIEWER, .answers = "events",

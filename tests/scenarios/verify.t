@@ -67,6 +67,24 @@ is 'a field more is verified' "$? $(grep -c '✓' good.txt)" '0 7'
 "$ASSAY" verify --repo app --base main --head bad >bad.txt 2>&1
 is 'another status fails' "$?" 1
 like 'it says what, and how to see it' "$(cat bad.txt)" 'POST /api/orders: answers 200 instead of 201.*reproduce.*assay-env http POST'
+# ---- one finding of a record again
+
+id=$(grep -o 'answers 200 instead of 201.*f-[0-9a-f]*' bad.txt | grep -o 'f-[0-9a-f]*$' | head -n 1)
+record_of() { # HEAD: a record as a colleague has it, of the finding above
+	local payload
+	payload=$(printf '{"predicate": {"base": {"gitCommit": "%s"}, "head": {"gitCommit": "%s"}, "snapshot": null, "findings": [{"id": "%s", "gate": "replay", "severity": "block",
+		"title": "POST /api/orders: answers 200 instead of 201", "session": "sessions/order.har", "entry": %s}]}}' \
+		"$(git -C app rev-parse main)" "$(git -C app rev-parse "$1")" "$id" "$ENTRY" | base64 -w0)
+	printf '{"payloadType": "%s", "payload": "%s", "signatures": []}\n' $type "$payload"
+}
+ENTRY=$("$ASSAY" session show app/sessions/order.har | awk '/POST +201/ {print $1 - 1; exit}')
+record_of bad >again.json
+record_of good >gone.json
+"$ASSAY" reproduce "again.json#$id" --repo app >again.txt 2>again.err
+like 'a finding of a record is seen again' "$? $(cat again.txt)" "^1 .*POST /api/orders: answers 200 instead of 201.*$id.*expected.*got.*201.*200"
+like 'one that is mended is gone' "$("$ASSAY" reproduce "gone.json#$id" --repo app 2>/dev/null; echo "$?")" "$id is gone.*0\$"
+like 'one that is none is said' "$("$ASSAY" reproduce again.json#f-000000000000 --repo app 2>&1; echo "$?")" 'the record has no finding f-000000000000.*2$'
+
 "$ASSAY" verify --repo app --base main --head bad --declare 'POST /api/orders status' >meant.txt 2>&1
 like 'a difference that is declared is shown, and does not block' "$? $(cat meant.txt)" '^0 .*meant .*POST /api/orders: answers 200 instead of 201.*declared by .*✓ verified.*; differences: 1 declared by'
 like 'what would declare everything is refused' "$("$ASSAY" verify --repo app --base main --head bad --declare 'POST *' 2>&1; echo "$?")" 'declares too much.*2$'
