@@ -220,6 +220,7 @@ struct blueprint {
 		size_t linter_count;
 		struct texts refused_licences; /* globs of SPDX names, of packages that a change brings */
 		int64_t timeout_ms;
+		int explore; /* requests that nobody has asked yet; 0: none are made */
 	} verify;
 
 	struct {

@@ -30,6 +30,7 @@
 	COMMAND(secret, "set|list|rm NAME", "keeps credentials that sandboxes only see placeholders of") \
 	COMMAND(ledger, "search|show|export|verify|heads", "searches and checks the log of all that was let out, asked and decided") \
 	COMMAND(session, "record|import|list|show|hold|…", "keeps recorded traffic to replay") \
+	COMMAND(explore, "[ENV] [--openapi FILE] [--session FILE.har] [-o FILE.har]", "makes a session of requests that nobody has asked yet") \
 	COMMAND(egress, "tail ENV [--all] [--once] [--json]", "shows what leaves an environment, live") \
 	COMMAND(policy, "check|explain|suggest|simulate|show|reload", "the rules for what may leave") \
 	COMMAND(holds, "[--all] [--json]", "lists the requests that wait for a person") \

@@ -8,6 +8,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/span.h"
+#include "session/document.h"
+#include "session/explore.h"
 
 #define SESSION_BYTES_MAX ((size_t)32 << 20)
 #define TREE_BYTES_MAX ((size_t)64 << 20)
@@ -286,6 +288,65 @@ static void sessions_held_out(struct ladder *ladder, json_t *sessions)
 		(void)closedir(dir);
 }
 
+static bool is_openapi(const char *path)
+{
+	static const char *const names[] = {"openapi.yaml", "openapi.yml", "openapi.json"};
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(slash ? slash + 1 : path, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The base's own description of what can be asked, the first there is. Owned by the caller; NULL: there is none. */
+static json_t *document_of_base(struct ladder *ladder)
+{
+	struct err err;
+	AUTO_JSON paths = tree_paths(ladder, &ladder->request->base, &err);
+
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		const char *path = json_string_value(json_array_get(paths, i));
+		AUTO_BUF text = buf_new(DOCUMENT_BYTES_MAX);
+		json_t *document;
+
+		if (!is_openapi(path))
+			continue;
+		if (git_file_read(ladder->request->repository, &ladder->request->base, path, &text, &err) == 0 &&
+		    (document = document_parse(buf_view(&text), path, &err)) != NULL)
+			return document;
+		ladder_not_covered(ladder, "%s: %s", path, err.text);
+	}
+	return NULL;
+}
+
+/* Made of the base alone, and the same every time: of its OpenAPI document, and of the first session that is not held out. */
+static void session_explored(struct ladder *ladder, json_t *sessions)
+{
+	AUTO_JSON document = document_of_base(ladder);
+	AUTO_SESSION seen = {0};
+	AUTO_SESSION made = {0};
+	AUTO_BUF text = buf_new(SESSION_BYTES_MAX);
+	struct err err;
+	struct explore_spec spec = {.document = document, .seed = 1, .count = (size_t)ladder->blueprint->verify.explore};
+
+	for (size_t i = 0; i < json_array_size(sessions) && !spec.seen; i++) {
+		const json_t *session = json_array_get(sessions, i);
+
+		if (!json_flag(session, "held_out", false) && har_parse(view_of(json_text(session, "text", "")), &seen, &err) == 0)
+			spec.seen = &seen;
+	}
+	if (explore_make(&spec, &made, &err)) {
+		ladder_not_covered(ladder, "verify.explore: %s", err.text);
+		return;
+	}
+	har_format(&text, &made);
+	if (text.over)
+		ladder_not_covered(ladder, "verify.explore: the session is larger than is replayed");
+	else
+		session_add_text(sessions, "synthesised", &text, false);
+}
+
 static int session_compare(const void *left, const void *right)
 {
 	return strcmp(json_text(*(const json_t *const *)left, "name", ""), json_text(*(const json_t *const *)right, "name", ""));
@@ -301,6 +362,8 @@ json_t *sessions_read(struct ladder *ladder, struct err *err)
 	if (sessions_of_base(ladder, found, err))
 		return NULL;
 	sessions_held_out(ladder, found);
+	if (ladder->blueprint->verify.explore)
+		session_explored(ladder, found);
 	count = json_array_size(found);
 	at = mem_new_array(count + 1, sizeof(json_t *));
 	for (size_t i = 0; i < count; i++)
