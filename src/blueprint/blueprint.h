@@ -218,6 +218,7 @@ struct blueprint {
 		size_t invariant_count;
 		struct linter_run *linters;
 		size_t linter_count;
+		struct texts pages;            /* paths of the preview that are looked at, besides those of sessions */
 		struct texts refused_licences; /* globs of SPDX names, of packages that a change brings */
 		int64_t timeout_ms;
 		int explore; /* requests that nobody has asked yet; 0: none are made */

@@ -324,6 +324,7 @@ static const struct field verify_fields[] = {
 	{"invariants", "a list of {name, sql} or {name, http}", set_records,
 	 LIST_AT(blueprint, verify.invariants, verify.invariant_count), .section = &invariant_section},
 	{"linters", "a list of {name, run}", set_records, LIST_AT(blueprint, verify.linters, verify.linter_count), .section = &linter_section},
+	{"pages", "a list of paths that begin with /", set_texts, AT(blueprint, verify.pages)},
 	{"licences", "a list of licences that are refused, as SPDX names them: [\"AGPL-*\"]", set_texts, AT(blueprint, verify.refused_licences)},
 	{"explore", "a number from 1 to 5000", set_int, AT(blueprint, verify.explore), .least = 1, .most = 5000},
 	{"mutation", DURATION_EXPECTED, set_duration, AT(blueprint, verify.mutation_ms), .least = DURATION_LEAST, .most = DURATION_MOST},

@@ -105,6 +105,7 @@ MUST_USE int gate_replay(struct ladder *ladder, struct gate *gate, struct err *e
 MUST_USE int gate_migrations(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_faults(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_race(struct ladder *ladder, struct gate *gate, struct err *err);
+MUST_USE int gate_visual(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_mutation(struct ladder *ladder, struct gate *gate, struct err *err);
 
 /* All paths of a commit's tree: [text]. Owned by the caller. */

@@ -30,6 +30,7 @@ static const struct {
 	{"migrations", "migrations on data in use", gate_migrations},
 	{"faults", "broken seams borne as before", gate_faults},
 	{"race", "copies at once end as they do in turn", gate_race},
+	{"visual", "pages that look and read as before", gate_visual},
 	{"mutation", "mistakes that no test would see", gate_mutation},
 };
 

@@ -47,7 +47,7 @@ struct verify_request {
  * {"verdict": "verified|failed|unverified", "reason": one sentence, "base": hash, "head": hash, "base_tree", "head_tree", "repository",
  *  "snapshot": {"name", "version", "digest"} | null, "blueprint_digest", "tool": {"version"}, "topology": "full",
  *  "started_ms", "ms", "attempt", "attempts",
- *  "gates": [{"name": "deploy|tests|red-green|integrity|scan|replay|migrations|faults|race|mutation", "title", "status": "pass|fail|unstable|skipped", "reason", "ms",
+ *  "gates": [{"name": "deploy|tests|red-green|integrity|scan|replay|migrations|faults|race|visual|mutation", "title", "status": "pass|fail|unstable|skipped", "reason", "ms",
  *             "counts": {…}, "findings": [ids]}],
  *  "findings": [{"id": "f-" 12 hex, stable over attempts, "gate", "severity": "block|warn|info", "title": one line,
  *                "request": {"method", "url", "body"} | null, "expected": any, "got": any,

@@ -267,6 +267,48 @@ static const struct change changes[] = {
 	 true},
 };
 
+/* Pages: what is broken blocks; what only looks or reads otherwise is shown. */
+static struct application page = {.folder = "page"};
+
+static const struct change pages[] = {
+	{"script that fails",
+	 {{"server.js", "document.body.dataset.ready = 'yes';", "document.body.dataset.ready = nothing;"}},
+	 "failed",
+	 "visual",
+	 "page-problem"},
+	{"script that is gone",
+	 {{"server.js", "  '/app.js': () =>", "  '/main.js': () =>"}},
+	 "failed",
+	 "visual",
+	 "page-problem",
+	 .rare = true},
+	{"page behind a link that is gone",
+	 {{"server.js", "  '/about': () =>", "  '/us': () =>"}},
+	 "failed",
+	 "visual",
+	 "page-status",
+	 .rare = true},
+	{"another colour", {{"server.js", "#1a5fb4", "#c01c28"}}, "verified", NULL, NULL, .asks = "page-picture"},
+	{"another label",
+	 {{"server.js", "<button>Buy</button>", "<button>Pay</button>"}},
+	 "verified",
+	 NULL,
+	 NULL,
+	 .asks = "page-text",
+	 .rare = true},
+	{"the same page otherwise written",
+	 {{"server.js", "'<p>We sell things.</p>'", "`<p>${['We', 'sell', 'things.'].join(' ')}</p>`"}},
+	 "verified",
+	 NULL,
+	 NULL},
+};
+
+static void every_page_that_breaks_is_caught_and_what_is_seen_is_shown(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&page, pages, ARRAY_LEN(pages)), 0);
+}
+
 /* A till whose requests are safe to be asked at once with others: bugs that only copies at once show, and ways to do the same well. */
 static struct application till = {.folder = "race"};
 
@@ -578,6 +620,7 @@ static int run(void)
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
 		cmocka_unit_test(every_way_to_cheat_is_stopped),
+		cmocka_unit_test(every_page_that_breaks_is_caught_and_what_is_seen_is_shown),
 		cmocka_unit_test(what_tests_would_not_see_is_asked),
 		cmocka_unit_test(nothing_is_left_of_a_verification),
 		cmocka_unit_test(a_cancelled_verification_ends_soon_and_leaves_nothing),
