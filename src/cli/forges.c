@@ -31,6 +31,57 @@ static bool found_print(const json_t *items)
 	return good;
 }
 
+static json_t *connection_check(struct api *api, const char *name, const char *base, struct err *err)
+{
+	AUTO_BUF path = buf_new(4096);
+
+	buf_add_text(&path, "/connections/");
+	buf_add_url(&path, view_of(name));
+	buf_add_text(&path, "/check");
+	if (base) {
+		buf_add_text(&path, "?public=");
+		buf_add_url(&path, view_of(base));
+	}
+	return buf_finish(&path, err) ? NULL : api_items(api, path.at, err);
+}
+
+static bool is_forge(const char *kind)
+{
+	static const char *const kinds[] = {"github", "gitlab", "gitea"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i], kind) == 0)
+			return true;
+	return false;
+}
+
+/* Every connection to a code host. */
+static json_t *all_check(struct api *api, const char *base, struct err *err)
+{
+	AUTO_JSON connections = api_items(api, "/connections", err);
+	AUTO_JSON all = json_array();
+	json_t *each;
+	size_t i;
+
+	if (!connections)
+		return NULL;
+	json_array_foreach(connections, i, each) {
+		AUTO_JSON items = NULL;
+
+		if (!is_forge(json_text(each, "kind", "")))
+			continue;
+		items = connection_check(api, json_text(each, "id", ""), base, err);
+		if (!items)
+			return NULL;
+		(void)json_array_extend(all, items);
+	}
+	if (!json_array_size(all)) {
+		(void)err_set(err, ERR_NOT_FOUND, "no code host is joined: `assay connect github|gitlab|gitea`");
+		return NULL;
+	}
+	return TAKE(all);
+}
+
 static int forges_check(int argc, char **argv)
 {
 	const char *base = NULL;
@@ -42,26 +93,19 @@ static int forges_check(int argc, char **argv)
 	const struct cli_usage usage = {
 		.program = "assay forges check",
 		.arguments = "[CONNECTION] [--public URL] [--json]",
-		.about = "Says which permission, event or webhook is missing at a code host, and how to add it.",
+		.about =
+			"Says which permission, event or webhook is missing at a code host (without a name: at all that are joined), and how to add it.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_max = 1};
-	AUTO_BUF path = buf_new(4096);
 	struct err err = {0};
 	int code = CLI_DONE;
 	int count = cli_options(&usage, argc, argv, &code);
 
 	if (count < 0)
 		return code;
-	buf_add_text(&path, "/connections/");
-	buf_add_url(&path, view_of(count ? argv[1] : "github"));
-	buf_add_text(&path, "/check");
-	if (base) {
-		buf_add_text(&path, "?public=");
-		buf_add_url(&path, view_of(base));
-	}
 	AUTO_API struct api *api = api_open(usage.program, true, &err);
-	AUTO_JSON items = api ? api_items(api, path.at, &err) : NULL;
+	AUTO_JSON items = api ? (count ? connection_check(api, argv[1], base, &err) : all_check(api, base, &err)) : NULL;
 	if (!items)
 		return cli_fail(usage.program, as_json, &err);
 	if (as_json) {

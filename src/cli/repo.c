@@ -89,7 +89,7 @@ static int repo_add(int argc, char **argv)
 	bool judge = false;
 	bool as_json = false;
 	const struct cli_option options[] = {
-		{.name = "connection", .value = "NAME", .help = "(default: github)", .text = &connection},
+		{.name = "connection", .value = "NAME", .help = "(default: the one of the URL's host)", .text = &connection},
 		{.name = "name", .value = "NAME", .help = "of the project here (default: the repository's)", .text = &name},
 		{.name = "judge", .help = "verify pull requests of anybody who may write there", .flag = &judge},
 		{.name = "json", .help = "print the answer as JSON", .flag = &as_json},
@@ -107,8 +107,7 @@ static int repo_add(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	AUTO_JSON body = json_pack("{s:s, s:s, s:b}", "url", argv[1], "connection", connection ? connection : "github", "judge",
-				   judge);
+	AUTO_JSON body = json_pack("{s:s, s:s*, s:b}", "url", argv[1], "connection", connection, "judge", judge);
 	if (!body)
 		return cli_refuse(usage.program, "the URL or the connection's name is no text");
 	AUTO_API struct api *api = api_open(usage.program, true, &err);

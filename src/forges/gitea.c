@@ -150,6 +150,7 @@ static const struct remote_ops gitea_ops = {
 	.deployment_put = gitea_deployment_put,
 	.deployment_end = gitea_deployment_end,
 	.may_command = gitea_may_command,
+	.missed = gitea_missed,
 	.examine = examine,
 	.free = bot_free,
 };

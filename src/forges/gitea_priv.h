@@ -27,6 +27,8 @@ int gitea_reply(void *self, const char *repository, int64_t number, const char *
 		struct remote_told *told, struct err *err);
 int gitea_picture_put(void *self, const char *repository, int64_t number, const char *file, struct view bytes, char **url,
 		      struct remote_told *told, struct err *err);
+json_t *gitea_missed(void *self, const char *repository, int64_t number, int64_t since_ms, struct remote_told *told,
+		     struct err *err);
 int gitea_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
 json_t *gitea_review(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
 		     struct err *err);

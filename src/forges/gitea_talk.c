@@ -167,3 +167,72 @@ int gitea_may_command(void *self, const char *repository, const char *login, boo
 		*may = *may || strcmp(level, levels[i]) == 0;
 	return 0;
 }
+
+/* ---- what no webhook told of ---- */
+
+static json_t *event_of(const char *repository, int64_t number, const json_t *user, const char *name, const char *action)
+{
+	return json_pack("{s:s, s:{s:s, s:{s:s}, s:{s:I, s:s}, s:{s:I}, s:{s:I, s:{}}}}", "event", name, "body", "action", action,
+			 "repository", "full_name", repository, "sender", "id", (json_int_t)json_number(user, "id", 0), "login",
+			 json_text(user, "login", ""), "pull_request", "number", (json_int_t)number, "issue", "number",
+			 (json_int_t)number, "pull_request");
+}
+
+static int comments_missed(struct bot *bot, const char *repository, int64_t number, const char *since, json_t *events,
+			   struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/issues/%lld/comments?since=%s", repository, (long long)number, since);
+	AUTO_ANSWER answer = {0};
+	size_t index;
+	json_t *comment;
+
+	if (bot_ask(bot, NULL, path, NULL, &answer, told, err))
+		return -1;
+	json_array_foreach(answer.body, index, comment) {
+		json_t *event = event_of(repository, number, json_member(comment, "user"), "issue_comment", "created");
+		json_t *body = json_member(event, "body");
+
+		(void)json_object_set(body, "comment", comment);
+		(void)json_array_append_new(events, event);
+	}
+	return 0;
+}
+
+static int reviews_missed(struct bot *bot, const char *repository, int64_t number, const char *since, json_t *events,
+			  struct remote_told *told, struct err *err)
+{
+	static const char *const states[][2] = {{"REQUEST_CHANGES", "pull_request_review_rejected"},
+						{"APPROVED", "pull_request_review_approved"},
+						{"COMMENT", "pull_request_review_comment"}};
+	AUTO_FREE char *path = text_format("/repos/%s/pulls/%lld/reviews?limit=50", repository, (long long)number);
+	AUTO_JSON list = bot_list(bot, path, told, err);
+	size_t index;
+	json_t *review;
+
+	json_array_foreach(list, index, review)
+		for (size_t i = 0; i < ARRAY_LEN(states); i++)
+			if (strcmp(json_text(review, "state", ""), states[i][0]) == 0 &&
+			    strcmp(json_text(review, "submitted_at", ""), since) > 0) {
+				json_t *event = event_of(repository, number, json_member(review, "user"), states[i][1], "reviewed");
+
+				(void)json_object_set_new(
+					json_member(event, "body"), "review",
+					json_pack("{s:s, s:s}", "type", states[i][1], "content", json_text(review, "body", "")));
+				(void)json_array_append_new(events, event);
+			}
+	return list ? 0 : -1;
+}
+
+/* Whatever is known already is one. */
+json_t *gitea_missed(void *self, const char *repository, int64_t number, int64_t since_ms, struct remote_told *told,
+		     struct err *err)
+{
+	AUTO_JSON events = json_array();
+	AUTO_BUF since = buf_new(64);
+
+	time_format(&since, since_ms);
+	if (buf_finish(&since, err) || comments_missed(self, repository, number, since.at, events, told, err) ||
+	    reviews_missed(self, repository, number, since.at, events, told, err))
+		return NULL;
+	return TAKE(events);
+}

@@ -216,6 +216,7 @@ static const struct remote_ops gitlab_ops = {
 	.deployment_end = gitlab_deployment_end,
 	.may_command = gitlab_may_command,
 	.failure_read = gitlab_failure_read,
+	.missed = gitlab_missed,
 	.examine = examine,
 	.free = bot_free,
 };

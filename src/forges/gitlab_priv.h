@@ -31,6 +31,8 @@ int gitlab_resolve(void *self, const char *repository, int64_t number, const cha
 		   struct err *err);
 int gitlab_picture_put(void *self, const char *repository, int64_t number, const char *file, struct view bytes, char **url,
 		       struct remote_told *told, struct err *err);
+json_t *gitlab_missed(void *self, const char *repository, int64_t number, int64_t since_ms, struct remote_told *told,
+		      struct err *err);
 int gitlab_ack(void *self, const char *repository, const struct forge_event *event, struct remote_told *told, struct err *err);
 json_t *gitlab_review(void *self, const char *repository, int64_t number, const char *review, struct remote_told *told,
 		      struct err *err);

@@ -240,3 +240,38 @@ int gitlab_failure_read(void *self, const char *repository, const char *id, stru
 	}
 	return buf_finish(text, err);
 }
+
+/* ---- what no webhook told of ---- */
+
+static json_t *note_event(const char *repository, int64_t number, const json_t *note)
+{
+	const json_t *author = json_member(note, "author");
+	json_int_t by = (json_int_t)json_number(author, "id", 0);
+
+	return json_pack("{s:s, s:{s:s, s:{s:I, s:s}, s:{s:s}, s:{s:I, s:s, s:s, s:s?, s:I}, s:{s:I}}}", "event", "Note Hook",
+			 "body", "object_kind", "note", "user", "id", by, "username", json_text(author, "username", ""), "project",
+			 "path_with_namespace", repository, "object_attributes", "id", (json_int_t)json_number(note, "id", 0),
+			 "note", json_text(note, "body", ""), "noteable_type", "MergeRequest", "type",
+			 json_text(note, "type", NULL), "author_id", by, "merge_request", "iid", (json_int_t)number);
+}
+
+/* Of the newest hundred; whatever is known already is one. Times are compared as texts: a zone more or less makes no difference to days. */
+json_t *gitlab_missed(void *self, const char *repository, int64_t number, int64_t since_ms, struct remote_told *told,
+		      struct err *err)
+{
+	AUTO_FREE char *path = gitlab_path(repository, "/merge_requests/%lld/notes?sort=desc&order_by=created_at&per_page=100",
+					   (long long)number);
+	AUTO_BUF since = buf_new(64);
+	AUTO_JSON events = json_array();
+	AUTO_ANSWER answer = {0};
+	size_t index;
+	json_t *note;
+
+	time_format(&since, since_ms);
+	if (buf_finish(&since, err) || bot_ask(self, NULL, path, NULL, &answer, told, err))
+		return NULL;
+	json_array_foreach(answer.body, index, note)
+		if (!json_flag(note, "system", false) && strcmp(json_text(note, "created_at", ""), since.at) > 0)
+			(void)json_array_insert_new(events, 0, note_event(repository, number, note));
+	return TAKE(events);
+}

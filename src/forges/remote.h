@@ -113,6 +113,10 @@ struct remote_ops {
 			    struct err *err);
 	/* Asks for webhooks since then that did not arrive, again. NULL: this host cannot. */
 	int (*sweep)(void *self, int64_t since_ms, int *asked, struct remote_told *told, struct err *err);
+	/* What people wrote about a pull request since then, for hosts that cannot send again what did not arrive: events as their webhooks have them,
+	 * [{"event": its name, "body"}]. NULL: this host can. */
+	json_t *(*missed)(void *self, const char *repository, int64_t number, int64_t since_ms, struct remote_told *told,
+			  struct err *err);
 	/* [{"what", "state": "good|missing|wrong|unknown", "do"}]: of the connection, and of one repository when it is not NULL. */
 	json_t *(*examine)(void *self, const char *repository, const char *hook_url, struct err *err);
 	void (*free)(void *self);

@@ -325,6 +325,49 @@ static char *own_name(const char *remote)
 	return name;
 }
 
+/* "https://git.acme.test:3000/owner/name" → "git.acme.test:3000"; empty: there is none. */
+static struct view host_of(struct view url)
+{
+	ptrdiff_t scheme = view_find(url, VIEW("://"));
+	struct view rest = scheme < 0 ? (struct view){0} : view_make(url.at + scheme + 3, url.length - (size_t)scheme - 3);
+	struct view host = view_cut(rest, '/', &(struct view){0});
+
+	return view_starts(host, VIEW("api.")) ? view_make(host.at + 4, host.length - 4) : host;
+}
+
+/* Which connection is meant when nobody says: the only one of a code host, and with a URL the only one of that host. */
+static char *connection_choose(struct runs *runs, const char *where, struct err *err)
+{
+	struct view host = where ? host_of(view_of(where)) : (struct view){0};
+	AUTO_JSON ids = NULL;
+	AUTO_FREE char *chosen = NULL;
+	size_t fits = 0;
+	size_t index;
+	json_t *id;
+	AUTO_TX tx = {0};
+
+	ids = store_begin_snapshot(runs->store, &tx, err) ? NULL : connection_ids(&tx, NULL, err);
+	if (!ids)
+		return NULL;
+	json_array_foreach(ids, index, id) {
+		AUTO_CONNECTION connection = {0};
+
+		if (connection_read(&tx, json_string_value(id), &connection, err))
+			return NULL;
+		if (!remote_kind_find(connection.kind) ||
+		    (host.length && !view_equal_nocase(host, host_of(view_of(connection.base)))))
+			continue;
+		if (!fits++)
+			chosen = text_copy(connection.id);
+	}
+	if (fits == 1)
+		return TAKE(chosen);
+	(void)err_set(err, fits ? ERR_INVALID : ERR_NOT_FOUND, "%s connection is of %.*s%s", fits ? "more than one" : "no",
+		      host.length ? (int)host.length : 11, host.length ? host.at : "a code host",
+		      fits ? ": say which with --connection" : ": `assay connect github|gitlab|gitea` makes one");
+	return NULL;
+}
+
 static int place_store(struct runs *runs, const struct place *place, struct err *err)
 {
 	AUTO_TX tx = {0};
@@ -348,12 +391,15 @@ json_t *runs_repository_add(struct runs *runs, const char *where, const char *co
 	AUTO_CONNECTION connection = {0};
 	AUTO_PLACE place = {.judges = judges};
 	AUTO_FREE char *path = NULL;
+	AUTO_FREE char *chosen = NULL;
 	AUTO_JSON about = NULL;
 	struct remote_told told = {0};
 	struct git_hash commit;
 
 	place.remote = remote_name(where, err);
-	if (!place.remote || connection_load(runs, connection_name, &connection, err) ||
+	if (place.remote && !connection_name)
+		connection_name = chosen = connection_choose(runs, where, err);
+	if (!place.remote || !connection_name || connection_load(runs, connection_name, &connection, err) ||
 	    remote_open(runs, &connection, &place.host, err))
 		return NULL;
 	place.connection = text_copy(connection.id);

@@ -82,6 +82,9 @@ MUST_USE int remote_reconcile(void *runs, struct err *err);
 /* "remote": {"number", "url"} or null. */
 void remote_pull_json(struct runs *runs, json_t *pull);
 
+/* remote_event.c: an event that no delivery told of, in the shape of one; what is known of it is not taken again. */
+MUST_USE int remote_missed(struct runs *runs, const char *connection, const char *name, const json_t *body, struct err *err);
+
 /* ---- judge.c: pull requests of others ---- */
 
 /* The host is asked what the pull request is, and its run is begun, told of its head, or of its end. `form` names the asking. */

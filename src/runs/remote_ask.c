@@ -10,6 +10,7 @@
 #include "trackers/builtin.h"
 
 #define WORDS_BYTES_MAX ((size_t)32 << 10)
+#define MISSED_MS ((int64_t)3 * 24 * 3600 * 1000)
 #define LOG_BYTES_MAX ((size_t)64 << 10)
 
 struct asking {
@@ -72,6 +73,24 @@ static void ack(struct asking *asking)
 
 /* ---- the pull request's real state ---- */
 
+/* Hosts that send nothing again are asked what was written: it is taken as if their webhook had told of it, once. */
+static int missed_take(struct runs *runs, struct asking *asking, struct err *err)
+{
+	const struct remote *host = &asking->place.host;
+	int64_t since_ms = world_now_ms(runs->options.world) - MISSED_MS;
+	AUTO_JSON events = NULL;
+	size_t index;
+	json_t *each;
+
+	if (!host->ops->missed)
+		return 0;
+	events = host->ops->missed(host->self, asking->place.remote, asking->number, since_ms, &asking->told, err);
+	json_array_foreach(events, index, each)
+		if (remote_missed(runs, asking->place.connection, json_text(each, "event", ""), json_member(each, "body"), err))
+			return -1;
+	return events ? 0 : -1;
+}
+
 static int look_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_ASKING asking = {0};
@@ -84,7 +103,9 @@ static int look_send(struct runs *runs, const struct outbox_effect *effect, stru
 	if (!pull)
 		return remote_failed(&asking.told, answer);
 	(void)snprintf(answer->text, sizeof(answer->text), "%s %s", json_text(pull, "state", ""), json_text(pull, "head", ""));
-	return 0;
+	return strcmp(json_text(pull, "state", ""), "open") == 0 && missed_take(runs, &asking, err)
+		       ? remote_failed(&asking.told, answer)
+		       : 0;
 }
 
 static int look_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,

@@ -19,6 +19,7 @@
 
 #define OWN_MARK "<!-- assay:"
 #define LABEL_DEFAULT "agent"
+#define MISSED_BYTES_MAX ((size_t)1 << 20)
 #define WORDS_BYTES_MAX ((size_t)32 << 10)
 
 /* ---- the source ---- */
@@ -277,6 +278,26 @@ static int forge_take(struct runs *runs, struct store_tx *tx, const struct conne
 	if (remote_kind_find(connection->kind)->event_parse(message->kind, message->data, &event, err))
 		return -1;
 	return event_take(runs, tx, connection, message, &event, err);
+}
+
+int remote_missed(struct runs *runs, const char *id, const char *name, const json_t *body, struct err *err)
+{
+	AUTO_BUF text = buf_new(MISSED_BYTES_MAX);
+	AUTO_FREE char *delivery = NULL;
+	AUTO_CONNECTION connection = {0};
+	AUTO_EVENT event = {0};
+	AUTO_TX tx = {0};
+
+	json_format_sorted(&text, body);
+	if (buf_finish(&text, err) || store_begin(runs->store, &tx, err) || connection_read(&tx, id, &connection, err) ||
+	    remote_kind_find(connection.kind)->event_parse(name, buf_view(&text), &event, err))
+		return -1;
+	if (!concerns_us(&connection, &event))
+		return 0;
+	delivery = text_format("missed/%.32s", digest_of(buf_view(&text)).text);
+	const struct inbox_message message = {.source = connection.id, .delivery = delivery, .kind = name};
+
+	return event_take(runs, &tx, &connection, &message, &event, err) ? -1 : store_commit(&tx, err);
 }
 
 const struct inbox_source inbox_forge = {"forge", forge_verify, forge_keys, forge_take};

@@ -44,7 +44,7 @@ struct runs_options {
 	/* Lets a request of the run that waits for a person pass, once, or refuses it; NULL: none ever waits. */
 	int (*approve)(void *self, const char *run, const char *hold, bool allow, const char *by, struct err *err);
 	const struct verify_sources *sources; /* for verifications; outlive the runs; NULL: none */
-	json_t *(*ledger_heads)(void *self); /* lines that a record notes, owned by the caller; NULL: there is no ledger */
+	json_t *(*ledger_heads)(void *self);  /* lines that a record notes, owned by the caller; NULL: there is no ledger */
 	void *self;
 };
 
@@ -54,17 +54,17 @@ struct runs_options {
 
 /* Opens the store, migrates it, and goes on with every run that was not finished. */
 MUST_USE int runs_open(const struct runs_options *options, struct runs **runs, struct err *err);
-void runs_keep_set(struct runs *runs, struct runs_keep keep); /* from now on; any thread */
+void runs_keep_set(struct runs *runs, struct runs_keep keep);              /* from now on; any thread */
 const struct verify_sources *runs_verify_sources(const struct runs *runs); /* borrowed, or NULL */
-struct store *runs_store(struct runs *runs);                  /* what runs are kept in; others keep theirs beside them */
-void runs_close(struct runs *runs);                           /* at the next safe point of each run; nothing is lost */
+struct store *runs_store(struct runs *runs); /* what runs are kept in; others keep theirs beside them */
+void runs_close(struct runs *runs);          /* at the next safe point of each run; nothing is lost */
 
 /* Repositories */
 json_t *runs_repository_list(struct runs *runs, struct err *err);
 /* `move`: the project's main follows; otherwise the commit is only kept here, as for a verification. */
 json_t *runs_repository_put(struct runs *runs, const char *path, const char *revision, const char *name, bool move,
 			    struct err *err);
-/* A project at a code host ("https://HOST/OWNER/NAME"), by a connection's id or name; its main follows the host's default branch. `judges`: pull
+/* A project at a code host ("https://HOST/OWNER/NAME"), by a connection's id or name (NULL: the only one of that host); its main follows the host's default branch. `judges`: pull
  * requests of anybody are verified. {"name", "commit", "remote", "branch"} */
 json_t *runs_repository_add(struct runs *runs, const char *where, const char *connection, const char *name, bool judges,
 			    struct err *err);

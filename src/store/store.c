@@ -2,7 +2,8 @@
  * What every kind of store has in common: checks, fault points, values, syncs, and whoever waits for a commit.
  *
  * Theory of operation of store_sync(): a write to the disk that begins after the call covers all that was committed before it. So
- * whoever comes while one is going waits for the next; the first of them makes it, for all.
+ * whoever comes while one is going waits for the next; one of them makes it, for all. Who waits for this one and who for the next wait in two
+ * places, and not where commits are waited for: each is woken once, however many come.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -29,12 +30,18 @@ void store_init(struct store *store, const struct store_ops *ops, const char *wh
 	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&store->watch, &clock);
 	(void)pthread_condattr_destroy(&clock);
+	(void)pthread_mutex_init(&store->flush_lock, NULL);
+	(void)pthread_cond_init(&store->flushed[0], NULL);
+	(void)pthread_cond_init(&store->flushed[1], NULL);
 }
 
 void store_fini(struct store *store)
 {
 	(void)pthread_cond_destroy(&store->watch);
 	(void)pthread_mutex_destroy(&store->watch_lock);
+	(void)pthread_cond_destroy(&store->flushed[0]);
+	(void)pthread_cond_destroy(&store->flushed[1]);
+	(void)pthread_mutex_destroy(&store->flush_lock);
 	free(store->where);
 }
 
@@ -148,6 +155,19 @@ int store_now_ms(struct store_tx *tx, struct world world, int64_t *now_ms, struc
 	return 0;
 }
 
+/* All whom it covers go on; of those who came meanwhile one makes the next, unless somebody new is faster. */
+static void flush_end(struct store *store, bool failed)
+{
+	store->flushing = false;
+	store->flush_failed = store->flush_failed || failed;
+	store->flushes_done = store->flushes_begun;
+	(void)pthread_cond_broadcast(&store->flushed[store->flushes_done & 1]);
+	if (store->flush_failed)
+		(void)pthread_cond_broadcast(&store->flushed[(store->flushes_done + 1) & 1]);
+	else
+		(void)pthread_cond_signal(&store->flushed[(store->flushes_done + 1) & 1]);
+}
+
 int store_sync(struct store *store, struct err *err)
 {
 	int64_t wanted;
@@ -155,29 +175,26 @@ int store_sync(struct store *store, struct err *err)
 
 	if (FAULT("store.sync"))
 		return crash(err);
-	(void)pthread_mutex_lock(&store->watch_lock);
+	(void)pthread_mutex_lock(&store->flush_lock);
 	wanted = store->flushes_begun + 1;
 	while (store->flushes_done < wanted && !store->flush_failed) {
 		if (store->flushing) {
-			(void)pthread_cond_wait(&store->watch, &store->watch_lock);
+			(void)pthread_cond_wait(&store->flushed[wanted & 1], &store->flush_lock);
 			continue;
 		}
 		store->flushing = true;
 		store->flushes_begun++;
-		(void)pthread_mutex_unlock(&store->watch_lock);
+		(void)pthread_mutex_unlock(&store->flush_lock);
 		failed = store->ops->flush(store, err);
-		(void)pthread_mutex_lock(&store->watch_lock);
-		store->flushing = false;
-		store->flush_failed = store->flush_failed || failed;
-		store->flushes_done = store->flushes_begun;
-		(void)pthread_cond_broadcast(&store->watch);
+		(void)pthread_mutex_lock(&store->flush_lock);
+		flush_end(store, failed);
 		if (failed) {
-			(void)pthread_mutex_unlock(&store->watch_lock);
+			(void)pthread_mutex_unlock(&store->flush_lock);
 			return -1;
 		}
 	}
 	failed = store->flush_failed;
-	(void)pthread_mutex_unlock(&store->watch_lock);
+	(void)pthread_mutex_unlock(&store->flush_lock);
 	return failed ? err_set(err, ERR_BROKEN, "the store %s: the disk refused a sync; restart when it is well again",
 				store->where)
 		      : 0;

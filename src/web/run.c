@@ -452,7 +452,7 @@ const struct row run_rows[] = {
 	 .does = "Fetches a checkout on the server's machine as `main` of a project; makes the project when there is none"},
 	{"POST", "/api/v1/repositories/remote", repository_add, WHO_PERSON, ROLE_ADMIN,
 	 .fields = {{"url", FIELD_LINE, true},
-		    {"connection", FIELD_LINE, true},
+		    {"connection", FIELD_LINE, false},
 		    {"name", FIELD_LINE, false},
 		    {"judge", FIELD_FLAG, false}},
 	 .answers = "Placed",

@@ -35,7 +35,8 @@ like 'one'"'"'s own token needs no page' "$("$ASSAY" jira connect own)" "^$fake 
 printf 'client_secret=shh\nwebhook_secret=jira_wh_test\n' | "$ASSAY" connect jira --base "$fake" --set client_id=jira_client_test \
 	--set "auth_base=$fake" --set 'review_state=In Review' --secrets >>"$WORK/connect.txt"
 is 'secrets are shown to nobody' "$(grep -c 'shh\|jira_wh_test\|api-token' "$WORK/connect.txt")" 0
-tell hook "{\"url\": \"$(pages)$(sed -n 's/^webhooks come to: //p' "$WORK/connect.txt" | tail -n 1)\"}" >/dev/null
+hooked() { tell hook "{\"url\": \"$(pages)$(sed -n 's/^webhooks come to: //p' "$WORK/connect.txt" | tail -n 1)\"}" >/dev/null; }
+hooked
 like 'an admin is sent to a page, and comes back connected' "$(curl --silent --location "$("$ASSAY" jira connect --json | jq -r .url)")" 'acme.atlassian.net is connected'
 like 'the doctor knows the site and misses its webhooks' "$("$ASSAY" trackers check)" 'ok +jira: permission ADD_COMMENTS.*missing +jira: webhooks of changed issues'
 
@@ -87,6 +88,20 @@ until_true "$RUN_S" run_is "$(run_of SHOP-3)" turn
 tell comment '{"issue": "SHOP-3", "text": "Stop!"}' >/dev/null
 ok 'a comment `stop` ends the run' until_true 60 run_is "$(run_of SHOP-3)" stopped
 ok 'with one last word' until_true 60 has_finals SHOP-3 1
+
+# kill -9 at each of what is said.
+if command -v sqlite3 >/dev/null; then
+	declare -A before
+	for word in open links state response; do before[$word]=$(effects jira "\"say\":\"$word\""); done
+	issue SHOP-4 'Say hello louder' 'Whatever happens.'
+	tell assign '{"issue": "SHOP-4"}' >/dev/null
+	for word in open links state response; do
+		serve_kill_at "${before[$word]}" jira "\"say\":\"$word\"" || tap_line 'not ok' "the server is killed at \`$word\`"
+		hooked
+	done
+	until_true "$RUN_S" has_finals SHOP-4 1
+	is 'killed at each of what is said, nothing is said twice and nothing is missing' "$(comments SHOP-4 | sed -E 's/^(Assay worked on this|@Alice Ng Pull request [0-9]) .*/\1/; s/[0-9]$/N/' | paste -sd '|')" 'Assay worked on this|@Alice Ng Pull request N'
+fi
 
 is 'Jira was never asked or told what its shapes forbid' "$(state -c .wrong)" '[]'
 echo "# webhooks answered in $(state '[.log[] | select(.webhook) | .ms] | join(" ")') ms"

@@ -39,6 +39,18 @@ serve_stop() {
 }
 at_end serve_stop
 
+# effects KIND [TEXT]: how many effects were put so far, whose data has the text.
+effects() { sqlite3 -readonly "$ASSAY_STATE/assay.db" "SELECT count(*) FROM outbox WHERE kind = '$1' AND data LIKE '%${2:-}%'" 2>/dev/null || echo 0; }
+
+# serve_kill_at BEFORE KIND [TEXT]: as soon as there are more of these than before the server is killed, and started again.
+serve_kill_at() {
+	more_effects() { [ "$(effects "${@:2}")" -gt "$1" ]; }
+	until_true 120 more_effects "$@" || return
+	kill -KILL "$serve_pid"
+	wait "$serve_pid" 2>/dev/null
+	serve_start
+}
+
 # below PID: every process below it, one pid a line.
 below() {
 	local child

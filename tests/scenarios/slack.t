@@ -26,7 +26,7 @@ button() {
 say() { tell say "$(jq -n --arg text "$1" '{$text}' | jq -c ". + ${2:-{\}}")" | jq -r .ts; }
 connected() { [ "$(state .sockets)" = "$1" ]; }
 run_in() { run_of "C0SHOP-$1"; }
-sorted() { ours "$1" | sed -E 's/^(\*Assay worked on this\*|<@U0ALICE> Pull request 1) .*/\1/' | paste -sd '|'; }
+sorted() { ours "$1" | sed -E 's/^(\*Assay worked on this\*|<@U0ALICE> Pull request [0-9]) .*/\1/' | paste -sd '|'; }
 
 serve_start || { tap_line 'not ok' 'the server starts'; sed 's/^/# /' "$WORK/serve.log"; exit 1; }
 name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision: "HEAD"}')" | jq -r .name)
@@ -74,6 +74,18 @@ plan_of() { state --arg t "$1" -c '[.messages[] | select(.thread_ts == $t and .e
 comes 'the plan is a list of tasks that is live' '{"type":"plan","tasks":[{"type":"task_card","task_id":"step-0","status":"complete","title":"Say it louder"}]}' plan_of "$two"
 all_acknowledged() { [ "$(state .waiting)" = 0 ]; }
 ok 'everything was acknowledged' until_true 60 all_acknowledged
+
+# kill -9 at each of what is said.
+if command -v sqlite3 >/dev/null; then
+	declare -A before
+	for word in open links state response; do before[$word]=$(effects slack "\"say\":\"$word\""); done
+	four=$(say 'Say hello louder, whatever happens')
+	for word in open links state response; do
+		serve_kill_at "${before[$word]}" slack "\"say\":\"$word\"" || tap_line 'not ok' "the server is killed at \`$word\`"
+	done
+	until_true "$RUN_S" has_finals "$four" 1
+	is 'killed at each of what is said, nothing is said twice and nothing is missing' "$(sorted "$four" | sed -E 's/[0-9]$/N/')" '*Assay worked on this*|<@U0ALICE> Pull request N'
+fi
 
 # The same over HTTP, signed; the button stops.
 printf 'signing_secret=signing\napp_token=\n' | "$ASSAY" connections set slack --secrets >/dev/null
