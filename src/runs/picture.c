@@ -59,8 +59,8 @@ static int room_check(struct store_tx *tx, struct env_id env, const char *name, 
 	    store_number_get(tx, &total, 0, "SELECT sum(bytes) FROM picture WHERE run = ?", VALUES(V((const char *)*run)), err))
 		return -1;
 	if (!*known && (count >= RUNS_PICTURES_MAX || total + (int64_t)bytes > RUNS_PICTURES_BYTES_MAX))
-		return err_set(err, ERR_LIMIT, "a run keeps %d pictures of %lld MiB together, and this one has them", RUNS_PICTURES_MAX,
-			       (long long)RUNS_PICTURES_BYTES_MAX >> 20);
+		return err_set(err, ERR_LIMIT, "a run keeps %d pictures of %lld MiB together, and this one has them",
+			       RUNS_PICTURES_MAX, (long long)RUNS_PICTURES_BYTES_MAX >> 20);
 	return 0;
 }
 
@@ -74,8 +74,8 @@ static int room_ask(struct runs *runs, struct env_id env, const char *name, cons
 	return store_begin(runs->store, &tx, err) || room_check(&tx, env, name, digest, bytes, &run, known, err) ? -1 : 0;
 }
 
-static int row_add(struct runs *runs, struct env_id env, const char *id, const char *name, const struct digest *digest, size_t bytes,
-		   struct err *err)
+static int row_add(struct runs *runs, struct env_id env, const char *id, const char *name, const struct digest *digest,
+		   size_t bytes, struct err *err)
 {
 	AUTO_FREE char *run = NULL;
 	AUTO_FREE char *known = NULL;
@@ -135,7 +135,7 @@ static json_t *rows_read(struct store_tx *tx, const char *sql, const struct stor
 	return store_rows_finish(&rows, err) ? NULL : TAKE(items);
 }
 
-#define NEWEST_OF_ITS_NAME \
+#define NEWEST_OF_ITS_NAME                                                                                        \
 	"NOT EXISTS (SELECT 1 FROM picture newer WHERE newer.run = picture.run AND newer.name = picture.name AND" \
 	" (newer.time_ms > picture.time_ms OR (newer.time_ms = picture.time_ms AND newer.id < picture.id)))"
 
@@ -220,8 +220,8 @@ static int place_keep_url(struct runs *runs, const char *id, const char *place, 
 }
 
 int picture_bring(struct runs *runs, const json_t *picture, const char *place,
-		  int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), void *self, char **url,
-		  struct err *err)
+		  int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), void *self,
+		  char **url, struct err *err)
 {
 	const char *id = json_text(picture, "id", "");
 	AUTO_FREE char *file = text_format("assay-%.12s.png", id);
