@@ -14,7 +14,6 @@
 #define OWN_WRITER "serve"
 #define PUT_TIMEOUT_MS 10000
 #define SAID_MAX 100
-#define WRITERS_MAX 16
 
 /* ---- heads ---- */
 
@@ -180,11 +179,11 @@ int audit_writers(const struct audit *audit, char ***names, size_t *count, struc
 {
 	DIR *dir = opendir(audit->folder);
 
-	*names = mem_new_array(WRITERS_MAX, sizeof(**names));
+	*names = mem_new_array(AUDIT_WRITERS_MAX, sizeof(**names));
 	*count = 0;
 	if (!dir)
 		return err_errno(err, errno, "cannot list %s", audit->folder);
-	for (const struct dirent *entry = readdir(dir); entry && *count < WRITERS_MAX; entry = readdir(dir)) {
+	for (const struct dirent *entry = readdir(dir); entry && *count < AUDIT_WRITERS_MAX; entry = readdir(dir)) {
 		AUTO_FREE char *path = text_format("%s/%s", audit->folder, entry->d_name);
 
 		if (entry->d_name[0] != '.' && strlen(entry->d_name) < LEDGER_WRITER_MAX && file_is_dir(path))
@@ -222,8 +221,7 @@ static json_t *writer_verify(struct audit *audit, const char *writer, const stru
 			 "pruned", (json_int_t)report.pruned, "chain", report.chain, "said", said);
 }
 
-/* The heads that we kept: read before the segments, which only grow. */
-static size_t witnesses_load(struct audit *audit, struct ledger_head *heads, size_t most)
+size_t audit_witnesses(struct audit *audit, struct ledger_head *heads, size_t most)
 {
 	AUTO_JSON lines = audit_heads(audit);
 	size_t count = 0;
@@ -238,8 +236,8 @@ static size_t witnesses_load(struct audit *audit, struct ledger_head *heads, siz
 
 json_t *audit_verify(struct audit *audit, struct err *err)
 {
-	struct ledger_head heads[WRITERS_MAX];
-	size_t head_count = witnesses_load(audit, heads, WRITERS_MAX);
+	struct ledger_head heads[AUDIT_WRITERS_MAX];
+	size_t head_count = audit_witnesses(audit, heads, AUDIT_WRITERS_MAX);
 	AUTO_FREE char **names = NULL;
 	AUTO_JSON writers = json_array();
 	size_t count = 0;

@@ -36,15 +36,22 @@ static int index_forget(struct audit *audit, const char *writer, uint64_t segmen
 	return store_commit(&tx, err);
 }
 
-static int is_whole(struct audit *audit, const char *folder, uint64_t last, struct err *err)
+/* *whole: the rows up to the head hold against the heads that were kept, and are all under a signature; that may come with the next segment, which is
+ * read, too. A break fails. */
+static int is_whole(struct audit *audit, const char *folder, const struct ledger_head *head, bool *whole, struct err *err)
 {
-	const struct ledger_checks checks = {.public_key = audit->options.public_key, .last_segment = last};
+	struct ledger_head kept[AUDIT_WRITERS_MAX];
+	const struct ledger_checks checks = {.public_key = audit->options.public_key,
+					     .witness = kept,
+					     .witness_count = audit_witnesses(audit, kept, AUDIT_WRITERS_MAX),
+					     .last_segment = head->segment + 1};
 	struct ledger_report report;
 
 	if (ledger_verify(folder, &checks, &report, err))
 		return -1;
+	*whole = report.sequence - report.rows_unsigned >= head->sequence;
 	return report.breaks ? err_set(err, ERR_BROKEN, "%s: %llu breaks up to segment %llu: nothing of it is removed", folder,
-				       (unsigned long long)report.breaks, (unsigned long long)last)
+				       (unsigned long long)report.breaks, (unsigned long long)head->segment + 1)
 			     : 0;
 }
 
@@ -77,6 +84,7 @@ static int writer_retain(struct audit *audit, const char *writer, int64_t keep_m
 	struct ledger_head head;
 	int64_t segment = 0;
 	size_t removed;
+	bool whole;
 
 	if (dir_fd < 0)
 		return err_errno(err, errno, "cannot open %s", folder);
@@ -85,8 +93,11 @@ static int writer_retain(struct audit *audit, const char *writer, int64_t keep_m
 		return -1;
 	if (!head.segment)
 		return 0;
-	if (is_whole(audit, folder, head.segment, err) || pruned_sign(audit, &head, err) || row_put(audit, &head, keep_ms, err) ||
-	    index_forget(audit, writer, head.segment, err))
+	if (is_whole(audit, folder, &head, &whole, err))
+		return -1;
+	if (!whole) /* its head is not signed yet: later */
+		return 0;
+	if (pruned_sign(audit, &head, err) || row_put(audit, &head, keep_ms, err) || index_forget(audit, writer, head.segment, err))
 		return -1;
 	return ledger_prune(dir_fd, &head, &removed, err);
 }

@@ -140,7 +140,7 @@ int gitea_pull_merge(void *self, const char *repository, int64_t number, const c
 		return -1;
 	now = gitea_pull_get(self, repository, number, told, NULL);
 	if (now && strcmp(json_text(now, "state", ""), "merged") == 0)
-		return 0;
+		return remote_merged_with(json_text(now, "head", ""), head, err);
 	/* Whether it can be merged is found out after each push, and until then it says so. */
 	err->kind = strcasestr(err->text, "try again later") ? ERR_RETRY : ERR_CONFLICT;
 	return -1;

@@ -181,7 +181,7 @@ int github_pull_merge(void *self, const char *repository, int64_t number, const 
 	/* Not mergeable: because it is merged already, or for a reason that the host's text names. */
 	now = github_pull_get(self, repository, number, told, NULL);
 	if (now && strcmp(json_text(now, "state", ""), "merged") == 0)
-		return 0;
+		return remote_merged_with(json_text(now, "head", ""), head, err);
 	err->kind = ERR_CONFLICT;
 	return -1;
 }

@@ -163,7 +163,7 @@ int gitlab_pull_merge(void *self, const char *repository, int64_t number, const 
 	if (item_get(self, repository, number, &now, told, NULL))
 		return -1;
 	if (strcmp(state_of(now.body), "merged") == 0)
-		return 0;
+		return remote_merged_with(json_text(now.body, "sha", ""), head, err);
 	err->kind = is_looking(now.body) ? ERR_RETRY : ERR_CONFLICT;
 	return -1;
 }

@@ -60,6 +60,13 @@ void remote_text_set(json_t *object, const char *key, const char *text, size_t m
 	json_set_bytes(object, key, view_make(text, length));
 }
 
+int remote_merged_with(const char *now, const char *head, struct err *err)
+{
+	if (strcmp(now, head) == 0)
+		return 0;
+	return err_set(err, ERR_CONFLICT, "somebody merged it as it was at %.12s, without what came after", now);
+}
+
 void remote_found_add(json_t *list, const char *what, const char *state, const char *todo)
 {
 	(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "what", what, "state", state, "do", todo));

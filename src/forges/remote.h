@@ -74,7 +74,7 @@ struct remote_ops {
 	/* {"number", "url", "state": "open|merged|closed", "head", "branch", "target", "base", "draft", "fork", "title", "author"} */
 	json_t *(*pull_get)(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
 	int (*pull_close)(void *self, const char *repository, int64_t number, struct remote_told *told, struct err *err);
-	/* The head that it must still have. */
+	/* The head that it must still have, or had when somebody merged it. */
 	int (*pull_merge)(void *self, const char *repository, int64_t number, const char *head, struct remote_told *told,
 			  struct err *err);
 	/* A comment on an issue or pull request, made or edited. */
@@ -165,6 +165,8 @@ MUST_USE int remote_webhook_verify(enum webhook_scheme scheme, const json_t *sec
 
 /* Sets a member to a text cut to whole characters within `max` bytes. */
 void remote_text_set(json_t *object, const char *key, const char *text, size_t max);
+/* It is merged already, with the head `now`: is that what was to be merged? ERR_CONFLICT: no. */
+MUST_USE int remote_merged_with(const char *now, const char *head, struct err *err);
 /* A line of examine(). */
 void remote_found_add(json_t *list, const char *what, const char *state, const char *todo);
 /* A check as a comment, for hosts that have none: brought to its pull request, if it has one and is judged, by the host's note_put. */

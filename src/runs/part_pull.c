@@ -94,7 +94,7 @@ static int others_close(struct runs *runs, const struct run *run, struct parts *
 }
 
 int parts_settle(struct runs *runs, const struct run *run, struct parts *parts, struct flow_visit *visit, bool *settled,
-		 struct err *err)
+		 struct err *later, struct err *err)
 {
 	struct count count = {0};
 	const char *outcome;
@@ -102,8 +102,12 @@ int parts_settle(struct runs *runs, const struct run *run, struct parts *parts, 
 	*settled = false;
 	if (look(runs, run, parts, &count, err))
 		return -1;
-	if (count.closed && count.open && others_close(runs, run, parts, err))
+	if (count.closed && count.open && others_close(runs, run, parts, later)) {
+		if (later->kind != ERR_CANCELLED && later->kind != ERR_BROKEN)
+			return 0;
+		*err = *later;
 		return -1;
+	}
 	if (!count.closed && (count.open || !count.merged))
 		return 0;
 	*settled = true;
@@ -139,8 +143,8 @@ int parts_of_pull(struct runs *runs, const json_t *pull, struct run *run, struct
 	return 0;
 }
 
-/* Would it merge? What only the code host can tell is told there. */
-static int part_try(struct runs *runs, const struct part *part, struct err *err)
+/* Would it merge, and was it proven as it is now? What only the code host can tell is told there. */
+static int part_try(struct runs *runs, const struct part *part, bool force, struct err *err)
 {
 	AUTO_FREE char *path = repository_path(runs, part->repository);
 	AUTO_JSON pull = forge_fetch(runs->forge, part->pull, err);
@@ -153,6 +157,10 @@ static int part_try(struct runs *runs, const struct part *part, struct err *err)
 		return -1;
 	if (forge_state_of(pull) != FORGE_OPEN)
 		return 0;
+	if (!force && strcmp(json_text(pull, "verdict", ""), "verified") != 0)
+		return err_set(err, ERR_CONFLICT,
+			       "nothing is merged: pull request %lld of %s is not verified: merging it needs `force`",
+			       (long long)part->pull, part->repository);
 	if (git_hash_parse(view_of(json_text(pull, "head", "")), &head, err) || git_resolve(path, target, &into, err) ||
 	    git_merge(path, &into, &head, "Would it merge?\n", &merged, err))
 		return err_prefix(err, "nothing is merged: pull request %lld of %s", (long long)part->pull, part->repository);
@@ -162,7 +170,7 @@ static int part_try(struct runs *runs, const struct part *part, struct err *err)
 /* It will not be merged as it is. */
 static bool is_final(const struct err *err)
 {
-	return err->kind == ERR_CONFLICT || err->kind == ERR_DENIED || err->kind == ERR_INVALID;
+	return err->kind == ERR_CONFLICT || err->kind == ERR_DENIED || err->kind == ERR_INVALID || err->kind == ERR_NOT_FOUND;
 }
 
 /* What cannot be merged is told to whoever asked, and nobody goes on with it. */
@@ -191,13 +199,16 @@ static int merging_store(struct runs *runs, const struct run *run, const char *a
 	return store_commit_synced(&tx, err);
 }
 
-int parts_merge(struct runs *runs, const struct run *run, const struct parts *parts, const char *author, struct err *err)
+int parts_merge(struct runs *runs, const struct run *run, const struct parts *parts, const char *author, bool force,
+		struct err *err)
 {
 	struct err own = {0};
 	int result = 0;
 
+	if (strcmp(run->state, "publish") == 0) /* some of them may be as they were proven before, some as they are now */
+		result = err_set(&own, ERR_RETRY, "its pull requests are being published: try again in a moment");
 	for (size_t i = 0; i < parts->count && !result; i++)
-		result = parts->at[i].pull && !parts->at[i].outcome ? part_try(runs, &parts->at[i], &own) : 0;
+		result = parts->at[i].pull && !parts->at[i].outcome ? part_try(runs, &parts->at[i], force, &own) : 0;
 	if (!result)
 		result = merging_store(runs, run, author, &own);
 	if (!result)

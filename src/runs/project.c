@@ -486,7 +486,7 @@ json_t *runs_pull_merge(struct runs *runs, int64_t number, const char *author, b
 			      (long long)number, verdict ? verdict : "no verdict");
 		return NULL;
 	}
-	if (several && forge_state_of(pull) == FORGE_OPEN ? parts_merge(runs, &run, &parts, author, err)
+	if (several && forge_state_of(pull) == FORGE_OPEN ? parts_merge(runs, &run, &parts, author, force, err)
 							  : merge_one(runs, pull, author, err))
 		return NULL;
 	return runs_pull_show(runs, number, err);

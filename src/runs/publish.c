@@ -430,6 +430,7 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 	AUTO_JSON report = NULL;
 	AUTO_JSON claims = NULL;
 	__attribute__((cleanup(publication_fini))) struct publication publication = {.runs = runs, .run = &run, .visit = visit};
+	struct err later = {0};
 	bool publishes;
 	bool settled;
 
@@ -439,9 +440,11 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 		return 0;
 	if (run.pull) { /* perhaps a person was faster */
 		if (parts_load(runs, &run, &publication.parts, err) ||
-		    parts_settle(runs, &run, &publication.parts, visit, &settled, err))
+		    parts_settle(runs, &run, &publication.parts, visit, &settled, &later, err))
 			return -1;
-		if (settled)
+		if (later.kind != ERR_NONE) /* one was closed: nothing is published, the others follow when they can */
+			visit->next = "review";
+		if (settled || later.kind != ERR_NONE)
 			return 0;
 	}
 	report = json_parse(view_of(run.report), err);

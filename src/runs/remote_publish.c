@@ -697,14 +697,40 @@ int remote_moved_in(struct runs *runs, struct store_tx *tx, const char *id, cons
 
 /* ---- what people do on Assay's pages ---- */
 
-static int there_find(struct runs *runs, const json_t *pull, struct place *place, int64_t *number, struct err *err)
+/* Is it on its way to the host, or may be there though no answer came? */
+static int on_its_way(struct store_tx *tx, const json_t *pull, bool *way, struct err *err)
 {
+	AUTO_FREE char *operations = text_format("%s/forge.pull/%%", json_text(pull, "run", ""));
+	int64_t queued = 0;
+
+	if (store_number_get(tx, &queued, 0,
+			     "SELECT count(*) FROM outbox WHERE kind = 'forge.pull' AND status = 'queued' AND operation LIKE ?",
+			     VALUES(V((const char *)operations)), err))
+		return -1;
+	*way = queued > 0;
+	return 0;
+}
+
+/* Number 0: it is only here, and will be. What belongs to a host is not decided before it is there: nobody there would know. */
+static int there_find(struct runs *runs, const json_t *pull, bool merge, struct place *place, int64_t *number, struct err *err)
+{
+	const char *repository = json_text(pull, "repository", "");
+	long long here = (long long)json_number(pull, "number", 0);
+	bool at_host = false;
+	bool way = false;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) || remote_pull_number(&tx, json_number(pull, "number", 0), number, NULL, err))
+	if (store_begin(runs->store, &tx, err) || remote_pull_number(&tx, here, number, NULL, err) ||
+	    (!*number && (place_find(&tx, repository, place, &at_host, err) || on_its_way(&tx, pull, &way, err))))
 		return -1;
 	store_abort(&tx);
-	return *number ? place_load(runs, json_text(pull, "repository", ""), place, err) : 0;
+	if (*number)
+		return place_load(runs, repository, place, err);
+	if (at_host && way)
+		return err_set(err, ERR_RETRY, "pull request %lld is on its way to the code host: try again in a moment", here);
+	if (at_host && merge)
+		return err_set(err, ERR_DENIED, "pull request %lld could not be brought to the code host: its run says why", here);
+	return 0;
 }
 
 int remote_pull_merge(struct runs *runs, const json_t *pull, bool *there, struct err *err)
@@ -713,23 +739,38 @@ int remote_pull_merge(struct runs *runs, const json_t *pull, bool *there, struct
 	struct remote_told told = {0};
 	int64_t number = 0;
 
-	if (there_find(runs, pull, &place, &number, err))
+	if (there_find(runs, pull, true, &place, &number, err))
 		return -1;
 	*there = number != 0;
 	return number ? place.host.ops->pull_merge(place.host.self, place.remote, number, json_text(pull, "head", ""), &told, err)
 		      : 0;
 }
 
+/* Hosts take it as done that what was merged is to be closed. */
+static int close_there(const struct place *place, int64_t number, struct err *err)
+{
+	AUTO_JSON now = NULL;
+	struct remote_told told = {0};
+
+	if (place->host.ops->pull_close(place->host.self, place->remote, number, &told, err))
+		return -1;
+	now = place->host.ops->pull_get(place->host.self, place->remote, number, &told, err);
+	if (!now)
+		return -1;
+	return strcmp(json_text(now, "state", ""), "merged") == 0
+		       ? err_set(err, ERR_CONFLICT, "pull request %lld was merged at the code host", (long long)number)
+		       : 0;
+}
+
 int remote_pull_close(struct runs *runs, const json_t *pull, bool *there, struct err *err)
 {
 	AUTO_PLACE place = {0};
-	struct remote_told told = {0};
 	int64_t number = 0;
 
-	if (there_find(runs, pull, &place, &number, err))
+	if (there_find(runs, pull, false, &place, &number, err))
 		return -1;
 	*there = number != 0;
-	return number ? place.host.ops->pull_close(place.host.self, place.remote, number, &told, err) : 0;
+	return number ? close_there(&place, number, err) : 0;
 }
 
 void remote_pull_json(struct runs *runs, json_t *pull)

@@ -272,14 +272,16 @@ char *parts_sessions(struct runs *runs, const struct run *run);
 
 /* ---- part_pull.c: their pull requests ---- */
 
-/* Is it decided, all of them merged or closed? Then the visit goes to `close`. One that was closed closes the others. */
+/* Is it decided, all of them merged or closed? Then the visit goes to `close`. One that was closed closes the others; *later says why that cannot
+ * be done now, and is to be tried again. */
 MUST_USE int parts_settle(struct runs *runs, const struct run *run, struct parts *parts, struct flow_visit *visit, bool *settled,
-			  struct err *err);
+			  struct err *later, struct err *err);
 /* The run of which the pull request is one of several. */
 MUST_USE int parts_of_pull(struct runs *runs, const json_t *pull, struct run *run, struct parts *parts, bool *several,
 			   struct err *err);
-/* Merges all that are open, in order; that each can be is asked before. What was asked for is stored: a crash does not leave it half done. */
-MUST_USE int parts_merge(struct runs *runs, const struct run *run, const struct parts *parts, const char *author, struct err *err);
+/* Merges all that are open, in order; that each can be, and was verified (`force`: whether it was or not), is asked before. What was asked for is stored: a crash does not leave it half done. */
+MUST_USE int parts_merge(struct runs *runs, const struct run *run, const struct parts *parts, const char *author, bool force,
+			 struct err *err);
 /* One pull request, here and where it lives; one that is not open any more is left alone. project.c */
 MUST_USE int pull_merge_one(struct runs *runs, int64_t number, const char *author, struct err *err);
 /* What was asked for and is not done yet. */

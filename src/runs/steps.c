@@ -472,14 +472,14 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 		return -1;
 	if (run.judges)
 		return step_judge_review(runs, &run, visit, err);
-	if (parts_load(runs, &run, &parts, err) || parts_settle(runs, &run, &parts, visit, &settled, err))
+	if (parts_load(runs, &run, &parts, err) || parts_settle(runs, &run, &parts, visit, &settled, &later, err))
 		return -1;
-	if (!settled && run.merging && parts_merge_on(runs, &run, &parts, &later) &&
+	if (!settled && run.merging && later.kind == ERR_NONE && parts_merge_on(runs, &run, &parts, &later) &&
 	    (later.kind == ERR_CANCELLED || later.kind == ERR_BROKEN)) {
 		*err = later;
 		return -1;
 	}
-	if (!settled && run.merging && later.kind == ERR_NONE && parts_settle(runs, &run, &parts, visit, &settled, err))
+	if (!settled && run.merging && later.kind == ERR_NONE && parts_settle(runs, &run, &parts, visit, &settled, &later, err))
 		return -1;
 	if (settled)
 		return 0;
@@ -496,7 +496,7 @@ static int step_review(void *self, struct flow_visit *visit, struct err *err)
 	}
 	visit->park = true;
 	if (later.kind != ERR_NONE) { /* a code host that is away, or limits: what was promised is done when it can be */
-		(void)snprintf(visit->detail, sizeof(visit->detail), "merging waits: %.200s", later.text);
+		(void)snprintf(visit->detail, sizeof(visit->detail), "what becomes of its pull requests waits: %.200s", later.text);
 		visit->wake_ms = world_now_ms(runs->options.world) + MERGE_AGAIN_MS;
 	} else {
 		(void)snprintf(visit->detail, sizeof(visit->detail), "waits for a person");

@@ -269,6 +269,45 @@ static int repository_answered(struct runs *runs, struct store_tx *tx, const str
 	return answer_in(runs, tx, thread, event, "open", json_pack("{s:s}", "say", "open"), err);
 }
 
+/* Said before the run begins: it goes into the issue with which it begins. */
+static int request_add(struct store_tx *tx, const struct thread *thread, const struct tracker_event *event, struct err *err)
+{
+	AUTO_JSON request = json_parse(view_of(thread->request), err);
+	AUTO_BUF text = buf_new(REQUEST_BYTES_MAX);
+	json_t *comment = json_object();
+	json_t *list;
+
+	json_set_bytes(comment, "body", view_of(event->text));
+	if (!request) {
+		json_decref(comment);
+		return -1;
+	}
+	list = json_object_get(request, "comments");
+	if (!json_is_array(list)) {
+		list = json_array();
+		(void)json_object_set_new(request, "comments", list);
+	}
+	(void)json_array_append_new(list, comment);
+	json_format(&text, request);
+	return buf_finish(&text, err) ? -1
+				      : store_run(tx, "UPDATE thread SET request = ? WHERE id = ?",
+						  VALUES(V(buf_view(&text)), V(thread->id)), err);
+}
+
+/* No run yet: it is about to begin, or it was stopped before, and begins now. */
+static int said_before(struct runs *runs, struct store_tx *tx, const struct thread *thread, const struct tracker_event *event,
+		       struct err *err)
+{
+	if (request_add(tx, thread, event, err))
+		return -1;
+	if (strcmp(thread->state, "opening") == 0)
+		return 0;
+	return state_set(tx, thread, "opening", err) ||
+			       answer_in(runs, tx, thread, event, "open", json_pack("{s:s}", "say", "open"), err)
+		       ? -1
+		       : 0;
+}
+
 static json_t *wake_of(const struct tracker_event *event)
 {
 	json_t *speech = speech_text("wake", event->text);
@@ -357,8 +396,8 @@ static int take_prompted(struct runs *runs, struct store_tx *tx, const struct co
 		return take_created(runs, tx, connection, event, err);
 	if (strcmp(thread.state, "asking") == 0)
 		return repository_answered(runs, tx, &thread, event, err);
-	if (strcmp(thread.state, "opening") == 0 || !thread.run)
-		return answer_in(runs, tx, &thread, event, "wake", wake_of(event), err);
+	if (!thread.run)
+		return said_before(runs, tx, &thread, event, err);
 	if (run_read(tx, thread.run, &run, err))
 		return -1;
 	if (run_is_over(&run))

@@ -322,28 +322,56 @@ static int again(struct runs *runs, const struct thread *old, const struct run *
 	return 0;
 }
 
+/* Is there nothing to go on with, because the run is done, or its issue by another one? */
+static int is_done(struct runs *runs, const struct run *run, bool *done, struct err *err)
+{
+	int64_t found = 0;
+	AUTO_TX tx = {0};
+
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_number_get(&tx, &found, 0, "SELECT count(*) FROM issue WHERE number = ? AND state = 'done'",
+			     VALUES(V(run->issue)), err))
+		return -1;
+	*done = strcmp(run->state, "done") == 0 || (run_is_over(run) && found > 0);
+	return 0;
+}
+
 int thread_wake(struct runs *runs, const struct thread *thread, const char *operation, const json_t *speech, struct err *err)
 {
 	AUTO_RUN run = {0};
 	struct run_id id;
+	bool done;
 	AUTO_TX tx = {0};
 
 	if (!thread->run)
 		return err_set(err, ERR_RETRY, "its run has not begun");
 	if (thread->woken && strcmp(thread->woken, operation) == 0)
 		return 0;
-	if (run_load(runs, thread->run, &run, err) || run_id_parse(view_of(thread->run), &id, err))
+	if (run_load(runs, thread->run, &run, err) || run_id_parse(view_of(thread->run), &id, err) ||
+	    is_done(runs, &run, &done, err))
 		return -1;
-	if (strcmp(run.state, "done") == 0)
+	if (done)
 		return again(runs, thread, &run, operation, speech, err);
 	if (run_is_over(&run)) {
 		/* What the retried run says first is said here, too. */
 		if (store_begin(runs->store, &tx, err) ||
 		    store_run(&tx, "UPDATE thread SET state = 'running' WHERE id = ?", VALUES(V(thread->id)), err) ||
-		    store_commit(&tx, err) || runs_retry(runs, id, err))
+		    store_commit(&tx, err))
 			return -1;
+		if (runs_retry(runs, id, err)) {
+			if (err->kind == ERR_DENIED) /* somebody else did */
+				err->kind = ERR_RETRY;
+			return -1;
+		}
 	}
-	if (store_begin(runs->store, &tx, err) || wake_in(runs, &tx, thread, operation, speech, err) || store_commit(&tx, err))
+	if (store_begin(runs->store, &tx, err))
+		return -1;
+	if (wake_in(runs, &tx, thread, operation, speech, err)) {
+		if (err->kind == ERR_DENIED) /* it ended again meanwhile */
+			err->kind = ERR_RETRY;
+		return -1;
+	}
+	if (store_commit(&tx, err))
 		return -1;
 	runs_told(runs);
 	return 0;

@@ -78,6 +78,11 @@ static void a_merge_is_of_the_head_that_was_published(struct side *side)
 	}
 	side_good(side, side_pull_merge(side, number, pull.head, &side->err));
 	side_good(side, side_pull_merge(side, number, pull.head, &side->err));
+	if (side->remote.ops) { /* it is merged, but not that */
+		assert_int_equal(side_pull_merge(side, number, side_head(side, "topic"), &side->err), -1);
+		assert_int_equal(side->err.kind, ERR_CONFLICT);
+		side->err = (struct err){0};
+	}
 	merged = side_pull_get(side, number);
 	assert_string_equal(json_text(merged, "state", ""), "merged");
 }

@@ -122,6 +122,23 @@ static void a_session_is_taken_once_and_first_of_all_a_thought_is_put(void **sta
 	put_is("thought open response");
 }
 
+/* An effect that waits for the run would keep what begins it from being sent. */
+static void what_is_said_before_the_run_begins_goes_into_its_issue(void **state)
+{
+	AUTO_TX tx = {0};
+	int64_t found = 0;
+
+	(void)state;
+	take(CREATED);
+	take(PROMPTED("a1", "and in blue", "bob@acme.test"));
+	put_is("thought open");
+	assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+	assert_int_equal(
+		store_number_get(&tx, &found, 0, "SELECT count(*) FROM thread WHERE request LIKE '%and in blue%'", NO_VALUES, NULL),
+		0);
+	assert_int_equal(found, 1);
+}
+
 static void only_who_is_listed_lets_a_held_request_go(void **state)
 {
 	struct run_id run = run_id_new(world_real);
@@ -186,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_session_is_taken_once_and_first_of_all_a_thought_is_put, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_said_before_the_run_begins_goes_into_its_issue, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_who_is_listed_lets_a_held_request_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_a_stop_only_its_end_is_said, setup, teardown),
 		cmocka_unit_test(what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence),

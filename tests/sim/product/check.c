@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
-#include "product.h"
+#include "outside.h"
 
 int64_t stored(const char *sql, const struct store_value *values, size_t count)
 {
@@ -86,8 +86,9 @@ static void pulls_check(void)
 		if (!verified && !store_rows_number(&rows, 2) && strcmp(state, "open") == 0)
 			broken("pull request %lld is not verified and no draft", number);
 		if (strcmp(state, "merged") == 0 &&
-		    (!store_rows_text(&rows, 5) || !git_holds(git_ref(repository, "refs/heads/main"), store_rows_text(&rows, 5))))
-			broken("pull request %lld is said to be merged, and main does not have it", number);
+		    (!store_rows_text(&rows, 5) || !git_holds(git_main(repository), store_rows_text(&rows, 5))))
+			broken("pull request %lld of %s is said to be merged, and main does not have %s", number, repository,
+			       store_rows_text(&rows, 5));
 		if (git_parents_merged(repository, head) > 1)
 			broken("pull request %lld was merged %d times", number, git_parents_merged(repository, head));
 	}
@@ -221,6 +222,26 @@ static void messages_check(void)
 	}
 }
 
+/* What was to be done outside was done. */
+static void effects_check(void)
+{
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	if (store_begin(sim.store, &tx, NULL) ||
+	    store_query(&tx, &rows,
+			"SELECT operation, status, error FROM outbox WHERE status = 'dead' OR (status = 'queued' AND chatter = 0)",
+			NO_VALUES, NULL))
+		broken("the store does not answer");
+	while (store_rows_next(&rows)) {
+		const char *error = store_rows_text(&rows, 2) ? store_rows_text(&rows, 2) : "";
+
+		/* A person there was faster. */
+		if (!strstr(error, "is not open any more"))
+			broken("%s is %s: %s", store_rows_text(&rows, 0), store_rows_text(&rows, 1), error);
+	}
+}
+
 /* Webhooks came in order, each at least once. */
 static void calls_check(void)
 {
@@ -246,7 +267,8 @@ void end_check(void)
 	messages_check();
 	calls_check();
 	nothing("SELECT count(*) FROM issue WHERE state IN ('working', 'review')", "an issue is said to be worked on");
-	nothing("SELECT count(*) FROM outbox WHERE status IN ('queued', 'dead')", "an effect did not happen");
+	effects_check();
+	outside_check();
 	nothing("SELECT count(*) FROM inbox WHERE status = 'new'", "a delivery was not acted on");
 	nothing("SELECT count(*) FROM inbox WHERE status = 'dead' AND kind = 'run.start'", "a delivery was given up");
 	for (int i = 0; i < sim.mail_count; i++)

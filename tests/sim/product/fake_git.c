@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/git_join.h"
 #include "base/scope.h"
-#include "product.h"
+#include "outside.h"
 
 #define HASH_DIGITS 40
 
@@ -120,9 +120,14 @@ bool git_holds(const char *main, const char *hash)
 	return find(hash) >= 0 && reaches(find(main), find(hash));
 }
 
+const char *git_main(const char *repository)
+{
+	return outside.github ? github_main(repository) : git_ref(repository, "refs/heads/main");
+}
+
 int git_parents_merged(const char *repository, const char *head)
 {
-	int main = refs[ref_find(repository, "refs/heads/main")].commit;
+	int main = find(git_main(repository));
 	int count = 0;
 
 	for (int i = 0; i < commit_count; i++)
@@ -253,26 +258,60 @@ int git_fetch_local(const char *repository, const char *from_path, const char *r
 	return not_here(err);
 }
 
+/* "https://github.com/acme/shop.git" is there-shop. */
+static char *there(const struct git_remote *remote)
+{
+	AUTO_FREE char *name = name_of(remote->url);
+
+	if (!remote->header || strncmp(remote->header, "Authorization: Basic ", 21) != 0)
+		broken("git goes to %s without saying who it is", remote->url);
+	return text_format("there-%s", name);
+}
+
+static int git_outside(struct err *err)
+{
+	meanwhile(sim.current);
+	return alive_check(sim.current, err) || maybe_fails(30, "git: the remote end hung up", err) ? -1 : 0;
+}
+
 int git_fetch_remote(const char *repository, const struct git_remote *remote, const char *revision, const char *ref,
 		     struct git_hash *commit, struct err *err)
 {
-	(void)repository;
-	(void)remote;
-	(void)revision;
-	(void)ref;
-	(void)commit;
-	return not_here(err);
+	AUTO_FREE char *folder = there(remote);
+	const char *hash;
+
+	if (git_outside(err))
+		return -1;
+	hash = git_ref(folder, revision);
+	if (!hash)
+		return err_set(err, ERR_NOT_FOUND, "no %s there", revision);
+	(void)snprintf(commit->text, sizeof(commit->text), "%s", hash);
+	git_ref_put(repository, ref, hash);
+	note("fetched");
+	return 0;
 }
 
 int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch, const struct git_hash *commit,
 		    const struct git_hash *old, struct err *err)
 {
-	(void)repository;
-	(void)remote;
-	(void)branch;
-	(void)commit;
-	(void)old;
-	return not_here(err);
+	AUTO_FREE char *folder = there(remote);
+	AUTO_FREE char *ref = text_format("refs/heads/%s", branch);
+	AUTO_FREE char *name = name_of(repository);
+	const char *now;
+
+	if (old)
+		broken("a branch is pushed over what was there");
+	if (git_outside(err))
+		return -1;
+	now = git_ref(folder, ref);
+	if (now && !git_holds(commit->text, now))
+		return err_set(err, ERR_CONFLICT, "%s was moved", branch);
+	if (!now || strcmp(now, commit->text) != 0) {
+		git_ref_put(folder, ref, commit->text);
+		github_pushed(name, branch);
+		note("pushed");
+	}
+	return maybe_fails(30, "its answer was lost", err);
 }
 
 int git_remote_branch(const char *repository, const struct git_remote *remote, const char *branch, struct git_hash *commit,

@@ -5,8 +5,7 @@
 
 #include "base/file.h"
 #include "base/scope.h"
-#include "http/client.h"
-#include "product.h"
+#include "outside.h"
 #include "runs/turn_priv.h"
 #include "vault/vault.h"
 #include "verify/record.h"
@@ -408,6 +407,8 @@ int http_client_call(const struct http_call *call, struct http_response *respons
 {
 	const char *id = "";
 
+	if (outside_answers(call->url))
+		return outside_call(call, response, err);
 	meanwhile(sim.current);
 	if (alive_check(sim.current, err) || maybe_fails(20, "connection refused", err))
 		return -1;
@@ -417,20 +418,11 @@ int http_client_call(const struct http_call *call, struct http_response *respons
 	*response = (struct http_response){.status = 200, .body = buf_new(64)};
 	if (chance(25)) {
 		response->status = chance(2) ? STATUS_BUSY : STATUS_BROKEN;
+		if (response->status == STATUS_BUSY)
+			answer_head(response, "Retry-After", 7);
 		return 0;
 	}
 	call_keep(id);
 	note(id);
 	return maybe_fails(25, "its answer was lost", err);
-}
-
-void http_response_fini(struct http_response *response)
-{
-	buf_fini(&response->body);
-	*response = (struct http_response){0};
-}
-
-const char *http_response_header(const struct http_response *response, const char *name)
-{
-	return response->status == STATUS_BUSY && strcmp(name, "Retry-After") == 0 ? "7" : NULL;
 }

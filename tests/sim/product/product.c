@@ -2,7 +2,7 @@
  * sim-runs: `sim-runs [--seed N | --seeds COUNT [--from N]] [--trace]`. Each seed is a world of its own (product.h); a broken promise ends the
  * program with the seed, and the same seed breaks it again.
  */
-#include "product.h"
+#include "outside.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +18,8 @@
 #define SEEDS 500
 #define SEEDS_LONG 10000
 #define ACTIONS 350
-#define CALM_ACTIONS 4000
+#define CALM_ACTIONS 20000
+#define ROUNDS 200      /* of reconcilers, at the end */
 #define AGAIN_EVERY 100 /* seeds of which one is lived twice: it must go the same way */
 
 struct world_sim sim;
@@ -404,7 +405,7 @@ static bool run_pick(struct run_id *id, int64_t *pull, char state[16])
 	return true;
 }
 
-static void stop_note(const char *run)
+void stop_note(const char *run)
 {
 	if (sim.stop_count < (int)ARRAY_LEN(sim.stops))
 		(void)snprintf(sim.stops[sim.stop_count++], ID_TEXT_MAX, "%s", run);
@@ -492,10 +493,34 @@ static void action(void)
 		return;
 	}
 	mail_deliver(plane);
+	if (!plane->dead)
+		outside_deliver(plane);
 	if (chance(10) && !plane->dead)
 		person_acts(plane);
+	else if (chance(12))
+		outside_act();
 	sim.current = NULL;
 	plane_work(plane);
+}
+
+/* Why a world goes on; for the one who mends it. */
+static const char *what_waits(void)
+{
+	static char text[1200];
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	(void)snprintf(text, sizeof(text), outside_is_over() ? "letters" : "webhooks");
+	if (!store_begin(sim.store, &tx, NULL) &&
+	    !store_query(
+		    &tx, &rows,
+		    "SELECT 'run ' || id || ' in ' || step || ': ' || coalesce(error, '') FROM flow WHERE status IN ('ready', 'waiting')"
+		    " UNION ALL SELECT kind || ' of ' || source FROM inbox WHERE status = 'new' UNION ALL"
+		    " SELECT operation || ': ' || coalesce(error, '') FROM outbox WHERE status = 'queued' AND chatter = 0",
+		    NO_VALUES, NULL) &&
+	    store_rows_next(&rows))
+		(void)snprintf(text, sizeof(text), "%s", store_rows_text(&rows, 0));
+	return text;
 }
 
 static bool is_over(void)
@@ -503,9 +528,20 @@ static bool is_over(void)
 	for (int i = 0; i < sim.mail_count; i++)
 		if (!sim.mails[i].answered)
 			return false;
-	return !stored("SELECT (SELECT count(*) FROM flow WHERE status IN ('ready', 'waiting')) +"
-		       " (SELECT count(*) FROM inbox WHERE status = 'new') + (SELECT count(*) FROM outbox WHERE status = 'queued')",
+	return outside_is_over() &&
+	       !stored("SELECT (SELECT count(*) FROM flow WHERE status IN ('ready', 'waiting')) +"
+		       " (SELECT count(*) FROM inbox WHERE status = 'new') + (SELECT count(*) FROM outbox WHERE status = 'queued' AND"
+		       " NOT (chatter = 1 AND kind IN ('forge.look', 'forge.sweep')))", /* those come again and again */
 		       NO_VALUES);
+}
+
+static void merge_by_page(struct plane_sim *plane, int64_t pull)
+{
+	struct err err = {0};
+	AUTO_JSON merged = runs_pull_merge(plane->runs, pull, "ann", true, &err);
+
+	if (!merged)
+		sim.refusal = err;
 }
 
 /* What waits for a person is merged. */
@@ -517,14 +553,16 @@ static void merge_what_waits(struct plane_sim *plane)
 
 	if (plane->dead || !plane->runs)
 		return;
+	if (outside.github)
+		github_ready();
 	{
 		AUTO_TX tx = {0};
 		AUTO_ROWS rows = {0};
 
 		if (store_begin(sim.store, &tx, NULL) ||
 		    store_query(&tx, &rows,
-				"SELECT run.pull FROM run JOIN flow ON flow.id = run.id WHERE flow.step = 'review' AND"
-				" flow.status = 'waiting'",
+				"SELECT pull.number FROM pull JOIN flow ON flow.id = pull.run WHERE flow.step = 'review' AND"
+				" flow.status = 'waiting' AND pull.state = 'open'",
 				NO_VALUES, NULL))
 			broken("the store does not answer");
 		while (store_rows_next(&rows))
@@ -532,7 +570,7 @@ static void merge_what_waits(struct plane_sim *plane)
 	}
 	sim.current = plane;
 	json_array_foreach(pulls, index, pull)
-		json_decref(runs_pull_merge(plane->runs, json_integer_value(pull), "ann", true, NULL));
+		merge_by_page(plane, json_integer_value(pull));
 	sim.current = NULL;
 }
 
@@ -574,10 +612,13 @@ static void world_begin(uint64_t seed)
 		plane_open_sim(&sim.planes[i]);
 	}
 	connection_make();
+	outside_begin();
 	sim.calm = false;
 	for (int i = 0; i < ISSUES; i++) {
 		AUTO_FREE char *delivery = text_format("start-%d", i);
 
+		if (outside_give(i))
+			continue;
 		mail_send(
 			delivery,
 			text_format(
@@ -591,6 +632,7 @@ static void world_end(void)
 	for (int i = 0; i < PLANES; i++)
 		plane_close_sim(&sim.planes[i]);
 	store_close(sim.store);
+	outside_end();
 	for (int i = 0; i < sim.mail_count; i++)
 		free(sim.mails[i].body);
 	free(sim.prompts);
@@ -607,13 +649,13 @@ static uint64_t world_live(uint64_t seed)
 	sim.calm = true;
 	for (int i = 0; !is_over(); i++) {
 		if (i == CALM_ACTIONS)
-			broken("it does not come to an end");
+			broken("it does not come to an end (%s; %s)", what_waits(), sim.refusal.text);
 		if (i % 40 == 0)
 			merge_what_waits(&sim.planes[pick(PLANES)]);
 		action();
 		sim.clock_ms += 1000;
 	}
-	for (int i = 0; i < CALM_ACTIONS / 20; i++) { /* reconcilers come round */
+	for (int i = 0; i < ROUNDS; i++) { /* reconcilers come round */
 		action();
 		sim.clock_ms += 2000;
 	}

@@ -1,7 +1,7 @@
 /*
  * product: a world that is made of one number, in which all of src/runs is real: its steps, its inbox and outbox, its reconcilers, the
- * built-in tracker and forge, on the real engine and store. Faked at link time: environments and agents, the verifier, the vault, git,
- * and what is on the other end of HTTP.
+ * built-in tracker and forge, those of Linear and GitHub, on the real engine and store. Faked at link time: environments and agents, the verifier,
+ * the vault, git, and what is on the other end of HTTP (outside.h).
  *
  * Two control planes share a store and a folder of repositories; each has a machine with environments of its own. A crash makes every store
  * call of a control plane fail from then on, as a kill -9 would; its machine stays, or is lost with all that was on it.
@@ -76,6 +76,7 @@ struct world_sim {
 	bool receiver_down;
 	char calls[CALLS_MAX][32]; /* ids that the receiver of webhooks has seen, in order */
 	int call_count, call_doubles;
+	struct err refusal; /* why what waits was not merged, when it was tried last */
 	int crashes, losses, hangs, turns, resent;
 };
 
@@ -92,6 +93,7 @@ void meanwhile(struct plane_sim *plane);
 MUST_USE int alive_check(struct plane_sim *plane, struct err *err);
 MUST_USE int maybe_fails(uint32_t n, const char *what, struct err *err);
 bool was_told(const char *text); /* was any agent? */
+void stop_note(const char *run); /* somebody asks for it */
 
 /* ---- fake_git.c ---- */
 void git_reset(void);
@@ -99,6 +101,7 @@ const char *git_content(const char *hash);
 bool git_holds(const char *main, const char *hash); /* is it an ancestor? */
 /* Of a repository: a path, or a name. */
 const char *git_ref(const char *repository, const char *name);    /* NULL: there is none */
+const char *git_main(const char *repository);                     /* where it is merged: at GitHub, if it is there */
 int git_parents_merged(const char *repository, const char *head); /* how often was it merged into main */
 const char *git_commit_make(const char *parent, const char *other, const char *content);
 void git_ref_put(const char *repository, const char *name, const char *hash);
