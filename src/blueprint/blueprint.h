@@ -78,6 +78,13 @@ struct mask_rule {
 	char *fixed; /* of MASK_FIXED */
 };
 
+/* How much of a table a snapshot keeps; what rows that are kept refer to is kept with them. */
+struct subset_rule {
+	char *table; /* "orders", "audit.orders" */
+	int percent; /* 1 to 100; 0: by `where` */
+	char *where; /* a condition; NULL: what other rows refer to */
+};
+
 struct database {
 	char *name;
 	enum engine_kind engine;
@@ -91,6 +98,8 @@ struct database {
 	struct variables env;
 	struct mask_rule *mask;
 	size_t mask_count;
+	struct subset_rule *subset;
+	size_t subset_count;
 };
 
 struct queue {

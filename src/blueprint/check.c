@@ -189,6 +189,9 @@ static int databases_finish(struct reader *reader, const struct tree_node *root,
 			return reader_refuse(reader, tree_find(node, stray), "databases.%s.%s: redis has none", database->name,
 					     stray);
 		}
+		if (database->subset_count && database->engine == ENGINE_REDIS)
+			return reader_refuse(reader, tree_find(node, "subset"), "databases.%s.subset: Redis has no tables",
+					     database->name);
 		if (database->mask_count && database->engine == ENGINE_REDIS)
 			return reader_refuse(reader, tree_find(node, "mask"),
 					     "databases.%s.mask: Redis has no columns: mask what a program loads into it",
@@ -221,13 +224,13 @@ static int invariant_database(struct reader *reader, const struct tree_node *nod
 	size_t count = 0;
 
 	for (size_t i = 0; i < blueprint->database_count; i++)
-		if (blueprint->databases[i].engine == ENGINE_POSTGRES) {
+		if (blueprint->databases[i].engine != ENGINE_REDIS) {
 			only = &blueprint->databases[i];
 			count++;
 		}
-	if (invariant->database && (!named || named->engine != ENGINE_POSTGRES))
+	if (invariant->database && (!named || named->engine == ENGINE_REDIS))
 		return reader_refuse(reader, node, "verify.invariants: `%s` is not %s", invariant->database,
-				     named ? "a postgres" : "one of the databases");
+				     named ? "one that speaks SQL" : "one of the databases");
 	if (!invariant->database && count != 1)
 		return reader_refuse(reader, node, "verify.invariants: `sql` needs a `database`: there %s",
 				     count ? "are several" : "is no postgres");

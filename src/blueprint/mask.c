@@ -1,10 +1,11 @@
-/* Of `mask`: columns, and what is put in their values' place. */
+/* Of `mask` and `subset`: columns, and what is put in their values' place; tables, and what is kept of them. */
 #include <string.h>
 
 #include "base/scope.h"
 #include "blueprint/reader_priv.h"
 
 #define RULES_MAX ((size_t)2000)
+#define SUBSET_EXPECTED "10%, a condition on the table's columns, or referenced"
 #define FIXED_PREFIX "fixed:"
 #define KIND_EXPECTED "keep, null, fixed:TEXT, email, name, phone, token, card, address, text, number or date"
 
@@ -56,16 +57,54 @@ static int kind_read(struct reader *reader, const struct tree_node *value, struc
 	return reader_expect(reader, value, KIND_EXPECTED);
 }
 
+/* Room for as many rules as the mapping has, put into the record. NULL: it is none. */
+static void *rules_take(struct reader *reader, const struct field *field, const struct tree_node *value, void *record, size_t size)
+{
+	void *rules;
+
+	if (value->kind != TREE_MAP) {
+		(void)reader_expect(reader, value, field->expected);
+		return NULL;
+	}
+	if (value->count > RULES_MAX) {
+		(void)reader_refuse(reader, value, "more than %zu entries", RULES_MAX);
+		return NULL;
+	}
+	rules = arena_take_array(reader->arena, value->count + 1, size);
+	memcpy((char *)record + field->offset, &rules, sizeof(rules));
+	memcpy((char *)record + field->count_offset, &value->count, sizeof(value->count));
+	return rules;
+}
+
+int set_subset(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct subset_rule *rules = rules_take(reader, field, value, record, sizeof(*rules));
+
+	for (size_t i = 0; rules && i < value->count; i++) {
+		const struct tree_pair *pair = &value->pairs[i];
+		const char *text = tree_text(pair->value);
+		struct view rest;
+		uint64_t percent;
+
+		if (!text)
+			return reader_expect(reader, pair->value, SUBSET_EXPECTED);
+		rules[i].table = arena_copy(reader->arena, view_of(pair->key->text));
+		if (view_to_u64(view_cut(view_of(text), '%', &rest), &percent) && rest.at && !rest.length) {
+			if (percent < 1 || percent > 100)
+				return reader_expect(reader, pair->value, SUBSET_EXPECTED);
+			rules[i].percent = (int)percent;
+		} else if (strcmp(text, "referenced") != 0) {
+			rules[i].where = arena_copy(reader->arena, view_of(text));
+		}
+	}
+	return rules ? 0 : -1;
+}
+
 int set_mask(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
-	struct mask_rule *rules;
+	struct mask_rule *rules = rules_take(reader, field, value, record, sizeof(*rules));
 
-	if (value->kind != TREE_MAP)
-		return reader_expect(reader, value, field->expected);
-	if (value->count > RULES_MAX)
-		return reader_refuse(reader, value, "more than %zu columns", RULES_MAX);
-	rules = arena_take_array(reader->arena, value->count, sizeof(*rules));
-	for (size_t i = 0; i < value->count; i++) {
+	for (size_t i = 0; rules && i < value->count; i++) {
 		const struct tree_pair *pair = &value->pairs[i];
 
 		if (!column_is_good(pair->key->text))
@@ -75,7 +114,5 @@ int set_mask(struct reader *reader, const struct field *field, const struct tree
 		if (kind_read(reader, pair->value, &rules[i]))
 			return -1;
 	}
-	memcpy((char *)record + field->offset, &rules, sizeof(rules));
-	memcpy((char *)record + field->count_offset, &value->count, sizeof(value->count));
-	return 0;
+	return rules ? 0 : -1;
 }

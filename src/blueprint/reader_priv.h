@@ -80,6 +80,7 @@ int set_because(struct reader *reader, const struct field *field, const struct t
 MUST_USE int egress_rules_check(struct reader *reader, const struct tree_node *list, const struct egress_rule *rules, size_t count);
 
 /* mask.c: columns and what is put in their values' place. */
+int set_subset(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 int set_mask(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 
 /* dlp.c */

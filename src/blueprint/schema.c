@@ -257,6 +257,7 @@ static const struct field database_fields[] = {
 	{"migrate", COMMAND_EXPECTED, set_command, AT(database, migrate)},
 	{"rollback", COMMAND_EXPECTED, set_command, AT(database, rollback)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(database, env)},
+	{"subset", "a mapping of tables to what is kept: 10%, a condition, or referenced", set_subset, LIST_AT(database, subset, subset_count)},
 	{"mask", "a mapping of columns (users.email) to kinds: email, name, …", set_mask, LIST_AT(database, mask, mask_count)},
 	FIELD_END,
 };
@@ -301,7 +302,7 @@ static const struct section host_section = {"host", host_fields, sizeof(struct h
 
 static const struct field invariant_fields[] = {
 	{"name", "one line of at most 200 bytes", set_because, AT(invariant, name), .required = true},
-	{"database", "the name of a postgres database", set_label, AT(invariant, database)},
+	{"database", "the name of a postgres or mariadb database", set_label, AT(invariant, database)},
 	{"sql", "a query that gives no row while it holds", set_text, AT(invariant, sql)},
 	{"http", "a path that begins with /", set_url_path, AT(invariant, http)},
 	FIELD_END,

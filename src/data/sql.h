@@ -119,8 +119,13 @@ struct sql_mask {
 };
 
 /* Replaces what the rules name, and what foreign keys tie to it; then every foreign key joins as many rows as before. Errors name
- * columns, never values. */
+ * columns, never values. The old values are still in the database's files: sql_ops.scrub. */
 MUST_USE int sql_mask(struct sql *sql, const struct sql_mask *mask, struct err *err);
+
+/* ---- subsets (sql_subset.c) ---- */
+
+/* Removes what the rules do not keep, and what refers to something that is not there any more. */
+MUST_USE int sql_subset(struct sql *sql, const struct subset_rule *rules, size_t rule_count, struct err *err);
 
 /* ---- leaks (sql_scan.c) ---- */
 

@@ -451,10 +451,11 @@ static int mask_all(struct masking *masking, struct err *err)
 	for (size_t i = 0; i < masking->mask->rule_count; i++)
 		if (rule_bind(masking, &masking->mask->rules[i], err))
 			return -1;
-	if (keys_carry(masking, err) || keys_check(masking, true, err) || masking->sql->ops->begin(masking->sql, err) ||
-	    tables_mask(masking, err) || masking->sql->ops->end(masking->sql, err) || keys_check(masking, false, err))
-		return -1;
-	return masking->sql->ops->scrub(masking->sql, err);
+	return keys_carry(masking, err) || keys_check(masking, true, err) || masking->sql->ops->begin(masking->sql, err) ||
+			       tables_mask(masking, err) || masking->sql->ops->end(masking->sql, err) ||
+			       keys_check(masking, false, err)
+		       ? -1
+		       : 0;
 }
 
 int sql_mask(struct sql *sql, const struct sql_mask *mask, struct err *err)

@@ -222,7 +222,7 @@ static int database_rewrite(struct plan *plan, struct member *member, struct err
 	AUTO_FREE char *layer = NULL;
 	AUTO_CLOSE int fd = -1;
 
-	if (!plan_masks(plan, member) || !member->target.ops->rewriter)
+	if (!plan_changes(plan, member) || !member->target.ops->rewriter)
 		return 0;
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -260,7 +260,7 @@ static int database_scrub(struct plan *plan, struct member *member, struct err *
 	AUTO_FREE char *what = text_format("cannot clean %s of what was masked", member->name);
 	struct environment_exec exec = {.timeout_ms = BUILD_LIMIT_MS};
 
-	if (!plan_masks(plan, member) || !member->target.ops->scrub)
+	if (!plan_changes(plan, member) || !member->target.ops->scrub)
 		return 0;
 	member->target.ops->scrub(&member->target, &program);
 	exec.argv = engine_program_argv(&program);

@@ -1,5 +1,5 @@
 /*
- * Masks and the leak scan of a snapshot, between its loading and its freezing: the raw data is only ever in the builder, which reaches
+ * Subset, masks and the leak scan of a snapshot, between its loading and its freezing: the raw data is only ever in the builder, which reaches
  * nothing. What comes from a dump or a running server must have a rule for every column that looks like somebody's data; what a script
  * of the repository made is taken for made up, and only remarked upon.
  */
@@ -17,7 +17,7 @@ static const struct database *rules_of(const struct plan *plan, const struct mem
 	return blueprint_database_find(plan->blueprint ? plan->blueprint : plan->builder->blueprint, member->name);
 }
 
-bool plan_masks(const struct plan *plan, const struct member *member)
+static bool has_masks(const struct plan *plan, const struct member *member)
 {
 	const struct database *database = rules_of(plan, member);
 
@@ -34,6 +34,13 @@ static bool is_real(const struct plan *plan, const struct member *member)
 		if (plan->loads[i].real && plan->loads[i].database == member)
 			return true;
 	return false;
+}
+
+bool plan_changes(const struct plan *plan, const struct member *member)
+{
+	const struct database *database = rules_of(plan, member);
+
+	return has_masks(plan, member) || (database && database->subset_count);
 }
 
 static bool is_loaded(const struct plan *plan, const struct member *member)
@@ -53,27 +60,35 @@ static int session_open(struct plan *plan, struct member *member, int *fd, struc
 	return 0;
 }
 
-int database_mask(struct plan *plan, struct member *member, struct err *err)
+static int values_mask(struct plan *plan, const struct member *member, struct sql *sql, struct err *err)
 {
 	const struct database *database = rules_of(plan, member);
 	unsigned char key[DIGEST_KEY_BYTES];
+	int result;
+
+	if (!plan->all->mask_key)
+		return err_set(err, ERR_DENIED, "there is no key for masks");
+	result = plan->all->mask_key(plan->all->self, key, err);
+	if (result == 0)
+		result = sql_mask(sql, &(struct sql_mask){key, database->mask, database->mask_count, is_real(plan, member)}, err);
+	explicit_bzero(key, sizeof(key));
+	return result;
+}
+
+int database_mask(struct plan *plan, struct member *member, struct err *err)
+{
+	const struct database *database = rules_of(plan, member);
 	AUTO_SQL sql = {.ops = NULL};
 	AUTO_CLOSE int fd = -1;
 	int64_t began_ms;
-	int result;
 
-	if (!plan_masks(plan, member) || !is_loaded(plan, member))
+	if (!plan_changes(plan, member) || !is_loaded(plan, member))
 		return 0;
-	if (!plan->all->mask_key)
-		return err_set(err, ERR_DENIED, "%s: there is no key for masks", member->name);
 	began_ms = plan_step_begin(plan, "mask", member->name);
 	if (session_open(plan, member, &fd, &sql, err))
 		return -1;
-	result = plan->all->mask_key(plan->all->self, key, err);
-	if (result == 0)
-		result = sql_mask(&sql, &(struct sql_mask){key, database->mask, database->mask_count, is_real(plan, member)}, err);
-	explicit_bzero(key, sizeof(key));
-	if (result)
+	if ((database->subset_count && sql_subset(&sql, database->subset, database->subset_count, err)) ||
+	    (has_masks(plan, member) && values_mask(plan, member, &sql, err)) || sql.ops->scrub(&sql, err))
 		return err_prefix(err, "%s", member->name);
 	plan_step_end(plan, "mask", member->name, began_ms);
 	return 0;
@@ -163,7 +178,7 @@ void plan_mask_note(const struct plan *plan, const struct member *member, json_t
 
 	for (size_t i = 0; database && i < database->mask_count; i++)
 		masked += database->mask[i].kind != MASK_KEEP;
-	(void)json_object_set_new(meta, "masked", json_integer(plan_masks(plan, member) && is_loaded(plan, member) ? masked : 0));
+	(void)json_object_set_new(meta, "masked", json_integer(has_masks(plan, member) && is_loaded(plan, member) ? masked : 0));
 	if (json_array_size(json_object_get(plan->leaks, member->name)))
 		(void)json_object_set(meta, "leaks", json_object_get(plan->leaks, member->name));
 }
@@ -178,5 +193,8 @@ void plan_mask_digest(const struct plan *plan, struct buf *recipe)
 			buf_add_format(recipe, "mask %s %s %s %s\n", member->name, database->mask[k].column,
 				       mask_kind_name(database->mask[k].kind),
 				       database->mask[k].fixed ? database->mask[k].fixed : "");
+		for (size_t k = 0; database && k < database->subset_count; k++)
+			buf_add_format(recipe, "subset %s %s %d %s\n", member->name, database->subset[k].table,
+				       database->subset[k].percent, database->subset[k].where ? database->subset[k].where : "");
 	}
 }

@@ -41,7 +41,8 @@ MUST_USE int plan_sources_add(struct plan *plan, const struct snapshot_source *s
 
 /* ---- snapshot_mask.c ---- */
 
-bool plan_masks(const struct plan *plan, const struct member *member); /* is anything to be replaced in it? */
+bool plan_changes(const struct plan *plan, const struct member *member); /* is anything in it to be replaced or left out? */
+/* Subset, then masks. */
 MUST_USE int database_mask(struct plan *plan, struct member *member, struct err *err);
 /* ERR_DENIED: real data without a rule, by column, kind and count, and the lines that mend it. */
 MUST_USE int database_scan(struct plan *plan, struct member *member, struct err *err);

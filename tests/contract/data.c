@@ -215,6 +215,40 @@ static void what_is_written_is_known(struct env_id id)
 	assert_string_equal(json_string_value(json_array_get(touched, 0)), "2");
 }
 
+/* What is left refers only to what is left. */
+static void a_part_is_whole_in_itself(const struct engine_row *engine)
+{
+	static const struct {
+		const char *subset;
+		const char *users;
+		const char *orders;
+	} table[] = {
+		{"      orders: id < 3 OR id IS NULL\n      users: referenced\n", "n\n1\n", "n\n2\n"},
+		{"      users: id <> 1\n      orders: 100%\n", "n\n2\n", "n\n1\n"},
+	};
+	struct err err = {0};
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		AUTO_FREE char *rules = text_format("    subset:\n%s%s", table[i].subset, masks);
+		AUTO_FREE char *name = text_format("%s-part-%zu", engine->name, i);
+		AUTO_FREE char *users = NULL;
+		AUTO_FREE char *orders = NULL;
+		struct env_id id;
+
+		must(snapshot(engine, rules, name, &err), &err);
+		id = up(engine, name);
+		users = query(id, "SELECT count(*) AS n FROM users");
+		orders = query(id, "SELECT count(*) AS n FROM orders");
+		assert_string_equal(users, table[i].users);
+		assert_string_equal(orders, table[i].orders);
+		must(environment_down(environments, id, &err), &err);
+	}
+	assert_int_equal(snapshot(engine, "    subset: {orders: referenced}\n    mask: {users.email: email}\n", "part", &err), -1);
+	assert_non_null(strstr(err.text, "nothing refers to orders"));
+	assert_int_equal(snapshot(engine, "    subset: {nowhere: 10%}\n", "part", &err), -1);
+	assert_non_null(strstr(err.text, "there is no table nowhere"));
+}
+
 static void each_engine(void **state)
 {
 	(void)state;
@@ -237,6 +271,7 @@ static void each_engine(void **state)
 		must(environment_reset_data(environments, id, (struct progress){.report = NULL}, &err), &err);
 		what_joined_joins_and_keeps_its_form(id);
 		must(environment_down(environments, id, &err), &err);
+		a_part_is_whole_in_itself(engine);
 	}
 }
 
