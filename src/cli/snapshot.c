@@ -83,7 +83,11 @@ static int snapshot_create(int argc, char **argv)
 	bool as_json = false;
 	const struct cli_option options[] = {
 		{.name = "seed", .value = "FILE", .help = "SQL, or a script to run", .each = each_seed, .self = &sources},
-		{.name = "dump", .value = "FILE", .help = "of pg_dump or mariadb-dump, or a Redis RDB", .each = each_dump, .self = &sources},
+		{.name = "dump",
+		 .value = "FILE",
+		 .help = "of pg_dump or mariadb-dump, or a Redis RDB",
+		 .each = each_dump,
+		 .self = &sources},
 		{.name = "from", .value = "URL", .help = "a running server", .each = each_from, .self = &sources},
 		{.name = "database", .value = "NAME", .help = "where what follows goes", .each = each_database, .self = &sources},
 		{.name = "folder", .value = "FOLDER", .help = "the repository (default: this one)", .text = &folder},

@@ -169,23 +169,15 @@ char *leaf_text(const struct leaf *leaf)
 
 bool leaf_is_at(const char *rule_path, const char *path)
 {
-	struct view rule = view_of(rule_path);
-	struct view rest = view_of(path);
+	while (*rule_path == '/') {
+		size_t wanted = strcspn(rule_path + 1, "/");
+		size_t part = strcspn(path + (*path == '/'), "/");
+		bool any = wanted == 1 && rule_path[1] == '*';
 
-	while (rule.length) {
-		struct view wanted = view_cut(view_make(rule.at + 1, rule.length - 1), '/', &rule);
-		struct view part;
-
-		if (!rest.length)
+		if (*path != '/' || (!any && (wanted != part || memcmp(rule_path + 1, path + 1, part) != 0)))
 			return false;
-		part = view_cut(view_make(rest.at + 1, rest.length - 1), '/', &rest);
-		if (!view_is(wanted, "*") && !view_equal(wanted, part))
-			return false;
-		/* view_cut takes the sign away that the next part begins with. */
-		if (rule.at)
-			rule = view_make(rule.at - 1, rule.length + 1);
-		if (rest.at)
-			rest = view_make(rest.at - 1, rest.length + 1);
+		rule_path += wanted + 1;
+		path += part + 1;
 	}
 	return true;
 }
