@@ -220,6 +220,8 @@ static const struct cli_command commands[] = {
 	{"record", "ENV [-o FILE.har] [--keep NAME]...", "writes what was asked of an environment's preview", session_record},
 	{"import", "FILE [-o FILE.har] [--har | --openapi | --postman | --log] [--keep NAME]... [--with-values]",
 	 "makes one of what others recorded", session_import},
+	{"mirror", "--listen ADDRESS:PORT -o FILE.har [--count N] [--sample PERCENT] [--seconds N]",
+	 "makes one of live traffic that proxies mirror", session_mirror},
 	{"list", "[--repo DIR] [--json]", "lists the sessions of a checkout", session_list},
 	{"show", "FILE.har", "shows the requests of a session", session_show},
 	{"hold", "REPOSITORY FILE.har [--keep NAME]... [--with-values]", "holds one out: replayed, but in no repository",

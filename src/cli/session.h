@@ -19,6 +19,7 @@ struct session_writing {
 MUST_USE int session_write(const char *program, const struct session_writing *writing, struct err *err);
 
 int session_import(int argc, char **argv);
+int session_mirror(int argc, char **argv);
 int session_hold(int argc, char **argv);
 int session_held(int argc, char **argv);
 int session_release(int argc, char **argv);

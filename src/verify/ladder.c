@@ -10,6 +10,7 @@
 #include "base/span.h"
 #include "session/document.h"
 #include "session/explore.h"
+#include "session/rename.h"
 
 #define SESSION_BYTES_MAX ((size_t)32 << 20)
 #define TREE_BYTES_MAX ((size_t)64 << 20)
@@ -347,6 +348,35 @@ static void session_explored(struct ladder *ladder, json_t *sessions)
 		session_add_text(sessions, "synthesised", &text, false);
 }
 
+/* Each session that is not held out, with other names and amounts: what knows the recorded ones answers it otherwise. */
+static void sessions_renamed(struct ladder *ladder, json_t *sessions)
+{
+	size_t count = json_array_size(sessions);
+
+	for (size_t i = 0; i < count; i++) {
+		const json_t *read = json_array_get(sessions, i);
+		AUTO_FREE char *name = text_format("%s, renamed", json_text(read, "name", ""));
+		AUTO_SESSION session = {0};
+		AUTO_BUF text = buf_new(SESSION_BYTES_MAX);
+
+		if (json_flag(read, "held_out", false) || har_parse(view_of(json_text(read, "text", "")), &session, NULL) ||
+		    !session_rename(&session))
+			continue;
+		har_format(&text, &session);
+		if (text.over)
+			ladder_not_covered(ladder, "session %s: it is larger than is replayed", name);
+		else
+			session_add_text(sessions, name, &text, false);
+	}
+}
+
+/* Sessions that nobody recorded. */
+static void sessions_made(struct ladder *ladder, json_t *sessions)
+{
+	sessions_renamed(ladder, sessions);
+	session_explored(ladder, sessions);
+}
+
 static int session_compare(const void *left, const void *right)
 {
 	return strcmp(json_text(*(const json_t *const *)left, "name", ""), json_text(*(const json_t *const *)right, "name", ""));
@@ -363,7 +393,7 @@ json_t *sessions_read(struct ladder *ladder, struct err *err)
 		return NULL;
 	sessions_held_out(ladder, found);
 	if (ladder->blueprint->verify.explore)
-		session_explored(ladder, found);
+		sessions_made(ladder, found);
 	count = json_array_size(found);
 	at = mem_new_array(count + 1, sizeof(json_t *));
 	for (size_t i = 0; i < count; i++)

@@ -549,6 +549,23 @@ static const struct change cheats[] = {
 };
 
 /* Questions, not failures: what the tests of a change would not see. */
+/* What only requests show that nobody recorded. */
+static struct application unseen = {.folder = "app",
+				    .quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, race], explore: 12}"}}};
+
+static const struct change unknowns[] = {
+	{"the recorded amounts are known",
+	 {{"store/server.py", "        status = charge(number, total)\n",
+	   "        total += sum(7 for line in body[\"lines\"] if line[\"quantity\"] == 3)\n        status = charge(number, total)\n"}},
+	 "failed",
+	 "replay",
+	 "value"},
+	{"a field more, and nothing that was not asked",
+	 {{"store/server.py", "\"payment\": status,", "\"payment\": status, \"currency\": \"EUR\","}},
+	 "verified",
+	 .rare = true},
+};
+
 static struct application asked = {
 	.folder = "app",
 	.quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race], mutation: 100s}"}}};
@@ -589,6 +606,12 @@ static void every_way_to_cheat_is_stopped(void **state)
 	assert_int_equal(changes_run(&cheated, cheats, ARRAY_LEN(cheats)), 0);
 }
 
+static void what_nobody_recorded_is_asked(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&unseen, unknowns, ARRAY_LEN(unknowns)), 0);
+}
+
 static void what_tests_would_not_see_is_asked(void **state)
 {
 	(void)state;
@@ -621,6 +644,7 @@ static int run(void)
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
 		cmocka_unit_test(every_way_to_cheat_is_stopped),
 		cmocka_unit_test(every_page_that_breaks_is_caught_and_what_is_seen_is_shown),
+		cmocka_unit_test(what_nobody_recorded_is_asked),
 		cmocka_unit_test(what_tests_would_not_see_is_asked),
 		cmocka_unit_test(nothing_is_left_of_a_verification),
 		cmocka_unit_test(a_cancelled_verification_ends_soon_and_leaves_nothing),

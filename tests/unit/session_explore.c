@@ -49,9 +49,11 @@ static char *explored(const char *yaml, const struct session *seen, uint64_t see
 
 static void each_kind_of_value_is_asked(void **state)
 {
-	static const char *const wanted[] = {
+	/* As it is, then twice. */
+	static const char first[] =
 		"GET http://app/orders/1?q=text synthesised\nPOST http://app/orders synthesised{\"lines\":[1],\"paid\":true}\n"
-		"GET http://app/orders/1?q=text synthesised\nPOST http://app/orders synthesised{\"lines\":[1],\"paid\":true}\n", /* twice */
+		"GET http://app/orders/1?q=text synthesised\nPOST http://app/orders synthesised{\"lines\":[1],\"paid\":true}\n";
+	static const char *const wanted[] = {
 		"GET http://app/orders/1 synthesised\n",    /* missing */
 		"GET http://app/orders/1?q= synthesised\n", /* empty */
 		"GET http://app/orders/0?q=text",           /* zero */
@@ -69,8 +71,8 @@ static void each_kind_of_value_is_asked(void **state)
 	AUTO_FREE char *text = explored(document, NULL, 1, 500, &made);
 
 	(void)state;
-	assert_true(strncmp(text, wanted[0], strlen(wanted[0])) == 0);
-	for (size_t i = 1; i < ARRAY_LEN(wanted); i++)
+	assert_true(strncmp(text, first, strlen(first)) == 0);
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
 		if (!strstr(text, wanted[i]))
 			fail_msg("%s is not asked:\n%s", wanted[i], text);
 	assert_null(strstr(text, "GET http://app/orders/?")); /* what has no path is another operation */
