@@ -58,6 +58,8 @@ int cli_explore(int argc, char **argv)
 	const char *openapi = NULL;
 	const char *file = NULL;
 	const char *output = NULL;
+	const char *env;
+	int given;
 	int64_t seed = 1;
 	int64_t count = EXPLORE_DEFAULT;
 	const struct cli_option options[] = {
@@ -83,17 +85,19 @@ int cli_explore(int argc, char **argv)
 	int code = CLI_DONE;
 
 	session_short_options(argc, argv);
-	if (cli_options(&usage, argc, argv, &code) < 0)
+	given = cli_options(&usage, argc, argv, &code);
+	if (given < 0)
 		return code;
-	if (!argv[1] && !openapi && !file)
+	env = given ? argv[1] : NULL;
+	if (!env && !openapi && !file)
 		return cli_refuse(PROGRAM, "of what? ENV, --openapi FILE or --session FILE.har");
 	if (!count || count > EXPLORE_MAX)
 		return cli_refuse(PROGRAM, "--count: 1 to %d", EXPLORE_MAX);
 	if (openapi && !(document = document_read(openapi, &err)))
 		return cli_fail(PROGRAM, false, &err);
-	if ((argv[1] || file) && seen_read(argv[1], file, &seen, &err))
+	if ((env || file) && seen_read(env, file, &seen, &err))
 		return cli_fail(PROGRAM, false, &err);
-	const struct explore_spec spec = {document, argv[1] || file ? &seen : NULL, (uint64_t)seed, (size_t)count};
+	const struct explore_spec spec = {document, env || file ? &seen : NULL, (uint64_t)seed, (size_t)count};
 	if (explore_make(&spec, &made, &err) || session_put(&made, output, &err))
 		return cli_fail(PROGRAM, false, &err);
 	return CLI_DONE;
