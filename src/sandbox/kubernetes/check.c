@@ -215,7 +215,7 @@ static int logs_look(struct trial *trial, struct err *err)
 /* A pod that ends with this code: how it tells us what it saw. */
 static int visitor_ends(struct trial *trial, const char *name, const char *script, int wanted, struct err *err)
 {
-	struct kube_pod_state state;
+	struct kube_pod_state state = {0};
 
 	if (pod_make(trial, name, script, false, false, err) ||
 	    kube_pod_wait(trial->site, trial->space, name, true, trial->patience_ms, &state, err))
@@ -226,7 +226,7 @@ static int visitor_ends(struct trial *trial, const char *name, const char *scrip
 
 static bool inside_check(struct trial *trial)
 {
-	struct kube_pod_state state;
+	struct kube_pod_state state = {0};
 	struct err err = {0};
 	int failed = pod_make(trial, "inside", "echo " WORD "; while :; do echo hello | nc -l -p 8080; done", true, true, &err) ||
 		     kube_pod_wait(trial->site, trial->space, "inside", false, trial->patience_ms, &state, &err);

@@ -183,7 +183,7 @@ static const char **variables_make(const struct kube_exec *exec, const char *inf
 	list[count++] = info;
 	for (size_t i = 0; exec->env[i]; i++)
 		list[count++] = exec->env[i];
-	for (size_t i = 0; environ[i] && i < VARIABLES_MAX; i++) {
+	for (size_t i = 0; i < VARIABLES_MAX && environ[i]; i++) {
 		const char *equals = strchr(environ[i], '=');
 		size_t length = equals ? (size_t)(equals - environ[i]) + 1 : strlen(environ[i]);
 		bool replaced = false;
