@@ -75,8 +75,8 @@ static bool is_letter(char c)
 
 static bool is_token(char c)
 {
-	static const bool tokens[256] = {['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-' ... '9'] = true,
-					 ['_'] = true,         ['+'] = true,         ['='] = true};
+	static const bool tokens[256] = {
+		['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-' ... '9'] = true, ['_'] = true, ['+'] = true, ['='] = true};
 
 	return tokens[(unsigned char)c];
 }
