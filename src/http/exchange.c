@@ -114,20 +114,8 @@ static size_t plain_run(struct view text, size_t at)
 	return at;
 }
 
-static bool text_is_utf8(struct view text)
-{
-	for (size_t i = plain_run(text, 0); i < text.length; i = plain_run(text, i)) {
-		size_t length = view_utf8_length(view_make(text.at + i, text.length - i));
-
-		if (!length)
-			return false;
-		i += length;
-	}
-	return true;
-}
-
-/* A JSON string; bytes that are no UTF-8 become U+FFFD. */
-static void string_format(struct buf *out, struct view text)
+/* A JSON string. Bytes that are no UTF-8 become U+FFFD, or, where it has to be text, end it: false. */
+static bool string_format(struct buf *out, struct view text, bool has_to_be_text)
 {
 	size_t run = 0; /* where the bytes that need no change began */
 	size_t i;
@@ -141,6 +129,8 @@ static void string_format(struct buf *out, struct view text)
 			i += length;
 			continue;
 		}
+		if (!length && has_to_be_text)
+			return false;
 		buf_add(out, text.at + run, i - run);
 		if (!length)
 			buf_add_text(out, "\xef\xbf\xbd");
@@ -155,6 +145,7 @@ static void string_format(struct buf *out, struct view text)
 	if (i > run)
 		buf_add(out, text.at + run, i - run);
 	buf_add_char(out, '"');
+	return true;
 }
 
 /* Between two members. */
@@ -172,7 +163,7 @@ static void member_format(struct buf *out, const char *key, const char *text)
 	buf_add_char(out, '"');
 	buf_add_text(out, key);
 	buf_add(out, "\":", 2);
-	string_format(out, view_of(text));
+	(void)string_format(out, view_of(text), false);
 }
 
 static void headers_format(struct buf *out, const struct exchange_headers *headers)
@@ -183,9 +174,9 @@ static void headers_format(struct buf *out, const struct exchange_headers *heade
 	buf_add_text(out, "\"headers\":[");
 	for (size_t i = 0; i < headers->count; i++) {
 		buf_add_text(out, i ? ",[" : "[");
-		string_format(out, view_of(headers->at[i].name));
+		(void)string_format(out, view_of(headers->at[i].name), false);
 		buf_add_char(out, ',');
-		string_format(out, view_of(headers->at[i].value));
+		(void)string_format(out, view_of(headers->at[i].value), false);
 		buf_add_char(out, ']');
 	}
 	buf_add_char(out, ']');
@@ -194,14 +185,15 @@ static void headers_format(struct buf *out, const struct exchange_headers *heade
 static void body_format(struct buf *out, const struct exchange_body *body)
 {
 	struct view bytes = view_make(body->at, body->length);
+	size_t begun;
 
 	if (!body->bytes)
 		return;
 	comma_add(out);
-	if (text_is_utf8(bytes)) {
-		buf_add_text(out, "\"body\":");
-		string_format(out, bytes);
-	} else {
+	begun = out->length;
+	buf_add_text(out, "\"body\":");
+	if (!string_format(out, bytes, true)) {
+		buf_cut(out, begun);
 		buf_add_text(out, "\"body64\":\"");
 		buf_add_base64(out, bytes.at, bytes.length);
 		buf_add_char(out, '"');

@@ -676,6 +676,68 @@ static void item_49_a_known_secret_over_several_requests_is_found(void **state)
 	assert_int_equal(dlp_secrets_set(dlp, &secret, 1, NULL), 0);
 }
 
+static void a_head_that_had_nothing_is_looked_at_again_when_something_else_is_looked_for(void **state)
+{
+	static const char value[] = "Wq8ZpL3vXt5RkN7yBd2F";
+	static const struct dlp_secret before = {"token", {known, sizeof known - 1}}, after = {"other", {value, sizeof value - 1}};
+	const struct egress_field whole = {VIEW("x-a"), view_of(value)}, bad = {VIEW("x-a"), view_of(described)};
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(head("/a", "", &whole, 1), DLP_NONE);
+	assert_int_equal(dlp_secrets_set(dlp, &after, 1, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(head("/a", "", &whole, 1), DLP_BLOCK);
+		assert_int_equal(head("/a", "", &bad, 1), DLP_BLOCK);
+	}
+	assert_int_equal(dlp_secrets_set(dlp, &before, 1, NULL), 0);
+	assert_int_equal(head("/a", "", &whole, 1), DLP_NONE);
+	for (unsigned i = 0; i < 20; i++) { /* more heads than are remembered, between two that have something */
+		char path[16];
+
+		(void)snprintf(path, sizeof path, "/%u", i);
+		assert_int_equal(head(path, "", NULL, 0), DLP_NONE);
+		assert_int_equal(head(path, "", NULL, 0), DLP_NONE);
+		assert_int_equal(head(path, "", &bad, 1), DLP_BLOCK);
+	}
+}
+
+/* What a rule finds for one path only is found there, whatever another request with the same fields was. */
+static void a_head_that_had_nothing_on_one_path_is_looked_at_on_another(void **state)
+{
+	struct dlp *told = dlp;
+	AUTO_JSON own = json_parse(
+		VIEW("[{\"id\": \"own-token\", \"title\": \"a token of ours\", \"pattern\": \"own_[a-z0-9]{20}\", \"paths\": [\"/b/*\"]}]"),
+		NULL);
+	struct dlp_rules *with = NULL;
+	const struct egress_field trailer = {VIEW("x-a"), VIEW("own_a8f3k2m9x7q4w1z6c5v0")};
+	static const struct {
+		const char *path;
+		enum dlp_action action;
+	} asked[] = {{"/a", DLP_NONE}, {"/b/1", DLP_BLOCK}, {"/a", DLP_NONE}, {"/b/1", DLP_BLOCK}};
+	struct err err = {0};
+
+	(void)state;
+	assert_non_null(own);
+	with = dlp_rules_new(own, true, NULL, &err);
+	if (!with)
+		fail_msg("%s", err.text);
+	dlp = dlp_new(with);
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+		struct egress_request request = {.host = "ok.test", .port = 443, .tls = true, .method = VIEW("GET")};
+		struct dlp_message *message = dlp_begin(dlp, DLP_BODY);
+
+		request.path = view_of(asked[i].path);
+		dlp_head(message, &request);
+		dlp_fields(message, DLP_TRAILER, &trailer, 1);
+		assert_int_equal(dlp_action(message), asked[i].action);
+		dlp_free(message);
+	}
+	dlp_unref(dlp);
+	dlp_rules_unref(with);
+	dlp = told;
+}
+
 /* As the vault would, of a value that begins as everybody's does. */
 static struct dlp *dlp_of_fingerprints(const char *value, size_t beginning)
 {
@@ -1039,6 +1101,8 @@ int main(void)
 		cmocka_unit_test(item_47_bombs_are_refused),
 		cmocka_unit_test(item_48_a_secret_divided_within_a_head_is_found),
 		cmocka_unit_test(item_49_a_known_secret_over_several_requests_is_found),
+		cmocka_unit_test(a_head_that_had_nothing_is_looked_at_again_when_something_else_is_looked_for),
+		cmocka_unit_test(a_head_that_had_nothing_on_one_path_is_looked_at_on_another),
 		cmocka_unit_test(item_52_names_that_carry_data_are_refused_before_anybody_is_asked),
 		cmocka_unit_test(item_75_no_bytes_cost_without_bounds),
 		cmocka_unit_test(nothing_of_a_secret_is_let_go_before_it_is_found),

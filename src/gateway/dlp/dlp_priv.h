@@ -139,7 +139,8 @@ struct known_parts { /* of one value, as they were seen */
 	int64_t ms;
 };
 struct known *known_new(const struct dlp_known *list, size_t count);
-struct known *known_ref(struct known *known); /* NULL is fine */
+struct known *known_ref(struct known *known);     /* NULL is fine */
+uint64_t known_serial(const struct known *known); /* of these values, and of no others; NULL: 0 */
 void known_unref(struct known *known);
 /* Calls `found` for all that ends behind text[fresh], more than once for some. */
 void known_search(const struct known *known, struct view text, size_t fresh, known_found *found, void *self);
@@ -162,6 +163,13 @@ struct ring { /* the last short values of one field, over several requests */
 	char text[RING_BYTES];
 };
 
+#define HEADS_KEPT 8
+struct head_seen {                      /* a head that had nothing */
+	uint64_t rules, secrets, known; /* serials of what it was looked at by */
+	size_t plain_bytes, pieced_bytes;
+	char *text; /* both; NULL: none */
+};
+
 struct dlp {
 	atomic_int references;
 	pthread_mutex_t lock;
@@ -174,7 +182,14 @@ struct dlp {
 	struct known_parts *known_parts;
 	struct ring rings[RINGS_MAX];
 	uint64_t turn;
+	struct head_seen heads[HEADS_KEPT];
+	size_t heads_next;
 };
+
+/* Is it a head that had nothing, by the message's rules and secrets? It is one from now on. (heads.c) */
+bool heads_had_nothing(const struct dlp_message *message, struct view plain, struct view pieced);
+void heads_nothing_add(const struct dlp_message *message, struct view plain, struct view pieced);
+void heads_fini(struct dlp *dlp);
 
 /* A piece of a secret was seen; true when there are now enough of them to tell it. */
 bool window_piece(struct dlp *dlp, const struct secrets *secrets, const struct literal *literal);
@@ -224,6 +239,7 @@ struct dlp_message {
 	uint64_t fed;
 	uint64_t mark[2]; /* how much was fed when the last block was looked at, and the one before */
 	bool unreadable;
+	bool touched; /* something was found, or a piece of it */
 	bool ended;
 };
 

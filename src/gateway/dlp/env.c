@@ -32,6 +32,7 @@ void dlp_unref(struct dlp *dlp)
 	free(dlp->known_parts);
 	free(dlp->pieces_seen);
 	free(dlp->pieces_ms);
+	heads_fini(dlp);
 	explicit_bzero(dlp->rings, sizeof dlp->rings);
 	(void)pthread_mutex_destroy(&dlp->lock);
 	free(dlp);

@@ -47,6 +47,7 @@ struct value {
 
 struct known {
 	atomic_int references;
+	uint64_t serial;
 	struct fingerprint_key key;
 	struct value *values;
 	size_t count;
@@ -101,6 +102,7 @@ struct known *known_new(const struct dlp_known *list, size_t count)
 	size_t slots = 0;
 
 	atomic_init(&known->references, 1);
+	known->serial = database_serial();
 	known->count = count;
 	known->values = mem_new_array(count + 1, sizeof(*known->values));
 	for (size_t i = 0; i < count; i++) {
@@ -128,6 +130,11 @@ struct known *known_ref(struct known *known)
 	if (known)
 		atomic_fetch_add(&known->references, 1);
 	return known;
+}
+
+uint64_t known_serial(const struct known *known)
+{
+	return known ? known->serial : 0;
 }
 
 void known_unref(struct known *known)

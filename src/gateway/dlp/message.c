@@ -184,15 +184,25 @@ static void head_fields(struct head *head, enum dlp_where where, const struct eg
 
 static void head_look(struct head *head)
 {
-	struct look look = {
-		.text = buf_view(&head->plain), .view = "plain", .segments = head->segments, .segment_count = head->segment_count};
+	struct dlp_message *message = head->message;
+	struct view plain = buf_view(&head->plain), pieced = buf_view(&head->pieced);
+	struct look look = {.text = plain, .view = "plain", .segments = head->segments, .segment_count = head->segment_count};
 
 	if (head->plain.over || head->pieced.over)
-		dlp_finding_own(head->message, "too-much", "its head is too long to be looked at", DLP_BLOCK, "plain");
-	look_at(head->message, &look);
-	look = (struct look){
-		.text = buf_view(&head->pieced), .view = "joined", .where = head->segments[0].where, .pieced = true, .depth = 1};
-	look_at(head->message, &look);
+		dlp_finding_own(message, "too-much", "its head is too long to be looked at", DLP_BLOCK, "plain");
+	else if (heads_had_nothing(message, plain, pieced))
+		return;
+	message->touched = head->plain.over || head->pieced.over;
+	look_at(message, &look);
+	look = (struct look){.text = pieced, .view = "joined", .where = head->segments[0].where, .pieced = true, .depth = 1};
+	look_at(message, &look);
+	if (!message->touched && message->view_budget > 0) /* no view was left out */
+		heads_nothing_add(message, plain, pieced);
+}
+
+static void head_end(struct head *head)
+{
+	head_look(head);
 	spare_buf_put(&head->plain);
 	spare_buf_put(&head->pieced);
 }
@@ -217,7 +227,7 @@ void dlp_head(struct dlp_message *message, const struct egress_request *request)
 	}
 	buf_add_char(&head.plain, '\n');
 	head_fields(&head, DLP_HEADER, request->fields, request->field_count);
-	head_look(&head);
+	head_end(&head);
 	for (size_t i = 0; i < request->field_count; i++)
 		if (view_equal_nocase(request->fields[i].name, VIEW("content-encoding")))
 			dlp_coding(message, request->fields[i].value);
@@ -229,7 +239,7 @@ void dlp_fields(struct dlp_message *message, enum dlp_where where, const struct 
 
 	head_begin(&head, message);
 	head_fields(&head, where, fields, count);
-	head_look(&head);
+	head_end(&head);
 }
 
 /* Bodies */

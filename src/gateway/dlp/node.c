@@ -84,6 +84,7 @@ static int on_known(unsigned id, unsigned long long from, unsigned long long to,
 
 	(void)from;
 	(void)flags;
+	pass->message->touched = true;
 	if (literal->piece >= 0 && !window_piece(pass->message->dlp, secrets, literal))
 		return 0;
 	if (start >= pass->base && to <= pass->base + pass->look.text.length)
@@ -103,6 +104,7 @@ static void on_print(void *self, const struct known_hit *hit)
 	struct dlp_message *message = pass->message;
 	struct dlp_finding finding = {.rule = "known-secret", .title = hit->title, .action = DLP_BLOCK};
 
+	message->touched = true;
 	if (hit->part && !window_part(message->dlp, message->known, hit))
 		return;
 	finding.where = pass_where(pass, hit->from);
@@ -132,8 +134,10 @@ static void pass_confirm(struct pass *pass)
 
 			finding.action = rule_action(rules, rule, pass->message->path, value);
 			from = span.to > from ? span.to : from + 1;
-			if (finding.action == DLP_NONE)
+			if (finding.action == DLP_NONE) {
+				pass->message->touched = true; /* in another request it may count */
 				continue;
+			}
 			(void)snprintf(finding.rule, sizeof finding.rule, "%s", rule->id);
 			finding.where = pass_where(pass, span.from);
 			finding.from = pass->base + span.from;
@@ -321,6 +325,7 @@ void dlp_finding_add(struct dlp_message *message, const struct dlp_finding *find
 	struct dlp_finding *place;
 	char digest[17];
 
+	message->touched = true;
 	digest_short(digest, value);
 	for (size_t i = 0; i < message->count; i++) {
 		struct dlp_finding *old = &message->findings[i];

@@ -111,7 +111,6 @@ static int secrets_compile(struct secrets *secrets, const struct table *table, s
 {
 	hs_compile_error_t *wrong = NULL;
 
-	secrets->serial = database_serial();
 	if (hs_compile_lit_multi((const char *const *)table->texts, table->flags, table->ids, table->lengths,
 				 (unsigned)table->count, HS_MODE_STREAM, NULL, &secrets->database, &wrong) == HS_SUCCESS)
 		return 0;
@@ -139,6 +138,7 @@ struct secrets *secrets_new(const struct dlp_secret *list, size_t count, struct 
 	int result = 0;
 
 	atomic_init(&secrets->references, 1);
+	secrets->serial = database_serial();
 	secrets->sizes = mem_new_array(count ? count : 1, sizeof *secrets->sizes);
 	secrets->titles = mem_new_array(count ? count : 1, sizeof *secrets->titles);
 	secrets->count = count;
