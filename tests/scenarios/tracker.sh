@@ -35,6 +35,7 @@ echo '{"type": "plan", "items": [{"text": "Say it louder", "state": "completed"}
 echo '{"type": "message", "text": "It is louder."}'
 echo '{"type": "end", "ok": true, "text": ""}'
 AGENT
+echo '__pycache__/' >"$WORK/tiny/.gitignore" # what running it leaves is no part of the change
 repository "$WORK/tiny"
 
 # fake_start PROGRAM ARGUMENTS…: its address is in $fake.
