@@ -14,6 +14,9 @@
 
 #define MUTANTS_MAX 60
 #define WORKERS 2
+#define SLOWER_TIMES 5 /* than without the mistake, until it counts as seen */
+#define PATIENCE_LEAST_MS 10000
+#define TIME_LEFT_MS 15000 /* of the whole verification, behind the last mistake */
 #define QUESTION_WEIGHT 3
 #define SHOWN 100
 #define DIFF_BYTES_MAX ((size_t)8 << 20)
@@ -116,20 +119,32 @@ static int file_mutate(const struct work *work, const struct mutant *mutant, str
 
 /* ---- trying them ---- */
 
-/* Do all suites pass that need nothing but the work tree? *any: there is one. */
-static int suites_pass(struct side *side, bool *pass, bool *any, struct err *err)
+/* A mistake may make a suite go on for ever: it is given a multiple of what it takes without. */
+static struct test_suite suite_in_time(const struct test_suite *suite, int64_t usual_ms)
+{
+	struct test_suite own = *suite;
+	int64_t limit_ms = usual_ms * SLOWER_TIMES > PATIENCE_LEAST_MS ? usual_ms * SLOWER_TIMES : PATIENCE_LEAST_MS;
+
+	if (usual_ms && (!own.timeout_ms || limit_ms < own.timeout_ms))
+		own.timeout_ms = limit_ms;
+	return own;
+}
+
+/* Do all suites pass that need nothing but the work tree? *any: there is one. `usual_ms`: what they take as they are, 0 when that is not known. */
+static int suites_pass(struct side *side, int64_t usual_ms, bool *pass, bool *any, struct err *err)
 {
 	const struct blueprint *blueprint = side->ladder->blueprint;
 
 	*pass = true;
 	*any = false;
 	for (size_t i = 0; i < blueprint->test_count && *pass; i++) {
+		const struct test_suite suite = suite_in_time(&blueprint->tests[i], usual_ms);
 		AUTO_JSON result = NULL;
 
-		if (blueprint->tests[i].needs_services)
+		if (suite.needs_services)
 			continue;
 		*any = true;
-		result = suite_run(side->ladder, side->env, &blueprint->tests[i], err);
+		result = suite_run(side->ladder, side->env, &suite, err);
 		if (!result)
 			return -1;
 		*pass = json_flag(result, "ok", false);
@@ -137,7 +152,7 @@ static int suites_pass(struct side *side, bool *pass, bool *any, struct err *err
 	return 0;
 }
 
-static int mutant_try(struct side *side, const struct work *work, struct mutant *mutant, struct err *err)
+static int mutant_try(struct side *side, const struct work *work, struct mutant *mutant, int64_t usual_ms, struct err *err)
 {
 	const struct mutant as_it_is = {.path = mutant->path};
 	AUTO_BUF wrong = buf_new(INTEGRITY_FILE_MAX + 4096);
@@ -146,7 +161,8 @@ static int mutant_try(struct side *side, const struct work *work, struct mutant 
 	bool any;
 
 	if (file_mutate(work, mutant, &wrong, err) || file_mutate(work, &as_it_is, &right, err) ||
-	    file_write_in(side->ladder, side->env, mutant->path, buf_view(&wrong), err) || suites_pass(side, &pass, &any, err))
+	    file_write_in(side->ladder, side->env, mutant->path, buf_view(&wrong), err) ||
+	    suites_pass(side, usual_ms, &pass, &any, err))
 		return -1;
 	mutant->fate = pass ? FATE_SURVIVED : FATE_SEEN;
 	return file_write_in(side->ladder, side->env, mutant->path, buf_view(&right), err);
@@ -156,9 +172,12 @@ static int mutants_try(struct side *side, struct work *work, struct err *err)
 {
 	bool pass = false;
 	bool any = false;
+	int64_t begin_ms = world_elapsed_ms(side->ladder->request->world);
+	int64_t usual_ms;
 
-	if (suites_pass(side, &pass, &any, err))
+	if (suites_pass(side, 0, &pass, &any, err))
 		return -1;
+	usual_ms = world_elapsed_ms(side->ladder->request->world) - begin_ms + 1;
 	if (!pass || !any)
 		return err_set(err, ERR_NOT_FOUND, "%s",
 			       any ? "the suites do not pass on the change" : "no suite runs without services");
@@ -167,7 +186,7 @@ static int mutants_try(struct side *side, struct work *work, struct err *err)
 
 		if (at >= work->count)
 			break;
-		if (mutant_try(side, work, &work->mutants[at], err))
+		if (mutant_try(side, work, &work->mutants[at], usual_ms, err))
 			return -1;
 	}
 	return 0;
@@ -306,6 +325,9 @@ static int mutants_ask(struct ladder *ladder, struct gate *gate, struct err *err
 				    : "assay.yaml gives it no time (verify.mutation)");
 		return 0;
 	}
+	/* It ends before the time of the whole does: a verdict does not wait for questions. */
+	if (time_ms > ladder_left_ms(ladder) - TIME_LEFT_MS)
+		time_ms = ladder_left_ms(ladder) - TIME_LEFT_MS;
 	work.until_ms = world_elapsed_ms(ladder->request->world) + time_ms;
 	return mutants_judge(&work, err);
 }

@@ -408,41 +408,94 @@ static void judge_broken(const struct bout *bout, const json_t *turns, const jso
 			       json_string_value(name), how);
 }
 
-static void race_judge(const struct bout *bout, const json_t *turns)
+/* Once for each reason. */
+static void unstable_add(json_t *unstable, const char *place, const char *reason)
+{
+	for (size_t i = 0; i < json_array_size(unstable); i++)
+		if (strcmp(json_text(json_array_get(unstable, i), "endpoint", ""), place) == 0 &&
+		    strcmp(json_text(json_array_get(unstable, i), "reason", ""), reason) == 0)
+			return;
+	(void)json_array_append_new(unstable, json_pack("{s:s, s:s}", "endpoint", place, "reason", reason));
+}
+
+/* How many of its steps come before one whose copies were not all answered in time: what these still did, a later one may count. */
+static size_t steps_whole(const json_t *race)
+{
+	const json_t *steps = json_member(race, "steps");
+	size_t count = 0;
+
+	while (count < json_array_size(steps) && !json_number(json_array_get(steps, count), "lost", 0))
+		count++;
+	return count;
+}
+
+/* Where a step of that name stands; as many as there are, when there is none. */
+static size_t step_place(const json_t *race, const char *name)
+{
+	const json_t *steps = json_member(race, "steps");
+	size_t at = 0;
+
+	while (at < json_array_size(steps) && strcmp(json_text(json_array_get(steps, at), "name", ""), name) != 0)
+		at++;
+	return at;
+}
+
+/* Copies that nobody answers in time may say something about this machine. That more of them are lost at once, again and again, than when the
+ * base is asked at the same time says something about the application: they wait for each other. */
+static void judge_lost(const struct bout *bout, const json_t *turns, const json_t *together, const char *path)
+{
+	int64_t lost = json_number(together, "lost", 0);
+
+	if (lost > 1 && !json_number(turns, "lost", 0))
+		report(bout, "race-lost", path, WEIGHT_ERROR,
+		       "%lld of %d copies sent at once are not answered in time, one after another all are", (long long)lost,
+		       RACE_COPIES);
+}
+
+static void written_judge(const struct bout *bout, const char *name, const json_t *expected, const json_t *got)
+{
+	judge_values(bout, expected, got);
+	if (strcmp(name, "cold") == 0)
+		judge_rows(bout, expected, got);
+	if (strcmp(name, "warm") == 0) {
+		judge_linear(bout, "sums", got);
+		judge_linear(bout, "rows", got);
+	}
+}
+
+static void race_judge(const struct bout *bout, const json_t *turns, json_t *unstable)
 {
 	static const char *const names[] = {"cold", "warm", "scarce"};
+	size_t whole = steps_whole(bout->race);
+	size_t whole_turns = steps_whole(turns);
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		const json_t *expected = step_find(turns, names[i]);
 		const json_t *got = step_find(bout->race, names[i]);
 		const char *scarce = json_text(got, "scarce", "");
+		size_t at = step_place(bout->race, names[i]);
+		size_t at_turns = step_place(turns, names[i]);
 
 		if (!expected || !got || strcmp(scarce, json_text(expected, "scarce", "")) != 0)
 			continue;
+		if (at >= whole || at_turns >= whole_turns)
+			unstable_add(unstable, bout->place, "copies of it were not answered in time");
+		if (at > whole || at_turns > whole_turns)
+			return;
 		judge_broken(bout, expected, got, "after copies sent at once");
+		if (at_turns == whole_turns)
+			return;
+		judge_lost(bout, expected, got, scarce);
 		if (strcmp(names[i], "warm") != 0) /* which goes on from what the one before left */
 			judge_answers(bout, expected, got, scarce);
+		if (at == whole)
+			return;
 		if (json_flag(expected, "cut", false) || json_flag(got, "cut", false))
-			continue;
-		judge_values(bout, expected, got);
-		if (strcmp(names[i], "cold") == 0)
-			judge_rows(bout, expected, got);
-		if (strcmp(names[i], "warm") == 0) {
-			judge_linear(bout, "sums", got);
-			judge_linear(bout, "rows", got);
-		}
+			unstable_add(unstable, bout->place,
+				     "more is written than is looked at: rows and numbers were not compared");
+		else
+			written_judge(bout, names[i], expected, got);
 	}
-}
-
-/* Copies that nobody answered in time say something about this machine, not about the application. */
-static bool was_lost(const json_t *race)
-{
-	const json_t *steps = json_member(race, "steps");
-
-	for (size_t i = 0; i < json_array_size(steps); i++)
-		if (json_number(json_array_get(steps, i), "lost", 0))
-			return true;
-	return false;
 }
 
 json_t *races_judge(const json_t *turns, const json_t *together, json_t *unstable)
@@ -455,11 +508,10 @@ json_t *races_judge(const json_t *turns, const json_t *together, json_t *unstabl
 		const struct bout bout = {race, findings, json_text(race, "place", "")};
 		const json_t *expected = race_find(turns, bout.place);
 
-		if (!expected || was_lost(race) || was_lost(expected))
-			(void)json_array_append_new(unstable, json_pack("{s:s, s:s}", "endpoint", bout.place, "reason",
-									"copies of it were not answered in time"));
+		if (expected)
+			race_judge(&bout, expected, unstable);
 		else
-			race_judge(&bout, expected);
+			unstable_add(unstable, bout.place, "there is nothing to hold it against");
 	}
 	return findings;
 }
