@@ -109,7 +109,7 @@ struct queue {
 	char *group;
 };
 
-enum report_format { REPORT_NONE, REPORT_JUNIT, REPORT_TAP, REPORT_CTRF };
+enum report_format { REPORT_NONE, REPORT_JUNIT, REPORT_TAP, REPORT_CTRF, REPORT_JSON };
 
 struct test_suite {
 	char *name;

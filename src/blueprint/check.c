@@ -260,7 +260,11 @@ static enum report_format format_of(const char *report)
 	static const struct {
 		const char *suffix;
 		enum report_format format;
-	} rows[] = {{".xml", REPORT_JUNIT}, {".tap", REPORT_TAP}, {".json", REPORT_CTRF}};
+	} rows[] = {{".xml", REPORT_JUNIT},
+		    {".tap", REPORT_TAP},
+		    {".json", REPORT_CTRF},
+		    {".jsonl", REPORT_JSON},
+		    {".ndjson", REPORT_JSON}};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (view_ends(view_of(report), view_of(rows[i].suffix)))
@@ -282,9 +286,10 @@ static int tests_finish(struct reader *reader, const struct tree_node *root, str
 		if (test->report && test->format == REPORT_NONE)
 			test->format = format_of(test->report);
 		if (test->report && test->format == REPORT_NONE)
-			return reader_refuse(reader, tree_find(node, "report"),
-					     "tests.%s.report: needs `format`: junit, tap or ctrf, since the name does not tell",
-					     test->name);
+			return reader_refuse(
+				reader, tree_find(node, "report"),
+				"tests.%s.report: needs `format`: junit, tap, ctrf or json, since the name does not tell",
+				test->name);
 	}
 	return 0;
 }

@@ -209,7 +209,7 @@ static int set_url_path(struct reader *reader, const struct field *field, const 
 static const char *const engine_words[] = {"postgres", "redis", "mariadb", "mysql", NULL};
 static const char *const queue_engine_words[] = {"redis", NULL};
 static const char *const restart_words[] = {"always", "on-failure", "never", NULL};
-static const char *const format_words[] = {"junit", "tap", "ctrf", NULL};
+static const char *const format_words[] = {"junit", "tap", "ctrf", "json", NULL};
 static const char *const test_needs_words[] = {"nothing", "services", NULL};
 const char *const blueprint_agent_words[] = {"acp", "claude", "codex", "command", "cursor", "gemini", "opencode", NULL};
 static const char *const agent_format_words[] = {"text", "jsonl", "acp", NULL};
@@ -285,7 +285,7 @@ static const struct field test_fields[] = {
 	{"run", COMMAND_EXPECTED, set_command, AT(test_suite, run), .required = true},
 	{"dir", PATH_EXPECTED, set_path, AT(test_suite, dir)},
 	{"report", PATH_EXPECTED, set_path, AT(test_suite, report)},
-	{"format", "junit, tap or ctrf", set_word, AT(test_suite, format), .words = format_words, .least = REPORT_JUNIT},
+	{"format", "junit, tap, ctrf or json", set_word, AT(test_suite, format), .words = format_words, .least = REPORT_JUNIT},
 	{"files", PATHS_EXPECTED, set_paths, AT(test_suite, files)},
 	{"needs", "`services` or `nothing`", set_test_needs, .words = test_needs_words},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(test_suite, timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},

@@ -1,4 +1,4 @@
-/* Lines of a diff, mistakes in them, and the two formats of coverage that nearly every tool writes. */
+/* Lines of a diff, mistakes in them, and the formats of coverage that nearly every tool writes. */
 #include "verify/mutate.h"
 
 #include <stdlib.h>
@@ -8,6 +8,8 @@
 
 #define LINE_MAX_BYTES ((size_t)2000)
 #define LINES_MAX ((size_t)5000)
+#define LINE_NUMBER_MAX 1000000 /* of a file with coverage */
+#define BLOCK_LINES_MAX 10000   /* of go's blocks */
 
 /* ---- lines of a diff ---- */
 
@@ -176,16 +178,23 @@ static json_t *file_of(json_t *coverage, struct view path)
 	return lines;
 }
 
-static void hit_note(json_t *lines, struct view number, struct view hits)
+static void count_note(json_t *lines, int64_t number, bool ran)
 {
 	AUTO_FREE char *key = NULL;
+
+	if (!lines || number <= 0 || number > LINE_NUMBER_MAX)
+		return;
+	key = text_format("%lld", (long long)number);
+	(void)json_object_set_new(lines, key, json_integer(json_number(lines, key, 0) + (ran ? 1 : 0)));
+}
+
+static void hit_note(json_t *lines, struct view number, struct view hits)
+{
 	uint64_t line;
 	uint64_t count;
 
-	if (!lines || !view_to_u64(number, &line) || !view_to_u64(hits, &count))
-		return;
-	key = text_format("%llu", (unsigned long long)line);
-	(void)json_object_set_new(lines, key, json_integer(json_number(lines, key, 0) + (count ? 1 : 0)));
+	if (view_to_u64(number, &line) && view_to_u64(hits, &count) && line <= LINE_NUMBER_MAX)
+		count_note(lines, (int64_t)line, count > 0);
 }
 
 static void lcov_read(struct view text, json_t *coverage)
@@ -224,10 +233,64 @@ static void cobertura_read(struct view text, json_t *coverage)
 	}
 }
 
+/* {"files": [{"file", "lines": [{"line_number", "count"}]}]} of gcov, {"files": {path: {"executed_lines", "missing_lines"}}} of coverage.py */
+static void json_read(struct view text, json_t *coverage)
+{
+	AUTO_JSON json = json_parse(text, NULL);
+	const json_t *files = json_member(json, "files");
+	const char *path;
+	json_t *file;
+
+	for (size_t i = 0; i < json_array_size(files); i++) {
+		const json_t *lines = json_member(json_array_get(files, i), "lines");
+		json_t *of_file = file_of(coverage, view_of(json_text(json_array_get(files, i), "file", "")));
+
+		for (size_t k = 0; k < json_array_size(lines); k++) {
+			const json_t *line = json_array_get(lines, k);
+
+			count_note(of_file, json_number(line, "line_number", 0), json_number(line, "count", 0) > 0);
+		}
+	}
+	json_object_foreach((json_t *)(uintptr_t)files, path, file) {
+		static const char *const lists[] = {"missing_lines", "executed_lines"};
+		json_t *of_file = file_of(coverage, view_of(path));
+
+		for (int ran = 0; ran < 2; ran++)
+			for (size_t k = 0; k < json_array_size(json_member(file, lists[ran])); k++)
+				count_note(of_file, json_integer_value(json_array_get(json_member(file, lists[ran]), k)), ran > 0);
+	}
+}
+
+/* "x/pkg/sum.go:3.27,5.2 1 0": from line 3 to 5, one statement, never. */
+static void go_read(struct view text, json_t *coverage)
+{
+	while (text.length) {
+		struct view line = view_trim(view_cut(text, '\n', &text));
+		const char *colon = line.length ? memrchr(line.at, ':', line.length) : NULL;
+		struct view rest = colon ? view_make(colon + 1, line.length - (size_t)(colon - line.at) - 1) : VIEW("");
+		struct view from = view_cut(view_cut(rest, ',', &rest), '.', &(struct view){0});
+		struct view until = view_cut(view_cut(rest, ' ', &rest), '.', &(struct view){0});
+		uint64_t first, last, count;
+
+		(void)view_cut(rest, ' ', &rest);
+		if (!view_to_u64(from, &first) || !view_to_u64(until, &last) || !view_to_u64(rest, &count) || last < first ||
+		    last - first > BLOCK_LINES_MAX)
+			continue;
+		for (uint64_t number = first; number <= last; number++)
+			count_note(file_of(coverage, view_make(line.at, (size_t)(colon - line.at))), (int64_t)number, count > 0);
+	}
+}
+
 void coverage_read(struct view text, json_t *coverage)
 {
-	if (view_starts(view_trim(text), VIEW("<")))
+	struct view begin = view_trim(text);
+
+	if (view_starts(begin, VIEW("<")))
 		cobertura_read(text, coverage);
+	else if (view_starts(begin, VIEW("{")))
+		json_read(text, coverage);
+	else if (view_starts(begin, VIEW("mode: ")))
+		go_read(text, coverage);
 	else
 		lcov_read(text, coverage);
 }

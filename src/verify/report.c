@@ -16,6 +16,8 @@ enum report_format report_format_of(const char *path)
 		return REPORT_TAP;
 	if (view_ends(name, VIEW(".json")))
 		return REPORT_CTRF;
+	if (view_ends(name, VIEW(".jsonl")) || view_ends(name, VIEW(".ndjson")))
+		return REPORT_JSON;
 	return REPORT_NONE;
 }
 
@@ -29,12 +31,13 @@ int report_parse(enum report_format format, struct view bytes, struct test_repor
 	case REPORT_TAP:
 		return report_parse_tap(bytes, report, err);
 	case REPORT_CTRF:
-		return report_parse_ctrf(bytes, report, err);
+	case REPORT_JSON:
+		return report_parse_json(bytes, report, err);
 	case REPORT_NONE:
 		break;
 	}
 	return err_set(err, ERR_INVALID,
-		       "the format of the test report is not known: name it in the blueprint (junit, tap or ctrf)");
+		       "the format of the test report is not known: name it in the blueprint (junit, tap, ctrf or json)");
 }
 
 void test_report_fini(struct test_report *report)
@@ -132,16 +135,13 @@ static void ctrf_suite(struct buf *out, const json_t *test)
 		buf_add_text(out, json_text(test, "filePath", ""));
 }
 
-int report_parse_ctrf(struct view bytes, struct test_report *report, struct err *err)
+int report_parse_json(struct view bytes, struct test_report *report, struct err *err)
 {
-	AUTO_JSON json = json_parse(bytes, err);
-	const json_t *tests;
+	AUTO_JSON json = json_parse(bytes, NULL);
+	const json_t *tests = json_member(json_member(json, "results"), "tests");
 
-	if (!json)
-		return err_prefix(err, "the CTRF report");
-	tests = json_member(json_member(json, "results"), "tests");
 	if (!json_is_array(tests))
-		return err_set(err, ERR_INVALID, "the CTRF report has no results.tests");
+		return report_parse_lines(bytes, report, err);
 	for (size_t i = 0; i < json_array_size(tests); i++) {
 		const json_t *test = json_array_get(tests, i);
 		const json_t *duration = json_member(test, "duration");

@@ -1,5 +1,6 @@
 /*
- * report: what a test runner wrote about its tests: JUnit XML, TAP 12 to 14, or CTRF JSON, as one list.
+ * report: what a test runner wrote about its tests: JUnit XML, TAP 12 to 14, CTRF JSON, or the streams of JSON of go, cargo and
+ * node, as one list.
  *
  * The file is written by the code under test, so it is read as hostile bytes, and it is only believed for the *names* of tests and for
  * failures: whether the suite passed is judged by the exit code, from outside. Reading is lenient: what is broken ends the list, which
@@ -49,7 +50,9 @@ bool test_report_add(struct test_report *report, struct view suite, struct view 
 		     int64_t duration_ms);
 MUST_USE int report_parse_junit(struct view bytes, struct test_report *report, struct err *err);
 MUST_USE int report_parse_tap(struct view bytes, struct test_report *report, struct err *err);
-MUST_USE int report_parse_ctrf(struct view bytes, struct test_report *report, struct err *err);
+/* CTRF, or else a stream of events. */
+MUST_USE int report_parse_json(struct view bytes, struct test_report *report, struct err *err);
+MUST_USE int report_parse_lines(struct view bytes, struct test_report *report, struct err *err);
 /* A copy, owned by the caller: at most `length_max` bytes, valid UTF-8, no control characters but newline and tab. */
 char *test_report_text(struct view text, size_t length_max);
 /* "0.25" seconds, as runners write them, in ms; -1 when it is none. */

@@ -124,6 +124,10 @@ void suite_coverage(struct ladder *ladder, struct env_id env)
 					    "coverage.xml",
 					    "cobertura.xml",
 					    "coverage/cobertura-coverage.xml",
+					    "coverage.json",
+					    "coverage/coverage.json",
+					    "coverage.out",
+					    "cover.out",
 					    NULL};
 	const struct blueprint *blueprint = ladder->blueprint;
 

@@ -80,6 +80,16 @@ static void coverage_is_read_leniently(void **state)
 	coverage_read(VIEW("<?xml version='1.0'?><coverage><class filename='lib/b.py'><lines><line number='4' hits='0'/>"
 			   "<line number='5' hits='2'/></lines></class><broken"),
 		      coverage);
+	coverage_read(
+		VIEW("{\"files\": [{\"file\": \"src/c.c\", \"lines\": [{\"line_number\": 7, \"count\": 0}, {\"line_number\": 8, \"count\": 2},"
+		     " {\"line_number\": -1, \"count\": 2}, 3]}, 4]}"),
+		coverage);
+	coverage_read(VIEW("{\"files\": {\"d.py\": {\"executed_lines\": [1, 2], \"missing_lines\": [3, \"x\"]}, \"e.py\": 5}}"),
+		      coverage);
+	coverage_read(
+		VIEW("mode: set\nx/pkg/sum.go:3.27,5.2 1 0\nx/pkg/sum.go:7.2,7.9 1 4\nx/pkg/sum.go:9.1,99999999.2 1 1\nbroken:\n"),
+		coverage);
+	coverage_read(VIEW("{\"files\": "), coverage);
 	coverage_read(VIEW(""), coverage);
 	coverage_read(VIEW("DA:1,1\n\001\002"), coverage);
 	assert_int_equal(coverage_of(coverage, "src/a.js", 1), 1);
@@ -89,6 +99,13 @@ static void coverage_is_read_leniently(void **state)
 	assert_int_equal(coverage_of(coverage, "server/lib/b.py", 4), 0);
 	assert_int_equal(coverage_of(coverage, "server/lib/b.py", 5), 1);
 	assert_int_equal(coverage_of(coverage, "c.py", 5), -1);
+	assert_int_equal(coverage_of(coverage, "src/c.c", 7), 0);
+	assert_int_equal(coverage_of(coverage, "src/c.c", 8), 1);
+	assert_int_equal(coverage_of(coverage, "d.py", 2), 1);
+	assert_int_equal(coverage_of(coverage, "d.py", 3), 0);
+	assert_int_equal(coverage_of(coverage, "pkg/sum.go", 4), 0);
+	assert_int_equal(coverage_of(coverage, "pkg/sum.go", 7), 1);
+	assert_int_equal(coverage_of(coverage, "pkg/sum.go", 9), -1);
 }
 
 int main(void)

@@ -55,6 +55,25 @@ static void every_format_gives_the_same_list(void **state)
 		{REPORT_JUNIT, "\xef\xbb\xbf<testsuite><testcase name='x'/></testsuite>", "/x=passed"},
 		{REPORT_JUNIT, "<html><body>404</body></html>", NULL},
 		{REPORT_JUNIT, "", NULL},
+		{REPORT_JSON,
+		 "{\"Action\":\"run\",\"Package\":\"p\",\"Test\":\"TestA\"}\n{\"Action\":\"pass\",\"Package\":\"p\",\"Test\":\"TestA\",\"Elapsed\":0.1}\n"
+		 "{\"Action\":\"fail\",\"Package\":\"p\",\"Test\":\"TestB/x\"}\n{\"Action\":\"skip\",\"Package\":\"p\",\"Test\":\"TestC\"}\n"
+		 "{\"Action\":\"fail\",\"Package\":\"p\"}\n",
+		 "p/TestA=passed; p/TestB/x=failed; p/TestC=skipped"},
+		{REPORT_JSON,
+		 "{ \"type\": \"suite\", \"event\": \"started\", \"test_count\": 2 }\n{ \"type\": \"test\", \"event\": \"started\", \"name\": \"a::b\" }\n"
+		 "{ \"type\": \"test\", \"name\": \"a::b\", \"event\": \"ok\" }\nprinted\n{ \"type\": \"test\", \"name\": \"a::c\", \"event\": \"failed\" }\n"
+		 "{ \"type\": \"test\", \"name\": \"d\", \"event\": \"ignored\" }\n",
+		 "/a::b=passed; /a::c=failed; /d=skipped"},
+		{REPORT_JSON,
+		 "{\"type\":\"test:pass\",\"data\":{\"name\":\"a\",\"file\":\"/x.js\",\"details\":{\"duration_ms\":1.5}}}\n"
+		 "{\"type\":\"test:fail\",\"data\":{\"name\":\"b\",\"details\":{\"error\":{\"message\":\"no\"}}}}\n"
+		 "{\"type\":\"test:pass\",\"data\":{\"name\":\"s\",\"details\":{\"type\":\"suite\"}}}\n"
+		 "{\"type\":\"test:pass\",\"data\":{\"name\":\"c\",\"skip\":true}}\n",
+		 "/x.js/a=passed; /b=failed; /c=skipped"},
+		{REPORT_CTRF, "{\"Action\":\"pass\",\"Package\":\"p\",\"Test\":\"T\"}\n{\"Action\":\"fa", "p/T=passed", true},
+		{REPORT_JSON, "{\"type\": 3}\n[]\n", NULL},
+		{REPORT_JSON, "\001\002 binary", NULL},
 		{REPORT_TAP, "1..2\nok 1 - x\nnot ok 2 y\n", "/x=passed; /y=failed"},
 		{REPORT_TAP, "ok\nnot ok\n1..2\n", "/=passed; /=failed"},
 		{REPORT_TAP, "TAP version 13\nok 1 - x # SKIP no database\nnot ok 2 - y # TODO later\n", "/x=skipped; /y=skipped"},
