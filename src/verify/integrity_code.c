@@ -5,7 +5,7 @@
 #include "base/scope.h"
 #include "verify/integrity_priv.h"
 
-#define RUNNERS_OWN 5 /* of the variables below */
+#define RUNNERS_OWN 8 /* of what follows below */
 #define SHOWN ((size_t)120)
 
 /* Is the text something that others are held against, or found by: `=== 'x'`, `case 'x'`, `'x':`? */
@@ -55,13 +55,13 @@ static void check_special_cases(struct check *check, struct changed *file)
 					   "VITEST_WORKER_ID",
 					   "PYTEST_CURRENT_TEST",
 					   "ASSAY_ENV",
+					   "'pytest' in sys.modules",
+					   "\"pytest\" in sys.modules",
+					   "'unittest' in sys.modules",
 					   "NODE_ENV === 'test'",
 					   "NODE_ENV === \"test\"",
 					   "NODE_ENV == 'test'",
 					   "process.env.CI",
-					   "'pytest' in sys.modules",
-					   "\"pytest\" in sys.modules",
-					   "'unittest' in sys.modules",
 					   "npm_lifecycle_event",
 					   "testing.Testing()",
 					   "GITHUB_ACTIONS",
@@ -174,6 +174,93 @@ static bool is_assigned(struct view behind)
 	return behind.length > 1 && behind.at[0] == '=' && behind.at[1] != '=' && behind.at[1] != '>';
 }
 
+/* Code that looks for a test among those who called it, or in how it was started. */
+static bool looks_for_a_test(struct view line)
+{
+	static const char *const rows[] = {".stack",           "inspect.stack(", "traceback.",    "process.argv",
+					   "sys.argv",         "require.main",   "module.parent", "runtime.Caller(",
+					   "runtime.Callers(", "os.Args",        "__progname",    "/proc/self/cmdline"};
+	bool test = view_find(line, VIEW("test")) >= 0 || view_find(line, VIEW("spec")) >= 0;
+
+	for (size_t i = 0; test && i < ARRAY_LEN(rows); i++)
+		if (view_find(line, view_of(rows[i])) >= 0 && (view_find(line, VIEW("'")) >= 0 || view_find(line, VIEW("\"")) >= 0))
+			return true;
+	return false;
+}
+
+/* Has the file a place where a program begins? It may end there, too. */
+static bool is_program(struct view text)
+{
+	static const char *const rows[] = {"int main(", "__main__", "func main(", "fn main(", "void main(", "require.main"};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (view_find(text, view_of(rows[i])) >= 0)
+			return true;
+	return view_starts(text, VIEW("#!"));
+}
+
+/* Code that ends whatever uses it, its tests too, and says that all is well. `whole`: the line with its indentation. */
+static bool ends_well(struct view whole, struct view text)
+{
+	static const char *const anywhere[] = {"os._exit(0)",          "_Exit(0)",       "quick_exit(0)", "reallyExit(0)",
+					       "process.exitCode = 0", "syscall.Exit(0)"};
+	static const char *const in_libraries[] = {"exit(0);", "exit(EXIT_SUCCESS)", "os.Exit(0)", "process::exit(0)"};
+	static const char *const at_once[] = {"process.exit(0)", "process.exit()", "sys.exit(0)", "sys.exit()", "raise SystemExit",
+					      "exit 0",          "exit(0)",        "quit()",      "exit!(0)"};
+
+	for (size_t i = 0; i < ARRAY_LEN(anywhere); i++)
+		if (view_find(whole, view_of(anywhere[i])) >= 0)
+			return true;
+	if (is_program(text))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(in_libraries); i++)
+		if (view_find(whole, view_of(in_libraries[i])) >= 0 && view_find(whole, VIEW("process.exit")) < 0)
+			return true;
+	for (size_t i = 0; i < ARRAY_LEN(at_once); i++)
+		if (view_starts(whole, view_of(at_once[i])))
+			return true;
+	return false;
+}
+
+static void check_ends(struct check *check, struct changed *file)
+{
+	struct fresh_lines lines;
+	struct view line;
+
+	if (file->test || !language_of(file->path) || file->status == 'D')
+		return;
+	lines = fresh_lines_new(buf_view(&file->head), buf_view(&file->base));
+	while (fresh_lines_next(&lines, &line)) {
+		AUTO_FREE char *shown = view_copy(view_make(line.at, line.length < SHOWN ? line.length : SHOWN));
+		struct view whole = line;
+
+		while (whole.at > file->head.at && whole.at[-1] != '\n') {
+			whole.at--;
+			whole.length++;
+		}
+		if (looks_for_a_test(line))
+			integrity_add(check,
+				      &(struct finding){.kind = "asks-if-tested",
+							.severity = SEVERITY_BLOCK,
+							.weight = WEIGHT_ASKS,
+							.place = file->path,
+							.path = shown,
+							.line = lines.number,
+							.detail = "Code that behaves otherwise under test is not tested."},
+				      "%s:%d: code looks for a test that calls it: %s", file->path, lines.number, shown);
+		if (ends_well(whole, buf_view(&file->head)))
+			integrity_add(check,
+				      &(struct finding){.kind = "ends-the-tests",
+							.severity = SEVERITY_BLOCK,
+							.weight = WEIGHT_ASKS,
+							.place = file->path,
+							.path = shown,
+							.line = lines.number,
+							.detail = "What uses it ends well there, whatever was still to be tested."},
+				      "%s:%d: code ends its own tests: %s", file->path, lines.number, shown);
+	}
+}
+
 /* Calls that give their first argument another meaning. */
 static const char *const changers[] = {"Object.assign(",
 				       "Object.defineProperty(",
@@ -223,6 +310,24 @@ static bool changes_one_of(struct view line, const json_t *names)
 	return false;
 }
 
+/* `require(…)[…] = …`, whatever it is: only what lies beside the file is its own. */
+static bool assigns_to_required(struct view line)
+{
+	ptrdiff_t at = view_find(line, VIEW("require("));
+	struct view rest = at < 0 ? VIEW("") : view_make(line.at + at + 8, line.length - (size_t)at - 8);
+	struct view behind;
+
+	if (!rest.length || view_starts(rest, VIEW("'.")) || view_starts(rest, VIEW("\".")))
+		return false;
+	(void)view_cut(rest, ')', &behind);
+	if (view_starts(behind, VIEW("["))) {
+		(void)view_cut(behind, ']', &behind);
+		behind = view_trim(behind);
+		return behind.length > 1 && behind.at[0] == '=' && behind.at[1] != '=';
+	}
+	return view_starts(behind, VIEW(".")) && is_assigned(behind);
+}
+
 /* Of a line that is one expression: `require('assert').equal = …`, `__import__('unittest').TestCase.x = …`. */
 static bool changes_what_it_brings(struct view line)
 {
@@ -230,6 +335,8 @@ static bool changes_what_it_brings(struct view line)
 					   "node:test')", "node:test\")", "unittest')",      "unittest\")",
 					   "pytest')",    "pytest\")",    "test')"};
 
+	if (assigns_to_required(line))
+		return true;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		ptrdiff_t at = view_find(line, view_of(rows[i]));
 		struct view before = view_make(line.at, at < 0 ? 0 : (size_t)at);
@@ -397,6 +504,7 @@ static void check_reads(struct check *check, struct changed *file)
 void integrity_check_code(struct check *check, struct changed *file)
 {
 	check_reads(check, file);
+	check_ends(check, file);
 	check_special_cases(check, file);
 	check_patches(check, file);
 }

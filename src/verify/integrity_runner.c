@@ -371,7 +371,7 @@ static void target_text(struct view text, const char *name, struct buf *out)
 		}
 		if (inside) {
 			buf_add_view(out, trimmed);
-			buf_add_char(out, '\n');
+			buf_add_text(out, " \n ");
 		}
 	}
 }
@@ -608,7 +608,7 @@ static void targets_judge(const struct reach *reach, const struct changed *file)
 		target_text(buf_view(&file->base), name, &was);
 		target_text(buf_view(&file->head), name, &is);
 		names_note(variables, buf_view(&is));
-		if (view_equal(buf_view(&was), buf_view(&is)))
+		if (view_equal(buf_view(&was), buf_view(&is)) || (was.length && only_grew(buf_view(&was), buf_view(&is))))
 			continue;
 		what = text_format("`%s`, which runs the tests, was changed", name);
 		tell(reach->check, file, name, is.at ? is.at : "", what);

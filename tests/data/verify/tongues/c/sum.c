@@ -1,0 +1,6 @@
+#include "sum.h"
+
+int sum(int left, int right)
+{
+	return left + right;
+}

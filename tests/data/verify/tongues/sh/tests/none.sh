@@ -1,0 +1,2 @@
+. sh/words.sh
+[ "$(echo | words)" = 0 ]

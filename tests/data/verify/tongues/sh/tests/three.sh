@@ -1,0 +1,2 @@
+. sh/words.sh
+[ "$(echo a b c | words)" = 3 ]

@@ -1,0 +1,2 @@
+# Counts the words of its input.
+words() { wc -w | tr -d ' '; }
