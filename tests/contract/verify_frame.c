@@ -60,6 +60,9 @@ static void edit_apply(const struct application *application, const struct edit 
 		return;
 	}
 	if (!edit->find) {
+		AUTO_FREE char *folder = view_copy(view_make(path, (size_t)(strrchr(path, '/') - path)));
+
+		must(file_make_dirs(folder, 0755, &err), &err);
 		must(file_replace(path, view_of(edit->replace), 0644, &err), &err);
 		return;
 	}
