@@ -732,7 +732,8 @@ static const struct change deceits[] = {
 	 .rare = true},
 	/* what the tests say, and whether they end */
 	{"a runner that is killed",
-	 {JS_BROKEN, {"js/money.js", JS_BEGIN, JS_BEGIN "process.kill(process.ppid, 'SIGKILL');\n"}},
+	 {JS_BROKEN,
+	  {"js/money.js", JS_BEGIN, JS_BEGIN "if (process.env.NODE_TEST_CONTEXT) process.kill(process.ppid, 'SIGKILL');\n"}},
 	 "failed",
 	 "tests",
 	 "test-fails",
@@ -742,7 +743,7 @@ static const struct change deceits[] = {
 	  {"js/good.tap", NULL, "TAP version 13\nok 1 - money has two decimals\nok 2 - money of nothing is nothing\n1..2\n"},
 	  {"js/money.js", JS_BEGIN,
 	   JS_BEGIN
-	   "const fs = require('node:fs');\nfs.rmSync('reports/js.tap', { force: true });\nfs.symlinkSync('../js/good.tap', 'reports/js.tap');\n"}},
+	   "const fs = require('node:fs');\nif (process.env.NODE_TEST_CONTEXT) fs.rmSync('reports/js.tap', { force: true });\nif (process.env.NODE_TEST_CONTEXT) fs.symlinkSync('../js/good.tap', 'reports/js.tap');\n"}},
 	 "failed",
 	 "tests",
 	 "test-fails",
@@ -758,7 +759,8 @@ static const struct change deceits[] = {
 	{"a report of bytes",
 	 {JS_BROKEN,
 	  {"js/money.js", JS_BEGIN,
-	   JS_BEGIN "require('node:fs').writeFileSync('reports/js.tap', Buffer.alloc(40 << 20, 0xff));\n"}},
+	   JS_BEGIN
+	   "if (process.env.NODE_TEST_CONTEXT) require('node:fs').writeFileSync('reports/js.tap', Buffer.alloc(40 << 20, 0xff));\n"}},
 	 "failed",
 	 "tests",
 	 "test-fails",
