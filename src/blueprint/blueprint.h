@@ -54,7 +54,16 @@ struct service {
 	struct resource_limits limits;
 };
 
-enum engine_kind { ENGINE_POSTGRES, ENGINE_REDIS, ENGINE_MARIADB, ENGINE_MYSQL /* read as mariadb */ };
+enum engine_kind {
+	ENGINE_POSTGRES,
+	ENGINE_REDIS,
+	ENGINE_MARIADB,
+	ENGINE_MYSQL, /* read as mariadb */
+	ENGINE_RABBITMQ,
+	ENGINE_NATS,
+};
+
+extern const char *const blueprint_engine_words[]; /* by engine_kind, and NULL behind them */
 
 enum mask_kind {
 	MASK_KEEP, /* looked at, and fine as it is */

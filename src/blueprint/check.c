@@ -173,6 +173,11 @@ static int services_finish(struct reader *reader, const struct tree_node *root, 
 	return 0;
 }
 
+static bool has_queues(const struct database *database)
+{
+	return database->engine == ENGINE_REDIS || database->engine == ENGINE_RABBITMQ || database->engine == ENGINE_NATS;
+}
+
 static int databases_finish(struct reader *reader, const struct tree_node *root, struct blueprint *blueprint)
 {
 	for (size_t i = 0; i < blueprint->database_count; i++) {
@@ -182,19 +187,19 @@ static int databases_finish(struct reader *reader, const struct tree_node *root,
 
 		if (database->engine == ENGINE_MYSQL)
 			database->engine = ENGINE_MARIADB;
-		if (database->engine != ENGINE_REDIS) {
+		if (!has_queues(database)) {
 			text_default(reader, &database->database, blueprint->name);
 			text_default(reader, &database->user, database->engine == ENGINE_POSTGRES ? "postgres" : "root");
 		} else if (stray) {
-			return reader_refuse(reader, tree_find(node, stray), "databases.%s.%s: redis has none", database->name,
-					     stray);
+			return reader_refuse(reader, tree_find(node, stray), "databases.%s.%s: %s has none", database->name, stray,
+					     blueprint_engine_words[database->engine]);
 		}
-		if (database->subset_count && database->engine == ENGINE_REDIS)
-			return reader_refuse(reader, tree_find(node, "subset"), "databases.%s.subset: Redis has no tables",
+		if (database->subset_count && has_queues(database))
+			return reader_refuse(reader, tree_find(node, "subset"), "databases.%s.subset: it has no tables",
 					     database->name);
-		if (database->mask_count && database->engine == ENGINE_REDIS)
+		if (database->mask_count && has_queues(database))
 			return reader_refuse(reader, tree_find(node, "mask"),
-					     "databases.%s.mask: Redis has no columns: mask what a program loads into it",
+					     "databases.%s.mask: it has no columns: mask what a program loads into it",
 					     database->name);
 	}
 	return 0;
@@ -207,9 +212,9 @@ static int queues_finish(struct reader *reader, const struct tree_node *root, st
 		const struct database *database = blueprint_database_find(blueprint, queue->database);
 		const struct tree_node *node = tree_find(member_at(root, "queues", i)->value, "database");
 
-		if (!database || database->engine != ENGINE_REDIS)
+		if (!database || !has_queues(database))
 			return reader_refuse(reader, node, "queues.%s.database: `%s` is not %s", queue->name, queue->database,
-					     database ? "a redis" : "one of the databases");
+					     database ? "a redis, rabbitmq or nats" : "one of the databases");
 		text_default(reader, &queue->stream, queue->name);
 	}
 	return 0;

@@ -37,14 +37,15 @@ static void service_read(struct member *member)
 
 struct image_row {
 	const char *name; /* the last part of the image's name */
-	enum { IMAGE_POSTGRES, IMAGE_REDIS, IMAGE_MYSQL } kind;
+	enum { IMAGE_POSTGRES, IMAGE_REDIS, IMAGE_MYSQL, IMAGE_RABBITMQ, IMAGE_NATS } kind;
 };
 
 static const struct image_row image_rows[] = {
 	{"postgres", IMAGE_POSTGRES}, {"postgis", IMAGE_POSTGRES},         {"postgresql", IMAGE_POSTGRES},
 	{"pgvector", IMAGE_POSTGRES}, {"timescaledb", IMAGE_POSTGRES},     {"redis", IMAGE_REDIS},
 	{"valkey", IMAGE_REDIS},      {"redis-stack-server", IMAGE_REDIS}, {"mysql", IMAGE_MYSQL},
-	{"mariadb", IMAGE_MYSQL},     {"mysql-server", IMAGE_MYSQL},
+	{"mariadb", IMAGE_MYSQL},     {"mysql-server", IMAGE_MYSQL},       {"rabbitmq", IMAGE_RABBITMQ},
+	{"nats", IMAGE_NATS},         {"nats-server", IMAGE_NATS},
 };
 
 /* The row of "docker.io/library/postgres:15-alpine@sha256:…"; *tag is "15-alpine", or empty. */
@@ -137,15 +138,29 @@ static void sql_fill(struct member *member, struct draft_database *database)
 	}
 }
 
+/* Whom it lets in, and its vhost. */
+static void rabbitmq_fill(struct member *member, struct draft_database *database)
+{
+	static const char *const names[] = {"RABBITMQ_DEFAULT_USER", "RABBITMQ_DEFAULT_PASS", "RABBITMQ_DEFAULT_VHOST"};
+	struct draft_variables env = {0};
+
+	member_draft_variables(member, &env);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (draft_variables_find(&env, names[i]))
+			draft_variables_set(member->compose->draft, &database->env, names[i], draft_variables_find(&env, names[i]));
+}
+
 static void database_read(struct member *member, const struct image_row *row, struct view tag)
 {
 	struct draft *draft = member->compose->draft;
 	const char *origin = draft_format(draft, "%s:%d", member->compose->file_name, member->line);
 	const struct tree_node *image = tree_find(member->node, "image");
 	const struct tree_node *volumes = tree_find(member->node, "volumes");
-	enum engine_kind engine = row->kind == IMAGE_POSTGRES ? ENGINE_POSTGRES
-				  : row->kind == IMAGE_MYSQL  ? ENGINE_MARIADB
-							      : ENGINE_REDIS;
+	enum engine_kind engine = row->kind == IMAGE_POSTGRES   ? ENGINE_POSTGRES
+				  : row->kind == IMAGE_MYSQL    ? ENGINE_MARIADB
+				  : row->kind == IMAGE_RABBITMQ ? ENGINE_RABBITMQ
+				  : row->kind == IMAGE_NATS     ? ENGINE_NATS
+								: ENGINE_REDIS;
 	struct draft_database *database;
 	size_t digits = 0;
 
@@ -169,8 +184,10 @@ static void database_read(struct member *member, const struct image_row *row, st
 				"version %s is asked for: the newest of this machine is used unless databases.%s.version says so",
 				database->version, database->name));
 	}
-	if (engine != ENGINE_REDIS)
+	if (engine == ENGINE_POSTGRES || engine == ENGINE_MARIADB)
 		sql_fill(member, database);
+	if (engine == ENGINE_RABBITMQ)
+		rabbitmq_fill(member, database);
 	if (row->kind == IMAGE_MYSQL && strcmp(row->name, "mariadb") != 0)
 		member_note(member, image, "image", "MySQL is run as this machine's MariaDB");
 	if (strcmp(row->name, "postgres") != 0 && engine == ENGINE_POSTGRES)

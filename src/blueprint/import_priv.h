@@ -56,6 +56,7 @@ struct draft_database {
 	const char *user;
 	const char *seed;
 	const char *migrate;
+	struct draft_variables env;
 };
 
 struct draft {

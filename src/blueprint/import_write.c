@@ -113,6 +113,17 @@ static void add_limits(struct buf *yaml, const struct draft_service *service)
 	buf_add_text(yaml, "}\n");
 }
 
+static void add_variables(struct buf *yaml, const struct draft_variables *env)
+{
+	if (env->count)
+		buf_add_text(yaml, "    env:\n");
+	for (size_t i = 0; i < env->count; i++) {
+		buf_add_format(yaml, "      %s: ", env->at[i].name);
+		add_scalar(yaml, env->at[i].value);
+		buf_add_char(yaml, '\n');
+	}
+}
+
 static void add_service(struct buf *yaml, const struct draft_service *service)
 {
 	buf_add_format(yaml, "  %s: # %s\n", service->name, service->origin);
@@ -137,24 +148,20 @@ static void add_service(struct buf *yaml, const struct draft_service *service)
 		add_comment(yaml, service->image);
 		buf_add_text(yaml, "   # without it, the machine's own programs are used\n");
 	}
-	if (service->env.count)
-		buf_add_text(yaml, "    env:\n");
-	for (size_t i = 0; i < service->env.count; i++) {
-		buf_add_format(yaml, "      %s: ", service->env.at[i].name);
-		add_scalar(yaml, service->env.at[i].value);
-		buf_add_char(yaml, '\n');
-	}
+	add_variables(yaml, &service->env);
 }
 
 static void add_database(struct buf *yaml, const struct draft_database *database)
 {
-	buf_add_format(yaml, "  %s: # %s\n    engine: %s\n", database->name, database->origin, engine_word(database->engine));
+	buf_add_format(yaml, "  %s: # %s\n    engine: %s\n", database->name, database->origin,
+		       blueprint_engine_words[database->engine]);
 	if (database->version)
 		buf_add_format(yaml, "    # version: %s   # without it, the newest there is\n", database->version);
 	add_pair(yaml, "    ", "database", database->database);
 	add_pair(yaml, "    ", "user", database->user);
 	add_pair(yaml, "    ", "seed", database->seed);
 	add_pair(yaml, "    ", "migrate", database->migrate);
+	add_variables(yaml, &database->env);
 }
 
 static void add_workspace(struct buf *yaml, const struct draft *draft)

@@ -206,8 +206,8 @@ static int set_url_path(struct reader *reader, const struct field *field, const 
 	return good ? set_text(reader, field, value, record) : reader_expect(reader, value, field->expected);
 }
 
-static const char *const engine_words[] = {"postgres", "redis", "mariadb", "mysql", NULL};
-static const char *const queue_engine_words[] = {"redis", NULL};
+const char *const blueprint_engine_words[] = {"postgres", "redis", "mariadb", "mysql", "rabbitmq", "nats", NULL};
+static const char *const queue_engine_words[] = {"redis", "rabbitmq", "nats", NULL};
 static const char *const restart_words[] = {"always", "on-failure", "never", NULL};
 static const char *const format_words[] = {"junit", "tap", "ctrf", "json", NULL};
 static const char *const test_needs_words[] = {"nothing", "services", NULL};
@@ -248,7 +248,7 @@ static const struct field service_fields[] = {
 static const struct section service_section = {"service", service_fields, sizeof(struct service)};
 
 static const struct field database_fields[] = {
-	{"engine", "postgres, mariadb (or mysql) or redis", set_word, AT(database, engine), .words = engine_words, .required = true},
+	{"engine", "postgres, mariadb (or mysql), redis, rabbitmq or nats", set_word, AT(database, engine), .words = blueprint_engine_words, .required = true},
 	{"version", "a major version: 15", set_int, AT(database, version), .least = 1, .most = 99},
 	{"database", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, database)},
 	{"user", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, user)},
@@ -264,8 +264,8 @@ static const struct field database_fields[] = {
 static const struct section database_section = {"database", database_fields, sizeof(struct database)};
 
 static const struct field queue_fields[] = {
-	{"engine", "redis", set_queue_engine, .words = queue_engine_words},
-	{"database", "the name of a redis database", set_label, AT(queue, database), .required = true},
+	{"engine", "redis, rabbitmq or nats: what `database` is", set_queue_engine, .words = queue_engine_words},
+	{"database", "the name of a redis, rabbitmq or nats database", set_label, AT(queue, database), .required = true},
 	{"stream", TEXT_EXPECTED, set_text, AT(queue, stream)},
 	{"group", TEXT_EXPECTED, set_text, AT(queue, group)},
 	FIELD_END,

@@ -12,6 +12,8 @@ static const struct engine_ops *const engines[] = {
 	[ENGINE_REDIS] = &engine_redis,
 	[ENGINE_MARIADB] = &engine_mariadb,
 	[ENGINE_MYSQL] = &engine_mariadb,
+	[ENGINE_RABBITMQ] = &engine_rabbitmq,
+	[ENGINE_NATS] = &engine_nats,
 };
 
 const struct engine_ops *engine_of(enum engine_kind kind)
@@ -54,6 +56,10 @@ int engine_form_detect(enum engine_kind kind, struct view head, const char *file
 	struct view name = view_of(file_name);
 	bool redis = kind == ENGINE_REDIS;
 
+	if (engine_of(kind)->waiting)
+		return err_set(err, ERR_INVALID,
+			       "%s is nothing that %s can load: its services declare and fill queues, or a seed of `exec:`",
+			       file_name, engine_of(kind)->name);
 	if (view_starts(head, VIEW("\x1f\x8b")) || view_ends(name, VIEW(".gz")))
 		*form = FORM_SQL_GZIP;
 	else if (view_starts(head, VIEW("PGDMP")))

@@ -89,6 +89,12 @@ struct engine_ops {
 	void (*rewriter)(const struct engine_target *target, struct engine_program *program);
 	/* "postgres://user@db:5432/database", appended. */
 	void (*url)(const struct engine_target *target, struct buf *out);
+	/* Of brokers. How many messages wait, for a consumer or for its acknowledgement: in `queue` (its stream, and group when it has one),
+	 * or, when that is NULL, in all that somebody consumes. *which: where, owned by the caller, when some wait. NULL: engines without. */
+	int (*waiting)(const struct engine_target *target, int fd, const struct queue *queue, int64_t *count, char **which,
+		       struct err *err);
+	int64_t ready_limit_ms; /* of one attempt to start; 0: what others have */
+	uint16_t ask_port;      /* where mark, rows and waiting are asked; 0: at `port` */
 };
 
 const struct engine_ops *engine_of(enum engine_kind kind);
@@ -101,5 +107,7 @@ MUST_USE int engine_form_detect(enum engine_kind kind, struct view head, const c
 extern const struct engine_ops engine_mariadb;
 extern const struct engine_ops engine_postgres;
 extern const struct engine_ops engine_redis;
+extern const struct engine_ops engine_rabbitmq;
+extern const struct engine_ops engine_nats;
 
 #endif

@@ -83,10 +83,9 @@ void prompt_fence(struct buf *out, const char *title, struct view text)
 
 static const char *engine_title(enum engine_kind kind)
 {
-	static const char *const titles[] = {[ENGINE_POSTGRES] = "PostgreSQL",
-					     [ENGINE_REDIS] = "Redis",
-					     [ENGINE_MARIADB] = "MariaDB",
-					     [ENGINE_MYSQL] = "MariaDB"};
+	static const char *const titles[] = {
+		[ENGINE_POSTGRES] = "PostgreSQL", [ENGINE_REDIS] = "Redis",       [ENGINE_MARIADB] = "MariaDB",
+		[ENGINE_MYSQL] = "MariaDB",       [ENGINE_RABBITMQ] = "RabbitMQ", [ENGINE_NATS] = "NATS with JetStream"};
 
 	return titles[kind];
 }

@@ -64,6 +64,17 @@ int builder_commit(struct environment *builder, const struct member *member, con
 	return provider_volume_commit(builder->all->provider, builder->id, member->volume, layer, meta, err);
 }
 
+/* YAML takes JSON. */
+static void variables_text(struct buf *text, const struct variables *variables)
+{
+	AUTO_JSON object = json_object();
+
+	for (size_t i = 0; i < variables->count; i++)
+		json_set_bytes(object, variables->at[i].name, view_of(variables->at[i].value));
+	buf_add_text(text, ", env: ");
+	json_format(text, object);
+}
+
 char *builder_databases_text(const struct database *databases, size_t count)
 {
 	AUTO_BUF text = buf_new((size_t)1 << 20);
@@ -75,6 +86,8 @@ char *builder_databases_text(const struct database *databases, size_t count)
 			buf_add_format(&text, ", database: \"%s\", user: \"%s\"", databases[i].database, databases[i].user);
 		if (databases[i].version)
 			buf_add_format(&text, ", version: %d", databases[i].version);
+		if (databases[i].engine == ENGINE_RABBITMQ) /* who may log in stands in its data */
+			variables_text(&text, &databases[i].env);
 		buf_add_text(&text, "}\n");
 	}
 	return buf_take(&text);

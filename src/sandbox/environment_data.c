@@ -35,7 +35,7 @@ int environment_marks_take(struct environment *env, struct err *err)
 
 		if (member->kind != MEMBER_DATABASE)
 			continue;
-		if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
+		if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
 			return -1;
 		mark = member->target.ops->mark(&member->target, fd, env->volatile_, err); /* only a verification compares */
 		if (!mark)
@@ -87,7 +87,7 @@ json_t *environment_rows_written(struct environments *environments, struct env_i
 		(void)pthread_mutex_lock(&env->mutex);
 		mark = json_incref(json_object_get(env->marks, member->name));
 		(void)pthread_mutex_unlock(&env->mutex);
-		if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
+		if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
 			return NULL;
 		rows = member->target.ops->rows(&member->target, fd, mark, err);
 		if (!rows) {
@@ -233,23 +233,51 @@ static int queue_length(struct wire *wire, const struct queue *queue, int64_t *w
 	return 0;
 }
 
-static int queues_waiting(struct environment *env, const char **which, int64_t *waiting, struct err *err)
+/* Where something waits, owned by the caller. */
+static int named_waiting(struct environment *env, const struct queue *queue, char **which, int64_t *count, struct err *err)
 {
-	*waiting = 0;
-	for (size_t i = 0; i < env->blueprint->queue_count && !*waiting; i++) {
-		const struct queue *queue = &env->blueprint->queues[i];
-		const struct member *member = member_find(env, queue->database);
+	const struct member *member = member_find(env, queue->database);
+	AUTO_CLOSE int fd = -1;
+
+	if (!member)
+		return err_set(err, ERR_INVALID, "queue %s: no database `%s`", queue->name, queue->database);
+	if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
+		return -1;
+	if (member->target.ops->waiting)
+		return member->target.ops->waiting(&member->target, fd, queue, count, which, err);
+	AUTO_WIRE wire = wire_new(fd, CONNECT_LIMIT_MS, (size_t)1 << 20);
+
+	*which = text_copy(queue->name);
+	return queue_length(&wire, queue, count, err);
+}
+
+static bool queues_named(const struct environment *env, const struct member *member)
+{
+	for (size_t i = 0; i < env->blueprint->queue_count; i++)
+		if (strcmp(env->blueprint->queues[i].database, member->name) == 0)
+			return true;
+	return false;
+}
+
+/* The blueprint's queues, and all of a broker of which it names none. */
+static int queues_waiting(struct environment *env, char **which, int64_t *count, struct err *err)
+{
+	*count = 0;
+	for (size_t i = 0; i < env->blueprint->queue_count && !*count; i++) {
+		free(TAKE(*which));
+		if (named_waiting(env, &env->blueprint->queues[i], which, count, err))
+			return -1;
+	}
+	for (size_t i = 0; i < env->member_count && !*count; i++) {
+		const struct member *member = &env->members[i];
 		AUTO_CLOSE int fd = -1;
 
-		if (!member)
-			return err_set(err, ERR_INVALID, "queue %s: no database `%s`", queue->name, queue->database);
-		if (member_connect(env, member, CONNECT_LIMIT_MS, &fd, err))
-			return -1;
-		AUTO_WIRE wire = wire_new(fd, CONNECT_LIMIT_MS, (size_t)1 << 20);
-
-		*which = queue->name;
-		if (queue_length(&wire, queue, waiting, err))
-			return -1;
+		if (member->kind != MEMBER_DATABASE || !member->target.ops->waiting || queues_named(env, member))
+			continue;
+		free(TAKE(*which));
+		if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err) ||
+		    member->target.ops->waiting(&member->target, fd, NULL, count, which, err))
+			return err_prefix(err, "%s", member->name);
 	}
 	return 0;
 }
@@ -265,7 +293,7 @@ int environment_quiet(struct environments *environments, struct env_id id, int64
 	if (!env || environment_awake(env, err))
 		return -1;
 	for (;;) {
-		const char *queue = "";
+		AUTO_FREE char *queue = NULL;
 		int64_t in_flight = 0;
 		int64_t waiting = 0;
 		bool gateway = false;
@@ -277,7 +305,7 @@ int environment_quiet(struct environments *environments, struct env_id id, int64
 			return 0;
 		if (elapsed_ms(environments) >= deadline_ms && waiting)
 			return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld messages wait in queue %s",
-				       (long long)timeout_ms, (long long)waiting, queue);
+				       (long long)timeout_ms, (long long)waiting, queue ? queue : "");
 		if (elapsed_ms(environments) >= deadline_ms)
 			return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld requests are in flight",
 				       (long long)timeout_ms, (long long)in_flight);

@@ -305,14 +305,22 @@ void member_stop(struct environment *env, struct member *member, int signal_numb
 	(void)pthread_mutex_unlock(&env->mutex);
 }
 
-int member_connect(struct environment *env, const struct member *member, int64_t limit_ms, int *fd, struct err *err)
+int64_t member_ready_limit_ms(const struct member *member)
+{
+	int64_t own = member->kind == MEMBER_DATABASE ? member->target.ops->ready_limit_ms : 0;
+
+	return own ? own : READY_LIMIT_MS;
+}
+
+static int port_connect(struct environment *env, const struct member *member, uint16_t port, int64_t limit_ms, int *fd,
+			struct err *err)
 {
 	int64_t deadline_ms = elapsed_ms(env->all) + limit_ms;
 
 	for (;;) {
 		struct err problem = {0};
 
-		if (provider_sandbox_dial(env->all->provider, env->id, member->name, member->port, fd, &problem) == 0)
+		if (provider_sandbox_dial(env->all->provider, env->id, member->name, port, fd, &problem) == 0)
 			return 0;
 		if (problem.kind != ERR_RETRY || elapsed_ms(env->all) >= deadline_ms) {
 			if (err)
@@ -321,6 +329,18 @@ int member_connect(struct environment *env, const struct member *member, int64_t
 		}
 		(void)usleep(PROBE_PAUSE_FIRST_US);
 	}
+}
+
+int member_connect(struct environment *env, const struct member *member, int64_t limit_ms, int *fd, struct err *err)
+{
+	return port_connect(env, member, member->port, limit_ms, fd, err);
+}
+
+int member_ask(struct environment *env, const struct member *member, int64_t limit_ms, int *fd, struct err *err)
+{
+	uint16_t own = member->target.ops->ask_port;
+
+	return port_connect(env, member, own ? own : member->port, limit_ms, fd, err);
 }
 
 /* GET over the socket; 2xx and 3xx are ready. */

@@ -32,6 +32,8 @@ static char *key_of(const struct blueprint *blueprint, const char *snapshot)
 
 		buf_add_format(&key, "%s %d %d %s %s\n", database->name, (int)database->engine, database->version,
 			       database->database, database->user);
+		for (size_t k = 0; database->engine == ENGINE_RABBITMQ && k < database->env.count; k++)
+			buf_add_format(&key, "%s=%s\n", database->env.at[k].name, database->env.at[k].value);
 	}
 	return buf_take(&key);
 }

@@ -258,6 +258,9 @@ void environment_stop_members(struct environment *env, bool databases);
 MUST_USE int environment_marks_take(struct environment *env, struct err *err);
 
 /* ---- environment_data.c ---- */
+int64_t member_ready_limit_ms(const struct member *member); /* of one attempt */
+/* Connects where its engine is asked what it holds. */
+MUST_USE int member_ask(struct environment *env, const struct member *member, int64_t limit_ms, int *fd, struct err *err);
 /* Runs what a database's engine wants to say over a socket of its own. */
 MUST_USE int member_talk(struct environment *env, const struct member *member,
 			 int (*talk)(const struct engine_target *target, int fd, struct err *err), struct err *err);

@@ -131,7 +131,7 @@ static void judge_deleted(struct judge *judge, const json_t *base_rows, const js
 	}
 }
 
-/* ---- Redis ---- */
+/* ---- Redis, and brokers ---- */
 
 /* JSON inside a text is compared as JSON. */
 static json_t *text_opened(json_t *value)
@@ -202,12 +202,12 @@ static json_t *keys_by_form(json_t *keys)
 	return forms;
 }
 
-/* Streams and lists are queues: what is in them is work for somebody. */
+/* Streams and lists are queues as those of brokers are: what is in them is work for somebody. */
 static bool is_queue(const json_t *values)
 {
 	const char *type = json_text(json_array_get(values, 0), "type", "");
 
-	return strcmp(type, "stream") == 0 || strcmp(type, "list") == 0;
+	return strcmp(type, "stream") == 0 || strcmp(type, "list") == 0 || strcmp(type, "queue") == 0;
 }
 
 static void judge_keys(struct judge *judge, const char *database, json_t *expected, json_t *got)
@@ -258,9 +258,12 @@ static void judge_engine(struct judge *judge, const char *engine, const json_t *
 
 void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows)
 {
+	static const char *const keyed[] = {"redis", "rabbitmq", "nats"};
+
 	judge->soft = false;
 	judge_engine(judge, "tables", base_rows, head_rows, judge_database);
 	judge_deleted(judge, base_rows, head_rows);
-	judge_engine(judge, "redis", base_rows, head_rows, judge_keys);
+	for (size_t i = 0; i < ARRAY_LEN(keyed); i++)
+		judge_engine(judge, keyed[i], base_rows, head_rows, judge_keys);
 	judge->place = NULL;
 }
