@@ -305,11 +305,11 @@ void member_stop(struct environment *env, struct member *member, int signal_numb
 	(void)pthread_mutex_unlock(&env->mutex);
 }
 
-int64_t member_ready_limit_ms(const struct member *member)
+int64_t member_ready_limit_ms(const struct member *member, int64_t usual_ms)
 {
 	int64_t own = member->kind == MEMBER_DATABASE ? member->target.ops->ready_limit_ms : 0;
 
-	return own ? own : READY_LIMIT_MS;
+	return own > usual_ms ? own : usual_ms;
 }
 
 static int port_connect(struct environment *env, const struct member *member, uint16_t port, int64_t limit_ms, int *fd,

@@ -229,7 +229,8 @@ static int spare_start(struct environment *spare, const char *snapshot, struct e
 	}
 	for (size_t i = 0; i < spare->member_count; i++)
 		if (spare->members[i].kind == MEMBER_DATABASE &&
-		    member_wait_ready(spare, &spare->members[i], START_LIMIT_MS, NULL, err))
+		    member_wait_ready(spare, &spare->members[i], member_ready_limit_ms(&spare->members[i], START_LIMIT_MS), NULL,
+				      err))
 			return -1;
 	return 0;
 }

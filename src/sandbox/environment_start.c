@@ -139,7 +139,7 @@ static int program_up(struct start *start, struct member *member, struct err *er
 	for (int attempt = 1;; attempt++) {
 		if (member_start(env, member, err))
 			return -1;
-		if (member_wait_ready(env, member, member_ready_limit_ms(member), &start->failed, err) == 0)
+		if (member_wait_ready(env, member, member_ready_limit_ms(member, READY_LIMIT_MS), &start->failed, err) == 0)
 			break;
 		if (err->kind == ERR_CANCELLED || attempt == 2)
 			return member_quote_log(env, member, err);

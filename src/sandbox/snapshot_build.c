@@ -38,7 +38,9 @@ static int server_start(struct environment *builder, struct member *member, bool
 	member->target.ops->serve(&member->target, loading, &program);
 	if (member_start_argv(builder, member, engine_program_argv(&program), "/", NULL, err))
 		return -1;
-	return member_wait_ready(builder, member, START_LIMIT_MS, NULL, err) ? member_quote_log(builder, member, err) : 0;
+	return member_wait_ready(builder, member, member_ready_limit_ms(member, START_LIMIT_MS), NULL, err)
+		       ? member_quote_log(builder, member, err)
+		       : 0;
 }
 
 /* Cleanly, or it is an error. */

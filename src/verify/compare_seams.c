@@ -1,12 +1,14 @@
 /*
  * The layer of calls: what the services asked of each other, of their databases and of the outside, for one request. Calls are a
- * multiset by edge, method and path template: concurrency may change their order.
+ * multiset by edge, method and path template: concurrency may change their order. Messages that are given to a queue are calls by edge and
+ * exchange, stream or subject, and are judged as strictly as what the outside is told: they are work for somebody.
  */
 #include <stdlib.h>
 
 #include "base/scope.h"
 #include "verify/compare_priv.h"
 #include "verify/call.h"
+#include "verify/format.h"
 
 #define MANY_CALLS 3     /* fewer are never "many" */
 #define NEW_CALLS_MANY 5 /* of a call that the base does not make at all */
@@ -63,7 +65,33 @@ static void list_sort(json_t *list)
 	free(at);
 }
 
-/* {"front > catalog GET /products/:id": [exchanges]} of the HTTP calls, each list in a stable order. */
+/* Has the place of a message a name for one connection only, or is it the protocol's own? */
+static bool is_private(const char *place)
+{
+	static const char *const prefixes[] = {"_INBOX.", "$JS.", "amq.gen-", "amq.rabbitmq.reply-to"};
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (strncmp(place, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Calls of HTTP, and messages that are given to a queue: what they are called in, appended. false: neither. */
+static bool call_group(struct buf *name, const struct judge *judge, const json_t *exchange)
+{
+	const json_t *request = json_member(exchange, "request");
+	bool publishes = call_is_message(exchange) && strcmp(json_text(request, "method", ""), "publish") == 0 &&
+			 !is_private(json_text(request, "url", ""));
+
+	if (!is_seam(exchange) || (!publishes && !call_is(exchange, "http")))
+		return false;
+	call_edge(name, exchange, judge->comparison->options.inside);
+	buf_add_char(name, ' ');
+	call_endpoint(name, exchange);
+	return true;
+}
+
+/* {"front > catalog GET /products/:id": [exchanges], "orders > mq publish orders/created": […]}, each list in a stable order. */
 static json_t *calls_group(const struct judge *judge, const json_t *seams)
 {
 	json_t *groups = json_object();
@@ -74,11 +102,8 @@ static json_t *calls_group(const struct judge *judge, const json_t *seams)
 		json_t *exchange = json_array_get(seams, i);
 		AUTO_BUF name = buf_new(16384);
 
-		if (!is_seam(exchange) || !call_is(exchange, "http"))
+		if (!call_group(&name, judge, exchange))
 			continue;
-		call_edge(&name, exchange, judge->comparison->options.inside);
-		buf_add_char(&name, ' ');
-		call_endpoint(&name, exchange);
 		list = json_object_get(groups, name.at);
 		if (!list) {
 			list = json_array();
@@ -203,7 +228,7 @@ static void count_report(struct judge *judge, const char *kind, enum severity se
 	AUTO_JSON a = json_integer((json_int_t)expected);
 	AUTO_JSON b = json_integer((json_int_t)got);
 
-	judge_report(judge, kind, "", severity, weight, a, b, "%s: called %zu times instead of %zu", judge->within, got, expected);
+	judge_report(judge, kind, "", severity, weight, a, b, "%s: %zu times instead of %zu", judge->within, got, expected);
 }
 
 static bool many_more(size_t expected, size_t got)
@@ -211,7 +236,7 @@ static bool many_more(size_t expected, size_t got)
 	return expected ? got >= MANY_CALLS && got > 2 * expected : got >= NEW_CALLS_MANY;
 }
 
-static void judge_count(struct judge *judge, size_t expected, size_t got, bool outside)
+static void judge_count(struct judge *judge, size_t expected, size_t got, bool outside, bool message)
 {
 	if (expected == got)
 		return;
@@ -220,7 +245,7 @@ static void judge_count(struct judge *judge, size_t expected, size_t got, bool o
 	else if (judge_noise(judge, "#count"))
 		return;
 	else if (outside)
-		count_report(judge, "outside-count", SEVERITY_BLOCK, WEIGHT_OUTSIDE, expected, got);
+		count_report(judge, message ? "messages" : "outside-count", SEVERITY_BLOCK, WEIGHT_OUTSIDE, expected, got);
 	else if (many_more(expected, got))
 		count_report(judge, "many-calls", SEVERITY_BLOCK, WEIGHT_MANY, expected, got);
 	else
@@ -230,7 +255,8 @@ static void judge_count(struct judge *judge, size_t expected, size_t got, bool o
 static void judge_group(struct judge *judge, const char *name, const json_t *expected, const json_t *got, bool alike)
 {
 	const json_t *any = json_array_get(json_array_size(expected) ? expected : got, 0);
-	bool outside = is_outside(judge, any);
+	bool message = call_is_message(any);
+	bool outside = message || is_outside(judge, any);
 	size_t failed = failures_of(expected);
 	size_t fails = failures_of(got);
 
@@ -243,16 +269,68 @@ static void judge_group(struct judge *judge, const char *name, const json_t *exp
 			     "%s: %zu of %zu calls fail (5xx), before %zu", name, fails, json_array_size(got), failed);
 	if (!alike)
 		return; /* a request that ends otherwise calls otherwise: that is told once */
-	judge_count(judge, json_array_size(expected), json_array_size(got), outside);
+	judge_count(judge, json_array_size(expected), json_array_size(got), outside, message);
 	if (!json_array_size(expected) || !json_array_size(got))
 		return;
-	if (outside)
+	if (outside && !message)
 		judge_propagation(judge, expected, got, outside_needs, ARRAY_LEN(outside_needs));
 	else
 		judge_propagation(judge, expected, got, propagated, ARRAY_LEN(propagated));
-	judge_parameters(judge, expected, got);
+	if (!message)
+		judge_parameters(judge, expected, got);
 	if (json_array_size(expected) == json_array_size(got))
 		judge_bodies(judge, expected, got, "request");
+}
+
+/* ---- what becomes of messages ---- */
+
+/* {"pricing > mq orders is requeued": n, …} */
+static json_t *refusals_count(const struct judge *judge, const json_t *seams)
+{
+	static const struct {
+		const char *method;
+		const char *says;
+	} rows[] = {{"requeue", "is given back"}, {"reject", "is refused"}, {"return", "comes back: no queue takes it"}};
+	json_t *counts = json_object();
+
+	for (size_t i = 0; i < json_array_size(seams); i++) {
+		const json_t *exchange = json_array_get(seams, i);
+		const json_t *request = json_member(exchange, "request");
+
+		for (size_t row = 0; call_is_message(exchange) && row < ARRAY_LEN(rows); row++) {
+			AUTO_BUF name = buf_new(16384);
+
+			if (strcmp(json_text(request, "method", ""), rows[row].method) != 0)
+				continue;
+			call_edge(&name, exchange, judge->comparison->options.inside);
+			buf_add_char(&name, ' ');
+			format_path(&name, view_of(json_text(request, "url", "")));
+			buf_add_format(&name, " %s", rows[row].says);
+			(void)json_object_set_new(counts, name.at, json_integer(json_number(counts, name.at, 0) + 1));
+		}
+	}
+	return counts;
+}
+
+/* A message that is refused where the base takes it is work that is not done. */
+static void judge_refusals(struct judge *judge, const json_t *base_seams, const json_t *head_seams)
+{
+	AUTO_JSON a = refusals_count(judge, base_seams);
+	AUTO_JSON b = refusals_count(judge, head_seams);
+	const char *name;
+	json_t *count;
+
+	json_object_foreach(b, name, count) {
+		int64_t had = json_number(a, name, 0);
+
+		judge->within = name;
+		judge->layer = LAYER_OUTBOUND;
+		if (judge->noise && json_integer_value(count) != had)
+			judge_learn(judge, "#refused", NULL, NULL);
+		else if (!judge->noise && json_integer_value(count) > had && !judge_noise(judge, "#refused"))
+			judge_report(judge, "message-refused", "", SEVERITY_BLOCK, WEIGHT_FAILS, json_object_get(a, name), count,
+				     "%s: %lld times instead of %lld", name, (long long)json_integer_value(count), (long long)had);
+	}
 }
 
 /* ---- statements ---- */
@@ -348,6 +426,7 @@ void judge_seams(struct judge *judge, const json_t *base_seams, const json_t *he
 	}
 	if (alike)
 		judge_statements(judge, base_seams, head_seams);
+	judge_refusals(judge, base_seams, head_seams);
 	judge->within = "";
 }
 
