@@ -63,8 +63,6 @@ enum engine_kind {
 	ENGINE_NATS,
 };
 
-extern const char *const blueprint_engine_words[]; /* by engine_kind, and NULL behind them */
-
 enum mask_kind {
 	MASK_KEEP, /* looked at, and fine as it is */
 	MASK_NULL,

@@ -192,7 +192,7 @@ static int databases_finish(struct reader *reader, const struct tree_node *root,
 			text_default(reader, &database->user, database->engine == ENGINE_POSTGRES ? "postgres" : "root");
 		} else if (stray) {
 			return reader_refuse(reader, tree_find(node, stray), "databases.%s.%s: %s has none", database->name, stray,
-					     blueprint_engine_words[database->engine]);
+					     engine_word(database->engine));
 		}
 		if (database->subset_count && has_queues(database))
 			return reader_refuse(reader, tree_find(node, "subset"), "databases.%s.subset: it has no tables",

@@ -153,8 +153,7 @@ static void add_service(struct buf *yaml, const struct draft_service *service)
 
 static void add_database(struct buf *yaml, const struct draft_database *database)
 {
-	buf_add_format(yaml, "  %s: # %s\n    engine: %s\n", database->name, database->origin,
-		       blueprint_engine_words[database->engine]);
+	buf_add_format(yaml, "  %s: # %s\n    engine: %s\n", database->name, database->origin, engine_word(database->engine));
 	if (database->version)
 		buf_add_format(yaml, "    # version: %s   # without it, the newest there is\n", database->version);
 	add_pair(yaml, "    ", "database", database->database);

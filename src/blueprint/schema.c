@@ -206,7 +206,7 @@ static int set_url_path(struct reader *reader, const struct field *field, const 
 	return good ? set_text(reader, field, value, record) : reader_expect(reader, value, field->expected);
 }
 
-const char *const blueprint_engine_words[] = {"postgres", "redis", "mariadb", "mysql", "rabbitmq", "nats", NULL};
+static const char *const engine_words[] = {"postgres", "redis", "mariadb", "mysql", "rabbitmq", "nats", NULL};
 static const char *const queue_engine_words[] = {"redis", "rabbitmq", "nats", NULL};
 static const char *const restart_words[] = {"always", "on-failure", "never", NULL};
 static const char *const format_words[] = {"junit", "tap", "ctrf", "json", NULL};
@@ -248,7 +248,7 @@ static const struct field service_fields[] = {
 static const struct section service_section = {"service", service_fields, sizeof(struct service)};
 
 static const struct field database_fields[] = {
-	{"engine", "postgres, mariadb (or mysql), redis, rabbitmq or nats", set_word, AT(database, engine), .words = blueprint_engine_words, .required = true},
+	{"engine", "postgres, mariadb (or mysql), redis, rabbitmq or nats", set_word, AT(database, engine), .words = engine_words, .required = true},
 	{"version", "a major version: 15", set_int, AT(database, version), .least = 1, .most = 99},
 	{"database", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, database)},
 	{"user", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, user)},
