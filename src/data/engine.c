@@ -8,12 +8,8 @@
 #include "base/scope.h"
 
 static const struct engine_ops *const engines[] = {
-	[ENGINE_POSTGRES] = &engine_postgres,
-	[ENGINE_REDIS] = &engine_redis,
-	[ENGINE_MARIADB] = &engine_mariadb,
-	[ENGINE_MYSQL] = &engine_mariadb,
-	[ENGINE_RABBITMQ] = &engine_rabbitmq,
-	[ENGINE_NATS] = &engine_nats,
+	[ENGINE_POSTGRES] = &engine_postgres, [ENGINE_REDIS] = &engine_redis,       [ENGINE_MARIADB] = &engine_mariadb,
+	[ENGINE_MYSQL] = &engine_mariadb,     [ENGINE_RABBITMQ] = &engine_rabbitmq, [ENGINE_NATS] = &engine_nats,
 };
 
 const struct engine_ops *engine_of(enum engine_kind kind)

@@ -284,6 +284,11 @@ static const struct {
 	 {0},
 	 {.seams = "[['orders', 'mq', 'publish', 'events/created', [], '{}']]"},
 	 "block header-lost"},
+	{"message whose JSON is written in another order",
+	 {.seams = "[['orders', 'mq', 'publish', 's', [], '{\\'data\\': \\'{\\\\\\'a\\\\\\': 1, \\\\\\'b\\\\\\': 2}\\'}']]"},
+	 {0},
+	 {.seams = "[['orders', 'mq', 'publish', 's', [], '{\\'data\\': \\'{\\\\\\'b\\\\\\': 2, \\\\\\'a\\\\\\': 1}\\'}']]"},
+	 ""},
 	{"messages in another order, delivered and acknowledged otherwise",
 	 {.seams = "[['orders', 'mq', 'publish', 'a', [], '{}'], ['orders', 'mq', 'publish', 'b', [], '{}'], "
 		   "['pricing', 'mq', 'deliver', 'a', [], '{}'], ['pricing', 'mq', 'ack', 'a', [], '']]"},
