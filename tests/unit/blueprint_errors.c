@@ -119,7 +119,7 @@ static const struct {
 	{ONE "databases:\n  db: {engine: mysql, mask: {a.b: e-mail}}\n",
 	 "7:35: databases.db.mask: expected keep, null, fixed:TEXT, email, name, phone, token, card, address, text, number or date, found `e-mail`"},
 	{ONE "databases:\n  db: {engine: redis, mask: {a.b: email}}\n",
-	 "7:29: databases.db.mask: Redis has no columns: mask what a program loads into it"},
+	 "7:29: databases.db.mask: it has no columns: mask what a program loads into it"},
 	{ONE "databases:\n  db: {engine: mysql, subset: {a: 0%}}\n",
 	 "7:35: databases.db.subset: expected 10%, a condition on the table's columns, or referenced, found `0%`"},
 	{ONE "databases:\n  db: {engine: redis, user: x}\n", "7:29: databases.db.user: redis has none"},
