@@ -110,12 +110,8 @@ static const struct {
 	const char *name;
 	enum protocol protocol;
 } protocols[] = {
-	{"postgres", PROTOCOL_POSTGRES},
-	{"redis", PROTOCOL_REDIS},
-	{"rabbitmq", PROTOCOL_AMQP},
-	{"mysql", PROTOCOL_MYSQL},
-	{"mariadb", PROTOCOL_MYSQL},
-	{"nats", PROTOCOL_NATS},
+	{"postgres", PROTOCOL_POSTGRES}, {"redis", PROTOCOL_REDIS},   {"rabbitmq", PROTOCOL_AMQP},
+	{"mysql", PROTOCOL_MYSQL},       {"mariadb", PROTOCOL_MYSQL}, {"nats", PROTOCOL_NATS},
 };
 
 static int name_parse(const char *key, const json_t *json, struct name *name, struct err *err)

@@ -24,12 +24,8 @@
 
 /* Who reads along with what; PROTOCOL_GUESS asks all of them. */
 static const struct reader_ops *const readers[] = {
-	[PROTOCOL_GUESS] = NULL,
-	[PROTOCOL_POSTGRES] = &reader_postgres,
-	[PROTOCOL_REDIS] = &reader_redis,
-	[PROTOCOL_AMQP] = &reader_amqp,
-	[PROTOCOL_MYSQL] = &reader_mysql,
-	[PROTOCOL_NATS] = &reader_nats,
+	[PROTOCOL_GUESS] = NULL,        [PROTOCOL_POSTGRES] = &reader_postgres, [PROTOCOL_REDIS] = &reader_redis,
+	[PROTOCOL_AMQP] = &reader_amqp, [PROTOCOL_MYSQL] = &reader_mysql,       [PROTOCOL_NATS] = &reader_nats,
 };
 
 struct raw {
