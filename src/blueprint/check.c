@@ -221,6 +221,11 @@ static int queues_finish(struct reader *reader, const struct tree_node *root, st
 }
 
 /* A statement is asked of the one PostgreSQL there is, when it does not say which. */
+static bool speaks_sql(const struct database *database)
+{
+	return database->engine == ENGINE_POSTGRES || database->engine == ENGINE_MARIADB;
+}
+
 static int invariant_database(struct reader *reader, const struct tree_node *node, struct blueprint *blueprint,
 			      struct invariant *invariant)
 {
@@ -229,16 +234,16 @@ static int invariant_database(struct reader *reader, const struct tree_node *nod
 	size_t count = 0;
 
 	for (size_t i = 0; i < blueprint->database_count; i++)
-		if (blueprint->databases[i].engine != ENGINE_REDIS) {
+		if (speaks_sql(&blueprint->databases[i])) {
 			only = &blueprint->databases[i];
 			count++;
 		}
-	if (invariant->database && (!named || named->engine == ENGINE_REDIS))
+	if (invariant->database && (!named || !speaks_sql(named)))
 		return reader_refuse(reader, node, "verify.invariants: `%s` is not %s", invariant->database,
 				     named ? "one that speaks SQL" : "one of the databases");
 	if (!invariant->database && count != 1)
 		return reader_refuse(reader, node, "verify.invariants: `sql` needs a `database`: there %s",
-				     count ? "are several" : "is no postgres");
+				     count ? "are several" : "is none that speaks SQL");
 	if (!invariant->database)
 		text_default(reader, &invariant->database, only->name);
 	return 0;

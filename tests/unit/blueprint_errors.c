@@ -153,7 +153,7 @@ static const struct {
 	{ONE "verify: {skip: [replay]}\n", "6:16: verify.skip: expected a list of gates: faults, migrations, race, found a list"},
 	{ONE "verify:\n  invariants:\n    - {name: a}\n", "8:7: verify.invariants: expected either `sql` or `http` of `a`"},
 	{ONE "verify:\n  invariants:\n    - {name: a, sql: SELECT 1, http: /a}\n", "8:7: verify.invariants: expected either `sql` or `http` of `a`"},
-	{ONE "verify:\n  invariants:\n    - {name: a, sql: SELECT 1}\n", "8:7: verify.invariants: `sql` needs a `database`: there is no postgres"},
+	{ONE "verify:\n  invariants:\n    - {name: a, sql: SELECT 1}\n", "8:7: verify.invariants: `sql` needs a `database`: there is none that speaks SQL"},
 	{ONE "verify:\n  invariants:\n    - {name: a, sql: SELECT 1, database: front}\n", "8:7: verify.invariants: `front` is not one of the databases"},
 	{ONE "verify: {protect: [x]}\n", "6:10: unknown key `protect` in verify: did you mean `protected`?"},
 	{ONE "agent: {use: clade}\n", "6:14: agent.use: expected acp, claude, codex, command, cursor, gemini or opencode, found `clade`: did you mean `claude`?"},
