@@ -297,10 +297,11 @@ static bool field_speaks_of(const struct use *use, const char *key, const struct
 	const json_t *path = source->inner ? source->inner : source->path;
 	const char *its_key = json_string_value(json_array_get(path, json_array_size(path) - 1));
 
-	if (view_ends(stem, VIEW("_id")) || view_ends(stem, VIEW("Id")))
-		stem.length -= key[strlen(key) - 3] == '_' ? 3 : 2;
-	else
+	if (!view_ends(stem, VIEW("_id")) && !view_ends(stem, VIEW("Id")))
 		return false;
+	stem.length -= 2;
+	if (view_ends(stem, VIEW("_")))
+		stem.length--;
 	if (its_key && strcmp(its_key, key) == 0)
 		return true;
 	AUTO_FREE char *word = view_copy(stem);

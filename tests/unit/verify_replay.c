@@ -124,6 +124,11 @@ static void live_values_take_the_place_of_recorded_ones(void **state)
 		 "[['POST', 'http://h/orders', [], '', [], '{\\'id\\': 17}'],"
 		 " ['POST', 'http://h/payments', [], '{\\'order_id\\':17,\\'item_id\\':17,\\'id\\':17}', [], '']]",
 		 "[[[], '{\\'id\\': 18}']]", "/payments", NULL, "{\"order_id\":18,\"item_id\":17,\"id\":17}"},
+		{"keys that are nothing but the mark of an id",
+		 "[['POST', 'http://h/orders', [], '', [], '{\\'id\\': 17, \\'_id\\': 23}'],"
+		 " ['POST', 'http://h/payments', [], '{\\'Id\\':17,\\'id\\':17,\\'_id\\':17,\\'\\':17,\\'d\\':17,\\'order_Id\\':17}', [], '']]",
+		 "[[[], '{\\'id\\': 18, \\'_id\\': 24}']]", "/payments", NULL,
+		 "{\"Id\":17,\"id\":17,\"_id\":17,\"\":17,\"d\":17,\"order_Id\":18}"},
 		{"id of what was made, in a form",
 		 "[['POST', 'http://h/orders', [], '', [], '{\\'id\\': 17}'],"
 		 " ['POST', 'http://h/payments', [['Content-Type', 'application/x-www-form-urlencoded']], 'order_id=17&amount=17', [], '']]",
