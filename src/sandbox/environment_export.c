@@ -13,7 +13,8 @@
 #define PACK_BYTES_MAX ((int64_t)512 << 20)
 #define EXPORT_LIMIT_MS 300000
 
-/* $1 is the base. The index is a copy, so that what the agent has staged stays as it is. A commit of the agent's own that descends
+/* What interpreters and test runners leave beside the code is no work, also where nobody told git to ignore it.
+ * $1 is the base. The index is a copy, so that what the agent has staged stays as it is. A commit of the agent's own that descends
  * from the base is kept as history; anything else is put on the base as one commit. Prints the commit. */
 static const char commit_script[] =
 	"set -e\n"
@@ -21,10 +22,13 @@ static const char commit_script[] =
 	"git config --global --get-all safe.directory >/dev/null 2>&1 || git config --global safe.directory '*'\n"
 	"dir=$(git rev-parse --absolute-git-dir)\n"
 	"index=$(mktemp)\n"
-	"trap 'rm -f \"$index\"' EXIT\n"
+	"caches=$(mktemp)\n"
+	"trap 'rm -f \"$index\" \"$caches\"' EXIT\n"
+	"{ cat \"$(git config --get --type=path core.excludesFile || echo \"${XDG_CONFIG_HOME:-$HOME/.config}/git/ignore\")\" 2>/dev/null || :; printf '%s\\n' __pycache__/ .pytest_cache/ "
+	".mypy_cache/ .ruff_cache/ .tox/ .nyc_output/; } >\"$caches\"\n"
 	"if [ -f \"$dir/index\" ]; then cp \"$dir/index\" \"$index\"; else rm -f \"$index\"; fi\n"
 	"export GIT_INDEX_FILE=\"$index\"\n"
-	"git -c core.hooksPath=/dev/null add -A\n"
+	"git -c core.hooksPath=/dev/null -c core.excludesFile=\"$caches\" add -A\n"
 	"tree=$(git write-tree)\n"
 	"parent=$1\n"
 	"if git merge-base --is-ancestor \"$1\" HEAD 2>/dev/null; then parent=$(git rev-parse HEAD); fi\n"

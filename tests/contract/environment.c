@@ -341,10 +341,14 @@ static void the_work_comes_out_as_a_commit_on_the_base(void **state)
 	assert_int_equal(json_array_size(changes), 1); /* what is ignored stays behind */
 	must(git_file_read(repository, &head, "greeting.txt", &text, &err), &err);
 	assert_string_equal(text.at, "hello two\n");
-	commit = run(shop, "workspace", "git commit -qam own && echo three > new.txt && git rev-parse HEAD");
+	commit = run(
+		shop, "workspace",
+		"git commit -qam own && echo three > new.txt && mkdir __pycache__ && echo x > __pycache__/y.pyc && git rev-parse HEAD");
 	must(environment_export(environments, shop, &first, "refs/assay/work", "more", &again, &err), &err);
 	buf_clear(&text);
 	must(git_file_read(repository, &again, "new.txt", &text, &err), &err);
+	assert_int_equal(git_file_read(repository, &again, "__pycache__/y.pyc", &text, &err), -1); /* a cache is no work */
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
 	must(git_run(repository,
 		     (const char *const[]){"merge-base", "--is-ancestor", (char *)view_copy(view_trim(view_of(commit))), again.text,
 					   NULL},
