@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gateway/dlp/dlp.h"
+#include "verify/verify.h"
 
 static int64_t line_of(struct view text, uint64_t at)
 {
@@ -33,6 +34,10 @@ static void text_scan(struct dlp *dlp, struct view text, size_t place, json_t *f
 		json_set_bytes(row, "title", view_of(findings[i].title));
 		(void)json_array_append_new(found, row);
 	}
+	if (count >= DLP_FINDINGS_MAX)
+		(void)json_array_append_new(found, json_pack("{s:I, s:s, s:s, s:I, s:b, s:s}", "text", (json_int_t)place, "rule",
+							     SECRETS_TOO_MANY, "digest", SECRETS_TOO_MANY, "line", (json_int_t)0,
+							     "mild", 0, "title", "more secrets than are told apart"));
 	dlp_free(message);
 }
 

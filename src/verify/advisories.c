@@ -30,8 +30,9 @@ static bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The next number or word; separators mean nothing. False at the end, and at "+", behind which a build is named. */
-static bool token_next(struct view *rest, struct token *token)
+/* The next number or word; separators mean nothing, but for a "-" behind the third number: what follows is of a version before that one, as
+ * a word is (semantic versions, 11.3). False at the end, and at "+", behind which a build is named. */
+static bool token_next(struct view *rest, int place, struct token *token)
 {
 	size_t at = 0;
 	size_t from;
@@ -44,6 +45,7 @@ static bool token_next(struct view *rest, struct token *token)
 	token->word = is_letter(rest->at[at]);
 	while (at < rest->length && (token->word ? is_letter(rest->at[at]) : is_digit(rest->at[at])))
 		at++;
+	token->word = token->word || (place >= 3 && from && rest->at[from - 1] == '-');
 	token->text = view_make(rest->at + from, at - from);
 	*rest = view_make(rest->at + at, rest->length - at);
 	return true;
@@ -82,6 +84,8 @@ static int words_compare(struct view left, struct view right)
 
 	if (difference || word_rank(left) != -4)
 		return difference;
+	if (is_digit(left.at[0]) && is_digit(right.at[0]))
+		return numbers_compare(left, right);
 	difference = strncasecmp(left.at, right.at, shorter);
 	return difference ? difference : (left.length > right.length) - (left.length < right.length);
 }
@@ -104,9 +108,9 @@ int version_compare(struct view left, struct view right)
 		left = view_make(left.at + 1, left.length - 1);
 	if (right.length && right.at[0] == 'v')
 		right = view_make(right.at + 1, right.length - 1);
-	for (;;) {
-		has_a = token_next(&left, &a);
-		has_b = token_next(&right, &b);
+	for (int place = 0;; place++) {
+		has_a = token_next(&left, place, &a);
+		has_b = token_next(&right, place, &b);
 		if (!has_a && !has_b)
 			return 0;
 		if (!has_a)
@@ -308,21 +312,29 @@ static void told_once(json_t *list, const char *name)
 	(void)json_array_append_new(list, json_string(name));
 }
 
-static int file_search(const char *dir, const char *file, const char *ecosystem, const json_t *package, size_t place, json_t *found,
-		       struct err *err)
+/* The advisory in one file, against all packages of its name: [places]. */
+static int file_search(const char *dir, const char *file, const char *ecosystem, const json_t *packages, const json_t *places,
+		       json_t *found, struct err *err)
 {
 	AUTO_JSON advisory = NULL;
-	const char *id;
-	json_t *row;
 
+	if (!json_array_size(places) || json_array_size(found) >= ADVISORIES_FOUND_MAX)
+		return 0;
 	if (advisory_read(dir, file, &advisory, err))
 		return -1;
-	id = json_text(advisory, "id", file);
-	if (!advisory_affects(advisory, ecosystem, json_text(package, "name", ""), json_text(package, "version", "")))
-		return 0;
-	row = json_pack("{s:I, s:s, s:s, s:s}", "package", (json_int_t)place, "id", id, "summary",
-			json_text(advisory, "summary", json_text(advisory, "details", "")), "severity", severity_name_of(advisory));
-	return json_array_append_new(found, row) == 0 ? 0 : err_set(err, ERR_INVALID, "%s/%s: not an advisory", dir, file);
+	for (size_t i = 0; i < json_array_size(places); i++) {
+		json_int_t place = json_integer_value(json_array_get(places, i));
+		const json_t *package = json_array_get(packages, (size_t)place);
+
+		if (!advisory_affects(advisory, ecosystem, json_text(package, "name", ""), json_text(package, "version", "")))
+			continue;
+		if (json_array_append_new(found,
+					  json_pack("{s:I, s:s, s:s, s:s}", "package", place, "id", json_text(advisory, "id", file),
+						    "summary", json_text(advisory, "summary", json_text(advisory, "details", "")),
+						    "severity", severity_name_of(advisory))))
+			return err_set(err, ERR_INVALID, "%s/%s: not an advisory", dir, file);
+	}
+	return 0;
 }
 
 /* All packages of one ecosystem, in one pass over its index. */
@@ -351,13 +363,9 @@ static int ecosystem_search(const char *dir, const char *cache_dir, const char *
 		struct view file;
 		AUTO_FREE char *name = view_copy(view_cut(view_cut(rest, '\n', &rest), '\t', &file));
 		AUTO_FREE char *path = view_copy(file);
-		const json_t *places = json_member(wanted, name);
 
-		for (size_t i = 0; i < json_array_size(places); i++) {
-			place = (size_t)json_integer_value(json_array_get(places, i));
-			if (file_search(dir, path, ecosystem, json_array_get(packages, place), place, found, err))
-				return -1;
-		}
+		if (file_search(dir, path, ecosystem, packages, json_member(wanted, name), found, err))
+			return -1;
 	}
 	return 0;
 }

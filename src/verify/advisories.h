@@ -9,7 +9,8 @@
 #include "base/json.h"
 
 #define ADVISORY_BYTES_MAX ((size_t)4 << 20)
-#define ADVISORIES_MAX ((size_t)2000000) /* files of one ecosystem */
+#define ADVISORIES_FOUND_MAX ((size_t)10000) /* of one search: more are left out */
+#define ADVISORIES_MAX ((size_t)2000000)     /* files of one ecosystem */
 
 /* Which of two versions is older: negative, 0 or positive. Semantic versions, and what PyPI and RubyGems make of them: numbers by value, "rc" and the
  * like before the version itself, "post" behind it, missing parts are 0. */

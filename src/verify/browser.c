@@ -40,8 +40,8 @@ struct browser {
 	char *session;
 	/* of the page that is looked at */
 	json_t *page;
+	bool answered;
 	bool loaded;
-	bool failed;
 	int64_t in_flight;
 	int64_t quiet_since_ms;
 	/* of the program */
@@ -138,7 +138,8 @@ static void response_note(struct browser *browser, const json_t *params)
 	int64_t status = json_number(response, "status", 0);
 	AUTO_FREE char *what = NULL;
 
-	if (strcmp(json_text(params, "type", ""), "Document") == 0) {
+	if (strcmp(json_text(params, "type", ""), "Document") == 0 && !browser->answered) { /* those after it are of frames */
+		browser->answered = true;
 		(void)json_object_set_new(browser->page, "status", json_integer(status));
 		(void)json_object_set_new(browser->page, "html",
 					  json_boolean(strcmp(json_text(response, "mimeType", ""), "text/html") == 0));
@@ -367,6 +368,7 @@ static json_t *page_look(struct browser *browser, const char *path, json_t *path
 	json_decref(browser->page);
 	browser->page = json_pack("{s:s, s:i, s:b, s:[], s:[], s:s}", "path", path, "status", 0, "html", 0, "lines", "problems",
 				  "png", "");
+	browser->answered = false;
 	browser->loaded = false;
 	browser->in_flight = 0;
 	browser->quiet_since_ms = world_elapsed_ms(browser->ladder->request->world);

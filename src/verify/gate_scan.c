@@ -21,6 +21,7 @@
 #define BINARY_LOOKED_AT ((size_t)8000) /* a zero byte there makes a file no text, as git has it */
 #define LINTER_TIMEOUT_MS 180000
 #define LINTER_MISSING 127
+#define LINTER_FOUND 1 /* what most end with when they have remarks, and grep when it has none */
 #define LINTER_FILES_MAX ((size_t)1000)
 
 enum weight {
@@ -85,8 +86,8 @@ static void texts_fini(struct texts_read **texts)
 	free(*texts);
 }
 
-/* The changed files as one of the two commits has them. */
-static struct texts_read *texts_of(const struct scan *scan, bool head)
+/* The changed files as one of the two commits has them. NULL: they could not be read. */
+static struct texts_read *texts_of(const struct scan *scan, bool head, struct err *err)
 {
 	struct texts_read *texts = mem_new(sizeof(*texts));
 	size_t index;
@@ -96,7 +97,6 @@ static struct texts_read *texts_of(const struct scan *scan, bool head)
 		const char *path = json_text(change, "path", "");
 		char status = json_text(change, "status", "M")[0];
 		struct buf text = buf_new(INTEGRITY_FILE_MAX);
-		struct err err;
 
 		if (status == (head ? 'D' : 'A'))
 			continue;
@@ -104,9 +104,13 @@ static struct texts_read *texts_of(const struct scan *scan, bool head)
 			texts->cut = true;
 			break;
 		}
-		if (file_of(scan, head, head ? path : json_text(change, "old_path", path), &text, &err)) {
-			texts->cut = texts->cut || err.kind == ERR_LIMIT;
+		if (file_of(scan, head, head ? path : json_text(change, "old_path", path), &text, err)) {
 			buf_fini(&text);
+			if (err->kind != ERR_LIMIT && err->kind != ERR_NOT_FOUND) { /* a link is not there */
+				texts_fini(&texts);
+				return NULL;
+			}
+			texts->cut = texts->cut || err->kind == ERR_LIMIT;
 			continue;
 		}
 		if (text.length && memchr(text.at, 0, text.length < BINARY_LOOKED_AT ? text.length : BINARY_LOOKED_AT)) {
@@ -128,6 +132,16 @@ static int secrets_in(const struct scan *scan, const struct texts_read *texts, j
 	return texts->count ? sources->secrets(sources->self, texts->views, texts->count, found_in, err) : 0;
 }
 
+/* What makes it the same one: its value, wherever it stands; of too many in one file the file. Owned by the caller. */
+static char *secret_key(const json_t *one, const struct texts_read *texts)
+{
+	const char *digest = json_text(one, "digest", "");
+
+	if (strcmp(json_text(one, "rule", ""), SECRETS_TOO_MANY) != 0)
+		return text_copy(digest);
+	return text_format("%s %s", digest, json_text(texts->changes[json_number(one, "text", 0)], "path", ""));
+}
+
 static int secrets_look(struct scan *scan, struct err *err)
 {
 	const struct verify_sources *sources = scan->ladder->request->sources;
@@ -143,21 +157,28 @@ static int secrets_look(struct scan *scan, struct err *err)
 		ladder_not_covered(scan->ladder, "scan: nothing here looks for secrets in files");
 		return 0;
 	}
-	before = texts_of(scan, false);
-	after = texts_of(scan, true);
+	before = texts_of(scan, false, err);
+	after = before ? texts_of(scan, true, err) : NULL;
+	if (!after)
+		return -1;
 	if (before->cut || after->cut)
 		ladder_not_covered(scan->ladder,
 				   "scan: not all changed files were looked at for secrets: they are too many, or too large");
 	if (secrets_in(scan, before, known, err) || secrets_in(scan, after, fresh, err))
 		return -1;
-	json_array_foreach(known, index, one)
-		(void)json_object_set_new(old, json_text(one, "digest", ""), json_true());
+	json_array_foreach(known, index, one) {
+		AUTO_FREE char *key = secret_key(one, before);
+
+		(void)json_object_set_new(old, key, json_true());
+	}
 	json_array_foreach(fresh, index, one) {
 		const json_t *change = after->changes[json_number(one, "text", 0)];
 		const char *path = json_text(change, "path", "");
 		bool mild = integrity_is_test(scan->ladder->blueprint, path) || json_flag(one, "mild", false);
 
-		if (json_flag(old, json_text(one, "digest", ""), false))
+		AUTO_FREE char *key = secret_key(one, after);
+
+		if (json_flag(old, key, false))
 			continue;
 		gate_count_add(scan->gate, "secrets", 1);
 		found(scan, "secret", path, json_text(one, "digest", ""), mild ? SEVERITY_WARN : SEVERITY_BLOCK, WEIGHT_SECRET,
@@ -171,8 +192,8 @@ static int secrets_look(struct scan *scan, struct err *err)
 
 /* ---- packages ---- */
 
-/* All that the changed lock files of one commit name; "file" is where. */
-static json_t *packages_of(struct scan *scan, bool head)
+/* All that the changed lock files of one commit name; "file" is where. NULL: they could not be read. */
+static json_t *packages_of(struct scan *scan, bool head, struct err *err)
 {
 	json_t *all = json_object();
 	size_t index;
@@ -186,13 +207,28 @@ static json_t *packages_of(struct scan *scan, bool head)
 		const char *key;
 		json_t *package;
 
-		if (!packages_locked(path) || file_of(scan, head, path, &text, NULL))
+		bool whole = true;
+
+		if (!packages_locked(path))
 			continue;
-		if (!packages_read(path, buf_view(&text), packages) && head)
-			ladder_not_covered(scan->ladder, "scan: %s could not be read whole", path);
+		if (file_of(scan, head, path, &text, err)) {
+			if (err->kind == ERR_NOT_FOUND) /* in this commit */
+				continue;
+			if (err->kind != ERR_LIMIT) {
+				json_decref(all);
+				return NULL;
+			}
+			whole = false;
+		}
+		whole = whole && packages_read(path, buf_view(&text), packages) &&
+			json_object_size(all) + json_object_size(packages) <= PACKAGES_MAX;
+		if (!whole && head)
+			ladder_not_covered(scan->ladder, "scan: %s could not be read whole: its packages were not all looked at",
+					   path);
 		json_object_foreach(packages, key, package)
 			json_set_bytes(package, "file", view_of(path));
-		(void)json_object_update_missing(all, packages);
+		if (json_object_size(all) + json_object_size(packages) <= PACKAGES_MAX)
+			(void)json_object_update_missing(all, packages);
 	}
 	return all;
 }
@@ -244,8 +280,8 @@ static void advisory_tell(struct scan *scan, const json_t *advisory, const json_
 static int packages_look(struct scan *scan, struct err *err)
 {
 	const struct verify_sources *sources = scan->ladder->request->sources;
-	AUTO_JSON before = packages_of(scan, false);
-	AUTO_JSON after = packages_of(scan, true);
+	AUTO_JSON before = packages_of(scan, false, err);
+	AUTO_JSON after = before ? packages_of(scan, true, err) : NULL;
 	AUTO_JSON fresh = json_array();
 	AUTO_JSON known = json_array();
 	AUTO_JSON missing = json_array();
@@ -253,6 +289,8 @@ static int packages_look(struct scan *scan, struct err *err)
 	json_t *one;
 	size_t index;
 
+	if (!after)
+		return -1;
 	json_object_foreach(after, key, one)
 		if (!json_member(before, key))
 			(void)json_array_append(fresh, one);
@@ -287,6 +325,7 @@ struct lint {
 struct linted {
 	const struct lint *lint;
 	json_t *remarks;
+	int code; /* that it ended with */
 	bool missing;
 	bool cut;
 };
@@ -307,27 +346,40 @@ static const char **lint_argv(const struct lint *lint)
 	return argv;
 }
 
-/* Its output, or the file it writes. */
-static int lint_output(struct side *side, const struct lint *lint, struct buf *output, bool *missing)
+/* Its output, or the file it writes, and not one that lay there before. */
+static int lint_output(struct side *side, struct linted *linted, struct buf *output)
 {
+	const struct lint *lint = linted->lint;
 	const char **argv = lint->shell ? lint_argv(lint) : NULL;
 	AUTO_BUF said = buf_new(LINT_BYTES_MAX);
 	AUTO_BUF errors = buf_new(LINT_BYTES_MAX);
 	struct environment_exec exec = {
 		.dir = lint->dir, .output = &said, .errors = &errors, .timeout_ms = LINTER_TIMEOUT_MS, .sweep = true};
-	struct environment_exec written = {.dir = lint->dir, .output = output, .errors = &errors};
+	struct environment_exec beside = {.dir = lint->dir, .output = output, .errors = &errors};
 	struct exit_status status = {EXIT_CODE, 0};
-	int result = workspace_exec(side->ladder, side->env, argv ? argv : (const char *const *)lint->argv, &exec, &status,
-				    &side->err);
+	int result = lint->file ? workspace_exec(side->ladder, side->env, (const char *const[]){"rm", "-f", "--", lint->file, NULL},
+						 &beside, &status, &side->err)
+				: 0;
 
+	if (result == 0)
+		result = workspace_exec(side->ladder, side->env, argv ? argv : (const char *const *)lint->argv, &exec, &status,
+					&side->err);
 	free(argv);
 	if (result)
 		return -1;
-	*missing = status.reason != EXIT_CODE || status.code == LINTER_MISSING || status.code == LINTER_MISSING - 1;
-	if (lint->file)
-		return workspace_exec(side->ladder, side->env, (const char *const[]){"cat", "--", lint->file, NULL}, &written,
-				      &status, &side->err);
-	buf_add_view(output, buf_view(&said));
+	linted->missing = status.reason == EXIT_CODE && (status.code == LINTER_MISSING || status.code == LINTER_MISSING - 1);
+	linted->code = status.reason == EXIT_CODE ? status.code : -1;
+	linted->cut = said.over;
+	if (!lint->file) {
+		buf_add_view(output, buf_view(&said));
+		return 0;
+	}
+	buf_clear(output);
+	if (workspace_exec(side->ladder, side->env, (const char *const[]){"cat", "--", lint->file, NULL}, &beside, &status,
+			   &side->err))
+		return -1;
+	if (status.reason != EXIT_CODE || status.code)
+		return err_set(&side->err, ERR_NOT_FOUND, "it wrote no %s", lint->file);
 	return 0;
 }
 
@@ -337,10 +389,12 @@ static void lint_work(struct side *side)
 	AUTO_FREE char *name = text_format("%s-%s.txt", linted->lint->name, side->label);
 	AUTO_BUF output = buf_new(LINT_BYTES_MAX);
 
-	side->result = lint_output(side, linted->lint, &output, &linted->missing);
+	side->result = lint_output(side, linted, &output);
 	if (side->result || linted->missing)
 		return;
-	linted->cut = !lint_read(buf_view(&output), "/workspace", linted->remarks);
+	linted->cut = !lint_read(buf_view(&output), "/workspace", linted->remarks) || linted->cut || output.over;
+	if (linted->code && linted->code != LINTER_FOUND && !json_array_size(linted->remarks))
+		side->result = err_set(&side->err, ERR_INVALID, "it ends with %d and says nothing", linted->code);
 	ladder_artefact(side->ladder, name, buf_view(&output));
 }
 
@@ -362,13 +416,22 @@ static void remarks_tell(struct scan *scan, const struct lint *lint, const json_
 	}
 }
 
+/* What blocks, when it speaks, must not be silenced by being broken. */
+static void lint_failed(struct scan *scan, const struct lint *lint, const struct side *sides)
+{
+	const struct side *failed = sides[0].result ? &sides[0] : &sides[1];
+
+	ladder_not_covered(scan->ladder, "scan: %s did not end well: %s", lint->name, failed->err.text);
+	if (lint->blocks && !sides[0].result)
+		found(scan, "linter-fails", lint->name, "", SEVERITY_BLOCK, WEIGHT_REMARK, 0, failed->err.text,
+		      "%s ends well on the base, and not on the change", lint->name);
+}
+
 /* What it said of both, or why it said nothing. */
 static void lint_judge(struct scan *scan, const struct lint *lint, const struct side *sides, const struct linted *linted)
 {
-	const struct side *failed = sides[0].result ? &sides[0] : sides[1].result ? &sides[1] : NULL;
-
-	if (failed) {
-		ladder_not_covered(scan->ladder, "scan: %s did not end well: %s", lint->name, failed->err.text);
+	if (sides[0].result || sides[1].result) {
+		lint_failed(scan, lint, sides);
 	} else if (linted[0].missing || linted[1].missing) {
 		if (!lint->asked)
 			ladder_not_covered(scan->ladder, "scan: %s is configured, and is not there to be run", lint->name);
@@ -441,8 +504,8 @@ static int known_run(struct scan *scan, const struct linter *linter, struct err 
 	return files && !json_array_size(files) ? 0 : lint_run(scan, &lint, err);
 }
 
-/* The head's work tree as its commit is, but for the files by which the base's linters are told what to say. */
-static int head_make(struct scan *scan, const json_t *configs, struct err *err)
+/* The head's work tree as its commit is, but for the files by which linters and runners are told what to do: those are the base's. */
+static int head_make(struct scan *scan, json_t *configs, struct err *err)
 {
 	struct ladder *ladder = scan->ladder;
 	AUTO_JSON put = json_array();
@@ -451,9 +514,16 @@ static int head_make(struct scan *scan, const json_t *configs, struct err *err)
 	json_t *change;
 
 	json_array_foreach(ladder->changes, index, change) {
-		bool there = json_text(change, "status", "M")[0] != 'D';
+		const char *path = json_text(change, "path", "");
+		const char *old = json_text(change, "old_path", path);
+		char status = json_text(change, "status", "M")[0];
 
-		(void)json_array_append(there ? put : gone, json_member(change, "path"));
+		if (status != 'A' && integrity_is_runner_config(old))
+			(void)json_array_append_new(configs, json_string(old));
+		if (status == 'D' || (integrity_is_runner_config(path) && (status == 'A' || strcmp(old, path) != 0)))
+			(void)json_array_append_new(gone, json_string(path));
+		else if (!integrity_is_runner_config(path))
+			(void)json_array_append_new(put, json_string(path));
 	}
 	return files_remove(ladder, ladder->head_env, gone, err) ||
 			       files_put(ladder, ladder->head_env, &ladder->request->head, put, err) ||

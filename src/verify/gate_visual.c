@@ -133,6 +133,8 @@ static int look_at_all(struct looks *looks, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(sides); i++)
 		if (sides[i].result) {
 			*err = sides[i].err;
+			if (i && err->kind == ERR_NOT_FOUND)
+				err->kind = ERR_BROKEN; /* on the base there was a Chromium */
 			return -1;
 		}
 	return 0;
@@ -146,6 +148,8 @@ static int look_again(struct looks *looks, struct err *err)
 	side_look(&side);
 	if (side.result)
 		*err = side.err;
+	if (side.result && err->kind == ERR_NOT_FOUND)
+		err->kind = ERR_BROKEN;
 	return side.result;
 }
 

@@ -150,16 +150,19 @@ static bool number_cut(struct view text, int64_t *number, struct view *rest)
 /* "path:3: text", "path:3:7: text", "path(3,7): text". */
 static bool line_read(struct view line, struct view *path, int64_t *number, struct view *text)
 {
+	bool placed = false; /* a file's name begins the line: not the time of a log's */
+
 	for (size_t i = 1; i + 2 < line.length; i++) {
 		struct view rest;
 		int64_t column;
 
+		placed = placed || line.at[i - 1] == '.' || line.at[i - 1] == '/';
 		if ((line.at[i] != ':' && line.at[i] != '(') ||
 		    !number_cut(view_make(line.at + i + 1, line.length - i - 1), number, &rest))
 			continue;
 		*path = view_make(line.at, i);
-		if (!memchr(path->at, '.', i) && !memchr(path->at, '/', i))
-			continue; /* the time in a log */
+		if (!placed)
+			continue;
 		if (line.at[i] == '(') {
 			ptrdiff_t end = view_find(rest, VIEW("):"));
 

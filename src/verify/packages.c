@@ -282,7 +282,7 @@ static void pnpm_read(struct reading *reading, struct view text)
 		if (line.length && line.at[0] != ' ')
 			within = view_starts(line, VIEW("packages:"));
 		if (!within || line.length < 5 || memcmp(line.at, "  ", 2) != 0 || line.at[2] == ' ' ||
-		    view_trim(line).at[view_trim(line).length - 1] != ':')
+		    !view_ends(view_trim(line), VIEW(":")))
 			continue;
 		key = view_trim(line);
 		key = unquoted(view_make(key.at, key.length - 1));

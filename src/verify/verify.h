@@ -14,6 +14,8 @@ struct reproduction;
 
 enum verdict { VERDICT_VERIFIED, VERDICT_FAILED, VERDICT_UNVERIFIED };
 
+#define SECRETS_TOO_MANY "too-many" /* a rule: there are more in a text than are told apart */
+
 /* What the gate `scan` asks of this machine. */
 struct verify_sources {
 	/* Finds secrets in texts of files. Appends {"text": its place, "rule", "title", "line": 0 when it is not known, "digest": of the value,

@@ -37,7 +37,7 @@ static void every_form_of_lock_file_is_read(void **state)
 		 "npm @s/a 1.2.3;npm b 2.0.1;"},
 		{"pnpm-lock.yaml",
 		 "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\npackages:\n\n  '@s/a@1.2.3':\n    resolution: {integrity: x}\n  /b@2.0.0(c@1):\n"
-		 "snapshots:\n  d@1.0.0:\n",
+		 "  \t\t\t\nsnapshots:\n  d@1.0.0:\n",
 		 "npm @s/a 1.2.3;npm b 2.0.0;"},
 		{"requirements-dev.txt",
 		 "# x==1\n-r other.txt\nDjango==4.2.1 ; python_version > '3'\nrequests[socks]==2.31.0 \\\n    --hash=sha256:00\nloose>=1\n",
@@ -119,6 +119,9 @@ static void versions_have_an_order(void **state)
 		{"0.0.0", "0", 0},
 		{"", "1", -1},
 		{"1.0a2", "1.0b1", -1},
+		{"1.0.0-1", "1.0.0", -1},
+		{"1.0.0-2", "1.0.0-10", -1},
+		{"1.2.4-0.20200101000000-abcdef", "1.2.4", -1},
 		{"99999999999999999999999", "99999999999999999999998", 1},
 	};
 
