@@ -20,7 +20,7 @@
 #define SECRET_MAX ((size_t)16 << 10)
 #define TEXT_MAX ((size_t)32 << 20)
 #define JWT_MIN ((size_t)20)
-#define DEPTH_MAX 64
+#define DEPTH_MAX 100 /* json_parse refuses deeper ones */
 #define HEADS_BITS 16
 #define HEADS_BYTES ((size_t)1 << (HEADS_BITS - 3))
 
@@ -284,35 +284,48 @@ static char *url_hide(struct hiding *hiding, struct view url)
 	return pairs ? text_format("%.*s?%s", (int)before.length, before.at, pairs) : NULL;
 }
 
-/* Returns whether something was changed. */
-static bool json_hide(struct hiding *hiding, json_t *value, int depth)
+/* What stands for a text or a number under this name; NULL: it may stay. */
+static json_t *leaf_hidden(struct hiding *hiding, struct view name, const json_t *value)
 {
-	const char *name;
+	const char *stands;
+
+	if (is_kept(hiding, name))
+		return NULL;
+	if (json_is_integer(value) && secret_name_of_number(name))
+		return number_hidden(hiding, json_integer_value(value));
+	if (!json_is_string(value) || !secret_name(name))
+		return NULL;
+	stands = stands_for(hiding, view_make(json_string_value(value), json_string_length(value)));
+	return stands ? json_string(stands) : NULL;
+}
+
+/* `name`: of the member that it is, or is a list of. Returns whether something was changed. */
+static bool json_hide(struct hiding *hiding, json_t *value, struct view name, int depth)
+{
+	const char *key;
 	json_t *member;
 	size_t index;
 	bool changed = false;
 
-	if (depth > DEPTH_MAX)
-		return false;
-	json_object_foreach(value, name, member) {
-		struct view key = view_of(name);
-		bool secret = !is_kept(hiding, key) && secret_name(key);
-
-		if (json_is_string(member) && secret) {
-			const char *stands = stands_for(hiding, view_make(json_string_value(member), json_string_length(member)));
-
-			changed = changed || stands;
-			if (stands)
-				(void)json_object_set_new(value, name, json_string(stands));
-		} else if (json_is_integer(member) && !is_kept(hiding, key) && secret_name_of_number(key)) {
-			(void)json_object_set_new(value, name, number_hidden(hiding, json_integer_value(member)));
-			changed = true;
-		} else {
-			changed = json_hide(hiding, member, depth + 1) || changed;
-		}
+	if (depth > DEPTH_MAX) {
+		changed = json_object_size(value) || json_array_size(value);
+		(void)json_object_clear(value);
+		(void)json_array_clear(value);
+		return changed;
 	}
-	json_array_foreach(value, index, member)
-		changed = json_hide(hiding, member, depth + 1) || changed;
+	json_object_foreach(value, key, member) {
+		json_t *hidden = leaf_hidden(hiding, view_of(key), member);
+
+		changed = (hidden ? json_object_set_new(value, key, hidden) == 0
+				  : json_hide(hiding, member, view_of(key), depth + 1)) ||
+			  changed;
+	}
+	json_array_foreach(value, index, member) {
+		json_t *hidden = leaf_hidden(hiding, name, member);
+
+		changed = (hidden ? json_array_set_new(value, index, hidden) == 0 : json_hide(hiding, member, name, depth + 1)) ||
+			  changed;
+	}
 	return changed;
 }
 
@@ -360,7 +373,7 @@ static char *body_hide(struct hiding *hiding, const struct exchange_headers *hea
 	AUTO_BUF made = buf_new(TEXT_MAX);
 
 	if (json) {
-		if (!json_hide(hiding, json, 0))
+		if (!json_hide(hiding, json, VIEW(""), 0))
 			return NULL;
 		json_format(&made, json);
 		return made.over ? NULL : buf_take(&made);

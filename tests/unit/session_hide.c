@@ -104,6 +104,34 @@ static void no_secret_stays_in_any_place(void **state)
 	assert_non_null(strstr(text, JWT_HEADER "." JWT_CLAIMS ".")); /* claims are for those who correlate */
 }
 
+static void secrets_in_lists_and_far_down_are_hidden(void **state)
+{
+	static const struct made rows[] = {
+		{"http://h/a",
+		 {NULL},
+		 "{\"api_keys\": [\"listed-secret-1\", [\"listed-secret-2\"], {\"note\": \"stays-as-it-is\"}, \"listed-secret-3\", 7],"
+		 " \"cvv\": [4711], \"names\": [\"ada-and-others\", 4712]}",
+		 "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[{\"token\": \"deep-secret-4\"}"
+		 "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+		 NULL},
+	};
+	AUTO_SESSION session = {0};
+	AUTO_JSON values = NULL;
+	AUTO_FREE char *text = NULL;
+
+	(void)state;
+	session_make(&session, rows, ARRAY_LEN(rows));
+	values = session_hide(&session, &key, NULL);
+	text = har_of(&session);
+	assert_null(strstr(text, "-secret-"));
+	assert_null(strstr(text, "4711"));
+	assert_non_null(strstr(text, "stays-as-it-is"));
+	assert_non_null(strstr(text, "ada-and-others"));
+	assert_non_null(strstr(text, ",7]"));
+	assert_non_null(strstr(text, "4712"));
+	assert_int_equal(json_object_size(values), 4);
+}
+
 static void the_same_secret_has_the_same_placeholder_and_another_key_another(void **state)
 {
 	static const struct made rows[] = {{"http://h/a", {"Authorization", "Bearer token-number-one"}, NULL, NULL, NULL},
@@ -228,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_secret_stays_in_any_place),
+		cmocka_unit_test(secrets_in_lists_and_far_down_are_hidden),
 		cmocka_unit_test(the_same_secret_has_the_same_placeholder_and_another_key_another),
 		cmocka_unit_test(what_is_to_be_kept_stays),
 		cmocka_unit_test(hidden_twice_is_hidden_once),
