@@ -156,7 +156,29 @@ static void jwts_find(struct hiding *hiding, struct view text)
 
 static char *pairs_hide(struct hiding *hiding, struct view text, char by, bool cookies);
 
-/* What follows the scheme; of Basic the password, encoded again with its user. */
+/* The password, encoded again with its user; without one the user, which is then a key. NULL: it was hidden before. */
+static char *basic_hide(struct hiding *hiding, struct view plain)
+{
+	struct view password;
+	struct view user = view_cut(plain, ':', &password);
+	bool is_user = !password.length || view_equal_nocase(password, VIEW("x-oauth-basic"));
+	struct view secret = is_user ? user : password;
+	const char *stands = stands_for(hiding, secret);
+	AUTO_BUF both = buf_new(SECRET_MAX * 2);
+	AUTO_BUF made = buf_new(SECRET_MAX * 4);
+
+	if (is_placeholder(secret))
+		return NULL;
+	buf_add_view(&both, is_user ? view_of(stands ? stands : "") : user);
+	if (password.at)
+		buf_add_char(&both, ':');
+	buf_add_view(&both, is_user ? password : view_of(stands ? stands : ""));
+	buf_add_text(&made, "Basic ");
+	buf_add_base64(&made, both.at, both.length);
+	return buf_take(&made);
+}
+
+/* What follows the scheme. */
 static char *authorization_hide(struct hiding *hiding, struct view value)
 {
 	struct view rest;
@@ -164,19 +186,9 @@ static char *authorization_hide(struct hiding *hiding, struct view value)
 	struct view secret = rest.at ? view_trim(rest) : value;
 	const char *stands;
 	AUTO_BUF plain = buf_new(SECRET_MAX);
-	AUTO_BUF made = buf_new(SECRET_MAX * 2);
 
-	if (view_equal_nocase(scheme, VIEW("Basic")) && rest.at && buf_add_unbase64(&plain, secret, NULL) == 0 && plain.length) {
-		struct view password;
-		struct view user = view_cut(buf_view(&plain), ':', &password);
-		AUTO_BUF both = buf_new(SECRET_MAX);
-
-		stands = password.at ? stands_for(hiding, password) : NULL;
-		buf_add_format(&both, "%.*s:%s", (int)user.length, user.at, stands ? stands : "");
-		buf_add_text(&made, "Basic ");
-		buf_add_base64(&made, both.at, both.length);
-		return buf_take(&made);
-	}
+	if (view_equal_nocase(scheme, VIEW("Basic")) && rest.at && buf_add_unbase64(&plain, secret, NULL) == 0 && plain.length)
+		return basic_hide(hiding, buf_view(&plain));
 	if (memchr(secret.at ? secret.at : "", '=', secret.length) && memchr(secret.at, ',', secret.length))
 		return NULL; /* parameters, as Digest has them: answers to a challenge */
 	stands = stands_for(hiding, secret);

@@ -132,6 +132,56 @@ static void secrets_in_lists_and_far_down_are_hidden(void **state)
 	assert_int_equal(json_object_size(values), 4);
 }
 
+static void who_signs_in_by_a_name_alone_has_it_hidden(void **state)
+{
+	static const struct {
+		const char *sent;
+		const char *plain; /* what is left, decoded; "?": a placeholder */
+	} rows[] = {
+		{"sk_live_0123456789:", "?:"},
+		{"ghp_0123456789:x-oauth-basic", "?:x-oauth-basic"},
+		{"token-with-no-password", "?"},
+		{"ada:walnut-wood", "ada:?"},
+		{"x-access-token:walnut-wood", "x-access-token:?"},
+		{"ada:a:b", "ada:?"},
+		{":", ":"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_BUF header = buf_new(4096);
+		AUTO_BUF plain = buf_new(4096);
+		AUTO_BUF shown = buf_new(4096);
+		AUTO_BUF back = buf_new(4096);
+		AUTO_SESSION session = {0};
+		AUTO_JSON values = NULL;
+		AUTO_JSON again = NULL;
+		AUTO_FREE char *once = NULL;
+		struct made made = {"http://h/a", {"Authorization", NULL}, NULL, NULL, NULL};
+		struct view rest;
+		struct view found;
+
+		buf_add_text(&header, "Basic ");
+		buf_add_base64(&header, rows[i].sent, strlen(rows[i].sent));
+		made.header[1] = header.at;
+		session_make(&session, &made, 1);
+		values = session_hide(&session, &key, NULL);
+		once = text_copy(exchange_header(&session.at[0].request_headers, "authorization"));
+		assert_int_equal(buf_add_unbase64(&plain, view_of(once + strlen("Basic ")), NULL), 0);
+		rest = buf_view(&plain);
+		if (hide_next(&rest, &found))
+			buf_add_format(&shown, "%.*s?%.*s", (int)(found.at - plain.at), plain.at, (int)rest.length, rest.at);
+		else
+			buf_add_view(&shown, buf_view(&plain));
+		assert_string_equal(shown.at, rows[i].plain);
+		(void)hide_undo(&back, view_of(once), values, NULL);
+		assert_string_equal(back.at, header.at);
+		again = session_hide(&session, &key, NULL);
+		assert_string_equal(exchange_header(&session.at[0].request_headers, "authorization"), once);
+		assert_int_equal(json_object_size(again), 0);
+	}
+}
+
 static void the_same_secret_has_the_same_placeholder_and_another_key_another(void **state)
 {
 	static const struct made rows[] = {{"http://h/a", {"Authorization", "Bearer token-number-one"}, NULL, NULL, NULL},
@@ -257,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_secret_stays_in_any_place),
 		cmocka_unit_test(secrets_in_lists_and_far_down_are_hidden),
+		cmocka_unit_test(who_signs_in_by_a_name_alone_has_it_hidden),
 		cmocka_unit_test(the_same_secret_has_the_same_placeholder_and_another_key_another),
 		cmocka_unit_test(what_is_to_be_kept_stays),
 		cmocka_unit_test(hidden_twice_is_hidden_once),
