@@ -13,6 +13,7 @@
 #include "http/jwt.h"
 #include "http/url.h"
 #include "session/coded.h"
+#include "session/pairs.h"
 #include "session/secret_name.h"
 
 #define SHORT ((size_t)8)
@@ -377,11 +378,53 @@ static char *multipart_hide(struct hiding *hiding, struct view text)
 	return changed && !made.over ? buf_take(&made) : NULL;
 }
 
+/* The text between two quotes without escapes, and with marks for what is no UTF-8. */
+static json_t *quoted_plain(struct view quoted)
+{
+	AUTO_BUF list = buf_new(TEXT_MAX);
+	AUTO_JSON json = NULL;
+
+	buf_add_text(&list, "[\"");
+	buf_add_view(&list, quoted);
+	buf_add_text(&list, "\"]");
+	json = list.over ? NULL : json_parse(buf_view(&list), NULL);
+	return json_is_string(json_array_get(json, 0)) ? json_incref(json_array_get(json, 0)) : bytes_json(quoted);
+}
+
+static char *pair_hide(void *self, struct view name, struct view value, enum pair_kind kind)
+{
+	struct hiding *hiding = self;
+	bool secret = !is_kept(hiding, name) && (kind == PAIR_NUMBER ? secret_name_of_number(name) : secret_name(name));
+	AUTO_JSON plain = NULL;
+
+	if (!secret)
+		return NULL;
+	switch (kind) {
+	case PAIR_TEXT:
+		plain = quoted_plain(value);
+		return text_copy(stands_for(hiding, view_make(json_string_value(plain), json_string_length(plain))));
+	case PAIR_CUT: /* a part of a secret says nothing to a replay */
+		return value.length ? text_copy("") : NULL;
+	case PAIR_NUMBER:
+		plain = number_hidden(hiding, strtoll(value.at, NULL, 10));
+		return text_format("%lld", (long long)json_integer_value(plain));
+	}
+	return NULL;
+}
+
+static char *pairs_of_text_hide(struct hiding *hiding, struct view text)
+{
+	AUTO_BUF made = buf_new(TEXT_MAX);
+
+	return pairs_each(&made, text, pair_hide, hiding) && !made.over ? buf_take(&made) : NULL;
+}
+
 static char *body_hide(struct hiding *hiding, const struct exchange_headers *headers, struct view body)
 {
 	const char *type = exchange_header(headers, "content-type");
 	struct view trimmed = view_trim(body);
-	AUTO_JSON json = trimmed.length && strchr("{[", trimmed.at[0]) ? json_parse(trimmed, NULL) : NULL;
+	bool looks_json = trimmed.length && strchr("{[", trimmed.at[0]);
+	AUTO_JSON json = looks_json ? json_parse(trimmed, NULL) : NULL;
 	AUTO_BUF made = buf_new(TEXT_MAX);
 
 	if (json) {
@@ -390,6 +433,8 @@ static char *body_hide(struct hiding *hiding, const struct exchange_headers *hea
 		json_format(&made, json);
 		return made.over ? NULL : buf_take(&made);
 	}
+	if (looks_json || (type && strcasestr(type, "json")))
+		return pairs_of_text_hide(hiding, body);
 	if (type && strcasestr(type, "multipart/form-data"))
 		return multipart_hide(hiding, body);
 	if (type && strcasestr(type, "x-www-form-urlencoded"))

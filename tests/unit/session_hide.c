@@ -182,6 +182,71 @@ static void who_signs_in_by_a_name_alone_has_it_hidden(void **state)
 	}
 }
 
+static void a_body_that_is_nearly_json_keeps_no_secret(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *body;
+		const char *left; /* "?": a placeholder */
+	} rows[] = {
+		{"cut behind it", "{\"password\": \"walnut-wood\", \"list\": [1, 2", "{\"password\": \"?\", \"list\": [1, 2"},
+		{"cut within it", "{\"a\": \"b\", \"token\": \"walnut-wo", "{\"a\": \"b\", \"token\": \""},
+		{"cut within an escape", "[{\"token\" : \"walnut\\", "[{\"token\" : \""},
+		{"cut before it", "{\"a\": \"b\", \"token\":", "{\"a\": \"b\", \"token\":"},
+		{"cut in a name", "{\"a\": \"b\", \"tok", "{\"a\": \"b\", \"tok"},
+		{"another cut in two", "{\"note\": \"walnut-wo", "{\"note\": \"walnut-wo"},
+		{"a name twice", "{\"secret\":\"walnut-wood\",\"a\":1,\"a\":2}", "{\"secret\":\"?\",\"a\":1,\"a\":2}"},
+		{"lines", "{\"n\":1}\n{\"token\":\"walnut-wood\"}\n{\"n\":\"token\"}\n",
+		 "{\"n\":1}\n{\"token\":\"?\"}\n{\"n\":\"token\"}\n"},
+		{"a list", "{\"tokens\": [1, [\"walnut-wood\"], true,\n\"birch-wood\"], \"n\": [\"oak-wood-chair\"",
+		 "{\"tokens\": [1, [\"?\"], true,\n\"?\"], \"n\": [\"oak-wood-chair\""},
+		{"numbers", "{\"pin\": 4711, \"cvv\": -1.5, \"n\": 4712, \"cut\": [",
+		 "{\"pin\": #, \"cvv\": -1.5, \"n\": 4712, \"cut\": ["},
+		{"an escape", "{\"password\": \"a\\\"walnut\", \"n\": \"a\\\"b\"", "{\"password\": \"?\", \"n\": \"a\\\"b\""},
+		{"no UTF-8", "{\"password\": \"walnut\xff\"}", "{\"password\": \"?\"}"},
+		{"what is said of a secret", "{\"token_type\": \"Bearer\", \"password\": \"\", \"token\": null, \"cut",
+		 "{\"token_type\": \"Bearer\", \"password\": \"\", \"token\": null, \"cut"},
+		{"words", "{\"a\": \"the token, and \\\"token\\\": here\", \"password\", \"b\": \"oak\"",
+		 "{\"a\": \"the token, and \\\"token\\\": here\", \"password\", \"b\": \"oak\""},
+		{"no JSON", "[12:00] \"password\": walnut", "[12:00] \"password\": walnut"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_BUF shown = buf_new(4096);
+		AUTO_SESSION session = {0};
+		AUTO_JSON values = NULL;
+		AUTO_JSON again = NULL;
+		AUTO_FREE char *once = NULL;
+		struct made made = {"http://h/a", {NULL}, NULL, rows[i].body, NULL};
+		struct view rest;
+		struct view found;
+		const char *from;
+		const char *number = strchr(rows[i].left, '#');
+
+		session_make(&session, &made, 1);
+		values = session_hide(&session, &key, NULL);
+		once = view_copy(view_make(session.at[0].response_body.at, session.at[0].response_body.length));
+		rest = view_of(once);
+		for (from = once; hide_next(&rest, &found); from = rest.at)
+			buf_add_format(&shown, "%.*s?", (int)(found.at - from), from);
+		buf_add_text(&shown, from);
+		if (number) {
+			assert_null(strstr(once, "4711"));
+			for (size_t at = 0; at < 4; at++)
+				assert_true(once[number - rows[i].left + (ptrdiff_t)at] >= '0' &&
+					    once[number - rows[i].left + (ptrdiff_t)at] <= '9');
+		} else if (strcmp(shown.at, rows[i].left) != 0) {
+			fail_msg("%s: left is %s", rows[i].name, shown.at);
+		}
+		if (number)
+			continue; /* of digits only: a number is not told from what stands for it */
+		again = session_hide(&session, &key, NULL);
+		assert_string_equal(session.at[0].response_body.at, once);
+		assert_int_equal(json_object_size(again), 0);
+	}
+}
+
 static void the_same_secret_has_the_same_placeholder_and_another_key_another(void **state)
 {
 	static const struct made rows[] = {{"http://h/a", {"Authorization", "Bearer token-number-one"}, NULL, NULL, NULL},
@@ -308,6 +373,7 @@ int main(void)
 		cmocka_unit_test(no_secret_stays_in_any_place),
 		cmocka_unit_test(secrets_in_lists_and_far_down_are_hidden),
 		cmocka_unit_test(who_signs_in_by_a_name_alone_has_it_hidden),
+		cmocka_unit_test(a_body_that_is_nearly_json_keeps_no_secret),
 		cmocka_unit_test(the_same_secret_has_the_same_placeholder_and_another_key_another),
 		cmocka_unit_test(what_is_to_be_kept_stays),
 		cmocka_unit_test(hidden_twice_is_hidden_once),
