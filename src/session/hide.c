@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
-#include "http/jwt.h"
 #include "http/url.h"
 #include "session/coded.h"
 #include "session/pairs.h"
@@ -70,27 +69,24 @@ static bool is_placeholder(struct view text)
 	return true;
 }
 
-/* ---- tokens with claims ---- */
-
-/* Header and claims as they were, and a hash of it all for a signature: it signs nothing, and is the same wherever the token stands. */
-static json_t *jwt_hidden(const struct hiding *hiding, struct view token, size_t signature)
+/* What stands for a value, `secret` for all of it or for a part. */
+static void placeholder_add(const struct hiding *hiding, struct buf *text, struct view value, struct view secret)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
-	AUTO_BUF text = buf_new(SECRET_MAX + 256);
+	size_t before = text->length;
 
-	hash_of(hiding, token, hash);
-	buf_add(&text, token.at, signature);
-	base64url_add(&text, hash, 32);
-	return json_string(text.at);
+	hash_of(hiding, value, hash);
+	buf_add_text(text, HIDE_PREFIX);
+	buf_add_hex(text, hash, HIDE_DIGITS / 2);
+	(void)json_object_set_new(hiding->values, text->at + before, bytes_json(secret));
 }
 
-/* What stands for the secret; borrowed, NULL: there are too many, or it is no secret. */
+/* What stands for the secret; borrowed, NULL: there are too many, or it is no secret. Of a token header and claims stay as they were. */
 static const char *stands_for(struct hiding *hiding, struct view value)
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
 	size_t signature = 0;
 	AUTO_JSON secret = value.length && value.length <= SECRET_MAX ? bytes_json(value) : NULL;
-	AUTO_BUF text = buf_new(256);
+	AUTO_BUF text = buf_new(SECRET_MAX + 256);
 	json_t *known;
 
 	if (!secret || is_placeholder(value) || json_string_length(secret) != value.length ||
@@ -101,15 +97,12 @@ static const char *stands_for(struct hiding *hiding, struct view value)
 		return json_string_value(known);
 	if (json_object_size(hiding->replaced) >= HIDE_SECRETS_MAX)
 		return NULL;
-	if (coded_jwt_at(value, 0, &signature) == value.length) {
-		known = jwt_hidden(hiding, value, signature);
-		(void)json_object_set_new(hiding->replaced, json_string_value(secret), known);
-		return json_string_value(known);
-	}
-	hash_of(hiding, value, hash);
-	buf_add_text(&text, HIDE_PREFIX);
-	buf_add_hex(&text, hash, HIDE_DIGITS / 2);
-	(void)json_object_set(hiding->values, text.at, secret);
+	if (coded_jwt_at(value, 0, &signature) != value.length)
+		signature = 0;
+	if (is_placeholder(view_make(value.at + signature, value.length - signature)))
+		return NULL;
+	buf_add(&text, value.at, signature);
+	placeholder_add(hiding, &text, value, view_make(value.at + signature, value.length - signature));
 	known = json_string(text.at);
 	(void)json_object_set_new(hiding->replaced, json_string_value(secret), known);
 	return json_string_value(known);

@@ -5,8 +5,8 @@
  *
  * A secret is: what follows a scheme in Authorization, the password of Basic, its user when there is none; cookies that stand for a person,
  * and long ones; values, and lists of them, under names that say so (session/secret_name.h) in headers, queries, forms and JSON, and in what
- * is JSON but for its end (session/pairs.h); the password in a URL; tokens of the form of a JWT, whose claims stay and whose signature goes.
- * What is a secret in one place is hidden in every other, encoded by percent or base64, too.
+ * is JSON but for its end (session/pairs.h); the password in a URL; the signature of what has the form of a JWT, whose claims stay. What is a
+ * secret in one place is hidden in every other, encoded by percent or base64, too.
  */
 #ifndef ASSAY_SESSION_HIDE_H
 #define ASSAY_SESSION_HIDE_H

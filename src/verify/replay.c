@@ -636,6 +636,27 @@ static bool linked(const struct replay *replay, size_t entry, struct view placeh
 	return false;
 }
 
+struct hidden {
+	const struct replay *replay;
+	size_t entry;
+	json_t *found; /* {placeholder: true} */
+};
+
+static bool hidden_find(void *self, struct buf *text)
+{
+	const struct hidden *hidden = self;
+	struct view rest = buf_view(text);
+	struct view one;
+
+	while (hide_next(&rest, &one)) {
+		AUTO_FREE char *key = view_copy(one);
+
+		if (!linked(hidden->replay, hidden->entry, one))
+			(void)json_object_set_new(hidden->found, key, json_true());
+	}
+	return false;
+}
+
 json_t *replay_hidden(const struct replay *replay)
 {
 	AUTO_JSON found = json_object();
@@ -644,18 +665,13 @@ json_t *replay_hidden(const struct replay *replay)
 	json_t *yes;
 
 	for (size_t i = 0; i < replay_count(replay); i++) {
+		struct hidden hidden = {replay, i, found};
 		AUTO_BUF text = buf_new(2 * REPLAY_BODY_MAX);
-		struct view rest;
-		struct view one;
+		AUTO_BUF unchanged = buf_new(2 * REPLAY_BODY_MAX);
 
 		request_texts(&text, json_member(json_array_get(replay->entries, i), "request"));
-		rest = buf_view(&text);
-		while (hide_next(&rest, &one)) {
-			AUTO_FREE char *key = view_copy(one);
-
-			if (!linked(replay, i, one))
-				(void)json_object_set_new(found, key, json_true());
-		}
+		(void)hidden_find(&hidden, &text);
+		(void)coded_each(&unchanged, buf_view(&text), true, hidden_find, &hidden);
 	}
 	json_object_foreach(found, placeholder, yes)
 		(void)json_array_append_new(list, json_string(placeholder));

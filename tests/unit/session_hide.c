@@ -338,6 +338,35 @@ static void placeholders_are_put_back_by_who_has_the_values(void **state)
 	assert_string_equal(none.at, session.at[0].request_body.at);
 }
 
+static void a_token_gets_its_signature_back(void **state)
+{
+	static const struct made rows[] = {{"http://h/a", {"Authorization", "Bearer " JWT}, NULL, NULL, NULL},
+					   {"http://h/b", {NULL}, NULL, "{\"see\": \"" JWT "\"}", NULL}};
+	AUTO_SESSION session = {0};
+	AUTO_JSON values = NULL;
+	AUTO_JSON again = NULL;
+	AUTO_BUF header = buf_new(4096);
+	AUTO_FREE char *once = NULL;
+	AUTO_FREE char *twice = NULL;
+	const char *hidden;
+
+	(void)state;
+	session_make(&session, rows, 2);
+	values = session_hide(&session, &key, NULL);
+	hidden = exchange_header(&session.at[0].request_headers, "authorization");
+	assert_int_equal(strncmp(hidden, "Bearer " JWT_HEADER "." JWT_CLAIMS "." HIDE_PREFIX,
+				 strlen("Bearer " JWT_HEADER "." JWT_CLAIMS "." HIDE_PREFIX)),
+			 0);
+	assert_non_null(strstr(session.at[1].response_body.at, hidden + strlen("Bearer ")));
+	assert_int_equal(hide_undo(&header, view_of(hidden), values, NULL), 1);
+	assert_string_equal(header.at, "Bearer " JWT);
+	once = har_of(&session);
+	again = session_hide(&session, &key, NULL);
+	twice = har_of(&session);
+	assert_string_equal(once, twice);
+	assert_int_equal(json_object_size(again), 0);
+}
+
 static void values_are_sealed_and_only_their_key_opens_them(void **state)
 {
 	char dir[] = "/tmp/assay-values-XXXXXX";
@@ -378,6 +407,7 @@ int main(void)
 		cmocka_unit_test(what_is_to_be_kept_stays),
 		cmocka_unit_test(hidden_twice_is_hidden_once),
 		cmocka_unit_test(placeholders_are_put_back_by_who_has_the_values),
+		cmocka_unit_test(a_token_gets_its_signature_back),
 		cmocka_unit_test(values_are_sealed_and_only_their_key_opens_them),
 	};
 

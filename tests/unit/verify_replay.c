@@ -176,6 +176,49 @@ static void live_values_take_the_place_of_recorded_ones(void **state)
 	}
 }
 
+static void secrets_that_no_answer_gives_are_told(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *session;
+		size_t missing;
+	} rows[] = {
+		{"none", "[['GET', 'http://h/a', [['Authorization', 'Bearer client-made-0001']], '', [], '']]", 0},
+		{"in a header, twice",
+		 "[['GET', 'http://h/a', [['Authorization', 'Bearer hidden-89abcdef0123456789abcdef']], '', [], ''],"
+		 " ['GET', 'http://h/b?k=hidden-89abcdef0123456789abcdef', [], '', [], '']]",
+		 1},
+		{"of an answer",
+		 "[['POST', 'http://h/login', [], 'password=hidden-0123456789abcdef01234567', [], 'is hidden-89abcdef0123456789abcdef'],"
+		 " ['GET', 'http://h/a', [['Authorization', 'Bearer hidden-89abcdef0123456789abcdef']], '', [], '']]",
+		 1},
+		{"of Basic", /* ada:hidden-89abcdef0123456789abcdef */
+		 "[['GET', 'http://h/a', [['Authorization', 'Basic YWRhOmhpZGRlbi04OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=']], '', [], '']]",
+		 1},
+		{"of Basic, of an answer",
+		 "[['POST', 'http://h/keys', [], '', [], 'is hidden-89abcdef0123456789abcdef'],"
+		 " ['GET', 'http://h/a', [['Authorization', 'Basic YWRhOmhpZGRlbi04OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=']], '', [], '']]",
+		 0},
+		{"a token without its signature",
+		 "[['GET', 'http://h/a', [['Authorization', 'Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjQyfQ.hidden-89abcdef0123456789abcdef']], '', [], '']]",
+		 1},
+		{"a token without its signature, of an answer",
+		 "[['POST', 'http://h/login', [], '', [], 'is eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjQyfQ.hidden-89abcdef0123456789abcdef'],"
+		 " ['GET', 'http://h/a', [['Authorization', 'Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjQyfQ.hidden-89abcdef0123456789abcdef']], '', [], '']]",
+		 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct replay *replay = replay_make(rows[i].session);
+		AUTO_JSON hidden = replay_hidden(replay);
+
+		if (json_array_size(hidden) != rows[i].missing)
+			fail_msg("%s: %zu are missing", rows[i].name, json_array_size(hidden));
+		replay_free(replay);
+	}
+}
+
 static void streams_and_upgrades_are_left_out_and_told(void **state)
 {
 	struct replay *replay = replay_make("[['GET', 'http://h/events', [], '', [['content-type', 'text/event-stream']], ''],"
@@ -224,6 +267,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(live_values_take_the_place_of_recorded_ones),
+		cmocka_unit_test(secrets_that_no_answer_gives_are_told),
 		cmocka_unit_test(streams_and_upgrades_are_left_out_and_told),
 		cmocka_unit_test(a_request_is_told_as_commands_that_come_to_it),
 		cmocka_unit_test(a_host_that_does_not_answer_is_an_entry_with_an_error),
