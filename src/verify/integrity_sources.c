@@ -86,6 +86,27 @@ static struct view source_of(struct view text)
 	return view_find(text, VIEW("/")) >= 0 && text.at[0] != '@' ? VIEW("github:") : VIEW("");
 }
 
+/* Where packages of a language come from unless somebody says otherwise: the first dependency of a project brings it. */
+static bool is_public(struct view place)
+{
+	static const char *const rows[] = {"registry.npmjs.org",
+					   "registry.yarnpkg.com",
+					   "pypi.org",
+					   "files.pythonhosted.org",
+					   "github.com/rust-lang/crates.io-index",
+					   "index.crates.io",
+					   "rubygems.org",
+					   "proxy.golang.org"};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t length = strlen(rows[i]);
+
+		if (view_starts(place, view_of(rows[i])) && (place.length == length || strchr("/\"' ,?#", place.at[length])))
+			return true;
+	}
+	return false;
+}
+
 /* ---- package.json ---- */
 
 static void dependency_judge(struct check *check, const struct changed *file, const char *name, const json_t *before,
@@ -142,7 +163,7 @@ static void settings_judge(struct check *check, const struct changed *file, cons
 
 /* ---- package-lock.json ---- */
 
-/* {host: true} of what the lock file has */
+/* {host: true} of what the lock file has: neither the root nor the repository's own packages, which are links, come from anywhere */
 static json_t *hosts_of(const json_t *packages)
 {
 	json_t *hosts = json_object();
@@ -152,9 +173,18 @@ static json_t *hosts_of(const json_t *packages)
 	json_object_foreach((json_t *)(uintptr_t)packages, name, package) {
 		AUTO_FREE char *host = view_copy(source_of(view_of(json_text(package, "resolved", ""))));
 
-		(void)json_object_set_new(hosts, host, json_true());
+		if (name[0] && host[0] && !json_flag(package, "link", false))
+			(void)json_object_set_new(hosts, host, json_true());
 	}
 	return hosts;
+}
+
+/* Is it where no package of the base came from? */
+static bool is_elsewhere(const json_t *hosts, const char *host, bool tool, bool link)
+{
+	if (json_object_get(hosts, host) || (link && !tool))
+		return false;
+	return json_object_size(hosts) || (tool && !is_public(view_of(host)));
 }
 
 static void package_judge(struct check *check, const struct changed *file, const char *name, const json_t *before,
@@ -167,22 +197,23 @@ static void package_judge(struct check *check, const struct changed *file, const
 	bool link = json_flag(after, "link", false);
 	AUTO_FREE char *host = view_copy(source_of(view_of(link ? "file:" : resolved)));
 	bool moved = before && json_flag(before, "link", false) != link;
+	bool same = before && !moved && strcmp(json_text(before, "resolved", ""), resolved) == 0;
+	bool tool;
 
 	for (; slash; slash = strstr(last, "node_modules/"))
 		last = slash + strlen("node_modules/");
+	tool = is_tool(view_of(last));
 	if (before && strcmp(json_text(before, "version", ""), json_text(after, "version", "")) == 0 && integrity[0] &&
 	    json_text(before, "integrity", "")[0] && strcmp(integrity, json_text(before, "integrity", "")) != 0) {
 		AUTO_FREE char *what = text_format("the same version of `%s` has other contents now", last);
 
 		tell(check, file, "lock-file", SEVERITY_BLOCK, name, integrity, 0, what);
 	}
-	if (host[0] && (moved || (!json_object_get(hosts, host) && (json_object_size(hosts) || is_tool(view_of(last))) &&
-				  !(link && !before && !is_tool(view_of(last)))))) {
+	if (host[0] && !same && (moved || is_elsewhere(hosts, host, tool, link))) {
 		AUTO_FREE char *what = text_format("`%s` comes from %.80s now", last,
 						   link ? json_text(after, "resolved", "a link") : resolved);
 
-		tell(check, file, "dependency-source", before || is_tool(view_of(last)) ? SEVERITY_BLOCK : SEVERITY_WARN, name,
-		     resolved, 0, what);
+		tell(check, file, "dependency-source", before || tool ? SEVERITY_BLOCK : SEVERITY_WARN, name, resolved, 0, what);
 	}
 	if (json_flag(after, "hasInstallScript", false) && !json_flag(before, "hasInstallScript", false)) {
 		AUTO_FREE char *what = text_format("`%s` runs a script when it is installed", last);
@@ -196,7 +227,9 @@ static void lock_judge(struct check *check, const struct changed *file)
 	AUTO_JSON before = json_parse(buf_view(&file->base), NULL);
 	AUTO_JSON after = json_parse(buf_view(&file->head), NULL);
 	const char *key = json_is_object(json_member(after, "packages")) ? "packages" : "dependencies";
-	AUTO_JSON hosts = hosts_of(json_member(before, key));
+	/* npm 7 began to write the other one. */
+	const char *other = strcmp(key, "packages") == 0 ? "dependencies" : "packages";
+	AUTO_JSON hosts = hosts_of(json_member(before, json_member(before, key) ? key : other));
 	const char *name;
 	json_t *package;
 
@@ -239,6 +272,8 @@ static bool has_new_host(struct view line, struct view base)
 	struct view host;
 
 	if (at < 0 || !base.length)
+		return false;
+	if (view_find(base, VIEW("://")) < 0 && is_public(view_make(line.at + at + 3, line.length - (size_t)at - 3)))
 		return false;
 	host = view_make(line.at + at, line.length - (size_t)at);
 	for (size_t i = 3; i < host.length; i++)
