@@ -245,15 +245,24 @@ static bool is_word(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
+/* Does the word stand in it on its own? */
+static bool has_word(struct view line, struct view word)
+{
+	for (ptrdiff_t at = view_find(line, word); at >= 0; at = view_find(line, word)) {
+		size_t end = (size_t)at + word.length;
+
+		if ((at == 0 || !is_word(line.at[at - 1])) && (end == line.length || !is_word(line.at[end])))
+			return true;
+		line = view_make(line.at + end, line.length - end);
+	}
+	return false;
+}
+
 static bool names_a_tool(struct view line)
 {
-	for (size_t i = 0; i < ARRAY_LEN(tools); i++) {
-		ptrdiff_t at = view_find(line, view_of(tools[i]));
-		size_t end = (size_t)at + strlen(tools[i]);
-
-		if (at >= 0 && (at == 0 || !is_word(line.at[at - 1])) && (end == line.length || !is_word(line.at[end])))
+	for (size_t i = 0; i < ARRAY_LEN(tools); i++)
+		if (has_word(line, view_of(tools[i])))
 			return true;
-	}
 	return false;
 }
 
@@ -284,17 +293,49 @@ static bool has_new_host(struct view line, struct view base)
 	return view_find(base, host) < 0;
 }
 
+/* Where a manifest of sections is read: whether the section says of a tool where it comes from, as [tool.uv.sources.pytest]. */
+struct sections {
+	struct view rest;
+	bool of_a_tool;
+};
+
+/* Reads on to where `line` ends, which lies in the same text. */
+static bool section_is_a_tools(struct sections *sections, struct view line)
+{
+	static const char *const rows[] = {"sources.", "dependencies.", "packages."};
+
+	while (sections->rest.length && sections->rest.at <= line.at) {
+		struct view next = view_trim(view_cut(sections->rest, '\n', &sections->rest));
+
+		if (view_starts(next, VIEW("[")))
+			sections->of_a_tool = has_one_of(next, rows, ARRAY_LEN(rows)) && names_a_tool(next);
+	}
+	return sections->of_a_tool;
+}
+
+/* Without what is said behind it: places stand in comments, too. */
+static struct view uncommented(struct view line)
+{
+	ptrdiff_t at = view_find(line, VIEW(" #"));
+
+	return at < 0 ? line : view_make(line.at, (size_t)at);
+}
+
 static void lines_judge(struct check *check, const struct changed *file, bool lock)
 {
 	static const char *const indexes[] = {"--index-url", "--extra-index-url", "--find-links", "--trusted-host"};
-	static const char *const places[] = {"file:", "path", "git", "url", "http", "link:", "-e ", "@ ", "./"};
+	static const char *const places[] = {
+		"file:", "path =", "path=",   "path:",    ":path",  "git =", "git=", "git+", "git:", "git@",   ":git",
+		"url =", "url=",   "http://", "https://", "ssh://", "link:", "-e ",  " @ ",  "./",   "github:"};
 	static const char *const silent[] = {"harness = false", "test = false", "doctest = false"};
 	struct fresh_lines lines = fresh_lines_new(buf_view(&file->head), buf_view(&file->base));
 	bool go = view_ends(view_of(file->path), VIEW("go.mod")); /* whose modules are called by where they are */
 	bool cargo = view_ends(view_of(file->path), VIEW("Cargo.toml"));
+	struct sections sections = {.rest = buf_view(&file->head)};
 	struct view line;
 
 	while (fresh_lines_next(&lines, &line)) {
+		bool tool = section_is_a_tools(&sections, line);
 		AUTO_FREE char *shown = view_copy(view_make(line.at, line.length < SHOWN ? line.length : SHOWN));
 		AUTO_FREE char *what = NULL;
 
@@ -304,8 +345,8 @@ static void lines_judge(struct check *check, const struct changed *file, bool lo
 			what = text_format("tests do not run any more: %s", shown);
 		else if (has_one_of(line, indexes, ARRAY_LEN(indexes)) || (lock && has_new_host(line, buf_view(&file->base))))
 			what = text_format("packages come from another place now: %s", shown);
-		else if (!lock && names_a_tool(line) &&
-			 (go ? view_find(line, VIEW("=>")) >= 0 : has_one_of(line, places, ARRAY_LEN(places))))
+		else if (!lock && (tool || names_a_tool(line)) &&
+			 (go ? view_find(line, VIEW("=>")) >= 0 : has_one_of(uncommented(line), places, ARRAY_LEN(places))))
 			what = text_format("what runs the tests comes from another place now: %s", shown);
 		if (what)
 			tell(check, file, "dependency-source", SEVERITY_BLOCK, shown, NULL, lines.number, what);
