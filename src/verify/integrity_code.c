@@ -188,19 +188,45 @@ static bool looks_for_a_test(struct view line)
 	return false;
 }
 
-/* Has the file a place where a program begins? It may end there, too. */
-static bool is_program(struct view text)
+/* C's `main(` on its own, whatever stands before it, even on the line above. */
+static bool begins_in_c(struct view line)
 {
-	static const char *const rows[] = {"int main(", "__main__", "func main(", "fn main(", "void main(", "require.main"};
+	for (ptrdiff_t at = view_find(line, VIEW("main")); at >= 0; at = view_find(line, VIEW("main"))) {
+		struct view behind = view_make(line.at + at + 4, line.length - (size_t)at - 4);
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (view_find(text, view_of(rows[i])) >= 0)
+		if ((at == 0 || !is_name(line.at[at - 1])) && (view_starts(behind, VIEW("(")) || view_starts(behind, VIEW(" ("))))
 			return true;
-	return view_starts(text, VIEW("#!"));
+		line = behind;
+	}
+	return false;
+}
+
+/* Has the file a place where a program begins, in a line that is no comment? It may end there, too. */
+static bool is_program(const char *path, struct view text)
+{
+	static const char *const rows[] = {"__main__", "func main(", "fn main(", "fun main(", "void main(", "require.main"};
+	static const char *const in_c[] = {"**/*.c", "**/*.cc", "**/*.cpp", "**/*.cxx"};
+	struct view comment = view_of(language_of(path)->comment);
+	bool c = integrity_matches(in_c, ARRAY_LEN(in_c), path);
+
+	if (view_starts(text, VIEW("#!")))
+		return true;
+	while (text.length) {
+		struct view line = view_trim(view_cut(text, '\n', &text));
+
+		if (view_starts(line, comment) || view_starts(line, VIEW("/*")) || view_starts(line, VIEW("* ")))
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+			if (view_find(line, view_of(rows[i])) >= 0)
+				return true;
+		if (c && begins_in_c(line))
+			return true;
+	}
+	return false;
 }
 
 /* Code that ends whatever uses it, its tests too, and says that all is well. `whole`: the line with its indentation. */
-static bool ends_well(struct view whole, struct view text)
+static bool ends_well(struct view whole, bool program)
 {
 	static const char *const anywhere[] = {"os._exit(0)",          "_Exit(0)",       "quick_exit(0)", "reallyExit(0)",
 					       "process.exitCode = 0", "syscall.Exit(0)"};
@@ -211,7 +237,7 @@ static bool ends_well(struct view whole, struct view text)
 	for (size_t i = 0; i < ARRAY_LEN(anywhere); i++)
 		if (view_find(whole, view_of(anywhere[i])) >= 0)
 			return true;
-	if (is_program(text))
+	if (program)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(in_libraries); i++)
 		if (view_find(whole, view_of(in_libraries[i])) >= 0 && view_find(whole, VIEW("process.exit")) < 0)
@@ -226,9 +252,13 @@ static void check_ends(struct check *check, struct changed *file)
 {
 	struct fresh_lines lines;
 	struct view line;
+	bool program;
 
 	if (file->test || !language_of(file->path) || file->status == 'D')
 		return;
+	/* What was a library does not become a program by a word in it. */
+	program = is_program(file->path, buf_view(&file->head)) &&
+		  (file->status == 'A' || is_program(file->path, buf_view(&file->base)));
 	lines = fresh_lines_new(buf_view(&file->head), buf_view(&file->base));
 	while (fresh_lines_next(&lines, &line)) {
 		AUTO_FREE char *shown = view_copy(view_make(line.at, line.length < SHOWN ? line.length : SHOWN));
@@ -248,7 +278,7 @@ static void check_ends(struct check *check, struct changed *file)
 							.line = lines.number,
 							.detail = "Code that behaves otherwise under test is not tested."},
 				      "%s:%d: code looks for a test that calls it: %s", file->path, lines.number, shown);
-		if (ends_well(whole, buf_view(&file->head)))
+		if (ends_well(whole, program))
 			integrity_add(check,
 				      &(struct finding){.kind = "ends-the-tests",
 							.severity = SEVERITY_BLOCK,

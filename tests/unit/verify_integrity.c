@@ -186,6 +186,17 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		  "[tool.uv.sources.pytest]\nversion = \"8\"\n[tool.uv.sources.money]\npath = \"money\"\n"},
 		 ""},
 		{{"Gemfile", "gem \"rspec\"\n", "gem \"rspec\", path: \"vendor/rspec\"\n"}, "block dependency-source"},
+		/* programs end, libraries do not */
+		{{"src/a.js", "x\n", "// require.main\nprocess.exit(0);\n"}, "block ends-the-tests"},
+		{{"a.py", "x\n", "# __main__\nsys.exit(0)\n"}, "block ends-the-tests"},
+		{{"a.py", "x\n", "NAME = '__main__'\nsys.exit(0)\n"}, "block ends-the-tests"},
+		{{"a.py", "if __name__ == '__main__':\n    main()\n", "if __name__ == '__main__':\n    main()\nsys.exit(0)\n"}, ""},
+		{{"a.py", NULL, "if __name__ == '__main__':\n    main()\nsys.exit(0)\n"}, ""},
+		{{"src/a.c", "int\nmain(int argc, char **argv)\n{\n}\n", "int\nmain(int argc, char **argv)\n{\n\texit(0);\n}\n"},
+		 ""},
+		{{"src/a.c", "int main (void)\n{\n}\n", "int main (void)\n{\n\texit(0);\n}\n"}, ""},
+		{{"A.java", "static void main(String[] a) {}\n", "static void main(String[] a) {}\nquit();\nexit(0);\n"}, ""},
+		{{"src/a.c", "int domain(void)\n{\n}\n", "int domain(void)\n{\n\texit(0);\n}\n"}, "block ends-the-tests"},
 		/* honest */
 		{{"src/a.py", "def f():\n    return 1\n", "def f():\n    return 2\n"}, ""},
 		{{"test_new.py", NULL, "def test_new():\n    assert f() == 2\n"}, ""},
