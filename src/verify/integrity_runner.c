@@ -529,9 +529,23 @@ static void variable_text(struct view text, struct view name, struct buf *out)
 	}
 }
 
-/* Only names of files came to it: a list grew. */
+/* A file in a list, such as "tests/test_a.py": no option, no program by its path, and nothing that a shell or make reads. */
+static bool is_listed(struct view word)
+{
+	if (!word.length || strchr("-/.", word.at[0]) || view_find(word, VIEW(".")) < 0)
+		return false;
+	for (size_t i = 0; i < word.length; i++)
+		if (!(word.at[i] >= 'a' && word.at[i] <= 'z') && !(word.at[i] >= 'A' && word.at[i] <= 'Z') &&
+		    !(word.at[i] >= '0' && word.at[i] <= '9') && !strchr("_-+./@*", word.at[i]))
+			return false;
+	return true;
+}
+
+/* Only names of files came to it, behind others: a list grew. What comes first may be a program, which takes the rest for words. */
 static bool only_grew(struct view was, struct view is)
 {
+	bool in_list = false; /* behind a file's name */
+
 	while (is.length) {
 		struct view old;
 		struct view word = view_cut(is, ' ', &is);
@@ -544,8 +558,9 @@ static bool only_grew(struct view was, struct view is)
 			old = view_cut(next, ' ', &next);
 		if (view_equal(old, word))
 			was = next;
-		else if (word.at[0] == '-' || (view_find(word, VIEW(".")) < 0 && view_find(word, VIEW("/")) < 0))
+		else if (!in_list || !is_listed(word))
 			return false;
+		in_list = is_listed(word);
 	}
 	return !view_trim(was).length;
 }
