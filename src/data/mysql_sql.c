@@ -42,9 +42,17 @@ static int trigger_take(struct sql *sql, const char *name, struct err *err)
 	AUTO_FREE char *show = NULL;
 	AUTO_JSON rows = json_array();
 
+	if (!name)
+		return err_set(err, ERR_BROKEN, "the server has a trigger without a name");
 	sql_add_name(sql, &quoted, name);
 	show = text_format("SHOW CREATE TRIGGER %s", quoted.at);
-	if (query(sql, show, rows, 1, NULL, err) || sql_run(sql, err, "DROP TRIGGER %s", quoted.at))
+	if (query(sql, show, rows, 1, NULL, err))
+		return -1;
+	/* Once it is dropped, this is all that makes it again. */
+	if (!json_is_string(json_array_get(json_array_get(rows, 0), 1)) ||
+	    !json_is_string(json_array_get(json_array_get(rows, 0), 2)))
+		return err_set(err, ERR_BROKEN, "the server does not say how trigger %s is made", name);
+	if (sql_run(sql, err, "DROP TRIGGER %s", quoted.at))
 		return -1;
 	(void)json_array_append(sql->aside, json_array_get(rows, 0));
 	return 0;

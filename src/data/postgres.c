@@ -254,6 +254,21 @@ static char *table_shown(const json_t *table)
 	return strcmp(schema, "public") == 0 ? text_copy(name) : text_format("%s.%s", schema, name);
 }
 
+/* As tables_sql gives them: three texts each. */
+static int tables_read(struct wire *wire, json_t *tables, bool *cut, struct err *err)
+{
+	size_t index;
+	json_t *table;
+
+	if (postgres_wire_query(wire, tables_sql, tables, ENGINE_TABLES_MAX, cut, err))
+		return -1;
+	json_array_foreach(tables, index, table)
+		for (size_t i = 0; i < 3; i++)
+			if (!json_is_string(json_array_get(table, i)))
+				return err_set(err, ERR_BROKEN, "the server has a table without a name");
+	return 0;
+}
+
 /* How many rows are older than the mark, and the sum of their keys' digests: ["3", "-17…"]; with `before` not NULL, what of that is missing
  * now. Without a primary key the sum is 0. */
 static int old_rows(struct wire *wire, const json_t *table, json_int_t xid, const json_t *before, json_t **counted, struct err *err)
@@ -279,6 +294,9 @@ static int old_rows(struct wire *wire, const json_t *table, json_int_t xid, cons
 	buf_add_format(&sql, " WHERE xmin::text::bigint < %lld", (long long)(xid & 0xffffffff));
 	if (buf_finish(&sql, err) || postgres_wire_query(wire, sql.at, rows, 1, NULL, err))
 		return -1;
+	if (!json_is_string(json_array_get(json_array_get(rows, 0), 0)) ||
+	    !json_is_string(json_array_get(json_array_get(rows, 0), 1)))
+		return err_set(err, ERR_BROKEN, "the server does not count rows");
 	*counted = json_incref(json_array_get(rows, 0));
 	return 0;
 }
@@ -291,7 +309,7 @@ static int tables_count(struct wire *wire, json_int_t xid, json_t *mark, struct 
 	json_t *table;
 
 	(void)json_object_set_new(mark, "tables", counts);
-	if (postgres_wire_query(wire, tables_sql, tables, ENGINE_TABLES_MAX, &(bool){false}, err))
+	if (tables_read(wire, tables, &(bool){false}, err))
 		return -1;
 	json_array_foreach(tables, index, table) {
 		AUTO_FREE char *shown = table_shown(table);
@@ -406,7 +424,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 	json_t *table;
 
 	if (postgres_wire_start(&wire, target->database->user, target->database->database, err) ||
-	    postgres_wire_query(&wire, tables_sql, tables, ENGINE_TABLES_MAX, &cut, err))
+	    tables_read(&wire, tables, &cut, err))
 		return NULL;
 	json_array_foreach(tables, index, table)
 		if (table_rows(&wire, table, xid, result, err) || table_touched(&wire, table, marked, result, err))

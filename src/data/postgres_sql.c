@@ -55,9 +55,14 @@ static int scrub(struct sql *sql, struct err *err)
 	if (query(sql, "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'm' AND relispopulated ORDER BY oid", views,
 		  NAMES_MAX, NULL, err))
 		return -1;
-	json_array_foreach(views, index, row)
-		if (sql_run(sql, err, "REFRESH MATERIALIZED VIEW %s", json_string_value(json_array_get(row, 0))))
+	json_array_foreach(views, index, row) {
+		const char *name = json_string_value(json_array_get(row, 0));
+
+		if (!name)
+			return err_set(err, ERR_BROKEN, "the server has a view without a name");
+		if (sql_run(sql, err, "REFRESH MATERIALIZED VIEW %s", name))
 			return -1;
+	}
 	return sql_run(sql, err, "VACUUM (FULL, ANALYZE)") || sql_run(sql, err, "VACUUM (FULL) pg_statistic") ? -1 : 0;
 }
 

@@ -146,6 +146,8 @@ static int key_match(struct sql *sql, struct buf *out, const struct table *table
 
 		if (!column->key_place)
 			continue;
+		if (!json_is_string(part) && !json_is_number(part))
+			return err_set(err, ERR_BROKEN, "a row's key does not add up");
 		sql_add_name(sql, &name, column->name);
 		buf_add_text(out, some ? " AND " : "");
 		buf_add_format(out, column->kind == SQL_BYTES ? "hex(%s) = " : "%s = ", name.at);

@@ -1,0 +1,156 @@
+/* Sessions with SQL servers whose answers are scripted, and hostile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "data/mysql_sql.h"
+#include "data/sql_rows.h"
+
+static struct database shop = {.name = (char[]){"db"}, .database = (char[]){"shop"}, .user = (char[]){"shop"}};
+
+/* ---- a server that answers by a list of [rows, …], one a statement; then with nothing ---- */
+
+struct script {
+	json_t *answers;
+	size_t at;
+};
+
+static int scripted_query(struct sql *sql, const char *text, json_t *rows, size_t rows_max, bool *cut, struct err *err)
+{
+	struct script *script = sql->handle;
+
+	(void)text;
+	(void)rows_max;
+	(void)cut;
+	(void)err;
+	if (rows)
+		(void)json_array_extend(rows, json_array_get(script->answers, script->at));
+	script->at++;
+	return 0;
+}
+
+static const struct sql_ops scripted_ops = {
+	.quote = '`', .as_text = "%s", .insert_all = "", .row_digest = "md5(", .row_digest_end = ")", .query = scripted_query};
+
+static void a_row_whose_key_does_not_add_up_is_refused(void **state)
+{
+	static const struct {
+		const char *key;
+		bool good;
+	} table[] = {
+		{"{\"id\": 40}", true},    {"{\"id\": \"a\"}", true}, {"{}", false},
+		{"{\"id\": null}", false}, {"{\"id\": [1]}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		AUTO_JSON answers = json_pack("[[[s, s, s, s, s, n, n, s, s, s, s]], [], [[s, s]]]", "", "users", "id", "int",
+					      "other", "0", "1", "0", "1", table[i].key, "digest");
+		struct script script = {answers, 0};
+		struct sql sql = {.ops = &scripted_ops, .handle = &script};
+		AUTO_JSON mark = json_pack("{s:{s:{}}}", "tables", "users");
+		AUTO_JSON rows = NULL;
+		struct err err = {0};
+
+		rows = sql_rows_since(&sql, mark, &err);
+		assert_int_equal(rows != NULL, table[i].good);
+		if (!table[i].good)
+			assert_int_equal(err.kind, ERR_BROKEN);
+	}
+}
+
+/* ---- servers behind a socket, which said all beforehand ---- */
+
+static void packet_add(struct buf *out, struct view body)
+{
+	const char head[4] = {(char)(body.length & 0xff), (char)(body.length >> 8), 0, 0};
+
+	buf_add(out, head, sizeof(head));
+	buf_add_view(out, body);
+}
+
+static void ok_add(struct buf *out)
+{
+	packet_add(out, VIEW("\0\0\0\2\0\0\0"));
+}
+
+/* A row at most, of texts; "" is NULL. */
+static void rows_add(struct buf *out, size_t columns, const char *const *cells)
+{
+	AUTO_BUF row = buf_new(4096);
+	const char count = (char)columns;
+
+	packet_add(out, view_make(&count, 1));
+	for (size_t i = 0; i < columns; i++)
+		packet_add(out, VIEW("def"));
+	packet_add(out, VIEW("\xfe\0\0\2\0"));
+	for (size_t i = 0; cells && i < columns; i++) {
+		buf_add_char(&row, cells[i][0] ? (char)strlen(cells[i]) : (char)0xfb);
+		buf_add_text(&row, cells[i]);
+	}
+	if (cells)
+		packet_add(out, buf_view(&row));
+	packet_add(out, VIEW("\xfe\0\0\2\0"));
+}
+
+static void a_trigger_is_only_dropped_when_it_can_be_made_again(void **state)
+{
+	static const char *const name[] = {"before_insert"};
+	static const char *const no_name[] = {""};
+	static const struct {
+		const char *const *name;
+		const char *made[3]; /* name, mode, statement; without a name: no row */
+		int result;
+	} table[] = {
+		{name, {"before_insert", "STRICT_TRANS_TABLES", "CREATE TRIGGER"}, 0},
+		{name, {"before_insert", "", "CREATE TRIGGER"}, -1},
+		{name, {"before_insert", "STRICT_TRANS_TABLES", ""}, -1},
+		{name, {NULL}, -1},
+		{no_name, {"before_insert", "STRICT_TRANS_TABLES", "CREATE TRIGGER"}, -1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const struct engine_target target = {&engine_mariadb, &shop, 10};
+		AUTO_BUF answers = buf_new(65536);
+		AUTO_CLOSE int ours = -1;
+		AUTO_CLOSE int theirs = -1;
+		AUTO_SQL sql = {.ops = NULL};
+		struct err err = {0};
+		int ends[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+		ours = ends[0];
+		theirs = ends[1];
+		packet_add(&answers, VIEW("\x0a"
+					  "5.5.5\0\1\0\0\0"));
+		for (size_t statement = 0; statement < 6; statement++) /* the leave, SET, SET, SET, USE, SET */
+			ok_add(&answers);
+		rows_add(&answers, 1, table[i].name);
+		rows_add(&answers, 3, table[i].made[0] ? table[i].made : NULL);
+		ok_add(&answers);
+		assert_int_equal(file_write_fd(theirs, buf_view(&answers), &err), 0);
+		if (mysql_sql_open(&target, ours, &sql, &err))
+			fail_msg("%s", err.text);
+		assert_int_equal(sql.ops->begin(&sql, &err), table[i].result);
+		if (table[i].result)
+			assert_int_equal(err.kind, ERR_BROKEN);
+		assert_int_equal(json_array_size(sql.aside), table[i].result ? 0 : 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_row_whose_key_does_not_add_up_is_refused),
+		cmocka_unit_test(a_trigger_is_only_dropped_when_it_can_be_made_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
