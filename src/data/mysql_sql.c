@@ -105,6 +105,8 @@ static const struct sql_ops ops = {
 	.quote = '`',
 	.columns = columns_sql,
 	.keys = keys_sql,
+	.elsewhere = "SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN "
+		     "('mysql', 'information_schema', 'performance_schema', 'sys', DATABASE()) LIMIT 1",
 	.as_text = "CAST(%s AS CHAR(1000000) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin",
 	.matches = "%s REGEXP %s",
 	.insert_all = "",

@@ -71,6 +71,8 @@ static const struct sql_ops ops = {
 	.quote = '"',
 	.columns = columns_sql,
 	.keys = keys_sql,
+	.elsewhere =
+		"SELECT datname FROM pg_database WHERE NOT datistemplate AND datname NOT IN ('postgres', current_database()) LIMIT 1",
 	.as_text = "(%s)::text",
 	.matches = "%s ~ %s",
 	.cast = "::%s",

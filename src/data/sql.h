@@ -22,6 +22,7 @@ struct sql_ops {
 	char quote;                 /* of identifiers */
 	const char *columns;        /* gives rows as struct sql_column names them */
 	const char *keys;           /* gives rows as struct sql_key names them */
+	const char *elsewhere;      /* gives a row with a name when something is in another database; NULL: there are none */
 	const char *as_text;        /* "%s" is a column: its value as text, compared byte by byte */
 	const char *matches;        /* two "%s", a text and a quoted pattern: does it match? NULL: look at all */
 	const char *cast;           /* "%s" is the type: behind a text that becomes one; NULL: that goes by itself */

@@ -136,6 +136,25 @@ static int leaks_refuse(const struct member *member, const json_t *leaks, struct
 		       what.at, member->name, lines.at);
 }
 
+/* Neither masks nor the scan look into other databases of the server. */
+static int elsewhere_refuse(const struct member *member, struct sql *sql, struct err *err)
+{
+	AUTO_JSON rows = json_array();
+	const char *name;
+
+	if (!sql->ops->elsewhere)
+		return 0;
+	if (sql->ops->query(sql, sql->ops->elsewhere, rows, 1, NULL, err))
+		return err_prefix(err, "%s", member->name);
+	if (!json_array_size(rows))
+		return 0;
+	name = json_string_value(json_array_get(json_array_get(rows, 0), 0));
+	return err_set(
+		err, ERR_DENIED,
+		"%s: the dump fills database %s too, which nothing masks or searches: dump one database, without --databases or -C",
+		member->name, name ? name : "?");
+}
+
 int database_scan(struct plan *plan, struct member *member, struct err *err)
 {
 	const struct database *database = rules_of(plan, member);
@@ -150,6 +169,8 @@ int database_scan(struct plan *plan, struct member *member, struct err *err)
 		return 0;
 	began_ms = plan_step_begin(plan, "scan", member->name);
 	if (session_open(plan, member, &fd, &sql, err))
+		return -1;
+	if (is_real(plan, member) && elsewhere_refuse(member, &sql, err))
 		return -1;
 	leaks = sql_scan(&sql, database ? database->mask : NULL, database ? database->mask_count : 0, err);
 	if (!leaks)

@@ -27,11 +27,13 @@ static struct environments *environments;
 
 static const struct engine_row {
 	const char *name;
-	const char *server;   /* there when it is installed */
-	const char *settings; /* of the blueprint */
+	const char *server;    /* there when it is installed */
+	const char *settings;  /* of the blueprint */
+	const char *elsewhere; /* a dump that fills database staff too */
 } engines[] = {
-	{"postgres", "/usr/lib/postgresql", "engine: postgres, database: shop, user: shop"},
-	{"mariadb", "/usr/sbin/mariadbd", "engine: mariadb, database: shop, user: shop"},
+	{"postgres", "/usr/lib/postgresql", "engine: postgres, database: shop, user: shop", "CREATE DATABASE staff;\n"},
+	{"mariadb", "/usr/sbin/mariadbd", "engine: mariadb, database: shop, user: shop",
+	 "CREATE DATABASE staff;\nCREATE TABLE staff.people (email varchar(60));\n"},
 };
 
 static const char people_sql[] =
@@ -94,7 +96,7 @@ static char *query(struct env_id id, const char *statement)
 	return output.length ? buf_take(&output) : text_copy("");
 }
 
-static int snapshot(const struct engine_row *engine, const char *mask, const char *name, struct err *err)
+static int snapshot_of(const char *sql, const struct engine_row *engine, const char *mask, const char *name, struct err *err)
 {
 	AUTO_FREE char *settings = settings_as_lines(engine->settings);
 	const struct engine_row lined = {.settings = settings};
@@ -105,9 +107,14 @@ static int snapshot(const struct engine_row *engine, const char *mask, const cha
 
 	if (!blueprint)
 		fail_msg("%s", err->text);
-	must(file_replace(path, view_of(people_sql), 0600, err), err);
+	must(file_replace(path, view_of(sql), 0600, err), err);
 	return snapshot_create(environments, name, blueprint, &(struct snapshot_source){.dump = path}, 1,
 			       (struct progress){.report = NULL}, &version, err);
+}
+
+static int snapshot(const struct engine_row *engine, const char *mask, const char *name, struct err *err)
+{
+	return snapshot_of(people_sql, engine, mask, name, err);
 }
 
 static struct env_id up(const struct engine_row *engine, const char *name)
@@ -147,6 +154,15 @@ static void a_dump_without_rules_is_refused(const struct engine_row *engine)
 	assert_non_null(strstr(err.text, "there is no column users.emial"));
 	assert_int_equal(snapshot(engine, "    mask: {users.email: email, orders.user_email: name}\n", "raw", &err), -1);
 	assert_non_null(strstr(err.text, "both need the same rule"));
+}
+
+static void a_dump_of_two_databases_is_refused(const struct engine_row *engine)
+{
+	struct err err = {0};
+
+	assert_int_equal(snapshot_of(engine->elsewhere, engine, "", "two", &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
+	assert_non_null(strstr(err.text, "fills database staff too"));
 }
 
 static void nothing_of_what_was_there_is_left(struct env_id id)
@@ -263,6 +279,7 @@ static void each_engine(void **state)
 		}
 		printf("# %s\n", engine->name);
 		a_dump_without_rules_is_refused(engine);
+		a_dump_of_two_databases_is_refused(engine);
 		must(snapshot(engine, masks, engine->name, &err), &err);
 		id = up(engine, engine->name);
 		nothing_of_what_was_there_is_left(id);
