@@ -231,6 +231,24 @@ static void what_is_written_is_known(struct env_id id)
 	assert_string_equal(json_string_value(json_array_get(touched, 0)), "2");
 }
 
+/* MariaDB's tables that keep what they held. */
+static void a_versioned_table_is_one(const struct engine_row *engine)
+{
+	static const char sql[] = "CREATE TABLE staff (id int PRIMARY KEY, email varchar(60)) WITH SYSTEM VERSIONING;\n"
+				  "INSERT INTO staff VALUES (1, 'mia.secretword@acme.io');\n";
+	struct err err = {0};
+	struct env_id id;
+
+	if (strcmp(engine->name, "mariadb") != 0)
+		return;
+	assert_int_equal(snapshot_of(sql, engine, "", "versioned", &err), -1);
+	assert_non_null(strstr(err.text, "staff.email holds 1 email"));
+	must(snapshot_of(sql, engine, "    mask: {staff.email: email}\n", "versioned", &err), &err);
+	id = up(engine, "versioned");
+	nothing_of_what_was_there_is_left(id);
+	must(environment_down(environments, id, &err), &err);
+}
+
 /* What is left refers only to what is left. */
 static void a_part_is_whole_in_itself(const struct engine_row *engine)
 {
@@ -289,6 +307,7 @@ static void each_engine(void **state)
 		what_joined_joins_and_keeps_its_form(id);
 		must(environment_down(environments, id, &err), &err);
 		a_part_is_whole_in_itself(engine);
+		a_versioned_table_is_one(engine);
 	}
 }
 
