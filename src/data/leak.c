@@ -212,43 +212,64 @@ static const struct prefix {
 	{"xoxs-", 20}, {"xoxr-", 20},       {"sk_live_", 16}, {"rk_live_", 16}, {"pk_live_", 16}, {"SG.", 30},   {"sk-", 30},
 };
 
-static size_t token_letters(struct view text, size_t at)
-{
-	size_t from = at;
+/* The letters of a token in a row, and the dots in it: each is looked for once, however many words of the row are asked about. */
+struct row {
+	size_t end;
+	size_t dot;    /* the first one not before the word; `end`: none */
+	size_t second; /* the one behind it */
+};
 
-	while (at < text.length && (is_word(text.at[at]) || strchr("-.", text.at[at])) && text.at[at])
+static bool is_token_letter(char c)
+{
+	return is_word(c) || c == '-' || c == '.';
+}
+
+static size_t dot_from(struct view text, size_t at, size_t end)
+{
+	while (at < end && text.at[at] != '.')
 		at++;
-	return at - from;
+	return at;
+}
+
+static void row_move(struct view text, size_t at, struct row *row)
+{
+	bool fresh = at >= row->end;
+
+	if (fresh)
+		for (row->end = at; row->end < text.length && is_token_letter(text.at[row->end]);)
+			row->end++;
+	if (fresh || row->dot < at) {
+		row->dot = dot_from(text, at, row->end);
+		row->second = dot_from(text, row->dot < row->end ? row->dot + 1 : row->end, row->end);
+	}
 }
 
 /* eyJ….eyJ….… (RFC 7519). */
-static bool is_jwt(struct view text, size_t at)
+static bool is_jwt(struct view text, size_t at, struct row *row)
 {
-	struct view whole = view_make(text.at + at, token_letters(text, at));
-	struct view second;
-	struct view third;
+	static const struct view start = VIEW("eyJ");
 
-	if (!view_starts(whole, VIEW("eyJ")))
-		return false;
-	(void)view_cut(whole, '.', &second);
-	(void)view_cut(second, '.', &third);
-	return view_starts(second, VIEW("eyJ")) && third.length >= TOKEN_LETTERS_MIN;
+	row_move(text, at, row);
+	return view_starts(view_make(text.at + at, row->end - at), start) && row->dot < row->end && row->second < row->end &&
+	       view_starts(view_make(text.at + row->dot + 1, row->end - row->dot - 1), start) &&
+	       row->end - row->second - 1 >= TOKEN_LETTERS_MIN;
 }
 
 static int64_t tokens(struct view text)
 {
 	int64_t count = view_find(text, VIEW("PRIVATE KEY-----")) >= 0;
+	struct row row = {0};
 
 	for (size_t i = 0; i < text.length; i++) {
 		struct view rest = view_make(text.at + i, text.length - i);
 
 		if ((i && is_word(text.at[i - 1])) || !is_word(text.at[i]))
 			continue;
-		if (is_jwt(text, i))
+		if (is_jwt(text, i, &row))
 			count++;
 		for (size_t k = 0; k < ARRAY_LEN(prefixes); k++)
 			if (view_starts(rest, view_of(prefixes[k].text)) &&
-			    token_letters(text, i + strlen(prefixes[k].text)) >= prefixes[k].letters) {
+			    row.end - i - strlen(prefixes[k].text) >= prefixes[k].letters) {
 				count++;
 				break;
 			}

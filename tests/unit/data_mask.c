@@ -221,6 +221,9 @@ static void leaks_are_found_and_what_is_nobodys_is_none(void **state)
 		{"AKIAIOSFODNN7EXAMPL3", "x", {0, 0, 0, 1}},
 		{"ghp_012345678901234567890123456789012345", "x", {0, 0, 0, 1}},
 		{"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N", "x", {0, 0, 0, 1}},
+		{"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.short", "x", {0}},
+		{"a.b.eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N", "x", {0, 0, 0, 1}},
+		{"eyJhbGciOiJIUzI1NiJ9.dozjgNryP4J3jVmNHl0w5N", "x", {0}},
 		{"-----BEGIN RSA PRIVATE KEY-----", "x", {0, 0, 0, 1}},
 		{"item 1000, 3 pieces, 12.50", "x", {0}},
 		{"", "x", {0}},
@@ -234,6 +237,28 @@ static void leaks_are_found_and_what_is_nobodys_is_none(void **state)
 		for (size_t kind = 0; kind < LEAK_KINDS; kind++)
 			if (counts[kind] != table[i].counts[kind])
 				fail_msg("%s: %s: %lld", table[i].text, leak_name((enum leak_kind)kind), (long long)counts[kind]);
+	}
+}
+
+/* Rows of words, each of which could begin a token: looked at in one pass. */
+static void a_long_row_of_words_is_looked_at_once(void **state)
+{
+	static const struct {
+		const char *piece;
+		bool tokens;
+	} table[] = {{"a.", false},   {"sk-", true}, {"-eyJ", false}, {"eyJ.", true},
+		     {"eyJ-", false}, {"a@", false}, {"1 1 ", false}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		AUTO_BUF text = buf_new((size_t)1 << 17);
+		int64_t counts[LEAK_KINDS] = {0};
+
+		while (text.length < 65536)
+			buf_add_text(&text, table[i].piece);
+		leak_find(buf_view(&text), "x", counts);
+		assert_int_equal(counts[LEAK_TOKEN] > 0, table[i].tokens);
+		assert_int_equal(counts[LEAK_EMAIL], 0);
 	}
 }
 
@@ -296,6 +321,7 @@ int main(void)
 		cmocka_unit_test(what_is_made_fits_and_is_nobodys),
 		cmocka_unit_test(a_card_stays_valid_and_what_is_none_stays_none),
 		cmocka_unit_test(leaks_are_found_and_what_is_nobodys_is_none),
+		cmocka_unit_test(a_long_row_of_words_is_looked_at_once),
 		cmocka_unit_test(leaves_of_a_document_are_given_with_their_paths),
 	};
 
