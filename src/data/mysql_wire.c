@@ -2,6 +2,7 @@
 #include "data/mysql_wire.h"
 
 #include "base/scope.h"
+#include "data/engine.h"
 
 #define PACKET_MAX ((size_t)0xffffff)
 #define COLUMNS_MAX 4096
@@ -208,6 +209,7 @@ static bool is_end(struct view body)
 /* After the number of columns: their descriptions, an end, rows, an end. */
 static int rows_receive(struct wire *wire, size_t *taken, size_t columns, json_t *rows, size_t rows_max, bool *cut, struct err *err)
 {
+	size_t bytes = 0;
 	struct view body;
 	uint8_t number;
 
@@ -222,12 +224,17 @@ static int rows_receive(struct wire *wire, size_t *taken, size_t columns, json_t
 		if (packet_next(wire, taken, &number, &body, err))
 			return -1;
 		if (is_end(body))
-			return 0;
+			return bytes > ENGINE_REPLY_BYTES_MAX && !cut
+				       ? err_set(err, ERR_LIMIT, "the server's answer is longer than %zu bytes",
+						 ENGINE_REPLY_BYTES_MAX)
+				       : 0;
 		if (first_of(body) == ERROR_PACKET)
 			return error_set(err, body);
 		if (!rows)
 			continue;
-		if (json_array_size(rows) >= rows_max) {
+		if (bytes <= ENGINE_REPLY_BYTES_MAX && json_array_size(rows) < rows_max)
+			bytes += body.length;
+		if (bytes > ENGINE_REPLY_BYTES_MAX || json_array_size(rows) >= rows_max) {
 			if (cut)
 				*cut = true;
 			continue;

@@ -2,6 +2,7 @@
 #include "data/postgres_wire.h"
 
 #include "base/scope.h"
+#include "data/engine.h"
 
 #define MESSAGE_MAX ((uint32_t)32 << 20)
 #define COLUMNS_MAX 1700
@@ -178,6 +179,7 @@ int postgres_wire_query(struct wire *wire, const char *sql, json_t *rows, size_t
 	size_t taken = 0;
 	char type = 0;
 	bool failed = false;
+	size_t bytes = 0;
 	struct view body;
 
 	buf_add_char(&message, 'Q');
@@ -194,7 +196,9 @@ int postgres_wire_query(struct wire *wire, const char *sql, json_t *rows, size_t
 		}
 		if (type != 'D' || failed || !rows)
 			continue;
-		if (json_array_size(rows) >= rows_max) {
+		if (bytes <= ENGINE_REPLY_BYTES_MAX && json_array_size(rows) < rows_max)
+			bytes += body.length;
+		if (bytes > ENGINE_REPLY_BYTES_MAX || json_array_size(rows) >= rows_max) {
 			if (cut)
 				*cut = true;
 			continue;
@@ -206,5 +210,7 @@ int postgres_wire_query(struct wire *wire, const char *sql, json_t *rows, size_t
 		(void)json_array_append_new(rows, row);
 	}
 	buf_drop_front(&wire->in, taken);
+	if (!failed && bytes > ENGINE_REPLY_BYTES_MAX && !cut)
+		return err_set(err, ERR_LIMIT, "the server's answer is longer than %zu bytes", ENGINE_REPLY_BYTES_MAX);
 	return failed ? -1 : 0;
 }

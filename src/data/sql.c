@@ -198,25 +198,31 @@ int sql_pages(struct sql *sql, int (*each)(void *self, const char *n, const char
 	      int (*page)(void *self, struct err *err), struct err *err)
 {
 	AUTO_FREE char *last = text_copy("0");
+	size_t page_rows = SQL_PAGE_ROWS;
 
 	for (;;) {
-		AUTO_FREE char *text = text_format("SELECT n, old FROM assay_old WHERE n > %s ORDER BY n LIMIT %d", last,
-						   SQL_PAGE_ROWS);
+		AUTO_FREE char *text = text_format("SELECT n, old FROM assay_old WHERE n > %s ORDER BY n LIMIT %zu", last,
+						   page_rows);
 		AUTO_JSON rows = json_array();
+		struct err why = {0};
 		uint64_t number;
 		json_t *row;
 		size_t index;
 
 		if (sql->cancelled && *sql->cancelled)
 			return err_set(err, ERR_CANCELLED, "stopped");
-		if (sql->ops->query(sql, text, rows, SQL_PAGE_ROWS, NULL, err))
-			return -1;
+		if (sql->ops->query(sql, text, rows, page_rows, NULL, &why)) {
+			if (why.kind != ERR_LIMIT || page_rows == 1)
+				return err_set(err, why.kind, "%s", why.text);
+			page_rows /= 2; /* so long values that a page of them is too much */
+			continue;
+		}
 		json_array_foreach(rows, index, row)
 			if (each(self, cell(row, 0), cell(row, 1), err))
 				return -1;
 		if (page && page(self, err))
 			return -1;
-		if (json_array_size(rows) < SQL_PAGE_ROWS)
+		if (json_array_size(rows) < page_rows)
 			return 0;
 		row = json_array_get(rows, json_array_size(rows) - 1);
 		if (!view_to_u64(view_of(cell(row, 0)), &number))

@@ -32,7 +32,8 @@ struct sql_ops {
 	const char *row_digest; /* before and behind the quoted values of a row: a digest of them; of engines that use sql_rows */
 	const char *row_digest_end;
 
-	/* The rows, at most rows_max, texts and nulls, are appended to `rows` (may be NULL); *cut says that there were more. */
+	/* The rows, at most rows_max, texts and nulls, are appended to `rows` (may be NULL); *cut says that there were more,
+	 * or that they are longer than ENGINE_REPLY_BYTES_MAX: without it, that is ERR_LIMIT. */
 	int (*query)(struct sql *sql, const char *text, json_t *rows, size_t rows_max, bool *cut, struct err *err);
 	/* From here on neither foreign keys nor triggers act; `end` undoes it. */
 	int (*begin)(struct sql *sql, struct err *err);

@@ -73,6 +73,7 @@ static int table_read(struct sql *sql, const struct table *table, json_t **conte
 	AUTO_BUF text = buf_new(SQL_STATEMENT_MAX);
 	AUTO_JSON rows = json_array();
 	bool keyed = is_keyed(table);
+	bool more = false;
 	json_t *row;
 	size_t index;
 
@@ -86,9 +87,9 @@ static int table_read(struct sql *sql, const struct table *table, json_t **conte
 	buf_add_text(&text, " FROM ");
 	sql_add_table(sql, &text, table->columns[0].schema, table->columns[0].table);
 	buf_add_format(&text, " LIMIT %zu", SQL_MARK_ROWS_MAX + 1);
-	if (buf_finish(&text, err) || sql->ops->query(sql, text.at, rows, SQL_MARK_ROWS_MAX + 1, NULL, err))
+	if (buf_finish(&text, err) || sql->ops->query(sql, text.at, rows, SQL_MARK_ROWS_MAX + 1, &more, err))
 		return -1;
-	if (json_array_size(rows) > SQL_MARK_ROWS_MAX) {
+	if (more || json_array_size(rows) > SQL_MARK_ROWS_MAX) {
 		*cut = true;
 		return 0;
 	}

@@ -4,12 +4,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/file.h"
 #include "base/scope.h"
 #include "data/mysql_sql.h"
+#include "data/mysql_wire.h"
 #include "data/sql_rows.h"
 
 static struct database shop = {.name = (char[]){"db"}, .database = (char[]){"shop"}, .user = (char[]){"shop"}};
@@ -145,11 +148,109 @@ static void a_trigger_is_only_dropped_when_it_can_be_made_again(void **state)
 	}
 }
 
+/* ---- long answers ---- */
+
+static int shorter_query(struct sql *sql, const char *text, json_t *rows, size_t rows_max, bool *cut, struct err *err)
+{
+	size_t *left = sql->handle;
+
+	(void)text;
+	(void)cut;
+	if (rows_max > 3)
+		return err_set(err, ERR_LIMIT, "too long");
+	for (size_t i = 0; i < rows_max && *left; i++, (*left)--)
+		(void)json_array_append_new(rows, json_pack("[s, s]", "7", "old"));
+	return 0;
+}
+
+static int row_count(void *self, const char *n, const char *old, struct err *err)
+{
+	(void)n;
+	(void)old;
+	(void)err;
+	++*(size_t *)self;
+	return 0;
+}
+
+static void a_page_that_is_too_long_is_asked_in_parts(void **state)
+{
+	static const struct sql_ops ops = {.query = shorter_query};
+	size_t left = 10;
+	size_t count = 0;
+	struct sql sql = {.ops = &ops, .handle = &left};
+	struct err err = {0};
+
+	(void)state;
+	if (sql_pages(&sql, row_count, &count, NULL, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(count, 10);
+}
+
+/* 70 rows of 1 MiB, from another process: no socket holds so much. */
+static pid_t long_answer_send(int fd)
+{
+	AUTO_BUF answer = buf_new((size_t)100 << 20);
+	AUTO_BUF row = buf_new((size_t)2 << 20);
+	const size_t length = (size_t)1 << 20;
+	const char head[4] = {(char)0xfd, 0, 0, 0x10};
+	pid_t child = fork();
+
+	if (child)
+		return child;
+	packet_add(&answer, VIEW("\1"));
+	packet_add(&answer, VIEW("def"));
+	packet_add(&answer, VIEW("\xfe\0\0\2\0"));
+	buf_add(&row, head, sizeof(head));
+	memset(buf_reserve(&row, length), 'x', length);
+	buf_commit(&row, length);
+	for (int i = 0; i < 70; i++) {
+		const unsigned char packet[4] = {row.length & 0xff, row.length >> 8 & 0xff, row.length >> 16 & 0xff, 0};
+
+		buf_add(&answer, packet, sizeof(packet));
+		buf_add_view(&answer, buf_view(&row));
+	}
+	packet_add(&answer, VIEW("\xfe\0\0\2\0"));
+	_exit(file_write_fd(fd, buf_view(&answer), NULL) ? 1 : 0);
+}
+
+static void an_answer_is_kept_up_to_a_limit(void **state)
+{
+	(void)state;
+	for (int cuts = 0; cuts < 2; cuts++) {
+		AUTO_JSON rows = json_array();
+		AUTO_CLOSE int ours = -1;
+		AUTO_CLOSE int theirs = -1;
+		struct err err = {0};
+		bool cut = false;
+		pid_t child;
+		int ends[2];
+		int result;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+		ours = ends[0];
+		theirs = ends[1];
+		child = long_answer_send(theirs);
+		assert_true(child > 0);
+		{
+			AUTO_WIRE wire = wire_new(ours, 60000, ENGINE_REPLY_BYTES_MAX);
+
+			result = mysql_wire_query(&wire, "SELECT 1", rows, 1000, cuts ? &cut : NULL, &err);
+		}
+		assert_int_equal(waitpid(child, NULL, 0), child);
+		assert_int_equal(result, cuts ? 0 : -1);
+		assert_int_equal(err.kind, cuts ? ERR_NONE : ERR_LIMIT);
+		assert_int_equal(cut, cuts);
+		assert_in_range(json_array_size(rows), 60, 64);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_whose_key_does_not_add_up_is_refused),
 		cmocka_unit_test(a_trigger_is_only_dropped_when_it_can_be_made_again),
+		cmocka_unit_test(a_page_that_is_too_long_is_asked_in_parts),
+		cmocka_unit_test(an_answer_is_kept_up_to_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
