@@ -18,6 +18,7 @@
 #define STREAMS_MAX 256
 #define MESSAGES_MAX 1000 /* of a stream, the newest */
 #define BODY_MAX ((size_t)1 << 20)
+#define ROWS_BYTES_MAX ((size_t)16 << 20) /* of all messages that are read */
 
 static int version_choose(int wanted, int *version, struct err *err)
 {
@@ -136,14 +137,29 @@ static void client(const struct engine_target *target, const char *statement, st
 
 /* ---- what is in its streams ---- */
 
+/* An answer with a list under `name`, of which the server gives so many at once; *cut says that it has more. Owned by the caller. */
+static json_t *list_ask(struct wire *wire, const char *subject, const char *name, bool *cut, struct err *err)
+{
+	AUTO_JSON answer = ask(wire, subject, "", err);
+
+	if (!answer)
+		return NULL;
+	if (json_member(answer, "error")) {
+		(void)err_set(err, ERR_RETRY, "NATS: %.200s", json_text(json_member(answer, "error"), "description", "an error"));
+		return NULL;
+	}
+	*cut = *cut || json_number(answer, "total", 0) > (int64_t)json_array_size(json_member(answer, name));
+	return TAKE(answer);
+}
+
 /* Streams by name. Owned by the caller. */
-static json_t *streams_list(struct wire *wire, struct err *err)
+static json_t *streams_list(struct wire *wire, bool *cut, struct err *err)
 {
 	AUTO_JSON answer = NULL;
 
 	if (hello(wire, err))
 		return NULL;
-	answer = ask(wire, "STREAM.LIST", "", err);
+	answer = list_ask(wire, "STREAM.LIST", "streams", cut, err);
 	if (!answer)
 		return NULL;
 	return json_is_array(json_member(answer, "streams")) ? json_incref(json_member(answer, "streams")) : json_array();
@@ -157,12 +173,15 @@ static bool name_is_plain(const char *name)
 static int stream_waiting(struct wire *wire, const char *stream, const char *group, int64_t *count, struct err *err)
 {
 	AUTO_FREE char *subject = text_format("CONSUMER.LIST.%s", stream);
-	AUTO_JSON answer = ask(wire, subject, "", err);
+	bool cut = false;
+	AUTO_JSON answer = list_ask(wire, subject, "consumers", &cut, err);
 	json_t *consumer;
 	size_t index;
 
 	if (!answer)
 		return -1;
+	if (cut)
+		return err_set(err, ERR_LIMIT, "more consumers of stream %s than NATS lists at once", stream);
 	json_array_foreach(json_member(answer, "consumers"), index, consumer) {
 		const char *policy = json_text(json_member(consumer, "config"), "ack_policy", "explicit");
 
@@ -179,7 +198,8 @@ static int waiting(const struct engine_target *target, int fd, const struct queu
 		   struct err *err)
 {
 	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, ANSWER_BYTES_MAX);
-	AUTO_JSON streams = streams_list(&wire, err);
+	bool cut = false;
+	AUTO_JSON streams = streams_list(&wire, &cut, err);
 	json_t *stream;
 	size_t index;
 
@@ -188,6 +208,8 @@ static int waiting(const struct engine_target *target, int fd, const struct queu
 	*which = NULL;
 	if (!streams)
 		return -1;
+	if (cut)
+		return err_set(err, ERR_LIMIT, "more streams than NATS lists at once");
 	json_array_foreach(streams, index, stream) {
 		const char *name = json_text(json_member(stream, "config"), "name", "");
 
@@ -202,7 +224,7 @@ static int waiting(const struct engine_target *target, int fd, const struct queu
 }
 
 /* Adds [number, ["subject", …, "data", …]], as the entries of a Redis stream are; nothing when it is gone. */
-static int message_read(struct wire *wire, const char *stream, int64_t number, json_t *entries, struct err *err)
+static int message_read(struct wire *wire, const char *stream, int64_t number, json_t *entries, size_t *bytes, struct err *err)
 {
 	AUTO_FREE char *subject = text_format("STREAM.MSG.GET.%s", stream);
 	AUTO_FREE char *body = text_format("{\"seq\":%lld}", (long long)number);
@@ -216,12 +238,13 @@ static int message_read(struct wire *wire, const char *stream, int64_t number, j
 	if (!message || buf_add_unbase64(&data, view_of(json_text(message, "data", "")), NULL))
 		return 0;
 	json_set_bytes(holder, "data", buf_view(&data));
+	*bytes += data.length;
 	(void)json_array_append_new(entries, json_pack("[I, [s, s, s, O]]", (json_int_t)number, "subject",
 						       json_text(message, "subject", ""), "data", json_member(holder, "data")));
 	return 0;
 }
 
-static int stream_read(struct wire *wire, const json_t *stream, json_t *keys, bool *cut, struct err *err)
+static int stream_read(struct wire *wire, const json_t *stream, json_t *keys, size_t *bytes, bool *cut, struct err *err)
 {
 	const char *name = json_text(json_member(stream, "config"), "name", "");
 	const json_t *state = json_member(stream, "state");
@@ -231,22 +254,32 @@ static int stream_read(struct wire *wire, const json_t *stream, json_t *keys, bo
 
 	(void)json_object_set_new(keys, name, json_pack("{s:s, s:o}", "type", "stream", "value", entries));
 	first = first > 0 ? first : 1;
+	if (last == INT64_MAX)
+		return err_set(err, ERR_BROKEN, "NATS numbers the messages of stream %s beyond all", name);
+	if (first > last)
+		return 0;
 	if (last - first >= MESSAGES_MAX) {
 		*cut = true;
 		first = last - MESSAGES_MAX + 1;
 	}
-	for (int64_t number = first; number <= last; number++)
-		if (message_read(wire, name, number, entries, err))
+	for (int64_t number = first; number <= last; number++) {
+		if (*bytes >= ROWS_BYTES_MAX) {
+			*cut = true;
+			return 0;
+		}
+		if (message_read(wire, name, number, entries, bytes, err))
 			return -1;
+	}
 	return 0;
 }
 
 static json_t *rows(const struct engine_target *target, int fd, const json_t *mark, struct err *err)
 {
 	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, ANSWER_BYTES_MAX);
-	AUTO_JSON streams = streams_list(&wire, err);
-	AUTO_JSON result = json_pack("{s:{}}", "keys");
 	bool cut = false;
+	size_t bytes = 0;
+	AUTO_JSON streams = streams_list(&wire, &cut, err);
+	AUTO_JSON result = json_pack("{s:{}}", "keys");
 	json_t *stream;
 	size_t index;
 
@@ -256,7 +289,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 		return NULL;
 	json_array_foreach(streams, index, stream)
 		if (name_is_plain(json_text(json_member(stream, "config"), "name", "")) && index < STREAMS_MAX &&
-		    stream_read(&wire, stream, json_object_get(result, "keys"), &cut, err))
+		    stream_read(&wire, stream, json_object_get(result, "keys"), &bytes, &cut, err))
 			return NULL;
 	if (cut || json_array_size(streams) > STREAMS_MAX)
 		(void)json_object_set_new(result, "cut", json_true());

@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "data/engine.h"
 
@@ -111,6 +113,61 @@ static void a_url_of_another_engine_is_refused(void **state)
 	assert_int_equal(program.count, 0);
 }
 
+/* A server of NATS that said all of it beforehand. */
+static void what_nats_does_not_list_is_not_taken_for_nothing(void **state)
+{
+	static const char stream[] = "{\"total\":1,\"streams\":[{\"config\":{\"name\":\"s\"},\"state\":{\"messages\":9,"
+				     "\"first_seq\":%s,\"last_seq\":%s}}]}";
+	AUTO_FREE char *endless = text_format(stream, "9223372036854775800", "9223372036854775807");
+	AUTO_FREE char *backwards = text_format(stream, "9", "-9223372036854775807");
+	AUTO_FREE char *one = text_format(stream, "1", "1");
+	const struct {
+		const char *answers[2];
+		enum err_kind waiting;
+		enum err_kind rows;
+		bool cut;
+	} table[] = {
+		{{"{\"total\":0,\"streams\":[]}"}, ERR_NONE, ERR_NONE, false},
+		{{"{\"total\":2,\"streams\":[]}"}, ERR_LIMIT, ERR_NONE, true},
+		{{"{\"error\":{\"code\":503,\"description\":\"not now\"}}"}, ERR_RETRY, ERR_RETRY, false},
+		{{one, "{\"total\":300,\"consumers\":[]}"}, ERR_LIMIT, ERR_NONE, false},
+		{{one, "{\"error\":{\"code\":404}}"}, ERR_RETRY, ERR_NONE, false}, /* a message that is gone is nothing */
+		{{endless, "{\"consumers\":[]}"}, ERR_NONE, ERR_BROKEN, false},
+		{{backwards, "{\"consumers\":[]}"}, ERR_NONE, ERR_NONE, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		for (int rows = 0; rows < 2; rows++) {
+			const struct engine_target target = {&engine_nats, &shop, 2};
+			AUTO_BUF said = buf_new(65536);
+			AUTO_FREE char *which = NULL;
+			AUTO_JSON read = NULL;
+			AUTO_CLOSE int ours = -1;
+			AUTO_CLOSE int theirs = -1;
+			struct err err = {0};
+			int64_t count;
+			int ends[2];
+
+			assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+			ours = ends[0];
+			theirs = ends[1];
+			buf_add_text(&said, "INFO {}\r\nPONG\r\n");
+			for (size_t k = 0; k < 2 && table[i].answers[k]; k++)
+				buf_add_format(&said, "MSG _INBOX.assay 1 %zu\r\n%s\r\n", strlen(table[i].answers[k]),
+					       table[i].answers[k]);
+			assert_int_equal(file_write_fd(theirs, buf_view(&said), &err), 0);
+			if (rows)
+				read = engine_nats.rows(&target, ours, NULL, &err);
+			else
+				(void)!engine_nats.waiting(&target, ours, NULL, &count, &which, &err);
+			if (err.kind != (rows ? table[i].rows : table[i].waiting))
+				fail_msg("%zu: %d %s", i, err.kind, err.text);
+			if (rows && read)
+				assert_int_equal(json_flag(read, "cut", false), table[i].cut);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -120,6 +177,7 @@ int main(void)
 		cmocka_unit_test(only_a_cluster_that_was_shut_down_counts_as_clean),
 		cmocka_unit_test(a_version_that_is_not_installed_is_named_with_its_package),
 		cmocka_unit_test(a_url_of_another_engine_is_refused),
+		cmocka_unit_test(what_nats_does_not_list_is_not_taken_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
