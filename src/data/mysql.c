@@ -18,7 +18,8 @@
 
 #define SERVER "/usr/sbin/mariadbd"
 #define DIRECTORY ENGINE_DATA_PATH "/mysql"
-#define VERSION 10 /* of Debian 12: which one, the package knows */
+#define READ_LIMIT_MS ((int64_t)10 * ENGINE_STATEMENT_TIMEOUT_MS) /* of all tables */
+#define VERSION 10                                                /* of Debian 12: which one, the package knows */
 
 static int version_choose(int wanted, int *version, struct err *err)
 {
@@ -251,14 +252,14 @@ static json_t *mark(const struct engine_target *target, int fd, bool counted, st
 	AUTO_SQL sql = {.ops = NULL};
 
 	(void)counted;
-	return mysql_sql_open(target, fd, &sql, err) ? NULL : sql_rows_mark(&sql, err);
+	return mysql_sql_open_for(target, fd, READ_LIMIT_MS, &sql, err) ? NULL : sql_rows_mark(&sql, err);
 }
 
 static json_t *rows(const struct engine_target *target, int fd, const json_t *marked, struct err *err)
 {
 	AUTO_SQL sql = {.ops = NULL};
 
-	return mysql_sql_open(target, fd, &sql, err) ? NULL : sql_rows_since(&sql, marked, err);
+	return mysql_sql_open_for(target, fd, READ_LIMIT_MS, &sql, err) ? NULL : sql_rows_since(&sql, marked, err);
 }
 
 static void url(const struct engine_target *target, struct buf *out)

@@ -122,7 +122,12 @@ static const struct sql_ops ops = {
 
 int mysql_sql_open(const struct engine_target *target, int fd, struct sql *sql, struct err *err)
 {
-	*sql = (struct sql){.ops = &ops, .wire = wire_new(fd, WORK_LIMIT_MS, ENGINE_REPLY_BYTES_MAX)};
+	return mysql_sql_open_for(target, fd, WORK_LIMIT_MS, sql, err);
+}
+
+int mysql_sql_open_for(const struct engine_target *target, int fd, int64_t limit_ms, struct sql *sql, struct err *err)
+{
+	*sql = (struct sql){.ops = &ops, .wire = wire_new(fd, limit_ms, ENGINE_REPLY_BYTES_MAX)};
 	if (mysql_wire_start(&sql->wire, target->database->user, err))
 		return -1;
 	return sql_run(sql, err, "SET NAMES utf8mb4") || sql_run(sql, err, "SET sql_mode = '" SESSION_MODE "'") ||

@@ -244,12 +244,30 @@ static void an_answer_is_kept_up_to_a_limit(void **state)
 	}
 }
 
+static void a_session_ends_at_its_own_limit(void **state)
+{
+	const struct engine_target target = {&engine_mariadb, &shop, 10};
+	AUTO_CLOSE int ours = -1;
+	AUTO_CLOSE int theirs = -1;
+	AUTO_SQL sql = {.ops = NULL};
+	struct err err = {0};
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ours = ends[0];
+	theirs = ends[1];
+	assert_int_equal(mysql_sql_open_for(&target, ours, 20, &sql, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_whose_key_does_not_add_up_is_refused),
 		cmocka_unit_test(a_trigger_is_only_dropped_when_it_can_be_made_again),
 		cmocka_unit_test(a_page_that_is_too_long_is_asked_in_parts),
+		cmocka_unit_test(a_session_ends_at_its_own_limit),
 		cmocka_unit_test(an_answer_is_kept_up_to_a_limit),
 	};
 
