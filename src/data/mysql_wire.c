@@ -10,6 +10,7 @@
 enum { LONG_PASSWORD = 1, PROTOCOL_41 = 1 << 9, TRANSACTIONS = 1 << 13, SECURE_CONNECTION = 1 << 15, PLUGIN_AUTH = 1 << 19 };
 enum { UTF8MB4 = 45, COM_QUERY = 3 };
 enum { OK_PACKET = 0, LOCAL_INFILE = 0xfb, END_PACKET = 0xfe, ERROR_PACKET = 0xff };
+enum { NO_SUCH_COLUMN = 1054, NO_SUCH_TABLE = 1146 };
 enum { NO_SUCH_DATABASE = 1049, TOO_MANY_CONNECTIONS = 1040, SHUTTING_DOWN = 1053, STARTING = 1927 };
 
 static uint32_t u24_at(const char *at)
@@ -102,6 +103,18 @@ void mysql_error_parse(struct view body, unsigned *code, struct view *message)
 		*message = body;
 }
 
+/* What it quotes may be a value of somebody's ("Duplicate entry 'mia@acme.io'"), unless it is a name of the schema. */
+static struct view message_without_values(struct view message, unsigned code)
+{
+	size_t length = 0;
+
+	if (code == NO_SUCH_DATABASE || code == NO_SUCH_COLUMN || code == NO_SUCH_TABLE)
+		return message;
+	while (length < message.length && message.at[length] != '\'' && message.at[length] != '"' && message.at[length] != '`')
+		length++;
+	return view_trim(view_make(message.at, length));
+}
+
 static int error_set(struct err *err, struct view body)
 {
 	enum err_kind kind = ERR_INVALID;
@@ -113,7 +126,8 @@ static int error_set(struct err *err, struct view body)
 		kind = ERR_NOT_FOUND;
 	else if (code == TOO_MANY_CONNECTIONS || code == SHUTTING_DOWN || code == STARTING)
 		kind = ERR_RETRY;
-	return err_set(err, kind, "%.*s", (int)(message.length < 400 ? message.length : 400), message.at);
+	message = message_without_values(message, code);
+	return err_set(err, kind, "error %u: %.*s", code, (int)(message.length < 400 ? message.length : 400), message.at);
 }
 
 /* One packet, received as needed; the body is valid until the next call. */

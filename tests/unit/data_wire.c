@@ -219,11 +219,49 @@ static void a_server_of_mysql_is_talked_to(void **state)
 	(void)close(pair[1]);
 }
 
+#define BODY(literal)                          \
+	{                                      \
+		(literal), sizeof(literal) - 1 \
+	}
+
+static void an_error_of_mysql_tells_no_values(void **state)
+{
+	static const struct {
+		struct view body;
+		const char *text;
+	} table[] = {
+		{BODY("\xff\x26\x04#23000Duplicate entry 'mia@acme.io' for key"), "error 1062: Duplicate entry"},
+		{BODY("\xff\x1e\x04#42S22Unknown column 'nmae' in 'where clause'"),
+		 "error 1054: Unknown column 'nmae' in 'where clause'"},
+		{BODY("\xff\x10\x04#08004Too many connections"), "error 1040: Too many connections"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const char head[4] = {(char)table[i].body.length, 0, 0, 0};
+		struct err err = {0};
+		int pair[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		{
+			AUTO_WIRE wire = wire_new(pair[0], 5000, (size_t)1 << 20);
+
+			assert_int_equal(file_write_fd(pair[1], view_make(head, sizeof(head)), &err), 0);
+			assert_int_equal(file_write_fd(pair[1], table[i].body, &err), 0);
+			assert_int_equal(mysql_wire_query(&wire, "SELECT 1", NULL, 0, NULL, &err), -1);
+		}
+		assert_string_equal(err.text, table[i].text);
+		(void)close(pair[0]);
+		(void)close(pair[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packets_of_mysql_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(a_server_of_mysql_is_talked_to),
+		cmocka_unit_test(an_error_of_mysql_tells_no_values),
 		cmocka_unit_test(redis_replies_are_taken_whole_or_not_at_all),
 		cmocka_unit_test(messages_of_postgres_wait_for_all_of_their_bytes),
 		cmocka_unit_test(rows_of_postgres_must_add_up),
