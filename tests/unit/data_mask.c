@@ -143,6 +143,8 @@ static void numbers_stay_in_the_range_of_their_type(void **state)
 
 static void dates_move_together(void **state)
 {
+	static const char *const never[] = {"0000-00-00", "0001-01-01 00:00:00", "9999-12-31 23:59:59", "infinity", "-infinity"};
+	static const char *const moved[] = {"1984-05-00", "9990-12-31", "0010-01-01"};
 	AUTO_FREE char *first = masked(MASK_DATE, "2024-02-28 23:59:59.5+00");
 	AUTO_FREE char *second = masked(MASK_DATE, "2024-03-01");
 	AUTO_FREE char *third = masked(MASK_DATE, "2024-02-29");
@@ -151,6 +153,16 @@ static void dates_move_together(void **state)
 	struct err err = {0};
 
 	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		AUTO_FREE char *kept = masked(MASK_DATE, never[i]);
+
+		assert_string_equal(kept, never[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
+		AUTO_FREE char *other = masked(MASK_DATE, moved[i]);
+
+		assert_string_not_equal(other, moved[i]);
+	}
 	assert_true(strncmp(first, third, 10) < 0);
 	assert_true(strcmp(third, second) < 0);
 	assert_string_equal(first + 10, " 23:59:59.5+00");
