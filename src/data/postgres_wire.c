@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "data/engine.h"
+#include "data/sql.h"
 
 #define MESSAGE_MAX ((uint32_t)32 << 20)
 #define COLUMNS_MAX 1700
@@ -175,7 +176,7 @@ int postgres_wire_start(struct wire *wire, const char *user, const char *databas
 
 int postgres_wire_query(struct wire *wire, const char *sql, json_t *rows, size_t rows_max, bool *cut, struct err *err)
 {
-	AUTO_BUF message = buf_new((size_t)1 << 20);
+	AUTO_BUF message = buf_new(SQL_STATEMENT_MAX + 8);
 	size_t taken = 0;
 	char type = 0;
 	bool failed = false;

@@ -289,7 +289,7 @@ static int value_mask(void *self, const char *n, const char *old, struct err *er
 	int failed = rule_path(rule)[0] ? document_mask(work, view_of(old), &masked, err)
 					: mask_value(work->masking->mask->key, rule, &place, view_of(old), &masked, err);
 
-	if (failed || buf_finish(&masked, err))
+	if (failed || buf_finish(&masked, err) || (work->batch.length + masked.length > BATCH_BYTES && batch_flush(work, err)))
 		return -1;
 	buf_add_text(&work->batch, work->batch.length ? ", (" : "INSERT INTO assay_new VALUES (");
 	buf_add_text(&work->batch, n);
@@ -363,6 +363,23 @@ static int values_number(struct sql *sql, const struct sql_column *column, struc
 		       : 0;
 }
 
+/* Bytes that are no text are NULL as one: nothing would be put in their place. */
+static int values_check(struct sql *sql, const struct sql_column *column, struct err *err)
+{
+	AUTO_BUF text = buf_new(SQL_STATEMENT_MAX);
+	int64_t count = 0;
+
+	buf_add_text(&text, "SELECT count(*) FROM assay_rows WHERE ");
+	sql_add_name(sql, &text, column->name);
+	buf_add_text(&text, " IS NOT NULL AND ");
+	sql_add_as_text(sql, &text, NULL, column->name);
+	buf_add_text(&text, " IS NULL");
+	if (buf_finish(&text, err) || sql_number(sql, text.at, &count, err))
+		return -1;
+	return count ? err_set(err, ERR_INVALID, "values that are no text: only keep, null and fixed can be put in their place")
+		     : 0;
+}
+
 static int column_mask(struct masking *masking, size_t index, struct err *err)
 {
 	struct column_work work = {masking, &masking->schema.columns[index], &masking->bound[index], buf_new(SQL_STATEMENT_MAX)};
@@ -374,7 +391,8 @@ static int column_mask(struct masking *masking, size_t index, struct err *err)
 	if (whole && (rule->kind == MASK_NULL || rule->kind == MASK_FIXED))
 		result = column_set(sql, work.column, rule, err);
 	else
-		result = values_number(sql, work.column, err) || sql_pages(sql, value_mask, &work, batch_flush, err) ||
+		result = values_number(sql, work.column, err) || values_check(sql, work.column, err) ||
+					 sql_pages(sql, value_mask, &work, batch_flush, err) ||
 					 values_replace(sql, work.column, err) || sql_run(sql, err, "DROP TABLE assay_old") ||
 					 sql_run(sql, err, "DROP TABLE assay_new")
 				 ? -1

@@ -22,24 +22,38 @@ static struct database shop = {.name = (char[]){"db"}, .database = (char[]){"sho
 struct script {
 	json_t *answers;
 	size_t at;
+	size_t inserts;
 };
 
 static int scripted_query(struct sql *sql, const char *text, json_t *rows, size_t rows_max, bool *cut, struct err *err)
 {
 	struct script *script = sql->handle;
 
-	(void)text;
 	(void)rows_max;
 	(void)cut;
 	(void)err;
+	script->inserts += view_starts(view_of(text), VIEW("INSERT INTO assay_new"));
 	if (rows)
 		(void)json_array_extend(rows, json_array_get(script->answers, script->at));
 	script->at++;
 	return 0;
 }
 
-static const struct sql_ops scripted_ops = {
-	.quote = '`', .as_text = "%s", .insert_all = "", .row_digest = "md5(", .row_digest_end = ")", .query = scripted_query};
+static int nothing_to_do(struct sql *sql, struct err *err)
+{
+	(void)sql;
+	(void)err;
+	return 0;
+}
+
+static const struct sql_ops scripted_ops = {.begin = nothing_to_do,
+					    .end = nothing_to_do,
+					    .quote = '`',
+					    .as_text = "%s",
+					    .insert_all = "",
+					    .row_digest = "md5(",
+					    .row_digest_end = ")",
+					    .query = scripted_query};
 
 static void a_row_whose_key_does_not_add_up_is_refused(void **state)
 {
@@ -55,7 +69,7 @@ static void a_row_whose_key_does_not_add_up_is_refused(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		AUTO_JSON answers = json_pack("[[[s, s, s, s, s, n, n, s, s, s, s]], [], [[s, s]]]", "", "users", "id", "int",
 					      "other", "0", "1", "0", "1", table[i].key, "digest");
-		struct script script = {answers, 0};
+		struct script script = {.answers = answers};
 		struct sql sql = {.ops = &scripted_ops, .handle = &script};
 		AUTO_JSON mark = json_pack("{s:{s:{}}}", "tables", "users");
 		AUTO_JSON rows = NULL;
@@ -66,6 +80,50 @@ static void a_row_whose_key_does_not_add_up_is_refused(void **state)
 		if (!table[i].good)
 			assert_int_equal(err.kind, ERR_BROKEN);
 	}
+}
+
+/* Columns, keys, the table's copy, assay_old, its index, assay_new, how many are no text, a page of values. */
+static int column_mask(const char *no_text, json_t *page, size_t *inserts, struct err *err)
+{
+	static const unsigned char key[DIGEST_KEY_BYTES] = "a key for tests, of thirty-two b";
+	AUTO_JSON answers = json_pack("[[[s, s, s, s, s, n, n, s, s, s, n]], [], [], [], [], [], [[s]], o]", "", "users", "note",
+				      "blob", "bytes", "0", "0", "0", no_text, page);
+	const struct mask_rule rule = {.column = (char[]){"users.note"}, .kind = MASK_TEXT};
+	struct script script = {.answers = answers};
+	struct sql sql = {.ops = &scripted_ops, .handle = &script};
+	int result = sql_mask(&sql, &(struct sql_mask){key, &rule, 1, true}, err);
+
+	*inserts = script.inserts;
+	return result;
+}
+
+static void bytes_that_are_no_text_are_not_left_as_they_are(void **state)
+{
+	struct err err = {0};
+	size_t inserts;
+
+	(void)state;
+	if (column_mask("0", json_pack("[[s, s]]", "1", "Mia"), &inserts, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(inserts, 1);
+	assert_int_equal(column_mask("1", json_pack("[[s, s]]", "1", "Mia"), &inserts, &err), -1);
+	assert_int_equal(err.kind, ERR_INVALID);
+	assert_non_null(strstr(err.text, "users.note: values that are no text"));
+	assert_int_equal(inserts, 0);
+}
+
+static void long_values_go_in_statements_of_their_own(void **state)
+{
+	enum { LENGTH = 300 << 10 };
+	AUTO_FREE char *value = mem_new_array(LENGTH + 1, 1);
+	struct err err = {0};
+	size_t inserts;
+
+	(void)state;
+	memset(value, 'x', LENGTH);
+	if (column_mask("0", json_pack("[[s, s], [s, s]]", "1", value, "2", value), &inserts, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(inserts, 2);
 }
 
 /* ---- servers behind a socket, which said all beforehand ---- */
@@ -265,6 +323,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_whose_key_does_not_add_up_is_refused),
+		cmocka_unit_test(bytes_that_are_no_text_are_not_left_as_they_are),
+		cmocka_unit_test(long_values_go_in_statements_of_their_own),
 		cmocka_unit_test(a_trigger_is_only_dropped_when_it_can_be_made_again),
 		cmocka_unit_test(a_page_that_is_too_long_is_asked_in_parts),
 		cmocka_unit_test(a_session_ends_at_its_own_limit),
