@@ -159,12 +159,19 @@ char *leaf_text(const struct leaf *leaf)
 {
 	AUTO_FREE char *listed = NULL;
 	AUTO_JSON list = NULL;
+	char *text;
 
 	if (!leaf->is_text)
 		return view_copy(leaf->raw);
 	listed = text_format("[%.*s]", (int)leaf->raw.length, leaf->raw.at);
 	list = json_parse(view_of(listed), NULL);
-	return json_array_size(list) == 1 ? text_copy(json_string_value(json_array_get(list, 0))) : NULL;
+	if (json_array_size(list) != 1)
+		return NULL;
+	/* A NUL (\u0000) would hide what is behind it. */
+	text = view_copy(view_make(json_string_value(json_array_get(list, 0)), json_string_length(json_array_get(list, 0))));
+	for (size_t i = 0; i < json_string_length(json_array_get(list, 0)); i++)
+		text[i] = text[i] ? text[i] : ' ';
+	return text;
 }
 
 bool leaf_is_at(const char *rule_path, const char *path)

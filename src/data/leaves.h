@@ -19,7 +19,7 @@ struct leaf {
 /* Calls `each` in order; one that returns nonzero ends the walk with that. -1 without err's being set by `each`: the text is no JSON. */
 MUST_USE int leaves_walk(struct view document, int (*each)(void *self, const struct leaf *leaf, struct err *err), void *self,
 			 struct err *err);
-/* What a leaf's bytes say, owned by the caller; NULL when they are none. */
+/* What a leaf's bytes say, a blank for a NUL, owned by the caller; NULL when they are none. */
 char *leaf_text(const struct leaf *leaf);
 /* Does a rule's path ("/contact/email", `*` for any key or index) name this leaf, or something it is in? */
 bool leaf_is_at(const char *rule_path, const char *path);

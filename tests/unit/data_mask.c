@@ -292,6 +292,7 @@ static void leaves_of_a_document_are_given_with_their_paths(void **state)
 		{"{\"a\": {\"b\": \"x\"}, \"c\": [1, {\"d\": \"y\\n\\u00e9\"}], \"e\": null}",
 		 "/a/b=x;/c/*=1#;/c/*/d=y\n\xc3\xa9;"},
 		{"\"plain\"", "=plain;"},
+		{"[\"a\\u0000b\"]", "/*=a b;"},
 		{"[]", ""},
 		{"{}", ""},
 		{" [ true , false ] ", ""},
