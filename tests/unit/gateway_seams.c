@@ -329,6 +329,59 @@ static void messages_of_amqp_are_told_with_what_became_of_them(void **state)
 	conversations_check(&reader_amqp, amqp_rows, ARRAY_LEN(amqp_rows));
 }
 
+static void headers_count(void *self, const struct reader_event *event)
+{
+	size_t *counts = self;
+
+	counts[0] += event->headers != NULL;
+	counts[1] += event->headers ? event->headers->count : 0;
+	counts[2] += event->body && event->body->cut;
+}
+
+/* A message with a header of 250 kB whose body is still to come. */
+static void amqp_message_open(void *reader, unsigned char channel)
+{
+	enum { VALUE = 250000 };
+	AUTO_BUF frames = buf_new(VALUE + 1024);
+	const unsigned char publish[] = {1, 0, channel, 0, 0, 0, 15, 0, '<', 0, '(', 0, 0, 0, 6};
+	const unsigned char header[] = {2, 0, channel, 0, (VALUE + 25) >> 16, (VALUE + 25) >> 8 & 0xff, (VALUE + 25) & 0xff};
+	const unsigned char properties[] = {0, '<', 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x20, 0};
+	const unsigned char table[] = {0, (VALUE + 7) >> 16, (VALUE + 7) >> 8 & 0xff, (VALUE + 7) & 0xff, 1, 'n', 'S',
+				       0, VALUE >> 16,       VALUE >> 8 & 0xff,       VALUE & 0xff};
+
+	buf_add(&frames, publish, sizeof(publish));
+	buf_add(&frames, "orders\0\xce", 8);
+	buf_add(&frames, header, sizeof(header));
+	buf_add(&frames, properties, sizeof(properties));
+	buf_add(&frames, table, sizeof(table));
+	for (int i = 0; i < VALUE; i++)
+		buf_add_char(&frames, 'x');
+	buf_add_char(&frames, (char)0xce);
+	reader_amqp.client(reader, buf_view(&frames), 0);
+}
+
+static void headers_of_amqp_are_kept_up_to_what_a_connection_may(void **state)
+{
+	size_t counts[3] = {0};
+	void *reader = reader_amqp.make(headers_count, counts);
+
+	(void)state;
+	reader_amqp.client(reader, VIEW("AMQP\x00\x00\x09\x01"), 0);
+	for (int round = 0; round < 2; round++) { /* what was told makes room */
+		for (unsigned char channel = 1; channel <= 20; channel++)
+			amqp_message_open(reader, channel);
+		for (unsigned char channel = 1; channel <= 20; channel++) {
+			const unsigned char body[] = {3, 0, channel, 0, 0, 0, 1, 'x', 0xce};
+
+			reader_amqp.client(reader, view_make(body, sizeof(body)), 0);
+		}
+	}
+	assert_int_equal(counts[0], 40);
+	assert_int_equal(counts[1], 2 * (READER_MESSAGES_KEPT_MAX / 250033));
+	assert_int_equal(counts[2], 40 - counts[1]);
+	reader_amqp.end(reader, NULL, 0);
+}
+
 static const struct turn streams[] = {
 	{'c',
 	 BYTES("*9\r\n$4\r\nXADD\r\n$1\r\ns\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$2\r\n10\r\n$1\r\n*\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n"),
@@ -616,6 +669,7 @@ int main(void)
 		cmocka_unit_test(a_long_message_is_cut),
 		cmocka_unit_test(statements_of_mysql_are_told_when_they_end),
 		cmocka_unit_test(messages_of_nats_and_jetstream_are_told),
+		cmocka_unit_test(headers_of_amqp_are_kept_up_to_what_a_connection_may),
 		cmocka_unit_test(messages_of_amqp_are_told_with_what_became_of_them),
 	};
 

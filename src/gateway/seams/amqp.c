@@ -22,6 +22,7 @@
 #define FRAME_BODY 3
 #define TEXT_MAX 600
 #define TABLE_DEPTH_MAX 8
+#define HEADER_BYTES 32 /* of one, beside its texts */
 
 #define METHOD(class, method) ((uint32_t)(class) << 16 | (uint32_t)(method))
 #define CONNECTION_CLOSE METHOD(10, 50)
@@ -63,6 +64,7 @@ struct message {
 	uint64_t left;     /* of its body */
 	int64_t begun_us;
 	struct exchange_headers headers;
+	size_t header_bytes;
 	struct exchange_body body;
 };
 
@@ -112,7 +114,7 @@ struct amqp {
 	struct consumer *consumers;
 	size_t consumer_count;
 	size_t given_count;
-	size_t kept_bytes; /* of bodies that are coming in */
+	size_t kept_bytes; /* of headers and bodies that are coming in */
 };
 
 static void *amqp_make(reader_tell *tell, void *self)
@@ -136,7 +138,7 @@ static void headers_fini(struct exchange_headers *headers)
 
 static void message_clear(struct amqp *amqp, struct message *message)
 {
-	amqp->kept_bytes -= message->body.length;
+	amqp->kept_bytes -= message->body.length + message->header_bytes;
 	free(message->place);
 	free(message->queue);
 	free(message->error);
@@ -310,12 +312,25 @@ static int value_bytes(char type)
 	}
 }
 
+static void amqp_header_add(struct amqp *amqp, struct message *message, struct view name, struct view value)
+{
+	size_t bytes = name.length + value.length + HEADER_BYTES;
+
+	if (amqp->kept_bytes + bytes > READER_MESSAGES_KEPT_MAX) {
+		message->body.cut = true;
+		return;
+	}
+	exchange_header_add(&message->headers, name, value);
+	message->header_bytes += bytes;
+	amqp->kept_bytes += bytes;
+}
+
 /* A table's values that are texts or whole numbers become headers. */
-static void table_take(struct fields *fields, struct exchange_headers *headers)
+static void table_take(struct amqp *amqp, struct fields *fields, struct message *message)
 {
 	struct fields table = {.rest = long_take(fields)};
 
-	while (table.rest.length && !table.bad && headers->count < AMQP_PROPERTIES_MAX) {
+	while (table.rest.length && !table.bad && message->headers.count < AMQP_PROPERTIES_MAX) {
 		struct view name = short_take(&table);
 		char type = (char)number_take(&table, 1);
 		int bytes = value_bytes(type);
@@ -325,13 +340,13 @@ static void table_take(struct fields *fields, struct exchange_headers *headers)
 			struct view value = long_take(&table);
 
 			if (type == 'S' && !table.bad)
-				exchange_header_add(headers, name, value);
+				amqp_header_add(amqp, message, name, value);
 		} else if (bytes >= 0) {
 			uint64_t value = number_take(&table, (size_t)bytes);
 
 			(void)snprintf(number, sizeof(number), "%llu", (unsigned long long)value);
 			if (!table.bad && !strchr("fdDV", type))
-				exchange_header_add(headers, name, view_of(number));
+				amqp_header_add(amqp, message, name, view_of(number));
 		} else {
 			table.bad = true;
 		}
@@ -339,7 +354,7 @@ static void table_take(struct fields *fields, struct exchange_headers *headers)
 }
 
 /* The properties of class basic, in the order of their flags from the highest. */
-static void properties_take(struct fields *fields, struct exchange_headers *headers)
+static void properties_take(struct amqp *amqp, struct fields *fields, struct message *message)
 {
 	static const struct {
 		const char *name;
@@ -355,17 +370,17 @@ static void properties_take(struct fields *fields, struct exchange_headers *head
 		if (!(flags & (0x8000u >> i)))
 			continue;
 		if (rows[i].type == 't') {
-			table_take(fields, headers);
+			table_take(amqp, fields, message);
 		} else if (rows[i].type == 's') {
 			struct view value = short_take(fields);
 
-			exchange_header_add(headers, view_of(rows[i].name), value);
+			amqp_header_add(amqp, message, view_of(rows[i].name), value);
 		} else {
 			char number[32];
 
 			(void)snprintf(number, sizeof(number), "%llu",
 				       (unsigned long long)number_take(fields, rows[i].type == '8' ? 8 : 1));
-			exchange_header_add(headers, view_of(rows[i].name), view_of(number));
+			amqp_header_add(amqp, message, view_of(rows[i].name), view_of(number));
 		}
 	}
 }
@@ -481,7 +496,7 @@ static void header_frame(struct amqp *amqp, struct channel *channel, enum way wa
 	(void)number_take(&fields, 4); /* class and weight */
 	message->left = number_take(&fields, 8);
 	message->headed = true;
-	properties_take(&fields, &message->headers);
+	properties_take(amqp, &fields, message);
 	if (fields.bad)
 		go_blind(amqp, "a content header that is too short");
 	else if (!message->left)
@@ -526,15 +541,42 @@ static void given_tell(struct amqp *amqp, const struct given *given, const char 
 	amqp->tell(amqp->self, &event);
 }
 
+/* One of them: tags rise as messages are given. */
+static void given_settle_one(struct amqp *amqp, struct channel *channel, uint64_t tag, const char *command)
+{
+	size_t first = 0;
+	size_t end = channel->given_count;
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+
+		if (channel->given[middle].tag < tag)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	if (first == channel->given_count || channel->given[first].tag != tag)
+		return;
+	given_tell(amqp, &channel->given[first], command);
+	given_fini(&channel->given[first]);
+	channel->given_count--;
+	memmove(&channel->given[first], &channel->given[first + 1], (channel->given_count - first) * sizeof(*channel->given));
+	amqp->given_count--;
+}
+
 /* Tag 0 with `multiple` is all of them. */
 static void given_settle(struct amqp *amqp, struct channel *channel, uint64_t tag, bool multiple, const char *command)
 {
 	size_t kept = 0;
 
+	if (!multiple) {
+		given_settle_one(amqp, channel, tag, command);
+		return;
+	}
 	for (size_t i = 0; i < channel->given_count; i++) {
 		struct given *given = &channel->given[i];
 
-		if (multiple ? tag && given->tag > tag : given->tag != tag) {
+		if (tag && given->tag > tag) {
 			channel->given[kept++] = *given;
 			continue;
 		}
