@@ -322,6 +322,22 @@ static void scripts_follow(struct reach *reach, struct view text)
 			todo_add(reach, view_make(json_string_value(value), json_string_length(value)));
 }
 
+/* Does make take the head for the target: its name, a pattern such as "js-%", or what is done when there is no rule? Names of files are left
+ * out: how those are built may change with the code. */
+static bool is_head_of(struct view head, const char *name)
+{
+	struct view target = view_of(name);
+	struct view behind;
+	struct view front = view_cut(head, '%', &behind);
+
+	if (view_starts(head, VIEW("@")))
+		head = view_make(head.at + 1, head.length - 1);
+	if (view_is(head, name) || view_is(head, ".DEFAULT"))
+		return true;
+	return front.length < head.length && !strpbrk(name, "./") && target.length > front.length + behind.length &&
+	       view_starts(target, front) && view_ends(target, behind);
+}
+
 /* Is `name` among what a line declares: "a b: c", "@a x='1':", "a:"? */
 static bool declares(struct view line, const char *name)
 {
@@ -331,12 +347,13 @@ static bool declares(struct view line, const char *name)
 	if (heads.length == line.length || view_starts(behind, VIEW("=")) || view_find(heads, VIEW("=")) >= 0)
 		return false;
 	while (heads.length) {
-		struct view head = view_cut(heads, ' ', &heads);
+		size_t end = 0;
 
-		if (view_starts(head, VIEW("@")))
-			head = view_make(head.at + 1, head.length - 1);
-		if (view_is(head, name))
+		while (end < heads.length && heads.at[end] != ' ' && heads.at[end] != '\t')
+			end++;
+		if (is_head_of(view_make(heads.at, end), name))
 			return true;
+		heads = view_trim(view_make(heads.at + end, heads.length - end));
 	}
 	return false;
 }
@@ -631,6 +648,79 @@ static void targets_judge(const struct reach *reach, const struct changed *file)
 	variables_judge(reach, file, variables);
 }
 
+/* Lines of make by which targets come from somewhere else, or are put together: who reads the file does not see them. */
+static bool brings_targets(struct view line)
+{
+	static const char *const rows[] = {"include", "-include", "sinclude", "define"};
+	struct view behind;
+	struct view heads = view_cut(line, ':', &behind);
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t length = strlen(rows[i]);
+
+		if (view_starts(line, view_of(rows[i])) && line.length > length && strchr(" \t", line.at[length]))
+			return true;
+	}
+	return view_find(line, VIEW("$(eval")) >= 0 || view_find(line, VIEW("${eval")) >= 0 ||
+	       (heads.length < line.length && !view_starts(behind, VIEW("=")) && view_starts(heads, VIEW("$")) &&
+		view_find(heads, VIEW("=")) < 0);
+}
+
+static const char *const make_files[] = {"GNUmakefile", "makefile", "Makefile"}; /* the first that is there is taken */
+
+static bool is_make_file(struct view name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(make_files); i++)
+		if (view_is(name, make_files[i]))
+			return true;
+	return view_ends(name, VIEW(".mk"));
+}
+
+/* Is it added where make took another until now, which it goes before? */
+static bool goes_first(const struct reach *reach, const struct changed *file)
+{
+	struct view name = base_name(view_of(file->path));
+	int folder = (int)(strlen(file->path) - name.length);
+	bool behind = false;
+
+	if (file->status != 'A' || !folder_is_reached(reach, file->path))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(make_files); i++) {
+		AUTO_FREE char *other = text_format("%.*s%s", folder, file->path, make_files[i]);
+
+		if (behind && json_string_length(json_object_get(reach->texts, other)))
+			return true;
+		behind = behind || view_is(name, make_files[i]);
+	}
+	return false;
+}
+
+static void make_judge(const struct reach *reach, const struct changed *file)
+{
+	struct fresh_lines lines;
+	struct view line;
+
+	if (!json_object_size(reach->targets) || !is_make_file(base_name(view_of(file->path))) || file->status == 'D')
+		return;
+	if (goes_first(reach, file))
+		tell(reach->check, file, "", file->blob, "make takes this file now, and another one no more");
+	lines = fresh_lines_new(buf_view(&file->head), buf_view(&file->base));
+	while (fresh_lines_next(&lines, &line)) {
+		AUTO_FREE char *shown = view_copy(view_make(line.at, line.length < WORD_MAX ? line.length : WORD_MAX));
+
+		if (brings_targets(line))
+			integrity_add(reach->check,
+				      &(struct finding){.kind = "runner-command",
+							.severity = SEVERITY_WARN,
+							.weight = WEIGHT_SLIGHT + 4,
+							.place = file->path,
+							.path = shown,
+							.line = lines.number,
+							.detail = "Targets may come from there: a person should see which."},
+				      "%s:%d: targets of make are put together: %.80s", file->path, lines.number, shown);
+	}
+}
+
 static bool is_target_file(const char *path)
 {
 	struct view name = base_name(view_of(path));
@@ -643,13 +733,15 @@ static bool is_target_file(const char *path)
 
 static void file_judge(const struct reach *reach, const struct changed *file)
 {
-	if (view_is(base_name(view_of(file->path)), "package.json"))
+	if (view_is(base_name(view_of(file->path)), "package.json")) {
 		scripts_judge(reach, file);
-	else if (is_target_file(file->path))
+	} else if (is_target_file(file->path)) {
 		targets_judge(reach, file);
-	else if (!file->test && !integrity_is_runner_config(file->path) &&
-		 (file_is_reached(reach, file->path) || (file->old_path && file_is_reached(reach, file->old_path))))
+		make_judge(reach, file);
+	} else if (!file->test && !integrity_is_runner_config(file->path) &&
+		   (file_is_reached(reach, file->path) || (file->old_path && file_is_reached(reach, file->old_path)))) {
 		tell(reach->check, file, "", file->blob, "this file, by which the tests are run, was changed");
+	}
 }
 
 static void reach_add(struct reach *reach, const struct command *command)

@@ -209,6 +209,17 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		{{"Makefile", "TESTS = a.py c.py\ntest:\n\tpytest $(TESTS)\n",
 		  "TESTS = a.py b.py c.py\ntest:\n\tpytest $(TESTS)\n"},
 		 ""},
+		/* other heads of the target */
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\nother\ttest:\n\ttrue\n"}, "block runner-command"},
+		{{"Makefile", "all:\n\tcc a.c\n", "all:\n\tcc a.c\n.DEFAULT:\n\ttrue\n"}, "block runner-command"},
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\nt%st:\n\ttrue\n"}, "block runner-command"},
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\ninclude more.mk\n"}, "warn runner-command"},
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\n$(eval $(X))\n"}, "warn runner-command"},
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\n$(NAME):\n\ttrue\n"}, "warn runner-command"},
+		{{"Makefile", "test: unit.test.o\n\t./t\n%.o: %.c\n\tcc -c $<\n",
+		  "test: unit.test.o\n\t./t\n%.o: %.c\n\tcc -O2 -c $<\n"},
+		 ""},
+		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\nlib%: x\n\tcc x\nincludes = $(A:.c=.o)\n"}, ""},
 		/* honest */
 		{{"src/a.py", "def f():\n    return 1\n", "def f():\n    return 2\n"}, ""},
 		{{"test_new.py", NULL, "def test_new():\n    assert f() == 2\n"}, ""},
