@@ -8,11 +8,15 @@
  */
 #include <stdlib.h>
 
+#include "base/digest.h"
 #include "base/scope.h"
 #include "verify/integrity_priv.h"
 
 #define REACHED_MAX 400 /* names that are followed */
 #define WORD_MAX ((size_t)300)
+#define COMMAND_MAX ((size_t)16 << 10) /* of one command; what stands in a longer one is not read */
+#define WORDS_MAX 256                  /* behind a program */
+#define LOOKUPS_MAX 2000               /* of files of the base */
 
 struct reach {
 	struct check *check;
@@ -24,7 +28,10 @@ struct reach {
 	json_t *paths;   /* files that are run */
 	json_t *folders; /* in which something is run; "" is the root */
 	json_t *texts;   /* {path: text}: of the base, read once */
+	json_t *known;   /* {digest: true}, of the commands that were read */
+	json_t *unread;  /* {path: true}, of the head, in which a command is too long */
 	bool installs;   /* packages, with what their scripts do */
+	bool too_many;   /* names were not looked up */
 };
 
 /* ---- words of a command ---- */
@@ -186,7 +193,7 @@ static void program_read(struct reach *reach, enum reads reads, struct view prog
 	bool first = true;
 	json_t *value = NULL; /* what the next word is one of, behind an option that has a value */
 
-	while (word_next(&rest, &word, &begins) && !begins && !view_is(word, "--")) {
+	for (int i = 0; i < WORDS_MAX && word_next(&rest, &word, &begins) && !begins && !view_is(word, "--"); i++) {
 		if (value) {
 			set_add(value, plain(word));
 			value = NULL;
@@ -259,6 +266,10 @@ static struct view text_of(struct reach *reach, const char *path)
 {
 	const json_t *known = json_object_get(reach->texts, path);
 
+	if (!known && json_object_size(reach->texts) >= LOOKUPS_MAX) {
+		reach->too_many = true;
+		return VIEW("");
+	}
 	if (!known) {
 		AUTO_BUF text = buf_new(INTEGRITY_FILE_MAX);
 
@@ -279,13 +290,37 @@ static struct view text_of_head(const struct reach *reach, const char *path)
 	return VIEW("");
 }
 
-static void todo_add(struct reach *reach, struct view text)
+/* The same program may stand in a command again and again, and each time what is behind it is read. */
+static bool has_long_command(struct view text)
+{
+	size_t length = 0;
+
+	for (size_t i = 0; i < text.length; i++) {
+		length = strchr("\n;|&(){`", text.at[i]) ? 0 : length + 1;
+		if (length > COMMAND_MAX)
+			return true;
+	}
+	return false;
+}
+
+/* `head`: the file of the head that it is from; NULL: it is the base's, which people have let in. */
+static void todo_add(struct reach *reach, struct view text, const char *head)
 {
 	AUTO_JSON holder = json_object();
+	struct digest digest = digest_of(text);
 
+	if (json_object_get(reach->known, digest.text))
+		return;
+	if (has_long_command(text)) {
+		if (head)
+			(void)json_object_set_new(reach->unread, head, json_true());
+		return;
+	}
 	json_set_bytes(holder, "t", text);
-	if (json_array_size(reach->todo) < REACHED_MAX)
-		(void)json_array_append(reach->todo, json_object_get(holder, "t"));
+	if (json_array_size(reach->todo) >= REACHED_MAX)
+		return;
+	(void)json_object_set_new(reach->known, digest.text, json_true());
+	(void)json_array_append(reach->todo, json_object_get(holder, "t"));
 }
 
 static bool is_reached(const json_t *names, const char *name)
@@ -311,7 +346,7 @@ static bool script_is_reached(const struct reach *reach, const char *name)
 	return is_reached(reach->scripts, name) || (hook && is_reached(reach->scripts, name + hook));
 }
 
-static void scripts_follow(struct reach *reach, struct view text)
+static void scripts_follow(struct reach *reach, struct view text, const char *head)
 {
 	AUTO_JSON package = text.length ? json_parse(text, NULL) : NULL;
 	const char *name;
@@ -319,7 +354,7 @@ static void scripts_follow(struct reach *reach, struct view text)
 
 	json_object_foreach(json_member(package, "scripts"), name, value)
 		if (json_is_string(value) && script_is_reached(reach, name))
-			todo_add(reach, view_make(json_string_value(value), json_string_length(value)));
+			todo_add(reach, view_make(json_string_value(value), json_string_length(value)), head);
 }
 
 /* Does make take the head for the target: its name, a pattern such as "js-%", or what is done when there is no rule? Names of files are left
@@ -394,7 +429,7 @@ static void target_text(struct view text, const char *name, struct buf *out)
 }
 
 /* All words of a target's text may be names of others; those that check are followed. */
-static void targets_follow(struct reach *reach, struct view text)
+static void targets_follow(struct reach *reach, struct view text, const char *head)
 {
 	AUTO_JSON seen = json_deep_copy(reach->targets);
 	const char *name;
@@ -408,7 +443,7 @@ static void targets_follow(struct reach *reach, struct view text)
 
 		target_text(text, name, &block);
 		rest = buf_view(&block);
-		todo_add(reach, rest);
+		todo_add(reach, rest, head);
 		while (word_next(&rest, &word, &begins)) {
 			struct view target = view_cut(word, ':', &(struct view){0});
 
@@ -442,19 +477,19 @@ static void reach_follow(struct reach *reach)
 		json_object_foreach(folders, folder, unused) {
 			AUTO_FREE char *package = path_below(folder, "package.json");
 
-			scripts_follow(reach, text_of(reach, package));
-			scripts_follow(reach, text_of_head(reach, package));
+			scripts_follow(reach, text_of(reach, package), NULL);
+			scripts_follow(reach, text_of_head(reach, package), package);
 			for (size_t i = 0; i < ARRAY_LEN(target_files) && json_object_size(reach->targets); i++) {
 				AUTO_FREE char *file = path_below(folder, target_files[i]);
 
-				targets_follow(reach, text_of(reach, file));
-				targets_follow(reach, text_of_head(reach, file));
+				targets_follow(reach, text_of(reach, file), NULL);
+				targets_follow(reach, text_of_head(reach, file), file);
 			}
 			json_object_foreach(paths, path, unused) {
 				AUTO_FREE char *file = path_below(folder, path);
 
 				if (view_ends(view_of(path), VIEW(".sh")))
-					todo_add(reach, text_of(reach, file));
+					todo_add(reach, text_of(reach, file), NULL);
 			}
 		}
 		known = json_object_size(reach->scripts) + json_object_size(reach->targets) + json_object_size(reach->paths) +
@@ -731,8 +766,20 @@ static bool is_target_file(const char *path)
 	return view_ends(name, VIEW(".mk"));
 }
 
+/* What is not read is not judged: nobody hides behind more than we look at. */
+static void unread_judge(const struct reach *reach, const struct changed *file)
+{
+	bool names = view_is(base_name(view_of(file->path)), "package.json") || is_target_file(file->path);
+
+	if (json_object_get(reach->unread, file->path))
+		tell(reach->check, file, "", file->blob, "a command is too long to be read");
+	if (reach->too_many && names && file->status != 'D')
+		tell(reach->check, file, "", file->blob, "too many names: not all that it runs was looked at");
+}
+
 static void file_judge(const struct reach *reach, const struct changed *file)
 {
+	unread_judge(reach, file);
 	if (view_is(base_name(view_of(file->path)), "package.json")) {
 		scripts_judge(reach, file);
 	} else if (is_target_file(file->path)) {
@@ -752,7 +799,7 @@ static void reach_add(struct reach *reach, const struct command *command)
 		buf_add_text(&text, command->shell);
 	for (size_t i = 0; command->argv && command->argv[i]; i++)
 		buf_add_format(&text, "%s ", command->argv[i]);
-	todo_add(reach, buf_view(&text));
+	todo_add(reach, buf_view(&text), NULL);
 }
 
 static struct reach reach_new(struct check *check, const struct changed *files, size_t count)
@@ -765,7 +812,9 @@ static struct reach reach_new(struct check *check, const struct changed *files, 
 			      .scripts = json_object(),
 			      .targets = json_object(),
 			      .paths = json_object(),
-			      .folders = json_object()};
+			      .folders = json_object(),
+			      .known = json_object(),
+			      .unread = json_object()};
 
 	(void)json_object_set_new(reach.folders, "", json_true());
 	return reach;
@@ -779,6 +828,8 @@ static void reach_fini(struct reach *reach)
 	json_decref(reach->paths);
 	json_decref(reach->folders);
 	json_decref(reach->texts);
+	json_decref(reach->known);
+	json_decref(reach->unread);
 }
 
 void integrity_check_runners(struct check *check, const struct changed *files, size_t count)

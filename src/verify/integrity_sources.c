@@ -355,10 +355,41 @@ static void lines_judge(struct check *check, const struct changed *file, bool lo
 
 /* ---- parts of pyproject.toml ---- */
 
+/* What was read of a section goes behind what others of its name said: [tool.x], [tool.x.y]. */
+static void section_put(json_t *parts, const char *name, struct buf *text)
+{
+	AUTO_JSON holder = json_object();
+
+	if (name && text->length) {
+		json_set_bytes(holder, "t", buf_view(text));
+		if (!json_object_get(parts, name))
+			(void)json_object_set_new(parts, name, json_array());
+		(void)json_array_append(json_object_get(parts, name), json_object_get(holder, "t"));
+	}
+	buf_clear(text);
+}
+
+static json_t *sections_joined(const json_t *parts)
+{
+	json_t *sections = json_object();
+	const char *name;
+	json_t *texts;
+
+	json_object_foreach((json_t *)(uintptr_t)parts, name, texts) {
+		AUTO_BUF all = buf_new(2 * INTEGRITY_FILE_MAX);
+
+		for (size_t i = 0; i < json_array_size(texts); i++)
+			buf_add(&all, json_string_value(json_array_get(texts, i)), json_string_length(json_array_get(texts, i)));
+		json_set_bytes(sections, name, buf_view(&all));
+	}
+	return sections;
+}
+
 /* The texts of the sections [tool.NAME…]: {NAME: text}. */
 static json_t *sections_of(struct view text)
 {
-	json_t *sections = json_object();
+	AUTO_JSON parts = json_object();
+	AUTO_BUF section = buf_new(2 * INTEGRITY_FILE_MAX);
 	AUTO_FREE char *name = NULL;
 
 	while (text.length) {
@@ -366,21 +397,24 @@ static json_t *sections_of(struct view text)
 
 		if (line.length && line.at[0] == '[') {
 			size_t end = 6;
+			bool tool = view_starts(line, VIEW("[tool."));
 
-			free(name);
-			name = NULL;
 			while (end < line.length && is_word(line.at[end]))
 				end++;
-			if (view_starts(line, VIEW("[tool.")))
-				name = view_copy(view_make(line.at + 6, end - 6));
+			/* a section of the same tool goes on in the same text */
+			if (!tool || !name || !view_is(view_make(line.at + 6, end - 6), name)) {
+				section_put(parts, name, &section);
+				free(name);
+				name = tool ? view_copy(view_make(line.at + 6, end - 6)) : NULL;
+			}
 		}
 		if (name && line.length && line.at[0] != '#') {
-			AUTO_FREE char *joined = text_format("%s%.*s\n", json_text(sections, name, ""), (int)line.length, line.at);
-
-			json_set_bytes(sections, name, view_of(joined));
+			buf_add_view(&section, line);
+			buf_add_char(&section, '\n');
 		}
 	}
-	return sections;
+	section_put(parts, name, &section);
+	return sections_joined(parts);
 }
 
 static bool suites_name(const struct blueprint *blueprint, const char *tool)

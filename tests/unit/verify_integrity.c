@@ -240,6 +240,70 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 	}
 }
 
+static bool is_told(const json_t *findings, const char *text)
+{
+	for (size_t i = 0; i < json_array_size(findings); i++)
+		if (finding_is(json_array_get(findings, i), SEVERITY_BLOCK) &&
+		    strstr(json_text(json_array_get(findings, i), "title", ""), text))
+			return true;
+	return false;
+}
+
+static void a_command_that_is_too_long_is_told_and_long_files_are_read(void **state)
+{
+	AUTO_BUF command = buf_new((size_t)4 << 20);
+	AUTO_BUF lines = buf_new((size_t)4 << 20);
+	AUTO_JSON findings = NULL;
+	AUTO_JSON none = NULL;
+
+	(void)state;
+	buf_add_text(&command, "test:\n\tmake");
+	buf_add_text(&lines, "other:\n");
+	for (int i = 0; i < 300000; i++)
+		buf_add_text(&command, " make");
+	for (int i = 0; i < 30000; i++)
+		buf_add_text(&lines, "\tmake make make\n");
+	findings = check(&(struct file){"Makefile", "x:\n\ttrue\n", command.at});
+	assert_true(is_told(findings, "too long to be read"));
+	none = check(&(struct file){"Makefile", lines.at, lines.at});
+	assert_int_equal(json_array_size(none), 0);
+}
+
+static void more_names_than_are_looked_up_are_told(void **state)
+{
+	AUTO_BUF few = buf_new((size_t)1 << 20);
+	AUTO_BUF many = buf_new((size_t)1 << 20);
+	AUTO_JSON findings = NULL;
+	AUTO_JSON none = NULL;
+
+	(void)state;
+	buf_add_text(&few, "test:\n\tcd a && ./b/c.sh\n");
+	buf_add_text(&many, "test:\n");
+	for (int i = 0; i < 300; i++)
+		buf_add_format(&many, "\tcd a%d && ./b/%d.sh\n", i, i);
+	findings = check(&(struct file){"Makefile", "test:\n\ttrue\n", many.at});
+	assert_true(is_told(findings, "too many names"));
+	none = check(&(struct file){"Makefile", "test:\n\ttrue\n", few.at});
+	assert_false(is_told(none, "too many names"));
+}
+
+static void sections_of_many_lines_are_read_once(void **state)
+{
+	AUTO_BUF text = buf_new((size_t)4 << 20);
+	AUTO_JSON same = NULL;
+	AUTO_JSON changed = NULL;
+
+	(void)state;
+	buf_add_text(&text, "[tool.pytest.a]\nx = 1\n[project]\n[tool.pytest]\n");
+	for (int i = 0; i < 200000; i++)
+		buf_add_text(&text, "a = 1\n");
+	same = check(&(struct file){"pyproject.toml", text.at, text.at});
+	assert_int_equal(json_array_size(same), 0);
+	text.at[18] = 'y';
+	changed = check(&(struct file){"pyproject.toml", "[tool.pytest.a]\nx = 1\n", text.at});
+	assert_true(is_told(changed, "[tool.pytest]"));
+}
+
 static void a_finding_names_file_and_line(void **state)
 {
 	static const struct file file = {"a.test.js", "test('one', f);\n", "// a\ntest('one', f);\ntest.skip('two', f);\n"};
@@ -297,6 +361,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not),
+		cmocka_unit_test(a_command_that_is_too_long_is_told_and_long_files_are_read),
+		cmocka_unit_test(more_names_than_are_looked_up_are_told),
+		cmocka_unit_test(sections_of_many_lines_are_read_once),
 		cmocka_unit_test(a_finding_names_file_and_line),
 		cmocka_unit_test(what_is_accepted_holds_for_what_was_seen_alone),
 	};
