@@ -70,13 +70,19 @@ static void permute(const unsigned char key[DIGEST_KEY_BYTES], struct view tweak
 	}
 }
 
-/* Alphabets whose letters are replaced by letters of the same, of as many bytes. */
+/* Alphabets (or parts of them, without gaps) whose letters and digits are replaced by those of the same, of as many bytes: what an old
+ * character set has of one it has all of. */
 static const struct alphabet {
 	uint32_t first;
 	uint32_t count;
 } alphabets[] = {
-	{0xc0, 23},  {0xd8, 31},  {0xf8, 8},   {0x100, 128}, {0x391, 17},  {0x3b1, 25},     {0x410, 32},     {0x430, 32},
-	{0x5d0, 27}, {0x627, 20}, {0x905, 53}, {0x3041, 86}, {0x30a1, 90}, {0x4e00, 20902}, {0xac00, 11172}, {0x20000, 42720},
+	{0xc0, 23},   {0xd8, 31},       {0xf8, 8},    {0x100, 128}, {0x180, 208},    {0x388, 3},      {0x38e, 2},   {0x391, 17},
+	{0x3a3, 7},   {0x3aa, 7},       {0x3b1, 25},  {0x3ca, 5},   {0x401, 12},     {0x40e, 2},      {0x410, 32},  {0x430, 32},
+	{0x451, 12},  {0x45e, 2},       {0x460, 34},  {0x48a, 118}, {0x531, 38},     {0x561, 38},     {0x5d0, 27},  {0x627, 20},
+	{0x641, 10},  {0x660, 10},      {0x6f0, 10},  {0x905, 53},  {0x966, 10},     {0x995, 20},     {0xa15, 20},  {0xa95, 20},
+	{0xc15, 20},  {0xc95, 20},      {0xd15, 36},  {0xd9a, 24},  {0xe01, 46},     {0x1000, 33},    {0x10d0, 33}, {0x1200, 73},
+	{0x1780, 35}, {0x1e00, 256},    {0x3041, 86}, {0x30a1, 90}, {0x4e00, 20902}, {0xac00, 11172}, {0xff10, 10}, {0xff21, 26},
+	{0xff41, 26}, {0x20000, 42720},
 };
 
 static uint32_t code_point(struct view at, size_t length)

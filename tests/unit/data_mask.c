@@ -208,6 +208,40 @@ static void a_card_stays_valid_and_what_is_none_stays_none(void **state)
 	}
 }
 
+static void letters_of_other_alphabets_are_replaced_too(void **state)
+{
+	static const char *const words[] = {"\xce\xa3\xce\xa4\xce\xa9",
+					    "\xd1\x91\xd1\x91",
+					    "\xd9\x8a\xd9\x88\xd9\x85",
+					    "\xd9\xa4\xd9\xa2\xd9\xa7",
+					    "\xe0\xb9\x84\xe0\xb8\x97\xe0\xb8\xa2\xe0\xb8\x81\xe0\xb8\x82",
+					    "\xe1\x83\x9c\xe1\x83\x98\xe1\x83\x9c\xe1\x83\x9d",
+					    "\xef\xbc\x94\xef\xbc\x92\xef\xbc\x97",
+					    "\xef\xbc\xa1\xef\xbc\xa2\xef\xbd\x83",
+					    "\xe1\xba\xa0\xe1\xba\xa5\xe1\xbb\x99",
+					    "\xd5\x80\xd5\xa1\xd5\xb5"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		AUTO_FREE char *got = masked(MASK_TEXT, words[i]);
+		struct view before = view_of(words[i]);
+		struct view after = view_of(got);
+		bool same = true;
+
+		assert_int_equal(before.length, after.length);
+		while (before.length) {
+			size_t length = view_utf8_length(after);
+
+			assert_int_equal(length, view_utf8_length(before));
+			same = same && memcmp(before.at, after.at, length) == 0;
+			before = view_make(before.at + length, before.length - length);
+			after = view_make(after.at + length, after.length - length);
+		}
+		if (same)
+			fail_msg("%s stays", words[i]);
+	}
+}
+
 static void leaks_are_found_and_what_is_nobodys_is_none(void **state)
 {
 	static const struct {
@@ -333,6 +367,7 @@ int main(void)
 		cmocka_unit_test(dates_move_together),
 		cmocka_unit_test(what_is_made_fits_and_is_nobodys),
 		cmocka_unit_test(a_card_stays_valid_and_what_is_none_stays_none),
+		cmocka_unit_test(letters_of_other_alphabets_are_replaced_too),
 		cmocka_unit_test(leaks_are_found_and_what_is_nobodys_is_none),
 		cmocka_unit_test(a_long_row_of_words_is_looked_at_once),
 		cmocka_unit_test(leaves_of_a_document_are_given_with_their_paths),
