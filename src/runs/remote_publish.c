@@ -575,14 +575,15 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 		err) ||
 	    put(runs, tx, &place, run, "forge.pull", form, json_pack("{s:I}", "pull", (json_int_t)pull), err) ||
 	    put(runs, tx, &place, run, "forge.check", shown, json_incref(check), err) ||
-	    (json_array_size(pictures) && put(runs, tx, &place, run, "forge.pictures", form,
-					      json_pack("{s:I, s:O}", "pull", (json_int_t)pull, "pictures", pictures), err)))
+	    (run->preview &&
+	     put(runs, tx, &place, run, "forge.deployment", run->head,
+		 json_pack("{s:s, s:s, s:s, s:s}", "branch", run->branch, "head", run->head, "preview", run->preview, "url", url),
+		 err)))
 		return -1;
-	if (!run->preview)
-		return 0;
-	return put(runs, tx, &place, run, "forge.deployment", run->head,
-		   json_pack("{s:s, s:s, s:s, s:s}", "branch", run->branch, "head", run->head, "preview", run->preview, "url", url),
-		   err);
+	/* Last: they are sent in order, and nothing should wait for a picture that the host does not take. */
+	return json_array_size(pictures) ? put(runs, tx, &place, run, "forge.pictures", form,
+					       json_pack("{s:I, s:O}", "pull", (json_int_t)pull, "pictures", pictures), err)
+					 : 0;
 }
 
 int remote_given_in(struct store_tx *tx, const char *run, struct err *err)

@@ -4,6 +4,9 @@
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 
+/* Of the whole speech: its words must not be lost with a picture that no place takes. */
+#define PICTURE_TRIES_MAX 4
+
 static const struct voice *const voices[] = {&voice_linear, &voice_jira, &voice_slack};
 
 const struct voice *voice_find(const char *kind)
@@ -40,7 +43,8 @@ int voice_pictures(struct speaking *speaking,
 			buf_add_format(text, "\n\n![%s](%s)", name, url);
 			continue;
 		}
-		if (err->kind == ERR_RETRY || err->kind == ERR_LIMIT || speaking->answer->blocked_until_ms)
+		if (speaking->answer->blocked_until_ms ||
+		    ((err->kind == ERR_RETRY || err->kind == ERR_LIMIT) && speaking->effect->tries < PICTURE_TRIES_MAX))
 			return -1;
 		buf_add_format(text, "\n\n(A picture of %s could not be brought here: %.200s)", name, err->text);
 		*err = (struct err){0};

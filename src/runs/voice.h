@@ -31,7 +31,7 @@ void voice_item_fini(struct voice_item *item);
 void voice_item_keep(struct voice_item *item, json_t *json); /* stolen; until the item ends */
 
 /* Adds the speech's pictures to a Markdown text, each brought by `upload` (`self` is the struct speaking) unless it was. Only what may go better
- * later fails: what never will is said instead. */
+ * later fails, a few times: what never will is said instead. */
 MUST_USE int voice_pictures(struct speaking *speaking,
 			    int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err),
 			    struct buf *text, struct err *err);

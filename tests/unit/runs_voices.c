@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
@@ -697,6 +698,57 @@ static void a_connection_stays_where_it_was_allowed(void)
 	assert_int_equal(err.kind, ERR_CONFLICT);
 }
 
+static int refused(void *self, const char *file, struct view bytes, char **url, struct err *err)
+{
+	(void)self;
+	(void)file;
+	(void)bytes;
+	(void)url;
+	return err_set(err, ERR_RETRY, "no room");
+}
+
+static void a_picture_that_cannot_be_brought_keeps_no_words_back(void **state)
+{
+	static const struct {
+		int tries;
+		int64_t blocked_until_ms;
+		int wanted;
+	} rows[] = {{1, 0, -1}, {3, 0, -1}, {4, 0, 0}, {40, 0, 0}, {4, 1, -1}};
+	struct digest digest = digest_of(VIEW("x"));
+
+	(void)state;
+	bench_begin(&trackers[0]);
+	take(trackers[0].given);
+	{
+		struct run_id run = run_begin();
+		AUTO_TX tx = {0};
+
+		assert_int_equal(kept_bytes_put(runs, &digest, VIEW("x"), NULL), 0);
+		assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+		assert_int_equal(
+			store_run(&tx, "INSERT INTO picture (id, run, name, digest, bytes, time_ms) VALUES ('p1', ?, 'n', ?, 1, 1)",
+				  VALUES(V(run.text), V(digest.text)), NULL),
+			0);
+		assert_int_equal(store_commit(&tx, NULL), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct outbox_effect effect = {.operation = "op", .tries = rows[i].tries};
+		struct outbox_answer answer = {.blocked_until_ms = rows[i].blocked_until_ms};
+		AUTO_JSON speech = json_pack("{s:[{s:s, s:s}]}", "pictures", "id", "p1", "name", "n");
+		struct speaking speaking = {.runs = runs, .effect = &effect, .speech = speech, .answer = &answer};
+		AUTO_BUF text = buf_new(1000);
+		struct err err = {0};
+
+		speaking.thread.connection = connection.id;
+		speaking.thread.account = connection.id;
+		if (voice_pictures(&speaking, refused, &text, &err) != rows[i].wanted)
+			fail_msg("row %zu: %s", i, err.text);
+		assert_int_equal(text.length != 0, rows[i].wanted == 0);
+		assert_int_equal(err.kind == ERR_NONE, rows[i].wanted == 0);
+	}
+	bench_end();
+}
+
 /* ---- all of them ---- */
 
 static void every_tracker(void (*promise)(void))
@@ -756,6 +808,7 @@ int main(void)
 		cmocka_unit_test(test_what_came_of_an_answer_is_said),
 		cmocka_unit_test(test_no_words_are_too_many_or_too_odd),
 		cmocka_unit_test(test_a_connection_stays_where_it_was_allowed),
+		cmocka_unit_test(a_picture_that_cannot_be_brought_keeps_no_words_back),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
