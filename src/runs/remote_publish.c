@@ -616,6 +616,12 @@ static char *answer_text(const struct run *run, const char *author, const char *
 	return buf_take(&text);
 }
 
+/* Other comments of its thread that wait, or that nothing was changed for: it stays open for them. */
+#define OPEN_OF_THREAD                                                                                     \
+	"(SELECT count(*) FROM pull_thread other WHERE other.repository = pull_thread.repository"          \
+	" AND other.thread = pull_thread.thread AND other.seq <> pull_thread.seq AND (other.state = 'new'" \
+	" OR (other.state = 'given' AND other.head = ?)))"
+
 int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err)
 {
 	AUTO_PLACE place = {0};
@@ -626,11 +632,10 @@ int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *r
 		return -1;
 	if (!found)
 		return 0;
-	if (store_query(
-		    tx, &rows,
-		    "SELECT number, comment, thread, author, head FROM pull_thread WHERE run = ? AND repository = ? AND state = 'given'"
-		    " ORDER BY seq",
-		    VALUES(V(run->id), V(run->repository)), err))
+	if (store_query(tx, &rows,
+			"SELECT number, comment, thread, author, head, " OPEN_OF_THREAD
+			" FROM pull_thread WHERE run = ? AND repository = ? AND state = 'given' ORDER BY seq",
+			VALUES(V(run->head), V(run->id), V(run->repository)), err))
 		return -1;
 	while (store_rows_next(&rows)) {
 		const char *comment = store_rows_text(&rows, 1);
@@ -641,7 +646,8 @@ int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *r
 			json_pack("{s:I, s:s, s:o, s:s, s:b}", "number", (json_int_t)store_rows_number(&rows, 0), "thread",
 				  store_rows_text(&rows, 2), "marker",
 				  json_sprintf("<!-- assay:%s:answer:%s -->", run->id, comment), "text", text, "dealt",
-				  is_changed(run, head) && run->verdict && strcmp(run->verdict, "verified") == 0),
+				  is_changed(run, head) && run->verdict && strcmp(run->verdict, "verified") == 0 &&
+					  !store_rows_number(&rows, 5)),
 			err))
 			return -1;
 	}

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 #include "runs/thread.h"
 #include "trackers/builtin.h"
@@ -199,12 +200,56 @@ static void what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence(v
 	}
 }
 
+/* At the head h1: how many of the comments that are answered now are said to be dealt with. */
+static void a_review_thread_is_resolved_only_when_all_of_it_was_dealt_with(void **state)
+{
+	static const struct {
+		const char *comments; /* ('c', 'thread', 'head', 'state'), … */
+		int64_t dealt;
+	} rows[] = {
+		{"('c1', 't', 'h0', 'given')", 1},
+		{"('c1', 't', 'h1', 'given')", 0},
+		{"('c1', 't', 'h0', 'given'), ('c2', 't', 'h0', 'given')", 2},
+		{"('c1', 't', 'h0', 'given'), ('c2', 't', 'h1', 'given')", 0},
+		{"('c1', 't', 'h0', 'given'), ('c2', 't', NULL, 'new')", 0},
+		{"('c1', 't', 'h0', 'given'), ('c2', 'u', 'h1', 'given')", 1},
+		{"('c1', 't', 'h0', 'given'), ('c2', 't', 'h0', 'answered')", 1},
+	};
+	struct run run = {.id = (char *)(uintptr_t) "r1",
+			  .repository = (char *)(uintptr_t) "shop",
+			  .head = (char *)(uintptr_t) "h1",
+			  .branch = (char *)(uintptr_t) "b",
+			  .verdict = (char *)(uintptr_t) "verified"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_FREE char *sql = text_format(
+			"INSERT INTO pull_thread (repository, number, run, comment, thread, author, head, state)"
+			" SELECT 'shop', 1, 'r1', column1, column2, 'ann', column3, column4 FROM (VALUES %s)",
+			rows[i].comments);
+		int64_t dealt = -1;
+		struct err err = {0};
+		AUTO_TX tx = {0}; /* never kept */
+
+		assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+		if (store_run(&tx, "INSERT INTO repository VALUES ('shop', 'c', 'acme/shop', '', 'main', 0)", NO_VALUES, &err) ||
+		    store_run(&tx, sql, NO_VALUES, &err) || remote_answer_in(runs, &tx, &run, &err) ||
+		    store_number_get(&tx, &dealt, 0,
+				     "SELECT count(*) FROM outbox WHERE kind = 'forge.reply' AND data LIKE '%\"dealt\":true%'",
+				     NO_VALUES, &err))
+			fail_msg("%s", err.text);
+		if (dealt != rows[i].dealt)
+			fail_msg("%s: %lld", rows[i].comments, (long long)dealt);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_session_is_taken_once_and_first_of_all_a_thought_is_put, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_said_before_the_run_begins_goes_into_its_issue, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_who_is_listed_lets_a_held_request_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_review_thread_is_resolved_only_when_all_of_it_was_dealt_with, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_a_stop_only_its_end_is_said, setup, teardown),
 		cmocka_unit_test(what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence),
 	};
