@@ -51,6 +51,10 @@ class Refusal extends Error {
 	}
 }
 
+/* k8s.io/apiserver, responsewriters: a Status ends with a newline, as every object that is written. */
+const refuse = (response, refusal) =>
+	answer(response, refusal.code, JSON.stringify(refusal.status()) + '\n', {'Content-Type': 'application/json', ...refusal.headers});
+
 const missing = at => new Refusal(404, 'NotFound', `${at.plural} "${at.name}" not found`, {name: at.name, kind: at.plural});
 const changed = (at, message) => new Refusal(409, 'Conflict', `Operation cannot be fulfilled on ${at.plural} "${at.name}": ${message}`,
 	{name: at.name, kind: at.plural});
@@ -395,13 +399,14 @@ const discovery = core => ({kind: 'APIGroupDiscoveryList', apiVersion: 'apidisco
 
 const fault_kinds = {
 	apf: response => response.writeHead(429, {'Retry-After': '0', 'Content-Type': 'text/plain'}).end('Too many requests, please try again later.\n'), // 2.4
-	disruption: response => answer(response, 429, new Refusal(429, 'TooManyRequests', 'Cannot evict pod as it would violate the pod\'s disruption budget.',
-		{causes: [{reason: 'DisruptionBudget', message: 'The disruption budget needs 1 healthy pods'}]}).status()),
-	500: response => answer(response, 500, new Refusal(500, 'InternalError', 'Internal error occurred: etcdserver: leader changed').status()),
+	disruption: response => refuse(response, new Refusal(429, 'TooManyRequests', 'Cannot evict pod as it would violate the pod\'s disruption budget.',
+		{causes: [{reason: 'DisruptionBudget', message: 'The disruption budget needs 1 healthy pods'}]})),
+	500: response => refuse(response, new Refusal(500, 'InternalError', 'Internal error occurred: etcdserver: leader changed')),
+	410: response => refuse(response, new Refusal(410, 'Expired', 'too old resource version')),
 	503: response => answer(response, 503, 'no endpoints available', {'Content-Type': 'text/plain'}),
-	conflict: response => answer(response, 409, changed({plural: 'things', name: 'x'}, 'the object has been modified').status()),
+	conflict: response => refuse(response, changed({plural: 'things', name: 'x'}, 'the object has been modified')),
 	garbage: response => answer(response, 200, '<html>'),
-	uncounted: response => answer(response, 403, new Refusal(403, 'Forbidden', 'pods "p" is forbidden: status unknown for quota: assay, resources: pods').status()), // kubernetes/apiserver
+	uncounted: response => refuse(response, new Refusal(403, 'Forbidden', 'pods "p" is forbidden: status unknown for quota: assay, resources: pods')), // kubernetes/apiserver
 	cut: response => response.socket.destroy(),
 };
 
@@ -460,7 +465,7 @@ function route(request, response) {
 	if (fault?.warning)
 		response.setHeader('Warning', `299 - "${fault.warning}"`);
 	if (settings.token && request.headers.authorization !== `Bearer ${settings.token}`) // 2.6: always the bare one
-		return answer(response, 401, new Refusal(401, 'Unauthorized', 'Unauthorized').status());
+		return refuse(response, new Refusal(401, 'Unauthorized', 'Unauthorized'));
 	if (kill?.at === number && kill.when === 'before')
 		return process.kill(kill.pid, 'SIGKILL');
 	if (fault_kinds[fault?.kind])
@@ -476,7 +481,7 @@ function route(request, response) {
 	} catch (error) {
 		if (!(error instanceof Refusal))
 			throw error;
-		answer(response, error.code, error.status(), error.headers);
+		refuse(response, error);
 	}
 }
 

@@ -439,6 +439,7 @@ struct watching {
 	struct buf line;  /* that is being read, and where no event came, what came instead */
 	bool ended;       /* by a callback */
 	bool told;        /* something came: the server is well */
+	bool refused;     /* what comes first is no event: all of it says why, and ends by itself */
 	struct kube_status status;
 };
 
@@ -449,8 +450,11 @@ static bool event_take(struct watching *watching, struct view line)
 	struct kube_event event;
 	bool more = true;
 
-	if (kube_event_parse(line, &event, NULL))
-		return false; /* an error's body, whose status says what it is, or a line that was cut */
+	if (kube_event_parse(line, &event, NULL)) {
+		/* An error's body, newline or not, which is read to its end: a call that is given up has no status. Or a line that was cut. */
+		watching->refused = !watching->told;
+		return watching->refused;
+	}
 	watching->told = true;
 	if (event.change == KUBE_ERROR) {
 		kube_status_judge_object(event.object, &watching->status);
@@ -477,12 +481,13 @@ static bool on_watch_bytes(void *self, struct view bytes)
 	buf_add_view(&watching->line, bytes);
 	if (watching->line.over)
 		return false;
-	while ((newline = memchr(buf_view(&watching->line).at, '\n', watching->line.length))) {
+	while (!watching->refused && (newline = memchr(buf_view(&watching->line).at, '\n', watching->line.length))) {
 		size_t length = (size_t)(newline - watching->line.at);
 
 		if (!event_take(watching, view_make(watching->line.at, length)))
 			return false;
-		buf_drop_front(&watching->line, length + 1);
+		if (!watching->refused)
+			buf_drop_front(&watching->line, length + 1);
 	}
 	return true;
 }
@@ -502,7 +507,7 @@ static int watch_once(struct watching *watching, struct err *err)
 	int failed;
 
 	buf_clear(&watching->line);
-	watching->told = false;
+	watching->told = watching->refused = false;
 	watching->status = (struct kube_status){0};
 	watching->watch->watches++;
 	failed = request_send(watching->client, &request, call, &response, &serial, &why);
