@@ -93,7 +93,7 @@ int github_reply(void *self, const char *repository, int64_t number, const char 
 #define THREADS                                                                                                                 \
 	"query($owner: String!, $name: String!, $number: Int!, $after: String) { repository(owner: $owner, name: $name) {"      \
 	" pullRequest(number: $number) { reviewThreads(first: 100, after: $after) { nodes { id isResolved comments(first: 1) {" \
-	" nodes { databaseId } } } pageInfo { hasNextPage endCursor } } } } }"
+	" nodes { fullDatabaseId } } } pageInfo { hasNextPage endCursor } } } } }"
 #define RESOLVE "mutation($id: ID!) { resolveReviewThread(input: {threadId: $id}) { thread { isResolved } } }"
 
 /* The thread that begins with a comment, among these; borrowed. */
@@ -104,9 +104,9 @@ static const json_t *thread_among(const json_t *threads, const char *comment)
 
 	json_array_foreach(json_member(threads, "nodes"), index, each) {
 		const json_t *first = json_array_get(json_member(json_member(each, "comments"), "nodes"), 0);
-		AUTO_FREE char *id = text_format("%lld", (long long)json_number(first, "databaseId", 0));
 
-		if (strcmp(id, comment) == 0)
+		/* A BigInt, which GraphQL tells as a string: databaseId has 32 bits, fewer than ids need. */
+		if (strcmp(json_text(first, "fullDatabaseId", ""), comment) == 0)
 			return each;
 	}
 	return NULL;

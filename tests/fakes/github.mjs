@@ -12,6 +12,7 @@ const hook = {url: '', secret: 'sent-by-the-fake', lost: false, twice: false};
 const tokens = new Map(), repos = new Map(), deliveries = [];
 const members = new Map([['alice', 'write'], ['bob', 'admin'], ['mallory', 'read']]);
 let base = '';
+const line_id = () => 2 ** 32 + id(); // GraphQL's databaseId has 32 bits: it is not for these
 const THREADS_PAGE = 1; // GitHub's is 100: the way is the same
 
 // ---- GitHub's description of itself
@@ -132,7 +133,7 @@ at('GET', '/pulls/(\\d+)/comments', (r, m) => good(r.lines.filter((c) => c.numbe
 at('POST', '/pulls/(\\d+)/comments/(\\d+)/replies', (r, m, body, q, who) => {
 	const first = r.lines.find((c) => c.id === +m[1]);
 	if (!first) return fail(404, 'Not Found');
-	const c = {id: id(), number: +m[0], body: body.body, path: first.path, line: first.line, in_reply_to_id: first.id, by: who, at: now()};
+	const c = {id: line_id(), number: +m[0], body: body.body, path: first.path, line: first.line, in_reply_to_id: first.id, by: who, at: now()};
 	r.lines.push(c);
 	return good(comment(r, c), 201);
 });
@@ -190,7 +191,7 @@ const acts = {
 	},
 	review: (b, r) => {
 		const p = r.pulls.find((x) => x.number === b.number), review = {id: id(), state: b.state, body: b.body ?? '', submitted_at: now(), user: user(b.by)};
-		const lines = (b.lines ?? []).map((l) => ({id: id(), number: p.number, pull_request_review_id: review.id, by: b.by, at: now(), ...l}));
+		const lines = (b.lines ?? []).map((l) => ({id: line_id(), number: p.number, pull_request_review_id: review.id, by: b.by, at: now(), ...l}));
 		r.lines.push(...lines);
 		r.reviews.push(review);
 		const told = [() => tell('pull_request_review', {action: 'submitted', review, pull_request: pull(r, p), repository: repository(r.name)}, b.by),
@@ -229,7 +230,7 @@ function graphql(body) {
 	// Threads: their ids are GraphQL's own, and say nothing of the comments'.
 	if (body.query.includes('reviewThreads')) {
 		const {owner, name, number, after} = body.variables, all = (repo(`${owner}/${name}`)?.lines ?? []).filter((l) => l.number === number && !l.in_reply_to_id), from = +(after ?? 0), page = all.slice(from, from + THREADS_PAGE);
-		return good({data: {repository: {pullRequest: {reviewThreads: {nodes: page.map((l) => ({id: `PRRT_${l.id * 7}`, isResolved: !!l.resolved, comments: {nodes: [{databaseId: l.id}]}})),
+		return good({data: {repository: {pullRequest: {reviewThreads: {nodes: page.map((l) => ({id: `PRRT_${l.id * 7}`, isResolved: !!l.resolved, comments: {nodes: [{fullDatabaseId: String(l.id)}]}})),
 			pageInfo: {hasNextPage: from + page.length < all.length, endCursor: String(from + page.length)}}}}}});
 	}
 	if (body.query.includes('resolveReviewThread')) {
