@@ -205,24 +205,31 @@ static struct curl_blob blob_of(const char *text)
 	return (struct curl_blob){.data = (void *)(uintptr_t)text, .len = strlen(text), .flags = CURL_BLOB_COPY};
 }
 
-static void tls_set(CURL *handle, const struct http_tls *tls)
+static bool blob_set(CURL *handle, CURLoption option, const char *text)
 {
-	struct curl_blob blob;
+	struct curl_blob blob = blob_of(text);
+
+	return curl.easy_setopt(handle, option, &blob) == CURLE_OK;
+}
+
+/* False: this libcurl does not take all of it, and the call would trust whom it should not, or be nobody's. */
+static bool tls_set(CURL *handle, const struct http_tls *tls)
+{
+	bool good = true;
 
 	if (tls->authority) {
-		blob = blob_of(tls->authority);
-		(void)curl.easy_setopt(handle, CURLOPT_CAINFO_BLOB, &blob);
+		/* Where the system's authorities may be is another place than the blob: this authority is the only one. */
+		CURLcode path = curl.easy_setopt(handle, CURLOPT_CAPATH, (char *)NULL);
+
+		good = (path == CURLE_OK || path == CURLE_NOT_BUILT_IN) && blob_set(handle, CURLOPT_CAINFO_BLOB, tls->authority);
 	}
-	if (tls->certificate) {
-		blob = blob_of(tls->certificate);
-		(void)curl.easy_setopt(handle, CURLOPT_SSLCERT_BLOB, &blob);
-		blob = blob_of(tls->key);
-		(void)curl.easy_setopt(handle, CURLOPT_SSLKEY_BLOB, &blob);
-	}
-	if (tls->unverified) {
-		(void)curl.easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 0L);
-		(void)curl.easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L);
-	}
+	if (tls->certificate)
+		good = good && blob_set(handle, CURLOPT_SSLCERT_BLOB, tls->certificate) &&
+		       blob_set(handle, CURLOPT_SSLKEY_BLOB, tls->key);
+	if (tls->unverified)
+		good = good && curl.easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+		       curl.easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
+	return good;
 }
 
 /* libcurl takes the name for TLS from the URL: that one has it, and the connection goes to the real host, which is the Host of the request. */
@@ -245,7 +252,7 @@ struct place {
 	struct curl_slist *headers;
 };
 
-static void where_set(CURL *handle, const struct http_call *call, struct place *place)
+static bool where_set(CURL *handle, const struct http_call *call, struct place *place)
 {
 	AUTO_FREE char *line = call->connect_to ? text_format("::%s", call->connect_to) : NULL;
 	AUTO_FREE char *host = NULL;
@@ -259,8 +266,6 @@ static void where_set(CURL *handle, const struct http_call *call, struct place *
 	}
 	if (host)
 		place->headers = curl.slist_append(place->headers, host);
-	if (call->tls)
-		tls_set(handle, call->tls);
 	(void)curl.easy_setopt(handle, CURLOPT_URL, url ? url : call->url);
 	(void)curl.easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
 	if (call->proxy)
@@ -269,6 +274,7 @@ static void where_set(CURL *handle, const struct http_call *call, struct place *
 	(void)curl.easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	(void)curl.easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
 	(void)curl.easy_setopt(handle, CURLOPT_PATH_AS_IS, 1L);
+	return !call->tls || tls_set(handle, call->tls);
 }
 
 static void method_set(CURL *handle, const struct http_call *call)
@@ -325,10 +331,11 @@ int http_curl_call(const struct http_call *call, struct http_response *response,
 	struct transfer transfer = {.call = call, .response = response};
 	char detail[CURL_ERROR_SIZE] = "";
 	struct place place = {0};
-	CURLcode code;
+	CURLcode code = CURLE_OK;
 	long status = 0;
 	CURL *handle;
 	int result = 0;
+	bool good;
 
 	(void)pthread_once(&curl_once, curl_begin);
 	if (!curl.easy_perform)
@@ -341,15 +348,20 @@ int http_curl_call(const struct http_call *call, struct http_response *response,
 		curl.slist_free_all(place.headers);
 		return err_set(err, ERR_RETRY, "cannot start an HTTP transfer");
 	}
-	where_set(handle, call, &place);
+	good = where_set(handle, call, &place);
 	method_set(handle, call);
 	limits_set(handle, &transfer);
 	(void)curl.easy_setopt(handle, CURLOPT_HTTPHEADER, place.headers);
 	(void)curl.easy_setopt(handle, CURLOPT_ERRORBUFFER, detail);
-	code = curl.easy_perform(handle);
-	(void)curl.easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+	if (good) {
+		code = curl.easy_perform(handle);
+		(void)curl.easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+	}
 	response->status = (unsigned)status;
-	if (code != CURLE_OK)
+	if (!good)
+		result = err_set(err, ERR_DENIED, "%s: libcurl does not take the authority or the certificate of the call",
+				 call->url);
+	else if (code != CURLE_OK)
 		result = failure_set(&transfer, code, detail, err);
 	handle_give(call->session, handle);
 	curl.slist_free_all(place.headers);
@@ -385,7 +397,7 @@ struct http_pipe *http_pipe_open(const char *url, int64_t timeout_ms, struct err
 		(void)err_set(err, ERR_RETRY, "cannot start a connection");
 		return NULL;
 	}
-	where_set(pipe->handle, &call, &(struct place){0}); /* makes no lists for this call */
+	(void)where_set(pipe->handle, &call, &(struct place){0}); /* makes no lists for this call, and has no authority */
 	(void)curl.easy_setopt(pipe->handle, CURLOPT_CONNECT_ONLY, 1L);
 	(void)curl.easy_setopt(pipe->handle, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
 	(void)curl.easy_setopt(pipe->handle, CURLOPT_ERRORBUFFER, pipe->detail);
