@@ -135,7 +135,7 @@ static int settled(struct runs *runs, struct store_tx *tx, const struct outbox_e
 	(void)answer;
 	if (!failure || (strcmp(say, "open") != 0 && strcmp(say, "wake") != 0))
 		return 0;
-	if (thread_read(tx, json_text(speech, "thread", ""), &thread, err))
+	if (thread_read(tx, json_text(speech, "thread", ""), &thread, err) || thread_unopened_in(tx, &thread, err))
 		return -1;
 	operation = text_format("%s/failed", effect->operation);
 	words = json_pack("{s:s, s:o}", "say", "error", "text", json_sprintf("I could not begin: %.400s", failure->text));

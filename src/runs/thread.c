@@ -80,6 +80,12 @@ static int state_set(struct store_tx *tx, const struct thread *thread, const cha
 	return store_run(tx, "UPDATE thread SET state = ? WHERE id = ?", VALUES(V(state), V(thread->id)), err);
 }
 
+int thread_unopened_in(struct store_tx *tx, const struct thread *thread, struct err *err)
+{
+	return store_run(tx, "UPDATE thread SET state = 'stopped' WHERE id = ? AND run IS NULL AND state = 'opening'",
+			 VALUES(V(thread->id)), err);
+}
+
 /* ---- saying ---- */
 
 static char *target_of(const struct thread *thread)
@@ -294,10 +300,13 @@ static int request_add(struct store_tx *tx, const struct thread *thread, const s
 						  VALUES(V(buf_view(&text)), V(thread->id)), err);
 }
 
-/* No run yet: it is about to begin, or it was stopped before, and begins now. */
+/* No run yet: it is about to begin, or it was stopped or could not begin before, and begins now. */
 static int said_before(struct runs *runs, struct store_tx *tx, const struct thread *thread, const struct tracker_event *event,
 		       struct err *err)
 {
+	if (!thread->item_id)
+		return answer_in(runs, tx, thread, event, "none",
+				 speech_text("response", "I work on issues: give me one, and I begin."), err);
 	if (request_add(tx, thread, event, err))
 		return -1;
 	if (strcmp(thread->state, "opening") == 0)

@@ -5,7 +5,7 @@
  * happens in the run goes out as speech: an effect of the connection's kind, whose data say what is meant ({"say": …} below), not how the
  * service shows it. The outside issue is a row of the built-in tracker that names where it is from.
  *
- *	opening -> asking (which repository?) -> running -> stopped, gone        stopped -> running
+ *	opening -> asking (which repository?) -> running -> stopped, gone        stopped -> running, opening
  *	           `------------------------------^
  */
 #ifndef ASSAY_RUNS_THREAD_H
@@ -95,6 +95,8 @@ MUST_USE int thread_follow(struct runs *runs, int64_t issue, const char *run, st
 /* The issue's row here, and a thread of the service's that waits for its run. */
 MUST_USE int thread_import(struct runs *runs, const char *connection, const char *account, const char *session, const char *url,
 			   const struct thread_item *item, const char *repository, int64_t *number, struct err *err);
+/* It could not begin: what is said in it next tries again. Nothing when it began. */
+MUST_USE int thread_unopened_in(struct store_tx *tx, const struct thread *thread, struct err *err);
 /* A run that is over goes on with what was said; once an operation. */
 MUST_USE int thread_wake(struct runs *runs, const struct thread *thread, const char *operation, const json_t *speech,
 			 struct err *err);

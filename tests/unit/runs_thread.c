@@ -140,6 +140,46 @@ static void what_is_said_before_the_run_begins_goes_into_its_issue(void **state)
 	assert_int_equal(found, 1);
 }
 
+static void one_that_could_not_begin_is_tried_again_with_the_next_word(void **state)
+{
+	const struct err failure = {.kind = ERR_DENIED, .text = "no"};
+	AUTO_FREE char *data = NULL;
+
+	(void)state;
+	take(CREATED);
+	{
+		AUTO_TX tx = {0};
+		AUTO_ROWS rows = {0};
+
+		assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+		assert_int_equal(store_query(&tx, &rows, "SELECT data FROM outbox WHERE data LIKE '%\"open\"%'", NO_VALUES, NULL),
+				 0);
+		assert_true(store_rows_next(&rows));
+		data = text_copy(store_rows_text(&rows, 0));
+		store_rows_fini(&rows);
+		const struct outbox_effect effect = {.operation = "op", .data = view_of(data)};
+
+		assert_int_equal(store_run(&tx, "UPDATE outbox SET status = 'dead'", NO_VALUES, NULL), 0);
+		assert_int_equal(effect_linear.settled(runs, &tx, &effect, NULL, &failure, NULL), 0);
+		assert_int_equal(store_commit(&tx, NULL), 0);
+	}
+	put_is("error");
+	take(PROMPTED("a1", "try again", "bob@acme.test"));
+	put_is("error open");
+	take(PROMPTED("a2", "and in blue", "bob@acme.test"));
+	put_is("error open");
+}
+
+static void a_thread_about_nothing_says_what_it_needs_each_time(void **state)
+{
+	(void)state;
+	take("{\"type\":\"AgentSessionEvent\",\"action\":\"created\",\"organizationId\":\"o\",\"agentSession\":{\"id\":\"s\"}}");
+	put_is("response");
+	take("{\"type\":\"AgentSessionEvent\",\"action\":\"prompted\",\"organizationId\":\"o\",\"appUserId\":\"us\",\"agentSession\":{\"id\":\"s\"},"
+	     "\"agentActivity\":{\"id\":\"a\",\"userId\":\"u\",\"content\":{\"body\":\"so what?\"}}}");
+	put_is("response response");
+}
+
 static void only_who_is_listed_lets_a_held_request_go(void **state)
 {
 	struct run_id run = run_id_new(world_real);
@@ -248,6 +288,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_session_is_taken_once_and_first_of_all_a_thought_is_put, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_said_before_the_run_begins_goes_into_its_issue, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_could_not_begin_is_tried_again_with_the_next_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_thread_about_nothing_says_what_it_needs_each_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_who_is_listed_lets_a_held_request_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_review_thread_is_resolved_only_when_all_of_it_was_dealt_with, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_a_stop_only_its_end_is_said, setup, teardown),
