@@ -189,10 +189,14 @@ static int comments_missed(struct bot *bot, const char *repository, int64_t numb
 	if (bot_ask(bot, NULL, path, NULL, &answer, told, err))
 		return -1;
 	json_array_foreach(answer.body, index, comment) {
-		json_t *event = event_of(repository, number, json_member(comment, "user"), "issue_comment", "created");
-		json_t *body = json_member(event, "body");
+		const char *created = json_text(comment, "created_at", "");
+		json_t *event;
 
-		(void)json_object_set(body, "comment", comment);
+		/* Whoever may edit it could make its author say what is done: what was edited is no new word. */
+		if (strcmp(json_text(comment, "updated_at", created), created) != 0)
+			continue;
+		event = event_of(repository, number, json_member(comment, "user"), "issue_comment", "created");
+		(void)json_object_set(json_member(event, "body"), "comment", comment);
 		(void)json_array_append_new(events, event);
 	}
 	return 0;

@@ -270,8 +270,13 @@ json_t *gitlab_missed(void *self, const char *repository, int64_t number, int64_
 	time_format(&since, since_ms);
 	if (buf_finish(&since, err) || bot_ask(self, NULL, path, NULL, &answer, told, err))
 		return NULL;
-	json_array_foreach(answer.body, index, note)
-		if (!json_flag(note, "system", false) && strcmp(json_text(note, "created_at", ""), since.at) > 0)
+	json_array_foreach(answer.body, index, note) {
+		const char *created = json_text(note, "created_at", "");
+
+		/* Whoever may edit it could make its author say what is done: what was edited is no new word. */
+		if (!json_flag(note, "system", false) && strcmp(created, since.at) > 0 &&
+		    strcmp(json_text(note, "updated_at", created), created) == 0)
 			(void)json_array_insert_new(events, 0, note_event(repository, number, note));
+	}
 	return TAKE(events);
 }
