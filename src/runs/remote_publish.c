@@ -380,7 +380,8 @@ static int pictures_text(struct runs *runs, struct bringing *bringing, struct bu
 
 		if (picture_bring(runs, each, place, picture_upload, bringing, &url, err))
 			return -1;
-		buf_add_format(text, "\n%s\n\n![%s](%s)\n", name, name, url);
+		/* The agent's name of it is shown as it is, under our account: nothing in it is a link or calls anybody. */
+		buf_add_format(text, "\n`%s`\n\n![picture %zu](%s)\n", name, index + 1, url);
 	}
 	return buf_finish(text, err);
 }

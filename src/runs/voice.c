@@ -46,7 +46,7 @@ int voice_pictures(struct speaking *speaking,
 		if (speaking->answer->blocked_until_ms ||
 		    ((err->kind == ERR_RETRY || err->kind == ERR_LIMIT) && speaking->effect->tries < PICTURE_TRIES_MAX))
 			return -1;
-		buf_add_format(text, "\n\n(A picture of %s could not be brought here: %.200s)", name, err->text);
+		buf_add_format(text, "\n\n(A picture of `%s` could not be brought here: %.200s)", name, err->text);
 		*err = (struct err){0};
 	}
 	return 0;

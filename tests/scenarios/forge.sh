@@ -88,7 +88,7 @@ ok 'the issue has one comment about it' until_true 30 becomes "[.notes[] | selec
 pictures_note='[.notes[] | select(.pull and (.body | test("assay:[^:]*:pictures")))]'
 ok 'what the agent saw is brought there, once' until_true 30 becomes '[.pictures[].bytes] | join(",")' "$(printf '\211PNG\r\n\032\nshout' | base64)"
 ok 'and shown in one comment' until_true 30 becomes "$pictures_note | length" 1
-is 'under its address' "$(seen "$pictures_note[0].body" | grep '^!')" "![http://words/shout]($(seen '.pictures[0].url'))"
+is 'under its address' "$(seen "$pictures_note[0].body" | grep '^!')" "![picture 1]($(seen '.pictures[0].url'))"
 is 'every fault was met' "$(hub inject '{}' | jq .left)" 0
 
 # ---- reviewers
