@@ -63,7 +63,7 @@ ok 'a server starts' "$ASSAY" serve --listen 127.0.0.1:0 --preview 127.0.0.1:0 -
 at_end '"$ASSAY" serve --stop >/dev/null 2>&1'
 
 "$ASSAY" verify --repo app --base main --head good >good.txt 2>&1
-is 'a field more is verified' "$? $(grep -c '✓' good.txt)" '0 7'
+is 'a field more is verified' "$? $(grep -c '✓' good.txt)" '0 8'
 "$ASSAY" verify --repo app --base main --head bad >bad.txt 2>&1
 is 'another status fails' "$?" 1
 like 'it says what, and how to see it' "$(cat bad.txt)" 'POST /api/orders: answers 200 instead of 201.*reproduce.*assay-env http POST'
