@@ -4,6 +4,7 @@
  * its code needs what they bring.
  */
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/scope.h"
 #include "verify/integrity_priv.h"
@@ -179,6 +180,24 @@ static json_t *hosts_of(const json_t *packages)
 	return hosts;
 }
 
+/* The public registries keep a package's files below its name: "https://registry.npmjs.org/NAME/-/…". */
+static bool is_another_package(const char *name, const char *resolved)
+{
+	static const char *const registries[] = {"://registry.npmjs.org/", "://registry.yarnpkg.com/"};
+	const char *slash = strchr(name, '/');
+	AUTO_FREE char *plain = text_format("%s/-/", name);
+	AUTO_FREE char *encoded = slash ? text_format("%.*s%%2f%s/-/", (int)(slash - name), name, slash + 1) : text_copy(plain);
+
+	for (size_t i = 0; i < ARRAY_LEN(registries); i++) {
+		const char *at = strstr(resolved, registries[i]);
+		const char *behind = at ? at + strlen(registries[i]) : NULL;
+
+		if (behind && strncmp(behind, plain, strlen(plain)) != 0 && strncasecmp(behind, encoded, strlen(encoded)) != 0)
+			return true;
+	}
+	return false;
+}
+
 /* Is it where no package of the base came from? */
 static bool is_elsewhere(const json_t *hosts, const char *host, bool tool, bool link)
 {
@@ -209,7 +228,11 @@ static void package_judge(struct check *check, const struct changed *file, const
 
 		tell(check, file, "lock-file", SEVERITY_BLOCK, name, integrity, 0, what);
 	}
-	if (host[0] && !same && (moved || is_elsewhere(hosts, host, tool, link))) {
+	if (tool && !link && !same && is_another_package(last, resolved)) {
+		AUTO_FREE char *what = text_format("`%s` is another package now: %.80s", last, resolved);
+
+		tell(check, file, "dependency-source", SEVERITY_BLOCK, name, resolved, 0, what);
+	} else if (host[0] && !same && (moved || is_elsewhere(hosts, host, tool, link))) {
 		AUTO_FREE char *what = text_format("`%s` comes from %.80s now", last,
 						   link ? json_text(after, "resolved", "a link") : resolved);
 
@@ -277,20 +300,21 @@ static bool has_one_of(struct view line, const char *const *words, size_t count)
 /* A host of a lock file's line that stands nowhere in the base's. */
 static bool has_new_host(struct view line, struct view base)
 {
-	ptrdiff_t at = view_find(line, VIEW("://"));
-	struct view host;
+	bool first = view_find(base, VIEW("://")) < 0; /* the base names none */
 
-	if (at < 0 || !base.length)
-		return false;
-	if (view_find(base, VIEW("://")) < 0 && is_public(view_make(line.at + at + 3, line.length - (size_t)at - 3)))
-		return false;
-	host = view_make(line.at + at, line.length - (size_t)at);
-	for (size_t i = 3; i < host.length; i++)
-		if (strchr("/\"' ,", host.at[i])) {
-			host.length = i + 1;
-			break;
-		}
-	return view_find(base, host) < 0;
+	for (ptrdiff_t at = view_find(line, VIEW("://")); at >= 0 && base.length; at = view_find(line, VIEW("://"))) {
+		struct view host = view_make(line.at + at, line.length - (size_t)at);
+
+		line = view_make(host.at + 3, host.length - 3);
+		for (size_t i = 3; i < host.length; i++)
+			if (strchr("/\"' ,", host.at[i])) {
+				host.length = i + 1;
+				break;
+			}
+		if (!(first && is_public(line)) && view_find(base, host) < 0)
+			return true;
+	}
+	return false;
 }
 
 /* Where a manifest of sections is read: whether the section says of a tool where it comes from, as [tool.uv.sources.pytest]. */

@@ -220,6 +220,23 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		  "test: unit.test.o\n\t./t\n%.o: %.c\n\tcc -O2 -c $<\n"},
 		 ""},
 		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\nlib%: x\n\tcc x\nincludes = $(A:.c=.o)\n"}, ""},
+		/* another package of the same registry */
+		{{"package-lock.json",
+		  "{\"packages\": {\"node_modules/mocha\": {\"resolved\": \"https://registry.npmjs.org/mocha/-/mocha-1.0.0.tgz\"}}}",
+		  "{\"packages\": {\"node_modules/mocha\": {\"resolved\": \"https://registry.npmjs.org/evil/-/evil-1.0.0.tgz\"}}}"},
+		 "block dependency-source"},
+		{{"package-lock.json",
+		  "{\"packages\": {\"node_modules/mocha\": {\"resolved\": \"https://registry.npmjs.org/mocha/-/mocha-1.0.0.tgz\"}}}",
+		  "{\"packages\": {\"node_modules/mocha\": {\"resolved\": \"https://registry.npmjs.org/evil/-/evil.tgz?/mocha/-/\"}}}"},
+		 "block dependency-source"},
+		{{"package-lock.json", NULL,
+		  "{\"packages\": {\"node_modules/@playwright/test\": {\"resolved\":"
+		  " \"https://registry.npmjs.org/@playwright/test/-/test-1.0.0.tgz\"}, \"node_modules/a/node_modules/chai\":"
+		  " {\"resolved\": \"https://registry.npmjs.org/chai/-/chai-1.0.0.tgz\"}}}"},
+		 ""},
+		{{"uv.lock", "a = \"https://pypi.org/a\"\n",
+		  "a = \"https://pypi.org/a\"\nb = [\"https://pypi.org/b\", \"https://evil.example/b\"]\n"},
+		 "block dependency-source"},
 		/* honest */
 		{{"src/a.py", "def f():\n    return 1\n", "def f():\n    return 2\n"}, ""},
 		{{"test_new.py", NULL, "def test_new():\n    assert f() == 2\n"}, ""},
