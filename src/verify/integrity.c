@@ -10,7 +10,9 @@
 #include "verify/integrity_priv.h"
 
 #define SKIP_LOOK ((size_t)2000) /* from a mark on a test to its name */
-#define FILES_MAX 1000           /* of a change that are read; more is said in a finding */
+#define LOCK_FILE_MAX ((size_t)32 << 20)
+#define READ_MAX ((size_t)1 << 30) /* of all files of a change */
+#define FILES_MAX 1000             /* of a change that are read; more is said in a finding */
 
 void integrity_add(struct check *check, const struct finding *about, const char *format, ...)
 {
@@ -372,17 +374,62 @@ static bool readable(const struct changed *file)
 	return file->test || is_command_file(file->path) || integrity_is_manifest(file->path) || language_of(file->path);
 }
 
+/* False: there is more of it than is read. What is not there, as a link, is empty. */
+static bool text_read(const struct check *check, bool head, const char *path, struct buf *out)
+{
+	int failed = check->reader.read(check->reader.self, head, path, out);
+	bool over = buf_finish(out, NULL) != 0;
+
+	if (failed || over)
+		buf_clear(out);
+	return !over;
+}
+
+/* Does somebody write it by hand, so that none is as large? What others are made of, as snapshots of tests, may be. */
+static bool is_written(const struct changed *file)
+{
+	return language_of(file->path) || is_command_file(file->path);
+}
+
+/* What a package manager writes, which is as large as what the project needs. */
+static bool is_lock(const char *path)
+{
+	static const char *const rows[] = {"**/*.lock", "**/package-lock.json", "**/npm-shrinkwrap.json", "**/pnpm-lock.yaml"};
+
+	return integrity_matches(rows, ARRAY_LEN(rows), path);
+}
+
 static void file_read_both(struct check *check, struct changed *file)
 {
-	file->base = buf_new(INTEGRITY_FILE_MAX);
-	file->head = buf_new(INTEGRITY_FILE_MAX);
+	size_t most = is_lock(file->path) ? LOCK_FILE_MAX : INTEGRITY_FILE_MAX;
+	bool was_whole = true;
+	bool whole = true;
+	bool tight = most > READ_MAX - check->bytes;
+
+	if (tight)
+		most = READ_MAX - check->bytes;
+	file->base = buf_new(most);
+	file->head = buf_new(most);
 	if (!readable(file))
 		return;
-	if (file->status != 'A' &&
-	    check->reader.read(check->reader.self, false, file->old_path ? file->old_path : file->path, &file->base))
-		buf_clear(&file->base);
-	if (file->status != 'D' && check->reader.read(check->reader.self, true, file->path, &file->head))
-		buf_clear(&file->head);
+	if (file->status != 'A')
+		was_whole = text_read(check, false, file->old_path ? file->old_path : file->path, &file->base);
+	if (file->status != 'D')
+		whole = text_read(check, true, file->path, &file->head);
+	check->bytes += file->base.length + file->head.length;
+	if (check->bytes > READ_MAX)
+		check->bytes = READ_MAX;
+	if (whole || !(is_written(file) || integrity_is_manifest(file->path)))
+		return;
+	/* What was as large before, as a bundle that is built, does not stop every change of it. */
+	integrity_add(check,
+		      &(struct finding){.kind = "not-read",
+					.severity = was_whole || tight ? SEVERITY_BLOCK : SEVERITY_WARN,
+					.weight = was_whole || tight ? WEIGHT_COMMAND : WEIGHT_SLIGHT + 2,
+					.place = file->path,
+					.bound = file->blob,
+					.detail = "No rule was asked about what it says: a person must see why it is so large."},
+		      "%s is too large, and was not read", file->path);
 }
 
 static struct changed changed_of(const struct blueprint *blueprint, const json_t *change)
@@ -435,7 +482,7 @@ static void file_check(struct check *check, struct changed *file)
 
 json_t *integrity_check(const json_t *changes, const struct blueprint *blueprint, const json_t *literals, struct file_reader reader)
 {
-	struct check check = {blueprint, literals, reader, json_array(), json_object(), json_object()};
+	struct check check = {blueprint, literals, reader, json_array(), json_object(), json_object(), 0};
 	size_t all = json_array_size(changes);
 	size_t count = all < FILES_MAX ? all : FILES_MAX;
 	size_t judges = 0;

@@ -42,6 +42,7 @@ struct check {
 	json_t *findings;
 	json_t *base_tests; /* name -> path, of every changed test file */
 	json_t *head_tests;
+	size_t bytes; /* of files that were read, all of which are kept */
 };
 
 struct changed {

@@ -297,21 +297,45 @@ static bool has_one_of(struct view line, const char *const *words, size_t count)
 	return false;
 }
 
-/* A host of a lock file's line that stands nowhere in the base's. */
-static bool has_new_host(struct view line, struct view base)
+/* The next host of a text, and `rest`, which begins with it and whatever is behind. */
+static bool host_next(struct view *rest, struct view *host)
 {
-	bool first = view_find(base, VIEW("://")) < 0; /* the base names none */
+	ptrdiff_t at = view_find(*rest, VIEW("://"));
 
-	for (ptrdiff_t at = view_find(line, VIEW("://")); at >= 0 && base.length; at = view_find(line, VIEW("://"))) {
-		struct view host = view_make(line.at + at, line.length - (size_t)at);
+	if (at < 0)
+		return false;
+	*rest = view_make(rest->at + at + 3, rest->length - (size_t)at - 3);
+	*host = view_make(rest->at, 0);
+	while (host->length < rest->length && host->length < TEXT_MAX && !strchr("/\"' ,\r\n", rest->at[host->length]))
+		host->length++;
+	return true;
+}
 
-		line = view_make(host.at + 3, host.length - 3);
-		for (size_t i = 3; i < host.length; i++)
-			if (strchr("/\"' ,", host.at[i])) {
-				host.length = i + 1;
-				break;
-			}
-		if (!(first && is_public(line)) && view_find(base, host) < 0)
+/* {host: true} of a whole text */
+static json_t *hosts_in(struct view text)
+{
+	json_t *hosts = json_object();
+	struct view host;
+
+	while (host_next(&text, &host)) {
+		AUTO_FREE char *name = view_copy(host);
+
+		(void)json_object_set_new(hosts, name, json_true());
+	}
+	return hosts;
+}
+
+/* A host of a lock file's line that is none of the base's. */
+static bool has_new_host(struct view line, const json_t *hosts)
+{
+	struct view host;
+
+	if (view_starts(line, VIEW("description = ")) || view_starts(line, VIEW("deprecated: "))) /* words for people */
+		return false;
+	while (host_next(&line, &host)) {
+		AUTO_FREE char *name = view_copy(host);
+
+		if (!json_object_get(hosts, name) && (json_object_size(hosts) || !is_public(line)))
 			return true;
 	}
 	return false;
@@ -355,6 +379,7 @@ static void lines_judge(struct check *check, const struct changed *file, bool lo
 	struct fresh_lines lines = fresh_lines_new(buf_view(&file->head), buf_view(&file->base));
 	bool go = view_ends(view_of(file->path), VIEW("go.mod")); /* whose modules are called by where they are */
 	bool cargo = view_ends(view_of(file->path), VIEW("Cargo.toml"));
+	AUTO_JSON hosts = lock ? hosts_in(buf_view(&file->base)) : NULL;
 	struct sections sections = {.rest = buf_view(&file->head)};
 	struct view line;
 
@@ -367,7 +392,7 @@ static void lines_judge(struct check *check, const struct changed *file, bool lo
 			continue;
 		if (cargo && has_one_of(line, silent, ARRAY_LEN(silent)))
 			what = text_format("tests do not run any more: %s", shown);
-		else if (has_one_of(line, indexes, ARRAY_LEN(indexes)) || (lock && has_new_host(line, buf_view(&file->base))))
+		else if (has_one_of(line, indexes, ARRAY_LEN(indexes)) || (lock && file->base.length && has_new_host(line, hosts)))
 			what = text_format("packages come from another place now: %s", shown);
 		else if (!lock && (tool || names_a_tool(line)) &&
 			 (go ? view_find(line, VIEW("=>")) >= 0 : has_one_of(uncommented(line), places, ARRAY_LEN(places))))

@@ -237,6 +237,8 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		{{"uv.lock", "a = \"https://pypi.org/a\"\n",
 		  "a = \"https://pypi.org/a\"\nb = [\"https://pypi.org/b\", \"https://evil.example/b\"]\n"},
 		 "block dependency-source"},
+		{{"pnpm-lock.yaml", "a:\n", "a:\n  deprecated: see https://v8.dev/blog/math-random\n"}, ""},
+		{{"poetry.lock", "a\n", "a\ndescription = \"see https://x.example/\"\n"}, ""},
 		/* honest */
 		{{"src/a.py", "def f():\n    return 1\n", "def f():\n    return 2\n"}, ""},
 		{{"test_new.py", NULL, "def test_new():\n    assert f() == 2\n"}, ""},
@@ -284,6 +286,30 @@ static void a_command_that_is_too_long_is_told_and_long_files_are_read(void **st
 	assert_true(is_told(findings, "too long to be read"));
 	none = check(&(struct file){"Makefile", lines.at, lines.at});
 	assert_int_equal(json_array_size(none), 0);
+}
+
+static void what_is_too_large_to_be_read_is_told(void **state)
+{
+	AUTO_BUF text = buf_new((size_t)8 << 20);
+	AUTO_JSON code = NULL;
+	AUTO_JSON lock = NULL;
+	AUTO_JSON text_file = NULL;
+	AUTO_JSON golden = NULL;
+	AUTO_JSON bundle = NULL;
+
+	(void)state;
+	buf_add_text(&text, "process.exit(0);\n");
+	for (int i = 0; i < 300000; i++)
+		buf_add_text(&text, "//       \n");
+	code = check(&(struct file){"a.js", "x\n", text.at});
+	assert_true(is_told(code, "was not read"));
+	lock = check(&(struct file){"uv.lock", text.at, text.at});
+	text_file = check(&(struct file){"a.txt", "x\n", text.at});
+	bundle = check(&(struct file){"a.js", text.at, text.at});
+	assert_int_equal(json_array_size(bundle), 1);
+	assert_false(is_told(bundle, "was not read"));
+	golden = check(&(struct file){"checks/golden.dat", "x\n", text.at});
+	assert_int_equal(json_array_size(lock) + json_array_size(text_file) + json_array_size(golden), 0);
 }
 
 static void more_names_than_are_looked_up_are_told(void **state)
@@ -379,6 +405,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not),
 		cmocka_unit_test(a_command_that_is_too_long_is_told_and_long_files_are_read),
+		cmocka_unit_test(what_is_too_large_to_be_read_is_told),
 		cmocka_unit_test(more_names_than_are_looked_up_are_told),
 		cmocka_unit_test(sections_of_many_lines_are_read_once),
 		cmocka_unit_test(a_finding_names_file_and_line),
