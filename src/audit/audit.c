@@ -60,19 +60,26 @@ int audit_head_sign(struct audit *audit, const char *writer, struct ledger_head 
 	return store_commit(&tx, err);
 }
 
-json_t *audit_heads(struct audit *audit)
+static json_t *heads_read(struct audit *audit, struct err *err)
 {
-	json_t *heads = json_array();
+	AUTO_JSON heads = json_array();
 	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
-	struct err err;
 
-	if (store_begin(audit->store, &tx, &err) ||
-	    store_query(&tx, &rows, "SELECT head FROM ledger_witness ORDER BY writer", NO_VALUES, &err))
-		return heads;
+	if (store_begin(audit->store, &tx, err) ||
+	    store_query(&tx, &rows, "SELECT head FROM ledger_witness ORDER BY writer", NO_VALUES, err))
+		return NULL;
 	while (store_rows_next(&rows))
 		(void)json_array_append_new(heads, json_string(store_rows_text(&rows, 0)));
-	return heads;
+	return store_rows_finish(&rows, err) ? NULL : TAKE(heads);
+}
+
+json_t *audit_heads(struct audit *audit)
+{
+	struct err err = {0};
+	json_t *heads = heads_read(audit, &err);
+
+	return heads ? heads : json_array();
 }
 
 /* ---- beginning and end ---- */
@@ -221,30 +228,32 @@ static json_t *writer_verify(struct audit *audit, const char *writer, const stru
 			 "pruned", (json_int_t)report.pruned, "chain", report.chain, "said", said);
 }
 
-size_t audit_witnesses(struct audit *audit, struct ledger_head *heads, size_t most)
+int audit_witnesses(struct audit *audit, struct ledger_head *heads, size_t most, size_t *count, struct err *err)
 {
-	AUTO_JSON lines = audit_heads(audit);
-	size_t count = 0;
+	AUTO_JSON lines = heads_read(audit, err);
 	size_t index;
 	json_t *line;
 
+	*count = 0;
+	if (!lines)
+		return err_prefix(err, "the heads that were kept");
 	json_array_foreach(lines, index, line)
-		if (count < most && !ledger_head_parse(view_of(json_string_value(line)), &heads[count], NULL))
-			count++;
-	return count;
+		if (*count < most && !ledger_head_parse(view_of(json_string_value(line)), &heads[*count], NULL))
+			(*count)++;
+	return 0;
 }
 
 json_t *audit_verify(struct audit *audit, struct err *err)
 {
 	struct ledger_head heads[AUDIT_WRITERS_MAX];
-	size_t head_count = audit_witnesses(audit, heads, AUDIT_WRITERS_MAX);
+	size_t head_count = 0;
 	AUTO_FREE char **names = NULL;
 	AUTO_JSON writers = json_array();
 	size_t count = 0;
 	bool whole = true;
 	bool failed;
 
-	failed = audit_writers(audit, &names, &count, err);
+	failed = audit_witnesses(audit, heads, AUDIT_WRITERS_MAX, &head_count, err) || audit_writers(audit, &names, &count, err);
 	for (size_t i = 0; i < count; i++) {
 		json_t *writer = failed ? NULL : writer_verify(audit, names[i], heads, head_count, err);
 

@@ -23,7 +23,7 @@ struct audit {
 
 /* Names of the writers' folders. Each, and the list, is the caller's. */
 MUST_USE int audit_writers(const struct audit *audit, char ***names, size_t *count, struct err *err);
-/* The heads that we kept, of all writers: how many. To be read before the segments, which only grow. */
-size_t audit_witnesses(struct audit *audit, struct ledger_head *heads, size_t most);
+/* The heads that we kept, of all writers. To be read before the segments, which only grow. */
+MUST_USE int audit_witnesses(struct audit *audit, struct ledger_head *heads, size_t most, size_t *count, struct err *err);
 
 #endif

@@ -41,13 +41,11 @@ static int index_forget(struct audit *audit, const char *writer, uint64_t segmen
 static int is_whole(struct audit *audit, const char *folder, const struct ledger_head *head, bool *whole, struct err *err)
 {
 	struct ledger_head kept[AUDIT_WRITERS_MAX];
-	const struct ledger_checks checks = {.public_key = audit->options.public_key,
-					     .witness = kept,
-					     .witness_count = audit_witnesses(audit, kept, AUDIT_WRITERS_MAX),
-					     .last_segment = head->segment + 1};
+	struct ledger_checks checks = {.public_key = audit->options.public_key, .witness = kept, .last_segment = head->segment + 1};
 	struct ledger_report report;
 
-	if (ledger_verify(folder, &checks, &report, err))
+	if (audit_witnesses(audit, kept, AUDIT_WRITERS_MAX, &checks.witness_count, err) ||
+	    ledger_verify(folder, &checks, &report, err))
 		return -1;
 	*whole = report.sequence - report.rows_unsigned >= head->sequence;
 	return report.breaks ? err_set(err, ERR_BROKEN, "%s: %llu breaks up to segment %llu: nothing of it is removed", folder,
