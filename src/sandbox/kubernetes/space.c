@@ -67,24 +67,45 @@ static int put(const struct kube_site *site, json_t *object, struct err *err)
 
 /* ---- finding ---- */
 
-/* Those of the environment, or of all (NULL), that have our owner. */
+static const char *meta_text(const json_t *object, const char *key)
+{
+	return json_text(json_member(object, "metadata"), key, "");
+}
+
+static const char *env_of(const json_t *space)
+{
+	return json_text(json_member(json_member(space, "metadata"), "labels"), KUBE_LABEL_ENVIRONMENT, "");
+}
+
+/* Anybody may set labels: only what has our name, too (kube_space_name), is used and removed. */
+static bool is_ours(const json_t *space)
+{
+	AUTO_FREE char *begin = text_format("assay-%s-", env_of(space));
+
+	if (strncmp(meta_text(space, "name"), begin, strlen(begin)) == 0)
+		return true;
+	log_warn("kubernetes: the namespace %s has our labels and not our name: it is left, look at it", meta_text(space, "name"));
+	return false;
+}
+
+/* Those of the environment, or all (NULL, with those that have not our name), that have our owner. */
 static json_t *spaces_find(const struct kube_site *site, const struct env_id *env, struct err *err)
 {
 	AUTO_FREE char *selector = text_format(KUBE_LABEL_OWNER "=%s,%s%s%s", site->owner, KUBE_LABEL_ENVIRONMENT, env ? "=" : "",
 					       env ? env->text : "");
 	json_t *items;
 
-	return kube_list(site->client, SPACES, selector, &items, NULL, err) ? NULL : items;
+	if (kube_list(site->client, SPACES, selector, &items, NULL, err))
+		return NULL;
+	for (size_t i = env ? json_array_size(items) : 0; i-- > 0;)
+		if (!is_ours(json_array_get(items, i)))
+			(void)json_array_remove(items, i);
+	return items;
 }
 
 static bool is_ending(const json_t *space)
 {
 	return json_member(json_member(space, "metadata"), "deletionTimestamp") != NULL;
-}
-
-static const char *meta_text(const json_t *object, const char *key)
-{
-	return json_text(json_member(object, "metadata"), key, "");
 }
 
 /* ---- making ---- */
@@ -184,11 +205,6 @@ int kube_space_wait_gone(const struct kube_site *site, struct env_id env, int64_
 	}
 }
 
-static const char *env_of(const json_t *space)
-{
-	return json_text(json_member(json_member(space, "metadata"), "labels"), KUBE_LABEL_ENVIRONMENT, "");
-}
-
 json_t *kube_space_list(const struct kube_site *site, struct err *err)
 {
 	AUTO_JSON spaces = spaces_find(site, NULL, err);
@@ -220,7 +236,7 @@ static bool is_double(const json_t *spaces, const json_t *space)
 
 	json_array_foreach(spaces, index, other)
 		if (!is_ending(other) && strcmp(env_of(other), env_of(space)) == 0 &&
-		    strcmp(meta_text(other, "name"), meta_text(space, "name")) < 0)
+		    strcmp(meta_text(other, "name"), meta_text(space, "name")) < 0 && is_ours(other))
 			return true;
 	return false;
 }
@@ -239,7 +255,8 @@ static bool is_leftover(const struct kube_site *site, const json_t *spaces, cons
 		log_warn("kubernetes: the namespace %s has our owner and no environment: look at it", meta_text(space, "name"));
 		return false;
 	}
-	return !wanted(self, env) || is_double(spaces, space) || (expires_ms && expires_ms <= world_now_ms(site->world));
+	return (!wanted(self, env) || is_double(spaces, space) || (expires_ms && expires_ms <= world_now_ms(site->world))) &&
+	       is_ours(space);
 }
 
 int kube_space_sweep(const struct kube_site *site, bool (*wanted)(void *self, struct env_id env), void *self, int *removed,
