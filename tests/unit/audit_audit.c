@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "audit/audit.h"
+#include "audit/audit_priv.h"
 #include "base/file.h"
 #include "base/scope.h"
 
@@ -315,6 +316,19 @@ static void what_does_not_hold_does_not_leave(void **state)
 	assert_true(file_exists(first));
 }
 
+static void heads_that_cannot_be_read_are_no_empty_list(void **state)
+{
+	struct err err = {0};
+	AUTO_TX tx = {0};
+
+	(void)state;
+	assert_int_equal(store_begin(audit->store, &tx, NULL), 0);
+	assert_int_equal(store_run(&tx, "DROP TABLE ledger_witness", NO_VALUES, NULL), 0);
+	assert_int_equal(store_commit(&tx, NULL), 0);
+	assert_null(audit_verify(audit, &err));
+	assert_int_not_equal(err.kind, ERR_NONE);
+}
+
 #define STORY(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -328,6 +342,7 @@ int main(void)
 		STORY(the_index_goes_on_after_a_restart),
 		STORY(old_segments_leave_and_what_stays_verifies),
 		STORY(what_does_not_hold_does_not_leave),
+		STORY(heads_that_cannot_be_read_are_no_empty_list),
 	};
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *text = NULL;
