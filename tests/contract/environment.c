@@ -330,6 +330,7 @@ static void the_work_comes_out_as_a_commit_on_the_base(void **state)
 	AUTO_BUF text = buf_new(4096);
 	AUTO_JSON changes = NULL;
 	AUTO_FREE char *commit = NULL;
+	AUTO_FREE char *cleaned = NULL;
 	struct err err = {0};
 	int64_t began_ms = now_ms();
 
@@ -349,6 +350,7 @@ static void the_work_comes_out_as_a_commit_on_the_base(void **state)
 	must(git_file_read(repository, &again, "new.txt", &text, &err), &err);
 	assert_int_equal(git_file_read(repository, &again, "__pycache__/y.pyc", &text, &err), -1); /* a cache is no work */
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	cleaned = run(shop, "workspace", "rm -r __pycache__");
 	must(git_run(repository,
 		     (const char *const[]){"merge-base", "--is-ancestor", (char *)view_copy(view_trim(view_of(commit))), again.text,
 					   NULL},
