@@ -17,6 +17,8 @@
 #define PROBE_PAUSE_FIRST_US 2000
 #define PROBE_PAUSE_LAST_US 50000
 #define PROBE_GROWTH_PERCENT 110 /* so that a tenth of the time that a start takes may be waited too long */
+#define QUOTE_LOOKS 10
+#define QUOTE_PAUSE_US 30000
 #define QUOTED_LINES 4
 #define QUOTED_MAX 260
 #define DATABASE_MEMORY ((int64_t)1 << 30)
@@ -470,13 +472,20 @@ int member_quote_log(struct environment *env, struct member *member, struct err 
 	AUTO_FREE char *dir = text_format("%s/log", env->dir);
 	AUTO_BUF text = buf_new((size_t)1 << 20);
 	struct view lines;
+	size_t before = 0;
 	size_t used;
 
 	if (!err)
 		return -1;
-	/* What the program printed last may still be in the pipe. */
-	(void)usleep(PROBE_PAUSE_FIRST_US);
-	if (log_read(dir, member->name, QUOTED_LINES, NULL, &text, NULL) || !text.length)
+	/* What the program printed last may still be in the pipe: until nothing more comes. */
+	for (int i = 0; i < QUOTE_LOOKS && (!i || text.length != before); i++) {
+		before = text.length;
+		(void)usleep(QUOTE_PAUSE_US);
+		buf_clear(&text);
+		if (log_read(dir, member->name, QUOTED_LINES, NULL, &text, NULL))
+			return -1;
+	}
+	if (!text.length)
 		return -1;
 	lines = view_trim(buf_view(&text));
 	if (lines.length > QUOTED_MAX)
