@@ -185,6 +185,7 @@ static int judge(struct work *work, struct err *err)
 	work->ladder->base_again = json_incref(work->again);
 	result = findings_block(work->gate->findings) ? confirm(work, head_run, unstable, err) : 0;
 	if (result == 0) {
+		pressure_mark(work->gate->findings, work->base, head_run);
 		for (size_t i = 0; i < json_array_size(work->gate->findings); i++)
 			rehearsal_reproduce(work->ladder->rehearsal, json_array_get(work->gate->findings, i), "");
 		not_covered_note(work, head_run);

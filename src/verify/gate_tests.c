@@ -82,8 +82,8 @@ static json_t *shown(const char *message)
 	return json_incref(json_member(holder, "message"));
 }
 
-static void finding_make(struct gate *gate, const struct test_suite *suite, const char *kind, enum severity severity, int weight,
-			 const char *id, const char *message, const char *detail, const char *title)
+static json_t *finding_make(struct gate *gate, const struct test_suite *suite, const char *kind, enum severity severity, int weight,
+			    const char *id, const char *message, const char *detail, const char *title)
 {
 	AUTO_JSON expected = json_string("it passes, as on the base");
 	AUTO_JSON got = shown(message[0] ? message : "it fails");
@@ -103,6 +103,7 @@ static void finding_make(struct gate *gate, const struct test_suite *suite, cons
 
 	if (made)
 		(void)json_object_set_new(made, "reproduce", json_string(command));
+	return made;
 }
 
 /* After all runs: what came of one test that failed on the head in the first. */
@@ -125,15 +126,18 @@ static void judge_test(struct ladder *ladder, struct gate *gate, const struct su
 
 	if (before == base->to) {
 		gate_count_add(gate, "failing_before", 1);
-		finding_make(gate, suite, "failing-before", SEVERITY_INFO, 1, id, message, detail, title);
+		(void)finding_make(gate, suite, "failing-before", SEVERITY_INFO, 1, id, message, detail, title);
 		if (strcmp(id, SUITE_SELF) == 0)
 			ladder_not_covered(ladder, "suite %s: it fails on the base too, so it proves nothing", suite->name);
 	} else if (failed < head->to || before) {
 		gate_count_add(gate, "flaky", 1);
-		finding_make(gate, suite, "flaky", SEVERITY_WARN, 20, id, message, detail, title);
+		(void)finding_make(gate, suite, "flaky", SEVERITY_WARN, 20, id, message, detail, title);
 	} else {
 		gate_count_add(gate, "failed", 1);
-		finding_make(gate, suite, "test-fails", SEVERITY_BLOCK, 90, id, message, detail, title);
+		json_t *made = finding_make(gate, suite, "test-fails", SEVERITY_BLOCK, 90, id, message, detail, title);
+
+		if (made && timed_out)
+			(void)json_object_set_new(made, "timed", json_true());
 	}
 }
 
@@ -171,9 +175,9 @@ static size_t missing_tests(struct gate *gate, const struct suite_work *base, co
 			continue;
 		AUTO_FREE char *title = text_format("%s: %s does not run on the change", head->suite->name, id);
 
-		finding_make(gate, head->suite, "test-gone", SEVERITY_BLOCK, 88, id, "it is not in the report",
-			     "The base runs it, and its file was put back before the run: the change keeps it from running.",
-			     title);
+		(void)finding_make(gate, head->suite, "test-gone", SEVERITY_BLOCK, 88, id, "it is not in the report",
+				   "The base runs it, and its file was put back before the run: the change keeps it from running.",
+				   title);
 	}
 	return count;
 }

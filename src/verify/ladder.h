@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/scope.h"
 #include "verify/finding.h"
+#include "verify/pressure.h"
 #include "verify/verify.h"
 
 #define LADDER_ENVS_MAX 16
@@ -52,6 +53,7 @@ struct ladder {
 
 	pthread_mutex_t mutex; /* for what follows: two sides of a gate work at once */
 	json_t *artefacts;
+	struct pressure_sum pressure; /* of the gate at work */
 	struct env_id envs[LADDER_ENVS_MAX];
 	size_t env_count;
 	json_t *services_seen; /* {name: true} of whatever took part in an exchange */

@@ -15,6 +15,7 @@
 
 #define BLUEPRINT_BYTES_MAX ((size_t)1 << 20)
 #define WATCH_US 50000
+#define LOOK_MS 200 /* at the machine's pressure */
 
 static const struct {
 	const char *name;
@@ -54,10 +55,23 @@ enum verdict verdict_of(const json_t *report)
 
 /* ---- the one flag ---- */
 
+static void pressure_look(struct ladder *ladder, bool afresh)
+{
+	struct pressure now = {0};
+
+	pressure_read(ladder->request->pressure, &now);
+	(void)pthread_mutex_lock(&ladder->mutex);
+	if (afresh)
+		ladder->pressure = (struct pressure_sum){0};
+	pressure_add(&ladder->pressure, &now, world_elapsed_ms(ladder->request->world));
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
 static void *watch(void *self)
 {
 	struct ladder *ladder = self;
 	const bool *cancelled = ladder->request->progress.cancelled;
+	int64_t look_ms = world_elapsed_ms(ladder->request->world) + LOOK_MS;
 
 	while (!__atomic_load_n(&ladder->ending, __ATOMIC_ACQUIRE)) {
 		bool late = world_elapsed_ms(ladder->request->world) >= ladder->deadline_ms;
@@ -66,6 +80,10 @@ static void *watch(void *self)
 			__atomic_store_n(&ladder->late, true, __ATOMIC_RELAXED);
 		if (late || (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED)))
 			__atomic_store_n(&ladder->stop, true, __ATOMIC_RELAXED);
+		if (world_elapsed_ms(ladder->request->world) >= look_ms) {
+			pressure_look(ladder, false);
+			look_ms += LOOK_MS;
+		}
 		(void)usleep(WATCH_US);
 	}
 	return NULL;
@@ -213,6 +231,30 @@ static size_t blocking_count(const json_t *findings)
 	return count;
 }
 
+/* Is there nothing that blocks but what a delay explains, and was the machine so busy that it may have? */
+static bool overloaded(struct ladder *ladder, struct gate *gate)
+{
+	AUTO_BUF why = buf_new(400);
+	size_t timed = 0;
+	bool over;
+
+	pressure_mark_kinds(gate->findings);
+	for (size_t i = 0; i < json_array_size(gate->findings); i++) {
+		const json_t *finding = json_array_get(gate->findings, i);
+
+		timed += finding_is(finding, SEVERITY_BLOCK) && json_flag(finding, "timed", false);
+	}
+	pressure_look(ladder, false);
+	(void)pthread_mutex_lock(&ladder->mutex);
+	over = pressure_over(&ladder->pressure, &why);
+	(void)pthread_mutex_unlock(&ladder->mutex);
+	if (!over || !timed || timed < blocking_count(gate->findings))
+		return false;
+	gate_reason(gate, "%zu %s would block, but the machine was overloaded: %s", timed, timed == 1 ? "finding" : "findings",
+		    why.at);
+	return true;
+}
+
 static void gate_judge(struct ladder *ladder, struct gate *gate, int result, const struct err *err)
 {
 	size_t declared = findings_declare(gate->findings, ladder->request->declared);
@@ -227,6 +269,8 @@ static void gate_judge(struct ladder *ladder, struct gate *gate, int result, con
 				    (long long)ladder->blueprint->verify.timeout_ms / 1000);
 		else
 			gate_reason(gate, "%s", err->text);
+	} else if (blocking && overloaded(ladder, gate)) {
+		gate->status = GATE_UNSTABLE;
 	} else if (blocking && gate->status != GATE_UNSTABLE) {
 		gate->status = GATE_FAIL;
 		gate_reason(gate, "%zu %s", blocking, blocking == 1 ? "finding blocks" : "findings block");
@@ -285,6 +329,7 @@ static bool gate_climb(struct ladder *ladder, json_t *report, size_t index)
 
 	span_begin(&span, SPAN_INTERNAL, "gate %s", gate.name);
 	ladder_report(ladder, gate.name, "", gate.title, -1);
+	pressure_look(ladder, true);
 	if (!left_out(ladder, &gate)) {
 		result = gates[index].run(ladder, &gate, &err);
 		gate_judge(ladder, &gate, result, &err);

@@ -9,6 +9,7 @@
 #define ASSAY_VERIFY_VERIFY_H
 
 #include "sandbox/environment.h"
+#include "verify/pressure.h"
 
 struct reproduction;
 
@@ -42,6 +43,7 @@ struct verify_request {
 	int attempts;
 	struct progress progress; /* steps are "<gate>" or "<gate>: <what>" */
 	struct world world;
+	struct pressure_source pressure; /* {0}: of this machine */
 };
 
 /*
@@ -54,7 +56,8 @@ struct verify_request {
  *  "findings": [{"id": "f-" 12 hex, stable over attempts, "gate", "severity": "block|warn|info", "title": one line,
  *                "request": {"method", "url", "body"} | null, "expected": any, "got": any,
  *                "expected_tree": [calls], "got_tree": [calls],   // {"edge": "front > catalog", "call": "GET /products/1", "status": 200}
- *                "file": path | null, "line": n, "detail": text, "reproduce": "assay-env http POST http://front/api/orders …",
+ *                "file": path | null, "line": n, "detail": text, "timed"?: true,   // a busy machine could bring it about, too
+ *                "reproduce": "assay-env http POST http://front/api/orders …",
  *                "declared"?: {"match", "by", "because"}}],     // it would block or warn, but is meant
  *  "declared": [{"match", "by", "because", "findings": how many it was for}],
  *  "sessions": [{"name", "digest", "requests", "held_out"}],

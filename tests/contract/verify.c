@@ -845,6 +845,48 @@ static void every_seeded_bug_is_caught_and_no_harmless_change_is(void **state)
 	assert_int_equal(changes_run(&tiny, changes, ARRAY_LEN(changes)), 0);
 }
 
+/* What this machine's own delays could bring about is no finding of a busy one; what they could not is one all the same. */
+static const struct change busy_changes[] = {
+	{"an error, on a busy machine",
+	 {{"store/server.py", "        status = charge(number, total)\n", "        raise RuntimeError(\"late\")\n"}},
+	 "unverified",
+	 .busy = true,
+	 .why = "the machine was overloaded: 60 tasks wanted to run on 2 cores"},
+	{"a field that is gone, on a busy machine",
+	 {{"store/server.py", "\"payment\": status, ", ""}},
+	 "failed",
+	 "replay",
+	 "missing",
+	 .busy = true},
+	{"a comment, on a busy machine",
+	 {{"front/server.js", "'use strict';\n", "'use strict';\n// A front.\n"}},
+	 "verified",
+	 .busy = true},
+};
+
+/* Whose own base answers one request in two ways. */
+static struct application fickle = {.folder = "app",
+				    .quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"},
+					      {"front/server.js", "  send(reply, answer.status, { items: list.map(",
+					       "  send(reply, 200 + Math.floor(Math.random() * 99), { items: list.map("}}};
+
+static const struct change fickle_changes[] = {
+	{"a base that disagrees with itself",
+	 {{"front/server.js", "'use strict';\n", "'use strict';\n// A front.\n"}},
+	 "unverified",
+	 .why = "could not be judged; GET /"},
+};
+
+static void what_cannot_be_told_is_said_to_be_so(void **state)
+{
+	static struct application busy = {
+		.folder = "app", .quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"}}};
+
+	(void)state;
+	assert_int_equal(changes_run(&busy, busy_changes, ARRAY_LEN(busy_changes)), 0);
+	assert_int_equal(changes_run(&fickle, fickle_changes, ARRAY_LEN(fickle_changes)), 0);
+}
+
 static void every_race_is_caught_and_no_change_that_takes_turns(void **state)
 {
 	(void)state;
@@ -903,6 +945,7 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_seeded_bug_is_caught_and_no_harmless_change_is),
+		cmocka_unit_test(what_cannot_be_told_is_said_to_be_so),
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
 		cmocka_unit_test(every_way_to_cheat_is_stopped),

@@ -39,6 +39,8 @@ struct change {
 	bool whole;       /* judged by all gates of the application, not only by the quick ones */
 	const char *asks; /* kind of a finding that only informs; NULL: any or none */
 	bool rare;        /* only with ASSAY_LONG set, or by its name */
+	bool busy;        /* on a machine that has more to do than it can */
+	const char *why;  /* a part of the reason of the verdict; NULL: any */
 };
 
 /* The test fails, with the error's text, unless result is 0. */
