@@ -259,7 +259,7 @@ json_t *sql_rows_since(struct sql *sql, const json_t *mark, struct err *err)
 		AUTO_JSON now = NULL;
 
 		first += table.count;
-		if (before && json_is_null(before)) {
+		if (json_is_null(before)) {
 			cut = true;
 			continue;
 		}

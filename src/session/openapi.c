@@ -111,7 +111,7 @@ static json_t *joined_value(struct making *making, const json_t *parts, int dept
 	for (size_t i = 0; i < json_array_size(parts); i++) {
 		json_t *value = value_at(making, json_array_get(parts, i), depth + 1);
 
-		if (made && json_is_object(made) && json_is_object(value)) {
+		if (json_is_object(made) && json_is_object(value)) {
 			(void)json_object_update(made, value);
 			json_decref(value);
 		} else if (!made) {
