@@ -158,7 +158,7 @@ static int set_test_needs(struct reader *reader, const struct field *field, cons
 /* Only what looks for more than the base's own means show can be left out. */
 static int set_gates(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
-	static const char *const gates[] = {"faults", "migrations", "race", NULL};
+	static const char *const gates[] = {"faults", "migrations", "race", "visual", NULL};
 	const struct texts *list = (const struct texts *)(const void *)((const char *)record + field->offset);
 
 	if (set_texts(reader, field, value, record))
@@ -329,7 +329,7 @@ static const struct field verify_fields[] = {
 	{"licences", "a list of licences that are refused, as SPDX names them: [\"AGPL-*\"]", set_texts, AT(blueprint, verify.refused_licences)},
 	{"explore", "a number from 1 to 5000", set_int, AT(blueprint, verify.explore), .least = 1, .most = 5000},
 	{"mutation", DURATION_EXPECTED, set_duration, AT(blueprint, verify.mutation_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
-	{"skip", "a list of gates: faults, migrations, race", set_gates, AT(blueprint, verify.skip)},
+	{"skip", "a list of gates: faults, migrations, race, visual", set_gates, AT(blueprint, verify.skip)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	FIELD_END,
 };

@@ -248,6 +248,44 @@ static json_t *hash_of(json_t *fields)
 	return hash;
 }
 
+/* {"worker": how many entries the group was not given, or did not acknowledge}. Owned by the caller; NULL: the stream has no groups. */
+static json_t *groups_left(struct wire *wire, const char *stream)
+{
+	AUTO_JSON groups = redis_wire_command(wire, (const char *const[]){"XINFO", "GROUPS", stream}, 3, NULL);
+	json_t *left = json_array_size(groups) ? json_object() : NULL;
+
+	for (size_t i = 0; i < json_array_size(groups); i++) {
+		const json_t *pairs = json_array_get(groups, i);
+		json_int_t waiting = 0;
+		const char *name = NULL;
+
+		for (size_t k = 0; k + 1 < json_array_size(pairs); k += 2) {
+			const char *key = json_string_value(json_array_get(pairs, k));
+			const json_t *value = json_array_get(pairs, k + 1);
+
+			if (key && strcmp(key, "name") == 0)
+				name = json_string_value(value);
+			else if (key && (strcmp(key, "pending") == 0 || strcmp(key, "lag") == 0))
+				waiting += json_integer_value(value);
+		}
+		if (name)
+			(void)json_object_set_new(left, name, json_integer(waiting));
+	}
+	return left;
+}
+
+/* Its type and value, whether it ends by itself, and of a stream what its groups have left. Owned by the caller. */
+static json_t *key_told(struct wire *wire, const char *key, const char *type, json_t *value)
+{
+	AUTO_JSON ttl = redis_wire_command(wire, (const char *const[]){"PTTL", key}, 2, NULL);
+	json_t *told = json_pack("{s:s, s:o, s:b}", "type", type, "value", value, "expires", json_integer_value(ttl) >= 0 && ttl);
+	json_t *left = strcmp(type, "stream") == 0 ? groups_left(wire, key) : NULL;
+
+	if (left)
+		(void)json_object_set_new(told, "left", left);
+	return told;
+}
+
 static int key_read(struct wire *wire, const char *key, json_t *keys, struct err *err)
 {
 	AUTO_JSON type = NULL;
@@ -273,7 +311,7 @@ static int key_read(struct wire *wire, const char *key, json_t *keys, struct err
 			json_decref(value);
 			value = ordered;
 		}
-		(void)json_object_set_new(keys, key, json_pack("{s:s, s:o}", "type", name, "value", value));
+		(void)json_object_set_new(keys, key, key_told(wire, key, name, value));
 		return 0;
 	}
 	/* Gone meanwhile, or a module's type. */

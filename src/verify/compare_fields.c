@@ -6,6 +6,7 @@
 #include "verify/format.h"
 
 #define TITLE_MAX 400
+#define ORDERED_MIN ((size_t)3)
 
 static const json_t *fields_noise(void *self, const char *path)
 {
@@ -87,6 +88,68 @@ struct judgement {
 	int weight;
 };
 
+/* -1, 0 or 1 for two numbers or two texts; false: they are neither. */
+static bool scalars_compare(const json_t *a, const json_t *b, int *order)
+{
+	double left = json_number_value(a);
+	double right = json_number_value(b);
+
+	if (json_is_number(a) && json_is_number(b))
+		*order = (left > right) - (left < right);
+	else if (json_is_string(a) && json_is_string(b))
+		*order = strcmp(json_string_value(a), json_string_value(b));
+	else
+		return false;
+	*order = (*order > 0) - (*order < 0);
+	return true;
+}
+
+/* 1: each element's field (NULL: the element itself) is larger than the one before, -1: smaller; 0: neither. */
+static int sorted_by(const json_t *list, const char *field)
+{
+	int direction = 0;
+
+	for (size_t i = 1; i < json_array_size(list); i++) {
+		const json_t *before = json_array_get(list, i - 1);
+		const json_t *element = json_array_get(list, i);
+		int order;
+
+		if (!scalars_compare(field ? json_member(before, field) : before, field ? json_member(element, field) : element,
+				     &order) ||
+		    !order || (direction && order != -direction))
+			return 0;
+		direction = -order;
+	}
+	return direction;
+}
+
+/* Was the list sorted by something, and is it not any more? Of three elements, only where it is now sorted the other way round: too often they
+ * are in an order by chance. */
+static bool order_is_lost(const json_t *expected, const json_t *got)
+{
+	size_t count = json_array_size(expected);
+	const json_t *first = json_array_get(expected, 0);
+	const char *field;
+	json_t *value;
+
+	if (count < ORDERED_MIN || json_array_size(got) != count)
+		return false;
+	if (!json_is_object(first)) {
+		int was = sorted_by(expected, NULL);
+		int is = sorted_by(got, NULL);
+
+		return was && (count > ORDERED_MIN ? is != was : is == -was);
+	}
+	json_object_foreach((json_t *)(uintptr_t)first, field, value) {
+		int was = sorted_by(expected, field);
+		int is = was ? sorted_by(got, field) : 0;
+
+		if (was && (count > ORDERED_MIN ? is != was : is == -was))
+			return true;
+	}
+	return false;
+}
+
 /* In a list: what is lost is noticed, what comes on top or stands elsewhere may be meant. */
 static struct judgement list_judgement(const struct difference *difference)
 {
@@ -98,6 +161,8 @@ static struct judgement list_judgement(const struct difference *difference)
 					    : (struct judgement){SEVERITY_WARN, WEIGHT_VALUE};
 	if (difference->kind == DIFFERENCE_LENGTH && has < had)
 		return (struct judgement){SEVERITY_BLOCK, WEIGHT_VALUE + 2};
+	if (difference->kind == DIFFERENCE_ORDER && order_is_lost(difference->expected, difference->got))
+		return (struct judgement){SEVERITY_BLOCK, WEIGHT_VALUE + 1};
 	return (struct judgement){SEVERITY_WARN, WEIGHT_SLIGHT};
 }
 

@@ -202,6 +202,67 @@ static json_t *keys_by_form(json_t *keys)
 	return forms;
 }
 
+/* Of a form whose keys all end by themselves on the base, one that never does: what is in it is never right again, or fills the memory. */
+static void judge_expiry(struct judge *judge, json_t *expected, json_t *got, const char *place, const char *form)
+{
+	size_t of_form = 0;
+	size_t stay = 0;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(expected, key, value) {
+		AUTO_BUF masked = buf_new(8192);
+
+		format_mask(&masked, view_of(key));
+		if (strcmp(masked.at ? masked.at : "", form) == 0 && !json_flag(value, "expires", false))
+			return;
+	}
+	json_object_foreach(got, key, value) {
+		AUTO_BUF masked = buf_new(8192);
+
+		format_mask(&masked, view_of(key));
+		if (strcmp(masked.at ? masked.at : "", form) == 0) {
+			of_form++;
+			stay += !json_flag(value, "expires", true);
+		}
+	}
+	judge->place = place;
+	judge->layer = LAYER_KEYS;
+	judge->within = "";
+	if (stay && judge->noise)
+		judge_learn(judge, "#expires", NULL, NULL);
+	else if (stay && !judge_noise(judge, "#expires"))
+		judge_report(judge, "never-expires", "", SEVERITY_BLOCK, WEIGHT_EFFECT, NULL, NULL,
+			     "%zu of %zu keys never expire; on the base they all do", stay, of_form);
+}
+
+/* Entries of a stream that a group takes on the base, and now leaves. */
+static void judge_left(struct judge *judge, const char *database, json_t *expected, json_t *got)
+{
+	const char *stream, *group;
+	json_t *about, *count;
+
+	json_object_foreach(got, stream, about) {
+		AUTO_FREE char *place = text_format("keys of %s %s", database, stream);
+
+		judge->place = place;
+		judge->layer = LAYER_ROWS;
+		judge->within = "";
+		json_object_foreach(json_member(about, "left"), group, count) {
+			int64_t had = json_number(json_member(json_member(expected, stream), "left"), group, 0);
+			AUTO_JSON before = json_integer(had);
+			AUTO_FREE char *path = text_format("#left %s", group);
+
+			if (judge->noise && json_integer_value(count) != had)
+				judge_learn(judge, path, NULL, NULL);
+			else if (!judge->noise && json_integer_value(count) > had && !judge_noise(judge, path))
+				judge_report(judge, "messages-left", path, SEVERITY_BLOCK, WEIGHT_EFFECT + 3, before, count,
+					     "%lld messages that the group %s did not take, or not acknowledge, instead of %lld",
+					     (long long)json_integer_value(count), group, (long long)had);
+		}
+	}
+}
+
 /* Streams and lists are queues as those of brokers are: what is in them is work for somebody. */
 static bool is_queue(const json_t *values)
 {
@@ -238,7 +299,10 @@ static void judge_keys(struct judge *judge, const char *database, json_t *expect
 		else if (!judge_noise(judge, "#count"))
 			count_report(judge, "keys", queue ? SEVERITY_BLOCK : SEVERITY_WARN, json_array_size(left),
 				     json_array_size(right), "keys");
+		if (json_array_size(left) && json_array_size(right) && !queue)
+			judge_expiry(judge, expected, got, place, form);
 	}
+	judge_left(judge, database, expected, got);
 }
 
 static void judge_engine(struct judge *judge, const char *engine, const json_t *expected, const json_t *got,

@@ -96,8 +96,10 @@ static struct git_hash commit_make(const struct application *application, const 
 
 void application_make(struct application *application)
 {
-	const char *from = getenv("ASSAY_SOURCE_ROOT");
-	AUTO_FREE char *data = text_format("%s/tests/data/verify/%s", from ? from : ".", application->folder);
+	const char *root = getenv("ASSAY_SOURCE_ROOT");
+	AUTO_FREE char *data = text_format("%s/%s%s", root ? root : ".",
+					   application->from ? application->from : "tests/data/verify/",
+					   application->from ? "" : application->folder);
 	static int number;
 	struct err err = {0};
 
@@ -124,6 +126,8 @@ static struct git_hash change_commit(const struct application *application, cons
 {
 	host_git(application, (const char *const[]){"checkout", "-q", "-B", "change", change->whole ? "main" : "quick", NULL});
 	edits_apply(application, change->edits, ARRAY_LEN(change->edits));
+	if (change->patch)
+		host_git(application, (const char *const[]){"apply", change->patch, NULL});
 	return commit_make(application, "change", change->name);
 }
 
@@ -186,42 +190,64 @@ static void pressure_told(void *self, struct pressure *now)
 static json_t *change_verify(const struct application *application, const struct change *change)
 {
 	struct verify_request request = frame_request(application);
+	AUTO_JSON declared = change->declares ? json_pack("[{s:s, s:s, s:s}]", "match", change->declares, "by", "ada", "because",
+							  "it is what the issue asks for")
+					      : NULL;
 	bool busy = change->busy;
 	json_t *report = NULL;
 	struct err err = {0};
 
 	request.pressure = (struct pressure_source){pressure_told, &busy};
+	request.declared = declared;
 	request.base = change->whole ? application->base : application->base_quick;
 	request.head = change_commit(application, change);
 	must(verify_run(&request, &report, &err), &err);
 	return report;
 }
 
+/* The first finding that blocks, of a gate and a kind; NULL stands for any. Borrowed. */
+static const json_t *finding_blocks(const json_t *report, const char *gate, const char *kind)
+{
+	const json_t *findings = json_member(report, "findings");
+
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		const json_t *finding = json_array_get(findings, i);
+
+		if (strcmp(json_text(finding, "severity", ""), "block") == 0 &&
+		    (!gate || strcmp(json_text(finding, "gate", ""), gate) == 0) &&
+		    (!kind || strcmp(json_text(finding, "kind", ""), kind) == 0))
+			return finding;
+	}
+	return NULL;
+}
+
+/* The suite `unit` is one whose neighbours are all mocked. */
+static void row_write(const struct application *application, const struct change *change, const json_t *report)
+{
+	const char *path = getenv("ASSAY_TEST_TABLE");
+	FILE *file = path ? fopen(path, "ae") : NULL;
+	const json_t *worst = finding_blocks(report, NULL, NULL);
+	const json_t *tests = finding_blocks(report, "tests", NULL);
+
+	if (!file)
+		return;
+	(void)fprintf(file, "%s\t%s\t%s\t%s\t%s\t%s\t%lld\t%s\n", application->folder, change->name,
+		      change->about ? change->about : "", json_text(report, "verdict", ""), json_text(worst, "gate", "-"),
+		      tests && strcmp(json_text(tests, "place", ""), "unit") == 0 ? "red" : "green",
+		      (long long)json_number(report, "ms", 0), json_text(worst, "title", json_text(report, "reason", "")));
+	(void)fclose(file);
+}
+
 /* Does the outcome agree with the row? Says what it was. */
 static bool change_judge(const struct change *change, const json_t *report)
 {
-	const json_t *worst = json_array_get(json_member(report, "findings"), 0);
 	const json_t *findings = json_member(report, "findings");
+	const json_t *worst = finding_blocks(report, NULL, NULL);
 	bool good = strcmp(json_text(report, "verdict", ""), change->verdict) == 0 &&
 		    (!change->why || strstr(json_text(report, "reason", ""), change->why));
 
-	for (size_t i = 0; i < json_array_size(findings); i++)
-		if (strcmp(json_text(json_array_get(findings, i), "severity", ""), "block") == 0) {
-			worst = json_array_get(findings, i);
-			break;
-		}
-	if (good && change->gate) {
-		bool found = false;
-
-		for (size_t i = 0; i < json_array_size(findings); i++) {
-			const json_t *finding = json_array_get(findings, i);
-
-			found = found || (strcmp(json_text(finding, "severity", ""), "block") == 0 &&
-					  strcmp(json_text(finding, "gate", ""), change->gate) == 0 &&
-					  strcmp(json_text(finding, "kind", ""), change->kind) == 0);
-		}
-		good = found;
-	}
+	if (good && change->gate)
+		good = finding_blocks(report, change->gate, change->kind);
 	if (change->asks && good) {
 		good = false;
 		for (size_t i = 0; i < json_array_size(findings) && !good; i++)
@@ -273,6 +299,8 @@ static bool change_is_judged_well(const struct application *application, const s
 		AUTO_JSON ids = finding_ids(report);
 
 		good = change_judge(change, report) && good;
+		if (i == 0)
+			row_write(application, change, report);
 		if (first && !json_equal(first, ids)) {
 			AUTO_BUF text = buf_new((size_t)1 << 20);
 

@@ -22,6 +22,7 @@ struct edit {
 
 struct application {
 	const char *folder;   /* below tests/data/verify */
+	const char *from;     /* below the source's root, instead; NULL: it is of tests/data/verify */
 	struct edit quick[3]; /* what leaves out the gates that only some changes are about */
 	/* application_make() sets: */
 	char *origin;
@@ -34,13 +35,16 @@ struct change {
 	const char *name;
 	struct edit edits[4];
 	const char *verdict;
-	const char *gate; /* of a finding that blocks; NULL: none does */
-	const char *kind;
-	bool whole;       /* judged by all gates of the application, not only by the quick ones */
-	const char *asks; /* kind of a finding that only informs; NULL: any or none */
-	bool rare;        /* only with ASSAY_LONG set, or by its name */
-	bool busy;        /* on a machine that has more to do than it can */
-	const char *why;  /* a part of the reason of the verdict; NULL: any */
+	const char *gate;     /* of a finding that blocks; NULL: none does */
+	const char *kind;     /* NULL: whatever that gate finds */
+	bool whole;           /* judged by all gates of the application, not only by the quick ones */
+	const char *asks;     /* kind of a finding that only informs; NULL: any or none */
+	bool rare;            /* only with ASSAY_LONG set, or by its name */
+	bool busy;            /* on a machine that has more to do than it can */
+	const char *why;      /* a part of the reason of the verdict; NULL: any */
+	const char *declares; /* a difference that a person declared (verify/declared.h) */
+	const char *patch;    /* a file, instead of edits */
+	const char *about;    /* what sort of change it is, for the table */
 };
 
 /* The test fails, with the error's text, unless result is 0. */
@@ -50,7 +54,8 @@ void application_fini(struct application *application);
 /* Of its base, without a head. */
 struct verify_request frame_request(const struct application *application);
 /* Verifies those that the command line names, or all, and prints what came of each; how many were judged otherwise than expected. With
- * ASSAY_TEST_TIMES set, each is verified so often, and must give the same findings every time. */
+ * ASSAY_TEST_TIMES set, each is verified so often, and must give the same findings every time. With ASSAY_TEST_TABLE set, a row for each is
+ * appended to that file: folder, name, what about, verdict, gate, what unit tests said, ms, title, parted by tabs. */
 int changes_run(struct application *application, const struct change *changes, size_t count);
 void nothing_is_left_of_a_verification(void **state);
 int frame_open(void **state);

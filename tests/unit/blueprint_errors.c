@@ -150,7 +150,7 @@ static const struct {
 	{ONE "hosts:\n  bank.example: {stub: /tmp/x}\n",
 	 "7:24: hosts.bank.example.stub: expected a path inside the checkout, without `..`, found `/tmp/x`"},
 	{ONE "verify: {attempts: 0}\n", "6:20: verify.attempts: expected a number from 1 to 50, found `0`"},
-	{ONE "verify: {skip: [replay]}\n", "6:16: verify.skip: expected a list of gates: faults, migrations, race, found a list"},
+	{ONE "verify: {skip: [replay]}\n", "6:16: verify.skip: expected a list of gates: faults, migrations, race, visual, found a list"},
 	{ONE "verify:\n  invariants:\n    - {name: a}\n", "8:7: verify.invariants: expected either `sql` or `http` of `a`"},
 	{ONE "verify:\n  invariants:\n    - {name: a, sql: SELECT 1, http: /a}\n", "8:7: verify.invariants: expected either `sql` or `http` of `a`"},
 	{ONE "verify:\n  invariants:\n    - {name: a, sql: SELECT 1}\n", "8:7: verify.invariants: `sql` needs a `database`: there is none that speaks SQL"},
