@@ -208,7 +208,7 @@ int bot_pull_put(struct bot *bot, const struct bot_pulls *pulls, const char *rep
 	AUTO_JSON item = NULL;
 	struct err why;
 
-	if (pulls->find(bot, repository, pull->branch, &item, told, err))
+	if (pulls->find(bot, repository, pull, &item, told, err))
 		return -1;
 	if (item)
 		return pulls->edit(bot, repository, pull, item, told, err);
@@ -219,7 +219,7 @@ int bot_pull_put(struct bot *bot, const struct bot_pulls *pulls, const char *rep
 	if (err->kind != ERR_CONFLICT)
 		return -1;
 	why = *err; /* another open one exists already for this branch */
-	if (pulls->find(bot, repository, pull->branch, &item, told, err))
+	if (pulls->find(bot, repository, pull, &item, told, err))
 		return -1;
 	if (item)
 		return pulls->edit(bot, repository, pull, item, told, err);

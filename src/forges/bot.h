@@ -50,9 +50,11 @@ MUST_USE int bot_marked(struct bot *bot, const json_t *notes, const char *author
 /* How a host's pull requests are found, changed and made. */
 struct bot_pulls {
 	const char *what; /* before a number: "merge request !" */
-	/* *item: the open one of that branch, owned by the caller, or NULL */
-	int (*find)(struct bot *bot, const char *repository, const char *branch, json_t **item, struct remote_told *told,
-		    struct err *err);
+	/* *item: the open one of that branch, owned by the caller; else, where no number is known, one with that head that is over: an earlier try
+	 * made it, and its answer was lost; or NULL */
+	int (*find)(struct bot *bot, const char *repository, const struct remote_pull *pull, json_t **item,
+		    struct remote_told *told, struct err *err);
+	/* nothing of one that is over */
 	int (*edit)(struct bot *bot, const char *repository, const struct remote_pull *pull, const json_t *item,
 		    struct remote_told *told, struct err *err);
 	int (*make)(struct bot *bot, const char *repository, const struct remote_pull *pull, struct remote_told *told,

@@ -21,22 +21,49 @@ static bool from_fork(const json_t *item, const char *repository)
 	return strcasecmp(json_text(json_member(json_member(item, "head"), "repo"), "full_name", ""), repository) != 0;
 }
 
-/* The open one of the branch, owned; NULL with no error: there is none. */
-static int open_find(struct bot *bot, const char *repository, const char *branch, json_t **pull, struct remote_told *told,
-		     struct err *err)
+static bool is_open(const json_t *item)
+{
+	return strcmp(json_text(item, "state", ""), "open") == 0;
+}
+
+static bool is_of_branch(const json_t *item, const char *repository, const char *branch)
+{
+	return !from_fork(item, repository) && strcmp(json_text(json_member(item, "head"), "ref", ""), branch) == 0;
+}
+
+/* What an earlier try made, and what was over before its answer was heard of, is among those that changed last. */
+static int over_find(struct bot *bot, const char *repository, const struct remote_pull *pull, json_t **found,
+		     struct remote_told *told, struct err *err)
+{
+	AUTO_FREE char *path = text_format("/repos/%s/pulls?state=closed&sort=recentupdate&limit=50", repository);
+	AUTO_ANSWER answer = {0};
+	size_t index;
+	json_t *item;
+
+	if (bot_ask(bot, NULL, path, NULL, &answer, told, err))
+		return -1;
+	json_array_foreach(answer.body, index, item)
+		if (!*found && is_of_branch(item, repository, pull->branch) &&
+		    strcmp(json_text(json_member(item, "head"), "sha", ""), pull->head) == 0)
+			*found = json_incref(item);
+	return 0;
+}
+
+static int pull_find(struct bot *bot, const char *repository, const struct remote_pull *pull, json_t **found,
+		     struct remote_told *told, struct err *err)
 {
 	AUTO_FREE char *path = text_format("/repos/%s/pulls?state=open&limit=50", repository);
 	AUTO_JSON list = bot_list(bot, path, told, err);
 	size_t index;
 	json_t *item;
 
-	*pull = NULL;
+	*found = NULL;
 	if (!list)
 		return -1;
 	json_array_foreach(list, index, item)
-		if (!*pull && !from_fork(item, repository) && strcmp(json_text(json_member(item, "head"), "ref", ""), branch) == 0)
-			*pull = json_incref(item);
-	return 0;
+		if (!*found && is_of_branch(item, repository, pull->branch))
+			*found = json_incref(item);
+	return *found || pull->number ? 0 : over_find(bot, repository, pull, found, told, err);
 }
 
 static json_t *pull_body(const struct remote_pull *pull)
@@ -57,6 +84,8 @@ static int pull_edit(struct bot *bot, const char *repository, const struct remot
 	AUTO_ANSWER answer = {0};
 
 	told_set(told, item);
+	if (!is_open(item))
+		return 0;
 	if (strcmp(json_text(item, "title", ""), json_text(body, "title", "")) == 0 &&
 	    strcmp(json_text(item, "body", ""), json_text(body, "body", "")) == 0)
 		return 0;
@@ -80,7 +109,7 @@ static int pull_make(struct bot *bot, const char *repository, const struct remot
 
 int gitea_pull_put(void *self, const char *repository, const struct remote_pull *pull, struct remote_told *told, struct err *err)
 {
-	static const struct bot_pulls pulls = {"pull request #", open_find, pull_edit, pull_make};
+	static const struct bot_pulls pulls = {"pull request #", pull_find, pull_edit, pull_make};
 
 	return bot_pull_put(self, &pulls, repository, pull, told, err);
 }

@@ -368,6 +368,14 @@ static int credential(void *self, const char *repository, bool push, struct buf 
 	return buf_finish(header, err);
 }
 
+static void credential_refused(void *self, const char *repository, bool push)
+{
+	const struct github *github = self;
+
+	if (github->key)
+		token_forget(self, repository, push ? GITHUB_PUSH : GITHUB_READ);
+}
+
 static void clone_url(void *self, const char *repository, struct buf *url)
 {
 	const struct github *github = self;
@@ -411,6 +419,7 @@ static const struct remote_ops github_ops = {
 	.name = "github",
 	.pull_sign = "#",
 	.credential = credential,
+	.credential_refused = credential_refused,
 	.clone_url = clone_url,
 	.describe = describe,
 	.pull_put = github_pull_put,

@@ -21,25 +21,44 @@ static void told_set(struct remote_told *told, const json_t *item)
 	(void)snprintf(told->url, sizeof(told->url), "%s", json_text(item, "html_url", ""));
 }
 
-/* The open one of the branch, borrowed from the answer; NULL: there is none. `head` must be "owner:branch", else it is no filter. */
-static int open_find(struct github *github, const char *repository, const char *branch, struct rest_answer *answer, json_t **pull,
-		     struct remote_told *told, struct err *err)
+static bool is_open(const json_t *item)
+{
+	return strcmp(json_text(item, "state", ""), "open") == 0;
+}
+
+/* All of its branch, the newest first. `head` must be "owner:branch", else it is no filter. */
+static int branch_list(struct github *github, const char *repository, const char *branch, struct rest_answer *answer,
+		       struct remote_told *told, struct err *err)
 {
 	const char *slash = strchr(repository, '/');
 	AUTO_BUF path = buf_new(4096);
+
+	buf_add_format(&path, "/repos/%s/pulls?state=all&sort=created&direction=desc&per_page=100&head=%.*s:", repository,
+		       (int)(slash ? slash - repository : 0), repository);
+	buf_add_url(&path, view_of(branch));
+	return buf_finish(&path, err) || ask(github, repository, NULL, path.at, NULL, answer, told, err) ? -1 : 0;
+}
+
+/* The open one, borrowed; else, where none is known, the one that an earlier try made and that was over before its answer was heard of: by its
+ * head, or, with `any_merged`, the newest that was merged. NULL: there is none. */
+static json_t *item_choose(const json_t *list, const struct remote_pull *pull, bool any_merged)
+{
+	json_t *over = NULL;
 	size_t index;
 	json_t *item;
 
-	buf_add_format(&path, "/repos/%s/pulls?state=open&per_page=100&head=%.*s:", repository,
-		       (int)(slash ? slash - repository : 0), repository);
-	buf_add_url(&path, view_of(branch));
-	if (buf_finish(&path, err) || ask(github, repository, NULL, path.at, NULL, answer, told, err))
-		return -1;
-	*pull = NULL;
-	json_array_foreach(answer->body, index, item)
-		if (strcmp(json_text(json_member(item, "head"), "ref", ""), branch) == 0 && !*pull)
-			*pull = item;
-	return 0;
+	json_array_foreach((json_t *)(uintptr_t)list, index, item) {
+		const json_t *head = json_member(item, "head");
+
+		if (strcmp(json_text(head, "ref", ""), pull->branch) != 0)
+			continue;
+		if (is_open(item))
+			return item;
+		if (!over && !pull->number &&
+		    (strcmp(json_text(head, "sha", ""), pull->head) == 0 || (any_merged && json_text(item, "merged_at", NULL))))
+			over = item;
+	}
+	return over;
 }
 
 static int draft_set(struct github *github, const char *repository, const json_t *item, bool draft, struct remote_told *told,
@@ -61,6 +80,8 @@ static int pull_edit(struct github *github, const char *repository, const struct
 	AUTO_ANSWER answer = {0};
 
 	told_set(told, item);
+	if (!is_open(item))
+		return 0;
 	json_set_bytes(body, "title", view_of(pull->title));
 	json_set_bytes(body, "body", view_of(pull->body));
 	if ((strcmp(json_text(item, "title", ""), json_text(body, "title", "")) != 0 ||
@@ -90,20 +111,22 @@ static int pull_make(struct github *github, const char *repository, const struct
 	return 0;
 }
 
-/* 422 has three meanings that are no errors of ours. */
+/* 422 has meanings that are no errors of ours. */
 static int pull_make_again(struct github *github, const char *repository, const struct remote_pull *pull, struct remote_told *told,
 			   struct err *err)
 {
 	struct err why = *err;
+	bool merged = strcasestr(why.text, "No commits between");
 	AUTO_ANSWER answer = {0};
-	json_t *item = NULL;
+	const json_t *item;
 
 	if (strcasestr(why.text, "Draft pull requests are not supported"))
 		return pull_make(github, repository, pull, false, &answer, told, err);
-	if (!strcasestr(why.text, "already exists"))
+	if (!merged && !strcasestr(why.text, "already exists"))
 		return -1;
-	if (open_find(github, repository, pull->branch, &answer, &item, told, err))
+	if (branch_list(github, repository, pull->branch, &answer, told, err))
 		return -1;
+	item = item_choose(answer.body, pull, merged);
 	if (item)
 		return pull_edit(github, repository, pull, item, told, err);
 	*err = why;
@@ -114,10 +137,11 @@ int github_pull_put(void *self, const char *repository, const struct remote_pull
 {
 	AUTO_ANSWER found = {0};
 	AUTO_ANSWER made = {0};
-	json_t *item = NULL;
+	const json_t *item;
 
-	if (open_find(self, repository, pull->branch, &found, &item, told, err))
+	if (branch_list(self, repository, pull->branch, &found, told, err))
 		return -1;
+	item = item_choose(found.body, pull, false);
 	if (item)
 		return pull_edit(self, repository, pull, item, told, err);
 	if (pull->number)

@@ -17,27 +17,40 @@ static bool from_fork(const json_t *item)
 	return json_number(item, "source_project_id", 0) != json_number(item, "target_project_id", 0);
 }
 
-/* The open one of the branch, owned; NULL with no error: there is none. One from a fork may have a branch of the same name. */
-static int open_find(struct bot *bot, const char *repository, const char *branch, json_t **pull, struct remote_told *told,
-		     struct err *err)
+static bool is_open(const json_t *item)
+{
+	return strcmp(json_text(item, "state", ""), "opened") == 0;
+}
+
+/* One from a fork may have a branch of the same name. */
+static int pull_find(struct bot *bot, const char *repository, const struct remote_pull *pull, json_t **found,
+		     struct remote_told *told, struct err *err)
 {
 	AUTO_BUF encoded = buf_new(4096);
 	AUTO_FREE char *path = NULL;
 	AUTO_JSON list = NULL;
+	json_t *over = NULL;
 	size_t index;
 	json_t *item;
 
-	*pull = NULL;
-	buf_add_url(&encoded, view_of(branch));
+	*found = NULL;
+	buf_add_url(&encoded, view_of(pull->branch));
 	if (buf_finish(&encoded, err))
 		return -1;
-	path = gitlab_path(repository, "/merge_requests?state=opened&per_page=100&source_branch=%s", encoded.at);
+	path = gitlab_path(repository, "/merge_requests?per_page=100&source_branch=%s", encoded.at);
 	list = bot_list(bot, path, told, err);
 	if (!list)
 		return -1;
-	json_array_foreach(list, index, item)
-		if (!*pull && !from_fork(item) && strcmp(json_text(item, "source_branch", ""), branch) == 0)
-			*pull = json_incref(item);
+	json_array_foreach(list, index, item) {
+		if (from_fork(item) || strcmp(json_text(item, "source_branch", ""), pull->branch) != 0)
+			continue;
+		if (!*found && is_open(item))
+			*found = json_incref(item);
+		else if (!over && !pull->number && strcmp(json_text(item, "sha", ""), pull->head) == 0)
+			over = item;
+	}
+	if (!*found)
+		*found = json_incref(over);
 	return 0;
 }
 
@@ -59,6 +72,8 @@ static int pull_edit(struct bot *bot, const char *repository, const struct remot
 	AUTO_ANSWER answer = {0};
 
 	told_set(told, item);
+	if (!is_open(item))
+		return 0;
 	if (strcmp(json_text(item, "title", ""), json_text(body, "title", "")) == 0 &&
 	    strcmp(json_text(item, "description", ""), json_text(body, "description", "")) == 0)
 		return 0;
@@ -83,7 +98,7 @@ static int pull_make(struct bot *bot, const char *repository, const struct remot
 
 int gitlab_pull_put(void *self, const char *repository, const struct remote_pull *pull, struct remote_told *told, struct err *err)
 {
-	static const struct bot_pulls pulls = {"merge request !", open_find, pull_edit, pull_make};
+	static const struct bot_pulls pulls = {"merge request !", pull_find, pull_edit, pull_make};
 
 	return bot_pull_put(self, &pulls, repository, pull, told, err);
 }

@@ -65,10 +65,13 @@ struct remote_ops {
 	/* What git over HTTPS is to send as Authorization for this one repository, and where it is; never to be logged or stored. */
 	int (*credential)(void *self, const char *repository, bool push, struct buf *header, struct remote_told *told,
 			  struct err *err);
+	/* Git was refused with what credential() gave: the next one is made anew. NULL: it would be the same again. */
+	void (*credential_refused)(void *self, const char *repository, bool push);
 	void (*clone_url)(void *self, const char *repository, struct buf *url);
 	/* {"branch": the default one, "private": bool, "url"} */
 	json_t *(*describe)(void *self, const char *repository, struct remote_told *told, struct err *err);
-	/* told->number and ->url. ERR_CONFLICT: a person merged or closed it. */
+	/* told->number and ->url; `number` is not known and one with this head is over already: which one it is. ERR_CONFLICT: a person merged or
+	 * closed it. */
 	int (*pull_put)(void *self, const char *repository, const struct remote_pull *pull, struct remote_told *told,
 			struct err *err);
 	/* {"number", "url", "state": "open|merged|closed", "head", "branch", "target", "base", "draft", "fork", "title", "author"} */

@@ -244,26 +244,66 @@ int remote_failed(const struct remote_told *told, struct outbox_answer *answer)
 
 /* ---- the default branch ---- */
 
+static int git_once(const struct place *place, bool push, int (*act)(void *self, const struct git_remote *remote, struct err *err),
+		    void *self, struct remote_told *told, struct err *err)
+{
+	AUTO_BUF header = buf_new(HEADER_BYTES_MAX);
+	AUTO_BUF url = buf_new(2048);
+	int status;
+
+	place->host.ops->clone_url(place->host.self, place->remote, &url);
+	if (buf_finish(&url, err) || place->host.ops->credential(place->host.self, place->remote, push, &header, told, err))
+		return -1;
+	status = act(self, &(struct git_remote){url.at, header.at}, err);
+	explicit_bzero(header.at, header.length);
+	return status;
+}
+
+int place_git(const struct place *place, bool push, int (*act)(void *self, const struct git_remote *remote, struct err *err),
+	      void *self, struct remote_told *told, struct err *err)
+{
+	struct err why = {0};
+
+	if (!git_once(place, push, act, self, told, &why))
+		return 0;
+	if (why.kind != ERR_DENIED || !place->host.ops->credential_refused) {
+		*err = why;
+		return -1;
+	}
+	place->host.ops->credential_refused(place->host.self, place->remote, push);
+	return git_once(place, push, act, self, told, err);
+}
+
+struct fetching {
+	struct runs *runs;
+	const char *path;
+	const char *there;
+	const char *ref;
+	struct git_hash *commit;
+};
+
+static int fetch(void *self, const struct git_remote *remote, struct err *err)
+{
+	const struct fetching *fetching = self;
+	int status;
+
+	(void)pthread_mutex_lock(&fetching->runs->repositories);
+	status = git_repository_make(fetching->path, err) ||
+				 git_fetch_remote(fetching->path, remote, fetching->there, fetching->ref, fetching->commit, err)
+			 ? -1
+			 : 0;
+	(void)pthread_mutex_unlock(&fetching->runs->repositories);
+	return status;
+}
+
 int place_fetch(struct runs *runs, const struct place *place, const char *there, const char *ref, struct git_hash *commit,
 		struct err *err)
 {
 	AUTO_FREE char *path = repository_path(runs, place->name);
-	AUTO_BUF header = buf_new(HEADER_BYTES_MAX);
-	AUTO_BUF url = buf_new(2048);
+	struct fetching fetching = {runs, path, there, ref, commit};
 	struct remote_told told = {0};
-	int status;
 
-	place->host.ops->clone_url(place->host.self, place->remote, &url);
-	if (buf_finish(&url, err) || place->host.ops->credential(place->host.self, place->remote, false, &header, &told, err))
-		return -1;
-	(void)pthread_mutex_lock(&runs->repositories);
-	status = git_repository_make(path, err) ||
-				 git_fetch_remote(path, &(struct git_remote){url.at, header.at}, there, ref, commit, err)
-			 ? -1
-			 : 0;
-	(void)pthread_mutex_unlock(&runs->repositories);
-	explicit_bzero(header.at, header.length);
-	return status;
+	return place_git(place, false, fetch, &fetching, &told, err);
 }
 
 static int branch_fetch(struct runs *runs, const struct place *place, struct git_hash *commit, struct err *err)

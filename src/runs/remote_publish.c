@@ -13,7 +13,6 @@
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
 
-#define HEADER_BYTES_MAX ((size_t)16 << 10)
 #define SUMMARY_BYTES_MAX ((size_t)60000)
 #define TITLE_MAX 200
 #define LISTED_MAX 30
@@ -57,29 +56,37 @@ static int told_in(struct runs *runs, struct store_tx *tx, const struct outbox_e
 
 /* ---- the branch ---- */
 
+struct pushing {
+	const char *path;
+	const char *branch;
+	struct git_hash head;
+};
+
+static int push(void *self, const struct git_remote *remote, struct err *err)
+{
+	const struct pushing *pushing = self;
+
+	return git_push_remote(pushing->path, remote, pushing->branch, &pushing->head, NULL, err);
+}
+
 static int push_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_SENDING sending = {0};
 	AUTO_FREE char *path = NULL;
-	AUTO_BUF header = buf_new(HEADER_BYTES_MAX);
-	AUTO_BUF url = buf_new(2048);
-	const struct remote *host = &sending.place.host;
-	struct git_hash head;
-	int status;
+	struct pushing pushing = {0};
 
-	if (sending_begin(runs, effect, &sending, err) || git_hash_parse(view_of(json_text(sending.data, "head", "")), &head, err))
+	if (sending_begin(runs, effect, &sending, err) ||
+	    git_hash_parse(view_of(json_text(sending.data, "head", "")), &pushing.head, err))
 		return -1;
 	path = repository_path(runs, sending.place.name);
-	host->ops->clone_url(host->self, sending.place.remote, &url);
-	if (buf_finish(&url, err) || host->ops->credential(host->self, sending.place.remote, true, &header, &sending.told, err))
-		return remote_failed(&sending.told, answer);
-	status = git_push_remote(path, &(struct git_remote){url.at, header.at}, json_text(sending.data, "branch", ""), &head, NULL,
-				 err);
-	explicit_bzero(header.at, header.length);
+	pushing.path = path;
+	pushing.branch = json_text(sending.data, "branch", "");
+	if (!place_git(&sending.place, true, push, &pushing, &sending.told, err))
+		return 0;
 	/* Moved by somebody else: the same call fails again. */
-	if (status && err->kind == ERR_CONFLICT)
+	if (err->kind == ERR_CONFLICT)
 		err->kind = ERR_DENIED;
-	return status;
+	return remote_failed(&sending.told, answer);
 }
 
 static int push_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,

@@ -66,6 +66,57 @@ static void what_a_person_closed_stays_closed(struct side *side)
 	assert_int_equal(side->err.kind, ERR_CONFLICT);
 }
 
+/* Its answer was lost, and a person was faster than the next try. */
+static void what_was_over_before_its_answer_came_is_found(struct side *side)
+{
+	static const char *const states[] = {"closed", "merged"};
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		bool merged = strcmp(states[i], "merged") == 0;
+		struct remote_pull pull = pull_of(side, merged ? "other" : "topic", "Shout", false);
+		int64_t number = side_pull_put(side, &pull, 0);
+		AUTO_JSON seen = NULL;
+
+		side_good(side, merged ? side_pull_merge(side, number, pull.head, &side->err)
+				       : side_pull_close(side, number, &side->err));
+		side->told.number = 0;
+		assert_int_equal(side_writes_of_same(side, &pull), 0);
+		assert_int_equal(side->told.number, number);
+		seen = side_seen(side);
+		assert_int_equal(json_array_size(json_member(seen, "pulls")), i + 1);
+		assert_string_equal(json_text(side_find(seen, "pulls", "branch", pull.branch), "state", ""), states[i]);
+		/* GitHub says when there is nothing left to merge, whatever its head was in the end. */
+		pull.head = side->main.text;
+		if (merged && strcmp(side->kind, "github") == 0)
+			assert_int_equal(side_pull_put(side, &pull, 0), number);
+	}
+}
+
+static void a_branch_that_was_closed_with_another_head_may_be_opened(struct side *side)
+{
+	struct remote_pull pull = pull_of(side, "topic", "Shout", false);
+	int64_t number = side_pull_put(side, &pull, 0);
+
+	side_good(side, side_pull_close(side, number, &side->err));
+	pull.head = "00000000000000000000000000000000000000aa";
+	assert_int_not_equal(side_pull_put(side, &pull, 0), number);
+}
+
+static void git_asks_anew_when_its_credential_is_refused(struct side *side)
+{
+	struct err err = {0};
+
+	if (!side->remote.ops->credential_refused)
+		return;
+	assert_int_equal(side_push(side, "topic", "pushed", &err), 0);
+	json_decref(side_act(side, "revoke", "{}"));
+	assert_int_equal(side_push(side, "other", "pushed2", &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
+	side->remote.ops->credential_refused(side->remote.self, SIDE_NAME, true);
+	err = (struct err){0};
+	assert_int_equal(side_push(side, "other", "pushed2", &err), 0);
+}
+
 static void a_merge_is_of_the_head_that_was_published(struct side *side)
 {
 	struct remote_pull pull = pull_of(side, "other", "Other", false);
@@ -518,6 +569,8 @@ static const struct {
 	{"a repository says what it is", a_repository_says_what_it_is, false},
 	{"one pull request has a branch", one_pull_request_has_a_branch, true},
 	{"what a person closed stays closed", what_a_person_closed_stays_closed, true},
+	{"what was over before its answer came is found", what_was_over_before_its_answer_came_is_found, false},
+	{"a branch that was closed with another head may be opened", a_branch_that_was_closed_with_another_head_may_be_opened, false},
 	{"a merge is of the head that was published", a_merge_is_of_the_head_that_was_published, true},
 	{"a note is found by its marker and edited", a_note_is_found_by_its_marker_and_edited, false},
 	{"a review is read whole and each thread answered once", a_review_is_read_whole_and_each_thread_answered_once, false},
@@ -531,6 +584,7 @@ static const struct {
 	{"a preview is shown once, and ends", a_preview_is_shown_once_and_ends, false},
 	{"the doctor finds nothing wrong with what is whole", the_doctor_finds_nothing_wrong_with_what_is_whole, false},
 	{"git is refused, or answered, as it is", git_is_refused_or_answered_as_it_is, false},
+	{"git asks anew when its credential is refused", git_asks_anew_when_its_credential_is_refused, false},
 	{"what fails at any call is done once by the next try", what_fails_at_any_call_is_done_once_by_the_next_try, false},
 };
 

@@ -4,7 +4,7 @@
 import {createHmac, createVerify, createPublicKey, randomUUID} from 'node:crypto';
 import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
-import {calls, git, html, id, inject, injection, merged, now, send as post, serve, sha, there, wrong} from './host.mjs';
+import {calls, git, html, id, inject, injection, mergeBase, merged, now, send as post, serve, sha, there, wrong} from './host.mjs';
 
 const app = {id: '4242', slug: 'assay', key: createPublicKey(readFileSync(process.env.APP_KEY))};
 const permissions = {contents: 'write', pull_requests: 'write', issues: 'write', checks: 'write', statuses: 'write', deployments: 'write', actions: 'read', metadata: 'read'};
@@ -99,10 +99,11 @@ const at = (method, path, act) => routes.push([method, new RegExp(`^/repos/([^/]
 	return r ? act(r, m.slice(2), body, q, who) : fail(404, 'Not Found');
 }]);
 at('GET', '', (r) => good(repository(r.name)));
-at('GET', '/pulls', (r, m, b, q) => good(r.pulls.filter((p) => (q.get('state') ?? 'open') === 'all' || p.state === (q.get('state') ?? 'open')).filter((p) => !q.get('head')?.includes(':') || q.get('head') === `${r.name.split('/')[0]}:${p.branch}`).map((p) => pull(r, p))));
+at('GET', '/pulls', (r, m, b, q) => good(r.pulls.filter((p) => (q.get('state') ?? 'open') === 'all' || p.state === (q.get('state') ?? 'open')).filter((p) => !q.get('head')?.includes(':') || q.get('head') === `${r.name.split('/')[0]}:${p.branch}`).map((p) => pull(r, p)).reverse()));
 at('POST', '/pulls', (r, m, body, q, who) => {
 	if (!sha(r.name, `refs/heads/${body.head}`)) return fail(422, 'Validation Failed', {errors: [{resource: 'PullRequest', field: 'head', code: 'invalid'}]});
 	if (r.pulls.some((p) => p.branch === body.head && p.state === 'open')) return fail(422, 'Validation Failed', {errors: [{resource: 'PullRequest', code: 'custom', message: `A pull request already exists for ${r.name.split('/')[0]}:${body.head}.`}]});
+	if (mergeBase(r.name, sha(r.name, `refs/heads/${body.base}`), sha(r.name, `refs/heads/${body.head}`)) === sha(r.name, `refs/heads/${body.head}`)) return fail(422, 'Validation Failed', {errors: [{resource: 'PullRequest', code: 'custom', message: `No commits between ${body.base} and ${body.head}`}]});
 	const p = {id: id(), number: ++r.count, title: body.title, body: body.body, draft: !!body.draft, branch: body.head, target: body.base, state: 'open', merged: false, by: who};
 	r.pulls.push(p);
 	tell('pull_request', {action: 'opened', number: p.number, pull_request: pull(r, p), repository: repository(r.name)}, who);
@@ -121,7 +122,7 @@ function merge(r, p, by) {
 	const head = sha(r.name, `refs/heads/${p.branch}`), into = sha(r.name, `refs/heads/${p.target}`);
 	const commit = merged(r.name, into, head);
 	git(r.name, 'update-ref', `refs/heads/${p.target}`, commit);
-	Object.assign(p, {state: 'closed', merged: true, merge_commit_sha: commit});
+	Object.assign(p, {state: 'closed', merged: true, merged_at: now(), merge_commit_sha: commit});
 	closed(r, p, by);
 	tell('push', {ref: `refs/heads/${p.target}`, before: into, after: commit, repository: repository(r.name)}, by);
 	return commit;
@@ -181,6 +182,7 @@ const acts = {
 		deployments: r.deployments.map((d) => ({sha: d.sha, environment: d.environment, live: d.statuses[0]?.state === 'success', url: d.statuses[0]?.environment_url})), writes: calls.length, wrong}),
 	hook: (b) => { Object.assign(hook, b); return {}; },
 	inject,
+	revoke: () => { tokens.clear(); return {}; },
 	label: (b, r) => { const i = r.issues.find((x) => x.number === b.number); i.labels.push(b.label); return {guid: tell('issues', {action: 'labeled', issue: issue(r, i), label: {name: b.label}, repository: repository(r.name)}, b.by)}; },
 	issue: (b, r) => { const i = {id: id(), number: ++r.count, title: b.title, body: b.body, state: 'open', labels: [], by: b.by}; r.issues.push(i); tell('issues', {action: 'opened', issue: issue(r, i), repository: repository(r.name)}, b.by); return i; },
 	comment: (b, r) => {

@@ -137,6 +137,7 @@ for row in 'GIT.push.POST lost' 'GIT.push.GET git503' 'POST./repos/acme/tiny/pul
 	'GET.*deployments$ secondary' 'GET.*check-runs 401' 'GET.*installation$ primary' 'GET.*/pulls$ 500' 'GET.*/collaborators 429' 'POST.*access_tokens 500'; do
 	told inject "$(jq -n --arg match "${row% *}" --arg kind "${row##* }" '{$match, $kind, times: 1}')"
 done
+told revoke '{}' # an owner changes what the App may: every token is over, git's, too
 number=$(hub issue '{"repository": "acme/tiny", "by": "alice", "title": "Murmur", "body": "Add murmur() to words.py."}' | jq .number)
 told label "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $number, \"label\": \"agent\"}"
 second_begun() { [ "$(runs_count)" = 2 ]; }

@@ -147,7 +147,7 @@ static int pulls_list(struct asked *asked)
 	size_t index;
 	json_t *pull;
 
-	if (!wanted || !strstr(asked->query, "state=open"))
+	if (!wanted || !strstr(asked->query, "state=all"))
 		broken("pull requests are listed by %s", asked->query);
 	json_array_foreach(hub.pulls, index, pull) {
 		const char *ref = json_text(json_object_get(pull, "head"), "ref", "");
@@ -155,10 +155,9 @@ static int pulls_list(struct asked *asked)
 
 		buf_add_text(&escaped, "head=acme:");
 		buf_add_url(&escaped, view_of(ref));
-		if (strcmp(json_text(pull, "state", ""), "open") == 0 && strcmp(wanted, escaped.at) == 0 &&
-		    strcmp(json_text(pull, "_repository", ""), asked->repository) == 0) {
+		if (strcmp(wanted, escaped.at) == 0 && strcmp(json_text(pull, "_repository", ""), asked->repository) == 0) {
 			pull_refresh(pull);
-			(void)json_array_append(list, pull);
+			(void)json_array_insert(list, 0, pull); /* the newest first */
 		}
 	}
 	return answer_put(asked->response, 200, list);
@@ -234,6 +233,7 @@ static void pull_end(json_t *pull, bool merged, const char *sender)
 	}
 	head_set(pull, "state", "closed");
 	(void)json_object_set_new(pull, "merged", json_boolean(merged));
+	(void)json_object_set_new(pull, "merged_at", merged ? json_string("2026-11-22T12:00:00Z") : json_null());
 	pull_hook("closed", pull, sender);
 }
 
@@ -838,20 +838,12 @@ static void main_moves(void)
 	push_hook("acme/shop", "main", before, "ann");
 }
 
-/* People decide about what is finished being made: that its maker knows it. */
-static bool is_known(const json_t *pull)
-{
-	return stored("SELECT count(*) FROM pull_remote WHERE repository = ? AND number = ?",
-		      VALUES(V((const char *)strchr(json_text(pull, "_repository", "/"), '/') + 1),
-			     V(json_number(pull, "number", 0)))) > 0;
-}
-
 void github_act(void)
 {
 	json_t *pull = json_array_size(hub.pulls) ? json_array_get(hub.pulls, pick(json_array_size(hub.pulls))) : NULL;
 	AUTO_FREE char *text = words_new("msg");
 	AUTO_FREE char *evil = words_new("evil");
-	bool open = pull && strcmp(json_text(pull, "state", ""), "open") == 0 && is_known(pull);
+	bool open = pull && strcmp(json_text(pull, "state", ""), "open") == 0;
 
 	if (pull)
 		pull_refresh(pull);
