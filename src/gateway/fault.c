@@ -9,8 +9,6 @@
 #define SLOW_DEFAULT_MS 1000
 #define FOR_EVER (-1)
 
-enum fault_kind { FAULT_HANG, FAULT_SLOW, FAULT_RESET, FAULT_LOST, FAULT_503 };
-
 static const char *const kind_names[] = {"hang", "slow", "reset", "lost", "503"};
 
 struct fault {
@@ -126,6 +124,14 @@ static struct fault *fault_meet(struct flow *flow)
 	return NULL;
 }
 
+enum fault_kind fault_take(struct flow *flow, int64_t *ms)
+{
+	const struct fault *fault = fault_meet(flow);
+
+	*ms = fault ? fault->ms : 0;
+	return fault ? fault->kind : FAULT_NONE;
+}
+
 static void http_resume(struct flow *flow)
 {
 	struct http_seam *seam = http_seam_of(flow);
@@ -158,6 +164,7 @@ enum http_verdict fault_request(struct http_seam *seam)
 		seam->lose = true;
 		return HTTP_PASS;
 	case FAULT_503:
+	case FAULT_NONE:
 		break;
 	}
 	http_seam_answer(seam, 503, "Retry-After: 1\r\n", VIEW("assay: a fault of this environment answers 503\n"), "fault: 503");

@@ -4,7 +4,7 @@
  * are fresh.
  *
  * hang: a request is not answered; slow: it goes on after a while; reset: its connection is reset; lost: it is answered, and the connection
- * is reset instead of handing the answer on; 503: it is answered so, by us. Requests are those of HTTP (services and stubs); at a
+ * is reset instead of handing the answer on; 503: it is answered so, by us. Requests are those of HTTP, of either version (services and stubs; HTTP/2: gateway/seams/h2.h); at a
  * database's seam it is what the client sends next, and lost and 503 are not to be had.
  */
 #ifndef ASSAY_GATEWAY_FAULT_H
@@ -23,6 +23,10 @@ MUST_USE int faults_change(struct env *env, const json_t *body, struct err *err)
 json_t *faults_list(const struct env *env);
 void faults_free(struct faults *faults);
 
+enum fault_kind { FAULT_HANG, FAULT_SLOW, FAULT_RESET, FAULT_LOST, FAULT_503, FAULT_NONE };
+
+/* What fault a request of the flow's caller meets, and how slow that is. */
+enum fault_kind fault_take(struct flow *flow, int64_t *ms);
 /* A request from the flow's caller to what it goes to: HTTP_PASS when it meets no fault. */
 enum http_verdict fault_request(struct http_seam *seam);
 /* The same for what a database's client sent: true when it is not to go on now. Then the caller keeps it, and `resume` says when it may. */

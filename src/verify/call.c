@@ -253,7 +253,16 @@ bool call_changes(const json_t *exchange)
 
 int call_status(const json_t *exchange)
 {
-	return (int)json_number(json_member(exchange, "response"), "status", 0);
+	/* google/rpc/code.proto */
+	static const int of_grpc[] = {200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401};
+	const json_t *response = json_member(exchange, "response");
+	int status = (int)json_number(response, "status", 0);
+	const char *code = status == 200 ? call_header(response, "grpc-status") : NULL;
+	uint64_t number;
+
+	if (!code || !view_to_u64(view_of(code), &number))
+		return status;
+	return number < ARRAY_LEN(of_grpc) ? of_grpc[number] : 500;
 }
 
 static bool is_name(char c)

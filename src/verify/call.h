@@ -35,7 +35,7 @@ bool call_is_message(const json_t *exchange);
 bool call_is_statement(const json_t *exchange); /* of a database, by any protocol */
 /* Is its method one that may change something? */
 bool call_changes(const json_t *exchange);
-/* 0 when there was no answer. */
+/* 0 when there was no answer; of a gRPC call the status of HTTP that its code stands for. */
 int call_status(const json_t *exchange);
 /* A statement with its literals replaced by "?", blanks collapsed; a Redis command by its name and the form of its key. */
 void call_statement(struct buf *out, const json_t *exchange);

@@ -16,7 +16,7 @@ struct sample {
 	const char *status;
 	const char *headers; /* more rows of [name, value] */
 	const char *body;    /* JSON, sent as application/json; or text when it begins with no bracket */
-	const char *seams;   /* exchanges: [from, to, method, url, request headers, request body, status] */
+	const char *seams;   /* exchanges: [from, to, method, url, request headers, request body, status, response headers?] */
 	const char *rows;
 };
 
@@ -45,6 +45,8 @@ static json_t *seams_make(const char *text)
 					     "dt_us", 100, "request", "method", json_array_get(row, 2), "url",
 					     json_array_get(row, 3), "headers", json_array_get(row, 4), "body",
 					     json_array_get(row, 5), "response", "status", json_array_get(row, 6), "headers");
+			if (json_array_size(row) > 7)
+				(void)json_object_set(json_member(exchange, "response"), "headers", json_array_get(row, 7));
 		}
 		assert_non_null(exchange);
 		(void)json_array_append_new(seams, exchange);
@@ -219,6 +221,16 @@ static const struct {
 	 {0},
 	 {.seams = "[['front', 'catalog', 'GET', '/p/1', [], '', 503]]"},
 	 "block call-fails"},
+	{"gRPC call fails",
+	 {.seams = "[['a', 'b', 'POST', '/shop.Cart/Get', [], '', 200, [['grpc-status', '0']]]]"},
+	 {0},
+	 {.seams = "[['a', 'b', 'POST', '/shop.Cart/Get', [], '', 200, [['grpc-status', '13']]]]"},
+	 "block call-fails"},
+	{"gRPC call finds nothing",
+	 {.seams = "[['a', 'b', 'POST', '/shop.Cart/Get', [], '', 200, [['grpc-status', '0']]]]"},
+	 {0},
+	 {.seams = "[['a', 'b', 'POST', '/shop.Cart/Get', [], '', 200, [['grpc-status', '5']]]]"},
+	 ""},
 	{"header not passed on",
 	 {.seams = "[['front', 'catalog', 'GET', '/p', [['x-request-id', 'req-1']], '', 200]]"},
 	 {0},

@@ -8,10 +8,12 @@
 #include "gateway/fault.h"
 #include "gateway/seams/http.h"
 #include "gateway/seams/amqp.h"
+#include "gateway/seams/h2.h"
 #include "gateway/seams/mysql.h"
 #include "gateway/seams/nats.h"
 #include "gateway/seams/postgres.h"
 #include "gateway/seams/redis.h"
+#include "http/h2_relay.h"
 
 /* The struct as it is, and zero from then on. */
 #define TAKE_WHOLE(record)                            \
@@ -96,6 +98,23 @@ static void raw_read(struct raw *raw, enum side from, struct view bytes)
 	raw_count(raw);
 }
 
+/* HTTP/2 from here on, with what was said before. */
+static void h2_begin(struct raw *raw, enum side from, struct view bytes)
+{
+	struct flow *flow = raw->flow;
+	const char *refused = raw->refused;
+
+	raw->guessing = false;
+	flow_timer(flow, -1, NULL);
+	h2_seam_begin(flow);
+	if (raw->first.length) /* it lives until the end of the turn */
+		flow->protocol->data(flow, SIDE_CLIENT, buf_view(&raw->first));
+	if (!flow->closed && bytes.length)
+		flow->protocol->data(flow, from, bytes);
+	if (refused && !flow->closed && !flow->protocol->server_lost(flow, refused))
+		flow_close(flow, refused);
+}
+
 /* The first bytes of the client: HTTP, or not, or not yet known. Takes `bytes` in all cases. */
 static void guess(struct raw *raw, struct view bytes)
 {
@@ -103,8 +122,12 @@ static void guess(struct raw *raw, struct view bytes)
 	const char *refused = raw->refused;
 
 	buf_add_view(&raw->first, bytes);
-	if (http_looks_more(buf_view(&raw->first)))
+	if (http_looks_more(buf_view(&raw->first)) || h2_relay_looks_more(buf_view(&raw->first)))
 		return;
+	if (h2_relay_looks(buf_view(&raw->first))) {
+		h2_begin(raw, SIDE_CLIENT, VIEW(""));
+		return;
+	}
 	raw->guessing = false;
 	if (!http_looks(buf_view(&raw->first))) {
 		reader_guess(raw, SIDE_CLIENT, buf_view(&raw->first));
@@ -152,6 +175,10 @@ static void raw_data(struct flow *flow, enum side from, struct view bytes)
 	}
 	if (raw->guessing && from == SIDE_CLIENT) {
 		guess(raw, bytes);
+		return;
+	}
+	if (raw->guessing && h2_relay_looks_server(bytes) && (!raw->first.length || h2_relay_looks_more(buf_view(&raw->first)))) {
+		h2_begin(raw, from, bytes);
 		return;
 	}
 	if (raw->guessing) {
