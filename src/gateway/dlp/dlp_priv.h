@@ -232,7 +232,6 @@ struct dlp_message {
 	struct node body;
 	struct inflater *layers[LAYERS_MAX]; /* in the order in which they are undone */
 	size_t layer_count;
-	bool layers_over; /* what follows is read as it is */
 	int64_t view_budget;
 	uint64_t inflated; /* bytes that came out of archives */
 	unsigned members;

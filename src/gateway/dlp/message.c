@@ -196,7 +196,7 @@ static void head_look(struct head *head)
 	look_at(message, &look);
 	look = (struct look){.text = pieced, .view = "joined", .where = head->segments[0].where, .pieced = true, .depth = 1};
 	look_at(message, &look);
-	if (!message->touched && message->view_budget > 0) /* no view was left out */
+	if (!message->touched)
 		heads_nothing_add(message, plain, pieced);
 }
 
@@ -286,7 +286,7 @@ static void layer_feed(struct dlp_message *message, size_t layer, struct view by
 {
 	char out[OUT_BYTES];
 
-	if (layer == message->layer_count || (message->layers_over && !layer)) {
+	if (layer == message->layer_count) {
 		node_feed(&message->body, bytes);
 		return;
 	}
@@ -300,8 +300,7 @@ static void layer_feed(struct dlp_message *message, size_t layer, struct view by
 		case INFLATED_MORE:
 			break;
 		case INFLATED_END:
-			/* Bytes behind the end are no part of it, and read as they are. */
-			message->layers_over = true;
+			/* Bytes behind the end are no part of it, and read as they are: these, and what comes after them. */
 			node_feed(&message->body, bytes);
 			return;
 		case INFLATED_BROKEN:

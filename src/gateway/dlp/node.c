@@ -155,10 +155,15 @@ static void on_view(void *self, const char *name, enum view_kind kind, struct vi
 	look.pieced = pass->look.pieced || kind != VIEW_DECODED;
 	if (kind == VIEW_TURNED)
 		look.depth = VIEW_DEPTH_MAX;
-	if (pass->look.depth)
-		pass->message->view_budget -= (int64_t)decoded.length;
-	if (look.depth <= VIEW_DEPTH_MAX && pass->message->view_budget > 0)
-		look_at(pass->message, &look);
+	if (look.depth > VIEW_DEPTH_MAX)
+		return;
+	/* Views of the text itself are all looked at; of those within them there may be more than anybody means. */
+	if (pass->look.depth && (pass->message->view_budget -= (int64_t)decoded.length) <= 0) {
+		dlp_finding_own(pass->message, "too-much", "more that is encoded, one way within another, than is looked at",
+				DLP_BLOCK, name);
+		return;
+	}
+	look_at(pass->message, &look);
 }
 
 static void pass_views(struct pass *pass)

@@ -13,6 +13,7 @@
 
 #define CONTEXT ((size_t)256) /* longer than the tokens that are looked for */
 #define WORD_MOST ((size_t)128)
+#define ESCAPE_MOST ((size_t)96) /* characters that one escape stands for */
 
 typedef unsigned char vector __attribute__((vector_size(16)));
 typedef unsigned long long halves __attribute__((vector_size(16)));
@@ -233,20 +234,33 @@ static size_t escape_amp(struct view text, long *code)
 	return at < text.length && text.at[at] == ';' ? at + 1 : at;
 }
 
-/* RFC 2152: +AEE- is one character in UTF-16, in base 64. */
-static size_t escape_utf7(struct view text, long *code)
+/* RFC 2152: +AEEAQg- is two characters in UTF-16, in base 64, up to what is no digit of it. */
+static size_t escape_utf7(struct view text, char out[ESCAPE_MOST], size_t *made)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *second, *third;
+	unsigned bits = 0, count = 0;
+	size_t at = 1;
 
-	if (text.length < 5 || text.at[1] != 'A' || text.at[4] != '-' || !text.at[2] || !text.at[3])
+	if (text.length < 4 || text.at[1] != 'A')
 		return 0;
-	second = strchr(digits, text.at[2]);
-	third = strchr(digits, text.at[3]);
-	if (!second || !third)
+	for (*made = 0; at < text.length && *made < ESCAPE_MOST; at++) {
+		const char *digit = text.at[at] ? strchr(digits, text.at[at]) : NULL;
+
+		if (!digit)
+			break;
+		bits = bits << 6 | (unsigned)(digit - digits);
+		count += 6;
+		if (count < 16)
+			continue;
+		count -= 16;
+		if (bits >> count > 0x7e || (bits >> count < ' ' && !isspace((int)(bits >> count))))
+			return 0;
+		out[(*made)++] = (char)(bits >> count);
+		bits &= (1u << count) - 1;
+	}
+	if (!*made || count >= 6 || bits)
 		return 0;
-	*code = ((second - digits) << 4 | (third - digits) >> 2) & 0xff;
-	return 5;
+	return at < text.length && text.at[at] == '-' ? at + 1 : at;
 }
 
 static size_t utf8_encode(long code, char out[4])
@@ -280,7 +294,7 @@ static bool escape_is_strong(struct view text)
 	       (text.length > 1 && (strchr("uUx/", text.at[1]) || (text.at[1] >= '0' && text.at[1] <= '7')) && text.at[1]);
 }
 
-static size_t escape_any(struct view text, char out[4], size_t *made)
+static size_t escape_any(struct view text, char out[ESCAPE_MOST], size_t *made)
 {
 	long code = -1;
 	size_t length = 0;
@@ -301,8 +315,7 @@ static size_t escape_any(struct view text, char out[4], size_t *made)
 		length = escape_amp(text, &code);
 		break;
 	case '+':
-		length = escape_utf7(text, &code);
-		break;
+		return escape_utf7(text, out, made);
 	default:
 		return 0;
 	}
@@ -314,7 +327,7 @@ static size_t escape_any(struct view text, char out[4], size_t *made)
 static void view_escaped(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	struct patch patch;
-	char out[4];
+	char out[ESCAPE_MOST];
 	size_t made = 0, last_strong = 0;
 
 	patch_begin(&patch, text);
