@@ -145,6 +145,9 @@ struct host_stub {
 };
 
 /* What holds whatever is asked, and however much at once: exactly one of `sql` and `http`. */
+/* What a request is that is answered surely later than before. */
+enum latency_rule { LATENCY_WARN, LATENCY_INFORM, LATENCY_BLOCK, LATENCY_OFF };
+
 struct invariant {
 	char *name;
 	char *database; /* of `sql`; the only one there is when it is not given */
@@ -237,6 +240,7 @@ struct blueprint {
 		struct texts pages;            /* paths of the preview that are looked at, besides those of sessions */
 		struct texts refused_licences; /* globs of SPDX names, of packages that a change brings */
 		int64_t timeout_ms;
+		enum latency_rule latency;
 		int explore; /* requests that nobody has asked yet; 0: none are made */
 	} verify;
 

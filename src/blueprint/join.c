@@ -17,6 +17,7 @@ struct joining {
 	json_t *whole;
 	json_t *side; /* of the one that is being added */
 	const char *folder;
+	bool added;     /* one was before it */
 	json_t *owners; /* "services.web" -> the folder that it came from */
 	struct err *err;
 };
@@ -125,6 +126,8 @@ static void database_move(struct joining *joining, json_t *database)
 		path_move(database, "seed", joining->folder);
 	if (migrate)
 		(void)json_object_set_new(database, "migrate", command_in(migrate, joining->folder));
+	if (json_member(database, "rollback"))
+		(void)json_object_set_new(database, "rollback", command_in(json_member(database, "rollback"), joining->folder));
 	if (strcmp(json_text(database, "engine", ""), "redis") != 0 && !json_member(database, "database"))
 		(void)json_object_set(database, "database", json_member(joining->side, "name"));
 }
@@ -340,6 +343,27 @@ static void linters_add(json_t *section, const json_t *linters, const char *fold
 	list_add(section, "linters", moved);
 }
 
+/* A gate is left out where everybody leaves it out. */
+static void skip_join(const struct joining *joining, json_t *section, const json_t *skip)
+{
+	AUTO_JSON old = json_incref(json_member(section, "skip"));
+	json_t *both = json_array();
+	size_t index;
+	size_t place;
+	json_t *gate;
+	json_t *other;
+
+	json_array_foreach(skip, index, gate) {
+		bool there = !joining->added;
+
+		json_array_foreach(old, place, other)
+			there = there || json_equal(gate, other);
+		if (there)
+			(void)json_array_append(both, gate);
+	}
+	(void)json_object_set_new(section, "skip", both);
+}
+
 static void verify_add(struct joining *joining)
 {
 	const json_t *from = json_member(joining->side, "verify");
@@ -347,7 +371,8 @@ static void verify_add(struct joining *joining)
 
 	protected_add(section, joining->folder);
 	list_move(section, "protected", json_member(from, "protected"), joining->folder);
-	list_add(section, "skip", json_member(from, "skip"));
+	skip_join(joining, section, json_member(from, "skip"));
+	first_says(section, "latency", from);
 	if (json_number(from, "attempts", 0) > json_number(section, "attempts", 0))
 		(void)json_object_set(section, "attempts", json_member(from, "attempts"));
 	longest_says(section, "timeout", from);
@@ -503,6 +528,7 @@ static int sides_add(struct joining *joining, const struct blueprint_side *sides
 		joining->side = side = side_read(&sides[i], joining->err);
 		if (!side || side_add(joining))
 			return -1;
+		joining->added = true;
 		(void)json_object_set(joining->owners, key, json_member(side, "name"));
 	}
 	return 0;

@@ -216,6 +216,7 @@ static const char *const agent_format_words[] = {"text", "jsonl", "acp", NULL};
 static const char *const dlp_check_words[] = {"base64", "crc32-base62", "iban", "jwt", "key-block", "luhn", "mixed", "none", NULL};
 static const char *const dlp_action_words[] = {"block", "hold", "redact", "log", "off", NULL};
 static const char *const agent_settings_words[] = {"ignore", "base", NULL};
+static const char *const latency_words[] = {"warn", "inform", "block", "off", NULL};
 static const char *const action_words[] = {"deny", "allow", "approve", "passthrough", NULL};
 
 /* clang-format off */
@@ -328,6 +329,7 @@ static const struct field verify_fields[] = {
 	{"pages", "a list of paths that begin with /", set_texts, AT(blueprint, verify.pages)},
 	{"licences", "a list of licences that are refused, as SPDX names them: [\"AGPL-*\"]", set_texts, AT(blueprint, verify.refused_licences)},
 	{"explore", "a number from 1 to 5000", set_int, AT(blueprint, verify.explore), .least = 1, .most = 5000},
+	{"latency", "warn, inform, block or off", set_word, AT(blueprint, verify.latency), .words = latency_words},
 	{"mutation", DURATION_EXPECTED, set_duration, AT(blueprint, verify.mutation_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	{"skip", "a list of gates: faults, migrations, race, visual", set_gates, AT(blueprint, verify.skip)},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(blueprint, verify.timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},

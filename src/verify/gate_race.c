@@ -167,26 +167,6 @@ static void *copy_send(void *self)
 	return NULL;
 }
 
-/* What says of a request that it is the same as another. */
-static json_t *request_of_its_own(const json_t *request, int number)
-{
-	static const char *const names[] = {"idempotency-key", "x-idempotency-key", "x-request-id"};
-	json_t *own = json_deep_copy(request);
-	json_t *headers = json_member(own, "headers");
-	size_t index;
-	json_t *row;
-
-	json_array_foreach(headers, index, row) {
-		const char *name = json_string_value(json_array_get(row, 0));
-		AUTO_FREE char *value = text_format("%s-%d", json_string_value(json_array_get(row, 1)), number);
-
-		for (size_t i = 0; name && i < ARRAY_LEN(names); i++)
-			if (strcasecmp(name, names[i]) == 0)
-				(void)json_array_set_new(row, 1, json_string(value));
-	}
-	return own;
-}
-
 static void answer_count(json_t *step, const json_t *entry)
 {
 	int status = call_status(entry);
@@ -208,7 +188,7 @@ static void copies_send(struct copies *copies, int count, bool at_once, json_t *
 	for (int i = 0; i < count; i++) {
 		all[i].copies = copies;
 		all[i].request = copies->number < 0 ? json_deep_copy(copies->request)
-						    : request_of_its_own(copies->request, copies->number++);
+						    : replay_request_of_its_own(copies->request, copies->number++);
 		apart[i] = at_once && pthread_create(&threads[i], NULL, copy_send, &all[i]) == 0;
 		if (!apart[i])
 			(void)copy_send(&all[i]);

@@ -184,6 +184,8 @@ static int judge(struct work *work, struct err *err)
 	work->ladder->base_run = json_incref(work->base);
 	work->ladder->base_again = json_incref(work->again);
 	result = findings_block(work->gate->findings) ? confirm(work, head_run, unstable, err) : 0;
+	if (result == 0 && !findings_block(work->gate->findings) && !json_array_size(unstable))
+		result = latency_judge(work->ladder, work->gate, work->again, head_run, err);
 	if (result == 0) {
 		pressure_mark(work->gate->findings, work->base, head_run);
 		for (size_t i = 0; i < json_array_size(work->gate->findings); i++)

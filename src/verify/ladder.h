@@ -104,6 +104,8 @@ MUST_USE int gate_red_green(struct ladder *ladder, struct gate *gate, struct err
 MUST_USE int gate_integrity(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_scan(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_replay(struct ladder *ladder, struct gate *gate, struct err *err);
+/* A part of gate_replay(), where nothing blocks: what is answered later than by the base. */
+MUST_USE int latency_judge(struct ladder *ladder, struct gate *gate, const json_t *again, const json_t *head, struct err *err);
 MUST_USE int gate_migrations(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_faults(struct ladder *ladder, struct gate *gate, struct err *err);
 MUST_USE int gate_race(struct ladder *ladder, struct gate *gate, struct err *err);

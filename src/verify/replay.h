@@ -36,6 +36,9 @@ json_t *replay_request(const struct replay *replay, size_t index, const json_t *
  * request itself, in one line. `service` is the one behind the preview. With `alone` only the request, as recorded. */
 void replay_script(const struct replay *replay, size_t index, const char *service, bool alone, struct buf *out);
 
+/* A copy of such a request that is no repetition of it: with other keys against doing twice, by `number`. Owned by the caller. */
+json_t *replay_request_of_its_own(const json_t *request, int number);
+
 struct replay_target {
 	const char *url;       /* of the preview: "http://e….localhost:7421/" */
 	int64_t timeout_ms;    /* of one request */

@@ -311,6 +311,26 @@ json_t *replay_request(const struct replay *replay, size_t index, const json_t *
 
 /* ---- sending ---- */
 
+json_t *replay_request_of_its_own(const json_t *request, int number)
+{
+	/* What says of a request that it is the same as another. */
+	static const char *const names[] = {"idempotency-key", "x-idempotency-key", "x-request-id"};
+	json_t *own = json_deep_copy(request);
+	json_t *headers = json_member(own, "headers");
+	size_t index;
+	json_t *row;
+
+	json_array_foreach(headers, index, row) {
+		const char *name = json_string_value(json_array_get(row, 0));
+		AUTO_FREE char *value = text_format("%s-%d", json_string_value(json_array_get(row, 1)), number);
+
+		for (size_t i = 0; name && i < ARRAY_LEN(names); i++)
+			if (strcasecmp(name, names[i]) == 0)
+				(void)json_array_set_new(row, 1, json_string(value));
+	}
+	return own;
+}
+
 static json_t *response_convert(const struct http_response *response)
 {
 	json_t *rows = json_array();

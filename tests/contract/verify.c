@@ -877,6 +877,30 @@ static const struct change fickle_changes[] = {
 	 .why = "could not be judged; GET /"},
 };
 
+/* The same answers, later. */
+static struct application late = {
+	.folder = "app",
+	.quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, latency: block, skip: [faults, migrations, race]}"}}};
+
+static const struct change late_changes[] = {
+	{"an answer that takes its time",
+	 {{"front/server.js", "  const list = answer.body.items;\n",
+	   "  const list = answer.body.items;\n  await new Promise((resolve) => setTimeout(resolve, 300));\n"}},
+	 "failed",
+	 "replay",
+	 "latency"},
+	{"one first answer that takes its time",
+	 {{"front/server.js", "  const list = answer.body.items;\n",
+	   "  const list = answer.body.items;\n  if (!items.warm) await new Promise((resolve) => setTimeout(resolve, 300));\n  items.warm = true;\n"}},
+	 "verified"},
+};
+
+static void what_is_surely_slower_is_told_by_the_blueprints_rule(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&late, late_changes, ARRAY_LEN(late_changes)), 0);
+}
+
 static void what_cannot_be_told_is_said_to_be_so(void **state)
 {
 	static struct application busy = {
@@ -946,6 +970,7 @@ static int run(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_seeded_bug_is_caught_and_no_harmless_change_is),
 		cmocka_unit_test(what_cannot_be_told_is_said_to_be_so),
+		cmocka_unit_test(what_is_surely_slower_is_told_by_the_blueprints_rule),
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
 		cmocka_unit_test(every_way_to_cheat_is_stopped),

@@ -103,7 +103,7 @@ static void what_only_one_can_say_is_the_firsts_and_the_rest_is_united(void **st
 	assert_int_equal(blueprint->preview.grace_ms, 2 * 3600000);
 	assert_int_equal(blueprint->verify.attempts, 5);
 	assert_int_equal(blueprint->verify.timeout_ms, 5 * 60000);
-	assert_true(has(&blueprint->verify.skip, "faults"));
+	assert_false(has(&blueprint->verify.skip, "faults")); /* the shop does not leave them out */
 	assert_true(has(&blueprint->verify.refused_licences, "AGPL-*"));
 	assert_int_equal(blueprint->verify.linter_count, 2);
 	assert_string_equal(blueprint->verify.linters[0].dir, "lib");
@@ -183,6 +183,19 @@ static void what_does_not_go_together_is_said(void **state)
 	}
 }
 
+static void a_gate_is_left_out_where_everybody_leaves_it_out(void **state)
+{
+	AUTO_FREE char *text = joined(
+		"version: 1\nname: a\nservices: {a: {run: x}}\nverify: {skip: [race, faults], latency: block}\n",
+		"version: 1\nname: b\nservices: {b: {run: x}}\nverify: {skip: [faults, migrations], latency: off}\n");
+	AUTO_BLUEPRINT blueprint = blueprint_parse(view_of(text), "assay.yaml", NULL);
+
+	(void)state;
+	assert_int_equal(blueprint->verify.skip.count, 1);
+	assert_string_equal(blueprint->verify.skip.at[0], "faults");
+	assert_int_equal(blueprint->verify.latency, LATENCY_BLOCK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +205,7 @@ int main(void)
 		cmocka_unit_test(a_repository_without_a_blueprint_only_brings_its_files),
 		cmocka_unit_test(databases_of_two_repositories_are_one_snapshot_of_their_own),
 		cmocka_unit_test(what_does_not_go_together_is_said),
+		cmocka_unit_test(a_gate_is_left_out_where_everybody_leaves_it_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
