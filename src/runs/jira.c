@@ -1,19 +1,16 @@
 /*
- * Jira Cloud: its webhooks taken, what is said there written, how a site allows it, and what its connection lacks.
+ * Jira Cloud: its webhooks taken, and what is said there written.
  *
- * A connection is of one site, which is its only account; who we are there, and where the site is, are settings that are kept when it
- * is allowed. Progress is one comment that is changed (board.h); questions and final words are comments of their own, to whoever gave the
+ * A connection is of one site, which is its only account. Progress is one comment that is changed (board.h); questions and final words are comments of their own, to whoever gave the
  * work. A comment carries its operation as a property, by which it is found again when the answer to its making was lost.
  */
 #include <stdlib.h>
 
 #include "base/scope.h"
-#include "http/url.h"
 #include "runs/board.h"
+#include "runs/jira_priv.h"
 #include "runs/runs_priv.h"
-#include "runs/voice.h"
 #include "trackers/adf.h"
-#include "trackers/jira.h"
 
 #define PROPERTY "assay"
 #define NAME_PATH_MAX ((size_t)4096)
@@ -21,18 +18,13 @@
 #define COMMENTS_READ_MAX 50
 #define COMMENT_BYTES_MAX ((size_t)64 << 10)
 
-static const char *setting(const struct connection *connection, const char *name)
-{
-	return json_text(connection->configuration, name, NULL);
-}
-
 /* ---- in ---- */
 
 static int event_parse(const struct connection *connection, struct view body, struct tracker_event *event, struct err *err)
 {
-	if (jira_event_parse(body, setting(connection, "self"), setting(connection, "label"), event, err))
+	if (jira_event_parse(body, jira_setting(connection, "self"), jira_setting(connection, "label"), event, err))
 		return -1;
-	event->account = setting(connection, "account");
+	event->account = jira_setting(connection, "account");
 	return 0;
 }
 
@@ -72,34 +64,16 @@ const struct inbox_source inbox_jira = {.name = "jira", .verify = verify, .keys 
 
 /* ---- asking ---- */
 
-struct jira_ask {
-	struct world world;
-	const char *method;
-	const char *path;
-	const json_t *body;
-	json_t **answer;
-};
-
-static struct jira_access access_of(struct world world, const struct connection *connection, const char *token)
+static int said_by(const struct speaking *speaking, struct jira_ask *ask, struct err *err)
 {
-	const char *own = connection_secret(connection, "token");
+	const struct token_call call = {speaking->thread.connection, speaking->thread.account, jira_ask_act, ask};
+	struct token_said said;
 
-	return (struct jira_access){.world = world,
-				    .base = connection->base,
-				    .cloud = setting(connection, "cloud"),
-				    .email = own ? json_text(connection->configuration, "email", "") : NULL,
-				    .token = own ? own : token};
-}
-
-static int act(void *self, const struct connection *connection, const char *token, struct token_said *said, struct err *err)
-{
-	struct jira_ask *ask = self;
-	const struct jira_access access = access_of(ask->world, connection, token);
-	struct jira_said heard;
-	int failed = jira_call(&access, ask->method, ask->path, ask->body, ask->answer, &heard, err);
-
-	*said = (struct token_said){heard.blocked_until_ms, heard.expired};
-	return failed;
+	ask->world = speaking->runs->options.world;
+	if (!token_use(speaking->runs, &call, &said, err))
+		return 0;
+	speaking->answer->blocked_until_ms = said.blocked_until_ms;
+	return -1;
 }
 
 /* `path` and `body` (may be NULL) are stolen; *answer is owned by the caller, and NULL where nobody wants it. Blocks. */
@@ -108,14 +82,9 @@ static int ask(const struct speaking *speaking, const char *method, char *path, 
 	AUTO_FREE char *owned_path = path;
 	AUTO_JSON owned_body = body;
 	AUTO_JSON ignored = NULL;
-	struct jira_ask ask = {speaking->runs->options.world, method, path, body, answer ? answer : &ignored};
-	const struct token_call call = {speaking->thread.connection, speaking->thread.account, act, &ask};
-	struct token_said said;
+	struct jira_ask ask = {.method = method, .path = path, .body = body, .answer = answer ? answer : &ignored};
 
-	if (!token_use(speaking->runs, &call, &said, err))
-		return 0;
-	speaking->answer->blocked_until_ms = said.blocked_until_ms;
-	return -1;
+	return said_by(speaking, &ask, err);
 }
 
 static char *path_of(const struct speaking *speaking, const char *rest)
@@ -198,9 +167,62 @@ static int comment_make(const struct speaking *speaking, const char *operation, 
 	return *id ? 0 : err_set(err, ERR_RETRY, "Jira made a comment and does not say which");
 }
 
-/* A comment of its own, to whoever gave the work. */
-static int tell(struct speaking *speaking, const char *markdown, struct err *err)
+/* ---- pictures ---- */
+
+/* People's browsers know the site, and not where an application asks. */
+static char *attachment_url(const struct connection *connection, const json_t *attachment)
 {
+	const char *site = json_text(connection->configuration, "site", connection->base);
+	const char *id = json_text(attachment, "id", "");
+
+	return id[0] && strspn(id, "0123456789") == strlen(id) ? text_format("%s/rest/api/3/attachment/content/%s", site, id)
+							       : NULL;
+}
+
+/* One that an earlier try brought; *url (owned) stays NULL when none is there. */
+static int attachment_find(const struct speaking *speaking, const struct connection *connection, const char *file, char **url,
+			   struct err *err)
+{
+	const char *self = json_text(connection->configuration, "self", "");
+	AUTO_JSON issue = NULL;
+	json_t *each;
+	size_t i;
+
+	if (ask(speaking, NULL, path_of(speaking, "?fields=attachment"), NULL, &issue, err))
+		return -1;
+	json_array_foreach(json_member(json_member(issue, "fields"), "attachment"), i, each)
+		if (!*url && strcmp(json_text(each, "filename", ""), file) == 0 &&
+		    strcmp(json_text(json_member(each, "author"), "accountId", ""), self) == 0)
+			*url = attachment_url(connection, each);
+	return 0;
+}
+
+/* Attachments are seen by all, so that one whose answer was lost is looked for. */
+static int picture_upload(void *self, const char *file, struct view bytes, char **url, struct err *err)
+{
+	const struct speaking *speaking = self;
+	AUTO_FREE char *path = path_of(speaking, "/attachments");
+	AUTO_CONNECTION connection = {0};
+	AUTO_JSON made = NULL;
+	struct jira_ask ask = {.path = path, .file = file, .bytes = bytes, .answer = &made};
+
+	if (connection_load(speaking->runs, speaking->thread.connection, &connection, err) ||
+	    (speaking->effect->tries > 1 && attachment_find(speaking, &connection, file, url, err)))
+		return -1;
+	if (*url)
+		return 0;
+	if (said_by(speaking, &ask, err))
+		return -1;
+	*url = attachment_url(&connection, json_array_get(made, 0));
+	return *url ? 0 : err_set(err, ERR_RETRY, "Jira took a picture and does not say which it is");
+}
+
+/* A comment of its own, to whoever gave the work. */
+static int tell(struct speaking *speaking, const char *markdown, const json_t *pictures, struct err *err)
+{
+	json_t *each;
+	size_t i;
+
 	AUTO_JSON request = json_parse(view_of(speaking->thread.request), NULL);
 	const char *operation = speaking->effect->operation;
 	AUTO_FREE char *id = NULL;
@@ -211,6 +233,9 @@ static int tell(struct speaking *speaking, const char *markdown, struct err *err
 	if (id)
 		return 0;
 	document = adf_of_markdown(view_of(markdown));
+	json_array_foreach((json_t *)(uintptr_t)pictures, i, each)
+		if (json_text(each, "url", NULL))
+			adf_picture_add(document, json_text(each, "name", ""), json_text(each, "url", ""));
 	if (speaking->thread.actor)
 		adf_mention_first(document, speaking->thread.actor, json_text(request, "by", NULL));
 	return comment_make(speaking, operation, document, &id, err);
@@ -264,7 +289,17 @@ static int board_end(struct speaking *speaking, struct err *err)
 
 static int send_final(struct speaking *speaking, struct err *err)
 {
-	return board_end(speaking, err) ? -1 : tell(speaking, json_text(speaking->speech, "text", ""), err);
+	AUTO_BUF text = buf_new(COMMENT_BYTES_MAX);
+	AUTO_JSON pictures = NULL;
+
+	if (board_end(speaking, err))
+		return -1;
+	pictures = voice_pictures(speaking, picture_upload, err);
+	if (!pictures)
+		return -1;
+	buf_add_text(&text, json_text(speaking->speech, "text", ""));
+	voice_pictures_write(pictures, false, &text);
+	return buf_finish(&text, err) ? -1 : tell(speaking, text.at, pictures, err);
 }
 
 static int send_ask(struct speaking *speaking, struct err *err)
@@ -277,7 +312,7 @@ static int send_ask(struct speaking *speaking, struct err *err)
 	json_array_foreach(json_member(speaking->speech, "options"), i, option)
 		buf_add_format(&text, "- %s\n", json_string_value(option));
 	buf_add_text(&text, "\nAnswer with a comment.");
-	return board_end(speaking, err) ? -1 : tell(speaking, text.at, err);
+	return board_end(speaking, err) ? -1 : tell(speaking, text.at, NULL, err);
 }
 
 /* ---- links and states ---- */
@@ -323,7 +358,7 @@ static int move(struct speaking *speaking, const char *state, const char *name, 
 /* The issue is ours when it is nobody's; it moves on only from before the work. */
 static int state_started(struct speaking *speaking, const struct connection *connection, struct err *err)
 {
-	const char *self = setting(connection, "self");
+	const char *self = jira_setting(connection, "self");
 	AUTO_JSON issue = NULL;
 	const json_t *fields;
 	const char *category;
@@ -335,7 +370,7 @@ static int state_started(struct speaking *speaking, const struct connection *con
 	if (!json_is_object(json_member(fields, "assignee")) && self &&
 	    ask(speaking, "PUT", path_of(speaking, "/assignee"), json_pack("{s:s}", "accountId", self), NULL, err))
 		return -1;
-	return strcmp(category, "new") == 0 ? move(speaking, "started", setting(connection, "started_state"), err) : 0;
+	return strcmp(category, "new") == 0 ? move(speaking, "started", jira_setting(connection, "started_state"), err) : 0;
 }
 
 static int send_state(struct speaking *speaking, struct err *err)
@@ -351,7 +386,7 @@ static int send_state(struct speaking *speaking, struct err *err)
 		return -1;
 	if (strcmp(state, "started") == 0)
 		return state_started(speaking, &connection, err);
-	name = setting(&connection, key);
+	name = jira_setting(&connection, key);
 	if (!name)
 		return 0;
 	if (ask(speaking, NULL, path_of(speaking, "?fields=status"), NULL, &issue, err))
@@ -425,8 +460,8 @@ static json_t *import(struct runs *runs, const char *connection_id, const char *
 	AUTO_ITEM item = {0};
 	AUTO_FREE char *text = NULL;
 	json_t *issue = NULL;
-	struct jira_ask ask = {runs->options.world, NULL, NULL, NULL, &issue};
-	const struct token_call call = {connection_id, account, act, &ask};
+	struct jira_ask ask = {.world = runs->options.world, .answer = &issue};
+	const struct token_call call = {connection_id, account, jira_ask_act, &ask};
 	struct token_said said;
 	int64_t number = 0;
 
@@ -449,169 +484,6 @@ static json_t *import(struct runs *runs, const char *connection_id, const char *
 	return tracker_fetch(runs->tracker, text, err);
 }
 
-/* ---- tokens ---- */
-
-static struct jira_client client_of(const struct connection *connection)
-{
-	return (struct jira_client){json_text(connection->configuration, "auth_base", JIRA_AUTH),
-				    json_text(connection->configuration, "client_id", ""),
-				    connection_secret(connection, "client_secret")};
-}
-
-static char *authorize_url(const struct connection *connection, const char *redirect, const char *state, const char *verifier)
-{
-	const struct jira_client client = client_of(connection);
-
-	(void)verifier; /* the client has a secret */
-	return jira_authorize_url(&client, redirect, json_text(connection->configuration, "scopes", JIRA_SCOPES), state);
-}
-
-static int token_of_code(const struct connection *connection, const char *code, const char *redirect, const char *verifier,
-			 json_t **answer, struct err *err)
-{
-	const struct jira_client client = client_of(connection);
-
-	(void)verifier;
-	return jira_token_of_code(world_real, &client, code, redirect, answer, err);
-}
-
-static int token_renew(const struct connection *connection, const char *refresh, json_t **answer, struct err *err)
-{
-	const struct jira_client client = client_of(connection);
-
-	return jira_token_refresh(world_real, &client, refresh, answer, err);
-}
-
-/* The token is a secret of the connection, and stays there. */
-static int token_own(const struct connection *connection, json_t **answer, struct err *err)
-{
-	if (!connection_secret(connection, "token") || !setting(connection, "email"))
-		return err_set(err, ERR_INVALID, "`%.60s` has no token with an email", connection->name);
-	if (strcmp(connection->base, JIRA_BASE) == 0)
-		return err_set(err, ERR_INVALID,
-			       "say where the site is: `assay connections set %s --base https://SITE.atlassian.net`",
-			       connection->name);
-	*answer = json_object();
-	return 0;
-}
-
-/* The site that is wanted, or the only one. Borrowed. */
-static const json_t *site_choose(const json_t *sites, const char *wanted, struct err *err)
-{
-	json_t *site;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)sites, i, site)
-		if (wanted ? strcasecmp(json_text(site, "url", ""), wanted) == 0 : json_array_size(sites) == 1)
-			return site;
-	(void)err_set(err, ERR_INVALID, "%zu sites allowed it%s: say which with --set site=https://SITE.atlassian.net",
-		      json_array_size(sites), wanted ? ", and not the one that is set" : "");
-	return NULL;
-}
-
-static int viewer(struct world world, const struct connection *connection, const json_t *answer, struct account *account,
-		  json_t **made, struct err *err)
-{
-	const char *token = json_text(answer, "access_token", "");
-	struct jira_access access = access_of(world, connection, token);
-	AUTO_JSON sites = access.email ? NULL : jira_sites(world, connection->base, token, err);
-	AUTO_JSON self = NULL;
-	const char *url = connection->base;
-	struct jira_said said;
-
-	access.cloud = NULL;
-	if (!access.email) {
-		const json_t *site = sites ? site_choose(sites, setting(connection, "site"), err) : NULL;
-
-		if (!site)
-			return -1;
-		access.cloud = json_text(site, "id", "");
-		url = json_text(site, "url", "");
-	}
-	if (jira_call(&access, NULL, "/myself", NULL, &self, &said, err))
-		return err_prefix(err, "asking who we are");
-	account->account = text_copy(access.cloud ? access.cloud : url);
-	account->name = text_copy(url);
-	account->self = text_copy(json_text(self, "accountId", NULL));
-	if (!account->self)
-		return err_set(err, ERR_BROKEN, "Jira does not say whose the token is");
-	*made = json_pack("{s:s, s:s, s:s, s:s?}", "account", account->account, "self", account->self, "site", url, "cloud",
-			  access.cloud);
-	return 0;
-}
-
-static const struct token_ops tokens = {
-	.authorize_url = authorize_url, .of_code = token_of_code, .renew = token_renew, .own = token_own, .viewer = viewer};
-
-/* ---- what it lacks ---- */
-
-#define WEBHOOKS "Jira: Settings → System → WebHooks"
-
-static void permissions_say(struct check *check, const char *account)
-{
-	static const char *const wanted[] = {"BROWSE_PROJECTS", "ADD_COMMENTS", "TRANSITION_ISSUES", "ASSIGN_ISSUES",
-					     "LINK_ISSUES"};
-	static const char path[] =
-		"/mypermissions?permissions=BROWSE_PROJECTS,ADD_COMMENTS,TRANSITION_ISSUES,ASSIGN_ISSUES,LINK_ISSUES";
-	json_t *answer = NULL;
-	struct jira_ask ask = {check->runs->options.world, NULL, path, NULL, &answer};
-	const struct token_call call = {check->connection->id, account, act, &ask};
-	AUTO_FREE char *how = text_format("`assay jira connect %s` once more", check->connection->name);
-	struct token_said said;
-	struct err err = {0};
-
-	if (token_use(check->runs, &call, &said, &err)) {
-		check_say(check, "site", false, false, err.text, how);
-		return;
-	}
-	AUTO_JSON owned = answer;
-
-	check_say(check, "site", true, false, "answers", "");
-	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
-		const json_t *permission = json_member(json_member(owned, "permissions"), wanted[i]);
-		bool has = json_flag(permission, "havePermission", false);
-		AUTO_FREE char *what = text_format("permission %s", wanted[i]);
-
-		check_say(check, what, has, false, has ? "is given" : "is not given",
-			  "give the agent's account a role with it: Project settings → Permissions");
-	}
-}
-
-static int webhooks_say(struct check *check, struct err *err)
-{
-	static const char *const events[][2] = {{"jira:issue_updated", "webhooks of changed issues"},
-						{"comment_created", "webhooks of comments"}};
-
-	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
-		AUTO_FREE char *how = text_format(WEBHOOKS ": URL %s/hooks/%s, a secret, and the event %s", check->runs->pages_base,
-						  check->connection->id, events[i][0]);
-
-		if (check_deliveries(check, events[i][0], events[i][1], i > 0, how, err))
-			return -1;
-	}
-	return 0;
-}
-
-static int check(struct check *check, struct err *err)
-{
-	const struct connection *connection = check->connection;
-	bool allowed = connection_secret(connection, "token") || setting(connection, "client_id");
-	AUTO_JSON accounts = NULL;
-	json_t *account;
-	size_t i;
-
-	check_setting(check, "token", allowed,
-		      "an API token of the agent's account with its email, or client_id and client_secret of an OAuth application");
-	check_setting(check, "webhook_secret", connection_secret(connection, "webhook_secret"),
-		      "give the webhook a secret (" WEBHOOKS "), and the same here: `assay connections set NAME --secrets`");
-	accounts = check_accounts(check, err);
-	if (!accounts)
-		return -1;
-	json_array_foreach(accounts, i, account)
-		permissions_say(check, json_text(account, "account", ""));
-	return webhooks_say(check, err);
-}
-
 /* ---- the table ---- */
 
 static const struct voice_row rows[] = {
@@ -625,4 +497,4 @@ static int say(struct speaking *speaking, struct err *err)
 }
 
 const struct voice voice_jira = {
-	.kind = "jira", .tokens = &tokens, .has_board = true, .say = say, .fetch = fetch, .import = import, .check = check};
+	.kind = "jira", .tokens = &jira_tokens, .has_board = true, .say = say, .fetch = fetch, .import = import, .check = jira_check};

@@ -176,9 +176,13 @@ static int picture_upload(void *self, const char *file, struct view bytes, char 
 static int send_final(struct speaking *speaking, struct err *err)
 {
 	AUTO_BUF text = buf_new(FINAL_BYTES_MAX);
+	AUTO_JSON pictures = voice_pictures(speaking, picture_upload, err);
 
+	if (!pictures)
+		return -1;
 	buf_add_text(&text, text_of(speaking));
-	if (voice_pictures(speaking, picture_upload, &text, err) || buf_finish(&text, err))
+	voice_pictures_write(pictures, true, &text);
+	if (buf_finish(&text, err))
 		return -1;
 	return activity(speaking, linear_words(json_text(speaking->speech, "say", ""), text.at), NULL, err);
 }

@@ -1,11 +1,14 @@
 /* The table of services, and what is found by going through it. */
 #include "runs/voice.h"
 
+#include <string.h>
+
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 
 /* Of the whole speech: its words must not be lost with a picture that no place takes. */
 #define PICTURE_TRIES_MAX 4
+#define PICTURE_WHY_MAX 200
 
 static const struct voice *const voices[] = {&voice_linear, &voice_jira, &voice_slack};
 
@@ -27,29 +30,47 @@ int voice_say(const struct voice_row *rows, size_t count, struct speaking *speak
 	return err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", what);
 }
 
-int voice_pictures(struct speaking *speaking,
-		   int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), struct buf *text,
-		   struct err *err)
+json_t *voice_pictures(struct speaking *speaking,
+		       int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err),
+		       struct err *err)
 {
 	AUTO_FREE char *place = text_format("%s/%s", speaking->thread.connection, speaking->thread.account);
+	AUTO_JSON brought = json_array();
 	json_t *each;
 	size_t i;
 
 	json_array_foreach(json_member(speaking->speech, "pictures"), i, each) {
-		const char *name = json_text(each, "name", "");
+		json_t *item = json_pack("{s:s, s:s}", "id", json_text(each, "id", ""), "name", json_text(each, "name", ""));
 		AUTO_FREE char *url = NULL;
 
+		(void)json_array_append_new(brought, item);
 		if (!picture_bring(speaking->runs, each, place, upload, speaking, &url, err)) {
-			buf_add_format(text, "\n\n![%s](%s)", name, url);
+			json_set_bytes(item, "url", view_of(url));
 			continue;
 		}
 		if (speaking->answer->blocked_until_ms ||
 		    ((err->kind == ERR_RETRY || err->kind == ERR_LIMIT) && speaking->effect->tries < PICTURE_TRIES_MAX))
-			return -1;
-		buf_add_format(text, "\n\n(A picture of `%s` could not be brought here: %.200s)", name, err->text);
+			return NULL;
+		json_set_bytes(item, "why", view_make(err->text, strnlen(err->text, PICTURE_WHY_MAX)));
 		*err = (struct err){0};
 	}
-	return 0;
+	return TAKE(brought);
+}
+
+void voice_pictures_write(const json_t *pictures, bool shown, struct buf *text)
+{
+	json_t *each;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)pictures, i, each) {
+		const char *name = json_text(each, "name", "");
+		const char *why = json_text(each, "why", NULL);
+
+		if (why)
+			buf_add_format(text, "\n\n(A picture of `%s` could not be brought here: %s)", name, why);
+		else if (shown)
+			buf_add_format(text, "\n\n![%s](%s)", name, json_text(each, "url", ""));
+	}
 }
 
 void voice_item_fini(struct voice_item *item)

@@ -30,11 +30,13 @@ void voice_item_fini(struct voice_item *item);
 #define AUTO_ITEM __attribute__((cleanup(voice_item_fini))) struct voice_item
 void voice_item_keep(struct voice_item *item, json_t *json); /* stolen; until the item ends */
 
-/* Adds the speech's pictures to a Markdown text, each brought by `upload` (`self` is the struct speaking) unless it was. Only what may go better
- * later fails, a few times: what never will is said instead. */
-MUST_USE int voice_pictures(struct speaking *speaking,
-			    int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err),
-			    struct buf *text, struct err *err);
+/* The speech's pictures, each brought by `upload` (`self` is the struct speaking) unless it was: [{"id", "name", "url"}], with "why" instead of "url" for
+ * what will not be brought. Owned; only what may go better later fails, a few times. */
+json_t *voice_pictures(struct speaking *speaking,
+		       int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err),
+		       struct err *err);
+/* As Markdown: those that could not be brought, and, with `shown`, the others, too. */
+void voice_pictures_write(const json_t *pictures, bool shown, struct buf *text);
 
 /* A word of thread.h, and who says it. */
 struct voice_row {

@@ -415,3 +415,19 @@ void adf_mention_first(json_t *document, const char *id, const char *name)
 	(void)json_array_insert_new(json_member(document, "content"), 0,
 				    json_pack("{s:s, s:[o]}", "type", "paragraph", "content", mention));
 }
+
+void adf_picture_add(json_t *document, const char *name, const char *url)
+{
+	json_t *content = json_array();
+	AUTO_JSON marks = marks_with(NULL, link_mark(view_of(url)));
+	json_t *media = json_pack("{s:s, s:{s:s}}", "type", "media", "attrs", "type", "external");
+
+	text_add(content, view_of(name), marks);
+	json_set_bytes(json_member(media, "attrs"), "url", view_of(url));
+	json_set_bytes(json_member(media, "attrs"), "alt", view_of(name));
+	(void)json_array_append_new(json_member(document, "content"),
+				    json_pack("{s:s, s:o}", "type", "paragraph", "content", content));
+	(void)json_array_append_new(json_member(document, "content"),
+				    json_pack("{s:s, s:{s:s}, s:[o]}", "type", "mediaSingle", "attrs", "layout", "center", "content",
+					      media));
+}

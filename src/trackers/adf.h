@@ -17,6 +17,9 @@
 json_t *adf_of_markdown(struct view markdown);
 /* Puts a mention before everything else. */
 void adf_mention_first(json_t *document, const char *id, const char *name);
+/* Appends a picture that is somewhere else: its name, which is a link to `url`, and what is shown of it there. `name` is shown as it is. What
+ * Markdown calls a picture is none: it would tell its host who reads it. */
+void adf_picture_add(json_t *document, const char *name, const char *url);
 /* `without` (may be NULL) is somebody whose mentions are left out. A text that is no document is taken as it is: webhooks may send one, with
  * mentions as [~accountid:ID]. */
 void adf_text(const json_t *document, const char *without, struct buf *out);

@@ -30,18 +30,19 @@ static char *authorization_of(const struct jira_access *access)
 	return buf_take(&header);
 }
 
-int jira_call(const struct jira_access *access, const char *method, const char *path, const json_t *body, json_t **answer,
-	      struct jira_said *said, struct err *err)
+/* `rest` has all but where to, and as whom. */
+static int call_as(const struct jira_access *access, struct rest_call *rest, const char *path, json_t **answer,
+		   struct jira_said *said, struct err *err)
 {
 	AUTO_FREE char *url = url_of(access, path);
 	AUTO_FREE char *authorization = authorization_of(access);
-	const struct rest_call call = {.method = method,
-				       .url = url,
-				       .body = body,
-				       .headers = {{"Authorization", authorization}, {"Accept", "application/json"}}};
 	AUTO_ANSWER got = {0};
-	int failed = rest_ask(access->world, &call, &got, err);
+	int failed;
 
+	rest->url = url;
+	rest->headers[0] = (struct http_header){"Authorization", authorization};
+	rest->headers[1] = (struct http_header){"Accept", "application/json"};
+	failed = rest_ask(access->world, rest, &got, err);
 	explicit_bzero(authorization, strlen(authorization));
 	*answer = NULL;
 	*said = (struct jira_said){got.wait_until_ms, got.status == 401};
@@ -49,6 +50,28 @@ int jira_call(const struct jira_access *access, const char *method, const char *
 		return err_prefix(err, "Jira");
 	*answer = TAKE(got.body);
 	return 0;
+}
+
+int jira_call(const struct jira_access *access, const char *method, const char *path, const json_t *body, json_t **answer,
+	      struct jira_said *said, struct err *err)
+{
+	return call_as(access, &(struct rest_call){.method = method, .body = body}, path, answer, said, err);
+}
+
+int jira_attach(const struct jira_access *access, const char *path, const char *file, struct view bytes, json_t **answer,
+		struct jira_said *said, struct err *err)
+{
+	AUTO_BUF form = buf_new(bytes.length + FORM_BYTES_MAX);
+	AUTO_FREE char *type = rest_form(access->world, "file", file, "image/png", bytes, &form);
+	/* Jira takes a file of no page of its own only so: it is no forgery. */
+	struct rest_call rest = {.type = type, .headers = {[2] = {"X-Atlassian-Token", "no-check"}}};
+
+	*answer = NULL;
+	*said = (struct jira_said){0};
+	if (buf_finish(&form, err))
+		return -1;
+	rest.bytes = buf_view(&form);
+	return call_as(access, &rest, path, answer, said, err);
 }
 
 const char *jira_transition(const json_t *answer, const char *name)

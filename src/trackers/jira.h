@@ -34,6 +34,10 @@ struct jira_said {
 MUST_USE int jira_call(const struct jira_access *access, const char *method, const char *path, const json_t *body, json_t **answer,
 		       struct jira_said *said, struct err *err);
 
+/* A PNG of the name `file` as an attachment, by POST to `path`; else as jira_call. */
+MUST_USE int jira_attach(const struct jira_access *access, const char *path, const char *file, struct view bytes, json_t **answer,
+			 struct jira_said *said, struct err *err);
+
 /* A webhook. `self` is our account id there, and `label` one that gives work (NULL: none does). ERR_INVALID: no JSON object. */
 MUST_USE int jira_event_parse(struct view body, const char *self, const char *label, struct tracker_event *event, struct err *err);
 

@@ -3,6 +3,7 @@
 import {spawn, execFileSync} from 'node:child_process';
 import {existsSync, readFileSync} from 'node:fs';
 import {createServer, request} from 'node:http';
+import {formOf} from './form.mjs';
 
 export const folder = process.argv[2];
 export const wrong = [], calls = [];
@@ -74,16 +75,6 @@ function backend(req, res, url, host) {
 		res.writeHead(status, headers).end(all.subarray(end + 4));
 		if (push && req.method === 'POST') host.pushed(name);
 	});
-}
-
-// The one file of a form (RFC 7578): {FIELD: {file, type, bytes}}; null: it is no form.
-function formOf(type, bytes) {
-	const boundary = /^multipart\/form-data; boundary=([\w-]+)$/.exec(type ?? '')?.[1];
-	if (!boundary) return null;
-	const begin = `--${boundary}\r\n`, rest = `\r\n--${boundary}--\r\n`, head = bytes.indexOf('\r\n\r\n');
-	const said = /^Content-Disposition: form-data; name="(\w+)"; filename="([\w.-]+)"\r\nContent-Type: (\S+)$/.exec(bytes.subarray(begin.length, head).toString());
-	if (bytes.subarray(0, begin.length).toString() !== begin || bytes.subarray(-rest.length).toString() !== rest || !said) throw new Error(`no form: ${bytes.subarray(0, 200)}`);
-	return {[said[1]]: {file: said[2], type: said[3], bytes: bytes.subarray(head + 4, -rest.length).toString('base64')}};
 }
 
 // With UNTIL_STDIN_ENDS it lives no longer than who started it.

@@ -31,20 +31,20 @@ export async function deliver(url, body, headers, {times = 1} = {}) {
 
 const shared = {fault: fault => { faults.push({count: 1, ...fault}); }};
 
-/* `route` gets {method, path, query, headers, body (text)} and the response; what it throws is wrong. With `tls` (as of node:https) it is HTTPS. */
+/* `route` gets {method, path, query, headers, body (text), bytes} and the response; what it throws is wrong. With `tls` (as of node:https) it is HTTPS. */
 export function serve(route, actions, state, begun = () => {}, tls = undefined) {
 	const listener = async (request, response) => {
 		const url = new URL(request.url, 'http://fake'), parts = [];
 		for await (const part of request)
 			parts.push(part);
-		const body = Buffer.concat(parts).toString(), act = url.pathname.startsWith('/_/') && url.pathname.slice(3);
+		const bytes = Buffer.concat(parts), body = bytes.toString(), act = url.pathname.startsWith('/_/') && url.pathname.slice(3);
 		try {
 			if (act === 'state')
 				answer(response, 200, {wrong, log, faults: faults.filter(each => each.count > 0), ...state()});
 			else if (act)
 				answer(response, 200, await (actions[act] ?? shared[act])(JSON.parse(body)) ?? {});
 			else
-				await route({method: request.method, path: url.pathname, query: url.searchParams, headers: request.headers, body}, response);
+				await route({method: request.method, path: url.pathname, query: url.searchParams, headers: request.headers, body, bytes}, response);
 		} catch (error) {
 			wrong.push(`${request.method} ${url.pathname}: ${error.message}`);
 			if (!response.headersSent)

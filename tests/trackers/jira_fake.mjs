@@ -7,6 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import {createHmac, randomUUID} from 'node:crypto';
+import {formOf} from '../fakes/form.mjs';
 import {answer, deliver, fault_take, log, serve, wrong} from './fake.mjs';
 import {asks, document_check, models, shape_check} from './jira_shapes.mjs';
 
@@ -29,7 +30,10 @@ const text_document = (text, mention) => ({type: 'doc', version: 1, content: [{t
 const comment_json = ({operation: _, ...comment}, expanded) => ({self: `${site}/rest/api/3/issue/${comment.issue}/comment/${comment.id}`, id: comment.id, author: comment.author,
 	body: comment.body, updateAuthor: comment.author, created: comment.created, updated: comment.updated, jsdPublic: true,
 	...(expanded && {properties: comment.properties})});
+const attachment_json = ({bytes: _, ...each}) => ({self: `${site}/rest/api/3/attachment/${each.id}`, ...each, content: `${site}/rest/api/3/attachment/content/${each.id}`,
+	thumbnail: `${site}/rest/api/3/attachment/thumbnail/${each.id}`});
 const fields_json = issue => ({summary: issue.summary, description: issue.description, labels: issue.labels, project, status: issue.status, assignee: issue.assignee,
+	attachment: issue.attachments.map(attachment_json),
 	comment: {comments: issue.comments.map(each => comment_json(each)), total: issue.comments.length, maxResults: 5000, startAt: 0}, updated: new Date(clock).toISOString()});
 const issue_json = (issue, wanted) => ({id: issue.id, key: issue.key, self: `${site}/rest/api/3/issue/${issue.id}`,
 	fields: Object.fromEntries(Object.entries(fields_json(issue)).filter(([name]) => !wanted || wanted.split(',').includes(name)))});
@@ -59,6 +63,12 @@ const routes = {
 	'GET /comment/:comment/properties/assay': ['property', null, 'EntityProperty', (_, __, ___, comment) => {
 		const property = comment.properties?.find(each => each.key === 'assay');
 		return property ? [200, property] : missing('The property');
+	}],
+	'POST /issue/:issue/attachments': ['attach', null, null, (issue, {file}) => {
+		const attachment = {id: String(next++), filename: file.file, author: people.self, created: new Date(clock++).toISOString(), size: Buffer.from(file.bytes, 'base64').length,
+			mimeType: file.type, bytes: file.bytes};
+		issue.attachments.push(attachment);
+		return [200, [attachment_json(attachment)]];
 	}],
 	'GET /issue/:issue/transitions': ['transitions', null, 'Transitions', issue => [200, {expand: 'transitions', transitions: statuses.filter(each => each !== issue.status).map(to => ({
 		id: `${to.id}1`, name: `To ${to.name}`, to, hasScreen: false, isGlobal: true, isInitial: false, isConditional: false, isAvailable: true}))}]],
@@ -105,7 +115,7 @@ function may(headers, kind) {
 	return kind !== '401' && (tokens.has(token.replace('Bearer ', '')) || token === `Basic ${Buffer.from(`${email}:${apiToken}`).toString('base64')}`);
 }
 
-async function rest({method, path, query, headers, body}, response) {
+async function rest({method, path, query, headers, body, bytes}, response) {
 	const found = find(method, path), kind = fault_take(found?.name), send = ([status, json, more]) => json === undefined ? response.writeHead(status).end()
 		: answer(response, status, json, more);
 	assert(found, 'no such operation');
@@ -118,7 +128,9 @@ async function rest({method, path, query, headers, body}, response) {
 	const comment = found.ids.comment && [...issues.values()].flatMap(each => each.comments).find(each => each.id === found.ids.comment);
 	if ((found.ids.issue && !issue) || (found.ids.comment && !comment))
 		return send(missing('Issue or comment'));
-	const asked = body ? JSON.parse(body) : {};
+	const form = formOf(headers['content-type'], bytes);
+	assert(!form || headers['x-atlassian-token'] === 'no-check', 'XSRF check failed');
+	const asked = form ?? (body ? JSON.parse(body) : {});
 	if (found.asked)
 		shape_check(asks[found.asked], {...asked, issueIdOrKey: found.ids.issue, ...(comment && {id: comment.id})}, found.asked);
 	const said = found.act(issue, asked, query, comment);
@@ -174,7 +186,7 @@ const actions = {
 	issue: ({key, summary, description, labels = []}) => {
 		const id = String(next++);
 		issues.set(id, {id, key, summary, description: typeof description === 'string' ? text_document(description) : description, labels, status: statuses[0], assignee: null,
-			comments: [], links: []});
+			comments: [], links: [], attachments: []});
 		return {id};
 	},
 	assign: ({issue: key, to = 'self', by, ...how}) => {
