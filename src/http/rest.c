@@ -157,6 +157,7 @@ static void answer_read(struct rest_answer *answer, const struct rest_call *call
 	answer->status = response->status;
 	next_keep(answer->next, sizeof(answer->next), link ? link : "");
 	header_keep(answer->location, sizeof(answer->location), response, "Location");
+	header_keep(answer->scopes, sizeof(answer->scopes), response, "X-OAuth-Scopes");
 	header_keep(answer->needs, sizeof(answer->needs), response, "X-Accepted-GitHub-Permissions");
 	if (call->plain && response->status < 300)
 		buf_add_view(&answer->text, buf_view(&response->body));

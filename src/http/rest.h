@@ -33,6 +33,7 @@ struct rest_answer {
 	int64_t wait_until_ms;
 	char location[1024]; /* of a redirect, else empty */
 	char needs[256];     /* permissions that a refusal names, else empty */
+	char scopes[512];    /* what the token may, by commas, where it is said; else empty */
 	char next[1024];     /* the URL of the next page, else empty */
 };
 

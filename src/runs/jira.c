@@ -496,5 +496,10 @@ static int say(struct speaking *speaking, struct err *err)
 	return voice_say(rows, ARRAY_LEN(rows), speaking, err);
 }
 
-const struct voice voice_jira = {
-	.kind = "jira", .tokens = &jira_tokens, .has_board = true, .say = say, .fetch = fetch, .import = import, .check = jira_check};
+const struct voice voice_jira = {.kind = "jira",
+				 .tokens = &jira_tokens,
+				 .has_board = true,
+				 .say = say,
+				 .fetch = fetch,
+				 .import = import,
+				 .check = jira_check};

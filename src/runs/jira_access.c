@@ -135,8 +135,8 @@ const struct token_ops jira_tokens = {
 
 static void permissions_say(struct check *check, const char *account)
 {
-	static const char *const wanted[] = {"BROWSE_PROJECTS", "ADD_COMMENTS", "TRANSITION_ISSUES", "ASSIGN_ISSUES",
-					     "LINK_ISSUES", "CREATE_ATTACHMENTS"};
+	static const char *const wanted[] = {"BROWSE_PROJECTS", "ADD_COMMENTS", "TRANSITION_ISSUES",
+					     "ASSIGN_ISSUES",   "LINK_ISSUES",  "CREATE_ATTACHMENTS"};
 	static const char path[] =
 		"/mypermissions?permissions=BROWSE_PROJECTS,ADD_COMMENTS,TRANSITION_ISSUES,ASSIGN_ISSUES,LINK_ISSUES,CREATE_ATTACHMENTS";
 	json_t *answer = NULL;

@@ -219,12 +219,17 @@ static int place_keep_url(struct runs *runs, const char *id, const char *place, 
 	return store_commit(&tx, err);
 }
 
+char *picture_file(const json_t *picture)
+{
+	return text_format("assay-%.12s.png", json_text(picture, "id", ""));
+}
+
 int picture_bring(struct runs *runs, const json_t *picture, const char *place,
 		  int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), void *self,
 		  char **url, struct err *err)
 {
 	const char *id = json_text(picture, "id", "");
-	AUTO_FREE char *file = text_format("assay-%.12s.png", id);
+	AUTO_FREE char *file = picture_file(picture);
 	AUTO_BUF bytes = buf_new(RUNS_PICTURE_BYTES_MAX);
 
 	if (place_find_url(runs, id, place, url, err))

@@ -204,6 +204,8 @@ MUST_USE int attachments_sweep(struct runs *runs, int64_t before_ms, struct err 
 #define PICTURES_SHOWN_MAX 6
 json_t *pictures_shown(struct store_tx *tx, const char *run, struct err *err);
 json_t *pictures_untold(struct store_tx *tx, const char *run, struct err *err); /* they are told from now on */
+/* What its file is called elsewhere: the same each time; owned. */
+char *picture_file(const json_t *picture);
 /* Uploads it to `place` unless that was done; *url (owned) is what it is called there. Blocks. */
 MUST_USE int picture_bring(struct runs *runs, const json_t *picture, const char *place,
 			   int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), void *self,

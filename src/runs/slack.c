@@ -1,7 +1,7 @@
 /*
- * Slack: what is said there taken, over signed HTTP or Socket Mode (slack_socket.c), what is said here written, and what its connection lacks.
+ * Slack: what is said there taken, over signed HTTP or Socket Mode (slack_socket.c), and what is said here written.
  *
- * A connection is of one workspace, whose bot token is a secret of the connection. A thread of a channel is a session: what was asked in it is the
+ * A connection is of one workspace, whose bot token is a secret of the connection (slack_access.c). A thread of a channel is a session: what was asked in it is the
  * issue. Progress is one message that is changed (board.h), with a task for each step and a button to stop; questions have a button for
  * each answer. A message carries its operation as metadata, by which it is found again when the answer to its making was lost.
  */
@@ -12,24 +12,19 @@
 #include "base/scope.h"
 #include "runs/board.h"
 #include "runs/runs_priv.h"
-#include "runs/voice.h"
-#include "trackers/slack.h"
+#include "runs/slack_priv.h"
 
 #define METADATA "assay"
 #define REPLIES_MAX 100 /* of a thread that are looked at */
 #define MESSAGE_BYTES_MAX ((size_t)64 << 10)
 #define TITLE_BYTES_MAX 120
 
-static const char *setting(const struct connection *connection, const char *name)
-{
-	return json_text(connection->configuration, name, NULL);
-}
-
 /* ---- in ---- */
 
 static int event_parse(const struct connection *connection, struct view body, struct tracker_event *event, struct err *err)
 {
-	return slack_event_parse(body, setting(connection, "account"), setting(connection, "self"), event, err);
+	return slack_event_parse(body, json_text(connection->configuration, "account", NULL),
+				 json_text(connection->configuration, "self", NULL), event, err);
 }
 
 static int verify(const struct connection *connection, const struct webhook_request *request, int64_t now_ms, struct err *err)
@@ -77,29 +72,6 @@ const struct inbox_source inbox_slack = {.name = "slack", .verify = verify, .key
 
 /* ---- asking ---- */
 
-struct slack_asking {
-	struct slack_call call;
-	json_t **answer;
-	char *error; /* Slack's word; 64 bytes */
-};
-
-static int act(void *self, const struct connection *connection, const char *token, struct token_said *said, struct err *err)
-{
-	struct slack_asking *asking = self;
-	struct slack_said heard;
-	int failed;
-
-	(void)token; /* it is the connection's own */
-	asking->call.base = connection->base;
-	asking->call.token = connection_secret(connection, "token");
-	if (!asking->call.token)
-		return err_set(err, ERR_DENIED, "`%.60s` has no token", connection->name);
-	failed = slack_ask(&asking->call, asking->answer, &heard, err);
-	*said = (struct token_said){heard.blocked_until_ms, heard.expired};
-	(void)snprintf(asking->error, sizeof(heard.error), "%s", heard.error);
-	return failed;
-}
-
 /* `arguments` are stolen; *answer is owned by the caller, and NULL where nobody wants it. `error` gets Slack's word. Blocks. */
 static int ask_with(const struct speaking *speaking, const char *method, bool is_read, json_t *arguments, json_t **answer,
 		    char error[64], struct err *err)
@@ -110,7 +82,7 @@ static int ask_with(const struct speaking *speaking, const char *method, bool is
 		{.world = speaking->runs->options.world, .method = method, .arguments = arguments, .is_read = is_read},
 		answer ? answer : &ignored,
 		error};
-	const struct token_call call = {speaking->thread.connection, speaking->thread.account, act, &asking};
+	const struct token_call call = {speaking->thread.connection, speaking->thread.account, slack_asking_act, &asking};
 	struct token_said said;
 
 	if (!token_use(speaking->runs, &call, &said, err))
@@ -321,18 +293,18 @@ static int board_end(struct speaking *speaking, struct err *err)
 
 /* ---- questions and final words ---- */
 
-/* A message of its own, to whoever gave the work. */
-static int tell(struct speaking *speaking, json_t *buttons, struct err *err)
+/* A message of its own, to whoever gave the work; `buttons` are stolen. */
+static int tell(struct speaking *speaking, const char *markdown, json_t *buttons, struct err *err)
 {
 	AUTO_JSON owned = buttons;
 	const char *operation = speaking->effect->operation;
 	const char *actor = speaking->thread.actor;
-	AUTO_FREE char *words = slack_mrkdwn(view_of(json_text(speaking->speech, "text", "")));
+	AUTO_FREE char *words = slack_mrkdwn(view_of(markdown));
 	AUTO_FREE char *text = text_format("%s%s%s%s", actor ? "<@" : "", actor ? actor : "", actor ? "> " : "", words);
 	AUTO_JSON blocks = json_pack("[o]", slack_section(text));
 	AUTO_FREE char *ts = NULL;
 
-	if (board_end(speaking, err) || (speaking->effect->tries > 1 && message_find(speaking, operation, &ts, err)))
+	if (speaking->effect->tries > 1 && message_find(speaking, operation, &ts, err))
 		return -1;
 	if (ts)
 		return 0;
@@ -341,9 +313,95 @@ static int tell(struct speaking *speaking, json_t *buttons, struct err *err)
 	return message_make(speaking, operation, text, blocks, &ts, err);
 }
 
+/* ---- pictures ---- */
+
+static int picture_upload(void *self, const char *file, struct view bytes, char **id, struct err *err)
+{
+	const struct speaking *speaking = self;
+	AUTO_JSON place = NULL;
+
+	if (ask(speaking, "files.getUploadURLExternal", true,
+		json_pack("{s:s, s:I}", "filename", file, "length", (json_int_t)bytes.length), &place, err))
+		return -1;
+	return slack_upload(speaking->runs->options.world, place, "image/png", bytes, id, err);
+}
+
+/* A message of ours with files, of which the first is called so. */
+static bool is_shared(const json_t *messages, const char *file)
+{
+	json_t *message;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)messages, i, message)
+		if (strcmp(json_text(json_array_get(json_member(message, "files"), 0), "name", ""), file) == 0)
+			return true;
+	return false;
+}
+
+/* One message with all of them: it exists only when they are shared, so that what was brought before and not is seen by nobody. */
+static int pictures_share(struct speaking *speaking, json_t *pictures, struct err *err)
+{
+	json_t *arguments = place_of(speaking, "thread_ts");
+	json_t *files = json_array();
+	const char *why;
+	json_t *each;
+	size_t i;
+
+	json_array_foreach(pictures, i, each)
+		if (json_text(each, "url", NULL))
+			(void)json_array_append_new(files, json_pack("{s:s, s:s}", "id", json_text(each, "url", ""), "title",
+								     json_text(each, "name", "")));
+	(void)json_object_set(arguments, "channel_id", json_member(arguments, "channel"));
+	(void)json_object_del(arguments, "channel");
+	(void)json_object_set_new(arguments, "initial_comment", json_string("What the agent saw, in its own environment:"));
+	(void)json_object_set_new(arguments, "files", files);
+	if (!json_array_size(files)) {
+		json_decref(arguments);
+		return 0;
+	}
+	if (!ask(speaking, "files.completeUploadExternal", false, arguments, NULL, err))
+		return 0;
+	if (!voice_picture_is_over(speaking, err))
+		return -1;
+	why = err->text;
+	json_array_foreach(pictures, i, each)
+		if (json_text(each, "url", NULL))
+			json_set_bytes(each, "why", view_of(why));
+	*err = (struct err){0};
+	return 0;
+}
+
+/* Before the last words, which say what could not be brought. */
+static int pictures_send(struct speaking *speaking, struct buf *text, struct err *err)
+{
+	AUTO_FREE char *first = picture_file(json_array_get(json_member(speaking->speech, "pictures"), 0));
+	AUTO_JSON pictures = NULL;
+	AUTO_JSON thread = NULL;
+
+	if (!json_array_size(json_member(speaking->speech, "pictures")))
+		return 0;
+	if (speaking->effect->tries > 1) {
+		if (replies(speaking, &thread, err) && err->kind != ERR_DENIED && err->kind != ERR_NOT_FOUND)
+			return -1;
+		*err = (struct err){0};
+		if (is_shared(json_member(thread, "messages"), first))
+			return 0;
+	}
+	pictures = voice_pictures(speaking, picture_upload, err);
+	if (!pictures || pictures_share(speaking, pictures, err))
+		return -1;
+	voice_pictures_write(pictures, false, text);
+	return 0;
+}
+
 static int send_final(struct speaking *speaking, struct err *err)
 {
-	return tell(speaking, NULL, err);
+	AUTO_BUF text = buf_new(MESSAGE_BYTES_MAX);
+
+	buf_add_text(&text, json_text(speaking->speech, "text", ""));
+	return board_end(speaking, err) || pictures_send(speaking, &text, err) || buf_finish(&text, err)
+		       ? -1
+		       : tell(speaking, text.at, NULL, err);
 }
 
 static int send_ask(struct speaking *speaking, struct err *err)
@@ -361,7 +419,11 @@ static int send_ask(struct speaking *speaking, struct err *err)
 
 			(void)json_array_append_new(buttons, slack_button(action, json_string_value(option), value, NULL));
 		}
-	return tell(speaking, buttons, err);
+	if (board_end(speaking, err)) {
+		json_decref(buttons);
+		return -1;
+	}
+	return tell(speaking, json_text(speaking->speech, "text", ""), buttons, err);
 }
 
 /* A thread has no state that others would look at. */
@@ -451,87 +513,6 @@ static int fetch(struct speaking *speaking, struct voice_item *item, struct err 
 	return 0;
 }
 
-/* ---- tokens ---- */
-
-static int token_own(const struct connection *connection, json_t **answer, struct err *err)
-{
-	if (!connection_secret(connection, "token"))
-		return err_set(err, ERR_INVALID, "`%.60s` has no token (xoxb-…)", connection->name);
-	*answer = json_object();
-	return 0;
-}
-
-static int viewer(struct world world, const struct connection *connection, const json_t *answer, struct account *account,
-		  json_t **made, struct err *err)
-{
-	const struct slack_call call = {
-		.world = world, .base = connection->base, .token = connection_secret(connection, "token"), .method = "auth.test"};
-	struct slack_said said;
-	AUTO_JSON self = NULL;
-
-	(void)answer;
-	if (slack_ask(&call, &self, &said, err))
-		return err_prefix(err, "asking who we are");
-	account->account = text_copy(json_text(self, "team_id", NULL));
-	account->name = text_copy(json_text(self, "team", ""));
-	account->self = text_copy(json_text(self, "user_id", NULL));
-	if (!account->account || !account->self)
-		return err_set(err, ERR_BROKEN, "Slack does not say whose the token is");
-	*made = json_pack("{s:s, s:s}", "account", account->account, "self", account->self);
-	return 0;
-}
-
-static const struct token_ops tokens = {.own = token_own, .viewer = viewer};
-
-/* ---- what it lacks ---- */
-
-#define SETTINGS "api.slack.com/apps → your application"
-
-static void account_say(struct check *check, const json_t *account)
-{
-	AUTO_FREE char *what = text_format("workspace %s", json_text(account, "name", ""));
-	AUTO_FREE char *how = text_format("`assay slack connect %s` once more", check->connection->name);
-	char error[64] = "";
-	json_t *answer = NULL;
-	struct slack_asking asking = {{.world = check->runs->options.world, .method = "auth.test"}, &answer, error};
-	const struct token_call call = {check->connection->id, json_text(account, "account", ""), act, &asking};
-	struct token_said said;
-	struct err err = {0};
-	bool failed = token_use(check->runs, &call, &said, &err);
-
-	check_say(check, what, !failed, false, failed ? err.text : "answers", how);
-	json_decref(answer);
-}
-
-static int check(struct check *check, struct err *err)
-{
-	const struct connection *connection = check->connection;
-	bool socket = connection_secret(connection, "app_token");
-	AUTO_FREE char *hook = text_format(
-		"in " SETTINGS
-		": Event Subscriptions for app_mention, message.im and message.channels, by Socket Mode or at the URL %s/hooks/%s",
-		check->runs->pages_base, connection->id);
-	AUTO_JSON accounts = NULL;
-	json_t *account;
-	size_t i;
-
-	check_setting(check, "token", connection_secret(connection, "token"),
-		      "the Bot User OAuth Token (xoxb-…) of " SETTINGS ": `assay connections set NAME --secrets`");
-	check_say(check, "app_token or signing_secret", socket || connection_secret(connection, "signing_secret"), false,
-		  socket ? "Socket Mode" : "signed HTTP",
-		  "an app-level token (xapp-…, connections:write) for Socket Mode, or the Signing Secret, of " SETTINGS);
-	accounts = check_accounts(check, err);
-	if (!accounts)
-		return -1;
-	json_array_foreach(accounts, i, account)
-		account_say(check, account);
-	return check_deliveries(check, "app_mention", "events of mentions", false, hook, err) ||
-			       check_deliveries(check, "block_actions", "buttons", true,
-						"in " SETTINGS ": Interactivity, by Socket Mode or at the same URL", err)
-		       ? -1
-		       : 0;
-}
-
 /* ---- the table ---- */
 
 static const struct voice_row rows[] = {
@@ -545,4 +526,4 @@ static int say(struct speaking *speaking, struct err *err)
 }
 
 const struct voice voice_slack = {
-	.kind = "slack", .tokens = &tokens, .has_board = true, .say = say, .fetch = fetch, .check = check};
+	.kind = "slack", .tokens = &slack_tokens, .has_board = true, .say = say, .fetch = fetch, .check = slack_check};

@@ -30,9 +30,15 @@ int voice_say(const struct voice_row *rows, size_t count, struct speaking *speak
 	return err_set(err, ERR_INVALID, "this version does not know how to say `%.40s`", what);
 }
 
+bool voice_picture_is_over(const struct speaking *speaking, const struct err *err)
+{
+	bool passes = err->kind == ERR_RETRY || err->kind == ERR_LIMIT;
+
+	return !speaking->answer->blocked_until_ms && (!passes || speaking->effect->tries >= PICTURE_TRIES_MAX);
+}
+
 json_t *voice_pictures(struct speaking *speaking,
-		       int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err),
-		       struct err *err)
+		       int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err), struct err *err)
 {
 	AUTO_FREE char *place = text_format("%s/%s", speaking->thread.connection, speaking->thread.account);
 	AUTO_JSON brought = json_array();
@@ -48,8 +54,7 @@ json_t *voice_pictures(struct speaking *speaking,
 			json_set_bytes(item, "url", view_of(url));
 			continue;
 		}
-		if (speaking->answer->blocked_until_ms ||
-		    ((err->kind == ERR_RETRY || err->kind == ERR_LIMIT) && speaking->effect->tries < PICTURE_TRIES_MAX))
+		if (!voice_picture_is_over(speaking, err))
 			return NULL;
 		json_set_bytes(item, "why", view_make(err->text, strnlen(err->text, PICTURE_WHY_MAX)));
 		*err = (struct err){0};

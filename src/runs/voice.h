@@ -35,6 +35,8 @@ void voice_item_keep(struct voice_item *item, json_t *json); /* stolen; until th
 json_t *voice_pictures(struct speaking *speaking,
 		       int (*upload)(void *self, const char *file, struct view bytes, char **url, struct err *err),
 		       struct err *err);
+/* It failed, and is not tried again: the words go without it. */
+bool voice_picture_is_over(const struct speaking *speaking, const struct err *err);
 /* As Markdown: those that could not be brought, and, with `shown`, the others, too. */
 void voice_pictures_write(const json_t *pictures, bool shown, struct buf *text);
 

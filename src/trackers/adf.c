@@ -427,7 +427,6 @@ void adf_picture_add(json_t *document, const char *name, const char *url)
 	json_set_bytes(json_member(media, "attrs"), "alt", view_of(name));
 	(void)json_array_append_new(json_member(document, "content"),
 				    json_pack("{s:s, s:o}", "type", "paragraph", "content", content));
-	(void)json_array_append_new(json_member(document, "content"),
-				    json_pack("{s:s, s:{s:s}, s:[o]}", "type", "mediaSingle", "attrs", "layout", "center", "content",
-					      media));
+	(void)json_array_append_new(json_member(document, "content"), json_pack("{s:s, s:{s:s}, s:[o]}", "type", "mediaSingle",
+										"attrs", "layout", "center", "content", media));
 }

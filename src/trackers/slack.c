@@ -99,10 +99,29 @@ int slack_ask(const struct slack_call *call, json_t **answer, struct slack_said 
 	failed = buf_finish(&url, err) || rest_ask(call->world, &rest, &got, err);
 	explicit_bzero(bearer, strlen(bearer));
 	said->blocked_until_ms = got.wait_until_ms;
+	(void)snprintf(said->scopes, sizeof(said->scopes), "%s", got.scopes);
 	if (failed)
 		return err_prefix(err, "Slack");
 	if (slack_answer_judge(got.body, said, err))
 		return err_prefix(err, "%s", call->method);
 	*answer = TAKE(got.body);
+	return 0;
+}
+
+int slack_upload(struct world world, const json_t *place, const char *type, struct view bytes, char **id, struct err *err)
+{
+	struct rest_call call = {.bytes = bytes, .type = type, .plain = true};
+	const char *file;
+	AUTO_ANSWER answer = {0};
+
+	if (json_text_get(place, "upload_url", &call.url, err) || json_text_get(place, "file_id", &file, err))
+		return err_prefix(err, "Slack's place for a file");
+	if (rest_ask(world, &call, &answer, err)) {
+		/* The place is of a minute: another one is asked for. */
+		if (answer.status)
+			err->kind = ERR_RETRY;
+		return err_prefix(err, "Slack's place for a file");
+	}
+	*id = text_copy(file);
 	return 0;
 }

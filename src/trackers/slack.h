@@ -19,7 +19,8 @@
 struct slack_said {
 	int64_t blocked_until_ms;
 	bool expired;
-	char error[64]; /* Slack's word for it; empty: it was none of Slack's */
+	char error[64];   /* Slack's word for it; empty: it was none of Slack's */
+	char scopes[512]; /* what the token may, by commas; empty: it was not said */
 };
 
 /* `method` is Slack's: "chat.postMessage". `arguments` is sent as JSON, or, with `is_read`, as a query of texts and numbers (what reads takes no
@@ -35,6 +36,9 @@ struct slack_call {
 MUST_USE int slack_ask(const struct slack_call *call, json_t **answer, struct slack_said *said, struct err *err);
 /* The same without the network. */
 MUST_USE int slack_answer_judge(const json_t *body, struct slack_said *said, struct err *err);
+
+/* Brings a file to the place that files.getUploadURLExternal gave; *id (owned) is what files.completeUploadExternal is told. */
+MUST_USE int slack_upload(struct world world, const json_t *place, const char *type, struct view bytes, char **id, struct err *err);
 
 /* An event_callback, an interaction (its JSON, or the form "payload=…" that HTTP brings). `self` is who we are there, `account` the team.
  * event->only_known: of a thread that is none of ours it says nothing. */

@@ -36,6 +36,7 @@ printf 'token=xoxb-bot\napp_token=xapp-app\n' | "$ASSAY" connect slack --base "$
 hook=$(sed -n 's/^webhooks come to: //p' "$WORK/connect.txt")
 like 'the doctor says that no workspace allowed it, and how' "$("$ASSAY" trackers check 2>&1)" 'missing +slack: workspace.*assay slack connect'
 like 'the workspace is connected' "$("$ASSAY" slack connect)" '^Acme is connected'
+like 'the doctor says which scope is missing, and where to add it' "$("$ASSAY" trackers check 2>&1)" 'ok +slack: scope chat:write.*note +slack: scope files:write.*OAuth & Permissions'
 ok 'a socket is opened' until_true 60 connected 1
 is 'secrets are shown to nobody' "$(grep -c 'xoxb-bot\|xapp-app' "$WORK/connect.txt")" 0
 
@@ -46,12 +47,14 @@ say 'do it' '{"by": "bot"}' >/dev/null
 
 # From a mention to a pull request, with everything that can go wrong between the two; each event comes twice.
 for fault in '"lost", "operation": "chat.postMessage"' '"429", "operation": "chat.update"' '"internal", "operation": "conversations.replies"' \
-	'"500", "operation": "chat.update"' '"html", "operation": "chat.update"' '"blocks", "operation": "chat.update"'; do
+	'"500", "operation": "chat.update"' '"html", "operation": "chat.update"' '"blocks", "operation": "chat.update"' '"500", "operation": "upload"' '"lost", "operation": "files.completeUploadExternal"'; do
 	tell fault "{\"kind\": $fault}" >/dev/null
 done
-one=$(say 'Say hello louder. It should end with a mark. <!channel> ​‮' '{"times": 2}')
+one=$(say 'Say hello louder. It should end with a mark. Show it. <!channel> ​‮' '{"times": 2}')
 until_true "$RUN_S" has_finals "$one" 1
-is 'progress is one message, the end another, whatever was lost' "$(sorted "$one")" '*Assay worked on this*|<@U0ALICE> Pull request 1'
+is 'progress is one message, pictures another, then the end, whatever was lost' "$(sorted "$one")" '*Assay worked on this*|What the agent saw, in its own environment:|<@U0ALICE> Pull request 1'
+is 'a picture is shared byte for byte, under a plain name' "$(state '.messages[] | select(.files) | .files[] | .title, .id')" \
+	"$(printf 'http://greeting/_x__y_\n%s' "$(state --arg b "$(printf '\211PNG\r\n\032\nlouder' | base64)" '[.files[] | select(.bytes == $b)][-1].id')")"
 like 'the end has the pull request and the preview' "$(ours "$one" | tail -n 1)" 'Pull request 1 \(verified\): http.*/pulls/1 Preview: http'
 ok 'every fault happened' until_true 60 all_faults_happened
 is 'there is one run' "$(api GET /runs | jq '.items | length')" 1

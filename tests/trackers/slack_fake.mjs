@@ -14,7 +14,7 @@ import {answer, deliver, fault_take, log, serve, wrong} from './fake.mjs';
 const {verifySlackRequest} = createRequire(import.meta.url)('@slack/bolt');
 const [secret, botToken, appToken] = process.argv.slice(2);
 const team = 'T0ACME', self = 'U0ASSAY', channel = 'C0SHOP', app = 'A0ASSAY';
-const messages = [], sockets = new Set(), waiting = new Map(), acknowledged = [];
+const messages = [], files = [], sockets = new Set(), waiting = new Map(), acknowledged = [];
 let base = '', hook = '', next = 1795284071;
 
 const ts_make = () => `${next++}.000100`;
@@ -85,6 +85,23 @@ const methods = {
 	'conversations.replies': asked => ({messages: messages.filter(each => each.ts === asked.ts || each.thread_ts === asked.ts)
 		.map(({metadata, ...each}) => ({...each, ...(asked.include_all_metadata === 'true' && {metadata})})), has_more: false}),
 	'chat.getPermalink': asked => ({channel, permalink: `https://acme.slack.com/archives/${channel}/p${asked.message_ts.replace('.', '')}`}),
+	'files.getUploadURLExternal': asked => {
+		assert(/^[\w.-]+$/.test(asked.filename) && +asked.length > 0, 'a file without a name or bytes');
+		const file = {id: `F${next++}`, name: asked.filename, length: +asked.length, upload_url: `${base}/upload/v1/${randomUUID()}`};
+		files.push(file);
+		return {upload_url: file.upload_url, file_id: file.id};
+	},
+	'files.completeUploadExternal': asked => {
+		assert.deepEqual(Object.keys(asked).sort(), ['channel_id', 'files', 'initial_comment', 'thread_ts']);
+		assert(asked.channel_id === channel && asked.files.length > 0);
+		text_check(asked.initial_comment, 4000);
+		const shared = asked.files.map(({id, title}) => ({...files.find(each => each.id === id && each.bytes), title}));
+		if (shared.some(each => !each.id))
+			return {error: 'file_not_found'};
+		messages.push({type: 'message', subtype: 'file_share', user: self, bot_id: 'B0ASSAY', team, ts: ts_make(), at: Date.now(), thread_ts: asked.thread_ts,
+			text: asked.initial_comment, files: shared.map(({id, name, title}) => ({id, name, title, mimetype: 'image/png'}))});
+		return {files: shared.map(({id, title}) => ({id, title}))};
+	},
 	'apps.connections.open': () => ({url: `${base.replace('http', 'ws')}/link/?ticket=${randomUUID()}&app_id=${app}`}),
 };
 
@@ -107,6 +124,16 @@ function asked_read(type, body, query) {
 	return form;
 }
 
+/* The place says who may: nobody tells it a token. */
+function upload({path, headers, bytes}, response) {
+	const file = files.find(each => each.upload_url === base + path), kind = fault_take('upload');
+	assert(file && !headers.authorization && bytes.length === file.length, 'no upload');
+	if (kind)
+		return answer(response, ...errors[kind]);
+	file.bytes = bytes.toString('base64');
+	response.writeHead(200, {'Content-Type': 'text/plain'}).end(`OK - ${bytes.length}`);
+}
+
 function api({path, query, headers, body}, response) {
 	const method = path.replace('/api/', ''), kind = fault_take(method), is_open = method === 'apps.connections.open';
 	log.push({operation: method, fault: kind, at: Date.now()});
@@ -118,7 +145,7 @@ function api({path, query, headers, body}, response) {
 	const said = methods[method](asked_read(headers['content-type'], body, query));
 	if (kind === 'lost') /* it happened, and nobody hears of it */
 		return response.destroy();
-	answer(response, 200, {ok: !said.error, ...said});
+	answer(response, 200, {ok: !said.error, ...said}, {'X-OAuth-Scopes': 'app_mentions:read,chat:write,channels:history,im:history'});
 }
 
 /* ---- Socket Mode ---- */
@@ -197,9 +224,9 @@ const actions = {
 	},
 };
 
-const state = () => ({messages, sockets: sockets.size, waiting: waiting.size, acknowledged: acknowledged.length});
+const state = () => ({messages, files, sockets: sockets.size, waiting: waiting.size, acknowledged: acknowledged.length});
 
-serve((request, response) => api(request, response), actions, state, (url, server) => {
+serve((request, response) => request.path.startsWith('/upload/') ? upload(request, response) : api(request, response), actions, state, (url, server) => {
 	base = url;
 	new WebSocketServer({server, path: '/link/'}).on('connection', socket_begin);
 });
