@@ -53,6 +53,16 @@ static void note_opaque(struct node *node, struct view text)
 					node->view);
 }
 
+/* What stream_begins() has something to say about: of binary data most bytes are none of them. */
+static bool may_begin(char c)
+{
+	static const bool first[256] = {
+		['P'] = true,  [0x1f] = true, [0x28] = true, ['7'] = true,  ['R'] = true,  [0xfd] = true, [4] = true,
+		[0x08] = true, [0x18] = true, [0x38] = true, [0x48] = true, [0x58] = true, [0x68] = true, [0x78] = true};
+
+	return first[(unsigned char)c];
+}
+
 /* Does a stream begin here? Its coding, and where its data begins; *short_of: it may, but more bytes are needed to say. */
 static enum coding stream_begins(struct node *node, struct view text, size_t *data, bool *short_of)
 {
@@ -160,6 +170,10 @@ static void carve_run(struct node *node, struct view text, size_t at)
 
 		if (carve->inflater) {
 			at += member_feed(node, view_make(text.at + at, text.length - at));
+			continue;
+		}
+		if (!may_begin(text.at[at])) {
+			at++;
 			continue;
 		}
 		coding = stream_begins(node, view_make(text.at + at, text.length - at), &data, &short_of);

@@ -88,22 +88,32 @@ static size_t run_read(struct run *run, struct view text, size_t at)
 	return at;
 }
 
-/* Of what was decoded only text is kept: what is none was no encoding, or is binary and would only make more views. */
+static bool is_text(char c)
+{
+	/* NUL: UTF-16. */
+	static const bool texts[256] = {[0x20 ... 0x7e] = true, ['\n'] = true, ['\r'] = true, ['\t'] = true, [0] = true};
+
+	return texts[(unsigned char)c];
+}
+
+/* Of what was decoded only text is kept: what is none was no encoding, or is binary and would only make more views. Of each TEXT_LEAST bytes the
+ * last one is looked at first: where that is no text, no text worth keeping ends before it. */
 static void text_add(struct buf *out, const struct buf *decoded)
 {
-	size_t from = 0;
+	for (size_t from = 0; from + TEXT_LEAST <= decoded->length;) {
+		size_t at = from + TEXT_LEAST, end = at;
 
-	for (size_t i = 0; i <= decoded->length; i++) {
-		unsigned char c = i < decoded->length ? (unsigned char)decoded->at[i] : 1;
-
-		/* NUL: UTF-16. */
-		if ((c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r' || c == '\t' || !c)
+		while (at > from && is_text(decoded->at[at - 1]))
+			at--;
+		if (at > from) {
+			from = at;
 			continue;
-		if (i - from >= TEXT_LEAST) {
-			buf_add(out, decoded->at + from, i - from);
-			buf_add_char(out, '\n');
 		}
-		from = i + 1;
+		while (end < decoded->length && is_text(decoded->at[end]))
+			end++;
+		buf_add(out, decoded->at + from, end - from);
+		buf_add_char(out, '\n');
+		from = end + 1;
 	}
 }
 
@@ -140,18 +150,24 @@ static void decode_64(const struct run *run, struct buf *decoded, struct buf *ou
 	}
 }
 
+static unsigned hex_digit(char c)
+{
+	return ((unsigned char)c & 15U) + (c & 0x40 ? 9U : 0U);
+}
+
 static void decode_hex(const struct run *run, struct buf *decoded, struct buf *out)
 {
 	for (size_t lead = 0; lead < 2; lead++) {
-		buf_clear(decoded);
-		for (size_t i = lead; i + 2 <= run->length; i += 2) {
-			char pair[2] = {run->characters[i], run->characters[i + 1]};
-			unsigned byte = 0;
+		size_t made = 0;
+		char *to;
 
-			for (size_t j = 0; j < 2; j++)
-				byte = byte << 4 | (unsigned)(pair[j] <= '9' ? pair[j] - '0' : (pair[j] | 0x20) - 'a' + 10);
-			buf_add_char(decoded, (char)byte);
-		}
+		buf_clear(decoded);
+		to = buf_reserve(decoded, run->length / 2 + 1);
+		if (!to)
+			return;
+		for (size_t i = lead; i + 2 <= run->length; i += 2)
+			to[made++] = (char)(hex_digit(run->characters[i]) << 4 | hex_digit(run->characters[i + 1]));
+		buf_commit(decoded, made);
 		text_add(out, decoded);
 	}
 }

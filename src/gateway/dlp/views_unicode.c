@@ -1,4 +1,6 @@
 /* Text with look-alikes and invisible characters, as a person would read it: in ASCII. */
+#include <pthread.h>
+
 #include "base/scope.h"
 #include "gateway/dlp/views_priv.h"
 
@@ -88,6 +90,24 @@ static char ascii_of(uint32_t code)
 	return mathematical(code);
 }
 
+/* What stands in the place of a character: ASCII's, INVISIBLE, or 0 for itself. Binary data has millions of them: those of two and three bytes are
+ * in a table. */
+#define INVISIBLE 0x80u
+#define TABLE_CODES ((uint32_t)0x10000)
+static unsigned char table[TABLE_CODES];
+static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+static unsigned char stand_in(uint32_t code)
+{
+	return is_invisible(code) ? INVISIBLE : (unsigned char)ascii_of(code);
+}
+
+static void table_make(void)
+{
+	for (uint32_t code = 0; code < TABLE_CODES; code++)
+		table[code] = stand_in(code);
+}
+
 /* As lenient as the most lenient reader: overlong forms are taken. Its length; 1 and the byte itself when it is no sequence. */
 static size_t decode(struct view text, uint32_t *code)
 {
@@ -108,29 +128,41 @@ static size_t decode(struct view text, uint32_t *code)
 	return length;
 }
 
+/* The next byte, at or behind `at`, that may be the first of a sequence: one that says so, and is followed by one that goes on. Of what is not
+ * ASCII in binary data most is neither. */
+static size_t lead_next(struct view text, size_t at)
+{
+	typedef unsigned char vector __attribute__((vector_size(16)));
+	typedef unsigned long long halves __attribute__((vector_size(16)));
+
+	for (; at + sizeof(vector) < text.length; at += sizeof(vector)) {
+		vector here, next;
+		halves leads;
+
+		memcpy(&here, text.at + at, sizeof here);
+		memcpy(&next, text.at + at + 1, sizeof next);
+		leads = (halves)((here >= 0xc0) & ((next & 0xc0) == 0x80));
+		if (leads[0] | leads[1])
+			break;
+	}
+	while (at + 1 < text.length && ((unsigned char)text.at[at] < 0xc0 || ((unsigned char)text.at[at + 1] & 0xc0) != 0x80))
+		at++;
+	return at + 1 < text.length ? at : text.length;
+}
+
 void view_unicode(struct view text, const struct signs *signs, view_emit *emit, void *self)
 {
 	struct patch patch;
 
+	(void)pthread_once(&table_once, table_make);
 	patch_begin(&patch, text);
-	for (size_t i = signs_next(signs, SIGN_HIGH, 0); i < text.length;) {
+	for (size_t i = lead_next(text, signs_next(signs, SIGN_HIGH, 0)); i < text.length; i = lead_next(text, i)) {
 		uint32_t code;
-		size_t length;
-		char ascii;
+		size_t length = decode(view_make(text.at + i, text.length - i), &code);
+		unsigned char by = length == 1 ? 0 : code < TABLE_CODES ? table[code] : stand_in(code);
 
-		if ((unsigned char)text.at[i] < 0x80) {
-			i++;
-			i = i % WINDOW_BYTES ? i : signs_next(signs, SIGN_HIGH, i);
-			continue;
-		}
-		length = decode(view_make(text.at + i, text.length - i), &code);
-		if (length > 1) {
-			ascii = is_invisible(code) ? 0 : ascii_of(code);
-			if (ascii)
-				patch_put(&patch, i, length, &ascii, 1);
-			else if (is_invisible(code))
-				patch_put(&patch, i, length, "", 0);
-		}
+		if (by)
+			patch_put(&patch, i, length, (const char *)&by, by != INVISIBLE);
 		i += length;
 	}
 	patch_end(&patch, "look-alike letters", VIEW_DECODED, emit, self);
