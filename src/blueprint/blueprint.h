@@ -148,6 +148,8 @@ struct host_stub {
 /* What a request is that is answered surely later than before. */
 enum latency_rule { LATENCY_WARN, LATENCY_INFORM, LATENCY_BLOCK, LATENCY_OFF };
 
+enum clock_kind { CLOCK_REAL, CLOCK_OFFSET, CLOCK_FROZEN };
+
 struct invariant {
 	char *name;
 	char *database; /* of `sql`; the only one there is when it is not given */
@@ -241,6 +243,10 @@ struct blueprint {
 		struct texts refused_licences; /* globs of SPDX names, of packages that a change brings */
 		int64_t timeout_ms;
 		enum latency_rule latency;
+		struct {
+			enum clock_kind kind;
+			int64_t ms; /* what it is off by, or since 1970 */
+		} clock; /* of the services that are compared */
 		int explore; /* requests that nobody has asked yet; 0: none are made */
 	} verify;
 

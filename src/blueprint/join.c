@@ -373,6 +373,7 @@ static void verify_add(struct joining *joining)
 	list_move(section, "protected", json_member(from, "protected"), joining->folder);
 	skip_join(joining, section, json_member(from, "skip"));
 	first_says(section, "latency", from);
+	first_says(section, "clock", from);
 	if (json_number(from, "attempts", 0) > json_number(section, "attempts", 0))
 		(void)json_object_set(section, "attempts", json_member(from, "attempts"));
 	longest_says(section, "timeout", from);

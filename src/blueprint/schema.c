@@ -3,14 +3,17 @@
 
 #include <ctype.h>
 #include <strings.h>
+#include <time.h>
 
 #include "base/scope.h"
+#include "base/world.h"
 #include "blueprint/reader_priv.h"
 
 #define BLUEPRINT_VERSION 1
 #define PORT_OF_DOOR 15001 /* taken in every sandbox (net/door.h) */
 #define DURATION_LEAST 100 /* ms */
 #define DURATION_MOST ((int64_t)365 * 86400000)
+#define CLOCK_OFFSET_MOST ((int64_t)36500 * 86400000)
 #define MEMORY_LEAST ((int64_t)1 << 20)
 #define MEMORY_MOST ((int64_t)1 << 45)
 #define CPU_PERCENT_MOST 102400
@@ -196,6 +199,28 @@ static int set_budget(struct reader *reader, const struct field *field, const st
 	return *micro ? 0 : reader_expect(reader, value, field->expected);
 }
 
+/* "-30d", "+12h"; "2026-05-01T12:00:00Z". */
+static int set_clock(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	struct blueprint *blueprint = record;
+	const char *text = tree_text(value);
+	struct tm moment = {0};
+	const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &moment) : NULL;
+	int64_t ms;
+
+	if (text && (text[0] == '-' || text[0] == '+') && duration_parse(view_of(text + 1), &ms, NULL) == 0 && ms > 0 &&
+	    ms <= CLOCK_OFFSET_MOST) {
+		blueprint->verify.clock.kind = CLOCK_OFFSET;
+		blueprint->verify.clock.ms = text[0] == '-' ? -ms : ms;
+		return 0;
+	}
+	if (!rest || *rest || moment.tm_year < 70)
+		return reader_expect(reader, value, field->expected);
+	blueprint->verify.clock.kind = CLOCK_FROZEN;
+	blueprint->verify.clock.ms = (int64_t)timegm(&moment) * 1000;
+	return 0;
+}
+
 static int set_url_path(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
 	const char *text = tree_text(value);
@@ -329,6 +354,7 @@ static const struct field verify_fields[] = {
 	{"pages", "a list of paths that begin with /", set_texts, AT(blueprint, verify.pages)},
 	{"licences", "a list of licences that are refused, as SPDX names them: [\"AGPL-*\"]", set_texts, AT(blueprint, verify.refused_licences)},
 	{"explore", "a number from 1 to 5000", set_int, AT(blueprint, verify.explore), .least = 1, .most = 5000},
+	{"clock", "an offset (-30d, +12h), or a moment at which it stands still (2026-05-01T12:00:00Z)", set_clock},
 	{"latency", "warn, inform, block or off", set_word, AT(blueprint, verify.latency), .words = latency_words},
 	{"mutation", DURATION_EXPECTED, set_duration, AT(blueprint, verify.mutation_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	{"skip", "a list of gates: faults, migrations, race, visual", set_gates, AT(blueprint, verify.skip)},

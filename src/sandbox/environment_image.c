@@ -59,6 +59,8 @@ int member_start_service(struct environment *env, struct member *member, struct 
 	const char *user = json_text(image, "user", NULL);
 	const char *held[4];
 
+	if (member_clock_put(env, member, err))
+		return -1;
 	if (command_is_set(&service->run))
 		return member_start_argv(env, member, command_argv(&service->run, held), dir, user, err);
 	if (!own[0])

@@ -211,7 +211,8 @@ const char *const *command_argv(const struct command *command, const char **held
 int member_start_argv(struct environment *env, struct member *member, const char *const *argv, const char *dir, const char *user,
 		      struct err *err)
 {
-	char **variables = member_variables(env, member, NULL);
+	struct clock_variables *dated = clock_variables_new(env, member);
+	char **variables = member_variables(env, member, &dated->list);
 	struct program_spec spec = {
 		.argv = argv, .env = (const char *const *)variables, .dir = dir, .user = user, .fds = {-1, -1, -1}};
 	AUTO_CLOSE int output = -1;
@@ -225,6 +226,7 @@ int member_start_argv(struct environment *env, struct member *member, const char
 		result = provider_program_start(env->all->provider, env->id, member->name, &spec, &process, err);
 	}
 	variables_free(variables);
+	clock_variables_free(dated);
 	if (result)
 		return err_prefix(err, "%s", member->name);
 	(void)pthread_mutex_lock(&env->mutex);

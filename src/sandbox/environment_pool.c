@@ -154,7 +154,7 @@ struct environment *pool_take_whole(struct environment *planned)
 	AUTO_FREE char *snapshot = NULL;
 	struct environment *whole;
 
-	if (!all->pool.warm)
+	if (!all->pool.warm || environment_has_clock(planned)) /* its services run already, at this date */
 		return NULL;
 	snapshot = snapshot_resolve(all, planned->blueprint, planned->snapshot, NULL);
 	(void)pthread_mutex_lock(&all->mutex);

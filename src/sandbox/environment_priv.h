@@ -248,6 +248,18 @@ json_t *member_image(struct environment *env, const struct member *member);
 /* The blueprint's program or the image's. */
 MUST_USE int member_start_service(struct environment *env, struct member *member, struct err *err);
 
+/* ---- environment_clock.c: `verify.clock`, for services of what is verified ---- */
+bool environment_has_clock(const struct environment *env);
+/* Before the program of a service starts; nothing where no other date is asked for. */
+MUST_USE int member_clock_put(struct environment *env, struct member *member, struct err *err);
+struct clock_variables {
+	struct name_value at[2];
+	struct variables list; /* of them; none where no other date is asked for */
+};
+/* What its program gets on top. Owned by the caller. */
+struct clock_variables *clock_variables_new(const struct environment *env, const struct member *member);
+void clock_variables_free(struct clock_variables *variables);
+
 /* ---- environment_start.c ---- */
 #define START_VOLUMES 1u /* make the volumes first */
 #define START_MIGRATE 2u /* run migrations and take marks */

@@ -895,6 +895,33 @@ static const struct change late_changes[] = {
 	 "verified"},
 };
 
+/* What only another date shows, in two languages. */
+static struct application dated = {
+	.folder = "app",
+	.quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, clock: 2020-05-01T12:00:00Z, skip: [faults, migrations, race]}"}}};
+
+static const struct change dated_changes[] = {
+	{"what another year shows, in the front",
+	 {{"front/server.js", "  const list = answer.body.items;\n",
+	   "  const list = new Date().getUTCFullYear() === 2020 ? [] : answer.body.items;\n"}},
+	 "failed",
+	 "replay",
+	 "length"},
+	{"what another year shows, in the store",
+	 {{"store/server.py", "        status = charge(number, total)\n",
+	   "        import time\n        total += 1 if time.gmtime().tm_year == 2020 else 0\n        status = charge(number, total)\n"}},
+	 "failed",
+	 "replay",
+	 "value",
+	 .rare = true},
+};
+
+static void another_date_is_the_same_for_both_versions(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&dated, dated_changes, ARRAY_LEN(dated_changes)), 0);
+}
+
 static void what_is_surely_slower_is_told_by_the_blueprints_rule(void **state)
 {
 	(void)state;
@@ -970,6 +997,7 @@ static int run(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_seeded_bug_is_caught_and_no_harmless_change_is),
 		cmocka_unit_test(what_cannot_be_told_is_said_to_be_so),
+		cmocka_unit_test(another_date_is_the_same_for_both_versions),
 		cmocka_unit_test(what_is_surely_slower_is_told_by_the_blueprints_rule),
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),

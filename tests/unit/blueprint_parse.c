@@ -227,6 +227,31 @@ static void every_key_of_the_parser_is_in_the_schema_and_vice_versa(void **state
 	}
 }
 
+static void another_date_is_an_offset_or_a_moment(void **state)
+{
+	static const struct {
+		const char *clock;
+		enum clock_kind kind;
+		int64_t ms;
+	} rows[] = {{"-30d", CLOCK_OFFSET, (int64_t)-30 * 86400000},
+		    {"+12h", CLOCK_OFFSET, 12 * 3600000},
+		    {"2020-05-01T12:00:00Z", CLOCK_FROZEN, 1588334400000},
+		    {"'1970-01-01T00:00:00Z'", CLOCK_FROZEN, 0}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_FREE char *text = text_format("version: 1\nname: a\nservices: {a: {run: x}}\nverify: {clock: %s}\n",
+						   rows[i].clock);
+		struct err err = {0};
+		AUTO_BLUEPRINT blueprint = blueprint_parse(view_of(text), "assay.yaml", &err);
+
+		if (!blueprint)
+			fail_msg("%s: %s", rows[i].clock, err.text);
+		assert_int_equal(blueprint->verify.clock.kind, rows[i].kind);
+		assert_int_equal(blueprint->verify.clock.ms, rows[i].ms);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +266,7 @@ int main(void)
 		cmocka_unit_test(the_documented_example_is_good),
 		cmocka_unit_test(the_shop_is_good),
 		cmocka_unit_test(every_key_of_the_parser_is_in_the_schema_and_vice_versa),
+		cmocka_unit_test(another_date_is_an_offset_or_a_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
