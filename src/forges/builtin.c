@@ -174,7 +174,7 @@ static int upsert(void *self, const struct forge_pull *pull, int64_t *number, st
 	struct builtin *builtin = self;
 	AUTO_TX tx = {0};
 
-	if (store_begin(builtin->store, &tx, err) ||
+	if (store_begin(builtin->store, &tx, err) || (pull->held && pull->held(pull->held_self, &tx, err)) ||
 	    store_number_get(&tx, number, 0, "SELECT number FROM pull WHERE repository = ? AND branch = ? ORDER BY number DESC",
 			     VALUES(V(pull->repository), V(pull->branch)), err))
 		return -1;

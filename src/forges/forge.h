@@ -24,6 +24,9 @@ struct forge_pull {
 	const char *verdict;     /* "verified", … or NULL */
 	const char *environment; /* or NULL */
 	const char *preview;     /* a URL, or NULL */
+	/* Asked in the transaction that writes it: who hung while another took the work over must not write over it. May be NULL. */
+	int (*held)(const void *self, struct store_tx *tx, struct err *err);
+	const void *held_self;
 };
 
 enum forge_state { FORGE_OPEN, FORGE_MERGED, FORGE_CLOSED };

@@ -290,6 +290,11 @@ static int preview_deploy(struct runs *runs, const struct run *run, struct flow_
 	return 0;
 }
 
+static int visit_held(const void *self, struct store_tx *tx, struct err *err)
+{
+	return flow_visit_held(tx, self, err);
+}
+
 static int pull_upsert(struct publication *publication, struct part *part, int64_t *number, struct err *err)
 {
 	struct runs *runs = publication->runs;
@@ -305,7 +310,9 @@ static int pull_upsert(struct publication *publication, struct part *part, int64
 				  .issue = run->issue,
 				  .verdict = verdict_name(verdict),
 				  .environment = run->environment,
-				  .preview = run->preview};
+				  .preview = run->preview,
+				  .held = visit_held,
+				  .held_self = publication->visit};
 
 	pull_body(&body, publication);
 	if (race_body(&body, runs, run, err))

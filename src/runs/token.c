@@ -131,11 +131,14 @@ static int token_get(struct runs *runs, const char *connection, const char *id, 
 static int wait_for_person(struct runs *runs, const struct connection *connection, struct token_said *said, struct err *err)
 {
 	struct err failure = *err;
-	struct err ignored = {0};
 	AUTO_TX tx = {0};
 
-	if (!connection->id || store_begin(runs->store, &tx, &ignored) ||
-	    connection_state_set(&tx, connection->id, failure.text, &ignored) || store_commit(&tx, &ignored))
+	if (!connection->id)
+		return -1;
+	/* A store that fails here says so: with the refusal's own error what waits would be given up. */
+	*err = (struct err){0};
+	if (store_begin(runs->store, &tx, err) || connection_state_set(&tx, connection->id, failure.text, err) ||
+	    store_commit(&tx, err))
 		return -1;
 	said->blocked_until_ms = world_now_ms(runs->options.world) + AGAIN_MS;
 	return err_set(err, ERR_LIMIT, "%s", failure.text);
@@ -162,7 +165,7 @@ int token_use(struct runs *runs, const struct token_call *call, struct token_sai
 		if (!failed || !said->expired)
 			break;
 		if (i)
-			return wait_for_person(runs, &connection, said, err);
+			failed = wait_for_person(runs, &connection, said, err);
 	}
 	explicit_bzero(used, strlen(used));
 	return failed;
