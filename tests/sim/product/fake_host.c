@@ -225,8 +225,11 @@ int __wrap_turn_program_run(struct turn *turn, struct err *reason, struct err *e
 	return __real_turn_program_run(turn, reason, err);
 }
 
+/* Beside a program: once, and after what it said was read. How often, and before what, would be a matter of speed. */
 void __wrap_turn_message_deliver(struct turn *turn)
 {
+	if (plan.threaded && (__atomic_load_n(&sim.looked, __ATOMIC_SEQ_CST) || !agent_parser_ended(turn->parser)))
+		return;
 	__real_turn_message_deliver(turn);
 	__atomic_store_n(&sim.looked, true, __ATOMIC_SEQ_CST);
 }
@@ -268,7 +271,7 @@ bool was_told(const char *text)
 	return sim.prompts && strstr(sim.prompts, text);
 }
 
-/* On the program's thread, if it has one: then it ends after the turn has looked for messages once: how often it looks is not a matter of speed. */
+/* On the program's thread, if it has one: then it ends after the turn has looked for messages. */
 int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
 		     struct exit_status *status, struct err *err)
 {
