@@ -44,7 +44,7 @@ static int over_find(struct bot *bot, const char *repository, const struct remot
 		return -1;
 	json_array_foreach(answer.body, index, item)
 		if (!*found && is_of_branch(item, repository, pull->branch) &&
-		    strcmp(json_text(json_member(item, "head"), "sha", ""), pull->head) == 0)
+		    remote_is_earlier(pull, json_text(json_member(item, "head"), "sha", ""), json_text(item, "body", "")))
 			*found = json_incref(item);
 	return 0;
 }

@@ -40,7 +40,7 @@ static int branch_list(struct github *github, const char *repository, const char
 }
 
 /* The open one, borrowed; else, where none is known, the one that an earlier try made and that was over before its answer was heard of: by its
- * head, or, with `any_merged`, the newest that was merged. NULL: there is none. */
+ * head or its text, or, with `any_merged`, the newest that was merged. NULL: there is none. */
 static json_t *item_choose(const json_t *list, const struct remote_pull *pull, bool any_merged)
 {
 	json_t *over = NULL;
@@ -54,8 +54,8 @@ static json_t *item_choose(const json_t *list, const struct remote_pull *pull, b
 			continue;
 		if (is_open(item))
 			return item;
-		if (!over && !pull->number &&
-		    (strcmp(json_text(head, "sha", ""), pull->head) == 0 || (any_merged && json_text(item, "merged_at", NULL))))
+		if (!over && (remote_is_earlier(pull, json_text(head, "sha", ""), json_text(item, "body", "")) ||
+			      (any_merged && !pull->number && json_text(item, "merged_at", NULL))))
 			over = item;
 	}
 	return over;

@@ -46,7 +46,7 @@ static int pull_find(struct bot *bot, const char *repository, const struct remot
 			continue;
 		if (!*found && is_open(item))
 			*found = json_incref(item);
-		else if (!over && !pull->number && strcmp(json_text(item, "sha", ""), pull->head) == 0)
+		else if (!over && remote_is_earlier(pull, json_text(item, "sha", ""), json_text(item, "description", "")))
 			over = item;
 	}
 	if (!*found)

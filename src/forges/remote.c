@@ -67,6 +67,11 @@ int remote_merged_with(const char *now, const char *head, struct err *err)
 	return err_set(err, ERR_CONFLICT, "somebody merged it as it was at %.12s, without what came after", now);
 }
 
+bool remote_is_earlier(const struct remote_pull *pull, const char *head, const char *body)
+{
+	return !pull->number && (strcmp(head, pull->head) == 0 || (pull->run && strstr(body, pull->run)));
+}
+
 void remote_found_add(json_t *list, const char *what, const char *state, const char *todo)
 {
 	(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "what", what, "state", state, "do", todo));

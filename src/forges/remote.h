@@ -30,6 +30,7 @@ struct remote_pull {
 	const char *body;
 	const char *head; /* the commit that the branch shows */
 	int64_t number;   /* when it is known already, else 0 */
+	const char *run;  /* a name that stands in `body`, and in that of no other; may be NULL */
 	bool draft;
 };
 
@@ -170,6 +171,8 @@ MUST_USE int remote_webhook_verify(enum webhook_scheme scheme, const json_t *sec
 void remote_text_set(json_t *object, const char *key, const char *text, size_t max);
 /* It is merged already, with the head `now`: is that what was to be merged? ERR_CONFLICT: no. */
 MUST_USE int remote_merged_with(const char *now, const char *head, struct err *err);
+/* One that is over, with this head and text: was it made of this one by an earlier try, whose answer was lost? */
+bool remote_is_earlier(const struct remote_pull *pull, const char *head, const char *body);
 /* A line of examine(). */
 void remote_found_add(json_t *list, const char *what, const char *state, const char *todo);
 /* A check as a comment, for hosts that have none: brought to its pull request, if it has one and is judged, by the host's note_put. */

@@ -130,6 +130,36 @@ static int pull_read(struct runs *runs, const struct sending *sending, json_t **
 	return 0;
 }
 
+/* A thing is put once for each form of it; owned by the caller. */
+static char *operation_of(const char *run, const char *kind, const char *form)
+{
+	return text_format("%s/%s/%s", run, kind, form);
+}
+
+/* What is known there of it: its number, or 0; and whether the branch shows its head: it was published, and no push of it waits or was refused
+ * (one that is kept no more was long ago). */
+static int pull_known(struct runs *runs, const json_t *pull, int64_t *number, bool *shown, struct err *err)
+{
+	const char *run = json_text(pull, "run", "");
+	const char *head = json_text(pull, "head", "");
+	AUTO_FREE char *push = operation_of(run, "forge.push", head);
+	int64_t missing = 0;
+	int64_t waiting = 0;
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) || remote_pull_number(&tx, json_number(pull, "number", 0), number, NULL, err) ||
+	    store_number_get(&tx, &missing, 0,
+			     "SELECT count(*) FROM run LEFT JOIN run_part ON run_part.run = run.id AND run_part.repository = ?"
+			     " WHERE run.id = ? AND coalesce(run_part.published, run.published, '') <> ?",
+			     VALUES(V(json_text(pull, "repository", "")), V(run), V(head)), err) ||
+	    store_number_get(&tx, &waiting, 0, "SELECT count(*) FROM outbox WHERE operation = ? AND status <> 'sent'",
+			     VALUES(V(push)), err))
+		return -1;
+	*shown = !missing && !waiting;
+	return 0;
+}
+
+/* Its text and verdict are of its head: while the branch shows another commit, it is a draft and says so. */
 static int pull_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_SENDING sending = {0};
@@ -138,17 +168,19 @@ static int pull_send(struct runs *runs, const struct outbox_effect *effect, stru
 	const struct remote *host = &sending.place.host;
 	struct remote_pull wanted = {0};
 	int64_t known = 0;
+	bool shown = false;
 
 	if (sending_begin(runs, effect, &sending, err) || pull_read(runs, &sending, &pull, &body, err))
 		return -1;
 	if (forge_state_of(pull) != FORGE_OPEN)
 		return 0;
-	{
-		AUTO_TX tx = {0};
+	if (pull_known(runs, pull, &known, &shown, err))
+		return -1;
+	if (!shown) {
+		AUTO_FREE char *whole = TAKE(body);
 
-		if (store_begin(runs->store, &tx, err) ||
-		    remote_pull_number(&tx, json_number(pull, "number", 0), &known, NULL, err))
-			return -1;
+		body = text_format("> This is of %.40s, which is not what the branch shows.\n\n%s", json_text(pull, "head", ""),
+				   whole);
 	}
 	wanted = (struct remote_pull){.branch = json_text(pull, "branch", ""),
 				      .target = sending.place.branch,
@@ -156,7 +188,8 @@ static int pull_send(struct runs *runs, const struct outbox_effect *effect, stru
 				      .body = body,
 				      .head = json_text(pull, "head", ""),
 				      .number = known,
-				      .draft = json_flag(pull, "draft", false)};
+				      .run = json_text(pull, "run", NULL),
+				      .draft = !shown || json_flag(pull, "draft", false)};
 	if (host->ops->pull_put(host->self, sending.place.remote, &wanted, &sending.told, err)) {
 		if (err->kind == ERR_CONFLICT && known)
 			err->kind = ERR_DENIED; /* a person was faster: looking at it tells the run */
@@ -553,7 +586,7 @@ const struct effect_kind effect_progress = {"forge.progress", progress_send, NUL
 static int put(struct runs *runs, struct store_tx *tx, const struct place *place, const struct run *run, const char *kind,
 	       const char *form, json_t *data, struct err *err)
 {
-	AUTO_FREE char *operation = text_format("%s/%s/%s", run->id, kind, form);
+	AUTO_FREE char *operation = operation_of(run->id, kind, form);
 
 	(void)json_object_set_new(data, "run", json_string(run->id));
 	return remote_put(runs, tx, place, kind, operation, run->branch, false, data, err);
