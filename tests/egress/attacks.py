@@ -233,6 +233,15 @@ check("item 22: Alt-Svc and hop-by-hop fields do not come back", status(answer) 
       and b"X-Kept: 1" in answer, answer)
 check("item 23: h2 by prior knowledge", ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")[:4] in (b"", b"HTTP") and
       status(ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")) in (0, 400, 405))
+upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+for method in ("DELETE", "POST", "PUT"):
+    answer = ask(get("/", "sockets.test", upgrade + "Content-Length: 0\r\n", method, False), "sockets.test", one=True)
+    check(f"item 23: {method} is no WebSocket, whatever it says", status(answer) == 403 and b"rule default-deny" in answer, answer)
+answer = ask(get("/", "sockets.test", upgrade + "Content-Length: 3\r\n", "GET", False) + b"abc", "sockets.test", one=True)
+check("item 23: nor is a GET with a body", status(answer) == 403, answer)
+answer = ask(get("/", fields=upgrade + "Content-Length: 0\r\n", method="DELETE", close=False), one=True)
+check("item 23: where it is allowed it is a request like any other", status(answer) == 200 and b"DELETE / HTTP/1.1" in answer and b"pgrade" not in answer,
+      answer)
 check("item 23: HTTP/0.9", status(ask(b"GET /\r\n\r\n")) in (0, 400))
 check("item 23: CONNECT inside", status(ask(b"CONNECT evil.test:443 HTTP/1.1\r\nHost: ok.test\r\n\r\n")) in (403, 405, 421))
 answer = ask(get("/", fields="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", close=False).replace(
@@ -251,8 +260,9 @@ for path in ("/allowed/../secret", "/allowed/%2e%2e/secret", "/allowed/..;x/secr
 for line in ("get / HTTP/1.1", "GET\t/ HTTP/1.1", "GET  / HTTP/1.1", "TRACE / HTTP/1.1", "TRACK / HTTP/1.1", "A" * 40 + " / HTTP/1.1",
              "GET / HTTP/1.1 ", "GET / HTTP/2.0", "GET / http/1.1", "G@T / HTTP/1.1"):
     check(f"item 27: {line[:30]!r}", status(ask(f"{line}\r\nHost: ok.test\r\n\r\n".encode())) in (400, 405))
-answer = ask(get("/", fields="X-HTTP-Method-Override: DELETE\r\nX-Original-URL: /admin\r\n"))
-check("item 27: overrides are not passed on", status(answer) == 200 and b"verride" not in answer and b"riginal" not in answer, answer)
+answer = ask(get("/", fields="X-HTTP-Method-Override: DELETE\r\nX-Original-URL: /admin\r\nX_HTTP_Method-Override: DELETE\r\nForwarded: host=evil.test\r\n"))
+check("item 27: overrides are not passed on, whichever way they are written",
+      status(answer) == 200 and b"verride" not in answer and b"riginal" not in answer and b"evil" not in answer, answer)
 answer = ask(get("/", fields="Content-Length: 3\r\n") + b"abc")
 check("item 28: GET with a body is one request with a body", status(answer) == 200 and b"body 3 " in answer and answer.count(b"GET / HTTP/1.1") == 1, answer)
 for fields in ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: chunked, identity\r\n",

@@ -1,7 +1,7 @@
 # Sourced: stage_run COMMAND…: runs it on the stage, with the hosts of origin.py outside; their authority is the operator's.
 # shellcheck shell=bash
 : "${STAGE_PROGRAM:?tests/contract/stage of the build}" "${SOURCE_ROOT:?the repository}"
-EGRESS_NAMES="ok.test two.test a.ok.test selfsigned.test expired.test wrongname.test pinned.test paths.test h2.test h2.keys.test h2.pinned.test evil.test git.test pkg.test rebind.test"
+EGRESS_NAMES="ok.test two.test a.ok.test selfsigned.test expired.test wrongname.test pinned.test paths.test h2.test h2.keys.test h2.pinned.test evil.test git.test pkg.test sockets.test rebind.test"
 
 egress_authority() { # FOLDER
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=operator -keyout "$1/operator.key" \

@@ -326,6 +326,8 @@ static void item_59_a_brokered_host_takes_no_other_credential(void **state)
 		 "broker:foreign-credential"},
 		{"POST", "api.anthropic.com", "/v1/files", {"x-api-key: " KEY_HELD "," KEY_HELD}, "broker:foreign-credential"},
 		{"POST", "api.anthropic.com", "/v1/files", {"x-api-key: of-the-attacker, " KEY_HELD}, "broker:foreign-credential"},
+		{"POST", "api.anthropic.com", "/v1/files", {"x_api_key: of-the-attacker"}, "broker:foreign-credential"},
+		{"POST", "api.anthropic.com", "/v1/files", {"x-api_key: of-the-attacker"}, "broker:foreign-credential"},
 		{"POST", "api.anthropic.com", "/v1/files?api_key=of-the-attacker", {NULL}, "broker:foreign-credential"},
 		{"GET", "maps.test", "/?key=of-the-attacker", {NULL}, "broker:foreign-credential"},
 		{"GET", "github.com", "/acme/app.git/info/refs", {"authorization: Basic YTpi"}, "broker:foreign-credential"},

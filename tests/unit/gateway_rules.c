@@ -397,6 +397,11 @@ static void item_27_methods(void **state)
 	(void)state;
 	rows_check(policy, rows, ARRAY_LEN(rows));
 	assert_true(policy_field_is_dropped(VIEW("x-http-method-override")));
+	assert_true(policy_field_is_dropped(VIEW("x_http_method_override")));
+	assert_true(policy_field_is_dropped(VIEW("x-http_method-override")));
+	assert_true(policy_field_is_dropped(VIEW("forwarded")));
+	assert_false(policy_field_is_dropped(VIEW("x-http-method-override2")));
+	assert_false(policy_field_is_dropped(VIEW("x-http-metho")));
 	assert_false(policy_field_is_dropped(VIEW("x-api-key")));
 	policy_release(policy);
 }

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "gateway/egress/aws.h"
 #include "gateway/egress/broker_priv.h"
+#include "gateway/policy/policy.h"
 
 #define DECODE_ROUNDS 3 /* of percent-encoding */
 #define SCHEME_MAX 32   /* of "Bearer ", "token " */
@@ -189,14 +190,14 @@ static bool is_credential_field(const struct judging *judging, struct view name,
 					    "x-auth-token",  "x-access-token",      "x-amz-security-token"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (view_is(name, names[i]))
+		if (policy_field_is(name, names[i]))
 			return true;
 	if (strict && view_is(name, "cookie"))
 		return true;
 	for (size_t i = 0; i < judging->broker->count; i++) {
 		const struct credential_use *use = &judging->broker->credentials[i].use;
 
-		if (use->place == CREDENTIAL_HEADER && view_is(name, use->slot) &&
+		if (use->place == CREDENTIAL_HEADER && policy_field_is(name, use->slot) &&
 		    credential_is_for_host(use, judging->request->host, judging->request->port))
 			return true;
 	}

@@ -34,10 +34,11 @@ static bool field_is_hop(struct view name)
 /* Some servers read `_` as `-`: a second Content-Length in other clothes. */
 static bool name_is_disguised(struct view name)
 {
-	static const char *const names[] = {"content_length", "transfer_encoding", "content_encoding"};
+	static const char *const names[] = {"content-length",      "transfer-encoding", "content-encoding", "content-type",
+					    "proxy-authorization", "proxy-connection",  "keep-alive",       "http2-settings"};
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (view_is(name, names[i]))
+	for (size_t i = 0; memchr(name.at, '_', name.length) && i < ARRAY_LEN(names); i++)
+		if (policy_field_is(name, names[i]))
 			return true;
 	return false;
 }

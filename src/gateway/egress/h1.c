@@ -247,7 +247,9 @@ static unsigned request_fill(struct h1 *h1, const struct http_head *head, const 
 			      : head->framing == HTTP_BODY_LENGTH ? (int64_t)head->content_length
 								  : 0;
 	request->trailers = http_head_has(head, "te", "trailers");
-	request->websocket = head->upgrade && view_equal_nocase(upgrade, VIEW("websocket"));
+	/* RFC 6455 4.1. With another method, or a body, it is no handshake but a request like any other: Upgrade does not go with it. */
+	request->websocket = head->upgrade && view_equal_nocase(upgrade, VIEW("websocket")) && view_is(head->method, "GET") &&
+			     head->minor == 1 && head->framing == HTTP_BODY_NONE;
 	if (pipeline_target_set(pipeline, target, why))
 		return 400;
 	for (size_t i = 0; i < head->field_count; i++) {

@@ -535,14 +535,23 @@ void policy_judge(const struct policy *policy, const struct egress_request *requ
 	verdict_fill(policy, &answer, verdict);
 }
 
+bool policy_field_is(struct view name, const char *field)
+{
+	for (size_t i = 0; i < name.length; i++)
+		if (!field[i] || (name.at[i] != field[i] && !(name.at[i] == '_' && field[i] == '-')))
+			return false;
+	return !field[name.length];
+}
+
 bool policy_field_is_dropped(struct view name)
 {
-	static const char *const names[] = {
-		"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
-		"x-forwarded-host",       "x-host",        "x-forwarded-server"};
+	static const char *const names[] = {"x-http-method-override", "x-http-method",    "x-method-override", "x-original-method",
+					    "x-original-url",         "x-rewrite-url",    "x-original-uri",    "x-forwarded-uri",
+					    "x-forwarded-prefix",     "x-forwarded-host", "x-original-host",   "x-host",
+					    "x-forwarded-server",     "forwarded"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (view_is(name, names[i]))
+		if (policy_field_is(name, names[i]))
 			return true;
 	return false;
 }

@@ -60,8 +60,10 @@ bool policy_host_listed(const struct policy *policy, const char *host);
 bool policy_resolves(const struct policy *policy, const char *host);
 /* One request. Never passthrough. */
 void policy_judge(const struct policy *policy, const struct egress_request *request, struct egress_verdict *verdict);
-/* Fields that could make a request mean another method or path than was judged (x-http-method-override, x-original-url, …): not passed on.
- * `name` in lower case. */
+/* Is it that field, to servers of every kind? CGI and its like make one variable of x-api-key and x_api_key. `name` in lower case. */
+bool policy_field_is(struct view name, const char *field);
+/* Fields that could make a request mean another method, host or path than was judged (x-http-method-override, x-original-url, …): not passed
+ * on. `name` in lower case. */
 bool policy_field_is_dropped(struct view name);
 
 /* What policy_judge (or, with `host_only`, policy_host) says, with every rule that names the host: {"action", "rule", "why", "remedy",
