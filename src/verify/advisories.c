@@ -262,7 +262,13 @@ static bool is_advisory(const char *file)
 	return file[0] != '.' && view_ends(view_of(file), VIEW(".json")) && !strpbrk(file, "\t\n");
 }
 
-static int index_make(const char *dir, const char *ecosystem, const char *stamp, struct buf *index, struct err *err)
+static bool stopped(const bool *stop)
+{
+	return stop && __atomic_load_n(stop, __ATOMIC_RELAXED);
+}
+
+static int index_make(const char *dir, const char *ecosystem, const char *stamp, struct buf *index, const bool *stop,
+		      struct err *err)
 {
 	DIR *folder = opendir(dir);
 	struct dirent *entry;
@@ -271,7 +277,7 @@ static int index_make(const char *dir, const char *ecosystem, const char *stamp,
 	if (!folder)
 		return err_errno(err, errno, "cannot read %s", dir);
 	buf_add_format(index, "%s\n", stamp);
-	while ((entry = readdir(folder)) && count < ADVISORIES_MAX) {
+	while (!stopped(stop) && (entry = readdir(folder)) && count < ADVISORIES_MAX) {
 		AUTO_JSON advisory = NULL;
 
 		if (!is_advisory(entry->d_name))
@@ -281,10 +287,11 @@ static int index_make(const char *dir, const char *ecosystem, const char *stamp,
 			index_add(index, entry->d_name, advisory, ecosystem);
 	}
 	(void)closedir(folder);
-	return buf_finish(index, err);
+	return stopped(stop) ? err_set(err, ERR_CANCELLED, "stopped") : buf_finish(index, err);
 }
 
-static int index_get(const char *dir, const char *cache_dir, const char *ecosystem, struct buf *index, struct err *err)
+static int index_get(const char *dir, const char *cache_dir, const char *ecosystem, struct buf *index, const bool *stop,
+		     struct err *err)
 {
 	AUTO_FREE char *path = cache_dir ? text_format("%s/advisories-%s", cache_dir, ecosystem) : NULL;
 	AUTO_FREE char *stamp = NULL;
@@ -297,7 +304,7 @@ static int index_get(const char *dir, const char *cache_dir, const char *ecosyst
 	if (path && file_read(path, index, NULL) == 0 && view_is(view_cut(buf_view(index), '\n', &rest), stamp))
 		return 0;
 	buf_clear(index);
-	if (index_make(dir, ecosystem, stamp, index, err))
+	if (index_make(dir, ecosystem, stamp, index, stop, err))
 		return -1;
 	if (path && (file_make_dirs(cache_dir, 0700, NULL) || file_replace(path, buf_view(index), 0600, NULL)))
 		return 0; /* it is made again the next time */
@@ -339,7 +346,7 @@ static int file_search(const char *dir, const char *file, const char *ecosystem,
 
 /* All packages of one ecosystem, in one pass over its index. */
 static int ecosystem_search(const char *dir, const char *cache_dir, const char *ecosystem, const json_t *packages, json_t *found,
-			    struct err *err)
+			    const bool *stop, struct err *err)
 {
 	AUTO_BUF index = buf_new(INDEX_BYTES_MAX);
 	AUTO_JSON wanted = json_object(); /* name -> [places] */
@@ -347,7 +354,7 @@ static int ecosystem_search(const char *dir, const char *cache_dir, const char *
 	size_t place;
 	json_t *package;
 
-	if (index_get(dir, cache_dir, ecosystem, &index, err))
+	if (index_get(dir, cache_dir, ecosystem, &index, stop, err))
 		return -1;
 	json_array_foreach(packages, place, package) {
 		AUTO_FREE char *name = name_normal(ecosystem, view_of(json_text(package, "name", "")));
@@ -364,6 +371,8 @@ static int ecosystem_search(const char *dir, const char *cache_dir, const char *
 		AUTO_FREE char *name = view_copy(view_cut(view_cut(rest, '\n', &rest), '\t', &file));
 		AUTO_FREE char *path = view_copy(file);
 
+		if (stopped(stop))
+			return err_set(err, ERR_CANCELLED, "stopped");
 		if (file_search(dir, path, ecosystem, packages, json_member(wanted, name), found, err))
 			return -1;
 	}
@@ -371,7 +380,7 @@ static int ecosystem_search(const char *dir, const char *cache_dir, const char *
 }
 
 int advisories_search(const char *dir, const char *cache_dir, const json_t *packages, json_t *found, json_t *missing,
-		      struct err *err)
+		      const bool *stop, struct err *err)
 {
 	AUTO_JSON ecosystems = json_array();
 	size_t index;
@@ -385,7 +394,7 @@ int advisories_search(const char *dir, const char *cache_dir, const json_t *pack
 
 		if (!dir || !file_is_dir(folder))
 			told_once(missing, ecosystem);
-		else if (ecosystem_search(folder, cache_dir, ecosystem, packages, found, err))
+		else if (ecosystem_search(folder, cache_dir, ecosystem, packages, found, stop, err))
 			return -1;
 	}
 	return 0;

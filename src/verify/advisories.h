@@ -22,9 +22,10 @@ bool advisory_affects(const json_t *advisory, const char *ecosystem, const char 
 /*
  * Looks packages ([{"ecosystem", "name", "version"}]) up. Appends {"package": its place in the list, "id", "summary", "severity": "critical", "high", "moderate",
  * "low", "malicious" or ""} to `found`, and the names of ecosystems of which there are none here to `missing` (an array, each once). Which
- * file speaks of which package is kept in `cache_dir` (NULL: nowhere) until the folder changes. Blocks: the first time as long as reading all files takes.
+ * file speaks of which package is kept in `cache_dir` (NULL: nowhere) until the folder changes. Blocks: the first time as long as reading all files takes; when
+ * *stop (NULL: never) becomes true it ends soon, with ERR_CANCELLED.
  */
 MUST_USE int advisories_search(const char *dir, const char *cache_dir, const json_t *packages, json_t *found, json_t *missing,
-			       struct err *err);
+			       const bool *stop, struct err *err);
 
 #endif

@@ -7,11 +7,22 @@
 #define LITERALS_MAX ((size_t)400)
 #define LITERAL_MIN ((size_t)12)
 
+struct files {
+	struct ladder *ladder;
+	struct err unread; /* the first that is there and could not be read */
+};
+
+/* What is not there is empty, and of what is too large the rules say so. That another cannot be read is nothing about the change. */
 static int file_of_commit(void *self, bool head, const char *path, struct buf *out)
 {
-	struct ladder *ladder = self;
+	struct files *files = self;
+	const struct verify_request *request = files->ladder->request;
+	struct err why = {0};
+	int result = git_file_read(request->repository, head ? &request->head : &request->base, path, out, &why);
 
-	return git_file_read(ladder->request->repository, head ? &ladder->request->head : &ladder->request->base, path, out, NULL);
+	if (result && why.kind != ERR_NOT_FOUND && !out->over && files->unread.kind == ERR_NONE)
+		files->unread = why;
+	return result;
 }
 
 /* Texts of data in recorded answers: long enough, and with a digit or a capital inside, so that no wording is one. */
@@ -57,12 +68,17 @@ int gate_integrity(struct ladder *ladder, struct gate *gate, struct err *err)
 {
 	AUTO_JSON sessions = sessions_read(ladder, err);
 	AUTO_JSON literals = sessions ? literals_of(sessions) : NULL;
+	struct files files = {.ladder = ladder};
 
 	if (!sessions)
 		return -1;
 	json_decref(gate->findings);
 	gate->findings = integrity_check(ladder->changes, ladder->blueprint, literals,
-					 (struct file_reader){file_of_commit, ladder});
+					 (struct file_reader){file_of_commit, &files});
 	gate_count(gate, "files", (int64_t)json_array_size(ladder->changes));
+	if (files.unread.kind != ERR_NONE && !findings_block(gate->findings)) {
+		*err = files.unread;
+		return err_prefix(err, "a file of the change cannot be read");
+	}
 	return 0;
 }

@@ -359,6 +359,17 @@ static void value_add(struct buf *sql, const json_t *value)
 	quoted_add(sql, '\'', json_is_string(value) ? json_string_value(value) : text.at);
 }
 
+/* How its engine quotes names. */
+static char quote_of(const struct blueprint *blueprint, const char *database)
+{
+	for (size_t i = 0; i < blueprint->database_count; i++)
+		if (strcmp(blueprint->databases[i].name, database) == 0)
+			return blueprint->databases[i].engine == ENGINE_MARIADB || blueprint->databases[i].engine == ENGINE_MYSQL
+				       ? '`'
+				       : '"';
+	return '"';
+}
+
 /* UPDATE "public"."items" SET "stock" = 6 WHERE "id" = '3' */
 static int scarce_set(struct copies *copies, const json_t *scarce, int64_t value, struct err *err)
 {
@@ -366,6 +377,7 @@ static int scarce_set(struct copies *copies, const json_t *scarce, int64_t value
 	AUTO_BUF sql = buf_new(STATEMENT_BYTES_MAX);
 	AUTO_BUF output = buf_new((size_t)64 << 10);
 	const char *between = "UPDATE ";
+	char quote = quote_of(copies->running->side->ladder->blueprint, json_text(scarce, "database", ""));
 	const char *column;
 	json_t *key;
 
@@ -373,16 +385,16 @@ static int scarce_set(struct copies *copies, const json_t *scarce, int64_t value
 		AUTO_FREE char *part = view_copy(view_cut(rest, '.', &rest));
 
 		buf_add_text(&sql, between);
-		quoted_add(&sql, '"', part);
+		quoted_add(&sql, quote, part);
 		between = ".";
 	}
 	buf_add_text(&sql, " SET ");
-	quoted_add(&sql, '"', json_text(scarce, "column", ""));
+	quoted_add(&sql, quote, json_text(scarce, "column", ""));
 	buf_add_format(&sql, " = %lld", (long long)value);
 	between = " WHERE ";
 	json_object_foreach(json_member(scarce, "key"), column, key) {
 		buf_add_text(&sql, between);
-		quoted_add(&sql, '"', column);
+		quoted_add(&sql, quote, column);
 		buf_add_text(&sql, " = ");
 		value_add(&sql, key);
 		between = " AND ";

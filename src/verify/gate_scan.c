@@ -298,7 +298,7 @@ static int packages_look(struct scan *scan, struct err *err)
 	json_array_foreach(fresh, index, one)
 		package_tell(scan, one);
 	if (advisories_search(sources ? sources->advisories_dir : NULL, scan->ladder->request->cache_dir, fresh, known, missing,
-			      err))
+			      &scan->ladder->stop, err))
 		return err_prefix(err, "advisories");
 	json_array_foreach(known, index, one)
 		advisory_tell(scan, one, json_array_get(fresh, (size_t)json_number(one, "package", 0)));

@@ -206,6 +206,7 @@ static bool is_elsewhere(const json_t *hosts, const char *host, bool tool, bool 
 	return json_object_size(hosts) || (tool && !is_public(view_of(host)));
 }
 
+/* What is new and is no tool is told by the gate `scan`: where it comes from, and that it runs code. */
 static void package_judge(struct check *check, const struct changed *file, const char *name, const json_t *before,
 			  const json_t *after, const json_t *hosts)
 {
@@ -232,13 +233,15 @@ static void package_judge(struct check *check, const struct changed *file, const
 		AUTO_FREE char *what = text_format("`%s` is another package now: %.80s", last, resolved);
 
 		tell(check, file, "dependency-source", SEVERITY_BLOCK, name, resolved, 0, what);
-	} else if (host[0] && !same && (moved || is_elsewhere(hosts, host, tool, link))) {
+	} else if (host[0] && !same && (moved || is_elsewhere(hosts, host, tool, link)) &&
+		   (before || tool || link || is_public(view_of(host)))) {
 		AUTO_FREE char *what = text_format("`%s` comes from %.80s now", last,
 						   link ? json_text(after, "resolved", "a link") : resolved);
 
 		tell(check, file, "dependency-source", before || tool ? SEVERITY_BLOCK : SEVERITY_WARN, name, resolved, 0, what);
 	}
-	if (json_flag(after, "hasInstallScript", false) && !json_flag(before, "hasInstallScript", false)) {
+	if (before && strcmp(json_text(before, "version", ""), json_text(after, "version", "")) == 0 &&
+	    json_flag(after, "hasInstallScript", false) && !json_flag(before, "hasInstallScript", false)) {
 		AUTO_FREE char *what = text_format("`%s` runs a script when it is installed", last);
 
 		tell(check, file, "install-script", SEVERITY_WARN, name, NULL, 0, what);

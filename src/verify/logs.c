@@ -10,6 +10,7 @@
 #include "verify/format.h"
 
 #define LINE_SHOWN ((size_t)400)
+#define TRACE_LINES_MAX ((size_t)64)
 
 /* ---- errors ---- */
 
@@ -54,32 +55,104 @@ static bool speaks_of_error(struct view line)
 	return false;
 }
 
+static void form_count(json_t *forms, struct view line)
+{
+	AUTO_BUF form = buf_new(65536);
+	AUTO_JSON holder = json_object();
+	json_t *known;
+
+	if (line.length > LINE_SHOWN)
+		line.length = LINE_SHOWN;
+	format_mask(&form, line);
+	json_set_bytes(holder, "form", buf_view(&form));
+	known = json_object_get(forms, json_text(holder, "form", ""));
+	if (known) {
+		(void)json_object_set_new(known, "count", json_integer(json_number(known, "count", 0) + 1));
+	} else if (json_object_size(forms) < LOG_FORMS_MAX) {
+		known = json_pack("{s:i}", "count", 1);
+		json_set_bytes(known, "line", line);
+		(void)json_object_set_new(forms, json_text(holder, "form", ""), known);
+	}
+}
+
+/* Lines that belong together: what a server of Python prints of one exception. */
+struct trace {
+	struct view lines[TRACE_LINES_MAX]; /* that speak of an error */
+	size_t count;
+	bool serves; /* it comes from where requests are served */
+	bool calls;  /* from where others are called */
+};
+
+static void trace_end(struct trace *trace, json_t *forms, bool drop)
+{
+	for (size_t i = 0; i < trace->count && !drop; i++)
+		form_count(forms, trace->lines[i]);
+	*trace = (struct trace){.count = 0};
+}
+
+static bool begins_trace(struct view line)
+{
+	return view_find(line, VIEW("Traceback (most recent call last)")) >= 0 ||
+	       view_find(line, VIEW("Exception occurred during processing of request")) >= 0 ||
+	       view_find(line, VIEW("Exception happened during processing of request")) >= 0;
+}
+
+/* Whoever asked went away before the answer was written: nothing is wrong here. */
+static bool says_client_is_gone(struct view line)
+{
+	static const char *const names[] = {"ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (view_starts(line, view_of(names[i])))
+			return true;
+	return false;
+}
+
+static bool line_has(struct view line, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (view_find(line, view_of(words[i])) >= 0)
+			return true;
+	return false;
+}
+
+/* True when the line is a part of the trace. */
+static bool trace_add(struct trace *trace, struct view whole, json_t *forms)
+{
+	static const char *const servers[] = {"socketserver.py", "http/server.py"};
+	static const char *const callers[] = {"http/client.py", "urllib", "requests/", "psycopg", "redis/"};
+	struct view line = view_trim(whole);
+	bool inner = trace->count && whole.length && (whole.at[0] == ' ' || whole.at[0] == '\t');
+
+	if (inner || begins_trace(line)) {
+		trace->serves = trace->serves || line_has(line, servers, ARRAY_LEN(servers));
+		trace->calls = trace->calls || line_has(line, callers, ARRAY_LEN(callers));
+		if (speaks_of_error(line) && trace->count < TRACE_LINES_MAX)
+			trace->lines[trace->count++] = line;
+		return true;
+	}
+	if (trace->count && line.length) {
+		bool gone = says_client_is_gone(line) && trace->serves && !trace->calls;
+
+		trace_end(trace, forms, gone);
+		return gone;
+	}
+	return false;
+}
+
 json_t *logs_errors(struct view log)
 {
 	json_t *forms = json_object();
+	struct trace trace = {.count = 0};
 
 	while (log.length) {
-		struct view line = view_trim(view_cut(log, '\n', &log));
-		AUTO_BUF form = buf_new(65536);
-		AUTO_JSON holder = NULL;
-		json_t *known;
+		struct view whole = view_cut(log, '\n', &log);
+		struct view line = view_trim(whole);
 
-		if (!speaks_of_error(line))
-			continue;
-		if (line.length > LINE_SHOWN)
-			line.length = LINE_SHOWN;
-		format_mask(&form, line);
-		holder = json_object();
-		json_set_bytes(holder, "form", buf_view(&form));
-		known = json_object_get(forms, json_text(holder, "form", ""));
-		if (known) {
-			(void)json_object_set_new(known, "count", json_integer(json_number(known, "count", 0) + 1));
-		} else if (json_object_size(forms) < LOG_FORMS_MAX) {
-			known = json_pack("{s:i}", "count", 1);
-			json_set_bytes(known, "line", line);
-			(void)json_object_set_new(forms, json_text(holder, "form", ""), known);
-		}
+		if (!trace_add(&trace, whole, forms) && speaks_of_error(line))
+			form_count(forms, line);
 	}
+	trace_end(&trace, forms, false);
 	return forms;
 }
 

@@ -4,12 +4,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/digest.h"
+#include "base/file.h"
+#include "base/process.h"
 #include "base/scope.h"
 #include "verify/finding.h"
 #include "verify/integrity.h"
+#include "verify/ladder.h"
 
 static const char blueprint_text[] =
 	"version: 1\nname: x\nservices: {a: {run: ./a, port: 80}}\n"
@@ -220,6 +226,21 @@ static void each_way_to_weaken_the_judges_is_found_and_honest_changes_are_not(vo
 		  "test: unit.test.o\n\t./t\n%.o: %.c\n\tcc -O2 -c $<\n"},
 		 ""},
 		{{"Makefile", "test:\n\tpytest\n", "test:\n\tpytest\nlib%: x\n\tcc x\nincludes = $(A:.c=.o)\n"}, ""},
+		/* what is new is told by the gate `scan`; that an old one changes, here */
+		{{"package-lock.json",
+		  "{\"packages\": {\"node_modules/a\": {\"version\": \"1.0.0\", \"resolved\": \"https://registry.npmjs.org/a/-/a-1.0.0.tgz\"}}}",
+		  "{\"packages\": {\"node_modules/a\": {\"version\": \"1.0.0\", \"resolved\": \"https://registry.npmjs.org/a/-/a-1.0.0.tgz\"},"
+		  " \"node_modules/b\": {\"version\": \"1.0.0\", \"hasInstallScript\": true, \"resolved\": \"https://b.example/b.tgz\"}}}"},
+		 ""},
+		{{"package-lock.json",
+		  "{\"packages\": {\"node_modules/a\": {\"version\": \"1.0.0\", \"resolved\": \"https://registry.npmjs.org/a/-/a-1.0.0.tgz\"}}}",
+		  "{\"packages\": {\"node_modules/a\": {\"version\": \"1.0.0\", \"hasInstallScript\": true, \"resolved\": \"https://registry.npmjs.org/a/-/a-1.0.0.tgz\"}}}"},
+		 "warn install-script"},
+		{{"package-lock.json",
+		  "{\"packages\": {\"node_modules/a\": {\"version\": \"1.0.0\", \"resolved\": \"https://npm.corp.example/a/-/a-1.0.0.tgz\"}}}",
+		  "{\"packages\": {\"node_modules/a\": {\"version\": \"1.0.0\", \"resolved\": \"https://npm.corp.example/a/-/a-1.0.0.tgz\"},"
+		  " \"node_modules/b\": {\"version\": \"1.0.0\", \"resolved\": \"https://registry.npmjs.org/b/-/b-1.0.0.tgz\"}}}"},
+		 "warn dependency-source"},
 		/* another package of the same registry */
 		{{"package-lock.json",
 		  "{\"packages\": {\"node_modules/mocha\": {\"resolved\": \"https://registry.npmjs.org/mocha/-/mocha-1.0.0.tgz\"}}}",
@@ -400,6 +421,86 @@ static void what_is_accepted_holds_for_what_was_seen_alone(void **state)
 	}
 }
 
+/* ---- the gate, on a repository that lost a file ---- */
+
+static void git_in(const char *dir, const char *const *args)
+{
+	const char *argv[16] = {"git", "-c", "user.name=t", "-c", "user.email=t@t"};
+	struct err err = {0};
+	size_t count = 5;
+
+	while (*args)
+		argv[count++] = *args++;
+	if (process_run(&(struct process_spec){.argv = argv, .dir = dir}, NULL, &err))
+		fail_msg("git: %s", err.text);
+}
+
+static void file_write(const char *dir, const char *name, const char *text)
+{
+	AUTO_FREE char *path = text_format("%s/%s", dir, name);
+
+	assert_int_equal(file_replace(path, view_of(text), 0644, NULL), 0);
+}
+
+/* A commit of "a.js" with that text. */
+static struct git_hash commit_of(const char *dir, const char *repository, const char *text)
+{
+	struct git_hash hash;
+	struct err err = {0};
+
+	file_write(dir, "a.js", text);
+	git_in(dir, (const char *const[]){"add", "-A", NULL});
+	git_in(dir, (const char *const[]){"commit", "-qm", text, NULL});
+	if (git_resolve(repository, "HEAD", &hash, &err))
+		fail_msg("%s", err.text);
+	return hash;
+}
+
+static void blob_remove(const char *dir, const struct git_hash *commit)
+{
+	AUTO_FREE char *name = text_format("%s:a.js", commit->text);
+	AUTO_BUF hash = buf_new(100);
+	AUTO_FREE char *path = NULL;
+
+	assert_int_equal(process_run(&(struct process_spec){.argv = (const char *const[]){"git", "rev-parse", name, NULL},
+							    .dir = dir,
+							    .output = &hash},
+				     NULL, NULL),
+			 0);
+	path = text_format("%s/.git/objects/%.2s/%.38s", dir, hash.at, hash.at + 2);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void a_file_that_cannot_be_read_is_not_taken_for_empty(void **state)
+{
+	char dir[] = "/tmp/assay-integrity-XXXXXX";
+	AUTO_FREE char *repository = NULL;
+	struct verify_request request = {.world = world_real};
+	struct ladder ladder = {.request = &request, .not_covered = json_array()};
+	struct gate gate = {.name = "integrity", .findings = json_array(), .counts = json_object()};
+	struct err err = {0};
+	AUTO_BLUEPRINT blueprint = blueprint_parse(VIEW("version: 1\nname: a\nservices: {a: {run: x}}\n"), "assay.yaml", &err);
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	repository = text_format("%s/.git", dir);
+	git_in(dir, (const char *const[]){"init", "-q", NULL});
+	request.base = commit_of(dir, repository, "let a = 1;\n");
+	request.head = commit_of(dir, repository, "let a = 2;\n");
+	request.repository = repository;
+	ladder.blueprint = blueprint;
+	ladder.changes = git_changes(repository, &request.base, &request.head, &err);
+	assert_non_null(ladder.changes);
+	blob_remove(dir, &request.base);
+	assert_int_equal(gate_integrity(&ladder, &gate, &err), -1);
+	assert_non_null(strstr(err.text, "a file of the change cannot be read: a.js"));
+	json_decref(gate.findings);
+	json_decref(gate.counts);
+	json_decref(ladder.changes);
+	json_decref(ladder.not_covered);
+	assert_int_equal(file_remove_tree(dir, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +511,7 @@ int main(void)
 		cmocka_unit_test(sections_of_many_lines_are_read_once),
 		cmocka_unit_test(a_finding_names_file_and_line),
 		cmocka_unit_test(what_is_accepted_holds_for_what_was_seen_alone),
+		cmocka_unit_test(a_file_that_cannot_be_read_is_not_taken_for_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,11 +66,51 @@ static void secrets_of_a_session_are_known_and_found_in_logs(void **state)
 	assert_string_equal(json_text(leaks, "cookie sid", ""), "cookie *** set");
 }
 
+#define SERVED \
+	"  File \"/usr/lib/python3.11/socketserver.py\", line 683, in process_request_thread\n    self.finish_request(request)\n"
+#define CALLED "  File \"/usr/lib/python3.11/http/client.py\", line 1377, in getresponse\n    response.begin()\n"
+
+/* How many lines speak of an error. */
+static void a_client_that_goes_away_is_no_error(void **state)
+{
+	static const struct {
+		const char *log;
+		int64_t lines;
+	} rows[] = {
+		{"----\nException occurred during processing of request from ('127.0.0.1', 46520)\nTraceback (most recent call last):\n" SERVED
+		 "ConnectionResetError: [Errno 104] Connection reset by peer\n----\n",
+		 0},
+		{"Traceback (most recent call last):\n" SERVED "BrokenPipeError: [Errno 32] Broken pipe\nerror: no stock\n", 1},
+		/* one of its own calls was reset, as it served */
+		{"Traceback (most recent call last):\n" SERVED CALLED
+		 "ConnectionResetError: [Errno 104] Connection reset by peer\n",
+		 2},
+		{"Traceback (most recent call last):\n  File \"job.py\", line 2\nConnectionResetError: [Errno 104] reset\n", 2},
+		{"Traceback (most recent call last):\n" SERVED "KeyError: 'id'\n", 2},
+		{"Traceback (most recent call last):\n" SERVED, 1},
+		{"ConnectionResetError: alone\n", 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON forms = logs_errors(view_of(rows[i].log));
+		int64_t lines = 0;
+		const char *form;
+		json_t *about;
+
+		json_object_foreach(forms, form, about)
+			lines += json_number(about, "count", 0);
+		if (lines != rows[i].lines)
+			fail_msg("row %zu: %lld lines", i, (long long)lines);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_that_speak_of_an_error_are_known_by_their_form),
 		cmocka_unit_test(secrets_of_a_session_are_known_and_found_in_logs),
+		cmocka_unit_test(a_client_that_goes_away_is_no_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

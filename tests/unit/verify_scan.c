@@ -185,8 +185,11 @@ static void advisories_lie_in_a_folder_for_each_ecosystem(void **state)
 	for (int round = 0; round < 2; round++) { /* the second time from the cache */
 		AUTO_JSON found = json_array();
 		AUTO_JSON missing = json_array();
+		const bool stop = true;
 
-		assert_int_equal(advisories_search(root, cache, packages, found, missing, &err), 0);
+		assert_int_equal(advisories_search(root, NULL, packages, found, missing, &stop, &err), -1);
+		assert_int_equal(err.kind, ERR_CANCELLED);
+		assert_int_equal(advisories_search(root, cache, packages, found, missing, NULL, &err), 0);
 		assert_int_equal(json_array_size(found), 1);
 		assert_int_equal(json_number(json_array_get(found, 0), "package", -1), 1);
 		assert_string_equal(json_text(json_array_get(found, 0), "severity", ""), "high");
