@@ -5,6 +5,7 @@
 
 #include "base/scope.h"
 #include "base/world.h"
+#include "verify/finding.h"
 
 #define COLUMN_MIN 30
 #define VALUE_LINES_MAX 14
@@ -179,15 +180,12 @@ static void columns_draw(const char *left_title, const struct lines *left, const
 
 static void tree_line_add(struct lines *lines, const json_t *row)
 {
-	AUTO_FREE char *text = text_format("%s %s", json_text(row, "edge", ""), json_text(row, "call", ""));
-	AUTO_FREE char *clean = terminal_line(text);
-	int64_t status = json_number(row, "status", 0);
-	int64_t count = json_number(row, "count", 1);
-	AUTO_FREE char *times = count > 1 ? text_format(" ×%lld", (long long)count) : text_copy("");
-	AUTO_FREE char *line = status ? text_format("%s → %lld%s", clean, (long long)status, times)
-				      : text_format("%s%s", clean, times);
+	AUTO_BUF text = buf_new(BUF_MAX_DEFAULT);
+	AUTO_FREE char *clean = NULL;
 
-	lines_add(lines, view_of(line));
+	finding_call_format(&text, row);
+	clean = terminal_line(text.at);
+	lines_add(lines, view_of(clean));
 }
 
 static struct lines tree_lines(const json_t *tree, size_t from)

@@ -13,6 +13,8 @@
 
 #define RECORD_BYTES_MAX ((size_t)32 << 20)
 #define DEPLOY_TRIES 3
+#define TREES_SHOWN 3 /* findings, the worst ones, with the calls behind them */
+#define TREES_MAX ((size_t)64 << 10)
 #define LISTED_MAX 20 /* lines of one list in the body */
 
 static int sign(void *self, struct view bytes, unsigned char signature[64], char key_id[65], struct err *err)
@@ -167,6 +169,16 @@ static void body_gates(struct buf *out, const json_t *report)
 			       json_text(gate, "status", ""), json_text(gate, "reason", ""));
 }
 
+/* The calls behind it, as a diff. */
+static void body_trees(struct buf *out, const json_t *finding)
+{
+	AUTO_BUF trees = buf_new(TREES_MAX);
+
+	finding_trees_format(&trees, finding, "  ");
+	if (trees.length)
+		buf_add_format(out, "\n  ```diff\n%s  ```\n\n", trees.at);
+}
+
 static void body_findings(struct buf *out, const json_t *report)
 {
 	const json_t *findings = json_member(report, "findings");
@@ -190,6 +202,8 @@ static void body_findings(struct buf *out, const json_t *report)
 		if (*json_text(finding, "reproduce", ""))
 			buf_add_format(out, "\n  `%s`", json_text(finding, "reproduce", ""));
 		buf_add_char(out, '\n');
+		if (index < TREES_SHOWN)
+			body_trees(out, finding);
 	}
 }
 

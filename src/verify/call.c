@@ -9,8 +9,6 @@
 #define BODY_MAX ((size_t)16 << 20)
 #define TEXT_MAX ((size_t)64 << 10)
 #define STATEMENT_SHOWN ((size_t)300)
-#define CALL_SHOWN ((size_t)120) /* in a tree */
-#define TREE_MAX 60
 
 const char *call_header(const json_t *message, const char *name)
 {
@@ -340,71 +338,4 @@ void call_statement(struct buf *out, const json_t *exchange)
 		buf_add_char(out, ' ');
 		format_mask(out, view_cut(rest, ' ', &(struct view){0}));
 	}
-}
-
-static json_t *tree_row(const json_t *exchange, const json_t *inside)
-{
-	AUTO_BUF edge = buf_new(1024);
-	AUTO_BUF call = buf_new(TEXT_MAX);
-	json_t *row = json_object();
-
-	call_edge(&edge, exchange, inside);
-	if (call_is(exchange, "http")) {
-		const json_t *request = json_member(exchange, "request");
-
-		buf_add_format(&call, "%s %s", json_text(request, "method", "GET"), json_text(request, "url", "/"));
-	} else if (call_is_message(exchange)) {
-		buf_add_format(&call, "%s %s", json_text(json_member(exchange, "request"), "method", ""),
-			       json_text(json_member(exchange, "request"), "url", ""));
-	} else {
-		call_statement(&call, exchange);
-	}
-	json_set_bytes(row, "edge", buf_view(&edge));
-	json_set_bytes(row, "call", view_make(call.at, call.length < CALL_SHOWN ? call.length : CALL_SHOWN));
-	(void)json_object_set_new(row, "status", json_integer(call_status(exchange)));
-	return row;
-}
-
-static bool rows_equal(const json_t *a, const json_t *b)
-{
-	return json_equal(json_member(a, "edge"), json_member(b, "edge")) &&
-	       json_equal(json_member(a, "call"), json_member(b, "call")) &&
-	       json_equal(json_member(a, "status"), json_member(b, "status"));
-}
-
-/* What a driver sends around every statement tells nothing. */
-static bool is_frame(const json_t *exchange)
-{
-	static const char *const words[] = {"BEGIN", "COMMIT", "ROLLBACK", "SET ", "START TRANSACTION", "DISCARD"};
-	AUTO_BUF statement = buf_new(TEXT_MAX);
-
-	if (!call_is(exchange, "postgres") && !call_is(exchange, "mysql"))
-		return false;
-	call_statement(&statement, exchange);
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (statement.length && strncasecmp(statement.at, words[i], strlen(words[i])) == 0)
-			return true;
-	return false;
-}
-
-json_t *call_tree(const json_t *exchanges, const json_t *inside)
-{
-	json_t *tree = json_array();
-
-	for (size_t i = 0; i < json_array_size(exchanges) && json_array_size(tree) < TREE_MAX; i++) {
-		const json_t *exchange = json_array_get(exchanges, i);
-		json_t *last = json_array_get(tree, json_array_size(tree) - 1);
-		json_t *row;
-
-		if (strcmp(json_text(exchange, "from", ""), "preview") == 0 || is_frame(exchange))
-			continue;
-		row = tree_row(exchange, inside);
-		if (last && rows_equal(last, row)) {
-			(void)json_object_set_new(last, "count", json_integer(json_number(last, "count", 1) + 1));
-			json_decref(row);
-		} else {
-			(void)json_array_append_new(tree, row);
-		}
-	}
-	return tree;
 }

@@ -39,7 +39,5 @@ bool call_changes(const json_t *exchange);
 int call_status(const json_t *exchange);
 /* A statement with its literals replaced by "?", blanks collapsed; a Redis command by its name and the form of its key. */
 void call_statement(struct buf *out, const json_t *exchange);
-/* [{"edge", "call", "status", "count"?}] of the exchanges of one request, in order, equal neighbours collapsed. */
-json_t *call_tree(const json_t *exchanges, const json_t *inside);
 
 #endif

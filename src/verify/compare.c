@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "verify/call.h"
 #include "verify/format.h"
+#include "verify/tree.h"
 
 #define BODY_MAX ((size_t)16 << 20)
 #define TITLE_MAX 400
@@ -108,9 +109,9 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 	(void)json_object_set_new(made, "session", json_string(json_text(judge->base_entry, "session", "")));
 	(void)json_object_set_new(made, "entry", json_integer(json_number(judge->base_entry, "index", 0)));
 	(void)json_object_set_new(made, "expected_tree",
-				  call_tree(json_member(judge->base_entry, "seams"), judge->comparison->options.inside));
+				  tree_rows(json_member(judge->base_entry, "seams"), judge->comparison->options.inside));
 	(void)json_object_set_new(made, "got_tree",
-				  call_tree(json_member(judge->head_entry, "seams"), judge->comparison->options.inside));
+				  tree_rows(json_member(judge->head_entry, "seams"), judge->comparison->options.inside));
 }
 
 /* ---- answers ---- */
@@ -311,6 +312,8 @@ static void judge_entry(struct judge *judge)
 		judge_body(judge, a, b);
 	}
 	judge_seams(judge, json_member(judge->base_entry, "seams"), json_member(judge->head_entry, "seams"), alike);
+	if (!judge->noise)
+		judge_cascades(judge);
 	judge->place = NULL;
 }
 

@@ -4,7 +4,7 @@
 #include "verify/verify.h"
 
 #define FINDINGS_TOLD 3
-#define TREE_LINES 12
+#define TREES_MAX ((size_t)64 << 10)
 #define VALUE_TOLD ((size_t)1500)
 
 static void value_tell(struct buf *out, const char *label, const json_t *value)
@@ -21,55 +21,12 @@ static void value_tell(struct buf *out, const char *label, const json_t *value)
 		       text.at ? text.at : "", text.length > VALUE_TOLD ? "…" : "");
 }
 
-static bool rows_same(const json_t *a, const json_t *b)
-{
-	return a && b && json_equal(a, b);
-}
-
-static void row_tell(struct buf *out, const json_t *row)
-{
-	int64_t count = json_number(row, "count", 1);
-
-	if (!row) {
-		buf_add_text(out, "(nothing)");
-		return;
-	}
-	buf_add_format(out, "%s %s", json_text(row, "edge", ""), json_text(row, "call", ""));
-	if (json_number(row, "status", 0))
-		buf_add_format(out, " -> %lld", (long long)json_number(row, "status", 0));
-	if (count > 1)
-		buf_add_format(out, " (%lld times)", (long long)count);
-}
-
-/* Where the two call trees part: the calls before it, and the first that differs on both sides. */
-static void trees_tell(struct buf *out, const json_t *expected, const json_t *got)
-{
-	size_t at = 0;
-	size_t from;
-
-	while (rows_same(json_array_get(expected, at), json_array_get(got, at)))
-		at++;
-	if (at == json_array_size(expected) && at == json_array_size(got))
-		return;
-	from = at > TREE_LINES ? at - TREE_LINES : 0;
-	buf_add_text(out, "  calls:\n");
-	for (size_t i = from; i < at; i++) {
-		buf_add_text(out, "      ");
-		row_tell(out, json_array_get(expected, i));
-		buf_add_char(out, '\n');
-	}
-	buf_add_text(out, "    - ");
-	row_tell(out, json_array_get(expected, at));
-	buf_add_text(out, "\n    + ");
-	row_tell(out, json_array_get(got, at));
-	buf_add_char(out, '\n');
-}
-
 static void finding_tell(struct buf *out, const json_t *finding, int number)
 {
 	const json_t *request = json_member(finding, "request");
 	const char *detail = json_text(finding, "detail", "");
 	const char *reproduce = json_text(finding, "reproduce", "");
+	AUTO_BUF trees = buf_new(TREES_MAX);
 
 	buf_add_format(out, "\n%d. [%s] %s\n", number, json_text(finding, "id", ""), json_text(finding, "title", ""));
 	if (json_is_object(request))
@@ -78,7 +35,9 @@ static void finding_tell(struct buf *out, const json_t *finding, int number)
 		value_tell(out, "body", json_member(request, "body"));
 	value_tell(out, "expected", json_member(finding, "expected"));
 	value_tell(out, "got", json_member(finding, "got"));
-	trees_tell(out, json_member(finding, "expected_tree"), json_member(finding, "got_tree"));
+	finding_trees_format(&trees, finding, "    ");
+	if (trees.length)
+		buf_add_format(out, "  calls:\n%s", trees.at);
 	if (detail[0])
 		buf_add_format(out, "  %s\n", detail);
 	if (reproduce[0])

@@ -8,6 +8,10 @@
 
 #define VALUE_SHOWN ((size_t)60)
 #define VALUE_MAX ((size_t)64 << 20)
+#define TREE_BEFORE 4   /* lines before what differs */
+#define TREE_SIDE_MAX 8 /* lines of each side */
+#define TREE_AFTER 2
+#define DEPTH_MAX 20
 
 const char *severity_name(enum severity severity)
 {
@@ -188,4 +192,69 @@ bool findings_block(const json_t *findings)
 		if (finding_is(json_array_get(findings, i), SEVERITY_BLOCK))
 			return true;
 	return false;
+}
+
+/* ---- trees ---- */
+
+void finding_call_format(struct buf *out, const json_t *row)
+{
+	const char *error = json_text(row, "error", NULL);
+	int64_t count = json_number(row, "count", 1);
+	int64_t depth = json_number(row, "depth", 0);
+	size_t begun = out->length;
+
+	for (int64_t i = 0; i < depth && i < DEPTH_MAX; i++)
+		buf_add_text(out, "  ");
+	buf_add_format(out, "%s %s", json_text(row, "edge", ""), json_text(row, "call", ""));
+	if (json_number(row, "status", 0))
+		buf_add_format(out, " -> %lld", (long long)json_number(row, "status", 0));
+	if (error)
+		buf_add_format(out, " (%s)", error);
+	if (json_flag(row, "late", false))
+		buf_add_text(out, " (after the answer)");
+	if (count > 1)
+		buf_add_format(out, " (%lld times)", (long long)count);
+	for (size_t i = begun; i < out->length; i++)
+		if ((unsigned char)out->at[i] < ' ' || out->at[i] == 127)
+			out->at[i] = ' ';
+		else if (out->at[i] == '`') /* nothing may end a block of Markdown */
+			out->at[i] = '\'';
+}
+
+static bool calls_same(const json_t *a, const json_t *b)
+{
+	return a && b && json_equal(a, b);
+}
+
+static void side_format(struct buf *out, const json_t *tree, size_t from, size_t to, const char *indent, char sign,
+			size_t count_max)
+{
+	for (size_t i = from; i < to && i < from + count_max; i++) {
+		buf_add_format(out, "%s%c ", indent, sign);
+		finding_call_format(out, json_array_get(tree, i));
+		buf_add_char(out, '\n');
+	}
+	if (to > from + count_max)
+		buf_add_format(out, "%s%c … and %zu more\n", indent, sign, to - from - count_max);
+}
+
+void finding_trees_format(struct buf *out, const json_t *finding, const char *indent)
+{
+	const json_t *expected = json_member(finding, "expected_tree");
+	const json_t *got = json_member(finding, "got_tree");
+	size_t a = json_array_size(expected);
+	size_t b = json_array_size(got);
+	size_t front = 0, behind = 0;
+
+	while (front < a && front < b && calls_same(json_array_get(expected, front), json_array_get(got, front)))
+		front++;
+	if (front == a && front == b)
+		return;
+	while (behind < a - front && behind < b - front &&
+	       calls_same(json_array_get(expected, a - behind - 1), json_array_get(got, b - behind - 1)))
+		behind++;
+	side_format(out, expected, front > TREE_BEFORE ? front - TREE_BEFORE : 0, front, indent, ' ', TREE_BEFORE);
+	side_format(out, expected, front, a - behind, indent, '-', TREE_SIDE_MAX);
+	side_format(out, got, front, b - behind, indent, '+', TREE_SIDE_MAX);
+	side_format(out, expected, a - behind, behind > TREE_AFTER ? a - behind + TREE_AFTER : a, indent, ' ', TREE_AFTER);
 }

@@ -41,6 +41,10 @@ json_t *finding_find(const json_t *findings, const char *id);
 const char *severity_name(enum severity severity);
 /* A value as one short line: for titles. */
 void value_describe(struct buf *out, const json_t *value);
+/* A call of a finding's trees (verify/tree.h) as a line: "  orders > bank POST /pay -> 503 (3 times)". What would end it is a blank. */
+void finding_call_format(struct buf *out, const json_t *row);
+/* Both trees as lines of a diff, each behind `indent`, from shortly before the first difference on; nothing when there is none. */
+void finding_trees_format(struct buf *out, const json_t *finding, const char *indent);
 /* A copy whose text is at most EVIDENCE_BYTES_MAX long; a larger one becomes the beginning of its text. Owned by the caller. */
 json_t *evidence_of(const json_t *value);
 

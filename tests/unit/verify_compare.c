@@ -305,7 +305,7 @@ static const struct {
 	 {0},
 	 {.seams =
 		  "[['orders', 'mq', 'publish', 'events/created', [], '{}'], ['orders', 'mq', 'publish', 'events/created', [], '{}']]"},
-	 "block messages"},
+	 "block messages, block message-twice"},
 	{"message with another value",
 	 {.seams = "[['orders', 'mq', 'publish', 'events/created', [], '{\\'total\\': 100}']]"},
 	 {0},

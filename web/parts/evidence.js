@@ -55,6 +55,8 @@ const ends = (call) => String(call.edge ?? '').split(' > ');
 // Calls come in the order in which they began (a caller before what it calls) or ended (after it). Whose child a call is follows from
 // the edges; both become callers first, with a depth.
 function nested(calls) {
+	if (calls.every((call) => Number.isInteger(call.depth)))
+		return calls;
 	const parentAt = (at, step) => {
 		for (let i = at + step; i >= 0 && i < calls.length; i += step)
 			if (ends(calls[i])[1] === ends(calls[at])[0])
