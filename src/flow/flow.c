@@ -67,7 +67,7 @@ int flows_work(struct flows *flow, bool *did, struct err *err)
 
 /* ---- threads ---- */
 
-static void sleep_until_changed(struct flows *flow, int64_t seen, int64_t timeout_ms)
+static struct timespec time_in(int64_t timeout_ms)
 {
 	struct timespec until;
 
@@ -78,6 +78,13 @@ static void sleep_until_changed(struct flows *flow, int64_t seen, int64_t timeou
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
+	return until;
+}
+
+static void sleep_until_called(struct flows *flow, int64_t seen)
+{
+	struct timespec until = time_in(IDLE_WAIT_MS);
+
 	while (flow->wakes == seen && !flow->closing)
 		if (pthread_cond_timedwait(&flow->changed, &flow->lock, &until))
 			break;
@@ -100,7 +107,7 @@ static void *worker_main(void *self)
 			log_warn("flow: %s", err.text);
 		(void)pthread_mutex_lock(&flow->lock);
 		if (!did || err.kind != ERR_NONE)
-			sleep_until_changed(flow, err.kind == ERR_NONE ? seen : flow->wakes, IDLE_WAIT_MS);
+			sleep_until_called(flow, err.kind == ERR_NONE ? seen : flow->wakes);
 		closing = flow->closing;
 		(void)pthread_mutex_unlock(&flow->lock);
 	}
@@ -116,11 +123,14 @@ static void *deadline_main(void *self)
 	while (!flow->closing) {
 		int64_t now_ms = world_elapsed_ms(flow->options.world);
 		bool late = plane_is_late(&flow->plane);
+		struct timespec until;
 
 		for (struct busy *busy = flow->busy; busy; busy = busy->next)
 			if (late || (busy->deadline_ms && busy->deadline_ms <= now_ms))
 				busy_cancel(busy, late ? CANCEL_CLOSE : CANCEL_DEADLINE);
-		sleep_until_changed(flow, flow->wakes, IDLE_WAIT_MS);
+		until = time_in(IDLE_WAIT_MS);
+		if (!flow->closing)
+			(void)pthread_cond_timedwait(&flow->closes, &flow->lock, &until);
 	}
 	(void)pthread_mutex_unlock(&flow->lock);
 	return NULL;
@@ -208,6 +218,7 @@ int flows_open(const struct flow_options *options, struct flows **flow, struct e
 	(void)pthread_condattr_init(&clock);
 	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&self->changed, &clock);
+	(void)pthread_cond_init(&self->closes, &clock);
 	(void)pthread_condattr_destroy(&clock);
 	if (plane_open(&self->plane, options->store, options->world, options->plane ? options->plane : "local", options->life_ms,
 		       err) ||
@@ -234,12 +245,14 @@ void flows_close(struct flows *flow)
 	for (struct busy *busy = flow->busy; busy; busy = busy->next)
 		busy_cancel(busy, CANCEL_CLOSE);
 	(void)pthread_cond_broadcast(&flow->changed);
+	(void)pthread_cond_broadcast(&flow->closes);
 	(void)pthread_mutex_unlock(&flow->lock);
 	store_nudge(flow->options.store);
 	for (int i = 0; i < flow->thread_count; i++)
 		(void)pthread_join(flow->threads[i], NULL);
 	plane_close(&flow->plane);
 	(void)pthread_cond_destroy(&flow->changed);
+	(void)pthread_cond_destroy(&flow->closes);
 	(void)pthread_mutex_destroy(&flow->lock);
 	free(flow);
 }
@@ -247,8 +260,7 @@ void flows_close(struct flows *flow)
 void flows_wake(struct flows *flow)
 {
 	(void)pthread_mutex_lock(&flow->lock);
-	flow->wakes++;
-	(void)pthread_cond_broadcast(&flow->changed);
+	worker_call(flow);
 	(void)pthread_mutex_unlock(&flow->lock);
 }
 

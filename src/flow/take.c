@@ -32,10 +32,15 @@ void busy_remove(struct flows *flow, struct busy *busy)
 	while (*at != busy) /* not by its id: another thread may have taken the workflow again already */
 		at = &(*at)->next;
 	*at = busy->next;
-	flow->wakes++;
-	(void)pthread_cond_broadcast(&flow->changed);
+	worker_call(flow);
 	(void)pthread_mutex_unlock(&flow->lock);
 	free(busy);
+}
+
+void worker_call(struct flows *flow)
+{
+	flow->wakes++;
+	(void)pthread_cond_signal(&flow->changed);
 }
 
 void flow_unsettle(struct flows *flow)
@@ -106,6 +111,7 @@ static struct busy *busy_add(struct flows *flow, const struct position *position
 	(void)pthread_mutex_lock(&flow->lock);
 	busy->next = flow->busy;
 	flow->busy = busy;
+	worker_call(flow); /* what else is due is for another one */
 	if (flow->closing) /* those that were there were told so already */
 		busy_cancel(busy, CANCEL_CLOSE);
 	(void)pthread_mutex_unlock(&flow->lock);

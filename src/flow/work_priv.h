@@ -22,10 +22,11 @@ struct busy {
 struct flows {
 	struct flow_options options;
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	pthread_cond_t changed; /* for the workers: one is told, and tells the next when it has found something to do */
+	pthread_cond_t closes;
 	struct busy *busy;
 	bool closing;
-	int64_t wakes; /* counts flows_wake, so that none is missed between looking and sleeping */
+	int64_t wakes; /* counts calls of workers, so that none is missed between looking and sleeping */
 	pthread_t threads[WORKERS_MAX + 2];
 	int thread_count;
 	struct plane plane;
@@ -46,6 +47,7 @@ struct work {
 struct busy **busy_find(struct flows *flow, const char *id); /* under lock; what it points to is NULL when there is none */
 void busy_cancel(struct busy *busy, enum cancel_reason reason);
 void busy_remove(struct flows *flow, struct busy *busy);
+void worker_call(struct flows *flow); /* under lock: one more looks whether something is due */
 
 /* Something that was taken is not being done: it is let go before the next one is taken. */
 void flow_unsettle(struct flows *flow);

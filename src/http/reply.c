@@ -199,22 +199,44 @@ static void allow_add(struct http_reply *reply, const struct http_server_spec *s
 	http_reply_header(reply, "Allow", methods.at);
 }
 
-void reply_run(struct http_reply *reply, const struct http_server_spec *spec)
+/* Is it answered before any handler? */
+static bool reply_begin(struct http_reply *reply, const struct http_server_spec *spec)
 {
 	reply->request.body = buf_view(&reply->body);
-	if (spec->before && spec->before(spec->self, &reply->request, reply)) {
-		if (!reply->answered)
-			reply_plain(reply, 500, "no answer was made");
-		return;
-	}
-	if (!reply->route && reply->no_route_status == 405)
-		allow_add(reply, spec);
-	if (reply->route)
-		reply->route->handle(spec->self, &reply->request, reply);
-	else
-		reply_plain(reply, reply->no_route_status, http_status_text(reply->no_route_status));
+	return spec->before && spec->before(spec->self, &reply->request, reply);
+}
+
+static void reply_end(struct http_reply *reply)
+{
 	if (!reply->answered)
 		reply_plain(reply, 500, "the handler gave no answer");
+}
+
+void reply_run(struct http_reply *reply, const struct http_server_spec *spec)
+{
+	if (!reply_begin(reply, spec)) {
+		if (!reply->route && reply->no_route_status == 405)
+			allow_add(reply, spec);
+		if (reply->route)
+			reply->route->handle(spec->self, &reply->request, reply);
+		else
+			reply_plain(reply, reply->no_route_status, http_status_text(reply->no_route_status));
+	}
+	reply_end(reply);
+}
+
+void reply_run_all(struct http_reply *const *replies, size_t count, const struct http_server_spec *spec)
+{
+	struct http_asked asked[HTTP_TOGETHER_MAX];
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!reply_begin(replies[i], spec))
+			asked[left++] = (struct http_asked){&replies[i]->request, replies[i]};
+	if (left)
+		replies[0]->route->handle_all(spec->self, asked, left);
+	for (size_t i = 0; i < count; i++)
+		reply_end(replies[i]);
 }
 
 const char *http_request_header(const struct http_request *request, const char *name)

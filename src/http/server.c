@@ -79,6 +79,7 @@ struct http_server {
 	bool stopping;
 	int64_t grace_ms;
 	struct loop_timer stop_timer;
+	struct together together;
 };
 
 static void connection_step(struct connection *connection);
@@ -86,6 +87,16 @@ static void connection_step(struct connection *connection);
 struct loop *server_loop(struct http_server *server)
 {
 	return server->loop;
+}
+
+const struct http_server_spec *server_spec(const struct http_server *server)
+{
+	return &server->spec;
+}
+
+struct pool *server_pool(struct http_server *server)
+{
+	return server->pool;
 }
 
 const char *server_extra_headers(struct http_server *server)
@@ -323,19 +334,30 @@ int server_socket_take(struct http_reply *reply, struct buf *early, struct err *
 	return fd;
 }
 
+void server_answer(struct http_reply *reply)
+{
+	loop_post(reply->server->loop, reply_done, reply);
+}
+
 static void job_run(void *self)
 {
 	struct http_reply *reply = self;
 
 	reply_run(reply, &reply->server->spec);
-	loop_post(reply->server->loop, reply_done, reply);
+	server_answer(reply);
+}
+
+static bool job_add(struct http_server *server, struct http_reply *reply)
+{
+	return reply->route && reply->route->handle_all ? together_add(&server->together, reply)
+							: pool_add(server->pool, job_run, reply);
 }
 
 static void request_run(struct connection *connection)
 {
 	connection->state = CONNECTION_HANDLED;
 	loop_timer_stop(connection->server->loop, &connection->timer);
-	if (pool_add(connection->server->pool, job_run, connection->reply)) {
+	if (job_add(connection->server, connection->reply)) {
 		events_want(connection);
 		return;
 	}
@@ -564,6 +586,7 @@ struct http_server *http_server_new(const struct http_server_spec *spec, struct 
 	if (!server->spec.idle_ms)
 		server->spec.idle_ms = 75000;
 	server->extra_headers = text_copy(spec->extra_headers);
+	together_init(&server->together, server);
 	server->loop = loop_new(err);
 	if (!server->loop) {
 		http_server_free(server, 0);
@@ -675,6 +698,7 @@ void http_server_free(struct http_server *server, int64_t grace_ms)
 	for (size_t i = 0; i < server->listener_count; i++)
 		(void)close(server->listeners[i].fd);
 	loop_free(server->loop);
+	together_fini(&server->together);
 	free(server->extra_headers);
 	free(server);
 }

@@ -39,11 +39,22 @@ struct http_request {
 	const void *internal;
 };
 
+/* A request and the reply to it. */
+struct http_asked {
+	const struct http_request *request;
+	struct http_reply *reply;
+};
+
+#define HTTP_TOGETHER_MAX 64 /* requests that are handled together */
+
 struct http_route {
 	const char *method; /* "*": any, of a path that no row before fits */
 	const char *pattern;
 	void (*handle)(void *self, const struct http_request *request, struct http_reply *reply);
 	size_t body_bytes_max; /* over it the client gets 413 */
+	/* In place of `handle`: all that came while those before were handled, on one thread, answered before it returns (none by a stream, and none
+	 * handed over). */
+	void (*handle_all)(void *self, const struct http_asked *asked, size_t count);
 };
 
 struct http_server_spec {

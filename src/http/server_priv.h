@@ -40,8 +40,24 @@ struct http_reply {
 	struct buf output; /* head and body of the answer */
 	bool close;        /* the answer ends the connection */
 	struct http_stream *stream;
-	bool upgraded; /* the connection is no longer ours */
+	bool upgraded;           /* the connection is no longer ours */
+	struct http_reply *next; /* of those that wait to be handled together */
 };
+
+/* together.c: requests of routes that handle several at once, and wait while others are handled. */
+struct together {
+	struct http_server *server;
+	pthread_mutex_t mutex;
+	struct http_reply *first, **last;
+	size_t waiting;
+	unsigned takers; /* threads that handle some */
+	bool posted;     /* loop only: it is looked after at the end of this turn */
+};
+
+void together_init(struct together *together, struct http_server *server);
+void together_fini(struct together *together);
+/* On the loop. false: too many wait. */
+MUST_USE bool together_add(struct together *together, struct http_reply *reply);
 
 /* Held by the caller and, while attached, by the connection. */
 struct http_stream {
@@ -62,10 +78,15 @@ void reply_free(struct http_reply *reply);
 void reply_route(struct http_reply *reply, const struct http_route *routes, size_t route_count);
 /* Calls `before`, then the handler, and sees to it that there is an answer. */
 void reply_run(struct http_reply *reply, const struct http_server_spec *spec);
+/* The same for several of one route with `handle_all`. */
+void reply_run_all(struct http_reply *const *replies, size_t count, const struct http_server_spec *spec);
 /* The answer for what never reaches a handler. */
 void reply_plain(struct http_reply *reply, unsigned status, const char *text);
 
 struct loop *server_loop(struct http_server *server);
+const struct http_server_spec *server_spec(const struct http_server *server);
+struct pool *server_pool(struct http_server *server);
+void server_answer(struct http_reply *reply); /* any thread: it is answered, the connection goes on */
 const char *server_extra_headers(struct http_server *server);
 void stream_flush_on_loop(void *stream); /* server.c */
 void stream_release(struct http_stream *stream);

@@ -157,7 +157,7 @@ int connection_load(struct runs *runs, const char *id, struct connection *connec
 {
 	AUTO_TX tx = {0};
 
-	return store_begin(runs->store, &tx, err) ? -1 : connection_read(&tx, id, connection, err);
+	return store_begin_snapshot(runs->store, &tx, err) ? -1 : connection_read(&tx, id, connection, err);
 }
 
 json_t *connection_ids(struct store_tx *tx, const char *kind, struct err *err)

@@ -1,6 +1,7 @@
 /* Deliveries of outside services: taken, and acted on. */
 #include "runs/inbox.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -63,24 +64,10 @@ static int body_check(struct view body, struct err *err)
 	return 0;
 }
 
-/* Whatever kept the store from taking it may pass: the sender is told to send it again. */
-static int store_it(struct runs *runs, const struct connection *connection, const struct inbox_keys *keys, struct view body,
-		    struct err *err)
+/* Whatever kept the store from taking them may pass: the sender is told to send them again. */
+static int again_later(const struct err *failure, struct err *err)
 {
-	struct inbox_message message = {.source = connection->id,
-					.delivery = keys->delivery,
-					.content = keys->content,
-					.stream = keys->stream,
-					.kind = keys->kind,
-					.data = body};
-	struct err failure = {0};
-	bool seen = false;
-
-	if (inbox_accept(runs->store, runs->options.world, &message, &seen, &failure))
-		return err_set(err, ERR_RETRY, "the delivery could not be kept, send it again: %s", failure.text);
-	if (seen)
-		log_debug("connection=%s delivery=%s: known", connection->id, keys->delivery);
-	return 0;
+	return err_set(err, ERR_RETRY, "the delivery could not be kept, send it again: %s", failure->text);
 }
 
 /* Is the thread there, or on its way? What people say to each other is not kept. */
@@ -114,34 +101,125 @@ static int age_check(const struct inbox_keys *keys, int64_t now_ms, struct err *
 		       (long long)keys->age_max_ms / 1000);
 }
 
-/* Of a request that is the connection's; `came`: from outside, and not over a connection of ours. */
-static int delivery_keep(struct runs *runs, const struct connection *connection, const struct inbox_source *source,
-			 const struct webhook_request *request, bool came, char **answer, struct err *err)
+static const struct inbox_source *source_get(const struct connection *connection, const char *id, struct err *err)
 {
-	__attribute__((cleanup(keys_fini))) struct inbox_keys keys = {0};
+	const struct inbox_source *source = source_find(connection->kind);
 
-	if (body_check(request->body, err) || source->keys(connection, request, &keys, err) ||
-	    (came && age_check(&keys, world_now_ms(runs->options.world), err)) || known_check(runs, connection, &keys, err) ||
-	    (!keys.ignored && store_it(runs, connection, &keys, request->body, err)))
-		return -1;
-	*answer = keys.answer ? TAKE(keys.answer) : text_copy("{}");
-	return 0;
+	if (!source)
+		(void)err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
+	return source;
+}
+
+/* Its names, of a request that is the connection's; `came`: from outside, and not over a connection of ours. */
+static int delivery_read(struct runs *runs, const struct connection *connection, const struct webhook_request *request, bool came,
+			 struct inbox_keys *keys, struct err *err)
+{
+	int64_t now_ms = world_now_ms(runs->options.world);
+	const struct inbox_source *source = source_get(connection, connection->id, err);
+
+	return !source || (came && source->verify(connection, request, now_ms, err)) || body_check(request->body, err) ||
+			       source->keys(connection, request, keys, err) || (came && age_check(keys, now_ms, err)) ||
+			       known_check(runs, connection, keys, err)
+		       ? -1
+		       : 0;
+}
+
+static struct inbox_message message_of(const struct connection *connection, const struct inbox_keys *keys, struct view body)
+{
+	return (struct inbox_message){.source = connection->id,
+				      .delivery = keys->delivery,
+				      .content = keys->content,
+				      .stream = keys->stream,
+				      .kind = keys->kind,
+				      .data = body};
+}
+
+static char *answer_of(struct inbox_keys *keys)
+{
+	return keys->answer ? TAKE(keys->answer) : text_copy("{}");
+}
+
+/* Those whose names were read, and that are something of ours. */
+static void deliveries_keep(struct runs *runs, struct runs_delivery *deliveries, const struct connection *const *of,
+			    struct inbox_keys *keys, size_t count)
+{
+	struct inbox_message messages[RUNS_DELIVERIES_MAX];
+	struct inbox_result results[RUNS_DELIVERIES_MAX];
+	struct runs_delivery *kept[RUNS_DELIVERIES_MAX];
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (deliveries[i].failure.kind == ERR_NONE && !keys[i].ignored) {
+			kept[left] = &deliveries[i];
+			messages[left++] = message_of(of[i], &keys[i], deliveries[i].request.body);
+		}
+	if (left)
+		inbox_accept_all(runs->store, runs->options.world, messages, left, results);
+	for (size_t i = 0; i < left; i++) {
+		if (results[i].failure.kind != ERR_NONE)
+			(void)again_later(&results[i].failure, &kept[i]->failure);
+		else if (results[i].seen)
+			log_debug("connection=%s delivery=%s: known", messages[i].source, messages[i].delivery);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (deliveries[i].failure.kind == ERR_NONE)
+			deliveries[i].answer = answer_of(&keys[i]);
+}
+
+/* The connections that they are for, each read once: of[i] is NULL when that failed. */
+static void connections_read(struct runs *runs, struct runs_delivery *deliveries, size_t count, struct connection *connections,
+			     const struct connection **of)
+{
+	struct err failure = {0};
+	AUTO_TX tx = {0};
+	bool begun = !store_begin_snapshot(runs->store, &tx, &failure);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *id = deliveries[i].connection;
+		struct err *err = &deliveries[i].failure;
+
+		of[i] = NULL;
+		for (size_t j = 0; j < i && !of[i]; j++)
+			if (of[j] && strcmp(of[j]->id, id) == 0)
+				of[i] = of[j];
+		if (of[i])
+			continue;
+		if (!begun || connection_read(&tx, id, &connections[i], &failure))
+			(void)err_set(err, begun && failure.kind == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_RETRY, "%s", failure.text);
+		else if (strcmp(connections[i].id, id) != 0) /* a name may change; what a service calls is the id */
+			(void)err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
+		else
+			of[i] = &connections[i];
+	}
+}
+
+void runs_deliveries_take(struct runs *runs, struct runs_delivery *deliveries, size_t count)
+{
+	struct connection connections[RUNS_DELIVERIES_MAX] = {0};
+	const struct connection *of[RUNS_DELIVERIES_MAX];
+	struct inbox_keys keys[RUNS_DELIVERIES_MAX] = {0};
+
+	assert(count <= RUNS_DELIVERIES_MAX);
+	for (size_t i = 0; i < count; i++)
+		deliveries[i].failure = (struct err){0};
+	connections_read(runs, deliveries, count, connections, of);
+	for (size_t i = 0; i < count; i++)
+		if (of[i] && delivery_read(runs, of[i], &deliveries[i].request, true, &keys[i], &deliveries[i].failure))
+			assert(deliveries[i].failure.kind != ERR_NONE);
+	deliveries_keep(runs, deliveries, of, keys, count);
+	for (size_t i = 0; i < count; i++) {
+		connection_fini(&connections[i]);
+		keys_fini(&keys[i]);
+	}
 }
 
 int runs_delivery_take(struct runs *runs, const char *id, const struct webhook_request *request, char **answer, struct err *err)
 {
-	AUTO_CONNECTION connection = {0};
-	const struct inbox_source *source;
-	struct err failure = {0};
+	struct runs_delivery delivery = {.connection = id, .request = *request};
 
-	if (connection_load(runs, id, &connection, &failure))
-		return err_set(err, failure.kind == ERR_NOT_FOUND ? ERR_NOT_FOUND : ERR_RETRY, "%s", failure.text);
-	source = source_find(connection.kind);
-	if (!source || strcmp(connection.id, id) != 0) /* a name may change; what a service calls is the id */
-		return err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
-	if (source->verify(&connection, request, world_now_ms(runs->options.world), err))
-		return -1;
-	return delivery_keep(runs, &connection, source, request, true, answer, err);
+	runs_deliveries_take(runs, &delivery, 1);
+	*answer = delivery.answer;
+	return delivery.failure.kind == ERR_NONE ? 0 : err_set(err, delivery.failure.kind, "%s", delivery.failure.text);
 }
 
 static const char *no_header(void *self, const char *name)
@@ -154,15 +232,18 @@ static const char *no_header(void *self, const char *name)
 int runs_delivery_keep(struct runs *runs, const char *id, struct view body, struct err *err)
 {
 	const struct webhook_request request = {no_header, NULL, body};
+	__attribute__((cleanup(keys_fini))) struct inbox_keys keys = {0};
 	AUTO_CONNECTION connection = {0};
-	AUTO_FREE char *answer = NULL;
-	const struct inbox_source *source;
+	struct inbox_message message;
+	struct err failure = {0};
+	bool seen;
 
-	if (connection_load(runs, id, &connection, err))
+	if (connection_load(runs, id, &connection, err) || delivery_read(runs, &connection, &request, false, &keys, err))
 		return -1;
-	source = source_find(connection.kind);
-	return source ? delivery_keep(runs, &connection, source, &request, false, &answer, err)
-		      : err_set(err, ERR_NOT_FOUND, "no deliveries are taken for `%.60s`", id);
+	message = message_of(&connection, &keys, body);
+	if (!keys.ignored && inbox_accept(runs->store, runs->options.world, &message, &seen, &failure))
+		return again_later(&failure, err);
+	return 0;
 }
 
 /* ---- acting ---- */

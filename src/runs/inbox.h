@@ -41,11 +41,23 @@ struct inbox_source {
 		    const struct inbox_message *message, struct err *err);
 };
 
+/* What came for a connection, and what became of it. */
+struct runs_delivery {
+	const char *connection;
+	struct webhook_request request;
+	char *answer;       /* owned by the caller: the JSON to send with 200; NULL when it failed */
+	struct err failure; /* ERR_NONE: it is taken */
+};
+
+#define RUNS_DELIVERIES_MAX 64
+
 /*
- * A delivery for the connection. Returns when it outlives a loss of power; *answer (owned) is the JSON to send with 200. ERR_NOT_FOUND: no
+ * Deliveries that came at the same time. Returns when those that are taken outlive a loss of power. What one fails with is its own: ERR_NOT_FOUND: no
  * such connection, or one that takes none; ERR_DENIED: it is not signed by it; ERR_INVALID, ERR_LIMIT: it is never taken; ERR_RETRY: send
- * it again. Any thread; blocks for the disk.
+ * it again. At most RUNS_DELIVERIES_MAX. Any thread; blocks for the disk.
  */
+void runs_deliveries_take(struct runs *runs, struct runs_delivery *deliveries, size_t count);
+/* One; *answer is owned by the caller. */
 MUST_USE int runs_delivery_take(struct runs *runs, const char *connection, const struct webhook_request *request, char **answer,
 				struct err *err);
 

@@ -73,8 +73,8 @@ static char *branch_name(const struct run *run, int64_t nth)
 	return buf_take(&slug);
 }
 
-static int claim_store(struct runs *runs, const struct run *run, const struct parts *parts, const struct blueprint *blueprint,
-		       struct err *err)
+static int claim_store(struct runs *runs, const struct run *run, const struct flow_visit *visit, const struct parts *parts,
+		       const struct blueprint *blueprint, struct err *err)
 {
 	AUTO_FREE char *item = text_format("%lld", (long long)run->issue);
 	AUTO_JSON issue = tracker_fetch(runs->tracker, item, err);
@@ -88,7 +88,7 @@ static int claim_store(struct runs *runs, const struct run *run, const struct pa
 		return -1;
 	(void)json_object_set_new(issue, "attachments", attachments);
 	prompt_issue(&prompt, issue, blueprint, run->joined ? parts : NULL);
-	if (buf_finish(&prompt, err) || store_begin(runs->store, &tx, err) ||
+	if (buf_finish(&prompt, err) || store_begin(runs->store, &tx, err) || flow_visit_held(&tx, visit, err) ||
 	    store_number_get(&tx, &nth, 1, "SELECT count(*) FROM run WHERE issue = ? AND seq <= ?",
 			     VALUES(V(run->issue), V(run->seq)), err))
 		return -1;
@@ -145,7 +145,7 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	if (!agent_of_blueprint(blueprint))
 		return err_set(err, ERR_INVALID, "assay.yaml names no agent: set agent.use (%s)", agent_names());
 	(void)snprintf(visit->detail, sizeof(visit->detail), "issue %lld at %.12s", (long long)run.issue, base.text);
-	return claim_store(runs, &run, &parts, blueprint, err);
+	return claim_store(runs, &run, visit, &parts, blueprint, err);
 }
 
 /* ---- fork: an environment of the run's own ---- */

@@ -42,7 +42,8 @@ static int tell(struct turn *turn, struct err *err)
 	AUTO_FREE char *whole = NULL;
 	AUTO_TX tx = {0};
 
-	if (store_begin(turn->runs->store, &tx, err) || waiting_take(turn, &tx, &prompt, err))
+	if (store_begin(turn->runs->store, &tx, err) || flow_visit_held(&tx, turn->visit, err) ||
+	    waiting_take(turn, &tx, &prompt, err))
 		return -1;
 	if (!prompt.length)
 		return 0;
@@ -102,7 +103,8 @@ int turn_message_next(struct turn *turn, bool *again, struct err *err)
 	AUTO_TX tx = {0};
 
 	*again = false;
-	if (store_begin(turn->runs->store, &tx, err) || waiting_take(turn, &tx, &prompt, err))
+	if (store_begin(turn->runs->store, &tx, err) || flow_visit_held(&tx, turn->visit, err) ||
+	    waiting_take(turn, &tx, &prompt, err))
 		return -1;
 	if (!prompt.length && !turn->costly)
 		return 0;

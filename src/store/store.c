@@ -29,6 +29,7 @@ void store_init(struct store *store, const struct store_ops *ops, const char *wh
 	(void)pthread_condattr_init(&clock);
 	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&store->watch, &clock);
+	(void)pthread_cond_init(&store->unhurried, &clock);
 	(void)pthread_condattr_destroy(&clock);
 	(void)pthread_mutex_init(&store->flush_lock, NULL);
 	(void)pthread_cond_init(&store->flushed[0], NULL);
@@ -38,6 +39,7 @@ void store_init(struct store *store, const struct store_ops *ops, const char *wh
 void store_fini(struct store *store)
 {
 	(void)pthread_cond_destroy(&store->watch);
+	(void)pthread_cond_destroy(&store->unhurried);
 	(void)pthread_mutex_destroy(&store->watch_lock);
 	(void)pthread_cond_destroy(&store->flushed[0]);
 	(void)pthread_cond_destroy(&store->flushed[1]);
@@ -327,7 +329,7 @@ int64_t store_version(struct store *store)
 	return version;
 }
 
-void store_wait(struct store *store, int64_t seen, int64_t timeout_ms)
+static struct timespec time_in(int64_t timeout_ms)
 {
 	struct timespec until;
 
@@ -338,6 +340,13 @@ void store_wait(struct store *store, int64_t seen, int64_t timeout_ms)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
+	return until;
+}
+
+void store_wait(struct store *store, int64_t seen, int64_t timeout_ms)
+{
+	struct timespec until = time_in(timeout_ms);
+
 	(void)pthread_mutex_lock(&store->watch_lock);
 	while (store->version == seen)
 		if (pthread_cond_timedwait(&store->watch, &store->watch_lock, &until))
@@ -350,5 +359,46 @@ void store_nudge(struct store *store)
 	(void)pthread_mutex_lock(&store->watch_lock);
 	store->version++;
 	(void)pthread_cond_broadcast(&store->watch);
+	(void)pthread_mutex_unlock(&store->watch_lock);
+}
+
+/* ---- who must not wait ---- */
+
+void store_hurry_begin(struct store *store)
+{
+	(void)pthread_mutex_lock(&store->watch_lock);
+	store->hurried++;
+	(void)pthread_mutex_unlock(&store->watch_lock);
+}
+
+void store_hurry_end(struct store *store)
+{
+	(void)pthread_mutex_lock(&store->watch_lock);
+	if (--store->hurried == 0)
+		(void)pthread_cond_broadcast(&store->unhurried);
+	(void)pthread_mutex_unlock(&store->watch_lock);
+}
+
+bool store_is_hurried(struct store *store)
+{
+	bool hurried;
+
+	(void)pthread_mutex_lock(&store->watch_lock);
+	hurried = store->hurried > 0;
+	(void)pthread_mutex_unlock(&store->watch_lock);
+	return hurried;
+}
+
+void store_give_way(struct store *store, int64_t most_ms)
+{
+	struct timespec until;
+
+	if (!store_is_hurried(store))
+		return;
+	until = time_in(most_ms);
+	(void)pthread_mutex_lock(&store->watch_lock);
+	while (store->hurried)
+		if (pthread_cond_timedwait(&store->unhurried, &store->watch_lock, &until))
+			break;
 	(void)pthread_mutex_unlock(&store->watch_lock);
 }

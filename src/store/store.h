@@ -38,6 +38,13 @@ void store_abort(struct store_tx *tx);                           /* no effect wh
 MUST_USE int store_begin_free(struct store *store, struct store_tx *tx, struct err *err);
 /* Only reads, all of it as it is now, and holds nobody up (but other threads on this store, where it is a file). */
 MUST_USE int store_begin_snapshot(struct store *store, struct store_tx *tx, struct err *err);
+/* Who must not wait (somebody outside does) says so around its transaction; who can calls store_give_way() before its own, and makes those
+ * short while store_is_hurried(). Any number at once; any thread that is in no transaction of this store. */
+void store_hurry_begin(struct store *store);
+void store_hurry_end(struct store *store);
+bool store_is_hurried(struct store *store);
+/* Returns when nobody hurries, or after so long. */
+void store_give_way(struct store *store, int64_t most_ms);
 /* What is put after a SELECT that takes rows of a queue: rows that another transaction takes are left out. */
 const char *store_skip_locked(const struct store_tx *tx);
 

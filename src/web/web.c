@@ -69,40 +69,88 @@ static void request_span_end(struct span *span, unsigned status)
 	span_end(span, &failed);
 }
 
-/* Every row's way from request to answer. */
-static void request_answer(void *self, const struct http_request *request, struct http_reply *reply)
-{
-	struct surface *surface = self;
-	const struct row *row = &surface->rows[request->route - surface->routes];
-	struct call call = {.web = surface->web, .request = request, .reply = reply};
-	struct again again = {0};
-	struct err err = {0};
-	AUTO_JSON answer = NULL;
-	int64_t begun_ms = world_elapsed_ms(surface->web->options.world);
-	struct span span = {.watched = false};
+/* A request on its way through its row. */
+struct passage {
+	const struct row *row;
+	struct call call;
+	struct again again;
+	struct span span;
+	json_t *answer;
+	struct err err;
+	int64_t begun_ms;
+};
 
+/* Everything before the handler; false: that is not reached. */
+static bool passage_begin(struct passage *passage, struct surface *surface, const struct http_request *request,
+			  struct http_reply *reply)
+{
+	const struct row *row = &surface->rows[request->route - surface->routes];
+	struct call *call = &passage->call;
+	struct err *err = &passage->err;
+
+	*passage = (struct passage){.row = row, .begun_ms = world_elapsed_ms(surface->web->options.world)};
+	*call = (struct call){.web = surface->web, .request = request, .reply = reply};
 	if (row->answers || row->raw_bytes_max || row->who == WHO_TOOL) /* pages and health are not watched */
-		request_span(&span, request, row);
+		request_span(&passage->span, request, row);
 	(void)atomic_fetch_add(&surface->web->calls, 1);
 	if (row->answers)
 		http_reply_header(reply, "Cache-Control", "no-store");
-	if (!access_caller(&call, row, &err) && ((row->who & WHO_ANYONE && row->raw_bytes_max) || !rate_caller(&call, &err)) &&
-	    (row->raw_bytes_max || !request_body_take(&call, row->fields, &err)) &&
-	    (!row->answers || !request_query_check(&call, row, &err)) && !again_begin(&call, row, &again, &err)) {
+	return !access_caller(call, row, err) && ((row->who & WHO_ANYONE && row->raw_bytes_max) || !rate_caller(call, err)) &&
+	       (row->raw_bytes_max || !request_body_take(call, row->fields, err)) &&
+	       (!row->answers || !request_query_check(call, row, err)) && !again_begin(call, row, &passage->again, err);
+}
+
+static void passage_end(struct passage *passage)
+{
+	struct call *call = &passage->call;
+	struct web *web = call->web;
+	unsigned status;
+
+	if (!call->answered && passage->answer)
+		http_reply_json(call->reply, 200, passage->answer);
+	else if (!call->answered)
+		error_answer(call->reply, &passage->err);
+	status = http_reply_status(call->reply);
+	json_decref(passage->answer);
+	json_decref(call->body);
+	request_span_end(&passage->span, status);
+	metrics_count(&web->metrics, status, world_elapsed_ms(web->options.world) - passage->begun_ms);
+	(void)atomic_fetch_sub(&web->calls, 1);
+}
+
+/* Every row's way from request to answer. */
+static void request_answer(void *self, const struct http_request *request, struct http_reply *reply)
+{
+	struct passage passage;
+
+	if (passage_begin(&passage, self, request, reply)) {
 		struct err forgotten = {0};
 
-		answer = row->handle(&call, &err);
-		if (again_end(&call, row, &again, answer, &forgotten))
+		passage.answer = passage.row->handle(&passage.call, &passage.err);
+		if (again_end(&passage.call, passage.row, &passage.again, passage.answer, &forgotten))
 			log_warn("an Idempotency-Key: %s", forgotten.text);
 	}
-	if (!call.answered && answer)
-		http_reply_json(reply, 200, answer);
-	else if (!call.answered)
-		error_answer(reply, &err);
-	json_decref(call.body);
-	request_span_end(&span, http_reply_status(reply));
-	metrics_count(&surface->web->metrics, http_reply_status(reply), world_elapsed_ms(surface->web->options.world) - begun_ms);
-	(void)atomic_fetch_sub(&surface->web->calls, 1);
+	passage_end(&passage);
+}
+
+/* The same for a row that answers several at once. Its spans end in the order in which spans of a thread may: the last first. */
+static void request_answer_all(void *self, const struct http_asked *asked, size_t count)
+{
+	struct passage *passages = mem_new_array(count, sizeof(*passages));
+	struct call *calls[HTTP_TOGETHER_MAX];
+	struct err *errors[HTTP_TOGETHER_MAX];
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (passage_begin(&passages[i], self, asked[i].request, asked[i].reply)) {
+			calls[left] = &passages[i].call;
+			errors[left++] = &passages[i].err;
+		}
+	if (left)
+		passages[0].row->handle_all(calls, errors, left);
+	for (size_t i = count; i > 0; i--)
+		passage_end(&passages[i - 1]);
+	free(passages);
 }
 
 /* ---- opening and closing ---- */
@@ -131,7 +179,8 @@ static int surface_open(struct surface *surface, struct web *web, const struct p
 	surface->rows = rows;
 	for (size_t i = 0; i < count; i++)
 		surface->routes[i] = (struct http_route){rows[i].method, rows[i].pattern, request_answer,
-							 rows[i].raw_bytes_max ? rows[i].raw_bytes_max : BODY_BYTES_MAX};
+							 rows[i].raw_bytes_max ? rows[i].raw_bytes_max : BODY_BYTES_MAX,
+							 rows[i].handle_all ? request_answer_all : NULL};
 	spec.routes = surface->routes;
 	spec.route_count = count;
 	surface->server = http_server_new(&spec, err);

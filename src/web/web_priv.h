@@ -80,6 +80,8 @@ struct row {
 	const char *does;                /* a line for the document; NULL: not in it */
 	size_t raw_bytes_max;            /* the body is bytes for the handler, at most so many; 0: it is JSON, as `fields` say */
 	struct query query[QUERIES_MAX]; /* with `answers`, any other is refused; those of no name end the list */
+	/* In place of `handle`, for a row that is none of the API: all that wait are answered together; what is not answered has an error. */
+	void (*handle_all)(struct call *const *calls, struct err *const *errors, size_t count);
 };
 
 /* A server with its rows: the main one, and the tools'. */

@@ -24,6 +24,8 @@ struct fixture {
 	char unix_path[64];
 	struct http_stream *_Atomic stream;
 	atomic_int before_calls;
+	atomic_int held; /* requests of /together whose handlers wait for `let_go` */
+	atomic_int let_go;
 };
 
 static void handle_hello(void *self, const struct http_request *request, struct http_reply *reply)
@@ -66,6 +68,19 @@ static void handle_stream(void *self, const struct http_request *request, struct
 	atomic_store(&fixture->stream, http_reply_stream(reply, 200, "text/event-stream"));
 }
 
+/* Answers each with what it sent; the first ones wait, so that more come meanwhile. */
+static void handle_together(void *self, const struct http_asked *asked, size_t count)
+{
+	struct fixture *fixture = self;
+
+	atomic_fetch_add(&fixture->held, (int)count);
+	while (!atomic_load(&fixture->let_go))
+		(void)usleep(1000);
+	for (size_t i = 0; i < count; i++)
+		if (!view_is(asked[i].request->body, "silent"))
+			http_reply_send(asked[i].reply, 200, "text/plain", asked[i].request->body);
+}
+
 static bool before_each(void *self, const struct http_request *request, struct http_reply *reply)
 {
 	struct fixture *fixture = self;
@@ -78,8 +93,9 @@ static bool before_each(void *self, const struct http_request *request, struct h
 }
 
 static const struct http_route routes[] = {
-	{"GET", "/hello/{name}", handle_hello, 0}, {"POST", "/echo", handle_echo, 100000}, {"GET", "/static/*", handle_static, 0},
-	{"GET", "/silent", handle_silent, 0},      {"GET", "/stream", handle_stream, 0},
+	{"GET", "/hello/{name}", handle_hello, 0}, {"POST", "/echo", handle_echo, 100000},
+	{"GET", "/static/*", handle_static, 0},    {"GET", "/silent", handle_silent, 0},
+	{"GET", "/stream", handle_stream, 0},      {"POST", "/together", NULL, 100, handle_together},
 };
 
 static int setup(void **state)
@@ -321,6 +337,61 @@ static void a_stream_carries_events_until_the_client_leaves(void **state)
 	buf_fini(&events.text);
 }
 
+struct caller {
+	struct fixture *fixture;
+	pthread_t thread;
+	char body[16];
+	bool forbidden;
+	unsigned status;
+	bool same; /* what came back is what was sent */
+};
+
+static void *caller_main(void *self)
+{
+	struct caller *caller = self;
+	AUTO_FREE char *url = text_format("http://%s/together", caller->fixture->address);
+	const struct http_header forbid = {"X-Forbid", "1"};
+	struct http_call call = {.method = "POST",
+				 .url = url,
+				 .headers = &forbid,
+				 .header_count = caller->forbidden,
+				 .body = view_of(caller->body),
+				 .timeout_ms = 60000};
+	AUTO_RESPONSE response;
+
+	if (http_client_call(&call, &response, NULL))
+		return NULL;
+	caller->status = response.status;
+	caller->same = view_is(buf_view(&response.body), caller->body);
+	return NULL;
+}
+
+/* Each has its own answer, whoever it was handled with. */
+static void requests_that_come_while_others_are_handled_are_handled_together(void **state)
+{
+	struct fixture *fixture = *state;
+	struct caller callers[40] = {0};
+
+	for (size_t i = 0; i < ARRAY_LEN(callers); i++) {
+		callers[i].fixture = fixture;
+		callers[i].forbidden = i % 10 == 7;
+		if (i % 10 == 8)
+			(void)snprintf(callers[i].body, sizeof(callers[i].body), "silent");
+		else
+			(void)snprintf(callers[i].body, sizeof(callers[i].body), "body %zu", i);
+		assert_int_equal(pthread_create(&callers[i].thread, NULL, caller_main, &callers[i]), 0);
+	}
+	while (atomic_load(&fixture->held) < 3) /* by three threads, or by fewer that have more */
+		(void)usleep(1000);
+	atomic_store(&fixture->let_go, 1);
+	for (size_t i = 0; i < ARRAY_LEN(callers); i++) {
+		assert_int_equal(pthread_join(callers[i].thread, NULL), 0);
+		assert_int_equal(callers[i].status, callers[i].forbidden ? 403 : i % 10 == 8 ? 500 : 200);
+		assert_int_equal(callers[i].same, callers[i].status == 200);
+	}
+	assert_int_equal(atomic_load(&fixture->held), 40 - 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +403,7 @@ int main(void)
 		cmocka_unit_test(pipelined_requests_are_answered_in_order),
 		cmocka_unit_test(broken_requests_get_400_and_the_connection_ends),
 		cmocka_unit_test(a_stream_carries_events_until_the_client_leaves),
+		cmocka_unit_test(requests_that_come_while_others_are_handled_are_handled_together),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

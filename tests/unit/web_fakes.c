@@ -356,17 +356,23 @@ int runs_hook_remove(struct runs *runs, const char *id, struct err *err)
 	return 0;
 }
 
-int runs_delivery_take(struct runs *runs, const char *connection, const struct webhook_request *request, char **answer,
-		       struct err *err)
+void runs_deliveries_take(struct runs *runs, struct runs_delivery *deliveries, size_t count)
 {
 	(void)runs;
-	if (strcmp(connection, "busy") == 0)
-		return err_set(err, ERR_RETRY, "no room");
-	if (!request->header(request->self, "webhook-signature"))
-		return err_set(err, ERR_DENIED, "not signed");
-	said("delivery %s %zu", connection, request->body.length);
-	*answer = text_copy("{\"taken\":true}");
-	return 0;
+	for (size_t i = 0; i < count; i++) {
+		struct runs_delivery *delivery = &deliveries[i];
+		struct webhook_request *request = &delivery->request;
+
+		delivery->failure = (struct err){0};
+		if (strcmp(delivery->connection, "busy") == 0) {
+			(void)err_set(&delivery->failure, ERR_RETRY, "no room");
+		} else if (!request->header(request->self, "webhook-signature")) {
+			(void)err_set(&delivery->failure, ERR_DENIED, "not signed");
+		} else {
+			said("delivery %s %zu", delivery->connection, request->body.length);
+			delivery->answer = text_copy("{\"taken\":true}");
+		}
+	}
 }
 
 json_t *runs_connection_list(struct runs *runs, struct err *err)
