@@ -408,6 +408,8 @@ for port in (53, 853):
         check(f"item 63: TCP {port} of an allowed host", hear(secure("ok.test", port)) == b"")
     except (OSError, ssl.SSLError):
         check(f"item 63: TCP {port} of an allowed host", True)
+for kind in ("Application/DNS-Message", "application/oblivious-dns-message", "application/dns-json", "application/dns+json"):
+    check(f"item 63: DNS over HTTPS that takes {kind}", status(ask(get("/dns-query?dns=AAAB", fields=f"Accept: {kind}\r\n"))) == 403)
 check("item 63: DNS over HTTPS to an allowed host", status(ask(get("/dns-query?dns=AAAB", fields="Accept: application/dns-message\r\n"))) == 403 and
       status(ask(get("/dns-query", fields="Content-Type: application/dns-message\r\nContent-Length: 1\r\n", method="POST") + b"x")) == 403)
 answer = ask(get("/", fields="x-OnE: 1\r\nX-TWO: 2\r\n"))

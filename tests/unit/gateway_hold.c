@@ -184,7 +184,7 @@ static void item_71_an_answer_is_bound_to_all_that_is_sent(void **state)
 	struct egress_field fields[] = {{VIEW("x-to"), VIEW("one")}};
 	struct egress_verdict refusal;
 	struct err err;
-	char digests[5][65];
+	char digests[9][65];
 
 	(void)state;
 	hold_digest(&request, VIEW("x"), digests[0]);
@@ -197,6 +197,16 @@ static void item_71_an_answer_is_bound_to_all_that_is_sent(void **state)
 	hold_digest(&request, VIEW("x"), digests[3]);
 	request.method = VIEW("PUT");
 	hold_digest(&request, VIEW("x"), digests[4]);
+	request.trailing = fields;
+	request.trailing_count = 1;
+	hold_digest(&request, VIEW("x"), digests[5]);
+	request.field_count = 0;
+	hold_digest(&request, VIEW("x"), digests[6]);
+	request.trailing_count = 0;
+	request.method = VIEW("GET");
+	hold_digest(&request, VIEW("x"), digests[7]);
+	request.websocket = true;
+	hold_digest(&request, VIEW("x"), digests[8]);
 	for (size_t i = 0; i < ARRAY_LEN(digests); i++)
 		for (size_t k = 0; k < i; k++)
 			assert_string_not_equal(digests[i], digests[k]);
@@ -253,6 +263,19 @@ static void item_71_an_answer_for_one_path_opens_no_other(void **state)
 	same.method = VIEW("POST");
 	(void)snprintf(verdict.rule, sizeof(verdict.rule), "policy:another");
 	assert_false(hold_remembered(env.holds, &same, &verdict));
+	/* What asks for a WebSocket is a GET, too, and was not what was approved. */
+	heard_count = 0;
+	same.method = VIEW("GET");
+	same.path = VIEW("/c");
+	assert_non_null(hold_park(env.holds, &same, &asks, VIEW(""), on_answer, NULL, &refusal));
+	wanted = 2;
+	turns_until(asked_enough);
+	assert_int_equal(answer(plane.digest, true, "run", &err), 0);
+	verdict = asks;
+	same.websocket = true;
+	assert_false(hold_remembered(env.holds, &same, &verdict));
+	same.websocket = false;
+	assert_true(hold_remembered(env.holds, &same, &verdict));
 }
 
 static void what_a_scanner_found_is_never_remembered(void **state)

@@ -162,4 +162,6 @@ void pipeline_trailers_keep(struct pipeline *pipeline, const struct egress_field
 		buf_add_view(text, fields[i].value);
 		pipeline->trailer_count++;
 	}
+	pipeline->request.trailing = pipeline->trailers;
+	pipeline->request.trailing_count = pipeline->trailer_count;
 }

@@ -157,18 +157,23 @@ void holds_free(struct holds *holds)
 void hold_digest(const struct egress_request *request, struct view body, char digest[65])
 {
 	AUTO_FREE char *place = text_format("%s://%s:%u", request->tls ? "https" : "http", request->host, (unsigned)request->port);
-	size_t count = 5 + request->field_count * 2;
+	size_t count = 6 + (request->field_count + request->trailing_count) * 2, at = 0;
 	AUTO_FREE struct view *parts = mem_new_array(count, sizeof(*parts));
 	struct digest made;
 
-	parts[0] = request->method;
-	parts[1] = view_of(place);
-	parts[2] = request->path;
-	parts[3] = request->query;
-	parts[4] = body;
+	parts[at++] = egress_method(request);
+	parts[at++] = view_of(place);
+	parts[at++] = request->path;
+	parts[at++] = request->query;
+	parts[at++] = body;
 	for (size_t i = 0; i < request->field_count; i++) {
-		parts[5 + i * 2] = request->fields[i].name;
-		parts[6 + i * 2] = request->fields[i].value;
+		parts[at++] = request->fields[i].name;
+		parts[at++] = request->fields[i].value;
+	}
+	parts[at++] = VIEW(""); /* no field has this name */
+	for (size_t i = 0; i < request->trailing_count; i++) {
+		parts[at++] = request->trailing[i].name;
+		parts[at++] = request->trailing[i].value;
 	}
 	made = digest_of_parts(parts, count);
 	memcpy(digest, made.text, sizeof(made.text));
@@ -177,7 +182,7 @@ void hold_digest(const struct egress_request *request, struct view body, char di
 static bool remembered_fits(const struct remembered *remembered, const struct egress_request *request, const char *rule)
 {
 	return strcmp(remembered->rule, rule) == 0 && remembered->port == request->port &&
-	       strcmp(remembered->host, request->host) == 0 && view_is(request->method, remembered->method) &&
+	       strcmp(remembered->host, request->host) == 0 && view_is(egress_method(request), remembered->method) &&
 	       view_is(request->path, remembered->path) && (!remembered->until_ms || worker_wall_ms() < remembered->until_ms);
 }
 
@@ -237,7 +242,7 @@ static json_t *question_json(const struct question *question, const struct egres
 				 (json_int_t)(worker_wall_ms() + HOLD_DEADLINE_MS_DEFAULT), "digest", question->digest);
 
 	json_set_bytes(json, "why", view_of(verdict->why ? verdict->why : ""));
-	json_set_bytes(json, "method", request->method);
+	json_set_bytes(json, "method", egress_method(request));
 	json_set_bytes(json, "path", request->path);
 	json_set_bytes(json, "query", request->query);
 	json_set_bytes(json, "body_start", view_make(body.at, body.length < HOLD_SHOWN_BYTES ? body.length : HOLD_SHOWN_BYTES));
@@ -282,7 +287,7 @@ static struct question *question_ask(struct holds *holds, const struct egress_re
 	(void)snprintf(question->rule, sizeof(question->rule), "%s", verdict->rule);
 	question->sandbox = text_copy(request->origin.sandbox);
 	question->host = text_copy(request->host);
-	question->method = view_copy(request->method);
+	question->method = view_copy(egress_method(request));
 	question->path = view_copy(request->path);
 	question->port = request->port;
 	question->deadline.expired = question_expired;

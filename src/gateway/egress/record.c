@@ -127,7 +127,7 @@ static struct ledger_row row_of(enum ledger_kind kind, uint64_t number, const st
 	row.texts[LEDGER_SANDBOX] = view_of(request->origin.sandbox);
 	row.texts[LEDGER_AGENT] = view_of(request->origin.agent);
 	row.texts[LEDGER_HOST] = view_of(request->host);
-	row.texts[LEDGER_METHOD] = request->websocket ? VIEW("WEBSOCKET") : request->method; /* as rules name it */
+	row.texts[LEDGER_METHOD] = egress_method(request);
 	row.texts[LEDGER_PATH] = request->path_hidden ? VIEW("[hidden]") : request->path;
 	return row;
 }

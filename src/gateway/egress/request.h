@@ -38,11 +38,19 @@ struct egress_request {
 	struct view query;  /* without "?" */
 	const struct egress_field *fields;
 	size_t field_count;
+	const struct egress_field *trailing; /* fields behind its body, as far as they came; NULL: none */
+	size_t trailing_count;
 	int64_t body_bytes; /* 0: none, -1: as many as come */
 	bool websocket;     /* wants to become one */
 	bool path_hidden;   /* there is a secret in it: it is shown nowhere */
 	bool trailers;      /* who asks reads trailers of the answer */
 };
+
+/* Its method as rules, people and the ledger name it: what asks for a WebSocket is no GET to them. */
+static inline struct view egress_method(const struct egress_request *request)
+{
+	return request->websocket ? VIEW("WEBSOCKET") : request->method;
+}
 
 /* The answer, in the same form. */
 struct egress_response {

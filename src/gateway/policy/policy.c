@@ -482,13 +482,25 @@ static bool method_is_never(struct view method)
 	return view_is(method, "TRACE") || view_is(method, "TRACK") || view_is(method, "CONNECT") || view_is(method, "PRI");
 }
 
-/* A resolver within an allowed host would be a way round ours (RFC 8484). */
+static bool says_nocase(struct view text, struct view wanted)
+{
+	for (size_t at = 0; at + wanted.length <= text.length; at++)
+		if (view_equal_nocase(view_make(text.at + at, wanted.length), wanted))
+			return true;
+	return false;
+}
+
+/* A resolver within an allowed host would be a way round ours (RFC 8484, RFC 9230, and the two forms in JSON). */
 static bool asks_names(const struct egress_request *request)
 {
-	for (size_t i = 0; i < request->field_count; i++)
-		if ((view_is(request->fields[i].name, "accept") || view_is(request->fields[i].name, "content-type")) &&
-		    view_find(request->fields[i].value, VIEW("application/dns-")) >= 0)
+	for (size_t i = 0; i < request->field_count; i++) {
+		const struct egress_field *field = &request->fields[i];
+
+		if ((view_is(field->name, "accept") || view_is(field->name, "content-type")) &&
+		    (says_nocase(field->value, VIEW("dns-message")) || says_nocase(field->value, VIEW("dns-json")) ||
+		     says_nocase(field->value, VIEW("dns+json")) || says_nocase(field->value, VIEW("dns-udpwireformat"))))
 			return true;
+	}
 	return false;
 }
 
