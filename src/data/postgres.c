@@ -413,6 +413,24 @@ static int table_rows(struct wire *wire, const json_t *table, json_int_t xid, js
 	return 0;
 }
 
+/* How many connections others have open. */
+static int connections_count(struct wire *wire, json_t *result, struct err *err)
+{
+	AUTO_JSON rows = json_array();
+	const char *text;
+	uint64_t count = 0;
+
+	if (postgres_wire_query(
+		    wire,
+		    "SELECT count(*)::text FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+		    rows, 1, NULL, err))
+		return -1;
+	text = json_string_value(json_array_get(json_array_get(rows, 0), 0));
+	if (text && view_to_u64(view_of(text), &count))
+		(void)json_object_set_new(result, "connections", json_integer((json_int_t)count));
+	return 0;
+}
+
 static json_t *rows(const struct engine_target *target, int fd, const json_t *marked, struct err *err)
 {
 	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, ENGINE_REPLY_BYTES_MAX);
@@ -424,7 +442,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 	json_t *table;
 
 	if (postgres_wire_start(&wire, target->database->user, target->database->database, err) ||
-	    tables_read(&wire, tables, &cut, err))
+	    tables_read(&wire, tables, &cut, err) || connections_count(&wire, result, err))
 		return NULL;
 	json_array_foreach(tables, index, table)
 		if (table_rows(&wire, table, xid, result, err) || table_touched(&wire, table, marked, result, err))

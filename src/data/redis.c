@@ -347,6 +347,17 @@ static int keys_read(struct wire *wire, json_t *keys, bool *cut, struct err *err
 	return 0;
 }
 
+/* How many connections others have open; nothing where the server does not say. */
+static void connections_count(struct wire *wire, json_t *result)
+{
+	AUTO_JSON info = redis_wire_command(wire, (const char *const[]){"INFO", "clients"}, 2, NULL);
+	const char *at = json_is_string(info) ? strstr(json_string_value(info), "connected_clients:") : NULL;
+
+	if (at)
+		(void)json_object_set_new(result, "connections",
+					  json_integer(strtoll(at + strlen("connected_clients:"), NULL, 10) - 1));
+}
+
 /* Redis does not know when a key was written: all of them are given, database 0 plainly, the others as "3:key". */
 static json_t *rows(const struct engine_target *target, int fd, const json_t *marked, struct err *err)
 {
@@ -373,6 +384,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 	}
 	if (cut)
 		(void)json_object_set_new(result, "cut", json_true());
+	connections_count(&wire, result);
 	return TAKE(result);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/scope.h"
+#include "gateway/door.h"
 
 #define SLOW_DEFAULT_MS 1000
 #define FOR_EVER (-1)
@@ -196,7 +197,7 @@ static int seam_parse(struct env *env, const char *seam, char **from, char **to,
 	*from = arrow ? view_copy(view_trim(view_make(seam, (size_t)(arrow - seam)))) : text_copy("");
 	*to = view_copy(view_trim(view_of(arrow ? arrow + 2 : seam)));
 	name = env_name(env, *to);
-	if (**from && strcmp(*from, "workspace") != 0 && !env_name(env, *from))
+	if (**from && strcmp(*from, "workspace") != 0 && !env_name(env, *from) && !door_find(env, *from))
 		return err_set(err, ERR_NOT_FOUND, "no service `%.60s` in this environment", *from);
 	if (!name && !env_stub(env, *to))
 		return err_set(err, ERR_NOT_FOUND, "no service, database or stub `%.60s` in this environment", *to);

@@ -169,7 +169,8 @@ MUST_USE int environment_export(struct environments *environments, struct env_id
 
 /* Rows written since deploy, by table and key: {"tables": {"db": {"orders": [{"key": {...}, "row": {...}}]}}, "redis": {"cache": {"key":
  * {"type", "value"}}}}. Bounded per table; {"cut": true} says so. In one that is volatile also {"touched": {"db": {"orders": [how many rows that
- * were there at deploy were changed or deleted since, the sum of their keys' digests]}}}, both texts of numbers. */
+ * were there at deploy were changed or deleted since, the sum of their keys' digests]}}}, both texts of numbers. {"connections": {"db": n}}: how many
+ * others have open. Of Redis, a key says besides whether it "expires", and a stream what its groups have "left". */
 json_t *environment_rows_written(struct environments *environments, struct env_id id, struct err *err);
 
 /* Removes what should not exist, starts again what should; idle ones are frozen, expired ones removed. */

@@ -65,6 +65,11 @@ static void rows_put(json_t *result, const struct member *member, json_t *rows)
 			(void)json_object_set_new(result, "touched", json_object());
 		(void)json_object_set(json_object_get(result, "touched"), member->name, json_member(rows, "touched"));
 	}
+	if (json_member(rows, "connections")) {
+		if (!json_member(result, "connections"))
+			(void)json_object_set_new(result, "connections", json_object());
+		(void)json_object_set(json_object_get(result, "connections"), member->name, json_member(rows, "connections"));
+	}
 	if (json_flag(rows, "cut", false))
 		(void)json_object_set_new(result, "cut", json_true());
 }

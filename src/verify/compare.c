@@ -330,7 +330,7 @@ static void judge_run(struct judge *judge, const json_t *expected, const json_t 
 			judge_entry(judge);
 	}
 	judge->base_entry = judge->head_entry = NULL;
-	judge_rows(judge, json_member(expected, "rows"), json_member(got, "rows"));
+	judge_rows(judge, json_member(expected, "rows"), json_member(got, "rows"), json_array_size(a));
 	if (!judge->noise)
 		judge_logs(judge, got);
 }

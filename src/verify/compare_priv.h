@@ -58,9 +58,11 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 void judge_seams(struct judge *judge, const json_t *base_seams, const json_t *head_seams, bool answered_alike);
 /* How the calls of the request at work hang together: errors that are hidden or grow, what is done after an error (compare_cascades.c). */
 void judge_cascades(struct judge *judge);
+/* What is written in one transaction, and what is told while one is open (compare_order.c). */
+void judge_order(struct judge *judge, const json_t *base_seams, const json_t *head_seams);
 /* "catalog answers front GET /products/:id otherwise: price_cents 100 → 90.5": where in the call tree the first difference is; "" */
 void judge_first_difference(struct judge *judge, struct buf *out);
 void judge_logs(struct judge *judge, const json_t *head);
-void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows);
+void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows, size_t requests);
 
 #endif

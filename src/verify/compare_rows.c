@@ -6,6 +6,9 @@
 #include "verify/compare_priv.h"
 #include "verify/format.h"
 
+#define CONNECTIONS_MORE 6     /* fewer are a larger pool */
+#define CONNECTIONS_REQUESTS 3 /* one more for so many requests is a leak */
+
 static void count_report(struct judge *judge, const char *kind, enum severity severity, size_t expected, size_t got,
 			 const char *what)
 {
@@ -305,6 +308,35 @@ static void judge_keys(struct judge *judge, const char *database, json_t *expect
 	judge_left(judge, database, expected, got);
 }
 
+/* Connections that are open when all is quiet, and more of them with every so many requests: taken, and not given back. */
+static void judge_connections(struct judge *judge, const json_t *base_rows, const json_t *head_rows, int64_t requests)
+{
+	json_t *left = json_member(head_rows, "connections");
+	const char *database;
+	json_t *count;
+
+	json_object_foreach(left, database, count) {
+		AUTO_FREE char *place = text_format("connections of %s", database);
+		int64_t more = requests / CONNECTIONS_REQUESTS > CONNECTIONS_MORE ? requests / CONNECTIONS_REQUESTS
+										  : CONNECTIONS_MORE;
+		int64_t is = json_integer_value(count);
+		int64_t was = json_number(json_member(base_rows, "connections"), database, is);
+		AUTO_JSON before = json_integer(was);
+
+		judge->place = place;
+		judge->layer = LAYER_ROWS;
+		judge->within = "";
+		if (is <= 2 * was || is < was + more)
+			continue;
+		if (judge->noise)
+			judge_learn(judge, "#connections", NULL, NULL);
+		else if (!judge_noise(judge, "#connections"))
+			judge_report(judge, "connections", "", SEVERITY_BLOCK, WEIGHT_MANY, before, count,
+				     "%lld are open after %lld requests, instead of %lld: they are not given back", (long long)is,
+				     (long long)requests, (long long)was);
+	}
+}
+
 static void judge_engine(struct judge *judge, const char *engine, const json_t *expected, const json_t *got,
 			 void (*with)(struct judge *judge, const char *database, json_t *expected, json_t *got))
 {
@@ -320,7 +352,7 @@ static void judge_engine(struct judge *judge, const char *engine, const json_t *
 		with(judge, database, json_object_get(a, database), json_object_get(b, database));
 }
 
-void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows)
+void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head_rows, size_t requests)
 {
 	static const char *const keyed[] = {"redis", "rabbitmq", "nats"};
 
@@ -329,5 +361,6 @@ void judge_rows(struct judge *judge, const json_t *base_rows, const json_t *head
 	judge_deleted(judge, base_rows, head_rows);
 	for (size_t i = 0; i < ARRAY_LEN(keyed); i++)
 		judge_engine(judge, keyed[i], base_rows, head_rows, judge_keys);
+	judge_connections(judge, base_rows, head_rows, (int64_t)requests);
 	judge->place = NULL;
 }

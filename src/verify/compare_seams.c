@@ -10,9 +10,9 @@
 #include "verify/call.h"
 #include "verify/format.h"
 
-#define MANY_CALLS 3     /* fewer are never "many" */
-#define NEW_CALLS_MANY 5 /* of a call that the base does not make at all */
-#define MANY_STATEMENTS 15
+#define MANY_CALLS 3      /* fewer are never "many" */
+#define NEW_CALLS_MANY 5  /* of a call that the base does not make at all */
+#define MANY_STATEMENTS 8 /* a page has ten or twelve of something */
 #define STATEMENTS_FACTOR 3
 #define BODY_MAX ((size_t)16 << 20)
 
@@ -442,8 +442,10 @@ void judge_seams(struct judge *judge, const json_t *base_seams, const json_t *he
 			judge_bodies(judge, left, right, "response");
 		judge->shape_only = false;
 	}
-	if (alike)
+	if (alike) {
 		judge_statements(judge, base_seams, head_seams);
+		judge_order(judge, base_seams, head_seams);
+	}
 	judge_refusals(judge, base_seams, head_seams);
 	judge->within = "";
 }

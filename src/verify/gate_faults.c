@@ -4,9 +4,11 @@
  *
  * Theory of operation: what the base was seen to call in the replay says which seams a request crosses. Before such a request is sent as
  * recorded, it is sent under each fault: its call is answered 503, reset, answered but the answer is lost (where the call changes
- * something), or never answered (once a seam: it takes as long as the caller's patience). Then it is sent as recorded, which also tells
- * whether the application recovers, and gives what later requests need. All of it happens in one environment, in the same order on all
- * sides, so that what one fault leads to is the same for those who behave the same.
+ * something), or never answered (once a seam: it takes as long as the caller's patience); connections to databases are reset before something
+ * is written. Each fault of a request that changes something has a session of its own, made anew as far as the request stands on it, and
+ * only some of them share an environment: what one uses up would be missing to the next. Then the request is sent as recorded, which also
+ * tells whether the application recovers, and gives what later requests need. The order is the same on all sides, so that what one fault leads
+ * to is the same for those who behave the same.
  *
  * A status under a fault blocks when it is worse: an error instead of an answer, or a success that hides the failure of a call that was
  * not tried again. What outlasts the base's patience by far blocks too. Where the base disagrees with itself, nothing is claimed.
@@ -20,7 +22,8 @@
 #include "verify/rehearsal.h"
 
 #define TRIALS_MAX 240
-#define HANGS_MAX 8             /* each takes as long as somebody's patience */
+#define PART_TRIALS 6 /* faults of one request that changes something, in one environment: what it takes (a stock) runs out */
+#define HANGS_MAX 8   /* each takes as long as somebody's patience */
 #define FAULTED_TIMEOUT_MS 5000 /* ours */
 #define PATIENCE_FACTOR 2       /* this much longer than the base, and … */
 #define PATIENCE_LEAST_MS 1500  /* … at least so much, is no noise */
@@ -35,6 +38,8 @@ struct trial {
 	char *seam;  /* "orders->bank.example", as the gateway wants it */
 	char *under; /* "orders > bank.example is reset": a part of the findings' place */
 	const char *kind;
+	bool changing; /* the request does: what it stands on is made anew for it */
+	size_t number; /* of those of its request, when that changes something; else 0 */
 };
 
 static const struct {
@@ -42,11 +47,12 @@ static const struct {
 	const char *says;
 	bool changing; /* only where the call changes something */
 	bool once;     /* a seam */
+	bool stores;   /* of databases, too */
 } kinds[] = {
-	{"503", "answers 503", false, false},
-	{"reset", "is reset", false, false},
-	{"lost", "is answered, but the answer is lost", true, false},
-	{"hang", "is never answered", false, true},
+	{"503", "answers 503"},
+	{"reset", "is reset", .stores = true},
+	{"lost", "is answered, but the answer is lost", .changing = true},
+	{"hang", "is never answered", .once = true},
 };
 
 struct work {
@@ -55,6 +61,7 @@ struct work {
 	struct trial *trials;
 	size_t count;
 	size_t hangs;
+	size_t parts; /* environments for all of them */
 	size_t left_out;
 	char *kept_path;
 	json_t *base;
@@ -73,13 +80,30 @@ static void work_fini(struct work *work)
 	json_decref(work->again);
 }
 
+/* One environment's share of the faults. */
+struct part {
+	const struct work *work;
+	size_t number;
+};
+
 /* ---- what is broken ---- */
+
+/* How many there are of that request already. */
+static size_t trials_of_request(const struct work *work, size_t session, size_t index)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < work->count; i++)
+		count += work->trials[i].session == session && work->trials[i].index == index ? 1 : 0;
+	return count;
+}
 
 static void trial_add(struct work *work, size_t session, const json_t *entry, const json_t *exchange, size_t kind, json_t *seen)
 {
 	AUTO_BUF edge = buf_new(1024);
 	AUTO_BUF endpoint = buf_new(8192);
 	AUTO_FREE char *key = NULL;
+	size_t number = 0;
 
 	call_edge(&edge, exchange, work->ladder->inside);
 	call_endpoint(&endpoint, entry);
@@ -92,11 +116,24 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 		return;
 	}
 	work->hangs += kinds[kind].once;
+	if (call_changes(entry))
+		number = trials_of_request(work, session, (size_t)json_number(entry, "index", 0));
+	work->parts = number / PART_TRIALS >= work->parts ? number / PART_TRIALS + 1 : work->parts;
 	work->trials[work->count++] = (struct trial){.session = session,
 						     .index = (size_t)json_number(entry, "index", 0),
 						     .seam = call_seam(exchange, work->ladder->inside),
 						     .under = text_format("%s %s", edge.at, kinds[kind].says),
-						     .kind = kinds[kind].kind};
+						     .kind = kinds[kind].kind,
+						     .changing = call_changes(entry),
+						     .number = number};
+}
+
+/* A connection to a database or a queue can be reset by whatever is sent on it next; that is of use where something is to be written. */
+static bool kind_fits(size_t kind, const json_t *entry, const json_t *exchange)
+{
+	if (call_is(exchange, "http"))
+		return !kinds[kind].changing || call_changes(exchange);
+	return kinds[kind].stores && call_is_statement(exchange) && call_changes(entry);
 }
 
 /* Requests that change something come first for what is broken once a seam. */
@@ -114,8 +151,8 @@ static void trials_of_entries(struct work *work, bool hangs, bool changing, json
 		for (size_t k = 0; k < json_array_size(seams); k++) {
 			const json_t *exchange = json_array_get(seams, k);
 
-			for (size_t kind = 0; call_is(exchange, "http") && kind < ARRAY_LEN(kinds); kind++)
-				if (kinds[kind].once == hangs && (!kinds[kind].changing || call_changes(exchange)))
+			for (size_t kind = 0; kind < ARRAY_LEN(kinds); kind++)
+				if (kinds[kind].once == hangs && kind_fits(kind, entry, exchange))
 					trial_add(work, session, entry, exchange, kind, seen);
 		}
 	}
@@ -199,16 +236,52 @@ static int trial_run(struct running *running, const struct trial *trial, const j
 	return call_changes(entry) ? rows_note(running, entry, err) : 0;
 }
 
+/* The session up to the request once more, as far as it stands on it, for a fault to use up: what was learned of a cart that is bought is that
+ * it is empty. The entries, with those that came of it; where they come out otherwise than before, those that there are. NULL on failure. */
+static json_t *session_again(struct running *running, size_t session, size_t index, const json_t *entries, struct err *err)
+{
+	static const struct sending as_recorded = {.timeout_ms = REQUEST_TIMEOUT_MS};
+	const struct replay *replay = running->rehearsal->replays[session];
+	bool *steps = mem_new_array(replay_count(replay) + 1, sizeof(*steps));
+	AUTO_JSON again = json_copy((json_t *)(uintptr_t)entries);
+	bool alike = true;
+	int result = 0;
+
+	replay_steps(replay, index, steps);
+	for (size_t i = 0; i < index && result == 0; i++) {
+		const json_t *entry = steps[i] ? running_send(running, session, i, again, &as_recorded, err) : NULL;
+
+		result = steps[i] && !entry ? -1 : 0;
+		if (!entry)
+			continue;
+		alike = alike && call_status(entry) == call_status(json_array_get(entries, i));
+		(void)json_array_set(again, i, (json_t *)(uintptr_t)entry);
+	}
+	free(steps);
+	if (result)
+		return NULL;
+	return alike ? TAKE(again) : json_incref((json_t *)(uintptr_t)entries);
+}
+
 static int before(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index, const json_t *entries,
 		  struct err *err)
 {
-	const struct work *work = plan->self;
+	const struct part *part = plan->self;
+	const struct work *work = part->work;
 	bool first = true;
 
 	for (size_t i = 0; i < work->count; i++) {
-		if (work->trials[i].session != session || work->trials[i].index != index)
+		const struct trial *trial = &work->trials[i];
+		AUTO_JSON own = NULL;
+
+		if (trial->session != session || trial->index != index || trial->number / PART_TRIALS != part->number)
 			continue;
-		if ((first && rows_note(running, NULL, err)) || trial_run(running, &work->trials[i], entries, err))
+		if (trial->changing) {
+			own = session_again(running, session, index, entries, err);
+			if (!own)
+				return -1;
+		}
+		if (((first || own) && rows_note(running, NULL, err)) || trial_run(running, trial, own ? own : entries, err))
 			return -1;
 		first = false;
 	}
@@ -433,40 +506,62 @@ static int side_end(const struct side *side, struct err *err)
 	return side->result;
 }
 
-/* Of the base, now or from before. */
-static int base_runs(struct work *work, struct side *base, struct side *head, const struct rehearsal_plan *plan, struct err *err)
+/* What came of a part goes behind what came of those before. */
+static void run_join(json_t **run, struct side *side)
 {
-	struct side again = rehearsal_side(plan, work->gate->name, "base again");
-	bool kept = kept_read(work->ladder, work->kept_path, &work->base, &work->again);
+	if (!*run)
+		*run = json_incref(side->run);
+	else
+		(void)json_array_extend(json_member(*run, "entries"), json_member(side->run, "entries"));
+	json_decref(side->run);
+}
 
-	if (kept) {
-		side_rehearse(head);
-		return side_end(head, err);
+/* All parts, each in fresh environments: of the base and again, unless they are kept, and of the head. Most of it is waiting for somebody's
+ * patience to end, so all three at once. */
+static int parts_run(struct work *work, const char *head_label, bool head_alone, json_t **head_run, struct err *err)
+{
+	for (size_t number = 0; number < work->parts; number++) {
+		const struct part part = {work, number};
+		const struct rehearsal_plan plan = {
+			.rehearsal = work->ladder->rehearsal, .before = before, .apart = true, .self = &part};
+		struct side head = rehearsal_side(&plan, work->gate->name, head_label);
+		struct side base = rehearsal_side(&plan, work->gate->name, "base");
+		struct side again = rehearsal_side(&plan, work->gate->name, "base again");
+
+		sides_run(side_rehearse, (struct side *const[]){&head, &base, &again}, head_alone ? 1 : 3);
+		run_join(head_run, &head);
+		if (!head_alone) {
+			run_join(&work->base, &base);
+			run_join(&work->again, &again);
+		}
+		if (side_end(&base, err) || side_end(&again, err) || side_end(&head, err))
+			return -1;
 	}
-	/* Most of it is waiting for somebody's patience to end, so all three at once. */
-	sides_run(side_rehearse, (struct side *const[]){base, head, &again}, 3);
-	work->base = base->run;
-	work->again = again.run;
-	if (side_end(base, err) || side_end(&again, err) || side_end(head, err))
-		return -1;
-	kept_write(work->ladder, work->kept_path, work->base, work->again);
 	return 0;
 }
 
-static int confirm(struct work *work, const struct comparison *comparison, const struct rehearsal_plan *plan, struct err *err)
+/* Of the base, now or from before, and of the head. */
+static int runs_make(struct work *work, json_t **head_run, struct err *err)
 {
-	struct side head = rehearsal_side(plan, work->gate->name, "head again");
+	bool kept = kept_read(work->ladder, work->kept_path, &work->base, &work->again);
+
+	if (parts_run(work, "head", kept, head_run, err))
+		return -1;
+	if (!kept)
+		kept_write(work->ladder, work->kept_path, work->base, work->again);
+	return 0;
+}
+
+static int confirm(struct work *work, const struct comparison *comparison, struct err *err)
+{
+	AUTO_JSON head_run = NULL;
 	AUTO_JSON unstable = json_array();
 	AUTO_JSON again = NULL;
 
-	side_rehearse(&head);
-	if (head.result) {
-		json_decref(head.run);
-		return side_end(&head, err);
-	}
-	again = faults_judge(work, comparison, head.run);
+	if (parts_run(work, "head again", true, &head_run, err))
+		return -1;
+	again = faults_judge(work, comparison, head_run);
 	findings_confirm(work->gate->findings, again, unstable);
-	json_decref(head.run);
 	return 0;
 }
 
@@ -481,27 +576,24 @@ static void unstable_tell(struct work *work, const struct comparison *comparison
 
 static int judge(struct work *work, struct err *err)
 {
-	const struct rehearsal_plan plan = {.rehearsal = work->ladder->rehearsal, .before = before, .apart = true, .self = work};
 	const struct compare_options options = {.inside = work->ladder->inside, .gate = work->gate->name};
-	struct side base = rehearsal_side(&plan, work->gate->name, "base");
-	struct side head = rehearsal_side(&plan, work->gate->name, "head");
-	int result = base_runs(work, &base, &head, &plan, err);
+	AUTO_JSON head_run = NULL;
 	struct comparison *comparison;
+	int result = 0;
 
-	if (result == 0) {
-		ladder_artefact_json(work->ladder, "faults/base.json", work->base);
-		ladder_artefact_json(work->ladder, "faults/head.json", head.run);
-		comparison = comparison_new(work->base, work->again, &options);
-		unstable_tell(work, comparison);
-		json_decref(work->gate->findings);
-		work->gate->findings = faults_judge(work, comparison, head.run);
-		if (findings_block(work->gate->findings))
-			result = confirm(work, comparison, &plan, err);
-		for (size_t i = 0; i < json_array_size(work->gate->findings); i++)
-			reproduce(work, json_array_get(work->gate->findings, i));
-		comparison_free(comparison);
-	}
-	json_decref(head.run);
+	if (runs_make(work, &head_run, err))
+		return -1;
+	ladder_artefact_json(work->ladder, "faults/base.json", work->base);
+	ladder_artefact_json(work->ladder, "faults/head.json", head_run);
+	comparison = comparison_new(work->base, work->again, &options);
+	unstable_tell(work, comparison);
+	json_decref(work->gate->findings);
+	work->gate->findings = faults_judge(work, comparison, head_run);
+	if (findings_block(work->gate->findings))
+		result = confirm(work, comparison, err);
+	for (size_t i = 0; i < json_array_size(work->gate->findings); i++)
+		reproduce(work, json_array_get(work->gate->findings, i));
+	comparison_free(comparison);
 	return result;
 }
 

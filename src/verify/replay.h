@@ -11,6 +11,7 @@
 
 #define REPLAY_VALUE_MIN ((size_t)12) /* shorter texts are links only as cookies and as ids in paths */
 #define REPLAY_LINKS_MAX ((size_t)5000)
+#define REPLAY_STEPS_MAX 12
 #define REPLAY_BODY_MAX ((size_t)8 << 20)
 
 struct replay;
@@ -31,6 +32,10 @@ const json_t *replay_left_out(const struct replay *replay);
 /* The request at `index` as it must be sent now, given the entries of this session that were replayed so far ([{"response"}…], in order):
  * {"method", "url": path and query, "headers": [[name, value]…], "body" | "body64"}. Owned by the caller. */
 json_t *replay_request(const struct replay *replay, size_t index, const json_t *entries);
+
+/* What the request at `index` stands on: itself, values that it needs, and what changed something before, of which only the last
+ * REPLAY_STEPS_MAX. `steps` has a place for each request, all false. */
+void replay_steps(const struct replay *replay, size_t index, bool *steps);
 
 /* Shell commands for a sandbox that come to the request at `index`: what was changed before it, and where its tokens come from, then the
  * request itself, in one line. `service` is the one behind the preview. With `alone` only the request, as recorded. */

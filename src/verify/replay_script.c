@@ -3,7 +3,6 @@
 #include "verify/call.h"
 #include "verify/replay_priv.h"
 
-#define SCRIPT_STEPS_MAX 12
 #define BODY_SHOWN ((size_t)4096)
 
 /* The variable that holds a link's value: v<entry> of the first link from there, v<entry>_<n> of others. */
@@ -140,13 +139,12 @@ static bool changes_something(const struct replay *replay, size_t entry)
 	return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 && strcmp(method, "OPTIONS") != 0;
 }
 
-/* What the request stands on: values it needs, and whatever changed something before. */
-static void steps_choose(const struct replay *replay, size_t index, bool *steps)
+void replay_steps(const struct replay *replay, size_t index, bool *steps)
 {
 	size_t count = 0;
 
 	steps[index] = true;
-	for (size_t k = index; k > 0 && count < SCRIPT_STEPS_MAX; k--)
+	for (size_t k = index; k > 0 && count < REPLAY_STEPS_MAX; k--)
 		if (changes_something(replay, k - 1) &&
 		    json_number(json_member(json_array_get(replay->entries, k - 1), "response"), "status", 0) < 400) {
 			steps[k - 1] = true;
@@ -163,7 +161,7 @@ void replay_script(const struct replay *replay, size_t index, const char *servic
 	bool *steps = mem_new_array(replay_count(replay) + 1, sizeof(*steps));
 
 	if (!alone)
-		steps_choose(replay, index, steps);
+		replay_steps(replay, index, steps);
 	for (size_t k = 0; k < index; k++)
 		if (steps[k])
 			step_add(out, replay, k, steps, service);

@@ -31,7 +31,7 @@ static json_t *seams_make(const char *text)
 
 		if (json_array_size(row) == 4) { /* [from, to, protocol, statement] */
 			exchange = json_pack("{s:O, s:O, s:O, s:{s:O}}", "from", json_array_get(row, 0), "to",
-					     json_array_get(row, 1), "proto", json_array_get(row, 2), "request", "command",
+					     json_array_get(row, 1), "proto", json_array_get(row, 2), "request", "statement",
 					     json_array_get(row, 3));
 		} else if (json_array_size(row) == 6) { /* [from, to, what becomes of a message, place, headers, body] */
 			exchange = json_pack("{s:O, s:O, s:s, s:i, s:i, s:{s:O, s:O, s:O, s:O}, s:{s:s}}", "from",
@@ -414,6 +414,60 @@ static const struct {
 	 {.rows = "{'redis': {'cache': {'s:7f14e45fceea167a': {'type': 'string', 'value': '1'}}}}"},
 	 {.rows = "{'redis': {'cache': {'s:6f14e45fceea167a': {'type': 'string', 'value': '1'}}}}"},
 	 ""},
+	/* order within a request */
+	{"rows of one transaction in two",
+	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'INSERT INTO orders VALUES (1)'], "
+		   "['orders', 'db', 'postgres', 'INSERT INTO lines VALUES (1)'], ['orders', 'db', 'postgres', 'COMMIT']]"},
+	 {0},
+	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'INSERT INTO orders VALUES (1)'], "
+		   "['orders', 'db', 'postgres', 'COMMIT'], ['orders', 'db', 'postgres', 'insert into `lines`(a) values (1)']]"},
+	 "block transaction-split"},
+	{"the same rows, each by itself",
+	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'UPDATE a SET x = 1'], "
+		   "['orders', 'db', 'postgres', 'UPDATE a SET x = 2'], ['orders', 'db', 'postgres', 'COMMIT']]"},
+	 {0},
+	 {.seams = "[['orders', 'db', 'postgres', 'UPDATE a SET x = 1'], ['orders', 'db', 'postgres', 'UPDATE a SET x = 2']]"},
+	 "block transaction-split"},
+	{"one statement instead of a transaction of two",
+	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN; UPDATE a SET x = 1; UPDATE a SET x = 2; COMMIT']]"},
+	 {0},
+	 {.seams = "[['orders', 'db', 'postgres', 'UPDATE a SET x = 1 + 1']]"},
+	 ""},
+	{"transactions of a driver that never commits by itself",
+	 {.seams = "[['orders', 'db', 'mysql', 'UPDATE a SET x = 1'], ['orders', 'db', 'mysql', 'UPDATE b SET x = 2'], "
+		   "['orders', 'db', 'mysql', 'COMMIT']]"},
+	 {0},
+	 {.seams = "[['orders', 'db', 'mysql', 'START TRANSACTION'], ['orders', 'db', 'mysql', 'UPDATE b SET x = 2'], "
+		   "['orders', 'db', 'mysql', 'UPDATE a SET x = 1'], ['orders', 'db', 'mysql', 'COMMIT']]"},
+	 ""},
+	{"transactions that overlap",
+	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'UPDATE a SET x = 1'], "
+		   "['orders', 'db', 'postgres', 'UPDATE a SET x = 2'], ['orders', 'db', 'postgres', 'COMMIT']]"},
+	 {0},
+	 {.seams =
+		  "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'UPDATE a SET x "
+		  "= 1'], ['orders', 'db', 'postgres', 'COMMIT'], ['orders', 'db', 'postgres', 'UPDATE a SET x = 2'], "
+		  "['orders', 'db', 'postgres', 'COMMIT']]"},
+	 ""},
+	{"a message before the commit",
+	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'UPDATE a SET x = 1'], "
+		   "['orders', 'db', 'postgres', 'COMMIT'], ['orders', 'mq', 'publish', 'orders', [], '{}']]"},
+	 {0},
+	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'UPDATE a SET x = 1'], "
+		   "['orders', 'mq', 'publish', 'orders', [], '{}'], ['orders', 'db', 'postgres', 'COMMIT']]"},
+	 "block told-before-commit"},
+	{"a message while somebody else's transaction is open",
+	 {.seams = "[['orders', 'mq', 'publish', 'orders', [], '{}']]"},
+	 {0},
+	 {.seams = "[['worker', 'db', 'postgres', 'BEGIN'], ['worker', 'db', 'postgres', 'UPDATE a SET x = 1'], "
+		   "['orders', 'mq', 'publish', 'orders', [], '{}'], ['worker', 'db', 'postgres', 'COMMIT']]"},
+	 ""},
+	{"connections that are not given back",
+	 {.rows = "{'connections': {'db': 4}}"},
+	 {0},
+	 {.rows = "{'connections': {'db': 20}}"},
+	 "block connections"},
+	{"a pool that is larger by some", {.rows = "{'connections': {'db': 4}}"}, {0}, {.rows = "{'connections': {'db': 9}}"}, ""},
 	{"keys that never expire any more",
 	 {.rows = "{'redis': {'cache': {'s:8f14e45fceea167a': {'type': 'string', 'value': '1', 'expires': true}}}}"},
 	 {.rows = "{'redis': {'cache': {'s:7f14e45fceea167a': {'type': 'string', 'value': '1', 'expires': true}}}}"},
