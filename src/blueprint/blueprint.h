@@ -44,8 +44,9 @@ struct service {
 	char *dir;     /* relative, "." by default; NULL: the image's, of a service without `run` */
 	uint16_t port; /* 0: a worker */
 	enum ready_kind ready;
-	char *ready_target; /* path for READY_HTTP, shell line for READY_EXEC */
-	struct texts needs; /* names of services and databases; checked: known, no cycle */
+	int64_t ready_timeout_ms; /* of one attempt to start; 0: what others have */
+	char *ready_target;       /* path for READY_HTTP, shell line for READY_EXEC */
+	struct texts needs;       /* names of services and databases; checked: known, no cycle */
 	struct variables env;
 	char *image; /* NULL: the host's root */
 	bool preview;
@@ -246,8 +247,8 @@ struct blueprint {
 		struct {
 			enum clock_kind kind;
 			int64_t ms; /* what it is off by, or since 1970 */
-		} clock; /* of the services that are compared */
-		int explore; /* requests that nobody has asked yet; 0: none are made */
+		} clock;            /* of the services that are compared */
+		int explore;        /* requests that nobody has asked yet; 0: none are made */
 	} verify;
 
 	struct {

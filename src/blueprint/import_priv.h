@@ -33,7 +33,8 @@ struct draft_service {
 	const char *build;
 	const char *dir; /* NULL: the root */
 	int port;
-	const char *ready; /* as in the blueprint */
+	const char *ready;         /* as in the blueprint */
+	const char *ready_timeout; /* the same; NULL: what others have */
 	struct draft_texts needs;
 	struct draft_variables env;
 	int replicas;

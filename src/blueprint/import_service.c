@@ -7,6 +7,9 @@
 #include "blueprint/import_compose_priv.h"
 #include "blueprint/reader_priv.h"
 
+#define READY_USUAL_MS 20000        /* what a service gets without a word */
+#define START_PERIOD_MAX_MS 3500000 /* of what a blueprint may say */
+
 void member_note(struct member *member, const struct tree_node *node, const char *key, const char *text)
 {
 	draft_note(member->compose->draft, "%s:%d: services.%s.%s: %s", member->compose->file_name, node->line, member->name, key,
@@ -281,6 +284,35 @@ static const char *health_path(struct member *member, const char *line)
 	return NULL;
 }
 
+/* "1m30s"; 0: it is none. */
+static int64_t compose_duration_ms(const char *text)
+{
+	int64_t sum_ms = 0;
+
+	while (*text) {
+		size_t digits = strspn(text, "0123456789");
+		size_t length = digits + strcspn(text + digits, "0123456789");
+		int64_t part_ms;
+
+		if (duration_parse(view_make(text, length), &part_ms, NULL))
+			return 0;
+		sum_ms += part_ms;
+		text += length;
+	}
+	return sum_ms;
+}
+
+/* In its start period nothing that the check says counts. */
+static void start_period_read(struct member *member)
+{
+	const char *period = compose_text_at(member->compose, tree_find(member->node, "healthcheck"), "start_period");
+	int64_t period_ms = period ? compose_duration_ms(period) : 0;
+
+	if (period_ms > 0 && period_ms <= START_PERIOD_MAX_MS)
+		member->service->ready_timeout = draft_format(member->compose->draft, "%llds",
+							      (long long)(period_ms + READY_USUAL_MS + 999) / 1000);
+}
+
 static void healthcheck_read(struct member *member)
 {
 	struct draft *draft = member->compose->draft;
@@ -305,6 +337,7 @@ static void healthcheck_read(struct member *member)
 	}
 	if (!line || !line[0] || strpbrk(line, "\r\n"))
 		return;
+	start_period_read(member);
 	path = health_path(member, line);
 	member->service->ready = path ? path : draft_format(draft, "exec: %s", line);
 }

@@ -136,6 +136,7 @@ static void add_service(struct buf *yaml, const struct draft_service *service)
 	if (service->port)
 		buf_add_format(yaml, "    port: %d\n", service->port);
 	add_pair(yaml, "    ", "ready", service->ready);
+	add_pair(yaml, "    ", "ready_timeout", service->ready_timeout);
 	add_list(yaml, "    ", "needs", &service->needs);
 	if (service->preview)
 		buf_add_text(yaml, "    preview: true\n");

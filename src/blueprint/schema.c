@@ -13,6 +13,7 @@
 #define PORT_OF_DOOR 15001 /* taken in every sandbox (net/door.h) */
 #define DURATION_LEAST 100 /* ms */
 #define DURATION_MOST ((int64_t)365 * 86400000)
+#define READY_TIMEOUT_MOST ((int64_t)3600000)
 #define CLOCK_OFFSET_MOST ((int64_t)36500 * 86400000)
 #define MEMORY_LEAST ((int64_t)1 << 20)
 #define MEMORY_MOST ((int64_t)1 << 45)
@@ -262,6 +263,7 @@ static const struct field service_fields[] = {
 	{"build", COMMAND_EXPECTED, set_command, AT(service, build)},
 	{"port", "a number from 1 to 65535", set_port, .least = 1, .most = 65535},
 	{"ready", "a path (/healthz), `tcp`, or `exec: LINE`", set_ready},
+	{"ready_timeout", DURATION_EXPECTED, set_duration, AT(service, ready_timeout_ms), .least = DURATION_LEAST, .most = READY_TIMEOUT_MOST},
 	{"needs", "a list of services and databases", set_texts, AT(service, needs)},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(service, env)},
 	{"preview", FLAG_EXPECTED, set_flag, AT(service, preview)},

@@ -313,6 +313,8 @@ int64_t member_ready_limit_ms(const struct member *member, int64_t usual_ms)
 {
 	int64_t own = member->kind == MEMBER_DATABASE ? member->target.ops->ready_limit_ms : 0;
 
+	if (member->service && member->service->ready_timeout_ms)
+		return member->service->ready_timeout_ms;
 	return own > usual_ms ? own : usual_ms;
 }
 

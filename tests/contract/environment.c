@@ -588,6 +588,21 @@ static void a_service_that_does_not_start_is_told_with_its_last_words(void **sta
 	must(environment_down(environments, id, &err), &err);
 }
 
+static void a_service_is_waited_for_as_long_as_its_blueprint_says(void **state)
+{
+	static const char late[] =
+		"version: 1\nname: late\nservices:\n  web: {run: exec sleep 1000, port: 1234, ready_timeout: 300ms}\n";
+	struct env_id id;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(environment_up(environments,
+					&(struct environment_spec){.repository = repository, .commit = first, .blueprint = late},
+					false, progress, &id, &err),
+			 -1);
+	assert_non_null(strstr(err.text, "web was not ready after 0 s"));
+}
+
 static void dependencies_are_installed_once_for_commits_that_share_a_lock_file(void **state)
 {
 	static const char with_setup[] =
@@ -867,6 +882,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_sandbox_whose_first_process_is_killed_is_made_again),
 		cmocka_unit_test(after_a_restart_of_everything_it_comes_back_too),
 		cmocka_unit_test(a_service_that_does_not_start_is_told_with_its_last_words),
+		cmocka_unit_test(a_service_is_waited_for_as_long_as_its_blueprint_says),
 		cmocka_unit_test(dependencies_are_installed_once_for_commits_that_share_a_lock_file),
 		cmocka_unit_test(a_program_that_crashes_again_and_again_is_given_up),
 		cmocka_unit_test(snapshots_are_made_of_seeds_and_dumps_and_can_be_removed),

@@ -51,7 +51,7 @@ static const struct {
 	 "verify, agent, egress, secrets, preview"},
 	/* services */
 	{ONE "    prot: 80\n", "6:5: unknown key `prot` in services.front: did you mean `port`?"},
-	{ONE "    enviroment: {}\n", "6:5: unknown key `enviroment` in services.front: expected one of run, dir, build, port, ready, needs, env, preview, "
+	{ONE "    enviroment: {}\n", "6:5: unknown key `enviroment` in services.front: expected one of run, dir, build, port, ready, ready_timeout, needs, env, preview, "
 	 "replicas, image, restart, limits"},
 	{HEAD "services:\n  front: node server.js\n", "4:10: services.front: expected a mapping, found `node server.js`"},
 	{HEAD "services:\n  front:\n    port: 80\n", "4:3: services.front: needs `run`, a shell line or a list of arguments, or an `image` whose own program is run"},

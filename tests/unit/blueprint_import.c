@@ -96,6 +96,8 @@ static const struct {
 	{"services: {a: {image: x, command: r, environment: ['A=${B:?no}', ASSAY_ENV=x]}}", "A: \"\"",
 	 "`ASSAY_ENV` cannot be the name"},
 	{"services: {a: {image: x, command: r, healthcheck: {test: [NONE]}}}", "run: r", ""},
+	{"services: {a: {image: x, command: r, healthcheck: {test: [CMD, t], start_period: 1m30s}}}", "ready_timeout: 110s", ""},
+	{"services: {a: {image: x, command: r, healthcheck: {test: [CMD, t], start_period: soon}}}", "ready: \"exec: t\"", ""},
 	{"services: {a: {image: x, command: r, healthcheck: {test: [CMD, test, -f, /x]}}}", "ready: \"exec: test -f /x\"", ""},
 	{"services: {a: {image: x, command: r, depends_on: [b]}}", "run: r", "`b` is left out above"},
 	{"services: {assay: {image: x, command: r}}", "  assay-app0: #", "`assay` is called `assay-app0`"},
