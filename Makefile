@@ -23,7 +23,10 @@ check-long:
 
 check-kubernetes: all
 	@if [ -z "$$KUBECONFIG" ]; then echo "no KUBECONFIG: there is no cluster to check: skipped"; \
-	else $(BUILD)/assay kubernetes check --conformance $(KUBERNETES_OPTIONS); fi
+	else $(BUILD)/assay kubernetes check --conformance $(KUBERNETES_OPTIONS) && \
+	if [ -z "$$ASSAY_IMAGE" ] || [ -z "$$ASSAY_LINK_ADDRESS" ]; then \
+		echo "no ASSAY_IMAGE or no ASSAY_LINK_ADDRESS (doc/kubernetes.md): the provider's promises were not tried: skipped"; \
+	else $(BUILD)/tests/contract/contract_provider_kubernetes $(BUILD)/assay; fi; fi
 
 lint:
 	@tools/setup check

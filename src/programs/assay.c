@@ -17,6 +17,7 @@
 #include "programs/policy.h"
 #include "programs/relay.h"
 #include "programs/serve.h"
+#include "sandbox/link/pod.h"
 #include "sandbox/local/keeper.h"
 #include "vault/vault.h"
 
@@ -35,7 +36,8 @@ static int keeper_run(int argc, char **argv)
 }
 
 static const struct program programs[] = {
-	{"gateway", gateway_main}, {"keeper", keeper_run}, {"serve", serve_main}, {"vault", vault_main}, {NULL, NULL},
+	{"gateway", gateway_main}, {"keeper", keeper_run}, {"pod", pod_main},
+	{"serve", serve_main},     {"vault", vault_main},  {NULL, NULL},
 };
 
 /* `assay serve` is a process and a command: with one of these it is only the command. */
@@ -63,10 +65,11 @@ static void config_name(int argc, char **argv)
 	}
 }
 
-/* The keeper, the gateway and the vault get what they need from who starts them. */
+/* The keeper, the gateway, the vault and a pod's link get what they need from who starts them. */
 static bool reads_config(int argc, char **argv)
 {
-	return argc < 2 || (strcmp(argv[1], "keeper") != 0 && strcmp(argv[1], "gateway") != 0 && strcmp(argv[1], "vault") != 0);
+	return argc < 2 || (strcmp(argv[1], "keeper") != 0 && strcmp(argv[1], "gateway") != 0 && strcmp(argv[1], "pod") != 0 &&
+			    strcmp(argv[1], "vault") != 0);
 }
 
 int main(int argc, char **argv)

@@ -47,7 +47,7 @@ bool cluster_begin(struct cluster *cluster, const char *folder, const struct htt
 	AUTO_FREE char *program = text_format("%s/tests/kubernetes/api.mjs", source);
 	AUTO_FREE char *paths = text_format("PATH=%s", getenv("PATH"));
 	const char *const argv[] = {"node", program, folder, NULL};
-	const char *const env[] = {paths, "UNTIL_STDIN_ENDS=1", NULL};
+	const char *const env[] = {paths, "UNTIL_STDIN_ENDS=1", getenv("KUBELET_LOG") ? "KUBELET_LOG=1" : NULL, NULL};
 	struct err err = {0};
 	int out[2], life[2];
 	char line[64];

@@ -184,14 +184,14 @@ static void leftovers_doubles_and_what_expired_are_swept_and_nothing_else(void *
 	struct wanted wanted = {env_make(space)};
 	struct env_id left = env_make(space), expired = env_id_new(world_real);
 	int removed = 0;
+	bool frozen;
 	struct err err = {0};
 
 	(void)state;
-	cluster_act(
-		&cluster, "put",
-		"{\"path\": \"/api/v1/namespaces/assay-%s-zzzzzz\", \"object\": {\"metadata\": {\"name\": \"assay-%s-zzzzzz\", \"labels\": "
-		"{\"%s\": \"%s\", \"%s\": \"%s\"}}}}",
-		wanted.env.text, wanted.env.text, KUBE_LABEL_OWNER, OWNER, KUBE_LABEL_ENVIRONMENT, wanted.env.text);
+	cluster_act(&cluster, "put",
+		    "{\"path\": \"/api/v1/namespaces/assay-%s-000000\", \"object\": {\"metadata\": {\"name\": \"assay-%s-000000\", "
+		    "\"creationTimestamp\": \"2999-01-01T00:00:00Z\", \"labels\": {\"%s\": \"%s\", \"%s\": \"%s\"}}}}",
+		    wanted.env.text, wanted.env.text, KUBE_LABEL_OWNER, OWNER, KUBE_LABEL_ENVIRONMENT, wanted.env.text);
 	cluster_act(
 		&cluster, "put",
 		"{\"path\": \"/api/v1/namespaces/not-our-name\", \"object\": {\"metadata\": {\"name\": \"not-our-name\", \"labels\": "
@@ -213,6 +213,8 @@ static void leftovers_doubles_and_what_expired_are_swept_and_nothing_else(void *
 	for (int i = 0; i < 200 && cluster_count(&cluster, "/namespaces//assay-") > 1; i++) /* the double goes, too */
 		(void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 	assert_int_equal(cluster_count(&cluster, "/namespaces//assay-"), 1);
+	good(kube_space_find(&site, wanted.env, space, &frozen, &err), &err); /* the older one stays, whatever their names */
+	assert_string_not_equal(space + strlen(space) - 6, "000000");
 	assert_int_equal(cluster_count(&cluster, "/namespaces//not-our-name"), 1);
 	assert_int_equal(cluster_count(&cluster, "/namespaces//of-another"), 1);
 	assert_int_equal(cluster_count(&cluster, "/namespaces//strange"), 1);
@@ -596,6 +598,17 @@ static bool everything_works(void)
 	return told && kube_space_remove(&site, env, &err) == 0;
 }
 
+/* What only rooms need: tests/contract/provider_kubernetes.c takes each of these away. */
+static bool is_of_rooms(const char *named)
+{
+	static const char *const verbs[] = {"delete pods", "configmaps", "persistentvolumeclaims", "tokenreviews"};
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strstr(named, verbs[i]))
+			return true;
+	return false;
+}
+
 static void without_any_verb_of_the_role_something_fails_and_the_check_names_it(void **state)
 {
 	AUTO_JSON rules = role_read();
@@ -619,7 +632,7 @@ static void without_any_verb_of_the_role_something_fails_and_the_check_names_it(
 		json_format(&text, rows);
 		if (rows_good(rows) || !strstr(text.at, named))
 			fail_msg("the check does not name %s: %s", named, text.at);
-		if (everything_works())
+		if (!is_of_rooms(named) && everything_works())
 			fail_msg("nothing needs %s", named);
 	}
 }

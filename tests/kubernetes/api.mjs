@@ -1,6 +1,6 @@
 /*
  * A scripted API server: what contracts say a real one does (measured on v1.35), and nothing else; the numbers are sections of the project's
- * Kubernetes contract. No scheduler, no kubelet: what pods do is told to it (`pods`, /_/status). Each request is held against the official client's
+ * Kubernetes contract. No scheduler, and no kubelet unless a test gives it one (`kubelet`): what pods do is told to it (`pods`, /_/status). Each request is held against the official client's
  * description of the API (model.mjs); what does not fit is in `wrong`, at /_/state.
  *
  * usage: api.mjs [FOLDER]     with ca.pem, server.pem, server.key in it: HTTPS, which asks for a client certificate
@@ -10,14 +10,16 @@ import {readFileSync} from 'node:fs';
 import {isDeepStrictEqual} from 'node:util';
 
 import {answer, faults, log, serve, wrong} from '../trackers/fake.mjs';
+import {all_end, claim_end, pod_end, pod_kill, pod_start, tokens} from './kubelet.mjs';
 import {object_errors, request_errors} from './model.mjs';
 
 const kinds = {
 	namespaces: 'Namespace', nodes: 'Node', pods: 'Pod', services: 'Service', serviceaccounts: 'ServiceAccount', resourcequotas: 'ResourceQuota',
 	limitranges: 'LimitRange', events: 'Event', configmaps: 'ConfigMap', secrets: 'Secret', persistentvolumeclaims: 'PersistentVolumeClaim',
 	networkpolicies: 'NetworkPolicy', selfsubjectaccessreviews: 'SelfSubjectAccessReview', selfsubjectreviews: 'SelfSubjectReview',
+	tokenreviews: 'TokenReview',
 };
-const wide = new Set(['namespaces', 'nodes', 'selfsubjectaccessreviews', 'selfsubjectreviews']);
+const wide = new Set(['namespaces', 'nodes', 'selfsubjectaccessreviews', 'selfsubjectreviews', 'tokenreviews']);
 const settings = {
 	token: null, // that is accepted; null: any, or none
 	pods: 'run', // what becomes of a new pod: `run`, or `hold`: nothing
@@ -30,6 +32,7 @@ const settings = {
 	expire_pages: 0, // so many times a list is too old to go on with (2.3)
 	kill: null, // {at, when: "before" | "after", pid}: that process is killed at that request
 	logs: '', // of every pod
+	kubelet: null, // {base, programs}: pods run, as kubelet.mjs has it
 	admits: false, // Pod Security is off
 	lenient: false, // what is wrong with a body is not noted: a test wants to see what a server does with it
 };
@@ -103,6 +106,10 @@ function drop(at) {
 	publish('DELETED', at, old.object);
 	if (at.plural === 'namespaces')
 		inside(at.name).forEach(each => drop(each.at));
+	if (settings.kubelet && at.plural === 'pods')
+		pod_end(old.object.metadata.uid, () => {});
+	if (settings.kubelet && at.plural === 'persistentvolumeclaims')
+		claim_end(settings.kubelet.base, old.object.metadata.uid);
 	if (at.space && store.get(`/namespaces//${at.space}`)?.object.metadata.deletionTimestamp)
 		namespace_ends(at.space);
 }
@@ -129,6 +136,9 @@ function pod_lives(at, uid) {
 	const entry = store.get(key_of(at));
 	if (entry?.object.metadata.uid !== uid || settings.pods === 'hold')
 		return;
+	if (settings.kubelet)
+		return pod_start(uid, entry.object.spec, {...at, ...settings.kubelet}, name => store.get(`/persistentvolumeclaims/${at.space}/${name}`)?.object.metadata.uid,
+			status => store.get(key_of(at))?.object.metadata.uid === uid && put(at, {...structuredClone(store.get(key_of(at)).object), status}));
 	const object = structuredClone(entry.object), exitCode = settings.ends[at.name], ended = exitCode !== undefined, now = new Date().toISOString();
 	object.status = {
 		phase: !ended ? 'Running' : exitCode ? 'Failed' : 'Succeeded', podIP: '10.0.0.9',
@@ -300,6 +310,16 @@ function review(body) {
 	return {code: 201, object: {...body, status: {allowed: allowed(asked.verb, asked.group ?? '', resource)}}};
 }
 
+/* 2.6: whose token it is, of which pod; one for another audience is none. */
+function token_review({spec, ...body}) {
+	const whose = tokens.get(spec.token), there = whose && store.get(`/pods/${whose.space}/${whose.name}`)?.object.metadata.uid === whose.uid;
+	if (!there || !(spec.audiences ?? []).includes(whose.audience))
+		return {code: 201, object: {...body, spec, status: {user: {}, error: 'service account token has been invalidated'}}};
+	return {code: 201, object: {...body, spec, status: {authenticated: true, audiences: [whose.audience], user: {
+		username: `system:serviceaccount:${whose.space}:${store.get(`/pods/${whose.space}/${whose.name}`).object.spec.serviceAccountName}`,
+		extra: {'authentication.kubernetes.io/pod-name': [whose.name], 'authentication.kubernetes.io/pod-uid': [whose.uid]}}}}};
+}
+
 function patch(at, request, body) {
 	if (request.headers['content-type'] !== 'application/apply-patch+yaml')
 		throw new Refusal(415, 'UnsupportedMediaType', 'the body of the request was in an unknown format');
@@ -318,6 +338,8 @@ function create(at, body) {
 	authorize('create', at);
 	if (at.plural === 'selfsubjectaccessreviews')
 		return review(body);
+	if (at.plural === 'tokenreviews')
+		return token_review(body);
 	if (at.plural === 'selfsubjectreviews')
 		return {code: 201, object: {...body, status: {userInfo: {username: 'test', groups: ['system:authenticated']}}}};
 	const name = body.metadata?.name ?? `${body.metadata?.generateName}${randomUUID().slice(0, 5)}`, own = {...at, name};
@@ -343,6 +365,13 @@ function remove(at, body) {
 		if (at.plural === 'namespaces')
 			namespace_ends(at.name);
 		return {code: 200, object: store.get(key_of(at)).object};
+	}
+	if (at.plural === 'pods' && settings.kubelet) { // 2.2: it goes when its containers have ended
+		const object = structuredClone(entry.object);
+		object.metadata.deletionTimestamp ??= new Date().toISOString().replace(/\.\d+/, '');
+		put(at, object);
+		pod_end(object.metadata.uid, () => store.get(key_of(at))?.object.metadata.uid === object.metadata.uid && drop(at));
+		return {code: 200, object: store.get(key_of(at))?.object ?? object};
 	}
 	drop(at);
 	return {code: 200, object: entry.object};
@@ -497,9 +526,10 @@ const actions = {
 		for (const list_of of [faults, wrong, log, history])
 			list_of.length = 0;
 		each_watch(one => one.response.socket.destroy())();
+		all_end();
 		store.clear();
 		Object.assign(settings, {token: null, pods: 'run', ends: {}, terminate_ms: 30, rules: null, groups: [], version: '1.35', page: Infinity, expire_pages: 0, kill: null, logs: '',
-			lenient: false, admits: false});
+			lenient: false, admits: false, kubelet: null});
 		compacted = version;
 	},
 	end: each_watch(one => one.response.end()), // 2.3: at timeoutSeconds, and when a server goes
@@ -511,6 +541,7 @@ const actions = {
 		history.length = 0;
 		each_watch(one => one.response.end(line('ERROR', new Refusal(410, 'Expired', `too old resource version: 1 (${version})`).status())))();
 	},
+	kill: ({path}) => pod_kill(store.get(key_of(place(path))).object.metadata.uid),
 	put: ({path, object}) => void put(place(path), {metadata: {}, ...object}),
 	drop: ({path}) => void drop(place(path)),
 	status: ({path, status}) => {
@@ -530,7 +561,7 @@ const actions = {
 
 const folder = process.argv[2], file = name => readFileSync(`${folder}/${name}`);
 if (process.env.UNTIL_STDIN_ENDS)
-	process.stdin.on('end', () => process.exit()).resume();
+	process.stdin.on('end', () => (all_end(), process.exit())).resume();
 if (process.argv[1].endsWith('api.mjs'))
 	serve(route, actions, () => ({requests, version, last, watches: watches.size, objects: [...store.values()].map(each => ({path: key_of(each.at), object: each.object}))}),
 		undefined, folder && {ca: file('ca.pem'), cert: file('server.pem'), key: file('server.key'), requestCert: true, rejectUnauthorized: true});

@@ -16,6 +16,7 @@ enum init_ask {
 	INIT_SIGNAL, /* init_request.program's process group gets init_request.signal_number; 0: what no running program started */
 	INIT_DOOR,   /* the reply carries a fresh socket that speaks net/door.h */
 	INIT_SOCKET, /* the reply carries one unconnected, non-blocking IPv4 stream socket of the room */
+	INIT_GROUP,  /* the reply carries the folder of its control group, as the room sees it */
 	INIT_EXIT,   /* only from pid 1: program `id` ended with `status`, as of waitpid(2) */
 };
 

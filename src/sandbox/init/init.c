@@ -6,6 +6,9 @@
  * makes the listeners of the door
  * first, before any program can take their ports, then serves requests from one poll loop. It never blocks on a peer and never
  * allocates more than one request needs. It ends, and with it every process of the room, when the control socket closes.
+ *
+ * `assay-init SOCKET` is pid 1 of a container of a cluster's pod: it connects to the pod's link (sandbox/link/pod.h), which is there before it. There
+ * are no doors: the pod's containers have one network.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -26,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -482,6 +486,13 @@ static int stream_socket(int *fd)
 	return *fd < 0 ? errno : 0;
 }
 
+/* Whose files say what the room uses: of cgroup v2, as containers see their own. */
+static int group_open(int *fd)
+{
+	*fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *fd < 0 ? errno : 0;
+}
+
 /* False when the control plane is gone. */
 static bool control_serve(void)
 {
@@ -509,6 +520,9 @@ static bool control_serve(void)
 		break;
 	case INIT_SOCKET:
 		reply.errno_value = stream_socket(&given);
+		break;
+	case INIT_GROUP:
+		reply.errno_value = group_open(&given);
 		break;
 	default:
 		reply.errno_value = ENOSYS;
@@ -592,13 +606,28 @@ static bool filter_install(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0;
 }
 
-int main(void)
+static bool control_connect(const char *path)
 {
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)))
+		return false;
+	return fd == INIT_CONTROL_FD || dup3(fd, INIT_CONTROL_FD, O_CLOEXEC) >= 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *path = argc > 1 ? argv[1] : NULL;
 	bool reported = true;
 	sigset_t wanted;
 	int signal_fd;
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!path)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	else if (!control_connect(path))
+		return 1;
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)prctl(PR_SET_NAME, "assay-init"); /* it is executed by descriptor */
 	(void)umask(022);
@@ -607,7 +636,7 @@ int main(void)
 	(void)sigaddset(&wanted, SIGCHLD);
 	(void)sigprocmask(SIG_SETMASK, &wanted, NULL);
 	signal_fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (!filter_install() || signal_fd < 0 || fcntl(INIT_CONTROL_FD, F_SETFD, FD_CLOEXEC) || !listeners_make())
+	if (!filter_install() || signal_fd < 0 || fcntl(INIT_CONTROL_FD, F_SETFD, FD_CLOEXEC) || (!path && !listeners_make()))
 		return 1;
 	for (;;) {
 		short control_events = reported ? POLLIN : POLLIN | POLLOUT;

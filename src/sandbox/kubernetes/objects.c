@@ -54,7 +54,7 @@ static json_t *seconds_text(int64_t time_ms)
 	return json_string(text);
 }
 
-json_t *kube_space_object(const char *space, struct env_id env, const char *owner, int64_t expires_ms)
+json_t *kube_space_object(const char *space, struct env_id env, const char *owner, int64_t expires_ms, bool frozen)
 {
 	static const char *const restricted[] = {SECURITY "enforce", SECURITY "warn", SECURITY "audit"};
 	json_t *object = object_of("v1", "Namespace", NULL, space);
@@ -66,10 +66,12 @@ json_t *kube_space_object(const char *space, struct env_id env, const char *owne
 	for (size_t i = 0; i < ARRAY_LEN(restricted); i++)
 		set(labels, restricted[i], json_string("restricted"));
 	set(labels, SECURITY "enforce-version", json_string("latest"));
-	if (expires_ms) {
+	if (expires_ms || frozen)
 		set(meta, "annotations", json_object());
+	if (expires_ms)
 		set(json_object_get(meta, "annotations"), KUBE_NOTE_EXPIRES, seconds_text(expires_ms));
-	}
+	if (frozen)
+		set(json_object_get(meta, "annotations"), KUBE_NOTE_FROZEN, json_string("true"));
 	return object;
 }
 
@@ -288,6 +290,11 @@ void kube_space_why(const json_t *space, char *why, size_t size)
 		if (strcmp(json_text(condition, "status", ""), "True") == 0 && length < size)
 			length += (size_t)snprintf(why + length, size - length, "%s%s", length ? "; " : "",
 						   json_text(condition, "message", ""));
+}
+
+bool kube_space_is_frozen(const json_t *space)
+{
+	return strcmp(json_text(json_member(json_member(space, "metadata"), "annotations"), KUBE_NOTE_FROZEN, ""), "true") == 0;
 }
 
 int64_t kube_space_expires_ms(const json_t *space)

@@ -13,6 +13,7 @@
 #define KUBE_LABEL_OWNER "assay.dev/owner"
 #define KUBE_LABEL_POD "assay.dev/pod"
 #define KUBE_NOTE_EXPIRES "assay.dev/expires"
+#define KUBE_NOTE_FROZEN "assay.dev/frozen" /* of a namespace: its pods are away, by our will */
 #define KUBE_ACCOUNT "assay"
 #define KUBE_NAME_MAX 64
 #define KUBE_ARGV_MAX 64
@@ -30,7 +31,7 @@ struct kube_share {
 void kube_space_name(char name[KUBE_NAME_MAX], struct env_id env, struct world world);
 
 /* All are owned by the caller. `expires_ms`: after which anybody may delete it, by the wall clock; 0: never. */
-json_t *kube_space_object(const char *space, struct env_id env, const char *owner, int64_t expires_ms);
+json_t *kube_space_object(const char *space, struct env_id env, const char *owner, int64_t expires_ms, bool frozen);
 json_t *kube_quota_object(const char *space, const struct kube_share *share);
 json_t *kube_limits_object(const char *space);
 json_t *kube_account_object(const char *space);
@@ -71,6 +72,7 @@ void kube_pod_judge(const json_t *pod, struct kube_pod_state *state);
 
 /* Why a namespace is still there, in the words of its conditions; empty when it says nothing. */
 void kube_space_why(const json_t *space, char *why, size_t size);
+bool kube_space_is_frozen(const json_t *space);
 /* 0 when absent or not of the form that we write. */
 int64_t kube_space_expires_ms(const json_t *space);
 

@@ -35,8 +35,10 @@ int kube_owner_check(const char *owner, struct err *err)
 static const struct {
 	const char *kind, *plural;
 } kinds[] = {
-	{"Namespace", "namespaces"},           {"ResourceQuota", "resourcequotas"},  {"LimitRange", "limitranges"},
-	{"ServiceAccount", "serviceaccounts"}, {"NetworkPolicy", "networkpolicies"}, {"Pod", "pods"},
+	{"Namespace", "namespaces"},          {"ResourceQuota", "resourcequotas"},
+	{"LimitRange", "limitranges"},        {"ServiceAccount", "serviceaccounts"},
+	{"NetworkPolicy", "networkpolicies"}, {"Pod", "pods"},
+	{"ConfigMap", "configmaps"},          {"PersistentVolumeClaim", "persistentvolumeclaims"},
 };
 
 int kube_object_put(const struct kube_site *site, const json_t *object, struct err *err)
@@ -119,32 +121,73 @@ static int contents_make(const struct kube_site *site, const char *space, struct
 		       : 0;
 }
 
-/* The one that is there and stays, or an empty name. Should there be several, the first by name is it, for whoever asks. */
-static void space_choose(const json_t *spaces, char space[KUBE_NAME_MAX])
+/* Made before the other, by the cluster's clock, which counts seconds; of the same second the first by name. */
+static bool is_older(const json_t *space, const json_t *other)
 {
+	int order = strcmp(meta_text(space, "creationTimestamp"), meta_text(other, "creationTimestamp"));
+
+	return order < 0 || (order == 0 && strcmp(meta_text(space, "name"), meta_text(other, "name")) < 0);
+}
+
+/* The one that is there and stays, or NULL. Should there be several, the oldest is it, for whoever asks: things may be in it already. */
+static const json_t *space_choose(const json_t *spaces)
+{
+	const json_t *chosen = NULL;
 	size_t index;
 	json_t *item;
 
-	space[0] = '\0';
 	json_array_foreach(spaces, index, item)
-		if (!is_ending(item) && (!space[0] || strcmp(meta_text(item, "name"), space) < 0))
-			(void)snprintf(space, KUBE_NAME_MAX, "%s", meta_text(item, "name"));
+		if (!is_ending(item) && (!chosen || is_older(item, chosen)))
+			chosen = item;
+	return chosen;
+}
+
+int kube_space_find(const struct kube_site *site, struct env_id env, char space[KUBE_NAME_MAX], bool *frozen, struct err *err)
+{
+	AUTO_JSON there = spaces_find(site, &env, err);
+	const json_t *chosen = there ? space_choose(there) : NULL;
+
+	if (!there)
+		return err_prefix(err, "environment %s", env.text);
+	if (!chosen)
+		return err_set(err, ERR_NOT_FOUND, "there is no environment %s", env.text);
+	(void)snprintf(space, KUBE_NAME_MAX, "%s", meta_text(chosen, "name"));
+	*frozen = kube_space_is_frozen(chosen);
+	return 0;
+}
+
+int kube_space_freeze(const struct kube_site *site, struct env_id env, bool frozen, char space[KUBE_NAME_MAX], struct err *err)
+{
+	AUTO_JSON there = spaces_find(site, &env, err);
+	const json_t *chosen = there ? space_choose(there) : NULL;
+	AUTO_JSON object = NULL;
+
+	if (!there)
+		return -1;
+	if (!chosen)
+		return err_set(err, ERR_NOT_FOUND, "there is no environment %s", env.text);
+	(void)snprintf(space, KUBE_NAME_MAX, "%s", meta_text(chosen, "name"));
+	object = kube_space_object(space, env, site->owner, kube_space_expires_ms(chosen), frozen);
+	return kube_object_put(site, object, err);
 }
 
 int kube_space_make(const struct kube_site *site, struct env_id env, char space[KUBE_NAME_MAX], struct err *err)
 {
 	int64_t expires_ms = site->life_ms ? world_now_ms(site->world) + site->life_ms : 0;
 	AUTO_JSON there = NULL;
+	const json_t *chosen;
 
 	if (kube_owner_check(site->owner, err))
 		return -1;
 	there = spaces_find(site, &env, err);
 	if (!there)
 		return err_prefix(err, "environment %s", env.text);
-	space_choose(there, space);
-	if (!space[0]) {
+	chosen = space_choose(there);
+	if (chosen) {
+		(void)snprintf(space, KUBE_NAME_MAX, "%s", meta_text(chosen, "name"));
+	} else {
 		kube_space_name(space, env, site->world);
-		if (put(site, kube_space_object(space, env, site->owner, expires_ms), err))
+		if (put(site, kube_space_object(space, env, site->owner, expires_ms, false), err))
 			return err_prefix(err, "environment %s", env.text);
 	}
 	return contents_make(site, space, err) ? err_prefix(err, "environment %s", env.text) : 0;
@@ -217,8 +260,9 @@ json_t *kube_space_list(const struct kube_site *site, struct err *err)
 	list = json_array();
 	json_array_foreach(spaces, index, space) {
 		char why[300];
-		json_t *row = json_pack("{s:s, s:s, s:b, s:I}", "env", env_of(space), "space", meta_text(space, "name"), "ending",
-					is_ending(space), "expires_ms", (json_int_t)kube_space_expires_ms(space));
+		json_t *row = json_pack("{s:s, s:s, s:b, s:b, s:I}", "env", env_of(space), "space", meta_text(space, "name"),
+					"ending", is_ending(space), "frozen", kube_space_is_frozen(space), "expires_ms",
+					(json_int_t)kube_space_expires_ms(space));
 
 		kube_space_why(space, why, sizeof(why));
 		if (why[0])
@@ -228,15 +272,14 @@ json_t *kube_space_list(const struct kube_site *site, struct err *err)
 	return list;
 }
 
-/* A request that outlived whoever sent it made a second one: the first by name is the environment (space_choose). */
+/* A request that outlived whoever sent it made a second one: the oldest is the environment (space_choose). */
 static bool is_double(const json_t *spaces, const json_t *space)
 {
 	size_t index;
 	json_t *other;
 
 	json_array_foreach(spaces, index, other)
-		if (!is_ending(other) && strcmp(env_of(other), env_of(space)) == 0 &&
-		    strcmp(meta_text(other, "name"), meta_text(space, "name")) < 0 && is_ours(other))
+		if (!is_ending(other) && strcmp(env_of(other), env_of(space)) == 0 && is_older(other, space) && is_ours(other))
 			return true;
 	return false;
 }
@@ -357,8 +400,7 @@ static bool on_idle(void *self)
 	return goes_on(self);
 }
 
-/* What the cluster's events say of it, the last ones. */
-static void events_add(const struct kube_site *site, const char *space, const char *pod, struct buf *out)
+void kube_pod_events(const struct kube_site *site, const char *space, const char *pod, struct buf *out)
 {
 	AUTO_FREE char *events = kube_path("v1", "events", space, NULL);
 	AUTO_JSON items = NULL;
@@ -395,7 +437,7 @@ int kube_pod_wait(const struct kube_site *site, const char *space, const char *p
 		return 0;
 	over = state->phase == KUBE_POD_FAILED || waiting.gone;
 	buf_add_text(&words, waiting.gone ? "it was deleted" : state->why[0] ? state->why : "it says nothing");
-	events_add(site, space, pod, &words);
+	kube_pod_events(site, space, pod, &words);
 	return err_set(err, over ? ERR_INVALID : ERR_RETRY, "pod %s: %s%s", pod,
 		       over     ? ""
 		       : to_end ? "has not ended in time: "

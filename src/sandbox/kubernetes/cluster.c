@@ -1,0 +1,132 @@
+/* The provider of sandboxes on a cluster: opened, closed, and its table. */
+#include "sandbox/kubernetes/cluster_priv.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/scope.h"
+#include "net/socket.h"
+
+static json_t *cluster_image_describe(void *self, const char *image, struct err *err)
+{
+	(void)self;
+	(void)err;
+	return json_pack("{s:s}", "image", image); /* what more it says is in a registry that only the nodes reach */
+}
+
+static int cluster_sandbox_door(void *self, struct env_id env, const char *name, int *fd, struct err *err)
+{
+	(void)self;
+	(void)env;
+	*fd = -1;
+	return err_set(err, ERR_NOT_FOUND, "sandbox %s is on a cluster: its connections cannot be taken from here", name);
+}
+
+static const struct provider_ops cluster_ops = {
+	.name = "kubernetes",
+	.env_make = cluster_env_make,
+	.env_remove = cluster_env_remove,
+	.env_stop = cluster_env_stop,
+	.env_freeze = cluster_env_freeze,
+	.env_list = cluster_env_list,
+	.volume_make = cluster_volume_make,
+	.volume_remove = cluster_volume_remove,
+	.volume_commit = cluster_volume_commit,
+	.volume_clone = cluster_volume_clone,
+	.layer_list = cluster_layer_list,
+	.layer_remove = cluster_layer_remove,
+	.image_describe = cluster_image_describe,
+	.sandbox_make = cluster_sandbox_make,
+	.sandbox_remove = cluster_sandbox_remove,
+	.sandbox_door = cluster_sandbox_door,
+	.program_start = cluster_program_start,
+	.program_wait = cluster_program_wait,
+	.program_signal = cluster_program_signal,
+	.sandbox_dial = cluster_sandbox_dial,
+	.sandbox_usage = cluster_sandbox_usage,
+	.sever = NULL,
+};
+
+static void cluster_free(struct cluster *cluster)
+{
+	while (cluster->spaces) {
+		struct space_row *row = cluster->spaces;
+
+		cluster->spaces = row->next;
+		free(row);
+	}
+	(void)pthread_mutex_destroy(&cluster->mutex);
+	(void)pthread_cond_destroy(&cluster->changed);
+	free(cluster->address);
+	free(cluster->folder);
+	free(cluster);
+}
+
+static void locks_make(struct cluster *cluster)
+{
+	pthread_condattr_t condition;
+	pthread_mutexattr_t mutex;
+
+	/* The mux calls back from within a call of ours: the loop's thread may hold it already. Nobody waits then. */
+	(void)pthread_mutexattr_init(&mutex);
+	(void)pthread_mutexattr_settype(&mutex, PTHREAD_MUTEX_RECURSIVE);
+	(void)pthread_mutex_init(&cluster->mutex, &mutex);
+	(void)pthread_mutexattr_destroy(&mutex);
+	(void)pthread_condattr_init(&condition);
+	(void)pthread_condattr_setclock(&condition, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&cluster->changed, &condition);
+	(void)pthread_condattr_destroy(&condition);
+}
+
+int kube_cluster_open(const struct kube_cluster_options *options, struct provider *provider, struct err *err)
+{
+	struct cluster *cluster = mem_new(sizeof(*cluster));
+
+	*cluster = (struct cluster){.options = *options, .site = options->site, .rooms_site = options->rooms, .listen_fd = -1};
+	cluster->folder = text_format("%s/kubernetes", options->state_dir);
+	cluster->rooms_site.owner = options->site.owner;
+	locks_make(cluster);
+	if (kube_owner_check(options->site.owner, err) || file_make_dirs(cluster->folder, 0700, err) || links_open(cluster, err)) {
+		if (cluster->loop)
+			loop_free(cluster->loop);
+		tls_side_free(cluster->side);
+		scope_close(&cluster->listen_fd);
+		cluster_free(cluster);
+		return -1;
+	}
+	cluster->address = options->rooms.address ? text_copy(options->rooms.address)
+						  : text_format("127.0.0.1:%d", socket_port(cluster->listen_fd));
+	cluster->rooms_site.address = cluster->address;
+	*provider = (struct provider){&cluster_ops, cluster};
+	if (pthread_create(&cluster->watch_thread, NULL, cluster_watcher, cluster)) {
+		cluster->closing = true;
+		links_close(cluster);
+		cluster_free(cluster);
+		return err_set(err, ERR_RETRY, "cannot start the thread of the cluster's watch");
+	}
+	return 0;
+}
+
+void kube_cluster_close(struct provider provider)
+{
+	struct cluster *cluster = provider.self;
+
+	(void)pthread_mutex_lock(&cluster->mutex);
+	cluster->closing = true;
+	while (cluster->rooms)
+		pod_room_remove(cluster->rooms);
+	while (cluster->reviews)
+		(void)pthread_cond_wait(&cluster->changed, &cluster->mutex);
+	(void)pthread_mutex_unlock(&cluster->mutex);
+	(void)pthread_join(cluster->watch_thread, NULL);
+	links_close(cluster);
+	cluster_free(cluster);
+}
+
+int kube_cluster_port(struct provider provider)
+{
+	const struct cluster *cluster = provider.self;
+
+	return socket_port(cluster->listen_fd);
+}

@@ -1,0 +1,358 @@
+/*
+ * Volumes and layers on a cluster. A layer is a whole tree in a file of ours (layers/NAME/tree.tar, meta.json); a volume is a claim that is filled from
+ * one when a room has it for the first time: the room's link unpacks it, beside the programs, and leaves a mark of what it was filled with.
+ */
+#include "sandbox/kubernetes/cluster_priv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scope.h"
+
+#define CARRIER "assay-carrier" /* the room that packs a volume */
+#define META_BYTES_MAX ((size_t)1 << 20)
+#define CLONE "clone/" /* layers with such names are of one volume alone */
+
+/* ---- layers in files ---- */
+
+/* The folder of a layer. */
+static char *layer_path(const struct cluster *cluster, const char *layer, const char *file)
+{
+	AUTO_BUF name = buf_new(1024);
+
+	buf_add_url(&name, view_of(layer));
+	return text_format("%s/layer-%s%s%s", cluster->folder, name.at, file ? "/" : "", file ? file : "");
+}
+
+static bool layer_exists(const struct cluster *cluster, const char *layer)
+{
+	AUTO_FREE char *path = layer_path(cluster, layer, "meta.json");
+
+	return file_exists(path);
+}
+
+static int layer_keep(struct cluster *cluster, const char *layer, const char *tree, const json_t *meta, struct err *err)
+{
+	AUTO_FREE char *folder = layer_path(cluster, layer, NULL);
+	AUTO_FREE char *own = layer_path(cluster, layer, "tree.tar");
+	AUTO_FREE char *file = layer_path(cluster, layer, "meta.json");
+	AUTO_BUF text = buf_new(META_BYTES_MAX + 4096);
+	AUTO_JSON row = NULL;
+	struct stat info;
+
+	if (stat(tree, &info))
+		return err_errno(err, errno, "cannot read %s", tree);
+	row = json_pack("{s:s, s:o, s:I, s:I}", "layer", layer, "meta", meta ? json_deep_copy(meta) : json_object(), "bytes",
+			(json_int_t)info.st_size, "created_ms", (json_int_t)world_now_ms(cluster->site.world));
+	json_format(&text, row);
+	if (buf_finish(&text, err) || file_make_dirs(folder, 0700, err))
+		return -1;
+	if (rename(tree, own))
+		return err_errno(err, errno, "cannot keep the layer %s", layer);
+	return file_replace(file, buf_view(&text), 0600, err); /* with it the layer is there */
+}
+
+static json_t *row_read(const char *folder, const char *name)
+{
+	AUTO_FREE char *path = text_format("%s/%s/meta.json", folder, name);
+	AUTO_BUF text = buf_new(META_BYTES_MAX + 4096);
+
+	return file_read(path, &text, NULL) ? NULL : json_parse(buf_view(&text), NULL);
+}
+
+static int name_order(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+json_t *cluster_layer_list(void *self, const char *prefix, struct err *err)
+{
+	const struct cluster *cluster = self;
+	struct dirent **names;
+	int count = scandir(cluster->folder, &names, NULL, name_order);
+	json_t *list;
+
+	if (count < 0) {
+		(void)err_errno(err, errno, "cannot read %s", cluster->folder);
+		return NULL;
+	}
+	list = json_array();
+	for (int i = 0; i < count; i++) {
+		json_t *row = strncmp(names[i]->d_name, "layer-", 6) == 0 ? row_read(cluster->folder, names[i]->d_name) : NULL;
+		const char *layer = json_text(row, "layer", "");
+
+		if (row && strncmp(layer, prefix, strlen(prefix)) == 0 && strncmp(layer, CLONE, sizeof(CLONE) - 1) != 0)
+			(void)json_array_append_new(list, row);
+		else
+			json_decref(row);
+		free(names[i]);
+	}
+	free(names);
+	return list;
+}
+
+/* A volume that is made from it may not be filled yet, and says what it is from. */
+static int layer_unused(struct cluster *cluster, const char *layer, struct err *err)
+{
+	AUTO_FREE char *selector = text_format(KUBE_LABEL_OWNER "=%s", cluster->site.owner);
+	AUTO_JSON claims = NULL;
+	size_t i, k;
+	json_t *claim, *name;
+
+	if (kube_list(cluster->site.client, "/api/v1/persistentvolumeclaims", selector, &claims, NULL, err))
+		return -1;
+	json_array_foreach(claims, i, claim) {
+		const json_t *meta = json_member(claim, "metadata");
+		AUTO_JSON layers = json_parse(view_of(json_text(json_member(meta, "annotations"), KUBE_NOTE_LAYERS, "[]")), NULL);
+
+		json_array_foreach(layers, k, name)
+			if (!json_member(meta, "deletionTimestamp") && json_is_string(name) &&
+			    strcmp(json_string_value(name), layer) == 0)
+				return err_set(err, ERR_CONFLICT, "the layer %s is used by volume %s of %s", layer,
+					       json_text(meta, "name", ""), json_text(meta, "namespace", ""));
+	}
+	return 0;
+}
+
+int cluster_layer_remove(void *self, const char *layer, struct err *err)
+{
+	struct cluster *cluster = self;
+	AUTO_FREE char *folder = layer_path(cluster, layer, NULL);
+	AUTO_FREE char *meta = layer_path(cluster, layer, "meta.json");
+
+	if (!layer_exists(cluster, layer))
+		return err_set(err, ERR_NOT_FOUND, "there is no layer %s", layer);
+	if (layer_unused(cluster, layer, err))
+		return -1;
+	if (unlink(meta))
+		return err_errno(err, errno, "cannot remove the layer %s", layer);
+	return file_remove_tree(folder, err);
+}
+
+void clones_remove(struct cluster *cluster, struct env_id env)
+{
+	AUTO_FREE char *prefix = text_format(CLONE "%s/", env.text);
+	AUTO_FREE char *begin = layer_path(cluster, prefix, NULL);
+	const char *name = strrchr(begin, '/') + 1;
+	DIR *folder = opendir(cluster->folder);
+	const struct dirent *entry;
+
+	while (folder && (entry = readdir(folder)))
+		if (strncmp(entry->d_name, name, strlen(name)) == 0) {
+			AUTO_FREE char *path = text_format("%s/%s", cluster->folder, entry->d_name);
+
+			(void)!file_remove_tree(path, NULL);
+		}
+	if (folder)
+		(void)closedir(folder);
+}
+
+/* ---- filling ---- */
+
+static const json_t *claim_of(const json_t *claims, const char *volume)
+{
+	size_t index;
+	json_t *claim;
+
+	json_array_foreach(claims, index, claim)
+		if (strcmp(json_text(json_member(claim, "metadata"), "name", ""), volume) == 0 &&
+		    !json_member(json_member(claim, "metadata"), "deletionTimestamp"))
+			return claim;
+	return NULL;
+}
+
+json_t *volumes_find(struct cluster *cluster, const char *space, const struct sandbox_spec *spec, struct err *err)
+{
+	AUTO_FREE char *path = kube_path("v1", "persistentvolumeclaims", space, NULL);
+	AUTO_JSON claims = NULL;
+
+	if (!spec->mount_count)
+		return json_array();
+	if (kube_list(cluster->site.client, path, NULL, &claims, NULL, err))
+		return NULL;
+	for (size_t i = 0; i < spec->mount_count; i++)
+		if (!claim_of(claims, spec->mounts[i].volume)) {
+			(void)err_set(err, ERR_NOT_FOUND, "there is no volume %s", spec->mounts[i].volume);
+			return NULL;
+		}
+	return TAKE(claims);
+}
+
+/* Whatever it has is not what it should have: it is emptied, and this layer goes over what was there before (`first`: nothing). */
+static int unpack(struct cluster *cluster, const struct sandbox_spec *spec, const char *volume, const char *layer, bool first,
+		  struct err *err)
+{
+	static const char script[] = "cd \"$1\" || exit; [ -z \"$2\" ] || find tree -mindepth 1 -delete || exit\n"
+				     "exec tar --extract --preserve-permissions --file=- --directory=tree";
+	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s", volume);
+	AUTO_FREE char *tree = layer_path(cluster, layer, "tree.tar");
+	const char *argv[] = {"sh", "-c", script, "sh", folder, first ? "first" : "", NULL};
+	AUTO_CLOSE int fd = open(tree, O_RDONLY | O_CLOEXEC);
+	int code;
+
+	if (fd < 0)
+		return err_errno(err, errno, "the layer %s", layer);
+	if (pod_room_aside(cluster, spec->env, spec->name, argv, fd, -1, &code, err))
+		return -1;
+	return code ? err_set(err, ERR_BROKEN, "the layer %s cannot be unpacked into volume %s: tar ended with %d", layer, volume,
+			      code)
+		    : 0;
+}
+
+static int fill(struct cluster *cluster, const struct sandbox_spec *spec, const char *volume, const json_t *claim, struct err *err)
+{
+	const char *text = json_text(json_member(json_member(claim, "metadata"), "annotations"), KUBE_NOTE_LAYERS, "[]");
+	const char *uid = json_text(json_member(claim, "metadata"), "uid", "");
+	AUTO_FREE char *mark = text_format("%s %s", uid, text);
+	AUTO_FREE char *file = text_format(POD_VOLUMES "/%s/filled", volume);
+	const char *look[] = {"sh", "-c", "[ \"$(cat \"$1\" 2>/dev/null)\" = \"$2\" ]", "sh", file, mark, NULL};
+	const char *tell[] = {
+		"sh", "-c", "printf '%s\\n' \"$2\" >\"$1.new\" && sync \"$1.new\" && mv \"$1.new\" \"$1\"", "sh", file, mark, NULL};
+	AUTO_JSON layers = json_parse(view_of(text), err);
+	int code;
+
+	if (!layers || !json_array_size(layers))
+		return layers ? 0 : -1;
+	if (pod_room_aside(cluster, spec->env, spec->name, look, -1, -1, &code, err))
+		return -1;
+	if (code == 0)
+		return 0;
+	for (size_t i = json_array_size(layers); i-- > 0;) { /* the topmost is the first of the list */
+		const json_t *layer = json_array_get(layers, i);
+
+		if (unpack(cluster, spec, volume, json_is_string(layer) ? json_string_value(layer) : "",
+			   i + 1 == json_array_size(layers), err))
+			return -1;
+	}
+	if (pod_room_aside(cluster, spec->env, spec->name, tell, -1, -1, &code, err))
+		return -1;
+	return code ? err_set(err, ERR_BROKEN, "volume %s cannot be written", volume) : 0;
+}
+
+int volumes_fill(struct cluster *cluster, const struct sandbox_spec *spec, const json_t *claims, struct err *err)
+{
+	for (size_t i = 0; i < spec->mount_count; i++)
+		if (fill(cluster, spec, spec->mounts[i].volume, claim_of(claims, spec->mounts[i].volume), err))
+			return -1;
+	return 0;
+}
+
+/* ---- packing ---- */
+
+/* The tree of a volume as a file; no room of the environment lives. */
+static int pack(struct cluster *cluster, struct env_id env, const char *volume, const char *into, struct err *err)
+{
+	const struct sandbox_spec spec = {.env = env,
+					  .name = CARRIER,
+					  .image = cluster->rooms_site.image,
+					  .mounts = {{volume, "/volume", false}},
+					  .mount_count = 1};
+	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s/" POD_TREE, volume);
+	const char *argv[] = {"tar", "--create", "--sparse", "--file=-", "--directory", folder, ".", NULL};
+	AUTO_CLOSE int fd = open(into, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	AUTO_JSON claims = NULL;
+	AUTO_JSON pod = NULL;
+	char space[KUBE_NAME_MAX];
+	bool frozen;
+	int code = 0, failed;
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot write %s", into);
+	if (env_has_rooms(cluster, env))
+		return err_set(err, ERR_CONFLICT, "environment %s has sandboxes that live: stop it first", env.text);
+	if (space_of(cluster, env, space, &frozen, err))
+		return -1;
+	claims = volumes_find(cluster, space, &spec, err);
+	if (!claims)
+		return -1;
+	pod = kube_room_object(&cluster->rooms_site, space, &spec);
+	if (pod_room_make(cluster, env, space, pod, err))
+		return -1;
+	failed = volumes_fill(cluster, &spec, claims, err) || pod_room_aside(cluster, env, CARRIER, argv, -1, fd, &code, err);
+	(void)!pod_room_unmake(cluster, env, space, CARRIER, NULL);
+	if (!failed && code)
+		return err_set(err, ERR_BROKEN, "volume %s cannot be packed: tar ended with %d", volume, code);
+	return failed || fsync(fd) ? -1 : 0;
+}
+
+/* ---- the provider's ---- */
+
+static int claim_put(struct cluster *cluster, struct env_id env, const char *volume, const json_t *layers, struct err *err)
+{
+	AUTO_JSON claim = NULL;
+	char space[KUBE_NAME_MAX];
+	bool frozen;
+
+	if (space_of(cluster, env, space, &frozen, err))
+		return -1;
+	claim = kube_claim_object(&cluster->rooms_site, env, space, volume, cluster->options.claim_bytes, layers);
+	return object_make(cluster, "persistentvolumeclaims", claim, false, NULL, err);
+}
+
+int cluster_volume_make(void *self, struct env_id env, const char *volume, const char *const *layers, size_t layer_count,
+			bool blocks, bool *copied, struct err *err)
+{
+	struct cluster *cluster = self;
+	AUTO_JSON list = json_array();
+
+	(void)blocks;
+	for (size_t i = 0; i < layer_count; i++) {
+		if (!layer_exists(cluster, layers[i]))
+			return err_set(err, ERR_NOT_FOUND, "there is no layer %s", layers[i]);
+		(void)json_array_append_new(list, json_string(layers[i]));
+	}
+	*copied = layer_count > 0;
+	return claim_put(cluster, env, volume, list, err);
+}
+
+int cluster_volume_remove(void *self, struct env_id env, const char *volume, struct err *err)
+{
+	struct cluster *cluster = self;
+	char space[KUBE_NAME_MAX];
+	struct err why = {0};
+	bool frozen;
+
+	if (space_of(cluster, env, space, &frozen, err))
+		return -1;
+	{
+		AUTO_FREE char *path = kube_path("v1", "persistentvolumeclaims", space, volume);
+
+		if (kube_delete(cluster->site.client, path, NULL, &why) == 0 || why.kind == ERR_NOT_FOUND)
+			return 0;
+	}
+	return err_set(err, why.kind, "%s", why.text);
+}
+
+int cluster_volume_commit(void *self, struct env_id env, const char *volume, const char *layer, const json_t *meta, struct err *err)
+{
+	struct cluster *cluster = self;
+	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, env.text, volume);
+	int failed;
+
+	if (layer_exists(cluster, layer))
+		return err_set(err, ERR_CONFLICT, "there is a layer %s", layer);
+	failed = pack(cluster, env, volume, spool, err) || layer_keep(cluster, layer, spool, meta, err);
+	(void)unlink(spool);
+	return failed ? -1 : 0;
+}
+
+int cluster_volume_clone(void *self, struct env_id from, struct env_id to, const char *volume, struct err *err)
+{
+	struct cluster *cluster = self;
+	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, to.text, volume);
+	AUTO_FREE char *layer = text_format(CLONE "%s/%s", to.text, volume);
+	AUTO_JSON list = json_pack("[s]", layer);
+	int failed;
+
+	failed = pack(cluster, from, volume, spool, err) || layer_keep(cluster, layer, spool, NULL, err) ||
+		 claim_put(cluster, to, volume, list, err);
+	(void)unlink(spool);
+	return failed ? -1 : 0;
+}

@@ -1,0 +1,76 @@
+/*
+ * mux: what the two ends of a pod's link say to each other over one strand after another: messages that arrive once and in order though connections
+ * break, and streams of bytes between descriptors of this end and of the other, each with a window, so that who does not read holds up only himself.
+ * All of it belongs to one loop's thread.
+ */
+#ifndef ASSAY_SANDBOX_LINK_MUX_H
+#define ASSAY_SANDBOX_LINK_MUX_H
+
+#include "sandbox/link/strand.h"
+
+/* Kinds of frames. Up to LINK_ACK they belong to a connection: the others are sent again on the next one. */
+enum link_kind {
+	LINK_HELLO = 1, /* pod: how many it received (u64), its session (u64), and its token */
+	LINK_WELCOME,   /* control plane: how many it received (u64), 1 (u32): begin anew; else go on */
+	LINK_REFUSED,   /* control plane: why, for the pod's log */
+	LINK_ACK,       /* how many were received (u64) */
+
+	LINK_DATA,   /* of stream `id` */
+	LINK_END,    /* no more comes on it */
+	LINK_STOP,   /* what comes on it is not wanted any more */
+	LINK_WINDOW, /* so many bytes (u32) of it were taken */
+
+	LINK_START, /* control plane: link_start and texts; `id` is the program's from now on, and its streams are LINK_STREAM(id, 0…2) */
+	LINK_SIGNAL, /* program and signal number (u32 each) */
+	LINK_RESIZE, /* rows and columns (u32 each) of program `id`'s terminal */
+	LINK_DIAL,   /* port (u32); stream LINK_STREAM(id, 0) both ways when the reply is 0 */
+	LINK_USAGE,  /* the reply's body has it, as link_usage */
+	LINK_BYE,    /* everything in the room is to end */
+
+	LINK_REPLY, /* pod: to `id`: an errno (u32), and what was asked for */
+	LINK_EXIT,  /* pod: program `id` ended, as of waitpid(2) (u32); all that it had written by then came before */
+};
+
+#define LINK_STREAM(id, which) ((uint32_t)(id)*4 + (which))
+#define LINK_ID_MAX (UINT32_MAX / 4)
+#define MUX_WINDOW ((size_t)256 << 10)
+
+struct mux;
+
+struct mux_use {
+	/* A message that is not the mux's own. */
+	void (*message)(void *self, unsigned kind, uint32_t id, struct view body);
+	/* The strand is gone: give it another (mux_attach), or free it. */
+	void (*lost)(void *self, const char *why);
+	/* Something of stream `id` moved or ended; may be NULL. */
+	void (*moved)(void *self, uint32_t id);
+	void *self;
+};
+
+struct mux *mux_new(struct loop *loop, const struct mux_use *use);
+void mux_free(struct mux *mux); /* and its strand and streams; NULL is fine */
+/* Forgets everything but its use: as new. */
+void mux_reset(struct mux *mux);
+
+/* Takes the strand, on which both ends have said how many they received; ERR_BROKEN: theirs cannot be. */
+MUST_USE int mux_attach(struct mux *mux, struct strand *strand, uint64_t their_received, struct err *err);
+uint64_t mux_received(const struct mux *mux);
+void mux_cut(struct mux *mux); /* its strand breaks, as by a network: nobody is told here */
+bool mux_attached(const struct mux *mux);
+
+void mux_send(struct mux *mux, unsigned kind, uint32_t id, struct view body);
+
+/* Takes the descriptors: what is read from `read_fd` is sent, what comes is written to `write_fd`; -1: nothing goes that way. Neither is ever
+ * waited for, whatever they are; both may be ends of one socket, each a descriptor of its own. */
+void mux_stream(struct mux *mux, uint32_t id, int read_fd, int write_fd);
+/* Forgets it, here alone. */
+void mux_stream_drop(struct mux *mux, uint32_t id);
+/* Bytes that came and are not written yet. */
+size_t mux_stream_waiting(const struct mux *mux, uint32_t id);
+/* Bytes that were read from its descriptor so far; those that are there to be read now are added to *to_come. -1: it is read no more. */
+int64_t mux_stream_read(const struct mux *mux, uint32_t id, int64_t *to_come);
+
+/* Another descriptor of the same thing, which can be read or written without waiting; -1 with errno. The caller's stays as it is. */
+int link_descriptor(int fd, bool to_write);
+
+#endif

@@ -1,0 +1,868 @@
+/*
+ * The promises of sandbox/provider.h that a cluster can keep, at the scripted API server, whose kubelet of tests runs the pods as processes of this machine
+ * (for root alone). With KUBECONFIG, and what `make check-kubernetes` needs besides, at that cluster.
+ */
+#include "kubernetes_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/process.h"
+#include "base/scope.h"
+#include "sandbox/kubernetes/check.h"
+#include "sandbox/kubernetes/cluster.h"
+
+#define WAIT_MS 60000
+#define OUTPUT_MAX ((size_t)4 << 20)
+#define NAME "assay.internal"
+#define SCRIPTED_IMAGE "assay:test"
+
+static struct cluster scripted; /* unless a real one is used */
+static struct kube_config *config;
+static struct kube_client *client;
+static char folder[] = "/tmp/assay-cluster-XXXXXX";
+static struct buf identity, authority;
+static struct kube_cluster_options options;
+static struct provider provider;
+
+static const char *const plain_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", NULL};
+static const struct sandbox_spec with_volume = {.mounts = {{"work", "/workspace", false}}, .mount_count = 1};
+
+static void good(int result, const struct err *err)
+{
+	if (result)
+		fail_msg("%s", err->text);
+}
+
+/* ---- steps ---- */
+
+static struct env_id env_with(const struct sandbox_spec *base, const char *name)
+{
+	struct env_id env = env_id_new(world_real);
+	struct sandbox_spec spec = base ? *base : (struct sandbox_spec){0};
+	struct err err = {0};
+
+	good(provider_env_make(provider, env, &err), &err);
+	spec.env = env;
+	spec.name = name;
+	if (name)
+		good(provider_sandbox_make(provider, &spec, &err), &err);
+	return env;
+}
+
+static struct env_id env_with_volume(const char *const *layers, size_t count)
+{
+	struct env_id env = env_with(NULL, NULL);
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+	bool copied;
+
+	good(provider_volume_make(provider, env, "work", layers, count, false, &copied, &err), &err);
+	spec.env = env;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	return env;
+}
+
+static void env_end(struct env_id env)
+{
+	struct err err = {0};
+
+	good(provider_env_remove(provider, env, &err), &err);
+}
+
+static uint32_t start(struct env_id env, const char *name, const char *const *argv, int in, int out)
+{
+	struct program_spec spec = {.argv = argv, .env = plain_env, .dir = "/", .fds = {in, out, out}};
+	struct err err = {0};
+	uint32_t process = 0;
+
+	good(provider_program_start(provider, env, name, &spec, &process, &err), &err);
+	return process;
+}
+
+static struct exit_status wait_end(struct env_id env, const char *name, uint32_t process)
+{
+	struct exit_status status = {0};
+	struct err err = {0};
+
+	good(provider_program_wait(provider, env, name, process, WAIT_MS, &status, &err), &err);
+	return status;
+}
+
+static char *shell(struct env_id env, const char *name, const char *line, struct exit_status *status)
+{
+	const char *argv[] = {"sh", "-c", line, NULL};
+	AUTO_BUF output = buf_new(OUTPUT_MAX);
+	struct exit_status ended;
+	struct err err = {0};
+	uint32_t process;
+	int out[2];
+
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	process = start(env, name, argv, -1, out[1]);
+	(void)close(out[1]);
+	good(file_read_fd(out[0], &output, &err), &err);
+	(void)close(out[0]);
+	ended = wait_end(env, name, process);
+	if (status)
+		*status = ended;
+	while (output.length && output.at[output.length - 1] == '\n')
+		output.at[--output.length] = '\0';
+	return output.at ? buf_take(&output) : text_copy("");
+}
+
+static void says(struct env_id env, const char *name, const char *line, const char *wanted)
+{
+	AUTO_FREE char *got = shell(env, name, line, NULL);
+
+	assert_string_equal(got, wanted);
+}
+
+/* ---- programs ---- */
+
+static void a_program_runs_and_its_end_is_told_as_it_was(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	struct exit_status status;
+
+	(void)state;
+	says(env, "one", "id -u; echo $$ >/tmp/x; wc -l </tmp/x", "1000\n1");
+	free(shell(env, "one", "exit 3", &status));
+	assert_int_equal(status.reason, EXIT_CODE);
+	assert_int_equal(status.code, 3);
+	free(shell(env, "one", "kill -SEGV $$", &status));
+	assert_int_equal(status.reason, EXIT_SIGNAL);
+	assert_int_equal(status.code, SIGSEGV);
+	env_end(env);
+}
+
+static void a_program_that_cannot_run_is_an_error_that_names_it(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {"no-such-program", NULL};
+	struct program_spec spec = {.argv = argv, .env = plain_env, .dir = "/", .fds = {-1, -1, -1}};
+	struct err err = {0};
+	uint32_t process;
+
+	(void)state;
+	assert_int_equal(provider_program_start(provider, env, "one", &spec, &process, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	assert_non_null(strstr(err.text, "no-such-program"));
+	assert_int_equal(provider_program_start(provider, env, "two", &spec, &process, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	env_end(env);
+}
+
+static void a_wait_ends_at_its_timeout_and_a_signal_reaches_the_whole_group(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {"sh", "-c", "sleep 100 & sleep 100", NULL};
+	uint32_t process = start(env, "one", argv, -1, -1);
+	struct exit_status status;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(provider_program_wait(provider, env, "one", process, 50, &status, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	good(provider_program_signal(provider, env, "one", process, SIGTERM, &err), &err);
+	status = wait_end(env, "one", process);
+	assert_int_equal(status.reason, EXIT_SIGNAL);
+	assert_int_equal(status.code, SIGTERM);
+	says(env, "one", "while pgrep -x sleep >/dev/null; do sleep 0.05; done; echo none", "none");
+	env_end(env);
+}
+
+static void what_ended_programs_left_is_killed_and_programs_that_run_are_not(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *runs[] = {"sh", "-c", "echo up; exec sleep 54324", NULL};
+	struct err err = {0};
+	char line[8];
+	int out[2];
+
+	(void)state;
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	(void)start(env, "one", runs, -1, out[1]);
+	assert_int_equal(read(out[0], line, sizeof(line)), 3);
+	says(env, "one", "setsid sleep 54323 >/dev/null 2>&1 & until pgrep -fx 'sleep 54323' >/dev/null; do :; done; echo left",
+	     "left");
+	good(provider_program_signal(provider, env, "one", 0, SIGKILL, &err), &err);
+	says(env, "one", "pgrep -fcx 'sleep 54323'; pgrep -fcx 'sleep 54324'", "0\n1");
+	(void)close(out[0]);
+	(void)close(out[1]);
+	env_end(env);
+}
+
+static void arguments_and_streams_arrive_whole_both_ways(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {"sh", "-c", "echo ${#1}; sha256sum; head -c 1500000 /dev/zero | tr '\\0' x", "sh", NULL, NULL};
+	AUTO_FREE char *large = mem_new(100001);
+	AUTO_BUF output = buf_new(OUTPUT_MAX);
+	struct err err = {0};
+	uint32_t process;
+	int in, out[2];
+
+	(void)state;
+	memset(large, 'x', 100000);
+	argv[4] = large;
+	in = file_anonymous(view_make(large, 100000), &err);
+	assert_true(in >= 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	process = start(env, "one", argv, in, out[1]);
+	(void)close(out[1]);
+	good(file_read_fd(out[0], &output, &err), &err);
+	assert_int_equal(wait_end(env, "one", process).code, 0);
+	/* sha256 of a hundred thousand x */
+	assert_non_null(strstr(output.at, "100000\n"));
+	assert_int_equal(output.length, 7 + 68 + 1500000);
+	(void)close(in);
+	(void)close(out[0]);
+	env_end(env);
+}
+
+/* Locally a program whose reader went is ended by SIGPIPE: so here. */
+static void a_reader_that_leaves_ends_who_writes(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {"yes", NULL};
+	struct exit_status status;
+	uint32_t process;
+	char some[4];
+	int out[2];
+
+	(void)state;
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	process = start(env, "one", argv, -1, out[1]);
+	(void)close(out[1]);
+	assert_int_equal(read(out[0], some, 2), 2);
+	(void)close(out[0]);
+	status = wait_end(env, "one", process);
+	assert_int_equal(status.reason, EXIT_SIGNAL);
+	assert_int_equal(status.code, SIGPIPE);
+	env_end(env);
+}
+
+static void a_terminal_is_the_programs_own_and_has_its_size(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {
+		"sh", "-c",
+		"test -t 0 && stty size >/dev/tty; until [ \"$(stty size)\" = '50 100' ]; do sleep 0.05; done; echo grown", NULL};
+	struct winsize size = {.ws_row = 24, .ws_col = 80};
+	struct program_spec spec = {.argv = argv, .env = plain_env, .dir = "/", .terminal = true};
+	struct err err = {0};
+	uint32_t process;
+	char text[64] = {0};
+	int master, slave;
+
+	(void)state;
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, &size), 0);
+	spec.fds[0] = spec.fds[1] = spec.fds[2] = slave;
+	good(provider_program_start(provider, env, "one", &spec, &process, &err), &err);
+	assert_true(read(master, text, sizeof(text) - 1) > 0);
+	assert_memory_equal(text, "24 80\r", 6);
+	size = (struct winsize){.ws_row = 50, .ws_col = 100};
+	assert_int_equal(ioctl(master, TIOCSWINSZ, &size), 0);
+	assert_int_equal(wait_end(env, "one", process).code, 0);
+	(void)close(master);
+	(void)close(slave);
+	env_end(env);
+}
+
+static void many_programs_end_in_any_order(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	uint32_t processes[50];
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		AUTO_FREE char *line = text_format("exit %d", i);
+		const char *argv[] = {"sh", "-c", line, NULL};
+
+		processes[i] = start(env, "one", argv, -1, -1);
+	}
+	for (int i = 49; i >= 0; i--)
+		assert_int_equal(wait_end(env, "one", processes[i]).code, i);
+	env_end(env);
+}
+
+static void a_listening_program_is_reached_by_dialling(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {
+		"python3", "-c",
+		"import socket\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\n"
+		"c, _ = s.accept(); d = b''\nwhile len(d) < 300000: d += c.recv(65536)\nc.sendall(d[::-1]); c.close()\n",
+		NULL};
+	AUTO_FREE char *sent = mem_new(300000);
+	AUTO_BUF got = buf_new(OUTPUT_MAX);
+	struct err err = {0};
+	char line[16] = {0};
+	uint16_t port;
+	int out[2], fd;
+
+	(void)state;
+	assert_int_equal(provider_sandbox_dial(provider, env, "one", 1, &fd, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	(void)start(env, "one", argv, -1, out[1]);
+	assert_true(read(out[0], line, sizeof(line) - 1) > 0);
+	port = (uint16_t)strtoul(line, NULL, 10);
+	for (size_t i = 0; i < 300000; i++)
+		sent[i] = (char)('a' + i % 26);
+	good(provider_sandbox_dial(provider, env, "one", port, &fd, &err), &err);
+	good(file_write_fd(fd, view_make(sent, 300000), &err), &err);
+	good(file_read_fd(fd, &got, &err), &err);
+	assert_int_equal(got.length, 300000);
+	assert_int_equal(got.at[0], sent[299999]);
+	assert_int_equal(got.at[299999], sent[0]);
+	(void)close(fd);
+	(void)close(out[0]);
+	(void)close(out[1]);
+	env_end(env);
+}
+
+/* ---- the link ---- */
+
+/* Cut again and again while a program counts: each line comes once, in its order, and its end is told. */
+static void a_link_that_breaks_loses_and_doubles_nothing(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {"sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); echo $i; done; exit 7", NULL};
+	AUTO_FREE char *line = NULL;
+	size_t size = 0;
+	long count = 0;
+	uint32_t process;
+	FILE *lines;
+	int out[2];
+
+	(void)state;
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	process = start(env, "one", argv, -1, out[1]);
+	(void)close(out[1]);
+	lines = fdopen(out[0], "r");
+	assert_non_null(lines);
+	while (getline(&line, &size, lines) > 0) {
+		assert_int_equal(strtol(line, NULL, 10), ++count);
+		if (count % 4000 == 1)
+			kube_cluster_cut(provider);
+	}
+	assert_int_equal(count, 20000);
+	assert_int_equal(wait_end(env, "one", process).code, 7);
+	kube_cluster_cut(provider);
+	says(env, "one", "echo alive", "alive");
+	(void)fclose(lines);
+	env_end(env);
+}
+
+static void a_token_is_not_among_what_programs_can_read(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+
+	(void)state;
+	says(env, "one",
+	     "ls /assay-token /var/run/secrets/kubernetes.io 2>/dev/null; touch /assay/x 2>/dev/null || echo refused; env | grep -c ^ASSAY_LINK",
+	     "refused\n0");
+	env_end(env);
+}
+
+/* ---- volumes and layers ---- */
+
+static void commit(struct env_id env, const char *layer)
+{
+	AUTO_JSON meta = json_pack("{s:s}", "made", "by a test");
+	struct err err = {0};
+
+	good(provider_env_stop(provider, env, &err), &err);
+	good(provider_volume_commit(provider, env, "work", layer, meta, &err), &err);
+}
+
+static void a_volume_is_shared_by_sandboxes_and_survives_them(void **state)
+{
+	struct env_id env = env_with_volume(NULL, 0);
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+
+	(void)state;
+	spec.env = env;
+	spec.name = "two";
+	spec.mounts[0].read_only = true;
+	spec.mounts[0].path = "/a/new/place";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(env, "one", "echo text >/workspace/file; stat -c %u /workspace", "1000");
+	says(env, "two", "cat /a/new/place/file; touch /a/new/place/x 2>/dev/null || echo refused", "text\nrefused");
+	good(provider_env_stop(provider, env, &err), &err);
+	spec = with_volume;
+	spec.env = env;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(env, "one", "cat /workspace/file", "text");
+	env_end(env);
+}
+
+/* The claims of an environment that was removed are gone some time later. */
+static void layer_end(const char *layer)
+{
+	struct err err = {0};
+	int failed = -1;
+
+	for (int i = 0; i < 600 && failed; i++) {
+		failed = provider_layer_remove(provider, layer, &err);
+		if (failed && err.kind != ERR_CONFLICT)
+			break;
+		(void)usleep(failed ? 100000 : 0);
+	}
+	good(failed, &err);
+}
+
+static void layers_lie_below_volumes_of_other_environments_unchanged(void **state)
+{
+	static const char *const first[] = {"test/first"};
+	static const char *const second[] = {"test/second"};
+	struct env_id one = env_with_volume(NULL, 0), two, three;
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+	AUTO_JSON list = NULL;
+
+	(void)state;
+	says(one, "one", "cd /workspace; mkdir d; echo a >d/a; echo b >d/b; echo c >c; chmod 700 d; umask", "0022");
+	assert_int_equal(provider_volume_commit(provider, one, "work", "test/first", NULL, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	commit(one, "test/first");
+	spec.env = one;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(one, "one", "cat /workspace/c; echo more >/workspace/c", "c");
+	two = env_with_volume(first, 1);
+	says(two, "one", "cd /workspace; cat d/a; stat -c '%u %a' d; rm d/a; echo B >d/b; mv d e; cat e/b", "a\n1000 700\nB");
+	commit(two, "test/second");
+	three = env_with_volume(second, 1);
+	says(three, "one", "cd /workspace; ls -A . e; cat e/b c", ".:\nc\ne\n\ne:\nb\nB\nc");
+	assert_int_equal(provider_layer_remove(provider, "test/first", &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	list = provider_layer_list(provider, "test/", &err);
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(json_text(json_member(json_array_get(list, 0), "meta"), "made", ""), "by a test");
+	env_end(one);
+	env_end(two);
+	env_end(three);
+	layer_end("test/first");
+	layer_end("test/second");
+	assert_int_equal(provider_layer_remove(provider, "test/first", &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+}
+
+static void a_frozen_environment_has_no_pods_and_its_volumes_and_can_be_cloned(void **state)
+{
+	struct env_id from = env_with_volume(NULL, 0), to;
+	const char *argv[] = {"sleep", "1000", NULL};
+	uint32_t process = start(from, "one", argv, -1, -1);
+	struct sandbox_spec spec = with_volume;
+	struct program_spec program = {.argv = argv, .env = plain_env, .dir = "/", .fds = {-1, -1, -1}};
+	struct exit_status status;
+	struct err err = {0};
+
+	(void)state;
+	says(from, "one", "cd /workspace; echo new >new; ln new hard; ln -s new soft; truncate -s 100M sparse", "");
+	good(provider_env_freeze(provider, from, true, &err), &err);
+	assert_int_equal(provider_program_wait(provider, from, "one", process, 0, &status, &err), -1);
+	assert_int_equal(provider_program_start(provider, from, "one", &program, &process, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "frozen"));
+	to = env_with(NULL, NULL);
+	good(provider_volume_clone(provider, from, to, "work", &err), &err);
+	spec.env = to;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(to, "one", "cd /workspace; ls; cat hard soft; stat -c '%u %h' new; du -k sparse | cut -f1; echo more >>new",
+	     "hard\nnew\nsoft\nsparse\nnew\nnew\n1000 2\n0");
+	good(provider_env_freeze(provider, from, false, &err), &err);
+	says(from, "one", "cat /workspace/new", "new");
+	env_end(from);
+	env_end(to);
+}
+
+/* ---- life and death ---- */
+
+static bool listed(struct env_id env, size_t *sandboxes, char *why, size_t size)
+{
+	struct err err = {0};
+	AUTO_JSON list = provider_env_list(provider, &err);
+	size_t i;
+	json_t *row;
+
+	assert_non_null(list);
+	json_array_foreach(list, i, row)
+		if (strcmp(json_text(row, "env", ""), env.text) == 0) {
+			*sandboxes = json_array_size(json_member(row, "sandboxes"));
+			(void)snprintf(why, size, "%s", json_text(row, "stopped", ""));
+			return true;
+		}
+	return false;
+}
+
+static void what_exists_is_listed_and_what_was_removed_is_not(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	struct sandbox_spec spec = {.env = env, .name = "two"};
+	struct err err = {0};
+	size_t sandboxes;
+	char why[200];
+
+	(void)state;
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	assert_true(listed(env, &sandboxes, why, sizeof(why)));
+	assert_int_equal(sandboxes, 2);
+	good(provider_sandbox_remove(provider, env, "two", &err), &err);
+	assert_true(listed(env, &sandboxes, why, sizeof(why)));
+	assert_int_equal(sandboxes, 1);
+	good(provider_sandbox_make(provider, &spec, &err), &err); /* the name again, while the first pod may be on its way out */
+	env_end(env);
+	assert_false(listed(env, &sandboxes, why, sizeof(why)));
+	env_end(env); /* absence is no error */
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+}
+
+static void a_waiting_caller_is_told_when_the_room_is_destroyed(void **state)
+{
+	struct env_id env = env_with(NULL, "one");
+	const char *argv[] = {"sleep", "100", NULL};
+	const char *kill_all[] = {"sh", "-c", "kill -9 -1", NULL};
+	uint32_t process = start(env, "one", argv, -1, -1);
+	struct exit_status status;
+
+	(void)state;
+	(void)start(env, "one", kill_all, -1, -1);
+	status = wait_end(env, "one", process);
+	assert_int_equal(status.reason, EXIT_SIGNAL);
+	assert_int_equal(status.code, SIGKILL);
+	says(env, "one", "echo alive", "alive");
+	env_end(env);
+}
+
+static void a_pod_that_dies_is_told_as_gone_and_why(void **state)
+{
+	struct env_id env = env_with_volume(NULL, 0);
+	const char *argv[] = {"sleep", "100", NULL};
+	uint32_t process = start(env, "one", argv, -1, -1);
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+	size_t sandboxes;
+	char why[200];
+
+	(void)state;
+	if (!scripted.base) {
+		print_message("a node is not killed on a cluster that is somebody's: skipped\n");
+		skip();
+	}
+	says(env, "one", "echo kept >/workspace/f; sync", "");
+	{
+		AUTO_JSON seen = cluster_state(&scripted);
+		size_t index;
+		json_t *object;
+
+		json_array_foreach(json_member(seen, "objects"), index, object) {
+			const json_t *meta = json_member(json_member(object, "object"), "metadata");
+
+			if (strcmp(json_text(json_member(object, "object"), "kind", ""), "Pod") == 0)
+				cluster_act(&scripted, "kill", "{\"path\": \"/api/v1/namespaces/%s/pods/%s\"}",
+					    json_text(meta, "namespace", ""), json_text(meta, "name", ""));
+		}
+	}
+	assert_int_equal(wait_end(env, "one", process).reason, EXIT_GONE);
+	assert_true(listed(env, &sandboxes, why, sizeof(why)));
+	assert_int_equal(sandboxes, 0);
+	assert_non_null(strstr(why, "sandbox one: "));
+	spec.env = env;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(env, "one", "cat /workspace/f", "kept");
+	env_end(env);
+}
+
+/* ---- the control plane's end ---- */
+
+static void another_control_plane_finds_what_the_first_left(void **state)
+{
+	struct env_id env = env_with_volume(NULL, 0);
+	struct sandbox_spec spec = with_volume;
+	const char *argv[] = {"sleep", "424243", NULL};
+	struct err err = {0};
+	size_t sandboxes;
+	char why[200];
+
+	(void)state;
+	says(env, "one", "echo kept >/workspace/f; sync", "");
+	(void)start(env, "one", argv, -1, -1);
+	kube_cluster_close(provider);
+	good(kube_cluster_open(&options, &provider, &err), &err);
+	assert_true(listed(env, &sandboxes, why, sizeof(why)));
+	assert_int_equal(sandboxes, 0);
+	spec.env = env;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(env, "one", "cat /workspace/f; pgrep -fcx 'sleep 424243'", "kept\n0");
+	env_end(env);
+	env = env_with_volume(NULL, 0);
+	says(env, "one", "echo cold >/workspace/f; sync", "");
+	good(provider_env_freeze(provider, env, true, &err), &err);
+	kube_cluster_close(provider);
+	good(kube_cluster_open(&options, &provider, &err), &err);
+	good(provider_env_freeze(provider, env, false, &err), &err);
+	says(env, "one", "cat /workspace/f", "cold");
+	env_end(env);
+}
+
+static void what_a_cluster_cannot_do_is_refused_with_what_can(void **state)
+{
+	static const char *const images[] = {"dir:/srv", "layer:x", "oci:/x:y"};
+	struct env_id env = env_with(NULL, NULL);
+	struct sandbox_spec spec = {.env = env, .name = "one"};
+	struct err err = {0};
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(images); i++) {
+		spec.image = images[i];
+		assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+		assert_int_equal(err.kind, ERR_INVALID);
+	}
+	spec = (struct sandbox_spec){.env = env, .name = "one", .mounts = {{"none", "/x", false}}, .mount_count = 1};
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	assert_int_equal(provider_sandbox_door(provider, env, "one", &fd, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	env_end(env);
+}
+
+/* ---- what we may do ---- */
+
+/* False: something was refused. */
+static bool a_room_lives_and_goes(void)
+{
+	struct env_id env = env_id_new(world_real);
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+	bool good_so_far;
+
+	spec.env = env;
+	spec.name = "one";
+	good_so_far = !provider_env_make(provider, env, &err) &&
+		      !provider_volume_make(provider, env, "work", NULL, 0, false, NULL, &err) &&
+		      !provider_sandbox_make(provider, &spec, &err) && !provider_env_freeze(provider, env, true, &err) &&
+		      !provider_env_freeze(provider, env, false, &err) && !provider_sandbox_remove(provider, env, "one", &err) &&
+		      !provider_volume_remove(provider, env, "work", &err);
+	return !provider_env_remove(provider, env, &err) && good_so_far;
+}
+
+/* Each rule of those that grant `verb` on `resource`, without it. */
+static void without(const char *verb, const char *resource)
+{
+	AUTO_BUF rules = buf_new(65536);
+	bool first = true;
+
+	for (const struct kube_need *need = kube_needs; need->verb; need++) {
+		if (strcmp(need->verb, verb) == 0 && strcmp(need->resource, resource) == 0)
+			continue;
+		buf_add_format(&rules, "%s{\"apiGroups\": [\"%s\"], \"resources\": [\"%s\"], \"verbs\": [\"%s\"]}",
+			       first ? "" : ", ", need->group, need->resource, need->verb);
+		first = false;
+	}
+	cluster_act(&scripted, "set", "{\"rules\": [%s]}", rules.at);
+}
+
+static void without_any_verb_that_rooms_need_none_lives_and_goes(void **state)
+{
+	static const struct {
+		const char *verb, *resource;
+	} rows[] = {{"delete", "pods"},
+		    {"create", "configmaps"},
+		    {"patch", "configmaps"},
+		    {"list", "configmaps"},
+		    {"delete", "configmaps"},
+		    {"create", "persistentvolumeclaims"},
+		    {"patch", "persistentvolumeclaims"},
+		    {"list", "persistentvolumeclaims"},
+		    {"delete", "persistentvolumeclaims"},
+		    {"create", "tokenreviews"}};
+	struct kube_cluster_options hasty = options;
+	struct err err = {0};
+
+	(void)state;
+	if (!scripted.base) {
+		print_message("the role of a cluster that is somebody's is not changed: skipped\n");
+		skip();
+	}
+	without("", "");
+	assert_true(a_room_lives_and_goes());
+	kube_cluster_close(provider);
+	hasty.patience_ms = 3000;
+	good(kube_cluster_open(&hasty, &provider, &err), &err);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		without(rows[i].verb, rows[i].resource);
+		if (a_room_lives_and_goes())
+			fail_msg("no room needs %s %s", rows[i].verb, rows[i].resource);
+	}
+	cluster_act(&scripted, "set", "{\"rules\": null}");
+	kube_cluster_close(provider);
+	good(kube_cluster_open(&options, &provider, &err), &err);
+}
+
+/* ---- begin and end ---- */
+
+static void openssl(const char *line)
+{
+	AUTO_FREE char *script = text_format("cd %s && openssl %s 2>/dev/null", folder, line);
+
+	if (system(script) != 0)
+		fail_msg("openssl %s", line);
+}
+
+static void pem_read(const char *name, struct buf *into)
+{
+	AUTO_FREE char *path = text_format("%s/%s", folder, name);
+	struct err err = {0};
+
+	good(file_read(path, into, &err), &err);
+}
+
+static void identity_make(void)
+{
+	openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout link.key -out link.pem -subj /CN=" NAME
+		" -addext subjectAltName=DNS:" NAME " -days 2");
+	identity = buf_new(65536);
+	authority = buf_new(65536);
+	pem_read("link.pem", &identity);
+	pem_read("link.key", &identity);
+	pem_read("link.pem", &authority);
+	buf_add_char(&authority, '\0');
+}
+
+static bool scripted_begin(const char *assay)
+{
+	if (geteuid() != 0) {
+		print_message("a kubelet of tests makes namespaces: for root alone: skipped\n");
+		return false;
+	}
+	if (!cluster_begin(&scripted, NULL, NULL))
+		return false;
+	cluster_act(&scripted, "set", "{\"kubelet\": {\"base\": \"%s/node\", \"programs\": {\"" SCRIPTED_IMAGE "\": \"%s\"}}}",
+		    folder, assay);
+	client = scripted.client;
+	options.rooms.image = options.image = SCRIPTED_IMAGE;
+	options.listen = "127.0.0.1:0";
+	options.peer = (struct kube_peer){.cidr = "127.0.0.1/32", .port = 7430};
+	return true;
+}
+
+/* KUBECONFIG, and where its pods reach us. */
+static bool real_begin(void)
+{
+	struct err err = {0};
+	const char *port = strrchr(getenv("ASSAY_LINK_ADDRESS"), ':');
+
+	config = kube_config_find(NULL, &err);
+	if (!config || !port) {
+		print_message("%s\n", config ? "ASSAY_LINK_ADDRESS has no port" : err.text);
+		return false;
+	}
+	client = kube_client_open(config, world_real);
+	options.rooms.image = options.image = getenv("ASSAY_IMAGE");
+	options.rooms.address = getenv("ASSAY_LINK_ADDRESS");
+	options.listen = text_format("0.0.0.0%s", port);
+	options.peer = (struct kube_peer){.cidr = "0.0.0.0/0", .port = atoi(port + 1)};
+	return true;
+}
+
+static int begin(const char *assay)
+{
+	bool real = getenv("KUBECONFIG") && getenv("ASSAY_IMAGE") && getenv("ASSAY_LINK_ADDRESS");
+	struct err err = {0};
+
+	if (!mkdtemp(folder))
+		return 1;
+	identity_make();
+	if (!(real ? real_begin() : scripted_begin(assay)))
+		return 77;
+	options.site = (struct kube_site){.client = client, .world = world_real, .owner = "contract"};
+	options.rooms.name = NAME;
+	options.rooms.authority = authority.at;
+	options.identity = buf_view(&identity);
+	options.state_dir = folder;
+	options.claim_bytes = (int64_t)1 << 30;
+	if (kube_cluster_open(&options, &provider, &err)) {
+		print_message("%s\n", err.text);
+		return 1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_program_runs_and_its_end_is_told_as_it_was),
+		cmocka_unit_test(a_program_that_cannot_run_is_an_error_that_names_it),
+		cmocka_unit_test(a_wait_ends_at_its_timeout_and_a_signal_reaches_the_whole_group),
+		cmocka_unit_test(what_ended_programs_left_is_killed_and_programs_that_run_are_not),
+		cmocka_unit_test(arguments_and_streams_arrive_whole_both_ways),
+		cmocka_unit_test(a_reader_that_leaves_ends_who_writes),
+		cmocka_unit_test(a_terminal_is_the_programs_own_and_has_its_size),
+		cmocka_unit_test(many_programs_end_in_any_order),
+		cmocka_unit_test(a_listening_program_is_reached_by_dialling),
+		cmocka_unit_test(a_link_that_breaks_loses_and_doubles_nothing),
+		cmocka_unit_test(a_token_is_not_among_what_programs_can_read),
+		cmocka_unit_test(a_volume_is_shared_by_sandboxes_and_survives_them),
+		cmocka_unit_test(layers_lie_below_volumes_of_other_environments_unchanged),
+		cmocka_unit_test(a_frozen_environment_has_no_pods_and_its_volumes_and_can_be_cloned),
+		cmocka_unit_test(what_exists_is_listed_and_what_was_removed_is_not),
+		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
+		cmocka_unit_test(a_pod_that_dies_is_told_as_gone_and_why),
+		cmocka_unit_test(another_control_plane_finds_what_the_first_left),
+		cmocka_unit_test(what_a_cluster_cannot_do_is_refused_with_what_can),
+		cmocka_unit_test(without_any_verb_that_rooms_need_none_lives_and_goes),
+	};
+	struct err err = {0};
+	int failed;
+
+	if (argc < 2) {
+		(void)fprintf(stderr, "usage: contract_provider_kubernetes ASSAY [TEST]\n");
+		return 2;
+	}
+	failed = begin(argv[1]);
+	if (failed) {
+		if (scripted.base)
+			cluster_end(&scripted);
+		(void)!file_remove_tree(folder, &err);
+		return failed;
+	}
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	kube_cluster_close(provider);
+	if (scripted.base) {
+		cluster_unwrong(&scripted);
+		cluster_end(&scripted);
+	}
+	(void)!file_remove_tree(folder, &err);
+	return failed;
+}
