@@ -1,4 +1,4 @@
-/* Attempts to make the scanner look away: by giving it too much to do first, or by an end that is none. Items 43, 45 and 75 of the list. */
+/* Attempts to make the scanner look away: by giving it too much to do first, or by an end that is none. Items 43, 45, 51 and 75 of the list. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,6 +108,38 @@ static void item_45_an_inner_coding_that_ends_hides_nothing_behind_it(void **sta
 	assert_int_equal(fed(&outer, 1000, "gzip, gzip"), DLP_BLOCK);
 }
 
+static void item_51_messages_in_a_coding_that_nobody_reads_are_refused(void **state)
+{
+	static const struct {
+		const char *name, *value;
+		enum dlp_action action;
+	} rows[] = {
+		{"grpc-encoding", "identity", DLP_NONE},       {"grpc-encoding", "gzip", DLP_NONE},
+		{"grpc-encoding", "deflate", DLP_NONE},        {"grpc-encoding", "zstd", DLP_NONE},
+		{"grpc-encoding", "snappy", DLP_BLOCK},        {"grpc-encoding", "br", DLP_BLOCK},
+		{"grpc-encoding", "gzip, lz4", DLP_BLOCK},     {"connect-content-encoding", "gzip", DLP_NONE},
+		{"connect-content-encoding", "br", DLP_BLOCK},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct egress_field field = {view_of(rows[i].name), view_of(rows[i].value)};
+		const struct egress_request request = {.host = "ok.test",
+						       .port = 443,
+						       .method = VIEW("POST"),
+						       .path = VIEW("/a.B/C"),
+						       .fields = &field,
+						       .field_count = 1};
+		struct dlp_message *message = dlp_begin(dlp, DLP_BODY);
+
+		dlp_head(message, &request);
+		dlp_end(message);
+		if (dlp_action(message) != rows[i].action)
+			fail_msg("%s: %s", rows[i].name, rows[i].value);
+		dlp_free(message);
+	}
+}
+
 /* RFC 2152: two bytes of UTF-16 a character, in base 64, up to what is no digit of it. */
 static void utf_7(struct buf *out, const char *text, size_t run)
 {
@@ -148,6 +180,7 @@ int main(void)
 		cmocka_unit_test(item_75_work_that_is_given_first_hides_nothing),
 		cmocka_unit_test(item_75_more_readings_than_are_looked_at_are_refused),
 		cmocka_unit_test(item_45_an_inner_coding_that_ends_hides_nothing_behind_it),
+		cmocka_unit_test(item_51_messages_in_a_coding_that_nobody_reads_are_refused),
 		cmocka_unit_test(item_43_utf_7_in_runs_of_any_length_is_read),
 	};
 	struct err err = {.kind = ERR_NONE};

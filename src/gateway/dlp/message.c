@@ -207,6 +207,20 @@ static void head_end(struct head *head)
 	spare_buf_put(&head->pieced);
 }
 
+static void message_unreadable(struct dlp_message *message, const char *title)
+{
+	message->unreadable = true;
+	dlp_finding_own(message, "unreadable", title, DLP_BLOCK, "plain");
+}
+
+/* Messages within a body, each compressed by itself (gRPC, Connect), are found where they begin: those that can be told by their beginning. */
+static bool coding_is_found(struct view name)
+{
+	enum coding coding;
+
+	return coding_parse(name, &coding) && coding != CODING_BROTLI;
+}
+
 void dlp_head(struct dlp_message *message, const struct egress_request *request)
 {
 	struct head head;
@@ -228,9 +242,16 @@ void dlp_head(struct dlp_message *message, const struct egress_request *request)
 	buf_add_char(&head.plain, '\n');
 	head_fields(&head, DLP_HEADER, request->fields, request->field_count);
 	head_end(&head);
-	for (size_t i = 0; i < request->field_count; i++)
-		if (view_equal_nocase(request->fields[i].name, VIEW("content-encoding")))
-			dlp_coding(message, request->fields[i].value);
+	for (size_t i = 0; i < request->field_count; i++) {
+		struct view name = request->fields[i].name, value = view_trim(request->fields[i].value);
+
+		if (view_equal_nocase(name, VIEW("content-encoding")))
+			dlp_coding(message, value);
+		else if ((view_equal_nocase(name, VIEW("grpc-encoding")) ||
+			  view_equal_nocase(name, VIEW("connect-content-encoding"))) &&
+			 value.length && !coding_is_found(value))
+			message_unreadable(message, "its messages are compressed in a way that cannot be read");
+	}
 }
 
 void dlp_fields(struct dlp_message *message, enum dlp_where where, const struct egress_field *fields, size_t count)
@@ -243,12 +264,6 @@ void dlp_fields(struct dlp_message *message, enum dlp_where where, const struct 
 }
 
 /* Bodies */
-
-static void message_unreadable(struct dlp_message *message, const char *title)
-{
-	message->unreadable = true;
-	dlp_finding_own(message, "unreadable", title, DLP_BLOCK, "plain");
-}
 
 void dlp_coding(struct dlp_message *message, struct view content_encoding)
 {
