@@ -145,12 +145,32 @@ void invariants(void)
 
 /* ---- at the end ---- */
 
-static bool stop_was_asked(const char *run)
+static bool stop_is_noted(const char *what)
 {
 	for (int i = 0; i < sim.stop_count; i++)
-		if (strcmp(sim.stops[i], run) == 0)
+		if (strcmp(sim.stops[i], what) == 0)
 			return true;
 	return false;
+}
+
+/* Of the run itself, or of its issue at GitHub: what is said there names no run, and what arrives late ends one that began meanwhile. */
+static void stopped_check(void)
+{
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+
+	if (store_begin(sim.store, &tx, NULL) ||
+	    store_query(&tx, &rows,
+			"SELECT run.id, issue_remote.number FROM run LEFT JOIN issue_remote ON issue_remote.issue = run.issue"
+			" WHERE run.state = 'stopped' AND coalesce(run.outcome, '') <> 'lost'",
+			NO_VALUES, NULL))
+		broken("the store does not answer");
+	while (store_rows_next(&rows)) {
+		AUTO_FREE char *issue = text_format("github/%lld", (long long)store_rows_number(&rows, 1));
+
+		if (!stop_is_noted(store_rows_text(&rows, 0)) && !stop_is_noted(issue))
+			broken("run %s was stopped, and nobody had asked", store_rows_text(&rows, 0));
+	}
 }
 
 /* `several`: of several pull requests the first may have been merged before another was closed. */
@@ -168,8 +188,6 @@ static void run_check(const char *run, const char *state, const char *outcome, c
 		broken("run %s ended as %s, its pull request is %s", run, outcome ? outcome : "nothing", pull ? pull : "none");
 	if (strcmp(state, "failed") == 0 && (!error || !*error))
 		broken("run %s failed and does not say why", run);
-	if (strcmp(state, "stopped") == 0 && !lost && !stop_was_asked(run))
-		broken("run %s was stopped, and nobody had asked", run);
 	if (left > (done && outcome && strcmp(outcome, "merged") == 0 ? 0 : 1))
 		broken("run %s is %s (%s) and has %d environments", run, state, outcome ? outcome : "", left);
 }
@@ -263,6 +281,7 @@ void end_check(void)
 {
 	invariants();
 	runs_check();
+	stopped_check();
 	parts_check();
 	messages_check();
 	calls_check();

@@ -405,10 +405,10 @@ static bool run_pick(struct run_id *id, int64_t *pull, char state[16])
 	return true;
 }
 
-void stop_note(const char *run)
+void stop_note(const char *what)
 {
 	if (sim.stop_count < (int)ARRAY_LEN(sim.stops))
-		(void)snprintf(sim.stops[sim.stop_count++], ID_TEXT_MAX, "%s", run);
+		(void)snprintf(sim.stops[sim.stop_count++], ID_TEXT_MAX, "%s", what);
 }
 
 static void say_by_mail(const char *run, const char *type)

@@ -92,8 +92,8 @@ void meanwhile(struct plane_sim *plane);
 /* -1: the machine is off. */
 MUST_USE int alive_check(struct plane_sim *plane, struct err *err);
 MUST_USE int maybe_fails(uint32_t n, const char *what, struct err *err);
-bool was_told(const char *text); /* was any agent? */
-void stop_note(const char *run); /* somebody asks for it */
+bool was_told(const char *text);  /* was any agent? */
+void stop_note(const char *what); /* somebody asks for it: a run's id, or github/NUMBER for those of an issue there */
 
 /* ---- fake_git.c ---- */
 void git_reset(void);
