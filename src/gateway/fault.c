@@ -109,14 +109,19 @@ static void faults_clear(struct env *env, const char *from, const char *to)
 
 /* ---- what is met ---- */
 
-static struct fault *fault_meet(struct flow *flow)
+/* Which kinds can be met here, as bits. */
+#define KIND_BIT(kind) (1U << (kind))
+#define KINDS_ALL (KIND_BIT(FAULT_NONE) - 1)
+
+static struct fault *fault_meet(struct flow *flow, unsigned kinds)
 {
 	struct faults *faults = flow->env ? flow->env->faults : NULL;
 
 	for (size_t i = 0; faults && flow->to && i < faults->count; i++) {
 		struct fault *fault = &faults->at[i];
 
-		if (!fault->left || strcmp(fault->to, flow->to) != 0 || (*fault->from && strcmp(fault->from, flow->from) != 0))
+		if (!fault->left || !(kinds & KIND_BIT(fault->kind)) || strcmp(fault->to, flow->to) != 0 ||
+		    (*fault->from && strcmp(fault->from, flow->from) != 0))
 			continue;
 		fault->met++;
 		fault->left -= fault->left > 0;
@@ -127,7 +132,7 @@ static struct fault *fault_meet(struct flow *flow)
 
 enum fault_kind fault_take(struct flow *flow, int64_t *ms)
 {
-	const struct fault *fault = fault_meet(flow);
+	const struct fault *fault = fault_meet(flow, KINDS_ALL);
 
 	*ms = fault ? fault->ms : 0;
 	return fault ? fault->kind : FAULT_NONE;
@@ -147,7 +152,7 @@ static void http_resume(struct flow *flow)
 
 enum http_verdict fault_request(struct http_seam *seam)
 {
-	const struct fault *fault = fault_meet(seam->flow);
+	const struct fault *fault = fault_meet(seam->flow, KINDS_ALL);
 
 	if (!fault)
 		return HTTP_PASS;
@@ -174,7 +179,7 @@ enum http_verdict fault_request(struct http_seam *seam)
 
 bool fault_holds(struct flow *flow, void (*resume)(struct flow *flow))
 {
-	const struct fault *fault = flow->held ? NULL : fault_meet(flow);
+	const struct fault *fault = flow->held ? NULL : fault_meet(flow, KINDS_ALL & ~KIND_BIT(FAULT_LOST));
 
 	if (flow->held)
 		return true;
@@ -184,6 +189,14 @@ bool fault_holds(struct flow *flow, void (*resume)(struct flow *flow))
 		flow_close(flow, "fault: reset");
 	else
 		flow_hold(flow, resume, fault->kind == FAULT_SLOW ? fault->ms : -1);
+	return true;
+}
+
+bool fault_loses(struct flow *flow)
+{
+	if (!fault_meet(flow, KIND_BIT(FAULT_LOST)))
+		return false;
+	flow_close(flow, "fault: the acknowledgement was lost");
 	return true;
 }
 
@@ -204,6 +217,12 @@ static int seam_parse(struct env *env, const char *seam, char **from, char **to,
 	return 0;
 }
 
+/* Does it give a message again whose acknowledgement did not come? */
+static bool redelivers(const struct name *name)
+{
+	return name && (name->protocol == PROTOCOL_AMQP || name->protocol == PROTOCOL_NATS);
+}
+
 static int fault_put(struct env *env, enum fault_kind kind, const char *from, const char *to, const json_t *body, struct err *err)
 {
 	const struct name *name = env_name(env, to);
@@ -213,8 +232,9 @@ static int fault_put(struct env *env, enum fault_kind kind, const char *from, co
 
 	if (ms < 0 || ms > FAULT_MS_MAX || times < 0)
 		return err_set(err, ERR_INVALID, "`ms` is at most %d, and `times` not negative", FAULT_MS_MAX);
-	if ((kind == FAULT_503 || kind == FAULT_LOST) && name && name->protocol != PROTOCOL_GUESS)
-		return err_set(err, ERR_INVALID, "a database's seam has no such fault: hang, slow or reset");
+	if ((kind == FAULT_503 || (kind == FAULT_LOST && !redelivers(name))) && name && name->protocol != PROTOCOL_GUESS)
+		return err_set(err, ERR_INVALID,
+			       "a database's seam has no such fault: hang, slow or reset; lost, where it is RabbitMQ or NATS");
 	if (kind == FAULT_SLOW && !name)
 		return err_set(err, ERR_INVALID, "a stub is not slow: hang, reset, lost or 503");
 	faults_clear(env, from, to);

@@ -5,7 +5,8 @@
  *
  * hang: a request is not answered; slow: it goes on after a while; reset: its connection is reset; lost: it is answered, and the connection
  * is reset instead of handing the answer on; 503: it is answered so, by us. Requests are those of HTTP, of either version (services and stubs; HTTP/2: gateway/seams/h2.h); at a
- * database's seam it is what the client sends next, and lost and 503 are not to be had.
+ * database's seam it is what the client sends next, and lost and 503 are not to be had. At a broker's (RabbitMQ, NATS with JetStream) lost is a
+ * message that was dealt with, and whose acknowledgement does not arrive: its connection is reset, and the broker gives it again.
  */
 #ifndef ASSAY_GATEWAY_FAULT_H
 #define ASSAY_GATEWAY_FAULT_H
@@ -31,5 +32,7 @@ enum fault_kind fault_take(struct flow *flow, int64_t *ms);
 enum http_verdict fault_request(struct http_seam *seam);
 /* The same for what a database's client sent: true when it is not to go on now. Then the caller keeps it, and `resume` says when it may. */
 bool fault_holds(struct flow *flow, void (*resume)(struct flow *flow));
+/* What a broker's client sent acknowledges a message: true when it does not arrive; the flow is closed. */
+bool fault_loses(struct flow *flow);
 
 #endif

@@ -40,6 +40,7 @@ struct trial {
 	const char *kind;
 	bool changing; /* the request does: what it stands on is made anew for it */
 	size_t number; /* of those of its request, when that changes something; else 0 */
+	bool message;  /* it may be met after the answer */
 };
 
 static const struct {
@@ -48,11 +49,13 @@ static const struct {
 	bool changing; /* only where the call changes something */
 	bool once;     /* a seam */
 	bool stores;   /* of databases, too */
+	bool message;  /* where a message of RabbitMQ was dealt with, which gives it again at once */
 } kinds[] = {
 	{"503", "answers 503"},
 	{"reset", "is reset", .stores = true},
 	{"lost", "is answered, but the answer is lost", .changing = true},
 	{"hang", "is never answered", .once = true},
+	{"lost", "gives a message again", .message = true},
 };
 
 struct work {
@@ -125,12 +128,16 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 						     .under = text_format("%s %s", edge.at, kinds[kind].says),
 						     .kind = kinds[kind].kind,
 						     .changing = call_changes(entry),
-						     .number = number};
+						     .number = number,
+						     .message = kinds[kind].message};
 }
 
 /* A connection to a database or a queue can be reset by whatever is sent on it next; that is of use where something is to be written. */
 static bool kind_fits(size_t kind, const json_t *entry, const json_t *exchange)
 {
+	if (kinds[kind].message)
+		return call_is(exchange, "amqp") && call_is_message(exchange) &&
+		       strcmp(json_text(json_member(exchange, "request"), "method", ""), "ack") == 0;
 	if (call_is(exchange, "http"))
 		return !kinds[kind].changing || call_changes(exchange);
 	return kinds[kind].stores && call_is_statement(exchange) && call_changes(entry);
@@ -223,7 +230,8 @@ static int rows_note(struct running *running, json_t *entry, struct err *err)
 
 static int trial_run(struct running *running, const struct trial *trial, const json_t *entries, struct err *err)
 {
-	const struct sending how = {.under = trial->under, .timeout_ms = FAULTED_TIMEOUT_MS, .answered = running_mend};
+	const struct sending how = {
+		.under = trial->under, .timeout_ms = FAULTED_TIMEOUT_MS, .answered = trial->message ? NULL : running_mend};
 	AUTO_JSON fault = json_pack("{s:s, s:s, s:i}", "kind", trial->kind, "seam", trial->seam, "times", 1);
 	json_t *entry;
 
@@ -233,6 +241,8 @@ static int trial_run(struct running *running, const struct trial *trial, const j
 	if (!entry)
 		return -1;
 	running_recover(running);
+	if (trial->message && running_mend(running, err))
+		return -1;
 	return call_changes(entry) ? rows_note(running, entry, err) : 0;
 }
 

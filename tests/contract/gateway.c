@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "base/scope.h"
 #include "gateway_fixture.h"
 #include "http/exchange.h"
+#include "net/socket.h"
 
 static struct world_fixture *world;
 
@@ -740,6 +742,55 @@ static void one_that_cannot_be_thawed_says_so_in_time(void **state)
 	copy_drop(&copy);
 }
 
+static void an_acknowledgement_that_is_lost_ends_the_connection_at_the_broker(void **state)
+{
+	static const char delivery[] = "MSG jobs 1 $JS.ACK.S.C.1.1.1.1.1 2\r\nhi\r\n";
+	struct copy copy;
+	AUTO_FREE char *address = NULL;
+	struct err err;
+	int listener, client, server;
+
+	(void)state;
+	assert_int_equal(socket_listen_tcp("127.0.0.1:4222", &listener, &err), 0);
+	(void)fcntl(listener, F_SETFL, 0);
+	copy_make(world, "broker", "ready",
+		  "{\"names\": {\"mq\": {\"sandbox\": \"mq\", \"kind\": \"database\", \"protocol\": \"nats\", \"port\": 4222}}}",
+		  &copy);
+	copy_callee(&copy, "mq");
+	copy_caller(&copy, "front");
+	address = address_of("mq", 4222);
+	client = dial_to(address);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(server >= 0);
+	say(server, "INFO {}\r\n");
+	free(hear(client, "INFO {}\r\n"));
+	say(client, "CONNECT {}\r\nSUB jobs 1\r\n");
+	free(hear(server, "SUB jobs 1\r\n"));
+	json_decref(control(world, MESSAGE_FAULT, "{\"env\": \"broker\", \"kind\": \"lost\", \"seam\": \"mq\", \"times\": 1}"));
+	say(server, delivery);
+	free(hear(client, "hi\r\n"));
+	say(client, "PUB done 2\r\nok\r\n"); /* no acknowledgement */
+	free(hear(server, "ok\r\n"));
+	say(client, "PUB $JS.ACK.S.C.1.1.1.1.1 4\r\n+ACK\r\n");
+	{
+		AUTO_FREE char *rest = hear(server, NULL);
+
+		assert_string_equal(rest, "");
+	}
+	(void)close(client);
+	(void)close(server);
+	client = dial_to(address); /* the next time it arrives */
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	say(server, "INFO {}\r\n");
+	free(hear(client, "INFO {}\r\n"));
+	say(client, "PUB $JS.ACK.S.C.2.1.1.1.1 4\r\n+ACK\r\n");
+	free(hear(server, "+ACK\r\n"));
+	(void)close(client);
+	(void)close(server);
+	(void)close(listener);
+	copy_drop(&copy);
+}
+
 static void kill_resets_what_is_open(void **state)
 {
 	struct copy copy;
@@ -928,6 +979,7 @@ int main(void)
 		cmocka_unit_test(one_that_cannot_be_thawed_says_so_in_time),
 		cmocka_unit_test(a_real_redis_is_read_along),
 		cmocka_unit_test(a_real_postgres_is_read_along),
+		cmocka_unit_test(an_acknowledgement_that_is_lost_ends_the_connection_at_the_broker),
 		cmocka_unit_test(kill_resets_what_is_open),
 		cmocka_unit_test(wrong_messages_are_refused_with_a_line),
 	};

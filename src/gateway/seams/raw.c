@@ -37,7 +37,8 @@ struct raw {
 	bool guessing;
 	struct buf first; /* while guessing */
 	const char *refused;
-	size_t counted; /* of the environment's in_flight */
+	size_t counted;    /* of the environment's in_flight */
+	bool acknowledges; /* what is being read does, of a message */
 };
 
 static void raw_count(struct raw *raw)
@@ -59,6 +60,7 @@ static void raw_tell(void *self, const struct reader_event *event)
 	struct raw *raw = self;
 	AUTO_EXCHANGE exchange;
 
+	raw->acknowledges = raw->acknowledges || (event->place.at && strcmp(event->command, "ack") == 0);
 	env_exchange_begin(raw->flow->env, &exchange, raw->flow->from, raw->flow->to, raw->ops->name);
 	exchange.t0_ms = wall_of(event->begun_us);
 	exchange.dt_us = event->ended_us - event->begun_us;
@@ -149,7 +151,10 @@ static void raw_pass(struct flow *flow, enum side from, struct view bytes)
 {
 	struct raw *raw = flow->state;
 
+	raw->acknowledges = false;
 	raw_read(raw, from, bytes);
+	if (from == SIDE_CLIENT && raw->acknowledges && flow->env->faults && fault_loses(flow))
+		return;
 	flow->passes = !raw->reader;
 	flow_write(flow, from == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, bytes);
 }
