@@ -60,7 +60,7 @@ int audit_head_sign(struct audit *audit, const char *writer, struct ledger_head 
 	return store_commit(&tx, err);
 }
 
-static json_t *heads_read(struct audit *audit, struct err *err)
+json_t *audit_heads(struct audit *audit, struct err *err)
 {
 	AUTO_JSON heads = json_array();
 	AUTO_TX tx = {0};
@@ -72,14 +72,6 @@ static json_t *heads_read(struct audit *audit, struct err *err)
 	while (store_rows_next(&rows))
 		(void)json_array_append_new(heads, json_string(store_rows_text(&rows, 0)));
 	return store_rows_finish(&rows, err) ? NULL : TAKE(heads);
-}
-
-json_t *audit_heads(struct audit *audit)
-{
-	struct err err = {0};
-	json_t *heads = heads_read(audit, &err);
-
-	return heads ? heads : json_array();
 }
 
 /* ---- beginning and end ---- */
@@ -230,7 +222,7 @@ static json_t *writer_verify(struct audit *audit, const char *writer, const stru
 
 int audit_witnesses(struct audit *audit, struct ledger_head *heads, size_t most, size_t *count, struct err *err)
 {
-	AUTO_JSON lines = heads_read(audit, err);
+	AUTO_JSON lines = audit_heads(audit, err);
 	size_t index;
 	json_t *line;
 

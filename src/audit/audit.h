@@ -39,8 +39,8 @@ const char *audit_key_id(const struct audit *audit);
 char *audit_folder(const struct audit *audit, const char *writer);
 /* Signs a head of that writer, and keeps it. ERR_CONFLICT when it is behind one that was signed before. Blocks. */
 MUST_USE int audit_head_sign(struct audit *audit, const char *writer, struct ledger_head *head, struct err *err);
-/* The newest head of every writer, as lines: what a run's record notes. Owned by the caller. */
-json_t *audit_heads(struct audit *audit);
+/* The newest head of every writer, as lines: what a run's record notes. Owned by the caller; NULL: they cannot be read. */
+json_t *audit_heads(struct audit *audit, struct err *err);
 
 /* Takes in what was written since; at most `rows_max` rows. Blocks. */
 MUST_USE int audit_index(struct audit *audit, int64_t rows_max, struct err *err);

@@ -123,11 +123,11 @@ static int head_sign(void *self, struct view bytes, unsigned char signature[LEDG
 	return vault_sign(serve->vault, bytes, signature, key_id, err);
 }
 
-static json_t *ledger_heads(void *self)
+static json_t *ledger_heads(void *self, struct err *err)
 {
 	const struct serve *serve = self;
 
-	return audit_heads(serve->audit);
+	return audit_heads(serve->audit, err);
 }
 
 /* Only what the run itself asks for. */

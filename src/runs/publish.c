@@ -74,6 +74,7 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
 	struct signer signer = {sign, runs->options.vault};
 	AUTO_JSON whole = json_copy((json_t *)(uintptr_t)report);
+	json_t *heads = NULL;
 	char previous[65];
 	bool made;
 
@@ -83,8 +84,12 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 		return 0;
 	(void)json_object_set(whole, "claims", (json_t *)(uintptr_t)claims);
 	/* What the ledger said at this time, where nobody can change it: rows cut off later are missed. */
-	if (runs->options.ledger_heads)
-		(void)json_object_set_new(whole, "ledger", runs->options.ledger_heads(runs->options.self));
+	if (runs->options.ledger_heads) {
+		heads = runs->options.ledger_heads(runs->options.self, err);
+		if (!heads)
+			return err_prefix(err, "the record's heads of the ledger");
+		(void)json_object_set_new(whole, "ledger", heads);
+	}
 	if (record_make(whole, previous, signer, &envelope, err) || buf_finish(&envelope, err))
 		return err_prefix(err, "the record");
 	return record_store(runs, run, previous, &envelope, err);

@@ -44,7 +44,8 @@ struct runs_options {
 	/* Lets a request of the run that waits for a person pass, once, or refuses it; NULL: none ever waits. */
 	int (*approve)(void *self, const char *run, const char *hold, bool allow, const char *by, struct err *err);
 	const struct verify_sources *sources; /* for verifications; outlive the runs; NULL: none */
-	json_t *(*ledger_heads)(void *self);  /* lines that a record notes, owned by the caller; NULL: there is no ledger */
+	/* Lines that a record notes, owned by the caller; NULL: there is no ledger. A record waits while they cannot be read. */
+	json_t *(*ledger_heads)(void *self, struct err *err);
 	void *self;
 };
 

@@ -92,7 +92,7 @@ static json_t *ledger_heads(struct call *call, struct err *err)
 {
 	struct audit *audit = audit_of(call, err);
 
-	return audit ? items_of(audit_heads(audit)) : NULL;
+	return audit ? items_of(audit_heads(audit, err)) : NULL;
 }
 
 /* ---- credentials ---- */

@@ -105,6 +105,8 @@ if command -v sqlite3 >/dev/null; then
 	for kind in $kinds; do serve_kill_at "${before[$kind]}" "$kind" && killed=$((killed + 1)); done
 	is 'the server is killed at each effect' "$killed" 5
 	hooked
+else
+	skip 'the server is killed at each effect' 'needs sqlite3'
 fi
 ok 'a review wakes the run' until_true 120 moved_on
 head=$(api GET "/runs/$run" | jq -r .head)
