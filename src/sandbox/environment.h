@@ -172,6 +172,8 @@ MUST_USE int environment_export(struct environments *environments, struct env_id
  * were there at deploy were changed or deleted since, the sum of their keys' digests]}}}, both texts of numbers. {"connections": {"db": n}}: how many
  * others have open. Of Redis, a key says besides whether it "expires", and a stream what its groups have "left". */
 json_t *environment_rows_written(struct environments *environments, struct env_id id, struct err *err);
+/* The same without what was touched, which is dear: it reads all that there was. */
+json_t *environment_rows_new(struct environments *environments, struct env_id id, struct err *err);
 
 /* Removes what should not exist, starts again what should; idle ones are frozen, expired ones removed. */
 MUST_USE int environment_reconcile(struct environments *environments, struct err *err);

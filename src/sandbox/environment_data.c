@@ -74,7 +74,7 @@ static void rows_put(json_t *result, const struct member *member, json_t *rows)
 		(void)json_object_set_new(result, "cut", json_true());
 }
 
-json_t *environment_rows_written(struct environments *environments, struct env_id id, struct err *err)
+static json_t *rows_ask(struct environments *environments, struct env_id id, bool touched, struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
 	AUTO_JSON result = json_object();
@@ -90,8 +90,10 @@ json_t *environment_rows_written(struct environments *environments, struct env_i
 		if (member->kind != MEMBER_DATABASE)
 			continue;
 		(void)pthread_mutex_lock(&env->mutex);
-		mark = json_incref(json_object_get(env->marks, member->name));
+		mark = json_copy(json_object_get(env->marks, member->name));
 		(void)pthread_mutex_unlock(&env->mutex);
+		if (!touched && json_member(mark, "xid")) /* it knows new rows without how many there were */
+			(void)json_object_del(mark, "tables");
 		if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
 			return NULL;
 		rows = member->target.ops->rows(&member->target, fd, mark, err);
@@ -102,6 +104,16 @@ json_t *environment_rows_written(struct environments *environments, struct env_i
 		rows_put(result, member, rows);
 	}
 	return TAKE(result);
+}
+
+json_t *environment_rows_written(struct environments *environments, struct env_id id, struct err *err)
+{
+	return rows_ask(environments, id, true, err);
+}
+
+json_t *environment_rows_new(struct environments *environments, struct env_id id, struct err *err)
+{
+	return rows_ask(environments, id, false, err);
 }
 
 /* ---- deploy and reset ---- */

@@ -183,7 +183,7 @@ static void trials_make(struct work *work)
 /* {"db.orders": how many rows were written since deploy, "cache.cart:*": …} */
 static json_t *rows_count(struct running *running, struct err *err)
 {
-	AUTO_JSON rows = environment_rows_written(running->side->ladder->request->environments, running->side->env, err);
+	AUTO_JSON rows = environment_rows_new(running->side->ladder->request->environments, running->side->env, err);
 	json_t *counts;
 	const char *database, *table;
 	json_t *tables, *list;
@@ -250,7 +250,7 @@ static int trial_run(struct running *running, const struct trial *trial, const j
  * it is empty. The entries, with those that came of it; where they come out otherwise than before, those that there are. NULL on failure. */
 static json_t *session_again(struct running *running, size_t session, size_t index, const json_t *entries, struct err *err)
 {
-	static const struct sending as_recorded = {.timeout_ms = REQUEST_TIMEOUT_MS};
+	static const struct sending in_passing = {.timeout_ms = REQUEST_TIMEOUT_MS, .in_passing = true};
 	const struct replay *replay = running->rehearsal->replays[session];
 	bool *steps = mem_new_array(replay_count(replay) + 1, sizeof(*steps));
 	AUTO_JSON again = json_copy((json_t *)(uintptr_t)entries);
@@ -259,7 +259,7 @@ static json_t *session_again(struct running *running, size_t session, size_t ind
 
 	replay_steps(replay, index, steps);
 	for (size_t i = 0; i < index && result == 0; i++) {
-		const json_t *entry = steps[i] ? running_send(running, session, i, again, &as_recorded, err) : NULL;
+		const json_t *entry = steps[i] ? running_send(running, session, i, again, &in_passing, err) : NULL;
 
 		result = steps[i] && !entry ? -1 : 0;
 		if (!entry)
@@ -268,7 +268,7 @@ static json_t *session_again(struct running *running, size_t session, size_t ind
 		(void)json_array_set(again, i, (json_t *)(uintptr_t)entry);
 	}
 	free(steps);
-	if (result)
+	if (result || running_quiet(running, err))
 		return NULL;
 	return alike ? TAKE(again) : json_incref((json_t *)(uintptr_t)entries);
 }

@@ -56,6 +56,7 @@ struct rehearsal_plan {
 struct sending {
 	const char *under; /* what is special about it: a part of its place; NULL: nothing */
 	int64_t timeout_ms;
+	bool in_passing; /* only on the way to another: nobody waits for quiet, and what it calls is not looked at */
 	/* Once it was answered, or was not in time, before the environment is waited for. May be NULL. */
 	int (*answered)(struct running *running, struct err *err);
 };

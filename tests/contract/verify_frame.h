@@ -45,6 +45,7 @@ struct change {
 	const char *declares; /* a difference that a person declared (verify/declared.h) */
 	const char *patch;    /* a file, instead of edits */
 	const char *about;    /* what sort of change it is, for the table */
+	bool missed;          /* a bug that no gate catches: it is counted as one */
 };
 
 /* The test fails, with the error's text, unless result is 0. */
