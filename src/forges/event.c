@@ -13,6 +13,7 @@ static const char *const kind_names[] = {
 	[FORGE_EVENT_PULL] = "pull",       [FORGE_EVENT_REVIEW_COMMENT] = "review_comment",
 	[FORGE_EVENT_PUSH] = "push",       [FORGE_EVENT_CHECKS] = "checks",
 	[FORGE_EVENT_AGAIN] = "again",     [FORGE_EVENT_INSTALLATION] = "installation",
+	[FORGE_EVENT_MOVED] = "moved",
 };
 
 static const struct {

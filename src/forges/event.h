@@ -18,6 +18,7 @@ enum forge_event_kind {
 	FORGE_EVENT_CHECKS,         /* the host's own CI ended with a failure */
 	FORGE_EVENT_AGAIN,          /* a check of ours is asked for once more */
 	FORGE_EVENT_INSTALLATION,   /* what we may reach has changed */
+	FORGE_EVENT_MOVED, /* the repository has another name: `title` was its own, `base` its owner's where that changed, too */
 };
 
 /* Absent texts are "", absent numbers 0. */

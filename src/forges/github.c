@@ -23,6 +23,7 @@
 #define TOKENS_MAX 64
 #define TOKEN_MARGIN_MS ((int64_t)5 * 60 * 1000)
 #define TOKEN_LIFE_MS ((int64_t)60 * 60 * 1000)
+#define SUSPENDED_PAUSE_MS ((int64_t)10 * 60 * 1000)
 #define JWT_BACK_S 60
 #define JWT_AHEAD_S 540
 #define JWT_BYTES_MAX ((size_t)8192)
@@ -201,8 +202,11 @@ static int installation_find(struct github *github, const char *repository, int6
 		return answer.status == 404 ? err_set(err, ERR_NOT_FOUND, "the GitHub App is not installed on %s", repository) : -1;
 	}
 	*id = json_number(answer.body, "id", 0);
-	if (json_text(answer.body, "suspended_at", NULL))
-		return err_set(err, ERR_DENIED, "the GitHub App's installation on %s is suspended", repository);
+	/* Until somebody lets it go on nothing is lost: it is asked again. */
+	if (json_text(answer.body, "suspended_at", NULL)) {
+		told->wait_until_ms = world_now_ms(github->world) + SUSPENDED_PAUSE_MS;
+		return err_set(err, ERR_LIMIT, "the GitHub App's installation on %s is suspended", repository);
+	}
 	*granted = json_incref(json_member(answer.body, "permissions"));
 	return 0;
 }

@@ -10,7 +10,7 @@
 
 static const char *const events_wanted[] = {
 	"issues", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment",
-	"push",   "check_run",     "check_suite",  "workflow_run",
+	"push",   "check_run",     "check_suite",  "workflow_run",        "repository",
 };
 
 /* "2026-11-21T19:30:00Z" and with a fraction, in ms; 0: none. */

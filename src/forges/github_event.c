@@ -189,13 +189,26 @@ static void installation(struct forge_event *event)
 	event->title = text_at(json_member(json_member(event->json, "installation"), "account"), "login");
 }
 
+/* What it was called: the same name where only its owner changed. */
+static void moved(struct forge_event *event)
+{
+	const json_t *changes = json_member(event->json, "changes");
+	const json_t *owner = json_member(json_member(changes, "owner"), "from");
+	const json_t *repository = json_member(event->json, "repository");
+
+	event->title = json_text(json_member(json_member(changes, "repository"), "name"), "from", text_at(repository, "name"));
+	event->base = json_text(json_member(owner, "organization"), "login", text_at(json_member(owner, "user"), "login"));
+	event->url = text_at(repository, "html_url");
+}
+
 static const struct {
 	const char *name;
 	const char *actions; /* blank-separated; NULL: it has none */
 	enum forge_event_kind kind;
 	void (*read)(struct forge_event *event);
 } table[] = {
-	{"issues", "opened labeled unlabeled assigned unassigned closed reopened edited", FORGE_EVENT_ISSUE, issues},
+	{"issues", "opened labeled unlabeled assigned unassigned closed reopened edited deleted transferred", FORGE_EVENT_ISSUE,
+	 issues},
 	{"issue_comment", "created", FORGE_EVENT_COMMENT, issue_comment},
 	{"pull_request", "opened synchronize closed reopened ready_for_review converted_to_draft labeled edited", FORGE_EVENT_PULL,
 	 pull_request},
@@ -206,6 +219,7 @@ static const struct {
 	{"check_run", "rerequested requested_action", FORGE_EVENT_AGAIN, check_run},
 	{"check_suite", "rerequested", FORGE_EVENT_AGAIN, check_suite},
 	{"installation", "created deleted suspend unsuspend new_permissions_accepted", FORGE_EVENT_INSTALLATION, installation},
+	{"repository", "renamed transferred", FORGE_EVENT_MOVED, moved},
 	{"installation_repositories", "added removed", FORGE_EVENT_INSTALLATION, installation},
 };
 

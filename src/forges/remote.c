@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/markdown.h"
 #include "base/scope.h"
 #include "forges/gitea.h"
 #include "forges/github.h"
@@ -11,7 +12,6 @@
 
 #define NAME_DEFAULT "assay"
 #define ANNOTATIONS_SHOWN ((size_t)30)
-#define MESSAGE_BYTES_MAX 600
 
 static const struct remote_kind *const kinds[] = {&gitea_kind, &github_kind, &gitlab_kind};
 
@@ -82,11 +82,20 @@ static void report_format(struct buf *out, const struct remote_check *check)
 	size_t index;
 	json_t *item;
 
-	buf_add_format(out, "**%s** of %.12s\n\n%s\n", check->title, check->head, check->summary);
-	json_array_foreach((json_t *)(uintptr_t)check->annotations, index, item)
-		if (index < ANNOTATIONS_SHOWN)
-			buf_add_format(out, "%s- `%s:%lld` %.*s\n", index ? "" : "\n", json_text(item, "path", ""),
-				       (long long)json_number(item, "line", 1), MESSAGE_BYTES_MAX, json_text(item, "message", ""));
+	markdown_code_add(out, check->title, false);
+	buf_add_format(out, " of %.12s\n\n%s\n", check->head, check->summary);
+	json_array_foreach((json_t *)(uintptr_t)check->annotations, index, item) {
+		AUTO_FREE char *place = text_format("%s:%lld", json_text(item, "path", ""),
+						    (long long)json_number(item, "line", 1));
+
+		if (index >= ANNOTATIONS_SHOWN)
+			break;
+		buf_add_text(out, index ? "- " : "\n- ");
+		markdown_code_add(out, place, false);
+		buf_add_char(out, ' ');
+		markdown_code_add(out, json_text(item, "message", ""), false);
+		buf_add_char(out, '\n');
+	}
 	if (check->url)
 		buf_add_format(out, "\n[All of it](%s)\n", check->url);
 }

@@ -114,8 +114,11 @@ static int judge(struct world world, const struct rest_call *call, const struct 
 	const char *path = path_of(call->url);
 	AUTO_BUF said = buf_new(400);
 
+	if (response->status >= 300 && response->status < 400 && !call->plain)
+		return err_set(err, ERR_NOT_FOUND, "%s %.200s: the host answers %u: it is at %.300s now", method, path,
+			       response->status, answer->location);
 	if (response->status >= 200 && response->status < 400) {
-		if (answer->body || call->plain || !response->body.length || response->status >= 300)
+		if (answer->body || call->plain || !response->body.length)
 			return 0;
 		return err_set(err, ERR_RETRY, "%s %.200s: the answer is no JSON", method, path);
 	}

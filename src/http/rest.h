@@ -38,8 +38,9 @@ struct rest_answer {
 };
 
 /*
- * 0 for 2xx and 3xx. Else by what the caller does next: ERR_RETRY (no answer, 408, 425, 5xx, or 2xx that is no JSON), ERR_LIMIT with
- * `wait_until_ms` (a limit was announced: nothing of this account before then), ERR_DENIED (401, 403), ERR_NOT_FOUND (404, 410), ERR_CONFLICT
+ * 0 for 2xx, and for 3xx of a plain call. Else by what the caller does next: ERR_RETRY (no answer, 408, 425, 5xx, or 2xx that is no JSON), ERR_LIMIT with
+ * `wait_until_ms` (a limit was announced: nothing of this account before then), ERR_DENIED (401, 403), ERR_NOT_FOUND (404, 410, and what is
+ * somewhere else now), ERR_CONFLICT
  * (409), ERR_INVALID (the rest; what the host said is in the text). End `answer` with rest_answer_fini in any case.
  */
 MUST_USE int rest_ask(struct world world, const struct rest_call *call, struct rest_answer *answer, struct err *err);

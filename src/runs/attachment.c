@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/markdown.h"
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 
@@ -49,7 +50,7 @@ static int name_check(struct view name, struct err *err)
 
 	for (size_t i = 0; good && i < name.length; i++)
 		good = (unsigned char)name.at[i] >= ' ' && name.at[i] != '/' && name.at[i] != '\\';
-	return good && !prompt_hides(name)
+	return good && !markdown_hides(name)
 		       ? 0
 		       : err_set(err, ERR_INVALID,
 				 "name: expected the name of a file that can be seen, without slashes, not beginning with "

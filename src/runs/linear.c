@@ -306,41 +306,28 @@ static json_t *comments_of(const json_t *issue)
 	return list;
 }
 
-/* What is at code hosts that are connected: {"hostname", "repositoryFullName"}, and beside it the project's name here. */
+/* Projects that are at code hosts: {"hostname", "repositoryFullName"}, and beside them what each is called here. */
 static json_t *candidates_of(struct runs *runs, json_t *projects, struct err *err)
 {
 	AUTO_JSON list = json_array();
-	AUTO_JSON ids = NULL;
 	AUTO_TX tx = {0};
-	size_t i;
-	json_t *id;
+	AUTO_ROWS rows = {0};
 
-	ids = store_begin_snapshot(runs->store, &tx, err) ? NULL : connection_ids(&tx, NULL, err);
-	if (!ids)
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_query(&tx, &rows, "SELECT name, remote, url FROM repository ORDER BY name LIMIT ?",
+			VALUES(V((int64_t)CANDIDATES_MAX)), err))
 		return NULL;
-	json_array_foreach(ids, i, id) {
-		AUTO_CONNECTION connection = {0};
-		const char *full;
-		json_t *project;
-		struct view host;
+	while (store_rows_next(&rows)) {
+		const char *remote = store_rows_text(&rows, 1);
+		const char *url = store_rows_text(&rows, 2);
+		const char *host = strstr(url, "://");
 
-		if (connection_read(&tx, json_string_value(id), &connection, err))
-			return NULL;
-		host = view_of(connection.base);
-		(void)view_cut(host, '/', &host);
-		host = host.length ? view_make(host.at + 1, host.length - 1) : host;
-		host = view_cut(host, '/', &(struct view){0});
-		if (view_starts(host, VIEW("api.")))
-			host = view_make(host.at + 4, host.length - 4);
-		json_object_foreach(json_member(connection.configuration, "repositories"), full, project) {
-			if (!json_is_string(project) || json_array_size(list) >= CANDIDATES_MAX)
-				continue;
-			(void)json_array_append_new(
-				list, json_pack("{s:s%, s:s}", "hostname", host.at, host.length, "repositoryFullName", full));
-			(void)json_object_set(projects, full, project);
-		}
+		host = host ? host + 3 : url;
+		(void)json_array_append_new(
+			list, json_pack("{s:s%, s:s}", "hostname", host, strcspn(host, "/"), "repositoryFullName", remote));
+		(void)json_object_set_new(projects, remote, json_string(store_rows_text(&rows, 0)));
 	}
-	return TAKE(list);
+	return store_rows_finish(&rows, err) ? NULL : TAKE(list);
 }
 
 /* Linear's own guess, when it is sure enough and one of ours. */

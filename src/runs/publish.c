@@ -4,6 +4,7 @@
 
 #include "base/digest.h"
 #include "base/log.h"
+#include "base/markdown.h"
 #include "base/scope.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
@@ -169,9 +170,12 @@ static void body_gates(struct buf *out, const json_t *report)
 	json_t *gate;
 
 	buf_add_text(out, "\n" PULL_EVIDENCE "\n\n| gate | result | |\n|---|---|---|\n");
-	json_array_foreach(json_member(report, "gates"), index, gate)
-		buf_add_format(out, "| %s | %s | %s |\n", json_text(gate, "title", json_text(gate, "name", "")),
-			       json_text(gate, "status", ""), json_text(gate, "reason", ""));
+	json_array_foreach(json_member(report, "gates"), index, gate) {
+		buf_add_format(out, "| %s | %s | ", json_text(gate, "title", json_text(gate, "name", "")),
+			       json_text(gate, "status", ""));
+		markdown_code_add(out, json_text(gate, "reason", ""), true);
+		buf_add_text(out, " |\n");
+	}
 }
 
 /* The calls behind it, as a diff. */
@@ -200,12 +204,17 @@ static void body_findings(struct buf *out, const json_t *report)
 		}
 		const json_t *declared = json_member(finding, "declared");
 
-		buf_add_format(out, "- %s `%s` %s", json_is_object(declared) ? "meant" : json_text(finding, "severity", ""),
-			       json_text(finding, "id", ""), json_text(finding, "title", ""));
-		if (json_is_object(declared))
-			buf_add_format(out, " (declared by %s)", json_text(declared, "by", ""));
-		if (*json_text(finding, "reproduce", ""))
-			buf_add_format(out, "\n  `%s`", json_text(finding, "reproduce", ""));
+		buf_add_format(out, "- %s `%s` ", json_is_object(declared) ? "meant" : json_text(finding, "severity", ""),
+			       json_text(finding, "id", ""));
+		markdown_code_add(out, json_text(finding, "title", ""), false);
+		if (json_is_object(declared)) {
+			buf_add_text(out, " declared by ");
+			markdown_code_add(out, json_text(declared, "by", ""), false);
+		}
+		if (*json_text(finding, "reproduce", "")) {
+			buf_add_text(out, "\n  ");
+			markdown_code_add(out, json_text(finding, "reproduce", ""), false);
+		}
 		buf_add_char(out, '\n');
 		if (index < TREES_SHOWN)
 			body_trees(out, finding);
@@ -222,8 +231,11 @@ static void body_not_covered(struct buf *out, const json_t *report)
 		return;
 	buf_add_text(out, "\n### What was not covered\n\n");
 	json_array_foreach(list, index, item)
-		if (index < LISTED_MAX && json_is_string(item))
-			buf_add_format(out, "- %s\n", json_string_value(item));
+		if (index < LISTED_MAX && json_is_string(item)) {
+			buf_add_text(out, "- ");
+			markdown_code_add(out, json_string_value(item), false);
+			buf_add_char(out, '\n');
+		}
 }
 
 /* Its word, and what became of each claim in it. Words of the agent are fenced or in code: they are data. */
@@ -236,13 +248,12 @@ static void body_summary(struct buf *out, const struct run *run, const json_t *c
 		return;
 	prompt_fence(out, "\nThe agent says (its word; what of it could be checked is below)", view_of(run->summary));
 	json_array_foreach(claims, index, claim) {
-		const char *said = json_text(claim, "claim", "");
-
 		buf_add_format(out, index ? "" : "\n### What it claims\n\n");
-		buf_add_format(out, "- **%s**: `", json_text(claim, "status", ""));
-		for (; *said; said++)
-			buf_add_char(out, *said == '`' || *said == '\n' ? '\'' : *said);
-		buf_add_format(out, "`: %s\n", json_text(claim, "why", ""));
+		buf_add_format(out, "- **%s**: ", json_text(claim, "status", ""));
+		markdown_code_add(out, json_text(claim, "claim", ""), false);
+		buf_add_text(out, " ");
+		markdown_code_add(out, json_text(claim, "why", ""), false);
+		buf_add_char(out, '\n');
 	}
 }
 
@@ -265,7 +276,9 @@ static void pull_body(struct buf *out, const struct publication *publication)
 	const json_t *report = publication->report;
 	const json_t *claims = publication->claims;
 
-	buf_add_format(out, "%s %s\n", verdict_line(report), json_text(report, "reason", ""));
+	buf_add_format(out, "%s ", verdict_line(report));
+	markdown_code_add(out, json_text(report, "reason", ""), false);
+	buf_add_char(out, '\n');
 	body_not_covered(out, report);
 	if (run->joined)
 		parts_body(out, runs, &publication->parts);

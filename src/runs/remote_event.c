@@ -40,7 +40,8 @@ static bool concerns_us(const struct connection *connection, const struct forge_
 {
 	if (event->kind == FORGE_EVENT_IGNORED)
 		return false;
-	return event->kind == FORGE_EVENT_PULL || event->kind == FORGE_EVENT_PUSH || !own_doing(connection, event);
+	return event->kind == FORGE_EVENT_PULL || event->kind == FORGE_EVENT_PUSH || event->kind == FORGE_EVENT_MOVED ||
+	       !own_doing(connection, event);
 }
 
 static char *delivery_of(const struct remote_kind *kind, const struct webhook_request *request)
@@ -184,7 +185,8 @@ static int on_issue(struct taking *taking, struct err *err)
 	if ((forge_event_lists(event->gained, label, name) && !(event->whole && taking->run)) ||
 	    (strcmp(action, "opened") == 0 && forge_mentions(event->text, name)))
 		return intake(taking, err);
-	if (taking->run && (strcmp(action, "closed") == 0 || forge_event_lists(event->lost, label, name)))
+	if (taking->run && (strcmp(action, "closed") == 0 || strcmp(action, "deleted") == 0 || strcmp(action, "transferred") == 0 ||
+			    forge_event_lists(event->lost, label, name)))
 		return ask_host(taking, "forge.command", taking->delivery,
 				json_pack("{s:i, s:s, s:b}", "command", FORGE_COMMAND_STOP, "rest", "", "known", 1), err);
 	return 0;
@@ -233,14 +235,32 @@ static int on_installation(struct runs *runs, struct store_tx *tx, const struct 
 	return connection_state_set(tx, connection->id, gone ? text : NULL, err);
 }
 
+/* Its project goes on under the new name: what is on its way there, too. */
+static int on_moved(struct store_tx *tx, const struct connection *connection, const struct forge_event *event, struct err *err)
+{
+	struct view name;
+	struct view owner = view_cut(view_of(event->repository), '/', &name);
+	AUTO_FREE char *was = *event->base ? text_format("%s/%s", event->base, event->title)
+					   : text_format("%.*s/%s", (int)owner.length, owner.at, event->title);
+
+	if (store_run(tx, "UPDATE repository SET remote = ?, url = ? WHERE connection = ? AND lower(remote) = lower(?)",
+		      VALUES(V(event->repository), V(event->url), V((const char *)connection->id), V((const char *)was)), err))
+		return -1;
+	if (store_changed(tx))
+		log_info("connection=%s: %s is %s now", connection->name, was, event->repository);
+	return 0;
+}
+
 /* ---- taking ---- */
 
 static int take_at(struct taking *taking, struct err *err)
 {
 	static int (*const takers[])(struct taking * taking, struct err * err) = {
-		[FORGE_EVENT_ISSUE] = on_issue,           [FORGE_EVENT_COMMENT] = on_comment, [FORGE_EVENT_REVIEW] = on_review,
-		[FORGE_EVENT_REVIEW_COMMENT] = on_review, [FORGE_EVENT_PULL] = on_pull,       [FORGE_EVENT_PUSH] = on_push,
-		[FORGE_EVENT_CHECKS] = on_checks,         [FORGE_EVENT_AGAIN] = on_again,     [FORGE_EVENT_INSTALLATION] = NULL,
+		[FORGE_EVENT_ISSUE] = on_issue,    [FORGE_EVENT_COMMENT] = on_comment,
+		[FORGE_EVENT_REVIEW] = on_review,  [FORGE_EVENT_REVIEW_COMMENT] = on_review,
+		[FORGE_EVENT_PULL] = on_pull,      [FORGE_EVENT_PUSH] = on_push,
+		[FORGE_EVENT_CHECKS] = on_checks,  [FORGE_EVENT_AGAIN] = on_again,
+		[FORGE_EVENT_INSTALLATION] = NULL, [FORGE_EVENT_MOVED] = NULL,
 	};
 	const struct forge_event *event = taking->event;
 	bool found;
@@ -264,6 +284,8 @@ static int event_take(struct runs *runs, struct store_tx *tx, const struct conne
 
 	if (event->kind == FORGE_EVENT_INSTALLATION)
 		return on_installation(runs, tx, connection, event, err);
+	if (event->kind == FORGE_EVENT_MOVED)
+		return on_moved(tx, connection, event, err);
 	status = take_at(&taking, err) || connection_state_set(tx, connection->id, NULL, err) ? -1 : 0;
 	place_fini(&taking.place);
 	free(taking.run);

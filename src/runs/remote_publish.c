@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/markdown.h"
 #include "base/scope.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
@@ -104,9 +105,13 @@ const struct effect_kind effect_push = {"forge.push", push_send, NULL, push_sett
 static char *body_fold(const char *body, int64_t issue)
 {
 	AUTO_BUF out = buf_new(REMOTE_BODY_BYTES_MAX);
-	const char *evidence = strstr(body, "\n" PULL_EVIDENCE);
-	size_t before = evidence ? (size_t)(evidence - body) : strlen(body);
+	const char *evidence = NULL;
+	size_t before;
 
+	/* The last is ours: the agent's words stand before it, whatever is in them. */
+	for (const char *next = strstr(body, "\n" PULL_EVIDENCE); next; next = strstr(next + 1, "\n" PULL_EVIDENCE))
+		evidence = next;
+	before = evidence ? (size_t)(evidence - body) : strlen(body);
 	buf_add(&out, body, before);
 	if (issue)
 		buf_add_format(&out, "\nFixes #%lld.\n", (long long)issue);
@@ -309,17 +314,27 @@ static void summary_add(struct buf *out, const json_t *report)
 	size_t index;
 	json_t *item;
 
-	buf_add_format(out, "%s\n\n| gate | result | |\n|---|---|---|\n", json_text(report, "reason", ""));
-	json_array_foreach(json_member(report, "gates"), index, item)
-		buf_add_format(out, "| %s | %s | %s |\n", json_text(item, "title", json_text(item, "name", "")),
-			       json_text(item, "status", ""), json_text(item, "reason", ""));
+	markdown_code_add(out, json_text(report, "reason", ""), false);
+	buf_add_text(out, "\n\n| gate | result | |\n|---|---|---|\n");
+	json_array_foreach(json_member(report, "gates"), index, item) {
+		buf_add_format(out, "| %s | %s | ", json_text(item, "title", json_text(item, "name", "")),
+			       json_text(item, "status", ""));
+		markdown_code_add(out, json_text(item, "reason", ""), true);
+		buf_add_text(out, " |\n");
+	}
 	json_array_foreach(json_member(report, "findings"), index, item)
-		if (index < LISTED_MAX)
-			buf_add_format(out, "%s- **%s** `%s` %s\n", index ? "" : "\n", json_text(item, "severity", ""),
-				       json_text(item, "id", ""), json_text(item, "title", ""));
+		if (index < LISTED_MAX) {
+			buf_add_format(out, "%s- **%s** `%s` ", index ? "" : "\n", json_text(item, "severity", ""),
+				       json_text(item, "id", ""));
+			markdown_code_add(out, json_text(item, "title", ""), false);
+			buf_add_char(out, '\n');
+		}
 	json_array_foreach(json_member(report, "not_covered"), index, item)
-		if (index < LISTED_MAX)
-			buf_add_format(out, "%s- %s\n", index ? "" : "\nNot covered:\n", json_string_value(item));
+		if (index < LISTED_MAX) {
+			buf_add_text(out, index ? "- " : "\nNot covered:\n- ");
+			markdown_code_add(out, json_string_value(item), false);
+			buf_add_char(out, '\n');
+		}
 }
 
 json_t *remote_check_data(const json_t *report, const char *head, const char *url)
@@ -545,15 +560,20 @@ static int progress_text(struct runs *runs, const char *id, const char *sign, st
 	buf_add_format(out, "**Assay** works on this: *%s*. [Timeline](%s/runs/%s)\n", run.state, runs->pages_base, run.id);
 	if (pull)
 		buf_add_format(out, "\nPull request: %s%lld\n", sign, (long long)pull);
-	if (run.error)
-		buf_add_format(out, "\nIt ended: %.400s\n", run.error);
+	if (run.error) {
+		buf_add_text(out, "\nIt ended: ");
+		markdown_code_add(out, run.error, false);
+		buf_add_char(out, '\n');
+	}
 	plan = json_parse(view_of(run.plan), NULL);
 	json_array_foreach(plan, index, step) {
-		const char *status = json_text(step, "status", "");
+		const char *state = json_text(step, "state", json_text(step, "status", ""));
 
-		if (index < LISTED_MAX)
-			buf_add_format(out, "%s- [%c] %.200s\n", index ? "" : "\n", strcmp(status, "completed") == 0 ? 'x' : ' ',
-				       json_text(step, "text", json_text(step, "content", "")));
+		if (index >= LISTED_MAX)
+			break;
+		buf_add_format(out, "%s- [%c] ", index ? "" : "\n", strcmp(state, "completed") == 0 ? 'x' : ' ');
+		markdown_code_add(out, json_text(step, "text", json_text(step, "content", "")), false);
+		buf_add_char(out, '\n');
 	}
 	return buf_finish(out, err);
 }

@@ -413,7 +413,6 @@ MUST_USE int runs_retain(struct runs *runs, struct err *err);
 
 /* `parts` NULL: it is of one repository. */
 void prompt_issue(struct buf *out, const json_t *issue, const struct blueprint *blueprint, const struct parts *parts);
-bool prompt_hides(struct view text); /* is something in it that people do not see? */
 void prompt_unchanged(struct buf *out);
 void prompt_go_on(struct buf *out, const char *before); /* after a turn that was ended for its cost; `before`: what it was told */
 /* The same tree in which its own verification failed. */

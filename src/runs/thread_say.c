@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "base/markdown.h"
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 #include "runs/thread.h"
@@ -72,20 +73,23 @@ static int on_gate(const struct told *told, struct err *err)
 	const char *status = json_text(told->data, "status", "");
 	const char *detail = json_text(told->data, "detail", "");
 	const char *title = json_text(told->data, "title", json_text(told->data, "name", ""));
-	AUTO_FREE char *result = text_format("%s%s%.2000s", status, detail[0] ? ": " : "", detail);
+	AUTO_BUF result = buf_new(THREAD_TEXT_MAX);
 
 	if (strcmp(status, "running") == 0)
 		return say(told, "gate", true, action("Verifies", title, NULL), err);
-	return say(told, "gate", false, action("Verified", title, result), err);
+	buf_add_format(&result, "%s%s", status, detail[0] ? ": " : "");
+	markdown_code_add(&result, detail, false);
+	return say(told, "gate", false, action("Verified", title, result.at), err);
 }
 
 static int on_verdict(const struct told *told, struct err *err)
 {
 	const char *reason = json_text(told->data, "reason", "");
-	AUTO_FREE char *text = text_format("Verdict: **%s**%s%.4000s", json_text(told->data, "verdict", ""), reason[0] ? ". " : "",
-					   reason);
+	AUTO_BUF text = buf_new(THREAD_TEXT_MAX);
 
-	return say(told, "verdict", false, words("thought", view_of(text)), err);
+	buf_add_format(&text, "Verdict: **%s**%s", json_text(told->data, "verdict", ""), reason[0] ? ". " : "");
+	markdown_code_add(&text, reason, false);
+	return say(told, "verdict", false, words("thought", buf_view(&text)), err);
 }
 
 static int on_question(const struct told *told, struct err *err)
@@ -204,18 +208,19 @@ static int on_state(const struct told *told, struct err *err)
 
 static int on_error(const struct told *told, struct err *err)
 {
+	AUTO_BUF text = buf_new(THREAD_TEXT_MAX);
 	AUTO_RUN run = {0};
-	AUTO_FREE char *text = NULL;
 
 	if (run_read(told->tx, told->thread->run, &run, err))
 		return -1;
 	if (strcmp(run.state, "failed") != 0)
 		return 0;
-	text = text_format("I cannot go on: %.4000s\n\nWrite here and I try again.",
-			   json_text(told->data, "message", "no reason is known"));
+	buf_add_text(&text, "I cannot go on: ");
+	markdown_code_add(&text, json_text(told->data, "message", "no reason is known"), false);
+	buf_add_text(&text, "\n\nWrite here and I try again.");
 	if (say(told, "state", false, json_pack("{s:s, s:s}", "say", "state", "state", "failed"), err))
 		return -1;
-	return finish(told, &run, "error", text, NULL, err);
+	return finish(told, &run, "error", text.at, NULL, err);
 }
 
 static int on_preview(const struct told *told, struct err *err)

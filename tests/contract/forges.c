@@ -482,9 +482,9 @@ static const struct {
 	bool mends; /* an App makes another token, and goes on */
 	bool limits;
 } faults[] = {
-	{"401", ERR_DENIED, true, false},  {"403", ERR_DENIED, false, false}, {"limit", ERR_LIMIT, false, true},
-	{"busy", ERR_LIMIT, false, true},  {"500", ERR_RETRY, false, false},  {"html502", ERR_RETRY, false, false},
-	{"lost", ERR_RETRY, false, false},
+	{"401", ERR_DENIED, true, false},       {"403", ERR_DENIED, false, false}, {"limit", ERR_LIMIT, false, true},
+	{"busy", ERR_LIMIT, false, true},       {"500", ERR_RETRY, false, false},  {"html502", ERR_RETRY, false, false},
+	{"moved", ERR_NOT_FOUND, false, false}, {"lost", ERR_RETRY, false, false},
 };
 
 /* Returns whether the fault was met. */
@@ -570,7 +570,8 @@ static const struct {
 	{"one pull request has a branch", one_pull_request_has_a_branch, true},
 	{"what a person closed stays closed", what_a_person_closed_stays_closed, true},
 	{"what was over before its answer came is found", what_was_over_before_its_answer_came_is_found, false},
-	{"a branch that was closed with another head may be opened", a_branch_that_was_closed_with_another_head_may_be_opened, false},
+	{"a branch that was closed with another head may be opened", a_branch_that_was_closed_with_another_head_may_be_opened,
+	 false},
 	{"a merge is of the head that was published", a_merge_is_of_the_head_that_was_published, true},
 	{"a note is found by its marker and edited", a_note_is_found_by_its_marker_and_edited, false},
 	{"a review is read whole and each thread answered once", a_review_is_read_whole_and_each_thread_answered_once, false},

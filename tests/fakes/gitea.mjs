@@ -136,7 +136,7 @@ for (const [name, act] of Object.entries(acts)) if (act.length > 1) acts[name] =
 
 // ---- serving
 const kinds = {
-	401: () => fail(401, 'invalid username, password or token'), 403: () => fail(403, 'token does not have at least one of required scope(s), required=[write:issue], token scope=read:issue'), 500: () => fail(500, 'Internal Server Error'), html502: () => html(502),
+	401: () => fail(401, 'invalid username, password or token'), 403: () => fail(403, 'token does not have at least one of required scope(s), required=[write:issue], token scope=read:issue'), 500: () => fail(500, 'Internal Server Error'), html502: () => html(502), moved: () => ({status: 301, body: {message: 'Moved Permanently', url: `${base}/repositories/7`}, headers: {location: `${base}/repositories/7`}}),
 	// Gitea has no limits of its own: the proxy before it has.
 	limit: () => ({status: 429, raw: '<html><head><title>429 Too Many Requests</title></head></html>', headers: {'content-type': 'text/html', 'retry-after': '1'}}),
 	busy: () => ({status: 429, raw: '<html><head><title>429 Too Many Requests</title></head></html>', headers: {'content-type': 'text/html'}}),

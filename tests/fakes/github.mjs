@@ -72,7 +72,7 @@ function tell(event, payload, by) {
 const fail = (status, message, more = {}, headers = {}) => ({status, body: {message, documentation_url: 'https://docs.github.com/rest', ...more}, headers});
 const good = (body, status = 200) => ({status, body});
 const routes = [
-	['GET', /^\/app$/, () => good({id: 4242, slug: app.slug, permissions, events: ['issues', 'issue_comment', 'pull_request', 'pull_request_review', 'pull_request_review_comment', 'push', 'check_run', 'workflow_run']})],
+	['GET', /^\/app$/, () => good({id: 4242, slug: app.slug, permissions, events: ['issues', 'issue_comment', 'pull_request', 'pull_request_review', 'pull_request_review_comment', 'push', 'check_run', 'workflow_run', 'repository']})],
 	['GET', /^\/app\/hook\/config$/, () => good({url: hook.url, content_type: 'json', secret: '********', insecure_ssl: '0'})],
 	['GET', /^\/app\/hook\/deliveries$/, (m, q) => {
 		const from = q.get('cursor') ? deliveries.findIndex((d) => d.id === +q.get('cursor')) : 0;
@@ -215,7 +215,7 @@ const kinds = {
 	secondary: () => fail(403, 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.', {}, {'retry-after': '1'}),
 	429: () => fail(429, 'API rate limit exceeded', {}, {'retry-after': '1'}),
 	403: () => fail(403, 'Resource not accessible by integration', {}, {'x-accepted-github-permissions': 'checks=write'}),
-	500: () => fail(500, 'Server Error'), html502: () => html(502),
+	500: () => fail(500, 'Server Error'), html502: () => html(502), moved: () => ({status: 301, body: {message: 'Moved Permanently', url: `${base}/repositories/7`}, headers: {location: `${base}/repositories/7`}}),
 };
 function who(header, path) {
 	const token = /^Bearer (.+)$/.exec(header ?? '')?.[1] ?? '';

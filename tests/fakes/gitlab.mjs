@@ -214,7 +214,7 @@ for (const [name, act] of Object.entries(acts)) if (act.length > 1) acts[name] =
 // ---- serving
 const limits = (left, seconds) => ({'ratelimit-limit': '2000', 'ratelimit-name': 'throttle_authenticated_api', 'ratelimit-observed': '2001', 'ratelimit-remaining': String(left), 'ratelimit-reset': String(Math.floor(Date.now() / 1000) + seconds), 'retry-after': String(seconds)});
 const kinds = {
-	401: () => fail(401, '401 Unauthorized'), 403: () => fail(403, '403 Forbidden'), 500: () => fail(500, '500 Internal Server Error'), html502: () => html(502),
+	401: () => fail(401, '401 Unauthorized'), 403: () => fail(403, '403 Forbidden'), 500: () => fail(500, '500 Internal Server Error'), html502: () => html(502), moved: () => ({status: 301, body: {message: 'Moved Permanently', url: `${base}/repositories/7`}, headers: {location: `${base}/repositories/7`}}),
 	scope: () => ({status: 403, body: {error: 'insufficient_scope', error_description: 'The request requires higher privileges than provided by the access token.', scope: 'api'}}),
 	limit: () => ({status: 429, raw: 'Retry later\n', headers: {'content-type': 'text/plain', ...limits(0, 1)}}),
 	busy: () => fail(429, {error: 'This endpoint has been requested too many times. Try again later.'}),

@@ -164,8 +164,12 @@ static char *list_make(void)
 		(void)json_array_append_new(messages, json_pack("{s:s, s:{s:s, s:{s:s}}}", "ts", "1", "metadata", "event_type",
 								"assay", "event_payload", "operation", server.made[i]));
 	}
-	AUTO_JSON both = json_pack("{s:b, s:O, s:O, s:s, s:s, s:s, s:s}", "ok", 1, "comments", comments, "messages", messages,
-				   "accountId", "us", "team_id", "elsewhere", "team", "Elsewhere", "user_id", "us");
+	AUTO_JSON guess = json_pack("{s:{s:[{s:s, s:s, s:f}, {s:s, s:s, s:f}]}}", "issueRepositorySuggestions", "suggestions",
+				    "hostname", "github.com", "repositoryFullName", "acme/site", "confidence", 0.6, "hostname",
+				    "github.com", "repositoryFullName", "acme/shop", "confidence", 0.9);
+	AUTO_JSON both = json_pack("{s:O, s:b, s:O, s:O, s:s, s:s, s:s, s:s}", "data", guess, "ok", 1, "comments", comments,
+				   "messages", messages, "accountId", "us", "team_id", "elsewhere", "team", "Elsewhere", "user_id",
+				   "us");
 
 	json_format(&text, both);
 	return buf_take(&text);
@@ -753,6 +757,39 @@ static void a_picture_that_cannot_be_brought_keeps_no_words_back(void **state)
 	bench_end();
 }
 
+/* Of the projects that are at code hosts it is told which there are, and its surest guess is taken. */
+static void linear_is_asked_which_repository(void **state)
+{
+	struct outbox_answer answer = {0};
+	struct speaking speaking = {.answer = &answer};
+	AUTO_FREE char *repository = NULL;
+	struct err err = {0};
+
+	(void)state;
+	bench_begin(&trackers[0]);
+	take(trackers[0].given);
+	thread_load_only(&speaking.thread);
+	speaking.runs = runs;
+	assert_int_equal(voice_linear.suggest(&speaking, &repository, &err), 0);
+	assert_null(repository); /* there is none to choose from */
+	{
+		AUTO_TX tx = {0};
+
+		assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+		assert_int_equal(store_run(&tx,
+					   "INSERT INTO repository (name, connection, remote, url, branch, judges) VALUES"
+					   " ('shop-here', 'c', 'acme/shop', 'https://github.com/acme/shop', 'main', 0)",
+					   NO_VALUES, NULL),
+				 0);
+		assert_int_equal(store_commit(&tx, NULL), 0);
+	}
+	if (voice_linear.suggest(&speaking, &repository, &err))
+		fail_msg("%s", err.text);
+	assert_string_equal(repository, "shop-here");
+	thread_fini(&speaking.thread);
+	bench_end();
+}
+
 /* ---- all of them ---- */
 
 static void every_tracker(void (*promise)(void))
@@ -812,6 +849,7 @@ int main(void)
 		cmocka_unit_test(test_what_came_of_an_answer_is_said),
 		cmocka_unit_test(test_no_words_are_too_many_or_too_odd),
 		cmocka_unit_test(test_a_connection_stays_where_it_was_allowed),
+		cmocka_unit_test(linear_is_asked_which_repository),
 		cmocka_unit_test(a_picture_that_cannot_be_brought_keeps_no_words_back),
 	};
 
