@@ -123,6 +123,8 @@ struct sql_mask {
 /* Replaces what the rules name, and what foreign keys tie to it; then every foreign key joins as many rows as before. Errors name
  * columns, never values. The old values are still in the database's files: sql_ops.scrub. */
 MUST_USE int sql_mask(struct sql *sql, const struct sql_mask *mask, struct err *err);
+/* What a server quotes of a value in its error (`…: "ada@x.example"`, `Duplicate entry 'ada' for key`) becomes three dots; names stay. */
+void sql_error_hide(struct err *err);
 
 /* ---- subsets (sql_subset.c) ---- */
 

@@ -7,6 +7,7 @@
  * and filled from the copy: values may change places in a unique column, and no trigger, key or cascade acts meanwhile. The key never
  * enters the database.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/scope.h"
@@ -476,6 +477,55 @@ static int mask_all(struct masking *masking, struct err *err)
 		       : 0;
 }
 
+/* Where in the text a quoted value begins, behind its first quote; 0: there is none. */
+static size_t value_begin(const char *text)
+{
+	/* PostgreSQL: invalid input syntax for type integer: "x"; MariaDB: Incorrect integer value: 'x', Duplicate entry 'x', DOUBLE value: 'x' */
+	static const char *const before[] = {": \"", ": '", "entry '", "value '", "value \""};
+	size_t first = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(before); i++) {
+		const char *at = strstr(text, before[i]);
+		size_t begin = at ? (size_t)(at - text) + strlen(before[i]) : 0;
+
+		if (begin && (!first || begin < first))
+			first = begin;
+	}
+	return first;
+}
+
+void sql_error_hide(struct err *err)
+{
+	static const char dots[] = "…";
+	size_t from = value_begin(err->text);
+	size_t length = strlen(err->text);
+	size_t to = length;
+	char quote;
+	char behind[8];
+	const char *name;
+
+	if (!from)
+		return;
+	quote = err->text[from - 1];
+	/* A value may hold quotes: it ends before what the server says behind it, or at the last one. */
+	(void)snprintf(behind, sizeof(behind), "%c for ", quote);
+	for (name = strstr(err->text + from, behind); name; name = strstr(name + 1, behind))
+		to = (size_t)(name - err->text);
+	if (to == length) {
+		const char *last = strrchr(err->text + from, quote);
+
+		to = last ? (size_t)(last - err->text) : length; /* cut: nothing of it is shown */
+	}
+	if (from + sizeof(dots) > sizeof(err->text)) {
+		err->text[from] = '\0';
+		return;
+	}
+	if (from + sizeof(dots) + (length - to) > sizeof(err->text))
+		to = length;
+	memmove(err->text + from + sizeof(dots) - 1, err->text + to, length - to + 1);
+	memcpy(err->text + from, dots, sizeof(dots) - 1);
+}
+
 int sql_mask(struct sql *sql, const struct sql_mask *mask, struct err *err)
 {
 	struct masking masking = {.sql = sql, .mask = mask};
@@ -486,5 +536,7 @@ int sql_mask(struct sql *sql, const struct sql_mask *mask, struct err *err)
 	free(masking.bound);
 	free(masking.orphans);
 	sql_schema_fini(&masking.schema);
+	if (result && err)
+		sql_error_hide(err);
 	return result;
 }

@@ -319,6 +319,46 @@ static void a_session_ends_at_its_own_limit(void **state)
 	assert_int_equal(err.kind, ERR_RETRY);
 }
 
+static void a_servers_error_names_no_value(void **state)
+{
+	static const char *const rows[][2] = {
+		{"users.age: invalid input syntax for type integer: \"ada@x.example\"",
+		 "users.age: invalid input syntax for type integer: \"…\""},
+		{"Duplicate entry 'o'hara' for key 'email'", "Duplicate entry '…' for key 'email'"},
+		{"Incorrect integer value: 'it's for 'x' for column `s`.`t`.`age` at row 1",
+		 "Incorrect integer value: '…' for column `s`.`t`.`age` at row 1"},
+		{"Truncated incorrect DOUBLE value: 'ada'", "Truncated incorrect DOUBLE value: '…'"},
+		{"invalid input value for enum mood: \"sa\"d\"", "invalid input value for enum mood: \"…\""},
+		{"invalid input syntax for type integer: \"cut by us", "invalid input syntax for type integer: \"…"},
+		{"duplicate key value violates unique constraint \"users_email_key\"",
+		 "duplicate key value violates unique constraint \"users_email_key\""},
+		{"column \"a\" does not exist", "column \"a\" does not exist"},
+		{"x: \"y\"", "x: \"…\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err err = {0};
+
+		(void)err_set(&err, ERR_INVALID, "%s", rows[i][0]);
+		sql_error_hide(&err);
+		assert_string_equal(err.text, rows[i][1]);
+	}
+}
+
+/* A text as long as an error can be. */
+static void a_long_error_keeps_its_bounds(void **state)
+{
+	struct err err = {0};
+	size_t length = sizeof(err.text) - 1;
+
+	(void)state;
+	memset(err.text, 'a', length);
+	memcpy(err.text + length - 3, ": \"", 3);
+	sql_error_hide(&err);
+	assert_true(strlen(err.text) <= length);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +369,8 @@ int main(void)
 		cmocka_unit_test(a_page_that_is_too_long_is_asked_in_parts),
 		cmocka_unit_test(a_session_ends_at_its_own_limit),
 		cmocka_unit_test(an_answer_is_kept_up_to_a_limit),
+		cmocka_unit_test(a_servers_error_names_no_value),
+		cmocka_unit_test(a_long_error_keeps_its_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
