@@ -270,7 +270,8 @@ void environment_stop_members(struct environment *env, bool databases);
 MUST_USE int environment_marks_take(struct environment *env, struct err *err);
 
 /* ---- environment_data.c ---- */
-int64_t member_ready_limit_ms(const struct member *member, int64_t usual_ms); /* of one attempt: its engine may need longer, its blueprint may say */
+int64_t member_ready_limit_ms(const struct member *member,
+			      int64_t usual_ms); /* of one attempt: its engine may need longer, its blueprint may say */
 /* Connects where its engine is asked what it holds. */
 MUST_USE int member_ask(struct environment *env, const struct member *member, int64_t limit_ms, int *fd, struct err *err);
 /* Runs what a database's engine wants to say over a socket of its own. */
