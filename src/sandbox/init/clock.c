@@ -21,7 +21,6 @@
 #define SECOND_NS 1000000000
 #define NEVER_MONOTONIC_S 1000000000 /* nobody's monotonic clock is there yet: since the start of the machine 31 years */
 
-extern char **environ;
 extern void *dlsym(void *handle, const char *name);
 #define NEXT ((void *)-1L) /* RTLD_NEXT */
 
@@ -159,7 +158,7 @@ int timespec_get(struct timespec *at, int base)
 #define WAIT(name, parameters, arguments)                     \
 	int name parameters                                   \
 	{                                                     \
-		static int(*next) parameters;                 \
+		static __typeof__(name) *next;                \
 		struct timespec held;                         \
                                                               \
 		if (!next)                                    \
