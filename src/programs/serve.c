@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -538,6 +539,17 @@ static int config_tell(const struct serve *serve, bool dump)
 	return CLI_DONE;
 }
 
+/* Each watcher of what happens is a connection: as many as the machine allows, of which a login often gives 1,024. */
+static void descriptors_raise(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int serve_main(int argc, char **argv)
 {
 	struct serve serve = {.listen = LISTEN_DEFAULT,
@@ -627,6 +639,7 @@ int serve_main(int argc, char **argv)
 		return code;
 	if (check || dump)
 		return config_tell(&serve, dump);
+	descriptors_raise();
 	(void)pthread_condattr_init(&clock);
 	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&serve.ended, &clock);

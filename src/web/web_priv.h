@@ -16,7 +16,7 @@
 #define BODY_BYTES_MAX ((size_t)4 << 20)
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 #define LINE_BYTES_MAX ((size_t)500)
-#define WORKERS_MAX 512 /* streams, long operations and terminals at once */
+#define WORKERS_MAX 2048 /* streams, long operations and terminals at once; each is a thread that mostly waits */
 #define ITEMS_DEFAULT 100
 #define ITEMS_MAX 100000
 #define EXCHANGES_BYTES_MAX ((size_t)128 << 20)
