@@ -39,8 +39,8 @@ MUST_USE int place_find_remote(struct store_tx *tx, const char *connection, cons
 MUST_USE int place_load(struct runs *runs, const char *name, struct place *place, struct err *err);
 /* Does something with the host's repository, as `git` knows it; what is refused is tried once more with a credential that is new. Blocks. */
 MUST_USE int place_git(const struct place *place, bool push,
-		       int (*act)(void *self, const struct git_remote *remote, struct err *err), void *self, struct remote_told *told,
-		       struct err *err);
+		       int (*act)(void *self, const struct git_remote *remote, struct err *err), void *self,
+		       struct remote_told *told, struct err *err);
 /* Fetches what the host calls `there` as `ref` into the project's repository, which is made when there is none. Blocks on the network. */
 MUST_USE int place_fetch(struct runs *runs, const struct place *place, const char *there, const char *ref, struct git_hash *commit,
 			 struct err *err);

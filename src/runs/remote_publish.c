@@ -90,11 +90,35 @@ static int push_send(struct runs *runs, const struct outbox_effect *effect, stru
 	return remote_failed(&sending.told, answer);
 }
 
+/* Whoever looks at the pull request there is told that it does not show what was made since. */
+static int unpushed_say(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, struct err *err)
+{
+	AUTO_JSON data = json_parse(effect->data, err);
+	const char *run = json_text(data, "run", "");
+	const char *head = json_text(data, "head", "");
+	AUTO_FREE char *name = text_format("%s:unpushed:%.40s", run, head);
+	AUTO_FREE char *text = text_format("What I made since, %.40s, could not be pushed to this branch: it was moved by somebody "
+					   "else, or is protected. It is on [the run's page](%s/runs/%s), and nothing here was "
+					   "verified with what others pushed; `/assay verify` does that.",
+					   head, runs->pages_base, run);
+	AUTO_PLACE place = {0};
+	int64_t number = 0;
+	bool found = false;
+
+	if (!data || place_find(tx, json_text(data, "repository", ""), &place, &found, err) ||
+	    store_number_get(tx, &number, 0,
+			     "SELECT max(pull_remote.number) FROM pull_remote JOIN pull ON pull.number = pull_remote.pull WHERE"
+			     " pull.run = ? AND pull_remote.repository = ? AND pull.state = 'open'",
+			     VALUES(V(run), V(json_text(data, "repository", ""))), err))
+		return -1;
+	return found && number ? remote_note_in(runs, tx, &place, true, number, name, text, err) : 0;
+}
+
 static int push_settled(struct runs *runs, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
 			const struct err *failure, struct err *err)
 {
 	(void)answer;
-	return told_in(runs, tx, effect, "the branch", failure, err);
+	return told_in(runs, tx, effect, "the branch", failure, err) || (failure && unpushed_say(runs, tx, effect, err)) ? -1 : 0;
 }
 
 const struct effect_kind effect_push = {"forge.push", push_send, NULL, push_settled};
@@ -165,6 +189,23 @@ static int pull_known(struct runs *runs, const json_t *pull, int64_t *number, bo
 }
 
 /* Its text and verdict are of its head: while the branch shows another commit, it is a draft and says so. */
+/* A branch that the host did not take shows something else than what was proven: nothing is said of it as if it did. */
+static int unpushed_refuse(struct runs *runs, const json_t *data, struct err *err)
+{
+	const char *head = json_text(data, "head", NULL);
+	AUTO_FREE char *operation = text_format("%s/forge.push/%s", json_text(data, "run", ""), head ? head : "");
+	int64_t dead = 0;
+	AUTO_TX tx = {0};
+
+	if (!head)
+		return 0;
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_number_get(&tx, &dead, 0, "SELECT count(*) FROM outbox WHERE operation = ? AND status = 'dead'",
+			     VALUES(V((const char *)operation)), err))
+		return -1;
+	return dead ? err_set(err, ERR_DENIED, "the branch there is not at %.12s, which could not be pushed", head) : 0;
+}
+
 static int pull_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_SENDING sending = {0};
@@ -175,7 +216,8 @@ static int pull_send(struct runs *runs, const struct outbox_effect *effect, stru
 	int64_t known = 0;
 	bool shown = false;
 
-	if (sending_begin(runs, effect, &sending, err) || pull_read(runs, &sending, &pull, &body, err))
+	if (sending_begin(runs, effect, &sending, err) || unpushed_refuse(runs, sending.data, err) ||
+	    pull_read(runs, &sending, &pull, &body, err))
 		return -1;
 	if (forge_state_of(pull) != FORGE_OPEN)
 		return 0;
@@ -634,7 +676,8 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 	(void)json_object_set(check, "pictures", pictures);
 	if (put(runs, tx, &place, run, "forge.push", run->head, json_pack("{s:s, s:s}", "branch", run->branch, "head", run->head),
 		err) ||
-	    put(runs, tx, &place, run, "forge.pull", form, json_pack("{s:I}", "pull", (json_int_t)pull), err) ||
+	    put(runs, tx, &place, run, "forge.pull", form, json_pack("{s:I, s:s}", "pull", (json_int_t)pull, "head", run->head),
+		err) ||
 	    put(runs, tx, &place, run, "forge.check", shown, json_incref(check), err) ||
 	    (run->preview &&
 	     put(runs, tx, &place, run, "forge.deployment", run->head,

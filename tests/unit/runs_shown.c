@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -105,10 +106,47 @@ static void a_project_goes_on_when_its_repository_has_another_name(void **state)
 	moves("{'action': 'renamed', 'changes': 7, 'repository': {'full_name': 'x'}}", "umbrella/store");
 }
 
+static int pull_try(const char *head, struct err *err)
+{
+	AUTO_FREE char *data = text_format("{\"repository\": \"shop\", \"run\": \"r1\", \"pull\": 7, \"head\": \"%s\"}", head);
+	const struct outbox_effect effect = {.operation = "op", .kind = "forge.pull", .data = view_of(data), .tries = 1};
+	struct outbox_answer answer = {0};
+
+	return effect_pull.send(runs, &effect, &answer, err);
+}
+
+/* Somebody moved the branch: then nothing is said there of what it does not show. */
+static void what_could_not_be_pushed_is_not_said_to_be_there(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	{
+		AUTO_TX tx = {0};
+		AUTO_PLACE place = {0};
+		bool found;
+
+		assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+		assert_int_equal(place_find(&tx, "shop", &place, &found, NULL), 0);
+		assert_int_equal(remote_put(runs, &tx, &place, "forge.push", "r1/forge.push/f00", "b", false,
+					    json_pack("{s:s, s:s, s:s}", "branch", "b", "head", "f00", "run", "r1"), NULL),
+				 0);
+		assert_int_equal(store_run(&tx, "UPDATE outbox SET status = 'dead'", NO_VALUES, NULL), 0);
+		assert_int_equal(store_commit(&tx, NULL), 0);
+	}
+	assert_int_equal(pull_try("f00", &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
+	assert_non_null(strstr(err.text, "could not be pushed"));
+	err = (struct err){0};
+	assert_int_equal(pull_try("f01", &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND); /* it is looked for: there is none in this test */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_a_verdict_quotes_calls_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_could_not_be_pushed_is_not_said_to_be_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_project_goes_on_when_its_repository_has_another_name, setup, teardown),
 	};
 
