@@ -25,6 +25,13 @@ void arena_fini(struct arena *arena)
 	*arena = (struct arena){0};
 }
 
+void arena_wipe(struct arena *arena)
+{
+	for (struct arena_block *block = arena->blocks; block; block = block->next)
+		explicit_bzero(block->bytes, block->size);
+	arena_fini(arena);
+}
+
 void *arena_take(struct arena *arena, size_t size)
 {
 	struct arena_block *block = arena->blocks;

@@ -15,6 +15,7 @@ struct arena {
 };
 
 void arena_fini(struct arena *arena); /* a zeroed struct is an empty arena */
+void arena_wipe(struct arena *arena); /* the same, and nothing of what it held is left in memory: for secrets */
 #define AUTO_ARENA __attribute__((cleanup(arena_fini))) struct arena
 
 void *arena_take(struct arena *arena, size_t size) __attribute__((returns_nonnull));

@@ -655,6 +655,67 @@ static void what_a_cluster_cannot_do_is_refused_with_what_can(void **state)
 	env_end(env);
 }
 
+/* A request that outlived its sender: it is swept, and the older one is what we go on with. */
+static void a_doubled_namespace_goes_by_itself(void **state)
+{
+	struct kube_cluster_options often = options;
+	struct err err = {0};
+	struct env_id env;
+	int left = 2;
+
+	(void)state;
+	if (!scripted.base) {
+		print_message("nothing is doubled on a cluster that is somebody's: skipped\n");
+		skip();
+	}
+	often.sweep_ms = 100;
+	kube_cluster_close(provider);
+	good(kube_cluster_open(&often, &provider, &err), &err);
+	env = env_with(NULL, "one");
+	cluster_act(&scripted, "put",
+		    "{\"path\": \"/api/v1/namespaces/assay-%s-000000\", \"object\": {\"metadata\": {\"name\": \"assay-%s-000000\", "
+		    "\"creationTimestamp\": \"2999-01-01T00:00:00Z\", \"labels\": {\"" KUBE_LABEL_OWNER "\": \"contract\", "
+		    "\"" KUBE_LABEL_ENVIRONMENT "\": \"%s\"}}}}",
+		    env.text, env.text, env.text);
+	for (int i = 0; i < 600 && left > 1; i++) {
+		AUTO_FREE char *prefix = text_format("/namespaces//assay-%s-", env.text);
+
+		left = (int)cluster_count(&scripted, prefix);
+		(void)usleep(50000);
+	}
+	assert_int_equal(left, 1);
+	says(env, "one", "echo alive", "alive");
+	env_end(env);
+	kube_cluster_close(provider);
+	good(kube_cluster_open(&options, &provider, &err), &err);
+}
+
+/* The aims of the project: at most 40 requests for an environment, at most 3 for its end. */
+static void an_environment_takes_few_requests(void **state)
+{
+	static const char *const names[] = {"app", "worker", "db", "cache", "mail"};
+	struct env_id env = env_id_new(world_real);
+	struct sandbox_spec spec = with_volume;
+	uint64_t before = kube_client_requests(client), made, removed;
+	struct err err = {0};
+
+	(void)state;
+	good(provider_env_make(provider, env, &err), &err);
+	good(provider_volume_make(provider, env, "work", NULL, 0, false, NULL, &err), &err);
+	spec.env = env;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		spec.name = names[i];
+		spec.mount_count = i < 2;
+		good(provider_sandbox_make(provider, &spec, &err), &err);
+	}
+	made = kube_client_requests(client);
+	env_end(env);
+	removed = kube_client_requests(client);
+	print_message("five rooms: %u requests, and %u for their end\n", (unsigned)(made - before), (unsigned)(removed - made));
+	assert_true(made - before <= 40);
+	assert_true(removed - made <= 3);
+}
+
 /* ---- what we may do ---- */
 
 /* False: something was refused. */
@@ -810,6 +871,7 @@ static int begin(const char *assay)
 	options.identity = buf_view(&identity);
 	options.state_dir = folder;
 	options.claim_bytes = (int64_t)1 << 30;
+	options.sweep_ms = 3600000; /* requests are counted */
 	if (kube_cluster_open(&options, &provider, &err)) {
 		print_message("%s\n", err.text);
 		return 1;
@@ -839,6 +901,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_pod_that_dies_is_told_as_gone_and_why),
 		cmocka_unit_test(another_control_plane_finds_what_the_first_left),
 		cmocka_unit_test(what_a_cluster_cannot_do_is_refused_with_what_can),
+		cmocka_unit_test(an_environment_takes_few_requests),
+		cmocka_unit_test(a_doubled_namespace_goes_by_itself),
 		cmocka_unit_test(without_any_verb_that_rooms_need_none_lives_and_goes),
 	};
 	struct err err = {0};
@@ -848,6 +912,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: contract_provider_kubernetes ASSAY [TEST]\n");
 		return 2;
 	}
+	(void)signal(SIGPIPE, SIG_IGN);
 	failed = begin(argv[1]);
 	if (failed) {
 		if (scripted.base)

@@ -22,9 +22,11 @@ struct kube_cluster_options {
 	const char *listen;    /* for pods: "0.0.0.0:7430"; port 0 takes a free one */
 	struct view identity;  /* PEM: the certificate for `rooms.name`, and its key */
 	int64_t claim_bytes;   /* of each volume; 0: KUBE_CLAIM_BYTES */
+	int64_t sweep_ms;      /* how often doubled and expired namespaces are looked for; 0: every five minutes */
 	int64_t patience_ms;   /* for a pod to be there; 0: five minutes */
 };
 
+/* For programs that ignore SIGPIPE: whoever a room's output is for may be gone. */
 MUST_USE int kube_cluster_open(const struct kube_cluster_options *options, struct provider *provider, struct err *err);
 /* What is on the cluster stays. */
 void kube_cluster_close(struct provider provider);

@@ -86,7 +86,8 @@ struct cluster {
 	bool closing;
 	struct room *rooms;
 	struct space_row *spaces;
-	int reviews; /* threads that ask whose a token is */
+	int64_t swept_ms; /* the watch's thread only */
+	int reviews;      /* threads that ask whose a token is */
 
 	/* the loop's */
 	struct loop *loop;

@@ -148,6 +148,7 @@ static int contents_take(struct reading *reading, struct part part, const char *
 	if (view_find(buf_view(&bytes), VIEW("-----BEGIN ")) < 0 || memchr(bytes.at, '\0', bytes.length))
 		return refuse(reading, part.file, tree_text(data) ? data : file, ERR_INVALID, "this holds no PEM");
 	*value = arena_copy(&reading->config->arena, buf_view(&bytes));
+	explicit_bzero(bytes.at, bytes.length);
 	return 0;
 }
 
@@ -437,6 +438,8 @@ struct kube_config *kube_config_read(const char *files, const char *context, str
 		config = kube_config_parse(texts, count, context, false, err);
 	for (size_t i = 0; i < count; i++) {
 		free(paths[i]);
+		if (read[i].at)
+			explicit_bzero(read[i].at, read[i].length);
 		buf_fini(&read[i]);
 	}
 	return config;
@@ -491,6 +494,6 @@ void kube_config_free(struct kube_config *config)
 {
 	if (!config)
 		return;
-	arena_fini(&config->arena);
+	arena_wipe(&config->arena); /* keys and tokens, and the text that they were in */
 	free(config);
 }

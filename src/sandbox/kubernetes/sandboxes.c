@@ -13,6 +13,7 @@
 #define LOOK_FIRST_MS 50
 #define LOOK_MAX_MS 500
 #define WATCH_AGAIN_S 5
+#define SWEEP_MS 300000
 
 static void pause_ms(int64_t ms)
 {
@@ -549,9 +550,38 @@ static bool on_changed(void *self, enum kube_change change, const json_t *object
 	return goes_on(cluster);
 }
 
+/* Whose environments are wanted is not for us to say: whoever has them removes them (provider_env_list). */
+static bool all_wanted(void *self, struct env_id env)
+{
+	(void)self;
+	(void)env;
+	return true;
+}
+
+/* Now and then: namespaces that a lost answer doubled, and those whose time is over. */
+static void sweep(struct cluster *cluster)
+{
+	int64_t every_ms = cluster->options.sweep_ms ? cluster->options.sweep_ms : SWEEP_MS;
+	int64_t now_ms = world_elapsed_ms(cluster->site.world);
+	struct err err = {0};
+	int removed;
+
+	if (cluster->swept_ms && now_ms - cluster->swept_ms < every_ms)
+		return;
+	cluster->swept_ms = now_ms;
+	if (kube_space_sweep(&cluster->site, all_wanted, NULL, &removed, &err))
+		log_warn("kubernetes: leftovers cannot be swept: %s", err.text);
+	else if (removed)
+		log_info("kubernetes: %d namespaces were doubled or had expired: removed", removed);
+}
+
 static bool on_idle(void *self)
 {
-	return goes_on(self);
+	struct cluster *cluster = self;
+
+	if (goes_on(cluster))
+		sweep(cluster);
+	return goes_on(cluster);
 }
 
 void *cluster_watcher(void *self)

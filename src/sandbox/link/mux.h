@@ -1,7 +1,7 @@
 /*
  * mux: what the two ends of a pod's link say to each other over one strand after another: messages that arrive once and in order though connections
  * break, and streams of bytes between descriptors of this end and of the other, each with a window, so that who does not read holds up only himself.
- * All of it belongs to one loop's thread.
+ * All of it belongs to one loop's thread, of a program that ignores SIGPIPE.
  */
 #ifndef ASSAY_SANDBOX_LINK_MUX_H
 #define ASSAY_SANDBOX_LINK_MUX_H

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -251,6 +252,7 @@ int pod_main(int argc, char **argv)
 	struct stat info;
 
 	log_init("pod", LOG_LEVEL_INFO);
+	(void)signal(SIGPIPE, SIG_IGN); /* a program that reads no more */
 	*pod = (struct pod){.listen_fd = -1, .control_fd = -1};
 	if (argc > 1 && strcmp(argv[1], "--ready") == 0)
 		return stat(POD_CONTROL, &info) == 0 && S_ISSOCK(info.st_mode) ? 0 : 1;
