@@ -35,6 +35,21 @@ static size_t cut_length(struct view text, size_t length_max)
 	return length;
 }
 
+/* 4.7, and not the 4.7999999999999998 that is the same number. */
+static void real_describe(struct buf *out, double value)
+{
+	char text[40];
+
+	for (int digits = 15; digits <= 17; digits++) {
+		(void)snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) >= value && strtod(text, NULL) <= value)
+			break;
+	}
+	buf_add_text(out, text);
+	if (!strpbrk(text, ".en"))
+		buf_add_text(out, ".0");
+}
+
 void value_describe(struct buf *out, const json_t *value)
 {
 	AUTO_BUF text = buf_new(VALUE_MAX);
@@ -42,6 +57,10 @@ void value_describe(struct buf *out, const json_t *value)
 
 	if (!value) {
 		buf_add_text(out, "nothing");
+		return;
+	}
+	if (json_is_real(value)) {
+		real_describe(out, json_real_value(value));
 		return;
 	}
 	json_format_sorted(&text, value);

@@ -3,7 +3,7 @@
  * makes of it is held against each other. A finding is what the head does worse than the base.
  *
  * Theory of operation: what the base was seen to call in the replay says which seams a request crosses. Before such a request is sent as
- * recorded, it is sent under each fault: its call is answered 503, reset, answered but the answer is lost (where the call changes
+ * recorded, it is sent under each fault: its call is answered 503 (once, or all the time), reset, answered but the answer is lost (where the call changes
  * something), or never answered (once a seam: it takes as long as the caller's patience); connections to databases are reset before something
  * is written. Each fault of a request that changes something has a session of its own, made anew as far as the request stands on it, and
  * only some of them share an environment: what one uses up would be missing to the next. Then the request is sent as recorded, which also
@@ -23,7 +23,9 @@
 
 #define TRIALS_MAX 240
 #define PART_TRIALS 6 /* faults of one request that changes something, in one environment: what it takes (a stock) runs out */
-#define HANGS_MAX 8   /* each takes as long as somebody's patience */
+#define ALL_THE_TIME "all the time"
+#define TRIES_MAX 4             /* of one call, where it fails each time */
+#define HANGS_MAX 8             /* each takes as long as somebody's patience */
 #define FAULTED_TIMEOUT_MS 5000 /* ours */
 #define PATIENCE_FACTOR 2       /* this much longer than the base, and … */
 #define PATIENCE_LEAST_MS 1500  /* … at least so much, is no noise */
@@ -38,6 +40,7 @@ struct trial {
 	char *seam;  /* "orders->bank.example", as the gateway wants it */
 	char *under; /* "orders > bank.example is reset": a part of the findings' place */
 	const char *kind;
+	int times;     /* how often its seam fails; 0: until it is mended */
 	bool changing; /* the request does: what it stands on is made anew for it */
 	size_t number; /* of those of its request, when that changes something; else 0 */
 	bool message;  /* it may be met after the answer */
@@ -50,8 +53,10 @@ static const struct {
 	bool once;     /* a seam */
 	bool stores;   /* of databases, too */
 	bool message;  /* where a message of RabbitMQ was dealt with, which gives it again at once */
+	bool lasting;  /* for as long as the request is under way: who tries again is not helped */
 } kinds[] = {
 	{"503", "answers 503"},
+	{"503", "answers 503 " ALL_THE_TIME, .lasting = true},
 	{"reset", "is reset", .stores = true},
 	{"lost", "is answered, but the answer is lost", .changing = true},
 	{"hang", "is never answered", .once = true},
@@ -110,7 +115,7 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 
 	call_edge(&edge, exchange, work->ladder->inside);
 	call_endpoint(&endpoint, entry);
-	key = text_format("%s\n%s\n%s", kinds[kind].once ? "" : endpoint.at, edge.at, kinds[kind].kind);
+	key = text_format("%s\n%s\n%s", kinds[kind].once ? "" : endpoint.at, edge.at, kinds[kind].says);
 	if (json_object_get(seen, key))
 		return;
 	(void)json_object_set_new(seen, key, json_true());
@@ -127,6 +132,7 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 						     .seam = call_seam(exchange, work->ladder->inside),
 						     .under = text_format("%s %s", edge.at, kinds[kind].says),
 						     .kind = kinds[kind].kind,
+						     .times = kinds[kind].lasting ? 0 : 1,
 						     .changing = call_changes(entry),
 						     .number = number,
 						     .message = kinds[kind].message};
@@ -232,7 +238,7 @@ static int trial_run(struct running *running, const struct trial *trial, const j
 {
 	const struct sending how = {
 		.under = trial->under, .timeout_ms = FAULTED_TIMEOUT_MS, .answered = trial->message ? NULL : running_mend};
-	AUTO_JSON fault = json_pack("{s:s, s:s, s:i}", "kind", trial->kind, "seam", trial->seam, "times", 1);
+	AUTO_JSON fault = json_pack("{s:s, s:s, s:i}", "kind", trial->kind, "seam", trial->seam, "times", trial->times);
 	json_t *entry;
 
 	if (running_break(running, fault, err))
@@ -480,12 +486,23 @@ static bool is_told(const json_t *finding)
 	return !finding_is(finding, SEVERITY_BLOCK) && strcmp(json_text(finding, "kind", ""), "status") != 0;
 }
 
+/* While a seam fails all the time, who tries again fails again: that is the fault's doing, up to some times. */
+static bool is_of_the_fault(const struct work *work, const json_t *finding)
+{
+	const json_t *entry = json_array_get(json_member(work->base, "entries"), (size_t)json_number(finding, "at", -1));
+	const char *kind = json_text(finding, "kind", "");
+
+	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) &&
+	       (strcmp(kind, "call-fails") == 0 ||
+		(strcmp(kind, "outside-count") == 0 && json_number(finding, "got", 0) <= TRIES_MAX));
+}
+
 static json_t *faults_judge(const struct work *work, const struct comparison *comparison, const json_t *head)
 {
 	json_t *findings = comparison_judge(comparison, head);
 
 	for (size_t i = json_array_size(findings); i > 0; i--)
-		if (is_told(json_array_get(findings, i - 1)))
+		if (is_told(json_array_get(findings, i - 1)) || is_of_the_fault(work, json_array_get(findings, i - 1)))
 			(void)json_array_remove(findings, i - 1);
 	for (size_t i = 0; i < json_array_size(findings); i++)
 		finding_weigh(work, json_array_get(findings, i), head);

@@ -456,6 +456,11 @@ static const struct {
 	 {.seams = "[['orders', 'db', 'postgres', 'BEGIN'], ['orders', 'db', 'postgres', 'UPDATE a SET x = 1'], "
 		   "['orders', 'mq', 'publish', 'orders', [], '{}'], ['orders', 'db', 'postgres', 'COMMIT']]"},
 	 "block told-before-commit"},
+	{"a message to another stream",
+	 {.seams = "[['orders', 'mq', 'publish', 'orders', [], '{}']]"},
+	 {0},
+	 {.seams = "[['orders', 'mq', 'publish', 'basket', [], '{}']]"},
+	 "block messages, block messages"},
 	{"a message while somebody else's transaction is open",
 	 {.seams = "[['orders', 'mq', 'publish', 'orders', [], '{}']]"},
 	 {0},
