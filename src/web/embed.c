@@ -42,8 +42,31 @@ static const char *type_of(const char *path)
 	return NULL;
 }
 
-static int page_add(struct buf *arrays, struct buf *rows, int number, const char *root, const char *file, struct err *err)
+/* The page names every module, so that a browser asks for all of them at once, not for each when another one has named it. */
+static int modules_add(struct buf *page, char **files, int count, size_t root_length, struct err *err)
 {
+	AUTO_BUF links = buf_new(FILE_BYTES_MAX);
+	const char *end = page->length ? strstr(page->at, "</head>") : NULL;
+	AUTO_FREE char *rest = NULL;
+
+	if (!end)
+		return err_set(err, ERR_INVALID, "index.html has no </head>");
+	rest = text_copy(end);
+	for (int i = 0; i < count; i++) {
+		AUTO_FREE char *path = realpath(files[i], NULL);
+
+		if (path && view_ends(view_of(path), VIEW(".js")) && strcmp(path + root_length, "/theme.js") != 0)
+			buf_add_format(&links, "<link rel=\"modulepreload\" href=\"%s\">\n", path + root_length);
+	}
+	buf_cut(page, (size_t)(end - page->at));
+	buf_add_view(page, buf_view(&links));
+	buf_add_text(page, rest);
+	return buf_finish(page, err);
+}
+
+static int page_add(struct buf *arrays, struct buf *rows, int number, const char *root, char **files, int count, struct err *err)
+{
+	const char *file = files[number];
 	AUTO_FREE char *path = realpath(file, NULL);
 	AUTO_BUF bytes = buf_new(FILE_BYTES_MAX);
 	size_t root_length = strlen(root);
@@ -52,7 +75,8 @@ static int page_add(struct buf *arrays, struct buf *rows, int number, const char
 		return err_set(err, ERR_INVALID, "%s is not in %s", file, root);
 	if (!type_of(path))
 		return err_set(err, ERR_INVALID, "%s: what type is it? (src/web/embed.c has a row for each ending)", file);
-	if (file_read(path, &bytes, err))
+	if (file_read(path, &bytes, err) ||
+	    (strcmp(path + root_length, "/index.html") == 0 && modules_add(&bytes, files, count, root_length, err)))
 		return -1;
 	array_add(arrays, number, buf_view(&bytes));
 	buf_add_format(rows, "\t{\"%s\", \"%s\", \"\\\"%.*s\\\"\", page_%d, %zu},\n", path + root_length, type_of(path), TAG_DIGITS,
@@ -71,7 +95,7 @@ static int embed(const char *output, const char *web, char **files, int count, s
 	buf_add_text(&text, "#include \"web/web_priv.h\"\n\n");
 	qsort(files, (size_t)count, sizeof(*files), by_name);
 	for (int i = 0; i < count; i++)
-		if (page_add(&text, &rows, i, root, files[i], err))
+		if (page_add(&text, &rows, i, root, files, count, err))
 			return -1;
 	if (buf_finish(&rows, err))
 		return -1;

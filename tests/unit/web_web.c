@@ -219,6 +219,8 @@ static void pages_come_with_a_strict_policy_and_are_sent_once(void **state)
 	assert_int_equal(page.status, 200);
 	assert_string_equal(page.type, "text/html; charset=utf-8");
 	assert_non_null(strstr(page.policy, "default-src 'self'"));
+	assert_non_null(strstr(page.text, "<link rel=\"modulepreload\" href=\"/parts/diff.js\">\n"));
+	assert_null(strstr(page.text, "<link rel=\"modulepreload\" href=\"/theme.js\">")); /* it is no module */
 	assert_int_equal(again.status, 304);
 	assert_string_equal(again.text, "");
 	assert_string_equal(script.type, "text/javascript; charset=utf-8");
