@@ -161,6 +161,13 @@ json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_m
 			  VALUES(V(after), V(limit_of(limit))), "kind", wait_ms, err);
 }
 
+int runs_changes_end(struct runs *runs, int64_t *seq, struct err *err)
+{
+	AUTO_TX tx = {0};
+
+	return store_begin(runs->store, &tx, err) ? -1 : store_number_get(&tx, seq, 0, "SELECT max(seq) FROM change", NULL, 0, err);
+}
+
 char *runs_last_action(struct runs *runs, struct run_id id)
 {
 	struct err err = {0};

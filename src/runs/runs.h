@@ -156,6 +156,7 @@ json_t *runs_export(struct runs *runs, const char *kind, const char *after, int6
 
 /* The whole machine's changes, for pages: {"seq", "kind": "run|environment|issue|pull", …}; as runs_events. */
 json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_ms, struct err *err);
+MUST_USE int runs_changes_end(struct runs *runs, int64_t *seq, struct err *err); /* of the newest change; 0: there is none */
 /* Makes true what must be true whatever happened: environments have a run that goes on, claimed issues and questions too, runs hear of pull
  * requests that were merged or closed elsewhere. Each at its interval; call it every few seconds. ERR_* of the store only. */
 MUST_USE int runs_reconcile(struct runs *runs, struct err *err);

@@ -11,7 +11,6 @@
 #define WAIT_MS 500
 #define ALIVE_MS 15000
 #define PORTION 200
-#define CHANGES_SKIP 1000
 #define LOG_BYTES_MAX ((size_t)8 << 20)
 #define LOG_LINES_MAX 100000
 
@@ -177,11 +176,12 @@ static int after_of(const struct call *call, int64_t *after, struct err *err)
 	const char *last = http_request_header(call->request, "Last-Event-ID");
 	uint64_t number;
 
-	if (last && view_to_u64(view_of(last), &number) && number <= INT64_MAX) {
-		*after = (int64_t)number;
-		return 0;
-	}
-	return request_query(call, "after", 0, INT64_MAX, after, err);
+	if (!last || !last[0])
+		return request_query(call, "after", 0, INT64_MAX, after, err);
+	if (!view_to_u64(view_of(last), &number) || number > INT64_MAX)
+		return err_set(err, ERR_INVALID, "Last-Event-ID: expected the id of an event of this stream, not `%.40s`", last);
+	*after = (int64_t)number;
+	return 0;
 }
 
 /* Where it ends is where the next page begins; a page that is not full is the last for now. */
@@ -218,30 +218,13 @@ json_t *run_events(struct call *call, struct err *err)
 }
 
 /* A page that just came reads everything anyway: it wants to hear only what changes from now on. */
-static int64_t changes_end(struct web *web)
-{
-	struct err err;
-	int64_t after = 0;
-
-	for (;;) {
-		AUTO_JSON items = runs_changes(web->options.runs, after, CHANGES_SKIP, 0, &err);
-		size_t count = json_array_size(items);
-
-		if (!count)
-			return after;
-		after = json_number(json_array_get(items, count - 1), "seq", after);
-	}
-}
-
 json_t *all_events(struct call *call, struct err *err)
 {
 	struct follower *follower;
 	int64_t after;
 
-	if (after_of(call, &after, err))
+	if (after_of(call, &after, err) || (!after && runs_changes_end(call->web->options.runs, &after, err)))
 		return NULL;
-	if (!after)
-		after = changes_end(call->web);
 	follower = follower_new(call, "text/event-stream");
 	follower->after = after;
 	(void)http_stream_write(follower->stream, VIEW("retry: 1000\n\n"));

@@ -3,6 +3,7 @@
 
 #include "base/nearest.h"
 #include "base/scope.h"
+#include "http/url.h"
 #include "web/web_priv.h"
 
 static const char *const field_words[] = {
@@ -81,8 +82,22 @@ int request_body_take(struct call *call, const struct field *fields, struct err 
 	return 0;
 }
 
+static int query_value_check(const char *name, struct view value, struct err *err)
+{
+	AUTO_BUF decoded = buf_new(value.length + 1);
+
+	if (url_decode(&decoded, value, true, err) || (decoded.length && memchr(decoded.at, '\0', decoded.length)))
+		return err_set(err, ERR_INVALID,
+			       "%s=%.*s: this cannot be read: `%%` stands before two digits of a byte that is not 0", name,
+			       (int)(value.length > 100 ? 100 : value.length), value.at);
+	return 0;
+}
+
+/* What is said twice would be read as one or the other. */
 int request_query_check(const struct call *call, const struct row *row, struct err *err)
 {
+	bool said[QUERIES_MAX] = {false};
+
 	for (struct view rest = view_of(call->request->query); rest.length;) {
 		struct view value;
 		struct view name = view_cut(view_cut(rest, '&', &rest), '=', &value);
@@ -90,8 +105,14 @@ int request_query_check(const struct call *call, const struct row *row, struct e
 		bool known = !name.length;
 
 		for (size_t i = 0; i < QUERIES_MAX && row->query[i].name; i++) {
-			known = known || view_is(name, row->query[i].name);
 			nearest_offer(&nearest, row->query[i].name);
+			if (!view_is(name, row->query[i].name))
+				continue;
+			if (said[i])
+				return err_set(err, ERR_INVALID, "%s= is there twice", row->query[i].name);
+			if (query_value_check(row->query[i].name, value, err))
+				return -1;
+			said[i] = known = true;
 		}
 		if (known)
 			continue;

@@ -1595,6 +1595,7 @@ static void whoever_waits_for_events_gets_them_at_once(void **state)
 	struct story story;
 	AUTO_JSON events = NULL;
 	AUTO_JSON changes = NULL;
+	int64_t end = 0;
 
 	(void)state;
 	story_new(&story, 2);
@@ -1618,6 +1619,8 @@ static void whoever_waits_for_events_gets_them_at_once(void **state)
 	state_is(&story, "review");
 	changes = runs_changes(story.runs, 0, 1000, 0, NULL);
 	assert_true(json_array_size(changes) > 5);
+	assert_int_equal(runs_changes_end(story.runs, &end, NULL), 0);
+	assert_true(end >= json_number(json_array_get(changes, json_array_size(changes) - 1), "seq", 0));
 	story_end(&story);
 }
 

@@ -15,6 +15,9 @@
 #define BODY_LONG ((size_t)5 << 20)
 #define VERIFY(declare) "{\"repository\":\"shop\",\"base\":\"a\",\"head\":\"b\",\"declare\":" declare "}"
 #define ISSUE(members) "{\"repository\":\"shop\"," members "}"
+#define DEEP4(text) text text text text
+#define DEEP64(text) DEEP4(DEEP4(DEEP4(text)))
+#define DEEP(text) DEEP4(DEEP4(DEEP64(text)))
 #define NOBODY "\nAuthorization: Bearer assay_00"
 
 struct refusal {
@@ -106,6 +109,56 @@ static const struct refusal refusals[] = {
 	{UNIX, "POST", "/api/v1/verify", NULL, VERIFY("[\"POST *\"]"), 400, "invalid", "`declare`: `POST *` declares too much"},
 	{UNIX, "POST", "/api/v1/verify", NULL, VERIFY("[\"GET /a\\nGET /b\"]"), 400, "invalid",
 	 "`declare`: what is declared is one line"},
+
+	/* bodies that readers of JSON disagree about */
+	{UNIX, "POST", "/api/v1/issues", NULL, DEEP("{\"a\":"), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/issues", NULL, DEEP("["), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/issues", NULL, "\xef\xbb\xbf{}", 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/issues", NULL, ISSUE("\"title\":\"\\udc00\\ud800\""), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/issues", NULL, ISSUE("\"title\":\"a\",\"titl\\u0065\":\"b\""), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/issues", NULL, ISSUE("\"title\":\"a\","), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/issues", NULL, "{'title':'a'}", 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/issues", NULL, ISSUE("\"title\":\"a\",\"__proto__\":{}"), 400, "invalid",
+	 "unknown member `__proto__`"},
+	{UNIX, "POST", "/api/v1/runs", NULL, ISSUE("\"issue\":NaN"), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/runs", NULL, ISSUE("\"issue\":1e400"), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/runs", NULL, ISSUE("\"issue\":99999999999999999999"), 400, "invalid", "the body: "},
+	{UNIX, "POST", "/api/v1/runs", NULL, ISSUE("\"issue\":\"1\""), 400, "invalid", "issue: expected a number"},
+	{UNIX, "POST", "/api/v1/runs", NULL, ISSUE("\"issue\":1.0"), 400, "invalid", "issue: expected a number"},
+	{UNIX, "POST", "/api/v1/runs", NULL, ISSUE("\"issue\":true"), 400, "invalid", "issue: expected a number"},
+
+	/* what some servers take for another request than it is */
+	{UNIX, "GET", "/api/v1/issues/1/close", "X-HTTP-Method-Override: POST", NULL, 405, "invalid", "Method Not Allowed"},
+	{UNIX, "GET", "/api/v1/issues/1/close?_method=POST", NULL, NULL, 405, "invalid", "Method Not Allowed"},
+	{UNIX, "POST", "/api/v1/issues/1?_method=DELETE", NULL, "{}", 405, "invalid", "Method Not Allowed"},
+	{UNIX, "GET", "/api/v1/nothing", "X-Original-URL: /api/v1/runs", NULL, 404, "not_found",
+	 "there is no call GET /api/v1/nothing"},
+	{UNIX, "GET", "/api/v1/runs/ra%2fstop", NULL, NULL, 404, "not_found", "there is no run ra/stop"},
+	{UNIX, "GET", "/api/v1/runs/ra;stop", NULL, NULL, 404, "not_found", "there is no run ra;stop"},
+	{UNIX, "GET", "/api/v1/runs/%00", NULL, NULL, 404, "not_found", "there is no call GET /api/v1/runs/%00"},
+	{UNIX, "GET", "/api/v1/runs/ra%00", NULL, NULL, 404, "not_found", "there is no call GET /api/v1/runs/ra%00"},
+	{UNIX, "GET", "/parts/..%2f..%2f..%2fetc%2fpasswd.js", NULL, NULL, 404, "not_found",
+	 "/parts/..%2f..%2f..%2fetc%2fpasswd.js: there is no"},
+	{UNIX, "GET", "/pictures/..%2f..%2fassay.db", NULL, NULL, 404, "not_found", "there is no such picture"},
+	{TCP, "GET", "/api/v1/runs", "X-Forwarded-Host: 127.0.0.1\nHost: evil.example", NULL, 403, "denied",
+	 "the Host must be 127.0.0.1:"},
+	{TCP, "POST", "/api/v1/issues/1/close", "Content-Type: text/plain\nOrigin: http://evil.example\n" GOOD, "{}", 403, "denied",
+	 "a page of http://evil.example may not"},
+
+	/* queries and places in a stream */
+	{UNIX, "GET", "/api/v1/issues?limit=1&limit=2", NULL, NULL, 400, "invalid", "limit= is there twice"},
+	{UNIX, "GET", "/api/v1/issues?limit=%31%00", NULL, NULL, 400, "invalid", "limit=%31%00: this cannot be read"},
+	{UNIX, "GET", "/api/v1/issues?text=%zz", NULL, NULL, 400, "invalid", "text=%zz: this cannot be read"},
+	{UNIX, "GET", "/api/v1/issues?state=open&text=a&state=closed", NULL, NULL, 400, "invalid", "state= is there twice"},
+	{UNIX, "GET", "/api/v1/issues?limit=99999999999999999999", NULL, NULL, 400, "invalid",
+	 "limit=99999999999999999999: expected a number"},
+	{UNIX, "GET", "/api/v1/issues?after=18446744073709551615", NULL, NULL, 400, "invalid",
+	 "after=18446744073709551615: expected"},
+	{UNIX, "GET", "/api/v1/runs/ra/events?follow=1&after=x", NULL, NULL, 400, "invalid", "after=x: expected a number"},
+	{UNIX, "GET", "/api/v1/runs/ra/events?after=0", "Last-Event-ID: x", NULL, 400, "invalid", "Last-Event-ID: expected"},
+	{UNIX, "GET", "/api/v1/runs/ra/events?follow=1", "Last-Event-ID: -1", NULL, 400, "invalid", "Last-Event-ID: expected"},
+	{UNIX, "GET", "/api/v1/events?follow=1", "Last-Event-ID: 99999999999999999999", NULL, 400, "invalid",
+	 "Last-Event-ID: expected"},
 
 	/* whose request it is */
 	{TCP, "GET", "/api/v1/runs", "Host: evil.example", NULL, 403, "denied", "the Host must be 127.0.0.1:"},
