@@ -17,7 +17,7 @@ const HOSTILE = 'r9d4tj5y8ka';
 const ENVIRONMENT = 'e5v1n7k2pqd';
 const PAGES = {
 	home: '/', runs: '/runs', 'runs-table': '/runs?view=table', 'runs-found': '/runs?view=table&state=over&text=footer', run: `/runs/${RUN}`, 'run-working': `/runs/${WORKING}`, 'run-failed': '/runs/r6y5vb1t7dk',
-	'run-changes': `/runs/${RUN}?view=changes`, 'run-evidence': `/runs/${HOSTILE}?view=evidence`, 'run-services': `/runs/${HOSTILE}?view=services`, 'run-shell': `/runs/${WORKING}?view=shell`, 'run-record': `/runs/${RUN}?view=record`,
+	'run-changes': `/runs/${RUN}?view=changes`, 'run-evidence': `/runs/${HOSTILE}?view=evidence`, 'run-pictures': `/runs/${RUN}?view=pictures`, 'run-services': `/runs/${HOSTILE}?view=services`, 'run-shell': `/runs/${WORKING}?view=shell`, 'run-record': `/runs/${RUN}?view=record`,
 	issues: '/issues', issue: '/issues/1', 'issue-hostile': '/issues/2', 'issue-new': '/issues/new', pulls: '/pulls', 'pull-verified': '/pulls/1', 'pull-failed': '/pulls/2', 'pull-unverified': '/pulls/3', 'pull-merged': '/pulls/4', 'pull-changes': '/pulls/2?view=changes', 'pull-beside': '/pulls/2?view=preview',
 	environments: '/environments', environment: `/environments/${ENVIRONMENT}`, 'environment-failed': '/environments/e1z8q3g5bns', 'environment-shell': `/environments/${ENVIRONMENT}/shell?sandbox=db`,
 	holds: '/holds', egress: '/egress', 'egress-rules': '/egress?view=policy', ledger: '/ledger', 'ledger-filtered': '/ledger?kind=verdict', snapshots: '/snapshots', settings: '/settings', machine: '/machine',
@@ -124,6 +124,19 @@ test('a finding shows what was expected beside what came, and where the calls pa
 	assert.equal(await finding.locator('.beside .got mark').first().textContent(), '502');
 	assert.match(await finding.locator('.tree').nth(1).locator('.first').textContent(), /orders > pricing.*400/);
 	assert.match(await finding.locator('.reproduce code').textContent(), /^assay-env http POST/);
+});
+
+test('pictures of a run are seen beside each other, and open as large as they were taken', {skip}, async (t) => {
+	const {page, server} = await visit(t, `/runs/${RUN}`);
+
+	await page.locator('nav.tabs >> text=Pictures').click();
+	await becomes(() => page.locator('.pictures figure').count(), 2);
+	await becomes(() => page.locator('.pictures img').first().evaluate((img) => img.complete && img.naturalWidth > 0), true);
+	assert.match(await page.locator('.pictures a').first().getAttribute('href'), /^\/pictures\/b{32}$/);
+	await page.goto(`${server.base}/runs/${WORKING}?view=pictures`);
+	await page.locator('text=No picture was taken').waitFor();
+	assert.equal(await page.locator('.empty code').textContent(), 'assay-env screenshot URL');
+	await sound(page);
 });
 
 test('the diff marks what changed inside a line, and folds what is big', {skip}, async (t) => {

@@ -11,6 +11,7 @@ import {gantt} from '../parts/gantt.js';
 import {changedSeams, seamGraph} from '../parts/graph.js';
 import {logsView} from '../parts/logs.js';
 import {icon, mark, runEnded, runState, verdict} from '../parts/marks.js';
+import {picturesView} from '../parts/pictures.js';
 import {readRecord, recordView} from '../parts/record.js';
 import {services} from '../parts/services.js';
 import {terminalView} from '../parts/terminal.js';
@@ -18,7 +19,7 @@ import {checklist, gatesOf, timeline} from '../parts/timeline.js';
 
 const TYPES = ['state', 'step', 'service', 'agent', 'gate', 'finding', 'verdict', 'pull', 'preview', 'message', 'question', 'answer', 'claims', 'opinion', 'declaration', 'note', 'error'];
 const TELLING = ['state', 'step', 'verdict', 'pull', 'preview', 'question', 'answer'];
-const VIEWS = {'': 'Story', changes: 'Changes', evidence: 'Evidence', services: 'Services', shell: 'Shell', record: 'Record'};
+const VIEWS = {'': 'Story', changes: 'Changes', evidence: 'Evidence', pictures: 'Pictures', services: 'Services', shell: 'Shell', record: 'Record'};
 const EVENTS_MAX = 5000; // shown; the rest is in `assay show`
 const EXCHANGES = 500;
 const DAY_MS = 86_400_000;
@@ -140,13 +141,14 @@ function shellView({run, environment}) {
 		terminalView({environment: environment.id, sandboxes: environment.sandboxes.map((box) => box.name), sandbox: 'workspace'}), h('p.quiet', 'The same on the command line:'), command(`assay env shell ${environment.id}`)];
 }
 
-const SHOWN = {'': story, changes, evidence, services: servicesView, shell: shellView, record: ({run, record}) => h('section.card.pad', {'data-key': 'record'}, h('h2', 'Signed record'), recordView(record, run.id))};
+const SHOWN = {'': story, changes, evidence, pictures: ({pictures}) => picturesView(pictures), services: servicesView, shell: shellView, record: ({run, record}) => h('section.card.pad', {'data-key': 'record'}, h('h2', 'Signed record'), recordView(record, run.id))};
 
 /** What a view needs besides the run and its environment. */
 const LOADS = {
 	'': async (path) => ({budget: await find(`${path}/budget`)}),
 	changes: async (path) => ({diff: await find(`${path}/diff`, text)}),
 	evidence: async (path) => ({report: await find(`${path}/report`)}),
+	pictures: async (path) => ({pictures: await items(`${path}/pictures`)}),
 	services: async (path, environment) => {
 		const [report, exchanges] = await Promise.all([find(`${path}/report`), environment ? items(`/environments/${environment.id}/exchanges?limit=${EXCHANGES}`) : []]);
 		return {report, exchanges};

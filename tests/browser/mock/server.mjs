@@ -149,6 +149,7 @@ export async function mockServer({port = 0, empty = false, socket = null, hostil
 		['POST', '/repositories', ({body}) => ({name: body.name ?? 'shop', commit: data.repositories[1].head})],
 		['GET', '/runs', ({query}) => listPage(world.runs, query, RUN_GROUPS, 'id')],
 		['GET', '/runs/:id/budget', ({id}) => ({...data.budget, run: run(id).id})],
+		['GET', '/runs/:id/pictures', ({id}) => ({items: run(id).pull ? (hostile ? spoil(data.pictures) : data.pictures) : []})],
 		['GET', '/runs/:id/diff', ({id}) => { const text = data.diffs[run(id).pull]; if (!text) throw missing(`a change of run ${id}`); return plain(text); }],
 		['GET', '/runs/:id', ({id}) => run(id)],
 		['POST', '/runs', ({body}) => {
@@ -234,7 +235,8 @@ export async function mockServer({port = 0, empty = false, socket = null, hostil
 		return row.handler({...row.expression.exec(path).groups, body, query: url.searchParams, answer});
 	};
 	const page = async (answer, path) => {
-		const file = extname(path) ? normalize(path) : '/index.html';
+		const picture = /^\/pictures\/\w+$/.test(path);
+		const file = picture ? '/icon.svg' : extname(path) ? normalize(path) : '/index.html';
 
 		try {
 			const bytes = await readFile(join(WEB, file));
