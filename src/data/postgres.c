@@ -420,8 +420,7 @@ static int connections_count(struct wire *wire, json_t *result, struct err *err)
 	uint64_t count = 0;
 
 	if (postgres_wire_query(
-		    wire,
-		    "SELECT count(*)::text FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+		    wire, "SELECT count(*)::text FROM pg_stat_activity WHERE client_port IS NOT NULL AND pid <> pg_backend_pid()",
 		    rows, 1, NULL, err))
 		return -1;
 	text = json_string_value(json_array_get(json_array_get(rows, 0), 0));

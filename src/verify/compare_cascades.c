@@ -86,8 +86,8 @@ static bool mended(const struct tree *tree, size_t at)
 /* Errors of databases that programs ask for: keys that exist, locks that are taken, transactions that are tried again; and what follows another. */
 static bool by_design(const struct tree_node *node)
 {
-	static const char *const begin[] = {"23505", "23P01", "40001", "40P01", "55P03", "25P02",
-					    "57014", "1062",  "1205",  "1213",  "3572"};
+	static const char *const begin[] = {"23503", "23505", "23P01", "40001", "40P01", "42710", "42P07", "55P03", "25P02",
+					    "57014", "1050",  "1062",  "1205",  "1213",  "1451",  "1452",  "3572"};
 	const char *error = json_text(node->exchange, "error", "");
 
 	for (size_t i = 0; i < ARRAY_LEN(begin); i++)

@@ -11,6 +11,7 @@
 #include "base/scope.h"
 #include "verify/call.h"
 #include "verify/compare_priv.h"
+#include "verify/format.h"
 
 #define TABLE_NAME_MAX ((size_t)128)
 
@@ -106,6 +107,15 @@ static void course_end(struct course *course, bool together)
 	course->begun = false;
 }
 
+static size_t times_in(const json_t *transaction, const json_t *table)
+{
+	size_t times = 0;
+
+	for (size_t i = 0; i < json_array_size(transaction); i++)
+		times += json_equal(json_array_get(transaction, i), table) ? 1 : 0;
+	return times;
+}
+
 /* One of possibly several statements that were sent as one. */
 static void course_statement(struct course *course, struct view statement)
 {
@@ -124,9 +134,12 @@ static void course_statement(struct course *course, struct view statement)
 		(void)json_array_clear(course->open);
 		course->begun = false;
 	} else {
+		AUTO_JSON name = NULL;
+
 		table_written(&table, rest);
-		if (table.length)
-			(void)json_array_append_new(course->open, json_stringn(table.at, table.length));
+		name = table.length ? json_stringn(table.at, table.length) : NULL;
+		if (name && times_in(course->open, name) < 2) /* whether it is one, or more, is all that is asked */
+			(void)json_array_append(course->open, name);
 	}
 }
 
@@ -151,14 +164,18 @@ static void message_add(struct courses *courses, const json_t *exchange)
 	const json_t *request = json_member(exchange, "request");
 	AUTO_BUF name = buf_new(16384);
 	AUTO_FREE char *from = NULL;
+	const char *url = json_text(request, "url", "");
 	const char *edge;
 	json_t *index;
 
-	if (strcmp(json_text(request, "method", ""), "publish") != 0)
+	/* An answer to who asked over NATS, or a word to the server itself, tells nobody else. */
+	if (strcmp(json_text(request, "method", ""), "publish") != 0 || strncmp(url, "_INBOX.", 7) == 0 ||
+	    strncmp(url, "$JS.", 4) == 0)
 		return;
 	call_edge(&name, exchange, courses->judge->comparison->options.inside);
 	from = view_copy(view_make(name.at, (size_t)(strstr(name.at, " > ") - name.at)));
-	buf_add_format(&name, " publish %s", json_text(request, "url", ""));
+	buf_add_text(&name, " publish ");
+	format_path(&name, view_of(url));
 	json_object_foreach(courses->names, edge, index) {
 		const struct course *course = course_find(courses, edge);
 
@@ -211,15 +228,6 @@ static struct courses courses_read(const struct judge *judge, const json_t *seam
 }
 
 /* ---- judging ---- */
-
-static size_t times_in(const json_t *transaction, const json_t *table)
-{
-	size_t times = 0;
-
-	for (size_t i = 0; i < json_array_size(transaction); i++)
-		times += json_equal(json_array_get(transaction, i), table) ? 1 : 0;
-	return times;
-}
 
 /* Are rows of both written in one transaction? Of one and the same table: two or more of it. */
 static bool together(const struct course *course, const json_t *first, const json_t *second)
@@ -280,8 +288,11 @@ static void told_judge(struct judge *judge, const struct courses *base, const st
 	json_t *edge;
 
 	json_object_foreach(head->told, name, edge) {
+		const struct course *was = course_find(base, json_string_value(edge));
+
 		judge->within = name;
-		if (json_object_get(base->told, name))
+		if (json_object_get(base->told, name) ||
+		    (was && was->overlapping)) /* overlapping: it could not be told of the base */
 			continue;
 		if (judge->noise)
 			judge_learn(judge, "#told", NULL, NULL);

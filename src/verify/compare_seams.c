@@ -425,7 +425,10 @@ static void judge_statements(struct judge *judge, const json_t *base_seams, cons
 
 			judge->within = edge;
 			judge->layer = LAYER_SEAM;
-			if (has < MANY_STATEMENTS || has < STATEMENTS_FACTOR * had || !busier || judge->noise || only_parts(text))
+			if (judge->noise && has != had)
+				judge_learn(judge, text, NULL, NULL);
+			if (has < MANY_STATEMENTS || has < STATEMENTS_FACTOR * had || !busier || judge->noise || only_parts(text) ||
+			    judge_noise(judge, text))
 				continue;
 			judge_report(judge, "many-statements", text, SEVERITY_BLOCK, WEIGHT_MANY, json_object_get(before, text),
 				     count, "%s: %lld times instead of %lld: %s", edge, (long long)has, (long long)had, text);

@@ -297,12 +297,9 @@ void format_path(struct buf *out, struct view url)
 	}
 	url = view_cut(url, '?', &rest);
 	url = view_cut(url, '#', &rest);
-	if (url.length && url.at[0] != '/') { /* no path: a stream, a subject, an exchange and its key */
-		const char *slash = memchr(url.at, '/', url.length);
-		size_t length = slash ? (size_t)(slash - url.at) : url.length;
-
-		format_segment(out, view_make(url.at, length));
-		url = from(url, length);
+	if (url.length && url.at[0] != '/') { /* no path: a stream, a subject, an exchange and its key: an id may be a part of it */
+		format_mask(out, url);
+		return;
 	}
 	while (url.length && url.at[0] == '/') {
 		struct view segment = view_cut(from(url, 1), '/', &rest);

@@ -112,5 +112,7 @@ int gate_deploy(struct ladder *ladder, struct gate *gate, struct err *err)
 				   NULL);
 	if (made)
 		(void)json_object_set_new(made, "reproduce", json_string("assay-env deploy"));
+	if (made && head.err.kind == ERR_LIMIT) /* not ready in time; what ends or fails by itself is no delay's doing */
+		(void)json_object_set_new(made, "timed", json_true());
 	return 0;
 }

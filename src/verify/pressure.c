@@ -114,11 +114,11 @@ static bool status_of_delay(int status)
 	return status == 0 || status == 408 || status == 429 || status >= 500;
 }
 
-static bool entry_suffered(const json_t *entry)
+static bool entry_failed(const json_t *entry)
 {
 	const json_t *seams = json_member(entry, "seams");
 
-	if (status_of_delay(call_status(entry)) || json_number(entry, "ms", 0) >= LONG_MS)
+	if (status_of_delay(call_status(entry)))
 		return true;
 	for (size_t i = 0; i < json_array_size(seams); i++) {
 		const json_t *call = json_array_get(seams, i);
@@ -127,6 +127,11 @@ static bool entry_suffered(const json_t *entry)
 			return true;
 	}
 	return false;
+}
+
+static bool entry_suffered(const json_t *entry)
+{
+	return json_number(entry, "ms", 0) >= LONG_MS || entry_failed(entry);
 }
 
 bool pressure_explains(const json_t *a, const json_t *b)
@@ -144,10 +149,13 @@ void pressure_mark(json_t *findings, const json_t *base_run, const json_t *head_
 	for (size_t i = json_array_size(base); i > 0; i--) {
 		const json_t *entry = json_array_get(base, i - 1);
 
-		if (!pressure_explains(entry, json_array_get(head, i - 1)))
+		const json_t *other = json_array_get(head, i - 1);
+
+		if (!pressure_explains(entry, other))
 			continue;
 		any = true;
-		follow = call_changes(entry) ? i - 1 : follow;
+		/* What was answered late, but well on both sides, was changed. */
+		follow = call_changes(entry) && (entry_failed(entry) || (other && entry_failed(other))) ? i - 1 : follow;
 	}
 	for (size_t i = 0; i < json_array_size(findings); i++) {
 		json_t *finding = json_array_get(findings, i);
@@ -167,7 +175,7 @@ void pressure_mark_kinds(json_t *findings)
 	static const struct {
 		const char *gate;
 		const char *kind; /* NULL: any */
-	} kinds[] = {{"deploy", NULL}, {"faults", NULL}, {"race", "race-lost"}, {"race", "race-error"}, {"visual", NULL}};
+	} kinds[] = {{"faults", NULL}, {"race", "race-lost"}, {"race", "race-error"}, {"visual", NULL}};
 
 	for (size_t i = 0; i < json_array_size(findings); i++) {
 		json_t *finding = json_array_get(findings, i);

@@ -238,6 +238,8 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 	entry = replay_send(replay, index, request, &target);
 	if (how->under)
 		json_set_bytes(entry, "under", view_of(how->under));
+	if (how->in_passing)
+		(void)json_object_set_new(entry, "in_passing", json_true());
 	(void)json_array_append_new(running->entries, entry);
 	if (how->answered && how->answered(running, err))
 		return NULL;

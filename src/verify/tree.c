@@ -31,6 +31,19 @@ static bool failed(const json_t *exchange)
 	       (call_is(exchange, "http") && (!call_status(exchange) || call_status(exchange) >= 500));
 }
 
+static bool is_method(const struct tree_node *node, const char *method)
+{
+	return call_is_message(node->exchange) &&
+	       strcmp(json_text(json_member(node->exchange, "request"), "method", ""), method) == 0;
+}
+
+static struct view trace_of(const struct tree_node *node)
+{
+	const char *header = call_header(json_member(node->exchange, "request"), "traceparent");
+
+	return header && strlen(header) >= TRACE_AT + TRACE_LENGTH ? view_make(header + TRACE_AT, TRACE_LENGTH) : VIEW("");
+}
+
 static void node_init(struct tree_node *node, const json_t *exchange, const json_t *inside)
 {
 	AUTO_BUF name = buf_new(TEXT_MAX);
@@ -54,6 +67,9 @@ static void node_init(struct tree_node *node, const json_t *exchange, const json
 	name_format(&name, exchange, inside);
 	node->name = view_copy(buf_view(&name));
 	node->ended_ms = node->begun_ms + json_number_value(json_member(exchange, "dt_us")) / 1000;
+	node->http = call_is(exchange, "http");
+	node->delivery = is_method(node, "deliver");
+	node->trace = trace_of(node);
 }
 
 static int node_compare(const void *left, const void *right)
@@ -68,19 +84,6 @@ static int node_compare(const void *left, const void *right)
 }
 
 /* ---- causes ---- */
-
-static bool is_method(const struct tree_node *node, const char *method)
-{
-	return call_is_message(node->exchange) &&
-	       strcmp(json_text(json_member(node->exchange, "request"), "method", ""), method) == 0;
-}
-
-static struct view trace_of(const struct tree_node *node)
-{
-	const char *header = call_header(json_member(node->exchange, "request"), "traceparent");
-
-	return header && strlen(header) >= TRACE_AT + TRACE_LENGTH ? view_make(header + TRACE_AT, TRACE_LENGTH) : VIEW("");
-}
 
 static bool same_body(const struct tree_node *a, const struct tree_node *b)
 {
@@ -108,14 +111,13 @@ static size_t publication_find(const struct tree *tree, size_t at)
 static int cause_weigh(const struct tree_node *cause, const struct tree_node *node)
 {
 	bool around = node->begun_ms <= cause->ended_ms + TREE_SLACK_MS;
-	struct view trace = trace_of(node);
-	int traced = trace.length && view_equal(trace, trace_of(cause)) ? 1 : 0;
+	int traced = node->trace.length && view_equal(node->trace, cause->trace) ? 1 : 0;
 
 	if (cause->begun_ms > node->begun_ms + TREE_SLACK_MS)
 		return 0;
-	if (is_method(cause, "deliver"))
+	if (cause->delivery)
 		return strcmp(cause->from, node->from) == 0 ? 3 + traced : 0;
-	if (!call_is(cause->exchange, "http") || strcmp(cause->to, node->from) != 0)
+	if (!cause->http || strcmp(cause->to, node->from) != 0)
 		return 0;
 	return around ? 5 + traced : 1 + traced;
 }
@@ -125,7 +127,7 @@ static void cause_find(const struct tree *tree, size_t at)
 	struct tree_node *node = &tree->nodes[at];
 	int best = 0;
 
-	if (is_method(node, "deliver")) {
+	if (node->delivery) {
 		node->parent = publication_find(tree, at);
 		return;
 	}
@@ -264,10 +266,11 @@ static void children_show(const struct showing *showing, size_t parent, size_t d
 {
 	for (size_t i = 0; i < showing->tree->count && json_array_size(showing->rows) < TREE_ROWS_MAX; i++) {
 		const struct tree_node *node = &showing->tree->nodes[i];
-		bool hidden = strcmp(node->from, "preview") == 0 || is_frame(node->exchange);
+		bool hidden;
 
 		if (node->parent != parent)
 			continue;
+		hidden = strcmp(node->from, "preview") == 0 || is_frame(node->exchange);
 		if (!hidden)
 			row_show(showing, node, depth);
 		if (depth < TREE_DEPTH_MAX)

@@ -22,6 +22,9 @@ struct tree_node {
 	size_t parent; /* index, or TREE_ROOT */
 	bool late;     /* it began when its parent had ended */
 	bool failed;   /* no answer, 5xx, an error of a database */
+	bool http;
+	bool delivery;     /* of a message to who takes it */
+	struct view trace; /* of its traceparent, borrowed from the exchange */
 };
 
 struct tree {
