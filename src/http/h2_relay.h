@@ -10,8 +10,8 @@
 
 #include "http/h2.h"
 
-#define H2_RELAY_BLOCK_MAX ((size_t)128 << 10)   /* of a header section, as it comes */
-#define H2_RELAY_SECTION_MAX ((size_t)256 << 10) /* unpacked: names, values, and 32 for each */
+#define H2_RELAY_BLOCK_MAX ((size_t)128 << 10)  /* of a header section, as it comes */
+#define H2_RELAY_SECTION_MAX ((size_t)64 << 10) /* unpacked: names, values, and 32 for each */
 #define H2_RELAY_FIELDS_MAX 512
 #define H2_RELAY_FRAME_MAX ((size_t)64 << 10) /* of frames other than DATA, which passes in pieces */
 #define H2_RELAY_TABLE_MAX ((size_t)64 << 10) /* of what either end may remember */

@@ -11,6 +11,9 @@
 
 #define FIELDS_OWN_MAX 4
 #define ANSWER_BYTES_MAX (H2_SEAM_LATE_BYTES_MAX * 4) /* a frame has up to 16 MiB */
+#define BETWEEN_BYTES_MAX (ANSWER_BYTES_MAX + ((size_t)4 << 20))
+#define KEPT_BYTES_MAX ((size_t)16 << 20)
+#define FIELD_COST 48 /* of a field beside its texts */
 #define UNAVAILABLE "assay: a fault of this environment answers 503"
 
 struct stream {
@@ -27,6 +30,7 @@ struct stream {
 	bool dropped; /* the server knows nothing of it */
 	bool late;    /* its answer waits in `answer` */
 	int64_t due_us;
+	size_t kept; /* bytes of its header sections */
 	struct buf answer;
 };
 
@@ -41,6 +45,8 @@ struct h2_seam {
 	struct stream *of[2]; /* whose it is; NULL: nobody's we know */
 	struct buf between;   /* frames of ours to the client, for when no other one is under way */
 	bool greeted;         /* the server's first frame went there: nothing may come before it (RFC 9113 3.4) */
+	size_t kept;          /* bytes of header sections, of all streams that are followed */
+	size_t late_bytes;    /* of all answers that wait */
 	const char *broken;
 };
 
@@ -91,6 +97,8 @@ static void stream_free(struct h2_seam *seam, struct stream *stream)
 		place = &(*place)->next;
 	*place = stream->next;
 	seam->count--;
+	seam->kept -= stream->kept;
+	seam->late_bytes -= stream->answer.length;
 	for (int side = 0; side < 2; side++)
 		if (seam->of[side] == stream)
 			seam->of[side] = NULL;
@@ -158,6 +166,7 @@ static void late_release(struct h2_seam *seam, struct stream *stream)
 	stream->late = false;
 	stream->due_us = 0;
 	buf_add_view(&seam->between, buf_view(&stream->answer));
+	seam->late_bytes -= stream->answer.length;
 	buf_fini(&stream->answer);
 	between_send(seam);
 	stream_check(seam, stream);
@@ -255,11 +264,20 @@ static struct view field_find(const struct h2_relay_frame *frame, const char *na
 	return (struct view){0};
 }
 
-static void headers_keep(struct exchange_headers *headers, const struct h2_relay_frame *frame)
+/* A packed section of a few bytes may be long, and come again and again. */
+static void headers_keep(struct h2_seam *seam, struct stream *stream, struct exchange_headers *headers,
+			 const struct h2_relay_frame *frame)
 {
 	for (size_t i = 0; i < frame->field_count; i++) {
 		struct view name = frame->fields[i].name;
+		size_t bytes = name.length + frame->fields[i].value.length + FIELD_COST;
 
+		if (seam->kept + bytes > KEPT_BYTES_MAX) {
+			seam->broken = "more header fields at once than are followed";
+			return;
+		}
+		seam->kept += bytes;
+		stream->kept += bytes;
 		if (view_is(name, ":authority"))
 			exchange_header_add(headers, VIEW("host"), frame->fields[i].value);
 		else if (!view_starts(name, VIEW(":")))
@@ -280,7 +298,7 @@ static struct stream *stream_new(struct h2_seam *seam, const struct h2_relay_fra
 	env_exchange_begin(flow->env, &stream->exchange, flow->from, flow->to, "http");
 	stream->exchange.method = view_copy(field_find(frame, ":method"));
 	stream->exchange.url = view_copy(path.at ? path : field_find(frame, ":authority")); /* CONNECT has no path */
-	headers_keep(&stream->exchange.request_headers, frame);
+	headers_keep(seam, stream, &stream->exchange.request_headers, frame);
 	stream->next = seam->streams;
 	seam->streams = stream;
 	seam->count++;
@@ -294,7 +312,7 @@ static struct stream *client_section(struct h2_seam *seam, const struct h2_relay
 	struct stream *stream = stream_find(seam, frame->stream);
 
 	if (stream) {
-		headers_keep(&stream->exchange.request_headers, frame);
+		headers_keep(seam, stream, &stream->exchange.request_headers, frame);
 		stream->ends[SIDE_CLIENT] = stream->ends[SIDE_CLIENT] || frame->end;
 		return stream;
 	}
@@ -320,7 +338,7 @@ static void server_section(struct h2_seam *seam, struct stream *stream, const st
 		return;
 	if (!stream->headed)
 		stream->exchange.status = status <= 999 ? (int)status : 0;
-	headers_keep(&stream->exchange.response_headers, frame);
+	headers_keep(seam, stream, &stream->exchange.response_headers, frame);
 	stream->ends[SIDE_SERVER] = frame->end;
 	if (stream->headed)
 		return;
@@ -381,6 +399,19 @@ static void client_frame(struct h2_seam *seam, const struct h2_relay_frame *fram
 		stream_check(seam, stream);
 }
 
+/* The answers of all streams together wait in so much; what is over goes at the next moment it can. */
+static void late_add(struct h2_seam *seam, struct stream *stream, struct view wire)
+{
+	size_t before = stream->answer.length;
+
+	buf_add_view(&stream->answer, wire);
+	seam->late_bytes += stream->answer.length - before;
+	if (seam->late_bytes > H2_SEAM_LATE_BYTES_MAX)
+		stream->due_us = 1;
+	if (stream->answer.over)
+		seam->broken = "more of a slow answer than is kept";
+}
+
 static void server_frame(struct h2_seam *seam, const struct h2_relay_frame *frame, struct view wire)
 {
 	struct stream *stream;
@@ -391,7 +422,7 @@ static void server_frame(struct h2_seam *seam, const struct h2_relay_frame *fram
 	stream = frame->stream ? stream_find(seam, frame->stream) : NULL;
 	if (stream && frame->type == H2_RELAY_HEADERS)
 		server_section(seam, stream, frame);
-	if (!alive(seam))
+	if (!alive(seam) || seam->broken)
 		return;
 	late = stream && stream->late && frame->type != H2_RELAY_WINDOW;
 	if (frame->type == H2_RELAY_DATA) {
@@ -401,7 +432,7 @@ static void server_frame(struct h2_seam *seam, const struct h2_relay_frame *fram
 			stream->ends[SIDE_SERVER] = true;
 	}
 	if (late)
-		buf_add_view(&stream->answer, wire);
+		late_add(seam, stream, wire);
 	else
 		flow_write(seam->flow, SIDE_CLIENT, wire);
 	seam->greeted = true;
@@ -436,12 +467,10 @@ static void on_data(void *self, enum h2_relay_side from, struct view wire, struc
 	if (!seam->drop_data[side])
 		flow_write(seam->flow, side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT, wire);
 	else if (side == SIDE_SERVER && stream)
-		buf_add_view(&stream->answer, wire);
+		late_add(seam, stream, wire);
 	if (!last)
 		return;
 	seam->of[side] = NULL;
-	if (stream && stream->late && stream->answer.length > H2_SEAM_LATE_BYTES_MAX)
-		stream->due_us = 1;
 	if (stream)
 		stream_check(seam, stream);
 }
@@ -467,10 +496,21 @@ static void h2_data(struct flow *flow, enum side from, struct view bytes)
 		if (from == SIDE_SERVER)
 			late_check(seam);
 	}
+	if (alive(seam) && seam->between.length > BETWEEN_BYTES_MAX)
+		flow_close(flow, "its client asks more than its server lets us answer");
 }
 
 static void h2_ended(struct flow *flow, enum side from)
 {
+	struct h2_seam *seam = flow->state;
+
+	/* Behind its end nothing can come late any more. */
+	for (struct stream *stream = seam->streams; from == SIDE_SERVER && stream; stream = stream->next)
+		stream->due_us = stream->late ? 1 : stream->due_us;
+	if (from == SIDE_SERVER)
+		late_check(seam);
+	if (!alive(seam))
+		return;
 	if (from == SIDE_CLIENT && flow->legs[SIDE_SERVER].fd < 0)
 		flow_finish(flow);
 	else

@@ -12,7 +12,7 @@
 #include "gateway/flow.h"
 
 #define H2_SEAM_STREAMS_MAX 1000                 /* of a connection, open at once */
-#define H2_SEAM_LATE_BYTES_MAX ((size_t)8 << 20) /* of an answer that is slow: more of it goes on at once */
+#define H2_SEAM_LATE_BYTES_MAX ((size_t)8 << 20) /* of answers that are slow: more goes on at once */
 #define H2_SEAM_STREAMING_MS \
 	1000 /* an answer that has begun and still goes on then is a stream, and does not keep an environment busy */
 

@@ -21,8 +21,22 @@
 #define SECOND_NS 1000000000
 #define NEVER_MONOTONIC_S 1000000000 /* nobody's monotonic clock is there yet: since the start of the machine 31 years */
 
-extern void *dlsym(void *handle, const char *name);
+/* Before glibc 2.34 only there when something loads libdl; musl has no versions. */
+extern void *dlsym(void *handle, const char *name) __attribute__((weak));
+extern void *dlvsym(void *handle, const char *name, const char *version) __attribute__((weak));
 #define NEXT ((void *)-1L) /* RTLD_NEXT */
+
+/* The one that would be called without us. Before glibc 2.36 dlsym() gives the oldest version there is (glibc's bug 14932), and the condition
+ * variables of x86-64's oldest one have another shape. */
+static void *next_find(const char *name)
+{
+	void *found = NULL;
+
+#ifdef __x86_64__
+	found = dlvsym ? dlvsym(NEXT, name, "GLIBC_2.3.2") : NULL;
+#endif
+	return found || !dlsym ? found : dlsym(NEXT, name);
+}
 
 static bool begins(const char *text, const char *with)
 {
@@ -155,18 +169,18 @@ int timespec_get(struct timespec *at, int base)
 
 /* ---- what is waited for: moments, which no monotonic clock has reached, are of the wall clock ---- */
 
-#define WAIT(name, parameters, arguments)                     \
-	int name parameters                                   \
-	{                                                     \
-		static __typeof__(name) *next;                \
-		struct timespec held;                         \
-                                                              \
-		if (!next)                                    \
-			*(void **)&next = dlsym(NEXT, #name); \
-		if (!next)                                    \
-			return EINVAL;                        \
-		until = real_moment(until, &held);            \
-		return next arguments;                        \
+#define WAIT(name, parameters, arguments)                   \
+	int name parameters                                 \
+	{                                                   \
+		static __typeof__(name) *next;              \
+		struct timespec held;                       \
+                                                            \
+		if (!next)                                  \
+			*(void **)&next = next_find(#name); \
+		if (!next)                                  \
+			return EINVAL;                      \
+		until = real_moment(until, &held);          \
+		return next arguments;                      \
 	}
 
 WAIT(pthread_cond_timedwait,
@@ -183,7 +197,7 @@ int clock_nanosleep(clockid_t id, int flags, const struct timespec *request, str
 	struct timespec held;
 
 	if (!next)
-		*(void **)&next = dlsym(NEXT, "clock_nanosleep");
+		*(void **)&next = next_find("clock_nanosleep");
 	if (!next)
 		return EINVAL;
 	return next(id, flags, flags & TIMER_ABSTIME && is_wall(id) ? real_moment(request, &held) : request, left);

@@ -79,14 +79,18 @@ static const struct strand_use arrival_use = {.frame = on_welcome, .lost = on_ar
 static int hello_send(struct pod *pod, struct strand *strand, struct err *err)
 {
 	AUTO_BUF hello = buf_new(TOKEN_BYTES_MAX + 16);
-	int failed;
+	AUTO_BUF token = buf_new(TOKEN_BYTES_MAX);
+	int failed = file_read(POD_TOKEN, &token, err);
 
-	strand_put_u64(&hello, mux_received(pod->mux));
-	strand_put_u64(&hello, pod->session);
-	failed = file_read(POD_TOKEN, &hello, err);
-	if (!failed)
-		strand_send(strand, LINK_HELLO, 0, view_trim(buf_view(&hello)));
-	explicit_bzero(hello.at, hello.length);
+	if (!failed) {
+		strand_put_u64(&hello, mux_received(pod->mux));
+		strand_put_u64(&hello, pod->session);
+		buf_add_view(&hello, view_trim(buf_view(&token)));
+		strand_send(strand, LINK_HELLO, 0, buf_view(&hello));
+		explicit_bzero(hello.at, hello.length);
+	}
+	if (token.at)
+		explicit_bzero(token.at, token.length);
 	return failed;
 }
 
