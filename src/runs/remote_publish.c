@@ -188,7 +188,6 @@ static int pull_known(struct runs *runs, const json_t *pull, int64_t *number, bo
 	return 0;
 }
 
-/* Its text and verdict are of its head: while the branch shows another commit, it is a draft and says so. */
 /* A branch that the host did not take shows something else than what was proven: nothing is said of it as if it did. */
 static int unpushed_refuse(struct runs *runs, const json_t *data, struct err *err)
 {
@@ -206,6 +205,7 @@ static int unpushed_refuse(struct runs *runs, const json_t *data, struct err *er
 	return dead ? err_set(err, ERR_DENIED, "the branch there is not at %.12s, which could not be pushed", head) : 0;
 }
 
+/* Its text and verdict are of its head: until the branch shows that one, it is a draft and says so. */
 static int pull_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_SENDING sending = {0};
