@@ -106,6 +106,8 @@ static void *worker_main(void *self)
 		if (flows_work_on(flow, INT_MAX, &did, &err))
 			log_warn("flow: %s", err.text);
 		(void)pthread_mutex_lock(&flow->lock);
+		if (err.kind != ERR_NONE) /* the call that it had is another one's */
+			(void)pthread_cond_signal(&flow->changed);
 		if (!did || err.kind != ERR_NONE)
 			sleep_until_called(flow, err.kind == ERR_NONE ? seen : flow->wakes);
 		closing = flow->closing;

@@ -327,7 +327,9 @@ int github_ask(struct github *github, const struct github_call *call, struct res
 	told = told ? told : &own;
 	if (!ask_once(github, call, answer, told, err))
 		return 0;
-	if (answer->status != 401 || call->right == GITHUB_APP || !github->key)
+	/* That an installation is suspended is told, and waited for, where a token is made. */
+	if ((answer->status != 401 && !(answer->status == 403 && err && strcasestr(err->text, "suspended"))) ||
+	    call->right == GITHUB_APP || !github->key)
 		return -1;
 	token_forget(github, call->repository, call->right);
 	rest_answer_fini(answer);

@@ -33,6 +33,7 @@ static json_t *text_cut(const char *text, size_t bytes_max)
 {
 	AUTO_JSON holder = json_object();
 	AUTO_FREE char *clean = NULL;
+	bool is_code = false;
 	size_t length;
 
 	json_set_bytes(holder, "text", view_make(text, strnlen(text, bytes_max + 1)));
@@ -46,7 +47,9 @@ static json_t *text_cut(const char *text, size_t bytes_max)
 	length = bytes_max;
 	while (length && ((unsigned char)clean[length] & 0xc0) == 0x80)
 		length--;
-	return json_sprintf("%.*s…", (int)length, clean);
+	for (size_t i = 0; i < length; i++)
+		is_code = is_code != (clean[i] == '`');
+	return json_sprintf("%.*s…%s", (int)length, clean, is_code ? "`" : ""); /* what was code stays it */
 }
 
 /* What a link of ours never is long enough for may not keep anything from being said: lines and plan come again. */

@@ -76,8 +76,11 @@ static int known_check(struct runs *runs, const struct connection *connection, s
 	int64_t found = 0;
 	AUTO_TX tx = {0};
 
-	if (!keys->known || keys->ignored)
+	if (!keys->known || keys->ignored) {
+		free(keys->known); /* what is left of it was looked for, and not found */
+		keys->known = NULL;
 		return 0;
+	}
 	if (store_begin_snapshot(runs->store, &tx, err) ||
 	    store_number_get(&tx, &found, 0,
 			     "SELECT (SELECT count(*) FROM thread WHERE id = ?) +"
@@ -193,6 +196,17 @@ static void connections_read(struct runs *runs, struct runs_delivery *deliveries
 	}
 }
 
+/* What begins a thread may have come with what is said in it. */
+static void batch_know(const struct runs_delivery *deliveries, const struct connection *const *of, struct inbox_keys *keys,
+		       size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < count && of[i] && keys[i].known && keys[i].ignored && keys[i].stream; k++)
+			if (of[k] == of[i] && deliveries[k].failure.kind == ERR_NONE && !keys[k].ignored && !keys[k].known &&
+			    keys[k].stream && strcmp(keys[k].stream, keys[i].stream) == 0)
+				keys[i].ignored = false;
+}
+
 void runs_deliveries_take(struct runs *runs, struct runs_delivery *deliveries, size_t count)
 {
 	struct connection connections[RUNS_DELIVERIES_MAX] = {0};
@@ -206,6 +220,7 @@ void runs_deliveries_take(struct runs *runs, struct runs_delivery *deliveries, s
 	for (size_t i = 0; i < count; i++)
 		if (of[i] && delivery_read(runs, of[i], &deliveries[i].request, true, &keys[i], &deliveries[i].failure))
 			assert(deliveries[i].failure.kind != ERR_NONE);
+	batch_know(deliveries, of, keys, count);
 	deliveries_keep(runs, deliveries, of, keys, count);
 	for (size_t i = 0; i < count; i++) {
 		connection_fini(&connections[i]);
@@ -279,12 +294,13 @@ static int sweep(struct inboxes *inboxes, struct err *err)
 
 int inboxes_work(struct runs *runs, bool *did, struct err *err)
 {
+	int failed;
+
 	*did = false;
-	if (inbox_work(&runs->inboxes->inbox, did, err))
-		return -1;
-	if (*did)
+	failed = inbox_work(&runs->inboxes->inbox, did, err);
+	if (*did) /* also those before the one that failed */
 		runs_told(runs);
-	return sweep(runs->inboxes, err);
+	return failed ? -1 : sweep(runs->inboxes, err);
 }
 
 static bool is_ending(struct inboxes *inboxes)

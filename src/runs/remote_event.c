@@ -243,8 +243,14 @@ static int on_moved(struct store_tx *tx, const struct connection *connection, co
 	AUTO_FREE char *was = *event->base ? text_format("%s/%s", event->base, event->title)
 					   : text_format("%.*s/%s", (int)owner.length, owner.at, event->title);
 
-	if (store_run(tx, "UPDATE repository SET remote = ?, url = ? WHERE connection = ? AND lower(remote) = lower(?)",
-		      VALUES(V(event->repository), V(event->url), V((const char *)connection->id), V((const char *)was)), err))
+	/* A name that is a project's already is nobody's to take. */
+	if (store_run(tx,
+		      "UPDATE repository SET remote = ?, url = ? WHERE connection = ? AND lower(remote) = lower(?) AND NOT EXISTS"
+		      " (SELECT 1 FROM repository other WHERE other.connection = repository.connection AND"
+		      " other.name <> repository.name AND lower(other.remote) = lower(?))",
+		      VALUES(V(event->repository), V(event->url), V((const char *)connection->id), V((const char *)was),
+			     V(event->repository)),
+		      err))
 		return -1;
 	if (store_changed(tx))
 		log_info("connection=%s: %s is %s now", connection->name, was, event->repository);

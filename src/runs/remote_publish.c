@@ -372,7 +372,7 @@ static void summary_add(struct buf *out, const json_t *report)
 			buf_add_char(out, '\n');
 		}
 	json_array_foreach(json_member(report, "not_covered"), index, item)
-		if (index < LISTED_MAX) {
+		if (index < LISTED_MAX && json_is_string(item)) {
 			buf_add_text(out, index ? "- " : "\nNot covered:\n- ");
 			markdown_code_add(out, json_string_value(item), false);
 			buf_add_char(out, '\n');
@@ -650,6 +650,11 @@ static int put(struct runs *runs, struct store_tx *tx, const struct place *place
 {
 	AUTO_FREE char *operation = operation_of(run->id, kind, form);
 
+	/* What was given up before is tried anew: its reason may be gone, and each driver looks before it writes. */
+	if (store_run(tx, "DELETE FROM outbox WHERE operation = ? AND status = 'dead'", VALUES(V((const char *)operation)), err)) {
+		json_decref(data);
+		return -1;
+	}
 	(void)json_object_set_new(data, "run", json_string(run->id));
 	return remote_put(runs, tx, place, kind, operation, run->branch, false, data, err);
 }

@@ -90,10 +90,11 @@ static size_t link_add(json_t *content, struct view text, const json_t *marks)
 /* Between two of the same signs; how many bytes with them, 0 when it is none. */
 static size_t marked_add(json_t *content, struct view text, struct view sign, const char *mark, const json_t *marks, int nesting)
 {
-	struct view span = view_make(text.at, text.length < SPAN_BYTES_MAX ? text.length : SPAN_BYTES_MAX);
+	bool is_code = strcmp(mark, "code") == 0;
+	/* Code ends wherever it ends: what is in it must not act. */
+	struct view span = view_make(text.at, is_code || text.length < SPAN_BYTES_MAX ? text.length : SPAN_BYTES_MAX);
 	struct view inner = span.length > sign.length ? from(span, sign.length) : (struct view){0};
 	ptrdiff_t end = view_find(inner, sign);
-	bool is_code = strcmp(mark, "code") == 0;
 
 	if (end < 1 || (!is_code && inner.at[0] == ' '))
 		return 0;

@@ -78,7 +78,15 @@ static void line_add(struct buf *out, struct view line)
 		return;
 	}
 	for (size_t i = 0; i < line.length;) {
-		size_t length = line.at[i] == '[' ? link_add(out, from(line, i)) : 0;
+		ptrdiff_t code = line.at[i] == '`' ? view_find(from(line, i + 1), VIEW("`")) : 0;
+		size_t length = 0;
+
+		if (code > 0) { /* nothing acts in it */
+			escaped_add(out, view_make(line.at + i, (size_t)code + 2));
+			i += (size_t)code + 2;
+			continue;
+		}
+		length = line.at[i] == '[' ? link_add(out, from(line, i)) : 0;
 
 		if (!length && view_starts(from(line, i), VIEW("**"))) {
 			buf_add_char(out, '*');
