@@ -251,7 +251,7 @@ static void body_summary(struct buf *out, const struct run *run, const json_t *c
 		buf_add_format(out, index ? "" : "\n### What it claims\n\n");
 		buf_add_format(out, "- **%s**: ", json_text(claim, "status", ""));
 		markdown_code_add(out, json_text(claim, "claim", ""), false);
-		buf_add_text(out, " ");
+		buf_add_text(out, ": ");
 		markdown_code_add(out, json_text(claim, "why", ""), false);
 		buf_add_char(out, '\n');
 	}

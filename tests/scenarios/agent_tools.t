@@ -123,8 +123,8 @@ is 'the answer reached the agent, and nobody asks any more' "$(api GET "/runs/$r
 like 'question and answer are in its story' "$("$ASSAY" show "$run")" 'the agent asks: Which mark\?.*you answers: !\?'
 body=$(api GET "/pulls/$(api GET "/runs/$run" | jq .pull)" | jq -r .body)
 like 'what it claims is marked: confirmed' "$body" '\*\*confirmed\*\*: `Changed greeting.py.`'
-like 'contradicted, when the verifier counted otherwise' "$body" '\*\*contradicted\*\*: `Added 9 tests.`: the verifier found 1 new'
-like 'contradicted, when the file is there' "$body" '\*\*contradicted\*\*: `I removed front.py.`: front.py is not in the change'
+like 'contradicted, when the verifier counted otherwise' "$body" '\*\*contradicted\*\*: `Added 9 tests.`: `the verifier found 1 new`'
+like 'contradicted, when the file is there' "$body" '\*\*contradicted\*\*: `I removed front.py.`: `front.py is not in the change`'
 is 'and in the signed record' "$(api GET "/runs/$run/record" | jq -r .payload | base64 -d | jq -c '[.predicate.claims[].status]')" \
 	'["confirmed","contradicted","confirmed","contradicted"]'
 
