@@ -111,6 +111,7 @@ void carrier_idle_set(struct carrier *carrier, bool idle)
 	}
 	carrier->idle = idle;
 	upstreams->idle += idle ? 1 : (size_t)-1;
+	flow_pause(carrier->flow, SIDE_SERVER, false); /* the answer before may have ended while its client was too slow for it */
 	if (idle)
 		bucket_enter(carrier);
 	else if (carrier->state == CARRIER_H1)
