@@ -152,7 +152,7 @@ static void deliveries_keep(struct runs *runs, struct runs_delivery *deliveries,
 	size_t left = 0;
 
 	for (size_t i = 0; i < count; i++)
-		if (deliveries[i].failure.kind == ERR_NONE && !keys[i].ignored) {
+		if (of[i] && deliveries[i].failure.kind == ERR_NONE && !keys[i].ignored) {
 			kept[left] = &deliveries[i];
 			messages[left++] = message_of(of[i], &keys[i], deliveries[i].request.body);
 		}
