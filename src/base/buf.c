@@ -101,6 +101,16 @@ size_t view_utf8_length(struct view a)
 	return length;
 }
 
+uint32_t view_utf8_point(struct view a, size_t length)
+{
+	static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t point = (unsigned char)a.at[0] & first[length];
+
+	for (size_t i = 1; i < length; i++)
+		point = point << 6 | ((unsigned char)a.at[i] & 0x3f);
+	return point;
+}
+
 char *view_copy(struct view a)
 {
 	char *text = mem_new(a.length + 1);

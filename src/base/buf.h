@@ -58,6 +58,8 @@ ptrdiff_t view_find(struct view haystack, struct view needle); /* -1 when absent
 bool view_to_u64(struct view a, uint64_t *number);
 /* Length of the valid UTF-8 sequence at the front (RFC 3629), 0 when there is none. */
 size_t view_utf8_length(struct view a);
+/* The character that `length` bytes, as view_utf8_length() counted them, stand for. */
+uint32_t view_utf8_point(struct view a, size_t length);
 char *view_copy(struct view a) __attribute__((malloc, returns_nonnull)); /* NUL-terminated; free() it */
 uint64_t view_hash(struct view a);                                       /* FNV-1a: not for hostile keys in unbounded tables */
 

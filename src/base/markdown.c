@@ -21,22 +21,12 @@ static bool is_hidden(uint32_t c)
 	return c >= 0x7f && c < 0xa0;
 }
 
-static uint32_t character_of(struct view bytes, size_t length)
-{
-	static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	uint32_t c = (unsigned char)bytes.at[0] & first[length];
-
-	for (size_t i = 1; i < length; i++)
-		c = c << 6 | ((unsigned char)bytes.at[i] & 0x3f);
-	return c;
-}
-
 bool markdown_hides(struct view text)
 {
 	while (text.length) {
 		size_t length = view_utf8_length(text);
 
-		if (!length || is_hidden(character_of(text, length)))
+		if (!length || is_hidden(view_utf8_point(text, length)))
 			return true;
 		text = view_make(text.at + length, text.length - length);
 	}
@@ -47,7 +37,7 @@ void markdown_visible_add(struct buf *out, struct view text)
 {
 	while (text.length) {
 		size_t length = view_utf8_length(text);
-		uint32_t c = length ? character_of(text, length) : 0xfffd;
+		uint32_t c = length ? view_utf8_point(text, length) : 0xfffd;
 
 		if (!length)
 			buf_add_text(out, "\xef\xbf\xbd");

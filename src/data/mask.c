@@ -85,16 +85,6 @@ static const struct alphabet {
 	{0xff41, 26}, {0x20000, 42720},
 };
 
-static uint32_t code_point(struct view at, size_t length)
-{
-	static const unsigned char first_mask[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	uint32_t point = (unsigned char)at.at[0] & first_mask[length];
-
-	for (size_t i = 1; i < length; i++)
-		point = point << 6 | ((unsigned char)at.at[i] & 0x3f);
-	return point;
-}
-
 static void code_point_write(char *at, size_t length, uint32_t point)
 {
 	static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
@@ -121,7 +111,7 @@ static bool symbol_of(struct view rest, size_t length, enum form form, struct sy
 		*symbol = (struct symbol){(uint32_t)(tolower(c) - 'a'), form == FORM_HEX ? 6 : 26, 'a', 0, 1, isupper(c) != 0};
 		return true;
 	}
-	point = length > 1 ? code_point(rest, length) : 0;
+	point = length > 1 ? view_utf8_point(rest, length) : 0;
 	for (size_t i = 0; length > 1 && i < ARRAY_LEN(alphabets); i++)
 		if (point >= alphabets[i].first && point < alphabets[i].first + alphabets[i].count) {
 			*symbol = (struct symbol){

@@ -19,6 +19,8 @@ MUST_USE int socket_connect_tcp(const char *address, int *fd, bool *pending, str
 MUST_USE int socket_connect_unix(const char *path, int *fd, struct err *err);
 /* Accepts one connection; -1 and ERR_RETRY when none waits. */
 MUST_USE int socket_accept(int listener, int *fd, struct err *err);
+/* One message that is there already, as recvmsg(); *fd: the descriptor that came with it, owned by the caller, or -1. */
+ssize_t socket_take(int socket_fd, void *at, size_t length, int *fd);
 int socket_port(int fd);                          /* bound port, 0 when it has none */
 int socket_error(int fd);                         /* takes SO_ERROR: 0 or an errno */
 void socket_peer_format(struct buf *out, int fd); /* "127.0.0.1:5001", "unix" */

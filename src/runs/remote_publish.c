@@ -192,7 +192,7 @@ static int pull_known(struct runs *runs, const json_t *pull, int64_t *number, bo
 static int unpushed_refuse(struct runs *runs, const json_t *data, struct err *err)
 {
 	const char *head = json_text(data, "head", NULL);
-	AUTO_FREE char *operation = text_format("%s/forge.push/%s", json_text(data, "run", ""), head ? head : "");
+	AUTO_FREE char *operation = operation_of(json_text(data, "run", ""), "forge.push", head ? head : "");
 	int64_t dead = 0;
 	AUTO_TX tx = {0};
 

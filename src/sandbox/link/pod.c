@@ -153,7 +153,7 @@ static void on_control(struct loop_watch *watch, unsigned events)
 	while (pod->control_fd >= 0) {
 		struct init_reply reply;
 		int fd = -1;
-		ssize_t got = pod_message_take(pod->control_fd, &reply, sizeof(reply), &fd);
+		ssize_t got = socket_take(pod->control_fd, &reply, sizeof(reply), &fd);
 
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;

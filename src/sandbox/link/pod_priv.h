@@ -53,8 +53,6 @@ void pod_moved(void *self, uint32_t stream);
 void pod_init_reply(struct pod *pod, const struct init_reply *reply, int fd);
 /* All of them, and what they left. */
 void pod_programs_end(struct pod *pod);
-/* A message and the one descriptor that may come with it. */
-ssize_t pod_message_take(int socket_fd, void *at, size_t length, int *fd);
 
 /* ---- pod_usage.c ---- */
 

@@ -16,31 +16,13 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/scope.h"
+#include "net/socket.h"
 
 #define READY_TIMEOUT_MS 120000 /* a first start formats the pool */
 #define CONTROL_TIMEOUT_MS 30000
 #define EVENTS_MAX 64
 
 /* ---- messages ---- */
-
-static ssize_t message_take(int socket_fd, void *at, size_t length, int *fd)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec part = {at, length};
-	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
-	ssize_t got = recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-
-	*fd = -1;
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(header), sizeof(int));
-	return got;
-}
 
 static int message_send(int socket_fd, const void *at, size_t length, const int *fds, size_t fd_count, int flags)
 {
@@ -125,7 +107,7 @@ static void keeper_read(struct local *local)
 		struct keeper_reply reply;
 		struct pending *pending;
 		int fd;
-		ssize_t got = message_take(local->keeper_fd, &reply, sizeof(reply), &fd);
+		ssize_t got = socket_take(local->keeper_fd, &reply, sizeof(reply), &fd);
 
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -163,7 +145,7 @@ static void room_read(struct local *local, struct room *room)
 		struct init_reply reply;
 		struct pending *pending;
 		int fd;
-		ssize_t got = message_take(room->control_fd, &reply, sizeof(reply), &fd);
+		ssize_t got = socket_take(room->control_fd, &reply, sizeof(reply), &fd);
 
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -244,7 +226,7 @@ static int ready_wait(int fd, struct err *err)
 
 	if (poll(&polled, 1, READY_TIMEOUT_MS) <= 0)
 		return err_set(err, ERR_RETRY, "the keeper was not ready within %d s", READY_TIMEOUT_MS / 1000);
-	if (message_take(fd, &ready, sizeof(ready), &none) != (ssize_t)sizeof(ready))
+	if (socket_take(fd, &ready, sizeof(ready), &none) != (ssize_t)sizeof(ready))
 		return err_set(err, ERR_BROKEN, "the keeper ended when it started (its log says why)");
 	ready.text[sizeof(ready.text) - 1] = '\0';
 	return ready.kind ? err_set(err, (enum err_kind)ready.kind, "%s", ready.text) : 0;
