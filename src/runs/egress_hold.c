@@ -187,11 +187,11 @@ static void remember(struct egress *egress, const json_t *hold, int64_t until_ms
 	}
 	if (json_array_size(list) >= REMEMBERED_MAX)
 		(void)json_array_remove(list, 0);
-	(void)json_array_append_new(list,
-				    json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:I}", "hold", json_text(hold, "id", ""), "rule",
-					      json_text(hold, "rule", ""), "host", json_text(hold, "host", ""), "port",
-					      (json_int_t)json_number(hold, "port", 0), "method", json_text(hold, "method", ""),
-					      "path", json_text(hold, "path", ""), "until_ms", (json_int_t)until_ms));
+	(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:b, s:s, s:s, s:I}", "hold", json_text(hold, "id", ""),
+						    "rule", json_text(hold, "rule", ""), "host", json_text(hold, "host", ""),
+						    "port", (json_int_t)json_number(hold, "port", 0), "tls",
+						    json_flag(hold, "tls", true), "method", json_text(hold, "method", ""), "path",
+						    json_text(hold, "path", ""), "until_ms", (json_int_t)until_ms));
 }
 
 /* Takes the question for this answer: nobody else answers it meanwhile. Its copy is the caller's. */

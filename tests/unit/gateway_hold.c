@@ -258,6 +258,9 @@ static void item_71_an_answer_for_one_path_opens_no_other(void **state)
 	assert_int_equal(verdict.action, EGRESS_ALLOW);
 	verdict = asks;
 	assert_false(hold_remembered(env.holds, &other, &verdict));
+	same.tls = false;
+	assert_false(hold_remembered(env.holds, &same, &verdict));
+	same.tls = true;
 	same.method = VIEW("DELETE");
 	assert_false(hold_remembered(env.holds, &same, &verdict));
 	same.method = VIEW("POST");
@@ -309,6 +312,9 @@ static void an_answer_for_an_hour_ends(void **state)
 	(void)json_object_set_new(json_array_get(list, 0), "until_ms", json_integer(worker_wall_ms() + 60000));
 	assert_int_equal(holds_remember(env.holds, list, &err), 0);
 	assert_true(hold_remembered(env.holds, &request, &verdict));
+	(void)json_object_set_new(json_array_get(list, 0), "tls", json_false());
+	assert_int_equal(holds_remember(env.holds, list, &err), 0);
+	assert_false(hold_remembered(env.holds, &request, &verdict));
 }
 
 static void item_71_a_client_that_left_gets_no_answer(void **state)

@@ -185,6 +185,7 @@ static void an_answer_goes_to_the_gateway_with_its_digest(void **state)
 	assert_int_equal(err.kind, ERR_CONFLICT);
 	after = described("ebbbbbbbbbb", "raaaaaaaaaa"); /* another environment of the same run */
 	assert_int_equal(json_array_size(json_member(after, "remembered")), 1);
+	assert_true(json_flag(json_array_get(json_member(after, "remembered"), 0), "tls", false));
 }
 
 static bool fake_lives(void *self, const char *env)

@@ -40,6 +40,7 @@ struct question {
 	char *method;
 	char *path;
 	uint16_t port;
+	bool tls;
 	struct hold_waiter *waiters;
 	size_t waiter_count;
 	struct loop_timer deadline;
@@ -62,6 +63,7 @@ struct remembered {
 	char *method;
 	char *path;
 	uint16_t port;
+	bool tls;         /* what was approved behind TLS is not approved in the clear */
 	int64_t until_ms; /* wall clock; 0: while the environment lives */
 };
 
@@ -181,7 +183,7 @@ void hold_digest(const struct egress_request *request, struct view body, char di
 
 static bool remembered_fits(const struct remembered *remembered, const struct egress_request *request, const char *rule)
 {
-	return strcmp(remembered->rule, rule) == 0 && remembered->port == request->port &&
+	return strcmp(remembered->rule, rule) == 0 && remembered->port == request->port && remembered->tls == request->tls &&
 	       strcmp(remembered->host, request->host) == 0 && view_is(egress_method(request), remembered->method) &&
 	       view_is(request->path, remembered->path) && (!remembered->until_ms || worker_wall_ms() < remembered->until_ms);
 }
@@ -290,6 +292,7 @@ static struct question *question_ask(struct holds *holds, const struct egress_re
 	question->method = view_copy(egress_method(request));
 	question->path = view_copy(request->path);
 	question->port = request->port;
+	question->tls = request->tls;
 	question->deadline.expired = question_expired;
 	json = question_json(question, request, verdict, body);
 	asked->worker = holds->env->worker;
@@ -389,6 +392,7 @@ int hold_answer(struct holds *holds, const json_t *body, struct err *err)
 						.method = text_copy(question->method),
 						.path = text_copy(question->path),
 						.port = question->port,
+						.tls = question->tls,
 						.until_ms = json_number(body, "until_ms", 0)};
 
 		memcpy(remembered.rule, question->rule, sizeof(remembered.rule));
@@ -419,7 +423,8 @@ int holds_remember(struct holds *holds, const json_t *list, struct err *err)
 		const char *texts[5];
 		static const char *const keys[] = {"host", "method", "path", "rule", "hold"};
 		int64_t port = json_number(row, "port", 0);
-		struct remembered remembered = {.port = (uint16_t)port, .until_ms = json_number(row, "until_ms", 0)};
+		struct remembered remembered = {
+			.port = (uint16_t)port, .tls = json_flag(row, "tls", true), .until_ms = json_number(row, "until_ms", 0)};
 
 		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 			if (json_text_get(row, keys[i], &texts[i], err))
