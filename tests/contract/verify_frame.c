@@ -288,18 +288,29 @@ static json_t *finding_ids(const json_t *report)
 	return ids;
 }
 
+/* How often each change is verified: never not at all, which would be to pass. */
+static uint64_t times_wanted(void)
+{
+	const char *text = getenv("ASSAY_TEST_TIMES");
+	uint64_t times = 1;
+
+	if (text && (!view_to_u64(view_of(text), &times) || times < 1))
+		fail_msg("ASSAY_TEST_TIMES is `%s`: give a number from 1", text);
+	return times;
+}
+
 static bool change_is_judged_well(const struct application *application, const struct change *change)
 {
-	const char *times = getenv("ASSAY_TEST_TIMES");
+	uint64_t times = times_wanted();
 	AUTO_JSON first = NULL;
 	bool good = true;
 
-	for (int i = 0; i < (times ? atoi(times) : 1); i++) {
+	for (uint64_t i = 0; i < times; i++) {
 		AUTO_JSON report = change_verify(application, change);
 		AUTO_JSON ids = finding_ids(report);
 
 		good = change_judge(change, report) && good;
-		if (!times)
+		if (i == 0)
 			row_write(application, change, report);
 		if (first && !json_equal(first, ids)) {
 			AUTO_BUF text = buf_new((size_t)1 << 20);
