@@ -68,10 +68,27 @@ static void where_format(struct buf *out, const struct judge *judge, const char 
 		buf_add_format(out, "%s%s", body && path[0] != '[' ? "." : body ? "" : " ", path);
 }
 
+/* Says in a finding which request it is of, and what that called before and now. */
+static void request_tell(struct judge *judge, json_t *made)
+{
+	const json_t *inside = judge->comparison->options.inside;
+	AUTO_JSON expected = tree_exchanges(judge->base_entry);
+	AUTO_JSON got = tree_exchanges(judge->head_entry);
+	AUTO_BUF first = buf_new(4096);
+
+	(void)json_object_set_new(made, "at", json_integer((json_int_t)judge->at));
+	judge_first_difference(judge, &first);
+	json_set_bytes(made, "detail", buf_view(&first));
+	(void)json_object_set_new(made, "request", request_shown(json_member(judge->base_entry, "request")));
+	(void)json_object_set_new(made, "session", json_string(json_text(judge->base_entry, "session", "")));
+	(void)json_object_set_new(made, "entry", json_integer(json_number(judge->base_entry, "index", 0)));
+	(void)json_object_set_new(made, "expected_tree", tree_rows(expected, inside));
+	(void)json_object_set_new(made, "got_tree", tree_rows(got, inside));
+}
+
 void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight,
 		  const json_t *expected, const json_t *got, const char *format, ...)
 {
-	AUTO_BUF first = buf_new(4096);
 	AUTO_FREE char *full_path = text_format("%d %s %s", (int)judge->layer, judge->within, path);
 	AUTO_FREE char *title = NULL;
 	char text[TITLE_MAX * 2];
@@ -100,18 +117,8 @@ void judge_report(struct judge *judge, const char *kind, const char *path, enum 
 		where_format(&where, judge, path);
 		json_set_bytes(made, "where", buf_view(&where));
 	}
-	if (!made || !fresh || !judge->base_entry)
-		return;
-	(void)json_object_set_new(made, "at", json_integer((json_int_t)judge->at));
-	judge_first_difference(judge, &first);
-	json_set_bytes(made, "detail", buf_view(&first));
-	(void)json_object_set_new(made, "request", request_shown(json_member(judge->base_entry, "request")));
-	(void)json_object_set_new(made, "session", json_string(json_text(judge->base_entry, "session", "")));
-	(void)json_object_set_new(made, "entry", json_integer(json_number(judge->base_entry, "index", 0)));
-	(void)json_object_set_new(made, "expected_tree",
-				  tree_rows(json_member(judge->base_entry, "seams"), judge->comparison->options.inside));
-	(void)json_object_set_new(made, "got_tree",
-				  tree_rows(json_member(judge->head_entry, "seams"), judge->comparison->options.inside));
+	if (made && fresh && judge->base_entry)
+		request_tell(judge, made);
 }
 
 /* ---- answers ---- */

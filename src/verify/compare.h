@@ -7,8 +7,8 @@
  * base runs disagree about a *status*, the endpoint is unstable: nothing is claimed about it, and nothing passes because of it.
  *
  * A run is {"entries": [{"session", "request": {"method", "url", "headers", "body"}, "response": {"status", "headers", "body"} | null,
- * "error"?: text, "ms", "under"?: what was special about it, "seams": [exchanges as in net/messages.h]}], "rows": as environment_rows_written() gives them, "logs"?:
- * {service: {"errors", "leaks"}} (verify/logs.h)}.
+ * "error"?: text, "ms", "under"?: what was special about it, "seams": [exchanges as in net/messages.h], "asked"?: [those of the preview, without
+ * what the entry has already]}], "rows": as environment_rows_written() gives them, "logs"?: {service: {"errors", "leaks"}} (verify/logs.h)}.
  * Severities are those of the verify stage's contract: what a consumer would notice blocks, what may be meant warns, additions inform.
  */
 #ifndef ASSAY_VERIFY_COMPARE_H

@@ -234,7 +234,8 @@ static json_t *cascades_find(const json_t *entry, const json_t *inside)
 {
 	static void (*const rules[])(struct found * found, size_t at) = {hidden_find,    grown_find,  storm_find,
 									 outliving_find, orphan_find, twin_find};
-	AUTO_TREE tree = tree_make(json_member(entry, "seams"), inside);
+	AUTO_JSON exchanges = tree_exchanges(entry);
+	AUTO_TREE tree = tree_make(exchanges, inside);
 	struct found found = {json_object(), tree};
 
 	for (size_t rule = 0; rule < ARRAY_LEN(rules); rule++)

@@ -140,17 +140,30 @@ static json_t *exchange_keep(json_t *exchange)
 	return exchange;
 }
 
-/* The exchanges of the request that was just sent. */
-static json_t *seams_take(struct running *running, const char *phase, struct err *err)
+/* The preview's own exchange says when the request reached its service and when it was answered; what is in it the entry has already. */
+static json_t *asked_keep(json_t *exchange)
+{
+	(void)json_object_del(json_member(exchange, "request"), "body");
+	(void)json_object_del(json_member(exchange, "request"), "body64");
+	(void)json_object_del(json_member(exchange, "response"), "headers");
+	(void)json_object_del(json_member(exchange, "response"), "body");
+	(void)json_object_del(json_member(exchange, "response"), "body64");
+	return exchange;
+}
+
+/* Gives the entry the exchanges of its request, which was just sent. */
+static int seams_take(struct running *running, const char *phase, json_t *entry, struct err *err)
 {
 	struct ladder *ladder = running->side->ladder;
 	AUTO_BUF lines = buf_new((size_t)256 << 20);
 	json_t *seams;
+	json_t *asked;
 	struct view rest;
 
 	if (environment_exchanges(ladder->request->environments, running->side->env, &running->exchanges_from, &lines, err))
-		return NULL;
+		return -1;
 	seams = json_array();
+	asked = json_array();
 	rest = buf_view(&lines);
 	while (rest.length) {
 		struct view line = view_cut(rest, '\n', &rest);
@@ -159,10 +172,14 @@ static json_t *seams_take(struct running *running, const char *phase, struct err
 		if (!exchange || strcmp(json_text(exchange, "phase", ""), phase) != 0)
 			continue;
 		rehearsal_seen(ladder, exchange);
-		if (strcmp(json_text(exchange, "from", ""), "preview") != 0)
+		if (strcmp(json_text(exchange, "from", ""), "preview") == 0)
+			(void)json_array_append(asked, asked_keep(exchange));
+		else
 			(void)json_array_append(seams, exchange_keep(exchange));
 	}
-	return seams;
+	(void)json_object_set_new(entry, "seams", seams);
+	(void)json_object_set_new(entry, "asked", asked);
+	return 0;
 }
 
 int running_quiet(struct running *running, struct err *err)
@@ -227,7 +244,6 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 	AUTO_JSON request = replay_request(replay, index, entries);
 	const struct replay_target target = {running->preview, how->timeout_ms, ladder->request->secrets};
 	json_t *entry;
-	json_t *seams;
 
 	if (ladder_stopped(ladder)) {
 		(void)err_set(err, ERR_CANCELLED, "stopped");
@@ -245,10 +261,10 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 		return NULL;
 	if (!how->in_passing && running_quiet(running, err))
 		return NULL;
-	seams = how->in_passing ? json_array() : seams_take(running, phase, err);
-	if (!seams)
+	if (how->in_passing)
+		(void)json_object_set_new(entry, "seams", json_array());
+	else if (seams_take(running, phase, entry, err))
 		return NULL;
-	(void)json_object_set_new(entry, "seams", seams);
 	running->sent++;
 	return entry;
 }

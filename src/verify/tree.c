@@ -15,14 +15,23 @@
 
 /* ---- nodes ---- */
 
-static void name_format(struct buf *out, const json_t *exchange, const json_t *inside)
+static bool is_asked(const json_t *exchange)
 {
-	call_edge(out, exchange, inside);
-	buf_add_char(out, ' ');
-	if (call_is_statement(exchange))
-		call_statement(out, exchange);
+	return strcmp(json_text(exchange, "from", ""), "preview") == 0;
+}
+
+/* What a person asked is named by who answers it. */
+static void name_format(struct buf *out, const struct tree_node *node, const json_t *inside)
+{
+	if (is_asked(node->exchange))
+		buf_add_text(out, node->to);
 	else
-		call_endpoint(out, exchange);
+		call_edge(out, node->exchange, inside);
+	buf_add_char(out, ' ');
+	if (call_is_statement(node->exchange))
+		call_statement(out, node->exchange);
+	else
+		call_endpoint(out, node->exchange);
 }
 
 static bool failed(const json_t *exchange)
@@ -64,7 +73,7 @@ static void node_init(struct tree_node *node, const json_t *exchange, const json
 		.failed = failed(exchange),
 	};
 	buf_clear(&name);
-	name_format(&name, exchange, inside);
+	name_format(&name, node, inside);
 	node->name = view_copy(buf_view(&name));
 	node->ended_ms = node->begun_ms + json_number_value(json_member(exchange, "dt_us")) / 1000;
 	node->http = call_is(exchange, "http");
@@ -185,6 +194,15 @@ void tree_free(struct tree *tree)
 	free(tree);
 }
 
+json_t *tree_exchanges(const json_t *entry)
+{
+	json_t *all = json_array();
+
+	(void)json_array_extend(all, json_member(entry, "asked"));
+	(void)json_array_extend(all, json_member(entry, "seams"));
+	return all;
+}
+
 /* ---- shown ---- */
 
 static json_t *row_make(const struct tree_node *node, const json_t *inside, size_t depth)
@@ -270,7 +288,7 @@ static void children_show(const struct showing *showing, size_t parent, size_t d
 
 		if (node->parent != parent)
 			continue;
-		hidden = strcmp(node->from, "preview") == 0 || is_frame(node->exchange);
+		hidden = is_asked(node->exchange) || is_frame(node->exchange);
 		if (!hidden)
 			row_show(showing, node, depth);
 		if (depth < TREE_DEPTH_MAX)

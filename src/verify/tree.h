@@ -17,7 +17,7 @@
 struct tree_node {
 	const json_t *exchange; /* borrowed */
 	char *from, *to;        /* services, as verify/call.h calls them */
-	char *name;             /* "front > catalog GET /products/:id", "orders > db INSERT …", "orders > mq publish orders" */
+	char *name; /* "front > catalog GET /products/:id", "front POST /buy" of what the preview asked, "orders > db INSERT …", "orders > mq publish orders" */
 	double begun_ms, ended_ms;
 	size_t parent; /* index, or TREE_ROOT */
 	bool late;     /* it began when its parent had ended */
@@ -32,6 +32,8 @@ struct tree {
 	size_t count;
 };
 
+/* Those of an entry of a run (verify/compare.h), with what the preview asked first: what came of it is found by it. Owned by the caller. */
+json_t *tree_exchanges(const json_t *entry);
 /* Of the exchanges of one request; `inside` as for call_edge(). They must outlive the tree. */
 struct tree *tree_make(const json_t *exchanges, const json_t *inside);
 void tree_free(struct tree *tree);

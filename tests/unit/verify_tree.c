@@ -170,6 +170,15 @@ static const struct {
 	 "front orders http POST /o 5-90 503\norders db postgres INSERT_INTO_pays_VALUES_(1) - 400-401 ok", "orphan"},
 	{"a question behind a failure", "front orders http POST /o 5-90 503",
 	 "front orders http POST /o 5-90 503\norders db postgres SELECT_1 - 400-401 ok", ""},
+	{"an error that the entry does not tell any more",
+	 "preview front http POST /buy 5-90 502\nfront bank http POST /pay 10-80 503",
+	 "preview front http POST /buy 5-90 200\nfront bank http POST /pay 10-80 503", "error-hidden"},
+	{"an error that the entry makes a failure", "preview front http GET /o 5-90 404\nfront bank http GET /a 10-80 404",
+	 "preview front http GET /o 5-90 500\nfront bank http GET /a 10-80 404", "error-grows"},
+	{"a payment behind a failure of the entry", "preview front http POST /buy 5-90 503",
+	 "preview front http POST /buy 5-90 503\nfront bank http POST /pay 400-450 200", "orphan"},
+	{"a person who does not wait", "preview front http GET /o 5-2000 the_client_left\nfront bank http GET /a 10-1000 200",
+	 "preview front http GET /o 5-2000 the_client_left\nfront bank http GET /a 10-5000 200", ""},
 	{"a message twice", "orders mq amqp publish jobs 10-10 ok {\"id\":1}\norders mq amqp publish jobs 11-11 ok {\"id\":2}",
 	 "orders mq amqp publish jobs 10-10 ok {\"id\":1}\norders mq amqp publish jobs 11-11 ok {\"id\":1}", "message-twice"},
 	{"a message twice in both",
@@ -177,11 +186,20 @@ static const struct {
 	 "orders mq amqp publish jobs 10-10 ok {\"id\":1}\norders mq amqp publish jobs 11-11 ok {\"id\":1}", ""},
 };
 
-static json_t *run_make(const char *seams)
+/* As rehearsal.c keeps them: what the preview asked is apart. */
+static json_t *run_make(const char *text)
 {
-	return json_pack("{s:[{s:s, s:{s:s, s:s, s:[], s:s}, s:{s:i, s:[], s:s}, s:o}], s:{}}", "entries", "session", "s.har",
+	AUTO_JSON all = seams_make(text);
+	json_t *seams = json_array();
+	json_t *asked = json_array();
+	size_t index;
+	json_t *exchange;
+
+	json_array_foreach(all, index, exchange)
+		(void)json_array_append(strcmp(json_text(exchange, "from", ""), "preview") == 0 ? asked : seams, exchange);
+	return json_pack("{s:[{s:s, s:{s:s, s:s, s:[], s:s}, s:{s:i, s:[], s:s}, s:o, s:o}], s:{}}", "entries", "session", "s.har",
 			 "request", "method", "POST", "url", "/buy", "headers", "body", "", "response", "status", 200, "headers",
-			 "body", "{}", "seams", seams_make(seams), "rows");
+			 "body", "{}", "seams", seams, "asked", asked, "rows");
 }
 
 static void cascades_are_found_where_the_base_has_none(void **state)
