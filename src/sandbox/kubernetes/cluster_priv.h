@@ -105,7 +105,7 @@ void links_close(struct cluster *cluster);
 void pod_room_accept(struct room *room, struct strand *strand, uint64_t received, uint64_t session);
 void call_post(struct call *call);
 void pod_room_close_post(struct room *room);
-void pod_room_sizes_post(struct room *room); /* it has a terminal */
+void pod_room_sizes_post(struct room *room); /* it has a terminal; holding the mutex */
 
 /* ---- rooms.c: all hold the mutex but where it says not ---- */
 

@@ -425,12 +425,18 @@ static void on_call(void *self)
 static void on_terminal(void *self)
 {
 	struct room *room = self;
+	struct cluster *cluster = room->cluster;
 
-	loop_timer_set(room->cluster->loop, &room->sizes, SIZES_MS);
+	if (room->mux) /* it may have been closed meanwhile */
+		loop_timer_set(cluster->loop, &room->sizes, SIZES_MS);
+	(void)pthread_mutex_lock(&cluster->mutex);
+	pod_room_unuse(room);
+	(void)pthread_mutex_unlock(&cluster->mutex);
 }
 
 void pod_room_sizes_post(struct room *room)
 {
+	room->users++;
 	loop_post(room->cluster->loop, on_terminal, room);
 }
 
