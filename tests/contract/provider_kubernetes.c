@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -789,6 +790,62 @@ static void without_any_verb_that_rooms_need_none_lives_and_goes(void **state)
 	good(kube_cluster_open(&options, &provider, &err), &err);
 }
 
+/* ---- what does not go well ---- */
+
+/* The provider goes on with other limits; NULL: with those of all tests. */
+static void provider_again(const struct kube_cluster_options *other)
+{
+	struct err err = {0};
+
+	kube_cluster_close(provider);
+	good(kube_cluster_open(other ? other : &options, &provider, &err), &err);
+}
+
+static char *layer_file(const char *layer)
+{
+	return text_format("%s/kubernetes/layer-%s/tree.tar", folder, layer);
+}
+
+/* A layer of a file of so many bytes, which nothing can shorten. */
+static void layer_make(const char *layer, size_t bytes)
+{
+	AUTO_FREE char *line = text_format("head -c %zu /dev/urandom >/workspace/f; sync", bytes);
+	struct env_id env = env_with_volume(NULL, 0);
+
+	says(env, "one", line, "");
+	commit(env, layer);
+	env_end(env);
+}
+
+static void a_volume_that_is_filled_for_ever_is_given_up(void **state)
+{
+	const char *layers[] = {"endless"};
+	struct env_id env = env_with(NULL, NULL);
+	struct kube_cluster_options hasty = options;
+	struct sandbox_spec spec = with_volume;
+	AUTO_FREE char *tree = layer_file("endless");
+	struct err err = {0};
+	AUTO_CLOSE int held = -1;
+	bool copied;
+
+	(void)state;
+	layer_make("endless", 1000);
+	hasty.aside_ms = 1000;
+	provider_again(&hasty);
+	assert_int_equal(unlink(tree), 0);
+	assert_int_equal(mkfifo(tree, 0600), 0);
+	held = open(tree, O_RDWR | O_CLOEXEC); /* nothing comes, and no end either */
+	assert_true(held >= 0);
+	good(provider_volume_make(provider, env, "work", layers, 1, false, &copied, &err), &err);
+	spec.env = env;
+	spec.name = "one";
+	assert_int_equal(provider_sandbox_make(provider, &spec, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	assert_non_null(strstr(err.text, "has not ended within 1 s"));
+	env_end(env);
+	provider_again(NULL);
+}
+
 /* ---- begin and end ---- */
 
 static void openssl(const char *line)
@@ -903,6 +960,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_a_cluster_cannot_do_is_refused_with_what_can),
 		cmocka_unit_test(an_environment_takes_few_requests),
 		cmocka_unit_test(a_doubled_namespace_goes_by_itself),
+		cmocka_unit_test(a_volume_that_is_filled_for_ever_is_given_up),
 		cmocka_unit_test(without_any_verb_that_rooms_need_none_lives_and_goes),
 	};
 	AUTO_FREE char *assay = argc > 1 ? realpath(argv[1], NULL) : NULL; /* containers are started elsewhere */

@@ -14,6 +14,7 @@
 #include "sandbox/init/control.h"
 
 #define ANSWER_MS 60000 /* a connection may be made anew within it */
+#define ASIDE_MS 3600000
 #define KILLED_BY_SHELL (128 + SIGKILL)
 
 /* ---- rooms ---- */
@@ -348,12 +349,25 @@ int cluster_program_wait(void *self, struct env_id env, const char *name, uint32
 	return result;
 }
 
+/* Holding the mutex: 0, -1, or an errno of the room's. */
+static int signal_ask(struct room *room, uint32_t process, int signal_number, struct err *err)
+{
+	struct call call;
+	int result;
+
+	call_init(&call, room, LINK_SIGNAL);
+	strand_put_u32(&call.body, process);
+	strand_put_u32(&call.body, (uint32_t)signal_number);
+	result = pod_room_ask(room, &call, err);
+	call_fini(&call);
+	return result;
+}
+
 int cluster_program_signal(void *self, struct env_id env, const char *name, uint32_t process, int signal_number, struct err *err)
 {
 	struct cluster *cluster = self;
 	struct program *program;
 	struct room *room;
-	struct call call;
 	int result;
 
 	(void)pthread_mutex_lock(&cluster->mutex);
@@ -362,17 +376,31 @@ int cluster_program_signal(void *self, struct env_id env, const char *name, uint
 		program = program_find(room, process);
 		if (program && signal_number == SIGKILL)
 			program->killed = true;
-		call_init(&call, room, LINK_SIGNAL);
-		strand_put_u32(&call.body, process);
-		strand_put_u32(&call.body, (uint32_t)signal_number);
-		result = pod_room_ask(room, &call, err);
+		result = signal_ask(room, process, signal_number, err);
 		if (result > 0)
 			result = err_errno(err, result, "cannot signal program %u of sandbox %s", process, name);
-		call_fini(&call);
 		pod_room_unuse(room);
 	}
 	(void)pthread_mutex_unlock(&cluster->mutex);
 	return result;
+}
+
+/* Holding the mutex, and the room. */
+static int aside_wait(struct room *room, uint32_t process, struct exit_status *status, struct err *err)
+{
+	const struct kube_cluster_options *options = &room->cluster->options;
+	int64_t limit_ms = options->aside_ms ? options->aside_ms : ASIDE_MS;
+	struct program *program;
+	struct err late = {0};
+
+	if (wait_for(room, process, limit_ms, status, &late) == 0)
+		return 0;
+	program = program_find(room, process);
+	if (late.kind != ERR_RETRY || !program)
+		return err_set(err, late.kind, "%s", late.text);
+	program_forget(room, program);
+	(void)!signal_ask(room, process, SIGKILL, NULL);
+	return err_set(err, ERR_RETRY, "it has not ended within %lld s", (long long)limit_ms / 1000);
 }
 
 int pod_room_aside(struct cluster *cluster, struct env_id env, const char *name, const char *const *argv, int in, int out,
@@ -390,8 +418,8 @@ int pod_room_aside(struct cluster *cluster, struct env_id env, const char *name,
 		result = start(room, &spec, LINK_START_ASIDE, &process, err);
 		if (result > 0)
 			result = err_errno(err, result, "cannot run `%s` beside sandbox %s", argv[0], name);
-		if (!result)
-			result = wait_for(room, process, -1, &status, err);
+		if (!result && aside_wait(room, process, &status, err))
+			result = err_prefix(err, "`%s` beside sandbox %s", argv[0], name);
 		pod_room_unuse(room);
 	}
 	(void)pthread_mutex_unlock(&cluster->mutex);
