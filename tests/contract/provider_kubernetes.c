@@ -846,6 +846,57 @@ static void a_volume_that_is_filled_for_ever_is_given_up(void **state)
 	provider_again(NULL);
 }
 
+/* The process of this machine that has this one's program as a child, by what that says of itself. */
+static pid_t parent_of(const char *line)
+{
+	AUTO_FREE char *command = text_format("ps -o ppid= -p $(pgrep -fx '%s')", line);
+	FILE *out = popen(command, "r");
+	char text[32] = {0};
+
+	assert_non_null(out);
+	assert_non_null(fgets(text, sizeof(text), out));
+	assert_int_equal(pclose(out), 0);
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+static void a_program_that_starts_when_nobody_waits_any_more_is_ended(void **state)
+{
+	const char *stays[] = {"sh", "-c", "echo up; exec sleep 64321", NULL};
+	const char *late[] = {"sleep", "64322", NULL};
+	struct program_spec spec = {.argv = late, .env = plain_env, .dir = "/", .fds = {-1, -1, -1}};
+	struct kube_cluster_options hasty = options;
+	struct err err = {0};
+	struct env_id env;
+	uint32_t process;
+	char line[8];
+	int out[2];
+	pid_t init;
+
+	(void)state;
+	if (!scripted.base) {
+		print_message("nobody's processes are stopped on a cluster that is somebody's: skipped\n");
+		skip();
+	}
+	hasty.answer_ms = 2000;
+	provider_again(&hasty);
+	env = env_with(NULL, "one");
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	(void)start(env, "one", stays, -1, out[1]);
+	assert_int_equal(read(out[0], line, sizeof(line)), 3);
+	init = parent_of("sleep 64321");
+	assert_int_equal(kill(init, SIGSTOP), 0);
+	assert_int_equal(provider_program_start(provider, env, "one", &spec, &process, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	assert_int_equal(kill(init, SIGCONT), 0);
+	says(env, "one",
+	     "i=0; while pgrep -fx 'sleep 64322' >/dev/null && [ $i -lt 100 ]; do i=$((i + 1)); sleep 0.05; done; [ $i -lt 100 ] && echo none",
+	     "none");
+	(void)close(out[0]);
+	(void)close(out[1]);
+	env_end(env);
+	provider_again(NULL);
+}
+
 /* ---- begin and end ---- */
 
 static void openssl(const char *line)
@@ -961,6 +1012,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_environment_takes_few_requests),
 		cmocka_unit_test(a_doubled_namespace_goes_by_itself),
 		cmocka_unit_test(a_volume_that_is_filled_for_ever_is_given_up),
+		cmocka_unit_test(a_program_that_starts_when_nobody_waits_any_more_is_ended),
 		cmocka_unit_test(without_any_verb_that_rooms_need_none_lives_and_goes),
 	};
 	AUTO_FREE char *assay = argc > 1 ? realpath(argv[1], NULL) : NULL; /* containers are started elsewhere */

@@ -24,6 +24,7 @@ struct kube_cluster_options {
 	int64_t claim_bytes;   /* of each volume; 0: KUBE_CLAIM_BYTES */
 	int64_t sweep_ms;      /* how often doubled and expired namespaces are looked for; 0: every five minutes */
 	int64_t patience_ms;   /* for a pod to be there; 0: five minutes */
+	int64_t answer_ms;     /* for a pod's link to answer; 0: a minute, in which a connection may be made anew */
 	int64_t aside_ms;      /* for a volume to be filled from a layer, or packed as one; 0: an hour */
 };
 

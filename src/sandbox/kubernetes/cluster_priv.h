@@ -104,6 +104,8 @@ int links_open(struct cluster *cluster, struct err *err);
 void links_close(struct cluster *cluster);
 void pod_room_accept(struct room *room, struct strand *strand, uint64_t received, uint64_t session);
 void call_post(struct call *call);
+/* Nobody waits for its answer any more: a program ends, now or when it has been started. Holding the mutex. */
+void call_abandon(const struct call *call);
 void pod_room_close_post(struct room *room);
 void pod_room_sizes_post(struct room *room); /* it has a terminal; holding the mutex */
 

@@ -2,6 +2,7 @@
 #include "sandbox/kubernetes/cluster_priv.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -420,6 +421,43 @@ static void on_call(void *self)
 	}
 	(void)pthread_cond_broadcast(&room->cluster->changed);
 	(void)pthread_mutex_unlock(&room->cluster->mutex);
+}
+
+struct abandoned {
+	struct room *room;
+	uint32_t id;
+};
+
+/* What is said comes in order: the program is killed once it has been started, however late. */
+static void on_abandoned(void *self)
+{
+	AUTO_FREE struct abandoned *abandoned = self;
+	struct room *room = abandoned->room;
+	struct cluster *cluster = room->cluster;
+	AUTO_BUF body = buf_new(8);
+
+	if (room->mux) {
+		for (uint32_t which = 0; which < 3; which++)
+			mux_stream_drop(room->mux, LINK_STREAM(abandoned->id, which));
+		strand_put_u32(&body, abandoned->id);
+		strand_put_u32(&body, SIGKILL);
+		mux_send(room->mux, LINK_SIGNAL, 0, buf_view(&body));
+	}
+	(void)pthread_mutex_lock(&cluster->mutex);
+	pod_room_unuse(room);
+	(void)pthread_mutex_unlock(&cluster->mutex);
+}
+
+void call_abandon(const struct call *call)
+{
+	struct abandoned *abandoned;
+
+	if (call->kind != LINK_START)
+		return;
+	abandoned = mem_new(sizeof(*abandoned));
+	*abandoned = (struct abandoned){call->room, call->id};
+	call->room->users++;
+	loop_post(call->room->cluster->loop, on_abandoned, abandoned);
 }
 
 static void on_terminal(void *self)

@@ -13,7 +13,7 @@
 #include "base/scope.h"
 #include "sandbox/init/control.h"
 
-#define ANSWER_MS 60000 /* a connection may be made anew within it */
+#define ANSWER_MS 60000
 #define ASIDE_MS 3600000
 #define KILLED_BY_SHELL (128 + SIGKILL)
 
@@ -135,6 +135,7 @@ void call_fini(struct call *call)
 int pod_room_ask(struct room *room, struct call *call, struct err *err)
 {
 	struct cluster *cluster = room->cluster;
+	int64_t answer_ms = cluster->options.answer_ms ? cluster->options.answer_ms : ANSWER_MS;
 	struct call **place = &room->calls;
 	bool done;
 
@@ -146,10 +147,12 @@ int pod_room_ask(struct room *room, struct call *call, struct err *err)
 	call_post(call);
 	while (call->posted)
 		(void)pthread_cond_wait(&cluster->changed, &cluster->mutex);
-	done = cluster_wait(cluster, &call->done, world_elapsed_ms(world_real) + ANSWER_MS);
+	done = cluster_wait(cluster, &call->done, world_elapsed_ms(world_real) + answer_ms);
 	while (*place != call)
 		place = &(*place)->next;
 	*place = call->next;
+	if (!done)
+		call_abandon(call);
 	if (!done)
 		return err_set(err, ERR_RETRY, "sandbox %s does not answer", room->name);
 	if (call->errno_value == ENOTCONN)
