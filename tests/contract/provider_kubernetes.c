@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -846,6 +847,33 @@ static void a_volume_that_is_filled_for_ever_is_given_up(void **state)
 	provider_again(NULL);
 }
 
+/* All of it is in pipes, and its program has ended well, before the disk (here: the largest file of this process) is seen to be full. */
+static void a_layer_that_does_not_fit_on_the_disk_is_none(void **state)
+{
+	struct env_id env = env_with_volume(NULL, 0);
+	AUTO_FREE char *tree = layer_file("cut");
+	struct rlimit whole, small;
+	struct err err = {0};
+	struct stat info;
+	int result;
+
+	(void)state;
+	says(env, "one", "head -c 50000 /dev/urandom >/workspace/f; sync", "");
+	good(provider_env_stop(provider, env, &err), &err);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &whole), 0);
+	small = (struct rlimit){.rlim_cur = 20000, .rlim_max = whole.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	result = provider_volume_commit(provider, env, "work", "cut", NULL, &err);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &whole), 0);
+	assert_int_equal(result, -1);
+	assert_non_null(strstr(err.text, "what it wrote cannot be kept"));
+	assert_int_equal(stat(tree, &info), -1);
+	good(provider_volume_commit(provider, env, "work", "cut", NULL, &err), &err);
+	assert_int_equal(stat(tree, &info), 0);
+	assert_true(info.st_size > 50000);
+	env_end(env);
+}
+
 /* The process of this machine that has this one's program as a child, by what that says of itself. */
 static pid_t parent_of(const char *line)
 {
@@ -1012,6 +1040,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_environment_takes_few_requests),
 		cmocka_unit_test(a_doubled_namespace_goes_by_itself),
 		cmocka_unit_test(a_volume_that_is_filled_for_ever_is_given_up),
+		cmocka_unit_test(a_layer_that_does_not_fit_on_the_disk_is_none),
 		cmocka_unit_test(a_program_that_starts_when_nobody_waits_any_more_is_ended),
 		cmocka_unit_test(without_any_verb_that_rooms_need_none_lives_and_goes),
 	};
@@ -1024,6 +1053,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	failed = begin(assay);
 	if (failed) {
 		if (scripted.base)

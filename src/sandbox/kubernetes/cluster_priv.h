@@ -20,12 +20,13 @@
 struct program {
 	struct program *next;
 	uint32_t id;
-	bool ended;   /* told to whoever waits */
-	bool ending;  /* it has ended, and what it wrote is being delivered */
-	bool gone;    /* the room ended first */
-	bool killed;  /* by us */
-	int status;   /* of waitpid(2) */
-	int terminal; /* the caller's terminal, whose size is told; else -1 */
+	bool ended;    /* told to whoever waits */
+	bool ending;   /* it has ended, and what it wrote is being delivered */
+	bool gone;     /* the room ended first */
+	bool killed;   /* by us */
+	int status;    /* of waitpid(2) */
+	int unwritten; /* an errno: what it wrote is not all with whom it was for */
+	int terminal;  /* the caller's terminal, whose size is told; else -1 */
 	struct winsize size;
 };
 

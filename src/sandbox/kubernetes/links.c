@@ -282,6 +282,18 @@ static void on_moved(void *self, uint32_t stream)
 	(void)pthread_mutex_unlock(&room->cluster->mutex);
 }
 
+static void on_unwritten(void *self, uint32_t stream, int errno_value)
+{
+	struct room *room = self;
+	struct program *program;
+
+	(void)pthread_mutex_lock(&room->cluster->mutex);
+	program = program_find(room, stream / 4);
+	if (program)
+		program->unwritten = errno_value;
+	(void)pthread_mutex_unlock(&room->cluster->mutex);
+}
+
 static void exit_take(struct room *room, uint32_t id, struct view body)
 {
 	struct program *program = program_find(room, id);
@@ -372,7 +384,8 @@ static void on_sizes(struct loop_timer *timer)
 void pod_room_accept(struct room *room, struct strand *strand, uint64_t received, uint64_t session)
 {
 	struct cluster *cluster = room->cluster;
-	const struct mux_use use = {.message = on_message, .lost = on_lost, .moved = on_moved, .self = room};
+	const struct mux_use use = {
+		.message = on_message, .lost = on_lost, .moved = on_moved, .unwritten = on_unwritten, .self = room};
 	bool anew = !room->mux || room->session != session;
 	AUTO_BUF welcome = buf_new(16);
 	struct err err = {0};

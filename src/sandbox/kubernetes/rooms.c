@@ -314,8 +314,9 @@ static void status_tell(struct room *room, const struct program *program, struct
 		*status = (struct exit_status){EXIT_OOM, SIGKILL};
 }
 
-/* Holding the mutex, and the room. */
-static int wait_for(struct room *room, uint32_t process, int64_t timeout_ms, struct exit_status *status, struct err *err)
+/* Holding the mutex, and the room. *unwritten: of the program. */
+static int wait_for(struct room *room, uint32_t process, int64_t timeout_ms, struct exit_status *status, int *unwritten,
+		    struct err *err)
 {
 	struct program *program = program_find(room, process);
 	struct program ended;
@@ -327,6 +328,7 @@ static int wait_for(struct room *room, uint32_t process, int64_t timeout_ms, str
 		    : !cluster_wait(room->cluster, &program->ended, timeout_ms < 0 ? 0 : world_elapsed_ms(world_real) + timeout_ms))
 		return err_set(err, ERR_RETRY, "program %u of sandbox %s still runs", process, room->name);
 	ended = *program;
+	*unwritten = ended.unwritten;
 	program_forget(room, program);
 	status_tell(room, &ended, status);
 	return 0;
@@ -337,13 +339,13 @@ int cluster_program_wait(void *self, struct env_id env, const char *name, uint32
 {
 	struct cluster *cluster = self;
 	struct room *room;
-	int result;
+	int result, ignored;
 
 	(void)pthread_mutex_lock(&cluster->mutex);
 	room = pod_room_find(cluster, env, name);
 	if (room) {
 		room->users++;
-		result = wait_for(room, process, timeout_ms, status, err);
+		result = wait_for(room, process, timeout_ms, status, &ignored, err);
 		pod_room_unuse(room);
 	} else {
 		result = err_set(err, ERR_NOT_FOUND, "sandbox %s has no program %u", name, process);
@@ -395,9 +397,10 @@ static int aside_wait(struct room *room, uint32_t process, struct exit_status *s
 	int64_t limit_ms = options->aside_ms ? options->aside_ms : ASIDE_MS;
 	struct program *program;
 	struct err late = {0};
+	int unwritten;
 
-	if (wait_for(room, process, limit_ms, status, &late) == 0)
-		return 0;
+	if (wait_for(room, process, limit_ms, status, &unwritten, &late) == 0)
+		return unwritten ? err_errno(err, unwritten, "what it wrote cannot be kept") : 0;
 	program = program_find(room, process);
 	if (late.kind != ERR_RETRY || !program)
 		return err_set(err, late.kind, "%s", late.text);

@@ -219,12 +219,16 @@ static void in_pump(struct stream *stream)
 }
 
 /* Nobody takes what comes. */
-static void out_stop(struct stream *stream)
+static void out_stop(struct stream *stream, int errno_value)
 {
+	struct mux *mux = stream->mux;
+
 	buf_clear(&stream->output);
 	end_close(stream->mux, &stream->out);
 	if (!stream->ended)
-		mux_send(stream->mux, LINK_STOP, stream->id, VIEW(""));
+		mux_send(mux, LINK_STOP, stream->id, VIEW(""));
+	if (mux->use.unwritten)
+		mux->use.unwritten(mux->use.self, stream->id, errno_value);
 }
 
 static void out_pump(struct stream *stream)
@@ -243,7 +247,7 @@ static void out_pump(struct stream *stream)
 		if (put < 0 && errno == EAGAIN)
 			break;
 		if (put < 0) {
-			out_stop(stream);
+			out_stop(stream, errno);
 			return;
 		}
 		done += (size_t)put;
@@ -281,7 +285,7 @@ static void on_out(struct loop_watch *watch, unsigned events)
 	struct stream *stream = (struct stream *)(void *)((char *)watch - offsetof(struct stream, out.watch));
 
 	if (events & LOOP_BROKEN && !stream->output.length)
-		out_stop(stream); /* its reader went */
+		out_stop(stream, EPIPE); /* its reader went */
 	else
 		out_pump(stream);
 	stream_moved(stream);
