@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,8 +27,10 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/scope.h"
+#include "net/socket.h"
 #include "sandbox/kubernetes/check.h"
 #include "sandbox/kubernetes/cluster.h"
+#include "sandbox/link/mux.h"
 
 #define WAIT_MS 60000
 #define OUTPUT_MAX ((size_t)4 << 20)
@@ -847,6 +850,120 @@ static void a_volume_that_is_filled_for_ever_is_given_up(void **state)
 	provider_again(NULL);
 }
 
+/* ---- who knocks ---- */
+
+#define KNOCKERS 4
+#define KNOCK_REVIEW_MS 300
+
+/* Connects as a pod's link would, with a token of nobody's, and again whenever it is refused, until nobody listens any more. */
+struct knocker {
+	struct loop *loop;
+	struct tls_side *side;
+	char *address;
+	int left;
+	pthread_t thread;
+};
+
+static void knock(struct knocker *knocker);
+
+static void on_knock_frame(void *self, struct strand *strand, unsigned kind, uint32_t id, struct view body)
+{
+	(void)kind;
+	(void)id;
+	(void)body;
+	strand_free(strand);
+	knock(self);
+}
+
+static void on_knock_lost(void *self, struct strand *strand, const char *why)
+{
+	(void)why;
+	strand_free(strand);
+	knock(self);
+}
+
+static const struct strand_use knock_use = {.frame = on_knock_frame, .lost = on_knock_lost};
+
+static void knock(struct knocker *knocker)
+{
+	char hello[20] = {0};
+	struct strand *strand;
+	bool pending;
+	int fd;
+
+	if (socket_connect_tcp(knocker->address, &fd, &pending, NULL) || (pending && socket_error(fd))) {
+		if (--knocker->left == 0)
+			loop_stop(knocker->loop);
+		return;
+	}
+	memset(hello + 16, 'x', 4);
+	strand = strand_new(knocker->loop, tls_connect(knocker->side, fd, NAME, 0, NULL), fd, &knock_use, knocker);
+	strand_send(strand, LINK_HELLO, 0, view_make(hello, sizeof(hello)));
+}
+
+static void *knocker_main(void *self)
+{
+	struct knocker *knocker = self;
+
+	for (int i = 0; i < KNOCKERS; i++)
+		knock(knocker);
+	loop_run(knocker->loop);
+	return NULL;
+}
+
+static void knocker_begin(struct knocker *knocker)
+{
+	AUTO_FREE char *trusted = text_format("%s/link.pem", folder);
+	struct err err = {0};
+
+	*knocker = (struct knocker){.loop = loop_new(&err), .left = KNOCKERS};
+	knocker->address = text_format("127.0.0.1:%d", kube_cluster_port(provider));
+	good(tls_client_new(trusted, &knocker->side, &err), &err);
+	assert_int_equal(pthread_create(&knocker->thread, NULL, knocker_main, knocker), 0);
+}
+
+static void knocker_end(struct knocker *knocker)
+{
+	assert_int_equal(pthread_join(knocker->thread, NULL), 0);
+	loop_free(knocker->loop);
+	tls_side_free(knocker->side);
+	free(knocker->address);
+}
+
+static bool was_asked(const char *path)
+{
+	AUTO_JSON seen = cluster_state(&scripted);
+	size_t index;
+	json_t *line;
+
+	json_array_foreach(json_member(seen, "log"), index, line)
+		if (strstr(json_string_value(line), path))
+			return true;
+	return false;
+}
+
+static void who_knocks_all_the_time_does_not_keep_us_from_closing(void **state)
+{
+	struct knocker knocker;
+	struct err err = {0};
+
+	(void)state;
+	if (!scripted.base) {
+		print_message("a cluster that is somebody's is not made slow: skipped\n");
+		skip();
+	}
+	cluster_act(&scripted, "fault", "{\"match\": \"tokenreviews\", \"kind\": \"slow\", \"ms\": %d, \"count\": 1000000}",
+		    KNOCK_REVIEW_MS);
+	cluster_act(&scripted, "forget", "{}");
+	knocker_begin(&knocker);
+	while (!was_asked("tokenreviews")) /* the test's own end is the deadline */
+		(void)usleep(10000);
+	kube_cluster_close(provider);
+	knocker_end(&knocker);
+	cluster_act(&scripted, "heal", "{}");
+	good(kube_cluster_open(&options, &provider, &err), &err);
+}
+
 /* All of it is in pipes, and its program has ended well, before the disk (here: the largest file of this process) is seen to be full. */
 static void a_layer_that_does_not_fit_on_the_disk_is_none(void **state)
 {
@@ -1041,6 +1158,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_doubled_namespace_goes_by_itself),
 		cmocka_unit_test(a_volume_that_is_filled_for_ever_is_given_up),
 		cmocka_unit_test(a_layer_that_does_not_fit_on_the_disk_is_none),
+		cmocka_unit_test(who_knocks_all_the_time_does_not_keep_us_from_closing),
 		cmocka_unit_test(a_program_that_starts_when_nobody_waits_any_more_is_ended),
 		cmocka_unit_test(without_any_verb_that_rooms_need_none_lives_and_goes),
 	};

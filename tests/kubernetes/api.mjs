@@ -499,6 +499,13 @@ function route(request, response) {
 		return process.kill(kill.pid, 'SIGKILL');
 	if (fault_kinds[fault?.kind])
 		return fault_kinds[fault.kind](response);
+	if (fault?.kind === 'slow')
+		return void setTimeout(perform, fault.ms, request, at, response, number, fault);
+	perform(request, at, response, number, fault);
+}
+
+function perform(request, at, response, number, fault) {
+	const kill = settings.kill;
 	try {
 		const done = handle(request, at, response);
 		if (kill?.at === number)
@@ -532,6 +539,8 @@ const actions = {
 			lenient: false, admits: false, kubelet: null});
 		compacted = version;
 	},
+	forget: () => void (log.length = 0),
+	heal: () => void (faults.length = 0),
 	end: each_watch(one => one.response.end()), // 2.3: at timeoutSeconds, and when a server goes
 	cut: each_watch(one => one.response.socket.destroy()),
 	bookmark: each_watch(one => one.response.write(line('BOOKMARK', {kind: kinds[one.plural], apiVersion: 'v1', metadata: {resourceVersion: String(version)}}))),

@@ -100,7 +100,6 @@ int kube_cluster_open(const struct kube_cluster_options *options, struct provide
 	cluster->rooms_site.address = cluster->address;
 	*provider = (struct provider){&cluster_ops, cluster};
 	if (pthread_create(&cluster->watch_thread, NULL, cluster_watcher, cluster)) {
-		cluster->closing = true;
 		links_close(cluster);
 		cluster_free(cluster);
 		return err_set(err, ERR_RETRY, "cannot start the thread of the cluster's watch");
@@ -116,8 +115,6 @@ void kube_cluster_close(struct provider provider)
 	cluster->closing = true;
 	while (cluster->rooms)
 		pod_room_remove(cluster->rooms);
-	while (cluster->reviews)
-		(void)pthread_cond_wait(&cluster->changed, &cluster->mutex);
 	(void)pthread_mutex_unlock(&cluster->mutex);
 	(void)pthread_join(cluster->watch_thread, NULL);
 	links_close(cluster);

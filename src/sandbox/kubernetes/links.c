@@ -158,24 +158,20 @@ static void *review_thread(void *self)
 	return NULL;
 }
 
+/* None begins once we are closing: that waits for all of them. */
 static void review_begin(struct arrival *arrival)
 {
 	struct cluster *cluster = arrival->cluster;
 	pthread_t thread;
 
-	arrival->reviewing = true;
 	(void)pthread_mutex_lock(&cluster->mutex);
-	cluster->reviews++;
+	arrival->reviewing = !cluster->closing && pthread_create(&thread, NULL, review_thread, arrival) == 0;
+	cluster->reviews += arrival->reviewing;
 	(void)pthread_mutex_unlock(&cluster->mutex);
-	if (pthread_create(&thread, NULL, review_thread, arrival) == 0) {
+	if (arrival->reviewing)
 		(void)pthread_detach(thread);
-		return;
-	}
-	(void)pthread_mutex_lock(&cluster->mutex);
-	cluster->reviews--;
-	(void)pthread_mutex_unlock(&cluster->mutex);
-	arrival->reviewing = false;
-	arrival_end(arrival);
+	else
+		arrival_end(arrival);
 }
 
 static void on_hello(void *self, struct strand *strand, unsigned kind, uint32_t id, struct view body)
@@ -563,6 +559,11 @@ int links_open(struct cluster *cluster, struct err *err)
 
 void links_close(struct cluster *cluster)
 {
+	(void)pthread_mutex_lock(&cluster->mutex);
+	cluster->closing = true;
+	while (cluster->reviews)
+		(void)pthread_cond_wait(&cluster->changed, &cluster->mutex);
+	(void)pthread_mutex_unlock(&cluster->mutex);
 	loop_stop(cluster->loop);
 	(void)pthread_join(cluster->loop_thread, NULL);
 	loop_drain(cluster->loop); /* rooms that were closed, reviews that ended */
