@@ -345,9 +345,15 @@ static void on_message(void *self, unsigned kind, uint32_t id, struct view body)
 
 static void on_lost(void *self, const char *why)
 {
-	const struct room *room = self;
+	struct room *room = self;
 
-	log_info("kubernetes: the link of %s/%s: %s: it will connect again", room->space, room->name, why);
+	if (!mux_over(room->mux)) {
+		log_info("kubernetes: the link of %s/%s: %s: it will connect again", room->space, room->name, why);
+		return;
+	}
+	(void)pthread_mutex_lock(&room->cluster->mutex);
+	pod_room_lose(room, why);
+	(void)pthread_mutex_unlock(&room->cluster->mutex);
 }
 
 /* A terminal's size has no event: it is looked at. */

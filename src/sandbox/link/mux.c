@@ -2,8 +2,9 @@
  * Messages and streams.
  *
  * Theory of operation: every frame but those of a connection has a number, which is not sent: both ends count. It is kept until the other end says
- * that it has it, and sent again when a new strand says that it has not. What is kept is bounded by the windows of the streams and by the requests that
- * wait for an answer. A stream is a pair of pumps; where a descriptor cannot be waited for (a file), it is read and written at once.
+ * that it has it, and sent again when a new strand says that it has not. What is kept is bounded: with much of it no stream is read, and who lets even the
+ * messages beside them grow beyond a limit (he says that he received nothing, or reads nothing) is given up. A stream is a pair of pumps; where a
+ * descriptor cannot be waited for (a file), it is read and written at once.
  */
 #include "sandbox/link/mux.h"
 
@@ -47,6 +48,7 @@ struct stream {
 	size_t taken;      /* written, and not yet told */
 	struct buf output; /* came, not written */
 	bool ended;        /* nothing more comes */
+	bool held;         /* not read, because too much is kept */
 };
 
 struct mux {
@@ -54,6 +56,9 @@ struct mux {
 	struct mux_use use;
 	struct strand *strand;
 	struct frame *kept, **kept_end;
+	size_t kept_bytes;
+	bool over;  /* it could not be kept */
+	bool freed; /* at the end of this turn */
 	uint64_t sent, acknowledged, received, told;
 	struct stream *streams;
 };
@@ -67,16 +72,35 @@ static void kept_drop(struct mux *mux, uint64_t theirs)
 
 		mux->kept = frame->next;
 		mux->acknowledged++;
+		mux->kept_bytes -= frame->length + MUX_FRAME_COST;
 		free(frame);
 	}
 	if (!mux->kept)
 		mux->kept_end = &mux->kept;
 }
 
+static void on_over(void *self)
+{
+	struct mux *mux = self;
+
+	if (mux->over && !mux->freed)
+		mux->use.lost(mux->use.self, "the other end does not take what it is told");
+}
+
 void mux_send(struct mux *mux, unsigned kind, uint32_t id, struct view body)
 {
-	struct frame *frame = mem_new(sizeof(*frame) + body.length);
+	struct frame *frame;
 
+	if (mux->over)
+		return;
+	if (mux->kept_bytes + body.length + MUX_FRAME_COST > MUX_KEPT_MAX) {
+		mux->over = true;
+		mux_cut(mux);
+		loop_defer(mux->loop, on_over, mux); /* nobody is called back from a call of his own */
+		return;
+	}
+	frame = mem_new(sizeof(*frame) + body.length);
+	mux->kept_bytes += body.length + MUX_FRAME_COST;
 	*frame = (struct frame){.kind = kind, .id = id, .length = body.length};
 	if (body.length)
 		memcpy(frame->body, body.at, body.length);
@@ -197,11 +221,16 @@ static void in_end(struct stream *stream)
 	mux_send(stream->mux, LINK_END, stream->id, VIEW(""));
 }
 
+static bool may_read(const struct stream *stream)
+{
+	return stream->in.fd >= 0 && stream->credit && stream->mux->kept_bytes < MUX_KEPT_HIGH;
+}
+
 static void in_pump(struct stream *stream)
 {
 	char piece[PIECE];
 
-	for (int i = 0; (i < PIECES_A_TURN || !stream->in.waits) && stream->in.fd >= 0 && stream->credit; i++) {
+	for (int i = 0; (i < PIECES_A_TURN || !stream->in.waits) && may_read(stream); i++) {
 		size_t most = stream->credit < sizeof(piece) ? stream->credit : sizeof(piece);
 		ssize_t got = stream->in.socket ? recv(stream->in.fd, piece, most, MSG_DONTWAIT) : read(stream->in.fd, piece, most);
 
@@ -215,7 +244,16 @@ static void in_pump(struct stream *stream)
 		stream->read += got;
 		mux_send(stream->mux, LINK_DATA, stream->id, view_make(piece, (size_t)got));
 	}
-	end_want(stream->mux, &stream->in, stream->credit ? LOOP_READ : 0);
+	stream->held = stream->in.fd >= 0 && stream->mux->kept_bytes >= MUX_KEPT_HIGH;
+	end_want(stream->mux, &stream->in, may_read(stream) ? LOOP_READ : 0);
+}
+
+/* One that is told all the time that its peer is broken is not watched while it may not be read. */
+static void in_pump_again(struct stream *stream)
+{
+	if (stream->in.fd >= 0 && stream->in.waits && !stream->in.watch.added)
+		stream->in.waits = loop_watch_add(stream->mux->loop, &stream->in.watch, stream->in.fd, 0, NULL) == 0;
+	in_pump(stream);
 }
 
 /* Nobody takes what comes. */
@@ -272,8 +310,9 @@ static void on_in(struct loop_watch *watch, unsigned events)
 {
 	struct stream *stream = (struct stream *)(void *)((char *)watch - offsetof(struct stream, in.watch));
 
-	if ((events & LOOP_BROKEN) && !stream->credit) {
-		loop_watch_remove(stream->mux->loop, &stream->in.watch); /* it is told all the time: until there is credit */
+	if ((events & LOOP_BROKEN) && !may_read(stream)) {
+		loop_watch_remove(stream->mux->loop, &stream->in.watch);
+		stream->held = stream->credit > 0;
 		return;
 	}
 	in_pump(stream);
@@ -345,9 +384,24 @@ static void data_take(struct stream *stream, struct view body)
 static void credit_take(struct stream *stream, uint32_t more)
 {
 	stream->credit = stream->credit + more < MUX_WINDOW ? stream->credit + more : MUX_WINDOW;
-	if (stream->in.fd >= 0 && stream->in.waits && !stream->in.watch.added)
-		stream->in.waits = loop_watch_add(stream->mux->loop, &stream->in.watch, stream->in.fd, 0, NULL) == 0;
-	in_pump(stream);
+	in_pump_again(stream);
+}
+
+/* Less is kept. */
+static void held_read(struct mux *mux)
+{
+	struct stream *stream = mux->streams;
+
+	while (stream && mux->kept_bytes < MUX_KEPT_HIGH) {
+		if (!stream->held) {
+			stream = stream->next;
+			continue;
+		}
+		stream->held = false;
+		in_pump_again(stream);
+		stream_moved(stream);
+		stream = mux->streams; /* whoever is called may change them */
+	}
 }
 
 static bool stream_message(struct mux *mux, unsigned kind, uint32_t id, struct view body)
@@ -381,6 +435,7 @@ static void on_frame(void *self, struct strand *strand, unsigned kind, uint32_t 
 		uint64_t theirs = strand_u64(body, 0);
 
 		kept_drop(mux, theirs < mux->sent ? theirs : mux->sent);
+		held_read(mux);
 		return;
 	}
 	if (kind < LINK_ACK)
@@ -422,6 +477,12 @@ void mux_reset(struct mux *mux)
 	strand_free(mux->strand);
 	mux->strand = NULL;
 	mux->sent = mux->acknowledged = mux->received = mux->told = 0;
+	mux->over = false;
+}
+
+static void mux_end(void *self)
+{
+	free(self);
 }
 
 void mux_free(struct mux *mux)
@@ -429,11 +490,14 @@ void mux_free(struct mux *mux)
 	if (!mux)
 		return;
 	mux_reset(mux);
-	free(mux);
+	mux->freed = true;
+	loop_defer(mux->loop, mux_end, mux);
 }
 
 int mux_attach(struct mux *mux, struct strand *strand, uint64_t their_received, struct err *err)
 {
+	if (mux->over)
+		return err_set(err, ERR_LIMIT, "the other end did not take what it was told");
 	if (their_received < mux->acknowledged || their_received > mux->sent)
 		return err_set(err, ERR_BROKEN, "the other end says that it received %llu messages of %llu",
 			       (unsigned long long)their_received, (unsigned long long)mux->sent);
@@ -444,6 +508,7 @@ int mux_attach(struct mux *mux, struct strand *strand, uint64_t their_received, 
 	mux->told = mux->received;
 	for (const struct frame *frame = mux->kept; frame; frame = frame->next)
 		strand_send(strand, frame->kind, frame->id, view_make(frame->body, frame->length));
+	held_read(mux);
 	return 0;
 }
 
@@ -461,4 +526,14 @@ void mux_cut(struct mux *mux)
 bool mux_attached(const struct mux *mux)
 {
 	return mux->strand != NULL;
+}
+
+bool mux_over(const struct mux *mux)
+{
+	return mux->over;
+}
+
+size_t mux_kept_bytes(const struct mux *mux)
+{
+	return mux->kept_bytes;
 }

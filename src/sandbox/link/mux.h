@@ -34,6 +34,11 @@ enum link_kind {
 #define LINK_STREAM(id, which) ((uint32_t)(id)*4 + (which))
 #define LINK_ID_MAX (UINT32_MAX / 4)
 #define MUX_WINDOW ((size_t)256 << 10)
+/* What is kept until the other end has it, with MUX_FRAME_COST for each message: from the first on streams are read no more until there is less; over
+ * the second the mux is over. */
+#define MUX_KEPT_HIGH ((size_t)8 << 20)
+#define MUX_KEPT_MAX ((size_t)32 << 20)
+#define MUX_FRAME_COST 64
 
 struct mux;
 
@@ -54,11 +59,14 @@ void mux_free(struct mux *mux); /* and its strand and streams; NULL is fine */
 /* Forgets everything but its use: as new. */
 void mux_reset(struct mux *mux);
 
-/* Takes the strand, on which both ends have said how many they received; ERR_BROKEN: theirs cannot be. */
+/* Takes the strand, on which both ends have said how many they received; ERR_BROKEN: theirs cannot be; ERR_LIMIT: it is over. */
 MUST_USE int mux_attach(struct mux *mux, struct strand *strand, uint64_t their_received, struct err *err);
 uint64_t mux_received(const struct mux *mux);
 void mux_cut(struct mux *mux); /* its strand breaks, as by a network: nobody is told here */
 bool mux_attached(const struct mux *mux);
+/* The other end did not take what it was told, and what had to be kept is lost: `lost` was called for the last time, only mux_reset helps. */
+bool mux_over(const struct mux *mux);
+size_t mux_kept_bytes(const struct mux *mux);
 
 void mux_send(struct mux *mux, unsigned kind, uint32_t id, struct view body);
 

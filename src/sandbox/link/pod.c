@@ -130,6 +130,11 @@ static void on_mux_lost(void *self, const char *why)
 {
 	struct pod *pod = self;
 
+	if (mux_over(pod->mux)) {
+		log_error("the control plane: %s: the pod ends", why);
+		loop_stop(pod->loop);
+		return;
+	}
 	log_info("the control plane: %s: connecting again", why);
 	again_later(pod);
 }

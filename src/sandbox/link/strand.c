@@ -21,6 +21,7 @@ struct strand {
 	bool open;        /* the handshake is done */
 	bool lost;
 	bool more;  /* may wait within the session: the socket says nothing of it */
+	bool full;  /* at the end of this turn it is lost */
 	bool freed; /* at the end of this turn */
 };
 
@@ -189,12 +190,23 @@ void strand_hand(struct strand *strand, const struct strand_use *use, void *self
 	strand->self = self;
 }
 
+static void on_full(void *self)
+{
+	lose(self, "the other end does not read");
+}
+
 void strand_send(struct strand *strand, unsigned kind, uint32_t id, struct view body)
 {
 	AUTO_BUF frame = buf_new(STRAND_HEAD + STRAND_BODY_MAX);
 
-	if (strand->lost || strand->freed)
+	if (strand->lost || strand->full || strand->freed)
 		return;
+	if ((strand->open ? tls_waiting(strand->tls) : strand->early.length) + STRAND_HEAD + body.length >
+	    (strand->open ? STRAND_WAITING_MAX : STRAND_BODY_MAX)) {
+		strand->full = true; /* nobody is called back from a call of his own */
+		loop_defer(strand->loop, on_full, strand);
+		return;
+	}
 	strand_put_u32(&frame, (uint32_t)body.length);
 	strand_put_u32(&frame, kind);
 	strand_put_u32(&frame, id);
@@ -203,7 +215,7 @@ void strand_send(struct strand *strand, unsigned kind, uint32_t id, struct view 
 		buf_add_view(&strand->early, buf_view(&frame));
 		return;
 	}
-	/* What breaks here is found out by the next turn: nobody is called back from a call of his own. */
+	/* What breaks here is found out by the next turn. */
 	if (tls_write(strand->tls, buf_view(&frame)))
 		loop_watch_set(strand->loop, &strand->watch, LOOP_READ | LOOP_WRITE);
 }

@@ -10,6 +10,7 @@
 
 #define STRAND_BODY_MAX ((size_t)3 << 20) /* a program's arguments are the longest */
 #define STRAND_HEAD 12
+#define STRAND_WAITING_MAX ((size_t)48 << 20) /* of what was sent and has not left: who does not read loses the connection */
 
 struct strand;
 
