@@ -456,6 +456,14 @@ int git_pack_take(const char *repository, int pack_fd, const struct git_hash *co
 	return git_ref_set(repository, ref, commit, NULL, err);
 }
 
+int git_pack_write(const char *repository, const struct git_hash *commit, const struct git_hash *base, int fd, struct err *err)
+{
+	AUTO_FREE char *wanted = text_format("%s\n^%s\n", commit->text, base->text);
+
+	return git_run(repository, (const char *const[]){"pack-objects", "--thin", "--stdout", "--revs", "--quiet", NULL},
+		       &(struct process_spec){.input = view_of(wanted), .output_fd = fd, .timeout_ms = 600000}, NULL, err);
+}
+
 int git_bundle_write(const char *repository, const struct git_hash *commit, int fd, struct err *err)
 {
 	/* A bundle names refs, and only of what it holds: a throw-away one, so that nothing newer is named or sent. */

@@ -34,6 +34,9 @@ MUST_USE int git_fetch_local(const char *repository, const char *from_path, cons
  * most bytes_max; then points `ref` at `commit`, which must descend from `base`. */
 MUST_USE int git_pack_take(const char *repository, int pack_fd, const struct git_hash *commit, const struct git_hash *base,
 			   const char *ref, int64_t bytes_max, struct err *err);
+/* The other way: what `commit` has and `base`, which who takes it has, has not. */
+MUST_USE int git_pack_write(const char *repository, const struct git_hash *commit, const struct git_hash *base, int fd,
+			    struct err *err);
 /* A bundle of everything reachable from `commit`, as refs/heads/main, written to a descriptor. */
 MUST_USE int git_bundle_write(const char *repository, const struct git_hash *commit, int fd, struct err *err);
 /*

@@ -611,8 +611,8 @@ int step_turn(void *self, struct flow_visit *visit, struct err *err)
 	if (run.pending == TURN_PENDING && (cost_check(self, &run, blueprint, visit, err) || visit->park))
 		return visit->park ? 0 : -1;
 	if (run.pending == TURN_PENDING) {
-		if (run_store(self, run.id, "summary = NULL", NO_VALUES, err) || agent_turn(&turn, err) ||
-		    turn_message_next(&turn, &again, err))
+		if (turn_theirs_take(&turn, err) || run_store(self, run.id, "summary = NULL", NO_VALUES, err) ||
+		    agent_turn(&turn, err) || turn_message_next(&turn, &again, err))
 			return -1;
 		if (again || turn.interrupted) {
 			(void)snprintf(visit->detail, sizeof(visit->detail), "%s",

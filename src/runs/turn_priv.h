@@ -107,6 +107,11 @@ void turn_progress_fini(struct turn_progress *progress);
 /* {"cpu_ms", "oom_kills"} of the workspace, as environment_show() has them. */
 json_t *turn_workspace(struct turn *turn);
 
+/* ---- turn_theirs.c ---- */
+
+/* Before the program: what others pushed to the branch since is in the workspace, the run's head and its prompt, or both sides are told why not. */
+MUST_USE int turn_theirs_take(struct turn *turn, struct err *err);
+
 /* ---- model.c ---- */
 
 /* Does the model's host answer so that the program is not to be waited for? Then err says how, and its kind what follows. */

@@ -167,6 +167,11 @@ MUST_USE int environment_phase(struct environments *environments, struct env_id 
 MUST_USE int environment_export(struct environments *environments, struct env_id id, const struct git_hash *base, const char *ref,
 				const char *message, struct git_hash *head, struct err *err);
 
+/* The other way: what `commit` has beyond `base`, which the work tree was exported as, or forked from, is in the work tree as well; what else was changed there stays.
+ * Done twice is done once. ERR_CONFLICT: names files that were changed on both sides, and nothing was done. */
+MUST_USE int environment_import(struct environments *environments, struct env_id id, const struct git_hash *base,
+				const struct git_hash *commit, struct err *err);
+
 /* Rows written since deploy, by table and key: {"tables": {"db": {"orders": [{"key": {...}, "row": {...}}]}}, "redis": {"cache": {"key":
  * {"type", "value"}}}}. Bounded per table; {"cut": true} says so. In one that is volatile also {"touched": {"db": {"orders": [how many rows that
  * were there at deploy were changed or deleted since, the sum of their keys' digests]}}}, both texts of numbers. {"connections": {"db": n}}: how many

@@ -358,6 +358,77 @@ static void the_work_comes_out_as_a_commit_on_the_base(void **state)
 	     &err);
 }
 
+/* A commit on the host that has one more file and another greeting than `base`. */
+static struct git_hash commit_of_others(const struct git_hash *base, const char *file, const char *text)
+{
+	AUTO_BUF out = buf_new(65536);
+	AUTO_BUF entries = buf_new(65536);
+	struct git_hash made;
+	struct err err = {0};
+	struct view rest;
+	struct view line;
+
+	must(git_run(repository, (const char *const[]){"hash-object", "-w", "--stdin", NULL},
+		     &(struct process_spec){.input = view_of(text), .output = &out}, NULL, &err),
+	     &err);
+	must(git_hash_parse(view_trim(buf_view(&out)), &made, &err), &err);
+	buf_clear(&out);
+	must(git_run(repository, (const char *const[]){"ls-tree", base->text, NULL}, &(struct process_spec){.output = &out}, NULL,
+		     &err),
+	     &err);
+	for (rest = buf_view(&out); rest.length;) {
+		line = view_cut(rest, '\n', &rest);
+		if (line.length && !view_ends(line, view_of(file)))
+			buf_add_format(&entries, "%.*s\n", (int)line.length, line.at);
+	}
+	buf_add_format(&entries, "100644 blob %s\t%s\n", made.text, file);
+	buf_clear(&out);
+	must(git_run(repository, (const char *const[]){"mktree", NULL},
+		     &(struct process_spec){.input = buf_view(&entries), .output = &out}, NULL, &err),
+	     &err);
+	must(git_hash_parse(view_trim(buf_view(&out)), &made, &err), &err);
+	buf_clear(&out);
+	must(git_run(repository, (const char *const[]){"commit-tree", made.text, "-p", base->text, "-m", "theirs", NULL},
+		     &(struct process_spec){.output = &out}, NULL, &err),
+	     &err);
+	must(git_hash_parse(view_trim(buf_view(&out)), &made, &err), &err);
+	return made;
+}
+
+static void what_others_committed_comes_into_the_work_tree(void **state)
+{
+	struct git_hash head;
+	struct git_hash more;
+	struct git_hash clash;
+	struct git_hash after;
+	struct err err = {0};
+
+	(void)state;
+	must(environment_export(environments, shop, &first, "refs/assay/work", "before\n", &head, &err), &err);
+	more = commit_of_others(&head, "theirs.txt", "from others\n");
+	AUTO_FREE char *mine = run(shop, "workspace", "git tag before && echo mine >mine.txt");
+	for (int i = 0; i < 2; i++) /* again is once */
+		must(environment_import(environments, shop, &head, &more, &err), &err);
+	AUTO_FREE char *seen = run(shop, "workspace", "cat theirs.txt mine.txt && git rev-parse HEAD && git status --short");
+	assert_non_null(strstr(seen, "from others\nmine\n"));
+	assert_non_null(strstr(seen, more.text));     /* its branch went forward */
+	assert_null(strstr(seen, " theirs.txt"));     /* it is no change of its own */
+	assert_non_null(strstr(seen, "?? mine.txt")); /* and what was, still is */
+	must(environment_export(environments, shop, &more, "refs/assay/work", "after\n", &after, &err), &err);
+	assert_string_not_equal(after.text, more.text);
+	must(git_run(repository, (const char *const[]){"merge-base", "--is-ancestor", more.text, after.text, NULL}, NULL, NULL,
+		     &err),
+	     &err);
+	clash = commit_of_others(&after, "mine.txt", "theirs\n");
+	AUTO_FREE char *changed = run(shop, "workspace", "echo changed >mine.txt");
+	assert_int_equal(environment_import(environments, shop, &after, &clash, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "mine.txt"));
+	AUTO_FREE char *left = run(shop, "workspace",
+				   "cat mine.txt && rm mine.txt theirs.txt && git reset -q before && git tag -d before >/dev/null");
+	assert_string_equal(left, "changed\n"); /* nothing was done */
+}
+
 static void a_crashed_service_is_started_again(void **state)
 {
 	AUTO_FREE char *crash = run(shop, "web", "curl -s http://127.0.0.1:8080/crash || true");
@@ -873,6 +944,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_edit_shows_after_a_deploy_of_one_service),
 		cmocka_unit_test(logs_are_kept_by_sandbox_and_together),
 		cmocka_unit_test(the_work_comes_out_as_a_commit_on_the_base),
+		cmocka_unit_test(what_others_committed_comes_into_the_work_tree),
 		cmocka_unit_test(a_crashed_service_is_started_again),
 		cmocka_unit_test(it_is_quiet_once_its_queue_is_empty),
 		cmocka_unit_test(frozen_it_stands_still_and_a_question_wakes_it),

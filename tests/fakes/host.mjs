@@ -57,6 +57,7 @@ function backend(req, res, url, host) {
 	const line = `GIT ${push ? 'push' : 'fetch'} ${req.method}`, kind = injection(line);
 	if (push && req.method === 'POST') calls.push(line);
 	if (kind === 'git503') return res.writeHead(503).end('try later');
+	if (kind === 'git403') return res.writeHead(403).end('this branch is protected');
 	const [user, password] = Buffer.from(/^Basic (.+)$/.exec(req.headers.authorization ?? '')?.[1] ?? '', 'base64').toString().split(/:(.*)/s);
 	if (!host.allowed(user, password, name, push)) return res.writeHead(401, {'www-authenticate': 'Basic realm="git"'}).end();
 	const child = spawn('git', ['-c', 'http.receivepack=true', '-c', 'uploadpack.allowAnySHA1InWant=true', 'http-backend'], {env: {PATH: process.env.PATH, GIT_PROJECT_ROOT: folder, GIT_HTTP_EXPORT_ALL: '1', PATH_INFO: url.pathname, QUERY_STRING: url.search.slice(1), REQUEST_METHOD: req.method, CONTENT_TYPE: req.headers['content-type'] ?? '', HTTP_CONTENT_ENCODING: req.headers['content-encoding'] ?? '', HTTP_GIT_PROTOCOL: req.headers['git-protocol'] ?? '', REMOTE_USER: 'assay', GIT_CONFIG_COUNT: '2', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*', GIT_CONFIG_KEY_1: 'http.receivepack', GIT_CONFIG_VALUE_1: 'true'}});

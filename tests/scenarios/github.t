@@ -22,7 +22,11 @@ add() {
 add shout upper
 case $prompt in *whisper*) add whisper lower ;; esac
 case $prompt in *murmur*) add murmur lower ;; esac
+case $prompt in *mumble*) add mumble lower ;; esac
+case $prompt in *'add hum'*) add hum lower ;; esac
 case $prompt in *'the log says why'*) add swap swapcase ;; esac
+case $prompt in *'say what is there'*) { ls; git status --short; } >seen.txt ;; esac
+case $prompt in *'cannot be joined'* | *'could not be joined'*) echo 'a person decides' >clash.txt ;; esac
 echo "I did what was asked."
 END
 repository "$WORK/tiny" 'the agent'
@@ -119,6 +123,56 @@ told failure "{\"repository\": \"acme/tiny\", \"number\": $pull}"
 ok "the repository's own CI wakes it, with the log" until_true 90 moved_on
 head=$(api GET "/runs/$run" | jq -r .head)
 ok 'and that is pushed, too' until_true 60 becomes '$r.pulls[0].sha' "$head"
+
+# ---- a person pushes to its branch
+branch=$(state '$r.pulls[0].branch')
+person_pushes() { # FILE TEXT: one commit on what the branch is there
+	rm -rf "$WORK/person" && git clone --quiet --branch "$branch" "$WORK/hub/acme/tiny.git" "$WORK/person" && printf '%s' "$2" >"$WORK/person/$1" &&
+		git -C "$WORK/person" add -A && git -C "$WORK/person" -c user.name=Bob -c user.email=bob@acme.test commit --quiet --message "$1" && git -C "$WORK/person" push --quiet
+	pushed=$(git -C "$WORK/person" rev-parse HEAD)
+}
+asks() { hub review "{\"repository\": \"acme/tiny\", \"by\": \"bob\", \"number\": $pull, \"state\": \"changes_requested\", \"body\": \"$1\", \"lines\": []}" >/dev/null; }
+there_at() { git --git-dir "$WORK/hub/acme/tiny.git" show "$branch:$1" 2>/dev/null; }
+person_pushes by_bob.txt 'Keep this.'
+asks 'Please say what is there.'
+ok 'a run is woken after a person pushed to its branch' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+ok 'and pushes what follows that' until_true 60 becomes '$r.pulls[0].sha' "$head"
+ok "the person's commit is in its history" git --git-dir "$WORK/hub/acme/tiny.git" merge-base --is-ancestor "$pushed" "$branch"
+is 'and what it brought is there' "$(there_at by_bob.txt)" 'Keep this.'
+like 'the agent had it before it worked' "$(there_at seen.txt | tr '\n' ' ')" 'by_bob.txt'
+is 'not as a change of its own' "$(there_at seen.txt | grep -c '[AM?] *by_bob.txt')" 0
+ok 'the new head is verified' until_true 60 becomes "[\$r.checks[] | select(.head_sha == \"$head\") | .conclusion] | join(\",\")" success
+
+# Once more while ours could not be pushed: both have something.
+refuse_push() { told inject '{"match": "GIT.push.GET", "kind": "git403", "times": 2}'; }
+refuse_push
+asks 'Please add hum, too.'
+ok 'a push that is refused ends nothing' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+ok 'and is told there' until_true 60 becomes "[\$r.comments[] | select(.body | test(\"$head, could not be pushed\"))] | length" 1
+person_pushes by_eve.txt 'Keep this as well.'
+asks 'Please say what is there now.'
+ok 'what both have is joined' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+ok 'and pushed' until_true 60 becomes '$r.pulls[0].sha' "$head"
+ok 'with what the person pushed' git --git-dir "$WORK/hub/acme/tiny.git" merge-base --is-ancestor "$pushed" "$branch"
+like 'and with what the agent made' "$(there_at words.py)" 'def hum'
+like 'which had both before it worked' "$(there_at seen.txt | tr '\n' ' ')" 'by_eve.txt'
+
+# What cannot be joined is told to both, and nothing is pushed over it.
+refuse_push
+asks 'Please add mumble.'
+ok 'again a push is refused' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+ok 'and told' until_true 60 becomes "[\$r.comments[] | select(.body | test(\"$head, could not be pushed\"))] | length" 1
+person_pushes words.py "$(there_at words.py; printf '\n\ndef mumble(word):\n    return "mmh"\n')"
+asks 'Please go on.'
+ok 'commits that clash do not keep the agent from working' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+is 'it was told' "$(git --git-dir "$ASSAY_STATE/repos/tiny.git" show "$head:clash.txt")" 'a person decides'
+ok 'so is who looks at the pull request, once' until_true 60 becomes "[\$r.comments[] | select(.body | test(\"$pushed, which was pushed to this branch, cannot be joined(.|\\n)*words.py\"))] | length" 1
+is 'the branch there is as the person left it' "$(state '$r.pulls[0].sha')" "$pushed"
 
 # ---- the end
 told hook '{"lost": true}'

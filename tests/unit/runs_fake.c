@@ -383,6 +383,21 @@ int environment_export(struct environments *environments, struct env_id id, cons
 	return git_ref_set(env->repository, ref, head, NULL, err);
 }
 
+int environment_import(struct environments *environments, struct env_id id, const struct git_hash *base,
+		       const struct git_hash *commit, struct err *err)
+{
+	struct fake_env *env;
+	char content[256];
+	char other[256];
+
+	(void)environments;
+	if (env_get(id, &env, err) || contents_read(env->repository, base, content, other, err))
+		return -1;
+	if (strcmp(content, env->content) != 0)
+		return err_set(err, ERR_CONFLICT, "the work tree has other changes in app.txt");
+	return contents_read(env->repository, commit, env->content, env->other, err);
+}
+
 static bool is_meant(const json_t *declared, const char *id)
 {
 	for (size_t i = 0; i < json_array_size(declared); i++)

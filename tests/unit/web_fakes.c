@@ -820,6 +820,16 @@ int environment_export(struct environments *environments, struct env_id id, cons
 	return err_set(err, ERR_INVALID, "not here");
 }
 
+int environment_import(struct environments *environments, struct env_id id, const struct git_hash *base,
+		       const struct git_hash *commit, struct err *err)
+{
+	(void)environments;
+	(void)id;
+	(void)base;
+	(void)commit;
+	return err_set(err, ERR_INVALID, "not here");
+}
+
 int snapshot_create(struct environments *environments, const char *name, const struct blueprint *blueprint,
 		    const struct snapshot_source *sources, size_t source_count, struct progress progress, int *version,
 		    struct err *err)

@@ -199,6 +199,22 @@ int environment_export(struct environments *environments, struct env_id id, cons
 	return maybe_fails(40, "its answer was lost", err);
 }
 
+/* Once more is once: what is there already stays. */
+int environment_import(struct environments *environments, struct env_id id, const struct git_hash *base,
+		       const struct git_hash *commit, struct err *err)
+{
+	struct env_sim *env;
+
+	meanwhile(machine_of(environments));
+	if (env_get(environments, id, &env, err) || maybe_fails(20, "the pack broke off", err))
+		return -1;
+	if (strcmp(env->content, git_content(base->text)) != 0 && strcmp(env->content, git_content(commit->text)) != 0)
+		return err_set(err, ERR_CONFLICT, "the work tree has other changes in app.txt");
+	(void)snprintf(env->content, sizeof(env->content), "%s", git_content(commit->text));
+	note(env->content);
+	return maybe_fails(40, "its answer was lost", err);
+}
+
 /* ---- agents ---- */
 
 int __real_turn_program_run(struct turn *turn, struct err *reason, struct err *err);

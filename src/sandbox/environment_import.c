@@ -1,0 +1,122 @@
+/* The way of other people's commits into a workspace. As on the way out, git runs inside, as the sandbox's user; the host only writes a pack. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "sandbox/environment_priv.h"
+
+#define IMPORT_LIMIT_MS 300000
+#define CLASH_STATUS 3
+#define CLASH_BYTES_MAX 300
+
+/* $1 is what the work tree was made a commit of last, $2 what it is to have besides; the objects are on standard input. Files are joined one by one, so that
+ * it may be done again wherever it was cut off: what is changed there already stays. Nothing is written when a file was changed on both sides. Where the agent's own
+ * branch only has to go forward it does, so that what came is not shown as its changes. */
+static const char join_script[] =
+	"set -e\n"
+	"cd " WORKSPACE_PATH "\n"
+	"git config --global --get-all safe.directory >/dev/null 2>&1 || git config --global safe.directory '*'\n"
+	"git unpack-objects -q\n"
+	"dir=$(git rev-parse --absolute-git-dir)\n"
+	"index=$(mktemp)\n"
+	"trial=$(mktemp)\n"
+	"trap 'rm -f \"$index\" \"$trial\"' EXIT\n"
+	"if [ -f \"$dir/index\" ]; then cp \"$dir/index\" \"$index\"; else rm -f \"$index\"; fi\n"
+	"export GIT_INDEX_FILE=\"$index\"\n"
+	"git -c core.hooksPath=/dev/null add -A\n"
+	"now=$(git write-tree)\n"
+	"cp \"$index\" \"$trial\"\n"
+	"GIT_INDEX_FILE=\"$trial\" git read-tree -i -m --aggressive \"$1\" \"$now\" \"$2\"\n"
+	"clash=$(GIT_INDEX_FILE=\"$trial\" git ls-files --unmerged | cut -f 2 | sort -u)\n"
+	"if [ \"$clash\" ]; then printf '%s\\n' \"$clash\"; exit 3; fi\n"
+	"git read-tree -m -u --aggressive \"$1\" \"$now\" \"$2\"\n"
+	"unset GIT_INDEX_FILE\n"
+	"git update-ref refs/assay/brought \"$2\"\n"
+	"if git merge-base --is-ancestor HEAD \"$2\" 2>/dev/null; then git -c core.hooksPath=/dev/null reset -q \"$2\"; fi\n";
+
+struct giving {
+	const char *repository;
+	const struct git_hash *commit;
+	const struct git_hash *base;
+	int fd;
+	int result;
+	struct err err;
+};
+
+static void *give_run(void *self)
+{
+	struct giving *giving = self;
+
+	giving->result = git_pack_write(giving->repository, giving->commit, giving->base, giving->fd, &giving->err);
+	(void)close(giving->fd);
+	return NULL;
+}
+
+static int joined_check(struct exit_status status, const struct buf *output, const struct buf *errors, struct err *err)
+{
+	struct view files = view_trim(buf_view(output));
+
+	if (status.reason == EXIT_CODE && !status.code)
+		return 0;
+	if (status.reason == EXIT_CODE && status.code == CLASH_STATUS)
+		return err_set(err, ERR_CONFLICT, "the work tree has other changes in %.*s",
+			       (int)(files.length < CLASH_BYTES_MAX ? files.length : CLASH_BYTES_MAX), files.at);
+	return err_set(err, ERR_BROKEN, "git in the workspace cannot take commits: %.*s",
+		       (int)(errors->length < CLASH_BYTES_MAX ? errors->length : CLASH_BYTES_MAX),
+		       errors->length ? errors->at : "");
+}
+
+static int pack_give(struct environment *env, struct member *workspace, const struct git_hash *base, const struct git_hash *commit,
+		     struct err *err)
+{
+	const char *argv[] = {"sh", "-c", join_script, "sh", base->text, commit->text, NULL};
+	struct giving giving = {.repository = env->repository, .commit = commit, .base = base};
+	AUTO_BUF output = buf_new((size_t)1 << 20);
+	AUTO_BUF errors = buf_new((size_t)1 << 20);
+	struct environment_exec exec = {.argv = argv, .timeout_ms = IMPORT_LIMIT_MS, .output = &output, .errors = &errors};
+	struct exit_status status = {EXIT_GONE, 0};
+	AUTO_CLOSE int read_end = -1;
+	pthread_t thread;
+	int ends[2];
+	int result;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return err_set(err, ERR_RETRY, "cannot make a pipe");
+	read_end = ends[0];
+	giving.fd = ends[1];
+	if (pthread_create(&thread, NULL, give_run, &giving)) {
+		(void)close(ends[1]);
+		return err_set(err, ERR_RETRY, "cannot start a thread");
+	}
+	exec.input_fd = read_end;
+	result = member_run(env, workspace, &exec, &status, err);
+	scope_close(&read_end);
+	read_end = -1;
+	(void)pthread_join(thread, NULL);
+	if (result)
+		return -1;
+	if (giving.result) {
+		if (err)
+			*err = giving.err;
+		return -1;
+	}
+	return joined_check(status, &output, &errors, err);
+}
+
+int environment_import(struct environments *environments, struct env_id id, const struct git_hash *base,
+		       const struct git_hash *commit, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	struct member *workspace;
+	int result;
+
+	if (!env || environment_awake(env, err) || environment_lock(env, err))
+		return -1;
+	workspace = member_find(env, WORKSPACE_MEMBER);
+	result = workspace->made ? pack_give(env, workspace, base, commit, err)
+				 : err_set(err, ERR_RETRY, "the workspace of %s is not there now", env->name);
+	environment_unlock(env);
+	return result ? err_prefix(err, "environment %s", env->name) : 0;
+}
