@@ -1,9 +1,11 @@
 /* Everything in deploy/kubernetes, against the official client's models. */
 import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
 import {readFileSync, readdirSync} from 'node:fs';
 import {test} from 'node:test';
 import {fileURLToPath} from 'node:url';
 
+import {restricted_errors} from './api.mjs';
 import {installed, model_name, object_errors} from './model.mjs';
 
 const folder = fileURLToPath(new URL('../../deploy/kubernetes', import.meta.url)), skip = !installed && 'no @kubernetes/client-node: npm ci in tests/kubernetes brings it';
@@ -37,6 +39,34 @@ test('what is bound is what is there', {skip}, async () => {
 		for (const subject of subjects)
 			assert.ok(has(subject.kind, subject.name) && has('Namespace', subject.namespace));
 	}
+});
+
+const pods = async () => (await objects()).filter(each => each.object.spec?.template).map(({name, object}) => ({name, object, spec: object.spec.template.spec}));
+
+test('every pod is one that Pod Security `restricted` lets in, of an account that is there, and says what it needs', {skip}, async () => {
+	const all = await objects(), made = await pods();
+	assert.ok(made.length >= 1);
+	for (const {name, object, spec} of made) {
+		assert.deepEqual(restricted_errors({spec}), [], name);
+		assert.ok(all.some(each => each.object.kind === 'ServiceAccount' && each.object.metadata.name === spec.serviceAccountName &&
+			each.object.metadata.namespace === object.metadata.namespace), name);
+		for (const container of spec.containers)
+			assert.ok(container.resources.requests.memory && container.resources.limits.memory, name);
+	}
+});
+
+test('a pod is started as the user of the image, with a command that the binary knows', {skip: skip || (!process.env.ASSAY && 'ASSAY names no binary')}, async () => {
+	const image = readFileSync(`${folder}/../Containerfile`, 'utf8');
+	assert.match(image, /^ENTRYPOINT \["\/usr\/bin\/assay"\]$/m);
+	const knows = args => spawnSync(process.env.ASSAY, [...args, '--help'], {encoding: 'utf8'});
+	for (const {name, spec} of await pods()) {
+		assert.match(image, new RegExp(`^USER ${spec.securityContext.runAsUser}:${spec.securityContext.runAsGroup}$`, 'm'), name);
+		for (const {args, command} of spec.containers) {
+			assert.equal(command, undefined, name);
+			assert.equal(knows(args).status, 0, `${name}: ${args.join(' ')}`);
+		}
+	}
+	assert.notEqual(knows(['kubernetes', 'chekc']).status, 0);
 });
 
 /* The judge itself: a mistake of each sort is seen. */
