@@ -229,11 +229,46 @@ static void twin_find(struct found *found, size_t at)
 		found_add(found, "message-twice", node->name, "%s: the same message %zu times", node->name, before + 1);
 }
 
+/* What of a header's value is the request's own, and goes on from call to call: of a traceparent all but the span. */
+static struct view context_value(const struct tree_node *node, const char *header)
+{
+	const char *value = call_header(json_member(node->exchange, "request"), header);
+
+	if (value && strcmp(header, "traceparent") == 0)
+		return node->trace;
+	return view_of(value ? value : "");
+}
+
+/* Is what the cause was called with handed on? What the preview was sent is compared with the calls by judge_propagation(). */
+static void context_find(struct found *found, size_t at)
+{
+	static const char *const headers[] = {"traceparent", "x-request-id", "x-correlation-id", "x-tenant",
+					      "x-tenant-id", "tenant-id",    "idempotency-key",  "x-idempotency-key"};
+	const struct tree_node *node = &found->tree->nodes[at];
+	const struct tree_node *cause = node->parent == TREE_ROOT ? NULL : &found->tree->nodes[node->parent];
+
+	if (!cause || !node->http || !cause->http || node->late || strcmp(cause->from, "preview") == 0)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+		struct view came = context_value(cause, headers[i]);
+		struct view goes = context_value(node, headers[i]);
+		AUTO_FREE char *path = text_format("%s %s", node->name, headers[i]);
+
+		if (!came.length || !goes.length)
+			continue;
+		if (view_equal(came, goes))
+			found_add(found, "context-kept", path, " ");
+		else
+			found_add(found, "context-remade", path, "%s has another %s than %s, for which it is made", node->name,
+				  headers[i], cause->name);
+	}
+}
+
 /* Of one entry of a run; owned by the caller. */
 static json_t *cascades_find(const json_t *entry, const json_t *inside)
 {
-	static void (*const rules[])(struct found * found, size_t at) = {hidden_find,    grown_find,  storm_find,
-									 outliving_find, orphan_find, twin_find};
+	static void (*const rules[])(struct found * found, size_t at) = {hidden_find, grown_find, storm_find,  outliving_find,
+									 orphan_find, twin_find,  context_find};
 	AUTO_JSON exchanges = tree_exchanges(entry);
 	AUTO_TREE tree = tree_make(exchanges, inside);
 	struct found found = {json_object(), tree};
@@ -262,6 +297,7 @@ struct rule {
 static const struct rule rules[] = {
 	{"error-hidden", "error-told", WEIGHT_FAILS - 1},
 	{"error-grows", "error-kept", WEIGHT_FAILS - 2},
+	{"context-remade", "context-kept", WEIGHT_LOST},
 	{"statement-hidden", NULL, WEIGHT_FAILS - 3},
 	{"deadline", NULL, WEIGHT_MANY - 1},
 	{"orphan", NULL, WEIGHT_EFFECT + 1},

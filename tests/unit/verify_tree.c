@@ -53,6 +53,20 @@ static json_t *seams_make(const char *text)
 	return seams;
 }
 
+/* Gives each exchange the header, with the values as they stand, "-" for none. */
+static void header_give(json_t *seams, const char *name, const char *values)
+{
+	struct view rest = view_of(values);
+
+	for (size_t i = 0; i < json_array_size(seams); i++) {
+		AUTO_FREE char *value = view_copy(view_cut(rest, ' ', &rest));
+
+		if (strcmp(value, "-") != 0)
+			(void)json_object_set_new(json_member(json_array_get(seams, i), "request"), "headers",
+						  json_pack("[[ss]]", name, value));
+	}
+}
+
 static json_t *inside_make(void)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "front", "service", "orders", "service", "bank", "service", "mail",
@@ -202,32 +216,78 @@ static json_t *run_make(const char *text)
 			 "body", "{}", "seams", seams, "asked", asked, "rows");
 }
 
+/* The cascades that block, joined by ", "; the runs are given up. */
+static void cascades_judge(struct buf *out, json_t *base, json_t *again, json_t *head)
+{
+	static const char *const kinds[] = {"error-hidden", "statement-hidden", "error-grows",   "retry-storm",
+					    "deadline",     "orphan",           "message-twice", "context-remade"};
+	AUTO_JSON inside = inside_make();
+	const struct compare_options options = {.gate = "replay", .inside = inside};
+	struct comparison *comparison = comparison_new(base, again, &options);
+	AUTO_JSON findings = comparison_judge(comparison, head);
+	size_t index;
+	json_t *finding;
+
+	json_array_foreach(findings, index, finding)
+		for (size_t kind = 0; kind < ARRAY_LEN(kinds); kind++)
+			if (strcmp(json_text(finding, "kind", ""), kinds[kind]) == 0 && finding_is(finding, SEVERITY_BLOCK))
+				buf_add_format(out, "%s%s", out->length ? ", " : "", kinds[kind]);
+	buf_add_text(out, "");
+	comparison_free(comparison);
+	json_decref(base);
+	json_decref(again);
+	json_decref(head);
+}
+
 static void cascades_are_found_where_the_base_has_none(void **state)
 {
-	static const char *const kinds[] = {"error-hidden", "statement-hidden", "error-grows",  "retry-storm",
-					    "deadline",     "orphan",           "message-twice"};
-
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cascades); i++) {
-		AUTO_JSON inside = inside_make();
-		AUTO_JSON base = run_make(cascades[i].base);
-		AUTO_JSON again = run_make(cascades[i].base);
-		AUTO_JSON head = run_make(cascades[i].head);
-		const struct compare_options options = {.gate = "replay", .inside = inside};
-		struct comparison *comparison = comparison_new(base, again, &options);
-		AUTO_JSON findings = comparison_judge(comparison, head);
 		AUTO_BUF text = buf_new(4096);
-		size_t index;
-		json_t *finding;
 
-		json_array_foreach(findings, index, finding)
-			for (size_t kind = 0; kind < ARRAY_LEN(kinds); kind++)
-				if (strcmp(json_text(finding, "kind", ""), kinds[kind]) == 0 && finding_is(finding, SEVERITY_BLOCK))
-					buf_add_format(&text, "%s%s", text.length ? ", " : "", kinds[kind]);
-		buf_add_text(&text, "");
+		cascades_judge(&text, run_make(cascades[i].base), run_make(cascades[i].base), run_make(cascades[i].head));
 		if (strcmp(text.at ? text.at : "", cascades[i].kinds) != 0)
 			fail_msg("%s: found `%s`", cascades[i].name, text.at ? text.at : "");
-		comparison_free(comparison);
+	}
+}
+
+/* A run of two calls, the second made for the first, with the values of a header that each carries. */
+static json_t *hop_make(const char *header, const char *values)
+{
+	json_t *run = run_make("front orders http POST /orders 5-90 200\norders bank http POST /pay 10-80 200");
+
+	header_give(json_member(json_array_get(json_member(run, "entries"), 0), "seams"), header, values);
+	return run;
+}
+
+static void what_a_call_is_part_of_is_handed_on(void **state)
+{
+#define TRACE_A "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-"
+#define TRACE_B "00-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-"
+	static const struct {
+		const char *name, *header;
+		const char *base, *again, *head;
+		const char *kinds;
+	} cases[] = {
+		{"handed on", "x-request-id", "r1 r1", "r2 r2", "r3 r3", ""},
+		{"made again", "x-request-id", "r1 r1", "r2 r2", "r3 r4", "context-remade"},
+		{"made again before, too", "x-request-id", "r1 x", "r2 y", "r3 z", ""},
+		{"made again before, sometimes", "x-request-id", "r1 r1", "r2 y", "r3 z", ""},
+		{"new", "x-request-id", "- -", "- -", "r3 r4", ""},
+		{"a span of its own", "traceparent", TRACE_A "01-01 " TRACE_A "02-01", TRACE_A "03-01 " TRACE_A "04-01",
+		 TRACE_B "05-01 " TRACE_B "06-01", ""},
+		{"a trace of its own", "traceparent", TRACE_A "01-01 " TRACE_A "02-01", TRACE_A "03-01 " TRACE_A "04-01",
+		 TRACE_A "05-01 " TRACE_B "06-01", "context-remade"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_BUF text = buf_new(4096);
+
+		cascades_judge(&text, hop_make(cases[i].header, cases[i].base), hop_make(cases[i].header, cases[i].again),
+			       hop_make(cases[i].header, cases[i].head));
+		if (strcmp(text.at ? text.at : "", cases[i].kinds) != 0)
+			fail_msg("%s: found `%s`", cases[i].name, text.at ? text.at : "");
 	}
 }
 
@@ -256,6 +316,7 @@ int main(void)
 		cmocka_unit_test(the_cause_has_the_same_trace),
 		cmocka_unit_test(causes_that_go_round_are_cut),
 		cmocka_unit_test(cascades_are_found_where_the_base_has_none),
+		cmocka_unit_test(what_a_call_is_part_of_is_handed_on),
 		cmocka_unit_test(a_finding_shows_where_its_trees_part),
 	};
 
