@@ -118,8 +118,12 @@ static void hidden_find(struct found *found, size_t at)
 	AUTO_FREE char *path = cause ? text_format("%s < %s", cause->name, node->name) : NULL;
 	AUTO_BUF outcome = buf_new(1024);
 
-	if (!cause || node->late || (!request_failed(node) && !sql_error(node)) || mended(found->tree, at))
+	if (!cause || node->late || (!request_failed(node) && !sql_error(node)))
 		return;
+	if (mended(found->tree, at)) {
+		found_add(found, "error-told", path, " "); /* or dealt with */
+		return;
+	}
 	outcome_format(&outcome, node);
 	if (answered_well(cause))
 		found_add(found, is_request(node) ? "error-hidden" : "statement-hidden", path, "%s is answered %d, though %s %s",

@@ -18,6 +18,7 @@
 
 #include "verify/call.h"
 #include "verify/compare.h"
+#include "verify/effects.h"
 #include "verify/kept.h"
 #include "verify/rehearsal.h"
 
@@ -459,6 +460,43 @@ static void written_judge(const struct work *work, const json_t *head, json_t *f
 	}
 }
 
+/* The request as it was recorded, on the base; NULL: it is not in the run. */
+static const json_t *entry_whole(const json_t *entries, const json_t *under)
+{
+	for (size_t i = 0; i < json_array_size(entries); i++) {
+		const json_t *entry = json_array_get(entries, i);
+
+		if (!json_text(entry, "under", NULL) && !json_flag(entry, "in_passing", false) &&
+		    strcmp(json_text(entry, "session", ""), json_text(under, "session", "")) == 0 &&
+		    json_number(entry, "index", -1) == json_number(under, "index", -1))
+			return entry;
+	}
+	return NULL;
+}
+
+/* It fails as before, and what it should only do when it succeeds is done. */
+static void early_judge(const struct work *work, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(work->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		const json_t *b = json_array_get(right, i);
+		const json_t *whole = json_text(a, "under", NULL) ? entry_whole(left, a) : NULL;
+		AUTO_FREE char *name = NULL;
+
+		if (!whole || call_status(whole) >= 400 || call_status(a) < 400 || call_status(b) != call_status(a))
+			continue;
+		name = effects_first_early(whole, a, json_array_get(json_member(work->again, "entries"), i), b,
+					   work->ladder->inside);
+		if (name)
+			finding_make(a, i, findings, "early-effect", WEIGHT_EFFECT_UNDER,
+				     "answers %d, and yet %.150s is done, which the base only does when it succeeds",
+				     call_status(b), name);
+	}
+}
+
 static void patience_judge(const struct work *work, const json_t *head, json_t *findings)
 {
 	const json_t *left = json_member(work->base, "entries");
@@ -512,6 +550,7 @@ static json_t *faults_judge(const struct work *work, const struct comparison *co
 	patience_judge(work, head, findings);
 	doubled_judge(work, head, findings);
 	written_judge(work, head, findings);
+	early_judge(work, head, findings);
 	findings_sort(findings);
 	return findings;
 }
