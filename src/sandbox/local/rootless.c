@@ -116,12 +116,14 @@ static int own_id_map(uid_t uid, gid_t gid, struct err *err)
 static int namespace_enter(struct err *err)
 {
 	char text[16] = "";
+	int problem;
 
 	if (unshare(CLONE_NEWUSER) == 0)
 		return 0;
+	problem = errno;
 	if (text_get("/proc/sys/kernel/unprivileged_userns_clone", text, sizeof(text)) && atoi(text) == 0)
 		return err_set(err, ERR_DENIED, "users may not make user namespaces: sysctl kernel.unprivileged_userns_clone=1");
-	return err_set(err, ERR_DENIED, "cannot make a user namespace: %s (`assay doctor` says what to do)", strerror(errno));
+	return err_set(err, ERR_DENIED, "cannot make a user namespace: %s (`assay doctor` says what to do)", strerror(problem));
 }
 
 int rootless_try(struct err *err)
