@@ -135,6 +135,34 @@ static int look_settled(struct runs *runs, struct store_tx *tx, const struct out
 
 const struct effect_kind effect_look = {"forge.look", look_send, NULL, look_settled};
 
+/* ---- answers ---- */
+
+static int said_in(struct runs *runs, const struct asking *asking, const char *text, struct err *err)
+{
+	const char *id = json_text(asking->data, "id", "");
+	AUTO_FREE char *name = text_format("%s:answer", *id ? id : "command");
+	AUTO_TX tx = {0};
+
+	if (store_begin(runs->store, &tx, err) ||
+	    remote_note_in(runs, &tx, &asking->place, json_flag(asking->data, "on_pull", false), asking->number, name, text, err))
+		return -1;
+	return store_commit(&tx, err);
+}
+
+/* Whoever calls a run that is over is told so, and what would be heard. */
+static int over_say(struct runs *runs, const struct asking *asking, const struct run *run, struct err *err)
+{
+	bool done = strcmp(run->state, "done") == 0;
+	AUTO_FREE char *text =
+		done ? text_format("This run is over (%s) and hears nothing any more: what else is to be done is another issue. "
+				   "`/assay verify` still works on a pull request that is open.",
+				   run->outcome ? run->outcome : run->state)
+		     : text_format("This run is over (%s): what is written here is kept for it, and `/assay retry` lets it go on.",
+				   run->state);
+
+	return said_in(runs, asking, text, err);
+}
+
 /* ---- words for the agent ---- */
 
 static int thread_insert(struct store_tx *tx, const struct asking *asking, const json_t *item, bool *fresh, struct err *err)
@@ -223,6 +251,18 @@ static json_t *words_list(struct asking *asking, struct err *err)
 	return TAKE(items);
 }
 
+/* Others who talk to each other there are left in peace. */
+static int called_over(struct runs *runs, const struct asking *asking, struct err *err)
+{
+	AUTO_RUN run = {0};
+
+	if (!json_flag(asking->data, "called", false))
+		return 0;
+	if (run_load(runs, asking->run, &run, err))
+		return -1;
+	return run_is_over(&run) ? over_say(runs, asking, &run, err) : 0;
+}
+
 static int words_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_ASKING asking = {0};
@@ -238,6 +278,8 @@ static int words_send(struct runs *runs, const struct outbox_effect *effect, str
 		return remote_failed(&asking.told, answer);
 	if (!may)
 		return 0;
+	if (called_over(runs, &asking, err))
+		return -1;
 	items = words_list(&asking, err);
 	if (!items)
 		return remote_failed(&asking.told, answer);
@@ -309,18 +351,6 @@ static int run_do(struct runs *runs, const char *run, int (*act)(struct runs *ru
 	return -1;
 }
 
-static int said_in(struct runs *runs, const struct asking *asking, const char *text, struct err *err)
-{
-	const char *id = json_text(asking->data, "id", "");
-	AUTO_FREE char *name = text_format("%s:answer", *id ? id : "command");
-	AUTO_TX tx = {0};
-
-	if (store_begin(runs->store, &tx, err) ||
-	    remote_note_in(runs, &tx, &asking->place, json_flag(asking->data, "on_pull", false), asking->number, name, text, err))
-		return -1;
-	return store_commit(&tx, err);
-}
-
 /* From fresh environments, with the head as it is. */
 static int verify_again(struct runs *runs, struct asking *asking, const char *form, struct err *err)
 {
@@ -360,8 +390,25 @@ static int approve_hold(struct runs *runs, struct asking *asking, struct err *er
 	return said_in(runs, asking, why.text, err);
 }
 
+/* Would nothing come of it, because the run has ended? What the host did by itself (a label was taken away) asks nothing. */
+static bool is_late(const struct asking *asking, const struct run *run, enum forge_command command)
+{
+	bool done = strcmp(run->state, "done") == 0;
+
+	if (json_flag(asking->data, "known", false) || !run_is_over(run))
+		return false;
+	return command == FORGE_COMMAND_STOP ||
+	       (done && (command == FORGE_COMMAND_RETRY || command == FORGE_COMMAND_PREVIEW || command == FORGE_COMMAND_APPROVE));
+}
+
 static int command_do(struct runs *runs, struct asking *asking, enum forge_command command, const char *operation, struct err *err)
 {
+	AUTO_RUN run = {0};
+
+	if (asking->run && run_load(runs, asking->run, &run, err))
+		return -1;
+	if (asking->run && is_late(asking, &run, command))
+		return over_say(runs, asking, &run, err);
 	switch (command) {
 	case FORGE_COMMAND_STOP:
 		return asking->run ? run_do(runs, asking->run, runs_stop, err) : 0;

@@ -144,7 +144,9 @@ static int on_comment(struct taking *taking, struct err *err)
 	}
 	if (!taking->run || (!event->on_pull && !wanted))
 		return 0;
-	return ask_host(taking, "forge.words", id, words_data(event, id), err);
+	data = words_data(event, id);
+	(void)json_object_set_new(data, "called", json_boolean(wanted));
+	return ask_host(taking, "forge.words", id, data, err);
 }
 
 /* A review and each of its comments tell of it: it is read once, whole. */

@@ -185,6 +185,15 @@ ok 'a start asks for what was missed, and the merge ends the run' until_true 60 
 ok 'its deployments are retired' until_true 60 becomes '[$r.deployments[] | .statuses[0].state] | unique | join(",")' inactive
 main_follows() { [ "$(git --git-dir "$ASSAY_STATE/repos/tiny.git" rev-parse main)" = "$(git --git-dir "$WORK/hub/acme/tiny.git" rev-parse main)" ]; }
 ok 'main here is what was merged there' until_true 60 main_follows
+notes() { state "[\$r.comments[] | select(.number == $pull)] | length"; }
+before=$(notes)
+told comment "{\"repository\": \"acme/tiny\", \"by\": \"mallory\", \"number\": $pull, \"body\": \"/assay retry\"}"
+told comment "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull, \"body\": \"Thanks, all.\"}"
+told comment "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull, \"body\": \"/assay retry\"}"
+told comment "{\"repository\": \"acme/tiny\", \"by\": \"bob\", \"number\": $pull, \"body\": \"@assay please add more\"}"
+ok 'who calls a run that is over is told so' until_true 60 becomes "[\$r.comments[] | select(.number == $pull and (.body | test(\"This run is over .merged.\")))] | length" 2
+is 'a stranger and who talks to others are not' "$(notes)" $((before + 6))
+is 'and it stays over' "$(api GET "/runs/$run" | jq -r .state)" 'done'
 
 # ---- everything goes wrong once
 for row in 'GIT.push.POST lost' 'GIT.push.GET git503' 'POST./repos/acme/tiny/pulls$ lost' 'POST.*check-runs$ lost' 'POST.*deployments$ lost' 'POST.*/statuses$ html502' \
