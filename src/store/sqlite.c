@@ -4,7 +4,11 @@
  * Theory of operation: a transaction is BEGIN IMMEDIATE on the one connection, under the mutex; that makes every transaction
  * serial, which is what the code above is written for. synchronous=NORMAL with a write-ahead log keeps committed transactions over a
  * crash of the program and does not wait for the disk; frames of the log are chained by checksums, so one fdatasync of the log makes all
- * commits before it outlive a loss of power: that is flush(). A checkpoint syncs by itself.
+ * commits before it outlive a loss of power: that is flush().
+ *
+ * What the log holds is put into the file (a checkpoint, which syncs both) by a thread with a connection of its own, beside the
+ * transactions. While commits never pause it never puts all there, and only a log that is there whole is begun anew: so when it is long the
+ * thread puts what came meanwhile there under the mutex, which is little. Should even that not get its turn, a commit does it.
  *
  * Statements are kept prepared, in slots by the hash of their text. One that is in use is never shared: its second user gets its own.
  */
@@ -20,6 +24,9 @@
 
 #define BUSY_TIMEOUT_MS 5000
 #define SLOTS 256u
+#define LOG_PAGES 4000       /* 16 MiB of the log are put into the file at once: a page that was changed often is put there once */
+#define LOG_PAGES_LONG 12000 /* from here transactions wait for what is left */
+#define LOG_PAGES_MAX 24000  /* from here a commit does it all */
 #define APPLICATION_ID 0x41535359 /* "ASSY" */
 
 struct slot {
@@ -33,6 +40,13 @@ struct sqlite {
 	int log_fd;           /* of the write-ahead log, for flush(); -1: not yet, or in memory */
 	pthread_mutex_t lock; /* held from begin to commit or abort */
 	struct slot slots[SLOTS];
+	pthread_t filer;      /* puts the log into the file; what follows is under the lock */
+	bool filing;          /* there is that thread: from the first long log on */
+	pthread_cond_t grown; /* the log did, or it ends */
+	bool wanted;
+	bool ending;
+	int log_pages;
+	int wanted_pages; /* the length of the log that wants it next */
 };
 
 static struct sqlite *sqlite_of(const struct store *store)
@@ -343,10 +357,85 @@ static int sqlite_flush(struct store *store, struct err *err)
 	return fdatasync(self->log_fd) ? err_errno(err, errno, "cannot sync the log of %s", store->where) : 0;
 }
 
+/* ---- the log into the file ---- */
+
+static void log_file(sqlite3 *db)
+{
+	/* What fails here is in the log as before: it is tried again when that has grown. */
+	(void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
+/* A connection of its own; it knows that there is a log when it has read something. NULL: commits do it, later. */
+static sqlite3 *filer_connect(const char *path)
+{
+	sqlite3 *db = NULL;
+
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW, NULL) == SQLITE_OK &&
+	    sqlite3_exec(db, "PRAGMA user_version", NULL, NULL, NULL) == SQLITE_OK)
+		return db;
+	(void)sqlite3_close_v2(db);
+	return NULL;
+}
+
+static void *filer_run(void *of)
+{
+	struct sqlite *self = of;
+	sqlite3 *db = filer_connect(self->store.where);
+
+	(void)pthread_mutex_lock(&self->lock);
+	while (db && !self->ending) {
+		if (!self->wanted) {
+			(void)pthread_cond_wait(&self->grown, &self->lock);
+			continue;
+		}
+		self->wanted = false;
+		(void)pthread_mutex_unlock(&self->lock);
+		log_file(db);
+		(void)pthread_mutex_lock(&self->lock);
+		if (self->log_pages >= LOG_PAGES_LONG)
+			log_file(db);
+	}
+	(void)pthread_mutex_unlock(&self->lock);
+	(void)sqlite3_close_v2(db);
+	return NULL;
+}
+
+/* After a commit, under the lock. */
+static int log_grown(void *of, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite *self = of;
+
+	(void)name;
+	if (pages < self->log_pages) /* it was begun anew */
+		self->wanted_pages = LOG_PAGES;
+	self->log_pages = pages;
+	if (pages < self->wanted_pages)
+		return SQLITE_OK;
+	self->wanted_pages = pages + LOG_PAGES;
+	self->wanted = true;
+	self->filing = self->filing || !pthread_create(&self->filer, NULL, filer_run, self);
+	(void)pthread_cond_signal(&self->grown);
+	if (pages >= LOG_PAGES_MAX)
+		log_file(db);
+	return SQLITE_OK;
+}
+
+static void filer_end(struct sqlite *self)
+{
+	(void)pthread_mutex_lock(&self->lock);
+	self->ending = true;
+	(void)pthread_cond_signal(&self->grown);
+	(void)pthread_mutex_unlock(&self->lock);
+	if (self->filing)
+		(void)pthread_join(self->filer, NULL);
+	(void)pthread_cond_destroy(&self->grown);
+}
+
 static void sqlite_close(struct store *store)
 {
 	struct sqlite *self = sqlite_of(store);
 
+	filer_end(self);
 	for (size_t i = 0; i < SLOTS; i++)
 		(void)sqlite3_finalize(self->slots[i].statement);
 	(void)sqlite3_close_v2(self->db);
@@ -398,20 +487,16 @@ static void folder_sync(const char *path)
 int store_sqlite_open(const char *path, struct store **store, struct err *err)
 {
 	static const char *const settings[] = {
-		"PRAGMA journal_mode = WAL",
-		"PRAGMA synchronous = NORMAL",
-		"PRAGMA foreign_keys = ON",
-		"PRAGMA trusted_schema = OFF",
-		"PRAGMA temp_store = MEMORY",
-		"PRAGMA cache_size = -8000",
-		/* 16 MiB of the log are put into the file at once: a page that was changed often is put there once. */
-		"PRAGMA wal_autocheckpoint = 4000",
+		"PRAGMA journal_mode = WAL",   "PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON",
+		"PRAGMA trusted_schema = OFF", "PRAGMA temp_store = MEMORY",  "PRAGMA cache_size = -8000",
 	};
 	struct sqlite *self = mem_new(sizeof(*self));
 
 	store_init(&self->store, &sqlite_ops, path);
 	self->log_fd = -1;
+	self->wanted_pages = LOG_PAGES;
 	(void)pthread_mutex_init(&self->lock, NULL);
+	(void)pthread_cond_init(&self->grown, NULL);
 	if (sqlite3_open_v2(path, &self->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW,
 			    NULL) != SQLITE_OK) {
@@ -425,6 +510,7 @@ int store_sqlite_open(const char *path, struct store **store, struct err *err)
 			sqlite_close(&self->store);
 			return err_prefix(err, "cannot open %s", path);
 		}
+	(void)sqlite3_wal_hook(self->db, log_grown, self);
 	folder_sync(path);
 	*store = &self->store;
 	return 0;

@@ -1,11 +1,14 @@
 /* One contract, three stores: SQLite in a file, SQLite in memory, PostgreSQL. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -368,6 +371,58 @@ static void transactions_are_serial_and_syncs_are_shared(void **state)
 	assert_int_equal(last, THREADS * ROUNDS);
 }
 
+#define LOG_BYTES ((int64_t)24 << 20) /* more than waits for being put into the file */
+
+static int64_t bytes_of(const char *end)
+{
+	AUTO_FREE char *name = text_format("%s%s", path, end);
+	struct stat status;
+
+	return stat(name, &status) ? 0 : (int64_t)status.st_size;
+}
+
+/* In transactions of 1 MiB. */
+static void write_bytes(struct store *store, int64_t bytes)
+{
+	AUTO_FREE char *mebibyte = mem_new((1 << 20) + 1);
+
+	memset(mebibyte, 'x', 1 << 20);
+	for (int64_t done = 0; done < bytes; done += 1 << 20) {
+		AUTO_TX tx = {0};
+
+		assert_int_equal(store_begin(store, &tx, NULL), 0);
+		assert_int_equal(store_run(&tx, "INSERT INTO change (time_ms, kind, data) VALUES (1, 'long', ?)",
+					   VALUES(V((const char *)mebibyte)), NULL),
+				 0);
+		assert_int_equal(store_commit(&tx, NULL), 0);
+	}
+}
+
+static void the_log_is_put_into_the_file_while_a_transaction_goes_on(void **state)
+{
+	struct store *store = store_of(state);
+	AUTO_TX tx = {0};
+
+	write_bytes(store, LOG_BYTES);
+	assert_int_equal(store_begin(store, &tx, NULL), 0);
+	assert_int_equal(add(&tx, "a", NULL), 0);
+	for (time_t until = time(NULL) + 60; bytes_of("") < LOG_BYTES / 2;) {
+		assert_true(time(NULL) < until);
+		(void)sched_yield();
+	}
+	assert_int_equal(store_commit(&tx, NULL), 0);
+	assert_int_equal(count(store), (LOG_BYTES >> 20) + 1);
+}
+
+static void commits_that_never_pause_make_no_log_without_end(void **state)
+{
+	struct store *store = store_of(state);
+
+	write_bytes(store, 8 * LOG_BYTES);
+	assert_true(bytes_of("-wal") < 6 * LOG_BYTES);
+	assert_int_equal(count(store), 8 * LOG_BYTES >> 20);
+}
+
 static void *take_all(void *store)
 {
 	for (;;) {
@@ -667,6 +722,8 @@ int main(void)
 		EACH(a_wait_ends_with_a_commit_of_another_program),
 		EACH(a_failed_commit_leaves_nothing_and_the_store_usable),
 		EACH(transactions_are_serial_and_syncs_are_shared),
+		TEST(the_log_is_put_into_the_file_while_a_transaction_goes_on, file),
+		TEST(commits_that_never_pause_make_no_log_without_end, file),
 		EACH(a_queue_gives_each_row_to_one),
 		EACH(a_lease_is_held_by_one_and_its_token_grows),
 		EACH(an_owner_that_begins_again_waits_for_nothing),
