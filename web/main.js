@@ -41,6 +41,7 @@ const ROUTES = [
 	[/^\/machine$/, doctorPage],
 ];
 const PLACES = [['/', 'pulse', 'Home'], ['/runs', 'runs', 'Runs'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/egress', 'out', 'Egress'], ['/ledger', 'seal', 'Ledger'], ['/snapshots', 'layers', 'Snapshots'], ['/settings', 'gear', 'Settings']];
+const ICON = new URL('icon.svg', import.meta.url).pathname; // beside this module, wherever that is
 const COUNT_MS = 400;
 const LISTEN_MS = 250; // for the stream of events to open before the first page is read
 const RELOAD_MS = 150; // events come in swarms: the page is read again once for each swarm
@@ -81,7 +82,7 @@ function title() {
 
 function frame() {
 
-	patch(document.getElementById('side'), h('a.brand', {href: '/', 'data-link': true}, h('img', {src: '/icon.svg', alt: '', width: 26, height: 26}), 'Assay'),
+	patch(document.getElementById('side'), h('a.brand', {href: '/', 'data-link': true}, h('img', {src: ICON, alt: '', width: 26, height: 26}), 'Assay'),
 		h('nav', {'aria-label': 'Main'}, h('ul', PLACES.map(place))),
 		person?.signed_in ? h('p.person', icon('person'), h('span', h('strong', person.name), ` ${person.role}`), h('button.button.quiet', {type: 'button', on: {click: leave}}, 'Sign out')) : null,
 		h('div.foot', h('p.alive', {class: alive ? 'yes' : 'no', role: 'status'}, h('span.dot', {'aria-hidden': 'true'}), alive ? 'live' : 'no connection'),

@@ -1,4 +1,7 @@
-/* A program of the build: turns the files of web/ into one C file. usage: embed OUTPUT ROOT FILE… */
+/* A program of the build: turns the files of web/ into one C file. usage: embed OUTPUT ROOT FILE…
+ *
+ * What index.html names it names below a folder that is called after all files' bytes: a browser keeps those for good and asks for none of
+ * them again until one has changed. Modules name each other by relative paths, and so stay in that folder. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,44 +45,110 @@ static const char *type_of(const char *path)
 	return NULL;
 }
 
-/* The page names every module, so that a browser asks for all of them at once, not for each when another one has named it. */
-static int modules_add(struct buf *page, char **files, int count, size_t root_length, struct err *err)
+struct site {
+	char *root; /* of the files */
+	char **files;
+	int count;
+	char version[TAG_DIGITS + 1];
+};
+
+/* Of a file of the site, as a browser names it; borrowed from `path`, which is the caller's. NULL: it lies elsewhere. */
+static const char *site_name(const struct site *site, int number, char **path)
 {
-	AUTO_BUF links = buf_new(FILE_BYTES_MAX);
-	const char *end = page->length ? strstr(page->at, "</head>") : NULL;
-	AUTO_FREE char *rest = NULL;
+	size_t length = strlen(site->root);
+
+	*path = realpath(site->files[number], NULL);
+	return *path && strncmp(*path, site->root, length) == 0 && (*path)[length] == '/' ? *path + length : NULL;
+}
+
+static bool site_has(const struct site *site, struct view name)
+{
+	for (int i = 0; i < site->count; i++) {
+		AUTO_FREE char *path = NULL;
+		const char *own = site_name(site, i, &path);
+
+		if (own && view_equal(view_of(own), name))
+			return true;
+	}
+	return false;
+}
+
+/* Of all names and bytes: one that changed, came, went or is called otherwise makes another version. */
+static int site_version(struct site *site, struct err *err)
+{
+	AUTO_BUF all = buf_new(OUTPUT_BYTES_MAX);
+
+	for (int i = 0; i < site->count; i++) {
+		AUTO_FREE char *path = NULL;
+		AUTO_BUF bytes = buf_new(FILE_BYTES_MAX);
+		const char *name = site_name(site, i, &path);
+
+		if (!name)
+			return err_set(err, ERR_INVALID, "%s is not in %s", site->files[i], site->root);
+		if (file_read(path, &bytes, err))
+			return -1;
+		buf_add_format(&all, "%s %zu\n", name, bytes.length);
+		buf_add_view(&all, buf_view(&bytes));
+	}
+	if (buf_finish(&all, err))
+		return -1;
+	(void)snprintf(site->version, sizeof(site->version), "%.*s", TAG_DIGITS, digest_of(buf_view(&all)).text);
+	return 0;
+}
+
+/* The page names every module, so that a browser asks for all of them at once, not for each when another one has named it. */
+static void modules_add(struct buf *page, const struct site *site)
+{
+	for (int i = 0; i < site->count; i++) {
+		AUTO_FREE char *path = NULL;
+		const char *name = site_name(site, i, &path);
+
+		if (name && view_ends(view_of(name), VIEW(".js")) && strcmp(name, "/theme.js") != 0)
+			buf_add_format(page, "<link rel=\"modulepreload\" href=\"/static/%s%s\">\n", site->version, name);
+	}
+}
+
+/* index.html with all modules in its head, and the files it names at their version. */
+static int index_write(struct buf *page, const struct site *site, struct err *err)
+{
+	AUTO_FREE char *text = text_copy(page->length ? page->at : "");
+	const char *end = strstr(text, "</head>");
+	const char *rest = text;
 
 	if (!end)
 		return err_set(err, ERR_INVALID, "index.html has no </head>");
-	rest = text_copy(end);
-	for (int i = 0; i < count; i++) {
-		AUTO_FREE char *path = realpath(files[i], NULL);
+	buf_cut(page, 0);
+	for (const char *at; (at = strstr(rest, "=\"/"));) {
+		const char *name = at + strlen("=\"");
+		size_t length = strcspn(name, "\"");
 
-		if (path && view_ends(view_of(path), VIEW(".js")) && strcmp(path + root_length, "/theme.js") != 0)
-			buf_add_format(&links, "<link rel=\"modulepreload\" href=\"%s\">\n", path + root_length);
+		buf_add_view(page, view_make(rest, (size_t)(name - rest)));
+		if (site_has(site, view_make(name, length)))
+			buf_add_format(page, "/static/%s", site->version);
+		buf_add_view(page, view_make(name, length));
+		rest = name + length;
 	}
-	buf_cut(page, (size_t)(end - page->at));
-	buf_add_view(page, buf_view(&links));
-	buf_add_text(page, rest);
+	if (rest > end)
+		return err_set(err, ERR_INVALID, "index.html names a file behind its head");
+	buf_add_view(page, view_make(rest, (size_t)(end - rest)));
+	modules_add(page, site);
+	buf_add_text(page, end);
 	return buf_finish(page, err);
 }
 
-static int page_add(struct buf *arrays, struct buf *rows, int number, const char *root, char **files, int count, struct err *err)
+static int page_add(struct buf *arrays, struct buf *rows, int number, const struct site *site, struct err *err)
 {
-	const char *file = files[number];
-	AUTO_FREE char *path = realpath(file, NULL);
+	AUTO_FREE char *path = NULL;
 	AUTO_BUF bytes = buf_new(FILE_BYTES_MAX);
-	size_t root_length = strlen(root);
+	const char *name = site_name(site, number, &path);
 
-	if (!path || strncmp(path, root, root_length) != 0 || path[root_length] != '/')
-		return err_set(err, ERR_INVALID, "%s is not in %s", file, root);
-	if (!type_of(path))
-		return err_set(err, ERR_INVALID, "%s: what type is it? (src/web/embed.c has a row for each ending)", file);
-	if (file_read(path, &bytes, err) ||
-	    (strcmp(path + root_length, "/index.html") == 0 && modules_add(&bytes, files, count, root_length, err)))
+	if (!name || !type_of(name))
+		return err_set(err, ERR_INVALID, "%s: what type is it? (src/web/embed.c has a row for each ending)",
+			       site->files[number]);
+	if (file_read(path, &bytes, err) || (strcmp(name, "/index.html") == 0 && index_write(&bytes, site, err)))
 		return -1;
 	array_add(arrays, number, buf_view(&bytes));
-	buf_add_format(rows, "\t{\"%s\", \"%s\", \"\\\"%.*s\\\"\", page_%d, %zu},\n", path + root_length, type_of(path), TAG_DIGITS,
+	buf_add_format(rows, "\t{\"%s\", \"%s\", \"\\\"%.*s\\\"\", page_%d, %zu},\n", name, type_of(name), TAG_DIGITS,
 		       digest_of(buf_view(&bytes)).text, number, bytes.length);
 	return 0;
 }
@@ -89,16 +158,20 @@ static int embed(const char *output, const char *web, char **files, int count, s
 	AUTO_FREE char *root = realpath(web, NULL);
 	AUTO_BUF text = buf_new(OUTPUT_BYTES_MAX);
 	AUTO_BUF rows = buf_new(OUTPUT_BYTES_MAX);
+	struct site site = {.root = root, .files = files, .count = count};
 
 	if (!root)
 		return err_set(err, ERR_NOT_FOUND, "no folder %s", web);
 	buf_add_text(&text, "#include \"web/web_priv.h\"\n\n");
 	qsort(files, (size_t)count, sizeof(*files), by_name);
+	if (site_version(&site, err))
+		return -1;
 	for (int i = 0; i < count; i++)
-		if (page_add(&text, &rows, i, root, files, count, err))
+		if (page_add(&text, &rows, i, &site, err))
 			return -1;
 	if (buf_finish(&rows, err))
 		return -1;
+	buf_add_format(&text, "const char page_version[] = \"%s\";\n\n", site.version);
 	buf_add_format(&text, "const struct page pages[] = {\n%s};\nconst size_t page_count = %d;\n", rows.at, count);
 	return buf_finish(&text, err) ? -1 : file_replace(output, buf_view(&text), 0644, err);
 }

@@ -2,6 +2,8 @@
 #include "base/scope.h"
 #include "web/web_priv.h"
 
+#define STATIC "/static/" /* as src/web/embed.c names it */
+
 static const struct page *page_find(const char *path)
 {
 	for (size_t i = 0; i < page_count; i++)
@@ -32,27 +34,47 @@ static json_t *session(struct call *call, struct err *err)
 			 role_name(call->caller.role), "signed_in", call->caller.token);
 }
 
+static void page_send(struct call *call, const struct page *found, const char *keeping)
+{
+	const char *known = http_request_header(call->request, "If-None-Match");
+
+	http_reply_header(call->reply, "ETag", found->etag);
+	http_reply_header(call->reply, "Cache-Control", keeping);
+	call->answered = true;
+	if (known && strstr(known, found->etag))
+		http_reply_send(call->reply, 304, NULL, VIEW(""));
+	else
+		http_reply_send(call->reply, 200, found->type, view_make(found->bytes, found->length));
+}
+
 /* Whatever is no file is a page's address: index.html finds out which. */
 static json_t *page(struct call *call, struct err *err)
 {
 	const char *path = call->request->path;
 	const char *name = strrchr(path, '/');
 	const struct page *found = page_find(path);
-	const char *known = http_request_header(call->request, "If-None-Match");
 
 	if (!found && name && !strchr(name, '.'))
 		found = page_find("/index.html");
-	if (!found) {
+	if (!found)
 		(void)err_set(err, ERR_NOT_FOUND, "%.200s: there is no such page", path);
-		return NULL;
-	}
-	http_reply_header(call->reply, "ETag", found->etag);
-	http_reply_header(call->reply, "Cache-Control", "no-cache");
-	call->answered = true;
-	if (known && strstr(known, found->etag))
-		http_reply_send(call->reply, 304, NULL, VIEW(""));
 	else
-		http_reply_send(call->reply, 200, found->type, view_make(found->bytes, found->length));
+		page_send(call, found, "no-cache");
+	return NULL;
+}
+
+/* A file at an address that says which version of all files it is of: it never changes. One of another version is not here, and what is
+ * here must not be kept under its name. */
+static json_t *versioned(struct call *call, struct err *err)
+{
+	const char *path = call->request->path + strlen(STATIC);
+	size_t length = strlen(page_version);
+	const struct page *found = strncmp(path, page_version, length) == 0 ? page_find(path + length) : NULL;
+
+	if (!found)
+		(void)err_set(err, ERR_NOT_FOUND, "%.200s: there is no such file in this version", call->request->path);
+	else
+		page_send(call, found, "public, max-age=31536000, immutable");
 	return NULL;
 }
 
@@ -65,6 +87,7 @@ static json_t *nothing(struct call *call, struct err *err)
 const struct row page_rows[] = {
 	{"GET", "/session.json", session, WHO_PAGE | WHO_ANYONE, ROLE_VIEWER},
 	{"*", "/api/*", nothing, WHO_PERSON, ROLE_VIEWER},
+	{"GET", STATIC "*", versioned, WHO_PERSON | WHO_ANYONE, ROLE_VIEWER},
 	{"GET", "/*", page, WHO_PERSON | WHO_ANYONE, ROLE_VIEWER},
 };
 const size_t page_row_count = ARRAY_LEN(page_rows);

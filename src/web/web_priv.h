@@ -268,6 +268,7 @@ struct page {
 	size_t length;
 };
 extern const struct page pages[];
+extern const char page_version[]; /* of all of them: another one when any has changed */
 extern const size_t page_count;
 
 #endif

@@ -25,6 +25,7 @@ void answer_free(struct answer *answer)
 	free(answer->text);
 	free(answer->type);
 	free(answer->etag);
+	free(answer->keeping);
 	free(answer->policy);
 	free(answer->cookie);
 	free(answer->replayed);
@@ -71,6 +72,7 @@ struct answer ask(struct bench *bench, enum road road, const char *method, const
 	answer.text = view_copy(buf_view(&response.body));
 	answer.type = text_copy(http_response_header(&response, "Content-Type"));
 	answer.etag = text_copy(http_response_header(&response, "ETag"));
+	answer.keeping = text_copy(http_response_header(&response, "Cache-Control"));
 	answer.cookie = text_copy(http_response_header(&response, "Set-Cookie"));
 	answer.replayed = text_copy(http_response_header(&response, "Idempotency-Replayed"));
 	answer.retry = text_copy(http_response_header(&response, "Retry-After"));

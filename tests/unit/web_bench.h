@@ -27,6 +27,7 @@ struct answer {
 	char *text;
 	char *type;
 	char *etag;
+	char *keeping; /* Cache-Control */
 	char *policy;
 	char *cookie;
 	char *replayed; /* Idempotency-Replayed */

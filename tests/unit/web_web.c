@@ -219,13 +219,46 @@ static void pages_come_with_a_strict_policy_and_are_sent_once(void **state)
 	assert_int_equal(page.status, 200);
 	assert_string_equal(page.type, "text/html; charset=utf-8");
 	assert_non_null(strstr(page.policy, "default-src 'self'"));
-	assert_non_null(strstr(page.text, "<link rel=\"modulepreload\" href=\"/parts/diff.js\">\n"));
-	assert_null(strstr(page.text, "<link rel=\"modulepreload\" href=\"/theme.js\">")); /* it is no module */
+	assert_string_equal(page.keeping, "no-cache");
+	assert_non_null(strstr(page.text, "href=\"/session.json\"")); /* what is no file stays where it is */
 	assert_int_equal(again.status, 304);
 	assert_string_equal(again.text, "");
 	assert_string_equal(script.type, "text/javascript; charset=utf-8");
 	assert_string_equal(diff.type, "text/plain; charset=utf-8");
 	assert_non_null(diff.policy);
+}
+
+static void what_a_page_names_is_kept_for_good_and_another_version_is_not_here(void **state)
+{
+	AUTO_ANSWER page = ask(*state, TCP, "GET", "/", NULL, NULL);
+	const char *at = strstr(page.text, "<script type=\"module\" src=\"/static/");
+	AUTO_FREE char *folder = NULL;
+	AUTO_FREE char *module = NULL;
+	AUTO_FREE char *preload = NULL;
+	AUTO_FREE char *classic = NULL;
+
+	assert_non_null(at);
+	at += strlen("<script type=\"module\" src=\"");
+	folder = view_copy(view_make(at, strcspn(at + strlen("/static/"), "/") + strlen("/static/")));
+	module = text_format("%s/parts/diff.js", folder);
+	preload = text_format("<link rel=\"modulepreload\" href=\"%s\">\n", module);
+	assert_non_null(strstr(page.text, preload));
+	classic = text_format("<link rel=\"modulepreload\" href=\"%s/theme.js\">", folder);
+	assert_null(strstr(page.text, classic)); /* it is no module */
+	{
+		AUTO_ANSWER script = ask(*state, TCP, "GET", module, NULL, NULL);
+		AUTO_ANSWER plain = ask(*state, TCP, "GET", "/parts/diff.js", NULL, NULL);
+		AUTO_ANSWER other = ask(*state, TCP, "GET", "/static/000000000000000000000000/parts/diff.js", NULL, NULL);
+		AUTO_ANSWER bare = ask(*state, TCP, "GET", folder, NULL, NULL);
+
+		assert_int_equal(script.status, 200);
+		assert_string_equal(script.keeping, "public, max-age=31536000, immutable");
+		assert_string_equal(script.type, "text/javascript; charset=utf-8");
+		assert_string_equal(script.text, plain.text);
+		assert_string_equal(plain.keeping, "no-cache");
+		assert_int_equal(other.status, 404);
+		assert_int_equal(bare.status, 404);
+	}
 }
 
 static void the_newest_exchanges_come_first_and_a_session_is_those_of_the_preview(void **state)
@@ -431,6 +464,7 @@ int main(void)
 		cmocka_unit_test(a_followed_run_goes_on_behind_the_last_event_that_the_browser_had),
 		cmocka_unit_test(events_without_follow_are_a_list),
 		cmocka_unit_test(pages_come_with_a_strict_policy_and_are_sent_once),
+		cmocka_unit_test(what_a_page_names_is_kept_for_good_and_another_version_is_not_here),
 		cmocka_unit_test(the_newest_exchanges_come_first_and_a_session_is_those_of_the_preview),
 		cmocka_unit_test(a_command_comes_back_with_its_output_and_how_it_ended),
 		cmocka_unit_test(a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code),
