@@ -197,10 +197,13 @@ static int databases_finish(struct reader *reader, const struct tree_node *root,
 		if (database->subset_count && has_queues(database))
 			return reader_refuse(reader, tree_find(node, "subset"), "databases.%s.subset: it has no tables",
 					     database->name);
-		if (database->mask_count && has_queues(database))
+		if (database->mask_count && has_queues(database) && database->engine != ENGINE_REDIS)
 			return reader_refuse(reader, tree_find(node, "mask"),
 					     "databases.%s.mask: it has no columns: mask what a program loads into it",
 					     database->name);
+		if (database->mask_count &&
+		    mask_names_check(reader, tree_find(node, "mask"), database->name, database->engine == ENGINE_REDIS))
+			return -1;
 	}
 	return 0;
 }

@@ -6,6 +6,8 @@
 
 #define RULES_MAX ((size_t)2000)
 #define SUBSET_EXPECTED "10%, a condition on the table's columns, or referenced"
+#define KEYS_EXPECTED "keys: PATTERN, or PATTERN/FIELD of hashes"
+#define COLUMN_EXPECTED "a column: TABLE.COLUMN, SCHEMA.TABLE.COLUMN, or TABLE.COLUMN/KEY within JSON"
 #define FIXED_PREFIX "fixed:"
 #define KIND_EXPECTED "keep, null, fixed:TEXT, email, name, phone, token, card, address, text, number or date"
 
@@ -38,6 +40,17 @@ static bool column_is_good(const char *column)
 		parts++;
 	}
 	return (parts == 2 || parts == 3) && (!column[length] || column[length + 1]);
+}
+
+/* "user:*", perhaps with a field of hashes behind it. */
+static bool keys_are_good(const char *keys)
+{
+	size_t length = strcspn(keys, "/");
+
+	for (const char *at = keys; *at; at++)
+		if ((unsigned char)*at < ' ')
+			return false;
+	return length && (!keys[length] || keys[length + 1]);
 }
 
 static int kind_read(struct reader *reader, const struct tree_node *value, struct mask_rule *rule)
@@ -107,12 +120,21 @@ int set_mask(struct reader *reader, const struct field *field, const struct tree
 	for (size_t i = 0; rules && i < value->count; i++) {
 		const struct tree_pair *pair = &value->pairs[i];
 
-		if (!column_is_good(pair->key->text))
-			return reader_expect(reader, pair->key,
-					     "a column: TABLE.COLUMN, SCHEMA.TABLE.COLUMN, or TABLE.COLUMN/KEY within JSON");
 		rules[i].column = arena_copy(reader->arena, view_of(pair->key->text));
 		if (kind_read(reader, pair->value, &rules[i]))
 			return -1;
 	}
 	return rules ? 0 : -1;
+}
+
+int mask_names_check(struct reader *reader, const struct tree_node *value, const char *database, bool keys)
+{
+	for (size_t i = 0; value && i < value->count; i++) {
+		const struct tree_node *name = value->pairs[i].key;
+
+		if (keys ? !keys_are_good(name->text) : !column_is_good(name->text))
+			return reader_refuse(reader, name, "databases.%s.mask: expected %s, found `%s`", database,
+					     keys ? KEYS_EXPECTED : COLUMN_EXPECTED, name->text);
+	}
+	return 0;
 }

@@ -82,6 +82,8 @@ MUST_USE int egress_rules_check(struct reader *reader, const struct tree_node *l
 /* mask.c: columns and what is put in their values' place. */
 int set_subset(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
 int set_mask(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);
+/* What the rules name, once the engine is known: columns, or the keys of a Redis. */
+MUST_USE int mask_names_check(struct reader *reader, const struct tree_node *value, const char *database, bool keys);
 
 /* dlp.c */
 int set_dlp_id(struct reader *reader, const struct field *field, const struct tree_node *value, void *record);

@@ -9,6 +9,7 @@
 #ifndef ASSAY_DATA_ENGINE_H
 #define ASSAY_DATA_ENGINE_H
 
+#include "base/digest.h"
 #include "base/json.h"
 #include "blueprint/blueprint.h"
 
@@ -82,6 +83,12 @@ struct engine_ops {
 	json_t *(*rows)(const struct engine_target *target, int fd, const json_t *mark, struct err *err);
 	/* A session for masks and scans (data/sql.h); NULL: it has no tables. The socket stays the caller's. */
 	int (*sql)(const struct engine_target *target, int fd, struct sql *sql, struct err *err);
+	/* Of engines that hold keys; NULL: it has none. Masks replace what the rules name; the scan gives what keys without a rule hold, as
+	 * sql_scan does. Errors name rules, never values. */
+	int (*keys_mask)(const struct engine_target *target, int fd, const unsigned char key[DIGEST_KEY_BYTES],
+			 const struct mask_rule *rules, size_t rule_count, struct err *err);
+	json_t *(*keys_scan)(const struct engine_target *target, int fd, const struct mask_rule *rules, size_t rule_count,
+			     struct err *err);
 	/* After masks, over data that was left cleanly: drops what the server keeps of what was replaced. NULL: it keeps nothing. */
 	void (*scrub)(const struct engine_target *target, struct engine_program *program);
 	/* After masks, where logs keep what was replaced: prints all that a fork is to have, as FORM_SQL, to be loaded into an empty

@@ -10,11 +10,11 @@
 #include "base/scope.h"
 #include "base/world.h"
 #include "data/engine.h"
+#include "data/redis_mask.h"
 #include "data/redis_wire.h"
 
 #define SERVER "/usr/bin/redis-server"
 #define DIRECTORY ENGINE_DATA_PATH "/redis"
-#define DATABASES 16
 #define REWRITE_LIMIT_MS 600000
 
 static int version_choose(int wanted, int *version, struct err *err)
@@ -367,7 +367,7 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 
 	(void)target;
 	(void)marked;
-	for (int number = 0; number < DATABASES && !cut; number++) {
+	for (int number = 0; number < REDIS_DATABASES && !cut; number++) {
 		AUTO_FREE char *text = text_format("%d", number);
 		AUTO_JSON selected = NULL;
 		AUTO_JSON keys = json_object();
@@ -386,6 +386,15 @@ static json_t *rows(const struct engine_target *target, int fd, const json_t *ma
 		(void)json_object_set_new(result, "cut", json_true());
 	connections_count(&wire, result);
 	return TAKE(result);
+}
+
+/* The file that was loaded: what a fork is to have is in the append-only file. */
+static void scrub(const struct engine_target *target, struct engine_program *program)
+{
+	(void)target;
+	engine_program_add(program, "rm");
+	engine_program_add(program, "-f");
+	engine_program_add(program, DIRECTORY "/dump.rdb");
 }
 
 static void url(const struct engine_target *target, struct buf *out)
@@ -410,5 +419,8 @@ const struct engine_ops engine_redis = {
 	.settle = settle,
 	.mark = mark,
 	.rows = rows,
+	.keys_mask = redis_keys_mask,
+	.keys_scan = redis_keys_scan,
+	.scrub = scrub,
 	.url = url,
 };

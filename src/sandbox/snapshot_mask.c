@@ -60,7 +60,8 @@ static int session_open(struct plan *plan, struct member *member, int *fd, struc
 	return 0;
 }
 
-static int values_mask(struct plan *plan, const struct member *member, struct sql *sql, struct err *err)
+/* `sql`: NULL of a database that holds keys, to which fd leads. */
+static int values_mask(struct plan *plan, const struct member *member, int fd, struct sql *sql, struct err *err)
 {
 	const struct database *database = rules_of(plan, member);
 	unsigned char key[DIGEST_KEY_BYTES];
@@ -69,7 +70,9 @@ static int values_mask(struct plan *plan, const struct member *member, struct sq
 	if (!plan->all->mask_key)
 		return err_set(err, ERR_DENIED, "there is no key for masks");
 	result = plan->all->mask_key(plan->all->self, key, err);
-	if (result == 0)
+	if (result == 0 && !sql)
+		result = member->target.ops->keys_mask(&member->target, fd, key, database->mask, database->mask_count, err);
+	else if (result == 0)
 		result = sql_mask(sql, &(struct sql_mask){key, database->mask, database->mask_count, is_real(plan, member)}, err);
 	explicit_bzero(key, sizeof(key));
 	return result;
@@ -85,10 +88,16 @@ int database_mask(struct plan *plan, struct member *member, struct err *err)
 	if (!plan_changes(plan, member) || !is_loaded(plan, member))
 		return 0;
 	began_ms = plan_step_begin(plan, "mask", member->name);
+	if (member->target.ops->keys_mask) {
+		if (member_connect(plan->builder, member, CONNECT_LIMIT_MS, &fd, err) || values_mask(plan, member, fd, NULL, err))
+			return err_prefix(err, "%s", member->name);
+		plan_step_end(plan, "mask", member->name, began_ms);
+		return 0;
+	}
 	if (session_open(plan, member, &fd, &sql, err))
 		return -1;
 	if ((database->subset_count && sql_subset(&sql, database->subset, database->subset_count, err)) ||
-	    (has_masks(plan, member) && values_mask(plan, member, &sql, err)) || sql.ops->scrub(&sql, err))
+	    (has_masks(plan, member) && values_mask(plan, member, fd, &sql, err)) || sql.ops->scrub(&sql, err))
 		return err_prefix(err, "%s", member->name);
 	plan_step_end(plan, "mask", member->name, began_ms);
 	return 0;
@@ -111,10 +120,12 @@ static void lines_add(struct buf *out, const json_t *leaks)
 
 	json_array_foreach(leaks, index, leak) {
 		const char *column = json_text(leak, "column", "");
+		const char *kind = json_text(leak, "kind", "");
 
 		if (strcmp(column, last) == 0 || shown++ >= LEAKS_SHOWN)
 			continue;
-		buf_add_format(out, "%s%s: %s", shown > 1 ? ", " : "", column, json_text(leak, "kind", ""));
+		buf_add_format(out, "%s%s: %s", shown > 1 ? ", " : "", column,
+			       strncmp(kind, "unreadable", 10) == 0 ? "keep" : kind);
 		last = column;
 	}
 }
@@ -155,24 +166,35 @@ static int elsewhere_refuse(const struct member *member, struct sql *sql, struct
 		member->name, name ? name : "?");
 }
 
-int database_scan(struct plan *plan, struct member *member, struct err *err)
+/* What columns, or keys, without a rule hold; owned by the caller. */
+static json_t *leaks_find(struct plan *plan, struct member *member, struct err *err)
 {
 	const struct database *database = rules_of(plan, member);
+	const struct mask_rule *rules = database ? database->mask : NULL;
+	size_t count = database ? database->mask_count : 0;
 	AUTO_SQL sql = {.ops = NULL};
-	AUTO_JSON leaks = NULL;
 	AUTO_CLOSE int fd = -1;
+
+	if (member->target.ops->keys_scan)
+		return member_connect(plan->builder, member, CONNECT_LIMIT_MS, &fd, err)
+			       ? NULL
+			       : member->target.ops->keys_scan(&member->target, fd, rules, count, err);
+	if (session_open(plan, member, &fd, &sql, err) || (is_real(plan, member) && elsewhere_refuse(member, &sql, err)))
+		return NULL;
+	return sql_scan(&sql, rules, count, err);
+}
+
+int database_scan(struct plan *plan, struct member *member, struct err *err)
+{
+	AUTO_JSON leaks = NULL;
 	json_t *leak;
 	size_t index;
 	int64_t began_ms;
 
-	if (!member->target.ops->sql || !is_loaded(plan, member))
+	if ((!member->target.ops->sql && !member->target.ops->keys_scan) || !is_loaded(plan, member))
 		return 0;
 	began_ms = plan_step_begin(plan, "scan", member->name);
-	if (session_open(plan, member, &fd, &sql, err))
-		return -1;
-	if (is_real(plan, member) && elsewhere_refuse(member, &sql, err))
-		return -1;
-	leaks = sql_scan(&sql, database ? database->mask : NULL, database ? database->mask_count : 0, err);
+	leaks = leaks_find(plan, member, err);
 	if (!leaks)
 		return err_prefix(err, "%s", member->name);
 	plan_step_end(plan, "scan", member->name, began_ms);
@@ -185,7 +207,7 @@ int database_scan(struct plan *plan, struct member *member, struct err *err)
 	if (json_array_size(leaks) && is_real(plan, member))
 		return leaks_refuse(member, leaks, err);
 	if (json_array_size(leaks))
-		log_warn("snapshot %s: %zu columns of %s hold what looks like somebody's data", plan->name, json_array_size(leaks),
+		log_warn("snapshot %s: %zu places of %s hold what looks like somebody's data", plan->name, json_array_size(leaks),
 			 member->name);
 	(void)json_object_set_new(plan->leaks, member->name, TAKE(leaks));
 	return 0;

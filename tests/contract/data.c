@@ -108,7 +108,7 @@ static int snapshot_of(const char *sql, const struct engine_row *engine, const c
 	if (!blueprint)
 		fail_msg("%s", err->text);
 	must(file_replace(path, view_of(sql), 0600, err), err);
-	return snapshot_create(environments, name, blueprint, &(struct snapshot_source){.dump = path}, 1,
+	return snapshot_create(environments, name, blueprint, &(struct snapshot_source){.database = "db", .dump = path}, 1,
 			       (struct progress){.report = NULL}, &version, err);
 }
 
@@ -311,6 +311,107 @@ static void each_engine(void **state)
 	}
 }
 
+/* ---- Redis ---- */
+
+static const struct engine_row redis_row = {"redis", "/usr/bin/redis-server", "engine: redis", ""};
+
+static const char people_keys[] = "SET session:1 mia.secretword@acme.io EX 100000\n"
+				  "SET greeting hello\n"
+				  "HSET user:1 email mia.secretword@acme.io name Mia\n"
+				  "HSET user:2 email jo@secretword.io name Jo\n"
+				  "RPUSH outbox jo@secretword.io\n"
+				  "SELECT 3\n"
+				  "SET session:2 jo@secretword.io\n";
+
+static const char key_masks[] = "    mask:\n"
+				"      'session:*': email\n"
+				"      'user:*/email': email\n"
+				"      outbox: null\n";
+
+/* A Redis file by hand (RDB 9, no checksum), with one text in it. */
+static void rdb_write(const char *path, const char *key, const char *value)
+{
+	AUTO_BUF file = buf_new(4096);
+	struct err err = {0};
+
+	buf_add_text(&file, "REDIS0009");
+	buf_add_view(&file, view_make("\xfe\0\0", 3));
+	buf_add_char(&file, (char)strlen(key));
+	buf_add_text(&file, key);
+	buf_add_char(&file, (char)strlen(value));
+	buf_add_text(&file, value);
+	buf_add_view(&file, view_make("\xff\0\0\0\0\0\0\0\0", 9));
+	must(file_replace(path, buf_view(&file), 0600, &err), &err);
+}
+
+static void keys_without_rules_are_refused(void)
+{
+	struct err err = {0};
+
+	assert_int_equal(snapshot_of(people_keys, &redis_row, "", "keys", &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
+	assert_non_null(strstr(err.text, "session:* holds 2 emails"));
+	assert_non_null(strstr(err.text, "user:*/email holds 2 emails"));
+	assert_non_null(strstr(err.text, "outbox holds 1 email"));
+	assert_null(strstr(err.text, "secretword"));
+	assert_int_equal(snapshot_of(people_keys, &redis_row, "    mask: {outbox: email}\n", "keys", &err), -1);
+	assert_non_null(strstr(err.text, "mask outbox: a key is a list"));
+	/* A name is not masked with its value. */
+	assert_int_equal(snapshot_of("SET cart:mia@acme.io 1\n", &redis_row, "    mask: {'cart:*': text}\n", "keys", &err), -1);
+	assert_non_null(strstr(err.text, "cart:* holds 1 email"));
+	/* Nor looked at, where it is none. */
+	assert_int_equal(snapshot_of("SET \"bin:\\xff\" mia@acme.io\n", &redis_row, "", "keys", &err), -1);
+	assert_non_null(strstr(err.text, "bin:* holds 1 unreadable key"));
+	assert_non_null(strstr(err.text, "{bin:*: keep}"));
+}
+
+static void keys_join_what_they_joined(struct env_id id)
+{
+	AUTO_FREE char *session = query(id, "GET session:1");
+	AUTO_FREE char *field = query(id, "HGET user:1 email");
+	AUTO_FREE char *other = query(id, "HGET user:2 email");
+	AUTO_FREE char *name = query(id, "HGET user:1 name");
+	AUTO_FREE char *left = query(id, "TTL session:1");
+	AUTO_FREE char *outbox = query(id, "EXISTS outbox");
+
+	assert_string_equal(session, field);
+	assert_string_not_equal(field, other);
+	assert_non_null(strstr(field, "@example.com"));
+	assert_non_null(strstr(name, "Mia"));
+	assert_true(strtol(left, NULL, 10) > 0);
+	assert_int_equal(strtol(outbox, NULL, 10), 0);
+}
+
+static void redis_holds_nobody(void **state)
+{
+	AUTO_FREE char *path = text_format("%s/people.rdb", state_dir);
+	AUTO_FREE char *text = blueprint_text(&redis_row, "    mask: {'session:*': email}\n");
+	struct err err = {0};
+	AUTO_BLUEPRINT blueprint = blueprint_parse(view_of(text), "assay.yaml", &err);
+	struct env_id id;
+	int version = 0;
+
+	(void)state;
+	if (access(redis_row.server, F_OK)) {
+		printf("# SKIP redis is not installed\n");
+		return;
+	}
+	keys_without_rules_are_refused();
+	must(snapshot_of(people_keys, &redis_row, key_masks, "keys", &err), &err);
+	id = up(&redis_row, "keys");
+	nothing_of_what_was_there_is_left(id);
+	keys_join_what_they_joined(id);
+	must(environment_down(environments, id, &err), &err);
+	/* The file that was loaded is not in the snapshot either. */
+	rdb_write(path, "session:9", "mia.secretword@acme.io");
+	must(snapshot_create(environments, "rdb", blueprint, &(struct snapshot_source){.dump = path}, 1,
+			     (struct progress){.report = NULL}, &version, &err),
+	     &err);
+	id = up(&redis_row, "rdb");
+	nothing_of_what_was_there_is_left(id);
+	must(environment_down(environments, id, &err), &err);
+}
+
 static int everything_begin(void **state)
 {
 	static const struct fixture_file files[] = {
@@ -343,6 +444,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_engine),
+		cmocka_unit_test(redis_holds_nobody),
 	};
 
 	return fixture_main(argc, argv, "data", tests, ARRAY_LEN(tests), everything_begin, everything_end);
