@@ -420,14 +420,16 @@ static int log_grown(void *of, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* Nobody else uses the store any more: whether there is a thread is known without the lock, which a transaction that was left open holds. */
 static void filer_end(struct sqlite *self)
 {
-	(void)pthread_mutex_lock(&self->lock);
-	self->ending = true;
-	(void)pthread_cond_signal(&self->grown);
-	(void)pthread_mutex_unlock(&self->lock);
-	if (self->filing)
+	if (self->filing) {
+		(void)pthread_mutex_lock(&self->lock);
+		self->ending = true;
+		(void)pthread_cond_signal(&self->grown);
+		(void)pthread_mutex_unlock(&self->lock);
 		(void)pthread_join(self->filer, NULL);
+	}
 	(void)pthread_cond_destroy(&self->grown);
 }
 
