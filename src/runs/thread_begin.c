@@ -353,9 +353,11 @@ int thread_wake(struct runs *runs, const struct thread *thread, const char *oper
 	if (done)
 		return again(runs, thread, &run, operation, speech, err);
 	if (run_is_over(&run)) {
-		/* What the retried run says first is said here, too. */
+		/* What the retried run says first is said here, too. Who speaks there cannot open an issue that was closed here: to speak opens it. */
 		if (store_begin(runs->store, &tx, err) ||
 		    store_run(&tx, "UPDATE thread SET state = 'running' WHERE id = ?", VALUES(V(thread->id)), err) ||
+		    store_run(&tx, "UPDATE issue SET state = 'open' WHERE number = ? AND state = 'closed'", VALUES(V(run.issue)),
+			      err) ||
 		    store_commit(&tx, err))
 			return -1;
 		if (runs_retry(runs, id, err)) {

@@ -170,6 +170,40 @@ static void one_that_could_not_begin_is_tried_again_with_the_next_word(void **st
 	put_is("error open");
 }
 
+static void a_word_goes_on_with_a_stopped_run_though_its_issue_was_closed(void **state)
+{
+	const struct run_id run = {"raaaaaaaaaa"};
+	AUTO_JSON speech = json_pack("{s:s, s:s, s:s}", "say", "wake", "text", "go on", "author", "bob");
+	AUTO_FREE char *id = NULL;
+	AUTO_THREAD thread = {0};
+	AUTO_JSON issue = NULL;
+	struct err err = {0};
+	AUTO_TX tx = {0};
+
+	(void)state;
+	take(CREATED);
+	begin(run);
+	assert_int_equal(runs_stop(runs, run, NULL), 0);
+	assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+	assert_int_equal(store_run(&tx, "UPDATE flow SET status = 'stopped'", NO_VALUES, NULL), 0);
+	assert_int_equal(store_run(&tx, "UPDATE run SET state = 'stopped'", NO_VALUES, NULL), 0);
+	assert_int_equal(store_run(&tx, "UPDATE issue SET state = 'closed'", NO_VALUES, NULL), 0);
+	{
+		AUTO_ROWS rows = {0};
+
+		assert_int_equal(store_query(&tx, &rows, "SELECT id FROM thread", NO_VALUES, NULL), 0);
+		assert_true(store_rows_next(&rows));
+		id = text_copy(store_rows_text(&rows, 0));
+	}
+	assert_int_equal(store_commit(&tx, NULL), 0);
+	assert_int_equal(thread_load(runs, id, &thread, NULL), 0);
+	/* No worker takes the run up here: the word is tried again until one does. */
+	assert_int_equal(thread_wake(runs, &thread, "op", speech, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	issue = runs_issue_show(runs, 1, NULL);
+	assert_string_equal(json_text(issue, "state", ""), "working");
+}
+
 static void a_thread_about_nothing_says_what_it_needs_each_time(void **state)
 {
 	(void)state;
@@ -289,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_session_is_taken_once_and_first_of_all_a_thought_is_put, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_said_before_the_run_begins_goes_into_its_issue, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_could_not_begin_is_tried_again_with_the_next_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_word_goes_on_with_a_stopped_run_though_its_issue_was_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_thread_about_nothing_says_what_it_needs_each_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_who_is_listed_lets_a_held_request_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_review_thread_is_resolved_only_when_all_of_it_was_dealt_with, setup, teardown),
