@@ -326,15 +326,29 @@ static int picture_upload(void *self, const char *file, struct view bytes, char 
 	return slack_upload(speaking->runs->options.world, place, "image/png", bytes, id, err);
 }
 
-/* A message of ours with files, of which the first is called so. */
-static bool is_shared(const json_t *messages, const char *file)
+static bool is_of(const json_t *pictures, const char *file)
 {
-	json_t *message;
-	size_t i;
+	for (size_t i = 0; i < json_array_size(pictures); i++) {
+		AUTO_FREE char *name = picture_file(json_array_get(pictures, i));
 
-	json_array_foreach((json_t *)(uintptr_t)messages, i, message)
-		if (strcmp(json_text(json_array_get(json_member(message, "files"), 0), "name", ""), file) == 0)
+		if (strcmp(name, file) == 0)
 			return true;
+	}
+	return false;
+}
+
+/* Is there a message with these pictures? Some may not have been brought when it was written, whichever. */
+static bool is_shared(const json_t *messages, const json_t *pictures)
+{
+	for (size_t i = 0; i < json_array_size(messages); i++) {
+		const json_t *files = json_member(json_array_get(messages, i), "files");
+		size_t ours = 0;
+
+		for (size_t k = 0; k < json_array_size(files); k++)
+			ours += is_of(pictures, json_text(json_array_get(files, k), "name", ""));
+		if (ours && ours == json_array_size(files))
+			return true;
+	}
 	return false;
 }
 
@@ -374,17 +388,17 @@ static int pictures_share(struct speaking *speaking, json_t *pictures, struct er
 /* Before the last words, which say what could not be brought. */
 static int pictures_send(struct speaking *speaking, struct buf *text, struct err *err)
 {
-	AUTO_FREE char *first = picture_file(json_array_get(json_member(speaking->speech, "pictures"), 0));
+	const json_t *wanted = json_member(speaking->speech, "pictures");
 	AUTO_JSON pictures = NULL;
 	AUTO_JSON thread = NULL;
 
-	if (!json_array_size(json_member(speaking->speech, "pictures")))
+	if (!json_array_size(wanted))
 		return 0;
 	if (speaking->effect->tries > 1) {
 		if (replies(speaking, &thread, err) && err->kind != ERR_DENIED && err->kind != ERR_NOT_FOUND)
 			return -1;
 		*err = (struct err){0};
-		if (is_shared(json_member(thread, "messages"), first))
+		if (is_shared(json_member(thread, "messages"), wanted))
 			return 0;
 	}
 	pictures = voice_pictures(speaking, picture_upload, err);
