@@ -83,6 +83,21 @@ static bool mended(const struct tree *tree, size_t at)
 	return false;
 }
 
+/* Was the very same call made again when the first had failed, and then went well? */
+static bool tried_again(const struct tree *tree, size_t at)
+{
+	const struct tree_node *node = &tree->nodes[at];
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct tree_node *other = &tree->nodes[i];
+
+		if (i != at && other->parent == node->parent && !other->failed &&
+		    other->begun_ms + TREE_SLACK_MS >= node->ended_ms && same_call(other, node))
+			return true;
+	}
+	return false;
+}
+
 /* Errors of databases that programs ask for: keys that exist, locks that are taken, transactions that are tried again; and what follows another. */
 static bool by_design(const struct tree_node *node)
 {
@@ -121,7 +136,8 @@ static void hidden_find(struct found *found, size_t at)
 	if (!cause || node->late || (!request_failed(node) && !sql_error(node)))
 		return;
 	if (mended(found->tree, at)) {
-		found_add(found, "error-told", path, " "); /* or dealt with */
+		if (tried_again(found->tree, at))
+			found_add(found, "error-told", path, " "); /* or dealt with */
 		return;
 	}
 	outcome_format(&outcome, node);
@@ -213,6 +229,8 @@ static void orphan_find(struct found *found, size_t at)
 	if (!cause || !node->late || !cause->failed || node->failed || node->begun_ms < cause->ended_ms + AFTER_MS ||
 	    !changes_something(node))
 		return;
+	if (strcmp(cause->from, "preview") == 0 && !call_status(cause->exchange))
+		return; /* it was we who did not wait: nobody was told that it failed */
 	found_add(found, "orphan", path, "%s is done after %s had failed: nobody knows of it", node->name, cause->name);
 }
 
@@ -243,6 +261,19 @@ static struct view context_value(const struct tree_node *node, const char *heade
 	return view_of(value ? value : "");
 }
 
+/* Had the service got the value by another request, which may be the cause as well? */
+static bool context_came(const struct tree *tree, const struct tree_node *node, const char *header, struct view value)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct tree_node *other = &tree->nodes[i];
+
+		if (other != node && other->http && strcmp(other->to, node->from) == 0 &&
+		    other->begun_ms <= node->begun_ms + TREE_SLACK_MS && view_equal(context_value(other, header), value))
+			return true;
+	}
+	return false;
+}
+
 /* Is what the cause was called with handed on? What the preview was sent is compared with the calls by judge_propagation(). */
 static void context_find(struct found *found, size_t at)
 {
@@ -260,7 +291,7 @@ static void context_find(struct found *found, size_t at)
 
 		if (!came.length || !goes.length)
 			continue;
-		if (view_equal(came, goes))
+		if (context_came(found->tree, node, headers[i], goes))
 			found_add(found, "context-kept", path, " ");
 		else
 			found_add(found, "context-remade", path, "%s has another %s than %s, for which it is made", node->name,

@@ -1,6 +1,7 @@
 /*
  * effects: what a request takes away, by name: keys and members that its services remove from Redis, and counters that they move. Rows are
- * compared as they are in the end; of keys only the commands are seen.
+ * compared as they are in the end; of keys only the commands are seen. What a request makes and takes away itself, a lock or a count of what is
+ * under way, is none.
  */
 #ifndef ASSAY_VERIFY_EFFECTS_H
 #define ASSAY_VERIFY_EFFECTS_H

@@ -486,7 +486,8 @@ static void early_judge(const struct work *work, const json_t *head, json_t *fin
 		const json_t *whole = json_text(a, "under", NULL) ? entry_whole(left, a) : NULL;
 		AUTO_FREE char *name = NULL;
 
-		if (!whole || call_status(whole) >= 400 || call_status(a) < 400 || call_status(b) != call_status(a))
+		if (!whole || call_status(whole) >= 400 || call_status(a) < 400 || call_status(b) != call_status(a) ||
+		    view_ends(view_of(json_text(a, "under", "")), VIEW("lost"))) /* that call was carried out */
 			continue;
 		name = effects_first_early(whole, a, json_array_get(json_member(work->again, "entries"), i), b,
 					   work->ladder->inside);
@@ -526,11 +527,14 @@ static bool is_told(const json_t *finding)
 
 /* While a seam fails all the time, who tries again fails again: that is the fault's doing, up to some times. And what was only asked on the way to
  * a fault is none. */
-static bool is_of_the_fault(const struct work *work, const json_t *finding)
+static bool is_of_the_fault(const struct work *work, const json_t *finding, const json_t *head)
 {
 	const json_t *entry = json_array_get(json_member(work->base, "entries"), (size_t)json_number(finding, "at", -1));
 	const char *kind = json_text(finding, "kind", "");
 
+	if (strcmp(kind, "error-hidden") == 0 && json_text(entry, "under", NULL) &&
+	    tried_again(json_array_get(json_member(head, "entries"), (size_t)json_number(finding, "at", -1)), work->ladder))
+		return true;                       /* it helped itself in another way, by the same seam */
 	if (json_flag(entry, "in_passing", false)) /* nobody waited for what came of it: its answer is a matter of speed */
 		return true;
 	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) &&
@@ -543,7 +547,7 @@ static json_t *faults_judge(const struct work *work, const struct comparison *co
 	json_t *findings = comparison_judge(comparison, head);
 
 	for (size_t i = json_array_size(findings); i > 0; i--)
-		if (is_told(json_array_get(findings, i - 1)) || is_of_the_fault(work, json_array_get(findings, i - 1)))
+		if (is_told(json_array_get(findings, i - 1)) || is_of_the_fault(work, json_array_get(findings, i - 1), head))
 			(void)json_array_remove(findings, i - 1);
 	for (size_t i = 0; i < json_array_size(findings); i++)
 		finding_weigh(work, json_array_get(findings, i), head);

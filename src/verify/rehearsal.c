@@ -7,6 +7,7 @@
 
 #include "http/har.h"
 #include "verify/call.h"
+#include "verify/format.h"
 #include "verify/logs.h"
 #include "verify/reproduction.h"
 
@@ -140,14 +141,21 @@ static json_t *exchange_keep(json_t *exchange)
 	return exchange;
 }
 
-/* The preview's own exchange says when the request reached its service and when it was answered; what is in it the entry has already. */
+/* The preview's own exchange says when the request reached its service and when it was answered. What is in it the entry has already, and there
+ * without the secrets that were put in as it was sent. */
 static json_t *asked_keep(json_t *exchange)
 {
-	(void)json_object_del(json_member(exchange, "request"), "body");
-	(void)json_object_del(json_member(exchange, "request"), "body64");
-	(void)json_object_del(json_member(exchange, "response"), "headers");
-	(void)json_object_del(json_member(exchange, "response"), "body");
-	(void)json_object_del(json_member(exchange, "response"), "body64");
+	json_t *request = json_member(exchange, "request");
+	const char *trace = call_header(request, "traceparent");
+	json_t *headers = trace ? json_pack("[[ss]]", "traceparent", trace) : json_array();
+	json_t *kept = json_pack("{s:s, s:o}", "method", json_text(request, "method", "GET"), "headers", headers);
+	int status = call_status(exchange);
+	AUTO_BUF path = buf_new(8192);
+
+	format_path(&path, view_of(json_text(request, "url", "/")));
+	json_set_bytes(kept, "url", buf_view(&path));
+	(void)json_object_set_new(exchange, "request", kept);
+	(void)json_object_set_new(exchange, "response", status ? json_pack("{s:i}", "status", status) : json_object());
 	return exchange;
 }
 

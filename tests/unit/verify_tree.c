@@ -152,6 +152,9 @@ static const struct {
 	{"an error that was tried again until now",
 	 "front orders http POST /orders 5-90 200\norders bank http POST /pay 10-40 503\norders bank http POST /pay 50-80 200",
 	 "front orders http POST /orders 5-90 200\norders bank http POST /pay 10-40 503", "error-hidden"},
+	{"one of several that may fail",
+	 "front orders http GET /o 5-90 200\norders bank http GET /a/1 10-20 503\norders bank http GET /a/2 30-40 200",
+	 "front orders http GET /o 5-90 200\norders bank http GET /a/1 10-20 503", ""},
 	{"a statement that fails unseen", "front orders http POST /orders 5-90 200\norders db postgres SELECT_a - 10-20 ok",
 	 "front orders http POST /orders 5-90 200\norders db postgres SELECT_b - 10-20 42703_column_b_does_not_exist",
 	 "statement-hidden"},
@@ -194,6 +197,8 @@ static const struct {
 	 "preview front http GET /o 5-90 500\nfront bank http GET /a 10-80 404", "error-grows"},
 	{"a payment behind a failure of the entry", "preview front http POST /buy 5-90 503",
 	 "preview front http POST /buy 5-90 503\nfront bank http POST /pay 400-450 200", "orphan"},
+	{"what is noted when we did not wait", "preview front http POST /buy 5-5000 the_client_left",
+	 "preview front http POST /buy 5-5000 the_client_left\nfront db postgres UPDATE_orders_SET_state=1 - 6000-6001 ok", ""},
 	{"a person who does not wait", "preview front http GET /o 5-2000 the_client_left\nfront bank http GET /a 10-1000 200",
 	 "preview front http GET /o 5-2000 the_client_left\nfront bank http GET /a 10-5000 200", ""},
 	{"a message twice", "orders mq amqp publish jobs 10-10 ok {\"id\":1}\norders mq amqp publish jobs 11-11 ok {\"id\":2}",
@@ -294,6 +299,26 @@ static void what_a_call_is_part_of_is_handed_on(void **state)
 	}
 }
 
+/* Each at the same time as the others: which was the cause of which cannot be told, but all were handed on. */
+static void ids_that_are_handed_on_at_once_are_not_made_anew(void **state)
+{
+	static const char *const calls = "front orders http POST /pay 0-20 200\nfront orders http POST /pay 1-21 200\n"
+					 "orders bank http POST /take 5-10 200\norders bank http POST /take 5-11 200";
+	static const char *const before = "front orders http POST /pay 0-20 200\norders bank http POST /take 5-10 200\n"
+					  "front orders http POST /pay 30-50 200\norders bank http POST /take 35-40 200";
+	json_t *runs[3];
+	AUTO_BUF text = buf_new(4096);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		runs[i] = run_make(i < 2 ? before : calls);
+		header_give(json_member(json_array_get(json_member(runs[i], "entries"), 0), "seams"), "idempotency-key",
+			    i < 2 ? "k1 k1 k2 k2" : "k1 k2 k1 k2");
+	}
+	cascades_judge(&text, runs[0], runs[1], runs[2]);
+	assert_string_equal(text.at, "");
+}
+
 static void a_finding_shows_where_its_trees_part(void **state)
 {
 	AUTO_JSON finding = json_pack(
@@ -320,6 +345,7 @@ int main(void)
 		cmocka_unit_test(causes_that_go_round_are_cut),
 		cmocka_unit_test(cascades_are_found_where_the_base_has_none),
 		cmocka_unit_test(what_a_call_is_part_of_is_handed_on),
+		cmocka_unit_test(ids_that_are_handed_on_at_once_are_not_made_anew),
 		cmocka_unit_test(a_finding_shows_where_its_trees_part),
 	};
 
