@@ -994,7 +994,9 @@ static void a_layer_that_does_not_fit_on_the_disk_is_none(void **state)
 /* The process of this machine that has this one's program as a child, by what that says of itself. */
 static pid_t parent_of(const char *line)
 {
-	AUTO_FREE char *command = text_format("ps -o ppid= -p $(pgrep -fx '%s')", line);
+	/* A shell says that it is up before it becomes the program. */
+	AUTO_FREE char *command = text_format(
+		"for i in $(seq 200); do p=$(pgrep -fx '%s') && break; sleep 0.05; done; ps -o ppid= -p $p", line);
 	FILE *out = popen(command, "r");
 	char text[32] = {0};
 

@@ -315,8 +315,11 @@ static void reply_take(struct room *room, uint32_t id, struct view body)
 {
 	struct call *call = call_find(room, id);
 
-	if (!call)
+	if (!call) { /* nobody waits any more: a connection that was made for it there is closed */
+		mux_send(room->mux, LINK_STOP, LINK_STREAM(id, 0), VIEW(""));
+		mux_send(room->mux, LINK_END, LINK_STREAM(id, 0), VIEW(""));
 		return;
+	}
 	call->errno_value = (int)strand_u32(body, 0);
 	for (size_t i = 0; i < LINK_USAGE_FIELDS; i++)
 		call->answer[i] = strand_u64(body, 4 + 8 * i);
