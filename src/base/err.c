@@ -5,11 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+
+/* Texts of errors end in logs, events and answers: they are one line of UTF-8, whatever was named in them or cut off. */
 static void text_clean(char *text)
 {
-	for (char *at = text; *at; at++)
+	for (char *at = text; *at;) {
+		size_t length = view_utf8_length(view_of(at));
+
 		if ((unsigned char)*at < 0x20 || *at == 0x7f)
 			*at = ' ';
+		else if (!length)
+			*at = '?';
+		at += length ? length : 1;
+	}
 }
 
 /* Their names are in parentheses since analyzers see macros of the same names. */

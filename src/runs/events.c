@@ -12,7 +12,7 @@
 
 int event_add_in(struct runs *runs, struct store_tx *tx, const char *run, const char *type, json_t *data, struct err *err)
 {
-	AUTO_JSON owned = data;
+	AUTO_JSON owned = data ? data : json_object(); /* a row that is none could be read by nobody, with all around it */
 	AUTO_BUF text = buf_new(EVENT_BYTES_MAX);
 	int64_t last = 0;
 
@@ -43,13 +43,15 @@ void event_add(struct runs *runs, const char *run, const char *type, json_t *dat
 
 void event_note(struct runs *runs, const char *run, const char *format, ...)
 {
+	json_t *data = json_object();
 	char text[1024];
 	va_list args;
 
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	event_add(runs, run, "note", json_pack("{s:s}", "text", text));
+	json_set_bytes(data, "text", view_of(text)); /* which may be cut within a character */
+	event_add(runs, run, "note", data);
 }
 
 void event_text_set(json_t *object, const char *key, struct view text)

@@ -128,10 +128,17 @@ static int join(struct theirs *theirs, struct err *err)
 	if ((!forward && git_merge(theirs->path, &theirs->ours, &theirs->commit, "Joined with what was pushed to the branch\n",
 				   &theirs->both, &why)) ||
 	    environment_import(turn->runs->options.environments, turn->env, &theirs->ours, &theirs->both, &why)) {
-		if (why.kind != ERR_RETRY && why.kind != ERR_CANCELLED)
+		if (why.kind == ERR_CONFLICT)
 			return clash_tell(theirs, why.text, err);
-		*err = why;
-		return -1;
+		if (why.kind == ERR_RETRY || why.kind == ERR_CANCELLED) {
+			*err = why;
+			return -1;
+		}
+		/* A full disk, say: nobody has to give way for that. It is looked at again before the next turn. */
+		event_note(turn->runs, turn->run->id,
+			   "%.12s, which was pushed to %s, could not be brought into the workspace: %.300s", theirs->commit.text,
+			   turn->run->branch, why.text);
+		return 0;
 	}
 	return join_tell(theirs, err);
 }

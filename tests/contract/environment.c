@@ -419,13 +419,25 @@ static void what_others_committed_comes_into_the_work_tree(void **state)
 	must(git_run(repository, (const char *const[]){"merge-base", "--is-ancestor", more.text, after.text, NULL}, NULL, NULL,
 		     &err),
 	     &err);
+	/* What is ignored here and has a history of its own here is kept, too. */
+	AUTO_FREE char *own = run(
+		shop, "workspace",
+		"mkdir -p .git/info && echo 'sealed.*' >>.git/info/exclude && "
+		"git -c user.name=a -c user.email=a@a.test commit -q --allow-empty -m own && git check-ignore sealed.txt");
+	assert_string_equal(own, "sealed.txt\n");
+	more = commit_of_others(&after, "sealed.txt", "sealed\n");
+	must(environment_import(environments, shop, &after, &more, &err), &err);
+	must(environment_export(environments, shop, &more, "refs/assay/work", "after\n", &after, &err), &err);
+	AUTO_FREE char *sealed = text_format("%s:sealed.txt", after.text);
+	must(git_run(repository, (const char *const[]){"cat-file", "-e", sealed, NULL}, NULL, NULL, &err), &err);
 	clash = commit_of_others(&after, "mine.txt", "theirs\n");
 	AUTO_FREE char *changed = run(shop, "workspace", "echo changed >mine.txt");
 	assert_int_equal(environment_import(environments, shop, &after, &clash, &err), -1);
 	assert_int_equal(err.kind, ERR_CONFLICT);
 	assert_non_null(strstr(err.text, "mine.txt"));
-	AUTO_FREE char *left = run(shop, "workspace",
-				   "cat mine.txt && rm mine.txt theirs.txt && git reset -q before && git tag -d before >/dev/null");
+	AUTO_FREE char *left = run(
+		shop, "workspace",
+		"cat mine.txt && rm mine.txt theirs.txt sealed.txt .git/info/exclude && git reset -q before && git tag -d before >/dev/null");
 	assert_string_equal(left, "changed\n"); /* nothing was done */
 }
 
