@@ -12,10 +12,11 @@
 #include "base/arena.h"
 #include "base/span.h"
 
-#define TELEMETRY_BODY_MAX ((size_t)4 << 20) /* as it is read; of gzip, what comes out of it */
-#define TELEMETRY_ITEMS_MAX ((size_t)10000)  /* spans, or lines, of one request */
-#define TELEMETRY_TEXT_MAX ((size_t)1024)    /* longer texts are cut */
-#define TELEMETRY_ERROR 17                   /* a severity from here on is ERROR or FATAL */
+#define TELEMETRY_BODY_MAX ((size_t)4 << 20)  /* as it is read; of gzip, what comes out of it */
+#define TELEMETRY_ITEMS_MAX ((size_t)10000)   /* spans, or lines, of one request */
+#define TELEMETRY_VALUES_MAX ((size_t)400000) /* of JSON: some 40 for each span */
+#define TELEMETRY_TEXT_MAX ((size_t)1024)     /* longer texts are cut */
+#define TELEMETRY_ERROR 17                    /* a severity from here on is ERROR or FATAL */
 
 enum telemetry_signal { TELEMETRY_TRACES, TELEMETRY_LOGS };
 enum telemetry_coding { TELEMETRY_PROTOBUF, TELEMETRY_JSON };

@@ -133,16 +133,30 @@ static int part_read(enum telemetry_signal signal, struct telemetry *telemetry, 
 	return 0;
 }
 
+/* How many values the text can have, before memory is taken for each. What stands in strings counts, too. */
+static bool has_too_many(struct view body)
+{
+	size_t values = 0;
+
+	for (size_t i = 0; i < body.length; i++)
+		values += body.at[i] == ',' || body.at[i] == '{' || body.at[i] == '[';
+	return values > TELEMETRY_VALUES_MAX;
+}
+
 int telemetry_json_parse(enum telemetry_signal signal, struct view body, struct telemetry *telemetry, struct err *err)
 {
 	const char *name = signal == TELEMETRY_TRACES ? "resourceSpans" : "resourceLogs";
-	AUTO_JSON request = json_parse(body, err);
-	const json_t *list = json_member(request, name);
+	AUTO_JSON request = NULL;
+	const json_t *list;
 	json_t *each;
 	size_t i;
 
+	if (has_too_many(body))
+		return err_set(err, ERR_LIMIT, "more than %zu values in one request", TELEMETRY_VALUES_MAX);
+	request = json_parse(body, err);
 	if (!request)
 		return -1;
+	list = json_member(request, name);
 	if (!json_is_object(request))
 		return err_set(err, ERR_INVALID, "the body is no object");
 	if (list_check(list, name, err))

@@ -241,6 +241,12 @@ static void what_is_too_much_is_over_the_limit(void **state)
 	assert_int_equal(parsed(TELEMETRY_TRACES, TELEMETRY_JSON, buf_view(&most)), ERR_NONE);
 	assert_int_equal(parsed(TELEMETRY_TRACES, TELEMETRY_JSON, buf_view(&more)), ERR_LIMIT);
 	assert_int_equal(parsed(TELEMETRY_LOGS, TELEMETRY_PROTOBUF, view_make(long_body, TELEMETRY_BODY_MAX + 1)), ERR_LIMIT);
+	buf_clear(&more);
+	buf_add_text(&more, "{\"x\":[");
+	for (size_t value = 0; value < TELEMETRY_VALUES_MAX / 2; value++)
+		buf_add_text(&more, "{},");
+	buf_add_text(&more, "{}]}");
+	assert_int_equal(parsed(TELEMETRY_TRACES, TELEMETRY_JSON, buf_view(&more)), ERR_LIMIT);
 }
 
 static void gzip_is_undone_or_refused(void **state)
