@@ -311,13 +311,14 @@ int cli_declare(int argc, char **argv)
 				    : api_path("/runs/{}/declarations", argv[1]);
 	AUTO_API struct api *api = api_open(usage.program, true, &err);
 	AUTO_JSON run = !api ? NULL : undo ? api_delete(api, path, &err) : api_post(api, path, body, &err);
+	const char *state = json_text(run, "state", "");
 	if (!run)
 		return cli_fail(usage.program, as_json, &err);
 	if (as_json)
 		cli_print_json(run);
 	else
 		printf("%s: %s is %s\n", undo ? "taken back" : "declared", json_text(run, "id", ""),
-		       strcmp(json_text(run, "state", ""), "review") == 0 ? "verified again" : json_text(run, "state", ""));
+		       strcmp(state, "review") == 0 || strcmp(state, "verify") == 0 ? "verified again" : state);
 	return CLI_DONE;
 }
 

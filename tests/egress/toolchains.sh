@@ -37,7 +37,7 @@ tool node node 'node -e "require(\"https\").get(process.env.URL, r => process.ex
 tool 'node fetch' node 'node -e "fetch(process.env.URL).then(r => process.exit(r.ok ? 0 : 1), e => { console.log(e); process.exit(1) })"'
 tool npm npm 'npm ping --fetch-retries=0 --registry "${URL%hello}" 2>&1 | tee /dev/stderr | grep -qi "pong"'
 tool 'python urllib' $python "$python -c 'import os, urllib.request as u; u.urlopen(os.environ[\"URL\"]).read()'"
-tool 'python requests' $python "$python -c 'import requests' 2>/dev/null || exit 0; $python -c 'import os, requests; requests.get(os.environ[\"URL\"]).raise_for_status()'; test \$? = 0 || exit 1; [ \"\${URL#*evil}\" = \"\$URL\" ]"
+tool 'python requests' $python "$python -c 'import requests' 2>/dev/null || { [ \"\${URL#*evil}\" = \"\$URL\" ]; exit; }; $python -c 'import os, requests; requests.get(os.environ[\"URL\"]).raise_for_status()'; test \$? = 0 || exit 1; [ \"\${URL#*evil}\" = \"\$URL\" ]"
 tool pip $python "$python -m pip --version >/dev/null 2>&1 || { [ \"\${URL#*evil}\" = \"\$URL\" ]; exit; }; $python -m pip download --no-deps --retries 0 --timeout 10 -d $STAGE --index-url \"\$URL\" x 2>&1 | tee /dev/stderr | grep -q 'Skipping page'"
 tool ruby ruby 'ruby -ropen-uri -e "URI.open(ENV[\"URL\"]).read"'
 tool php php 'php -r "exit(file_get_contents(getenv(\"URL\")) === false ? 1 : 0);"'

