@@ -163,33 +163,51 @@ static int command(struct wire *wire, const char *const *arguments, size_t count
 	return *reply ? 0 : -1;
 }
 
-/* Writes everything into one new append-only base, so that a fork loads a compact file. */
-static int settle(const struct engine_target *target, int fd, struct err *err)
+/* Waits until no append-only file is written anew; *well: was the last one written? */
+static int rewrite_wait(struct wire *wire, bool *well, struct err *err)
 {
-	static const char *const on[] = {"CONFIG", "SET", "appendonly", "yes"};
 	static const char *const info[] = {"INFO", "persistence"};
-	AUTO_WIRE wire = wire_new(fd, REWRITE_LIMIT_MS, (size_t)1 << 20);
-	AUTO_JSON set = NULL;
-	AUTO_JSON rewrite = NULL;
 
-	(void)target;
-	if (command(&wire, on, ARRAY_LEN(on), &set, err))
-		return -1;
-	/* Turning it on begins a rewrite by itself: then this one is refused, and that is as good. */
-	rewrite = redis_wire_command(&wire, (const char *const[]){"BGREWRITEAOF"}, 1, NULL);
 	for (;;) {
 		AUTO_JSON state = NULL;
 		const char *text;
 
-		if (command(&wire, info, ARRAY_LEN(info), &state, err))
+		if (command(wire, info, ARRAY_LEN(info), &state, err))
 			return -1;
 		text = json_string_value(state);
+		*well = text && strstr(text, "aof_last_bgrewrite_status:ok");
 		if (text && strstr(text, "aof_rewrite_in_progress:0") && strstr(text, "aof_rewrite_scheduled:0"))
-			return strstr(text, "aof_last_bgrewrite_status:ok")
-				       ? 0
-				       : err_set(err, ERR_BROKEN, "Redis could not write its append-only file");
+			return 0;
 		(void)usleep(5000);
 	}
+}
+
+/* Writes everything into one new append-only base, so that a fork loads a compact file, and so that what masks replaced is in none: one that was begun
+ * before them, by itself or as the file was turned on, is waited for, and another one asked for. */
+static int settle(const struct engine_target *target, int fd, struct err *err)
+{
+	static const char *const on[] = {"CONFIG", "SET", "appendonly", "yes"};
+	AUTO_WIRE wire = wire_new(fd, REWRITE_LIMIT_MS, (size_t)1 << 20);
+	AUTO_JSON set = NULL;
+	bool asked = false;
+	bool well = false;
+
+	(void)target;
+	if (command(&wire, on, ARRAY_LEN(on), &set, err))
+		return -1;
+	while (!asked) {
+		AUTO_JSON rewrite = NULL;
+
+		if (rewrite_wait(&wire, &well, err))
+			return -1;
+		rewrite = redis_wire_command(&wire, (const char *const[]){"BGREWRITEAOF"}, 1, NULL);
+		asked = rewrite != NULL;
+		if (!asked) /* another one began meanwhile; what is refused for good ends at the limit */
+			(void)usleep(5000);
+	}
+	if (rewrite_wait(&wire, &well, err))
+		return -1;
+	return well ? 0 : err_set(err, ERR_BROKEN, "Redis could not write its append-only file");
 }
 
 /* All keys are looked at later: nothing need be counted now. */
