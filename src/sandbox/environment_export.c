@@ -2,12 +2,10 @@
  * The way of work out of a sandbox. git runs inside, as the sandbox's user, with whatever configuration is there; the host takes a
  * pack from a pipe, checks every object, and nothing else of the sandbox is read.
  */
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "sandbox/beside.h"
 #include "sandbox/environment_priv.h"
 
 #define PACK_BYTES_MAX ((int64_t)512 << 20)
@@ -72,20 +70,16 @@ struct taking {
 	const char *ref;
 	const struct git_hash *head;
 	const struct git_hash *base;
-	int fd;
 	int result;
 	struct err err;
 };
 
-static void *take_run(void *self)
+static void take_serve(void *self, int fd)
 {
 	struct taking *taking = self;
 
-	taking->result = git_pack_take(taking->repository, taking->fd, taking->head, taking->base, taking->ref, PACK_BYTES_MAX,
+	taking->result = git_pack_take(taking->repository, fd, taking->head, taking->base, taking->ref, PACK_BYTES_MAX,
 				       &taking->err);
-	/* The other side must not wait for us to read on. */
-	(void)close(taking->fd);
-	return NULL;
 }
 
 /* The pack flows from git in the sandbox to git on the host while both run. */
@@ -94,28 +88,18 @@ static int pack_move(struct environment *env, struct member *workspace, const st
 {
 	const char *argv[] = {"sh", "-c", pack_script, "sh", head->text, base->text, NULL};
 	struct taking taking = {.repository = env->repository, .ref = ref, .head = head, .base = base};
-	AUTO_CLOSE int write_end = -1;
 	AUTO_BUF errors = buf_new((size_t)1 << 20);
 	struct environment_exec exec = {.argv = argv, .timeout_ms = EXPORT_LIMIT_MS, .errors = &errors};
 	struct exit_status status = {EXIT_GONE, 0};
 	struct err problem = {0};
-	pthread_t thread;
-	int ends[2];
+	struct beside beside = {.serve = take_serve, .self = &taking};
 	int result;
 
-	if (pipe2(ends, O_CLOEXEC))
-		return err_set(err, ERR_RETRY, "cannot make a pipe");
-	taking.fd = ends[0];
-	write_end = ends[1];
-	if (pthread_create(&thread, NULL, take_run, &taking)) {
-		(void)close(ends[0]);
-		return err_set(err, ERR_RETRY, "cannot start a thread");
-	}
-	exec.output_fd = write_end;
+	if (beside_begin(&beside, false, err))
+		return -1;
+	exec.output_fd = beside.program_end;
 	result = member_run(env, workspace, &exec, &status, &problem);
-	scope_close(&write_end);
-	write_end = -1;
-	(void)pthread_join(thread, NULL);
+	beside_end(&beside);
 	if (taking.result || result) {
 		/* What arrived was no pack because the workspace went away: that says more. */
 		if (err)

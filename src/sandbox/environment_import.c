@@ -1,10 +1,8 @@
 /* The way of other people's commits into a workspace. As on the way out, git runs inside, as the sandbox's user; the host only writes a pack. */
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "sandbox/beside.h"
 #include "sandbox/environment_priv.h"
 
 #define IMPORT_LIMIT_MS 300000
@@ -42,18 +40,15 @@ struct giving {
 	const char *repository;
 	const struct git_hash *commit;
 	const struct git_hash *base;
-	int fd;
 	int result;
 	struct err err;
 };
 
-static void *give_run(void *self)
+static void give_serve(void *self, int fd)
 {
 	struct giving *giving = self;
 
-	giving->result = git_pack_write(giving->repository, giving->commit, giving->base, giving->fd, &giving->err);
-	(void)close(giving->fd);
-	return NULL;
+	giving->result = git_pack_write(giving->repository, giving->commit, giving->base, fd, &giving->err);
 }
 
 static int joined_check(struct exit_status status, const struct buf *output, const struct buf *errors, struct err *err)
@@ -79,24 +74,14 @@ static int pack_give(struct environment *env, struct member *workspace, const st
 	AUTO_BUF errors = buf_new((size_t)1 << 20);
 	struct environment_exec exec = {.argv = argv, .timeout_ms = IMPORT_LIMIT_MS, .output = &output, .errors = &errors};
 	struct exit_status status = {EXIT_GONE, 0};
-	AUTO_CLOSE int read_end = -1;
-	pthread_t thread;
-	int ends[2];
+	struct beside beside = {.serve = give_serve, .self = &giving};
 	int result;
 
-	if (pipe2(ends, O_CLOEXEC))
-		return err_set(err, ERR_RETRY, "cannot make a pipe");
-	read_end = ends[0];
-	giving.fd = ends[1];
-	if (pthread_create(&thread, NULL, give_run, &giving)) {
-		(void)close(ends[1]);
-		return err_set(err, ERR_RETRY, "cannot start a thread");
-	}
-	exec.input_fd = read_end;
+	if (beside_begin(&beside, true, err))
+		return -1;
+	exec.input_fd = beside.program_end;
 	result = member_run(env, workspace, &exec, &status, err);
-	scope_close(&read_end);
-	read_end = -1;
-	(void)pthread_join(thread, NULL);
+	beside_end(&beside);
 	if (result)
 		return -1;
 	if (status.reason == EXIT_CODE && status.code) /* it says why itself; that nobody read the rest comes of it */

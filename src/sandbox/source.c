@@ -7,13 +7,11 @@
  * services are built in it, "built/<digest>" lies over both, so that a fork starts programs and compiles nothing. All are made inside
  * builders: git, and everything that the repository says to run, never runs on the host.
  */
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/digest.h"
+#include "sandbox/beside.h"
 #include "sandbox/environment_priv.h"
 
 #define LISTING_MAX ((size_t)64 << 20)
@@ -57,18 +55,15 @@ static const char *const step_names[] = {
 struct bundling {
 	const char *repository;
 	const struct git_hash *commit;
-	int fd;
 	int result;
 	struct err err;
 };
 
-static void *bundle_run(void *self)
+static void bundle_serve(void *self, int fd)
 {
 	struct bundling *bundling = self;
 
-	bundling->result = git_bundle_write(bundling->repository, bundling->commit, bundling->fd, &bundling->err);
-	(void)close(bundling->fd);
-	return NULL;
+	bundling->result = git_bundle_write(bundling->repository, bundling->commit, fd, &bundling->err);
 }
 
 static int checkout(struct environment *builder, struct member *workspace, struct err *err)
@@ -76,24 +71,14 @@ static int checkout(struct environment *builder, struct member *workspace, struc
 	struct bundling bundling = {.repository = builder->repository, .commit = &builder->commit};
 	const char *argv[] = {"sh", "-c", checkout_script, "sh", builder->commit.text, NULL};
 	struct environment_exec exec = {.argv = argv, .timeout_ms = BUILD_LIMIT_MS};
-	AUTO_CLOSE int read_end = -1;
-	pthread_t thread;
-	int ends[2];
+	struct beside beside = {.serve = bundle_serve, .self = &bundling};
 	int result;
 
-	if (pipe2(ends, O_CLOEXEC))
-		return err_set(err, ERR_RETRY, "cannot make a pipe");
-	read_end = ends[0];
-	bundling.fd = ends[1];
-	if (pthread_create(&thread, NULL, bundle_run, &bundling)) {
-		(void)close(ends[1]);
-		return err_set(err, ERR_RETRY, "cannot start a thread");
-	}
-	exec.input_fd = read_end;
+	if (beside_begin(&beside, true, err))
+		return -1;
+	exec.input_fd = beside.program_end;
 	result = member_run_checked(builder, workspace, &exec, "cannot check the commit out", err);
-	scope_close(&read_end);
-	read_end = -1;
-	(void)pthread_join(thread, NULL);
+	beside_end(&beside);
 	if (bundling.result && err)
 		*err = bundling.err;
 	return result || bundling.result ? -1 : 0;
