@@ -57,7 +57,7 @@ static int value_walk(struct walk *walk, int depth);
 
 static int key_push(struct walk *walk)
 {
-	struct view raw;
+	struct view raw = {0};
 	struct leaf key;
 	AUTO_FREE char *text = NULL;
 
@@ -131,7 +131,7 @@ static int word_walk(struct walk *walk)
 
 static int value_walk(struct walk *walk, int depth)
 {
-	struct view raw;
+	struct view raw = {0};
 	char c = next(walk);
 
 	if (depth > LEAVES_DEPTH_MAX)

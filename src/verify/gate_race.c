@@ -182,7 +182,7 @@ static void answer_count(json_t *step, const json_t *entry)
 static void copies_send(struct copies *copies, int count, bool at_once, json_t *answers)
 {
 	struct copy all[RACE_COPIES] = {{0}};
-	pthread_t threads[RACE_COPIES];
+	pthread_t threads[RACE_COPIES] = {0};
 	bool apart[RACE_COPIES] = {false};
 
 	for (int i = 0; i < count; i++) {

@@ -58,13 +58,14 @@ void unpack_free(struct unpack *unpack)
 /* What a layer says goes through the ones after it: at most UNPACK_LAYERS_MAX deep. */
 static bool layer_feed(struct unpack *unpack, size_t at, struct view bytes)
 {
-	struct layer *layer = &unpack->layers[at];
+	struct layer *layer;
 	size_t made = PIECE_BYTES;
 
-	if (at == unpack->count) {
+	if (at >= unpack->count || at >= UNPACK_LAYERS_MAX) {
 		unpack->each(unpack->self, bytes);
 		return true;
 	}
+	layer = &unpack->layers[at];
 	layer->begun = layer->begun || bytes.length;
 	while (!layer->ended && (bytes.length || made == PIECE_BYTES)) {
 		size_t before = bytes.length;
