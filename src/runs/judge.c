@@ -194,7 +194,7 @@ int step_judge_publish(struct runs *runs, const struct run *run, const json_t *r
 	AUTO_FREE char *url = text_format("%s/runs/%s", runs->pages_base, run->id);
 	AUTO_FREE char *check = text_format("%s/forge.check/%s/%lld/done", run->id, run->head, (long long)run->turn);
 	AUTO_FREE char *deployment = text_format("%s/forge.deployment/%s", run->id, run->head);
-	json_t *data = remote_check_data(report, run->head, url);
+	json_t *data = remote_check_data(report, run->base, run->head, url);
 	AUTO_PLACE place = {0};
 	bool found;
 	AUTO_TX tx = {0};

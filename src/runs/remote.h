@@ -66,8 +66,10 @@ int remote_failed(const struct remote_told *told, struct outbox_answer *answer);
 /* In the transaction that stores what was published: all that the host is to show of it. No effect for other projects. */
 MUST_USE int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *run, const struct flow_visit *visit,
 			       const json_t *report, int64_t pull, struct err *err);
-/* What a verdict shows as a check; owned by the caller. */
-json_t *remote_check_data(const json_t *report, const char *head, const char *url);
+/* What a verdict on `head` shows as a check, `base` being what it is compared with; owned by the caller. */
+json_t *remote_check_data(const json_t *report, const char *base, const char *head, const char *url);
+/* Its annotations are those on lines that the change brings; the others are told in its summary. Asks git, by the path of the bare repository. */
+void remote_check_place(const char *repository, json_t *data);
 /* Reviewers whose words the agent had are answered. */
 MUST_USE int remote_answer_in(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err);
 /* In the transaction in which the run's words are taken: what reviewers wrote is with the agent now. */

@@ -14,8 +14,6 @@
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
 
-#define SUMMARY_BYTES_MAX ((size_t)60000)
-#define TITLE_MAX 200
 #define LISTED_MAX 30
 #define ANSWER_SUMMARY_MAX 4000
 
@@ -296,11 +294,14 @@ static int check_send(struct runs *runs, const struct outbox_effect *effect, str
 {
 	AUTO_SENDING sending = {0};
 	const struct remote *host = &sending.place.host;
+	AUTO_FREE char *path = NULL;
 	AUTO_JSON pictures = NULL;
 	struct remote_check check;
 
 	if (sending_begin(runs, effect, &sending, err))
 		return -1;
+	path = repository_path(runs, sending.place.name);
+	remote_check_place(path, sending.data);
 	pictures = pictures_linked(runs, &sending);
 	check = (struct remote_check){.name = REMOTE_CHECK,
 				      .head = json_text(sending.data, "head", ""),
@@ -325,78 +326,6 @@ static int check_settled(struct runs *runs, struct store_tx *tx, const struct ou
 }
 
 const struct effect_kind effect_check = {"forge.check", check_send, NULL, check_settled};
-
-/* Findings with a place in the code; the host refuses none outside of the diff, it shows them with the file. */
-static json_t *annotations_of(const json_t *report)
-{
-	json_t *list = json_array();
-	size_t index;
-	json_t *finding;
-
-	json_array_foreach(json_member(report, "findings"), index, finding) {
-		const char *file = json_text(finding, "file", "");
-		const char *severity = json_text(finding, "severity", "");
-		const char *level = strcmp(severity, "block") == 0  ? "failure"
-				    : strcmp(severity, "warn") == 0 ? "warning"
-								    : "notice";
-		AUTO_FREE char *message = text_format("%s\n%s\n%s", json_text(finding, "title", ""),
-						      json_text(finding, "detail", ""), json_text(finding, "reproduce", ""));
-
-		if (!*file || json_array_size(list) >= REMOTE_ANNOTATIONS_MAX)
-			continue;
-		(void)json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s, s:s}", "path", file, "line",
-							    (json_int_t)json_number(finding, "line", 1), "level", level, "title",
-							    json_text(finding, "id", "finding"), "message", message));
-	}
-	return list;
-}
-
-static void summary_add(struct buf *out, const json_t *report)
-{
-	size_t index;
-	json_t *item;
-
-	markdown_code_add(out, json_text(report, "reason", ""), false);
-	buf_add_text(out, "\n\n| gate | result | |\n|---|---|---|\n");
-	json_array_foreach(json_member(report, "gates"), index, item) {
-		buf_add_format(out, "| %s | %s | ", json_text(item, "title", json_text(item, "name", "")),
-			       json_text(item, "status", ""));
-		markdown_code_add(out, json_text(item, "reason", ""), true);
-		buf_add_text(out, " |\n");
-	}
-	json_array_foreach(json_member(report, "findings"), index, item)
-		if (index < LISTED_MAX) {
-			buf_add_format(out, "%s- **%s** `%s` ", index ? "" : "\n", json_text(item, "severity", ""),
-				       json_text(item, "id", ""));
-			markdown_code_add(out, json_text(item, "title", ""), false);
-			buf_add_char(out, '\n');
-		}
-	json_array_foreach(json_member(report, "not_covered"), index, item)
-		if (index < LISTED_MAX && json_is_string(item)) {
-			buf_add_text(out, index ? "- " : "\nNot covered:\n- ");
-			markdown_code_add(out, json_string_value(item), false);
-			buf_add_char(out, '\n');
-		}
-}
-
-json_t *remote_check_data(const json_t *report, const char *head, const char *url)
-{
-	static const enum remote_state states[] = {
-		[VERDICT_VERIFIED] = REMOTE_GOOD, [VERDICT_FAILED] = REMOTE_BAD, [VERDICT_UNVERIFIED] = REMOTE_UNKNOWN};
-	AUTO_BUF summary = buf_new(SUMMARY_BYTES_MAX);
-	enum verdict verdict = verdict_of(report);
-	AUTO_FREE char *title = text_format("%s: %.*s", verdict_name(verdict), TITLE_MAX, json_text(report, "reason", ""));
-	json_t *data = json_object();
-
-	summary_add(&summary, report);
-	json_set_bytes(data, "title", view_of(title));
-	json_set_bytes(data, "summary", buf_view(&summary));
-	(void)json_object_set_new(data, "head", json_string(head));
-	(void)json_object_set_new(data, "url", json_string(url));
-	(void)json_object_set_new(data, "state", json_integer(states[verdict]));
-	(void)json_object_set_new(data, "annotations", annotations_of(report));
-	return data;
-}
 
 /* ---- the preview ---- */
 
@@ -677,7 +606,7 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 	pictures = pictures_shown(tx, run->id, err);
 	if (!pictures)
 		return -1;
-	check = remote_check_data(report, run->head, url);
+	check = remote_check_data(report, run->base, run->head, url);
 	(void)json_object_set(check, "pictures", pictures);
 	if (put(runs, tx, &place, run, "forge.push", run->head, json_pack("{s:s, s:s}", "branch", run->branch, "head", run->head),
 		err) ||

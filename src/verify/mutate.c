@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/diff.h"
 #include "base/scope.h"
 #include "verify/xml.h"
 
@@ -13,51 +14,21 @@
 
 /* ---- lines of a diff ---- */
 
-/* "@@ -1,2 +10,4 @@": 10 */
-static int64_t hunk_begin(struct view line)
-{
-	ptrdiff_t plus = view_find(line, VIEW("+"));
-	uint64_t number = 0;
-	size_t end;
-
-	if (plus < 0)
-		return 0;
-	line = view_make(line.at + plus + 1, line.length - (size_t)plus - 1);
-	for (end = 0; end < line.length && line.at[end] >= '0' && line.at[end] <= '9'; end++)
-		continue;
-	return view_to_u64(view_make(line.at, end), &number) ? (int64_t)number : 0;
-}
-
 json_t *diff_lines(struct view diff)
 {
 	json_t *lines = json_array();
-	AUTO_FREE char *path = NULL;
-	bool in_hunk = false;
-	int64_t number = 0;
+	struct diff_reader reader = {.rest = diff};
+	struct diff_line line;
 
-	while (diff.length && json_array_size(lines) < LINES_MAX) {
-		struct view line = view_cut(diff, '\n', &diff);
+	while (json_array_size(lines) < LINES_MAX && diff_next(&reader, &line)) {
+		json_t *added = json_object();
 
-		if (view_starts(line, VIEW("diff --git "))) {
-			in_hunk = false;
-		} else if (!in_hunk && view_starts(line, VIEW("+++ "))) {
-			free(path);
-			path = view_starts(line, VIEW("+++ b/")) ? view_copy(view_make(line.at + 6, line.length - 6)) : NULL;
-		} else if (view_starts(line, VIEW("@@ "))) {
-			number = hunk_begin(line);
-			in_hunk = true;
-		} else if (in_hunk && line.length && line.at[0] == '+') {
-			json_t *added = json_object();
-
-			json_set_bytes(added, "path", view_of(path ? path : ""));
-			(void)json_object_set_new(added, "line", json_integer(number++));
-			json_set_bytes(added, "text", view_make(line.at + 1, line.length - 1));
-			if (path && line.length < LINE_MAX_BYTES)
-				(void)json_array_append(lines, added);
-			json_decref(added);
-		} else if (in_hunk && line.length && line.at[0] == ' ') {
-			number++;
-		}
+		json_set_bytes(added, "path", line.path);
+		(void)json_object_set_new(added, "line", json_integer(line.number));
+		json_set_bytes(added, "text", line.text);
+		if (line.path.length && line.text.length < LINE_MAX_BYTES)
+			(void)json_array_append(lines, added);
+		json_decref(added);
 	}
 	return lines;
 }

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/scope.h"
 #include "quoted.h"
 #include "runs/remote.h"
@@ -58,12 +59,77 @@ static void what_a_verdict_quotes_calls_nobody(void **state)
 		"{'verdict': 'failed', 'reason': '@acme/all fails', 'gates': [{'name': 'tests', 'status': 'fail', 'reason': 'a | b"
 		" @bob\\n/close'}], 'findings': [{'id': 'f-1', 'severity': 'block', 'title': 'Fixes #1 ![x](https://evil.test)'}],"
 		" 'not_covered': ['<img src=x> @carol']}");
-	AUTO_JSON data = remote_check_data(report, "f00", "https://assay.test/runs/r1");
+	AUTO_JSON data = remote_check_data(report, "b00", "f00", "https://assay.test/runs/r1");
 
 	(void)state;
 	assert_string_equal(json_text(data, "summary", ""),
 			    "`@acme/all fails`\n\n| gate | result | |\n|---|---|---|\n| tests | fail | `a \\| b @bob /close` |\n"
 			    "\n- **block** `f-1` `Fixes #1 ![x](https://evil.test)`\n\nNot covered:\n- `<img src=x> @carol`\n");
+}
+
+/* Two commits in `root`, by what is run between them; *data is told both. */
+static void commits_make(json_t *data)
+{
+	AUTO_FREE char *script = text_format(
+		"set -e; cd %s; git init -q made; cd made; git config user.name a; git config user.email a@assay.test; seq 9 >old.py;"
+		" seq 9 >'a b.py'; git add .; git commit -qm one; sed -i 's/^4$/four/' old.py; echo ten >>'a b.py'; seq 3 >new.py;"
+		" git add .; git commit -qm two; git rev-parse HEAD~1 HEAD",
+		root);
+	AUTO_BUF out = buf_new(4096);
+	struct view head;
+	struct view base;
+
+	assert_int_equal(
+		process_run(&(struct process_spec){.argv = (const char *const[]){"/bin/sh", "-c", script, NULL}, .output = &out},
+			    NULL, NULL),
+		0);
+	base = view_cut(buf_view(&out), '\n', &head);
+	json_set_bytes(data, "base", base);
+	json_set_bytes(data, "head", view_trim(head));
+}
+
+/* Beside code that nobody touched, it would be read as somebody else's doing. */
+static void what_is_on_no_changed_line_is_told_in_the_summary(void **state)
+{
+	AUTO_JSON report = quoted_json(
+		"{'verdict': 'failed', 'reason': 'r', 'findings': [{'id': 'f-1', 'severity': 'block', 'title': 'on', 'file': 'old.py', 'line':"
+		" 4}, {'id': 'f-2', 'severity': 'warn', 'title': 'beside', 'file': 'old.py', 'line': 5}, {'id': 'f-3', 'severity': 'info',"
+		" 'title': 'made', 'file': 'new.py', 'line': 3}, {'id': 'f-4', 'severity': 'block', 'title': '@bob', 'file': 'old.py', 'line':"
+		" 0}, {'id': 'f-5', 'severity': 'block', 'title': 'blank', 'file': 'a b.py', 'line': 10}, {'id': 'f-6', 'severity': 'block',"
+		" 'title': 'of no file', 'file': null}]}");
+	AUTO_JSON data = remote_check_data(report, "", "", "https://assay.test/runs/r1");
+	AUTO_FREE char *repository = text_format("%s/made/.git", root);
+	AUTO_BUF places = buf_new(4096);
+	size_t index;
+	json_t *annotation;
+
+	(void)state;
+	commits_make(data);
+	remote_check_place(repository, data);
+	json_array_foreach(json_member(data, "annotations"), index, annotation)
+		buf_add_format(&places, "%s:%d %s, ", json_text(annotation, "path", ""), (int)json_number(annotation, "line", 0),
+			       json_text(annotation, "level", ""));
+	assert_string_equal(places.at, "old.py:4 failure, new.py:3 notice, a b.py:10 failure, ");
+	assert_non_null(strstr(json_text(data, "summary", ""),
+			       "\nNot on lines that this changes:\n- `old.py:5` `f-2` `beside`\n- `old.py` `f-4` `@bob`\n"));
+	assert_null(strstr(strstr(json_text(data, "summary", ""), "Not on lines"), "f-1"));
+}
+
+/* Its commits are gone, or never came: nothing is shown at lines, and nothing is lost. */
+static void without_its_commits_all_is_told_in_the_summary(void **state)
+{
+	AUTO_JSON findings = json_array();
+	AUTO_JSON report = json_pack("{s:s, s:O}", "verdict", "failed", "findings", findings);
+	AUTO_JSON data = NULL;
+
+	(void)state;
+	for (int i = 1; i <= 32; i++)
+		(void)json_array_append_new(findings,
+					    json_pack("{s:s, s:s, s:s, s:i}", "id", "f", "title", "t", "file", "x.py", "line", i));
+	data = remote_check_data(report, NULL, "f00", "https://assay.test/runs/r1");
+	remote_check_place(root, data);
+	assert_int_equal(json_array_size(json_member(data, "annotations")), 0);
+	assert_non_null(strstr(json_text(data, "summary", ""), "- `x.py:30` `f` `t`\n- … and 2 more\n"));
 }
 
 /* What is told by the event; the project is at `wanted` then. */
@@ -146,6 +212,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_a_verdict_quotes_calls_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_on_no_changed_line_is_told_in_the_summary, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_its_commits_all_is_told_in_the_summary, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_could_not_be_pushed_is_not_said_to_be_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_project_goes_on_when_its_repository_has_another_name, setup, teardown),
 	};

@@ -57,7 +57,9 @@ static void lines_that_are_added_have_their_numbers(void **state)
 		"diff --git a/x.js b/x.js\n--- a/x.js\n+++ b/x.js\n@@ -1,3 +1,4 @@ f\n one\n-two\n+TWO\n+++ more\n three\n"
 		"@@ -20 +21,0 @@\n-gone\n@@ -30,0 +31 @@\n+late\n"
 		"diff --git a/y b/y\n--- a/y\n+++ /dev/null\n@@ -1 +0,0 @@\n-y\n"
-		"diff --git a/z.py b/z.py\nnew file mode 100644\n--- /dev/null\n+++ b/z.py\n@@ -0,0 +1 @@\n+z\n\\ No newline\n";
+		"diff --git a/z.py b/z.py\nnew file mode 100644\n--- /dev/null\n+++ b/z.py\n@@ -0,0 +1 @@\n+z\n\\ No newline\n"
+		"diff --git a/a b.py b/a b.py\n--- a/a b.py\t\n+++ b/a b.py\t\n@@ -1,0 +2 @@\n+named\n"
+		"diff --git \"a/q\\\"\" \"b/q\\\"\"\n--- /dev/null\n+++ \"b/q\\\"\"\n@@ -0,0 +1 @@\n+quoted\n";
 	AUTO_JSON lines = diff_lines(view_of(diff));
 	AUTO_BUF text = buf_new(4096);
 
@@ -68,7 +70,7 @@ static void lines_that_are_added_have_their_numbers(void **state)
 		buf_add_format(&text, "%s:%d %s, ", json_text(line, "path", ""), (int)json_number(line, "line", 0),
 			       json_text(line, "text", ""));
 	}
-	assert_string_equal(text.at, "x.js:2 TWO, x.js:3 ++ more, x.js:31 late, z.py:1 z, ");
+	assert_string_equal(text.at, "x.js:2 TWO, x.js:3 ++ more, x.js:31 late, z.py:1 z, a b.py:2 named, ");
 }
 
 static void coverage_is_read_leniently(void **state)
