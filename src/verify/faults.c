@@ -1,0 +1,305 @@
+/* Of each way in which a run under faults can be worse than the base's, one judge; they go through both, entry by entry. */
+#include "verify/faults.h"
+
+#include <stdio.h>
+
+#include "base/scope.h"
+#include "verify/call.h"
+#include "verify/effects.h"
+#include "verify/finding.h"
+
+#define TRIES_MAX 4            /* of one call, where it fails each time */
+#define PATIENCE_FACTOR 2      /* this much longer than the base, and … */
+#define PATIENCE_LEAST_MS 1500 /* … at least so much, is no noise */
+#define WEIGHT_WORSE 95
+#define WEIGHT_PATIENCE 85
+#define WEIGHT_DOUBLED 97
+#define WEIGHT_EFFECT_UNDER 90
+
+/* Is the exchange a call over HTTP on the seam that the entry was sent under a fault of? */
+static bool is_on_broken(const json_t *entry, const json_t *exchange, const json_t *inside)
+{
+	const char *under = json_text(entry, "under", "");
+	AUTO_BUF edge = buf_new(1024);
+
+	call_edge(&edge, exchange, inside);
+	return call_is(exchange, "http") && strncmp(under, edge.at, edge.length) == 0 && under[edge.length] == ' ';
+}
+
+/* Did it call there at all? Who did not need the answer (it was kept from before) hides nothing. */
+static bool met_fault(const json_t *entry, const json_t *inside)
+{
+	const json_t *seams = json_member(entry, "seams");
+
+	for (size_t i = 0; i < json_array_size(seams); i++)
+		if (is_on_broken(entry, json_array_get(seams, i), inside))
+			return true;
+	return false;
+}
+
+/* Was a call that the fault met made again, and answered? */
+static bool tried_again(const json_t *entry, const json_t *inside)
+{
+	const json_t *seams = json_member(entry, "seams");
+
+	for (size_t i = 0; i < json_array_size(seams); i++) {
+		const json_t *exchange = json_array_get(seams, i);
+		int status = call_status(exchange);
+
+		if (is_on_broken(entry, exchange, inside) && status >= 200 && status < 500 && !json_text(exchange, "error", NULL))
+			return true;
+	}
+	return false;
+}
+
+/* The entries of a finding on both sides, by its place in the runs. */
+static bool entries_of(const json_t *finding, const json_t *base, const json_t *head, const json_t **a, const json_t **b)
+{
+	const json_t *left = json_member(base, "entries");
+	const json_t *right = json_member(head, "entries");
+	size_t at = (size_t)json_number(finding, "at", -1);
+
+	*a = json_array_get(left, at);
+	*b = json_array_get(right, at);
+	return *a && *b;
+}
+
+/* A status under a fault is judged by whether it is worse; everything else stays as the comparison sees it. */
+static void finding_weigh(const struct faults *faults, json_t *finding, const json_t *head)
+{
+	const char *kind = json_text(finding, "kind", "");
+	const json_t *a;
+	const json_t *b;
+	int expected, got;
+	bool hides;
+
+	if (strcmp(kind, "status") != 0 || !entries_of(finding, faults->base, head, &a, &b) || !json_text(a, "under", NULL))
+		return;
+	expected = call_status(a);
+	got = call_status(b);
+	hides = expected >= 400 && got < 400 && !tried_again(b, faults->inside) &&
+		(met_fault(b, faults->inside) || !met_fault(a, faults->inside));
+	if ((expected < 500 && got >= 500) || hides) {
+		(void)json_object_set_new(finding, "weight", json_integer(WEIGHT_WORSE));
+		return;
+	}
+	/* Another error, or a retry that helps. */
+	(void)json_object_set_new(finding, "severity", json_string(severity_name(got < 400 ? SEVERITY_INFO : SEVERITY_WARN)));
+}
+
+static void PRINTF_LIKE(6, 7)
+	finding_make(const json_t *entry, size_t at, json_t *findings, const char *kind, int weight, const char *format, ...)
+{
+	AUTO_BUF title = buf_new(16384);
+	AUTO_BUF place = buf_new(8192);
+	char text[400];
+	va_list args;
+	json_t *made;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	call_place(&place, entry);
+	buf_add_format(&title, "%s: %s", place.at, text);
+	made = finding_add(findings,
+			   &(struct finding){.gate = "faults",
+					     .kind = kind,
+					     .place = place.at,
+					     .path = "",
+					     .weight = weight,
+					     .severity = SEVERITY_BLOCK,
+					     .title = title.at},
+			   NULL);
+	if (!made)
+		return;
+	(void)json_object_set_new(made, "at", json_integer((json_int_t)at));
+	(void)json_object_set_new(made, "session", json_string(json_text(entry, "session", "")));
+	(void)json_object_set_new(made, "entry", json_integer(json_number(entry, "index", 0)));
+}
+
+/* {idempotency key: true} of the calls on the broken seam; one without is counted in *without. */
+static size_t keys_of(const json_t *entry, const json_t *inside, size_t *without)
+{
+	const json_t *seams = json_member(entry, "seams");
+	AUTO_JSON keys = json_object();
+
+	*without = 0;
+	for (size_t i = 0; i < json_array_size(seams); i++) {
+		const json_t *exchange = json_array_get(seams, i);
+		const json_t *request = json_member(exchange, "request");
+		const char *key = call_header(request, "idempotency-key");
+
+		if (!call_changes(exchange) || !is_on_broken(entry, exchange, inside))
+			continue;
+		if (key)
+			(void)json_object_set_new(keys, key, json_true());
+		else
+			*without += 1;
+	}
+	return json_object_size(keys);
+}
+
+/* What is asked for twice after an answer was lost is done twice, unless it goes by the same key. */
+static void doubled_judge(const struct faults *faults, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(faults->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		size_t bare_before, bare;
+		size_t before_it = keys_of(a, faults->inside, &bare_before);
+		size_t now = keys_of(json_array_get(right, i), faults->inside, &bare);
+
+		if (view_ends(view_of(json_text(a, "under", "")), VIEW("lost")) && now + bare > before_it + bare_before)
+			finding_make(
+				a, i, findings, "doubled", WEIGHT_DOUBLED,
+				"asked for %zu times, each as a new one: what was done before the answer was lost is done again",
+				now + bare);
+	}
+}
+
+/* The same answer, but other rows behind it. */
+static void written_judge(const struct faults *faults, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(faults->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		const json_t *b = json_array_get(right, i);
+		json_t *expected = json_member(a, "written");
+		json_t *got = json_member(b, "written");
+		json_t *again = json_member(json_array_get(json_member(faults->again, "entries"), i), "written");
+		AUTO_BUF was = buf_new(4096);
+		AUTO_BUF is = buf_new(4096);
+
+		if (!expected || !got || json_equal(expected, got) || !json_equal(expected, again) ||
+		    call_status(a) != call_status(b) || (!call_status(b) && tried_again(b, faults->inside)))
+			continue; /* the last: we left before it had been answered at the second try */
+		json_format_sorted(&was, expected);
+		json_format_sorted(&is, got);
+		finding_make(a, i, findings, "rows", WEIGHT_EFFECT_UNDER, "rows written: %.150s instead of %.150s", is.at, was.at);
+	}
+}
+
+/* The request as it was recorded, on the base; NULL: it is not in the run. */
+static const json_t *entry_whole(const json_t *entries, const json_t *under)
+{
+	for (size_t i = 0; i < json_array_size(entries); i++) {
+		const json_t *entry = json_array_get(entries, i);
+
+		if (!json_text(entry, "under", NULL) && !json_flag(entry, "in_passing", false) &&
+		    strcmp(json_text(entry, "session", ""), json_text(under, "session", "")) == 0 &&
+		    json_number(entry, "index", -1) == json_number(under, "index", -1))
+			return entry;
+	}
+	return NULL;
+}
+
+/* It fails as before, and what it should only do when it succeeds is done. */
+static void early_judge(const struct faults *faults, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(faults->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		const json_t *b = json_array_get(right, i);
+		const json_t *whole = json_text(a, "under", NULL) ? entry_whole(left, a) : NULL;
+		AUTO_FREE char *name = NULL;
+
+		if (!whole || call_status(whole) >= 400 || call_status(a) < 400 || call_status(b) != call_status(a) ||
+		    view_ends(view_of(json_text(a, "under", "")), VIEW("lost"))) /* that call was carried out */
+			continue;
+		name = effects_first_early(whole, a, json_array_get(json_member(faults->again, "entries"), i), b, faults->inside);
+		if (name)
+			finding_make(a, i, findings, "early-effect", WEIGHT_EFFECT_UNDER,
+				     "answers %d, and yet %.150s is done, which the base only does when it succeeds",
+				     call_status(b), name);
+	}
+}
+
+static void patience_judge(const struct faults *faults, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(faults->base, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const json_t *a = json_array_get(left, i);
+		const json_t *b = json_array_get(right, i);
+		const json_t *c = json_array_get(json_member(faults->again, "entries"), i);
+		int64_t took = json_number(a, "ms", 0) > json_number(c, "ms", 0) ? json_number(a, "ms", 0)
+										 : json_number(c, "ms", 0);
+		int64_t takes = json_number(b, "ms", 0);
+
+		if (!json_text(a, "under", NULL) || !call_status(a) || takes <= PATIENCE_FACTOR * took ||
+		    takes <= took + PATIENCE_LEAST_MS)
+			continue;
+		finding_make(a, i, findings, "patience", WEIGHT_PATIENCE, "%s after %lld ms instead of %lld",
+			     call_status(b) ? "answers" : "gives up", (long long)takes, (long long)took);
+	}
+}
+
+/* What does not block was told by the replay already, but for how a request ends under a fault. */
+static bool is_told(const json_t *finding)
+{
+	return !finding_is(finding, SEVERITY_BLOCK) && strcmp(json_text(finding, "kind", ""), "status") != 0;
+}
+
+/* While a seam fails all the time, who tries again fails again: that is the fault's doing, up to some times. And what was only asked on the way to
+ * a fault is none. */
+static bool is_of_the_fault(const struct faults *faults, const json_t *finding, const json_t *head)
+{
+	const json_t *entry = json_array_get(json_member(faults->base, "entries"), (size_t)json_number(finding, "at", -1));
+	const char *kind = json_text(finding, "kind", "");
+
+	if (strcmp(kind, "error-hidden") == 0 && json_text(entry, "under", NULL) &&
+	    tried_again(json_array_get(json_member(head, "entries"), (size_t)json_number(finding, "at", -1)), faults->inside))
+		return true;                       /* it helped itself in another way, by the same seam */
+	if (json_flag(entry, "in_passing", false)) /* nobody waited for what came of it: its answer is a matter of speed */
+		return true;
+	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) &&
+	       (strcmp(kind, "call-fails") == 0 || ((strcmp(kind, "outside-count") == 0 || strcmp(kind, "many-calls") == 0) &&
+						    json_number(finding, "got", 0) <= TRIES_MAX));
+}
+
+/* In an environment of its own, only the fault itself is judged. */
+static void apart_judge(const struct faults *faults, json_t *findings)
+{
+	for (size_t i = json_array_size(findings); i > 0; i--) {
+		const json_t *finding = json_array_get(findings, i - 1);
+		const json_t *entry = json_array_get(json_member(faults->base, "entries"), (size_t)json_number(finding, "at", -1));
+
+		if (json_number(entry, "part", 0) >= (int64_t)faults->shared && !json_text(entry, "under", NULL))
+			(void)json_array_remove(findings, i - 1);
+	}
+}
+
+json_t *faults_judge(const struct faults *faults, const struct comparison *comparison, const json_t *head)
+{
+	json_t *findings = comparison_judge(comparison, head);
+
+	for (size_t i = json_array_size(findings); i > 0; i--)
+		if (is_told(json_array_get(findings, i - 1)) || is_of_the_fault(faults, json_array_get(findings, i - 1), head))
+			(void)json_array_remove(findings, i - 1);
+	for (size_t i = 0; i < json_array_size(findings); i++)
+		finding_weigh(faults, json_array_get(findings, i), head);
+	patience_judge(faults, head, findings);
+	doubled_judge(faults, head, findings);
+	written_judge(faults, head, findings);
+	early_judge(faults, head, findings);
+	apart_judge(faults, findings);
+	findings_sort(findings);
+	return findings;
+}
+
+bool faults_part_ways(const struct faults *faults, size_t at, const json_t *head)
+{
+	const json_t *a = json_array_get(json_member(faults->base, "entries"), at);
+	const json_t *b = json_array_get(json_member(head, "entries"), at);
+
+	return json_text(a, "under", NULL) && call_changes(a) &&
+	       ((call_status(a) < 400) != (call_status(b) < 400) ||
+		!json_equal(json_member(a, "written"), json_member(b, "written")));
+}
