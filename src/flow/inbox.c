@@ -165,7 +165,8 @@ static int act_in(const struct inbox *inbox, struct store_tx *tx, struct taken *
 	if (!*did || inbox->act(inbox->self, tx, &taken->message, failure))
 		return 0;
 	failure->kind = ERR_NONE;
-	return store_run(tx, "UPDATE inbox SET status = 'done', error = NULL WHERE seq = ?", VALUES(V(taken->seq)), err);
+	/* Its names are known for as long as it may be sent again; what it says is the largest part of all that is written, and is read no more. */
+	return store_run(tx, "UPDATE inbox SET status = 'done', data = '', error = NULL WHERE seq = ?", VALUES(V(taken->seq)), err);
 }
 
 /* What could not be acted on: a crash of the tests is none of its doing. */

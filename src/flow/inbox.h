@@ -3,7 +3,8 @@
  *
  * A message has two names: that of its delivery, which a sender repeats when our answer was lost, and that of its content, which stays the
  * same when it is sent anew (a webhook redelivered by hand). Known by either, it is taken and nothing happens. What is done about a
- * message, and that it was done, are one transaction. Messages of one stream (an issue, a pull request) are acted on in order.
+ * message, and that it was done, are one transaction; from then on its names are kept, and what it said is not. Messages of one stream (an
+ * issue, a pull request) are acted on in order.
  */
 #ifndef ASSAY_FLOW_INBOX_H
 #define ASSAY_FLOW_INBOX_H

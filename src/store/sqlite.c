@@ -10,6 +10,9 @@
  * transactions. While commits never pause it never puts all there, and only a log that is there whole is begun anew: so when it is long the
  * thread puts what came meanwhile there under the mutex, which is little. Should even that not get its turn, a commit does it.
  *
+ * What is deleted is overwritten with zeros where its page is written anyway (secure_delete = FAST). A page that becomes free whole is not: whoever
+ * waits for a sync would wait for it, too (bench/README.md), and the log has what was on it all the same.
+ *
  * Statements are kept prepared, in slots by the hash of their text. One that is in use is never shared: its second user gets its own.
  */
 #include <assert.h>
@@ -491,6 +494,7 @@ int store_sqlite_open(const char *path, struct store **store, struct err *err)
 	static const char *const settings[] = {
 		"PRAGMA journal_mode = WAL",   "PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON",
 		"PRAGMA trusted_schema = OFF", "PRAGMA temp_store = MEMORY",  "PRAGMA cache_size = -8000",
+		"PRAGMA secure_delete = FAST",
 	};
 	struct sqlite *self = mem_new(sizeof(*self));
 

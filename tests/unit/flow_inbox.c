@@ -263,6 +263,8 @@ static void one_that_cannot_be_acted_on_keeps_no_other_from_it(void **state)
 		assert_int_equal(number(store, "SELECT count(*) FROM change"), TOGETHER - 1); /* each once */
 		assert_int_equal(number(store, "SELECT tries FROM inbox WHERE status <> 'done'"), 1);
 		assert_int_equal(number(store, "SELECT count(*) FROM inbox WHERE status = 'dead'"), i == 1);
+		/* what was acted on keeps its names only; what was not is there whole, to be looked at */
+		assert_int_equal(number(store, "SELECT count(*) FROM inbox WHERE (status = 'done') = (data = '')"), TOGETHER);
 		(void)teardown(state);
 		assert_int_equal(setup(state), 0);
 	}
