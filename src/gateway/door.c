@@ -3,6 +3,7 @@
  *
  * Theory of operation: asks and replies are in order on the door's SEQPACKET socket, so one ask of each kind is under way at most. A
  * flow that wants a socket when the stock is empty waits in the door's list; it is served when sockets come, or fails after a while.
+ * A door by flow (net/door.h) has neither listeners nor a stock: there the list is of flows that each wait for the answer to a dial of their own.
  */
 #include "gateway/door.h"
 
@@ -15,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "gateway/egress/record.h"
 #include "gateway/entry.h"
 #include "gateway/flow.h"
 #include "gateway/resolver.h"
@@ -24,6 +26,8 @@
 #define LISTENERS 4 /* TCP v4, TCP v6, DNS over UDP, DNS over TCP */
 #define ACCEPTS_A_TURN 16
 #define ACCEPT_PAUSE_MS 100
+#define BY_FLOW_DETAIL \
+	"the sandbox has a door by flow: an explicit proxy and names on its loopback, behind the cluster's NetworkPolicy"
 
 struct listener {
 	struct door *door;
@@ -43,6 +47,8 @@ struct door {
 	int stock[DOOR_STOCK_MAX];
 	size_t stock_count;
 	bool sockets_asked;
+	bool by_flow;
+	uint32_t dial_serial;
 	struct flow *waiting;
 	bool freed;
 };
@@ -63,6 +69,16 @@ const char *door_sandbox(const struct door *door)
 struct env *door_env(const struct door *door)
 {
 	return door->env;
+}
+
+uint32_t door_address(const struct door *door, uint32_t synthetic)
+{
+	return door->by_flow ? door_loopback(synthetic) : synthetic;
+}
+
+uint32_t door_address_back(const struct door *door, uint32_t address)
+{
+	return door->by_flow ? door_synthetic(address) : address;
 }
 
 static void waiting_remove(struct flow *flow)
@@ -139,7 +155,7 @@ static int door_ask(struct door *door, enum door_ask ask, uint32_t count)
 
 static void stock_refill(struct door *door)
 {
-	if (door->sockets_asked || door->stock_count > DOOR_STOCK_LOW)
+	if (door->by_flow || door->sockets_asked || door->stock_count > DOOR_STOCK_LOW)
 		return;
 	door->sockets_asked = door_ask(door, DOOR_SOCKETS, DOOR_SOCKETS_MAX) == 0;
 }
@@ -161,12 +177,28 @@ static void accept_rest(struct door *door, const struct err *err)
 	loop_timer_set(door->env->worker->loop, &door->accept_pause, ACCEPT_PAUSE_MS);
 }
 
+/* A connection that came, or questions by TCP: taken. */
+static void connection_take(struct door *door, int fd, bool dns, const struct door_flow *flow)
+{
+	size_t flows_max = door->env->worker->env_flows_max;
+
+	if (flows_max && door->env->flow_count >= flows_max) {
+		env_denied(door->env, door->sandbox, "*", 0, "too many connections at once");
+		socket_reset(fd);
+	} else if (dns) {
+		resolver_tcp(door, fd);
+	} else if (flow) {
+		entry_flow(door, fd, flow->address, (uint16_t)flow->port);
+	} else {
+		entry_accept(door, fd);
+	}
+}
+
 static void listener_ready(struct loop_watch *watch, unsigned events)
 {
 	struct listener *listener = (struct listener *)((char *)watch - offsetof(struct listener, watch));
 	struct door *door = listener->door;
 	size_t kind = (size_t)(listener - door->listeners);
-	size_t flows_max = door->env->worker->env_flows_max;
 
 	(void)events;
 	if (kind == 2) {
@@ -182,14 +214,7 @@ static void listener_ready(struct loop_watch *watch, unsigned events)
 				accept_rest(door, &err);
 			return;
 		}
-		if (flows_max && door->env->flow_count >= flows_max) {
-			env_denied(door->env, door->sandbox, "*", 0, "too many connections at once");
-			socket_reset(fd);
-		} else if (kind == 3) {
-			resolver_tcp(door, fd);
-		} else {
-			entry_accept(door, fd);
-		}
+		connection_take(door, fd, kind == 3, NULL);
 	}
 }
 
@@ -266,6 +291,122 @@ static void sockets_take(struct door *door, const int *fds, size_t count)
 		stock_refill(door);
 }
 
+/* ---- doors by flow ---- */
+
+/* Is the port one that programs of the sandbox listen at? There a listener for another name would be in their way. */
+static bool is_own_port(const struct door *door, uint16_t port)
+{
+	const struct env *env = door->env;
+
+	for (size_t i = 0; i < env->name_count; i++) {
+		const struct name *name = &env->names[i];
+		bool shown = env->preview_service && env->preview_port == port && strcmp(env->preview_service, name->name) == 0;
+
+		for (size_t k = 0; (name->port == port || shown) && k < name->sandbox_count; k++)
+			if (strcmp(name->sandboxes[k], door->sandbox) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void place_add(struct door_listen *listen, const struct door *door, uint32_t synthetic, uint16_t port)
+{
+	uint32_t address = door_loopback(synthetic);
+
+	if (address && port && listen->count < DOOR_LISTEN_MAX && !is_own_port(door, port))
+		listen->at[listen->count++] = (struct door_place){address, port};
+}
+
+static void listen_tell(struct door *door)
+{
+	struct env *env = door->env;
+	struct door_listen listen = {.ask = DOOR_LISTEN};
+	size_t length;
+
+	place_add(&listen, door, ADDRESS_PROXY, MESSAGE_PROXY_PORT);
+	if (env_tool_allowed(env, door->sandbox))
+		place_add(&listen, door, ADDRESS_TOOLS, 80);
+	for (size_t i = 0; i < env->name_count; i++)
+		place_add(&listen, door, address_of_own(env->addresses, env->names[i].name), env->names[i].port);
+	length = offsetof(struct door_listen, at) + listen.count * sizeof(listen.at[0]);
+	if (send(door->fd, &listen, length, MSG_NOSIGNAL) != (ssize_t)length)
+		log_warn("env=%s sandbox=%s: its door does not take where to listen", env->id, door->sandbox);
+}
+
+void door_names_changed(struct env *env)
+{
+	for (struct door *door = env->doors; door; door = door->next)
+		if (door->by_flow)
+			listen_tell(door);
+}
+
+static void dial_ask(struct door *door, struct flow *flow)
+{
+	struct door_dial ask = {.ask = DOOR_DIAL, .port = flow->port};
+
+	if (++door->dial_serial == 0)
+		door->dial_serial = 1;
+	ask.serial = flow->dial_serial = door->dial_serial;
+	if (send(door->fd, &ask, sizeof(ask), MSG_NOSIGNAL) != (ssize_t)sizeof(ask))
+		log_warn("env=%s sandbox=%s: its door does not take a dial", door->env->id, door->sandbox); /* it fails in time */
+}
+
+static void dialled(struct door *door, const struct door_reply *reply, int fd)
+{
+	struct flow *flow = door->waiting;
+	const char *why = reply->errno_value == ECONNREFUSED ? "connection refused" : "the sandbox gives no socket";
+
+	while (flow && flow->dial_serial != reply->count)
+		flow = flow->wait_next;
+	if (!flow) { /* it waits no more */
+		scope_close(&fd);
+		return;
+	}
+	waiting_remove(flow);
+	flow->dials_in = false;
+	if (fd >= 0) {
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK | O_RDWR);
+		flow_server_set(flow, fd, true);
+	} else if (!flow->protocol->server_lost(flow, why)) {
+		flow_close(flow, why);
+	}
+	flow_update(flow);
+	if (door->freed)
+		return;
+	if (door->waiting) /* there is progress */
+		loop_timer_set(door->env->worker->loop, &door->wait_timer, DOOR_WAIT_MS);
+	else
+		loop_timer_stop(door->env->worker->loop, &door->wait_timer);
+}
+
+/* Who speaks for the sandbox has no sockets to hand over. Which way its traffic is kept is on record. */
+static void by_flow_begin(struct door *door)
+{
+	const struct egress_request nothing = {.origin = env_origin(door->env, door->sandbox), .host = ""};
+	struct ledger_row row = {.kind = LEDGER_POLICY};
+
+	if (door->by_flow)
+		return;
+	door->by_flow = true;
+	row.texts[LEDGER_ACTOR] = VIEW("gateway");
+	row.texts[LEDGER_DETAIL] = VIEW(BY_FLOW_DETAIL);
+	record_row(door->env->worker, 0, &nothing, row);
+	listen_tell(door);
+	for (struct flow *flow = door->waiting; flow; flow = flow->wait_next)
+		dial_ask(door, flow);
+}
+
+/* False: it is not as it must be. */
+static bool by_flow_take(struct door *door, const struct door_flow *flow, int *fd)
+{
+	if (!door->by_flow || *fd < 0 || !flow->port || flow->port > UINT16_MAX ||
+	    (flow->kind != DOOR_FLOW_CONNECT && flow->kind != DOOR_FLOW_DNS))
+		return false;
+	(void)fcntl(*fd, F_SETFL, O_NONBLOCK | O_RDWR);
+	connection_take(door, TAKE_FD(*fd), flow->kind == DOOR_FLOW_DNS, flow);
+	return true;
+}
+
 static size_t rights_collect(struct msghdr *header, int *fds)
 {
 	size_t count = 0;
@@ -281,6 +422,38 @@ static size_t rights_collect(struct msghdr *header, int *fds)
 	return count;
 }
 
+union said {
+	struct door_reply reply;
+	struct door_flow flow;
+};
+
+/* Takes what came, and its descriptors. False: it is nothing that a door says; those are the caller's then. */
+static bool door_said(struct door *door, const union said *said, size_t length, int *fds, size_t count)
+{
+	if (length == sizeof(said->flow) && said->flow.ask == DOOR_FLOW)
+		return count == 1 && by_flow_take(door, &said->flow, &fds[0]);
+	if (length != sizeof(said->reply))
+		return false;
+	switch (said->reply.ask) {
+	case DOOR_LISTENERS:
+		listeners_take(door, fds, count);
+		return true;
+	case DOOR_SOCKETS:
+		sockets_take(door, fds, count);
+		return true;
+	case DOOR_BY_FLOW:
+		by_flow_begin(door);
+		return count == 0;
+	case DOOR_DIAL:
+		if (count > 1)
+			return false;
+		dialled(door, &said->reply, count ? fds[0] : -1);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void door_ready(struct loop_watch *watch, unsigned events)
 {
 	struct door *door = (struct door *)((char *)watch - offsetof(struct door, watch));
@@ -288,8 +461,8 @@ static void door_ready(struct loop_watch *watch, unsigned events)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int) * DOOR_SOCKETS_MAX)];
 	} control;
-	struct door_reply reply;
-	struct iovec piece = {.iov_base = &reply, .iov_len = sizeof(reply)};
+	union said said;
+	struct iovec piece = {.iov_base = &said, .iov_len = sizeof(said)};
 	struct msghdr header = {
 		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
 	ssize_t got = recvmsg(door->fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -305,15 +478,11 @@ static void door_ready(struct loop_watch *watch, unsigned events)
 		return;
 	}
 	count = rights_collect(&header, fds);
-	if (got == (ssize_t)sizeof(reply) && reply.ask == DOOR_LISTENERS) {
-		listeners_take(door, fds, count);
-	} else if (got == (ssize_t)sizeof(reply) && reply.ask == DOOR_SOCKETS) {
-		sockets_take(door, fds, count);
-	} else {
-		log_warn("env=%s sandbox=%s: its door said something unknown", door->env->id, door->sandbox);
-		for (size_t i = 0; i < count; i++)
-			(void)close(fds[i]);
-	}
+	if (door_said(door, &said, (size_t)got, fds, count))
+		return;
+	log_warn("env=%s sandbox=%s: its door said something unknown", door->env->id, door->sandbox);
+	for (size_t i = 0; i < count; i++)
+		scope_close(&fds[i]);
 }
 
 int door_open(struct env *env, const char *sandbox, int fd, struct err *err)
@@ -366,7 +535,10 @@ static void dial(struct flow *flow, const char *sandbox)
 	while (*flow->wait_place)
 		flow->wait_place = &(*flow->wait_place)->wait_next;
 	*flow->wait_place = flow;
-	stock_refill(door);
+	if (door->by_flow)
+		dial_ask(door, flow);
+	else
+		stock_refill(door);
 	if (!door->wait_timer.place)
 		loop_timer_set(door->env->worker->loop, &door->wait_timer, DOOR_WAIT_MS);
 }

@@ -19,6 +19,11 @@ void door_free(struct door *door);
 struct door *door_find(struct env *env, const char *sandbox);
 const char *door_sandbox(const struct door *door);
 struct env *door_env(const struct door *door);
+/* The address of a name as the door's sandbox is told, and what an address is that it asked for: 0 for none. */
+uint32_t door_address(const struct door *door, uint32_t synthetic);
+uint32_t door_address_back(const struct door *door, uint32_t address);
+/* The environment has other names, or another preview: who listens for them is told. */
+void door_names_changed(struct env *env);
 
 /* Connects the flow's server leg to a port inside one of the sandboxes that answer to `name`, in turn. What fails is told by the
  * protocol's server_lost, now or later; door_dial_again() then tries the next one, false when all were tried. */

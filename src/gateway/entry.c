@@ -166,16 +166,13 @@ static void own_begin(struct flow *flow, const char *name_text, uint16_t port)
 	door_dial(flow, name, port);
 }
 
-void entry_accept(struct door *door, int fd)
+/* `text` is the address for people. */
+static void entry_begin(struct door *door, int fd, uint32_t address, uint16_t port, const char *text)
 {
 	struct env *env = door_env(door);
 	struct flow *flow = flow_new(env->worker, env, fd, door_sandbox(door));
-	char text[INET6_ADDRSTRLEN] = "?";
 	const char *name;
-	uint32_t address;
-	uint16_t port;
 
-	destination_find(fd, &address, &port, text);
 	flow->port = port;
 	if (env->killed)
 		entry_deny_for(flow, text, port, "kill", "a person stopped everything of this environment (assay kill)",
@@ -192,4 +189,23 @@ void entry_accept(struct door *door, int fd)
 		entry_deny_for(flow, text, port, "by-number", "it was asked for by number, not by name",
 			       "use its name; which may be reached is `egress.rules` in assay.yaml");
 	flow_update(flow);
+}
+
+void entry_accept(struct door *door, int fd)
+{
+	char text[INET6_ADDRSTRLEN] = "?";
+	uint32_t address;
+	uint16_t port;
+
+	destination_find(fd, &address, &port, text);
+	entry_begin(door, fd, address, port, text);
+}
+
+void entry_flow(struct door *door, int fd, uint32_t address, uint16_t port)
+{
+	const struct in_addr meant = {htonl(address)};
+	char text[INET6_ADDRSTRLEN] = "?";
+
+	(void)inet_ntop(AF_INET, &meant, text, sizeof(text));
+	entry_begin(door, fd, door_address_back(door, address), port, text);
 }

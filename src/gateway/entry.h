@@ -9,6 +9,8 @@ struct egress_verdict;
 struct flow;
 
 void entry_accept(struct door *door, int fd); /* takes the connection */
+/* The same of one that was made elsewhere: to that address, one of ours or none. */
+void entry_flow(struct door *door, int fd, uint32_t address, uint16_t port);
 
 /* Refuses a connection to what may not be reached: in words to HTTP, by an alert to TLS, by a reset to all others (egress/refusal.h). `host` and
  * the verdict are copied. */

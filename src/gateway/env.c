@@ -288,6 +288,7 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, json_t *scan,
 		exchange_log_file_set(env->log, log_fd);
 	for (size_t i = 0; i < env->name_count; i++) /* a program may remember them from before a restart of ours */
 		(void)address_of_own(env->addresses, env->names[i].name);
+	door_names_changed(env);
 	if (env->killed)
 		env_kill(env, "killed");
 	outside_sweep(env);

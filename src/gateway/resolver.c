@@ -68,6 +68,7 @@ static const char *pointer_name(struct door *door, const char *host)
 	    host[used])
 		return NULL;
 	address = (bytes[0] & 255) << 24 | (bytes[1] & 255) << 16 | (bytes[2] & 255) << 8 | (bytes[3] & 255);
+	address = door_address_back(door, address);
 	name = address_own_name(door_env(door)->addresses, address);
 	return name ? name : address_host_name(door_env(door)->addresses, address);
 }
@@ -86,7 +87,7 @@ static void answer(struct door *door, struct view message, struct buf *out)
 		pointer = pointer_name(door, query.name);
 		code = pointer ? DNS_OK : DNS_NO_NAME;
 	} else if (code == DNS_OK) {
-		address = host_canonical(view_of(query.name), host) ? name_address(door, host) : 0;
+		address = host_canonical(view_of(query.name), host) ? door_address(door, name_address(door, host)) : 0;
 		code = address ? DNS_OK : DNS_NO_NAME;
 	}
 	dns_answer_format(out, &query, (enum dns_code)code, &address, query.type == DNS_A && address ? 1 : 0, pointer);

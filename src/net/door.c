@@ -5,6 +5,20 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#define NET_MASK 0xfffe0000u /* a /15 */
+#define SYNTHETIC 0xc6120000u
+#define LOOPBACK 0x7f120000u
+
+uint32_t door_loopback(uint32_t synthetic)
+{
+	return (synthetic & NET_MASK) == SYNTHETIC ? LOOPBACK | (synthetic & ~NET_MASK) : 0;
+}
+
+uint32_t door_synthetic(uint32_t loopback)
+{
+	return (loopback & NET_MASK) == LOOPBACK ? SYNTHETIC | (loopback & ~NET_MASK) : 0;
+}
+
 int door_connect(int fd, uint16_t port, bool v6)
 {
 	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};

@@ -18,6 +18,7 @@
 #include "base/scope.h"
 #include "gateway_fixture.h"
 #include "http/exchange.h"
+#include "net/door.h"
 #include "net/socket.h"
 
 static struct world_fixture *world;
@@ -925,6 +926,168 @@ static void a_real_postgres_is_read_along(void **state)
 	copy_drop(&copy);
 }
 
+/* The address of a name as a sandbox with such a door is told; "" and the code when there is none. Owned by the caller. */
+static char *flow_name(struct by_flow *door, const char *name, int *code)
+{
+	unsigned char bytes[600] = {0};
+	size_t length = question_make(name, 1, bytes + 2);
+	int fd = by_flow_open(door, DOOR_FLOW_DNS, "127.0.0.1", 53, false);
+	ssize_t got;
+
+	bytes[0] = (unsigned char)(length >> 8);
+	bytes[1] = (unsigned char)length;
+	assert_int_equal(send(fd, bytes, length + 2, MSG_NOSIGNAL), length + 2);
+	assert_int_equal(recv(fd, bytes, 2, MSG_WAITALL), 2);
+	length = (size_t)bytes[0] << 8 | bytes[1];
+	assert_in_range(length, 13, 512);
+	assert_int_equal(recv(fd, bytes + 2, length, MSG_WAITALL), length);
+	(void)close(fd);
+	got = (ssize_t)length + 2;
+	*code = bytes[5] & 15;
+	return bytes[9] ? text_format("%u.%u.%u.%u", bytes[got - 4], bytes[got - 3], bytes[got - 2], bytes[got - 1])
+			: text_copy("");
+}
+
+/* What is heard on a connection of such a sandbox. Owned by the caller. */
+static char *flow_heard(struct by_flow *door, const char *address, uint32_t port, const char *said, const char *until)
+{
+	int fd = by_flow_open(door, DOOR_FLOW_CONNECT, address, port, false);
+	char *heard;
+
+	say(fd, said);
+	heard = hear(fd, until);
+	(void)close(fd);
+	return heard;
+}
+
+static const json_t *row_to(const json_t *log, const char *name)
+{
+	size_t index;
+	json_t *line;
+
+	json_array_foreach(log, index, line)
+		if (strcmp(text(line, "", "to"), name) == 0)
+			return line;
+	fail_msg("nothing went to %s", name);
+	return NULL;
+}
+
+/* The stub of bank.example by the explicit proxy. */
+static void flow_stub(struct by_flow *door)
+{
+	int fd = by_flow_open(door, DOOR_FLOW_CONNECT, "127.18.0.2", 3128, false);
+	AUTO_FREE char *connected = NULL, *heard = NULL;
+
+	say(fd, "CONNECT bank.example:80 HTTP/1.1\r\nHost: bank.example:80\r\n\r\n");
+	connected = hear(fd, "\r\n\r\n");
+	assert_non_null(strstr(connected, "HTTP/1.1 200 "));
+	say(fd, "GET /v1/list HTTP/1.1\r\nHost: bank.example\r\nConnection: close\r\n\r\n");
+	heard = hear(fd, NULL);
+	assert_non_null(strstr(heard, "HTTP/1.1 200 "));
+	(void)close(fd);
+}
+
+static void a_door_by_flow_is_as_good_as_one_of_sockets(void **state)
+{
+	struct copy copy;
+	struct by_flow *front;
+	AUTO_FREE char *api = NULL, *down = NULL, *unknown = NULL, *listens = NULL, *listen = NULL;
+	AUTO_FREE char *seam = NULL, *refused = NULL, *denied = NULL, *number = NULL, *tool = NULL;
+	AUTO_RESPONSE shown;
+	AUTO_JSON log = NULL;
+	int code;
+
+	(void)state;
+	copy_make(world, "byflow", "ready", ROUTES, &copy);
+	(void)copy_by_flow(&copy, "api");
+	front = copy_by_flow(&copy, "front");
+	api = flow_name(front, "api", &code);
+	assert_int_equal(code, 0);
+	assert_int_equal(strncmp(api, "127.18.", 7), 0);
+	unknown = flow_name(front, "evil.example", &code);
+	assert_int_equal(code, 3);
+	assert_string_equal(unknown, "");
+	listens = by_flow_listens(front, 0);
+	listen = text_format("%s 8080\n", api);
+	assert_non_null(strstr(listens, listen));
+	assert_non_null(strstr(listens, "127.18.0.1 80\n"));
+	assert_non_null(strstr(listens, "127.18.0.2 3128\n"));
+
+	seam = flow_heard(front, api, 8080, "POST /orders HTTP/1.1\r\nHost: api:8080\r\nContent-Length: 3\r\n\r\nabc",
+			  "/orders 3 abc");
+	assert_non_null(strstr(seam, "HTTP/1.1 200 OK\r\n"));
+	down = flow_name(front, "down", &code);
+	refused = flow_heard(front, down, 8099, "GET /x HTTP/1.1\r\nHost: down\r\n\r\n", NULL);
+	assert_string_equal(refused, "");
+	denied = flow_heard(front, "127.18.0.2", 3128, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", NULL);
+	assert_non_null(strstr(denied, "HTTP/1.1 403 "));
+	assert_non_null(strstr(denied, "default-deny"));
+	flow_stub(front);
+	number = flow_heard(front, "127.9.9.9", 80, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", NULL);
+	assert_non_null(strstr(number, "HTTP/1.1 403 "));
+	assert_true(world_denied(world, "127.9.9.9:80 it was asked for by number"));
+	tool = flow_heard(front, "127.18.0.1", 80, "GET /tool HTTP/1.1\r\nHost: assay.internal\r\nConnection: close\r\n\r\n", NULL);
+	assert_non_null(strstr(tool, "HTTP/1.1 200 "));
+	call("GET", "127.0.0.1:7421", "/env/byflow/shown", (struct view){"", 0}, &shown);
+	assert_int_equal(shown.status, 200);
+	log = copy_log(&copy);
+	assert_string_equal(text(row_to(log, "api"), "", "from"), "front");
+	assert_string_equal(text(row_to(log, "api"), "response", "body"), "/orders 3 abc");
+	assert_string_equal(text(row_to(log, "down"), "", "error"), "connection refused");
+	copy_drop(&copy);
+}
+
+/* Its own port is its programs': a listener there would take it from them. What is added later is told. */
+static void where_a_door_by_flow_listens_follows_the_names(void **state)
+{
+	static const char more[] =
+		"{\"env\": \"places\", \"state\": \"ready\", \"names\": {\"api\": {\"sandbox\": \"api\", \"kind\": \"service\", \"port\": 8080},"
+		" \"web\": {\"sandbox\": \"web\", \"kind\": \"service\", \"port\": 8080},"
+		" \"late\": {\"sandbox\": \"late\", \"kind\": \"service\", \"port\": 7001}}, \"preview\": null, \"egress\": [], \"stubs\": {}, \"tools\": []}";
+	struct copy copy;
+	struct by_flow *api;
+	AUTO_FREE char *first = NULL, *second = NULL;
+
+	(void)state;
+	copy_make(world, "places", "ready", ROUTES, &copy);
+	api = copy_by_flow(&copy, "api");
+	first = by_flow_listens(api, 0);
+	assert_non_null(strstr(first, " 5432\n"));
+	assert_null(strstr(first, " 8080\n"));
+	assert_null(strstr(first, " 8099\n"));
+	assert_null(strstr(first, " 80\n"));
+	json_decref(control(world, MESSAGE_ENV_PUT, more));
+	second = by_flow_listens(api, 1);
+	assert_non_null(strstr(second, " 7001\n"));
+	assert_null(strstr(second, " 5432\n"));
+	assert_null(strstr(second, " 8080\n"));
+	copy_drop(&copy);
+}
+
+static void what_a_door_by_flow_should_not_say_is_thrown_away(void **state)
+{
+	static const struct {
+		uint32_t kind, port;
+		bool bare;
+	} rows[] = {{DOOR_FLOW_CONNECT, 0, false}, {DOOR_FLOW_CONNECT, 65536, false}, {0, 80, false}, {9, 80, false},
+		    {DOOR_FLOW_CONNECT, 80, true}, {DOOR_FLOW_DNS, 53, true}};
+	struct copy copy;
+	struct by_flow *front;
+
+	(void)state;
+	copy_make(world, "badflow", "ready", ROUTES, &copy);
+	front = copy_by_flow(&copy, "front");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = by_flow_open(front, rows[i].kind, "127.18.0.2", rows[i].port, rows[i].bare);
+		AUTO_FREE char *heard = hear(fd, NULL);
+
+		assert_string_equal(heard, "");
+		(void)close(fd);
+	}
+	flow_stub(front);
+	copy_drop(&copy);
+}
+
 static void wrong_messages_are_refused_with_a_line(void **state)
 {
 	static const struct {
@@ -981,6 +1144,9 @@ int main(void)
 		cmocka_unit_test(a_real_postgres_is_read_along),
 		cmocka_unit_test(an_acknowledgement_that_is_lost_ends_the_connection_at_the_broker),
 		cmocka_unit_test(kill_resets_what_is_open),
+		cmocka_unit_test(a_door_by_flow_is_as_good_as_one_of_sockets),
+		cmocka_unit_test(where_a_door_by_flow_listens_follows_the_names),
+		cmocka_unit_test(what_a_door_by_flow_should_not_say_is_thrown_away),
 		cmocka_unit_test(wrong_messages_are_refused_with_a_line),
 	};
 	int failed;

@@ -369,6 +369,129 @@ void copy_callee(struct copy *copy, const char *sandbox)
 	sandbox_put(copy, sandbox, false);
 }
 
+static void by_flow_reply(struct by_flow *door, const void *at, size_t length, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} room = {0};
+	struct iovec piece = {(void *)(uintptr_t)at, length};
+	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		header.msg_control = room.bytes;
+		header.msg_controllen = sizeof(room.bytes);
+		room.align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+		memcpy(CMSG_DATA(&room.align), &fd, sizeof(fd));
+	}
+	(void)sendmsg(door->fd, &header, MSG_NOSIGNAL);
+	scope_close(&fd);
+}
+
+static void by_flow_dial(struct by_flow *door, const struct door_dial *dial)
+{
+	struct door_reply reply = {.ask = DOOR_DIAL, .count = dial->serial};
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)dial->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to))) {
+		reply.errno_value = errno;
+		scope_close(&fd);
+		fd = -1;
+	}
+	by_flow_reply(door, &reply, sizeof(reply), fd);
+}
+
+static void by_flow_told(struct by_flow *door, const struct door_listen *listen)
+{
+	size_t used = 0;
+
+	(void)pthread_mutex_lock(&door->mutex);
+	door->listens[0] = '\0';
+	for (uint32_t i = 0; i < listen->count; i++) {
+		uint32_t address = listen->at[i].address;
+
+		used += (size_t)snprintf(door->listens + used, sizeof(door->listens) - used, "%u.%u.%u.%u %u\n", address >> 24,
+					 address >> 16 & 255, address >> 8 & 255, address & 255, listen->at[i].port);
+	}
+	door->told++;
+	(void)pthread_cond_broadcast(&door->changed);
+	(void)pthread_mutex_unlock(&door->mutex);
+}
+
+static void *by_flow_main(void *self)
+{
+	struct by_flow *door = self;
+	union {
+		struct door_request request;
+		struct door_dial dial;
+		struct door_listen listen;
+	} asked;
+
+	while (recv(door->fd, &asked, sizeof(asked), 0) > 0) {
+		if (asked.request.ask == DOOR_LISTENERS)
+			by_flow_reply(door, &(struct door_reply){.ask = DOOR_BY_FLOW}, sizeof(struct door_reply), -1);
+		else if (asked.request.ask == DOOR_DIAL)
+			by_flow_dial(door, &asked.dial);
+		else if (asked.request.ask == DOOR_LISTEN)
+			by_flow_told(door, &asked.listen);
+	}
+	(void)close(door->fd);
+	free(door);
+	return NULL;
+}
+
+struct by_flow *copy_by_flow(struct copy *copy, const char *sandbox)
+{
+	AUTO_JSON body = json_pack("{s:s,s:s}", "env", copy->id, "sandbox", sandbox);
+	AUTO_JSON answer = NULL;
+	struct by_flow *door = mem_new(sizeof(*door));
+	struct err err = {0};
+	pthread_t thread;
+	int pair[2];
+
+	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+	door->fd = pair[0];
+	(void)pthread_mutex_init(&door->mutex, NULL);
+	(void)pthread_cond_init(&door->changed, NULL);
+	check(pthread_create(&thread, NULL, by_flow_main, door) == 0, "thread");
+	(void)pthread_detach(thread);
+	answer = link_call(copy->world->link, MESSAGE_SANDBOX_PUT, body, &pair[1], 1, 5000, &err);
+	check(answer != NULL, err.text);
+	(void)close(pair[1]);
+	return door;
+}
+
+char *by_flow_listens(struct by_flow *door, unsigned before)
+{
+	char *listens;
+
+	(void)pthread_mutex_lock(&door->mutex);
+	while (door->told <= before)
+		(void)pthread_cond_wait(&door->changed, &door->mutex);
+	listens = text_copy(door->listens);
+	(void)pthread_mutex_unlock(&door->mutex);
+	return listens;
+}
+
+int by_flow_open(struct by_flow *door, uint32_t kind, const char *address, uint32_t port, bool bare)
+{
+	struct timeval limit = {.tv_sec = 10};
+	struct door_flow flow = {.ask = DOOR_FLOW, .kind = kind, .port = port};
+	struct in_addr meant;
+	int pair[2];
+
+	check(inet_pton(AF_INET, address, &meant) == 1, address);
+	flow.address = ntohl(meant.s_addr);
+	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	by_flow_reply(door, &flow, sizeof(flow), bare ? -1 : pair[1]);
+	if (bare)
+		(void)close(pair[1]);
+	return pair[0];
+}
+
 json_t *copy_log(struct copy *copy)
 {
 	AUTO_FREE char *body = text_format("{\"env\": \"%s\"}", copy->id);
@@ -449,7 +572,7 @@ char *hear(int fd, const char *until)
 	return buf_take(&text);
 }
 
-static size_t question_make(const char *name, unsigned type, unsigned char *at)
+size_t question_make(const char *name, unsigned type, unsigned char *at)
 {
 	struct view rest = view_of(name);
 	size_t length = 12;

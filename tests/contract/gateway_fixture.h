@@ -53,6 +53,19 @@ void copy_state(struct copy *copy, const char *state);
 void copy_caller(struct copy *copy, const char *sandbox);
 /* A sandbox that is only called. */
 void copy_callee(struct copy *copy, const char *sandbox);
+/* A sandbox whose door is by flow (net/door.h): what the gateway tells it to listen at, "address port\n" each, and its connections, made by hand. */
+struct by_flow {
+	int fd;
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	char listens[8192];
+	unsigned told; /* how often */
+};
+struct by_flow *copy_by_flow(struct copy *copy, const char *sandbox); /* it ends with its environment */
+/* A connection of it. kind: enum door_flow_kind; the gateway's end of it is sent unless `bare`. */
+int by_flow_open(struct by_flow *door, uint32_t kind, const char *address, uint32_t port, bool bare);
+/* Waits until it was told to listen at other places than `before`; owned by the caller. */
+char *by_flow_listens(struct by_flow *door, unsigned before);
 /* Waits until nothing is in flight; the lines of the log. Owned by the caller. */
 json_t *copy_log(struct copy *copy);
 json_t *control(struct world_fixture *world, uint16_t name, const char *body);
@@ -64,6 +77,7 @@ void say(int fd, const char *text);
 /* Reads until `until` came (NULL: the end); what came. Owned by the caller. */
 char *hear(int fd, const char *until);
 /* Address of a name by a DNS question, "" when it does not exist. type 1 is A. */
+size_t question_make(const char *name, unsigned type, unsigned char *out);
 void ask_name(const char *name, unsigned type, bool tcp, char address[32], int *code);
 
 /* A service of this process, on 127.0.0.1:port, a thread per connection (tests/contract/gateway_service.c). */
