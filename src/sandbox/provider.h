@@ -1,6 +1,6 @@
 /*
  * provider: makes and destroys sandboxes, and the copy-on-write volumes they mount. `local` does it on this machine through the
- * keeper; `kubernetes` will do it on a cluster. Same promises, same contract test (tests/contract/provider).
+ * keeper; `kubernetes` does it on a cluster. Same promises, same contract test (tests/contract/provider).
  *
  * An environment is a set of sandboxes and volumes under one id. A *layer* is an immutable tree in the provider's pool, named
  * like a path ("snapshot/shop/3/db", "tree/4f…"). A *volume* belongs to an environment: writable, over zero or more layers. A

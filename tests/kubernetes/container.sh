@@ -23,7 +23,7 @@ chmod 1777 tmp
 chown 1000:1000 home/assay
 while [ "$1" != -- ]; do
 	IFS=: read -r from to mode <<<"$1"
-	if [ -d "$from" ]; then mkdir -p ".$to"; else mkdir -p ".${to%/*}" && : >".$to"; fi
+	if [ -d "$from" ]; then mkdir -p ".$to"; elif [ ! -e ".$to" ]; then mkdir -p ".${to%/*}" && : >".$to"; fi
 	mount --bind "$from" ".$to"
 	[ "$mode" = rw ] || mount -o remount,bind,ro ".$to"
 	shift

@@ -1,14 +1,15 @@
 /*
- * A kubelet of tests: starts the containers of a Pod as real processes of this machine (container.sh), each with a root and a process table of its own, and
- * the network of the machine. It does what contracts say of a real one (2.7: a native sidecar is started, and its startupProbe good, before the containers;
+ * A kubelet of tests: starts the containers of a Pod as real processes of this machine (container.sh), each with a root and a process table of its own, in
+ * one network of the pod's, from which only the control plane is reached, as the NetworkPolicy of an environment has it (pause.mjs). It does what contracts say of a real one (2.7: a native sidecar is started, and its startupProbe good, before the containers;
  * a pod whose containers have ended is over, whatever its sidecar does), and no more. For root alone.
  */
 import {spawn} from 'node:child_process';
 import {randomUUID} from 'node:crypto';
 import {chownSync, existsSync, mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {connect, createServer} from 'node:net';
 import {fileURLToPath} from 'node:url';
 
-const container = fileURLToPath(new URL('./container.sh', import.meta.url)), user = 1000;
+const container = fileURLToPath(new URL('./container.sh', import.meta.url)), pause = fileURLToPath(new URL('./pause.mjs', import.meta.url)), user = 1000;
 const pods = new Map(); // by uid
 export const tokens = new Map(); // whose each is
 
@@ -44,7 +45,10 @@ function run(pod, spec, command, ended) {
 	const mounts = (spec.volumeMounts ?? []).map(each => mount_of(pod, each)), assay = pod.at.programs[spec.image];
 	if (assay)
 		mounts.push(`${assay}:/assay-image/assay:ro`);
-	const child = spawn('unshare', ['--mount', '--pid', '--fork', '--kill-child', container, root, ...mounts, '--', ...command],
+	if (pod.names)
+		mounts.push(`${pod.names}:/etc/resolv.conf:ro`);
+	mounts.push(`${pod.hosts}:/etc/hosts:ro`);
+	const child = spawn('nsenter', [`--net=/proc/${pod.pause.pid}/ns/net`, 'unshare', '--mount', '--pid', '--fork', '--kill-child', container, root, ...mounts, '--', ...command],
 		{env: {PATH: '/assay-image:/usr/local/bin:/usr/bin:/bin', ...env}, stdio: ['ignore', 'ignore', process.env.KUBELET_LOG ? 'inherit' : 'ignore']});
 	pod.children.add(child);
 	child.on('error', error => console.error(`kubelet: ${error.message}`));
@@ -65,8 +69,34 @@ function status_of(pod, phase, exitCode) {
 			state: ended ? {terminated: {exitCode, reason: exitCode ? 'Error' : 'Completed', finishedAt: now}} : running ? {running: {startedAt: now}} : {waiting: {reason: 'PodInitializing'}}})};
 }
 
+/* The pod's network, and then `ready`. */
+function network_make(pod, ready) {
+	const port = Number(pod.spec.initContainers?.[0].env?.find(each => each.name === 'ASSAY_LINK_ADDRESS')?.value.split(':').pop() ?? 1);
+	const path = `${folder(`${pod.base}/pods/${pod.uid}`)}/out`, sysctls = (pod.spec.securityContext?.sysctls ?? []).map(each => `${each.name}=${each.value}`);
+	pod.hosts = `${pod.base}/pods/${pod.uid}/hosts`;
+	writeFileSync(pod.hosts, '127.0.0.1 localhost\n');
+	if (pod.spec.dnsPolicy === 'None') {
+		pod.names = `${pod.base}/pods/${pod.uid}/resolv.conf`;
+		writeFileSync(pod.names, [...pod.spec.dnsConfig.nameservers.map(each => `nameserver ${each}`), ...(pod.spec.dnsConfig.options ?? []).map(each => `options ${each.name}:${each.value}`), ''].join('\n'));
+	}
+	pod.out = createServer(inside => {
+		const outside = connect(port, '127.0.0.1');
+		inside.pipe(outside).pipe(inside);
+		for (const [one, other] of [[inside, outside], [outside, inside]]) {
+			one.on('error', () => other.destroy());
+			one.on('close', () => other.destroy());
+		}
+	}).listen(path, () => {
+		pod.pause = spawn('unshare', ['--net', process.execPath, pause, path, String(port), ...sysctls], {stdio: ['ignore', 'pipe', 'inherit']});
+		pod.children.add(pod.pause);
+		pod.pause.on('close', () => pod.children.delete(pod.pause));
+		pod.pause.stdout.once('data', () => !pod.stopped && ready());
+	});
+}
+
 function stop(pod) {
 	pod.stopped = true;
+	pod.out?.close();
 	for (const child of pod.children)
 		child.kill('SIGKILL');
 }
@@ -94,11 +124,13 @@ function probe(pod, spec, done) {
 export function pod_start(uid, spec, at, claim, tell) {
 	const pod = {uid, spec, at, claim, base: at.base, children: new Set(), stopped: false}, [sidecar] = spec.initContainers ?? [];
 	pods.set(uid, pod);
-	if (!sidecar)
-		return main_start(pod, tell);
-	const again = () => !pod.stopped && run(pod, sidecar, sidecar.command, () => setTimeout(again, 100));
-	again();
-	probe(pod, sidecar, () => main_start(pod, tell));
+	network_make(pod, () => {
+		if (!sidecar)
+			return main_start(pod, tell);
+		const again = () => !pod.stopped && run(pod, sidecar, sidecar.command, () => setTimeout(again, 100));
+		again();
+		probe(pod, sidecar, () => main_start(pod, tell));
+	});
 }
 
 /* `gone` is called when nothing of it runs. */

@@ -1,5 +1,5 @@
 /* What a link keeps for another end that does not take it: streams wait, and who lets everything grow is given up. The other end is a thread of the test. */
-#include "sandbox/link/mux.h"
+#include "sandbox/link/opens.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -315,6 +315,45 @@ static void streams_wait_while_much_is_kept_and_go_on_when_it_was_taken(void **s
 
 /* ---- begin ---- */
 
+static void connections_are_counted_and_no_id_is_used_twice(void **state)
+{
+	const struct mux_use use = {.message = on_peer_message, .lost = on_peer_gone};
+	struct loop *loop = loop_new(NULL);
+	struct mux *mux = mux_new(loop, &use);
+	struct link_opens ours = {0}, theirs = {0};
+	uint32_t first = link_opens_new(&ours);
+	int pair[2];
+
+	(void)state;
+	assert_non_null(loop);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_true(link_is_open(first));
+	assert_false(link_is_open(LINK_ID_OPEN - 1));
+	assert_false(link_is_open(LINK_ID_MAX));
+	for (size_t i = 1; i < LINK_OPENS_MAX; i++)
+		assert_true(link_opens_add(&theirs, link_opens_new(&ours)));
+	assert_int_equal(link_opens_new(&ours), 0);
+	assert_true(link_opens_add(&theirs, first));
+	assert_false(link_opens_add(&theirs, first));
+	assert_false(link_opens_add(&theirs, LINK_ID_MAX - 1));
+	/* One that has a stream stays until that has ended; one that never had one goes when it is looked at. */
+	mux_stream(mux, LINK_STREAM(first, 0), pair[0], -1);
+	link_opens_moved(&ours, mux, first);
+	assert_int_equal(ours.count, LINK_OPENS_MAX);
+	link_opens_moved(&ours, mux, first + 1);
+	assert_int_equal(ours.count, LINK_OPENS_MAX - 1);
+	assert_int_not_equal(link_opens_new(&ours), 0);
+	link_opens_drop(&ours, mux);
+	assert_int_equal(ours.count, 0);
+	assert_false(mux_stream_is(mux, LINK_STREAM(first, 0)));
+	/* At the end of the range it begins again, past those that are in use. */
+	ours = (struct link_opens){.ids = {LINK_ID_OPEN}, .count = 1, .last = LINK_ID_MAX - 1};
+	assert_int_equal(link_opens_new(&ours), LINK_ID_OPEN + 1);
+	mux_free(mux);
+	(void)close(pair[1]);
+	loop_free(loop);
+}
+
 static void pem_read(const char *name)
 {
 	AUTO_FREE char *path = text_format("%s/%s", folder, name);
@@ -352,6 +391,7 @@ int main(void)
 		cmocka_unit_test(who_does_not_read_loses_the_connection),
 		cmocka_unit_test(messages_that_are_never_taken_end_the_link_for_good),
 		cmocka_unit_test(streams_wait_while_much_is_kept_and_go_on_when_it_was_taken),
+		cmocka_unit_test(connections_are_counted_and_no_id_is_used_twice),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -15,14 +15,6 @@ static json_t *cluster_image_describe(void *self, const char *image, struct err 
 	return json_pack("{s:s}", "image", image); /* what more it says is in a registry that only the nodes reach */
 }
 
-static int cluster_sandbox_door(void *self, struct env_id env, const char *name, int *fd, struct err *err)
-{
-	(void)self;
-	(void)env;
-	*fd = -1;
-	return err_set(err, ERR_NOT_FOUND, "sandbox %s is on a cluster: its connections cannot be taken from here", name);
-}
-
 static const struct provider_ops cluster_ops = {
 	.name = "kubernetes",
 	.env_make = cluster_env_make,

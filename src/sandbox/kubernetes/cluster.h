@@ -4,7 +4,7 @@
  *
  * What differs from a machine's provider, because a cluster is one: freezing ends the programs and keeps the volumes; after the control plane's own end
  * nothing runs on (pods stay, and what ran in them is ended when they are linked again); layers are whole trees that we keep, and volumes are copies of
- * them; programs are never root; there is no door: a gateway is in the pod or nowhere.
+ * them; programs are never root; doors are by flow (net/door.h): connections come over the links, those to the outside by a proxy that programs are told of.
  */
 #ifndef ASSAY_SANDBOX_KUBERNETES_CLUSTER_H
 #define ASSAY_SANDBOX_KUBERNETES_CLUSTER_H

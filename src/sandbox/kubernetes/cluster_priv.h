@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "sandbox/kubernetes/cluster.h"
-#include "sandbox/link/mux.h"
+#include "sandbox/link/opens.h"
 #include "sandbox/link/pod.h"
 
 #define UID_MAX 64
@@ -28,6 +28,23 @@ struct program {
 	int unwritten; /* an errno: what it wrote is not all with whom it was for */
 	int terminal;  /* the caller's terminal, whose size is told; else -1 */
 	struct winsize size;
+};
+
+#define POD_DIALS_MAX 64
+
+/* A port of a room that the gateway waits for. */
+struct pod_dialling {
+	uint32_t id, serial;
+};
+
+/* Of a room, for the gateway. */
+struct room_door {
+	int fd; /* -1: nobody is there */
+	struct loop_watch watch;
+	struct link_opens opens;   /* by the pod */
+	struct link_opens dialled; /* into it */
+	struct pod_dialling dials[POD_DIALS_MAX];
+	size_t dial_count;
 };
 
 struct room {
@@ -51,6 +68,7 @@ struct room {
 	int users;       /* callers that hold a pointer, and the loop */
 	struct mux *mux; /* the loop's thread only; NULL: not linked yet */
 	struct loop_timer sizes;
+	struct room_door door; /* the loop's thread only */
 };
 
 /* A request to a room. */
@@ -109,6 +127,22 @@ void call_post(struct call *call);
 void call_abandon(const struct call *call);
 void pod_room_close_post(struct room *room);
 void pod_room_sizes_post(struct room *room); /* it has a terminal; holding the mutex */
+
+/* ---- door.c: the loop's thread, but for the first three ---- */
+
+int cluster_sandbox_door(void *self, struct env_id env, const char *name, int *fd, struct err *err);
+void room_door_lose_post(struct room *room); /* it is gone; holding the mutex */
+void room_door_init(struct room *room);
+void room_door_close(struct room *room);
+void room_door_end(struct room *room); /* and what passes through it */
+/* What the gateway has asked for by now. */
+void room_door_serve(struct room *room);
+void room_door_opened(struct room *room, uint32_t id, struct view body);
+void room_door_moved(struct room *room, uint32_t id); /* something of what may be a connection */
+/* The pod has connected a port: a socket with its bytes, or -1 with errno. What is there is ended with the room. */
+int room_door_socket(struct room *room, uint32_t id);
+/* False: it was no dial of the gateway's. */
+bool room_door_dialled(struct room *room, uint32_t id, int errno_value);
 
 /* ---- rooms.c: all hold the mutex but where it says not ---- */
 

@@ -275,6 +275,8 @@ static void on_moved(void *self, uint32_t stream)
 	program = program_find(room, stream / 4);
 	if (program)
 		end_tell(room, program);
+	else
+		room_door_moved(room, stream / 4);
 	(void)pthread_mutex_unlock(&room->cluster->mutex);
 }
 
@@ -315,6 +317,8 @@ static void reply_take(struct room *room, uint32_t id, struct view body)
 {
 	struct call *call = call_find(room, id);
 
+	if (!call && room_door_dialled(room, id, (int)strand_u32(body, 0)))
+		return;
 	if (!call) { /* nobody waits any more: a connection that was made for it there is closed */
 		mux_send(room->mux, LINK_STOP, LINK_STREAM(id, 0), VIEW(""));
 		mux_send(room->mux, LINK_END, LINK_STREAM(id, 0), VIEW(""));
@@ -326,8 +330,10 @@ static void reply_take(struct room *room, uint32_t id, struct view body)
 	if (call->kind == LINK_START && call->errno_value)
 		for (uint32_t which = 0; which < 3; which++)
 			mux_stream_drop(room->mux, LINK_STREAM(id, which));
-	if (call->kind == LINK_DIAL && !call->errno_value)
-		mux_stream(room->mux, LINK_STREAM(id, 0), TAKE_FD(call->fds[0]), TAKE_FD(call->fds[1]));
+	if (call->kind == LINK_DIAL && !call->errno_value) {
+		call->fds[0] = room_door_socket(room, id);
+		call->errno_value = call->fds[0] < 0 ? errno : 0;
+	}
 	call->done = true;
 	(void)pthread_cond_broadcast(&room->cluster->changed);
 }
@@ -341,6 +347,8 @@ static void on_message(void *self, unsigned kind, uint32_t id, struct view body)
 		reply_take(room, id, body);
 	else if (kind == LINK_EXIT)
 		exit_take(room, id, body);
+	else if (kind == LINK_OPEN)
+		room_door_opened(room, id, body);
 	else if (kind == LINK_BYE)
 		pod_room_lose(room, "it ended by itself");
 	(void)pthread_mutex_unlock(&room->cluster->mutex);
@@ -434,6 +442,7 @@ static void on_call(void *self)
 		call->errno_value = ENOTCONN;
 		call->done = true;
 	} else {
+		room_door_serve(room); /* where it is to listen comes before a program that connects there */
 		mux_send(room->mux, call->kind, call->id, buf_view(&call->body));
 		streams_open(call);
 	}
@@ -525,6 +534,7 @@ static void on_room_close(void *self)
 	struct cluster *cluster = room->cluster;
 
 	loop_timer_stop(cluster->loop, &room->sizes);
+	room_door_end(room);
 	if (!cluster->closing && room->mux && mux_attached(room->mux)) /* when we end, what is on the cluster stays */
 		mux_send(room->mux, LINK_BYE, 0, VIEW(""));
 	mux_free(room->mux);

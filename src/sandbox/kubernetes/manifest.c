@@ -66,6 +66,10 @@ static json_t *link_variables(const struct kube_room_site *site, const struct sa
 	variable(list, POD_ENV_AUTHORITY, site->authority);
 	if (volumes.length)
 		variable(list, POD_ENV_VOLUMES, volumes.at);
+	if (spec->authority)
+		variable(list, POD_ENV_TRUST, spec->authority);
+	if (spec->authority && spec->authority_hash)
+		variable(list, POD_ENV_TRUST_HASH, spec->authority_hash);
 	return list;
 }
 
@@ -133,6 +137,8 @@ static json_t *program_container(const struct sandbox_spec *spec)
 				      POD_CONTROL, "securityContext", secure());
 
 	mounted(mounts, "assay", POD_FOLDER, NULL, true);
+	if (spec->authority)
+		mounted(mounts, "assay", "/etc/ssl/certs", POD_CERTIFICATES_PART, true);
 	for (size_t i = 0; i < spec->mount_count; i++) {
 		AUTO_FREE char *volume = text_format("volume-%s", spec->mounts[i].volume);
 
@@ -178,6 +184,17 @@ static json_t *affinity_of(const struct sandbox_spec *spec)
 	return json_pack("{s:{s:o}}", "podAffinity", "requiredDuringSchedulingIgnoredDuringExecution", terms);
 }
 
+/* Names are asked of the link alone, which may listen at the ports below 1024 as the user it is: a sysctl of the pod's own network that Pod Security
+ * calls safe. */
+static void names_set(json_t *pod)
+{
+	set(pod, "dnsPolicy", json_string("None"));
+	set(pod, "dnsConfig",
+	    json_pack("{s:[s], s:[{s:s, s:s}]}", "nameservers", "127.0.0.1", "options", "name", "ndots", "value", "0"));
+	set(json_object_get(pod, "securityContext"), "sysctls",
+	    json_pack("[{s:s, s:s}]", "name", "net.ipv4.ip_unprivileged_port_start", "value", "0"));
+}
+
 json_t *kube_room_object(const struct kube_room_site *site, const char *space, const struct sandbox_spec *spec)
 {
 	json_t *object = object_of("v1", "Pod", space, spec->name);
@@ -187,6 +204,7 @@ json_t *kube_room_object(const struct kube_room_site *site, const char *space, c
 				"runAsUser", KUBE_USER, "runAsGroup", KUBE_USER, "fsGroup", KUBE_USER, "seccompProfile", "type",
 				"RuntimeDefault");
 
+	names_set(pod);
 	label(object, KUBE_LABEL_POD, spec->name);
 	label(object, KUBE_LABEL_OWNER, site->owner);
 	label(object, KUBE_LABEL_ENVIRONMENT, spec->env.text);

@@ -78,6 +78,8 @@ void pod_room_lose(struct room *room, const char *why)
 	if (room->gone)
 		return;
 	room->gone = true;
+	if (!room->removed) /* else its end is posted */
+		room_door_lose_post(room);
 	(void)snprintf(room->why, sizeof(room->why), "%s", why);
 	for (struct program *program = room->programs; program; program = program->next)
 		if (!program->ended) {
@@ -96,11 +98,11 @@ void pod_room_remove(struct room *room)
 {
 	struct room **place = &room->cluster->rooms;
 
+	room->removed = true;
 	pod_room_lose(room, "it was removed");
 	while (*place != room)
 		place = &(*place)->next;
 	*place = room->next;
-	room->removed = true;
 	pod_room_close_post(room);
 }
 
@@ -442,29 +444,22 @@ int cluster_sandbox_dial(void *self, struct env_id env, const char *name, uint16
 	struct cluster *cluster = self;
 	struct room *room;
 	struct call call;
-	int pair[2], result;
+	int result;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return err_errno(err, errno, "cannot make a socket");
 	(void)pthread_mutex_lock(&cluster->mutex);
 	result = pod_room_use(cluster, env, name, &room, err);
 	if (!result) {
 		call_init(&call, room, LINK_DIAL);
 		strand_put_u32(&call.body, port);
-		call.fds[0] = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
-		call.fds[1] = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
 		result = pod_room_ask(room, &call, err);
 		if (result > 0)
 			result = err_errno(err, result, "port %u of sandbox %s", port, name);
+		else if (!result)
+			*fd = TAKE_FD(call.fds[0]);
 		call_fini(&call);
 		pod_room_unuse(room);
 	}
 	(void)pthread_mutex_unlock(&cluster->mutex);
-	(void)close(pair[1]);
-	if (result)
-		(void)close(pair[0]);
-	else
-		*fd = pair[0];
 	return result;
 }
 

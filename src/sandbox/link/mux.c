@@ -352,6 +352,11 @@ void mux_stream_drop(struct mux *mux, uint32_t id)
 		stream_forget(stream);
 }
 
+bool mux_stream_is(const struct mux *mux, uint32_t id)
+{
+	return stream_find(mux, id) != NULL;
+}
+
 size_t mux_stream_waiting(const struct mux *mux, uint32_t id)
 {
 	const struct stream *stream = stream_find(mux, id);

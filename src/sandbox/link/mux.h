@@ -29,10 +29,14 @@ enum link_kind {
 
 	LINK_REPLY, /* pod: to `id`: an errno (u32), and what was asked for */
 	LINK_EXIT,  /* pod: program `id` ended, as of waitpid(2) (u32); all that it had written by then came before */
+
+	LINK_OPEN, /* pod: a connection of the room's, `id` of LINK_ID_OPEN and on (sandbox/link/opens.h); stream LINK_STREAM(id, 0) both ways from now on */
+	LINK_LISTEN, /* control plane: addresses and ports (u32 each) at which the pod listens for the room's connections: all of them */
 };
 
 #define LINK_STREAM(id, which) ((uint32_t)(id)*4 + (which))
 #define LINK_ID_MAX (UINT32_MAX / 4)
+#define LINK_ID_OPEN (LINK_ID_MAX / 4 * 3) /* those below are the control plane's to give */
 #define MUX_WINDOW ((size_t)256 << 10)
 /* What is kept until the other end has it, with MUX_FRAME_COST for each message: from the first on streams are read no more until there is less; over
  * the second the mux is over. */
@@ -75,6 +79,7 @@ void mux_send(struct mux *mux, unsigned kind, uint32_t id, struct view body);
 void mux_stream(struct mux *mux, uint32_t id, int read_fd, int write_fd);
 /* Forgets it, here alone. */
 void mux_stream_drop(struct mux *mux, uint32_t id);
+bool mux_stream_is(const struct mux *mux, uint32_t id); /* it has not ended in both directions */
 /* Bytes that came and are not written yet. */
 size_t mux_stream_waiting(const struct mux *mux, uint32_t id);
 /* Bytes that were read from its descriptor so far; those that are there to be read now are added to *to_come. -1: it is read no more. */

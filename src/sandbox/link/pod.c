@@ -3,7 +3,7 @@
  *
  * Theory of operation: one loop. At the one side the control socket of the room's pid 1, which connects once, before any program runs (the socket's name
  * is then gone); at the other a mux, whose strand is made again whenever it is lost. What programs say waits in their pipes meanwhile. A program's end is
- * told when all that it had written by then has been sent.
+ * told when all that it had written by then has been sent. What programs connect to is taken by pod_door.c, whose loop and mux are the same.
  */
 #include "sandbox/link/pod_priv.h"
 
@@ -61,6 +61,7 @@ static void on_welcome(void *self, struct strand *strand, unsigned kind, uint32_
 		log_info("the control plane begins anew: what ran here ends");
 		pod_programs_end(pod);
 		mux_reset(pod->mux);
+		pod_door_reset(pod->door);
 	}
 	pod->arriving = NULL;
 	if (mux_attach(pod->mux, strand, strand_u64(body, 0), &err)) {
@@ -240,7 +241,7 @@ static int pod_open(struct pod *pod, struct err *err)
 
 	pod->address = variable(POD_ENV_ADDRESS, err);
 	pod->name = variable(POD_ENV_NAME, err);
-	if (!pod->address || !pod->name || !authority || folders_make(volumes ? volumes : "", err) ||
+	if (!pod->address || !pod->name || !authority || folders_make(volumes ? volumes : "", err) || pod_trust_write(err) ||
 	    file_replace(POD_FOLDER "/authority.pem", view_of(authority), 0644, err) ||
 	    tls_client_new(POD_FOLDER "/authority.pem", &pod->side, err))
 		return -1;
@@ -251,6 +252,7 @@ static int pod_open(struct pod *pod, struct err *err)
 	pod->retry_ms = RETRY_FIRST_MS;
 	world_random(world_real, &pod->session, sizeof(pod->session));
 	pod->mux = mux_new(pod->loop, &use);
+	pod->door = pod_door_open(pod);
 	return control_listen(pod, err);
 }
 

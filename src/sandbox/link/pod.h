@@ -1,7 +1,7 @@
 /*
  * pod: the link of a pod on a cluster, which is a native sidecar of it: brings assay-init to the container of the programs, connects out to the control
  * plane, proves who it is by the pod's own token, and does what is asked: starts programs by assay-init, carries their streams, dials their ports, fills
- * and packs volumes. The programs' container sees neither the token nor the connection.
+ * and packs volumes. What programs connect to and which names they ask for it takes on the pod's loopback, for the gateway at the other end. The programs' container sees neither the token nor the connection.
  */
 #ifndef ASSAY_SANDBOX_LINK_POD_H
 #define ASSAY_SANDBOX_LINK_POD_H
@@ -17,12 +17,17 @@
 #define POD_TOKEN POD_TOKEN_FOLDER "/token"
 #define POD_VOLUMES "/assay-volumes" /* whole, by name; programs have the folder POD_TREE of each */
 #define POD_TREE "tree"
+#define POD_CERTIFICATES \
+	POD_FOLDER "/" POD_CERTIFICATES_PART /* the programs' /etc/ssl/certs, when they are to trust an authority */
+#define POD_CERTIFICATES_PART "certs"
 
 /* Its environment. */
 #define POD_ENV_ADDRESS "ASSAY_LINK_ADDRESS"     /* "10.1.2.3:7430" */
 #define POD_ENV_NAME "ASSAY_LINK_NAME"           /* that the control plane's certificate is for */
 #define POD_ENV_AUTHORITY "ASSAY_LINK_AUTHORITY" /* PEM that it is signed by */
-#define POD_ENV_VOLUMES "ASSAY_LINK_VOLUMES"     /* names, with spaces between */
+#define POD_ENV_TRUST "ASSAY_LINK_TRUST"         /* PEM: an authority that the room's programs trust */
+#define POD_ENV_TRUST_HASH "ASSAY_LINK_TRUST_HASH"
+#define POD_ENV_VOLUMES "ASSAY_LINK_VOLUMES" /* names, with spaces between */
 
 /* LINK_START: then argc arguments, envc variables, the folder and the user, each ended by NUL. All little-endian u32. */
 enum link_start_field {

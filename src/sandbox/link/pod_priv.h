@@ -3,7 +3,7 @@
 #define ASSAY_SANDBOX_LINK_POD_PRIV_H
 
 #include "sandbox/init/control.h"
-#include "sandbox/link/mux.h"
+#include "sandbox/link/opens.h"
 #include "sandbox/link/pod.h"
 
 #define POD_STREAMS 3
@@ -44,6 +44,7 @@ struct pod {
 	struct loop_watch listen_watch, control_watch;
 	struct pod_program *programs;
 	struct pod_dial *dials;
+	struct pod_door *door;
 };
 
 /* ---- pod_program.c ---- */
@@ -53,6 +54,21 @@ void pod_moved(void *self, uint32_t stream);
 void pod_init_reply(struct pod *pod, const struct init_reply *reply, int fd);
 /* All of them, and what they left. */
 void pod_programs_end(struct pod *pod);
+
+/* ---- pod_door.c ---- */
+
+/* Listens where names are asked for; at the rest once it is told where. */
+struct pod_door *pod_door_open(struct pod *pod);
+void pod_door_listen(struct pod_door *door, struct view body);
+/* Something of a connection moved or ended. */
+void pod_door_moved(struct pod_door *door, uint32_t id);
+/* What was connected is gone with the mux's streams. */
+void pod_door_reset(struct pod_door *door);
+
+/* ---- pod_trust.c ---- */
+
+/* For the programs' container, when an authority is given. */
+MUST_USE int pod_trust_write(struct err *err);
 
 /* ---- pod_usage.c ---- */
 

@@ -126,8 +126,11 @@ static void program_ended(struct pod_program *program, int status)
 
 void pod_moved(void *self, uint32_t stream)
 {
-	struct pod_program *program = program_find(self, stream / 4);
+	struct pod *pod = self;
+	struct pod_program *program = program_find(pod, stream / 4);
 
+	if (link_is_open(stream / 4))
+		pod_door_moved(pod->door, stream / 4);
 	if (program && program->ended)
 		end_tell(program);
 }
@@ -473,6 +476,9 @@ void pod_message(void *self, unsigned kind, uint32_t id, struct view body)
 		break;
 	case LINK_USAGE:
 		usage_serve(pod, id);
+		break;
+	case LINK_LISTEN:
+		pod_door_listen(pod->door, body);
 		break;
 	case LINK_BYE: /* with its control socket pid 1 ends, and with that all in its container */
 		loop_stop(pod->loop);
