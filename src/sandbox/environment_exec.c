@@ -1,4 +1,5 @@
 /* Programs that run in a member to their end: for callers, builds, migrations and questions to databases. */
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "net/door.h"
+#include "net/messages.h"
 #include "sandbox/environment_priv.h"
 
 #define SLICE_MS 100     /* how often cancellation is looked at */
@@ -80,6 +83,38 @@ static const char *const trust[][2] = {
 	{"JAVA_TOOL_OPTIONS", TRUST_JAVA},      /* every JVM: maven, gradle, sbt */
 };
 
+/* Where nothing is redirected (provider.h), programs are told of the proxy, and of what is not for it: the environment's own names. */
+#define PROXY_HOST DOOR_FLOW_PROXY
+#define PROXY_URL "http://" PROXY_HOST ":3128"
+#define PROXY_JAVA                                                                                                      \
+	"-Dhttp.proxyHost=" PROXY_HOST " -Dhttp.proxyPort=3128 -Dhttps.proxyHost=" PROXY_HOST " -Dhttps.proxyPort=3128" \
+	" -Dhttp.nonProxyHosts="
+static_assert(MESSAGE_PROXY_PORT == 3128, "the proxy's port");
+
+static void variables_set_proxy(struct variable_list *list, const struct environment *env)
+{
+	static const char *const names[] = {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"};
+	AUTO_BUF direct = buf_new((size_t)64 << 10);
+	AUTO_BUF java = buf_new((size_t)128 << 10);
+
+	buf_add_text(&direct, "localhost,127.0.0.1,::1," MESSAGE_TOOL_HOST ",." MESSAGE_TOOL_HOST);
+	buf_add_text(&java, env->all->authority ? TRUST_JAVA " " : "");
+	buf_add_text(&java, PROXY_JAVA "localhost|127.*|" MESSAGE_TOOL_HOST "|*." MESSAGE_TOOL_HOST);
+	for (size_t i = 0; i < env->member_count; i++) {
+		const struct member *member = &env->members[i];
+		const char *name = member->service ? member->service->name : member->name;
+
+		buf_add_format(&direct, ",%s", name);
+		buf_add_format(&java, "|%s", name);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		variable_set(list, names[i], PROXY_URL);
+	variable_set(list, "NO_PROXY", direct.at);
+	variable_set(list, "no_proxy", direct.at);
+	variable_set(list, "NODE_USE_ENV_PROXY", "1"); /* node's fetch: from 24 on */
+	variable_set(list, "JAVA_TOOL_OPTIONS", java.at);
+}
+
 /* DB_URL for db, MAIN_DB_URL for main-db. */
 static void variable_set_url(struct variable_list *list, const struct member *database)
 {
@@ -107,6 +142,8 @@ char **member_variables(struct environment *env, const struct member *member, co
 	image_variables_set(&list, json_member(image, "env"));
 	for (size_t i = 0; member->kind != MEMBER_DATABASE && env->all->authority && i < ARRAY_LEN(trust); i++)
 		variable_set(&list, trust[i][0], trust[i][1]);
+	if (member->kind != MEMBER_DATABASE && env->all->provider.ops->door_mode == DOOR_MODE_PROXY)
+		variables_set_proxy(&list, env);
 	variable_set(&list, "ASSAY_ENV", env->id.text);
 	for (size_t i = 0; member->kind != MEMBER_DATABASE && i < json_array_size(env->credentials); i++)
 		variable_set(&list, env->blueprint->secrets.at[i].name,

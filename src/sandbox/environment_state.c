@@ -282,6 +282,7 @@ json_t *environment_json(struct environment *env, bool usage)
 	(void)json_object_set_new(json, "expires_ms", json_integer(env->expires_ms));
 	(void)json_object_set_new(json, "pinned", json_boolean(env->pinned));
 	(void)json_object_set_new(json, "preview", text_or_null(preview));
+	(void)json_object_set_new(json, "door_mode", json_string(door_mode_name(env->all->provider.ops->door_mode)));
 	if (env->error[0])
 		json_set_bytes(json, "error", view_of(env->error));
 	(void)pthread_mutex_unlock(&env->mutex);

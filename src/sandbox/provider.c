@@ -236,6 +236,11 @@ int provider_sandbox_usage(struct provider provider, struct env_id env, const ch
 	return provider.ops->sandbox_usage(provider.self, env, name, usage, err);
 }
 
+const char *door_mode_name(enum door_mode mode)
+{
+	return mode == DOOR_MODE_PROXY ? "explicit proxy behind NetworkPolicy" : "redirect";
+}
+
 void exit_status_format(struct buf *out, struct exit_status status)
 {
 	switch (status.reason) {

@@ -75,8 +75,16 @@ struct sandbox_usage {
 	unsigned unlimited; /* bits of enum limit_kind: what this machine cannot limit for a sandbox as a whole */
 };
 
+/* How what leaves a room comes to the gateway. */
+enum door_mode {
+	DOOR_MODE_REDIRECT, /* whatever its programs do */
+	DOOR_MODE_PROXY, /* names of the environment at addresses of the room's loopback, the outside by a proxy that programs are told of; nothing else
+				 * leaves, by the cluster's NetworkPolicy */
+};
+
 struct provider_ops {
 	const char *name;
+	enum door_mode door_mode;
 
 	/* Records the environment before anything of it exists, so that env_list finds it after a crash. */
 	int (*env_make)(void *self, struct env_id env, struct err *err);
@@ -169,6 +177,8 @@ MUST_USE int provider_sandbox_usage(struct provider provider, struct env_id env,
 
 /* ERR_NOT_FOUND when the provider cannot. */
 MUST_USE int provider_sever(struct provider provider, const struct env_id *env, int process, bool whole, struct err *err);
+
+const char *door_mode_name(enum door_mode mode); /* for people */
 
 /* "exit 3", "signal 9 (Killed)", "out of memory (limit 512 MiB)": for people. */
 void exit_status_format(struct buf *out, struct exit_status status);

@@ -112,7 +112,7 @@ const struct shape shapes[] = {
 	{"Environment",
 	 "Every service and database of a project, forked",
 	 {"id text", "name text", "purpose text", "owner text", "state text", "state_since_ms time", "repository text",
-	  "commit text", "snapshot text?", "created_ms time", "expires_ms time?", "pinned flag", "preview text?",
+	  "commit text", "snapshot text?", "created_ms time", "expires_ms time?", "pinned flag", "preview text?", "door_mode text",
 	  "sandboxes [Sandbox]", "..."}},
 	{"Exchange", "A request and its answer on a seam; net/messages.h has all of it", {"..."}},
 	{"Executed", "A program that ended", {"status object", "output text", "errors text"}},

@@ -312,6 +312,7 @@ static int local_sever(void *self, const struct env_id *env, int process, bool w
 
 static const struct provider_ops local_ops = {
 	.name = "local",
+	.door_mode = DOOR_MODE_REDIRECT,
 	.env_make = local_env_make,
 	.env_remove = local_env_remove,
 	.env_stop = local_env_stop,
