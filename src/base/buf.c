@@ -403,6 +403,20 @@ void buf_add_shell(struct buf *out, struct view text)
 	buf_add_char(out, '\'');
 }
 
+void buf_add_replaced(struct buf *out, struct view text, struct view from, struct view to)
+{
+	ptrdiff_t at;
+
+	while ((at = view_find(text, from)) >= 0) {
+		size_t past = (size_t)at + from.length;
+
+		buf_add(out, text.at, (size_t)at);
+		buf_add_view(out, to);
+		text = view_make(text.at + past, text.length - past);
+	}
+	buf_add_view(out, text);
+}
+
 void buf_add_url(struct buf *out, struct view text)
 {
 	for (size_t i = 0; i < text.length; i++) {

@@ -117,6 +117,8 @@ void buf_add_base64(struct buf *out, const void *at, size_t length);
 MUST_USE int buf_add_unbase64(struct buf *out, struct view text, struct err *err); /* both alphabets, padding optional */
 void buf_add_html(struct buf *out, struct view text);                              /* escapes & < > " ' */
 void buf_add_shell(struct buf *out, struct view text);                             /* single-quoted for sh */
-void buf_add_url(struct buf *out, struct view text);                               /* percent-encoded, unreserved kept */
+/* `text` with `to` wherever it has `from`, which is not empty. */
+void buf_add_replaced(struct buf *out, struct view text, struct view from, struct view to);
+void buf_add_url(struct buf *out, struct view text); /* percent-encoded, unreserved kept */
 
 #endif

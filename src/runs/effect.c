@@ -74,8 +74,12 @@ static int send_by_kind(void *self, const struct outbox_effect *effect, struct o
 {
 	struct effects *effects = self;
 	const struct effect_kind *kind = kind_find(effect->kind);
+	AUTO_FREE char *renewed = preview_shown_renew(effects->runs, effect->data);
+	struct outbox_effect now = *effect;
 
-	return kind ? kind->send(effects->runs, effect, answer, err)
+	if (renewed)
+		now.data = view_of(renewed);
+	return kind ? kind->send(effects->runs, &now, answer, err)
 		    : err_set(err, ERR_INVALID, "this version knows no effects of the kind `%.60s`", effect->kind);
 }
 

@@ -195,10 +195,13 @@ int step_judge_publish(struct runs *runs, const struct run *run, const json_t *r
 	AUTO_FREE char *check = text_format("%s/forge.check/%s/%lld/done", run->id, run->head, (long long)run->turn);
 	AUTO_FREE char *deployment = text_format("%s/forge.deployment/%s", run->id, run->head);
 	json_t *data = remote_check_data(report, run->base, run->head, url);
+	AUTO_JSON preview = json_pack("{s:s, s:s, s:s, s:s?, s:s, s:I}", "run", run->id, "branch", run->branch, "head", run->head,
+				      "preview", run->preview, "url", url, "number", (json_int_t)run->judges);
 	AUTO_PLACE place = {0};
 	bool found;
 	AUTO_TX tx = {0};
 
+	preview_shown_add(preview, run->environment, run->preview);
 	(void)json_object_set_new(data, "run", json_string(run->id));
 	(void)json_object_set_new(data, "number", json_integer(run->judges));
 	if (store_begin(runs->store, &tx, err) || flow_visit_held(&tx, visit, err) ||
@@ -208,10 +211,7 @@ int step_judge_publish(struct runs *runs, const struct run *run, const json_t *r
 	}
 	if (remote_put(runs, &tx, &place, "forge.check", check, run->branch, false, data, err) ||
 	    (run->preview &&
-	     remote_put(runs, &tx, &place, "forge.deployment", deployment, run->branch, false,
-			json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "run", run->id, "branch", run->branch, "head", run->head,
-				  "preview", run->preview, "url", url, "number", (json_int_t)run->judges),
-			err)) ||
+	     remote_put(runs, &tx, &place, "forge.deployment", deployment, run->branch, false, json_incref(preview), err)) ||
 	    run_write(&tx, run->id, "published = head", NO_VALUES, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request #%lld, %s", (long long)run->judges, run->verdict);

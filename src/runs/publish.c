@@ -487,9 +487,11 @@ int step_publish(void *self, struct flow_visit *visit, struct err *err)
 			return 0;
 	}
 	report = json_parse(view_of(run.report), err);
-	if (report && run.judges)
+	if (!report || run_preview_renew(runs, &run, err))
+		return -1;
+	if (run.judges)
 		return record_publish(runs, &run, report, NULL, err) ? -1 : step_judge_publish(runs, &run, report, visit, err);
-	if (!report || run_claims(runs, &run, report, &claims, err) || record_publish(runs, &run, report, claims, err) ||
+	if (run_claims(runs, &run, report, &claims, err) || record_publish(runs, &run, report, claims, err) ||
 	    preview_deploy(runs, &run, visit, err) || parts_load(runs, &run, &publication.parts, err))
 		return -1;
 	publication.report = report;

@@ -366,14 +366,12 @@ static int preview_say(struct runs *runs, struct asking *asking, struct err *err
 	AUTO_RUN run = {0};
 	AUTO_FREE char *fresh = NULL; /* the link that was posted may have ended */
 	AUTO_FREE char *text = NULL;
-	struct env_id env;
 
 	if (!asking->run)
 		return said_in(runs, asking, "There is no run, and no preview, of this.", err);
 	if (run_load(runs, asking->run, &run, err))
 		return -1;
-	if (env_id_parse(view_of(run.environment), &env, NULL) == 0)
-		fresh = environment_preview_url(runs->options.environments, env);
+	fresh = preview_url_now(runs, run.environment);
 	text = run.preview ? text_format("The preview: %s", fresh ? fresh : run.preview) : text_copy("There is no preview yet.");
 	return said_in(runs, asking, text, err);
 }

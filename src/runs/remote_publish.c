@@ -143,17 +143,34 @@ static char *body_fold(const char *body, int64_t issue)
 	return buf_take(&out);
 }
 
+/* The text with a link that is good from now on; owned by the caller. */
+static char *body_renew(struct runs *runs, const json_t *pull)
+{
+	const char *body = json_text(pull, "body", "");
+	const char *posted = json_text(pull, "preview", "");
+	AUTO_FREE char *now = *posted ? preview_url_now(runs, json_text(pull, "environment", NULL)) : NULL;
+	AUTO_BUF out = buf_new(REMOTE_BODY_BYTES_MAX);
+
+	if (!now)
+		return text_copy(body);
+	buf_add_replaced(&out, view_of(body), view_of(posted), view_of(now));
+	return buf_take(&out);
+}
+
 static int pull_read(struct runs *runs, const struct sending *sending, json_t **pull, char **body, struct err *err)
 {
 	int64_t number = 0;
 	AUTO_FREE char *url = NULL;
+	AUTO_FREE char *text = NULL;
 	AUTO_TX tx = {0};
 
 	*pull = forge_fetch(runs->forge, json_number(sending->data, "pull", 0), err);
-	if (!*pull || store_begin(runs->store, &tx, err) ||
-	    remote_issue_number(&tx, json_number(*pull, "issue", 0), &number, &url, err))
+	if (!*pull)
 		return -1;
-	*body = body_fold(json_text(*pull, "body", ""), number);
+	text = body_renew(runs, *pull);
+	if (store_begin(runs->store, &tx, err) || remote_issue_number(&tx, json_number(*pull, "issue", 0), &number, &url, err))
+		return -1;
+	*body = body_fold(text, number);
 	return 0;
 }
 
@@ -597,6 +614,8 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 	AUTO_JSON pictures = NULL;
 	AUTO_PLACE place = {0};
 	AUTO_JSON check = NULL;
+	AUTO_JSON preview = json_pack("{s:s, s:s, s:s?, s:s}", "branch", run->branch, "head", run->head, "preview", run->preview,
+				      "url", url);
 	bool found;
 
 	if (place_find(tx, run->repository, &place, &found, err))
@@ -608,15 +627,13 @@ int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *
 		return -1;
 	check = remote_check_data(report, run->base, run->head, url);
 	(void)json_object_set(check, "pictures", pictures);
+	preview_shown_add(preview, run->environment, run->preview);
 	if (put(runs, tx, &place, run, "forge.push", run->head, json_pack("{s:s, s:s}", "branch", run->branch, "head", run->head),
 		err) ||
 	    put(runs, tx, &place, run, "forge.pull", form, json_pack("{s:I, s:s}", "pull", (json_int_t)pull, "head", run->head),
 		err) ||
 	    put(runs, tx, &place, run, "forge.check", shown, json_incref(check), err) ||
-	    (run->preview &&
-	     put(runs, tx, &place, run, "forge.deployment", run->head,
-		 json_pack("{s:s, s:s, s:s, s:s}", "branch", run->branch, "head", run->head, "preview", run->preview, "url", url),
-		 err)))
+	    (run->preview && put(runs, tx, &place, run, "forge.deployment", run->head, json_incref(preview), err)))
 		return -1;
 	/* Last: they are sent in order, and nothing should wait for a picture that the host does not take. */
 	return json_array_size(pictures) ? put(runs, tx, &place, run, "forge.pictures", form,

@@ -210,14 +210,53 @@ static json_t *usage_json(const struct run *run)
 	return usage;
 }
 
-void preview_now(struct runs *runs, json_t *item)
+char *preview_url_now(struct runs *runs, const char *environment)
 {
-	AUTO_FREE char *url = NULL;
 	struct env_id env;
 
-	if (env_id_parse(view_of(json_text(item, "environment", "")), &env, NULL) == 0)
-		url = environment_preview_url(runs->options.environments, env);
+	return env_id_parse(view_of(environment ? environment : ""), &env, NULL)
+		       ? NULL
+		       : environment_preview_url(runs->options.environments, env);
+}
+
+void preview_now(struct runs *runs, json_t *item)
+{
+	AUTO_FREE char *url = preview_url_now(runs, json_text(item, "environment", NULL));
+
 	(void)json_object_set_new(item, "preview", text_or_null(url));
+}
+
+int run_preview_renew(struct runs *runs, struct run *run, struct err *err)
+{
+	AUTO_FREE char *now = preview_url_now(runs, run->environment);
+
+	if (!now || (run->preview && strcmp(now, run->preview) == 0))
+		return 0;
+	if (run_store(runs, run->id, "preview = ?", VALUES(V((const char *)now)), err))
+		return -1;
+	free(run->preview);
+	run->preview = TAKE(now);
+	return 0;
+}
+
+void preview_shown_add(json_t *data, const char *environment, const char *preview)
+{
+	if (environment && preview)
+		(void)json_object_set_new(data, "shows", json_pack("{s:s, s:s}", "environment", environment, "preview", preview));
+}
+
+char *preview_shown_renew(struct runs *runs, struct view data)
+{
+	AUTO_JSON parsed = view_find(data, VIEW("\"shows\"")) >= 0 ? json_parse(data, NULL) : NULL;
+	const json_t *shows = json_member(parsed, "shows");
+	const char *posted = json_text(shows, "preview", "");
+	AUTO_FREE char *now = *posted ? preview_url_now(runs, json_text(shows, "environment", NULL)) : NULL;
+	AUTO_BUF out = buf_new(SIZE_MAX / 4);
+
+	if (!now || strcmp(now, posted) == 0)
+		return NULL;
+	buf_add_replaced(&out, data, view_of(posted), view_of(now));
+	return buf_take(&out);
 }
 
 json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err)

@@ -131,6 +131,14 @@ void run_row(struct store_rows *rows, struct run *run);
 MUST_USE int run_load(struct runs *runs, const char *id, struct run *run, struct err *err); /* in a transaction of its own */
 /* "preview" of a run or a pull request is where its environment's is now: previews move when serve listens elsewhere, and end. */
 void preview_now(struct runs *runs, json_t *item);
+/* An environment's, with a link that is good from now on; owned by the caller, NULL: it has none, or is gone. */
+char *preview_url_now(struct runs *runs, const char *environment);
+/* The run's, before it is posted: a link that was signed at the fork may have ended. */
+MUST_USE int run_preview_renew(struct runs *runs, struct run *run, struct err *err);
+/* What an effect posts of a preview: sent late, it posts the link of then (effect.c). Either may be NULL. */
+void preview_shown_add(json_t *data, const char *environment, const char *preview);
+/* The effect's data with that link; owned by the caller, NULL: as it is. */
+char *preview_shown_renew(struct runs *runs, struct view data);
 json_t *run_json(struct runs *runs, struct store_tx *tx, const struct run *run, struct err *err); /* as in doc/api.md */
 /* The same as what a step came to: refused when another control plane has taken the run over (flow_visit_held). */
 MUST_USE int step_store(struct runs *runs, const struct flow_visit *visit, const char *set, const struct store_value *values,

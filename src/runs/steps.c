@@ -197,7 +197,7 @@ static int step_fork(void *self, struct flow_visit *visit, struct err *err)
 		    VALUES(V(env.text), V(preview), V(env.text), V(env.text), V(env.text), V(env.text), V(env.text)), err))
 		return -1;
 	if (preview)
-		event_add(runs, run.id, "preview", json_pack("{s:s}", "url", preview));
+		event_add(runs, run.id, "preview", json_pack("{s:s, s:s}", "url", preview, "environment", env.text));
 	change_add(runs, "environment", "id", V(env.text), "ready");
 	(void)snprintf(visit->detail, sizeof(visit->detail), "environment %s%s", env.text, found ? " (was there)" : "");
 	visit->next = run.judges ? "verify" : "turn";

@@ -125,10 +125,13 @@ static int on_hold(const struct told *told, struct err *err)
 static int on_link(const struct told *told, const char *label, struct err *err)
 {
 	const char *url = json_text(told->data, "url", NULL);
+	json_t *speech;
 
-	return url ? say(told, "link", false,
-			 json_pack("{s:s, s:[{s:s, s:s}]}", "say", "links", "links", "label", label, "url", url), err)
-		   : 0;
+	if (!url)
+		return 0;
+	speech = json_pack("{s:s, s:[{s:s, s:s}]}", "say", "links", "links", "label", label, "url", url);
+	preview_shown_add(speech, json_text(told->data, "environment", NULL), url);
+	return say(told, "link", false, speech, err);
 }
 
 static int on_pull(const struct told *told, struct err *err)
@@ -152,6 +155,7 @@ static int finish(const struct told *told, const struct run *run, const char *ki
 		json_decref(plan);
 	}
 	speech = words(kind, view_of(text));
+	preview_shown_add(speech, run->environment, run->preview);
 	if (json_array_size(pictures))
 		(void)json_object_set(speech, "pictures", (json_t *)(uintptr_t)pictures);
 	return say(told, kind, false, speech, err);

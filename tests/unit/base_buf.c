@@ -84,6 +84,17 @@ static void shell_quoting_keeps_quotes(void **state)
 	assert_string_equal(out.at, "'it'\\''s $HOME'");
 }
 
+static void what_is_replaced_is_replaced_everywhere(void **state)
+{
+	AUTO_BUF out = buf_new(64);
+
+	(void)state;
+	buf_add_replaced(&out, VIEW("aab aa b"), VIEW("aa"), VIEW("xaay"));
+	buf_add_replaced(&out, VIEW(""), VIEW("aa"), VIEW("x"));
+	buf_add_replaced(&out, VIEW("|a"), VIEW("aa"), VIEW("x"));
+	assert_string_equal(out.at, "xaayb xaay b|a");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -93,6 +104,7 @@ int main(void)
 		cmocka_unit_test(cutting_a_view_gives_the_part_before_and_the_rest),
 		cmocka_unit_test(numbers_over_64_bits_are_no_numbers),
 		cmocka_unit_test(shell_quoting_keeps_quotes),
+		cmocka_unit_test(what_is_replaced_is_replaced_everywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

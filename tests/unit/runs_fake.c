@@ -252,7 +252,8 @@ json_t *environment_show(struct environments *environments, struct env_id id, st
 char *environment_preview_url(struct environments *environments, struct env_id id)
 {
 	(void)environments;
-	return text_format("http://%s.localhost:7421/", id.text);
+	return fake.link ? text_format("https://%s.preview.test/?assay=%d", id.text, fake.link)
+			 : text_format("http://%s.localhost:7421/", id.text);
 }
 
 void exit_status_format(struct buf *out, struct exit_status status)

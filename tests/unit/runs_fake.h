@@ -41,6 +41,7 @@ struct fake_world {
 	char words[16][8192]; /* the last turns' programs and arguments */
 	char file[256];       /* the last one of the agent's HOME */
 	bool agent_began;     /* atomic */
+	int link;             /* of previews: the number of the one that is signed now; 0: they carry none */
 	int shown;            /* environment_show(): how often; atomic */
 	int unstable;         /* so many verifications cannot tell */
 	int destroyed;        /* so many turns lose their workspace */

@@ -692,6 +692,30 @@ static void what_a_person_declares_is_judged_again_and_signed_anew(void **state)
 	story_end(&story);
 }
 
+/* The one of the fork may have ended by then. */
+static void a_pull_request_has_the_link_of_when_it_is_published(void **state)
+{
+	struct story story;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	fake.link = 1;
+	assert_int_equal(story_start(&story), 0);
+	for (bool did = true; did && !fake.verifies;)
+		assert_int_equal(flows_work(story.runs->flow, &did, NULL), 0);
+	fake.link = 2;
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	{
+		AUTO_JSON pull = pull_of(&story);
+
+		assert_non_null(strstr(json_text(pull, "body", ""), ".preview.test/?assay=2\n"));
+		assert_null(strstr(json_text(pull, "body", ""), "assay=1"));
+	}
+	story_end(&story);
+}
+
 static void what_the_agent_proposes_holds_nothing(void **state)
 {
 	struct story story;
@@ -1904,6 +1928,7 @@ int main(void)
 		cmocka_unit_test(the_same_findings_twice_go_to_a_person_as_a_draft),
 		cmocka_unit_test(attempts_are_capped),
 		cmocka_unit_test(what_a_person_declares_is_judged_again_and_signed_anew),
+		cmocka_unit_test(a_pull_request_has_the_link_of_when_it_is_published),
 		cmocka_unit_test(what_the_agent_proposes_holds_nothing),
 		cmocka_unit_test(what_cannot_be_told_is_a_draft_that_says_so),
 		cmocka_unit_test(an_agent_that_changes_nothing_is_told_once),

@@ -21,6 +21,7 @@
 #include "base/scope.h"
 #include "runs/runs_priv.h"
 #include "runs/voice.h"
+#include "runs_fake.h"
 #include "trackers/builtin.h"
 
 #define MADE_MAX 8
@@ -145,6 +146,7 @@ static struct {
 	pthread_mutex_t lock;
 	char made[MADE_MAX][128];
 	int count;          /* of what was made */
+	char last[4096];    /* the body of the last try */
 	int tries;          /* to make something */
 	const char *answer; /* whole, to the next try; NULL: what is right */
 	bool happens;       /* although it is answered so; "" closes without a word */
@@ -193,6 +195,7 @@ static char *answer_make(const char *request, struct view body)
 	if (!strstr(request, server.row->makes))
 		return list_make();
 	server.tries++;
+	(void)snprintf(server.last, sizeof(server.last), "%.*s", (int)body.length, body.at);
 	server.answer = NULL;
 	if (name && server.row->known && is_made(name))
 		return text_copy(server.row->known);
@@ -637,6 +640,35 @@ static void what_is_refused_for_good_is_not_tried_again(void)
 	assert_int_equal(waiting("dead"), 1);
 }
 
+/* The first try, and the pause after it, are longer than the link is good. */
+static void a_link_that_is_sent_late_is_the_one_of_then(void)
+{
+	AUTO_THREAD thread = {0};
+	json_t *speech = json_pack("{s:s, s:s}", "say", "response", "text", "Preview: https://e000000000e.preview.test/?assay=1");
+
+	take(server.row->given);
+	(void)run_begin();
+	preview_shown_add(speech, "e000000000e", "https://e000000000e.preview.test/?assay=1");
+	server.answer = "HTTP/1.1 500 Oh\r\n\r\n{\"errors\":[]}";
+	thread_load_only(&thread);
+	{
+		AUTO_TX tx = {0};
+
+		assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+		assert_int_equal(thread_say_in(runs, &tx, &thread, "op1", false, speech, NULL), 0);
+		assert_int_equal(store_commit(&tx, NULL), 0);
+	}
+	fake.link = 1;
+	work();
+	assert_non_null(strstr(server.last, "/?assay=1"));
+	fake.link = 2;
+	work_to_the_end();
+	fake.link = 0;
+	assert_int_equal(waiting("sent"), 1);
+	assert_non_null(strstr(server.last, "/?assay=2"));
+	assert_null(strstr(server.last, "/?assay=1"));
+}
+
 static void progress_is_as_many_messages_as_the_service_shows_it_in(void)
 {
 	take(server.row->given);
@@ -815,6 +847,7 @@ PROMISE(its_issue_keeps_what_trackers_promise)
 PROMISE(whatever_goes_wrong_once_it_is_said_once)
 PROMISE(an_announced_limit_is_waited_for_and_no_longer)
 PROMISE(what_is_refused_for_good_is_not_tried_again)
+PROMISE(a_link_that_is_sent_late_is_the_one_of_then)
 PROMISE(progress_is_as_many_messages_as_the_service_shows_it_in)
 PROMISE(what_came_of_an_answer_is_said)
 PROMISE(no_words_are_too_many_or_too_odd)
@@ -845,6 +878,7 @@ int main(void)
 		cmocka_unit_test(test_whatever_goes_wrong_once_it_is_said_once),
 		cmocka_unit_test(test_an_announced_limit_is_waited_for_and_no_longer),
 		cmocka_unit_test(test_what_is_refused_for_good_is_not_tried_again),
+		cmocka_unit_test(test_a_link_that_is_sent_late_is_the_one_of_then),
 		cmocka_unit_test(test_progress_is_as_many_messages_as_the_service_shows_it_in),
 		cmocka_unit_test(test_what_came_of_an_answer_is_said),
 		cmocka_unit_test(test_no_words_are_too_many_or_too_odd),
