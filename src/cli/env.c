@@ -357,6 +357,17 @@ static json_t *extend_body(int count, char **argv, struct err *err)
 	return json_pack("{s:I}", "grace_ms", (json_int_t)grace_ms);
 }
 
+static json_t *revoke_body(int count, char **argv, struct err *err)
+{
+	(void)err;
+	return count > 1 ? json_pack("{s:s}", "link", argv[2]) : json_object();
+}
+
+static void url_print(const json_t *environment)
+{
+	printf("%s\n", json_text(environment, "preview", ""));
+}
+
 #define ONE .arguments = "ENV [--json]", .least = 1, .most = 1, .json = true /* an environment is all they are told */
 
 static const struct verb list = {.arguments = "[--json]",
@@ -405,6 +416,18 @@ static const struct verb extend = {.arguments = "ENV DURATION",
 				   .how = VERB_POST,
 				   .path = "/environments/{}/extend",
 				   .body_make = extend_body};
+static const struct verb revoke_links = {
+	.arguments = "ENV [LINK] [--json]",
+	.about =
+		"Takes back a link to the preview of an environment, or all that were given so far. Who came by it is sent away at once; who signed in "
+		"stays. Prints the link that is given from now on.",
+	.least = 1,
+	.most = 2,
+	.json = true,
+	.how = VERB_POST,
+	.path = "/environments/{}/revoke",
+	.body_make = revoke_body,
+	.print = url_print};
 static const struct verb down = {ONE, .about = "Removes an environment and everything in it.", .how = VERB_DELETE,
 				 .path = "/environments/{}"};
 
@@ -417,6 +440,7 @@ static const struct cli_command commands[] = {
 	{"exec", "ENV COMMAND…", "runs a command in it", env_exec},
 	{"query", "ENV DATABASE STATEMENT", "asks one of its databases", .verb = &query},
 	{"url", "ENV", "prints the preview's URL", env_url},
+	{"revoke", "ENV [LINK]", "takes back a link to the preview, or all", .verb = &revoke_links},
 	{"deploy", "ENV [SERVICE]", "builds and restarts from the work tree", .verb = &deploy},
 	{"reset-data", "ENV", "puts the databases back to the snapshot", .verb = &reset_data},
 	{"fork", "ENV", "clones it as it is now", .verb = &fork_live},

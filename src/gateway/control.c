@@ -51,8 +51,12 @@ static void on_env_put(void *self, struct link *link, struct link_message *messa
 	if (!result)
 		result = env_put(worker, message->body, fd, scan, &err);
 	if (!result) {
+		struct env *env = env_find(worker, json_text(message->body, "env", ""));
+
 		fd = -1;
-		preview_env_changed(env_find(worker, json_text(message->body, "env", "")));
+		if (json_member(message->body, "links"))
+			preview_links_put(env, json_member(message->body, "links"));
+		preview_env_changed(env);
 	}
 	reply(link, message, result, &err);
 }
@@ -88,8 +92,10 @@ static void on_env_gone(void *self, struct link *link, struct link_message *mess
 	struct err err;
 	struct env *env = env_get(self, message->body, &err);
 
-	if (env)
+	if (env) {
+		preview_links_put(env, NULL);
 		env_remove(env);
+	}
 	reply(link, message, 0, NULL);
 }
 
@@ -226,6 +232,16 @@ static void on_front(void *self, struct link *link, struct link_message *message
 	reply(link, message, front_put(worker->front, message->body, fd, &err), &err);
 }
 
+static void on_links(void *self, struct link *link, struct link_message *message)
+{
+	struct err err;
+	struct env *env = env_get(self, message->body, &err);
+
+	if (env)
+		preview_links_put(env, json_member(message->body, "links"));
+	reply(link, message, 0, NULL); /* of one that is not known nothing is shown; ENV_PUT has them, too */
+}
+
 static void on_ledger(void *self, struct link *link, struct link_message *message)
 {
 	AUTO_CLOSE int fd = fd_take(message);
@@ -247,6 +263,7 @@ static const struct link_row rows[] = {
 	{MESSAGE_VAULT, LINK_CONTROL, on_vault},
 	{MESSAGE_LEDGER, LINK_CONTROL, on_ledger},
 	{MESSAGE_FRONT, LINK_CONTROL, on_front},
+	{MESSAGE_LINKS, LINK_CONTROL, on_links},
 	{MESSAGE_POLICY_PUT, LINK_CONTROL, on_policy_put},
 	{MESSAGE_HOLD_ANSWER, LINK_CONTROL, on_hold_answer},
 	{MESSAGE_BUDGET, LINK_CONTROL, on_budget},

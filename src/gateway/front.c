@@ -33,12 +33,16 @@ struct front {
 	char *domain;  /* ".preview.example.com" */
 	char *sign_in; /* "https://assay.example.com", or NULL */
 	char *framing; /* of sign_in */
-	uint64_t turn; /* counts FRONTs: what was shown before is looked at again */
+	json_t *links; /* {env: what is taken back} */
+	uint64_t turn; /* counts FRONTs, and links that are taken back: what was shown before is looked at again */
 };
 
 struct front *front_new(void)
 {
-	return mem_new(sizeof(struct front));
+	struct front *front = mem_new(sizeof(*front));
+
+	front->links = json_object();
+	return front;
 }
 
 void front_free(struct front *front)
@@ -47,6 +51,7 @@ void front_free(struct front *front)
 		return;
 	tls_side_free(front->side);
 	pass_key_free(front->key);
+	json_decref(front->links);
 	free(front->domain);
 	free(front->sign_in);
 	free(front->framing);
@@ -91,6 +96,19 @@ int front_put(struct front *front, const json_t *body, int identity, struct err 
 	front->framing = framing_make(front->sign_in);
 	front->turn++;
 	return 0;
+}
+
+void front_links_put(struct front *front, const char *env, const json_t *links)
+{
+	const json_t *known = json_object_get(front->links, env);
+
+	if (links && json_number(known, "serial", -1) >= json_number(links, "serial", 0))
+		return;
+	if (links)
+		(void)json_object_set_new(front->links, env, json_deep_copy(links));
+	else
+		(void)json_object_del(front->links, env);
+	front->turn++;
 }
 
 struct tls *front_accept(struct front *front, int fd)
@@ -246,6 +264,32 @@ static bool browser_take(const struct http_head *head, char digest[PASS_BROWSER_
 	return true;
 }
 
+/* A link that was called back before it ends. What cannot be read of it refuses. */
+static bool is_taken_back(const struct front *front, const char *host, const struct pass *pass)
+{
+	AUTO_FREE char *env = view_copy(view_cut(view_of(host), '.', &(struct view){0}));
+	const json_t *links = json_object_get(front->links, env);
+	size_t index;
+	json_t *each;
+
+	if (pass->kind != PASS_LINK || !links)
+		return false;
+	if (pass->serial < json_number(links, "from", INT64_MAX))
+		return true;
+	json_array_foreach(json_member(links, "refused"), index, each)
+		if (json_integer_value(json_array_get(each, 0)) == pass->serial &&
+		    json_integer_value(json_array_get(each, 1)) == pass->ends_s)
+			return true;
+	return false;
+}
+
+bool front_is_taken_back(const struct front *front, const struct front_shown *shown)
+{
+	struct pass pass;
+
+	return shown->ends_s && (pass_parse(view_of(shown->pass), &pass, NULL) || is_taken_back(front, shown->host, &pass));
+}
+
 /* Is it one that lets in at this host, from an address (where a person's must be fresh) or a cookie? */
 static bool pass_judge(const struct front *front, struct view text, const char *host, const char *browser, bool in_address,
 		       struct pass *pass)
@@ -256,7 +300,7 @@ static bool pass_judge(const struct front *front, struct view text, const char *
 		return false;
 	if (in_address && pass->kind == PASS_PERSON && (now > pass->issued_s + TICKET_S || now + LEEWAY_S < pass->issued_s))
 		return false;
-	return pass_good(pass, front->key, host, browser, now);
+	return !is_taken_back(front, host, pass) && pass_good(pass, front->key, host, browser, now);
 }
 
 /* The cookie's, which a connection shows with each request. */

@@ -22,6 +22,9 @@ struct front *front_new(void);
 void front_free(struct front *front); /* NULL is fine */
 /* FRONT (net/messages.h). What is wrong with it is the error, and all stays as it was. */
 MUST_USE int front_put(struct front *front, const json_t *body, int identity, struct err *err);
+/* {"serial": how often links were taken back, "from": those of a lower serial are, "refused": [[serial, ends]…] and those} of an environment; what has
+ * no higher serial than what is known changes nothing. NULL: it is gone. */
+void front_links_put(struct front *front, const char *env, const json_t *links);
 /* A session for a connection; NULL: there is no certificate yet. */
 struct tls *front_accept(struct front *front, int fd);
 
@@ -31,8 +34,11 @@ struct front_shown {
 	char host[PASS_HOST_MAX];
 	char browser[PASS_BROWSER_HEX + 1];
 	int64_t ends_s;
-	uint64_t turn; /* of the front's key and domain */
+	uint64_t turn; /* of the front's key and domain, and what was taken back */
 };
+
+/* Is what let this connection in good no more, though it has not ended? */
+bool front_is_taken_back(const struct front *front, const struct front_shown *shown);
 
 struct front_answer {
 	enum page page; /* where `location` is NULL */

@@ -378,6 +378,31 @@ static enum http_verdict visit_request(struct http_seam *seam, const struct http
 	return HTTP_PASS;
 }
 
+/* What a link let in ends when the link is taken back: a stream of events, a WebSocket. */
+static void taken_back_close(struct env *env)
+{
+	struct flow *next;
+
+	for (struct flow *flow = env->flows; flow; flow = next) {
+		struct http_seam *seam = http_seam_of(flow);
+		const struct visit *visit = seam && seam->hooks->enter == visit_enter ? seam->self : NULL;
+
+		next = flow->next;
+		if (visit && visit->preview->front && front_is_taken_back(visit->preview->front, &visit->shown))
+			flow_close(flow, "the link that let it in was taken back");
+	}
+}
+
+void preview_links_put(struct env *env, const json_t *links)
+{
+	struct front *front = env->worker->front;
+
+	if (!front)
+		return;
+	front_links_put(front, env->id, links);
+	taken_back_close(env);
+}
+
 void preview_env_changed(struct env *env)
 {
 	struct flow *next;

@@ -25,5 +25,7 @@ void preview_enter(struct preview *preview, int fd, const char *peer);
 void preview_free(struct preview *preview);
 /* The environment's state changed: requests that waited for it go on. */
 void preview_env_changed(struct env *env);
+/* Which links of it are taken back (front.h): what they let in ends. */
+void preview_links_put(struct env *env, const json_t *links);
 
 #endif

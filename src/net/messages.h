@@ -10,7 +10,8 @@
  *                 "egress": [{"host": "*.npmjs.org", "action": "allow"}], "stubs": {"bank.example": [rows of the stub file]},
  *                 "state": "starting|ready|frozen|failed|stopped", "tools": ["workspace"],
  *                 "run"?, "repository"?, "agent"?: kind of the agent in the workspaces, "killed"?: because,
- *                 "remembered"?: [{"hold", "rule", "host", "port", "method", "path", "until_ms"}], "over_budget"?: text}
+ *                 "remembered"?: [{"hold", "rule", "host", "port", "method", "path", "until_ms"}], "over_budget"?: text,
+ *                 "links"?: what links to its preview are taken back (gateway/front.h)}
  *                             + 1 fd: the exchange log, opened O_APPEND; + 1 fd?: a file: what to scan by (gateway/egress/scan_rules.h), JSON
  *                replaces what was known of the environment; open connections of routes that stay are kept. `tools` lists the
  *                sandboxes that may reach http://assay.internal/.
@@ -32,6 +33,8 @@
  *   LEDGER       {"key_id", "key": PEM}                            + 1 fd: the folder of its ledger (ledger/ledger.h), which it may write
  *   FRONT        {"domain", "key": PEM, "sign_in": URL | null}  + 1 fd: certificate, those above it and private key, PEM: previews for people
  *                elsewhere, at https://<env>.<domain>; `key` is what passes are checked by, `sign_in` where the pages are (gateway/front.h)
+ *   LINKS        {"env": id, "links": as in ENV_PUT}: what links to its preview are taken back; what they let in is reset. Of two, the one with the
+ *                higher serial holds, whichever comes last.
  * Gateway -> control plane
  *   LEDGER_HEAD  {"head": as a line of ledger/segment.h, its signature zeros} -> {"ok": true, "head": the line, signed}
  *   THAW         {"env": id}: a request for a frozen environment waits; answer when it is ready.
@@ -70,6 +73,7 @@ enum message_name {
 	MESSAGE_VAULT,
 	MESSAGE_LEDGER,
 	MESSAGE_FRONT,
+	MESSAGE_LINKS,
 	MESSAGE_POLICY_PUT = 32,
 	MESSAGE_HOLD_ANSWER,
 	MESSAGE_BUDGET,

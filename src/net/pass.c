@@ -20,14 +20,17 @@ struct pass_key {
 void pass_statement(const struct pass *pass, const char *host, const char *browser, struct buf *out)
 {
 	buf_add_format(out, "assay preview pass 1\n%s\n%s\n%lld\n%lld\n%s\n", pass->kind == PASS_LINK ? "link" : "person", host,
-		       (long long)pass->issued_s, (long long)pass->ends_s, pass->kind == PASS_LINK ? "" : browser);
+		       (long long)(pass->kind == PASS_LINK ? pass->serial : pass->issued_s), (long long)pass->ends_s,
+		       pass->kind == PASS_LINK ? "" : browser);
 }
 
 void pass_format(const struct pass *pass, struct buf *out)
 {
 	AUTO_BUF text = buf_new(PASS_TEXT_MAX);
 
-	if (pass->kind == PASS_LINK)
+	if (pass->kind == PASS_LINK && pass->serial)
+		buf_add_format(out, "l.%lld.%lld.", (long long)pass->serial, (long long)pass->ends_s);
+	else if (pass->kind == PASS_LINK)
 		buf_add_format(out, "l.%lld.", (long long)pass->ends_s);
 	else
 		buf_add_format(out, "p.%lld.%lld.", (long long)pass->issued_s, (long long)pass->ends_s);
@@ -52,10 +55,15 @@ int pass_parse(struct view text, struct pass *pass, struct err *err)
 	AUTO_BUF bytes = buf_new(PASS_SIGNATURE_BYTES + 1);
 	struct view rest;
 	struct view kind = view_cut(text, '.', &rest);
+	int64_t first = 0;
+	bool is_numbered; /* has it two numbers? */
 
 	*pass = (struct pass){.kind = view_is(kind, "p") ? PASS_PERSON : PASS_LINK};
-	if (text.length > PASS_TEXT_MAX || (!view_is(kind, "l") && !view_is(kind, "p")) || !rest.at ||
-	    (pass->kind == PASS_PERSON && !seconds_take(&rest, &pass->issued_s)) || !seconds_take(&rest, &pass->ends_s) ||
+	if (text.length > PASS_TEXT_MAX || (!view_is(kind, "l") && !view_is(kind, "p")) || !rest.at || !seconds_take(&rest, &first))
+		return err_set(err, ERR_INVALID, "no pass");
+	is_numbered = pass->kind == PASS_PERSON || memchr(rest.at, '.', rest.length);
+	*(pass->kind == PASS_PERSON ? &pass->issued_s : is_numbered ? &pass->serial : &pass->ends_s) = first;
+	if ((is_numbered && !seconds_take(&rest, &pass->ends_s)) || (pass->kind == PASS_LINK && is_numbered && !first) ||
 	    rest.length != SIGNATURE_TEXT || memchr(rest.at, '=', rest.length) || buf_add_unbase64(&bytes, rest, NULL) ||
 	    bytes.length != PASS_SIGNATURE_BYTES)
 		return err_set(err, ERR_INVALID, "no pass");

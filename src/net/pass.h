@@ -4,6 +4,7 @@
  * on its way through an address has nothing.
  *
  *	l.ENDS.SIGNATURE            in seconds since 1970; the signature in base64url
+ *	l.SERIAL.ENDS.SIGNATURE     after links of the environment were taken back
  *	p.ISSUED.ENDS.SIGNATURE
  */
 #ifndef ASSAY_NET_PASS_H
@@ -22,6 +23,7 @@ enum pass_kind { PASS_LINK, PASS_PERSON };
 struct pass {
 	enum pass_kind kind;
 	int64_t issued_s; /* of a person's; 0 otherwise */
+	int64_t serial;   /* of a link's: how often links of its environment were taken back before; 0 otherwise */
 	int64_t ends_s;
 	unsigned char signature[PASS_SIGNATURE_BYTES];
 };

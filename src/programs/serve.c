@@ -168,11 +168,18 @@ static int ledger_start(struct serve *serve, struct err *err)
 	return audit_put(serve->audit, &row, err);
 }
 
-static char *preview_url(void *self, const char *env, const char *path)
+static char *preview_url(void *self, const char *env, const char *path, int64_t serial)
 {
 	const struct serve *serve = self;
 
-	return serve_front_url(serve->front, env, path);
+	return serve_front_url(serve->front, env, path, serial);
+}
+
+static int preview_link(void *self, const char *env, const char *link, struct preview_link *found, struct err *err)
+{
+	const struct serve *serve = self;
+
+	return serve_front_link(serve->front, env, link, found, err);
 }
 
 static char *preview_enter(void *self, const char *host, const char *to, const char *browser, struct err *err)
@@ -250,6 +257,7 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 						.authority = authority,
 						.mask_key = mask_key,
 						.preview_url = serve->front ? preview_url : NULL,
+						.preview_link = serve->front ? preview_link : NULL,
 						.self = serve,
 						.warm = serve->warm,
 						.egress = serve_egress_watcher(&serve->egress)};

@@ -238,13 +238,13 @@ static int pass_sign(const struct serve_front *front, struct pass *pass, const c
 	return buf_finish(&statement, err) || vault_sign(front->vault, buf_view(&statement), pass->signature, key_id, err) ? -1 : 0;
 }
 
-char *serve_front_url(struct serve_front *front, const char *env, const char *path)
+char *serve_front_url(struct serve_front *front, const char *env, const char *path, int64_t serial)
 {
 	AUTO_FREE char *host = text_format("%s.%s", env, front->domain);
 	AUTO_BUF url = buf_new(URL_MAX);
 	size_t target = strcspn(path, "#");
 	int64_t now_s = world_now_ms(front->world) / 1000;
-	struct pass pass = {.kind = PASS_LINK, .ends_s = (now_s / ROUND_S + 1) * ROUND_S + front->link_ms / 1000};
+	struct pass pass = {.kind = PASS_LINK, .serial = serial, .ends_s = (now_s / ROUND_S + 1) * ROUND_S + front->link_ms / 1000};
 	struct err err = {0};
 
 	buf_add_format(&url, "https://%s%s%.*s", host, front->port, (int)target, path);
@@ -258,6 +258,32 @@ char *serve_front_url(struct serve_front *front, const char *env, const char *pa
 	}
 	buf_add_text(&url, path + target); /* what a browser keeps to itself comes last */
 	return buf_take(&url);
+}
+
+/* The pass of an address; of what is none, all of it. */
+static struct view pass_of(const char *link)
+{
+	const char *at = strstr(link, PASS_PARAMETER "=");
+
+	return at ? view_make(at + strlen(PASS_PARAMETER "="), strcspn(at + strlen(PASS_PARAMETER "="), "&#")) : view_of(link);
+}
+
+int serve_front_link(struct serve_front *front, const char *env, const char *link, struct preview_link *found, struct err *err)
+{
+	AUTO_FREE char *host = text_format("%s.%s", env, front->domain);
+	AUTO_BUF pem = buf_new(KEY_BYTES_MAX);
+	struct pass_key *key;
+	struct pass pass;
+	bool good;
+
+	if (pass_parse(pass_of(link), &pass, NULL) || pass.kind != PASS_LINK)
+		return err_set(err, ERR_INVALID, "`%.300s` is no link to a preview", link);
+	if (vault_public_key(front->vault, &pem, err) || buf_finish(&pem, err) || pass_key_parse(buf_view(&pem), &key, err))
+		return -1;
+	good = pass_good(&pass, key, host, NULL, world_now_ms(front->world) / 1000);
+	pass_key_free(key);
+	*found = (struct preview_link){pass.serial, pass.ends_s};
+	return good ? 0 : err_set(err, ERR_INVALID, "that is no link to the preview of %s, or it has ended", env);
 }
 
 /* "ENV.DOMAIN", with any port: who listens for us at another one may be before us. */

@@ -37,7 +37,10 @@ json_t *serve_front_body(struct serve_front *front, int *identity, struct err *e
  * stays. */
 void serve_front_look(struct serve_front *front, struct environments *environments);
 /* Where people elsewhere see an environment, with a link's pass. Owned by the caller; any thread; NULL: the vault does not sign now. */
-char *serve_front_url(struct serve_front *front, const char *env, const char *path);
+char *serve_front_url(struct serve_front *front, const char *env, const char *path, int64_t serial);
+/* Is `link` one that was made so? Its text is an address, or the pass alone. ERR_INVALID: it is none, or has ended. Any thread. */
+MUST_USE int serve_front_link(struct serve_front *front, const char *env, const char *link, struct preview_link *found,
+			      struct err *err);
 /* The address that lets the browser with that digest in at `host`, for a signed-in person; `to` is a path and query. ERR_INVALID: it is no address
  * of this domain. Owned by the caller; any thread. */
 char *serve_front_enter(struct serve_front *front, const char *host, const char *to, const char *browser, struct err *err);

@@ -53,6 +53,7 @@ static void environment_free(struct environment *env)
 		free(texts[i]);
 	blueprint_free(env->blueprint);
 	json_decref(env->credentials);
+	json_decref(env->links);
 	json_decref(env->marks);
 	json_decref(env->layers);
 	(void)pthread_mutex_destroy(&env->operation);
@@ -255,6 +256,7 @@ int environments_open(const struct environments_options *options, struct environ
 	all->authority = options->authority;
 	all->mask_key = options->mask_key;
 	all->preview_url = options->preview_url;
+	all->preview_link = options->preview_link;
 	all->self = options->self;
 	all->pool.warm = options->warm;
 	all->egress = options->egress;

@@ -32,13 +32,21 @@ struct environments_egress {
 	void *self;
 };
 
+/* A link to a preview: two of the same hour are the same. */
+struct preview_link {
+	int64_t serial;
+	int64_t ends_s;
+};
+
 struct environments_options {
 	const char *state_dir;
 	struct provider provider;
 	struct link *gateway;     /* NULL: environments without seams, for tests of the provider */
 	const char *preview_base; /* "127.0.0.1:7421": previews are http://<env>.localhost:7421/ */
-	/* Where people elsewhere see the environment's `path`; owned by the caller, NULL: not now. May be NULL: nowhere. Any thread. */
-	char *(*preview_url)(void *self, const char *env, const char *path);
+	/* Where people elsewhere see the environment's `path`, by a link of that serial (net/pass.h); owned by the caller, NULL: not now. May be NULL: nowhere. Any thread. */
+	char *(*preview_url)(void *self, const char *env, const char *path, int64_t serial);
+	/* Is `link` one that preview_url() made for the environment? ERR_INVALID: it is none. NULL where that is. */
+	int (*preview_link)(void *self, const char *env, const char *link, struct preview_link *found, struct err *err);
 	struct world world;
 	/* The certificate authority that an environment's programs trust (PEM, appended) and the hash of its name; NULL: none. Any thread. */
 	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);
@@ -122,6 +130,9 @@ MUST_USE int environment_find(struct environments *environments, const char *tex
  * otherwise: ERR_RETRY says what was. A program that ended by itself is no such thing. */
 MUST_USE int environment_intact(struct environments *environments, struct env_id id, struct err *err);
 char *environment_preview_url(struct environments *environments, struct env_id id); /* owned; NULL when it has none */
+/* Takes back one link to its preview, or with NULL all that were given so far: who comes by it is sent away at once, and what is given from then on
+ * is another. Who signed in stays. ERR_INVALID: it is no link to this preview, or there are none. */
+MUST_USE int environment_links_revoke(struct environments *environments, struct env_id id, const char *link, struct err *err);
 
 struct environment_exec {
 	const char *sandbox;         /* "workspace", a service, a database */

@@ -198,6 +198,23 @@ static int scan_file(const struct environment *env, int *fd, struct err *err)
 	return *fd < 0 ? -1 : 0;
 }
 
+/* Which links to its preview are taken back. */
+static void links_set(struct environment *env, json_t *body)
+{
+	(void)pthread_mutex_lock(&env->mutex);
+	if (env->links)
+		(void)json_object_set_new(body, "links", json_deep_copy(env->links));
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
+int gateway_links(struct environment *env, struct err *err)
+{
+	AUTO_JSON body = json_pack("{s:s}", "env", env->id.text);
+
+	links_set(env, body);
+	return tell(env->all, MESSAGE_LINKS, body, NULL, 0, err);
+}
+
 int gateway_env_put(struct environment *env, struct err *err)
 {
 	AUTO_FREE char *path = text_format("%s/exchanges.jsonl", env->dir);
@@ -227,6 +244,7 @@ int gateway_env_put(struct environment *env, struct err *err)
 		env->blueprint ? egress_rules_json(env->blueprint->egress.rules, env->blueprint->egress.rule_count) : json_array());
 	(void)json_object_set_new(body, "state", json_string(environment_state_name(environment_state_of(env))));
 	(void)json_object_set_new(body, "tools", env->builder && !env->spare ? json_array() : json_pack("[s]", WORKSPACE_MEMBER));
+	links_set(env, body);
 	egress_describe(env, body);
 	return tell(env->all, MESSAGE_ENV_PUT, body, (int[]){log, scan}, scan < 0 ? 1 : 2, err);
 }

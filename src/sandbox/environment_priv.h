@@ -99,6 +99,7 @@ struct environment {
 	bool pinned;
 	int busy; /* programs of callers that run in it now */
 	char error[ERR_TEXT_MAX];
+	json_t *links; /* to its preview, that were taken back (gateway/front.h), and "serial" of those that are given; NULL: none was */
 	json_t *marks;  /* by database */
 	json_t *layers; /* by volume: the layers it was made over */
 };
@@ -109,7 +110,8 @@ struct environments {
 	struct provider provider;
 	struct world world;
 	struct log_pump *pump;
-	char *(*preview_url)(void *self, const char *env, const char *path); /* or NULL */
+	char *(*preview_url)(void *self, const char *env, const char *path, int64_t serial); /* or NULL, as the next */
+	int (*preview_link)(void *self, const char *env, const char *link, struct preview_link *found, struct err *err);
 	int (*authority)(void *self, const char *env, struct buf *pem, char hash[SANDBOX_AUTHORITY_HASH_MAX], struct err *err);
 	int (*mask_key)(void *self, unsigned char key[DIGEST_KEY_BYTES], struct err *err);
 	void *self;
@@ -233,6 +235,7 @@ void variables_free(char **variables);
 
 /* ---- environment_gateway.c: all are nothing without a gateway ---- */
 MUST_USE int gateway_env_put(struct environment *env, struct err *err);
+MUST_USE int gateway_links(struct environment *env, struct err *err); /* LINKS; waits for nothing that is under way */
 MUST_USE int gateway_member_put(struct environment *env, const struct member *member, struct err *err);
 void gateway_member_gone(struct environment *env, const struct member *member);
 void gateway_env_state(struct environment *env, enum environment_state state);

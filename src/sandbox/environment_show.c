@@ -4,6 +4,8 @@
 
 #include "sandbox/environment_priv.h"
 
+#define LINKS_REFUSED_MAX 256 /* of an environment */
+
 static int by_age(const void *a, const void *b)
 {
 	const struct environment *const *left = (const struct environment *const *)a;
@@ -94,13 +96,69 @@ char *environment_preview_url(struct environments *environments, struct env_id i
 	AUTO_FREE char *path = NULL;
 	const char *given;
 	char *elsewhere;
+	int64_t serial;
 
 	if (!env || !env->blueprint || !env->blueprint->preview.service || env->no_services || !environments->preview_base)
 		return NULL;
 	given = env->blueprint->preview.path ? env->blueprint->preview.path : "/";
 	path = text_format("%s%s", given[0] == '/' ? "" : "/", given);
-	elsewhere = environments->preview_url ? environments->preview_url(environments->self, id.text, path) : NULL;
+	(void)pthread_mutex_lock(&env->mutex);
+	serial = json_number(env->links, "serial", 0);
+	(void)pthread_mutex_unlock(&env->mutex);
+	elsewhere = environments->preview_url ? environments->preview_url(environments->self, id.text, path, serial) : NULL;
 	return elsewhere ? elsewhere : text_format("http://%s.localhost%s%s", id.text, port ? port : "", path);
+}
+
+/* What was taken back, and one more (NULL: all so far), without those that have ended. Owned by the caller; NULL: too many. */
+static json_t *links_without(const json_t *before, const struct preview_link *link, int64_t now_s, struct err *err)
+{
+	int64_t serial = json_number(before, "serial", 0) + 1;
+	json_t *refused = json_array();
+	size_t index;
+	json_t *each;
+
+	json_array_foreach(json_member(before, "refused"), index, each)
+		if (link && json_integer_value(json_array_get(each, 1)) > now_s)
+			(void)json_array_append(refused, each);
+	if (link)
+		(void)json_array_append_new(refused, json_pack("[I, I]", (json_int_t)link->serial, (json_int_t)link->ends_s));
+	if (json_array_size(refused) > LINKS_REFUSED_MAX) {
+		json_decref(refused);
+		(void)err_set(err, ERR_LIMIT, "%d links of it were taken back one by one: take back all", LINKS_REFUSED_MAX);
+		return NULL;
+	}
+	return json_pack("{s:I, s:I, s:o}", "serial", (json_int_t)serial, "from",
+			 (json_int_t)(link ? json_number(before, "from", 0) : serial), "refused", refused);
+}
+
+static int links_take_back(struct environment *env, const struct preview_link *link, struct err *err)
+{
+	int64_t now_s = world_now_ms(env->all->world) / 1000;
+	json_t *after;
+
+	(void)pthread_mutex_lock(&env->mutex);
+	after = links_without(env->links, link, now_s, err);
+	if (after) {
+		json_decref(env->links);
+		env->links = after;
+	}
+	(void)pthread_mutex_unlock(&env->mutex);
+	return after ? environment_save(env, err) : -1;
+}
+
+int environment_links_revoke(struct environments *environments, struct env_id id, const char *link, struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
+	struct preview_link found;
+
+	if (!env)
+		return -1;
+	if (!environments->preview_link)
+		return err_set(err, ERR_INVALID,
+			       "there are no links to previews: they are for this machine only (--preview-domain)");
+	if (link && environments->preview_link(environments->self, id.text, link, &found, err))
+		return -1;
+	return links_take_back(env, link ? &found : NULL, err) || gateway_links(env, err) ? -1 : 0;
 }
 
 int environment_pin(struct environments *environments, struct env_id id, bool pinned, struct err *err)

@@ -127,6 +127,8 @@ int environment_save(struct environment *env, struct err *err)
 	(void)json_object_set_new(json, "state", json_string(states[env->state].name));
 	(void)json_object_set_new(json, "error", json_string(env->error));
 	(void)json_object_set_new(json, "going", json_boolean(environment_leaves(env)));
+	if (env->links)
+		(void)json_object_set(json, "links", env->links);
 	(void)json_object_set(json, "marks", env->marks);
 	(void)json_object_set(json, "layers", env->layers);
 	json_format_pretty(&text, json);
@@ -190,6 +192,7 @@ struct environment *environment_load(struct environments *all, struct env_id id,
 		json_decref(env->layers);
 		env->layers = json_incref(part);
 	}
+	env->links = json_incref(json_member(json, "links"));
 	part = json_member(json, "marks");
 	if (json_is_object(part)) {
 		json_decref(env->marks);

@@ -144,6 +144,16 @@ static json_t *unpin(struct call *call, struct err *err)
 		       : after(call, env, environment_pin(environments_of(call), env, false, err), err);
 }
 
+static json_t *revoke(struct call *call, struct err *err)
+{
+	const char *link = json_text(call->body, "link", NULL);
+	struct env_id env;
+
+	return request_environment(call, &env, err)
+		       ? NULL
+		       : after(call, env, environment_links_revoke(environments_of(call), env, link, err), err);
+}
+
 static json_t *extend(struct call *call, struct err *err)
 {
 	int64_t grace = json_number(call->body, "grace_ms", 0);
@@ -469,6 +479,9 @@ const struct row environment_rows[] = {
 	 .does = "Keeps it until it is unpinned"},
 	{"POST", ENVIRONMENT "/unpin", unpin, WHO_PERSON, ROLE_DEVELOPER, .answers = "Environment",
 	 .does = "Lets its grace period run again"},
+	{"POST", ENVIRONMENT "/revoke", revoke, WHO_PERSON, ROLE_DEVELOPER, .fields = {{"link", FIELD_LINE, false}},
+	 .answers = "Environment",
+	 .does = "Takes back one link to its preview, or without `link` all; its `preview` is another then"},
 	{"POST", ENVIRONMENT "/extend", extend, WHO_PERSON, ROLE_DEVELOPER, .fields = {{"grace_ms", FIELD_NUMBER, true}},
 	 .answers = "Environment", .does = "Gives it a new grace period"},
 	{"GET", ENVIRONMENT "/logs", environment_log, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",

@@ -118,6 +118,29 @@ is 'which is no pass without the secret' "$(sees "https://$host/deep" --header "
 is 'nor for another environment' "$(sees "https://$other/" --header "Cookie: $mine; $secret")" '403 '
 is 'the pages send nobody to other hosts' "$(page --output /dev/null --write-out '%{http_code}' --cookie "$session" "$pages/signin/preview/go?host=x.evil.test&to=/&browser=$digest")" 400
 
+# A link is taken back: who came by it is sent away, whoever signed in stays, and what is given from then on is another.
+python3 held.py "$port" "$host" "$WORK/authority.pem" "$cookie" >"$WORK/held" &
+held=$!
+holds() { grep -q open "$WORK/held"; }
+ok 'somebody holds a connection by a link' until_true 30 holds
+was=$("$ASSAY" env url "$env")
+like 'a link to another preview is not taken back' "$("$ASSAY" env revoke "$env" "${was/$env/$(jq -r .id "$WORK/two.json")}x" 2>&1)" 'is no link to a preview'
+like 'nor one of another environment' "$("$ASSAY" env revoke "$env" "$("$ASSAY" env url "$(jq -r .id "$WORK/two.json")")" 2>&1)" "no link to the preview of $env"
+now=$("$ASSAY" env revoke "$env" "$link")
+like 'one is taken back, and another is given' "$now" "^https://$host/\?first=1&assay=l\.1\.[0-9]{10}\.[A-Za-z0-9_-]{86}$"
+is 'what it let in is refused' "$(sees "https://$host/hi" --header "Cookie: $cookie")" '403 '
+is 'it opens nothing' "$(sees "$link")" '403 '
+gone() { ! kill -0 "$held" 2>/dev/null; }
+ok 'the connection that it let in ends' until_true 30 gone
+is 'the other one opens' "$(sees "$now" --dump-header "$WORK/head")" "303 https://$host/?first=1"
+cookie=$(sed -n 's/^Set-Cookie: \(__Host-assay=[^;]*\).*/\1/p' "$WORK/head")
+is 'who signed in stays' "$(sees "https://$host/deep" --header "Cookie: $mine; $secret")" '200 '
+all=$("$ASSAY" env revoke "$env")
+is 'all are taken back' "$(sees "$now") $(sees "https://$host/hi" --header "Cookie: $cookie")" '403  403 '
+is 'another environment keeps its own' "$(sees "$("$ASSAY" env url "$(jq -r .id "$WORK/two.json")")")" "303 https://$other/?first=1"
+cookie=$(visit "$all" --output /dev/null --dump-header - | sed -n 's/^Set-Cookie: \(__Host-assay=[^;]*\).*/\1/p')
+is 'and the one that is given then is good' "$(sees "https://$host/hi" --header "Cookie: $cookie")" '200 '
+
 # Certificates are taken as they come; what is wrong is said, and the one before stays.
 certificate preview.test
 ok 'another certificate is shown without a restart' until_true 60 visit "https://$host/" --output /dev/null
@@ -128,5 +151,6 @@ cp "$WORK/kept.pem" "$WORK/authority.pem"
 is 'what was shown still is' "$(sees "https://$host/deep" --header "Cookie: $cookie")" '200 '
 kill -9 "$(pgrep -P "$serve_pid" -f 'gateway --link-fd')"
 ok 'a gateway that died comes back with it, and passes are still good' until_true 60 visit "https://$host/deep" --fail --output /dev/null --header "Cookie: $cookie"
+is 'and those that were taken back are not' "$(sees "$link") $(sees "$now")" '403  403 '
 is 'no exchange that was kept has a pass in it' "$(api GET "/environments/$env/exchanges" | grep -cF "${cookie#*=}")" 0
 done_testing

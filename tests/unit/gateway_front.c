@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "gateway/front.h"
+#include "quoted.h"
 
 #define HOST "e1.preview.test"
 
@@ -136,7 +137,8 @@ static bool judge(struct fixture *fixture, const char *target, const char *lines
 
 static void a_pass_reads_as_it_was_written_and_nothing_else_does(void **state)
 {
-	static const char *const none[] = {"", "l", "l.", "l..", "l.1", "x.1.A", "p.1.A", "l.-1.A", "l.+1.A", "l.123456789012.A"};
+	static const char *const none[] = {
+		"", "l", "l.", "l..", "l.1", "x.1.A", "p.1.A", "l.-1.A", "l.+1.A", "l.123456789012.A", "l.0.1.A", "l.1.1.1.A"};
 	const struct fixture *fixture = *state;
 	AUTO_FREE char *text = sign(fixture, (struct pass){.kind = PASS_PERSON, .issued_s = 5, .ends_s = 9}, HOST, "b");
 	AUTO_BUF again = buf_new(PASS_TEXT_MAX);
@@ -145,6 +147,7 @@ static void a_pass_reads_as_it_was_written_and_nothing_else_does(void **state)
 
 	assert_int_equal(pass_parse(view_of(text), &pass, &err), 0);
 	assert_int_equal(pass.issued_s, 5);
+	assert_int_equal(pass.serial, 0);
 	assert_int_equal(pass.ends_s, 9);
 	pass_format(&pass, &again);
 	assert_string_equal(again.at, text);
@@ -152,6 +155,17 @@ static void a_pass_reads_as_it_was_written_and_nothing_else_does(void **state)
 		assert_int_equal(pass_parse(view_of(none[i]), &pass, &err), -1);
 	for (size_t i = 0; i + 1 < strlen(text); i++)
 		assert_int_equal(pass_parse(view_make(text, i), &pass, &err), -1);
+	for (int64_t serial = 0; serial < 2; serial++) {
+		AUTO_FREE char *link = sign(fixture, (struct pass){.serial = serial, .ends_s = 9}, HOST, "");
+
+		assert_int_equal(pass_parse(view_of(link), &pass, &err), 0);
+		assert_int_equal(pass.serial, serial);
+		assert_int_equal(pass.ends_s, 9);
+		buf_fini(&again);
+		again = buf_new(PASS_TEXT_MAX);
+		pass_format(&pass, &again);
+		assert_string_equal(again.at, link);
+	}
 }
 
 static void a_pass_is_for_one_host_until_it_ends(void **state)
@@ -197,6 +211,54 @@ static void what_a_connection_has_shown_ends_with_the_pass_and_with_the_key(void
 	identity_make(&identity, "preview.test", 3600);
 	assert_int_equal(put(fixture, buf_view(&identity), NULL, &err), 0);
 	assert_false(judge(fixture, "/a", cookie));
+}
+
+/* One, or all that were given before; people who signed in stay, and so does what is given afterwards. */
+static void a_link_that_is_taken_back_is_good_no_more(void **state)
+{
+	struct fixture *fixture = *state;
+	int64_t ends = time(NULL) + 1000;
+	AUTO_FREE char *first = sign(fixture, (struct pass){.ends_s = ends}, HOST, "");
+	AUTO_FREE char *second = sign(fixture, (struct pass){.serial = 1, .ends_s = ends}, HOST, "");
+	AUTO_FREE char *third = sign(fixture, (struct pass){.serial = 2, .ends_s = ends}, HOST, "");
+	AUTO_FREE char *other = sign(fixture, (struct pass){.ends_s = ends + 1}, HOST, "");
+	char *cookies[] = {text_format("Cookie: __Host-assay=%s\r\n", first), text_format("Cookie: __Host-assay=%s\r\n", second),
+			   text_format("Cookie: __Host-assay=%s\r\n", third), text_format("Cookie: __Host-assay=%s\r\n", other)};
+	static const struct {
+		const char *links;
+		bool good[4];
+	} rows[] = {
+		{"{'serial': 1, 'from': 0, 'refused': [[0, ENDS]]}", {false, true, true, true}},
+		{"{'serial': 0, 'from': 0, 'refused': []}", {false, true, true, true}}, /* told late: it is not undone */
+		{"{'serial': 2, 'from': 2, 'refused': []}", {false, false, true, false}},
+		{"{'serial': 3, 'from': 2, 'refused': [[2, ENDS], [9, 9], 'x']}", {false, false, false, false}},
+		{"{'serial': 4}", {false, false, false, false}},
+		{NULL, {true, true, true, true}}, /* another environment, if ever */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_FREE char *number = text_format("%lld", (long long)ends);
+		AUTO_BUF text = buf_new(1024);
+		AUTO_JSON links = NULL;
+
+		if (rows[i].links) {
+			AUTO_FREE char *quoted = quoted_text(rows[i].links);
+
+			buf_add_replaced(&text, view_of(quoted), VIEW("ENDS"), view_of(number));
+			links = json_parse(buf_view(&text), NULL);
+			assert_non_null(links);
+		}
+		assert_true(judge(fixture, "/", cookies[2]) || i > 3);
+		front_links_put(fixture->front, "e1", links);
+		front_links_put(fixture->front, "e2", links);
+		if (i <= 4 && rows[i].links)
+			assert_int_equal(front_is_taken_back(fixture->front, &fixture->shown), !rows[i].good[2]);
+		for (size_t k = 0; k < ARRAY_LEN(cookies); k++)
+			if (judge(fixture, "/", cookies[k]) != rows[i].good[k])
+				fail_msg("row %zu, link %zu", i, k);
+	}
+	for (size_t k = 0; k < ARRAY_LEN(cookies); k++)
+		free(cookies[k]);
 }
 
 static void previews_are_shown_within_the_pages_of_assay_only(void **state)
@@ -324,6 +386,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_pass_reads_as_it_was_written_and_nothing_else_does, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pass_is_for_one_host_until_it_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_connection_has_shown_ends_with_the_pass_and_with_the_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_link_that_is_taken_back_is_good_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(previews_are_shown_within_the_pages_of_assay_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_address_never_leads_to_another_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_persons_pass_is_fresh_and_for_one_browser, setup, teardown),

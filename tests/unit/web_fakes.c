@@ -712,6 +712,14 @@ int environment_pin(struct environments *environments, struct env_id id, bool pi
 	return 0;
 }
 
+int environment_links_revoke(struct environments *environments, struct env_id id, const char *link, struct err *err)
+{
+	(void)environments;
+	(void)err;
+	said("revoke %s %s", id.text, link ? link : "all");
+	return 0;
+}
+
 int environment_extend(struct environments *environments, struct env_id id, int64_t grace_ms, struct err *err)
 {
 	(void)environments;

@@ -101,6 +101,8 @@ static void calls_reach_what_they_name(void **state)
 		{UNIX, "POST", "/api/v1/environments/shop/thaw", NULL, "thaw " FAKE_ENV},
 		{UNIX, "POST", "/api/v1/environments/shop/unpin", NULL, "unpin " FAKE_ENV},
 		{UNIX, "POST", "/api/v1/environments/shop/extend", "{\"grace_ms\":1000}", "extend " FAKE_ENV " 1000"},
+		{UNIX, "POST", "/api/v1/environments/shop/revoke", "{}", "revoke " FAKE_ENV " all"},
+		{UNIX, "POST", "/api/v1/environments/shop/revoke", "{\"link\":\"l.1.x\"}", "revoke " FAKE_ENV " l.1.x"},
 		{UNIX, "DELETE", "/api/v1/snapshots/shop/3", NULL, "remove shop/3"},
 	};
 
