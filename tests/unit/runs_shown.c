@@ -208,6 +208,33 @@ static void what_could_not_be_pushed_is_not_said_to_be_there(void **state)
 	assert_int_equal(err.kind, ERR_NOT_FOUND); /* it is looked for: there is none in this test */
 }
 
+/* GitHub Enterprise Server has its repositories at its own host, beside its API. */
+static void a_host_of_ones_own_is_cloned_from(void **state)
+{
+	static const struct {
+		const char *base;
+		const char *url;
+	} rows[] = {{"", "https://github.com/acme/shop.git"},
+		    {"https://api.github.com", "https://github.com/acme/shop.git"},
+		    {"https://git.acme.test/api/v3", "https://git.acme.test/acme/shop.git"},
+		    {"https://git.acme.test:8443/api/v3", "https://git.acme.test:8443/acme/shop.git"}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON secrets = quoted_json("{'token': 't', 'webhook_secret': 's'}");
+		AUTO_JSON none = json_object();
+		const struct remote_options options = {
+			.base = rows[i].base, .configuration = none, .secrets = secrets, .world = world_real};
+		AUTO_BUF url = buf_new(1024);
+		struct remote host;
+
+		assert_int_equal(remote_kind_find("github")->make(&options, &host, NULL), 0);
+		host.ops->clone_url(host.self, "acme/shop", &url);
+		assert_string_equal(url.at, rows[i].url);
+		host.ops->free(host.self);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +242,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_on_no_changed_line_is_told_in_the_summary, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_its_commits_all_is_told_in_the_summary, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_could_not_be_pushed_is_not_said_to_be_there, setup, teardown),
+		cmocka_unit_test(a_host_of_ones_own_is_cloned_from),
 		cmocka_unit_test_setup_teardown(a_project_goes_on_when_its_repository_has_another_name, setup, teardown),
 	};
 

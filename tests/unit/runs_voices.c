@@ -640,6 +640,50 @@ static void what_is_refused_for_good_is_not_tried_again(void)
 	assert_int_equal(waiting("dead"), 1);
 }
 
+static int64_t alive_count(void)
+{
+	int64_t count = -1;
+	AUTO_TX tx = {0};
+
+	assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+	assert_int_equal(
+		store_number_get(&tx, &count, 0, "SELECT count(*) FROM outbox WHERE operation LIKE '%/alive/%'", NO_VALUES, NULL),
+		0);
+	return count;
+}
+
+/* Before half an hour, after which Linear shows a session as stale; once for each silence, and not while people are waited for. */
+static void a_long_silence_is_broken_before_the_session_is_stale(void)
+{
+	struct err err = {0};
+
+	take(server.row->given);
+	(void)run_begin();
+	say("op1", "thought", "I look at it.");
+	work();
+	assert_true(THREAD_SILENCE_MS < 30 * 60 * 1000);
+	ahead_ms += THREAD_SILENCE_MS - STEP_MS;
+	assert_int_equal(threads_keep_alive(runs, &err), 0);
+	assert_int_equal(alive_count(), 0);
+	ahead_ms += 2 * STEP_MS;
+	assert_int_equal(threads_keep_alive(runs, &err), 0);
+	assert_int_equal(threads_keep_alive(runs, &err), 0);
+	assert_int_equal(alive_count(), 1);
+	work();
+	assert_int_equal(threads_keep_alive(runs, &err), 0);
+	assert_int_equal(alive_count(), 1);
+	{
+		AUTO_TX tx = {0};
+
+		assert_int_equal(store_begin(runs->store, &tx, NULL), 0);
+		assert_int_equal(store_run(&tx, "UPDATE run SET state = 'review'", NO_VALUES, NULL), 0);
+		assert_int_equal(store_commit(&tx, NULL), 0);
+	}
+	ahead_ms += 2 * THREAD_SILENCE_MS;
+	assert_int_equal(threads_keep_alive(runs, &err), 0);
+	assert_int_equal(alive_count(), 1);
+}
+
 /* The first try, and the pause after it, are longer than the link is good. */
 static void a_link_that_is_sent_late_is_the_one_of_then(void)
 {
@@ -847,6 +891,7 @@ PROMISE(its_issue_keeps_what_trackers_promise)
 PROMISE(whatever_goes_wrong_once_it_is_said_once)
 PROMISE(an_announced_limit_is_waited_for_and_no_longer)
 PROMISE(what_is_refused_for_good_is_not_tried_again)
+PROMISE(a_long_silence_is_broken_before_the_session_is_stale)
 PROMISE(a_link_that_is_sent_late_is_the_one_of_then)
 PROMISE(progress_is_as_many_messages_as_the_service_shows_it_in)
 PROMISE(what_came_of_an_answer_is_said)
@@ -878,6 +923,7 @@ int main(void)
 		cmocka_unit_test(test_whatever_goes_wrong_once_it_is_said_once),
 		cmocka_unit_test(test_an_announced_limit_is_waited_for_and_no_longer),
 		cmocka_unit_test(test_what_is_refused_for_good_is_not_tried_again),
+		cmocka_unit_test(test_a_long_silence_is_broken_before_the_session_is_stale),
 		cmocka_unit_test(test_a_link_that_is_sent_late_is_the_one_of_then),
 		cmocka_unit_test(test_progress_is_as_many_messages_as_the_service_shows_it_in),
 		cmocka_unit_test(test_what_came_of_an_answer_is_said),
