@@ -488,6 +488,7 @@ bool http_stream_write(struct http_stream *stream, struct view bytes)
 	(void)pthread_mutex_lock(&stream->mutex);
 	if (!stream->gone && !stream->closed && bytes.length) {
 		buf_add_view(&stream->pending, bytes);
+		stream->cut |= stream->pending.over;
 		flush_post(stream); /* also when it went over: then the loop cuts the connection */
 	}
 	there = !stream->gone && !stream->pending.over;
@@ -495,24 +496,70 @@ bool http_stream_write(struct http_stream *stream, struct view bytes)
 	return there;
 }
 
-bool http_stream_event(struct http_stream *stream, const char *name, const char *id, struct view data)
+void http_event_format(struct buf *text, const char *name, const char *id, struct view data)
 {
-	AUTO_BUF text = buf_new(STREAM_PENDING_MAX);
 	struct view rest = data;
 
 	if (name)
-		buf_add_format(&text, "event: %s\n", name);
+		buf_add_format(text, "event: %s\n", name);
 	if (id)
-		buf_add_format(&text, "id: %s\n", id);
+		buf_add_format(text, "id: %s\n", id);
 	do {
 		struct view line = view_cut(rest, '\n', &rest);
 
-		buf_add_text(&text, "data: ");
-		buf_add_view(&text, line);
-		buf_add_char(&text, '\n');
+		buf_add_text(text, "data: ");
+		buf_add_view(text, line);
+		buf_add_char(text, '\n');
 	} while (rest.at);
-	buf_add_char(&text, '\n');
+	buf_add_char(text, '\n');
+}
+
+bool http_stream_event(struct http_stream *stream, const char *name, const char *id, struct view data)
+{
+	AUTO_BUF text = buf_new(STREAM_PENDING_MAX);
+
+	http_event_format(&text, name, id, data);
 	return http_stream_write(stream, buf_view(&text));
+}
+
+size_t http_stream_waiting(struct http_stream *stream)
+{
+	size_t waiting;
+
+	(void)pthread_mutex_lock(&stream->mutex);
+	waiting = stream->pending.length + stream->unsent;
+	(void)pthread_mutex_unlock(&stream->mutex);
+	return waiting;
+}
+
+bool http_stream_room(struct http_stream *stream, size_t bytes_max, void (*room)(void *self), void *self)
+{
+	bool there;
+
+	(void)pthread_mutex_lock(&stream->mutex);
+	there = stream->gone || stream->pending.length + stream->unsent <= bytes_max;
+	stream->room = there ? NULL : room;
+	stream->room_self = self;
+	(void)pthread_mutex_unlock(&stream->mutex);
+	return there;
+}
+
+/* With the mutex held: there is room, or nobody reads any more. */
+static void room_say(struct http_stream *stream)
+{
+	void (*room)(void *self) = TAKE(stream->room);
+
+	if (room)
+		room(stream->room_self);
+}
+
+void stream_unsent(struct http_stream *stream, size_t bytes)
+{
+	(void)pthread_mutex_lock(&stream->mutex);
+	stream->unsent = bytes;
+	if (stream->gone || (!bytes && !stream->pending.length))
+		room_say(stream);
+	(void)pthread_mutex_unlock(&stream->mutex);
 }
 
 bool http_stream_gone(struct http_stream *stream)
@@ -525,11 +572,23 @@ bool http_stream_gone(struct http_stream *stream)
 	return gone;
 }
 
-void http_stream_close(struct http_stream *stream)
+static void stream_end(struct http_stream *stream, bool cut)
 {
 	(void)pthread_mutex_lock(&stream->mutex);
 	stream->closed = true;
+	stream->cut |= cut;
+	stream->room = NULL;
 	flush_post(stream);
 	(void)pthread_mutex_unlock(&stream->mutex);
 	stream_release(stream);
+}
+
+void http_stream_close(struct http_stream *stream)
+{
+	stream_end(stream, false);
+}
+
+void http_stream_cut(struct http_stream *stream)
+{
+	stream_end(stream, true);
 }

@@ -121,6 +121,7 @@ static void stream_detach(struct connection *connection)
 	stream->gone = true;
 	stream->connection = NULL;
 	(void)pthread_mutex_unlock(&stream->mutex);
+	stream_unsent(stream, 0);
 	stream_release(stream);
 }
 
@@ -154,6 +155,15 @@ static void connection_close(struct connection *connection)
 	server->connection_count--;
 	loop_defer(server->loop, connection_free, connection);
 	stop_check(server);
+}
+
+/* The kernel throws away what waits, too. */
+static void connection_cut(struct connection *connection)
+{
+	static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	connection_close(connection);
 }
 
 static void timer_expired(struct loop_timer *timer)
@@ -224,15 +234,16 @@ static void chunk_add(struct connection *connection, struct view bytes)
 }
 
 /* Takes what the stream holds; false when nothing waits. */
-static bool stream_take(struct connection *connection, bool *over)
+static bool stream_take(struct connection *connection, bool *cut)
 {
 	struct http_stream *stream = connection->stream;
 	struct buf pending;
 
 	(void)pthread_mutex_lock(&stream->mutex);
 	connection->stream_ended = stream->closed;
-	*over = stream->pending.over;
+	*cut = stream->cut;
 	pending = stream->pending;
+	stream->unsent = pending.length;
 	stream->pending = buf_new(pending.length_max);
 	(void)pthread_mutex_unlock(&stream->mutex);
 	if (pending.length)
@@ -246,11 +257,12 @@ static bool stream_take(struct connection *connection, bool *over)
 /* Moves what the stream holds to the socket, a portion after the other. */
 static void stream_pump(struct connection *connection)
 {
-	bool over = false;
+	bool cut = false;
 
 	for (;;) {
 		if (!output_flush(connection))
 			return;
+		stream_unsent(connection->stream, connection->output.length - connection->written);
 		if (connection->output.length)
 			break;
 		if (connection->stream_ended) {
@@ -258,10 +270,10 @@ static void stream_pump(struct connection *connection)
 			drain_begin(connection);
 			break;
 		}
-		if (!stream_take(connection, &over) && !connection->stream_ended)
+		if (!stream_take(connection, &cut) && !connection->stream_ended)
 			break;
-		if (over) {
-			connection_close(connection);
+		if (cut) {
+			connection_cut(connection);
 			return;
 		}
 	}
@@ -271,11 +283,15 @@ static void stream_pump(struct connection *connection)
 void stream_flush_on_loop(void *self)
 {
 	struct http_stream *stream = self;
+	bool cut;
 
 	(void)pthread_mutex_lock(&stream->mutex);
 	stream->flush_posted = false;
+	cut = stream->cut;
 	(void)pthread_mutex_unlock(&stream->mutex);
-	if (stream->connection)
+	if (stream->connection && cut)
+		connection_cut(stream->connection);
+	else if (stream->connection)
 		stream_pump(stream->connection);
 	stream_release(stream);
 }

@@ -105,8 +105,15 @@ struct http_stream *http_reply_stream(struct http_reply *reply, unsigned status,
 bool http_stream_write(struct http_stream *stream, struct view bytes);
 /* One event: "event: name", "id: id" (both may be NULL), "data: …" for each line of data. */
 bool http_stream_event(struct http_stream *stream, const char *name, const char *id, struct view data);
-bool http_stream_gone(struct http_stream *stream); /* any thread: the client left, or the server stops */
-void http_stream_close(struct http_stream *stream);
+void http_event_format(struct buf *text, const char *name, const char *id, struct view data); /* the same, for several streams */
+/* How many bytes that were written are not yet taken by the socket. Any thread. */
+size_t http_stream_waiting(struct http_stream *stream);
+/* Do at most bytes_max wait? If not, `room` is called once when none do, or the client is gone, and not after http_stream_close: on the server's
+ * thread, with the stream locked: it must not block, and calls nothing of the stream. Any thread. */
+bool http_stream_room(struct http_stream *stream, size_t bytes_max, void (*room)(void *self), void *self);
+bool http_stream_gone(struct http_stream *stream);  /* any thread: the client left, or the server stops */
+void http_stream_close(struct http_stream *stream); /* what was written is sent before */
+void http_stream_cut(struct http_stream *stream);   /* in place of http_stream_close: what waits is thrown away */
 
 /* Answers 101 and hands the connection over to another protocol: the socket (non-blocking) is the caller's from now on, and the server
  * forgets it. Bytes that the client sent early are appended to `early`. Returns the descriptor; -1 with ERR_INVALID when the request

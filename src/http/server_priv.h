@@ -65,9 +65,13 @@ struct http_stream {
 	struct loop *loop;
 	struct connection *connection; /* loop only */
 	struct buf pending;
+	size_t unsent; /* bytes that the connection took and the socket did not */
+	void (*room)(void *self);
+	void *room_self;
 	unsigned holders;
 	bool gone;
 	bool closed;
+	bool cut;
 	bool flush_posted;
 };
 
@@ -90,6 +94,7 @@ void server_answer(struct http_reply *reply); /* any thread: it is answered, the
 const char *server_extra_headers(struct http_server *server);
 void stream_flush_on_loop(void *stream); /* server.c */
 void stream_release(struct http_stream *stream);
+void stream_unsent(struct http_stream *stream, size_t bytes); /* on the loop: so many wait for the socket */
 /* On the handler's thread: a duplicate of the connection's socket, and what was read of it beyond the request. */
 MUST_USE int server_socket_take(struct http_reply *reply, struct buf *early, struct err *err);
 

@@ -359,6 +359,27 @@ void store_nudge(struct store *store)
 	(void)pthread_mutex_lock(&store->watch_lock);
 	store->version++;
 	(void)pthread_cond_broadcast(&store->watch);
+	for (struct store_listener *at = store->listeners; at; at = at->next)
+		at->heard(at->self);
+	(void)pthread_mutex_unlock(&store->watch_lock);
+}
+
+void store_listen(struct store *store, struct store_listener *listener)
+{
+	(void)pthread_mutex_lock(&store->watch_lock);
+	listener->next = store->listeners;
+	store->listeners = listener;
+	(void)pthread_mutex_unlock(&store->watch_lock);
+}
+
+void store_listen_end(struct store *store, struct store_listener *listener)
+{
+	(void)pthread_mutex_lock(&store->watch_lock);
+	for (struct store_listener **at = &store->listeners; *at; at = &(*at)->next)
+		if (*at == listener) {
+			*at = listener->next;
+			break;
+		}
 	(void)pthread_mutex_unlock(&store->watch_lock);
 }
 

@@ -123,4 +123,13 @@ int64_t store_version(struct store *store);
 void store_wait(struct store *store, int64_t seen, int64_t timeout_ms);
 void store_nudge(struct store *store); /* lets every store_wait return */
 
+/* Who hears of the same without a thread that waits: `heard` is called by who committed, must not block, and calls nothing of the store. */
+struct store_listener {
+	void (*heard)(void *self);
+	void *self;
+	struct store_listener *next; /* the store's */
+};
+void store_listen(struct store *store, struct store_listener *listener);
+void store_listen_end(struct store *store, struct store_listener *listener); /* it is not called any more; listening or not */
+
 #endif

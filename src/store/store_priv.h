@@ -46,8 +46,9 @@ struct store {
 	char *where; /* for messages; no password */
 	pthread_mutex_t watch_lock;
 	pthread_cond_t watch;
-	int64_t version; /* under watch_lock */
-	int hurried;     /* under watch_lock */
+	int64_t version;                  /* under watch_lock */
+	struct store_listener *listeners; /* under watch_lock */
+	int hurried;                      /* under watch_lock */
 	pthread_cond_t unhurried;
 	pthread_mutex_t flush_lock; /* and what follows */
 	pthread_cond_t flushed[2];  /* by the number of the sync that is waited for, even or odd */

@@ -132,3 +132,19 @@ int access_caller(struct call *call, const struct row *row, struct err *err)
 			       call->caller.name, role_name(call->caller.role));
 	return 0;
 }
+
+int access_lasts(struct store_tx *tx, const struct caller *caller, int64_t now_ms, bool *lasts, struct err *err)
+{
+	struct caller now = *caller;
+
+	*lasts = true;
+	switch (caller->known_by) {
+	case KNOWN_BY_PLACE:
+		return 0;
+	case KNOWN_BY_TOKEN:
+		return token_find(tx, &now, now_ms, lasts, err);
+	case KNOWN_BY_SESSION:
+		return session_find(tx, &now, now_ms, lasts, err);
+	}
+	return err_set(err, ERR_BROKEN, "a caller that is known by nothing");
+}

@@ -17,29 +17,36 @@ static const char *cookie_name(const struct call *call)
 	return call_is_safe(call) ? "__Host-" COOKIE : COOKIE;
 }
 
-int session_judge(const struct call *call, struct caller *caller, struct err *err)
+int session_find(struct store_tx *tx, struct caller *caller, int64_t now_ms, bool *found, struct err *err)
 {
-	AUTO_FREE char *cookie = http_request_cookie(call->request, cookie_name(call));
-	struct digest digest = digest_of(view_of(cookie ? cookie : ""));
-	int64_t now = world_now_ms(call->web->options.world);
-	bool found;
-	AUTO_TX tx = {0};
+	const char *digest = caller->secret.text;
 	AUTO_ROWS rows = {0};
 
-	if (!cookie)
-		return err_set(err, ERR_DENIED, "sign in first");
-	if (store_begin(call_store(call), &tx, err) ||
-	    store_query(
-		    &tx, &rows,
+	if (store_query(
+		    tx, &rows,
 		    "SELECT token.name, token.role FROM session JOIN token ON token.name = session.token AND token.digest = session.token_digest "
 		    "WHERE session.digest = ? AND session.ends_ms > ? AND token.ends_ms > ? "
 		    "UNION ALL SELECT name, role FROM session_person WHERE digest = ? AND ends_ms > ?",
-		    VALUES(V(digest.text), V(now), V(now), V(digest.text), V(now)), err))
+		    VALUES(V(digest), V(now_ms), V(now_ms), V(digest), V(now_ms)), err))
 		return -1;
-	found = store_rows_next(&rows) && !role_parse(store_rows_text(&rows, 1), &caller->role, err);
-	if (found)
+	*found = store_rows_next(&rows) && !role_parse(store_rows_text(&rows, 1), &caller->role, err);
+	if (*found)
 		(void)snprintf(caller->name, sizeof(caller->name), "%s", store_rows_text(&rows, 0));
-	if (store_rows_finish(&rows, err))
+	return store_rows_finish(&rows, err);
+}
+
+int session_judge(const struct call *call, struct caller *caller, struct err *err)
+{
+	AUTO_FREE char *cookie = http_request_cookie(call->request, cookie_name(call));
+	bool found;
+	AUTO_TX tx = {0};
+
+	if (!cookie)
+		return err_set(err, ERR_DENIED, "sign in first");
+	caller->known_by = KNOWN_BY_SESSION;
+	caller->secret = digest_of(view_of(cookie));
+	if (store_begin(call_store(call), &tx, err) ||
+	    session_find(&tx, caller, world_now_ms(call->web->options.world), &found, err))
 		return -1;
 	return found ? 0 : err_set(err, ERR_DENIED, "the session has ended: sign in again");
 }

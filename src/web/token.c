@@ -43,21 +43,26 @@ static int token_used(struct store_tx *tx, const char *digest, int64_t now, stru
 }
 
 /* Found by its digest: how long that takes says nothing about the token. */
-static int token_find(const struct call *call, struct view token, struct caller *caller, bool *found, struct err *err)
+int token_find(struct store_tx *tx, struct caller *caller, int64_t now_ms, bool *found, struct err *err)
 {
-	struct digest digest = digest_of(token);
-	int64_t now = world_now_ms(call->web->options.world);
-	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
 
-	if (store_begin(call_store(call), &tx, err) ||
-	    store_query(&tx, &rows, "SELECT name, role FROM token WHERE digest = ? AND ends_ms > ?", VALUES(V(digest.text), V(now)),
-			err))
+	if (store_query(tx, &rows, "SELECT name, role FROM token WHERE digest = ? AND ends_ms > ?",
+			VALUES(V(caller->secret.text), V(now_ms)), err))
 		return -1;
 	*found = store_rows_next(&rows) && !role_parse(store_rows_text(&rows, 1), &caller->role, err);
 	if (*found)
 		(void)snprintf(caller->name, sizeof(caller->name), "%s", store_rows_text(&rows, 0));
-	if (store_rows_finish(&rows, err) || (*found && token_used(&tx, digest.text, now, err)))
+	return store_rows_finish(&rows, err);
+}
+
+static int token_use(const struct call *call, struct caller *caller, bool *found, struct err *err)
+{
+	int64_t now = world_now_ms(call->web->options.world);
+	AUTO_TX tx = {0};
+
+	if (store_begin(call_store(call), &tx, err) || token_find(&tx, caller, now, found, err) ||
+	    (*found && token_used(&tx, caller->secret.text, now, err)))
 		return -1;
 	return store_commit(&tx, err);
 }
@@ -71,7 +76,9 @@ int token_judge(const struct call *call, const char *authorization, struct calle
 	token = view_trim(token);
 	if (!view_equal_nocase(scheme, VIEW("Bearer")) || !token.length)
 		return err_set(err, ERR_DENIED, "Authorization: expected `Bearer TOKEN`");
-	if (token_find(call, token, caller, &found, err))
+	caller->known_by = KNOWN_BY_TOKEN;
+	caller->secret = digest_of(token);
+	if (token_use(call, caller, &found, err))
 		return -1;
 	return found ? 0 : err_set(err, ERR_DENIED, "the token is none of this server's, or it has ended: `assay token create`");
 }

@@ -3,7 +3,8 @@
  *
  * Theory of operation: the main server listens on TCP (pages) and on a Unix socket (command line); the tools' server on a Unix
  * socket of its own, which only the gateway reaches. Before a row's handler runs, access.c decides by the row and by where the request came from. Then the body is checked against the row's fields. Handlers
- * block as they like: they run on the server's pool. What outlives them (streams, long work, terminals) has threads of its own (work.c).
+ * block as they like: they run on the server's pool. Long work and terminals, which outlive them, have threads of
+ * their own (work.c); all streams that are followed have one (watch.c), those of logs another.
  */
 #include "web/web.h"
 
@@ -13,7 +14,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/span.h"
-#include "web/web_priv.h"
+#include "web/watch.h"
 
 #define STOP_GRACE_MS 3000
 #define AGAIN_SECONDS "5"
@@ -246,6 +247,9 @@ int web_open(const struct web_options *options, struct web **web, struct err *er
 	(void)pthread_mutex_init(&made->mutex, NULL);
 	(void)pthread_mutex_init(&made->rate.mutex, NULL);
 	(void)pthread_cond_init(&made->idle, NULL);
+	made->told = told_new();
+	made->events = watch_new(made, &watch_of_events);
+	made->logs = watch_new(made, &watch_of_logs);
 	token_make(made);
 	if (surfaces_listen(made, err)) {
 		web_close(made);
@@ -268,7 +272,7 @@ int web_clients(const struct web *web)
 	(void)pthread_mutex_lock(&counted->mutex);
 	workers = counted->workers;
 	(void)pthread_mutex_unlock(&counted->mutex);
-	return workers + atomic_load(&counted->calls);
+	return workers + watch_count(counted->events) + watch_count(counted->logs) + atomic_load(&counted->calls);
 }
 
 static void surface_close(struct surface *surface)
@@ -289,11 +293,16 @@ void web_close(struct web *web)
 	while (web->workers)
 		(void)pthread_cond_wait(&web->idle, &web->mutex);
 	(void)pthread_mutex_unlock(&web->mutex);
+	watch_end(web->events);
+	watch_end(web->logs);
 	surface_close(&web->main);
 	surface_close(&web->tools);
+	watch_free(web->events);
+	watch_free(web->logs);
 	(void)pthread_mutex_destroy(&web->mutex);
 	(void)pthread_mutex_destroy(&web->rate.mutex);
 	(void)pthread_cond_destroy(&web->idle);
+	told_free(web->told);
 	free(web->state_dir);
 	free(web->preview_base);
 	free(web->preview_domain);

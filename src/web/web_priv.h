@@ -16,7 +16,7 @@
 #define BODY_BYTES_MAX ((size_t)4 << 20)
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 #define LINE_BYTES_MAX ((size_t)500)
-#define WORKERS_MAX 2048 /* streams, long operations and terminals at once; each is a thread that mostly waits */
+#define WORKERS_MAX 1024 /* long operations and terminals at once; each is a thread that mostly waits */
 #define ITEMS_DEFAULT 100
 #define ITEMS_MAX 100000
 #define EXCHANGES_BYTES_MAX ((size_t)128 << 20)
@@ -32,6 +32,9 @@ enum who {
 
 struct web;
 struct call;
+struct store_tx;
+struct watch; /* web/watch.h */
+struct told;
 
 enum field_kind {
 	FIELD_LINE,   /* a text of one line, not blank, at most LINE_BYTES_MAX */
@@ -136,15 +139,26 @@ struct web {
 	pthread_cond_t idle;
 	int workers;
 	struct job *jobs; /* that run */
+	struct watch *events, *logs;
+	struct told *told; /* of the events' thread (follow.c) */
 };
 
 #define CALLER_NAME_MAX 64
+
+/* What somebody is known by. */
+enum known_by {
+	KNOWN_BY_PLACE, /* being at this machine */
+	KNOWN_BY_TOKEN,
+	KNOWN_BY_SESSION, /* of a cookie */
+};
 
 /* Who calls: the person at this machine, or who holds a token. */
 struct caller {
 	enum role role;
 	char name[CALLER_NAME_MAX];
 	bool token;
+	enum known_by known_by;
+	struct digest secret; /* of the token, or of the session's */
 };
 
 struct call {
@@ -161,6 +175,8 @@ void metrics_count(struct metrics *metrics, unsigned status, int64_t ms); /* met
 /* access.c */
 bool access_judge(void *self, const struct http_request *request, struct http_reply *reply); /* http_server_spec.before */
 MUST_USE int access_caller(struct call *call, const struct row *row, struct err *err);       /* sets call->caller */
+/* Is the caller who it was when it was judged: is its token, or its session, there and not over? */
+MUST_USE int access_lasts(struct store_tx *tx, const struct caller *caller, int64_t now_ms, bool *lasts, struct err *err);
 
 /* session.c: secrets of a session out of it, before anybody sees it; `keep_values`: so that it can be replayed. */
 MUST_USE int session_clean(const struct call *call, struct session *session, const json_t *keep, bool keep_values, struct err *err);
@@ -188,6 +204,8 @@ MUST_USE int again_end(const struct call *call, const struct row *row, const str
 MUST_USE int session_person(struct call *call, const char *name, const char *role, struct err *err);
 /* signin.c: who has the session of the request's cookie. ERR_DENIED: nobody. */
 MUST_USE int session_judge(const struct call *call, struct caller *caller, struct err *err);
+/* signin.c: whose the session of caller->secret is. */
+MUST_USE int session_find(struct store_tx *tx, struct caller *caller, int64_t now_ms, bool *found, struct err *err);
 
 /* signin_oidc.c: a page with one sentence; one of status 200 goes on to `to` by itself. Answers; returns NULL. */
 json_t *sentence_answer(struct call *call, unsigned status, const char *text, const char *to, const char *link);
@@ -197,6 +215,8 @@ MUST_USE int role_parse(const char *name, enum role *role, struct err *err);
 const char *role_name(enum role role);
 /* Who holds the token of an `Authorization` header. ERR_DENIED: nobody. */
 MUST_USE int token_judge(const struct call *call, const char *authorization, struct caller *caller, struct err *err);
+/* Whose the token of caller->secret is. */
+MUST_USE int token_find(struct store_tx *tx, struct caller *caller, int64_t now_ms, bool *found, struct err *err);
 
 /* request.c */
 bool call_is_safe(const struct call *call);          /* people reach the pages by https */
@@ -247,6 +267,8 @@ json_t *work_stream(struct call *call, const struct env_id *env,
 json_t *run_events(struct call *call, struct err *err);
 json_t *all_events(struct call *call, struct err *err);
 json_t *environment_log(struct call *call, struct err *err);
+struct told *told_new(void);
+void told_free(struct told *told);
 
 json_t *environment_terminal(struct call *call, struct err *err); /* terminal.c */
 

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -296,6 +297,41 @@ static void a_wait_ends_with_the_next_commit(void **state)
 	store_wait(store, seen, 60000);
 	assert_true(store_version(store) > seen);
 	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void commit(struct store *store, const char *key)
+{
+	AUTO_TX tx = {0};
+
+	assert_int_equal(store_begin(store, &tx, NULL), 0);
+	assert_int_equal(add(&tx, key, NULL), 0);
+	assert_int_equal(store_commit(&tx, NULL), 0);
+}
+
+static void heard_one(void *self)
+{
+	(void)atomic_fetch_add((atomic_int *)self, 1);
+}
+
+static void who_listens_hears_of_every_commit_until_it_does_no_more(void **state)
+{
+	struct store *store = store_of(state);
+	atomic_int heard = 0, other = 0;
+	struct store_listener listener = {.heard = heard_one, .self = &heard};
+	struct store_listener second = {.heard = heard_one, .self = &other};
+
+	store_listen_end(store, &listener); /* which does not listen yet */
+	store_listen(store, &listener);
+	store_listen(store, &second);
+	commit(store, "a");
+	assert_true(atomic_load(&heard) > 0);
+	store_listen_end(store, &listener);
+	atomic_store(&heard, 0);
+	atomic_store(&other, 0);
+	commit(store, "b");
+	assert_int_equal(atomic_load(&heard), 0);
+	assert_true(atomic_load(&other) > 0);
+	store_listen_end(store, &second);
 }
 
 static void a_wait_ends_with_a_commit_of_another_program(void **state)
@@ -719,6 +755,7 @@ int main(void)
 		EACH(a_broken_constraint_is_a_conflict),
 		EACH(a_wrong_statement_is_told_in_one_line),
 		EACH(a_wait_ends_with_the_next_commit),
+		EACH(who_listens_hears_of_every_commit_until_it_does_no_more),
 		EACH(a_wait_ends_with_a_commit_of_another_program),
 		EACH(a_failed_commit_leaves_nothing_and_the_store_usable),
 		EACH(transactions_are_serial_and_syncs_are_shared),

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -337,6 +338,78 @@ static void a_stream_carries_events_until_the_client_leaves(void **state)
 	buf_fini(&events.text);
 }
 
+static void said_room(void *self)
+{
+	(void)atomic_fetch_add((atomic_int *)self, 1);
+}
+
+/* Asks for the stream by a socket that nobody reads, and fills it until much waits. */
+static struct http_stream *stream_full(struct fixture *fixture, int *fd)
+{
+	static char bytes[65536];
+	struct view ask = VIEW("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+	struct http_stream *stream;
+	struct err err;
+	bool pending;
+
+	atomic_store(&fixture->stream, NULL);
+	assert_int_equal(socket_connect_tcp(fixture->address, fd, &pending, &err), 0);
+	while (pending && socket_error(*fd) == 0 && send(*fd, "", 0, MSG_NOSIGNAL) < 0)
+		usleep(1000);
+	assert_int_equal(write(*fd, ask.at, ask.length), ask.length);
+	while (!(stream = atomic_load(&fixture->stream)))
+		usleep(1000);
+	memset(bytes, 'x', sizeof(bytes));
+	assert_int_equal(http_stream_waiting(stream), 0);
+	for (int quiet = 0; quiet<20; quiet = http_stream_waiting(stream)> sizeof(bytes) ? quiet + 1 : 0) {
+		if (http_stream_waiting(stream) <= sizeof(bytes))
+			assert_true(http_stream_write(stream, view_make(bytes, sizeof(bytes))));
+		usleep(1000);
+	}
+	return stream;
+}
+
+static void who_writes_to_a_full_stream_hears_when_it_is_empty(void **state)
+{
+	static char bytes[65536];
+	atomic_int said = 0;
+	struct http_stream *stream;
+	int fd;
+
+	stream = stream_full(*state, &fd);
+	assert_true(http_stream_room(stream, SIZE_MAX, said_room, &said));
+	assert_false(http_stream_room(stream, sizeof(bytes), said_room, &said));
+	assert_int_equal(atomic_load(&said), 0);
+	for (int turns = 0; turns < 5000 && !atomic_load(&said); turns++)
+		if (read(fd, bytes, sizeof(bytes)) < 0)
+			usleep(1000);
+	assert_int_equal(atomic_load(&said), 1);
+	assert_int_equal(http_stream_waiting(stream), 0);
+	assert_true(http_stream_room(stream, 0, said_room, &said));
+	http_stream_close(stream);
+	(void)close(fd);
+}
+
+static void a_stream_that_is_cut_ends_at_once_though_nobody_reads(void **state)
+{
+	static char bytes[65536];
+	atomic_int said = 0;
+	struct pollfd ended = {.events = POLLRDHUP};
+
+	http_stream_cut(stream_full(*state, &ended.fd));
+	assert_int_equal(poll(&ended, 1, 10000), 1);
+	(void)close(ended.fd);
+	/* One that leaves makes room, too: nobody waits for it in vain. */
+	struct http_stream *stream = stream_full(*state, &ended.fd);
+	assert_false(http_stream_room(stream, sizeof(bytes), said_room, &said));
+	(void)close(ended.fd);
+	for (int turns = 0; turns < 5000 && !atomic_load(&said); turns++)
+		usleep(1000);
+	assert_int_equal(atomic_load(&said), 1);
+	assert_true(http_stream_gone(stream));
+	http_stream_close(stream);
+}
+
 struct caller {
 	struct fixture *fixture;
 	pthread_t thread;
@@ -403,6 +476,8 @@ int main(void)
 		cmocka_unit_test(pipelined_requests_are_answered_in_order),
 		cmocka_unit_test(broken_requests_get_400_and_the_connection_ends),
 		cmocka_unit_test(a_stream_carries_events_until_the_client_leaves),
+		cmocka_unit_test(who_writes_to_a_full_stream_hears_when_it_is_empty),
+		cmocka_unit_test(a_stream_that_is_cut_ends_at_once_though_nobody_reads),
 		cmocka_unit_test(requests_that_come_while_others_are_handled_are_handled_together),
 	};
 

@@ -9,6 +9,29 @@
 #include "http/client.h"
 #include "store/store.h"
 
+/* The real world, but for the time that a test lets pass. */
+atomic_llong bench_passed_ms;
+
+static int64_t now_ms(void *self)
+{
+	(void)self;
+	return world_now_ms(world_real) + atomic_load(&bench_passed_ms);
+}
+
+static int64_t elapsed_ms(void *self)
+{
+	(void)self;
+	return world_elapsed_ms(world_real) + atomic_load(&bench_passed_ms);
+}
+
+static void random_bytes(void *self, void *at, size_t length)
+{
+	(void)self;
+	world_random(world_real, at, length);
+}
+
+static const struct world_ops bench_world = {now_ms, elapsed_ms, random_bytes};
+
 static void on_shutdown(void *self)
 {
 	((struct bench *)self)->ended = true;
@@ -93,7 +116,7 @@ int bench_open(void **state)
 				      .shutdown = on_shutdown,
 				      .doctor = on_doctor,
 				      .self = bench,
-				      .world = world_real};
+				      .world = {&bench_world, NULL}};
 
 	strcpy(bench->dir, "/tmp/assay-web-XXXXXX");
 	if (!mkdtemp(bench->dir))

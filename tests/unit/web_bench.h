@@ -57,6 +57,8 @@ void questions_ask(struct bench *bench, const struct question *rows, size_t coun
 
 #define GOOD "X-Assay-Token: $TOKEN"
 
+extern atomic_llong bench_passed_ms; /* how far the server's clocks are before the real ones */
+
 int bench_open(void **state); /* for a group: *state is the bench */
 int bench_close(void **state);
 

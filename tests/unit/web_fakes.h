@@ -2,6 +2,7 @@
 #ifndef ASSAY_TESTS_WEB_FAKES_H
 #define ASSAY_TESTS_WEB_FAKES_H
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define FAKE_RUN "raaaaaaaaaa"
@@ -10,5 +11,7 @@
 
 extern struct store *fake_store; /* for what web/ keeps itself */
 extern char fake_said[512];      /* the last thing that was asked for */
+/* The machine's changes are so many issues, each with so many bytes besides; they were read so often. Any thread. */
+extern atomic_int fake_changes, fake_change_bytes, fake_change_reads;
 
 #endif
