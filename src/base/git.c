@@ -416,7 +416,7 @@ int git_remote_branch(const char *repository, const struct git_remote *remote, c
 int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch, const struct git_hash *commit,
 		    const struct git_hash *old, struct err *err)
 {
-	AUTO_FREE char *spec = text_format("%s%s:refs/heads/%s", old ? "+" : "", commit->text, branch);
+	AUTO_FREE char *spec = text_format("%s:refs/heads/%s", commit->text, branch);
 	AUTO_FREE char *lease = text_format("--force-with-lease=refs/heads/%s:%s", branch, old ? old->text : "");
 	struct git_hash there;
 	struct err why = {0};
@@ -488,11 +488,43 @@ int git_ref_set(const char *repository, const char *ref, const struct git_hash *
 	return 0;
 }
 
-int git_merge(const char *repository, const struct git_hash *into, const struct git_hash *from, const char *message,
-	      struct git_hash *merged, struct err *err)
+int git_ref_find(const char *repository, const char *ref, struct git_hash *commit, bool *found, struct err *err)
+{
+	AUTO_BUF out = buf_new((size_t)64 << 10);
+	struct view rest;
+	struct view name;
+
+	*found = false;
+	if (git_run(repository, (const char *const[]){"for-each-ref", "--format=%(refname) %(objectname)", ref, NULL},
+		    &(struct process_spec){.output = &out}, NULL, err) ||
+	    buf_finish(&out, err))
+		return -1;
+	/* A pattern is also of what is below it. */
+	for (struct view left = buf_view(&out); left.length && !*found;) {
+		name = view_cut(view_cut(left, '\n', &left), ' ', &rest);
+		*found = view_equal(name, view_of(ref));
+		if (*found && git_hash_parse(rest, commit, err))
+			return -1;
+	}
+	return 0;
+}
+
+int git_is_ancestor(const char *repository, const struct git_hash *a, const struct git_hash *b, bool *is, struct err *err)
+{
+	int status = 0;
+
+	if (git_run(repository, (const char *const[]){"merge-base", "--is-ancestor", a->text, b->text, NULL}, NULL, &status, err))
+		return -1;
+	if (status > 1)
+		return err_set(err, ERR_BROKEN, "git cannot tell whether %.12s is in the history of %.12s", a->text, b->text);
+	*is = status == 0;
+	return 0;
+}
+
+static int tree_merge(const char *repository, const struct git_hash *into, const struct git_hash *from, struct git_hash *tree,
+		      struct err *err)
 {
 	AUTO_BUF out = buf_new((size_t)1 << 20);
-	struct git_hash tree;
 	struct view rest;
 	struct view first;
 	int status = 0;
@@ -508,11 +540,53 @@ int git_merge(const char *repository, const struct git_hash *into, const struct 
 		return err_set(err, ERR_CONFLICT, "the merge conflicts in %.*s",
 			       (int)(rest.length < CONFLICT_LIST_MAX ? rest.length : CONFLICT_LIST_MAX), rest.at);
 	}
-	if (status || git_hash_parse(view_trim(first), &tree, err))
+	if (status || git_hash_parse(view_trim(first), tree, err))
 		return err_set(err, ERR_BROKEN, "git merge-tree ended with %d", status);
+	return 0;
+}
+
+int git_merge(const char *repository, const struct git_hash *into, const struct git_hash *from, const char *message,
+	      struct git_hash *merged, struct err *err)
+{
+	struct git_hash tree;
+
+	if (tree_merge(repository, into, from, &tree, err))
+		return -1;
 	return hash_of(repository,
 		       (const char *const[]){"commit-tree", tree.text, "-p", into->text, "-p", from->text, "-m", message, NULL},
 		       merged, err);
+}
+
+/* The commit's files as if they were made of nothing but `base`: so git takes that for what both sides began with. */
+static int commit_since(const char *repository, const struct git_hash *commit, const struct git_hash *base, struct git_hash *since,
+			struct err *err)
+{
+	struct git_hash tree;
+
+	return git_tree_of(repository, commit, &tree, err) ||
+			       hash_of(repository,
+				       (const char *const[]){"commit-tree", tree.text, "-p", base->text, "-m", "since", NULL},
+				       since, err)
+		       ? -1
+		       : 0;
+}
+
+int git_carry(const char *repository, const struct git_hash *from, const struct git_hash *base, const struct git_hash *onto,
+	      const char *message, struct git_hash *carried, struct err *err)
+{
+	struct git_hash ours;
+	struct git_hash theirs;
+	struct git_hash there;
+	struct git_hash tree;
+
+	if (commit_since(repository, onto, base, &theirs, err) || commit_since(repository, from, base, &ours, err) ||
+	    tree_merge(repository, &theirs, &ours, &tree, err) || git_tree_of(repository, onto, &there, err))
+		return -1;
+	*carried = *onto;
+	if (strcmp(tree.text, there.text) == 0)
+		return 0;
+	return hash_of(repository, (const char *const[]){"commit-tree", tree.text, "-p", onto->text, "-m", message, NULL}, carried,
+		       err);
 }
 
 int git_diff(const char *repository, const struct git_hash *base, const struct git_hash *head, struct buf *out, struct err *err)

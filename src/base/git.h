@@ -50,19 +50,27 @@ struct git_remote {
 /* As git_fetch_local. `revision` is a branch, a tag, a ref or a hash. */
 MUST_USE int git_fetch_remote(const char *repository, const struct git_remote *remote, const char *revision, const char *ref,
 			      struct git_hash *commit, struct err *err);
-/* Branch := commit there, when it is `old` there (NULL: when it only goes forward, or is new). Already so is no error. ERR_CONFLICT: somebody
- * else has moved it. */
+/* Branch := commit there, when it is `old` there, which nobody can change meanwhile (NULL: when it only goes forward, or is new). Already so is
+ * no error. ERR_CONFLICT: somebody else has moved it, or it is gone. */
 MUST_USE int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch,
 			     const struct git_hash *commit, const struct git_hash *old, struct err *err);
 /* What a branch is there; ERR_NOT_FOUND: it is not. */
 MUST_USE int git_remote_branch(const char *repository, const struct git_remote *remote, const char *branch, struct git_hash *commit,
 			       struct err *err);
-/* refs/x := commit, when it still is `old` (NULL: whatever it is). */
+/* Exactly this ref, and not found only when it is not there: whatever else keeps it from being read is an error. */
+MUST_USE int git_ref_find(const char *repository, const char *ref, struct git_hash *commit, bool *found, struct err *err);
+/* refs/x := commit, when it still is `old` (NULL: whatever it is; of no digits: when there is none). */
 MUST_USE int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old,
 			 struct err *err);
+/* Is `a` the commit `b`, or in its history? */
+MUST_USE int git_is_ancestor(const char *repository, const struct git_hash *a, const struct git_hash *b, bool *is, struct err *err);
 /* Three-way merge without a work tree; ERR_CONFLICT names the first conflicting files. */
 MUST_USE int git_merge(const char *repository, const struct git_hash *into, const struct git_hash *from, const char *message,
 		       struct git_hash *merged, struct err *err);
+/* What `from` changed since `base`, as one commit on `onto`, which none of it is in the history of; `onto` itself when that changes nothing.
+ * ERR_CONFLICT as of git_merge(). */
+MUST_USE int git_carry(const char *repository, const struct git_hash *from, const struct git_hash *base,
+		       const struct git_hash *onto, const char *message, struct git_hash *carried, struct err *err);
 /* Unified diff, no external programs, at most out's maximum (what is over is cut at a line, and said). */
 MUST_USE int git_diff(const char *repository, const struct git_hash *base, const struct git_hash *head, struct buf *out,
 		      struct err *err);

@@ -107,16 +107,6 @@ json_t *runs_repository_list(struct runs *runs, struct err *err)
 	return items;
 }
 
-static int is_ancestor(const char *repository, const struct git_hash *a, const struct git_hash *b, bool *is, struct err *err)
-{
-	int status = 0;
-
-	if (git_run(repository, (const char *const[]){"merge-base", "--is-ancestor", a->text, b->text, NULL}, NULL, &status, err))
-		return -1;
-	*is = status == 0;
-	return 0;
-}
-
 /*
  * Moves `main` to what a checkout brought, without losing what was merged here: it moves when it would only go forward, or when
  * nothing was merged since the last time; it stays when the checkout is merely behind. Without `move` the commit is only kept.
@@ -136,7 +126,8 @@ static int main_move(const char *repository, const char *name, const struct git_
 
 		if (!merged_since && strcmp(now.text, commit->text) == 0)
 			return 0;
-		if (is_ancestor(repository, &now, commit, &forward, err) || is_ancestor(repository, commit, &now, &behind, err))
+		if (git_is_ancestor(repository, &now, commit, &forward, err) ||
+		    git_is_ancestor(repository, commit, &now, &behind, err))
 			return -1;
 		if (!forward && merged_since && !behind)
 			return err_set(

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/markdown.h"
 #include "base/scope.h"
+#include "runs/branch.h"
 #include "runs/remote.h"
 #include "runs/runs_priv.h"
 
@@ -56,16 +57,37 @@ static int told_in(struct runs *runs, struct store_tx *tx, const struct outbox_e
 /* ---- the branch ---- */
 
 struct pushing {
-	const char *path;
-	const char *branch;
+	struct branch branch;
 	struct git_hash head;
+	struct git_hash seen;
 };
 
 static int push(void *self, const struct git_remote *remote, struct err *err)
 {
 	const struct pushing *pushing = self;
 
-	return git_push_remote(pushing->path, remote, pushing->branch, &pushing->head, NULL, err);
+	return git_push_remote(pushing->branch.path, remote, pushing->branch.name, &pushing->head,
+			       *pushing->seen.text ? &pushing->seen : NULL, err);
+}
+
+static int head_read(struct runs *runs, const struct sending *sending, struct git_hash *head, struct err *err)
+{
+	const char *run = json_text(sending->data, "run", "");
+	AUTO_ROWS rows = {0};
+	AUTO_TX tx = {0};
+	const char *text;
+
+	memset(head, 0, sizeof(*head));
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_query(&tx, &rows,
+			"SELECT run_part.head FROM run_part WHERE run = ? AND repository = ? UNION ALL"
+			" SELECT run.head FROM run WHERE id = ? AND joined IS NULL",
+			VALUES(V(run), V((const char *)sending->place.name), V(run)), err))
+		return -1;
+	text = store_rows_next(&rows) ? store_rows_text(&rows, 0) : NULL;
+	if (text && run_hash(text, head, err))
+		return -1;
+	return store_rows_finish(&rows, err);
 }
 
 static int push_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
@@ -73,15 +95,18 @@ static int push_send(struct runs *runs, const struct outbox_effect *effect, stru
 	AUTO_SENDING sending = {0};
 	AUTO_FREE char *path = NULL;
 	struct pushing pushing = {0};
+	struct git_hash newest;
 
 	if (sending_begin(runs, effect, &sending, err) ||
 	    git_hash_parse(view_of(json_text(sending.data, "head", "")), &pushing.head, err))
 		return -1;
 	path = repository_path(runs, sending.place.name);
-	pushing.path = path;
-	pushing.branch = json_text(sending.data, "branch", "");
+	pushing.branch = (struct branch){path, json_text(sending.data, "run", ""), json_text(sending.data, "branch", "")};
+	if (branch_seen(&pushing.branch, &pushing.seen, err) || head_read(runs, &sending, &newest, err) ||
+	    branch_push_check(&pushing.branch, &pushing.seen, &newest, &pushing.head, err))
+		return -1;
 	if (!place_git(&sending.place, true, push, &pushing, &sending.told, err))
-		return 0;
+		return branch_see(&pushing.branch, &pushing.seen, &pushing.head, err);
 	/* Moved by somebody else: the same call fails again. */
 	if (err->kind == ERR_CONFLICT)
 		err->kind = ERR_DENIED;

@@ -179,7 +179,8 @@ MUST_USE int environment_export(struct environments *environments, struct env_id
 				const char *message, struct git_hash *head, struct err *err);
 
 /* The other way: what `commit` has beyond `base`, which the work tree was exported as, or forked from, is in the work tree as well; what else was changed there stays.
- * Done twice is done once. ERR_CONFLICT: names files that were changed on both sides, and nothing was done. */
+ * What `base` has beyond a `commit` that does not follow it goes, from the history of the workspace's branch, too. Done twice is done once.
+ * ERR_CONFLICT: names files that were changed on both sides, and nothing was done. */
 MUST_USE int environment_import(struct environments *environments, struct env_id id, const struct git_hash *base,
 				const struct git_hash *commit, struct err *err);
 

@@ -12,7 +12,7 @@
 /* $1 is what the work tree was made a commit of last, $2 what it is to have besides; the objects are on standard input. Files are joined one by one, so that
  * it may be done again wherever it was cut off: what is changed there already stays. Nothing is written when a file was changed on both sides. Where the agent's own
  * branch only has to go forward it does, so that what came is not shown as its changes; else its index has what came by name, which a file that is
- * ignored needs to be kept. */
+ * ignored needs to be kept. Where $2 does not follow $1, something was taken back: the branch is $2 then, or it would bring that back with its history. */
 static const char join_script[] =
 	"set -e\n"
 	"cd " WORKSPACE_PATH "\n"
@@ -33,7 +33,7 @@ static const char join_script[] =
 	"git read-tree -m -u --aggressive \"$1\" \"$now\" \"$2\"\n"
 	"unset GIT_INDEX_FILE\n"
 	"git update-ref refs/assay/brought \"$2\"\n"
-	"if git merge-base --is-ancestor HEAD \"$2\" 2>/dev/null; then git -c core.hooksPath=/dev/null reset -q \"$2\"\n"
+	"if git merge-base --is-ancestor HEAD \"$2\" 2>/dev/null || ! git merge-base --is-ancestor \"$1\" \"$2\" 2>/dev/null; then git -c core.hooksPath=/dev/null reset -q \"$2\"\n"
 	"else git diff-tree -r --no-renames --name-only --diff-filter=AMT -z \"$1\" \"$2\" | git update-index -q --add --remove -z --stdin; fi\n";
 
 struct giving {

@@ -441,6 +441,39 @@ static void what_others_committed_comes_into_the_work_tree(void **state)
 	assert_string_equal(left, "changed\n"); /* nothing was done */
 }
 
+/* The agent committed it itself, so that it is in the history of its branch. */
+static void what_others_took_back_goes_from_the_work_tree_and_its_history(void **state)
+{
+	struct git_hash before;
+	struct git_hash taken;
+	struct git_hash after;
+	struct err err = {0};
+	int status = 0;
+
+	(void)state;
+	must(environment_export(environments, shop, &first, "refs/assay/work", "before\n", &before, &err), &err);
+	AUTO_FREE char *made = run(
+		shop, "workspace",
+		"git tag before && git reset -q && echo taken >taken.txt && git add taken.txt && "
+		"git -c user.name=a -c user.email=a@a.test commit -q -m taken && echo mine >mine.txt && cat taken.txt");
+	assert_string_equal(made, "taken\n");
+	must(environment_export(environments, shop, &before, "refs/assay/work", "taken\n", &taken, &err), &err);
+	for (int i = 0; i < 2; i++) /* again is once */
+		must(environment_import(environments, shop, &taken, &before, &err), &err);
+	AUTO_FREE char *left = run(shop, "workspace", "ls; git rev-parse HEAD");
+	assert_null(strstr(left, "taken.txt"));
+	assert_non_null(strstr(left, before.text));
+	AUTO_FREE char *worked = run(shop, "workspace", "echo more >more.txt && git status --short");
+	assert_non_null(strstr(worked, "?? more.txt"));
+	must(environment_export(environments, shop, &before, "refs/assay/work", "after\n", &after, &err), &err);
+	must(git_run(repository, (const char *const[]){"merge-base", "--is-ancestor", taken.text, after.text, NULL}, NULL, &status,
+		     &err),
+	     &err);
+	assert_int_not_equal(status, 0);
+	AUTO_FREE char *clean = run(shop, "workspace", "rm -f more.txt mine.txt && git reset -q before && git tag -d before");
+	assert_non_null(clean);
+}
+
 static void a_crashed_service_is_started_again(void **state)
 {
 	AUTO_FREE char *crash = run(shop, "web", "curl -s http://127.0.0.1:8080/crash || true");
@@ -957,6 +990,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(logs_are_kept_by_sandbox_and_together),
 		cmocka_unit_test(the_work_comes_out_as_a_commit_on_the_base),
 		cmocka_unit_test(what_others_committed_comes_into_the_work_tree),
+		cmocka_unit_test(what_others_took_back_goes_from_the_work_tree_and_its_history),
 		cmocka_unit_test(a_crashed_service_is_started_again),
 		cmocka_unit_test(it_is_quiet_once_its_queue_is_empty),
 		cmocka_unit_test(frozen_it_stands_still_and_a_question_wakes_it),

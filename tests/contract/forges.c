@@ -117,6 +117,23 @@ static void git_asks_anew_when_its_credential_is_refused(struct side *side)
 	assert_int_equal(side_push(side, "other", "pushed2", &err), 0);
 }
 
+/* A push says what it expects there: also what only goes forward is refused where somebody was meanwhile. */
+static void a_push_finds_what_it_expects_or_does_not_happen(struct side *side)
+{
+	struct err err = {0};
+
+	if (!side->remote.ops)
+		return;
+	assert_int_equal(side_push(side, "main", "lease", &err), 0);
+	assert_int_equal(side_push_over(side, "topic", "lease", "other", &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	err = (struct err){0};
+	assert_int_equal(side_push_over(side, "topic", "lease", "main", &err), 0);
+	assert_int_equal(side_push_over(side, "topic", "lease", "main", &err), 0); /* its answer was lost */
+	assert_int_equal(side_push_over(side, "topic", "gone", "main", &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+}
+
 static void a_merge_is_of_the_head_that_was_published(struct side *side)
 {
 	struct remote_pull pull = pull_of(side, "other", "Other", false);
@@ -585,6 +602,7 @@ static const struct {
 	{"a preview is shown once, and ends", a_preview_is_shown_once_and_ends, false},
 	{"the doctor finds nothing wrong with what is whole", the_doctor_finds_nothing_wrong_with_what_is_whole, false},
 	{"git is refused, or answered, as it is", git_is_refused_or_answered_as_it_is, false},
+	{"a push finds what it expects or does not happen", a_push_finds_what_it_expects_or_does_not_happen, false},
 	{"git asks anew when its credential is refused", git_asks_anew_when_its_credential_is_refused, false},
 	{"what fails at any call is done once by the next try", what_fails_at_any_call_is_done_once_by_the_next_try, false},
 };

@@ -104,7 +104,7 @@ static void refs_set(struct side *side)
 
 const char *side_head(struct side *side, const char *branch)
 {
-	return strcmp(branch, "topic") == 0 ? side->topic.text : side->other.text;
+	return strcmp(branch, "main") == 0 ? side->main.text : strcmp(branch, "topic") == 0 ? side->topic.text : side->other.text;
 }
 
 /* ---- a fake ---- */
@@ -388,17 +388,24 @@ int64_t side_writes_of_same(struct side *side, const struct remote_pull *pull)
 	return json_number(after, "writes", 0) - json_number(before, "writes", 0);
 }
 
-int side_push(struct side *side, const char *from, const char *branch, struct err *err)
+int side_push_over(struct side *side, const char *from, const char *branch, const char *over, struct err *err)
 {
 	AUTO_FREE char *path = repository_of(side);
 	AUTO_BUF url = buf_new(1024);
 	AUTO_BUF header = buf_new(8192);
 	struct git_hash commit;
+	struct git_hash old;
 
 	assert_int_equal(git_hash_parse(view_of(side_head(side, from)), &commit, NULL), 0);
+	assert_int_equal(over ? git_hash_parse(view_of(side_head(side, over)), &old, NULL) : 0, 0);
 	side->remote.ops->clone_url(side->remote.self, SIDE_NAME, &url);
 	side_good(side, side->remote.ops->credential(side->remote.self, SIDE_NAME, true, &header, &side->told, &side->err));
-	return git_push_remote(path, &(struct git_remote){url.at, header.at}, branch, &commit, NULL, err);
+	return git_push_remote(path, &(struct git_remote){url.at, header.at}, branch, &commit, over ? &old : NULL, err);
+}
+
+int side_push(struct side *side, const char *from, const char *branch, struct err *err)
+{
+	return side_push_over(side, from, branch, NULL, err);
 }
 
 void side_open(struct side *side)

@@ -52,6 +52,8 @@ int side_pull_merge(struct side *side, int64_t number, const char *head, struct 
 /* How many writes the host got when the same was put again. */
 int64_t side_writes_of_same(struct side *side, const struct remote_pull *pull);
 int side_push(struct side *side, const char *from, const char *branch, struct err *err);
+/* Where the branch is what `over` is here. */
+int side_push_over(struct side *side, const char *from, const char *branch, const char *over, struct err *err);
 
 void side_open(struct side *side);
 json_t *side_review(struct side *side, const char *by, const char *first, const char *second);

@@ -24,8 +24,12 @@ case $prompt in *whisper*) add whisper lower ;; esac
 case $prompt in *murmur*) add murmur lower ;; esac
 case $prompt in *mumble*) add mumble lower ;; esac
 case $prompt in *'add hum'*) add hum lower ;; esac
+last=${prompt##*The review:} # what comes before is what it was told in other turns
+case $last in *'add purr'*) add purr lower ;; esac
+case $last in *'add snore'*) add snore lower ;; esac
+case $last in *'took back commits'*) echo 'it was taken back' >told.txt ;; esac
 case $prompt in *'the log says why'*) add swap swapcase ;; esac
-case $prompt in *'say what is there'*) { ls; git status --short; } >seen.txt ;; esac
+case $last in *'say what is there'*) { ls; git status --short; } >seen.txt ;; esac
 case $prompt in *'cannot be joined'* | *'could not be joined'*) echo 'a person decides' >clash.txt ;; esac
 echo "I did what was asked."
 END
@@ -159,6 +163,49 @@ ok 'and pushed' until_true 60 becomes '$r.pulls[0].sha' "$head"
 ok 'with what the person pushed' git --git-dir "$WORK/hub/acme/tiny.git" merge-base --is-ancestor "$pushed" "$branch"
 like 'and with what the agent made' "$(there_at words.py)" 'def hum'
 like 'which had both before it worked' "$(there_at seen.txt | tr '\n' ' ')" 'by_eve.txt'
+
+# What a person takes back by force is not pushed again: the run goes on from what is there.
+holds() { git --git-dir "$WORK/hub/acme/tiny.git" merge-base --is-ancestor "$1" "$branch"; }
+holds_not() { ! holds "$1"; }
+before=$head
+asks 'Please add purr.'
+ok 'what a person will take back' until_true 90 moved_on
+taken=$(api GET "/runs/$run" | jq -r .head)
+ok 'is pushed first' until_true 60 becomes '$r.pulls[0].sha' "$taken"
+rm -rf "$WORK/person" && git clone --quiet --branch "$branch" "$WORK/hub/acme/tiny.git" "$WORK/person"
+git -C "$WORK/person" push --quiet --force origin "$before:refs/heads/$branch"
+head=$taken
+asks 'Please say what is there after that.'
+ok 'a run whose commit was taken back goes on' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+ok 'and pushes what follows the branch as the person left it' until_true 60 becomes '$r.pulls[0].sha' "$head"
+ok 'that has what was left' holds "$before"
+ok 'and not what was taken back, in its history' holds_not "$taken"
+is 'nor in its files' "$(there_at words.py | grep -c 'def purr')" 0
+is 'the agent knew' "$(there_at told.txt)" 'it was taken back'
+is 'and did not have it' "$(there_at seen.txt | grep -c purr)" 0
+comes 'who looks at the pull request is told, once' 1 state "[\$r.comments[] | select(.body | test(\"set back by force: it was $taken, and is $before\"))] | length"
+
+# The same while a push is under way: it finds another branch than it expects, although it would only go forward.
+before=$head
+taken=$head
+told inject '{"match": "GIT.push.GET", "kind": "git503", "times": 1000}'
+asks 'Please add snore.'
+ok 'while a push waits' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+git --git-dir "$WORK/hub/acme/tiny.git" branch --force "$branch" "$taken~1"
+before=$(state '$r.pulls[0].sha')
+told inject '{"clear": true}'
+comes 'what was taken back meanwhile is not pushed over' 1 state "[\$r.comments[] | select(.body | test(\"$head, could not be pushed\"))] | length"
+is 'the branch is as the person left it' "$(state '$r.pulls[0].sha')" "$before"
+ok 'which has nothing of it' holds_not "$taken"
+asks 'Please say what is there at last.'
+ok 'then the run goes on from there' until_true 90 moved_on
+head=$(api GET "/runs/$run" | jq -r .head)
+ok 'with what was not pushed yet' until_true 60 becomes '$r.pulls[0].sha' "$head"
+ok 'put on what is there' holds "$before"
+ok 'without what was taken back' holds_not "$taken"
+like 'and the work is there' "$(there_at words.py)" 'def snore'
 
 # What cannot be joined is told to both, and nothing is pushed over it.
 refuse_push

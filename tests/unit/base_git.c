@@ -256,6 +256,60 @@ static void a_merge_makes_a_commit_and_a_conflict_names_its_files(void **state)
 	assert_non_null(strstr(err.text, "file"));
 }
 
+static void what_was_made_since_is_carried_without_the_rest(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct git_hash base = fetched(fixture, "HEAD", "refs/heads/base");
+	struct git_hash seen;
+	struct git_hash ours;
+	struct git_hash carried;
+	struct git_hash again;
+	AUTO_BUF text = buf_new(100);
+	struct err err = {0};
+	bool is = true;
+
+	author(fixture, "echo secret >secret && git add . && git commit -qm secret");
+	seen = fetched(fixture, "HEAD", "refs/heads/seen");
+	author(fixture, "echo more >more && git add . && git commit -qm more");
+	ours = fetched(fixture, "HEAD", "refs/heads/ours");
+	assert_int_equal(git_carry(fixture->ours, &ours, &seen, &base, "carried", &carried, &err), 0);
+	assert_int_equal(git_file_read(fixture->ours, &carried, "more", &text, &err), 0);
+	assert_int_equal(git_file_read(fixture->ours, &carried, "secret", &text, &err), -1);
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+	assert_int_equal(git_is_ancestor(fixture->ours, &base, &carried, &is, &err), 0);
+	assert_true(is);
+	assert_int_equal(git_is_ancestor(fixture->ours, &seen, &carried, &is, &err), 0);
+	assert_false(is);
+	/* Nothing since: it is that commit itself. */
+	assert_int_equal(git_carry(fixture->ours, &seen, &seen, &base, "carried", &again, &err), 0);
+	assert_string_equal(again.text, base.text);
+	author(fixture, "echo own >secret && git commit -qam own");
+	ours = fetched(fixture, "HEAD", "refs/heads/ours");
+	err = (struct err){0};
+	assert_int_equal(git_carry(fixture->ours, &ours, &seen, &base, "carried", &carried, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	assert_non_null(strstr(err.text, "secret"));
+}
+
+static void a_ref_is_found_by_its_whole_name(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct git_hash one = fetched(fixture, "HEAD", "refs/assay/seen/r1/assay/1-shout");
+	struct git_hash none = {""};
+	struct git_hash got;
+	struct err err = {0};
+	bool found = true;
+
+	assert_int_equal(git_ref_find(fixture->ours, "refs/assay/seen/r1/assay", &got, &found, &err), 0);
+	assert_false(found);
+	assert_int_equal(git_ref_find(fixture->ours, "refs/assay/seen/r1/assay/1-shout", &got, &found, &err), 0);
+	assert_true(found);
+	assert_string_equal(got.text, one.text);
+	assert_int_equal(git_ref_find("/nonexistent", "refs/heads/main", &got, &found, &err), -1);
+	assert_int_equal(git_ref_set(fixture->ours, "refs/assay/new", &one, &none, &err), 0);
+	assert_int_equal(git_ref_set(fixture->ours, "refs/assay/new", &one, &none, &err), -1);
+}
+
 static void a_ref_moves_only_from_where_it_was_seen(void **state)
 {
 	const struct fixture *fixture = *state;
@@ -334,6 +388,8 @@ int main(void)
 		ROW(a_pack_over_its_size_is_refused),
 		ROW(trees_with_dangerous_names_are_refused),
 		ROW(a_merge_makes_a_commit_and_a_conflict_names_its_files),
+		ROW(what_was_made_since_is_carried_without_the_rest),
+		ROW(a_ref_is_found_by_its_whole_name),
 		ROW(a_ref_moves_only_from_where_it_was_seen),
 		ROW(changes_list_renames_counts_and_odd_names),
 		ROW(revisions_that_are_options_are_refused),

@@ -170,6 +170,22 @@ int git_run(const char *repository, const char *const *args, const struct proces
 	return 0;
 }
 
+int git_is_ancestor(const char *repository, const struct git_hash *a, const struct git_hash *b, bool *is, struct err *err)
+{
+	*is = reaches(resolve(repository, b->text), resolve(repository, a->text));
+	return alive_check(sim.current, err);
+}
+
+int git_ref_find(const char *repository, const char *ref, struct git_hash *commit, bool *found, struct err *err)
+{
+	int at = ref_find(repository, ref);
+
+	*found = at >= 0;
+	if (*found)
+		(void)snprintf(commit->text, sizeof(commit->text), "%s", commits[refs[at].commit].hash);
+	return alive_check(sim.current, err);
+}
+
 int git_resolve(const char *repository, const char *revision, struct git_hash *commit, struct err *err)
 {
 	int at = resolve(repository, revision);
@@ -205,7 +221,7 @@ int git_ref_set(const char *repository, const char *ref, const struct git_hash *
 	if (alive_check(sim.current, err) || maybe_fails(60, "the ref is locked", err))
 		return -1;
 	now = git_ref(repository, ref);
-	if (old && (!now || strcmp(now, old->text) != 0))
+	if (old && strcmp(now ? now : "", old->text) != 0)
 		return err_set(err, ERR_CONFLICT, "%s was moved", ref);
 	git_ref_put(repository, ref, commit->text);
 	note("ref");
@@ -222,6 +238,23 @@ int git_merge(const char *repository, const struct git_hash *into, const struct 
 	if (alive_check(sim.current, err))
 		return -1;
 	(void)snprintf(merged->text, sizeof(merged->text), "%s", git_commit_make(into->text, from->text, git_content(from->text)));
+	return 0;
+}
+
+int git_carry(const char *repository, const struct git_hash *from, const struct git_hash *base, const struct git_hash *onto,
+	      const char *message, struct git_hash *carried, struct err *err)
+{
+	bool changed = strcmp(git_content(from->text), git_content(base->text)) != 0;
+
+	(void)repository;
+	(void)message;
+	meanwhile(sim.current);
+	if (alive_check(sim.current, err))
+		return -1;
+	*carried = *onto;
+	if (changed)
+		(void)snprintf(carried->text, sizeof(carried->text), "%s",
+			       git_commit_make(onto->text, NULL, git_content(from->text)));
 	return 0;
 }
 
@@ -299,13 +332,14 @@ int git_push_remote(const char *repository, const struct git_remote *remote, con
 	AUTO_FREE char *name = name_of(repository);
 	const char *now;
 
-	if (old)
-		broken("a branch is pushed over what was there");
 	if (git_outside(err))
 		return -1;
 	now = git_ref(folder, ref);
-	if (now && !git_holds(commit->text, now))
+	if (strcmp(now ? now : "", commit->text) != 0 &&
+	    (old ? strcmp(now ? now : "", old->text) != 0 : now && !git_holds(commit->text, now)))
 		return err_set(err, ERR_CONFLICT, "%s was moved", branch);
+	if (now && !git_holds(commit->text, now))
+		broken("a branch is pushed over what was there");
 	if (!now || strcmp(now, commit->text) != 0) {
 		git_ref_put(folder, ref, commit->text);
 		github_pushed(name, branch);
