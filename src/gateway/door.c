@@ -20,6 +20,7 @@
 #include "gateway/entry.h"
 #include "gateway/flow.h"
 #include "gateway/resolver.h"
+#include "gateway/told.h"
 #include "net/door.h"
 #include "net/socket.h"
 
@@ -326,6 +327,7 @@ static void listen_tell(struct door *door)
 	place_add(&listen, door, ADDRESS_PROXY, MESSAGE_PROXY_PORT);
 	if (env_tool_allowed(env, door->sandbox))
 		place_add(&listen, door, ADDRESS_TOOLS, 80);
+	place_add(&listen, door, ADDRESS_TOOLS, TOLD_PORT);
 	for (size_t i = 0; i < env->name_count; i++)
 		place_add(&listen, door, address_of_own(env->addresses, env->names[i].name), env->names[i].port);
 	length = offsetof(struct door_listen, at) + listen.count * sizeof(listen.at[0]);

@@ -17,6 +17,7 @@
 #include "gateway/outside.h"
 #include "gateway/seams/http.h"
 #include "gateway/seams/raw.h"
+#include "gateway/told.h"
 #include "gateway/tools.h"
 
 #define DENIED_WAIT_MS 2000  /* for the first bytes, to see in which language to say it */
@@ -179,6 +180,8 @@ static void entry_begin(struct door *door, int fd, uint32_t address, uint16_t po
 			       "only a person can undo it: `assay kill --undo`");
 	else if (address == ADDRESS_TOOLS && port == 80 && env_tool_allowed(env, door_sandbox(door)))
 		tools_begin(flow);
+	else if (address == ADDRESS_TOOLS && port == TOLD_PORT)
+		told_begin(flow);
 	else if (address == ADDRESS_PROXY && port == MESSAGE_PROXY_PORT)
 		proxy_begin(flow);
 	else if ((name = address_own_name(env->addresses, address)))

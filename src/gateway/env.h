@@ -79,6 +79,9 @@ struct env {
 	uint64_t seq;
 	size_t flow_count;
 	size_t held_bytes;  /* by its pipelines */
+	size_t told_bytes;  /* of lines of what its programs say of themselves (gateway/told.h) */
+	size_t told_read;   /* of what they said */
+	size_t told_held;   /* of what they are saying */
 	uint64_t in_flight; /* HTTP requests and database commands that have no answer yet */
 	struct denial denials[DENIALS_KEPT];
 	int64_t touched_ms;

@@ -43,6 +43,8 @@ static uint32_t name_address(struct door *door, const char *host)
 
 	if (strcmp(host, MESSAGE_TOOL_HOST) == 0)
 		return env_tool_allowed(env, door_sandbox(door)) ? ADDRESS_TOOLS : 0;
+	if (strcmp(host, MESSAGE_TOLD_HOST) == 0)
+		return ADDRESS_TOOLS;
 	if (strcmp(host, MESSAGE_PROXY_HOST) == 0)
 		return ADDRESS_PROXY;
 	name = env_name_of_host(env, host);

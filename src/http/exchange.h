@@ -31,7 +31,7 @@ struct exchange {
 	uint64_t seq;
 	char *from;
 	char *to;
-	char *proto; /* "http", "postgres", "mysql", "redis", "amqp", "nats", "tcp"; "dns": a name that did not resolve */
+	char *proto; /* "http", "postgres", "mysql", "redis", "amqp", "nats", "tcp"; "dns": a name that did not resolve; "otlp": said, not seen (gateway/told.h) */
 	char *phase;
 	char *replay; /* label of the verifier's request; NULL: none */
 	char *error;  /* why there is no (whole) response, or what a database answered */

@@ -101,6 +101,9 @@ struct message_header {
 
 /* What a sandbox reaches the control plane's tool API by: plain HTTP, port 80. */
 #define MESSAGE_TOOL_HOST "assay.internal"
+#define MESSAGE_TOLD_HOST "telemetry.assay.internal" /* port 4318: OTLP over HTTP */
+#define MESSAGE_TOLD_URL "http://" MESSAGE_TOLD_HOST ":4318"
+#define MESSAGE_PROTO_TOLD "otlp" /* of exchanges: what a program says of itself, of no phase */
 /* The proxy for programs that want one named: CONNECT and absolute form. */
 #define MESSAGE_PROXY_HOST "proxy.assay.internal"
 #define MESSAGE_PROXY_PORT 3128

@@ -115,6 +115,15 @@ static void variables_set_proxy(struct variable_list *list, const struct environ
 	variable_set(list, "JAVA_TOOL_OPTIONS", java.at);
 }
 
+/* For SDKs of OpenTelemetry, which read them by themselves; to all other programs they mean nothing. Batches leave soon, so that what was done for
+ * a request is told before the next ones are over. */
+static const char *const telling[][2] = {
+	{"OTEL_EXPORTER_OTLP_ENDPOINT", MESSAGE_TOLD_URL},
+	{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"},
+	{"OTEL_BSP_SCHEDULE_DELAY", "100"},  /* ms; of spans */
+	{"OTEL_BLRP_SCHEDULE_DELAY", "100"}, /* of lines */
+};
+
 /* DB_URL for db, MAIN_DB_URL for main-db. */
 static void variable_set_url(struct variable_list *list, const struct member *database)
 {
@@ -155,6 +164,9 @@ char **member_variables(struct environment *env, const struct member *member, co
 	if (member->service) {
 		AUTO_FREE char *port = text_format("%u", (unsigned)member->port);
 
+		for (size_t j = 0; j < ARRAY_LEN(telling); j++)
+			variable_set(&list, telling[j][0], telling[j][1]);
+		variable_set(&list, "OTEL_SERVICE_NAME", member->service->name);
 		if (member->port)
 			variable_set(&list, "PORT", port);
 		variables_set(&list, &member->service->env);

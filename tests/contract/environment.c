@@ -47,6 +47,7 @@ static const char blueprint_text[] = "version: 1\n"
 				     "    replicas: 2\n"
 				     "  worker:\n"
 				     "    run: [node, worker.js]\n"
+				     "    env: {OTEL_SERVICE_NAME: jobs, OTEL_EXPORTER_OTLP_PROTOCOL: http/json}\n"
 				     "databases:\n"
 				     "  db:\n"
 				     "    engine: postgres\n"
@@ -248,10 +249,15 @@ static void a_wrong_statement_is_an_error_that_says_what_the_database_said(void 
 	assert_int_equal(err.kind, ERR_INVALID);
 }
 
+#define TELLING "echo $OTEL_SERVICE_NAME $OTEL_EXPORTER_OTLP_PROTOCOL $OTEL_EXPORTER_OTLP_ENDPOINT"
+
 static void a_program_gets_the_standard_variables_and_its_end_is_told(void **state)
 {
 	const char *argv[] = {"sh", "-c", "cat; echo oops >&2; exit 7", NULL};
 	const char *slow[] = {"sleep", "30", NULL};
+	AUTO_FREE char *web = run(shop, "web", TELLING);
+	AUTO_FREE char *worker = run(shop, "worker", TELLING);
+	AUTO_FREE char *nobody = run(shop, "workspace", TELLING);
 	AUTO_FREE char *variables = run(shop, "workspace", "echo $ASSAY_ENV $ASSAY_SERVICE $DB_URL $CACHE_URL $(id -u) $PWD $HOME");
 	AUTO_FREE char *expected = NULL;
 	AUTO_BUF output = buf_new(4096);
@@ -263,6 +269,9 @@ static void a_program_gets_the_standard_variables_and_its_end_is_told(void **sta
 	expected = text_format("%s workspace postgres://tiny@db:5432/tiny redis://cache:6379 1000 /workspace /home/assay\n",
 			       shop.text);
 	assert_string_equal(variables, expected);
+	assert_string_equal(web, "web http/protobuf http://telemetry.assay.internal:4318\n");
+	assert_string_equal(worker, "jobs http/json http://telemetry.assay.internal:4318\n"); /* the blueprint's go before ours */
+	assert_string_equal(nobody, "\n");
 	must(environment_exec(
 		     environments, shop,
 		     &(struct environment_exec){

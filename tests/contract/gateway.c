@@ -992,7 +992,7 @@ static void a_door_by_flow_is_as_good_as_one_of_sockets(void **state)
 	struct copy copy;
 	struct by_flow *front;
 	AUTO_FREE char *api = NULL, *down = NULL, *unknown = NULL, *listens = NULL, *listen = NULL;
-	AUTO_FREE char *seam = NULL, *refused = NULL, *denied = NULL, *number = NULL, *tool = NULL;
+	AUTO_FREE char *seam = NULL, *refused = NULL, *denied = NULL, *number = NULL, *tool = NULL, *told = NULL;
 	AUTO_RESPONSE shown;
 	AUTO_JSON log = NULL;
 	int code;
@@ -1011,6 +1011,7 @@ static void a_door_by_flow_is_as_good_as_one_of_sockets(void **state)
 	listen = text_format("%s 8080\n", api);
 	assert_non_null(strstr(listens, listen));
 	assert_non_null(strstr(listens, "127.18.0.1 80\n"));
+	assert_non_null(strstr(listens, "127.18.0.1 4318\n"));
 	assert_non_null(strstr(listens, "127.18.0.2 3128\n"));
 
 	seam = flow_heard(front, api, 8080, "POST /orders HTTP/1.1\r\nHost: api:8080\r\nContent-Length: 3\r\n\r\nabc",
@@ -1028,6 +1029,8 @@ static void a_door_by_flow_is_as_good_as_one_of_sockets(void **state)
 	assert_true(world_denied(world, "127.9.9.9:80 it was asked for by number"));
 	tool = flow_heard(front, "127.18.0.1", 80, "GET /tool HTTP/1.1\r\nHost: assay.internal\r\nConnection: close\r\n\r\n", NULL);
 	assert_non_null(strstr(tool, "HTTP/1.1 200 "));
+	told = flow_heard(front, "127.18.0.1", 4318, "GET /v1/traces HTTP/1.1\r\nHost: telemetry.assay.internal\r\n\r\n", NULL);
+	assert_non_null(strstr(told, "HTTP/1.1 405 "));
 	call("GET", "127.0.0.1:7421", "/env/byflow/shown", (struct view){"", 0}, &shown);
 	assert_int_equal(shown.status, 200);
 	log = copy_log(&copy);

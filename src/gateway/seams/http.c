@@ -204,6 +204,18 @@ static void request_bad(struct http_seam *seam, const struct err *err)
 	flow_finish(seam->flow);
 }
 
+/* The hooks take the request: nobody else gives leave to send its body. */
+static void taken_begin(struct http_seam *seam)
+{
+	bool whole = seam->request_state == REQUEST_DONE;
+
+	if (seam->expect_continue && !whole)
+		flow_write(seam->flow, SIDE_CLIENT, VIEW("HTTP/1.1 100 Continue\r\n\r\n"));
+	seam->expect_continue = false;
+	if (whole)
+		seam->hooks->body(seam, VIEW(""), true);
+}
+
 static void request_begin(struct http_seam *seam, const struct http_head *head, struct view raw)
 {
 	enum http_verdict verdict;
@@ -218,7 +230,7 @@ static void request_begin(struct http_seam *seam, const struct http_head *head, 
 	seam->keep_alive = head->keep_alive;
 	seam->expect_continue = head->expect_continue;
 	seam->upgrade = head->upgrade || view_is(head->method, "CONNECT");
-	seam->until_close = seam->response_sent = seam->answer_close = seam->lose = false;
+	seam->until_close = seam->response_sent = seam->answer_close = seam->lose = seam->taken = false;
 	http_body_init(&seam->request_body, head);
 	seam->request_state = http_body_ended(&seam->request_body) ? REQUEST_DONE : REQUEST_BODY;
 	seam->response_state = RESPONSE_HEAD;
@@ -227,6 +239,11 @@ static void request_begin(struct http_seam *seam, const struct http_head *head, 
 	verdict = seam->hooks->request(seam, head, &seam->head);
 	if (seam->flow->closed || !seam->open)
 		return;
+	seam->taken = verdict == HTTP_TAKE;
+	if (seam->taken) {
+		taken_begin(seam);
+		return;
+	}
 	count_set(seam, true);
 	if (!seam->head.length)
 		buf_add_view(&seam->head, raw);
@@ -248,6 +265,12 @@ static size_t request_body_take(struct http_seam *seam, struct view bytes)
 		return bytes.length;
 	}
 	exchange_body_add(&seam->exchange.request_body, data);
+	if (seam->taken) {
+		if (result == HTTP_DONE)
+			seam->request_state = REQUEST_DONE;
+		seam->hooks->body(seam, data, result == HTTP_DONE);
+		return used;
+	}
 	if (!seam->answer.length)
 		flow_write(seam->flow, SIDE_SERVER, view_make(bytes.at, used));
 	if (result == HTTP_DONE) {
@@ -543,7 +566,7 @@ static void http_ended(struct flow *flow, enum side from)
 		server_ended(seam);
 	else if (flow->legs[SIDE_SERVER].fd >= 0)
 		flow_end(flow, SIDE_SERVER);
-	else if (!seam->open)
+	else if (!seam->open || seam->taken) /* what its end comes before is never whole */
 		flow_finish(flow);
 	if (alive(seam))
 		client_resume(seam);

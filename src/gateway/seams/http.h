@@ -13,6 +13,7 @@ enum http_verdict {
 	HTTP_PASS,   /* the head goes to the server's leg, connected or not */
 	HTTP_WAIT,   /* until http_seam_go or http_seam_answer */
 	HTTP_ANSWER, /* http_seam_answer was called */
+	HTTP_TAKE,   /* there is no server: `body` gets what the client sends, and answers; nothing counts as in flight meanwhile */
 };
 
 struct http_seam {
@@ -33,6 +34,7 @@ struct http_seam {
 	bool expect_continue;
 	bool upgrade;       /* was asked for */
 	bool waiting;       /* HTTP_WAIT */
+	bool taken;         /* HTTP_TAKE */
 	bool until_close;   /* the response ends with the server's end */
 	bool upgraded;      /* raw from here on */
 	bool response_sent; /* bytes of it went to the client */
@@ -50,6 +52,8 @@ struct http_seam_hooks {
 	void (*enter)(struct http_seam *seam, const struct http_head *head);
 	/* A request: writes the head for the server into `out` (nothing written: as it came), and what of the exchange is special. */
 	enum http_verdict (*request)(struct http_seam *seam, const struct http_head *head, struct buf *out);
+	/* After HTTP_TAKE: content as it comes, until it was answered; with `whole`, the last, it has to be. May be NULL. */
+	void (*body)(struct http_seam *seam, struct view data, bool whole);
 	/* A final response: writes the head for the client (nothing written: as it came). May be NULL. */
 	void (*response)(struct http_seam *seam, const struct http_head *head, struct buf *out);
 	/* The exchange is over and the next may come. May be NULL. */
