@@ -5,7 +5,7 @@ import {readFileSync} from 'node:fs';
 
 import {launch, missing} from '../tests/browser/browser.mjs';
 
-const ROUNDS = 5;
+const ROUNDS = 10;
 const [base] = process.argv.slice(2);
 const why = await missing();
 

@@ -43,7 +43,6 @@ const ROUTES = [
 const PLACES = [['/', 'pulse', 'Home'], ['/runs', 'runs', 'Runs'], ['/issues', 'issue', 'Issues'], ['/pulls', 'pull', 'Pull requests'], ['/environments', 'box', 'Environments'], ['/holds', 'pause', 'Holds'], ['/egress', 'out', 'Egress'], ['/ledger', 'seal', 'Ledger'], ['/snapshots', 'layers', 'Snapshots'], ['/settings', 'gear', 'Settings']];
 const ICON = new URL('icon.svg', import.meta.url).pathname; // beside this module, wherever that is
 const COUNT_MS = 400;
-const LISTEN_MS = 250; // for the stream of events to open before the first page is read
 const RELOAD_MS = 150; // events come in swarms: the page is read again once for each swarm
 
 const main = document.getElementById('main');
@@ -121,8 +120,8 @@ async function read(mine) {
 
 	try {
 		const data = await mine.page.load();
-		if (turn !== mine.turn)
-			return; // asked again meanwhile
+		if (turn !== mine.turn && mine.data !== undefined)
+			return; // asked again meanwhile; what comes first is shown all the same
 		mine.data = data;
 	} catch (error) {
 		if (mine === visit && mine.data === undefined)
@@ -201,22 +200,10 @@ function countLater() {
 	}, COUNT_MS);
 }
 
-let begun = false;
-
-/** Once: the first page. */
-function first() {
-	if (begun)
-		return;
-	begun = true;
-	show();
-}
-
-/** What happened while nobody listened (the page was hidden, the server away) was not told: the page is made anew. The first one waits a little for the stream. */
+/** What happened while nobody listened (before the stream was there, the page hidden, the server away) was not told: the page is read again. */
 function listening(isAlive) {
 	setAlive(isAlive);
-	if (!begun)
-		first();
-	else if (isAlive && visit?.page.wakes)
+	if (isAlive && visit?.page.wakes)
 		later(visit, true);
 }
 
@@ -229,10 +216,10 @@ function changed(type) {
 
 function begin() {
 	listenToKeys();
+	show();
 	countLater();
 	follow({path: (after) => `/events?follow=1&after=${after}`, types: ['run', 'environment', 'issue', 'pull', 'hold'], alive: listening, event: changed});
 	get('/status').then((status) => document.documentElement.setAttribute('data-version', status.version), () => setAlive(false));
-	setTimeout(first, document.hidden ? 0 : LISTEN_MS);
 }
 
 who().then((known) => {

@@ -1,17 +1,20 @@
 /* A program of the build: turns the files of web/ into one C file. usage: embed OUTPUT ROOT FILE…
  *
- * What index.html names it names below a folder that is called after all files' bytes: a browser keeps those for good and asks for none of
- * them again until one has changed. Modules name each other by relative paths, and so stay in that folder. */
+ * main.js and all modules it imports become one script, so that a page is whole after one request and never mixes two versions. What
+ * index.html names it names below a folder that is called after all files' bytes: a browser keeps those for good and asks for none of them
+ * again until one has changed. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/scope.h"
+#include "web/bundle.h"
 
 #define FILE_BYTES_MAX ((size_t)4 << 20)
 #define OUTPUT_BYTES_MAX ((size_t)64 << 20)
 #define BYTES_A_LINE 32
+#define MAIN "/main.js"
 #define TAG_DIGITS 24 /* of the digest, for If-None-Match */
 
 static const struct {
@@ -45,32 +48,86 @@ static const char *type_of(const char *path)
 	return NULL;
 }
 
+struct file {
+	char *name; /* as a browser names it */
+	char *bytes;
+	size_t length;
+};
+
 struct site {
 	char *root; /* of the files */
-	char **files;
-	int count;
+	struct file *files;
+	size_t count;
 	char version[TAG_DIGITS + 1];
 };
 
-/* Of a file of the site, as a browser names it; borrowed from `path`, which is the caller's. NULL: it lies elsewhere. */
-static const char *site_name(const struct site *site, int number, char **path)
+static void site_fini(struct site *site)
 {
-	size_t length = strlen(site->root);
-
-	*path = realpath(site->files[number], NULL);
-	return *path && strncmp(*path, site->root, length) == 0 && (*path)[length] == '/' ? *path + length : NULL;
+	for (size_t i = 0; i < site->count; i++) {
+		free(site->files[i].name);
+		free(site->files[i].bytes);
+	}
+	free(site->files);
+	free(site->root);
 }
 
-static bool site_has(const struct site *site, struct view name)
+static void file_set(struct file *file, struct buf *bytes)
 {
-	for (int i = 0; i < site->count; i++) {
-		AUTO_FREE char *path = NULL;
-		const char *own = site_name(site, i, &path);
+	free(file->bytes);
+	file->length = bytes->length;
+	file->bytes = buf_take(bytes);
+}
 
-		if (own && view_equal(view_of(own), name))
-			return true;
+static int file_add(struct site *site, const char *given, struct err *err)
+{
+	AUTO_FREE char *path = realpath(given, NULL);
+	AUTO_BUF bytes = buf_new(FILE_BYTES_MAX);
+	size_t length = strlen(site->root);
+
+	if (!path || strncmp(path, site->root, length) != 0 || path[length] != '/')
+		return err_set(err, ERR_INVALID, "%s is not in %s", given, site->root);
+	if (!type_of(path))
+		return err_set(err, ERR_INVALID, "%s: what type is it? (src/web/embed.c has a row for each ending)", given);
+	if (file_read(path, &bytes, err))
+		return -1;
+	site->files[site->count].name = text_copy(path + length);
+	file_set(&site->files[site->count++], &bytes);
+	return 0;
+}
+
+static struct file *file_find(const struct site *site, struct view name)
+{
+	for (size_t i = 0; i < site->count; i++)
+		if (view_equal(view_of(site->files[i].name), name))
+			return &site->files[i];
+	return NULL;
+}
+
+/* Files that became a part of main.js are no files of their own any more. */
+static int site_bundle(struct site *site, struct err *err)
+{
+	AUTO_FREE struct bundle_module *modules = calloc(site->count, sizeof(*modules));
+	AUTO_BUF script = buf_new(FILE_BYTES_MAX);
+	size_t kept = 0;
+
+	for (size_t i = 0; modules && i < site->count; i++) {
+		modules[i].name = site->files[i].name;
+		modules[i].text = view_make(site->files[i].bytes, site->files[i].length);
 	}
-	return false;
+	if (!modules)
+		return err_set(err, ERR_LIMIT, "no memory");
+	if (bundle_make(modules, site->count, MAIN, &script, err) || buf_finish(&script, err))
+		return -1;
+	file_set(file_find(site, VIEW(MAIN)), &script);
+	for (size_t i = 0; i < site->count; i++)
+		if (modules[i].place == 0 || strcmp(modules[i].name, MAIN) == 0) {
+			site->files[kept++] = site->files[i];
+		} else {
+			free(site->files[i].name);
+			free(site->files[i].bytes);
+		}
+	site->count = kept;
+	return 0;
 }
 
 /* Of all names and bytes: one that changed, came, went or is called otherwise makes another version. */
@@ -78,17 +135,9 @@ static int site_version(struct site *site, struct err *err)
 {
 	AUTO_BUF all = buf_new(OUTPUT_BYTES_MAX);
 
-	for (int i = 0; i < site->count; i++) {
-		AUTO_FREE char *path = NULL;
-		AUTO_BUF bytes = buf_new(FILE_BYTES_MAX);
-		const char *name = site_name(site, i, &path);
-
-		if (!name)
-			return err_set(err, ERR_INVALID, "%s is not in %s", site->files[i], site->root);
-		if (file_read(path, &bytes, err))
-			return -1;
-		buf_add_format(&all, "%s %zu\n", name, bytes.length);
-		buf_add_view(&all, buf_view(&bytes));
+	for (size_t i = 0; i < site->count; i++) {
+		buf_add_format(&all, "%s %zu\n", site->files[i].name, site->files[i].length);
+		buf_add(&all, site->files[i].bytes, site->files[i].length);
 	}
 	if (buf_finish(&all, err))
 		return -1;
@@ -96,84 +145,67 @@ static int site_version(struct site *site, struct err *err)
 	return 0;
 }
 
-/* The page names every module, so that a browser asks for all of them at once, not for each when another one has named it. */
-static void modules_add(struct buf *page, const struct site *site)
+/* index.html with the files it names at their version. */
+static int index_write(struct site *site, struct err *err)
 {
-	for (int i = 0; i < site->count; i++) {
-		AUTO_FREE char *path = NULL;
-		const char *name = site_name(site, i, &path);
+	struct file *file = file_find(site, VIEW("/index.html"));
+	AUTO_BUF page = buf_new(FILE_BYTES_MAX);
 
-		if (name && view_ends(view_of(name), VIEW(".js")) && strcmp(name, "/theme.js") != 0)
-			buf_add_format(page, "<link rel=\"modulepreload\" href=\"/static/%s%s\">\n", site->version, name);
-	}
-}
+	if (!file)
+		return err_set(err, ERR_INVALID, "there is no index.html");
+	const char *rest = file->bytes;
 
-/* index.html with all modules in its head, and the files it names at their version. */
-static int index_write(struct buf *page, const struct site *site, struct err *err)
-{
-	AUTO_FREE char *text = text_copy(page->length ? page->at : "");
-	const char *end = strstr(text, "</head>");
-	const char *rest = text;
-
-	if (!end)
-		return err_set(err, ERR_INVALID, "index.html has no </head>");
-	buf_cut(page, 0);
 	for (const char *at; (at = strstr(rest, "=\"/"));) {
 		const char *name = at + strlen("=\"");
 		size_t length = strcspn(name, "\"");
 
-		buf_add_view(page, view_make(rest, (size_t)(name - rest)));
-		if (site_has(site, view_make(name, length)))
-			buf_add_format(page, "/static/%s", site->version);
-		buf_add_view(page, view_make(name, length));
+		buf_add_view(&page, view_make(rest, (size_t)(name - rest)));
+		if (file_find(site, view_make(name, length)))
+			buf_add_format(&page, "/static/%s", site->version);
+		buf_add_view(&page, view_make(name, length));
 		rest = name + length;
 	}
-	if (rest > end)
-		return err_set(err, ERR_INVALID, "index.html names a file behind its head");
-	buf_add_view(page, view_make(rest, (size_t)(end - rest)));
-	modules_add(page, site);
-	buf_add_text(page, end);
-	return buf_finish(page, err);
+	buf_add_text(&page, rest);
+	if (buf_finish(&page, err))
+		return -1;
+	file_set(file, &page);
+	return 0;
 }
 
-static int page_add(struct buf *arrays, struct buf *rows, int number, const struct site *site, struct err *err)
+static int site_write(const struct site *site, const char *output, struct err *err)
 {
-	AUTO_FREE char *path = NULL;
-	AUTO_BUF bytes = buf_new(FILE_BYTES_MAX);
-	const char *name = site_name(site, number, &path);
+	AUTO_BUF text = buf_new(OUTPUT_BYTES_MAX);
+	AUTO_BUF rows = buf_new(OUTPUT_BYTES_MAX);
 
-	if (!name || !type_of(name))
-		return err_set(err, ERR_INVALID, "%s: what type is it? (src/web/embed.c has a row for each ending)",
-			       site->files[number]);
-	if (file_read(path, &bytes, err) || (strcmp(name, "/index.html") == 0 && index_write(&bytes, site, err)))
+	buf_add_text(&text, "#include \"web/web_priv.h\"\n\n");
+	for (size_t i = 0; i < site->count; i++) {
+		const struct file *file = &site->files[i];
+		struct view bytes = view_make(file->bytes, file->length);
+
+		array_add(&text, (int)i, bytes);
+		buf_add_format(&rows, "\t{\"%s\", \"%s\", \"\\\"%.*s\\\"\", page_%zu, %zu},\n", file->name, type_of(file->name),
+			       TAG_DIGITS, digest_of(bytes).text, i, file->length);
+	}
+	if (buf_finish(&rows, err))
 		return -1;
-	array_add(arrays, number, buf_view(&bytes));
-	buf_add_format(rows, "\t{\"%s\", \"%s\", \"\\\"%.*s\\\"\", page_%d, %zu},\n", name, type_of(name), TAG_DIGITS,
-		       digest_of(buf_view(&bytes)).text, number, bytes.length);
-	return 0;
+	buf_add_format(&text, "const char page_version[] = \"%s\";\n\n", site->version);
+	buf_add_format(&text, "const struct page pages[] = {\n%s};\nconst size_t page_count = %zu;\n", rows.at, site->count);
+	return buf_finish(&text, err) ? -1 : file_replace(output, buf_view(&text), 0644, err);
 }
 
 static int embed(const char *output, const char *web, char **files, int count, struct err *err)
 {
-	AUTO_FREE char *root = realpath(web, NULL);
-	AUTO_BUF text = buf_new(OUTPUT_BYTES_MAX);
-	AUTO_BUF rows = buf_new(OUTPUT_BYTES_MAX);
-	struct site site = {.root = root, .files = files, .count = count};
+	__attribute__((cleanup(site_fini))) struct site site = {.root = realpath(web, NULL)};
 
-	if (!root)
+	site.files = calloc((size_t)count, sizeof(*site.files));
+	if (!site.root || !site.files)
 		return err_set(err, ERR_NOT_FOUND, "no folder %s", web);
-	buf_add_text(&text, "#include \"web/web_priv.h\"\n\n");
 	qsort(files, (size_t)count, sizeof(*files), by_name);
-	if (site_version(&site, err))
-		return -1;
 	for (int i = 0; i < count; i++)
-		if (page_add(&text, &rows, i, &site, err))
+		if (file_add(&site, files[i], err))
 			return -1;
-	if (buf_finish(&rows, err))
-		return -1;
-	buf_add_format(&text, "const char page_version[] = \"%s\";\n\n", site.version);
-	buf_add_format(&text, "const struct page pages[] = {\n%s};\nconst size_t page_count = %d;\n", rows.at, count);
-	return buf_finish(&text, err) ? -1 : file_replace(output, buf_view(&text), 0644, err);
+	return site_bundle(&site, err) || site_version(&site, err) || index_write(&site, err) || site_write(&site, output, err) ? -1
+																: 0;
 }
 
 int main(int argc, char **argv)

@@ -63,18 +63,20 @@ static json_t *page(struct call *call, struct err *err)
 	return NULL;
 }
 
-/* A file at an address that says which version of all files it is of: it never changes. One of another version is not here, and what is
- * here must not be kept under its name. */
+/* A file at an address that says which version of all files it is of: it never changes. Of another version there is what this one has in
+ * its place, so that a page works which another `assay serve` behind the same address sent; that must not be kept under its name. */
 static json_t *versioned(struct call *call, struct err *err)
 {
 	const char *path = call->request->path + strlen(STATIC);
-	size_t length = strlen(page_version);
-	const struct page *found = strncmp(path, page_version, length) == 0 ? page_find(path + length) : NULL;
+	const char *name = strchr(path, '/');
+	const struct page *found = name ? page_find(name) : NULL;
+	size_t length = name ? (size_t)(name - path) : 0;
 
-	if (!found)
-		(void)err_set(err, ERR_NOT_FOUND, "%.200s: there is no such file in this version", call->request->path);
+	if (!found || length != strlen(page_version))
+		(void)err_set(err, ERR_NOT_FOUND, "%.200s: there is no such file", call->request->path);
 	else
-		page_send(call, found, "public, max-age=31536000, immutable");
+		page_send(call, found,
+			  strncmp(path, page_version, length) == 0 ? "public, max-age=31536000, immutable" : "no-store");
 	return NULL;
 }
 

@@ -215,7 +215,7 @@ static void pages_come_with_a_strict_policy_and_are_sent_once(void **state)
 	AUTO_ANSWER page = ask(*state, TCP, "GET", "/runs/" FAKE_RUN, NULL, NULL);
 	AUTO_FREE char *known = text_format("If-None-Match: %s", page.etag);
 	AUTO_ANSWER again = ask(*state, TCP, "GET", "/runs/" FAKE_RUN, known, NULL);
-	AUTO_ANSWER script = ask(*state, TCP, "GET", "/parts/diff.js", NULL, NULL);
+	AUTO_ANSWER script = ask(*state, TCP, "GET", "/theme.js", NULL, NULL);
 	AUTO_ANSWER diff = ask(*state, TCP, "GET", "/api/v1/pulls/1/diff", NULL, NULL);
 
 	assert_int_equal(page.status, 200);
@@ -230,37 +230,50 @@ static void pages_come_with_a_strict_policy_and_are_sent_once(void **state)
 	assert_non_null(diff.policy);
 }
 
-static void what_a_page_names_is_kept_for_good_and_another_version_is_not_here(void **state)
+/* "/static/VERSION" */
+static char *version_folder(const char *page)
 {
-	AUTO_ANSWER page = ask(*state, TCP, "GET", "/", NULL, NULL);
-	const char *at = strstr(page.text, "<script type=\"module\" src=\"/static/");
-	AUTO_FREE char *folder = NULL;
-	AUTO_FREE char *module = NULL;
-	AUTO_FREE char *preload = NULL;
-	AUTO_FREE char *classic = NULL;
+	const char *at = strstr(page, "<script type=\"module\" src=\"/static/");
 
 	assert_non_null(at);
 	at += strlen("<script type=\"module\" src=\"");
-	folder = view_copy(view_make(at, strcspn(at + strlen("/static/"), "/") + strlen("/static/")));
-	module = text_format("%s/parts/diff.js", folder);
-	preload = text_format("<link rel=\"modulepreload\" href=\"%s\">\n", module);
-	assert_non_null(strstr(page.text, preload));
-	classic = text_format("<link rel=\"modulepreload\" href=\"%s/theme.js\">", folder);
-	assert_null(strstr(page.text, classic)); /* it is no module */
-	{
-		AUTO_ANSWER script = ask(*state, TCP, "GET", module, NULL, NULL);
-		AUTO_ANSWER plain = ask(*state, TCP, "GET", "/parts/diff.js", NULL, NULL);
-		AUTO_ANSWER other = ask(*state, TCP, "GET", "/static/000000000000000000000000/parts/diff.js", NULL, NULL);
-		AUTO_ANSWER bare = ask(*state, TCP, "GET", folder, NULL, NULL);
+	return view_copy(view_make(at, strcspn(at + strlen("/static/"), "/") + strlen("/static/")));
+}
 
-		assert_int_equal(script.status, 200);
-		assert_string_equal(script.keeping, "public, max-age=31536000, immutable");
-		assert_string_equal(script.type, "text/javascript; charset=utf-8");
-		assert_string_equal(script.text, plain.text);
-		assert_string_equal(plain.keeping, "no-cache");
-		assert_int_equal(other.status, 404);
-		assert_int_equal(bare.status, 404);
-	}
+static void what_a_page_names_is_kept_for_good_and_is_one_script(void **state)
+{
+	AUTO_ANSWER page = ask(*state, TCP, "GET", "/", NULL, NULL);
+	AUTO_FREE char *folder = version_folder(page.text);
+	AUTO_FREE char *main = text_format("%s/main.js", folder);
+	AUTO_FREE char *part = text_format("%s/parts/diff.js", folder);
+	AUTO_ANSWER script = ask(*state, TCP, "GET", main, NULL, NULL);
+	AUTO_ANSWER plain = ask(*state, TCP, "GET", "/main.js", NULL, NULL);
+	AUTO_ANSWER inside = ask(*state, TCP, "GET", part, NULL, NULL);
+	AUTO_ANSWER bare = ask(*state, TCP, "GET", folder, NULL, NULL);
+
+	assert_int_equal(script.status, 200);
+	assert_string_equal(script.keeping, "public, max-age=31536000, immutable");
+	assert_string_equal(script.type, "text/javascript; charset=utf-8");
+	assert_string_equal(script.text, plain.text);
+	assert_string_equal(plain.keeping, "no-cache");
+	assert_non_null(strstr(script.text, "// parts/diff.js\n"));
+	assert_null(strstr(script.text, "\nimport "));
+	assert_int_equal(inside.status, 404);
+	assert_int_equal(bare.status, 404);
+}
+
+static void a_page_of_another_version_gets_this_ones_files_which_nobody_keeps(void **state)
+{
+	AUTO_ANSWER own = ask(*state, TCP, "GET", "/main.js", NULL, NULL);
+	AUTO_ANSWER other = ask(*state, TCP, "GET", "/static/000000000000000000000000/main.js", NULL, NULL);
+	AUTO_ANSWER absent = ask(*state, TCP, "GET", "/static/000000000000000000000000/absent.js", NULL, NULL);
+	AUTO_ANSWER shorter = ask(*state, TCP, "GET", "/static/0/main.js", NULL, NULL);
+
+	assert_int_equal(other.status, 200);
+	assert_string_equal(other.keeping, "no-store");
+	assert_string_equal(other.text, own.text);
+	assert_int_equal(absent.status, 404);
+	assert_int_equal(shorter.status, 404);
 }
 
 static void the_newest_exchanges_come_first_and_a_session_is_those_of_the_preview(void **state)
@@ -466,7 +479,8 @@ int main(void)
 		cmocka_unit_test(a_followed_run_goes_on_behind_the_last_event_that_the_browser_had),
 		cmocka_unit_test(events_without_follow_are_a_list),
 		cmocka_unit_test(pages_come_with_a_strict_policy_and_are_sent_once),
-		cmocka_unit_test(what_a_page_names_is_kept_for_good_and_another_version_is_not_here),
+		cmocka_unit_test(what_a_page_names_is_kept_for_good_and_is_one_script),
+		cmocka_unit_test(a_page_of_another_version_gets_this_ones_files_which_nobody_keeps),
 		cmocka_unit_test(the_newest_exchanges_come_first_and_a_session_is_those_of_the_preview),
 		cmocka_unit_test(a_command_comes_back_with_its_output_and_how_it_ended),
 		cmocka_unit_test(a_terminal_carries_bytes_both_ways_and_ends_with_the_exit_code),
