@@ -220,7 +220,7 @@ static int seam_parse(struct env *env, const char *seam, char **from, char **to,
 /* Does it give a message again whose acknowledgement did not come? */
 static bool redelivers(const struct name *name)
 {
-	return name && (name->protocol == PROTOCOL_AMQP || name->protocol == PROTOCOL_NATS);
+	return name && (name->protocol == PROTOCOL_AMQP || name->protocol == PROTOCOL_NATS || name->protocol == PROTOCOL_REDIS);
 }
 
 static int fault_put(struct env *env, enum fault_kind kind, const char *from, const char *to, const json_t *body, struct err *err)
@@ -233,8 +233,9 @@ static int fault_put(struct env *env, enum fault_kind kind, const char *from, co
 	if (ms < 0 || ms > FAULT_MS_MAX || times < 0)
 		return err_set(err, ERR_INVALID, "`ms` is at most %d, and `times` not negative", FAULT_MS_MAX);
 	if ((kind == FAULT_503 || (kind == FAULT_LOST && !redelivers(name))) && name && name->protocol != PROTOCOL_GUESS)
-		return err_set(err, ERR_INVALID,
-			       "a database's seam has no such fault: hang, slow or reset; lost, where it is RabbitMQ or NATS");
+		return err_set(
+			err, ERR_INVALID,
+			"a database's seam has no such fault: hang, slow or reset; lost, where it is RabbitMQ, NATS or Redis");
 	if (kind == FAULT_SLOW && !name)
 		return err_set(err, ERR_INVALID, "a stub is not slow: hang, reset, lost or 503");
 	faults_clear(env, from, to);

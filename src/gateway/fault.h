@@ -5,8 +5,9 @@
  *
  * hang: a request is not answered; slow: it goes on after a while; reset: its connection is reset; lost: it is answered, and the connection
  * is reset instead of handing the answer on; 503: it is answered so, by us. Requests are those of HTTP, of either version (services and stubs; HTTP/2: gateway/seams/h2.h); at a
- * database's seam it is what the client sends next, and lost and 503 are not to be had. At a broker's (RabbitMQ, NATS with JetStream) lost is a
- * message that was dealt with, and whose acknowledgement does not arrive: its connection is reset, and the broker gives it again.
+ * database's seam it is what the client sends next, and lost and 503 are not to be had. At a broker's (RabbitMQ, NATS with JetStream, streams of Redis) lost is a
+ * message that was dealt with, and whose acknowledgement does not arrive: its connection is reset, and the broker gives it again (Redis: to
+ * who asks for what it was given before).
  */
 #ifndef ASSAY_GATEWAY_FAULT_H
 #define ASSAY_GATEWAY_FAULT_H

@@ -5,10 +5,10 @@
  * Theory of operation: what the base was seen to call in the replay says which seams a request crosses. Before such a request is sent as
  * recorded, it is sent under each fault: its call is answered 503 (once, or all the time), reset, answered but the answer is lost (where the call changes
  * something), or never answered (once a seam: it takes as long as the caller's patience); connections to databases are reset before something
- * is written. Each fault of a request that changes something has a session of its own, made anew as far as the request stands on it, and
- * only some of them share an environment: what one uses up would be missing to the next. Then the request is sent as recorded, which also
- * tells whether the application recovers, and gives what later requests need. The order is the same on all sides, so that what one fault leads
- * to is the same for those who behave the same.
+ * is written, messages are given again. Each fault of a request that changes something has a session of its own, made anew as far as the request
+ * stands on it, and only some of them share an environment: what one uses up would be missing to the next. Then the request is sent as recorded,
+ * which also tells whether the application recovers, and gives what later requests need. The order is the same on all sides, so that what one
+ * fault leads to is the same for those who behave the same.
  *
  * What is worse than the base is for verify/faults.h to say. Where the base disagrees with itself, nothing is claimed.
  *
@@ -51,6 +51,7 @@ static const struct {
 	bool once;     /* a seam */
 	bool stores;   /* of databases, too */
 	bool message;  /* where a message of RabbitMQ was dealt with, which gives it again at once */
+	bool stream;   /* where one of a queue in Redis was, which is given again to who asks for it */
 	bool lasting;  /* for as long as the request is under way: who tries again is not helped */
 } kinds[] = {
 	{"503", "answers 503"},
@@ -59,6 +60,7 @@ static const struct {
 	{"lost", "is answered, but the answer is lost", .changing = true},
 	{"hang", "is never answered", .once = true},
 	{"lost", "gives a message again", .message = true},
+	{"lost", "gives a message again", .message = true, .stream = true},
 };
 
 struct work {
@@ -114,7 +116,7 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 
 	call_edge(&edge, exchange, work->ladder->inside);
 	call_endpoint(&endpoint, entry);
-	key = text_format("%s\n%s\n%s", kinds[kind].once ? "" : endpoint.at, edge.at, kinds[kind].says);
+	key = text_format("%s\n%s\n%s", kinds[kind].once || kinds[kind].stream ? "" : endpoint.at, edge.at, kinds[kind].says);
 	if (json_object_get(seen, key))
 		return;
 	(void)json_object_set_new(seen, key, json_true());
@@ -137,12 +139,29 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 						     .message = kinds[kind].message};
 }
 
+/* Of a queue that is waited for: else nobody knows when the message was dealt with again. */
+static bool is_queued(const struct work *work, const json_t *exchange)
+{
+	const struct blueprint *blueprint = work->ladder->blueprint;
+
+	for (size_t i = 0; i < blueprint->queue_count; i++)
+		if (strcmp(blueprint->queues[i].database, json_text(exchange, "to", "")) == 0 &&
+		    strcmp(blueprint->queues[i].stream, json_text(json_member(exchange, "request"), "url", "")) == 0)
+			return true;
+	return false;
+}
+
+static bool is_acknowledged(const struct work *work, size_t kind, const json_t *exchange)
+{
+	return call_is_message(exchange) && strcmp(json_text(json_member(exchange, "request"), "method", ""), "ack") == 0 &&
+	       (kinds[kind].stream ? call_is(exchange, "redis") && is_queued(work, exchange) : call_is(exchange, "amqp"));
+}
+
 /* A connection to a database or a queue can be reset by whatever is sent on it next; that is of use where something is to be written. */
-static bool kind_fits(size_t kind, const json_t *entry, const json_t *exchange)
+static bool kind_fits(const struct work *work, size_t kind, const json_t *entry, const json_t *exchange)
 {
 	if (kinds[kind].message)
-		return call_is(exchange, "amqp") && call_is_message(exchange) &&
-		       strcmp(json_text(json_member(exchange, "request"), "method", ""), "ack") == 0;
+		return is_acknowledged(work, kind, exchange);
 	if (call_is(exchange, "http"))
 		return !kinds[kind].changing || call_changes(exchange);
 	return kinds[kind].stores && call_is_statement(exchange) && call_changes(entry);
@@ -164,9 +183,26 @@ static void trials_of_entries(struct work *work, bool hangs, bool changing, json
 			const json_t *exchange = json_array_get(seams, k);
 
 			for (size_t kind = 0; kind < ARRAY_LEN(kinds); kind++)
-				if (kinds[kind].once == hangs && kind_fits(kind, entry, exchange))
+				if (kinds[kind].once == hangs && !kinds[kind].stream && kind_fits(work, kind, entry, exchange))
 					trial_add(work, session, entry, exchange, kind, seen);
 		}
+	}
+}
+
+/* Once a queue in Redis, and with the last request that led to a message: where nobody asks for it again, it waits from then on. */
+static void trials_of_streams(struct work *work, json_t *seen)
+{
+	const json_t *entries = json_member(work->ladder->base_run, "entries");
+
+	for (size_t i = json_array_size(entries); i > 0; i--) {
+		const json_t *entry = json_array_get(entries, i - 1);
+		const json_t *seams = json_member(entry, "seams");
+		size_t session = rehearsal_session(work->ladder->rehearsal, json_text(entry, "session", ""));
+
+		for (size_t k = 0; k < json_array_size(seams) && session < work->ladder->rehearsal->count; k++)
+			for (size_t kind = 0; kind < ARRAY_LEN(kinds); kind++)
+				if (kinds[kind].stream && kind_fits(work, kind, entry, json_array_get(seams, k)))
+					trial_add(work, session, entry, json_array_get(seams, k), kind, seen);
 	}
 }
 
@@ -178,6 +214,7 @@ static void trials_make(struct work *work)
 	trials_of_entries(work, true, true, seen);
 	trials_of_entries(work, true, false, seen);
 	trials_of_entries(work, false, false, seen);
+	trials_of_streams(work, seen);
 	gate_count(work->gate, "faults", (int64_t)work->count);
 	if (work->left_out)
 		ladder_not_covered(work->ladder, "faults: %zu of %zu were left out", work->left_out, work->left_out + work->count);

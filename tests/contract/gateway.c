@@ -792,6 +792,52 @@ static void an_acknowledgement_that_is_lost_ends_the_connection_at_the_broker(vo
 	copy_drop(&copy);
 }
 
+/* Redis tells of an acknowledgement only when it has answered it. */
+static void an_acknowledgement_of_a_stream_is_lost_before_redis_has_it(void **state)
+{
+	static const char acknowledges[] = "*4\r\n$4\r\nXACK\r\n$4\r\njobs\r\n$1\r\ng\r\n$3\r\n1-1\r\n";
+	static const char reads[] = "XREADGROUP GROUP g c STREAMS jobs >\r\n";
+	struct copy copy;
+	AUTO_FREE char *address = NULL;
+	struct err err;
+	int listener, client, server;
+
+	(void)state;
+	assert_int_equal(socket_listen_tcp("127.0.0.1:6379", &listener, &err), 0);
+	(void)fcntl(listener, F_SETFL, 0);
+	copy_make(
+		world, "stream", "ready",
+		"{\"names\": {\"cache\": {\"sandbox\": \"cache\", \"kind\": \"database\", \"protocol\": \"redis\", \"port\": 6379}}}",
+		&copy);
+	copy_callee(&copy, "cache");
+	copy_caller(&copy, "front");
+	address = address_of("cache", 6379);
+	json_decref(control(world, MESSAGE_FAULT, "{\"env\": \"stream\", \"kind\": \"lost\", \"seam\": \"cache\", \"times\": 1}"));
+	client = dial_to(address);
+	say(client, reads); /* no acknowledgement */
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(server >= 0);
+	free(hear(server, reads));
+	say(server, "*-1\r\n");
+	free(hear(client, "*-1\r\n"));
+	say(client, acknowledges);
+	{
+		AUTO_FREE char *rest = hear(server, NULL);
+
+		assert_string_equal(rest, "");
+	}
+	(void)close(client);
+	(void)close(server);
+	client = dial_to(address); /* the next time it arrives */
+	say(client, acknowledges);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	free(hear(server, acknowledges));
+	(void)close(client);
+	(void)close(server);
+	(void)close(listener);
+	copy_drop(&copy);
+}
+
 static void kill_resets_what_is_open(void **state)
 {
 	struct copy copy;
@@ -1146,6 +1192,7 @@ int main(void)
 		cmocka_unit_test(a_real_redis_is_read_along),
 		cmocka_unit_test(a_real_postgres_is_read_along),
 		cmocka_unit_test(an_acknowledgement_that_is_lost_ends_the_connection_at_the_broker),
+		cmocka_unit_test(an_acknowledgement_of_a_stream_is_lost_before_redis_has_it),
 		cmocka_unit_test(kill_resets_what_is_open),
 		cmocka_unit_test(a_door_by_flow_is_as_good_as_one_of_sockets),
 		cmocka_unit_test(where_a_door_by_flow_listens_follows_the_names),

@@ -431,6 +431,32 @@ static void messages_of_redis_are_told_besides_commands(void **state)
 	conversations_check(&reader_redis, redis_message_rows, ARRAY_LEN(redis_message_rows));
 }
 
+/* Whoever loses it must know before it has gone on: what is told comes with the reply. */
+static void an_acknowledgement_of_redis_is_known_as_soon_as_it_is_asked_for(void **state)
+{
+	static const struct {
+		const char *bytes;
+		bool acknowledges;
+	} rows[] = {
+		{"XREADGROUP GROUP g c STREAMS s >\r\n", false},
+		{"PING\r\nXACK s g 1-1\r\nPING\r\n", true},
+		{"PING\r\n", false},
+		{"*4\r\n$4\r\nxack\r\n$1\r\ns\r\n$1\r\ng\r\n", false}, /* not all of it */
+		{"$3\r\n1-1\r\n", true},
+		{"SET XACK 1\r\n", false},
+	};
+	AUTO_BUF told = buf_new(4096);
+	void *reader = reader_redis.make(tell, &told);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		reader_redis.client(reader, view_of(rows[i].bytes), 0);
+		if (reader_redis.acknowledges(reader) != rows[i].acknowledges)
+			fail_msg("row %zu", i);
+	}
+	reader_redis.end(reader, NULL, 0);
+}
+
 static void a_long_message_is_cut(void **state)
 {
 	AUTO_BUF told = buf_new(1 << 20);
@@ -666,6 +692,7 @@ int main(void)
 		cmocka_unit_test(commands_of_redis_are_told_when_their_reply_came),
 		cmocka_unit_test(broken_frames_of_redis_make_blind),
 		cmocka_unit_test(messages_of_redis_are_told_besides_commands),
+		cmocka_unit_test(an_acknowledgement_of_redis_is_known_as_soon_as_it_is_asked_for),
 		cmocka_unit_test(a_long_message_is_cut),
 		cmocka_unit_test(statements_of_mysql_are_told_when_they_end),
 		cmocka_unit_test(messages_of_nats_and_jetstream_are_told),

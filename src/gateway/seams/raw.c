@@ -97,6 +97,8 @@ static void raw_read(struct raw *raw, enum side from, struct view bytes)
 	if (!raw->reader)
 		return;
 	(from == SIDE_CLIENT ? raw->ops->client : raw->ops->server)(raw->reader, bytes, worker_now_us());
+	if (from == SIDE_CLIENT && raw->ops->acknowledges && raw->ops->acknowledges(raw->reader))
+		raw->acknowledges = true;
 	raw_count(raw);
 }
 

@@ -38,6 +38,8 @@ struct reader_ops {
 	size_t (*in_flight)(const void *reader); /* asked and not answered, given and not acknowledged */
 	/* Could the first bytes of a connection be of this protocol? NULL: never guessed. */
 	bool (*looks)(struct view bytes, bool server);
+	/* Does something in what was given to `client` last acknowledge a message? NULL: "ack" is told as soon as it is read. */
+	bool (*acknowledges)(const void *reader);
 };
 
 #endif

@@ -52,6 +52,7 @@ struct redis {
 	size_t kept_bytes;                   /* of arguments that wait for a reply */
 	bool pushes;                         /* RESP 3: subscriptions are told apart from replies */
 	bool subscribed;                     /* RESP 2: after what waits, replies are no answers */
+	bool acknowledges;                   /* what came in last, of a message */
 	int64_t begun_us;
 
 	/* The server's side: the value that is coming in. */
@@ -202,6 +203,7 @@ static void command_end(struct redis *redis)
 	pending.waits = command_is(redis->command, waiting_commands) || (xread && redis->argument_block);
 	if (redis->statement.length && !command_is(redis->command, secret_commands))
 		pending.statement = view_make(view_copy(buf_view(&redis->statement)), redis->statement.length);
+	redis->acknowledges = redis->acknowledges || (redis->carrier && redis_carrier_acknowledges(redis->carrier));
 	if (redis->carrier && redis->kept_bytes + redis->arguments.length <= READER_MESSAGES_KEPT_MAX) {
 		buf_cut(&redis->arguments, redis->argument_at); /* what was opened and not filled */
 		pending.carrier = redis->carrier;
@@ -390,6 +392,7 @@ static void redis_client(void *reader, struct view bytes, int64_t now_us)
 	struct redis *redis = reader;
 
 	redis->now_us = now_us;
+	redis->acknowledges = false;
 	while (!redis->blind && bytes.length) {
 		if (redis->bulk_left >= 0) {
 			client_bulk(redis, &bytes);
@@ -541,6 +544,13 @@ static size_t redis_in_flight(const void *reader)
 	return redis->count - redis->waiting;
 }
 
+static bool redis_acknowledges(const void *reader)
+{
+	const struct redis *redis = reader;
+
+	return redis->acknowledges;
+}
+
 /* "*2\r\n$": clients send arrays. */
 static bool redis_looks(struct view bytes, bool server)
 {
@@ -552,4 +562,5 @@ static bool redis_looks(struct view bytes, bool server)
 	       view_starts(rest, VIEW("\n$"));
 }
 
-const struct reader_ops reader_redis = {"redis", redis_make, redis_end, redis_client, redis_server, redis_in_flight, redis_looks};
+const struct reader_ops reader_redis = {"redis",      redis_make,      redis_end,   redis_client,
+					redis_server, redis_in_flight, redis_looks, redis_acknowledges};

@@ -49,6 +49,11 @@ bool redis_carrier_delivers(const struct redis_carrier *carrier)
 	return carrier->kind >= BRINGS_STREAMS;
 }
 
+bool redis_carrier_acknowledges(const struct redis_carrier *carrier)
+{
+	return carrier->kind == CARRIES_ACK;
+}
+
 /* ---- what both sides tell with ---- */
 
 struct telling {

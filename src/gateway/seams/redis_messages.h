@@ -15,6 +15,7 @@ struct redis_carrier;
 /* NULL: the command (upper case) carries none. */
 const struct redis_carrier *redis_carrier_find(const char *command);
 bool redis_carrier_delivers(const struct redis_carrier *carrier); /* its reply is wanted */
+bool redis_carrier_acknowledges(const struct redis_carrier *carrier);
 
 struct redis_carried {
 	const struct redis_carrier *carrier;
