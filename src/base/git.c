@@ -326,30 +326,43 @@ static const char *const remote_env[] = {"GIT_ALLOW_PROTOCOL=http:https", "GIT_C
 					 "GIT_CONFIG_VALUE_3=60"};
 #define REMOTE_SETTINGS 4
 #define REMOTE_TIMEOUT_MS 600000
+#define UNAUTHORIZED "the host answers 401: it refuses the credential"
 
-/* What git says of a host that did not do it. */
+/* What git says of a host that did not do it. That a credential is refused is said in our words: git's are about whom it wanted to ask. */
 static int remote_failed(const struct git_remote *remote, const char *verb, struct view said, struct err *err)
 {
 	static const struct {
 		const char *words;
 		enum err_kind kind;
 	} rows[] = {
-		{"stale info", ERR_CONFLICT},          {"non-fast-forward", ERR_CONFLICT},
-		{"fetch first", ERR_CONFLICT},         {"couldn't find remote ref", ERR_NOT_FOUND},
-		{"returned error: 401", ERR_DENIED},   {"returned error: 403", ERR_DENIED},
-		{"Authentication failed", ERR_DENIED}, {"could not read Username", ERR_DENIED},
-		{"not found", ERR_NOT_FOUND},          {"returned error: 404", ERR_NOT_FOUND},
-		{"[remote rejected]", ERR_DENIED},     {"pre-receive hook declined", ERR_DENIED},
+		{"stale info", ERR_CONFLICT},
+		{"non-fast-forward", ERR_CONFLICT},
+		{"fetch first", ERR_CONFLICT},
+		{"couldn't find remote ref", ERR_NOT_FOUND},
+		{"returned error: 403", ERR_DENIED},
+		{"not found", ERR_NOT_FOUND},
+		{"returned error: 404", ERR_NOT_FOUND},
+		{"[remote rejected]", ERR_DENIED},
+		{"pre-receive hook declined", ERR_DENIED},
 	};
+	static const char *const unauthorized[] = {"returned error: 401", "Authentication failed", "could not read Username"};
 	AUTO_FREE char *text = view_copy(said);
 	struct view line = complaint_of(said);
 
+	for (size_t i = 0; i < ARRAY_LEN(unauthorized); i++)
+		if (strstr(text, unauthorized[i]))
+			return err_set(err, ERR_DENIED, "git %s %s: " UNAUTHORIZED, verb, remote->url);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (strstr(text, rows[i].words))
 			return err_set(err, rows[i].kind, "git %s %s: %.*s", verb, remote->url,
 				       (int)(line.length < 300 ? line.length : 300), line.at ? line.at : "");
 	return err_set(err, ERR_RETRY, "git %s %s: %.*s", verb, remote->url, (int)(line.length < 300 ? line.length : 300),
 		       line.at ? line.at : "");
+}
+
+bool git_is_unauthorized(const struct err *err)
+{
+	return err->kind == ERR_DENIED && strstr(err->text, UNAUTHORIZED);
 }
 
 static int remote_run(const char *repository, const struct git_remote *remote, const char *const *args, struct buf *output,

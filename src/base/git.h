@@ -50,6 +50,8 @@ struct git_remote {
 /* As git_fetch_local. `revision` is a branch, a tag, a ref or a hash. */
 MUST_USE int git_fetch_remote(const char *repository, const struct git_remote *remote, const char *revision, const char *ref,
 			      struct git_hash *commit, struct err *err);
+/* Of an error of these: was it the credential itself that was refused, and not what it may not do? */
+bool git_is_unauthorized(const struct err *err);
 /* Branch := commit there, when it is `old` there, which nobody can change meanwhile (NULL: when it only goes forward, or is new). Already so is
  * no error. ERR_CONFLICT: somebody else has moved it, or it is gone. */
 MUST_USE int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch,

@@ -33,6 +33,7 @@ MUST_USE int outbox_put(struct store_tx *tx, struct world world, const struct ou
 
 struct outbox_answer {
 	int64_t blocked_until_ms; /* with ERR_LIMIT: wall clock; 0: the sender was told nothing */
+	bool refused;             /* for the sender: with ERR_DENIED, the credential was */
 	char text[1024];          /* what is kept of the answer: a number, a URL */
 };
 

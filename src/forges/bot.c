@@ -83,8 +83,10 @@ static int ask(struct bot *bot, struct rest_call *rest, struct rest_answer *answ
 	rest->headers[1] = (struct http_header){"Accept", rest->plain ? "*/*" : "application/json"};
 	status = rest_ask(bot->world, rest, answer, err);
 	explicit_bzero(value, strlen(value));
-	if (told)
+	if (told) {
 		told->wait_until_ms = answer->wait_until_ms;
+		told->refused = answer->status == 401;
+	}
 	return status;
 }
 

@@ -191,6 +191,12 @@ static json_t *permissions_of(enum github_right right, const json_t *granted)
 	return wanted;
 }
 
+static void answer_tell(const struct rest_answer *answer, struct remote_told *told)
+{
+	told->wait_until_ms = answer->wait_until_ms;
+	told->refused = answer->status == 401;
+}
+
 static int installation_find(struct github *github, const char *repository, int64_t *id, json_t **granted, struct remote_told *told,
 			     struct err *err)
 {
@@ -198,7 +204,7 @@ static int installation_find(struct github *github, const char *repository, int6
 	AUTO_FREE char *path = text_format("/repos/%s/installation", repository);
 
 	if (app_ask(github, &(struct github_call){.path = path}, &answer, err)) {
-		told->wait_until_ms = answer.wait_until_ms;
+		answer_tell(&answer, told);
 		return answer.status == 404 ? err_set(err, ERR_NOT_FOUND, "the GitHub App is not installed on %s", repository) : -1;
 	}
 	*id = json_number(answer.body, "id", 0);
@@ -228,7 +234,7 @@ static int token_make(struct github *github, const char *repository, enum github
 	(void)json_object_set_new(body, "repositories", json_pack("[s]", slash + 1));
 	(void)json_object_set_new(body, "permissions", permissions_of(right, granted));
 	if (app_ask(github, &(struct github_call){.path = path, .body = body}, &answer, err)) {
-		told->wait_until_ms = answer.wait_until_ms;
+		answer_tell(&answer, told);
 		return -1;
 	}
 	if (json_text_get(answer.body, "token", &text, err))
@@ -313,7 +319,7 @@ static int ask_once(struct github *github, const struct github_call *call, struc
 		return -1;
 	else
 		status = ask_as(github, call, token.at, answer, err);
-	told->wait_until_ms = answer->wait_until_ms;
+	answer_tell(answer, told);
 	if (token.at)
 		OPENSSL_cleanse(token.at, token.length);
 	return status;

@@ -19,6 +19,7 @@
 /* What is told beside success or error. */
 struct remote_told {
 	int64_t wait_until_ms; /* with ERR_LIMIT: wall clock */
+	bool refused;          /* with ERR_DENIED: the credential itself, which a person renews; not what it may not do */
 	int64_t number;
 	char url[512];
 };

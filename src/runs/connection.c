@@ -432,13 +432,24 @@ json_t *runs_connection_make(struct runs *runs, const json_t *request, struct er
 	return connection_json(&connection);
 }
 
+/* What was broken may be mended: what waits for that is tried at once. */
+static int tenants_wake(struct store_tx *tx, const struct connection *connection, struct err *err)
+{
+	AUTO_FREE char *pattern = text_format("%%/%s%%", connection->id);
+
+	if (strcmp(connection->state, "broken") != 0)
+		return 0;
+	return store_run(tx, "DELETE FROM outbox_tenant WHERE tenant LIKE ?", VALUES(V((const char *)pattern)), err);
+}
+
 json_t *runs_connection_change(struct runs *runs, const char *id, const json_t *request, struct err *err)
 {
 	AUTO_CONNECTION connection = {0};
 	AUTO_TX tx = {0};
 
 	if (store_begin(runs->store, &tx, err) || connection_read(&tx, id, &connection, err) ||
-	    request_put(&connection, request, err) || connection_write(&tx, &connection, err) || store_commit(&tx, err))
+	    request_put(&connection, request, err) || connection_write(&tx, &connection, err) ||
+	    tenants_wake(&tx, &connection, err) || store_commit(&tx, err))
 		return NULL;
 	return connection_json(&connection);
 }

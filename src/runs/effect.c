@@ -70,6 +70,11 @@ static const struct effect_kind *kind_find(const char *name)
 	return NULL;
 }
 
+static int failed(struct effects *effects, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	return answer->refused && err->kind == ERR_DENIED ? remote_refused(effects->runs, effect, answer, err) : -1;
+}
+
 static int send_by_kind(void *self, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	struct effects *effects = self;
@@ -77,10 +82,11 @@ static int send_by_kind(void *self, const struct outbox_effect *effect, struct o
 	AUTO_FREE char *renewed = preview_shown_renew(effects->runs, effect->data);
 	struct outbox_effect now = *effect;
 
+	if (!kind)
+		return err_set(err, ERR_INVALID, "this version knows no effects of the kind `%.60s`", effect->kind);
 	if (renewed)
 		now.data = view_of(renewed);
-	return kind ? kind->send(effects->runs, &now, answer, err)
-		    : err_set(err, ERR_INVALID, "this version knows no effects of the kind `%.60s`", effect->kind);
+	return kind->send(effects->runs, &now, answer, err) ? failed(effects, effect, answer, err) : 0;
 }
 
 static int happened_by_kind(void *self, const struct outbox_effect *effect, bool *did, struct outbox_answer *answer,
@@ -90,7 +96,9 @@ static int happened_by_kind(void *self, const struct outbox_effect *effect, bool
 	const struct effect_kind *kind = kind_find(effect->kind);
 
 	*did = false;
-	return kind && kind->happened ? kind->happened(effects->runs, effect, did, answer, err) : 0;
+	if (!kind || !kind->happened || !kind->happened(effects->runs, effect, did, answer, err))
+		return 0;
+	return failed(effects, effect, answer, err);
 }
 
 static int settled_by_kind(void *self, struct store_tx *tx, const struct outbox_effect *effect, const char *answer,
@@ -99,6 +107,8 @@ static int settled_by_kind(void *self, struct store_tx *tx, const struct outbox_
 	struct effects *effects = self;
 	const struct effect_kind *kind = kind_find(effect->kind);
 
+	if (!failure && effect->tries > 1 && remote_accepted_in(tx, effect, err))
+		return -1;
 	return kind && kind->settled ? kind->settled(effects->runs, tx, effect, answer, failure, err) : 0;
 }
 

@@ -128,7 +128,7 @@ static int base_find(struct runs *runs, const struct place *place, const struct 
 }
 
 static int commits_fetch(struct runs *runs, const struct place *place, const struct run *run, const json_t *pull,
-			 struct git_hash *base, struct git_hash *head, struct err *err)
+			 struct git_hash *base, struct git_hash *head, struct remote_told *told, struct err *err)
 {
 	AUTO_FREE char *there = place->host.ops->pull_ref(run->judges);
 	AUTO_FREE char *here = text_format("refs/assay/pull/%lld", (long long)run->judges);
@@ -136,7 +136,8 @@ static int commits_fetch(struct runs *runs, const struct place *place, const str
 	AUTO_FREE char *into_here = text_format("refs/assay/pull/%lld-target", (long long)run->judges);
 	struct git_hash target;
 
-	return place_fetch(runs, place, there, here, head, err) || place_fetch(runs, place, into, into_here, &target, err) ||
+	return place_fetch(runs, place, there, here, head, told, err) ||
+			       place_fetch(runs, place, into, into_here, &target, told, err) ||
 			       base_find(runs, place, &target, head, base, err)
 		       ? -1
 		       : 0;
@@ -176,13 +177,14 @@ int step_judge_claim(struct runs *runs, const struct run *run, struct flow_visit
 		return -1;
 	pull = place.host.ops->pull_get(place.host.self, place.remote, run->judges, &told, err);
 	if (!pull)
-		return -1;
+		return remote_wait(runs, run->repository, &told, visit, err);
 	if (strcmp(json_text(pull, "state", ""), "open") != 0) {
 		visit->next = "close";
 		return 0;
 	}
-	if (commits_fetch(runs, &place, run, pull, &base, &head, err) || judge_environments_end(runs, run, err) ||
-	    claimed_store(runs, &place, run, &base, &head, err))
+	if (commits_fetch(runs, &place, run, pull, &base, &head, &told, err))
+		return remote_wait(runs, run->repository, &told, visit, err);
+	if (judge_environments_end(runs, run, err) || claimed_store(runs, &place, run, &base, &head, err))
 		return -1;
 	(void)snprintf(visit->detail, sizeof(visit->detail), "pull request #%lld at %.12s", (long long)run->judges, head.text);
 	visit->next = "fork";

@@ -295,14 +295,20 @@ static int join(struct runs *runs, const struct run *run, const struct parts *pa
 	return result;
 }
 
-int parts_pin(struct runs *runs, const struct run *run, struct parts *parts, struct git_hash *base, struct err *err)
+int parts_pin(struct runs *runs, const struct run *run, struct parts *parts, struct git_hash *base, struct flow_visit *visit,
+	      struct err *err)
 {
 	for (size_t i = 0; i < parts->count; i++) {
 		struct part *part = &parts->at[i];
 		AUTO_FREE char *path = repository_path(runs, part->repository);
+		struct remote_told told = {0};
 		struct git_hash commit;
 
-		if (remote_refresh(runs, part->repository, err) || git_resolve(path, part->base_wanted, &commit, err))
+		if (remote_refresh(runs, part->repository, &told, err) && remote_wait(runs, part->repository, &told, visit, err))
+			return err_prefix(err, "%s", part->repository);
+		if (visit->park)
+			return 0;
+		if (git_resolve(path, part->base_wanted, &commit, err))
 			return err_prefix(err, "%s", part->repository);
 		free(part->base);
 		part->base = text_copy(commit.text);

@@ -15,6 +15,7 @@
 #define HEADER_BYTES_MAX ((size_t)16 << 10)
 #define REF_MAIN "refs/heads/main"
 #define REMOTE_NAME_MAX 200
+#define REFUSED_AGAIN_MS ((int64_t)60 * 1000) /* what waits for a credential that a person must renew is tried so often */
 
 /* A connection as it was set at some time; what is being done with an older form ends with it. */
 struct remote_client {
@@ -239,7 +240,82 @@ int remote_put(struct runs *runs, struct store_tx *tx, const struct place *place
 int remote_failed(const struct remote_told *told, struct outbox_answer *answer)
 {
 	answer->blocked_until_ms = told->wait_until_ms;
+	answer->refused = told->refused;
 	return -1;
+}
+
+/* ---- what waits for a person ---- */
+
+/* With ERR_DENIED of a credential: the connection says what is to be done. */
+static int refusal_say(struct runs *runs, const char *id, struct err *err)
+{
+	const struct err failure = *err;
+	struct err waits = {0};
+	AUTO_CONNECTION connection = {0};
+	AUTO_TX tx = {0};
+
+	/* A store that fails here says so: with the refusal's own error what waits would be given up. */
+	*err = (struct err){0};
+	if (store_begin(runs->store, &tx, err) || connection_read(&tx, id, &connection, err))
+		return -1;
+	(void)err_set(&waits, ERR_LIMIT, "%.250s; give the connection one that holds: `assay connections set %.60s --secrets`",
+		      failure.text, connection.name);
+	if (connection_state_set(&tx, connection.id, waits.text, err) || store_commit(&tx, err))
+		return -1;
+	*err = waits;
+	return 0;
+}
+
+/* "forge/CONNECTION" and what follows; owned. NULL: no effect at a code host. */
+static char *connection_of(const struct outbox_effect *effect)
+{
+	struct view rest = view_of(effect->tenant);
+
+	return view_is(view_cut(rest, '/', &rest), "forge") ? view_copy(view_cut(rest, '/', &rest)) : NULL;
+}
+
+int remote_refused(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
+{
+	AUTO_FREE char *connection = connection_of(effect);
+
+	if (connection && !refusal_say(runs, connection, err))
+		answer->blocked_until_ms = world_now_ms(runs->options.world) + REFUSED_AGAIN_MS;
+	return -1;
+}
+
+int remote_accepted_in(struct store_tx *tx, const struct outbox_effect *effect, struct err *err)
+{
+	AUTO_FREE char *connection = connection_of(effect);
+
+	return connection ? connection_state_set(tx, connection, NULL, err) : 0;
+}
+
+int remote_wait(struct runs *runs, const char *repository, const struct remote_told *told, struct flow_visit *visit,
+		struct err *err)
+{
+	int64_t now_ms = world_now_ms(runs->options.world);
+	int64_t wake_ms = told->wait_until_ms;
+	AUTO_PLACE place = {0};
+
+	if (err->kind == ERR_DENIED && told->refused) {
+		struct err failure = *err;
+
+		*err = (struct err){0};
+		if (place_load(runs, repository, &place, err))
+			return -1;
+		*err = failure;
+		if (refusal_say(runs, place.connection, err))
+			return -1;
+		wake_ms = now_ms + REFUSED_AGAIN_MS;
+	} else if (err->kind != ERR_LIMIT || !wake_ms) {
+		return -1;
+	}
+	log_info("run=%s waits_ms=%lld: %s", visit->id, (long long)(wake_ms - now_ms), err->text);
+	(void)snprintf(visit->detail, sizeof(visit->detail), "waits: %.240s", err->text);
+	visit->park = true;
+	visit->wake_ms = wake_ms;
+	*err = (struct err){0};
+	return 0;
 }
 
 /* ---- the default branch ---- */
@@ -267,11 +343,16 @@ int place_git(const struct place *place, bool push, int (*act)(void *self, const
 	if (!git_once(place, push, act, self, told, &why))
 		return 0;
 	if (why.kind != ERR_DENIED || !place->host.ops->credential_refused) {
+		told->refused = told->refused || git_is_unauthorized(&why);
 		*err = why;
 		return -1;
 	}
 	place->host.ops->credential_refused(place->host.self, place->remote, push);
-	return git_once(place, push, act, self, told, err);
+	if (!git_once(place, push, act, self, told, &why))
+		return 0;
+	told->refused = told->refused || git_is_unauthorized(&why);
+	*err = why;
+	return -1;
 }
 
 struct fetching {
@@ -297,23 +378,23 @@ static int fetch(void *self, const struct git_remote *remote, struct err *err)
 }
 
 int place_fetch(struct runs *runs, const struct place *place, const char *there, const char *ref, struct git_hash *commit,
-		struct err *err)
+		struct remote_told *told, struct err *err)
 {
 	AUTO_FREE char *path = repository_path(runs, place->name);
 	struct fetching fetching = {runs, path, there, ref, commit};
-	struct remote_told told = {0};
 
-	return place_git(place, false, fetch, &fetching, &told, err);
+	return place_git(place, false, fetch, &fetching, told, err);
 }
 
-static int branch_fetch(struct runs *runs, const struct place *place, struct git_hash *commit, struct err *err)
+static int branch_fetch(struct runs *runs, const struct place *place, struct git_hash *commit, struct remote_told *told,
+			struct err *err)
 {
 	AUTO_FREE char *wanted = text_format("refs/heads/%s", place->branch);
 
-	return place_fetch(runs, place, wanted, REF_MAIN, commit, err);
+	return place_fetch(runs, place, wanted, REF_MAIN, commit, told, err);
 }
 
-int remote_refresh(struct runs *runs, const char *name, struct err *err)
+int remote_refresh(struct runs *runs, const char *name, struct remote_told *told, struct err *err)
 {
 	AUTO_PLACE place = {0};
 	struct git_hash commit;
@@ -325,7 +406,7 @@ int remote_refresh(struct runs *runs, const char *name, struct err *err)
 		*err = why;
 		return -1;
 	}
-	return branch_fetch(runs, &place, &commit, err);
+	return branch_fetch(runs, &place, &commit, told, err);
 }
 
 /* ---- adding one ---- */
@@ -452,7 +533,7 @@ json_t *runs_repository_add(struct runs *runs, const char *where, const char *co
 		return NULL;
 	place.branch = text_copy(json_text(about, "branch", "main"));
 	place.url = text_copy(json_text(about, "url", ""));
-	if (branch_fetch(runs, &place, &commit, err) || place_store(runs, &place, err))
+	if (branch_fetch(runs, &place, &commit, &told, err) || place_store(runs, &place, err))
 		return NULL;
 	log_info("repository=%s connection=%s remote=%s", place.name, connection.name, place.remote);
 	return json_pack("{s:s, s:s, s:s, s:s}", "name", place.name, "commit", commit.text, "remote", place.remote, "branch",

@@ -43,12 +43,16 @@ MUST_USE int place_git(const struct place *place, bool push,
 		       struct remote_told *told, struct err *err);
 /* Fetches what the host calls `there` as `ref` into the project's repository, which is made when there is none. Blocks on the network. */
 MUST_USE int place_fetch(struct runs *runs, const struct place *place, const char *there, const char *ref, struct git_hash *commit,
-			 struct err *err);
+			 struct remote_told *told, struct err *err);
 /* The client of a connection; borrowed until runs_close(). */
 MUST_USE int remote_open(struct runs *runs, const struct connection *connection, struct remote *remote, struct err *err);
 void remotes_close(struct runs *runs);
 /* Before a run begins: its project's main is what the host has. No effect for other projects. */
-MUST_USE int remote_refresh(struct runs *runs, const char *name, struct err *err);
+MUST_USE int remote_refresh(struct runs *runs, const char *name, struct remote_told *told, struct err *err);
+/* A step that failed waits when the host said that it must: until the limit that it announced is over, or a person has renewed the credential, which
+ * the connection says. -1: it failed of something else, as err says. */
+MUST_USE int remote_wait(struct runs *runs, const char *repository, const struct remote_told *told, struct flow_visit *visit,
+			 struct err *err);
 
 /* Which pull request or issue it is there; 0: none. `url` may be NULL; else owned by the caller. */
 MUST_USE int remote_pull_number(struct store_tx *tx, int64_t pull, int64_t *number, char **url, struct err *err);
@@ -60,8 +64,13 @@ MUST_USE int remote_issue_find(struct store_tx *tx, const char *name, int64_t th
 /* Puts an effect at a place: `kind` "forge.…"; `data` is stolen, and told the project's name. */
 MUST_USE int remote_put(struct runs *runs, struct store_tx *tx, const struct place *place, const char *kind, const char *operation,
 			const char *target, bool chatter, json_t *data, struct err *err);
-/* "Limits of this tenant": what a driver told, as the outbox wants it. Returns -1. */
+/* What a driver told, as the outbox wants it: a limit of this tenant, or a credential that is refused. Returns -1. */
 int remote_failed(const struct remote_told *told, struct outbox_answer *answer);
+/* An effect's credential was refused (ERR_DENIED): nothing of it is lost. The connection says so, its tenant waits (ERR_LIMIT), and it is tried
+ * again every minute, and when the connection is changed. Returns -1. */
+int remote_refused(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err);
+/* In the transaction that stores that an effect was sent, not at once: what the connection said of it is over. */
+MUST_USE int remote_accepted_in(struct store_tx *tx, const struct outbox_effect *effect, struct err *err);
 
 /* In the transaction that stores what was published: all that the host is to show of it. No effect for other projects. */
 MUST_USE int remote_publish_in(struct runs *runs, struct store_tx *tx, const struct run *run, const struct flow_visit *visit,

@@ -327,9 +327,9 @@ const struct effect_kind effect_failure = {"forge.failure", failure_send, NULL, 
 static int fetch_send(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err)
 {
 	AUTO_JSON data = json_parse(effect->data, err);
+	struct remote_told told = {0};
 
-	(void)answer;
-	return data ? remote_refresh(runs, json_text(data, "repository", ""), err) : -1;
+	return data && !remote_refresh(runs, json_text(data, "repository", ""), &told, err) ? 0 : remote_failed(&told, answer);
 }
 
 const struct effect_kind effect_fetch = {"forge.fetch", fetch_send, NULL, NULL};
@@ -502,8 +502,8 @@ static int intake_send(struct runs *runs, const struct outbox_effect *effect, st
 	issue = host->ops->issue_get(host->self, asking.place.remote, asking.number, &asking.told, err);
 	if (!issue)
 		return remote_failed(&asking.told, answer);
-	if (remote_refresh(runs, asking.place.name, err))
-		return -1;
+	if (remote_refresh(runs, asking.place.name, &asking.told, err))
+		return remote_failed(&asking.told, answer);
 	return intake_store(runs, &asking, issue, err);
 }
 

@@ -270,7 +270,8 @@ MUST_USE int parts_insert(struct store_tx *tx, const char *run, const json_t *re
 MUST_USE int parts_copy(struct store_tx *tx, const char *from, const char *to, struct err *err);
 
 /* Each part's base is pinned; *base: all of them, joined. */
-MUST_USE int parts_pin(struct runs *runs, const struct run *run, struct parts *parts, struct git_hash *base, struct err *err);
+MUST_USE int parts_pin(struct runs *runs, const struct run *run, struct parts *parts, struct git_hash *base,
+		       struct flow_visit *visit, struct err *err);
 /* What was exported becomes a commit in each part in which something differs; *whole: all heads, joined. */
 MUST_USE int parts_take(struct runs *runs, const struct run *run, struct parts *parts, const struct git_hash *exported,
 			const char *message, struct git_hash *whole, struct err *err);

@@ -103,16 +103,20 @@ static int claim_store(struct runs *runs, const struct run *run, const struct fl
 	return store_commit(&tx, err);
 }
 
-/* The commit that the run starts from: of its repository, or of all of them. */
-static int base_pin(struct runs *runs, struct run *run, struct parts *parts, struct git_hash *base, struct err *err)
+/* The commit that the run starts from: of its repository, or of all of them. What is at a code host may have to wait for it: the visit is parked. */
+static int base_pin(struct runs *runs, struct run *run, struct parts *parts, struct git_hash *base, struct flow_visit *visit,
+		    struct err *err)
 {
 	AUTO_FREE char *repository = repository_path(runs, run->repository);
+	struct remote_told told = {0};
 
 	if (parts_load(runs, run, parts, err))
 		return -1;
 	if (run->joined)
-		return parts_pin(runs, run, parts, base, err);
-	return remote_refresh(runs, run->repository, err) || git_resolve(repository, run->base_wanted, base, err) ? -1 : 0;
+		return parts_pin(runs, run, parts, base, visit, err);
+	if (remote_refresh(runs, run->repository, &told, err))
+		return remote_wait(runs, run->repository, &told, visit, err);
+	return git_resolve(repository, run->base_wanted, base, err);
 }
 
 static int step_claim(void *self, struct flow_visit *visit, struct err *err)
@@ -135,8 +139,10 @@ static int step_claim(void *self, struct flow_visit *visit, struct err *err)
 	change_add(runs, "issue", "number", V(run.issue), "working");
 	if (run.branch) /* it was pinned before: the run is tried again */
 		return 0;
-	if (base_pin(runs, &run, &parts, &base, err))
+	if (base_pin(runs, &run, &parts, &base, visit, err))
 		return -1;
+	if (visit->park)
+		return 0;
 	free(run.base);
 	run.base = text_copy(base.text);
 	blueprint = run_blueprint(runs, &run, err);

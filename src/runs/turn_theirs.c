@@ -214,12 +214,13 @@ static int look(struct theirs *theirs, bool *there, struct err *err)
 {
 	struct turn *turn = theirs->turn;
 	AUTO_FREE char *branch = text_format("refs/heads/%s", theirs->branch.name);
+	struct remote_told told = {0};
 	struct err why = {0};
 
 	if (branch_seen(&theirs->branch, &theirs->seen, err))
 		return -1;
 	*there = !place_load(turn->runs, turn->run->repository, &theirs->place, &why) &&
-		 !place_fetch(turn->runs, &theirs->place, branch, theirs->ref, &theirs->commit, &why);
+		 !place_fetch(turn->runs, &theirs->place, branch, theirs->ref, &theirs->commit, &told, &why);
 	if (*there)
 		return 0;
 	if (why.kind == ERR_CANCELLED || (why.kind == ERR_RETRY && turn->visit->tries < LOOK_TRIES)) {

@@ -527,6 +527,9 @@ static bool fault_try(struct side *side, size_t verb, size_t fault, int visit)
 		fail_msg("%s: %s, %s at call %d: %s", side->name, verbs[verb].name, faults[fault].kind, visit, side->err.text);
 	if (!status && !faults[fault].mends && strcmp(faults[fault].kind, "lost") != 0)
 		fail_msg("%s: %s, %s at call %d is not noticed", side->name, verbs[verb].name, faults[fault].kind, visit);
+	/* Only a credential that is refused itself is one to be renewed. */
+	if (status)
+		assert_int_equal(side->told.refused, strcmp(faults[fault].kind, "401") == 0);
 	if (status && faults[fault].limits)
 		assert_true(side->told.wait_until_ms > world_now_ms(world_real) - 1000);
 	if (status)

@@ -57,6 +57,7 @@ function backend(req, res, url, host) {
 	const line = `GIT ${push ? 'push' : 'fetch'} ${req.method}`, kind = injection(line);
 	if (push && req.method === 'POST') calls.push(line);
 	if (kind === 'git503') return res.writeHead(503).end('try later');
+	if (kind === 'git401') return res.writeHead(401, {'www-authenticate': 'Basic realm="git"'}).end();
 	if (kind === 'git403') return res.writeHead(403).end('this branch is protected');
 	const [user, password] = Buffer.from(/^Basic (.+)$/.exec(req.headers.authorization ?? '')?.[1] ?? '', 'base64').toString().split(/:(.*)/s);
 	if (!host.allowed(user, password, name, push)) return res.writeHead(401, {'www-authenticate': 'Basic realm="git"'}).end();

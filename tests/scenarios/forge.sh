@@ -132,12 +132,31 @@ ok 'a command that no webhook told of is answered, and one that was is not answe
 more_refusals() { [ "$(refusals)" -gt "$before_it" ]; }
 ok 'and a stranger is refused all the same' until_true 60 more_refusals
 
+# ---- the token is over: what needs it waits, the connection says so, and all goes on when a person has given one that holds
+told inject '{"match": "^GIT", "kind": "git401", "times": 100000}'
+waiting=$(api POST /runs '{"repository": "tiny", "title": "Shout again", "body": "Add shout() to words.py."}' | jq -r .id)
+claim_waits() { grep -q "run=$waiting waits_ms=" "$WORK/serve.log"; }
+ok 'a run whose clone is refused waits' until_true 30 claim_waits
+told inject '{"match": "^(GET|POST|PUT|PATCH) ", "kind": "401", "times": 100000}'
+is_broken() { api GET "/connections/$connection" | jq -r '"\(.state) \(.error)"' | grep -q '^broken .*401.*assay connections set '; }
+told comment "{\"by\": \"bob\", \"number\": $pull, \"body\": \"/assay preview\"}"
+ok 'the connection says that its token is refused, and what to do' until_true 30 is_broken
+is 'the run has not failed' "$(api GET "/runs/$waiting" | jq '.state != "failed" and .ended_ms == null')" true
+told inject '{"clear": true}'
+api POST "/connections/$connection" "$(jq -n --argjson secrets "$SECRETS" '{$secrets}')" >/dev/null
+ok 'a command that waited for it is answered as soon as there is one that holds' until_true 30 previews 3
+is_ready() { [ "$(api GET "/connections/$connection" | jq -r '"\(.state) \(.error)"')" = 'ready null' ]; }
+ok 'and the connection is well again' until_true 30 is_ready
+
 # ---- the end
 told merge "{\"by\": \"bob\", \"number\": $pull}"
 ok 'the merge ends the run' until_true 60 run_is "$run" 'done'
 ok 'its previews are retired' until_true 30 becomes "[.deployments[] | select(.sha == \"$head\") | .live] | unique | join(\",\")" false
 main_follows() { [ "$(git --git-dir "$ASSAY_STATE/repos/tiny.git" rev-parse main)" = "$(git --git-dir "$WORK/hub/acme/tiny.git" rev-parse main)" ]; }
 ok 'main here is what was merged there' until_true 30 main_follows
+claimed() { [ "$(api GET "/runs/$waiting" | jq -r .base)" = "$(git --git-dir "$WORK/hub/acme/tiny.git" rev-parse main)" ]; }
+ok 'the run that waited has begun, from what is there now' until_true 90 claimed
+"$ASSAY" stop "$waiting" >/dev/null 2>&1
 
 # ---- anybody's pull request
 "$ASSAY" repo add "$hub/acme/tiny" --connection "$FORGE" --judge >/dev/null

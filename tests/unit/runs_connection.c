@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "runs/connection.h"
+#include "runs/remote.h"
 #include "runs/runs_priv.h"
 
 static char root[64];
@@ -114,11 +115,34 @@ static void what_is_wrong_with_a_connection_is_said(void **state)
 	}
 }
 
+static void a_step_waits_for_a_limit_that_was_announced_and_for_nothing_else(void **state)
+{
+	static const struct {
+		enum err_kind kind;
+		int64_t wait_until_ms;
+		bool waits;
+	} rows[] = {{ERR_LIMIT, 12345, true}, {ERR_LIMIT, 0, false}, {ERR_RETRY, 12345, false}, {ERR_DENIED, 0, false}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct remote_told told = {.wait_until_ms = rows[i].wait_until_ms};
+		struct flow_visit visit = {.id = "r1"};
+		struct err err = {.kind = rows[i].kind, .text = "the host said so"};
+
+		assert_int_equal(remote_wait(runs, "tiny", &told, &visit, &err), rows[i].waits ? 0 : -1);
+		assert_int_equal(visit.park, rows[i].waits);
+		assert_int_equal(visit.wake_ms, rows[i].waits ? rows[i].wait_until_ms : 0);
+		assert_int_equal(err.kind, rows[i].waits ? ERR_NONE : rows[i].kind);
+		assert_int_equal(strstr(visit.detail, "the host said so") != NULL, rows[i].waits);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_connection_is_made_changed_and_forgotten_and_never_shows_its_secrets),
 		cmocka_unit_test(what_is_wrong_with_a_connection_is_said),
+		cmocka_unit_test(a_step_waits_for_a_limit_that_was_announced_and_for_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -348,6 +348,12 @@ int git_push_remote(const char *repository, const struct git_remote *remote, con
 	return maybe_fails(30, "its answer was lost", err);
 }
 
+bool git_is_unauthorized(const struct err *err)
+{
+	(void)err;
+	return false;
+}
+
 int git_remote_branch(const char *repository, const struct git_remote *remote, const char *branch, struct git_hash *commit,
 		      struct err *err)
 {
