@@ -95,6 +95,16 @@ static void flush_on_loop(void *self)
 	loop_watch_set(link->loop, &link->watch, empty ? LOOP_READ : LOOP_READ | LOOP_WRITE);
 }
 
+bool link_is_over(struct link *link)
+{
+	bool over;
+
+	(void)pthread_mutex_lock(&link->mutex);
+	over = link->broken;
+	(void)pthread_mutex_unlock(&link->mutex);
+	return over;
+}
+
 /* Takes `message`. With the mutex held. */
 static int message_put(struct link *link, struct packet *message, struct err *err)
 {

@@ -50,6 +50,8 @@ struct link *link_on_thread(const struct link_spec *spec, struct err *err);
 /* Stops it and waits for the reader thread; not from a handler of a threaded link. NULL is fine. */
 void link_free(struct link *link);
 
+/* Is the peer gone? Any thread. */
+bool link_is_over(struct link *link);
 /* Sends a request and waits for its answer: an object owned by the caller, or NULL: the peer's error, ERR_RETRY after timeout_ms or
  * when the peer is gone. Descriptors stay the caller's. Any thread but the one that reads the link. */
 json_t *link_call(struct link *link, uint16_t name, const json_t *body, const int *fds, size_t fd_count, int64_t timeout_ms,

@@ -13,7 +13,7 @@
 #define SCAN_BYTES_MAX ((size_t)8 << 20)
 #define STUB_BYTES_MAX ((size_t)1 << 20)
 
-/* Calls with the link that is current; *absent when there is none. */
+/* Calls with the link that is current; *absent when there is none, or who was there has just ended: whoever comes next is told everything. */
 static json_t *call(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count,
 		    int64_t timeout_ms, bool *absent, struct err *err)
 {
@@ -23,6 +23,7 @@ static json_t *call(struct environments *all, uint16_t name, const json_t *body,
 	*absent = !all->gateway;
 	if (all->gateway)
 		answer = link_call(all->gateway, name, body, fds, fd_count, timeout_ms, err);
+	*absent = *absent || (!answer && link_is_over(all->gateway));
 	(void)pthread_rwlock_unlock(&all->gateway_lock);
 	return answer;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "base/process.h"
 #include "base/scope.h"
 #include "fixture.h"
+#include "net/link.h"
 #include "sandbox/environment.h"
 #include "sandbox/local/local.h"
 
@@ -186,6 +188,29 @@ static void the_second_one_is_up_in_a_moment_and_gone_at_once(void **state)
 		assert_null(environment_show(environments, id, &err));
 	}
 	printf("# best of 3: up %lld ms, down %lld ms\n", (long long)best_up_ms, (long long)best_down_ms);
+}
+
+/* Between its end and the next one's start: that is told of every environment there is. */
+static void a_gateway_that_has_just_ended_stops_no_environment(void **state)
+{
+	struct environment_spec spec = {.repository = repository, .commit = first, .purpose = "test"};
+	struct link_spec gateway = {.peer = LINK_GATEWAY};
+	struct err err = {0};
+	struct link *link;
+	struct env_id id;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	gateway.fd = ends[0];
+	link = link_on_thread(&gateway, &err);
+	assert_non_null(link);
+	(void)close(ends[1]);
+	must(environments_gateway_reset(environments, link, &err), &err);
+	id = up(&spec);
+	must(environment_down(environments, id, &err), &err);
+	must(environments_gateway_reset(environments, NULL, &err), &err);
+	link_free(link);
 }
 
 static void databases_answer_and_what_was_written_since_deploy_is_known(void **state)
@@ -991,6 +1016,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_environment_builds_its_checkout_and_snapshot),
 		cmocka_unit_test(the_second_one_is_up_in_a_moment_and_gone_at_once),
+		cmocka_unit_test(a_gateway_that_has_just_ended_stops_no_environment),
 		cmocka_unit_test(databases_answer_and_what_was_written_since_deploy_is_known),
 		cmocka_unit_test(what_is_deleted_in_a_volatile_one_is_counted),
 		cmocka_unit_test(a_wrong_statement_is_an_error_that_says_what_the_database_said),

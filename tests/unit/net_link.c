@@ -258,8 +258,11 @@ static void bytes_that_are_no_message_do_no_harm(void **state)
 	header.name = MESSAGE_ENV_PUT | 0x8000; /* promises a descriptor */
 	assert_int_equal(send(ends[1], &header, sizeof(header), 0), sizeof(header));
 	assert_true(recv(ends[1], bytes, sizeof(bytes), 0) > (ssize_t)sizeof(header));
-	link_free(link);
+	assert_false(link_is_over(link));
 	(void)close(ends[1]);
+	assert_null(link_call(link, MESSAGE_ENV_PUT, body, NULL, 0, 5000, NULL));
+	assert_true(link_is_over(link));
+	link_free(link);
 	answer = link_call(pair->caller, MESSAGE_ENV_PUT, body, NULL, 0, 5000, NULL);
 	assert_non_null(answer);
 }
