@@ -177,11 +177,11 @@ static int thread_insert(struct runs *runs, struct store_tx *tx, const struct co
 	if (!request ||
 	    store_run(
 		    tx,
-		    "INSERT INTO thread (id, connection, kind, account, thread, item, item_id, url, state, actor, request, created_ms)"
-		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'opening', ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+		    "INSERT INTO thread (id, connection, kind, account, thread, item, item_id, url, state, actor, request, created_ms, team)"
+		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'opening', ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
 		    VALUES(V(id), V(connection->id), V(connection->kind), V(event->account), V(event->thread), V(event->item),
 			   V(event->item_id), V(event->url), V(event->actor), V((const char *)request),
-			   V(world_now_ms(runs->options.world))),
+			   V(world_now_ms(runs->options.world)), V(event->team_id)),
 		    err))
 		return -1;
 	return thread_read(tx, id, thread, err);
@@ -455,9 +455,9 @@ static int take_stop(struct runs *runs, struct store_tx *tx, const struct connec
 		     : 0;
 }
 
-/* All threads of an item (event->item_id), or of the whole account. */
+/* All threads of an item (event->item_id), of a team (else NULL), or of the whole account. */
 static int take_away(struct runs *runs, struct store_tx *tx, const struct connection *connection, const struct tracker_event *event,
-		     bool says, struct err *err)
+		     const char *team, bool says, struct err *err)
 {
 	AUTO_JSON ids = json_array();
 	json_t *id;
@@ -468,9 +468,9 @@ static int take_away(struct runs *runs, struct store_tx *tx, const struct connec
 
 		if (store_query(tx, &rows,
 				"SELECT id FROM thread WHERE connection = ? AND account = ? AND (? = '' OR item_id = ?) AND"
-				" state IN ('opening', 'asking', 'running')",
+				" (? = '' OR team = ?) AND state IN ('opening', 'asking', 'running')",
 				VALUES(V(connection->id), V(event->account), V(event->item_id ? event->item_id : ""),
-				       V(event->item_id ? event->item_id : "")),
+				       V(event->item_id ? event->item_id : ""), V(team ? team : ""), V(team ? team : "")),
 				err))
 			return -1;
 		while (store_rows_next(&rows))
@@ -498,7 +498,25 @@ static int take_revoked(struct runs *runs, struct store_tx *tx, const struct con
 	if (store_run(tx, "DELETE FROM account WHERE connection = ? AND account = ?", VALUES(V(connection->id), V(event->account)),
 		      err))
 		return -1;
-	return take_away(runs, tx, connection, event, false, err);
+	return take_away(runs, tx, connection, event, NULL, false, err);
+}
+
+/* What belongs to a team that we may not see any more ends: nothing could be said of it. */
+static int take_access(struct runs *runs, struct store_tx *tx, const struct connection *connection,
+		       const struct tracker_event *event, struct err *err)
+{
+	json_t *team;
+	size_t i;
+
+	log_info("connection=%s account=%s: what it may see changed: `assay trackers check` says what is missing", connection->name,
+		 event->account);
+	json_array_foreach(event->removed, i, team) {
+		const char *id = json_string_value(team);
+
+		if (id && id[0] && take_away(runs, tx, connection, event, id, false, err))
+			return -1;
+	}
+	return 0;
 }
 
 /* What others write about an issue that we know is shown with it. */
@@ -556,13 +574,11 @@ int thread_take(struct runs *runs, struct store_tx *tx, const struct connection 
 	case TRACKER_STOP:
 		return event->thread ? take_stop(runs, tx, connection, event, err) : 0;
 	case TRACKER_UNASSIGNED:
-		return event->item_id ? take_away(runs, tx, connection, event, true, err) : 0;
+		return event->item_id ? take_away(runs, tx, connection, event, NULL, true, err) : 0;
 	case TRACKER_REVOKED:
 		return take_revoked(runs, tx, connection, event, err);
 	case TRACKER_ACCESS:
-		log_info("connection=%s account=%s: what it may see changed: `assay trackers check` says what is missing",
-			 connection->name, event->account);
-		return 0;
+		return take_access(runs, tx, connection, event, err);
 	case TRACKER_COMMENT:
 		return take_comment(runs, tx, connection, event, err);
 	case TRACKER_ISSUE:

@@ -261,6 +261,7 @@ const struct store_migration store_migrations[] = {
 	 /* where it was brought, and what it is called there */
 	 "CREATE TABLE picture_place ("
 	 " picture TEXT NOT NULL, place TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (picture, place)) STRICT, WITHOUT ROWID;"},
+	{"whose team's work it is", "ALTER TABLE thread ADD COLUMN team TEXT;"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

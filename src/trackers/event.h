@@ -34,8 +34,9 @@ struct tracker_event {
 	const char *item_id;       /* as its API wants it */
 	const char *url;           /* of the session, or the item */
 	const char *title;
-	const char *text;  /* what was written; of an item: its description */
-	const char *team;  /* its key */
+	const char *text; /* what was written; of an item: its description */
+	const char *team; /* its key */
+	const char *team_id;
 	const char *actor; /* an id */
 	const char *actor_name;
 	const char *actor_email;
@@ -43,6 +44,7 @@ struct tracker_event {
 	bool only_known;        /* in a thread that is none of ours it says nothing */
 	const json_t *guidance; /* [{"body"}] */
 	const json_t *comments; /* [{"body"}] */
+	const json_t *removed;  /* ids of teams that we may not see any more */
 	struct view context;    /* of the conversation, the part that is for us */
 	const char *updated;    /* of an item: when; they compare as texts */
 	bool is_new;            /* of a comment: it was not only edited */

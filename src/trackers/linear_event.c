@@ -17,6 +17,7 @@ static void issue_take(struct tracker_event *event, const json_t *issue)
 	event->item_id = json_text(issue, "id", NULL);
 	event->title = json_text(issue, "title", NULL);
 	event->team = json_text(json_member(issue, "team"), "key", NULL);
+	event->team_id = json_text(issue, "teamId", json_text(json_member(issue, "team"), "id", NULL));
 	if (!event->url)
 		event->url = json_text(issue, "url", NULL);
 }
@@ -140,6 +141,7 @@ int linear_event_parse(struct view body, struct tracker_event *event, struct err
 		data_take(event, action);
 	} else if (strcmp(type, "PermissionChange") == 0) {
 		event->kind = TRACKER_ACCESS;
+		event->removed = json_member(event->raw, "removedTeamIds");
 	} else if (strcmp(type, "OAuthApp") == 0 && strcmp(action, "revoked") == 0) {
 		event->kind = TRACKER_REVOKED;
 	}

@@ -249,6 +249,20 @@ static void after_a_stop_only_its_end_is_said(void **state)
 	put_is("stop");
 }
 
+static void what_belongs_to_a_team_that_may_not_be_seen_any_more_ends(void **state)
+{
+	(void)state;
+	take("{\"type\":\"AgentSessionEvent\",\"action\":\"created\",\"organizationId\":\"o\",\"appUserId\":\"us\",\"agentSession\":{\"id\":\"s\","
+	     "\"issue\":{\"id\":\"i1\",\"identifier\":\"ENG-1\",\"title\":\"T\",\"teamId\":\"t1\"}}}");
+	put_is("thought open");
+	take("{\"type\":\"PermissionChange\",\"action\":\"teamAccessChanged\",\"organizationId\":\"o\",\"addedTeamIds\":[\"t1\"],"
+	     "\"removedTeamIds\":[\"t2\", 7, \"\"]}");
+	take("{\"type\":\"PermissionChange\",\"action\":\"teamAccessChanged\",\"organizationId\":\"other\",\"removedTeamIds\":[\"t1\"]}");
+	put_is("thought open");
+	take("{\"type\":\"PermissionChange\",\"action\":\"teamAccessChanged\",\"organizationId\":\"o\",\"removedTeamIds\":[\"t2\",\"t1\"]}");
+	put_is("end");
+}
+
 static void what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence(void **state)
 {
 	static const struct {
@@ -328,6 +342,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_who_is_listed_lets_a_held_request_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_review_thread_is_resolved_only_when_all_of_it_was_dealt_with, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_a_stop_only_its_end_is_said, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_belongs_to_a_team_that_may_not_be_seen_any_more_ends, setup, teardown),
 		cmocka_unit_test(what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence),
 	};
 
