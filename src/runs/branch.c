@@ -3,7 +3,7 @@
  *
  * Theory of operation: the ref moves after what it is about was done: a push was answered, or what was fetched is in the run's head. Until then it is
  * told again, which changes nothing. It only moves from what it was read as, so that a turn and a push, which are of two threads or two control planes,
- * do not undo what the other knows. Why: doc/adr/0062-what-is-taken-back-stays-so.md.
+ * do not undo what the other knows. Why: doc/adr/0064-what-is-taken-back-stays-so.md.
  */
 #include "runs/branch.h"
 
