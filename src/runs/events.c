@@ -157,6 +157,70 @@ json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limi
 			  VALUES(V(id.text), V(after), V(limit_of(limit))), "type", wait_ms, err);
 }
 
+static void member_copy(json_t *turn, const json_t *event, const char *name)
+{
+	json_t *value = json_member(event, name);
+
+	if (value)
+		(void)json_object_set(turn, name, value);
+}
+
+/* One that began before it has no end: it was cut off. */
+static json_t *turn_begin(json_t *turns, const json_t *event)
+{
+	json_t *last = json_array_get(turns, json_array_size(turns) - 1);
+	json_t *turn = json_pack("{s:I, s:s, s:I}", "number", (json_int_t)json_array_size(turns) + 1, "state", "working",
+				 "began_ms", (json_int_t)json_number(event, "time_ms", 0));
+
+	if (last && strcmp(json_text(last, "state", ""), "working") == 0)
+		(void)json_object_set_new(last, "state", json_string("cut"));
+	(void)json_array_append_new(turns, turn);
+	return turn;
+}
+
+static void turns_add(json_t *turns, const json_t *event)
+{
+	static const char *const said[] = {"model", "session", "text", "error", "usage"};
+	json_t *turn = json_array_get(turns, json_array_size(turns) - 1);
+	const char *kind = json_text(event, "kind", "");
+	bool ends = strcmp(kind, "end") == 0;
+
+	if (!ends && strcmp(kind, "start") != 0)
+		return; /* the words stood in a text */
+	if (!ends || !turn || strcmp(json_text(turn, "state", ""), "working") != 0)
+		turn = turn_begin(turns, event);
+	for (size_t i = 0; i < ARRAY_LEN(said); i++)
+		member_copy(turn, event, said[i]);
+	if (!ends)
+		return;
+	(void)json_object_set_new(turn, "ended_ms", json_integer((json_int_t)json_number(event, "time_ms", 0)));
+	(void)json_object_set_new(turn, "state", json_string(json_flag(event, "ok", false) ? "done" : "failed"));
+}
+
+json_t *runs_turns(struct runs *runs, struct run_id id, struct err *err)
+{
+	AUTO_RUN run = {0};
+	AUTO_JSON turns = json_array();
+	AUTO_JSON events = NULL;
+	json_t *item;
+	size_t i;
+
+	if (run_load(runs, id.text, &run, err))
+		return NULL;
+	events = items_read(runs,
+			    "SELECT seq, time_ms, type, data FROM run_event WHERE run = ? AND type = 'agent' AND"
+			    " (data LIKE '%\"kind\":\"start\"%' OR data LIKE '%\"kind\":\"end\"%') ORDER BY seq LIMIT ?",
+			    VALUES(V(id.text), V(RUNS_TURNS_MAX)), "type", err);
+	if (!events)
+		return NULL;
+	json_array_foreach(events, i, item)
+		turns_add(turns, item);
+	item = json_array_get(turns, json_array_size(turns) - 1);
+	if (item && strcmp(json_text(item, "state", ""), "working") == 0 && strcmp(run.state, "turn") != 0)
+		(void)json_object_set_new(item, "state", json_string("cut"));
+	return TAKE(turns);
+}
+
 json_t *runs_changes(struct runs *runs, int64_t after, int limit, int64_t wait_ms, struct err *err)
 {
 	return items_wait(runs, "SELECT seq, time_ms, kind, data FROM change WHERE seq > ? ORDER BY seq LIMIT ?",

@@ -128,6 +128,10 @@ MUST_USE int runs_declare_undo(struct runs *runs, struct run_id id, const char *
 #define RUNS_EVENTS_MAX 1000 /* at once */
 /* Events after `after`, at most `limit`, in order; waits up to wait_ms for one when there is none. */
 json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limit, int64_t wait_ms, struct err *err);
+#define RUNS_TURNS_MAX 10000 /* events of turns that are looked at */
+/* What its agent did, turn by turn, the first first: [{"number", "state", "began_ms", "ended_ms"?, "model"?, "session"?, "text"?, "error"?,
+ * "usage"?}], as the agent program said it. Owned by the caller. */
+json_t *runs_turns(struct runs *runs, struct run_id id, struct err *err);
 MUST_USE int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err);
 json_t *runs_report(struct runs *runs, struct run_id id, struct err *err);
 /* What its commits change, published or not. ERR_NOT_FOUND: nothing yet. */

@@ -259,6 +259,13 @@ static json_t *run_report(struct call *call, struct err *err)
 	return request_run(call, &id, err) ? NULL : runs_report(runs_of(call), id, err);
 }
 
+static json_t *turn_list(struct call *call, struct err *err)
+{
+	struct run_id id;
+
+	return request_run(call, &id, err) ? NULL : items_of(runs_turns(runs_of(call), id, err));
+}
+
 static json_t *picture_list(struct call *call, struct err *err)
 {
 	const char *base = call->web->pages_url ? call->web->pages_url : call->web->base;
@@ -522,6 +529,8 @@ const struct row run_rows[] = {
 	 .does = "The unified diff of its commits"},
 	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, ROLE_VIEWER, .answers = "Report",
 	 .does = "What verification found last"},
+	{"GET", "/api/v1/runs/{run}/turns", turn_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Turn]",
+	 .does = "What its agent did, turn by turn, as its program says it"},
 	{"GET", "/api/v1/runs/{run}/pictures", picture_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Picture]",
 	 .does = "Pictures that its agent took of pages, the newest first"},
 	{"GET", "/pictures/{picture}", picture_read, WHO_PERSON | WHO_ANYONE, ROLE_VIEWER},

@@ -76,6 +76,10 @@ const struct shape shapes[] = {
 	 "A repository of a run, with what the run has there; a run of one is its own only part. `base` and `head` of a run of several are all of them, "
 	 "each in a folder",
 	 {"repository text", "base text?", "head text?", "pull integer?", "outcome text?"}},
+	{"Turn",
+	 "A turn of a run's agent; `cut`: it has no end of its own",
+	 {"number integer", "state working|done|failed|cut", "began_ms time", "ended_ms? time", "model? text", "session? text",
+	  "text? text", "error? text", "usage? any"}},
 	{"Event",
 	 "Something that happened in a run; more members come with its type",
 	 {"seq integer", "time_ms time", "type text", "..."}},

@@ -249,6 +249,44 @@ static void after_a_stop_only_its_end_is_said(void **state)
 	put_is("stop");
 }
 
+static void turns_are_what_the_agent_said_between_its_starts_and_ends(void **state)
+{
+	static const char *const said[] = {
+		"{\"kind\":\"start\",\"model\":\"m\",\"session\":\"s1\"}",
+		"{\"kind\":\"message\",\"text\":\"\\\"kind\\\":\\\"end\\\"\"}",
+		"{\"kind\":\"start\"}", /* the first was killed */
+		"{\"kind\":\"plan\",\"items\":[{\"kind\":\"end\"}]}",
+		"{\"kind\":\"end\",\"ok\":true,\"text\":\"done\",\"usage\":{\"cost_usd\":1.5}}",
+		"{\"kind\":\"end\",\"ok\":false,\"error\":\"crash\"}", /* it never began */
+		"{\"kind\":\"start\"}",
+	};
+	static const char *const states[] = {"cut", "done", "failed", "cut"};
+	struct run_id run = {"raaaaaaaaaa"};
+	struct err err = {0};
+
+	(void)state;
+	take(CREATED);
+	begin(run);
+	for (size_t i = 0; i < ARRAY_LEN(said); i++)
+		event_add(runs, run.text, "agent", json_parse(view_of(said[i]), NULL));
+	AUTO_JSON turns = runs_turns(runs, run, &err);
+
+	assert_int_equal(json_array_size(turns), ARRAY_LEN(states));
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		const json_t *turn = json_array_get(turns, i);
+
+		assert_int_equal(json_number(turn, "number", 0), i + 1);
+		assert_true(json_number(turn, "began_ms", 0) > 0);
+		assert_string_equal(json_text(turn, "state", ""), states[i]);
+	}
+	assert_string_equal(json_text(json_array_get(turns, 0), "model", ""), "m");
+	assert_null(json_member(json_array_get(turns, 0), "ended_ms"));
+	assert_string_equal(json_text(json_array_get(turns, 1), "text", ""), "done");
+	assert_string_equal(json_text(json_array_get(turns, 2), "error", ""), "crash");
+	assert_null(runs_turns(runs, (struct run_id){"rbbbbbbbbbb"}, &err));
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+}
+
 static void what_belongs_to_a_team_that_may_not_be_seen_any_more_ends(void **state)
 {
 	(void)state;
@@ -342,6 +380,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_who_is_listed_lets_a_held_request_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_review_thread_is_resolved_only_when_all_of_it_was_dealt_with, setup, teardown),
 		cmocka_unit_test_setup_teardown(after_a_stop_only_its_end_is_said, setup, teardown),
+		cmocka_unit_test_setup_teardown(turns_are_what_the_agent_said_between_its_starts_and_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_belongs_to_a_team_that_may_not_be_seen_any_more_ends, setup, teardown),
 		cmocka_unit_test(what_is_hidden_in_a_text_is_written_out_and_cannot_leave_its_fence),
 	};

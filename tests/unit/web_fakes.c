@@ -168,6 +168,14 @@ int runs_attachment_remove(struct runs *runs, int64_t number, const char *name, 
 	return 0;
 }
 
+json_t *runs_turns(struct runs *runs, struct run_id id, struct err *err)
+{
+	(void)runs;
+	(void)id;
+	(void)err;
+	return json_pack("[{s:i, s:s, s:i, s:i, s:s}]", "number", 1, "state", "done", "began_ms", 1, "ended_ms", 2, "text", "done");
+}
+
 json_t *runs_picture_list(struct runs *runs, struct run_id run, struct err *err)
 {
 	(void)runs;
