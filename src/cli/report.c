@@ -215,6 +215,31 @@ static void trees_draw(const json_t *expected, const json_t *got)
 	columns_draw("calls before", &before, "calls now", &now);
 }
 
+static struct lines said_lines(const json_t *said)
+{
+	struct lines lines = {0};
+
+	for (size_t i = 0; i < json_array_size(said) && i < TREE_LINES_MAX; i++) {
+		const json_t *word = json_array_get(said, i);
+		AUTO_FREE char *text = text_format("%s: %s%s", json_text(word, "service", ""), json_text(word, "text", ""),
+						   json_flag(word, "failed", false) ? " (failed)" : "");
+		AUTO_FREE char *clean = terminal_line(text);
+
+		lines_add(&lines, view_of(clean));
+	}
+	return lines;
+}
+
+/* The word of the code that is judged, by OTLP: no evidence. */
+static void said_draw(const json_t *expected, const json_t *got)
+{
+	AUTO_LINES before = said_lines(expected);
+	AUTO_LINES now = said_lines(got);
+
+	if (before.count || now.count)
+		columns_draw("said before", &before, "said now", &now);
+}
+
 /* ---- findings ---- */
 
 static enum tone severity_tone(const char *severity)
@@ -273,6 +298,7 @@ static void finding_draw(const json_t *finding, bool whole)
 	if (expected.count || got.count)
 		columns_draw("expected", &expected, "got", &got);
 	trees_draw(json_member(finding, "expected_tree"), json_member(finding, "got_tree"));
+	said_draw(json_member(finding, "expected_said"), json_member(finding, "got_said"));
 	label_draw("why", json_text(finding, "detail", ""));
 	if (strcmp(severity, "block") == 0)
 		label_draw("reproduce", json_text(finding, "reproduce", ""));

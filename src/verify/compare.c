@@ -84,6 +84,10 @@ static void request_tell(struct judge *judge, json_t *made)
 	(void)json_object_set_new(made, "entry", json_integer(json_number(judge->base_entry, "index", 0)));
 	(void)json_object_set_new(made, "expected_tree", tree_rows(expected, inside));
 	(void)json_object_set_new(made, "got_tree", tree_rows(got, inside));
+	if (json_member(judge->base_entry, "said"))
+		(void)json_object_set(made, "expected_said", json_member(judge->base_entry, "said"));
+	if (json_member(judge->head_entry, "said"))
+		(void)json_object_set(made, "got_said", json_member(judge->head_entry, "said"));
 }
 
 void judge_report(struct judge *judge, const char *kind, const char *path, enum severity severity, int weight,

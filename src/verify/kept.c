@@ -11,7 +11,7 @@
 
 #define KEPT_AGE_MS 900000 /* what depends on the date must not differ */
 #define KEPT_BYTES_MAX ((size_t)128 << 20)
-#define RUN_VERSION "9" /* of the shape of a kept run */
+#define RUN_VERSION "10" /* of the shape of a kept run */
 
 char *kept_path(const struct ladder *ladder, const char *what, struct view parts)
 {

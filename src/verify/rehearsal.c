@@ -10,6 +10,7 @@
 #include "verify/format.h"
 #include "verify/logs.h"
 #include "verify/reproduction.h"
+#include "verify/said.h"
 
 #define QUIET_TIMEOUT_MS 10000
 #define QUIET_TIMEOUT_SHORT_MS 300
@@ -159,25 +160,25 @@ static json_t *asked_keep(json_t *exchange)
 	return exchange;
 }
 
-/* Gives the entry the exchanges of its request, which was just sent. */
-static int seams_take(struct running *running, const char *phase, json_t *entry, struct err *err)
+/* What the log has since: of the phase (NULL: of none) to `seams` and `asked`, and what applications said to `words`. */
+static int exchanges_take(struct running *running, const char *phase, json_t *seams, json_t *asked, json_t *words, struct err *err)
 {
 	struct ladder *ladder = running->side->ladder;
 	AUTO_BUF lines = buf_new((size_t)256 << 20);
-	json_t *seams;
-	json_t *asked;
 	struct view rest;
 
 	if (environment_exchanges(ladder->request->environments, running->side->env, &running->exchanges_from, &lines, err))
 		return -1;
-	seams = json_array();
-	asked = json_array();
 	rest = buf_view(&lines);
 	while (rest.length) {
 		struct view line = view_cut(rest, '\n', &rest);
 		AUTO_JSON exchange = line.length ? json_parse(line, NULL) : NULL;
 
-		if (!exchange || strcmp(json_text(exchange, "phase", ""), phase) != 0)
+		if (exchange && call_is(exchange, "otlp")) {
+			(void)json_array_append(words, exchange);
+			continue;
+		}
+		if (!exchange || !phase || strcmp(json_text(exchange, "phase", ""), phase) != 0)
 			continue;
 		rehearsal_seen(ladder, exchange);
 		if (strcmp(json_text(exchange, "from", ""), "preview") == 0)
@@ -185,8 +186,42 @@ static int seams_take(struct running *running, const char *phase, json_t *entry,
 		else
 			(void)json_array_append(seams, exchange_keep(exchange));
 	}
+	return 0;
+}
+
+static void words_give(struct running *running, const json_t *words)
+{
+	size_t index;
+	json_t *word;
+
+	json_array_foreach(words, index, word)
+		(void)said_take(running->traces, word);
+}
+
+/* Gives the entry the exchanges of its request, which was just sent. */
+static int seams_take(struct running *running, const char *phase, json_t *entry, struct err *err)
+{
+	AUTO_JSON words = json_array();
+	json_t *seams = json_array();
+	json_t *asked = json_array();
+
 	(void)json_object_set_new(entry, "seams", seams);
 	(void)json_object_set_new(entry, "asked", asked);
+	if (exchanges_take(running, phase, seams, asked, words, err))
+		return -1;
+	said_expect(running->traces, entry);
+	words_give(running, words);
+	return 0;
+}
+
+/* What exporters still had when the last request was over. */
+static int words_rest(struct running *running, struct err *err)
+{
+	AUTO_JSON words = json_array();
+
+	if (exchanges_take(running, NULL, NULL, NULL, words, err))
+		return -1;
+	words_give(running, words);
 	return 0;
 }
 
@@ -352,7 +387,9 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 {
 	struct environments *environments = side->ladder->request->environments;
 	AUTO_FREE char *preview = environment_preview_url(environments, side->env);
-	struct running running = {.side = side, .rehearsal = plan->rehearsal, .preview = preview, .entries = json_array()};
+	AUTO_JSON traces = json_object();
+	struct running running = {
+		.side = side, .rehearsal = plan->rehearsal, .preview = preview, .entries = json_array(), .traces = traces};
 	AUTO_BUF before = buf_new((size_t)256 << 20);
 	json_t *rows = NULL;
 
@@ -362,7 +399,8 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 	if (!preview)
 		return err_set(err, ERR_INVALID, "the environment has no preview: no service of the blueprint has a port");
 	if (running_quiet(&running, err) || environment_exchanges(environments, side->env, &running.exchanges_from, &before, err) ||
-	    sessions_replay(&running, plan, err) || (plan->after && plan->after(&running, plan, err))) {
+	    sessions_replay(&running, plan, err) || (plan->after && plan->after(&running, plan, err)) ||
+	    words_rest(&running, err)) {
 		json_decref(running.rows);
 		return -1;
 	}

@@ -37,7 +37,8 @@ struct running {
 	int64_t exchanges_from;
 	int quiet_misses;
 	int sent;
-	json_t *rows; /* the hook's: how many there were of each table; owned */
+	json_t *traces; /* of what was sent, for what the application says of it (verify/said.h); owned */
+	json_t *rows;   /* the hook's: how many there were of each table; owned */
 };
 
 /* What a run is made by. */

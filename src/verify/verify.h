@@ -56,6 +56,7 @@ struct verify_request {
  *  "findings": [{"id": "f-" 12 hex, stable over attempts, "gate", "severity": "block|warn|info", "title": one line,
  *                "request": {"method", "url", "body"} | null, "expected": any, "got": any,
  *                "expected_tree": [calls], "got_tree": [calls],   // {"edge": "front > catalog", "call": "GET /products/1", "status": 200, "depth": 0, "late"?, "error"?, "count"?} (verify/tree.h)
+ *                "expected_said"?: [words], "got_said"?: [words], // the application's own, by OTLP: {"service", "kind": "span|line", "text", "ms"?, "failed"?} (verify/said.h)
  *                "file": path | null, "line": n, "detail": text, "timed"?: true,   // a busy machine could bring it about, too
  *                "reproduce": "assay-env http POST http://front/api/orders …",
  *                "declared"?: {"match", "by", "because"}}],     // it would block or warn, but is meant

@@ -102,6 +102,14 @@ function trees(expectedCalls, gotCalls) {
 	return h('div.trees', tree('Calls on base', expected, first), tree('Calls on head', got, first));
 }
 
+/** What the application said of itself on both sides; whoever writes it is judged, so it stands apart from what was seen. */
+function said(expectedWords, gotWords) {
+	const words = (title, list) => h('div.tree', h('h3.small-head', title), h('ol', list.map((word) => h('li', h('span.edge', word.service), h('span.call', {title: word.text}, plain(word.text)),
+		word.failed ? h('span.code.bad', 'failed') : null, word.ms === undefined ? null : h('span.hint', `${word.ms} ms`)))));
+
+	return expectedWords.length || gotWords.length ? h('div.trees', words('Said by the application on base', expectedWords), words('Said by the application on head', gotWords)) : null;
+}
+
 const SEVERITY = {block: 'blocks', warn: 'warning', info: 'note'};
 
 /** What a person may do about a finding that blocks: say that it is meant. `declare(difference, because)` sends it. */
@@ -123,6 +131,7 @@ export function finding(row, open = true, declare = null) {
 			row.request ? h('div.request', h('h3.small-head', 'Request'), h('pre', `${row.request.method} ${row.request.url}${row.request.body ? `\n\n${row.request.body}` : ''}`)) : null,
 			has ? beside(row.expected, row.got, plain(row.title)) : null,
 			trees(row.expected_tree ?? [], row.got_tree ?? []),
+			said(row.expected_said ?? [], row.got_said ?? []),
 			row.reproduce ? h('div.reproduce', h('h3.small-head', 'See it yourself, in a shell of the environment'), command(row.reproduce)) : null,
 			h('p.hint', 'id ', h('code', row.id)),
 			declare && row.severity === 'block' ? meant(row, declare) : null));
