@@ -317,7 +317,7 @@ static int failure_send(struct runs *runs, const struct outbox_effect *effect, s
 	json_set_bytes(item, "text", buf_view(&text));
 	items = json_pack("[o]", item);
 	asking.author = "CI";
-	return words_store(runs, &asking, items, "changes", err);
+	return words_store(runs, &asking, items, REMOTE_WORDS_CI, err);
 }
 
 const struct effect_kind effect_failure = {"forge.failure", failure_send, NULL, NULL};

@@ -427,6 +427,7 @@ void prompt_go_on(struct buf *out, const char *before); /* after a turn that was
 /* The same tree in which its own verification failed. */
 void prompt_unmended(struct buf *out, const char *feedback);
 void prompt_findings(struct buf *out, const json_t *report);
+#define REMOTE_WORDS_CI "ci" /* the kind of a review that no person wrote: what a host's CI printed */
 void prompt_review(struct buf *out, const json_t *signals);   /* empty when none of them is for the agent */
 void prompt_messages(struct buf *out, const json_t *signals); /* the same, in the middle of its work */
 /* The whole of a turn that begins without a session: what was said before, then `prompt`. */
