@@ -33,7 +33,7 @@ printf 'token=api-token\n' | "$ASSAY" connections set own --secrets >>"$WORK/con
 like 'one'"'"'s own token needs no page' "$("$ASSAY" jira connect own)" "^$fake is connected"
 "$ASSAY" connections rm own >/dev/null
 printf 'client_secret=shh\nwebhook_secret=jira_wh_test\n' | "$ASSAY" connect jira --base "$fake" --set client_id=jira_client_test \
-	--set "auth_base=$fake" --set 'review_state=In Review' --secrets >>"$WORK/connect.txt"
+	--set "auth_base=$fake" --set 'review_state=In Review' --set 'failed_state=To Do' --secrets >>"$WORK/connect.txt"
 is 'secrets are shown to nobody' "$(grep -c 'shh\|jira_wh_test\|api-token' "$WORK/connect.txt")" 0
 hooked() { tell hook "{\"url\": \"$(pages)$(sed -n 's/^webhooks come to: //p' "$WORK/connect.txt" | tail -n 1)\"}" >/dev/null; }
 hooked
@@ -91,6 +91,12 @@ until_true "$RUN_S" run_is "$(run_of SHOP-3)" turn
 tell comment '{"issue": "SHOP-3", "text": "Stop!"}' >/dev/null
 ok 'a comment `stop` ends the run' until_true 60 run_is "$(run_of SHOP-3)" stopped
 ok 'with one last word' until_true 60 has_finals SHOP-3 1
+
+issue SHOP-9 'Give up' 'At once.'
+tell assign '{"issue": "SHOP-9"}' >/dev/null
+until_true "$RUN_S" has_finals SHOP-9 1
+like 'a run that cannot go on says why' "$(comments SHOP-9 | tail -n 1)" 'cannot go on.*the key is refused'
+comes 'and its issue moved to where such are' 'To Do' of SHOP-9 .status.name
 
 # kill -9 at each of what is said.
 if command -v sqlite3 >/dev/null; then

@@ -34,7 +34,7 @@ name=$(api POST /repositories "$(jq -n --arg path "$WORK/tiny" '{$path, revision
 
 # Connecting.
 printf 'client_secret=shh\nwebhook_secret=lin_wh_test\n' | "$ASSAY" connect linear --base "$fake" --set client_id=lin_client_test \
-	--set "authorize_url=$fake/oauth/authorize" --set 'review_state=In Review' --secrets >"$WORK/connect.txt"
+	--set "authorize_url=$fake/oauth/authorize" --set 'review_state=In Review' --set 'failed_state=Backlog' --secrets >"$WORK/connect.txt"
 hook=$(sed -n 's/^webhooks come to: //p' "$WORK/connect.txt")
 hooked
 is 'secrets are shown to nobody' "$(grep -c 'shh\|lin_wh_test' "$WORK/connect.txt")" 0
@@ -170,6 +170,12 @@ issue ENG-8 'Say hello louder' 'By rule.'
 eight=$(delegate ENG-8)
 until_true "$RUN_S" has_finals "$eight" 1
 is 'a rule says it without a question' "$(api GET "/runs/$(run_of ENG-8)" | jq -r .repository)" tiny
+
+issue ENG-10 'Give up' 'At once.'
+ten=$(delegate ENG-10)
+until_true "$RUN_S" has_finals "$ten" 1
+is 'a run that cannot go on ends with an error' "$(said "$ten" | tr ' ' '\n' | tail -n 1)" error
+comes 'and its issue moved to where such are' 0 state '[.issues[] | select(.identifier == "ENG-10")][0].stateId | .[-1:]'
 
 # Begun here, on an issue of there.
 issue ENG-9 'Say hello louder' 'From the command line.'

@@ -14,6 +14,7 @@ mark='!'
 case $prompt in
 *'Ask first'*) [ -e /tmp/asked ] || mark=$(assay-env ask 'Which mark?' | sed 's/.*: //'); : >/tmp/asked ;;
 *'Think for long'*) echo began >/tmp/began; sleep 100 ;;
+*'Give up'*) echo '{"type": "end", "ok": false, "error": "auth", "text": "the key is refused"}'; exit 1 ;;
 esac
 case $prompt in
 *'Louder still'*) mark='!!' ;;
