@@ -43,13 +43,14 @@ struct sqlite {
 	int log_fd;           /* of the write-ahead log, for flush(); -1: not yet, or in memory */
 	pthread_mutex_t lock; /* held from begin to commit or abort */
 	struct slot slots[SLOTS];
-	pthread_t filer;      /* puts the log into the file; what follows is under the lock */
+	int wanted_pages;     /* the length of the log that wants to be put into the file next */
+	pthread_t filer;      /* puts it there */
 	bool filing;          /* there is that thread: from the first long log on */
-	pthread_cond_t grown; /* the log did, or it ends */
+	pthread_mutex_t mind; /* its own, taken behind the lock: a transaction that is left open keeps nobody from ending */
+	pthread_cond_t grown; /* the log did, or it ends; what follows is under its mutex */
 	bool wanted;
 	bool ending;
 	int log_pages;
-	int wanted_pages; /* the length of the log that wants it next */
 };
 
 static struct sqlite *sqlite_of(const struct store *store)
@@ -380,25 +381,51 @@ static sqlite3 *filer_connect(const char *path)
 	return NULL;
 }
 
+/* Takes the lock, unless the store ends meanwhile: then false. */
+static bool commits_pause(struct sqlite *self)
+{
+	bool ending = false;
+
+	while (!ending) {
+		struct timespec until;
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec++;
+		if (pthread_mutex_clocklock(&self->lock, CLOCK_MONOTONIC, &until) == 0)
+			return true;
+		(void)pthread_mutex_lock(&self->mind);
+		ending = self->ending;
+		(void)pthread_mutex_unlock(&self->mind);
+	}
+	return false;
+}
+
 static void *filer_run(void *of)
 {
 	struct sqlite *self = of;
 	sqlite3 *db = filer_connect(self->store.where);
 
-	(void)pthread_mutex_lock(&self->lock);
+	(void)pthread_mutex_lock(&self->mind);
 	while (db && !self->ending) {
+		bool is_long;
+
 		if (!self->wanted) {
-			(void)pthread_cond_wait(&self->grown, &self->lock);
+			(void)pthread_cond_wait(&self->grown, &self->mind);
 			continue;
 		}
 		self->wanted = false;
-		(void)pthread_mutex_unlock(&self->lock);
+		(void)pthread_mutex_unlock(&self->mind);
 		log_file(db);
-		(void)pthread_mutex_lock(&self->lock);
-		if (self->log_pages >= LOG_PAGES_LONG)
+		(void)pthread_mutex_lock(&self->mind);
+		is_long = self->log_pages >= LOG_PAGES_LONG;
+		(void)pthread_mutex_unlock(&self->mind);
+		if (is_long && commits_pause(self)) {
 			log_file(db);
+			(void)pthread_mutex_unlock(&self->lock);
+		}
+		(void)pthread_mutex_lock(&self->mind);
 	}
-	(void)pthread_mutex_unlock(&self->lock);
+	(void)pthread_mutex_unlock(&self->mind);
 	(void)sqlite3_close_v2(db);
 	return NULL;
 }
@@ -407,33 +434,40 @@ static void *filer_run(void *of)
 static int log_grown(void *of, sqlite3 *db, const char *name, int pages)
 {
 	struct sqlite *self = of;
+	bool wanted;
 
 	(void)name;
+	(void)pthread_mutex_lock(&self->mind);
 	if (pages < self->log_pages) /* it was begun anew */
 		self->wanted_pages = LOG_PAGES;
 	self->log_pages = pages;
-	if (pages < self->wanted_pages)
+	wanted = pages >= self->wanted_pages;
+	if (wanted) {
+		self->wanted = true;
+		(void)pthread_cond_signal(&self->grown);
+	}
+	(void)pthread_mutex_unlock(&self->mind);
+	if (!wanted)
 		return SQLITE_OK;
 	self->wanted_pages = pages + LOG_PAGES;
-	self->wanted = true;
 	self->filing = self->filing || !pthread_create(&self->filer, NULL, filer_run, self);
-	(void)pthread_cond_signal(&self->grown);
 	if (pages >= LOG_PAGES_MAX)
 		log_file(db);
 	return SQLITE_OK;
 }
 
-/* Nobody else uses the store any more: whether there is a thread is known without the lock, which a transaction that was left open holds. */
+/* Nobody else uses the store any more. */
 static void filer_end(struct sqlite *self)
 {
 	if (self->filing) {
-		(void)pthread_mutex_lock(&self->lock);
+		(void)pthread_mutex_lock(&self->mind);
 		self->ending = true;
 		(void)pthread_cond_signal(&self->grown);
-		(void)pthread_mutex_unlock(&self->lock);
+		(void)pthread_mutex_unlock(&self->mind);
 		(void)pthread_join(self->filer, NULL);
 	}
 	(void)pthread_cond_destroy(&self->grown);
+	(void)pthread_mutex_destroy(&self->mind);
 }
 
 static void sqlite_close(struct store *store)
@@ -502,6 +536,7 @@ int store_sqlite_open(const char *path, struct store **store, struct err *err)
 	self->log_fd = -1;
 	self->wanted_pages = LOG_PAGES;
 	(void)pthread_mutex_init(&self->lock, NULL);
+	(void)pthread_mutex_init(&self->mind, NULL);
 	(void)pthread_cond_init(&self->grown, NULL);
 	if (sqlite3_open_v2(path, &self->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW,
