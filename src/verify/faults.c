@@ -16,17 +16,18 @@
 #define WEIGHT_DOUBLED 97
 #define WEIGHT_EFFECT_UNDER 90
 
-/* Is the exchange a call over HTTP on the seam that the entry was sent under a fault of? */
+/* Is the exchange on the seam that the entry was sent under a fault of? */
 static bool is_on_broken(const json_t *entry, const json_t *exchange, const json_t *inside)
 {
 	const char *under = json_text(entry, "under", "");
 	AUTO_BUF edge = buf_new(1024);
 
 	call_edge(&edge, exchange, inside);
-	return call_is(exchange, "http") && strncmp(under, edge.at, edge.length) == 0 && under[edge.length] == ' ';
+	return (call_is(exchange, "http") || call_is_statement(exchange)) && strncmp(under, edge.at, edge.length) == 0 &&
+	       under[edge.length] == ' ';
 }
 
-/* Did it call there at all? Who did not need the answer (it was kept from before) hides nothing. */
+/* Did it ask anything there at all? Who did not need the answer (it was kept from before) hides nothing. */
 static bool met_fault(const json_t *entry, const json_t *inside)
 {
 	const json_t *seams = json_member(entry, "seams");
@@ -37,19 +38,50 @@ static bool met_fault(const json_t *entry, const json_t *inside)
 	return false;
 }
 
-/* Was a call that the fault met made again, and answered? */
+/* What is asked: "POST /v1/charges", "INSERT INTO orders …". */
+static void asked_format(struct buf *out, const json_t *exchange)
+{
+	if (call_is(exchange, "http"))
+		call_endpoint(out, exchange);
+	else
+		call_statement(out, exchange);
+}
+
+static bool has_failed(const json_t *exchange)
+{
+	int status = call_status(exchange);
+
+	return json_text(exchange, "error", NULL) || (call_is(exchange, "http") && (status < 200 || status >= 500));
+}
+
+/* Was something that the fault met asked again, the very same, and answered? */
 static bool tried_again(const json_t *entry, const json_t *inside)
 {
 	const json_t *seams = json_member(entry, "seams");
+	AUTO_JSON failed = json_object();
 
 	for (size_t i = 0; i < json_array_size(seams); i++) {
 		const json_t *exchange = json_array_get(seams, i);
-		int status = call_status(exchange);
+		AUTO_BUF asked = buf_new(65536);
 
-		if (is_on_broken(entry, exchange, inside) && status >= 200 && status < 500 && !json_text(exchange, "error", NULL))
+		if (!is_on_broken(entry, exchange, inside))
+			continue;
+		asked_format(&asked, exchange);
+		if (has_failed(exchange))
+			(void)json_object_set_new(failed, asked.at ? asked.at : "", json_true());
+		else if (json_object_get(failed, asked.at ? asked.at : ""))
 			return true;
 	}
 	return false;
+}
+
+/* Both did what was asked, or both did not, whatever they say of it. */
+static bool end_alike(const json_t *a, const json_t *b)
+{
+	int left = call_status(a);
+	int right = call_status(b);
+
+	return (left > 0 && left < 400) == (right > 0 && right < 400) && !left == !right;
 }
 
 /* The entries of a finding on both sides, by its place in the runs. */
@@ -117,26 +149,33 @@ static void PRINTF_LIKE(6, 7)
 	(void)json_object_set_new(made, "entry", json_integer(json_number(entry, "index", 0)));
 }
 
-/* {idempotency key: true} of the calls on the broken seam; one without is counted in *without. */
-static size_t keys_of(const json_t *entry, const json_t *inside, size_t *without)
+/* {what is asked: how many times, each as a new one} on the broken seam; what is the same when it is done twice (PUT, DELETE) is none of it. */
+static json_t *news_of(const json_t *entry, const json_t *inside)
 {
 	const json_t *seams = json_member(entry, "seams");
 	AUTO_JSON keys = json_object();
+	json_t *news = json_object();
 
-	*without = 0;
 	for (size_t i = 0; i < json_array_size(seams); i++) {
 		const json_t *exchange = json_array_get(seams, i);
 		const json_t *request = json_member(exchange, "request");
+		const char *method = json_text(request, "method", "");
 		const char *key = call_header(request, "idempotency-key");
+		AUTO_BUF asked = buf_new(65536);
 
-		if (!call_changes(exchange) || !is_on_broken(entry, exchange, inside))
+		if (!call_is(exchange, "http") || !call_changes(exchange) || strcmp(method, "PUT") == 0 ||
+		    strcmp(method, "DELETE") == 0 || !is_on_broken(entry, exchange, inside))
 			continue;
-		if (key)
-			(void)json_object_set_new(keys, key, json_true());
-		else
-			*without += 1;
+		asked_format(&asked, exchange);
+		AUTO_FREE char *known = text_format("%s\n%s", asked.at ? asked.at : "", key ? key : "");
+
+		if (key && json_object_get(keys, known))
+			continue;
+		(void)json_object_set_new(keys, known, json_true());
+		(void)json_object_set_new(news, asked.at ? asked.at : "",
+					  json_integer(json_number(news, asked.at ? asked.at : "", 0) + 1));
 	}
-	return json_object_size(keys);
+	return news;
 }
 
 /* What is asked for twice after an answer was lost is done twice, unless it goes by the same key. */
@@ -147,15 +186,21 @@ static void doubled_judge(const struct faults *faults, const json_t *head, json_
 
 	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
 		const json_t *a = json_array_get(left, i);
-		size_t bare_before, bare;
-		size_t before_it = keys_of(a, faults->inside, &bare_before);
-		size_t now = keys_of(json_array_get(right, i), faults->inside, &bare);
+		AUTO_JSON before_it = NULL;
+		AUTO_JSON now = NULL;
+		const char *asked;
+		json_t *count;
 
-		if (view_ends(view_of(json_text(a, "under", "")), VIEW("lost")) && now + bare > before_it + bare_before)
-			finding_make(
-				a, i, findings, "doubled", WEIGHT_DOUBLED,
-				"asked for %zu times, each as a new one: what was done before the answer was lost is done again",
-				now + bare);
+		if (!view_ends(view_of(json_text(a, "under", "")), VIEW("lost")))
+			continue;
+		before_it = news_of(a, faults->inside);
+		now = news_of(json_array_get(right, i), faults->inside);
+		json_object_foreach(now, asked, count)
+			if (json_integer_value(count) > 1 && json_integer_value(count) > json_number(before_it, asked, 0))
+				finding_make(
+					a, i, findings, "doubled", WEIGHT_DOUBLED,
+					"asked for %lld times, each as a new one: what was done before the answer was lost is done again",
+					(long long)json_integer_value(count));
 	}
 }
 
@@ -174,8 +219,8 @@ static void written_judge(const struct faults *faults, const json_t *head, json_
 		AUTO_BUF was = buf_new(4096);
 		AUTO_BUF is = buf_new(4096);
 
-		if (!expected || !got || json_equal(expected, got) || !json_equal(expected, again) ||
-		    call_status(a) != call_status(b) || (!call_status(b) && tried_again(b, faults->inside)))
+		if (!expected || !got || json_equal(expected, got) || !json_equal(expected, again) || !end_alike(a, b) ||
+		    (!call_status(b) && tried_again(b, faults->inside)))
 			continue; /* the last: we left before it had been answered at the second try */
 		json_format_sorted(&was, expected);
 		json_format_sorted(&is, got);
@@ -209,7 +254,7 @@ static void early_judge(const struct faults *faults, const json_t *head, json_t 
 		const json_t *whole = json_text(a, "under", NULL) ? entry_whole(left, a) : NULL;
 		AUTO_FREE char *name = NULL;
 
-		if (!whole || call_status(whole) >= 400 || call_status(a) < 400 || call_status(b) != call_status(a) ||
+		if (!whole || call_status(whole) >= 400 || call_status(a) < 400 || call_status(b) < 400 ||
 		    view_ends(view_of(json_text(a, "under", "")), VIEW("lost"))) /* that call was carried out */
 			continue;
 		name = effects_first_early(whole, a, json_array_get(json_member(faults->again, "entries"), i), b, faults->inside);
@@ -218,6 +263,17 @@ static void early_judge(const struct faults *faults, const json_t *head, json_t 
 				     "answers %d, and yet %.150s is done, which the base only does when it succeeds",
 				     call_status(b), name);
 	}
+}
+
+/* While a seam fails all the time, somebody who tries again a few times waits between them, and comes to an end. */
+static bool waits_between_tries(const json_t *entry, const json_t *inside)
+{
+	const json_t *seams = json_member(entry, "seams");
+	size_t tries = 0;
+
+	for (size_t i = 0; i < json_array_size(seams); i++)
+		tries += is_on_broken(entry, json_array_get(seams, i), inside);
+	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) && tries > 1 && tries <= TRIES_MAX;
 }
 
 static void patience_judge(const struct faults *faults, const json_t *head, json_t *findings)
@@ -234,7 +290,7 @@ static void patience_judge(const struct faults *faults, const json_t *head, json
 		int64_t takes = json_number(b, "ms", 0);
 
 		if (!json_text(a, "under", NULL) || !call_status(a) || takes <= PATIENCE_FACTOR * took ||
-		    takes <= took + PATIENCE_LEAST_MS)
+		    takes <= took + PATIENCE_LEAST_MS || (call_status(b) && waits_between_tries(b, faults->inside)))
 			continue;
 		finding_make(a, i, findings, "patience", WEIGHT_PATIENCE, "%s after %lld ms instead of %lld",
 			     call_status(b) ? "answers" : "gives up", (long long)takes, (long long)took);
@@ -247,8 +303,8 @@ static bool is_told(const json_t *finding)
 	return !finding_is(finding, SEVERITY_BLOCK) && strcmp(json_text(finding, "kind", ""), "status") != 0;
 }
 
-/* While a seam fails all the time, who tries again fails again: that is the fault's doing, up to some times. And what was only asked on the way to
- * a fault is none. */
+/* Who tries again calls more often, up to some times, and while a seam fails all the time fails again: that is the fault's doing. And what was only
+ * asked on the way to a fault is none. */
 static bool is_of_the_fault(const struct faults *faults, const json_t *finding, const json_t *head)
 {
 	const json_t *entry = json_array_get(json_member(faults->base, "entries"), (size_t)json_number(finding, "at", -1));
@@ -259,19 +315,24 @@ static bool is_of_the_fault(const struct faults *faults, const json_t *finding, 
 		return true;                       /* it helped itself in another way, by the same seam */
 	if (json_flag(entry, "in_passing", false)) /* nobody waited for what came of it: its answer is a matter of speed */
 		return true;
-	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) &&
-	       (strcmp(kind, "call-fails") == 0 || ((strcmp(kind, "outside-count") == 0 || strcmp(kind, "many-calls") == 0) &&
-						    json_number(finding, "got", 0) <= TRIES_MAX));
+	if ((strcmp(kind, "outside-count") == 0 || strcmp(kind, "many-calls") == 0) && json_text(entry, "under", NULL))
+		return json_number(finding, "got", 0) <= TRIES_MAX; /* what is done twice by it is found by its rows and its keys */
+	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) && strcmp(kind, "call-fails") == 0;
 }
 
-/* In an environment of its own, only the fault itself is judged. */
-static void apart_judge(const struct faults *faults, json_t *findings)
+/* In an environment of its own, the fault itself is judged, and whether who met it is still there: what the rest answers is of other data. */
+static void apart_judge(const struct faults *faults, json_t *findings, const json_t *head)
 {
 	for (size_t i = json_array_size(findings); i > 0; i--) {
 		const json_t *finding = json_array_get(findings, i - 1);
-		const json_t *entry = json_array_get(json_member(faults->base, "entries"), (size_t)json_number(finding, "at", -1));
+		size_t at = (size_t)json_number(finding, "at", -1);
+		const json_t *a = json_array_get(json_member(faults->base, "entries"), at);
+		int status = call_status(json_array_get(json_member(head, "entries"), at));
+		bool suffers = (strcmp(json_text(finding, "kind", ""), "status") == 0 ||
+				strcmp(json_text(finding, "kind", ""), "no-answer") == 0) &&
+			       call_status(a) > 0 && call_status(a) < 500 && (!status || status >= 500);
 
-		if (json_number(entry, "part", 0) >= (int64_t)faults->shared && !json_text(entry, "under", NULL))
+		if (json_number(a, "part", 0) >= (int64_t)faults->shared && !json_text(a, "under", NULL) && !suffers)
 			(void)json_array_remove(findings, i - 1);
 	}
 }
@@ -289,7 +350,7 @@ json_t *faults_judge(const struct faults *faults, const struct comparison *compa
 	doubled_judge(faults, head, findings);
 	written_judge(faults, head, findings);
 	early_judge(faults, head, findings);
-	apart_judge(faults, findings);
+	apart_judge(faults, findings, head);
 	findings_sort(findings);
 	return findings;
 }
@@ -298,8 +359,10 @@ bool faults_part_ways(const struct faults *faults, size_t at, const json_t *head
 {
 	const json_t *a = json_array_get(json_member(faults->base, "entries"), at);
 	const json_t *b = json_array_get(json_member(head, "entries"), at);
+	const json_t *c = json_array_get(json_member(faults->again, "entries"), at);
+	bool writes_alike = json_equal(json_member(a, "written"), json_member(b, "written")) ||
+			    !json_equal(json_member(a, "written"), json_member(c, "written")); /* then it is noise */
 
 	return json_text(a, "under", NULL) && call_changes(a) &&
-	       ((call_status(a) < 400) != (call_status(b) < 400) ||
-		!json_equal(json_member(a, "written"), json_member(b, "written")));
+	       ((call_status(a) < 400) != (call_status(b) < 400) || !writes_alike);
 }

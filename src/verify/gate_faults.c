@@ -72,6 +72,7 @@ struct work {
 	size_t parts; /* environments for all that share one */
 	size_t apart; /* and for one each, behind those */
 	size_t left_out;
+	size_t unjudged; /* under which something blocked, and there was no environment for */
 	char *kept_path;
 	json_t *base;
 	json_t *again;
@@ -446,7 +447,7 @@ static void unstable_tell(struct work *work, const struct comparison *comparison
 				   json_text(json_array_get(unstable, i), "reason", ""));
 }
 
-static void trial_set_apart(struct work *work, const json_t *entry)
+static void trial_set_apart(struct work *work, const json_t *entry, bool blocks)
 {
 	const struct rehearsal *rehearsal = work->ladder->rehearsal;
 
@@ -457,16 +458,27 @@ static void trial_set_apart(struct work *work, const json_t *entry)
 		    trial->session != rehearsal_session(rehearsal, json_text(entry, "session", "")) ||
 		    (int64_t)trial->index != json_number(entry, "index", -1) || trial->apart || trial->left_out)
 			continue;
-		if (work->apart == APART_MAX)
-			trial->left_out = true;
-		else
-			trial->apart = ++work->apart;
+		trial->left_out = work->apart == APART_MAX;
+		trial->apart = trial->left_out ? 0 : ++work->apart;
+		work->unjudged += trial->left_out && blocks;
 		return;
 	}
 }
 
+/* Does something block at the entry itself? */
+static bool entry_blocks(const struct work *work, size_t at)
+{
+	for (size_t i = 0; i < json_array_size(work->gate->findings); i++) {
+		const json_t *finding = json_array_get(work->gate->findings, i);
+
+		if (finding_is(finding, SEVERITY_BLOCK) && json_number(finding, "at", -1) == (int64_t)at)
+			return true;
+	}
+	return false;
+}
+
 /* Does a finding that blocks come after a fault, in the same environment, under which the sides did different things? Those faults are then to be met in
- * environments of their own. */
+ * environments of their own, first those under which something blocks by itself. */
 static bool trials_set_apart(struct work *work, const json_t *head)
 {
 	const struct faults faults = faults_of(work);
@@ -482,9 +494,10 @@ static bool trials_set_apart(struct work *work, const json_t *head)
 							json_number(json_array_get(entries, at), "part", -1) &&
 						faults_part_ways(&faults, k, head));
 	}
-	for (size_t i = 0; doubtful && i < json_array_size(entries); i++)
-		if (faults_part_ways(&faults, i, head))
-			trial_set_apart(work, json_array_get(entries, i));
+	for (int own = 1; doubtful && own >= 0; own--)
+		for (size_t i = 0; i < json_array_size(entries); i++)
+			if (faults_part_ways(&faults, i, head) && entry_blocks(work, i) == (own == 1))
+				trial_set_apart(work, json_array_get(entries, i), own == 1);
 	return doubtful;
 }
 
@@ -535,6 +548,11 @@ static int judge(struct work *work, struct err *err)
 	unstable_tell(work, comparison);
 	if (findings_block(work->gate->findings))
 		result = confirm(work, comparison, err);
+	if (work->unjudged && !findings_block(work->gate->findings)) {
+		work->gate->status = GATE_UNSTABLE;
+		gate_reason(work->gate, "%zu faults could not be judged: the versions do different things under more than %d",
+			    work->unjudged, APART_MAX);
+	}
 	for (size_t i = 0; i < json_array_size(work->gate->findings); i++)
 		reproduce(work, json_array_get(work->gate->findings, i));
 	comparison_free(comparison);
