@@ -141,7 +141,7 @@ static int settle(const struct outbox *outbox, const struct taken *taken, const 
 	return store_commit(&tx, err);
 }
 
-/* The whole tenant waits. */
+/* The whole tenant waits. To be told to wait is no failure: it has all its tries again, and is known to have been tried. */
 static int block(const struct outbox *outbox, const struct taken *taken, int64_t until_ms, const struct err *failure,
 		 struct err *err)
 {
@@ -156,6 +156,8 @@ static int block(const struct outbox *outbox, const struct taken *taken, int64_t
 		      "INSERT INTO outbox_tenant (tenant, blocked_until_ms) VALUES (?, ?)"
 		      " ON CONFLICT (tenant) DO UPDATE SET blocked_until_ms = excluded.blocked_until_ms",
 		      VALUES(V(taken->effect.tenant), V(until_ms)), err) ||
+	    store_run(&tx, "UPDATE outbox SET tries = 1 WHERE seq = ? AND owner = ? AND fence = ? AND tries > 1",
+		      VALUES(V(taken->seq), V(outbox->plane->lease.name), V(outbox->plane->lease.token)), err) ||
 	    store_commit(&tx, err))
 		return -1;
 	return settle(outbox, taken, "queued", 0, NULL, failure, err);
