@@ -29,10 +29,18 @@ int branch_seen(const struct branch *branch, struct git_hash *seen, struct err *
 int branch_see(const struct branch *branch, const struct git_hash *before, const struct git_hash *now, struct err *err)
 {
 	AUTO_FREE char *ref = seen_ref(branch);
+	struct git_hash there = {0};
 	struct err why = {0};
 
-	if (strcmp(before->text, now->text) == 0 || !git_ref_set(branch->path, ref, now, before, &why) || why.kind == ERR_CONFLICT)
+	if (strcmp(before->text, now->text) == 0 || !git_ref_set(branch->path, ref, now, before, &why))
 		return 0;
+	if (why.kind == ERR_CONFLICT) { /* somebody was faster, or it could not be written */
+		if (branch_seen(branch, &there, err))
+			return -1;
+		if (strcmp(there.text, before->text) != 0)
+			return 0;
+		why.kind = ERR_RETRY;
+	}
 	if (err)
 		*err = why;
 	return -1;

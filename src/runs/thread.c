@@ -561,10 +561,24 @@ bool thread_is_silent(const struct thread *thread, const char *say)
 	return over && !ends;
 }
 
+/* An item may be given to another team. */
+static int team_note(struct store_tx *tx, const struct connection *connection, const struct tracker_event *event, struct err *err)
+{
+	if (!event->item_id || !event->team_id)
+		return 0;
+	return store_run(
+		tx, "UPDATE thread SET team = ? WHERE connection = ? AND account = ? AND item_id = ? AND coalesce(team, '') <> ?",
+		VALUES(V(event->team_id), V(connection->id), V(event->account), V(event->item_id), V(event->team_id)), err);
+}
+
 int thread_take(struct runs *runs, struct store_tx *tx, const struct connection *connection, const struct tracker_event *event,
 		struct err *err)
 {
-	if (event->kind == TRACKER_IGNORED || !event->account || event->actor_is_self)
+	if (!event->account)
+		return 0;
+	if (team_note(tx, connection, event, err))
+		return -1;
+	if (event->kind == TRACKER_IGNORED || event->actor_is_self)
 		return 0;
 	switch (event->kind) {
 	case TRACKER_CREATED:

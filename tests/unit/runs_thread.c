@@ -297,7 +297,10 @@ static void what_belongs_to_a_team_that_may_not_be_seen_any_more_ends(void **sta
 	     "\"removedTeamIds\":[\"t2\", 7, \"\"]}");
 	take("{\"type\":\"PermissionChange\",\"action\":\"teamAccessChanged\",\"organizationId\":\"other\",\"removedTeamIds\":[\"t1\"]}");
 	put_is("thought open");
-	take("{\"type\":\"PermissionChange\",\"action\":\"teamAccessChanged\",\"organizationId\":\"o\",\"removedTeamIds\":[\"t2\",\"t1\"]}");
+	take("{\"type\":\"Issue\",\"action\":\"update\",\"organizationId\":\"o\",\"data\":{\"id\":\"i1\",\"title\":\"T\",\"teamId\":\"t3\"}}");
+	take("{\"type\":\"PermissionChange\",\"action\":\"teamAccessChanged\",\"organizationId\":\"o\",\"removedTeamIds\":[\"t1\"]}");
+	put_is("thought open"); /* it belongs to another one by now */
+	take("{\"type\":\"PermissionChange\",\"action\":\"teamAccessChanged\",\"organizationId\":\"o\",\"removedTeamIds\":[\"t2\",\"t3\"]}");
 	put_is("end");
 }
 
