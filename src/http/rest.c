@@ -73,8 +73,8 @@ static int64_t limit_until(const struct http_response *response, const char *sai
 	until = bucket_until(response, "X-RateLimit-Remaining", "X-RateLimit-Reset", now_ms);
 	if (!until)
 		until = bucket_until(response, "RateLimit-Remaining", "RateLimit-Reset", now_ms);
-	if (!until &&
-	    (response->status == STATUS_BUSY || strcasestr(said, "secondary rate limit") || strcasestr(said, "abuse detection")))
+	if (!until && (response->status == STATUS_BUSY || strcasestr(said, "secondary rate limit") ||
+		       strcasestr(said, "abuse detection") || strcasestr(said, "login attempts")))
 		until = now_ms + REST_PAUSE_MS;
 	return until;
 }
