@@ -31,6 +31,7 @@ struct environment *environment_new(struct environments *all, const struct env_i
 	env->dir = text_format("%s/envs/%s", all->state_dir, env->id.text);
 	(void)pthread_mutex_init(&env->operation, NULL);
 	(void)pthread_mutex_init(&env->mutex, NULL);
+	(void)pthread_mutex_init(&env->saving, NULL);
 	env->state = ENV_STARTING;
 	env->created_ms = env->state_since_ms = world_now_ms(all->world);
 	env->touched_ms = world_elapsed_ms(all->world);
@@ -58,6 +59,7 @@ static void environment_free(struct environment *env)
 	json_decref(env->layers);
 	(void)pthread_mutex_destroy(&env->operation);
 	(void)pthread_mutex_destroy(&env->mutex);
+	(void)pthread_mutex_destroy(&env->saving);
 	free(env);
 }
 
@@ -253,6 +255,7 @@ int environments_open(const struct environments_options *options, struct environ
 	all->provider = options->provider;
 	all->world = options->world;
 	all->gateway = options->gateway;
+	all->governed = options->gateway != NULL;
 	all->authority = options->authority;
 	all->mask_key = options->mask_key;
 	all->preview_url = options->preview_url;

@@ -13,7 +13,7 @@
 #define SCAN_BYTES_MAX ((size_t)8 << 20)
 #define STUB_BYTES_MAX ((size_t)1 << 20)
 
-/* Calls with the link that is current; *absent when there is none, or who was there has just ended: whoever comes next is told everything. */
+/* Calls with the link that is current; *absent when there is none. */
 static json_t *call(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count,
 		    int64_t timeout_ms, bool *absent, struct err *err)
 {
@@ -23,17 +23,32 @@ static json_t *call(struct environments *all, uint16_t name, const json_t *body,
 	*absent = !all->gateway;
 	if (all->gateway)
 		answer = link_call(all->gateway, name, body, fds, fd_count, timeout_ms, err);
-	*absent = *absent || (!answer && link_is_over(all->gateway));
 	(void)pthread_rwlock_unlock(&all->gateway_lock);
 	return answer;
 }
 
+static bool is_governed(struct environments *all)
+{
+	return __atomic_load_n(&all->governed, __ATOMIC_RELAXED);
+}
+
+static bool has_ended(struct environments *all)
+{
+	bool ended;
+
+	(void)pthread_rwlock_rdlock(&all->gateway_lock);
+	ended = !all->gateway || link_is_over(all->gateway);
+	(void)pthread_rwlock_unlock(&all->gateway_lock);
+	return ended;
+}
+
+/* Of what the next gateway is told anyway: who is not there, or has just ended, need not hear it. */
 static int tell(struct environments *all, uint16_t name, const json_t *body, const int *fds, size_t fd_count, struct err *err)
 {
 	bool absent;
 	AUTO_JSON answer = call(all, name, body, fds, fd_count, CALL_LIMIT_MS, &absent, err);
 
-	if (absent || answer)
+	if (absent || answer || has_ended(all))
 		return 0;
 	return err_prefix(err, "gateway");
 }
@@ -295,8 +310,10 @@ int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, st
 	bool absent;
 	AUTO_JSON answer = call(env->all, MESSAGE_QUIET, body, NULL, 0, CALL_LIMIT_MS, &absent, err);
 
-	*present = !absent;
+	*present = !absent || is_governed(env->all);
 	*in_flight = json_number(answer, "in_flight", 0);
+	if (absent && is_governed(env->all))
+		return err_set(err, ERR_RETRY, "the gateway does not run just now");
 	return absent || answer ? 0 : err_prefix(err, "gateway");
 }
 
@@ -314,7 +331,12 @@ int environment_phase(struct environments *environments, struct env_id id, const
 {
 	AUTO_JSON body = json_pack("{s:s, s:s}", "env", id.text, "phase", phase);
 
-	return tell(environments, MESSAGE_PHASE, body, NULL, 0, err);
+	bool absent;
+	AUTO_JSON answer = call(environments, MESSAGE_PHASE, body, NULL, 0, CALL_LIMIT_MS, &absent, err);
+
+	if (absent && is_governed(environments)) /* nobody would note whose exchanges they are */
+		return err_set(err, ERR_RETRY, "the gateway does not run just now");
+	return absent || answer ? 0 : err_prefix(err, "gateway");
 }
 
 int environment_secrets(struct environments *environments, struct env_id id, bool bound, struct err *err)
@@ -357,6 +379,8 @@ int environments_gateway_reset(struct environments *environments, struct link *g
 
 	(void)pthread_rwlock_wrlock(&environments->gateway_lock);
 	environments->gateway = gateway;
+	if (gateway)
+		__atomic_store_n(&environments->governed, true, __ATOMIC_RELAXED);
 	(void)pthread_rwlock_unlock(&environments->gateway_lock);
 	list = environments_take_all(environments, &count);
 	for (size_t i = 0; i < count; i++) {

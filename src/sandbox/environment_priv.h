@@ -65,6 +65,7 @@ struct environment {
 	bool builder;   /* one of our own, for snapshots and checkouts: not listed, has no state file */
 	char *dir;      /* <state>/envs/<id> */
 	pthread_mutex_t operation;
+	pthread_mutex_t saving; /* while its state file is written; taken before `mutex` */
 	pthread_mutex_t mutex;
 	bool going; /* to be removed: whatever works on it ends soon, and it is removed, whatever happens (atomic) */
 
@@ -119,6 +120,7 @@ struct environments {
 	struct environments_egress egress;
 	pthread_rwlock_t gateway_lock;
 	struct link *gateway;
+	bool governed; /* there is a gateway, or was one and another will come; atomic */
 
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;

@@ -107,9 +107,11 @@ int environment_save(struct environment *env, struct err *err)
 	AUTO_FREE char *blueprint = state_path(env, "assay.yaml");
 	AUTO_JSON json = json_object();
 	AUTO_BUF text = buf_new(STATE_FILE_MAX);
+	int result;
 
 	if (env->builder)
 		return 0;
+	(void)pthread_mutex_lock(&env->saving); /* what was formatted later is written later */
 	(void)pthread_mutex_lock(&env->mutex);
 	(void)json_object_set_new(json, "id", json_string(env->id.text));
 	(void)json_object_set_new(json, "name", json_string(env->name));
@@ -133,11 +135,13 @@ int environment_save(struct environment *env, struct err *err)
 	(void)json_object_set(json, "layers", env->layers);
 	json_format_pretty(&text, json);
 	(void)pthread_mutex_unlock(&env->mutex);
-	if (buf_finish(&text, err) || file_make_dirs(env->dir, 0750, err))
-		return -1;
-	if (!file_exists(blueprint) && file_replace(blueprint, view_of(env->blueprint_text), 0640, err))
-		return -1;
-	return file_replace(path, buf_view(&text), 0640, err);
+	result = buf_finish(&text, err) || file_make_dirs(env->dir, 0750, err) ||
+				 (!file_exists(blueprint) && file_replace(blueprint, view_of(env->blueprint_text), 0640, err)) ||
+				 file_replace(path, buf_view(&text), 0640, err)
+			 ? -1
+			 : 0;
+	(void)pthread_mutex_unlock(&env->saving);
+	return result;
 }
 
 static enum environment_state state_of(const char *name)
