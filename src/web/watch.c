@@ -111,18 +111,29 @@ static void watcher_end(struct watch *watch, struct watcher *watcher, void (*end
 	(void)pthread_mutex_unlock(&watch->mutex);
 }
 
-static bool watcher_stalls(const struct watch *watch, const struct watcher *watcher)
+/* Is there nothing that it takes, for a minute? The minute begins anew with whatever it takes. */
+static bool watcher_stalls(const struct watch *watch, struct watcher *watcher)
 {
-	return watcher->cut || (watcher->blocked_ms && now_ms(watch) - watcher->blocked_ms > STALL_MS);
+	size_t waits = watcher->blocked_ms || watcher->ended ? http_stream_waiting(watcher->stream) : 0;
+
+	if (watcher->ended && waits > WATCH_ROOM_BYTES && !watcher->blocked_ms) {
+		watcher->blocked_ms = now_ms(watch);
+		watcher->blocked_bytes = waits;
+	} else if (watcher->blocked_ms && waits < watcher->blocked_bytes) {
+		watcher->blocked_ms = now_ms(watch);
+		watcher->blocked_bytes = waits;
+	}
+	return watcher->cut || (watcher->blocked_ms && waits && now_ms(watch) - watcher->blocked_ms > STALL_MS);
 }
 
-/* Those who left, who may not stay and who do not read. */
-static void watchers_leave(struct watch *watch)
+/* Those who left, who may not stay and who do not read. At the end of all nobody is waited for. */
+static void watchers_leave(struct watch *watch, bool at_once)
 {
 	for (struct watcher **at = &watch->watchers, *watcher; (watcher = *at);) {
 		bool stalls = watcher_stalls(watch, watcher);
+		bool over = watcher->ended && (at_once || http_stream_waiting(watcher->stream) <= WATCH_ROOM_BYTES);
 
-		if (!stalls && !watcher->ended && !http_stream_gone(watcher->stream)) {
+		if (!stalls && !over && !http_stream_gone(watcher->stream)) {
 			at = &watcher->next;
 			continue;
 		}
@@ -171,6 +182,7 @@ static int watchers_judge(struct watch *watch, struct err *err)
 		if (access_lasts(&tx, &watcher->caller, now, &lasts, err))
 			return -1;
 		watcher->ended |= !lasts;
+		watcher->cut |= !lasts && http_stream_waiting(watcher->stream) > WATCH_ROOM_BYTES; /* nor is it given what waits */
 	}
 	return 0;
 }
@@ -245,7 +257,7 @@ static void *watch_main(void *self)
 
 		fresh_take(watch);
 		may = all_are_judged(watch);
-		watchers_leave(watch);
+		watchers_leave(watch, false);
 		more = may && watch->kind->tell(watch, watch->watchers);
 		if (watch->kind->alive)
 			watchers_live(watch);
@@ -255,7 +267,7 @@ static void *watch_main(void *self)
 	fresh_take(watch);
 	for (struct watcher *watcher = watch->watchers; watcher; watcher = watcher->next)
 		watcher->ended = true;
-	watchers_leave(watch);
+	watchers_leave(watch, true);
 	return NULL;
 }
 
@@ -336,10 +348,12 @@ bool watcher_takes(struct watch *watch, struct watcher *watcher)
 {
 	bool takes = !watcher->ended && http_stream_room(watcher->stream, WATCH_ROOM_BYTES, watch_ring, watch);
 
-	if (takes)
+	if (takes) {
 		watcher->blocked_ms = 0;
-	else if (!watcher->blocked_ms)
+	} else if (!watcher->blocked_ms) {
 		watcher->blocked_ms = now_ms(watch);
+		watcher->blocked_bytes = http_stream_waiting(watcher->stream);
+	}
 	return takes;
 }
 

@@ -11,7 +11,7 @@
 
 #include "web/web_priv.h"
 
-#define WATCHERS_MAX 3000                       /* of a watch; the server has HTTP_SERVER_CONNECTIONS_MAX connections */
+#define WATCHERS_MAX 1500 /* of a watch, of which there are two; the server has HTTP_SERVER_CONNECTIONS_MAX connections for all */
 #define WATCH_ROOM_BYTES ((size_t)64 << 10)     /* nothing more is told while more than this waits */
 #define WATCH_WAITING_BYTES ((size_t)256 << 10) /* who is told what cannot be read again later is cut when more than this waits */
 
@@ -21,9 +21,10 @@ struct watcher {
 	struct http_stream *stream;
 	struct caller caller;
 	int64_t spoken_ms;
-	int64_t blocked_ms; /* since when too much waits; 0: it does not */
-	bool ended;         /* nothing more is to be told */
-	bool cut;           /* nor what waits */
+	int64_t blocked_ms; /* since when too much waits, and none of it was taken; 0: it does not */
+	size_t blocked_bytes;
+	bool ended; /* nothing more is to be told */
+	bool cut;   /* nor what waits */
 };
 
 struct watch_kind {
