@@ -191,32 +191,31 @@ static void printed_add(struct buf *out, const json_t *signals)
 	prompt_fence(out, "The log", buf_view(&text));
 }
 
-void prompt_messages(struct buf *out, const json_t *signals)
+static void people_add(struct buf *out, const json_t *signals, const char *introduction, const char *title)
 {
 	AUTO_BUF text = buf_new(out->length_max);
 
 	words_of(&text, signals, false);
 	if (text.length) {
-		buf_add_text(
-			out,
-			"While you worked on this, a person wrote to you. Take it into account and go on, in /workspace; what you "
-			"were told before still holds where it does not contradict it. Then end.\n\n");
-		prompt_fence(out, "The message", buf_view(&text));
+		buf_add_text(out, introduction);
+		prompt_fence(out, title, buf_view(&text));
 	}
 	printed_add(out, signals);
 }
 
+void prompt_messages(struct buf *out, const json_t *signals)
+{
+	people_add(out, signals,
+		   "While you worked on this, a person wrote to you. Take it into account and go on, in /workspace; what you were "
+		   "told before still holds where it does not contradict it. Then end.\n\n",
+		   "The message");
+}
+
 void prompt_review(struct buf *out, const json_t *signals)
 {
-	AUTO_BUF text = buf_new(out->length_max);
-
-	words_of(&text, signals, false);
-	if (text.length) {
-		buf_add_text(
-			out,
-			"A reviewer of your pull request wrote to you. Do what is asked, in /workspace; if it is only a question, "
-			"answer it and change nothing. Then end.\n\n");
-		prompt_fence(out, "The review", buf_view(&text));
-	}
-	printed_add(out, signals);
+	people_add(
+		out, signals,
+		"A reviewer of your pull request wrote to you. Do what is asked, in /workspace; if it is only a question, answer it "
+		"and change nothing. Then end.\n\n",
+		"The review");
 }

@@ -119,8 +119,15 @@ static void finding_weigh(const struct faults *faults, json_t *finding, const js
 	(void)json_object_set_new(finding, "severity", json_string(severity_name(got < 400 ? SEVERITY_INFO : SEVERITY_WARN)));
 }
 
-static void PRINTF_LIKE(6, 7)
-	finding_make(const json_t *entry, size_t at, json_t *findings, const char *kind, int weight, const char *format, ...)
+/* One entry of all runs. */
+struct pair {
+	const struct faults *faults;
+	size_t at;
+	const json_t *base, *again, *head;
+	json_t *findings;
+};
+
+static void PRINTF_LIKE(4, 5) finding_make(const struct pair *pair, const char *kind, int weight, const char *format, ...)
 {
 	AUTO_BUF title = buf_new(16384);
 	AUTO_BUF place = buf_new(8192);
@@ -131,9 +138,9 @@ static void PRINTF_LIKE(6, 7)
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	call_place(&place, entry);
+	call_place(&place, pair->base);
 	buf_add_format(&title, "%s: %s", place.at, text);
-	made = finding_add(findings,
+	made = finding_add(pair->findings,
 			   &(struct finding){.gate = "faults",
 					     .kind = kind,
 					     .place = place.at,
@@ -144,9 +151,9 @@ static void PRINTF_LIKE(6, 7)
 			   NULL);
 	if (!made)
 		return;
-	(void)json_object_set_new(made, "at", json_integer((json_int_t)at));
-	(void)json_object_set_new(made, "session", json_string(json_text(entry, "session", "")));
-	(void)json_object_set_new(made, "entry", json_integer(json_number(entry, "index", 0)));
+	(void)json_object_set_new(made, "at", json_integer((json_int_t)pair->at));
+	(void)json_object_set_new(made, "session", json_string(json_text(pair->base, "session", "")));
+	(void)json_object_set_new(made, "entry", json_integer(json_number(pair->base, "index", 0)));
 }
 
 /* {what is asked: how many times, each as a new one} on the broken seam; what is the same when it is done twice (PUT, DELETE) is none of it. */
@@ -179,53 +186,39 @@ static json_t *news_of(const json_t *entry, const json_t *inside)
 }
 
 /* What is asked for twice after an answer was lost is done twice, unless it goes by the same key. */
-static void doubled_judge(const struct faults *faults, const json_t *head, json_t *findings)
+static void doubled_judge(const struct pair *pair)
 {
-	const json_t *left = json_member(faults->base, "entries");
-	const json_t *right = json_member(head, "entries");
+	AUTO_JSON before_it = NULL;
+	AUTO_JSON now = NULL;
+	const char *asked;
+	json_t *count;
 
-	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
-		const json_t *a = json_array_get(left, i);
-		AUTO_JSON before_it = NULL;
-		AUTO_JSON now = NULL;
-		const char *asked;
-		json_t *count;
-
-		if (!view_ends(view_of(json_text(a, "under", "")), VIEW("lost")))
-			continue;
-		before_it = news_of(a, faults->inside);
-		now = news_of(json_array_get(right, i), faults->inside);
-		json_object_foreach(now, asked, count)
-			if (json_integer_value(count) > 1 && json_integer_value(count) > json_number(before_it, asked, 0))
-				finding_make(
-					a, i, findings, "doubled", WEIGHT_DOUBLED,
-					"asked for %lld times, each as a new one: what was done before the answer was lost is done again",
-					(long long)json_integer_value(count));
-	}
+	if (!view_ends(view_of(json_text(pair->base, "under", "")), VIEW("lost")))
+		return;
+	before_it = news_of(pair->base, pair->faults->inside);
+	now = news_of(pair->head, pair->faults->inside);
+	json_object_foreach(now, asked, count)
+		if (json_integer_value(count) > 1 && json_integer_value(count) > json_number(before_it, asked, 0))
+			finding_make(
+				pair, "doubled", WEIGHT_DOUBLED,
+				"asked for %lld times, each as a new one: what was done before the answer was lost is done again",
+				(long long)json_integer_value(count));
 }
 
 /* The same answer, but other rows behind it. */
-static void written_judge(const struct faults *faults, const json_t *head, json_t *findings)
+static void written_judge(const struct pair *pair)
 {
-	const json_t *left = json_member(faults->base, "entries");
-	const json_t *right = json_member(head, "entries");
+	json_t *expected = json_member(pair->base, "written");
+	json_t *got = json_member(pair->head, "written");
+	AUTO_BUF was = buf_new(4096);
+	AUTO_BUF is = buf_new(4096);
 
-	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
-		const json_t *a = json_array_get(left, i);
-		const json_t *b = json_array_get(right, i);
-		json_t *expected = json_member(a, "written");
-		json_t *got = json_member(b, "written");
-		json_t *again = json_member(json_array_get(json_member(faults->again, "entries"), i), "written");
-		AUTO_BUF was = buf_new(4096);
-		AUTO_BUF is = buf_new(4096);
-
-		if (!expected || !got || json_equal(expected, got) || !json_equal(expected, again) || !end_alike(a, b) ||
-		    (!call_status(b) && tried_again(b, faults->inside)))
-			continue; /* the last: we left before it had been answered at the second try */
-		json_format_sorted(&was, expected);
-		json_format_sorted(&is, got);
-		finding_make(a, i, findings, "rows", WEIGHT_EFFECT_UNDER, "rows written: %.150s instead of %.150s", is.at, was.at);
-	}
+	if (!expected || !got || json_equal(expected, got) || !json_equal(expected, json_member(pair->again, "written")) ||
+	    !end_alike(pair->base, pair->head) || (!call_status(pair->head) && tried_again(pair->head, pair->faults->inside)))
+		return; /* the last: we left before it had been answered at the second try */
+	json_format_sorted(&was, expected);
+	json_format_sorted(&is, got);
+	finding_make(pair, "rows", WEIGHT_EFFECT_UNDER, "rows written: %.150s instead of %.150s", is.at, was.at);
 }
 
 /* The request as it was recorded, on the base; NULL: it is not in the run. */
@@ -243,26 +236,20 @@ static const json_t *entry_whole(const json_t *entries, const json_t *under)
 }
 
 /* It fails as before, and what it should only do when it succeeds is done. */
-static void early_judge(const struct faults *faults, const json_t *head, json_t *findings)
+static void early_judge(const struct pair *pair)
 {
-	const json_t *left = json_member(faults->base, "entries");
-	const json_t *right = json_member(head, "entries");
+	const json_t *entries = json_member(pair->faults->base, "entries");
+	const json_t *whole = json_text(pair->base, "under", NULL) ? entry_whole(entries, pair->base) : NULL;
+	AUTO_FREE char *name = NULL;
 
-	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
-		const json_t *a = json_array_get(left, i);
-		const json_t *b = json_array_get(right, i);
-		const json_t *whole = json_text(a, "under", NULL) ? entry_whole(left, a) : NULL;
-		AUTO_FREE char *name = NULL;
-
-		if (!whole || call_status(whole) >= 400 || call_status(a) < 400 || call_status(b) < 400 ||
-		    view_ends(view_of(json_text(a, "under", "")), VIEW("lost"))) /* that call was carried out */
-			continue;
-		name = effects_first_early(whole, a, json_array_get(json_member(faults->again, "entries"), i), b, faults->inside);
-		if (name)
-			finding_make(a, i, findings, "early-effect", WEIGHT_EFFECT_UNDER,
-				     "answers %d, and yet %.150s is done, which the base only does when it succeeds",
-				     call_status(b), name);
-	}
+	if (!whole || call_status(whole) >= 400 || call_status(pair->base) < 400 || call_status(pair->head) < 400 ||
+	    view_ends(view_of(json_text(pair->base, "under", "")), VIEW("lost"))) /* that call was carried out */
+		return;
+	name = effects_first_early(whole, pair->base, pair->again, pair->head, pair->faults->inside);
+	if (name)
+		finding_make(pair, "early-effect", WEIGHT_EFFECT_UNDER,
+			     "answers %d, and yet %.150s is done, which the base only does when it succeeds",
+			     call_status(pair->head), name);
 }
 
 /* While a seam fails all the time, somebody who tries again a few times waits between them, and comes to an end. */
@@ -276,25 +263,19 @@ static bool waits_between_tries(const json_t *entry, const json_t *inside)
 	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) && tries > 1 && tries <= TRIES_MAX;
 }
 
-static void patience_judge(const struct faults *faults, const json_t *head, json_t *findings)
+static void patience_judge(const struct pair *pair)
 {
-	const json_t *left = json_member(faults->base, "entries");
-	const json_t *right = json_member(head, "entries");
+	int64_t once = json_number(pair->base, "ms", 0);
+	int64_t again = json_number(pair->again, "ms", 0);
+	int64_t took = once > again ? once : again;
+	int64_t takes = json_number(pair->head, "ms", 0);
+	int status = call_status(pair->head);
 
-	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
-		const json_t *a = json_array_get(left, i);
-		const json_t *b = json_array_get(right, i);
-		const json_t *c = json_array_get(json_member(faults->again, "entries"), i);
-		int64_t took = json_number(a, "ms", 0) > json_number(c, "ms", 0) ? json_number(a, "ms", 0)
-										 : json_number(c, "ms", 0);
-		int64_t takes = json_number(b, "ms", 0);
-
-		if (!json_text(a, "under", NULL) || !call_status(a) || takes <= PATIENCE_FACTOR * took ||
-		    takes <= took + PATIENCE_LEAST_MS || (call_status(b) && waits_between_tries(b, faults->inside)))
-			continue;
-		finding_make(a, i, findings, "patience", WEIGHT_PATIENCE, "%s after %lld ms instead of %lld",
-			     call_status(b) ? "answers" : "gives up", (long long)takes, (long long)took);
-	}
+	if (!json_text(pair->base, "under", NULL) || !call_status(pair->base) || takes <= PATIENCE_FACTOR * took ||
+	    takes <= took + PATIENCE_LEAST_MS || (status && waits_between_tries(pair->head, pair->faults->inside)))
+		return;
+	finding_make(pair, "patience", WEIGHT_PATIENCE, "%s after %lld ms instead of %lld", status ? "answers" : "gives up",
+		     (long long)takes, (long long)took);
 }
 
 /* What does not block was told by the replay already, but for how a request ends under a fault. */
@@ -337,6 +318,23 @@ static void apart_judge(const struct faults *faults, json_t *findings, const jso
 	}
 }
 
+static void pairs_judge(const struct faults *faults, const json_t *head, json_t *findings)
+{
+	const json_t *left = json_member(faults->base, "entries");
+	const json_t *again = json_member(faults->again, "entries");
+	const json_t *right = json_member(head, "entries");
+
+	for (size_t i = 0; i < json_array_size(left) && i < json_array_size(right); i++) {
+		const struct pair pair = {faults,  i, json_array_get(left, i), json_array_get(again, i), json_array_get(right, i),
+					  findings};
+
+		patience_judge(&pair);
+		doubled_judge(&pair);
+		written_judge(&pair);
+		early_judge(&pair);
+	}
+}
+
 json_t *faults_judge(const struct faults *faults, const struct comparison *comparison, const json_t *head)
 {
 	json_t *findings = comparison_judge(comparison, head);
@@ -346,10 +344,7 @@ json_t *faults_judge(const struct faults *faults, const struct comparison *compa
 			(void)json_array_remove(findings, i - 1);
 	for (size_t i = 0; i < json_array_size(findings); i++)
 		finding_weigh(faults, json_array_get(findings, i), head);
-	patience_judge(faults, head, findings);
-	doubled_judge(faults, head, findings);
-	written_judge(faults, head, findings);
-	early_judge(faults, head, findings);
+	pairs_judge(faults, head, findings);
 	apart_judge(faults, findings, head);
 	findings_sort(findings);
 	return findings;
