@@ -54,24 +54,28 @@ static bool has_failed(const json_t *exchange)
 	return json_text(exchange, "error", NULL) || (call_is(exchange, "http") && (status < 200 || status >= 500));
 }
 
-/* Was something that the fault met asked again, the very same, and answered? */
+/* Was something that the fault met asked again, the very same, and answered? They are listed as they ended: who waited long comes after its next try. */
 static bool tried_again(const json_t *entry, const json_t *inside)
 {
 	const json_t *seams = json_member(entry, "seams");
-	AUTO_JSON failed = json_object();
+	AUTO_JSON failed = json_object(); /* {what is asked: when it failed first} */
 
-	for (size_t i = 0; i < json_array_size(seams); i++) {
-		const json_t *exchange = json_array_get(seams, i);
-		AUTO_BUF asked = buf_new(65536);
+	for (int again = 0; again <= 1; again++)
+		for (size_t i = 0; i < json_array_size(seams); i++) {
+			const json_t *exchange = json_array_get(seams, i);
+			int64_t at = json_number(exchange, "seq", (int64_t)i);
+			AUTO_BUF asked = buf_new(65536);
 
-		if (!is_on_broken(entry, exchange, inside))
-			continue;
-		asked_format(&asked, exchange);
-		if (has_failed(exchange))
-			(void)json_object_set_new(failed, asked.at ? asked.at : "", json_true());
-		else if (json_object_get(failed, asked.at ? asked.at : ""))
-			return true;
-	}
+			if (!is_on_broken(entry, exchange, inside) || has_failed(exchange) == (again == 1))
+				continue;
+			asked_format(&asked, exchange);
+			int64_t first = json_number(failed, asked.at ? asked.at : "", INT64_MAX);
+
+			if (again && at > first)
+				return true;
+			if (!again && at < first)
+				(void)json_object_set_new(failed, asked.at ? asked.at : "", json_integer(at));
+		}
 	return false;
 }
 

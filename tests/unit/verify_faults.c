@@ -16,7 +16,7 @@
 #define UNDER "orders > bank "
 
 /* "lost = 503 | 0, 201 key | db.orders 1": the fault (none: as recorded), the answer ("-": none), the calls to the bank by what they were answered and
- * their key ("/": to another address), the rows. */
+ * their key ("/": to another address; "~" before it: it began first, and ended here), the rows. */
 static json_t *entry_make(const char *text)
 {
 	struct view rest, calls, rows, status, fault;
@@ -32,13 +32,17 @@ static json_t *entry_make(const char *text)
 	while (calls.length) {
 		struct view call = view_trim(view_cut(calls, ',', &calls));
 		struct view key;
-		AUTO_FREE char *answer = view_copy(view_cut(call, ' ', &key));
+		struct view first = view_cut(call, ' ', &key);
+		bool began_first = view_starts(first, VIEW("~"));
+		AUTO_FREE char *answer = view_copy(view_make(first.at + began_first, first.length - began_first));
 		bool elsewhere = view_starts(key, VIEW("/"));
 		json_t *exchange = json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:[]}, s:{s:i, s:[]}}", "from", "orders", "to", "bank",
 					     "proto", "http", "request", "method", "POST", "url", elsewhere ? "/other" : "/charges",
 					     "headers", "response", "status", atoi(answer), "headers");
 		AUTO_FREE char *named = key.length && !elsewhere ? view_copy(key) : NULL;
 
+		if (began_first)
+			(void)json_object_set_new(exchange, "seq", json_integer(-1));
 		if (named)
 			(void)json_array_append_new(json_member(json_member(exchange, "request"), "headers"),
 						    json_pack("[s, s]", "idempotency-key", named));
@@ -81,6 +85,8 @@ static const struct {
 	{"an error instead of an answer", "503 = 200 | 503, 200", "503 = 500 | 503", "status", true},
 	{"a failure that is hidden", "503 = 503 | 503", "503 = 201 | 503", "status", true},
 	{"a retry that helps", "503 = 503 | 503", "503 = 201 | 503, 201 | db.orders 1", NULL, true},
+	{"a retry that ends before what it is of", "hang = 502 | 503", "hang = 201 | 201, ~503 | db.orders 1", NULL, true},
+	{"a failure after what went well", "503 = 503 | 503", "503 = 201 | 201, 503", "status", true},
 	{"an answer that was kept from before", "503 = 503 | 503", "503 = 200 |", NULL, true},
 	{"a failure that is hidden behind another call", "503 = 503 | 503", "503 = 201 | 503, 404 /other", "status", true},
 	{"rows behind another failure", "503 = 503 | 503", "503 = 500 | 503 | db.orders 1", "rows", true},
