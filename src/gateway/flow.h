@@ -70,10 +70,10 @@ struct flow {
 	size_t dial_next;                /* of the replicas: which was tried last */
 	size_t dial_tries;
 	uint32_t dial_serial; /* of the DOOR_DIAL that it waits for */
-	bool passes;   /* the protocol does not look at the bytes (any more): in bulk they need not come to memory */
-	bool outside;  /* goes to an outside host: judged again when the rules change */
-	bool dials_in; /* connects to a sandbox */
-	bool v6;       /* there, to ::1 */
+	bool passes;          /* the protocol does not look at the bytes (any more): in bulk they need not come to memory */
+	bool outside;         /* goes to an outside host: judged again when the rules change */
+	bool dials_in;        /* connects to a sandbox */
+	bool v6;              /* there, to ::1 */
 	bool closed;
 	bool update_due;
 	bool reading_on;   /* a read without an event is due */
