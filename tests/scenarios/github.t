@@ -121,9 +121,9 @@ head=$(api GET "/runs/$run" | jq -r .head)
 ok 'the new commit is on the pull request' until_true 60 becomes '$r.pulls[0].sha' "$head"
 is 'a stranger told the agent nothing' "$(api GET "/runs/$run/events?limit=1000" | jq '[.items[] | select(.type == "message" and (tostring | test("Ignore all")))] | length')" 0
 is 'the agent was woken once' "$(api GET "/runs/$run/events?limit=1000" | jq '[.items[] | select(.type == "message")] | length')" 1
-notes() { api GET "/runs/$run/events?limit=1000" | jq --arg text "$1" '[.items[] | select(.type == "note" and (tostring | contains($text)))] | length'; }
+noted() { api GET "/runs/$run/events?limit=1000" | jq --arg text "$1" '[.items[] | select(.type == "note" and (tostring | contains($text)))] | length'; }
 told comment "{\"repository\": \"acme/tiny\", \"by\": \"mallory\", \"number\": $pull, \"body\": \"/assay approve nosuch\"}"
-refused_approval() { [ "$(notes 'mallory may not')" -ge 1 ]; }
+refused_approval() { [ "$(noted 'mallory may not')" -ge 1 ]; }
 ok 'a stranger approves nothing, and that is on record' until_true 60 refused_approval
 told comment "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull, \"body\": \"/assay approve nosuch\"}"
 ok 'who may approve is told that nothing of that name waits' until_true 60 becomes "[\$r.comments[] | select(.number == $pull and (.body | test(\"nosuch\")) and .by != \"alice\" and .by != \"mallory\")] | length" 1
