@@ -2,24 +2,43 @@
 
 import {h} from './dom.js';
 
+// Words and numbers are put together here: the first use of Intl costs a new tab 20 ms before anything is asked for.
 const UNITS = [[60_000, 1000, 'second'], [3_600_000, 60_000, 'minute'], [86_400_000, 3_600_000, 'hour'], [Infinity, 86_400_000, 'day']];
-const relative = new Intl.RelativeTimeFormat('en', {numeric: 'auto'});
-const exact = new Intl.DateTimeFormat('en-GB', {dateStyle: 'long', timeStyle: 'medium'});
+const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
+const two = (n) => String(n).padStart(2, '0');
+
+/** "1,234,567.8" */
+export function number(n) {
+	const [whole, part] = String(n).split('.');
+
+	return whole.replace(/\B(?=(\d{3})+$)/g, ',') + (part ? `.${part}` : '');
+}
 
 export function ago(ms, now = Date.now()) {
-	const away = ms - now;
+	const away = Math.abs(ms - now);
 
-	if (Math.abs(away) < 5000)
+	if (away < 5000)
 		return 'just now';
-	const [, size, unit] = UNITS.find(([below]) => Math.abs(away) < below);
-	return relative.format(Math.round(away / size), unit);
+	const [, size, unit] = UNITS.find(([below]) => away < below);
+	const n = Math.round(away / size);
+	if (unit === 'day' && n === 1)
+		return ms < now ? 'yesterday' : 'tomorrow';
+	const words = `${number(n)} ${unit}${n === 1 ? '' : 's'}`;
+	return ms < now ? `${words} ago` : `in ${words}`;
+}
+
+/** "23 November 2026 at 04:17:35", where the reader is */
+export function exact(ms) {
+	const at = new Date(ms);
+
+	return `${at.getDate()} ${MONTHS[at.getMonth()]} ${at.getFullYear()} at ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
 /** <time> that says "4 minutes ago", with the exact time as its title; main.js keeps it true. */
 export function when(ms) {
 	if (!ms)
 		return null;
-	return h('time', {datetime: new Date(ms).toISOString(), title: exact.format(ms), 'data-ms': ms}, ago(ms));
+	return h('time', {datetime: new Date(ms).toISOString(), title: exact(ms), 'data-ms': ms}, ago(ms));
 }
 
 export function duration(ms) {
@@ -60,12 +79,16 @@ export function bytes(count) {
 	return `${unit && size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
 }
 
-export const count = (n, one, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
+export const count = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
 export const short = (hash) => String(hash ?? '').slice(0, 8);
 export const money = (usd) => `$${usd.toFixed(usd < 1 ? 3 : 2)}`;
 
-/** "1.2 M", "34 k" */
-export const compact = (n) => new Intl.NumberFormat('en', {notation: 'compact', maximumFractionDigits: 1}).format(n);
+/** "1.2M", "34K" */
+export function compact(n) {
+	const [size, letter] = [[1e12, 'T'], [1e9, 'B'], [1e6, 'M'], [1e3, 'K']].find(([least]) => n >= least * 0.99995) ?? [1, ''];
+
+	return `${number(Number((n / size).toFixed(1)))}${letter}`;
+}
 
 export function tick(root) {
 	for (const element of root.querySelectorAll('time[data-ms]'))

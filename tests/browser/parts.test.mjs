@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
+import {ago, compact, exact, number} from '../../web/format.js';
 import {compare, requestsOfRows, rulesSaid, suggest} from '../../web/parts/policy.js';
 import {makeScreen} from '../../web/parts/screen.js';
 
@@ -80,4 +81,20 @@ test('a draft is held against what was asked, and rules are made of it', () => {
 	assert.deepEqual(changed.map(({url, was, now, times}) => [url, was, now, times]), [['https://ok.test/', 'allow', 'deny', 1], ['https://no.test:8080/x', 'deny', 'allow', 1]]);
 	assert.equal(others, 1);
 	assert.match(suggest(requests), /- \{host: ok\.test, methods: \[GET\], action: allow\}\n\s+- \{host: no\.test, port: 8080, methods: \[POST\], action: allow\}/);
+});
+
+test('numbers and times are written as Intl writes them', () => {
+	const relative = new Intl.RelativeTimeFormat('en', {numeric: 'auto'});
+	const date = new Intl.DateTimeFormat('en-GB', {dateStyle: 'long', timeStyle: 'medium'});
+	const short = new Intl.NumberFormat('en', {notation: 'compact', maximumFractionDigits: 1});
+	const now = Date.UTC(2026, 10, 23, 4, 17, 35);
+
+	for (const n of [0, 7, 12, 999, 1000, 1234, 9999, 12_345, 99_940, 123_456, 999_940, 999_960, 1_000_000, 1_250_001, 123_456_789, 2_500_000_000])
+		assert.deepEqual([number(n), compact(n)], [n.toLocaleString('en'), short.format(n)]);
+	assert.equal(number(1234.5), '1,234.5');
+	for (const [away, n, unit] of [[6_000, 6, 'second'], [59_600, 60, 'second'], [60_000, 1, 'minute'], [170_000, 3, 'minute'], [3_600_000, 1, 'hour'], [80_000_000, 22, 'hour'], [86_400_000, 1, 'day'], [100_000_000, 1, 'day'], [180_000_000, 2, 'day'], [400_000_000_000, 4630, 'day']])
+		assert.deepEqual([ago(now - away, now), ago(now + away, now)], [relative.format(-n, unit), relative.format(n, unit)]);
+	for (let day = 0; day < 366; day++)
+		assert.equal(exact(now + day * 86_461_000), date.format(now + day * 86_461_000));
+	assert.equal(ago(now - 4999, now), 'just now');
 });

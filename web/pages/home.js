@@ -2,7 +2,7 @@
 
 import {h} from '../dom.js';
 import {get} from '../api.js';
-import {count, duration, plain} from '../format.js';
+import {count, duration, number, plain} from '../format.js';
 import {command, empty, link} from '../parts/controls.js';
 import {icon, runBusy} from '../parts/marks.js';
 import {endedRow, pullCard, waitCard, workingCard} from '../parts/runcard.js';
@@ -16,13 +16,13 @@ const left = (ms) => duration(Math.max(0, ms - Date.now()));
 const holdCard = (hold) => waitCard(`hold ${hold.id}`, sign('pause'), h('code', plain(`${hold.method} ${hold.url}`).slice(0, 160)), [h('strong', 'Wants to leave. Allow it or not.'), ` ${plain(hold.why || hold.rule)} · denied in ${left(hold.deadline_ms)}`], '/holds', 'Answer');
 const questionCard = (run) => waitCard(`question ${run.id}`, sign('question'), plain(run.question.question).slice(0, 200), [h('strong', 'An agent asks.'), ` ${plain(run.title).slice(0, 100)} · decides itself in ${left(run.question.deadline_ms)}`], `/runs/${run.id}`, 'Answer');
 
-function section(key, title, number, more, children) {
-	return children.length ? h('section', {'data-key': key}, h('div.row.spread', h('h2', title, number ? h('span.count', number) : null), more), children) : null;
+function section(key, title, shown, more, children) {
+	return children.length ? h('section', {'data-key': key}, h('div.row.spread', h('h2', title, shown ? h('span.count', shown) : null), more), children) : null;
 }
 
 function numbers(working, waiting, pulls) {
 	const proven = pulls.filter((pull) => pull.verdict === 'verified').length;
-	const tile = (number, word, tone, to) => h(`a.tile.${tone}`, {href: to, 'data-link': true}, h('span.tile-number', number.toLocaleString('en')), h('span', word));
+	const tile = (shown, word, tone, to) => h(`a.tile.${tone}`, {href: to, 'data-link': true}, h('span.tile-number', number(shown)), h('span', word));
 
 	return h('nav.tiles', {'aria-label': 'In numbers'}, tile(waiting, waiting === 1 ? 'waits for you' : 'wait for you', waiting ? 'wait' : 'calm', '/runs?state=review'), tile(working, working === 1 ? 'agent at work' : 'agents at work', working ? 'busy' : 'calm', '/runs?state=working'), tile(proven, 'proven, to merge', proven ? 'ok' : 'calm', '/pulls'));
 }

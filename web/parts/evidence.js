@@ -1,7 +1,7 @@
 // evidence: gates as a ladder, findings with what was expected beside what came, call trees with their first difference.
 
 import {h} from '../dom.js';
-import {count, duration, inline, plain, prose} from '../format.js';
+import {count, duration, inline, number, plain, prose} from '../format.js';
 import {button, command, composer, toast} from './controls.js';
 import {align, inside} from './difference.js';
 import {mark} from './marks.js';
@@ -9,7 +9,7 @@ import {mark} from './marks.js';
 const COUNT_WORDS = {passed: 'passed', failed: 'failed', services: 'services', migrations: 'migrations'};
 
 function countsText(counts) {
-	return Object.entries(counts ?? {}).map(([name, n]) => `${Number(n).toLocaleString('en')} ${COUNT_WORDS[name] ?? name.replaceAll('_', ' ')}`).join(' · ');
+	return Object.entries(counts ?? {}).map(([name, n]) => `${number(n)} ${COUNT_WORDS[name] ?? name.replaceAll('_', ' ')}`).join(' · ');
 }
 
 /** gates: [{name, title, status, ms, counts?, reason?, detail?}] */
