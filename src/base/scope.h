@@ -37,6 +37,8 @@ void scope_close(int *fd); /* keeps errno */
 void *mem_new(size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed */
 void *mem_new_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_grow(void *old, size_t count, size_t size) __attribute__((returns_nonnull));
+/* Gives back what only the start needed: memory that is free again, and pages of code, which come back from the system's cache when they are run. */
+void mem_settle(void);
 char *text_copy(const char *text) __attribute__((malloc)); /* NULL gives NULL */
 char *text_format(const char *format, ...) __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 

@@ -1,9 +1,9 @@
 /* Rules of the way out on texts that lie still. */
 #include "programs/secrets_find.h"
 
-#include <malloc.h>
 #include <string.h>
 
+#include "base/scope.h"
 #include "gateway/dlp/dlp.h"
 #include "verify/verify.h"
 
@@ -53,6 +53,6 @@ int secrets_find(void *cache_dir, const struct view *texts, size_t count, json_t
 		text_scan(dlp, texts[i], i, found);
 	dlp_unref(dlp);
 	dlp_rules_unref(rules);
-	(void)malloc_trim(0);
+	mem_settle();
 	return 0;
 }

@@ -406,6 +406,7 @@ static int ready_say(struct serve *serve, struct err *err)
 			return -1;
 		(void)close((int)serve->ready_fd);
 	}
+	mem_settle();
 	return 0;
 }
 

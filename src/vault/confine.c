@@ -90,7 +90,8 @@ static int capabilities_drop(struct err *err)
 
 int vault_confine(struct err *err)
 {
-	/* What it has touched, and what it will: code that it never runs is not read in for that. */
+	/* What it has touched, and what it will: code that it never runs, or never again, is not kept in memory for that. */
+	mem_settle();
 	if (mlockall(MCL_CURRENT | MCL_ONFAULT))
 		log_warn("the vault's memory cannot be kept out of swap: raise the limit on locked memory");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

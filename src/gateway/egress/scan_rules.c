@@ -1,7 +1,6 @@
 /* From descriptions to a scanner for each environment, compiled beside the loop. */
 #include "gateway/egress/scan_rules.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -187,7 +186,7 @@ static void job_run(void *self)
 
 	if (!job->rules) {
 		job->rules = dlp_rules_new(job->list, false, job->worker->scan_sets->cache_dir, &job->err);
-		(void)malloc_trim(0); /* making a set takes several times of what it keeps, and is rare */
+		mem_settle(); /* making a set takes several times of what it keeps, and is rare */
 	}
 	if (job->rules && job->env) {
 		for (size_t i = 0; i < job->secret_count; i++)

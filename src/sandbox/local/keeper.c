@@ -485,6 +485,7 @@ int keeper_main(int argc, char **argv)
 		return 1;
 	}
 	keeper_answer(&keeper, &none, &ready, -1);
+	mem_settle();
 	keeper_loop(&keeper);
 	keeper_close(&keeper);
 	return 0;
