@@ -4,7 +4,7 @@
  * Theory of operation: the connection is handed over by the HTTP server. One thread runs the program in the sandbox on the slave of a
  * pty that is made here; another moves bytes between the pty's master and the socket. Both directions are frames: u8 type, u32 length
  * (little endian), then that many bytes. The program's end closes the last slave, so the master ends after the last byte that it
- * wrote; then comes the exit frame. A client that leaves cancels the program. A page speaks WebSocket instead: binary messages are the
+ * wrote; then comes the exit frame. A client that leaves cancels the program, and so does one whose token or session ends. A page speaks WebSocket instead: binary messages are the
  * bytes, a text message is "ROWS COLUMNS", and the reason of the closing frame is "exit CODE".
  */
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/scope.h"
 #include "http/websocket.h"
 #include "web/web_priv.h"
@@ -28,6 +29,7 @@
 #define SIZE_MAX_CELLS 1000
 #define TERMINAL_MS ((int64_t)7 * 24 * 3600 * 1000)
 #define LOOK_MS 500
+#define JUDGE_MS 1000
 #define SIZE_TEXT_MAX ((size_t)16) /* "ROWS COLUMNS" */
 #define CLOSE_NORMAL 1000          /* RFC 6455 7.4.1 */
 
@@ -44,6 +46,9 @@ struct terminal {
 	struct buf in;                      /* of the client: frames that are not whole yet */
 	struct websocket_reader *websocket; /* NULL: the command line's frames */
 	struct buf size_text;               /* the text message that is coming in */
+	struct caller caller;
+	int64_t judged_ms; /* when it was found out last whether the caller may stay */
+	bool judged;       /* it could be */
 	bool gone;
 	bool cancelled;
 	atomic_bool ended; /* the program */
@@ -285,6 +290,35 @@ static void exit_send(struct terminal *terminal)
 	message_send(terminal, WEBSOCKET_CLOSE, buf_view(&reason));
 }
 
+static int caller_judge(struct terminal *terminal, struct err *err)
+{
+	struct world world = terminal->web->options.world;
+	bool lasts;
+	AUTO_TX tx = {0};
+
+	terminal->judged_ms = world_elapsed_ms(world);
+	if (store_begin_snapshot(runs_store(terminal->web->options.runs), &tx, err) ||
+	    access_lasts(&tx, &terminal->caller, world_now_ms(world), &lasts, err))
+		return -1;
+	terminal->gone |= !lasts;
+	return 0;
+}
+
+/* May it still read and type? While nobody can say so, nothing goes through. */
+static bool caller_may(struct terminal *terminal)
+{
+	struct err err = {0};
+
+	if (terminal->caller.known_by == KNOWN_BY_PLACE)
+		return true;
+	if (world_elapsed_ms(terminal->web->options.world) - terminal->judged_ms > JUDGE_MS) {
+		terminal->judged = !caller_judge(terminal, &err);
+		if (!terminal->judged)
+			log_warn("a terminal waits: %s", err.text);
+	}
+	return terminal->judged && !terminal->gone;
+}
+
 static void terminal_main(void *self)
 {
 	struct terminal *terminal = self;
@@ -292,6 +326,10 @@ static void terminal_main(void *self)
 
 	input_take(terminal);
 	while (open && !terminal->gone && !atomic_load(&terminal->web->closing)) {
+		if (!caller_may(terminal)) {
+			(void)poll(NULL, 0, LOOK_MS);
+			continue;
+		}
 		struct pollfd fds[] = {{.fd = terminal->master, .events = POLLIN}, {.fd = terminal->socket, .events = POLLIN}};
 
 		(void)poll(fds, ARRAY_LEN(fds), LOOK_MS);
@@ -362,6 +400,9 @@ json_t *environment_terminal(struct call *call, struct err *err)
 	AUTO_FREE char *sandbox = http_request_query(call->request, "sandbox");
 
 	terminal->web = call->web;
+	terminal->caller = call->caller;
+	terminal->judged = true;
+	terminal->judged_ms = world_elapsed_ms(call->web->options.world);
 	terminal->socket = terminal->master = terminal->slave = -1;
 	terminal->in = buf_new((size_t)FRAME_BYTES_MAX + FRAME_HEAD + CHUNK);
 	terminal->size_text = buf_new(SIZE_TEXT_MAX + 1);

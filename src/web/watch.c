@@ -33,6 +33,7 @@ struct watch {
 	bool closing;
 	int count; /* begun or added, and not gone */
 	struct watcher *fresh;
+	json_t *each; /* {digest of a token or session: how many of count} */
 
 	/* The thread's. */
 	struct watcher *watchers;
@@ -70,6 +71,7 @@ struct watch *watch_new(struct web *web, const struct watch_kind *kind)
 
 	watch->web = web;
 	watch->kind = kind;
+	watch->each = json_object();
 	watch->listener = (struct store_listener){.heard = watch_ring, .self = watch};
 	(void)pthread_mutex_init(&watch->mutex, NULL);
 	(void)pthread_condattr_init(&clock);
@@ -85,6 +87,7 @@ void watch_free(struct watch *watch)
 		return;
 	(void)pthread_cond_destroy(&watch->rings);
 	(void)pthread_mutex_destroy(&watch->mutex);
+	json_decref(watch->each);
 	free(watch);
 }
 
@@ -100,15 +103,29 @@ int watch_count(struct watch *watch)
 
 /* ---- the thread ---- */
 
+/* With the mutex held. */
+static void count_add(struct watch *watch, const struct caller *caller, int more)
+{
+	int64_t own = json_number(watch->each, caller->secret.text, 0) + more;
+
+	watch->count += more;
+	if (caller->known_by == KNOWN_BY_PLACE)
+		return;
+	if (own)
+		(void)json_object_set_new(watch->each, caller->secret.text, json_integer(own));
+	else
+		(void)json_object_del(watch->each, caller->secret.text);
+}
+
 static void watcher_end(struct watch *watch, struct watcher *watcher, void (*end)(struct http_stream *stream))
 {
 	end(watcher->stream);
 	if (watch->kind->free)
 		watch->kind->free(watcher);
-	free(watcher);
 	(void)pthread_mutex_lock(&watch->mutex);
-	watch->count--;
+	count_add(watch, &watcher->caller, -1);
 	(void)pthread_mutex_unlock(&watch->mutex);
+	free(watcher);
 }
 
 /* Is there nothing that it takes, for a minute? The minute begins anew with whatever it takes. */
@@ -299,16 +316,21 @@ void watch_end(struct watch *watch)
 
 /* ---- watchers ---- */
 
-static int place_take(struct watch *watch, struct err *err)
+static int place_take(struct watch *watch, const struct caller *caller, struct err *err)
 {
+	bool known = caller->known_by != KNOWN_BY_PLACE;
 	int status = -1;
 
 	(void)pthread_mutex_lock(&watch->mutex);
 	if (watch->count >= WATCHERS_MAX || watch->closing)
 		(void)err_set(err, ERR_RETRY, "more than %d streams at once: close some pages", WATCHERS_MAX);
+	else if (known && json_number(watch->each, caller->secret.text, 0) >= WATCHERS_EACH_MAX)
+		(void)err_set(err, ERR_RETRY, "more than %d streams of `%s` at once: close some pages", WATCHERS_EACH_MAX,
+			      caller->name);
 	else
 		status = watch->begun ? 0 : watch_start(watch, err);
-	watch->count += !status;
+	if (!status)
+		count_add(watch, caller, 1);
 	(void)pthread_mutex_unlock(&watch->mutex);
 	return status;
 }
@@ -317,7 +339,7 @@ struct watcher *watch_begin(struct watch *watch, struct call *call, const char *
 {
 	struct watcher *watcher;
 
-	if (place_take(watch, err))
+	if (place_take(watch, &call->caller, err))
 		return NULL;
 	watcher = mem_new(watch->kind->size);
 	watcher->caller = call->caller;

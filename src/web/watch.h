@@ -12,6 +12,7 @@
 #include "web/web_priv.h"
 
 #define WATCHERS_MAX 1500 /* of a watch, of which there are two; the server has HTTP_SERVER_CONNECTIONS_MAX connections for all */
+#define WATCHERS_EACH_MAX 300                   /* of those with one token or session: the rest is for others */
 #define WATCH_ROOM_BYTES ((size_t)64 << 10)     /* nothing more is told while more than this waits */
 #define WATCH_WAITING_BYTES ((size_t)256 << 10) /* who is told what cannot be read again later is cut when more than this waits */
 

@@ -2,6 +2,7 @@
  * written into fake_said. */
 #include "web_fakes.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 #include "base/scope.h"
@@ -787,6 +788,12 @@ int environment_exec(struct environments *environments, struct env_id id, const 
 		return err_set(err, ERR_NOT_FOUND, "there is no sandbox nowhere");
 	if (exec->terminal) {
 		char line[64] = "";
+		struct pollfd typed = {.fd = exec->input_fd, .events = POLLIN};
+
+		while (!*(const volatile bool *)exec->cancelled && poll(&typed, 1, 20) == 0)
+			continue;
+		if (*(const volatile bool *)exec->cancelled)
+			return err_set(err, ERR_CANCELLED, "nobody is there any more");
 		ssize_t got = read(exec->input_fd, line, sizeof(line) - 1);
 		AUTO_FREE char *answer = text_format("heard %.*s", got > 0 ? (int)got : 0, line);
 

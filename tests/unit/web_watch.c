@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "store/store.h"
+#include "web/watch.h"
 
 #define DEADLINE_MS 30000
 #define MANY 200
@@ -246,9 +247,9 @@ static void who_comes_back_while_things_happen_misses_nothing_and_hears_nothing_
 }
 
 /* The header of a fresh token. Owned by the caller. */
-static char *token_header(struct bench *bench, const char *name)
+static char *token_header(struct bench *bench, const char *name, const char *role)
 {
-	AUTO_FREE char *body = text_format("{\"name\": \"%s\", \"role\": \"viewer\", \"days\": 1}", name);
+	AUTO_FREE char *body = text_format("{\"name\": \"%s\", \"role\": \"%s\", \"days\": 1}", name, role);
 	AUTO_ANSWER made = ask(bench, UNIX, "POST", "/api/v1/tokens", NULL, body);
 	AUTO_JSON json = json_parse(view_of(made.text), NULL);
 
@@ -259,8 +260,8 @@ static char *token_header(struct bench *bench, const char *name)
 static void a_stream_ends_with_its_token_and_no_other_does(void **state)
 {
 	struct bench *bench = *state;
-	AUTO_FREE char *removed = token_header(bench, "removed");
-	AUTO_FREE char *kept = token_header(bench, "kept");
+	AUTO_FREE char *removed = token_header(bench, "removed", "viewer");
+	AUTO_FREE char *kept = token_header(bench, "kept", "viewer");
 	struct watching all[3];
 
 	watching_open(&all[0], bench, removed, 0);
@@ -285,6 +286,46 @@ static void a_stream_ends_with_its_token_and_no_other_does(void **state)
 	watching_read(&all[2], NULL, atomic_load(&fake_changes));
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		watching_close(&all[i]);
+}
+
+static void a_terminal_ends_with_its_token(void **state)
+{
+	struct bench *bench = *state;
+	AUTO_FREE char *token = token_header(bench, "typist", "developer");
+	AUTO_FREE char *headers = text_format("%sConnection: Upgrade\r\nUpgrade: assay-terminal\r\n", token);
+	struct watching typist;
+
+	watching_ask(&typist, bench, "/environments/shop/terminal", headers, 0);
+	watching_read(&typist, "HTTP/1.1 101 ", 0);
+	AUTO_ANSWER gone = ask(bench, UNIX, "DELETE", "/api/v1/tokens/typist", NULL, NULL);
+	assert_int_equal(gone.status, 200);
+	watching_read(&typist, NULL, 0);
+	assert_null(strstr(typist.text.at, "heard"));
+	watching_close(&typist);
+}
+
+static void one_caller_leaves_room_for_others(void **state)
+{
+	struct bench *bench = *state;
+	AUTO_FREE char *greedy = token_header(bench, "greedy", "viewer");
+	AUTO_FREE char *other = token_header(bench, "other", "viewer");
+	struct watching *all = mem_new_array(WATCHERS_EACH_MAX, sizeof(*all));
+	struct watching more;
+
+	for (int i = 0; i < WATCHERS_EACH_MAX; i++) {
+		watching_open(&all[i], bench, greedy, 0);
+		watching_read(&all[i], "retry: 1000\n\n", 0);
+	}
+	watching_open(&more, bench, greedy, 0);
+	watching_read(&more, "more than 300 streams of `greedy` at once", 0);
+	assert_true(view_starts(buf_view(&more.text), VIEW("HTTP/1.1 503 ")));
+	watching_close(&more);
+	watching_open(&more, bench, other, 0);
+	watching_read(&more, "retry: 1000\n\n", 0);
+	watching_close(&more);
+	for (int i = 0; i < WATCHERS_EACH_MAX; i++)
+		watching_close(&all[i]);
+	free(all);
 }
 
 static void a_quiet_stream_says_that_it_is_there(void **state)
@@ -342,6 +383,8 @@ int main(void)
 		cmocka_unit_test(who_takes_nothing_for_a_minute_is_cut_and_goes_on_where_it_was),
 		cmocka_unit_test(who_comes_back_while_things_happen_misses_nothing_and_hears_nothing_twice),
 		cmocka_unit_test(a_stream_ends_with_its_token_and_no_other_does),
+		cmocka_unit_test(a_terminal_ends_with_its_token),
+		cmocka_unit_test(one_caller_leaves_room_for_others),
 		cmocka_unit_test(a_quiet_stream_says_that_it_is_there),
 		cmocka_unit_test(logs_are_watched_by_one_thread_too),
 	};
