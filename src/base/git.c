@@ -426,12 +426,29 @@ int git_remote_branch(const char *repository, const struct git_remote *remote, c
 	return git_hash_parse(view_cut(buf_view(&out), '\t', &rest), commit, err);
 }
 
+/* Is the commit on the branch there, alone or with what somebody pushed on top? What that is, is fetched, and no ref of ours names it. */
+static bool remote_has(const char *repository, const struct git_remote *remote, const char *branch, const struct git_hash *commit)
+{
+	AUTO_FREE char *ref = text_format("refs/heads/%s", branch);
+	struct git_hash there;
+	bool has = false;
+
+	if (git_remote_branch(repository, remote, branch, &there, NULL))
+		return false;
+	if (strcmp(there.text, commit->text) == 0)
+		return true;
+	return !remote_run(repository, remote,
+			   (const char *const[]){"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
+						 "--no-recurse-submodules", remote->url, ref, NULL},
+			   NULL, NULL) &&
+	       !git_is_ancestor(repository, commit, &there, &has, NULL) && has;
+}
+
 int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch, const struct git_hash *commit,
 		    const struct git_hash *old, struct err *err)
 {
 	AUTO_FREE char *spec = text_format("%s:refs/heads/%s", commit->text, branch);
 	AUTO_FREE char *lease = text_format("--force-with-lease=refs/heads/%s:%s", branch, old ? old->text : "");
-	struct git_hash there;
 	struct err why = {0};
 
 	if (!remote_run(repository, remote,
@@ -440,8 +457,7 @@ int git_push_remote(const char *repository, const struct git_remote *remote, con
 			NULL, &why))
 		return 0;
 	/* A try whose answer was lost has brought it there: an earlier one, or the first of two that git's HTTP makes of one. */
-	if ((why.kind == ERR_CONFLICT || why.kind == ERR_DENIED) && !git_remote_branch(repository, remote, branch, &there, NULL) &&
-	    strcmp(there.text, commit->text) == 0)
+	if ((why.kind == ERR_CONFLICT || why.kind == ERR_DENIED) && remote_has(repository, remote, branch, commit))
 		return 0;
 	if (err)
 		*err = why;

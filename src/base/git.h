@@ -52,8 +52,8 @@ MUST_USE int git_fetch_remote(const char *repository, const struct git_remote *r
 			      struct git_hash *commit, struct err *err);
 /* Of an error of these: was it the credential itself that was refused, and not what it may not do? */
 bool git_is_unauthorized(const struct err *err);
-/* Branch := commit there, when it is `old` there, which nobody can change meanwhile (NULL: when it only goes forward, or is new). Already so is
- * no error. ERR_CONFLICT: somebody else has moved it, or it is gone. */
+/* Branch := commit there, when it is `old` there, which nobody can change meanwhile (NULL: when it only goes forward, or is new). Already so, or
+ * with more on top of it, is no error: the answer to an earlier try was lost. ERR_CONFLICT: somebody else has moved it, or it is gone. */
 MUST_USE int git_push_remote(const char *repository, const struct git_remote *remote, const char *branch,
 			     const struct git_hash *commit, const struct git_hash *old, struct err *err);
 /* What a branch is there; ERR_NOT_FOUND: it is not. */

@@ -134,6 +134,20 @@ static void a_push_finds_what_it_expects_or_does_not_happen(struct side *side)
 	assert_int_equal(err.kind, ERR_CONFLICT);
 }
 
+/* The answer to an earlier try was lost, and somebody has put more on it since. */
+static void a_push_under_what_others_pushed_on_top_is_done(struct side *side)
+{
+	struct remote_pull pull = pull_of(side, "topic", "Topic", false);
+	struct err err = {0};
+
+	if (!side->remote.ops)
+		return;
+	side_good(side, side_pull_merge(side, side_pull_put(side, &pull, 0), pull.head, &side->err));
+	assert_int_equal(side_push_over(side, "topic", "main", "other", &err), 0);
+	assert_int_equal(side_push_over(side, "other", "main", "topic", &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+}
+
 static void a_merge_is_of_the_head_that_was_published(struct side *side)
 {
 	struct remote_pull pull = pull_of(side, "other", "Other", false);
@@ -606,6 +620,7 @@ static const struct {
 	{"the doctor finds nothing wrong with what is whole", the_doctor_finds_nothing_wrong_with_what_is_whole, false},
 	{"git is refused, or answered, as it is", git_is_refused_or_answered_as_it_is, false},
 	{"a push finds what it expects or does not happen", a_push_finds_what_it_expects_or_does_not_happen, false},
+	{"a push under what others pushed on top is done", a_push_under_what_others_pushed_on_top_is_done, false},
 	{"git asks anew when its credential is refused", git_asks_anew_when_its_credential_is_refused, false},
 	{"what fails at any call is done once by the next try", what_fails_at_any_call_is_done_once_by_the_next_try, false},
 };
