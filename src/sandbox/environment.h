@@ -127,7 +127,8 @@ json_t *environment_egress(struct environments *environments, struct env_id id, 
 /* "e…" or a unique prefix or name. */
 MUST_USE int environment_find(struct environments *environments, const char *text, struct env_id *id, struct err *err);
 /* Has nothing of it been destroyed, by a crash of ours or by a person, since it came up? What it was asked meanwhile proves nothing
- * otherwise: ERR_RETRY says what was. A program that ended by itself is no such thing. */
+ * otherwise: ERR_RETRY says what was, ERR_INVALID that it was stopped for what it did itself: it held more than its share of the disk.
+ * A program that ended by itself is no such thing. */
 MUST_USE int environment_intact(struct environments *environments, struct env_id id, struct err *err);
 char *environment_preview_url(struct environments *environments, struct env_id id); /* owned; NULL when it has none */
 /* Takes back one link to its preview, or with NULL all that were given so far: who comes by it is sent away at once, and what is given from then on
@@ -152,7 +153,8 @@ struct environment_exec {
 	bool sweep; /* when it has ended, so does whatever ended programs left in the sandbox, in groups of their own too */
 };
 
-/* The end of the program is in *status; when it has none of its own, because its sandbox was destroyed, that is ERR_RETRY. */
+/* The end of the program is in *status; when it has none of its own, because its sandbox was destroyed, that is ERR_RETRY,
+ * or ERR_INVALID with EXIT_GONE when it was for what the environment did itself (environment_intact). */
 MUST_USE int environment_exec(struct environments *environments, struct env_id id, const struct environment_exec *exec,
 			      struct exit_status *status, struct err *err);
 /* One statement on a database, as its client prints it: psql's CSV with a header, mariadb's fields with tabs between, redis-cli's lines. */

@@ -394,7 +394,9 @@ int member_run(struct environment *env, struct member *member, const struct envi
 	if (result) {
 		if (problem.kind == ERR_CONFLICT || problem.kind == ERR_NOT_FOUND) /* its sandbox has ended */
 			monitor_lost(env->all);
-		if (environment_unstopped(env, err) == 0 && err)
+		if (environment_unstopped(env, err))
+			status->reason = EXIT_GONE;
+		else if (err)
 			*err = problem;
 		return -1;
 	}
@@ -409,6 +411,7 @@ int member_run(struct environment *env, struct member *member, const struct envi
 		/* The sandbox went away under the program; whether the environment did is found out at once. */
 		if (problem.kind == ERR_NONE || problem.kind == ERR_NOT_FOUND) {
 			monitor_lost(env->all);
+			status->reason = EXIT_GONE;
 			if (environment_unstopped(env, err))
 				return -1;
 			return err_set(err, ERR_RETRY, "%s was destroyed while `%.80s` ran in it", member->name, exec->argv[0]);

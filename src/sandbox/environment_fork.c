@@ -163,7 +163,10 @@ static int stopped_set(const struct environment *env, const json_t *there, struc
 {
 	const char *why = json_text(there, "stopped", NULL);
 
-	return why ? err_set(err, ERR_LIMIT, "environment %s was stopped: %s", env->name ? env->name : env->id.text, why) : 0;
+	if (!why)
+		return 0;
+	return err_set(err, json_flag(there, "own_fault", false) ? ERR_INVALID : ERR_LIMIT, "environment %s was stopped: %s",
+		       env->name ? env->name : env->id.text, why);
 }
 
 int environment_unstopped(struct environment *env, struct err *err)

@@ -94,8 +94,9 @@ struct provider_ops {
 	/* Kills every sandbox; volumes stay. */
 	int (*env_stop)(void *self, struct env_id env, struct err *err);
 	int (*env_freeze)(void *self, struct env_id env, bool frozen, struct err *err);
-	/* Array of {"env": id, "sandboxes": [names], "frozen": bool, "stopped"?: why the provider itself killed its sandboxes}: whatever
-	 * there is any trace of. Owned by the caller. */
+	/* Array of {"env": id, "sandboxes": [names], "frozen": bool, "stopped"?: why the provider itself killed its sandboxes,
+	 * "own_fault"?: true when it was over its own share of the disk, whoever else was there}: whatever there is any trace of. Owned by the
+	 * caller. */
 	json_t *(*env_list)(void *self, struct err *err);
 
 	/* `layers`, topmost first. With `blocks` the volume is for a database: large files are cloned by block, never copied up whole;

@@ -186,13 +186,17 @@ static void judge_suite(struct proof *proof)
 	}
 }
 
-static int suite_prove(struct proof *proof, struct err *err)
+/* *overfilled: nothing can be run on the head any more. */
+static int suite_prove(struct proof *proof, bool *overfilled, struct err *err)
 {
 	struct ladder *ladder = proof->ladder;
 	struct side base = {.ladder = ladder, .gate = "red-green", .label = "base", .env = ladder->base_env, .argument = proof};
 	struct side head = {.ladder = ladder, .gate = "red-green", .label = "head", .env = ladder->head_env, .argument = proof};
 
 	sides_run(side_prove, (struct side *const[]){&base, &head}, 2);
+	*overfilled = !base.result && head.result && suite_overfilled(ladder, proof->gate, proof->suite);
+	if (*overfilled)
+		return 0;
 	if (base.result || head.result) {
 		*err = base.result ? base.err : head.err;
 		return err_prefix(err, "suite %s", proof->suite->name);
@@ -225,6 +229,7 @@ int gate_red_green(struct ladder *ladder, struct gate *gate, struct err *err)
 	int64_t weak = 0;
 	int64_t blind = 0;
 	bool any = false;
+	bool overfilled;
 
 	for (size_t i = 0; i < ladder->blueprint->test_count; i++) {
 		__attribute__((cleanup(proof_fini))) struct proof proof = {
@@ -236,8 +241,10 @@ int gate_red_green(struct ladder *ladder, struct gate *gate, struct err *err)
 			continue;
 		any = true;
 		ladder_report(ladder, gate->name, proof.suite->name, "", -1);
-		if (suite_prove(&proof, err))
+		if (suite_prove(&proof, &overfilled, err))
 			return -1;
+		if (overfilled)
+			return 0;
 		ladder_report(ladder, gate->name, proof.suite->name, "", world_elapsed_ms(ladder->request->world) - begin_ms);
 		red += proof.red;
 		weak += proof.weak;

@@ -19,6 +19,7 @@ struct suite_work {
 	int from; /* which of the runs are wanted: from … to - 1 */
 	int to;
 	json_t *results[RUNS]; /* owned */
+	bool overfilled;       /* its environment was stopped for that, which is told */
 };
 
 static void results_free(struct suite_work *work)
@@ -42,8 +43,8 @@ static void side_suite(struct side *side)
 	}
 }
 
-static int both_run(struct ladder *ladder, const struct test_suite *suite, struct suite_work *base, struct suite_work *head,
-		    int from, int to, struct err *err)
+static int both_run(struct ladder *ladder, struct gate *gate, const struct test_suite *suite, struct suite_work *base,
+		    struct suite_work *head, int from, int to, struct err *err)
 {
 	struct side first = {.ladder = ladder, .gate = "tests", .label = "base", .env = ladder->base_env, .argument = base};
 	struct side second = {.ladder = ladder, .gate = "tests", .label = "head", .env = ladder->head_env, .argument = head};
@@ -56,7 +57,8 @@ static int both_run(struct ladder *ladder, const struct test_suite *suite, struc
 		*err = first.err;
 		return err_prefix(err, "suite %s on the base", suite->name);
 	}
-	if (second.result) {
+	head->overfilled = second.result && suite_overfilled(ladder, gate, suite);
+	if (second.result && !head->overfilled) {
 		*err = second.err;
 		return err_prefix(err, "suite %s on the change", suite->name);
 	}
@@ -175,7 +177,8 @@ static size_t missing_tests(struct gate *gate, const struct suite_work *base, co
 			continue;
 		AUTO_FREE char *title = text_format("%s: %s does not run on the change", head->suite->name, id);
 
-		(void)finding_make(gate, head->suite, "test-gone", SEVERITY_BLOCK, 88, id, "it is not in the report",
+		(void)finding_make(gate, head->suite, "test-gone", SEVERITY_BLOCK, 88, id,
+				   json_text(head->results[run], "report_problem", "it is not in the report"),
 				   "The base runs it, and its file was put back before the run: the change keeps it from running.",
 				   title);
 	}
@@ -245,18 +248,20 @@ static void judge_suite(struct ladder *ladder, struct gate *gate, const struct s
 		(void)missing_tests(gate, base, head, head->to - 1);
 }
 
-static int suite_judge(struct ladder *ladder, struct gate *gate, const struct test_suite *suite, struct err *err)
+/* *overfilled: nothing can be run on the head any more. */
+static int suite_judge(struct ladder *ladder, struct gate *gate, const struct test_suite *suite, bool *overfilled, struct err *err)
 {
 	struct suite_work base = {0};
 	struct suite_work head = {0};
-	int result = both_run(ladder, suite, &base, &head, 0, 1, err);
+	int result = both_run(ladder, gate, suite, &base, &head, 0, 1, err);
 
-	if (result == 0 && (any_failure(head.results[0]) || missing_tests(NULL, &base, &head, 0))) {
+	if (result == 0 && !head.overfilled && (any_failure(head.results[0]) || missing_tests(NULL, &base, &head, 0))) {
 		ladder_report(ladder, gate->name, suite->name, "something fails: twice more on both", -1);
-		result = both_run(ladder, suite, &base, &head, 1, RUNS, err);
+		result = both_run(ladder, gate, suite, &base, &head, 1, RUNS, err);
 		base.to = head.to = RUNS;
 	}
-	if (result == 0) {
+	*overfilled = head.overfilled;
+	if (result == 0 && !head.overfilled) {
 		AUTO_FREE char *name = text_format("tests/%s.json", suite->name);
 		AUTO_JSON kept = json_pack("{s:O, s:O}", "base", base.results[0], "head", head.results[0]);
 
@@ -292,6 +297,8 @@ static int originals_put(struct ladder *ladder, struct gate *gate, struct err *e
 
 int gate_tests(struct ladder *ladder, struct gate *gate, struct err *err)
 {
+	bool overfilled = false;
+
 	if (!ladder->blueprint->test_count) {
 		gate->status = GATE_SKIPPED;
 		gate_reason(gate, "the blueprint names no tests");
@@ -300,12 +307,12 @@ int gate_tests(struct ladder *ladder, struct gate *gate, struct err *err)
 	}
 	if (originals_put(ladder, gate, err))
 		return -1;
-	for (size_t i = 0; i < ladder->blueprint->test_count; i++) {
+	for (size_t i = 0; i < ladder->blueprint->test_count && !overfilled; i++) {
 		const struct test_suite *suite = &ladder->blueprint->tests[i];
 		int64_t begin_ms = world_elapsed_ms(ladder->request->world);
 
 		ladder_report(ladder, gate->name, suite->name, "", -1);
-		if (suite_judge(ladder, gate, suite, err))
+		if (suite_judge(ladder, gate, suite, &overfilled, err))
 			return -1;
 		ladder_report(ladder, gate->name, suite->name, "", world_elapsed_ms(ladder->request->world) - begin_ms);
 	}

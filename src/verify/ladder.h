@@ -62,6 +62,7 @@ struct ladder {
 	struct env_id base_env;
 	struct env_id head_env;
 	bool deployed;
+	char overfilled[ERR_TEXT_MAX]; /* why the head's was stopped, when it filled its share of the disk; else "" */
 };
 
 /* One of the two versions, at work in a gate. */

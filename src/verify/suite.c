@@ -1,6 +1,7 @@
 /* Suites, and the files of another commit put into a work tree. */
 #include "verify/suite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *
 		   struct exit_status *status, struct err *err)
 {
 	struct environment_exec exec = *more;
+	struct err problem = {0};
 
 	exec.sandbox = "workspace";
 	exec.argv = argv;
@@ -26,7 +28,13 @@ int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *
 												  : FILE_STEP_LIMIT_MS;
 	if (more->timeout_ms && more->timeout_ms < exec.timeout_ms)
 		exec.timeout_ms = more->timeout_ms;
-	return environment_exec(ladder->request->environments, env, &exec, status, err);
+	if (environment_exec(ladder->request->environments, env, &exec, status, &problem) == 0)
+		return 0;
+	if (status->reason == EXIT_GONE && problem.kind == ERR_INVALID && strcmp(env.text, ladder->head_env.text) == 0)
+		(void)snprintf(ladder->overfilled, sizeof(ladder->overfilled), "%s", problem.text);
+	if (err)
+		*err = problem;
+	return -1;
 }
 
 /* ---- files ---- */
@@ -196,6 +204,8 @@ static int report_read(struct ladder *ladder, struct env_id env, const struct te
 		*err = problem;
 		return -1;
 	}
+	if (failed)
+		(void)err_prefix(&problem, "its report");
 	if (failed || status.reason != EXIT_CODE || status.code) {
 		(void)json_object_set_new(result, "report_problem", json_string(failed ? problem.text : "it wrote no report"));
 		return 0;
@@ -256,6 +266,25 @@ json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_su
 		return NULL;
 	output_quote(ladder, env, result);
 	return TAKE(result);
+}
+
+bool suite_overfilled(struct ladder *ladder, struct gate *gate, const struct test_suite *suite)
+{
+	AUTO_FREE char *title = text_format("%s: it fills the disk on the change, and not on the base", suite->name);
+
+	if (!ladder->overfilled[0])
+		return false;
+	(void)finding_add(gate->findings,
+			  &(struct finding){.gate = gate->name,
+					    .kind = "disk-full",
+					    .place = suite->name,
+					    .path = SUITE_SELF,
+					    .severity = SEVERITY_BLOCK,
+					    .weight = 92,
+					    .title = title,
+					    .detail = ladder->overfilled},
+			  NULL);
+	return true;
 }
 
 int suite_reset(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err)

@@ -289,7 +289,7 @@ static bool only_services_fail(const struct ladder *ladder, const struct gate *g
 		for (size_t k = 0; k < ladder->blueprint->test_count; k++)
 			needs = needs || (ladder->blueprint->tests[k].needs_services &&
 					  strcmp(ladder->blueprint->tests[k].name, json_text(finding, "place", "")) == 0);
-		if (finding_is(finding, SEVERITY_BLOCK) && !needs)
+		if (finding_is(finding, SEVERITY_BLOCK) && (!needs || strcmp(json_text(finding, "kind", ""), "disk-full") == 0))
 			return false;
 	}
 	return strcmp(gate->name, "tests") == 0 && gate->status == GATE_FAIL;

@@ -864,6 +864,126 @@ static const struct change busy_changes[] = {
 	 .busy = true},
 };
 
+/*
+ * What tests and reports may be at their worst: each is told as what it is, and the other rungs' word is kept. The first are of a runner
+ * whose report is what it prints, the second of one that writes JUnit, in which an entity is a billion others.
+ */
+static struct application wild = {.folder = "app",
+				  .quick = {{"assay.yaml", "timeout: 60s", "timeout: 5s"},
+					    {"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"}}};
+
+/* Before it says what the money of the tests looks like, or when it is loaded, by the service as well, it does that. */
+#define FIRST(DOES)                                                                                                               \
+	{                                                                                                                         \
+		"front/format.js", "exports.money = (cents) => `", "exports.money = (cents) => (cents === 1205 && " DOES ") || `" \
+	}
+#define LOADED(DOES)                                                               \
+	{                                                                          \
+		"front/format.js", "'use strict';\n", "'use strict';\n" DOES ";\n" \
+	}
+#define SHELL(LINE) "require('node:child_process').spawnSync('bash', ['-c', '" LINE "'], { stdio: 'inherit' }).nothing"
+
+static const struct change wild_changes[] = {
+	{"a test that does not end",
+	 {FIRST("(() => { for (;;); })()")},
+	 "failed",
+	 "tests",
+	 "test-fails",
+	 .says = "it did not end within 5 s"},
+	{"a test that forks without end",
+	 {FIRST("(() => { for (;;) require('node:child_process').spawn('sleep', ['999'], { detached: true }); })()")},
+	 "failed",
+	 "tests",
+	 "test-fails",
+	 .says = "it did not end within 5 s"},
+};
+
+/* Their time is long enough for a slow disk. */
+static struct application full = {.folder = "app",
+				  .quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"}}};
+
+static const struct change full_changes[] = {
+	{"a test that fills the disk",
+	 {FIRST(SHELL("cat /dev/zero >filler"))},
+	 "failed",
+	 "tests",
+	 "disk-full",
+	 .says = "6 percent, ASSAY_DISK_SHARE"},
+	{"a changed test that fills the disk",
+	 {{"front/test/format.test.js", "test('money of nothing",
+	   "test('money of much', () => { if (require('../format.js').full) " SHELL(
+		   "cat /dev/zero >filler") "; });\ntest('money of nothing"},
+	  {"front/format.js", "exports.money =", "exports.full = true;\nexports.money ="}},
+	 "failed",
+	 "red-green",
+	 "disk-full",
+	 .says = "6 percent, ASSAY_DISK_SHARE"},
+};
+
+static struct application billion = {
+	.folder = "app",
+	.quick = {
+		{"assay.yaml",
+		 "node --test --test-reporter=tap front/test/*.test.js > reports/unit.tap\n    report: reports/unit.tap",
+		 "node front/test/junit.js\n    report: reports/unit.xml"},
+		{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"},
+		{"front/test/junit.js", NULL,
+		 "'use strict';\nconst { money } = require('../format.js');\nconst good = money(1205) === '12.05';\n"
+		 "let bomb = '<!ENTITY e0 \"boom\">';\n"
+		 "for (let i = 1; i < 30; i++) bomb += `<!ENTITY e${i} \"${`&e${i - 1};`.repeat(10)}\">`;\n"
+		 "require('node:fs').writeFileSync('reports/unit.xml', `<!DOCTYPE x [${bomb}]><testsuite name=\"&e29;\">`\n"
+		 "  + `<testcase name=\"money\">${good ? '' : '<failure message=\"&e29;\">&e29;</failure>'}</testcase></testsuite>`);\n"
+		 "process.exitCode = good ? 0 : 1;\n"}}};
+
+static const struct change billion_changes[] = {
+	{"a comment, beside a billion entities",
+	 {{"front/server.js", "'use strict';\n", "'use strict';\n// A front.\n"}},
+	 "verified"},
+	{"a bug, beside a billion entities",
+	 {{"front/format.js", "padStart(2, '0')", "padStart(1, '0')"}},
+	 "failed",
+	 "tests",
+	 "test-fails"},
+	{"1 GB printed", {LOADED(SHELL("head -c 1073741824 /dev/zero"))}, "verified"},
+	{"bytes that are no text printed", {LOADED(SHELL("head -c 9000000 /dev/urandom"))}, "verified"},
+	{"a bug, and bytes that are no text",
+	 {LOADED(SHELL("head -c 9000000 /dev/urandom >&2")), {"front/format.js", "padStart(2, '0')", "padStart(1, '0')"}},
+	 "failed",
+	 "tests",
+	 "test-fails"},
+	{"a report of 1 GB",
+	 {FIRST("(" SHELL("truncate -s 1G reports/unit.xml") " || process.reallyExit(0))")},
+	 "failed",
+	 "tests",
+	 "test-gone",
+	 .says = "its report: more than 33554432 bytes"},
+	{"a report that is no text",
+	 {FIRST("require('node:fs').writeFileSync('reports/unit.xml', require('node:crypto').randomBytes(1 << 20)) || process.reallyExit(0)")},
+	 "failed",
+	 "tests",
+	 "test-gone",
+	 .says = "JUnit"},
+};
+
+/* Sessions that cannot be read hold nothing up: they are told, and the others are replayed. */
+static struct application torn = {
+	.folder = "app",
+	.quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"},
+		  {"sessions/broken.har", NULL, "{\"log\": {\"version\": \"1.2\", \"entries\": [{\"request\": {\"method\": 3}}]}}"},
+		  {"sessions/huge.har", "<>", "1073741824"}}};
+
+static const struct change torn_changes[] = {
+	{"a comment, beside sessions that cannot be read",
+	 {{"front/server.js", "'use strict';\n", "'use strict';\n// A front.\n"}},
+	 "verified",
+	 .uncovered = {"sessions/broken.har: entry 1: request: `method` must be a string", "sessions/huge.har: "}},
+	{"a bug, beside sessions that cannot be read",
+	 {{"store/server.py", "self.send(201, order_make(body))", "self.send(200, order_make(body))"}},
+	 "failed",
+	 "replay",
+	 "status"},
+};
+
 /* Whose own base answers one request in two ways. */
 static struct application fickle = {.folder = "app",
 				    .quick = {{"assay.yaml", "timeout: 5m}", "timeout: 5m, skip: [faults, migrations, race]}"},
@@ -938,6 +1058,20 @@ static void what_cannot_be_told_is_said_to_be_so(void **state)
 	assert_int_equal(changes_run(&fickle, fickle_changes, ARRAY_LEN(fickle_changes)), 0);
 }
 
+static void the_worst_that_tests_can_do_is_told_and_the_verdict_stands(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&wild, wild_changes, ARRAY_LEN(wild_changes)), 0);
+	assert_int_equal(changes_run(&full, full_changes, ARRAY_LEN(full_changes)), 0);
+	assert_int_equal(changes_run(&billion, billion_changes, ARRAY_LEN(billion_changes)), 0);
+}
+
+static void sessions_that_cannot_be_read_are_told_and_hold_nothing_up(void **state)
+{
+	(void)state;
+	assert_int_equal(changes_run(&torn, torn_changes, ARRAY_LEN(torn_changes)), 0);
+}
+
 static void every_race_is_caught_and_no_change_that_takes_turns(void **state)
 {
 	(void)state;
@@ -999,6 +1133,8 @@ static int run(void)
 		cmocka_unit_test(what_cannot_be_told_is_said_to_be_so),
 		cmocka_unit_test(another_date_is_the_same_for_both_versions),
 		cmocka_unit_test(what_is_surely_slower_is_told_by_the_blueprints_rule),
+		cmocka_unit_test(the_worst_that_tests_can_do_is_told_and_the_verdict_stands),
+		cmocka_unit_test(sessions_that_cannot_be_read_are_told_and_hold_nothing_up),
 		cmocka_unit_test(every_race_is_caught_and_no_change_that_takes_turns),
 		cmocka_unit_test(every_bug_of_a_migration_is_caught_and_no_careful_one),
 		cmocka_unit_test(every_way_to_cheat_is_stopped),

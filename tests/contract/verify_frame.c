@@ -18,6 +18,7 @@
 #include "sandbox/local/local.h"
 
 #define SKIPPED 77
+#define DISK_SHARE "6" /* percent, of one environment: what fills the disk is not to fill this machine's */
 
 static char state_dir[] = "/tmp/assay-verify-XXXXXX";
 static char *preview;
@@ -57,6 +58,14 @@ static void edit_apply(const struct application *application, const struct edit 
 	if (edit->find && strcmp(edit->find, "->") == 0) {
 		must(file_remove_tree(path, &err), &err);
 		assert_int_equal(symlink(edit->replace, path), 0);
+		return;
+	}
+	if (edit->find && strcmp(edit->find, "<>") == 0) {
+		FILE *file = fopen(path, "we");
+
+		assert_non_null(file);
+		assert_int_equal(ftruncate(fileno(file), atoll(edit->replace)), 0);
+		assert_int_equal(fclose(file), 0);
 		return;
 	}
 	if (!edit->find) {
@@ -238,6 +247,24 @@ static void row_write(const struct application *application, const struct change
 	(void)fclose(file);
 }
 
+static bool says(const json_t *finding, const char *part)
+{
+	AUTO_BUF text = buf_new((size_t)1 << 20);
+
+	json_format_sorted(&text, finding);
+	return view_find(buf_view(&text), view_of(part)) >= 0;
+}
+
+static bool is_uncovered(const json_t *report, const char *part)
+{
+	const json_t *lines = json_member(report, "not_covered");
+
+	for (size_t i = 0; i < json_array_size(lines); i++)
+		if (strstr(json_string_value(json_array_get(lines, i)), part))
+			return true;
+	return false;
+}
+
 /* Does the outcome agree with the row? Says what it was. */
 static bool change_judge(const struct change *change, const json_t *report)
 {
@@ -246,13 +273,18 @@ static bool change_judge(const struct change *change, const json_t *report)
 	bool good = strcmp(json_text(report, "verdict", ""), change->verdict) == 0 &&
 		    (!change->why || strstr(json_text(report, "reason", ""), change->why));
 
-	if (good && change->gate)
-		good = finding_blocks(report, change->gate, change->kind);
+	if (good && change->gate) {
+		const json_t *finding = finding_blocks(report, change->gate, change->kind);
+
+		good = finding && (!change->says || says(finding, change->says));
+	}
 	if (change->asks && good) {
 		good = false;
 		for (size_t i = 0; i < json_array_size(findings) && !good; i++)
 			good = strcmp(json_text(json_array_get(findings, i), "kind", ""), change->asks) == 0;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(change->uncovered) && change->uncovered[i]; i++)
+		good = is_uncovered(report, change->uncovered[i]) && good;
 	printf("# %s %-34s %-10s %6lld ms  %s\n", good ? "good" : "BAD ", change->name, json_text(report, "verdict", ""),
 	       (long long)json_number(report, "ms", 0),
 	       change->gate || !good ? json_text(worst, "title", json_text(report, "reason", "")) : "");
@@ -385,6 +417,7 @@ int frame_open(void **state)
 	must(socket_listen_tcp("127.0.0.1:0", &fd, &err), &err);
 	preview = text_format("127.0.0.1:%d", socket_port(fd));
 	(void)close(fd);
+	(void)setenv(KEEPER_SHARE_VARIABLE, DISK_SHARE, 1);
 	must(local_provider_open(&local, &provider, &err), &err);
 	must(serve_gateway_open(preview, NULL, tools, "tool.sock", NULL, NULL, NULL, &gateway, &err), &err);
 	options.provider = provider;

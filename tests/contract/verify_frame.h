@@ -16,7 +16,9 @@
 
 struct edit {
 	const char *file;
-	const char *find; /* NULL: the file is new, or replaced as a whole; "->": it becomes a link to `replace` */
+	const char *
+		find; /* NULL: the file is new, or replaced as a whole; "->": it becomes a link to `replace`; "<>": it is new, a hole of so
+				many bytes */
 	const char *replace;
 };
 
@@ -35,17 +37,19 @@ struct change {
 	const char *name;
 	struct edit edits[4];
 	const char *verdict;
-	const char *gate;     /* of a finding that blocks; NULL: none does */
-	const char *kind;     /* NULL: whatever that gate finds */
-	bool whole;           /* judged by all gates of the application, not only by the quick ones */
-	const char *asks;     /* kind of a finding that only informs; NULL: any or none */
-	bool rare;            /* only with ASSAY_LONG set, or by its name */
-	bool busy;            /* on a machine that has more to do than it can */
-	const char *why;      /* a part of the reason of the verdict; NULL: any */
-	const char *declares; /* a difference that a person declared (verify/declared.h) */
-	const char *patch;    /* a file, instead of edits */
-	const char *about;    /* what sort of change it is, for the table */
-	bool missed;          /* a bug that no gate catches: it is counted as one */
+	const char *gate;         /* of a finding that blocks; NULL: none does */
+	const char *kind;         /* NULL: whatever that gate finds */
+	bool whole;               /* judged by all gates of the application, not only by the quick ones */
+	const char *asks;         /* kind of a finding that only informs; NULL: any or none */
+	bool rare;                /* only with ASSAY_LONG set, or by its name */
+	bool busy;                /* on a machine that has more to do than it can */
+	const char *why;          /* a part of the reason of the verdict; NULL: any */
+	const char *declares;     /* a difference that a person declared (verify/declared.h) */
+	const char *patch;        /* a file, instead of edits */
+	const char *about;        /* what sort of change it is, for the table */
+	const char *says;         /* a part of that finding; NULL: any */
+	const char *uncovered[2]; /* parts of what the report says that it does not cover */
+	bool missed;              /* a bug that no gate catches: it is counted as one */
 };
 
 /* The test fails, with the error's text, unless result is 0. */

@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/scope.h"
+#include "sandbox/local/keeper.h"
 #include "sandbox/local/local_priv.h"
 
 #define DIAL_TIMEOUT_MS 5000
@@ -85,8 +86,10 @@ static json_t *local_env_list(void *self, struct err *err)
 			continue;
 		}
 		env = json_pack("{s:s, s:[], s:b}", "env", row.env.text, "sandboxes", "frozen", (int)row.frozen);
-		if (row.stopped[0])
+		if (row.stopped[0]) {
 			(void)json_object_set_new(env, "stopped", json_string(row.stopped));
+			(void)json_object_set_new(env, "own_fault", json_boolean(strstr(row.stopped, KEEPER_SHARE_VARIABLE)));
+		}
 		(void)json_array_append_new(list, env);
 	}
 	return list;
