@@ -125,6 +125,10 @@ noted() { api GET "/runs/$run/events?limit=1000" | jq --arg text "$1" '[.items[]
 told comment "{\"repository\": \"acme/tiny\", \"by\": \"mallory\", \"number\": $pull, \"body\": \"/assay approve nosuch\"}"
 refused_approval() { [ "$(noted 'mallory may not')" -ge 1 ]; }
 ok 'a stranger approves nothing, and that is on record' until_true 60 refused_approval
+told comment "{\"repository\": \"acme/tiny\", \"by\": \"mallory\", \"number\": $pull, \"body\": \"/assay stop\"}"
+refused_stop() { [ "$(noted 'mallory may not')" -ge 2 ]; }
+ok 'nor stops anything' until_true 60 refused_stop
+is 'the run is where it was' "$(api GET "/runs/$run" | jq -r .state)" review
 told comment "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull, \"body\": \"/assay approve nosuch\"}"
 ok 'who may approve is told that nothing of that name waits' until_true 60 becomes "[\$r.comments[] | select(.number == $pull and (.body | test(\"nosuch\")) and .by != \"alice\" and .by != \"mallory\")] | length" 1
 told comment "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull, \"body\": \"/assay preview\"}"
@@ -299,6 +303,17 @@ told pull '{"repository": "acme/tiny", "by": "alice", "title": "Twice", "branch"
 ok 'a pull request by a person is verified, and has the verdict as a check' until_true 120 becomes "[\$r.checks[] | select(.head_sha == \"$theirs\") | .conclusion] | join(\",\")" success
 ok 'and a preview' until_true 60 becomes "[\$r.deployments[] | select(.sha == \"$theirs\") | .statuses[0].state] | join(\",\")" success
 pull=$(state '$r.pulls[-1].number')
+judge=$(run_of 0)
+gates() { api GET "/runs/$judge/events?limit=1000" | jq '[.items[] | select(.type == "gate")] | length'; }
+before=$(gates)
+refused_before=$(grep -c 'refused: mallory' "$WORK/serve.log")
+told comment "{\"repository\": \"acme/tiny\", \"by\": \"mallory\", \"number\": $pull, \"body\": \"/assay verify\"}"
+refused_again() { [ "$(grep -c 'refused: mallory' "$WORK/serve.log")" -gt "$refused_before" ]; }
+ok 'a stranger has nothing verified' until_true 60 refused_again
+is 'nothing was begun for it' "$(gates)" "$before"
+told comment "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull, \"body\": \"/assay verify\"}"
+verified_again() { [ "$(gates)" -ge $((2 * before)) ] && run_is "$judge" review; }
+ok 'who may write there has it verified again' until_true 120 verified_again
 told close "{\"repository\": \"acme/tiny\", \"by\": \"alice\", \"number\": $pull}"
 ok 'which goes when it is closed' until_true 60 becomes "[\$r.deployments[] | select(.sha == \"$theirs\") | .statuses[0].state] | join(\",\")" inactive
 
