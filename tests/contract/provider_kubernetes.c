@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pty.h>
@@ -965,6 +967,87 @@ static void who_knocks_all_the_time_does_not_keep_us_from_closing(void **state)
 }
 
 /* All of it is in pipes, and its program has ended well, before the disk (here: the largest file of this process) is seen to be full. */
+#define SILENT 600
+#define SILENT_MAX 32 /* of one address */
+
+static size_t still_open(const int *fds)
+{
+	size_t count = 0;
+	char byte;
+
+	for (size_t i = 0; i < SILENT; i++)
+		count += recv(fds[i], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+	return count;
+}
+
+/* Any program of a pod may connect to where links arrive. */
+static void who_connects_and_says_nothing_takes_few_places(void **state)
+{
+	const struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK + 1)}};
+	const struct sockaddr_in to = {.sin_family = AF_INET,
+				       .sin_port = htons((uint16_t)kube_cluster_port(provider)),
+				       .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fds[SILENT];
+
+	(void)state;
+	for (size_t i = 0; i < SILENT; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(fds[i], (const struct sockaddr *)&from, sizeof(from)), 0);
+		assert_int_equal(connect(fds[i], (const struct sockaddr *)&to, sizeof(to)), 0);
+	}
+	while (still_open(fds) > SILENT_MAX) /* the test's own end is the deadline */
+		(void)usleep(10000);
+	for (size_t i = 0; i < SILENT; i++)
+		(void)close(fds[i]);
+}
+
+static void on_long_frame(void *self, struct strand *strand, unsigned kind, uint32_t id, struct view body)
+{
+	(void)self;
+	(void)strand;
+	(void)id;
+	fail_msg("answered with a frame of kind %u: %.*s", kind, (int)body.length, body.at);
+}
+
+static void on_long_lost(void *self, struct strand *strand, const char *why)
+{
+	(void)why;
+	strand_free(strand);
+	loop_stop(self);
+}
+
+static void a_hello_that_is_too_long_is_not_read(void **state)
+{
+	static const struct strand_use use = {.frame = on_long_frame, .lost = on_long_lost};
+	AUTO_FREE char *trusted = text_format("%s/link.pem", folder);
+	AUTO_FREE char *address = text_format("127.0.0.1:%d", kube_cluster_port(provider));
+	struct err err = {0};
+	struct loop *loop = loop_new(&err);
+	struct tls_side *side = NULL;
+	AUTO_BUF hello = buf_new(65536);
+	bool pending;
+	int fd = -1;
+
+	(void)state;
+	if (!scripted.base) {
+		print_message("what a cluster that is somebody's was asked is not known: skipped\n");
+		skip();
+	}
+	cluster_act(&scripted, "forget", "{}");
+	good(tls_client_new(trusted, &side, &err), &err);
+	good(socket_connect_tcp(address, &fd, &pending, &err), &err);
+	for (int i = 0; i < 16; i++)
+		buf_add_char(&hello, '\0');
+	for (int i = 0; i < 20000; i++)
+		buf_add_char(&hello, 'x');
+	strand_send(strand_new(loop, tls_connect(side, fd, NAME, 0, NULL), fd, &use, loop), LINK_HELLO, 0, buf_view(&hello));
+	loop_run(loop); /* the test's own end is the deadline */
+	loop_drain(loop);
+	loop_free(loop);
+	tls_side_free(side);
+	assert_false(was_asked("tokenreviews"));
+}
+
 static void a_layer_that_does_not_fit_on_the_disk_is_none(void **state)
 {
 	struct env_id env = env_with_volume(NULL, 0);
@@ -1161,6 +1244,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_volume_that_is_filled_for_ever_is_given_up),
 		cmocka_unit_test(a_layer_that_does_not_fit_on_the_disk_is_none),
 		cmocka_unit_test(who_knocks_all_the_time_does_not_keep_us_from_closing),
+		cmocka_unit_test(who_connects_and_says_nothing_takes_few_places),
+		cmocka_unit_test(a_hello_that_is_too_long_is_not_read),
 		cmocka_unit_test(a_program_that_starts_when_nobody_waits_any_more_is_ended),
 		cmocka_unit_test(without_any_verb_that_rooms_need_none_lives_and_goes),
 	};

@@ -113,6 +113,7 @@ struct cluster {
 	struct tls_side *side;
 	int listen_fd;
 	struct loop_watch listen_watch;
+	struct loop_timer listen_pause; /* out of descriptors */
 	struct arrival *arrivals;
 	size_t arrival_count;
 };

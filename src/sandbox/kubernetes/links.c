@@ -12,9 +12,14 @@
 #include "net/socket.h"
 
 #define ARRIVALS_MAX 512
+#define ARRIVALS_EACH_MAX 32 /* from one address: any program of a pod may connect here */
+#define REVIEWS_MAX 16       /* at once: the others' hellos wait */
 #define HELLO_MS 20000
 #define HELLO_HEAD 16
+#define HELLO_BYTES_MAX ((size_t)16 << 10)
+#define ACCEPT_PAUSE_MS 200
 #define SIZES_MS 300
+#define PEER_MAX 64
 #define REVIEW_PATH "/apis/authentication.k8s.io/v1/tokenreviews"
 
 /* Who has connected and is not known yet. */
@@ -24,6 +29,7 @@ struct arrival {
 	struct strand *strand; /* NULL: it left */
 	struct loop_timer timer;
 	uint64_t received, session;
+	char peer[PEER_MAX]; /* its address */
 	char *token;
 	bool reviewing; /* a thread has it */
 	/* what the review found */
@@ -118,6 +124,8 @@ static void review(struct arrival *arrival)
 	(void)snprintf(arrival->uid, sizeof(arrival->uid), "%s", first_text(extra, "authentication.kubernetes.io/pod-uid"));
 }
 
+static void reviews_begin(struct cluster *cluster);
+
 static void on_reviewed(void *self)
 {
 	struct arrival *arrival = self;
@@ -142,6 +150,7 @@ static void on_reviewed(void *self)
 		pod_room_accept(room, strand, arrival->received, arrival->session);
 	}
 	arrival_end(arrival);
+	reviews_begin(cluster);
 }
 
 static void *review_thread(void *self)
@@ -174,6 +183,26 @@ static void review_begin(struct arrival *arrival)
 		arrival_end(arrival);
 }
 
+/* Those who came first, as many as may be. */
+static void reviews_begin(struct cluster *cluster)
+{
+	size_t busy = 0;
+	struct arrival *first;
+
+	for (struct arrival *arrival = cluster->arrivals; arrival; arrival = arrival->next)
+		busy += arrival->reviewing;
+	do {
+		first = NULL;
+		for (struct arrival *arrival = cluster->arrivals; arrival; arrival = arrival->next)
+			if (arrival->token && arrival->strand && !arrival->reviewing)
+				first = arrival;
+		if (first && busy++ < REVIEWS_MAX)
+			review_begin(first);
+		else
+			first = NULL;
+	} while (first);
+}
+
 static void on_hello(void *self, struct strand *strand, unsigned kind, uint32_t id, struct view body)
 {
 	struct arrival *arrival = self;
@@ -189,7 +218,7 @@ static void on_hello(void *self, struct strand *strand, unsigned kind, uint32_t 
 	arrival->received = strand_u64(body, 0);
 	arrival->session = strand_u64(body, 8);
 	arrival->token = text_format("%.*s", (int)(body.length - HELLO_HEAD), body.at + HELLO_HEAD);
-	review_begin(arrival);
+	reviews_begin(arrival->cluster);
 }
 
 static void on_arrival_lost(void *self, struct strand *strand, const char *why)
@@ -204,18 +233,61 @@ static void on_arrival_late(struct loop_timer *timer)
 	arrival_end((struct arrival *)(void *)((char *)timer - offsetof(struct arrival, timer)));
 }
 
-static const struct strand_use arrival_use = {.frame = on_hello, .lost = on_arrival_lost};
+static const struct strand_use arrival_use = {.frame = on_hello, .lost = on_arrival_lost, .body_max = HELLO_BYTES_MAX};
+
+/* Out of descriptors: the listener is level-triggered, and would ask again and again. */
+static void on_pause_over(struct loop_timer *timer)
+{
+	struct cluster *cluster = (struct cluster *)(void *)((char *)timer - offsetof(struct cluster, listen_pause));
+
+	loop_watch_set(cluster->loop, &cluster->listen_watch, LOOP_READ);
+}
+
+static void listener_rest(struct cluster *cluster, const struct err *err)
+{
+	log_warn("kubernetes: %s", err->text);
+	loop_watch_set(cluster->loop, &cluster->listen_watch, 0);
+	cluster->listen_pause.expired = on_pause_over;
+	loop_timer_set(cluster->loop, &cluster->listen_pause, ACCEPT_PAUSE_MS);
+}
+
+/* "10.0.0.7:5001": without the port. */
+static void peer_name(char peer[PEER_MAX], int fd)
+{
+	AUTO_BUF text = buf_new(256);
+	const char *port;
+
+	socket_peer_format(&text, fd);
+	port = text.at ? strrchr(text.at, ':') : NULL;
+	(void)snprintf(peer, PEER_MAX, "%.*s", port ? (int)(port - text.at) : (int)text.length, text.at ? text.at : "");
+}
+
+/* Is there room for one more from there? */
+static bool has_room(const struct cluster *cluster, const char *peer)
+{
+	size_t count = 0;
+
+	for (const struct arrival *arrival = cluster->arrivals; arrival; arrival = arrival->next)
+		count += strcmp(arrival->peer, peer) == 0;
+	return cluster->arrival_count < ARRIVALS_MAX && count < ARRIVALS_EACH_MAX;
+}
 
 static void on_listener(struct loop_watch *watch, unsigned events)
 {
 	struct cluster *cluster = (struct cluster *)(void *)((char *)watch - offsetof(struct cluster, listen_watch));
 	struct arrival *arrival;
+	char peer[PEER_MAX];
+	struct err err;
 	int fd;
 
 	(void)events;
-	if (socket_accept(cluster->listen_fd, &fd, NULL))
+	if (socket_accept(cluster->listen_fd, &fd, &err)) {
+		if (err.kind != ERR_RETRY)
+			listener_rest(cluster, &err);
 		return;
-	if (cluster->arrival_count >= ARRIVALS_MAX) {
+	}
+	peer_name(peer, fd);
+	if (!has_room(cluster, peer)) {
 		(void)close(fd);
 		return;
 	}
@@ -223,6 +295,7 @@ static void on_listener(struct loop_watch *watch, unsigned events)
 	socket_keep(fd);
 	arrival = mem_new(sizeof(*arrival));
 	*arrival = (struct arrival){.next = cluster->arrivals, .cluster = cluster};
+	memcpy(arrival->peer, peer, sizeof(peer));
 	cluster->arrivals = arrival;
 	cluster->arrival_count++;
 	arrival->timer.expired = on_arrival_late;
@@ -587,6 +660,7 @@ void links_close(struct cluster *cluster)
 	(void)pthread_join(cluster->loop_thread, NULL);
 	loop_drain(cluster->loop); /* rooms that were closed, reviews that ended */
 	loop_watch_remove(cluster->loop, &cluster->listen_watch);
+	loop_timer_stop(cluster->loop, &cluster->listen_pause);
 	while (cluster->arrivals)
 		arrival_end(cluster->arrivals);
 	loop_free(cluster->loop);

@@ -70,6 +70,8 @@ static void strand_end(void *self)
 
 	tls_free(strand->tls);
 	(void)close(strand->fd);
+	if (strand->input.at)
+		explicit_bzero(strand->input.at, strand->input.capacity); /* tokens came by it */
 	buf_fini(&strand->input);
 	buf_fini(&strand->early);
 	free(strand);
@@ -104,7 +106,7 @@ static bool frames_take(struct strand *strand)
 		struct view rest = view_make(strand->input.at + at, strand->input.length - at);
 		size_t length = rest.length >= STRAND_HEAD ? strand_u32(rest, 0) : 0;
 
-		if (rest.length >= STRAND_HEAD && length > STRAND_BODY_MAX) {
+		if (rest.length >= STRAND_HEAD && length > (strand->use->body_max ? strand->use->body_max : STRAND_BODY_MAX)) {
 			lose(strand, "a frame is too long");
 			break;
 		}

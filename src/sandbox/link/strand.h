@@ -19,6 +19,7 @@ struct strand_use {
 	void (*frame)(void *self, struct strand *strand, unsigned kind, uint32_t id, struct view body);
 	/* Once: it cannot go on. Free it then or later. */
 	void (*lost)(void *self, struct strand *strand, const char *why);
+	size_t body_max; /* of a frame; 0: STRAND_BODY_MAX */
 };
 
 /* Takes the session and its socket; the handshake is made first. */
