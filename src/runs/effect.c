@@ -107,7 +107,7 @@ static int settled_by_kind(void *self, struct store_tx *tx, const struct outbox_
 	struct effects *effects = self;
 	const struct effect_kind *kind = kind_find(effect->kind);
 
-	if (!failure && effect->tries > 1 && remote_accepted_in(tx, effect, err))
+	if (!failure && remote_accepted_in(tx, effect, err))
 		return -1;
 	return kind && kind->settled ? kind->settled(effects->runs, tx, effect, answer, failure, err) : 0;
 }

@@ -69,7 +69,7 @@ int remote_failed(const struct remote_told *told, struct outbox_answer *answer);
 /* An effect's credential was refused (ERR_DENIED): nothing of it is lost. The connection says so, its tenant waits (ERR_LIMIT), and it is tried
  * again every minute, and when the connection is changed. Returns -1. */
 int remote_refused(struct runs *runs, const struct outbox_effect *effect, struct outbox_answer *answer, struct err *err);
-/* In the transaction that stores that an effect was sent, not at once: what the connection said of it is over. */
+/* In the transaction that stores that an effect was sent: what the connection said of it is over. */
 MUST_USE int remote_accepted_in(struct store_tx *tx, const struct outbox_effect *effect, struct err *err);
 
 /* In the transaction that stores what was published: all that the host is to show of it. No effect for other projects. */
