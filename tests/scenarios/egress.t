@@ -307,4 +307,10 @@ like 'and so does another server' "$(ask http://api.outside.test/x)" ' (000|403)
 ok 'undone' "$ASSAY" kill "$env" --undo
 ok 'it goes on after that, too' until_true 60 passes
 
+# All of them at once.
+like 'everything is stopped' "$("$ASSAY" kill --all --because "one for all" 2>&1)" 'stopped'
+like 'and nothing goes out' "$(ask http://api.outside.test/x)" ' (000|403)$'
+ok 'undone' "$ASSAY" kill --all --undo
+ok 'all goes on' until_true 60 passes
+
 done_testing
