@@ -369,9 +369,9 @@ static void exit_take(struct room *room, uint32_t id, struct view body)
 {
 	struct program *program = program_find(room, id);
 
-	mux_stream_drop(room->mux, LINK_STREAM(id, 0));
-	if (!program)
+	if (!program) /* a number of the pod's choice is no stream of ours */
 		return;
+	mux_stream_drop(room->mux, LINK_STREAM(id, 0));
 	program->status = (int)strand_u32(body, 0);
 	program->ending = true;
 	end_tell(room, program);
