@@ -183,10 +183,34 @@ issue ENG-9 'Say hello louder' 'From the command line.'
 comes 'a run that a person begins here is seen there, with its pull request' '["response"]' state -c \
 	'([.issues[] | select(.identifier == "ENG-9")][0].id) as $i | [.sessions[] | select(.issueId == $i)] as $s | [.activities[] | select(.agentSessionId == $s[0].id and .content.type == "response") | .content | select(.body | contains("Pull request")) | .type] | if ($s | length) == 1 then . else $s end'
 
+# Another workspace, of which the application is a guest.
+tell workspace '{"name": "Beta"}' >/dev/null
+like 'another workspace is connected beside the first' "$(curl --silent --location "$("$ASSAY" linear connect --json | jq -r .url)")" 'Connected.*Beta is connected'
+accounts() { api GET /connections/linear/accounts | jq -r '[.items[].name] | sort | join(" ")'; }
+is 'both are there' "$(accounts)" 'Acme Beta'
+tell issue '{"workspace": "Beta", "identifier": "OPS-1", "title": "Say hello louder", "description": "In another house. Ask first."}' >/dev/null
+eleven=$(delegate OPS-1)
+until_true 60 asks "$eleven"
+issue ENG-11 'Say hello louder' 'At the same time.'
+twelve=$(delegate ENG-11)
+until_true "$RUN_S" has_finals "$twelve" 1
+tell prompt "{\"session\": \"$eleven\", \"body\": \"!\"}" >/dev/null
+until_true "$RUN_S" has_finals "$eleven" 1
+like 'work of each is answered there' "$(said "$eleven" | tr ' ' '\n' | tail -n 1) $(said "$twelve" | tr ' ' '\n' | tail -n 1)" '^response response$'
+
+# Without a person: the application asks for a token of its own, of the workspace it belongs to.
+"$ASSAY" connections set linear --set client_credentials=true >/dev/null
+like 'who asks by itself is let in' "$("$ASSAY" linear connect --own 2>&1)" 'Acme'
+is 'and no workspace is there twice' "$(accounts)" 'Acme Beta'
+issue ENG-12 'Say hello louder' 'By a token of its own.'
+thirteen=$(delegate ENG-12)
+until_true "$RUN_S" has_finals "$thirteen" 1
+is 'work goes on with it' "$(said "$thirteen" | tr ' ' '\n' | tail -n 1)" response
+
 # Permission taken back.
 tell event '{"body": {"type": "OAuthApp", "action": "revoked", "organizationId": "3f8e13c9-defd-41d2-b758-801cd88e5495", "oauthClientId": "lin_client_test"}}' >/dev/null
-forgotten() { [ "$(api GET /connections/linear/accounts | jq '.items | length')" = 0 ]; }
-ok 'a workspace that takes its permission back is forgotten' until_true 60 forgotten
+forgotten() { [ "$(accounts)" = Beta ]; }
+ok 'a workspace that takes its permission back is forgotten, and no other' until_true 60 forgotten
 
 is 'Linear was never asked or told what its schema or its rules forbid' "$(state -c .wrong)" '[]'
 serve_stop

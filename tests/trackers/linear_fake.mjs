@@ -15,8 +15,14 @@ import {linearSchema} from './linear_schema.mjs';
 
 const [secret, clientSecret] = process.argv.slice(2);
 const schema = linearSchema();
-const client = 'lin_client_test', organization = {id: '3f8e13c9-defd-41d2-b758-801cd88e5495', name: 'Acme', urlKey: 'acme'};
-const self = 'b9e1b59a-01ab-4be2-8574-c55a5365c4f2', alice = {id: '02d0647b-0a4a-41dd-8100-95db7ba7246c', name: 'Alice Ng', email: 'alice@acme.test', avatarUrl: null,
+const client = 'lin_client_test';
+/* Workspaces; in each the application is a user of its own. */
+const organizations = {
+	Acme: {id: '3f8e13c9-defd-41d2-b758-801cd88e5495', name: 'Acme', urlKey: 'acme', self: 'b9e1b59a-01ab-4be2-8574-c55a5365c4f2'},
+	Beta: {id: '7a1f0a5e-2f0b-4d0c-9a53-0f4a6a6d1b11', name: 'Beta', urlKey: 'beta', self: '0c1f5a60-7f0e-4a4e-8a3e-51f3a4f0c9d2'},
+};
+let allows = organizations.Acme; // whose admin answers who asks for a permission
+const alice = {id: '02d0647b-0a4a-41dd-8100-95db7ba7246c', name: 'Alice Ng', email: 'alice@acme.test', avatarUrl: null,
 	url: 'https://linear.app/acme/profiles/alice'};
 const team = {id: 'c5211c39-b56f-4c8b-b1cf-b20045f11d16', key: 'ENG', name: 'Engineering'};
 const states = [['Backlog', 'backlog', 0], ['Todo', 'unstarted', 1], ['In Review', 'started', 1002], ['In Progress', 'started', 2], ['Done', 'completed', 3]]
@@ -49,8 +55,8 @@ function issue_of(id) {
 }
 
 const root = {
-	viewer: () => ({id: self, name: 'Assay'}),
-	organization: () => organization,
+	viewer: (_, {organization}) => ({id: organization.self, name: 'Assay'}),
+	organization: (_, {organization}) => organization,
 	teams: () => ({nodes: [team]}),
 	team: () => ({...team, states: () => ({nodes: states})}),
 	issue: ({id}) => {
@@ -77,8 +83,8 @@ const root = {
 		return {success: true, agentActivity: {id: input.id}};
 	},
 	agentSessionCreateOnIssue: ({input}) => {
-		const id = randomUUID(), issue = issue_of(input.issueId);
-		sessions.set(id, {id, issueId: issue.id, commentId: randomUUID(), creatorId: self, appUserId: self, status: 'pending', externalUrls: [],
+		const id = randomUUID(), issue = issue_of(input.issueId), {organization} = issue;
+		sessions.set(id, {id, issueId: issue.id, commentId: randomUUID(), creatorId: organization.self, appUserId: organization.self, status: 'pending', externalUrls: [],
 			type: 'commentThread', organizationId: organization.id, url: `${issue.url}#agent-session-${id.slice(0, 8)}`, at: Date.now()});
 		return {success: true, agentSession: {...sessions.get(id), issue}};
 	},
@@ -96,7 +102,7 @@ const root = {
 		Object.assign(issue_of(id), input);
 		return {success: true};
 	},
-	fileUpload: ({contentType, filename, size}) => {
+	fileUpload: ({contentType, filename, size}, {organization}) => {
 		const id = randomUUID(), key = randomUUID();
 		uploads.set(id, {contentType, filename, size, key});
 		return {success: true, uploadFile: {contentType, filename, size, metaData: null, uploadUrl: `${address}/_upload/${id}?X-Goog-Signature=x`,
@@ -149,7 +155,11 @@ async function graphql(request, body, response) {
 		return answer(response, 500, {errors: [{message: 'Internal server error', extensions: {type: 'internal error', code: 'INTERNAL_SERVER_ERROR', statusCode: 500}}]});
 	if (kind === 'html')
 		return answer(response, 502, '<html><body>502 Bad Gateway</body></html>', {'Content-Type': 'text/html'});
-	const result = await execute({schema, document, rootValue: root, operationName, variableValues: variables});
+	const {organization} = tokens.get(token), named = JSON.stringify(variables ?? {});
+	if ([...issues.values()].some(each => each.organization !== organization && named.includes(each.id)) ||
+		[...sessions.values()].some(each => each.organizationId !== organization.id && named.includes(each.id)))
+		wrong.push(`${operationName}: asked of ${organization.name}, of another workspace's: ${named}`);
+	const result = await execute({schema, document, rootValue: root, contextValue: {organization}, operationName, variableValues: variables});
 	const first = result.errors?.[0], vendor = first?.originalError?.vendor;
 	if (first && !vendor)
 		wrong.push(`${operationName}: ${first.message}`);
@@ -158,10 +168,10 @@ async function graphql(request, body, response) {
 	answer(response, vendor ? first.originalError.status : first ? 400 : 200, vendor ? {data: null, errors: [vendor]} : result);
 }
 
-function token_make(scope) {
+function token_make(scope, organization) {
 	const token = `lin_oauth_${randomUUID()}`, refresh = `lin_refresh_${randomUUID()}`;
-	tokens.set(token, {scope});
-	refreshes.set(refresh, {scope});
+	tokens.set(token, {scope, organization});
+	refreshes.set(refresh, {scope, organization});
 	return {access_token: token, refresh_token: refresh, token_type: 'Bearer', expires_in: 86399, scope: scope.replaceAll(',', ' ')};
 }
 
@@ -170,17 +180,20 @@ function oauth(body, response) {
 	if (form.get('client_id') !== client || (form.get('client_secret') !== clientSecret && !form.get('code_verifier')))
 		return refuse('invalid_client');
 	if (form.get('grant_type') === 'client_credentials') {
-		tokens.clear(); /* a new one ends the one before */
-		const {refresh_token: _, ...rest} = token_make(form.get('scope'));
+		const own = organizations.Acme; /* whose application it is */
+		for (const [token, {organization}] of tokens) /* a new one ends the one before */
+			if (organization === own)
+				tokens.delete(token);
+		const {refresh_token: _, ...rest} = token_make(form.get('scope'), own);
 		return answer(response, 200, rest);
 	}
 	if (form.get('grant_type') === 'refresh_token') {
 		const known = refreshes.get(form.get('refresh_token'));
-		return known && refreshes.delete(form.get('refresh_token')) ? answer(response, 200, token_make(known.scope)) : refuse('invalid_grant');
+		return known && refreshes.delete(form.get('refresh_token')) ? answer(response, 200, token_make(known.scope, known.organization)) : refuse('invalid_grant');
 	}
 	const code = codes.get(form.get('code')), digest = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url');
 	codes.delete(form.get('code'));
-	return code && code.challenge === digest && code.redirect === form.get('redirect_uri') ? answer(response, 200, token_make(code.scope))
+	return code && code.challenge === digest && code.redirect === form.get('redirect_uri') ? answer(response, 200, token_make(code.scope, code.organization))
 		: refuse('invalid_grant');
 }
 
@@ -200,30 +213,32 @@ async function send(event, {delivery = randomUUID(), times = 1, age_ms = 0, secr
 	return {statuses, delivery};
 }
 
-const envelope = (type, action) => ({action, type, createdAt: new Date().toISOString(), organizationId: organization.id, oauthClientId: client,
-	appUserId: self, webhookId: 'd5c2dff8-03e3-44e0-a55e-9240b6141e2b'});
+const envelope = (type, action, {organization}) => ({action, type, createdAt: new Date().toISOString(), organizationId: organization.id, oauthClientId: client,
+	appUserId: organization.self, webhookId: 'd5c2dff8-03e3-44e0-a55e-9240b6141e2b'});
 const session_json = ({plan: _, stopping: __, ended: ___, ...session}) => ({...session, creator: alice, comment: {id: session.commentId,
 	body: 'This thread is for an agent session with assay.', userId: alice.id, issueId: session.issueId},
-issue: (({labels: _labels, comments: _comments, ...issue}) => ({...issue, team}))(issues.get(session.issueId))});
+issue: (({labels: _labels, comments: _comments, organization: _organization, ...issue}) => ({...issue, team}))(issues.get(session.issueId))});
 
 const actions = {
 	hook: ({url}) => { hook = url; },
-	issue: ({id = randomUUID(), identifier, title, description, labels = []}) => {
-		issues.set(id, {id, identifier, title, description, url: `https://linear.app/acme/issue/${identifier}/x`, team, teamId: team.id, project: null,
+	workspace: ({name}) => { allows = organizations[name]; },
+	issue: ({id = randomUUID(), workspace = 'Acme', identifier, title, description, labels = []}) => {
+		const organization = organizations[workspace];
+		issues.set(id, {id, organization, identifier, title, description, url: `https://linear.app/${organization.urlKey}/issue/${identifier}/x`, team, teamId: team.id, project: null,
 			stateId: states[1].id, delegateId: null, comments: [], labels: labels.map(name => ({id: randomUUID(), name}))});
 		return {id};
 	},
 	delegate: async ({issue, guidance = [], context, ...how}) => {
-		const id = randomUUID(), {id: issueId} = issue_of(issue);
-		sessions.set(id, {id, issueId, commentId: randomUUID(), creatorId: alice.id, appUserId: self, status: 'pending', externalUrls: [], type: 'commentThread',
-			organizationId: organization.id, url: `https://linear.app/acme/issue/${issue}#agent-session-${id.slice(0, 8)}`, at: Date.now()});
-		return {session: id, ...await send({...envelope('AgentSessionEvent', 'created'), guidance, previousComments: null, promptContext: context ?? null,
+		const id = randomUUID(), found = issue_of(issue), {id: issueId, organization} = found;
+		sessions.set(id, {id, issueId, commentId: randomUUID(), creatorId: alice.id, appUserId: organization.self, status: 'pending', externalUrls: [], type: 'commentThread',
+			organizationId: organization.id, url: `https://linear.app/${organization.urlKey}/issue/${issue}#agent-session-${id.slice(0, 8)}`, at: Date.now()});
+		return {session: id, ...await send({...envelope('AgentSessionEvent', 'created', found), guidance, previousComments: null, promptContext: context ?? null,
 			agentSession: session_json(sessions.get(id))}, how)};
 	},
 	prompt: async ({session: id, body, signal = null, ...how}) => {
 		const session = session_of(id);
 		session.stopping = session.ended = false;
-		const sent = await send({...envelope('AgentSessionEvent', 'prompted'), agentSession: session_json(session), agentActivity: {id: randomUUID(), agentSessionId: id,
+		const sent = await send({...envelope('AgentSessionEvent', 'prompted', issue_of(session.issueId)), agentSession: session_json(session), agentActivity: {id: randomUUID(), agentSessionId: id,
 			sourceCommentId: null, userId: alice.id, content: {type: 'prompt', body}, signal, signalMetadata: null, user: alice}}, how);
 		session.stopping = signal === 'stop' && Date.now() + SETTLE_MS;
 		return sent;
@@ -232,8 +247,8 @@ const actions = {
 		const found = issue_of(issue);
 		for (const session of sessions.values())
 			session.stopping ||= session.issueId === found.id && Date.now() + SETTLE_MS;
-		return send({...envelope('AppUserNotification', 'issueUnassignedFromYou'), notification: {id: randomUUID(), type: 'issueUnassignedFromYou',
-			userId: self, actorId: alice.id, actor: alice, issueId: found.id, issue: {id: found.id, identifier: found.identifier, title: found.title, team}}}, how);
+		return send({...envelope('AppUserNotification', 'issueUnassignedFromYou', found), notification: {id: randomUUID(), type: 'issueUnassignedFromYou',
+			userId: found.organization.self, actorId: alice.id, actor: alice, issueId: found.id, issue: {id: found.id, identifier: found.identifier, title: found.title, team}}}, how);
 	},
 	event: ({body, ...how}) => send(body, how),
 	fault: fault => { faults.push({count: 1, ...fault}); },
@@ -272,7 +287,7 @@ createServer(async (request, response) => {
 			const code = randomUUID(), ask = url.searchParams, to = new URL(ask.get('redirect_uri'));
 			assert.equal(ask.get('actor'), 'app');
 			assert.equal(ask.get('code_challenge_method'), 'S256');
-			codes.set(code, {challenge: ask.get('code_challenge'), redirect: ask.get('redirect_uri'), scope: ask.get('scope')});
+			codes.set(code, {organization: allows, challenge: ask.get('code_challenge'), redirect: ask.get('redirect_uri'), scope: ask.get('scope')});
 			to.searchParams.set('code', code);
 			to.searchParams.set('state', ask.get('state'));
 			response.writeHead(302, {Location: to.href}).end();
