@@ -650,6 +650,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		{"the built-in forge does its duties", every_duty, NULL, NULL, &sides[SIDE_BUILTIN]},
 		{"GitHub does its duties", every_duty, NULL, NULL, &sides[SIDE_GITHUB]},
+		{"GitHub Enterprise Server does its duties", every_duty, NULL, NULL, &sides[SIDE_ENTERPRISE]},
 		{"GitLab does its duties", every_duty, NULL, NULL, &sides[SIDE_GITLAB]},
 		{"Gitea does its duties", every_duty, NULL, NULL, &sides[SIDE_GITEA]},
 	};

@@ -22,6 +22,8 @@
 struct side sides[SIDE_COUNT] = {
 	[SIDE_BUILTIN] = {.name = "built in", .pid_fd = -1},
 	[SIDE_GITHUB] = {.name = "GitHub", .kind = "github", .login = "assay[bot]", .pid_fd = -1},
+	[SIDE_ENTERPRISE] =
+		{.name = "GitHub Enterprise Server", .kind = "github", .below = "/api/v3", .login = "assay[bot]", .pid_fd = -1},
 	[SIDE_GITLAB] = {.name = "GitLab", .kind = "gitlab", .login = "assay-bot", .pid_fd = -1},
 	[SIDE_GITEA] = {.name = "Gitea", .kind = "gitea", .login = "assay-bot", .pid_fd = -1},
 };
@@ -222,7 +224,7 @@ static bool fake_start(struct side *side)
 	types_find(side, source ? source : ".", found, sizeof(found));
 	types = text_format("TYPES=%s", found);
 	const char *const argv[] = {"node", program, side->root, NULL};
-	const char *const env[] = {key, paths, types, "UNTIL_STDIN_ENDS=1", NULL};
+	const char *const env[] = {key, paths, types, "UNTIL_STDIN_ENDS=1", side->below ? "ENTERPRISE=1" : NULL, NULL};
 
 	if (pipe2(out, O_CLOEXEC) || pipe2(life, O_CLOEXEC))
 		return false;
@@ -257,7 +259,8 @@ static void remote_make(struct side *side, const char *key)
 			    : strcmp(side->kind, "gitlab") == 0
 				    ? json_pack("{s:s}", "token", "glpat-ffffffffffffffffffff")
 				    : json_pack("{s:s}", "token", "gitea-ffffffffffffffffffffffffffffffffff");
-	struct remote_options options = {side->base, configuration, secrets, world_real};
+	AUTO_FREE char *base = text_format("%s%s", side->base, side->below ? side->below : "");
+	struct remote_options options = {base, configuration, secrets, world_real};
 
 	side_good(side, remote_kind_find(side->kind)->make(&options, &side->remote, &side->err));
 }

@@ -12,6 +12,7 @@
 struct side {
 	const char *name;
 	const char *kind;  /* of the connection, and the fake's file; NULL: built in */
+	const char *below; /* where its API is below its address; NULL: there */
 	const char *login; /* what we are called there */
 	struct forge builtin;
 	struct store *store;
@@ -27,7 +28,7 @@ struct side {
 	char thread[64]; /* side_thread: of a reviewer's comment on it */
 };
 
-enum { SIDE_BUILTIN, SIDE_GITHUB, SIDE_GITLAB, SIDE_GITEA, SIDE_COUNT };
+enum { SIDE_BUILTIN, SIDE_GITHUB, SIDE_ENTERPRISE, SIDE_GITLAB, SIDE_GITEA, SIDE_COUNT };
 extern struct side sides[SIDE_COUNT];
 
 bool side_begin(struct side *side); /* false: what it needs is not there */

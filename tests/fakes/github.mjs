@@ -77,7 +77,7 @@ const routes = [
 	['GET', /^\/app\/hook\/deliveries$/, (m, q) => {
 		const from = q.get('cursor') ? deliveries.findIndex((d) => d.id === +q.get('cursor')) : 0;
 		const page = deliveries.slice(from, from + 100), rest = deliveries[from + 100];
-		return {...good(page.map(({body, ...d}) => d)), headers: rest ? {link: `<${base}/app/hook/deliveries?per_page=100&cursor=${rest.id}>; rel="next"`} : {}};
+		return {...good(page.map(({body, ...d}) => d)), headers: rest ? {link: `<${base}${below}/app/hook/deliveries?per_page=100&cursor=${rest.id}>; rel="next"`} : {}};
 	}],
 	['POST', /^\/app\/hook\/deliveries\/(\d+)\/attempts$/, (m) => {
 		const d = deliveries.find((x) => x.id === +m[1]);
@@ -250,7 +250,17 @@ function graphql(body) {
 	}
 	return good({data: null, errors: [{type: 'NOT_FOUND', message: 'Could not resolve to a node'}]});
 }
+/** An Enterprise Server has all of it below its own address, GraphQL beside it. */
+const below = process.env.ENTERPRISE ? '/api/v3' : '';
 function rest(req, url, body) {
+	if (below) {
+		const path = url.pathname === '/api/graphql' ? '/graphql' : url.pathname.startsWith(`${below}/`) && url.pathname.slice(below.length);
+		if (!path || path === `${below}/graphql`) {
+			wrong.push(`${req.method} ${url.pathname}: nothing of an Enterprise Server`);
+			return fail(404, 'Not Found');
+		}
+		url.pathname = path;
+	}
 	const line = `${req.method} ${url.pathname}`;
 	if (req.method !== 'GET') calls.push(line);
 	const kind = injection(line);
