@@ -538,6 +538,18 @@ int git_ref_find(const char *repository, const char *ref, struct git_hash *commi
 	return 0;
 }
 
+int git_refs_remove(const char *repository, const char *name, struct err *err)
+{
+	AUTO_BUF found = buf_new((size_t)16 << 20);
+
+	if (git_run(repository, (const char *const[]){"for-each-ref", "--format=delete %(refname)", name, NULL},
+		    &(struct process_spec){.output = &found}, NULL, err))
+		return -1;
+	return found.length ? git_run(repository, (const char *const[]){"update-ref", "--stdin", NULL},
+				      &(struct process_spec){.input = buf_view(&found)}, NULL, err)
+			    : 0;
+}
+
 int git_is_ancestor(const char *repository, const struct git_hash *a, const struct git_hash *b, bool *is, struct err *err)
 {
 	int status = 0;

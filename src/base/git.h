@@ -64,6 +64,8 @@ MUST_USE int git_ref_find(const char *repository, const char *ref, struct git_ha
 /* refs/x := commit, when it still is `old` (NULL: whatever it is; of no digits: when there is none). */
 MUST_USE int git_ref_set(const char *repository, const char *ref, const struct git_hash *commit, const struct git_hash *old,
 			 struct err *err);
+/* Every ref that is called so, or below it: "refs/x/y". None is no error. */
+MUST_USE int git_refs_remove(const char *repository, const char *name, struct err *err);
 /* Is `a` the commit `b`, or in its history? */
 MUST_USE int git_is_ancestor(const char *repository, const struct git_hash *a, const struct git_hash *b, bool *is, struct err *err);
 /* Three-way merge without a work tree; ERR_CONFLICT names the first conflicting files. */

@@ -84,3 +84,16 @@ int branch_keep(const struct branch *branch, const struct git_hash *commit, stru
 
 	return git_ref_set(branch->path, ref, commit, NULL, err);
 }
+
+int branches_forget(const char *path, const char *run, struct err *err)
+{
+	static const char *const kinds[] = {"seen", "taken", "theirs"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		AUTO_FREE char *name = text_format("refs/assay/%s/%s", kinds[i], run);
+
+		if (git_refs_remove(path, name, err))
+			return -1;
+	}
+	return 0;
+}

@@ -31,6 +31,8 @@ MUST_USE int branch_news(const struct branch *branch, const struct git_hash *see
  * it is known to be gone there. ERR_DENIED: `head` does not follow what was seen, or the run went on without it. */
 MUST_USE int branch_push_check(const struct branch *branch, const struct git_hash *seen, const struct git_hash *newest,
 			       const struct git_hash *head, struct err *err);
+/* Nothing of it is kept in a project's repository any more: the run is gone. */
+MUST_USE int branches_forget(const char *path, const char *run, struct err *err);
 /* What the run made and goes on without stays in the repository. */
 MUST_USE int branch_keep(const struct branch *branch, const struct git_hash *commit, struct err *err);
 

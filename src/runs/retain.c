@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "runs/branch.h"
 #include "runs/runs_priv.h"
 
 #define PORTION 200
@@ -46,6 +47,33 @@ static const char *const run_sql[] = {
 	"DELETE FROM flow WHERE id = ?",
 };
 
+/* In the repositories of its projects. It goes before the run does: whoever dies in between finds the run again. */
+static int refs_remove(struct runs *runs, const char *id, struct err *err)
+{
+	AUTO_JSON names = json_array();
+	AUTO_TX tx = {0};
+	AUTO_ROWS rows = {0};
+	size_t i;
+	json_t *name;
+
+	if (store_begin_snapshot(runs->store, &tx, err) ||
+	    store_query(&tx, &rows, "SELECT repository FROM run WHERE id = ? UNION SELECT repository FROM run_part WHERE run = ?",
+			VALUES(V(id), V(id)), err))
+		return -1;
+	while (store_rows_next(&rows))
+		(void)json_array_append_new(names, store_rows_json(&rows, 0));
+	if (store_rows_finish(&rows, err))
+		return -1;
+	store_abort(&tx);
+	json_array_foreach(names, i, name) {
+		AUTO_FREE char *path = json_is_string(name) ? repository_path(runs, json_string_value(name)) : NULL;
+
+		if (path && file_exists(path) && branches_forget(path, id, err))
+			return -1;
+	}
+	return 0;
+}
+
 /* Was it tried again meanwhile? Then it stays. */
 static int run_remove(struct runs *runs, const char *id, int64_t before_ms, struct err *err)
 {
@@ -53,7 +81,7 @@ static int run_remove(struct runs *runs, const char *id, int64_t before_ms, stru
 	int64_t over = 0;
 	AUTO_TX tx = {0};
 
-	if (store_begin(runs->store, &tx, err) ||
+	if (refs_remove(runs, id, err) || store_begin(runs->store, &tx, err) ||
 	    store_number_get(&tx, &over, 0, "SELECT count(*) FROM run JOIN flow ON flow.id = run.id WHERE run.id = ? AND " OVER,
 			     VALUES(V(id), V(before_ms)), err))
 		return -1;

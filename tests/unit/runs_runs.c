@@ -1712,12 +1712,53 @@ static void exports(struct story *story, const char *kind, size_t count)
 	}
 }
 
+/* Of this run, and of one whose name begins the same. */
+static const char *const kept_refs[] = {"refs/assay/seen/%s/topic/deep", "refs/assay/taken/%s/0123", "refs/assay/theirs/%s",
+					"refs/assay/seen/%sx/topic"};
+
+/* Owned by the caller. */
+static char *ref_name(size_t i, const char *run)
+{
+	const char *at = strstr(kept_refs[i], "%s");
+
+	return text_format("%.*s%s%s", (int)(at - kept_refs[i]), kept_refs[i], run, at + 2);
+}
+
+static void refs_make(const char *path, const char *run, const char *head)
+{
+	struct git_hash commit;
+
+	assert_int_equal(git_hash_parse(view_of(head), &commit, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(kept_refs); i++) {
+		AUTO_FREE char *name = ref_name(i, run);
+
+		assert_int_equal(git_ref_set(path, name, &commit, NULL, NULL), 0);
+	}
+}
+
+static size_t refs_count(const char *path, const char *run)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(kept_refs); i++) {
+		AUTO_FREE char *name = ref_name(i, run);
+		struct git_hash commit;
+		bool found;
+
+		assert_int_equal(git_ref_find(path, name, &commit, &found, NULL), 0);
+		count += found;
+	}
+	return count;
+}
+
 static void what_is_over_is_kept_as_long_as_it_should_be_and_exported_whole(void **state)
 {
 	struct story story;
 	struct err err = {0};
 	const int64_t hour_ms = 3600000;
 	int64_t events;
+	AUTO_FREE char *path = NULL;
+	AUTO_RUN run = {0};
 
 	(void)state;
 	story_new(&story, 0);
@@ -1725,6 +1766,9 @@ static void what_is_over_is_kept_as_long_as_it_should_be_and_exported_whole(void
 	assert_int_equal(story_start(&story), 0);
 	assert_int_equal(work_all(&story), 0);
 	state_is(&story, "review");
+	assert_int_equal(run_load(story.runs, story.run.text, &run, NULL), 0);
+	path = repository_path(story.runs, run.repository);
+	refs_make(path, run.id, run.head);
 	story.runs->options.keep = (struct runs_keep){hour_ms, hour_ms, hour_ms};
 	skew_ms += 2 * hour_ms;
 	assert_int_equal(runs_retain(story.runs, NULL), 0);
@@ -1749,9 +1793,11 @@ static void what_is_over_is_kept_as_long_as_it_should_be_and_exported_whole(void
 	assert_int_equal(runs_retain(story.runs, NULL), 0);
 	assert_int_equal(rows_count(&story, "SELECT count(*) FROM run"), 1);
 	assert_int_equal(rows_count(&story, "SELECT count(*) FROM run_event"), 0);
+	assert_int_equal(refs_count(path, run.id), ARRAY_LEN(kept_refs));
 	story.runs->options.keep.runs_ms = hour_ms;
 	assert_int_equal(runs_retain(story.runs, NULL), 0);
 	assert_int_equal(rows_count(&story, "SELECT count(*) FROM run"), 0);
+	assert_int_equal(refs_count(path, run.id), 1);
 	assert_int_equal(
 		rows_count(
 			&story,
