@@ -205,6 +205,25 @@ static bool is_better(const struct field *field, const struct standing *a, const
 	return cost_a < cost_b;
 }
 
+/* *stopped: it is not, when it came to rest, or the race was decided, since it was looked at. */
+static int candidate_stop(struct runs *runs, const char *id, bool *stopped, struct err *err)
+{
+	AUTO_RUN now = {0};
+	AUTO_TX tx = {0};
+
+	*stopped = false;
+	if (store_begin(runs->store, &tx, err) || run_read(&tx, id, &now, err))
+		return -1;
+	if (at_rest(&now) || now.race_winner)
+		return 0;
+	if (run_write(&tx, id, "outcome = 'lost'", NO_VALUES, err) || flow_stop_in(runs->flow, &tx, id, err))
+		return err->kind == ERR_DENIED ? 0 : -1;
+	if (store_commit_synced(&tx, err))
+		return -1;
+	*stopped = true;
+	return flow_stop(runs->flow, id, err) && err->kind != ERR_DENIED ? -1 : 0; /* what runs of it hears of it */
+}
+
 /* A verified one stops those that cost as much already and are not done. */
 static int dearer_stop(struct runs *runs, const struct field *field, const struct run *self, struct err *err)
 {
@@ -212,12 +231,14 @@ static int dearer_stop(struct runs *runs, const struct field *field, const struc
 
 	for (size_t i = 0; i < field->count; i++) {
 		const struct run *other = &field->at[i].run;
+		bool stopped;
 
 		if (strcmp(other->id, self->id) == 0 || at_rest(other) || cost_of(field, other) < limit || limit <= 0)
 			continue;
-		if (run_store(runs, other->id, "outcome = 'lost'", NO_VALUES, err) ||
-		    (flow_stop(runs->flow, other->id, err) && err->kind != ERR_DENIED))
+		if (candidate_stop(runs, other->id, &stopped, err))
 			return -1;
+		if (!stopped)
+			continue;
 		event_note(runs, other->id, "run %s is verified, and this one is not cheaper any more: it is stopped", self->id);
 	}
 	return 0;
@@ -237,10 +258,11 @@ static void winner_tell(struct runs *runs, const struct field *field, const stru
 	}
 }
 
-/* Writes the winner down, once. */
-static int winner_choose(struct runs *runs, const struct field *field, const struct run *self, const char **winner, struct err *err)
+/* Writes the winner down, once: who wrote one meanwhile, from what stood then, has chosen. Owned by the caller. */
+static int winner_choose(struct runs *runs, const struct field *field, const struct run *self, char **winner, struct err *err)
 {
 	const struct standing *best = NULL;
+	AUTO_RUN written = {0};
 	AUTO_TX tx = {0};
 
 	for (size_t i = 0; i < field->count; i++)
@@ -248,13 +270,14 @@ static int winner_choose(struct runs *runs, const struct field *field, const str
 			best = &field->at[i];
 	if (!best)
 		return err_set(err, ERR_BROKEN, "a race without candidates");
-	*winner = best->run.id;
 	if (store_begin(runs->store, &tx, err) ||
 	    store_run(&tx, "UPDATE run SET race_winner = ? WHERE race = ? AND race_winner IS NULL",
 		      VALUES(V(best->run.id), V(self->race)), err) ||
-	    store_commit(&tx, err))
+	    run_read(&tx, self->id, &written, err) || store_commit(&tx, err))
 		return -1;
-	winner_tell(runs, field, best);
+	*winner = text_copy(written.race_winner);
+	if (strcmp(*winner, best->run.id) == 0)
+		winner_tell(runs, field, best);
 	return 0;
 }
 
@@ -263,7 +286,7 @@ static int winner_choose(struct runs *runs, const struct field *field, const str
 int race_stand(struct runs *runs, const struct run *run, struct flow_visit *visit, bool *publishes, struct err *err)
 {
 	AUTO_FIELD field = {0};
-	const char *winner = run->race_winner;
+	AUTO_FREE char *winner = text_copy(run->race_winner);
 	AUTO_TX tx = {0};
 
 	*publishes = !run->race || (winner && strcmp(winner, run->id) == 0);

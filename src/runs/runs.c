@@ -324,7 +324,8 @@ int runs_retry(struct runs *runs, struct run_id id, struct err *err)
 		    environment_freeze(runs->options.environments, env, false, &frozen))
 			log_info("run=%s environment=%s: %s", id.text, env.text, frozen.text);
 	}
-	if (store_begin(runs->store, &tx, err) || run_write(&tx, id.text, "error = NULL, ended_ms = NULL", NO_VALUES, err) ||
+	if (store_begin(runs->store, &tx, err) ||
+	    run_write(&tx, id.text, "error = NULL, ended_ms = NULL, outcome = NULL", NO_VALUES, err) ||
 	    flow_retry(runs->flow, &tx, id.text, err) || store_commit_synced(&tx, err))
 		return -1;
 	flows_wake(runs->flow);

@@ -402,6 +402,64 @@ static void of_candidates_the_proven_one_is_published_and_every_branch_stays(voi
 	story_end(&story);
 }
 
+static void rows_change(struct story *story, const char *sql, const char *value)
+{
+	AUTO_TX tx = {0};
+
+	assert_int_equal(store_begin(story->runs->store, &tx, NULL), 0);
+	assert_int_equal(store_run(&tx, sql, VALUES(V(value)), NULL), 0);
+	assert_int_equal(store_commit(&tx, NULL), 0);
+}
+
+/* Who hung while another control plane decided decides nothing any more. */
+static void a_race_is_decided_once(void **state)
+{
+	AUTO_JSON request = json_pack("{s:s, s:s, s:{s:[ss]}}", "repository", "shop", "title", "Race", "agent", "candidates",
+				      "command:good", "command:bug");
+	AUTO_JSON begun = NULL;
+	AUTO_JSON pull = NULL;
+	AUTO_RUN proven = {0};
+	struct story story;
+	struct flow_visit visit = {0};
+	bool publishes = true;
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	fake.writes[1] = fake.writes[2] = fake.writes[3] = "bug 1";
+	begun = runs_start(story.runs, request, NULL);
+	assert_int_equal(work_all(&story), 0);
+	pull = runs_pull_show(story.runs, 1, NULL);
+	assert_int_equal(run_load(story.runs, json_text(pull, "run", ""), &proven, NULL), 0);
+	free(proven.race_winner);
+	proven.race_winner = NULL; /* as it was read */
+	rows_change(&story, "UPDATE run SET state = 'publish', race_winner = 'another' WHERE race = ?", proven.race);
+	assert_int_equal(race_stand(story.runs, &proven, &visit, &publishes, NULL), 0);
+	assert_false(publishes);
+	assert_string_equal(visit.next, "close");
+	story_end(&story);
+}
+
+static void who_lost_and_is_tried_again_has_not_lost_yet(void **state)
+{
+	struct story story;
+	AUTO_RUN run = {0};
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	assert_int_equal(runs_stop(story.runs, story.run, NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "stopped");
+	rows_change(&story, "UPDATE run SET outcome = 'lost' WHERE id = ?", story.run.text);
+	assert_int_equal(runs_retry(story.runs, story.run, NULL), 0);
+	assert_int_equal(run_load(story.runs, story.run.text, &run, NULL), 0);
+	assert_null(run.outcome);
+	story_end(&story);
+}
+
 static void wait_for(struct story *story, const char *expected)
 {
 	for (int i = 0; i < LOOKS; i++) {
@@ -1966,6 +2024,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(findings_go_back_until_it_is_verified_then_reviewed_and_merged),
 		cmocka_unit_test(of_candidates_the_proven_one_is_published_and_every_branch_stays),
+		cmocka_unit_test(a_race_is_decided_once),
+		cmocka_unit_test(who_lost_and_is_tried_again_has_not_lost_yet),
 		cmocka_unit_test(a_second_opinion_goes_under_the_pull_request_and_changes_nothing_else),
 		cmocka_unit_test(nobody_is_asked_about_what_is_not_verified),
 		cmocka_unit_test(a_person_who_acts_does_not_wait_for_an_opinion),

@@ -592,8 +592,10 @@ static void connection_make(void)
 	(void)snprintf(sim.connection, sizeof(sim.connection), "%s", json_text(made, "id", ""));
 }
 
+/* A world finds nothing of the one before: a seed alone goes the way that it goes among others. */
 static void world_begin(uint64_t seed)
 {
+	AUTO_FREE char *repository = text_format("%s/repos/shop.git", root);
 	struct err err = {0};
 
 	memset(&sim, 0, sizeof(sim));
@@ -603,6 +605,8 @@ static void world_begin(uint64_t seed)
 	sim.candidates = seed % 5 ? 1 : 2 + (int)(seed % 2);
 	fault_hook = fault;
 	git_reset();
+	if (file_make_dirs(repository, 0700, &err))
+		broken("%s", err.text);
 	if (store_open(":memory:", &sim.store, &err))
 		broken("%s", err.text);
 	sim.calm = true;
@@ -636,6 +640,8 @@ static void world_end(void)
 	for (int i = 0; i < sim.mail_count; i++)
 		free(sim.mails[i].body);
 	free(sim.prompts);
+	if (file_remove_tree(root, NULL))
+		broken("%s cannot be removed", root);
 }
 
 static uint64_t world_live(uint64_t seed)
@@ -670,7 +676,6 @@ int main(int argc, char **argv)
 	uint64_t from = 1;
 	uint64_t count = getenv("ASSAY_LONG") ? SEEDS_LONG : SEEDS;
 	int64_t crashes = 0, losses = 0, hangs = 0, turns = 0, resent = 0, doubles = 0;
-	AUTO_FREE char *repository = NULL;
 
 	log_init("sim", LOG_LEVEL_ERROR);
 	for (int i = 1; i < argc; i++) {
@@ -691,9 +696,6 @@ int main(int argc, char **argv)
 	(void)snprintf(root, sizeof(root), "/tmp/assay-sim-XXXXXX");
 	if (!mkdtemp(root))
 		return 1;
-	repository = text_format("%s/repos/shop.git", root);
-	if (file_make_dirs(repository, 0700, NULL))
-		return 1;
 	for (uint64_t seed = from; seed < from + count; seed++) {
 		uint64_t hash = world_live(seed);
 
@@ -706,7 +708,6 @@ int main(int argc, char **argv)
 		resent += sim.resent;
 		doubles += sim.call_doubles;
 	}
-	(void)!file_remove_tree(root, NULL);
 	printf("%llu worlds: %lld crashes, %lld machines lost, %lld hangs past the lease, %lld turns of agents, %lld deliveries and %lld "
 	       "webhooks sent again\n",
 	       (unsigned long long)count, (long long)crashes, (long long)losses, (long long)hangs, (long long)turns,
