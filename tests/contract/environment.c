@@ -481,6 +481,31 @@ static void what_others_committed_comes_into_the_work_tree(void **state)
 	assert_string_equal(left, "changed\n"); /* nothing was done */
 }
 
+/* Killed while it wrote a file: what git had noted is there, and half of the file. */
+static void what_was_cut_off_on_its_way_in_is_finished(void **state)
+{
+	struct git_hash head;
+	struct git_hash more;
+	struct err err = {0};
+
+	(void)state;
+	must(environment_export(environments, shop, &first, "refs/assay/work", "before\n", &head, &err), &err);
+	more = commit_of_others(&head, "theirs.txt", "from others\n");
+	AUTO_FREE char *begun = run(shop, "workspace", "git tag before");
+	must(environment_import(environments, shop, &head, &more, &err), &err);
+	AUTO_FREE char *cut = run(
+		shop, "workspace",
+		"git update-ref refs/assay/joining/from 'before^{tree}' && git update-ref refs/assay/joining/to 'HEAD^{tree}' && "
+		"git reset -q before && printf 'from ot' >theirs.txt && echo mine >mine.txt");
+	must(environment_import(environments, shop, &head, &more, &err), &err);
+	AUTO_FREE char *whole = run(shop, "workspace", "cat theirs.txt mine.txt; git for-each-ref refs/assay/joining");
+	assert_string_equal(whole, "from others\nmine\n");
+	AUTO_FREE char *left = run(shop, "workspace", "rm mine.txt theirs.txt && git reset -q before && git tag -d before");
+	assert_non_null(begun);
+	assert_non_null(cut);
+	assert_non_null(left);
+}
+
 /* The agent committed it itself, so that it is in the history of its branch. */
 static void what_others_took_back_goes_from_the_work_tree_and_its_history(void **state)
 {
@@ -1030,6 +1055,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(logs_are_kept_by_sandbox_and_together),
 		cmocka_unit_test(the_work_comes_out_as_a_commit_on_the_base),
 		cmocka_unit_test(what_others_committed_comes_into_the_work_tree),
+		cmocka_unit_test(what_was_cut_off_on_its_way_in_is_finished),
 		cmocka_unit_test(what_others_took_back_goes_from_the_work_tree_and_its_history),
 		cmocka_unit_test(a_crashed_service_is_started_again),
 		cmocka_unit_test(it_is_quiet_once_its_queue_is_empty),
