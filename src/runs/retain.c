@@ -47,24 +47,21 @@ static const char *const run_sql[] = {
 	"DELETE FROM flow WHERE id = ?",
 };
 
-/* In the repositories of its projects. It goes before the run does: whoever dies in between finds the run again. */
-static int refs_remove(struct runs *runs, const char *id, struct err *err)
+/* In the repositories of its projects. Whoever dies before the run is gone finds it again, and does this again. */
+static int refs_remove(struct runs *runs, struct store_tx *tx, const char *id, struct err *err)
 {
 	AUTO_JSON names = json_array();
-	AUTO_TX tx = {0};
 	AUTO_ROWS rows = {0};
 	size_t i;
 	json_t *name;
 
-	if (store_begin_snapshot(runs->store, &tx, err) ||
-	    store_query(&tx, &rows, "SELECT repository FROM run WHERE id = ? UNION SELECT repository FROM run_part WHERE run = ?",
+	if (store_query(tx, &rows, "SELECT repository FROM run WHERE id = ? UNION SELECT repository FROM run_part WHERE run = ?",
 			VALUES(V(id), V(id)), err))
 		return -1;
 	while (store_rows_next(&rows))
 		(void)json_array_append_new(names, store_rows_json(&rows, 0));
 	if (store_rows_finish(&rows, err))
 		return -1;
-	store_abort(&tx);
 	json_array_foreach(names, i, name) {
 		AUTO_FREE char *path = json_is_string(name) ? repository_path(runs, json_string_value(name)) : NULL;
 
@@ -81,12 +78,14 @@ static int run_remove(struct runs *runs, const char *id, int64_t before_ms, stru
 	int64_t over = 0;
 	AUTO_TX tx = {0};
 
-	if (refs_remove(runs, id, err) || store_begin(runs->store, &tx, err) ||
+	if (store_begin(runs->store, &tx, err) ||
 	    store_number_get(&tx, &over, 0, "SELECT count(*) FROM run JOIN flow ON flow.id = run.id WHERE run.id = ? AND " OVER,
 			     VALUES(V(id), V(before_ms)), err))
 		return -1;
 	if (!over)
 		return 0;
+	if (refs_remove(runs, &tx, id, err))
+		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(run_sql); i++)
 		if (store_run(&tx, run_sql[i], VALUES(V(id)), err))
 			return -1;

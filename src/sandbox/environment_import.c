@@ -10,7 +10,8 @@
 #define CLASH_BYTES_MAX 300
 
 /* $1 is what the work tree was made a commit of last, $2 what it is to have besides; the objects are on standard input. It may be done again wherever it was
- * cut off: what is written is noted before (two trees, from and to), and who finds such a note writes those files first, of which one may be half. Nothing is written when a file was changed on both sides. Where the agent's own
+ * cut off: what is written is noted before (of which commit, from which tree, to which), and who finds such a note first writes those files, of which one may be half: to
+ * the end where it is the same commit that comes, else back. Nothing is written when a file was changed on both sides. Where the agent's own
  * branch only has to go forward it does, so that what came is not shown as its changes; else its index has what came by name, which a file that is
  * ignored needs to be kept. Where $2 does not follow $1, something was taken back: the branch is $2 then, or it would bring that back with its history. */
 static const char join_script[] =
@@ -23,10 +24,12 @@ static const char join_script[] =
 	"trial=$(mktemp)\n"
 	"trap 'rm -f \"$index\" \"$trial\"' EXIT\n"
 	"from=$(git rev-parse -q --verify refs/assay/joining/from) && to=$(git rev-parse -q --verify refs/assay/joining/to) && {\n"
+	"[ \"$(git rev-parse -q --verify refs/assay/joining/of)\" = \"$2\" ] || { back=$to; to=$from; from=$back; }\n"
 	"rm -f \"$trial\"; GIT_INDEX_FILE=\"$trial\" git read-tree \"$to\"\n"
 	"git diff-tree -r --no-renames --name-only --diff-filter=AMT -z \"$from\" \"$to\" | GIT_INDEX_FILE=\"$trial\" git checkout-index -f -q -z --stdin\n"
 	"git diff-tree -r --no-renames --name-only --diff-filter=D -z \"$from\" \"$to\" | xargs -0 -r rm -f --\n"
 	"}\n"
+	"for note in to from of; do git update-ref -d refs/assay/joining/$note; done\n"
 	"if [ -f \"$dir/index\" ]; then cp \"$dir/index\" \"$index\"; else rm -f \"$index\"; fi\n"
 	"export GIT_INDEX_FILE=\"$index\"\n"
 	"git -c core.hooksPath=/dev/null add -A\n"
@@ -35,12 +38,12 @@ static const char join_script[] =
 	"GIT_INDEX_FILE=\"$trial\" git read-tree -i -m --aggressive \"$1\" \"$now\" \"$2\"\n"
 	"clash=$(GIT_INDEX_FILE=\"$trial\" git ls-files --unmerged | cut -f 2 | sort -u)\n"
 	"if [ \"$clash\" ]; then printf '%s\\n' \"$clash\"; exit 3; fi\n"
+	"git update-ref refs/assay/joining/of \"$2\"\n"
 	"git update-ref refs/assay/joining/from \"$now\"\n"
 	"git update-ref refs/assay/joining/to \"$(GIT_INDEX_FILE=\"$trial\" git write-tree)\"\n"
 	"git read-tree -m -u --aggressive \"$1\" \"$now\" \"$2\"\n"
 	"unset GIT_INDEX_FILE\n"
-	"git update-ref -d refs/assay/joining/to\n"
-	"git update-ref -d refs/assay/joining/from\n"
+	"for note in to from of; do git update-ref -d refs/assay/joining/$note; done\n"
 	"git update-ref refs/assay/brought \"$2\"\n"
 	"if git merge-base --is-ancestor HEAD \"$2\" 2>/dev/null || ! git merge-base --is-ancestor \"$1\" \"$2\" 2>/dev/null; then git -c core.hooksPath=/dev/null reset -q \"$2\"\n"
 	"else git diff-tree -r --no-renames --name-only --diff-filter=AMT -z \"$1\" \"$2\" | git update-index -q --add --remove -z --stdin; fi\n";

@@ -481,29 +481,55 @@ static void what_others_committed_comes_into_the_work_tree(void **state)
 	assert_string_equal(left, "changed\n"); /* nothing was done */
 }
 
-/* Killed while it wrote a file: what git had noted is there, and half of the file. */
+/* As after a kill -9 while it wrote a file: what git had noted is there, and half of the file. */
+static void cut_off(const struct git_hash *of, const struct git_hash *from)
+{
+	AUTO_FREE char *script = text_format(
+		"git update-ref refs/assay/joining/of %s && git update-ref refs/assay/joining/from '%s^{tree}' && "
+		"git update-ref refs/assay/joining/to '%s^{tree}' && git reset -q before && "
+		"printf 'from ot' >theirs.txt && rm -f other.txt && echo cut",
+		of->text, from->text, of->text);
+	AUTO_FREE char *said = run(shop, "workspace", script);
+
+	assert_string_equal(said, "cut\n");
+}
+
 static void what_was_cut_off_on_its_way_in_is_finished(void **state)
 {
 	struct git_hash head;
 	struct git_hash more;
+	struct git_hash other;
+	struct git_hash clash;
 	struct err err = {0};
 
 	(void)state;
+	AUTO_FREE char *mine = run(shop, "workspace", "git tag before && echo mine >mine.txt && echo tagged");
+	assert_string_equal(mine, "tagged\n");
 	must(environment_export(environments, shop, &first, "refs/assay/work", "before\n", &head, &err), &err);
 	more = commit_of_others(&head, "theirs.txt", "from others\n");
-	AUTO_FREE char *begun = run(shop, "workspace", "git tag before");
 	must(environment_import(environments, shop, &head, &more, &err), &err);
-	AUTO_FREE char *cut = run(
-		shop, "workspace",
-		"git update-ref refs/assay/joining/from 'before^{tree}' && git update-ref refs/assay/joining/to 'HEAD^{tree}' && "
-		"git reset -q before && printf 'from ot' >theirs.txt && echo mine >mine.txt");
+	cut_off(&more, &head);
 	must(environment_import(environments, shop, &head, &more, &err), &err);
 	AUTO_FREE char *whole = run(shop, "workspace", "cat theirs.txt mine.txt; git for-each-ref refs/assay/joining");
 	assert_string_equal(whole, "from others\nmine\n");
-	AUTO_FREE char *left = run(shop, "workspace", "rm mine.txt theirs.txt && git reset -q before && git tag -d before");
-	assert_non_null(begun);
-	assert_non_null(cut);
-	assert_non_null(left);
+	/* It was taken back meanwhile, and something else comes: nothing of it stays. */
+	other = commit_of_others(&head, "other.txt", "other\n");
+	cut_off(&more, &head);
+	must(environment_import(environments, shop, &head, &other, &err), &err);
+	AUTO_FREE char *gone = run(shop, "workspace",
+				   "cat other.txt mine.txt; ls | grep theirs.txt; git for-each-ref refs/assay/joining");
+	assert_string_equal(gone, "other\nmine\n");
+	/* A clash writes nothing, and leaves no word of what was cut off before it. */
+	clash = commit_of_others(&head, "mine.txt", "theirs\n");
+	cut_off(&more, &head);
+	AUTO_FREE char *changed = run(shop, "workspace", "echo changed >mine.txt && cat mine.txt");
+	assert_string_equal(changed, "changed\n");
+	assert_int_equal(environment_import(environments, shop, &head, &clash, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+	AUTO_FREE char *left = run(shop, "workspace",
+				   "cat mine.txt; git for-each-ref refs/assay/joining; ls | grep theirs.txt; "
+				   "rm mine.txt && git reset -q before && git tag -d before >/dev/null");
+	assert_string_equal(left, "changed\n");
 }
 
 /* The agent committed it itself, so that it is in the history of its branch. */
