@@ -214,7 +214,8 @@ int main(int argc, char **argv)
 	AUTO_BUF file = buf_new((size_t)64 << 20);
 	size_t warm;
 
-	if (argc != 7 || !(load.rate = strtod(argv[4], NULL)) || !(load.total = (size_t)(load.rate * strtod(argv[5], NULL)))) {
+	if (argc != 7 || (load.rate = strtod(argv[4], NULL)) <= 0 ||
+	    (load.total = (size_t)(load.rate * strtod(argv[5], NULL))) == 0) {
 		fprintf(stderr, "usage: bench_webhooks PORT PATH SECRET RATE SECONDS SAMPLE\n");
 		return 2;
 	}
