@@ -460,6 +460,7 @@ struct by_flow *copy_by_flow(struct copy *copy, const char *sandbox)
 	answer = link_call(copy->world->link, MESSAGE_SANDBOX_PUT, body, &pair[1], 1, 5000, &err);
 	check(answer != NULL, err.text);
 	(void)close(pair[1]);
+	free(by_flow_listens(door, 0)); /* a flow before the door has said of what kind it is means nothing */
 	return door;
 }
 
