@@ -7,7 +7,7 @@
  * stored as `ending`, which every later visit obeys before anything else: so a stop that was answered survives a crash. Where nobody
  * else writes to the store, a visit ends and the thread's next one begins in one transaction; should that fail, it ends alone.
  *
- * What was taken and could not be put back, because the store failed, is `unsettled`: it is let go before the next one is taken. What a
+ * What was taken and could not be put back, because the store failed or lost its last second, is `unsettled`: it is let go before the next one is taken. What a
  * control plane that died had taken is free when its lease is over, or at once when the same one begins again.
  */
 #include "flow/flow.h"
@@ -27,10 +27,14 @@
 /* What is due first, if anything is; the lease is ours. */
 static int first_take(struct flows *flow, struct work *work, struct err *err)
 {
+	int64_t connects = store_connects(flow->options.store);
+
 	if (!flow->options.workers && plane_renew(&flow->plane, err))
 		return -1;
 	if (plane_is_lost(&flow->plane))
 		return err_set(err, ERR_CONFLICT, "another control plane is called %s", flow->plane.lease.owner);
+	if (__atomic_exchange_n(&flow->connects, connects, __ATOMIC_SEQ_CST) != connects)
+		flow_unsettle(flow);
 	if (__atomic_exchange_n(&flow->unsettled, false, __ATOMIC_SEQ_CST) && flow_unsettled_release(flow, err)) {
 		flow_unsettle(flow);
 		return -1;

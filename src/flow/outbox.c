@@ -247,11 +247,14 @@ int outbox_work(struct outbox *outbox, bool *did, struct err *err)
 {
 	struct taken taken = {0};
 	int64_t *sending = sending_take(outbox);
+	int64_t connects = store_connects(outbox->store);
 	int status;
 
 	*did = false;
 	if (!sending)
 		return err_set(err, ERR_LIMIT, "an outbox has at most %d senders", OUTBOX_SENDERS_MAX);
+	if (__atomic_exchange_n(&outbox->connects, connects, __ATOMIC_SEQ_CST) != connects)
+		__atomic_store_n(&outbox->unsettled, true, __ATOMIC_SEQ_CST);
 	status = __atomic_exchange_n(&outbox->unsettled, false, __ATOMIC_SEQ_CST) && unsettled_release(outbox, err) ? -1
 		 : take(outbox, sending, &taken, did, err)                                                          ? -1
 		 : *did ? send_one(outbox, &taken, err)

@@ -54,6 +54,7 @@ struct outbox {
 	/* the outbox's own, zero at first: what is being sent, and whether something was left without a word */
 	int64_t sending[OUTBOX_SENDERS_MAX];
 	bool unsettled;
+	int64_t connects; /* of the store, when what was taken was last known to be what the store says */
 };
 
 /* Sends what is due first, if anything is. Any thread. */

@@ -10,7 +10,8 @@ int plane_open(struct plane *plane, struct store *store, struct world world, con
 	*plane = (struct plane){.store = store, .world = world, .life_ms = life_ms ? life_ms : PLANE_LIFE_MS};
 	(void)snprintf(lease, sizeof(lease), "plane/%s", name);
 	plane->renewed_ms = world_elapsed_ms(world);
-	return lease_take(store, world, lease, name, plane->life_ms, &plane->lease, err);
+	/* A token that a database forgets when it dies would be another one's then. */
+	return lease_take(store, world, lease, name, plane->life_ms, &plane->lease, err) || store_sync(store, err) ? -1 : 0;
 }
 
 bool plane_is_lost(const struct plane *plane)

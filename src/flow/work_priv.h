@@ -30,8 +30,9 @@ struct flows {
 	pthread_t threads[WORKERS_MAX + 2];
 	int thread_count;
 	struct plane plane;
-	bool unsettled;  /* atomic: something that was taken was not put back */
-	int64_t rung_ms; /* atomic: when timers were rung last */
+	bool unsettled;   /* atomic: something that was taken was not put back */
+	int64_t connects; /* atomic: of the store, when what was taken was last known to be what the store says */
+	int64_t rung_ms;  /* atomic: when timers were rung last */
 };
 
 /* A workflow that was taken, with the visit that began. */

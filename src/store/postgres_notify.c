@@ -3,7 +3,8 @@
  *
  * One thread with a connection of its own. Commits only raise a flag: the thread sends one NOTIFY for all of them, not more often than
  * each TELL_EVERY_MS, since every NOTIFY takes a lock that is held to the end of its commit. What is heard wakes whoever waits here. A
- * lost connection is made again, and everybody looks once: something may have been missed.
+ * lost connection is made again and counted, and everybody looks once: something may have been missed, and the server may have died and
+ * have lost what it was told last.
  */
 #include "store/postgres_priv.h"
 
@@ -83,6 +84,7 @@ static void *teller_main(void *argument)
 		struct err err = {0};
 
 		if (!postgres_connect(self, &connection, &err) && send_one(self, connection, "LISTEN assay_store")) {
+			(void)__atomic_add_fetch(&self->store.connects, 1, __ATOMIC_SEQ_CST);
 			store_nudge(&self->store);
 			converse(self, connection);
 		} else {

@@ -354,6 +354,11 @@ void store_wait(struct store *store, int64_t seen, int64_t timeout_ms)
 	(void)pthread_mutex_unlock(&store->watch_lock);
 }
 
+int64_t store_connects(const struct store *store)
+{
+	return __atomic_load_n(&store->connects, __ATOMIC_SEQ_CST);
+}
+
 void store_nudge(struct store *store)
 {
 	(void)pthread_mutex_lock(&store->watch_lock);

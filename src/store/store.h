@@ -122,6 +122,9 @@ MUST_USE int store_number_get(struct store_tx *tx, int64_t *number, int64_t fall
 int64_t store_version(struct store *store);
 void store_wait(struct store *store, int64_t seen, int64_t timeout_ms);
 void store_nudge(struct store *store); /* lets every store_wait return */
+/* Counts how often a database of its own was connected to anew. It may have died, and have lost what was committed in its last second and
+ * not synced: who goes by what it once committed looks again when the count is another. 0 where the store ends with this process. */
+int64_t store_connects(const struct store *store);
 
 /* Who hears of the same without a thread that waits: `heard` is called by who committed, must not block, and calls nothing of the store. */
 struct store_listener {

@@ -49,6 +49,7 @@ struct store {
 	int64_t version;                  /* under watch_lock */
 	struct store_listener *listeners; /* under watch_lock */
 	int hurried;                      /* under watch_lock */
+	int64_t connects;                 /* atomic */
 	pthread_cond_t unhurried;
 	pthread_mutex_t flush_lock; /* and what follows */
 	pthread_cond_t flushed[2];  /* by the number of the sync that is waited for, even or odd */

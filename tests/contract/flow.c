@@ -257,6 +257,25 @@ static void one_that_begins_again_waits_for_nothing(void **state)
 	plane_kill(a);
 }
 
+/* What is not synced is forgotten, as whose a workflow is: also what the plane that lives believes to have ended. */
+static void what_a_database_forgot_when_it_died_is_done_again(void **state)
+{
+	struct story *story = *state;
+	pid_t a = plane_start("a");
+
+	start(story, "f", FLOWS);
+	assert_int_equal(store_sync(story->store, NULL), 0);
+	for (int i = 0; i < 2; i++) { /* while it works, and when it has nothing to do */
+		number_wait(story, i ? DONE : "SELECT count(*) FROM change WHERE kind = 'ended/b'", i ? FLOWS : 1);
+		postgres_fixture_kill(&server);
+		assert_true(postgres_fixture_again(&server));
+	}
+	number_wait(story, DONE, FLOWS);
+	plane_kill(a);
+	assert_int_equal(number(story, "SELECT count(*) FROM flow_event WHERE kind = 'went'"), FLOWS * STEPS);
+	rows_check(story);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +283,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(one_that_hangs_is_taken_over_and_what_it_does_then_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stop_reaches_the_control_plane_that_is_on_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_begins_again_waits_for_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_database_forgot_when_it_died_is_done_again, setup, teardown),
 	};
 	int failed;
 

@@ -77,6 +77,8 @@ bool postgres_fixture_again(struct postgres_fixture *fixture)
 				      "max_connections=100",
 				      "-c",
 				      fixture->durable ? "fsync=on" : "fsync=off",
+				      "-c",
+				      "wal_writer_delay=10000", /* what is not synced is lost for sure when it is killed */
 				      NULL};
 	const char *const ready[] = {"pg_isready", "-q", "-h", fixture->dir, NULL};
 

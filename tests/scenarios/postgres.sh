@@ -1,4 +1,5 @@
-# A PostgreSQL of the scenario's own, as a store. Sourced after tap.sh.
+# A PostgreSQL of the scenario's own, as a store: one that is killed loses what was committed in its last ten seconds and not synced, as a
+# busy one loses its last moments. Sourced after tap.sh.
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034
 
@@ -10,7 +11,7 @@ database_pid=
 as_postgres() { if [ "$(id -u)" = 0 ]; then setpriv --reuid postgres --regid postgres --clear-groups -- "$@"; else "$@"; fi; }
 [ "$(id -u)" != 0 ] || chown postgres: "$DATA"
 database_start() {
-	(cd "$DATA" && as_postgres "$programs/postgres" -D "$DATA/data" -k "$DATA" -c listen_addresses= -c fsync=off >>"$WORK/postgres.log" 2>&1) &
+	(cd "$DATA" && as_postgres "$programs/postgres" -D "$DATA/data" -k "$DATA" -c listen_addresses= -c fsync=off -c wal_writer_delay=10000 >>"$WORK/postgres.log" 2>&1) &
 	database_pid=$!
 	until_true 60 "$programs/pg_isready" -q -h "$DATA"
 }

@@ -34,6 +34,7 @@ like 'without its store the server says so' "$("$ASSAY" runs 2>&1)" 'the store'
 database_start
 answers() { api GET /runs >/dev/null; }
 ok 'when the store is back, so is the server' until_true 60 answers
+ok 'what a database that was killed had not written yet is done again' until_true 60 state_is review
 
 ok 'a backup is made while the server runs' "$ASSAY" backup "$WORK/all.tar"
 is 'only its owner reads it' "$(stat -c %a "$WORK/all.tar")" 600
