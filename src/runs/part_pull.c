@@ -234,6 +234,22 @@ int parts_merge_on(struct runs *runs, const struct run *run, const struct parts 
 
 /* ---- undoing ---- */
 
+/* Closes its pull request, unless a person merged it meanwhile: then it stays. */
+static int part_withdraw(struct runs *runs, const struct run *run, struct part *part, bool *undone, struct err *err)
+{
+	AUTO_JSON pull = NULL;
+
+	if (part_close(runs, run, part, "the pull requests that belong to it could not be made", err))
+		return -1;
+	pull = forge_fetch(runs->forge, part->pull, err);
+	if (!pull)
+		return -1;
+	if (forge_state_of(pull) == FORGE_MERGED)
+		return outcome_store(runs, run, part, "merged", err);
+	*undone = true;
+	return 0;
+}
+
 int parts_unpublish(struct runs *runs, const struct run *run, struct err *err)
 {
 	AUTO_PARTS parts = {.count = 0};
@@ -247,19 +263,17 @@ int parts_unpublish(struct runs *runs, const struct run *run, struct err *err)
 	for (size_t i = 0; i < parts.count; i++)
 		whole = whole && (parts.at[i].pull || !part_is_changed(&parts.at[i]));
 	for (size_t i = 0; i < parts.count && !whole; i++) {
-		const struct part *part = &parts.at[i];
+		struct part *part = &parts.at[i];
 
-		if (!part->pull || part->published)
-			continue;
-		if (part_close(runs, run, part, "the pull requests that belong to it could not be made", err))
+		if (part->pull && !part->published && !part->outcome && part_withdraw(runs, run, part, &undone, err))
 			return -1;
-		undone = true;
 	}
 	if (!undone)
 		return 0;
 	/* Whoever tries again makes new ones, on a branch that has none. */
 	if (store_begin(runs->store, &tx, err) || run_write(&tx, run->id, "branch = ?, pull = NULL", VALUES(V(branch)), err) ||
-	    store_run(&tx, "UPDATE run_part SET pull = NULL WHERE run = ? AND published IS NULL", VALUES(V(run->id)), err))
+	    store_run(&tx, "UPDATE run_part SET pull = NULL WHERE run = ? AND published IS NULL AND outcome IS NULL",
+		      VALUES(V(run->id)), err))
 		return -1;
 	return store_commit(&tx, err);
 }

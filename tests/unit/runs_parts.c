@@ -389,6 +389,42 @@ static void what_was_published_is_withdrawn_when_not_all_of_it_can_be(void **sta
 	main_holds("lib", "new");
 }
 
+/* A person is faster than the second pull request, which cannot be made then. */
+static int upsert_late(void *self, const struct forge_pull *pull, int64_t *number, struct err *err)
+{
+	struct git_hash merged;
+
+	(void)self;
+	if (strcmp(pull->repository, "lib") != 0)
+		return forge_upsert(real_forge, pull, number, err);
+	return forge_merge(real_forge, 1, &merged, err) ? -1 : err_set(err, ERR_DENIED, "no pull requests here");
+}
+static const struct forge_ops late = {"late", list_real, fetch_real, upsert_late, review_real, merge_real, close_real};
+
+static void what_a_person_merged_before_the_rest_was_published_is_not_published_again(void **state)
+{
+	AUTO_JSON merged = NULL;
+
+	(void)state;
+	real_forge = runs->forge;
+	runs->forge = (struct forge){&late, NULL};
+	begin_and_work("good|new");
+	runs->forge = real_forge;
+	state_is("failed");
+	pull_is(1, "state", "merged");
+	assert_int_equal(runs_retry(runs, run, NULL), 0);
+	assert_int_equal(work_all(), 0);
+	state_is("review");
+	assert_int_equal(number_of("SELECT count(*) FROM pull"), 2);
+	pull_is(2, "repository", "lib");
+	merged = runs_pull_merge(runs, 2, "ann", false, NULL);
+	assert_non_null(merged);
+	assert_int_equal(work_all(), 0);
+	state_is("done");
+	main_holds("shop", "good");
+	main_holds("lib", "new");
+}
+
 static void of_candidates_over_both_the_proven_one_is_published(void **state)
 {
 	AUTO_JSON asked = request();
@@ -508,6 +544,7 @@ int main(void)
 		STORY(one_that_is_closed_closes_the_other),
 		STORY(none_is_merged_when_one_cannot_be),
 		STORY(what_was_published_is_withdrawn_when_not_all_of_it_can_be),
+		STORY(what_a_person_merged_before_the_rest_was_published_is_not_published_again),
 		STORY(of_candidates_over_both_the_proven_one_is_published),
 		STORY(what_cannot_be_worked_on_together_is_refused),
 		cmocka_unit_test(a_crash_at_any_store_call_leads_to_the_same_end),
