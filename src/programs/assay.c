@@ -35,8 +35,14 @@ static int keeper_run(int argc, char **argv)
 	return keeper_main(argc, argv);
 }
 
+static int pod_run(int argc, char **argv)
+{
+	pod_tool_set(view_make(assay_env_blob, assay_env_blob_length));
+	return pod_main(argc, argv);
+}
+
 static const struct program programs[] = {
-	{"gateway", gateway_main}, {"keeper", keeper_run}, {"pod", pod_main},
+	{"gateway", gateway_main}, {"keeper", keeper_run}, {"pod", pod_run},
 	{"serve", serve_main},     {"vault", vault_main},  {NULL, NULL},
 };
 

@@ -3,9 +3,8 @@
 
 #include "sandbox/local/local.h"
 
-json_t *doctor_items(const char *state_dir)
+json_t *doctor_items_of(const json_t *checks)
 {
-	AUTO_JSON checks = local_doctor(state_dir);
 	json_t *items = json_array();
 	size_t index;
 	json_t *check;
@@ -19,4 +18,11 @@ json_t *doctor_items(const char *state_dir)
 							     json_text(check, "mend", "")));
 	}
 	return items;
+}
+
+json_t *doctor_items(const char *state_dir)
+{
+	AUTO_JSON checks = local_doctor(state_dir);
+
+	return doctor_items_of(checks);
 }

@@ -5,6 +5,7 @@
 #include "base/json.h"
 
 /* [{"name", "status": "ok|warn|missing", "what", "how"}] (doc/api.md), owned by the caller. */
+json_t *doctor_items_of(const json_t *checks); /* of rows as local_doctor() gives them */
 json_t *doctor_items(const char *state_dir);
 
 #endif

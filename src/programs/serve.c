@@ -28,7 +28,6 @@
 #include "programs/policy.h"
 #include "programs/serve_priv.h"
 #include "runs/runs.h"
-#include "sandbox/local/local.h"
 #include "vault/vault.h"
 #include "web/oidc.h"
 #include "web/web.h"
@@ -52,17 +51,17 @@ void serve_end(void *self)
 
 static json_t *doctor(void *self)
 {
-	struct serve *serve = self;
+	const struct serve *serve = self;
 
-	return json_pack("{s:o}", "items", doctor_items(serve->state_dir));
+	return json_pack("{s:o}", "items", serve_sandboxes_doctor(serve->sandboxes));
 }
 
 static int process_look(void *self, const char *name, struct err *err)
 {
 	const struct serve *serve = self;
 
-	if (strcmp(name, "keeper") == 0)
-		return local_provider_look(serve->provider, err);
+	if (strcmp(name, "gateway") != 0)
+		return serve_sandboxes_look(serve->sandboxes, err);
 	return serve_gateway_pid(serve->gateway) ? 0 : err_set(err, ERR_RETRY, "the %s ended, and is started again", name);
 }
 
@@ -237,20 +236,22 @@ static int mask_key(void *self, unsigned char key[DIGEST_KEY_BYTES], struct err 
 
 static int sandboxes_open(struct serve *serve, struct err *err)
 {
-	struct local_options local = {.state_dir = serve->state_dir, .runtime = serve->oci};
+	struct serve_sandboxes_options sandboxes = {.provider = serve->provider, .state_dir = serve->state_dir, .oci = serve->oci};
 	const struct egress_options egress = {
 		.state_dir = serve->state_dir, .policy_path = serve->policy, .prices_path = serve->prices, .world = world_real};
 	struct environments_options options;
 
-	if (egress_open(&egress, &serve->egress.egress, err) || local_provider_open(&local, &serve->provider, err) ||
-	    vault_open(serve->state_dir, &serve->vault, err) || ledger_start(serve, err) || outer_open(serve, err) ||
+	if (egress_open(&egress, &serve->egress.egress, err) || vault_open(serve->state_dir, &serve->vault, err))
+		return -1;
+	sandboxes.vault = serve->vault;
+	if (serve_sandboxes_open(&sandboxes, &serve->sandboxes, err) || ledger_start(serve, err) || outer_open(serve, err) ||
 	    serve_gateway_open(serve->preview_base, serve->front, serve->tools_dir, TOOLS_SOCKET, serve->vault,
 			       serve->egress.egress, serve->audit, &serve->gateway, err))
 		return -1;
 	serve->egress.vault = serve->vault;
 	serve->egress.audit = serve->audit;
 	options = (struct environments_options){.state_dir = serve->state_dir,
-						.provider = serve->provider,
+						.provider = serve_sandboxes_provider(serve->sandboxes),
 						.gateway = serve_gateway_link(serve->gateway),
 						.preview_base = serve->preview_base,
 						.world = world_real,
@@ -264,7 +265,7 @@ static int sandboxes_open(struct serve *serve, struct err *err)
 	if (environments_open(&options, &serve->environments, err))
 		return -1;
 	serve->egress.environments = serve->environments;
-	serve->egress.provider = serve->provider;
+	serve->egress.provider = serve_sandboxes_provider(serve->sandboxes);
 	serve->egress.gateway = serve->gateway;
 	serve_egress_attach(&serve->egress);
 	if (serve_gateway_watch(serve->gateway, serve->environments, err))
@@ -295,9 +296,9 @@ static int pages_url_check(const char *url, struct err *err)
 	return 0;
 }
 
-static const char *setting(const char *name)
+const char *serve_setting(const char *variable)
 {
-	const char *value = getenv(name);
+	const char *value = getenv(variable);
 
 	return value && *value ? value : NULL;
 }
@@ -305,11 +306,11 @@ static const char *setting(const char *name)
 /* Where people sign in, as the configuration says it; asks nobody. */
 static int oidc_make(struct oidc **oidc, struct err *err)
 {
-	const char *file = setting("ASSAY_OIDC_SECRET_FILE");
+	const char *file = serve_setting("ASSAY_OIDC_SECRET_FILE");
 	AUTO_BUF secret = buf_new(KEY_BYTES_MAX);
-	struct oidc_options options = {.issuer = setting("ASSAY_OIDC_ISSUER"),
-				       .client = setting("ASSAY_OIDC_CLIENT"),
-				       .roles = setting("ASSAY_OIDC_ROLES"),
+	struct oidc_options options = {.issuer = serve_setting("ASSAY_OIDC_ISSUER"),
+				       .client = serve_setting("ASSAY_OIDC_CLIENT"),
+				       .roles = serve_setting("ASSAY_OIDC_ROLES"),
 				       .world = world_real};
 	AUTO_FREE char *text = NULL;
 	int failed;
@@ -365,6 +366,7 @@ static int pages_open(struct serve *serve, const char *address, struct err *err)
 				  .doctor = doctor,
 				  .reload = serve_reload,
 				  .process_look = process_look,
+				  .sandboxes_process = serve_sandboxes_name(serve->provider),
 				  .policy_judge = policy_requests_judge,
 				  .self = serve,
 				  .world = world_real};
@@ -467,10 +469,9 @@ static void serve_close(struct serve *serve)
 	serve_gateway_close(serve->gateway);
 	audit_close(serve->audit);
 	serve_front_close(serve->front);
+	serve_sandboxes_close(serve->sandboxes);
 	if (serve->vault)
 		vault_close(serve->vault);
-	if (serve->provider.ops)
-		local_provider_close(serve->provider);
 	egress_close(serve->egress.egress);
 	otlp_close(serve->otlp);
 	if (serve->loop) {
@@ -498,7 +499,8 @@ static void variables_take(struct serve *serve)
 	const struct {
 		const char *name;
 		const char **text;
-	} texts[] = {{"ASSAY_RUNTIME", &serve->oci},
+	} texts[] = {{"ASSAY_PROVIDER", &serve->provider},
+		     {"ASSAY_RUNTIME", &serve->oci},
 		     {"ASSAY_STORE", &serve->store},
 		     {"ASSAY_LISTEN", &serve->listen},
 		     {"ASSAY_PREVIEW", &serve->preview},
@@ -534,8 +536,8 @@ static int config_tell(const struct serve *serve, bool dump)
 	struct oidc *oidc = NULL;
 	struct otlp *otlp = NULL;
 
-	if ((serve->policy && !policy) || pages_url_check(serve->pages, &err) || oidc_make(&oidc, &err) ||
-	    otlp_open(ASSAY_VERSION, &otlp, &err) || outer_open(&checked, &err))
+	if ((serve->policy && !policy) || serve_sandboxes_check(serve->provider, &err) || pages_url_check(serve->pages, &err) ||
+	    oidc_make(&oidc, &err) || otlp_open(ASSAY_VERSION, &otlp, &err) || outer_open(&checked, &err))
 		return cli_fail("assay serve", false, &err);
 	otlp_close(otlp);
 	serve_front_close(checked.front);
@@ -612,6 +614,10 @@ int serve_main(int argc, char **argv)
 		{.name = "sign-in",
 		 .help = "browsers must sign in; always so where others can reach the pages",
 		 .flag = &serve.sign_in},
+		{.name = "provider",
+		 .value = "NAME",
+		 .help = "where environments are: local, on this machine, or kubernetes, on a cluster (local)",
+		 .text = &serve.provider},
 		{.name = "oci",
 		 .value = "RUNTIME",
 		 .help = "runc, crun or a path makes the sandboxes (default: ASSAY_RUNTIME, else own code, which is faster)",

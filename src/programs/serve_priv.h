@@ -9,6 +9,7 @@
 #include "programs/serve_front.h"
 #include "programs/serve_gateway.h"
 #include "programs/serve_relay.h"
+#include "programs/serve_sandboxes.h"
 #include "runs/runs.h"
 #include "sandbox/environment.h"
 #include "web/web.h"
@@ -30,8 +31,9 @@ struct serve {
 		const char *relay; /* NULL: they come by themselves */
 		const char *token;
 	} outer;
-	const char *oci;    /* NULL: none */
-	const char *policy; /* NULL: where it usually is, as the next */
+	const char *provider; /* of sandboxes; NULL: this machine */
+	const char *oci;      /* NULL: none */
+	const char *policy;   /* NULL: where it usually is, as the next */
 	const char *prices;
 	const char *pages; /* where else the pages are reached; NULL: nowhere */
 	bool sign_in;
@@ -54,7 +56,7 @@ struct serve {
 	int lock_fd;
 	/* parts, in the order of their opening */
 	struct loop *loop;
-	struct provider provider;
+	struct serve_sandboxes *sandboxes;
 	struct serve_egress egress;
 	struct serve_gateway *gateway;
 	struct vault *vault;
@@ -78,6 +80,8 @@ struct serve {
 };
 
 void serve_end(void *self); /* any thread */
+const char *serve_setting(
+	const char *variable); /* what the environment, or the configuration for it, says; NULL: nothing. While it starts */
 
 /* serve_place.c: where everything is, and that nobody else is there. */
 

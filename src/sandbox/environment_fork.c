@@ -9,6 +9,27 @@
 
 #define WAKES_MAX 5 /* in a row, of one whose ground went away each time */
 
+static void environment_cold_set(struct environment *env, bool cold)
+{
+	(void)pthread_mutex_lock(&env->mutex);
+	env->cold = cold;
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
+/* Where freezing ends the programs, databases write what they have first, and what is woken is made again from the volumes. */
+static int programs_freeze(struct environment *env, struct err *err)
+{
+	bool ends = env->all->provider.ops->freeze_ends;
+
+	if (ends)
+		environment_stop_members(env, true);
+	if (provider_env_freeze(env->all->provider, env->id, true, err))
+		return -1;
+	if (ends)
+		environment_cold_set(env, true);
+	return 0;
+}
+
 int environment_freeze_locked(struct environment *env, struct err *err)
 {
 	if (environment_state_of(env) == ENV_FROZEN)
@@ -18,7 +39,7 @@ int environment_freeze_locked(struct environment *env, struct err *err)
 			       environment_state_name(environment_state_of(env)));
 	/* First the gateway: requests that come from now on wait for the thaw. */
 	environment_move(env, ENV_FROZEN);
-	if (!env->cold && provider_env_freeze(env->all->provider, env->id, true, err)) {
+	if (!env->cold && programs_freeze(env, err)) {
 		environment_move(env, ENV_READY);
 		return -1;
 	}
@@ -58,10 +79,24 @@ static bool environment_is_still(struct environment *env)
 	return still;
 }
 
-/* It stays failed; its programs go on. */
+/* Thawed sandboxes are new ones there: the gateway gets their doors. */
+static int doors_put(struct environment *env, struct err *err)
+{
+	for (size_t i = 0; i < env->member_count; i++) {
+		struct member *member = &env->members[i];
+
+		(void)member_ended(env, member);
+		if (member->made && gateway_member_put(env, member, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* It stays failed; its programs go on, where they can. */
 static int still_end(struct environment *env, struct err *err)
 {
-	if (provider_env_freeze(env->all->provider, env->id, false, err))
+	if (provider_env_freeze(env->all->provider, env->id, false, err) ||
+	    (env->all->provider.ops->freeze_ends && doors_put(env, err)))
 		return -1;
 	(void)pthread_mutex_lock(&env->mutex);
 	env->still = false;
@@ -78,13 +113,6 @@ static bool environment_cold(struct environment *env)
 	cold = env->cold;
 	(void)pthread_mutex_unlock(&env->mutex);
 	return cold;
-}
-
-static void environment_cold_set(struct environment *env, bool cold)
-{
-	(void)pthread_mutex_lock(&env->mutex);
-	env->cold = cold;
-	(void)pthread_mutex_unlock(&env->mutex);
 }
 
 /* Makes the members again from the volumes: after a crash or a stop of ours. */
@@ -293,12 +321,14 @@ static int volumes_clone(struct environment *from, struct environment *env, stru
 	int result = 0;
 
 	step_report(progress, "clone", "", -1);
-	if (!was_frozen && provider_env_freeze(provider, from->id, true, err))
+	if (!was_frozen &&
+	    (provider.ops->freeze_ends ? environment_freeze_locked(from, err) : provider_env_freeze(provider, from->id, true, err)))
 		return -1;
 	json_object_foreach(env->layers, volume, layers)
 		if (result == 0)
 			result = provider_volume_clone(provider, from->id, env->id, volume, err);
-	if (!was_frozen && provider_env_freeze(provider, from->id, false, result ? NULL : err))
+	if (!was_frozen && (provider.ops->freeze_ends ? environment_wake(from, result ? NULL : err)
+						      : provider_env_freeze(provider, from->id, false, result ? NULL : err)))
 		result = -1;
 	step_report(progress, "clone", "", elapsed_ms(env->all) - began_ms);
 	return result;

@@ -85,6 +85,7 @@ enum door_mode {
 struct provider_ops {
 	const char *name;
 	enum door_mode door_mode;
+	bool freeze_ends; /* freezing ends all programs: what is thawed has its sandboxes, and nothing runs in them */
 
 	/* Records the environment before anything of it exists, so that env_list finds it after a crash. */
 	int (*env_make)(void *self, struct env_id env, struct err *err);

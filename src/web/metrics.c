@@ -166,7 +166,7 @@ static json_t *ready(struct call *call, struct err *err)
 		const char *name;
 		int (*look)(struct web *web, struct err *err);
 	} parts[] = {{"store", store_look}, {"vault", vault_look}, {"environments", environments_look}};
-	static const char *const processes[] = {"gateway", "keeper"};
+	const char *const processes[] = {"gateway", call->web->options.sandboxes_process};
 	AUTO_BUF out = buf_new(TEXT_MAX);
 	unsigned status = 200;
 

@@ -45,8 +45,9 @@ struct web_options {
 	char *(*preview_enter)(void *self, const char *host, const char *to, const char *browser, struct err *err);
 	void (*shutdown)(void *self);                   /* POST /shutdown */
 	json_t *(*reload)(void *self, struct err *err); /* POST /reload; any thread; NULL: there is nothing to */
-	/* Are the other processes well? One of them by name; NULL: it is not asked (GET /readyz). */
+	/* Are the other processes well? One of them by name, "gateway" or `sandboxes_process`; NULL: it is not asked (GET /readyz). */
 	int (*process_look)(void *self, const char *name, struct err *err);
+	const char *sandboxes_process; /* who makes the sandboxes: "keeper" */
 	json_t *(*doctor)(void *self); /* what GET /doctor answers; owned by the caller; any thread */
 	/* Judges imagined requests (programs/policy.h); NULL: nobody does. Any thread. */
 	json_t *(*policy_judge)(const json_t *rules, const json_t *organisation, const json_t *requests, struct err *err);

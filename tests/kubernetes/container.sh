@@ -6,14 +6,18 @@ root=$1
 shift
 mount -t tmpfs root "$root"
 cd "$root"
-mkdir usr etc proc tmp dev dev/pts home home/assay workspace
+mkdir usr etc proc tmp dev dev/pts dev/shm home home/assay workspace
 for name in bin sbin lib lib64; do ln -s "usr/$name" "$name"; done
 for name in usr etc; do
 	mount --rbind "/$name" "$name"
 	mount -o remount,bind,ro "$name"
 done
+# What a container has mounted below /usr/local/bin finds its place there, as in an image's own root.
+mkdir -p dev/.upper dev/.work
+mount -t overlay overlay -o "lowerdir=usr/local/bin,upperdir=dev/.upper,workdir=dev/.work" usr/local/bin
 mount -t proc proc proc
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts dev/pts
+mount -t tmpfs -o mode=1777,size=64m shm dev/shm
 ln -s pts/ptmx dev/ptmx
 for name in null zero full random urandom tty; do
 	: >"dev/$name"

@@ -28,6 +28,12 @@ says 1 'assay serve: oidc-roles: expected CLAIM:VALUE=ROLE, not `dev`' 'oidc-iss
 says 1 "assay: $config:1:9: listen: expected a text" 'listen: [1]\n'
 says 1 "assay: $config:1:1: expected a mapping of keys to values" '- listen\n'
 says 1 "assay serve: cannot open $WORK/none.yaml: No such file or directory" "policy: $WORK/none.yaml\n"
+says 1 'assay serve: provider: expected local or kubernetes, not `cloud`' 'provider: cloud\n'
+says 1 "assay serve: kubernetes-assay-image: say by what name the cluster's nodes find Assay's own image (deploy/image makes it)" 'provider: kubernetes\n'
+says 1 'assay serve: kubernetes-address: `assay.example.com` is no address in numbers, and pods have nobody to ask for a name' \
+	'provider: kubernetes\nkubernetes-assay-image: assay:1\nkubernetes-address: assay.example.com:7430\n'
+says 1 'assay serve: kubernetes-pods: expected NAMESPACE/LABEL=VALUE, not `app=assay`' \
+	'provider: kubernetes\nkubernetes-assay-image: assay:1\nkubernetes-pods: app=assay\n'
 chmod 666 "$config"
 is 'a file that others may write decides nothing' "$("$ASSAY" status 2>&1)" \
 	"assay: $config: others than its owner may write it: chown it to yourself and chmod 644"

@@ -137,6 +137,7 @@ static json_t *program_container(const struct sandbox_spec *spec)
 				      POD_CONTROL, "securityContext", secure());
 
 	mounted(mounts, "assay", POD_FOLDER, NULL, true);
+	mounted(mounts, "assay", "/usr/local/bin/assay-env", POD_TOOL_PART, true);
 	if (spec->authority)
 		mounted(mounts, "assay", "/etc/ssl/certs", POD_CERTIFICATES_PART, true);
 	for (size_t i = 0; i < spec->mount_count; i++) {

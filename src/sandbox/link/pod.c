@@ -208,12 +208,20 @@ static int control_listen(struct pod *pod, struct err *err)
 
 /* ---- begin ---- */
 
+static struct view tool;
+
+void pod_tool_set(struct view bytes)
+{
+	tool = bytes;
+}
+
 static int folders_make(const char *volumes, struct err *err)
 {
 	AUTO_FREE char *names = text_copy(volumes);
 	char *rest = names;
 
-	if (file_replace(POD_INIT, view_make(init_blob, init_blob_length), 0755, err))
+	if (file_replace(POD_INIT, view_make(init_blob, init_blob_length), 0755, err) ||
+	    (tool.length && file_replace(POD_FOLDER "/" POD_TOOL_PART, tool, 0755, err)))
 		return -1;
 	for (const char *name; rest && (name = strsep(&rest, " "));) {
 		AUTO_FREE char *tree = text_format(POD_VOLUMES "/%s/" POD_TREE, name);

@@ -8,11 +8,12 @@
 
 #include <stdint.h>
 
-#include "base/err.h"
+#include "base/buf.h"
 
 #define POD_FOLDER "/assay"               /* shared with the programs' container, which may not write there */
 #define POD_INIT POD_FOLDER "/assay-init" /* what that container executes, with POD_CONTROL */
 #define POD_CONTROL POD_FOLDER "/control"
+#define POD_TOOL_PART "assay-env" /* what programs have in /usr/local/bin, when there is one */
 #define POD_TOKEN_FOLDER "/assay-token"
 #define POD_TOKEN POD_TOKEN_FOLDER "/token"
 #define POD_VOLUMES "/assay-volumes" /* whole, by name; programs have the folder POD_TREE of each */
@@ -53,6 +54,9 @@ enum link_usage_field {
 	LINK_USAGE_UNLIMITED,
 	LINK_USAGE_FIELDS
 };
+
+/* The program of ours that each room finds as /usr/local/bin/assay-env. Before pod_main(); borrowed for ever. */
+void pod_tool_set(struct view bytes);
 
 /* `assay pod`: runs until the room has ended or is told to. `assay pod --ready`: 0 when the room's program may start. */
 int pod_main(int argc, char **argv);
