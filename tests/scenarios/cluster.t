@@ -25,11 +25,11 @@ users: [{name: u, user: {}}]
 contexts: [{name: x, context: {cluster: c, user: u}}]
 current-context: x
 END
-export KUBECONFIG=$WORK/kubeconfig ASSAY_PROVIDER=kubernetes ASSAY_KUBERNETES_LISTEN=127.0.0.1:0 ASSAY_KUBERNETES_ASSAY_IMAGE=assay:test
+export KUBECONFIG=$WORK/kubeconfig ASSAY_PROVIDER=kubernetes ASSAY_KUBERNETES_LISTEN=127.0.0.1:0 ASSAY_KUBERNETES_ASSAY_IMAGE=assay:test ASSAY_REPOSITORIES=$WORK/repositories
 # As in a pod that Pod Security calls restricted: an ordinary user without any privilege, and nobody makes a user namespace.
 RESTRICTED='echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"'
 serve_start() {
-	mkdir -p "$ASSAY_STATE" && chown -R 1000:1000 "$ASSAY_STATE"
+	mkdir -p "$ASSAY_STATE" "$ASSAY_REPOSITORIES" && chown -R 1000:1000 "$ASSAY_STATE" "$ASSAY_REPOSITORIES"
 	HOME=$WORK setpriv --reuid 1000 --regid 1000 --clear-groups unshare --user --map-user=1000 --map-group=1000 --keep-caps \
 		sh -c "$RESTRICTED" sh "$ASSAY" serve --listen 127.0.0.1:0 --preview 127.0.0.1:0 >>"$WORK/serve.log" 2>&1 &
 	serve_pid=$!
