@@ -1,14 +1,19 @@
 /* assay kubernetes: whether a cluster can carry environments. */
 #include "programs/kubernetes.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "cli/cli.h"
 #include "cli/table.h"
+#include "programs/serve_priv.h"
 #include "sandbox/kubernetes/check.h"
+#include "sandbox/kubernetes/conform.h"
 
 #define IMAGE_DEFAULT "docker.io/library/busybox:1.36"
 #define OWNER_DEFAULT "assay-check"
@@ -52,8 +57,51 @@ struct wish {
 	bool conformance, as_json;
 };
 
+/* With the settings that `assay serve` would have: what is proven is what it will use. */
+static json_t *rooms_try(const struct wish *wish, const char *server, void (*row)(const json_t *row), struct err *err)
+{
+	AUTO_FREE char *folder = text_copy("/tmp/assay-check-XXXXXX");
+	const struct serve_sandboxes_options options = {.provider = "kubernetes", .state_dir = folder, .owner = wish->owner};
+	struct kube_conform_room trial = {.server = server, .patience_ms = wish->patience_s * 1000};
+	struct serve_sandboxes *sandboxes = NULL;
+	json_t *rows = NULL;
+	struct err left = {0};
+
+	if (!mkdtemp(folder)) {
+		(void)err_errno(err, errno, "cannot make %s", folder);
+		return NULL;
+	}
+	if ((!wish->context || !setenv("ASSAY_KUBERNETES_CONTEXT", wish->context, 1)) &&
+	    !serve_sandboxes_open(&options, &sandboxes, err)) {
+		trial.provider = serve_sandboxes_provider(sandboxes);
+		trial.site = serve_sandboxes_site(sandboxes);
+		rows = kube_conform_rooms(&trial, row);
+	}
+	serve_sandboxes_close(sandboxes);
+	(void)!file_remove_tree(folder, &left);
+	return rows;
+}
+
+static json_t *rooms_rows(const struct wish *wish, const char *server, void (*row)(const json_t *row))
+{
+	bool set = serve_setting("ASSAY_KUBERNETES_ASSAY_IMAGE");
+	struct err err = {.text = "not tried: kubernetes-assay-image is not set"};
+	json_t *rows = set ? rooms_try(wish, server, row, &err) : NULL;
+	json_t *failed;
+
+	if (rows)
+		return rows;
+	rows = json_array();
+	failed = json_pack("{s:s, s:b, s:s, s:s, s:s}", "check", "rooms of pods that link to us", "ok", 0, "level",
+			   set ? "needed" : "better", "found", err.text, "mend", "see doc/kubernetes.md, Settings");
+	(void)json_array_append_new(rows, failed);
+	if (row)
+		row(failed);
+	return rows;
+}
+
 /* False: something that is needed is not there. */
-static bool look(const struct kube_site *site, const struct wish *wish)
+static bool look(const struct kube_site *site, const char *server, const struct wish *wish)
 {
 	AUTO_JSON rows = kube_check(site);
 	size_t index;
@@ -65,7 +113,10 @@ static bool look(const struct kube_site *site, const struct wish *wish)
 	if (wish->conformance && is_whole(rows)) { /* on a cluster that lacks something it could not go well */
 		AUTO_JSON more = kube_conform(site, wish->image, wish->patience_s * 1000, wish->as_json ? NULL : row_print);
 
+		AUTO_JSON rooms = rooms_rows(wish, server, wish->as_json ? NULL : row_print);
+
 		(void)json_array_extend(rows, more);
+		(void)json_array_extend(rows, rooms);
 	}
 	if (wish->as_json)
 		cli_print_json(rows);
@@ -102,6 +153,7 @@ static int check_run(int argc, char **argv)
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
 	log_init("kubernetes", LOG_LEVEL_WARN);
+	(void)signal(SIGPIPE, SIG_IGN); /* of a room that leaves */
 	if (wish.patience_s < 1 || wish.patience_s > 86400)
 		return cli_refuse(usage.program, "--patience: 1 to 86400 seconds");
 	if (kube_owner_check(wish.owner, &err))
@@ -113,7 +165,7 @@ static int check_run(int argc, char **argv)
 				  .world = world_real,
 				  .owner = wish.owner,
 				  .life_ms = wish.patience_s * 10000};
-	whole = look(&site, &wish);
+	whole = look(&site, config->server, &wish);
 	kube_client_close(site.client);
 	kube_config_free(config);
 	return whole ? CLI_DONE : CLI_FAILED;

@@ -171,12 +171,16 @@ static int identity_take(struct serve_sandboxes *self, struct err *err)
 	return 0;
 }
 
-static int owner_take(struct serve_sandboxes *self, struct vault *vault, struct err *err)
+static int owner_take(struct serve_sandboxes *self, const struct serve_sandboxes_options *given, struct err *err)
 {
 	unsigned char signature[64];
 	char key_id[65];
 
-	if (vault_sign(vault, VIEW("assay key id"), signature, key_id, err))
+	if (given->owner) {
+		self->owner = text_copy(given->owner);
+		return 0;
+	}
+	if (vault_sign(given->vault, VIEW("assay key id"), signature, key_id, err))
 		return -1;
 	self->owner = text_format("assay-%.*s", OWNER_DIGITS, key_id);
 	return 0;
@@ -218,7 +222,7 @@ int serve_sandboxes_check(const char *provider, struct err *err)
 	return config ? 0 : -1;
 }
 
-static int cluster_open(struct serve_sandboxes *self, struct vault *vault, struct err *err)
+static int cluster_open(struct serve_sandboxes *self, const struct serve_sandboxes_options *given, struct err *err)
 {
 	struct kube_cluster_options *options = &self->options;
 	const char *image = serve_setting("ASSAY_KUBERNETES_IMAGE");
@@ -228,7 +232,7 @@ static int cluster_open(struct serve_sandboxes *self, struct vault *vault, struc
 	if (!self->config)
 		return -1;
 	self->client = kube_client_open(self->config, world_real);
-	if (address_choose(self, err) || peer_choose(self, err) || identity_take(self, err) || owner_take(self, vault, err))
+	if (address_choose(self, err) || peer_choose(self, err) || identity_take(self, err) || owner_take(self, given, err))
 		return -1;
 	options->site = (struct kube_site){.client = self->client, .world = world_real, .owner = self->owner};
 	options->rooms.address = self->address;
@@ -257,7 +261,7 @@ int serve_sandboxes_open(const struct serve_sandboxes_options *options, struct s
 	self = mem_new(sizeof(*self));
 	self->state_dir = text_copy(options->state_dir);
 	failed = strcmp(provider, "local") == 0 ? local_provider_open(&local, &self->provider, err)
-						: cluster_open(self, options->vault, err);
+						: cluster_open(self, options, err);
 	if (failed) {
 		self->provider.ops = NULL;
 		serve_sandboxes_close(self);
@@ -270,6 +274,11 @@ int serve_sandboxes_open(const struct serve_sandboxes_options *options, struct s
 struct provider serve_sandboxes_provider(const struct serve_sandboxes *sandboxes)
 {
 	return sandboxes->provider;
+}
+
+const struct kube_site *serve_sandboxes_site(const struct serve_sandboxes *sandboxes)
+{
+	return sandboxes->client ? &sandboxes->options.site : NULL;
 }
 
 const char *serve_sandboxes_name(const char *provider)

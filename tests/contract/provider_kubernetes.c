@@ -32,6 +32,7 @@
 #include "net/socket.h"
 #include "sandbox/kubernetes/check.h"
 #include "sandbox/kubernetes/cluster.h"
+#include "sandbox/kubernetes/conform.h"
 #include "sandbox/link/mux.h"
 
 #define WAIT_MS 60000
@@ -1217,6 +1218,29 @@ static int begin(const char *assay)
 	return 0;
 }
 
+/* What `assay kubernetes check --conformance` says of rooms; where the API server is reached all the same, that is no row that is well. */
+static void rooms_conform_and_a_hole_is_seen(void **state)
+{
+	static const char *const servers[] = {"http://198.51.100.7", "file:///proc"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const struct kube_conform_room trial = {
+			.site = &options.site, .provider = provider, .server = servers[i], .patience_ms = WAIT_MS};
+		AUTO_JSON rows = kube_conform_rooms(&trial, NULL);
+		size_t index;
+		json_t *row;
+
+		assert_int_equal(json_array_size(rows), 7);
+		json_array_foreach(rows, index, row) {
+			bool hole = i && strstr(json_text(row, "check", ""), "leads out");
+
+			if (json_flag(row, "ok", false) == hole)
+				fail_msg("%s: %s", json_text(row, "check", ""), json_text(row, "found", ""));
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -1240,6 +1264,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(another_control_plane_finds_what_the_first_left),
 		cmocka_unit_test(what_a_cluster_cannot_do_is_refused_with_what_can),
 		cmocka_unit_test(an_environment_takes_few_requests),
+		cmocka_unit_test(rooms_conform_and_a_hole_is_seen),
 		cmocka_unit_test(a_doubled_namespace_goes_by_itself),
 		cmocka_unit_test(a_volume_that_is_filled_for_ever_is_given_up),
 		cmocka_unit_test(a_layer_that_does_not_fit_on_the_disk_is_none),

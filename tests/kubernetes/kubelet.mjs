@@ -129,7 +129,10 @@ export function pod_start(uid, spec, at, claim, tell) {
 			return main_start(pod, tell);
 		const again = () => !pod.stopped && run(pod, sidecar, sidecar.command, () => setTimeout(again, 100));
 		again();
-		probe(pod, sidecar, () => main_start(pod, tell));
+		if (sidecar.startupProbe)
+			probe(pod, sidecar, () => main_start(pod, tell));
+		else
+			main_start(pod, tell);
 	});
 }
 
