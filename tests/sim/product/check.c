@@ -153,7 +153,8 @@ static bool stop_is_noted(const char *what)
 	return false;
 }
 
-/* Of the run itself, or of its issue at GitHub: what is said there names no run, and what arrives late ends one that began meanwhile. */
+/* Of the run itself, or of its issue at GitHub or session at Linear: what is said there names no run, and what arrives late ends one that began
+ * meanwhile. */
 static void stopped_check(void)
 {
 	AUTO_TX tx = {0};
@@ -161,14 +162,15 @@ static void stopped_check(void)
 
 	if (store_begin(sim.store, &tx, NULL) ||
 	    store_query(&tx, &rows,
-			"SELECT run.id, issue_remote.number FROM run LEFT JOIN issue_remote ON issue_remote.issue = run.issue"
+			"SELECT run.id, issue_remote.number, coalesce(thread.thread, '') FROM run"
+			" LEFT JOIN issue_remote ON issue_remote.issue = run.issue LEFT JOIN thread ON thread.issue = run.issue"
 			" WHERE run.state = 'stopped' AND coalesce(run.outcome, '') <> 'lost'",
 			NO_VALUES, NULL))
 		broken("the store does not answer");
 	while (store_rows_next(&rows)) {
 		AUTO_FREE char *issue = text_format("github/%lld", (long long)store_rows_number(&rows, 1));
 
-		if (!stop_is_noted(store_rows_text(&rows, 0)) && !stop_is_noted(issue))
+		if (!stop_is_noted(store_rows_text(&rows, 0)) && !stop_is_noted(issue) && !stop_is_noted(store_rows_text(&rows, 2)))
 			broken("run %s was stopped, and nobody had asked", store_rows_text(&rows, 0));
 	}
 }
