@@ -130,13 +130,16 @@ check("item 69: and then it is", until(lambda: b" 200 " in ask(secure())[:16]))
 kept = secure()
 ask(kept)
 flood = []
+reset = 0  # before we were told that it was there
 for _ in range(DESCRIPTORS - 40):
     try:
         flood.append(socket.create_connection(("ok.test", 443), timeout=60))
+    except ConnectionResetError:
+        reset += 1
     except OSError:
         pass
 check("item 70: no environment takes all descriptors", until(lambda: descriptors() < DESCRIPTORS - 20), descriptors())
-check("item 70: connections over its share are reset", until(lambda: sum(bool(select.select([one], [], [], 0)[0]) for one in flood) > 5))
+check("item 70: connections over its share are reset", until(lambda: reset + sum(bool(select.select([one], [], [], 0)[0]) for one in flood) > 5))
 check("item 70: what is open goes on", b" 200 " in ask(kept)[:16])
 check("item 70: a kill is answered", switch())
 check("item 70: and resets", dead(kept) and all(dead(one) for one in flood))
