@@ -19,6 +19,10 @@ API=$(head -n 1 "$WORK/api")
 cluster() { curl --silent --show-error --fail-with-body --data "${2:-{\}}" "$API/_/$1"; }
 chmod 755 "$WORK"
 cluster set "$(jq -n --arg base "$WORK/node" --arg assay "$ASSAY" '{kubelet: {base: $base, programs: {"assay:test": $assay}}}')" >/dev/null
+# No verb but those of the role that is shipped.
+role=$(cd "$SOURCE_ROOT/tests/kubernetes" && node --input-type=module -e "import {load} from 'js-yaml'; import {readFileSync} from 'node:fs';
+	console.log(JSON.stringify({rules: load(readFileSync('../../deploy/kubernetes/clusterrole.yaml', 'utf8')).rules}))")
+ok 'the cluster lets us do what deploy/kubernetes/clusterrole.yaml says, and no more' cluster set "$role"
 cat >"$WORK/kubeconfig" <<END
 clusters: [{name: c, cluster: {server: '$API'}}]
 users: [{name: u, user: {}}]
