@@ -19,15 +19,11 @@ static void environment_cold_set(struct environment *env, bool cold)
 /* Where freezing ends the programs, databases write what they have first, and what is woken is made again from the volumes. */
 static int programs_freeze(struct environment *env, struct err *err)
 {
-	bool ends = env->all->provider.ops->freeze_ends;
-
-	if (ends)
+	if (env->all->provider.ops->freeze_ends) {
 		environment_stop_members(env, true);
-	if (provider_env_freeze(env->all->provider, env->id, true, err))
-		return -1;
-	if (ends)
-		environment_cold_set(env, true);
-	return 0;
+		environment_cold_set(env, true); /* also where it fails now: nothing of it runs */
+	}
+	return provider_env_freeze(env->all->provider, env->id, true, err);
 }
 
 int environment_freeze_locked(struct environment *env, struct err *err)
@@ -444,7 +440,8 @@ static int reconcile_one(struct environment *env, const json_t *there, struct er
 	}
 	if (state == ENV_READY && env->cold)
 		return environment_wake(env, err);
-	if (state == ENV_READY && idle)
+	/* A volatile one whose programs end has no second life. */
+	if (state == ENV_READY && idle && !(env->volatile_ && env->all->provider.ops->freeze_ends))
 		return environment_freeze_locked(env, err);
 	if (state == ENV_FAILED && idle && !environment_is_still(env))
 		environment_still(env);
