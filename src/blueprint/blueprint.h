@@ -62,6 +62,7 @@ enum engine_kind {
 	ENGINE_MYSQL, /* read as mariadb */
 	ENGINE_RABBITMQ,
 	ENGINE_NATS,
+	ENGINE_SQLITE,
 };
 
 enum mask_kind {
@@ -96,9 +97,10 @@ struct subset_rule {
 struct database {
 	char *name;
 	enum engine_kind engine;
-	int version; /* 0: newest there is */
-	char *database;
+	int version;    /* 0: newest there is */
+	char *database; /* of sqlite the file's name, the last part of `path` */
 	char *user;
+	char *path;     /* of sqlite: where rooms have the file */
 	char *snapshot; /* NULL: the blueprint's name, if such a snapshot exists */
 	char *seed;     /* a path, or "exec: LINE" */
 	struct command migrate;

@@ -178,6 +178,36 @@ static bool has_queues(const struct database *database)
 	return database->engine == ENGINE_REDIS || database->engine == ENGINE_RABBITMQ || database->engine == ENGINE_NATS;
 }
 
+/* The folder of a SQLite file, which is its alone; owned by the caller. */
+static char *folder_of(const char *path)
+{
+	return view_copy(view_make(path, (size_t)(strrchr(path, '/') - path)));
+}
+
+static int file_finish(struct reader *reader, const struct tree_node *node, struct blueprint *blueprint, size_t index)
+{
+	struct database *database = &blueprint->databases[index];
+	const char *stray = database->database ? "database" : database->user ? "user" : NULL;
+	AUTO_FREE char *path = text_format("/data/%s/%s.db", database->name, blueprint->name);
+	AUTO_FREE char *folder = NULL;
+
+	if (stray)
+		return reader_refuse(reader, tree_find(node, stray),
+				     "databases.%s.%s: sqlite has none: `path` is where the file is", database->name, stray);
+	text_default(reader, &database->path, path);
+	text_default(reader, &database->database, strrchr(database->path, '/') + 1);
+	text_default(reader, &database->user, "sqlite");
+	folder = folder_of(database->path);
+	for (size_t i = 0; i < index; i++) {
+		AUTO_FREE char *other = blueprint->databases[i].path ? folder_of(blueprint->databases[i].path) : NULL;
+
+		if (other && strcmp(folder, other) == 0)
+			return reader_refuse(reader, node, "databases.%s: its folder %s is that of `%s`: each file needs its own",
+					     database->name, folder, blueprint->databases[i].name);
+	}
+	return 0;
+}
+
 static int databases_finish(struct reader *reader, const struct tree_node *root, struct blueprint *blueprint)
 {
 	for (size_t i = 0; i < blueprint->database_count; i++) {
@@ -187,7 +217,13 @@ static int databases_finish(struct reader *reader, const struct tree_node *root,
 
 		if (database->engine == ENGINE_MYSQL)
 			database->engine = ENGINE_MARIADB;
-		if (!has_queues(database)) {
+		if (database->path && database->engine != ENGINE_SQLITE)
+			return reader_refuse(reader, tree_find(node, "path"), "databases.%s.path: only sqlite is a file",
+					     database->name);
+		if (database->engine == ENGINE_SQLITE) {
+			if (file_finish(reader, node, blueprint, i))
+				return -1;
+		} else if (!has_queues(database)) {
 			text_default(reader, &database->database, blueprint->name);
 			text_default(reader, &database->user, database->engine == ENGINE_POSTGRES ? "postgres" : "root");
 		} else if (stray) {
@@ -226,7 +262,7 @@ static int queues_finish(struct reader *reader, const struct tree_node *root, st
 /* A statement is asked of the one PostgreSQL there is, when it does not say which. */
 static bool speaks_sql(const struct database *database)
 {
-	return database->engine == ENGINE_POSTGRES || database->engine == ENGINE_MARIADB;
+	return database->engine == ENGINE_POSTGRES || database->engine == ENGINE_MARIADB || database->engine == ENGINE_SQLITE;
 }
 
 static int invariant_database(struct reader *reader, const struct tree_node *node, struct blueprint *blueprint,

@@ -30,6 +30,8 @@
 #define VARIABLES_EXPECTED "a mapping of variables to texts"
 #define DURATION_EXPECTED "a duration: 500ms, 30s, 10m, 24h or 7d"
 #define FLAG_EXPECTED "true or false"
+#define DATA_FILE_EXPECTED "a file in a folder of its own: /data/shop/shop.db, or below /srv, /var, /home, /opt, /app or /mnt"
+#define DATA_FILE_MAX 200
 
 static int set_version(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
@@ -232,7 +234,26 @@ static int set_url_path(struct reader *reader, const struct field *field, const 
 	return good ? set_text(reader, field, value, record) : reader_expect(reader, value, field->expected);
 }
 
-static const char *const engine_words[] = {"postgres", "redis", "mariadb", "mysql", "rabbitmq", "nats", NULL};
+/* Its folder is mounted where nothing of the room's own is. */
+static int set_data_file(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	static const char *const roots[] = {"/data/", "/srv/", "/var/", "/home/", "/opt/", "/app/", "/mnt/"};
+	const char *text = tree_text(value);
+	const char *name = text ? strrchr(text, '/') : NULL;
+	bool good = false;
+
+	if (text && (strncmp(text, "/opt/assay/", 11) == 0 || strncmp(text, "/home/assay/", 12) == 0))
+		return reader_refuse(reader, value, "databases: %s would hide what every sandbox has there", text);
+	for (size_t i = 0; text && i < ARRAY_LEN(roots); i++)
+		good = good || (strncmp(text, roots[i], strlen(roots[i])) == 0 && name >= text + strlen(roots[i]));
+	for (const char *at = text; good && *at; at++)
+		good = isalnum((unsigned char)*at) || (strchr("._-", *at) && at[-1] != '/') ||
+		       (*at == '/' && at[1] != '/' && at[1]);
+	return good && strlen(text) <= DATA_FILE_MAX ? set_text(reader, field, value, record)
+						     : reader_expect(reader, value, field->expected);
+}
+
+static const char *const engine_words[] = {"postgres", "redis", "mariadb", "mysql", "rabbitmq", "nats", "sqlite", NULL};
 static const char *const queue_engine_words[] = {"redis", "rabbitmq", "nats", NULL};
 static const char *const restart_words[] = {"always", "on-failure", "never", NULL};
 static const char *const format_words[] = {"junit", "tap", "ctrf", "json", NULL};
@@ -276,10 +297,11 @@ static const struct field service_fields[] = {
 static const struct section service_section = {"service", service_fields, sizeof(struct service)};
 
 static const struct field database_fields[] = {
-	{"engine", "postgres, mariadb (or mysql), redis, rabbitmq or nats", set_word, AT(database, engine), .words = engine_words, .required = true},
+	{"engine", "postgres, mariadb (or mysql), sqlite, redis, rabbitmq or nats", set_word, AT(database, engine), .words = engine_words, .required = true},
 	{"version", "a major version: 15", set_int, AT(database, version), .least = 1, .most = 99},
 	{"database", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, database)},
 	{"user", "letters, digits, `_` and `-`, at most 63", set_sql_name, AT(database, user)},
+	{"path", DATA_FILE_EXPECTED, set_data_file, AT(database, path)},
 	{"snapshot", "the name of a snapshot, or name/version", set_snapshot, AT(database, snapshot)},
 	{"seed", "a path inside the checkout, or `exec: LINE`", set_seed, AT(database, seed)},
 	{"migrate", COMMAND_EXPECTED, set_command, AT(database, migrate)},
@@ -330,7 +352,7 @@ static const struct section host_section = {"host", host_fields, sizeof(struct h
 
 static const struct field invariant_fields[] = {
 	{"name", "one line of at most 200 bytes", set_because, AT(invariant, name), .required = true},
-	{"database", "the name of a postgres or mariadb database", set_label, AT(invariant, database)},
+	{"database", "the name of a postgres, mariadb or sqlite database", set_label, AT(invariant, database)},
 	{"sql", "a query that gives no row while it holds", set_text, AT(invariant, sql)},
 	{"http", "a path that begins with /", set_url_path, AT(invariant, http)},
 	FIELD_END,

@@ -10,6 +10,7 @@
 static const struct engine_ops *const engines[] = {
 	[ENGINE_POSTGRES] = &engine_postgres, [ENGINE_REDIS] = &engine_redis,       [ENGINE_MARIADB] = &engine_mariadb,
 	[ENGINE_MYSQL] = &engine_mariadb,     [ENGINE_RABBITMQ] = &engine_rabbitmq, [ENGINE_NATS] = &engine_nats,
+	[ENGINE_SQLITE] = &engine_sqlite,
 };
 
 const struct engine_ops *engine_of(enum engine_kind kind)
@@ -60,11 +61,18 @@ int engine_form_detect(enum engine_kind kind, struct view head, const char *file
 		*form = FORM_SQL_GZIP;
 	else if (view_starts(head, VIEW("PGDMP")))
 		*form = FORM_PGDUMP;
+	else if (view_starts(head, VIEW("SQLite format 3")))
+		*form = FORM_SQLITE;
 	else if (view_starts(head, VIEW("REDIS")) || view_ends(name, VIEW(".rdb")))
 		*form = FORM_RDB;
 	else
 		*form = redis ? FORM_COMMANDS : FORM_SQL;
-	if (redis ? *form == FORM_SQL_GZIP || *form == FORM_PGDUMP : *form == FORM_RDB)
+	if ((*form == FORM_SQLITE || *form == FORM_PGDUMP) && kind == ENGINE_SQLITE)
+		return *form == FORM_SQLITE
+			       ? 0
+			       : err_set(err, ERR_INVALID,
+					 "%s is nothing that sqlite can load: give .sql, .sql.gz or a database file", file_name);
+	if (*form == FORM_SQLITE || (redis ? *form == FORM_SQL_GZIP || *form == FORM_PGDUMP : *form == FORM_RDB))
 		return err_set(err, ERR_INVALID, "%s is nothing that %s can load: %s", file_name, engine_of(kind)->name,
 			       redis ? "give an RDB file or a list of commands" : "give .sql, .sql.gz or a custom dump of pg_dump");
 	return 0;

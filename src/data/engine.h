@@ -42,7 +42,7 @@ struct engine_target {
 };
 
 /* What a seed or dump file holds. */
-enum engine_form { FORM_SQL, FORM_SQL_GZIP, FORM_PGDUMP, FORM_RDB, FORM_COMMANDS };
+enum engine_form { FORM_SQL, FORM_SQL_GZIP, FORM_PGDUMP, FORM_RDB, FORM_COMMANDS, FORM_SQLITE };
 
 struct sql;
 
@@ -100,6 +100,9 @@ struct engine_ops {
 	 * or, when that is NULL, in all that somebody consumes. *which: where, owned by the caller, when some wait. NULL: engines without. */
 	int (*waiting)(const struct engine_target *target, int fd, const struct queue *queue, int64_t *count, char **which,
 		       struct err *err);
+	/* Of engines that are files in a folder, which rooms share: nobody connects to them but the environment manager. A program that sets the
+	 * data back to what lies under `from`, while other programs may have it open. NULL: engines that are servers. */
+	void (*restore)(const struct engine_target *target, const char *from, struct engine_program *program);
 	int64_t ready_limit_ms; /* of one attempt to start; 0: what others have */
 	uint16_t ask_port;      /* where mark, rows and waiting are asked; 0: at `port` */
 };
@@ -116,5 +119,6 @@ extern const struct engine_ops engine_postgres;
 extern const struct engine_ops engine_redis;
 extern const struct engine_ops engine_rabbitmq;
 extern const struct engine_ops engine_nats;
+extern const struct engine_ops engine_sqlite;
 
 #endif

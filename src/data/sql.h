@@ -29,6 +29,7 @@ struct sql_ops {
 	const char *insert_all;     /* behind the columns of an INSERT that gives identity columns too */
 	const char *value_index;    /* on assay_old.old, so that a join by it is quick; NULL: the server joins by hashing */
 	bool update_joins;          /* UPDATE a JOIN b …, not UPDATE a SET … FROM b */
+	const char *as_json;        /* every "%s" is a column: its value as json_object takes it; NULL: as it is */
 	const char *row_digest; /* before and behind the quoted values of a row: a digest of them; of engines that use sql_rows */
 	const char *row_digest_end;
 

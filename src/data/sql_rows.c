@@ -29,6 +29,17 @@ static bool is_keyed(const struct table *table)
 	return false;
 }
 
+static void value_add(const struct sql *sql, struct buf *out, const struct sql_column *column, const char *name)
+{
+	const char *form = column->kind == SQL_BYTES ? "hex(%s)" : sql->ops->as_json ? sql->ops->as_json : "%s";
+
+	for (const char *place; (place = strstr(form, "%s")); form = place + 2) {
+		buf_add(out, form, (size_t)(place - form));
+		buf_add_text(out, name);
+	}
+	buf_add_text(out, form);
+}
+
 /* json_object('id', "id", …) of the key's columns, in its order, or of all. */
 static void object_add(struct sql *sql, struct buf *out, const struct table *table, bool key)
 {
@@ -48,7 +59,7 @@ static void object_add(struct sql *sql, struct buf *out, const struct table *tab
 			sql_add_text(out, column->name);
 			buf_add_text(out, ", ");
 			sql_add_name(sql, &name, column->name);
-			buf_add_format(out, column->kind == SQL_BYTES ? "hex(%s)" : "%s", name.at);
+			value_add(sql, out, column, name.at);
 			some = true;
 			found = true;
 		}

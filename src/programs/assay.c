@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "gateway/gateway.h"
 #include "programs/assay_env.h"
+#include "programs/assay_sqlite.h"
 #include "programs/backup.h"
 #include "programs/config.h"
 #include "programs/doctor.h"
@@ -28,16 +29,21 @@ struct program {
 
 static int keeper_run(int argc, char **argv)
 {
-	static struct keeper_tool tools[] = {{"assay-env", assay_env_blob, 0}};
+	static struct keeper_tool tools[] = {{"assay-env", assay_env_blob, 0}, {"assay-sqlite", assay_sqlite_blob, 0}};
 
 	tools[0].length = assay_env_blob_length;
+	tools[1].length = assay_sqlite_blob_length;
 	keeper_tools_set(tools, sizeof(tools) / sizeof(tools[0]));
 	return keeper_main(argc, argv);
 }
 
 static int pod_run(int argc, char **argv)
 {
-	pod_tool_set(view_make(assay_env_blob, assay_env_blob_length));
+	static struct pod_tool tools[2];
+
+	tools[0] = (struct pod_tool){"assay-env", view_make(assay_env_blob, assay_env_blob_length)};
+	tools[1] = (struct pod_tool){"assay-sqlite", view_make(assay_sqlite_blob, assay_sqlite_blob_length)};
+	pod_tools_set(tools, sizeof(tools) / sizeof(tools[0]));
 	return pod_main(argc, argv);
 }
 

@@ -30,7 +30,8 @@ static const char *engine_title(enum engine_kind kind)
 {
 	static const char *const titles[] = {
 		[ENGINE_POSTGRES] = "PostgreSQL", [ENGINE_REDIS] = "Redis",       [ENGINE_MARIADB] = "MariaDB",
-		[ENGINE_MYSQL] = "MariaDB",       [ENGINE_RABBITMQ] = "RabbitMQ", [ENGINE_NATS] = "NATS with JetStream"};
+		[ENGINE_MYSQL] = "MariaDB",       [ENGINE_RABBITMQ] = "RabbitMQ", [ENGINE_NATS] = "NATS with JetStream",
+		[ENGINE_SQLITE] = "SQLite"};
 
 	return titles[kind];
 }

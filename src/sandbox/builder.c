@@ -82,7 +82,9 @@ char *builder_databases_text(const struct database *databases, size_t count)
 	buf_add_text(&text, "version: 1\nname: builder\nservices:\n  assay-none: {run: \"true\"}\ndatabases:\n");
 	for (size_t i = 0; i < count; i++) {
 		buf_add_format(&text, "  %s: {engine: %s", databases[i].name, engine_of(databases[i].engine)->name);
-		if (databases[i].database)
+		if (databases[i].path)
+			buf_add_format(&text, ", path: \"%s\"", databases[i].path);
+		else if (databases[i].database)
 			buf_add_format(&text, ", database: \"%s\", user: \"%s\"", databases[i].database, databases[i].user);
 		if (databases[i].version)
 			buf_add_format(&text, ", version: %d", databases[i].version);

@@ -173,6 +173,27 @@ int environment_deploy(struct environments *environments, struct env_id id, cons
 	return result;
 }
 
+/* A file stays where it is mounted: it is made what its snapshot is, which its own room mounts beside it. */
+static int file_restore(struct environment *env, struct member *member, const char *layer, struct err *err)
+{
+	AUTO_ENGINE_PROGRAM program = {.count = 0};
+	AUTO_FREE char *what = text_format("cannot set %s back", member->name);
+	struct environment_exec exec = {.timeout_ms = BUILD_LIMIT_MS};
+	bool copied = false;
+
+	if (!member->fresh[0])
+		(void)snprintf(member->fresh, sizeof(member->fresh), "fresh-%.*s", SANDBOX_NAME_MAX - 6, member->name);
+	else if (provider_volume_remove(env->all->provider, env->id, member->fresh, err))
+		return -1;
+	if (provider_volume_make(env->all->provider, env->id, member->fresh, &layer, layer ? 1 : 0, true, &copied, err)) {
+		member->fresh[0] = '\0';
+		return -1;
+	}
+	member->target.ops->restore(&member->target, FRESH_PATH, &program);
+	exec.argv = engine_program_argv(&program);
+	return member_make(env, member, err) || member_run_checked(env, member, &exec, what, err) ? -1 : 0;
+}
+
 static int reset_locked(struct environment *env, struct progress progress, struct err *err)
 {
 	const struct provider provider = env->all->provider;
@@ -190,6 +211,11 @@ static int reset_locked(struct environment *env, struct progress progress, struc
 		/* What it holds is thrown away: there is nothing to stop cleanly. */
 		member_unmake(env, member);
 		layer = json_string_value(json_array_get(json_object_get(env->layers, member->volume), 0));
+		if (member->target.ops->restore) {
+			if (file_restore(env, member, layer, err))
+				return -1;
+			continue;
+		}
 		if (provider_volume_remove(provider, env->id, member->volume, err) ||
 		    provider_volume_make(provider, env->id, member->volume, &layer, layer ? 1 : 0, true, &copied, err))
 			return err_prefix(err, "clone %s", member->name);

@@ -159,7 +159,8 @@ char **member_variables(struct environment *env, const struct member *member, co
 			     json_text(json_array_get(env->credentials, i), "placeholder", ""));
 	variable_set(&list, "ASSAY_SERVICE", member->service ? member->service->name : member->name);
 	for (size_t i = 0; i < env->member_count; i++)
-		if (env->members[i].kind == MEMBER_DATABASE && member->kind != MEMBER_DATABASE)
+		if (env->members[i].kind == MEMBER_DATABASE && member->kind != MEMBER_DATABASE &&
+		    (!env->members[i].target.ops->restore || member_has_file(member, &env->members[i])))
 			variable_set_url(&list, &env->members[i]);
 	if (member->service) {
 		AUTO_FREE char *port = text_format("%u", (unsigned)member->port);

@@ -86,7 +86,8 @@ static json_t *names_json(struct environment *env)
 		const struct member *member = &env->members[i];
 		json_t *name;
 
-		if (!member->port)
+		if (!member->port ||
+		    (member->kind == MEMBER_DATABASE && member->target.ops->restore)) /* nobody connects to a file */
 			continue;
 		if (member->kind == MEMBER_DATABASE) {
 			(void)json_object_set_new(names, member->name,

@@ -12,6 +12,8 @@
 
 #define PROBE_LIMIT_MS 2000
 #define PROBE_EXEC_LIMIT_MS 5000
+#define PROBE_DRAIN_MAX ((size_t)1 << 20)
+#define PROBE_SILENCE_MS 100 /* of one that does not close: it has said what it says */
 #define PROBE_REPLY_MAX ((size_t)4096)
 #define GROUND_LOOK_MS 2000 /* how often, while it is waited for, whether what it needs is still there */
 #define PROBE_PAUSE_FIRST_US 2000
@@ -48,6 +50,9 @@ static int database_plan(struct environment *env, const struct database *databas
 		return -1;
 	(void)snprintf(member->volume, sizeof(member->volume), "data-%.*s", SANDBOX_NAME_MAX - 5, database->name);
 	member->port = member->target.ops->port;
+	if (database->path)
+		(void)snprintf(member->folder, sizeof(member->folder), "%.*s", (int)(strrchr(database->path, '/') - database->path),
+			       database->path);
 	return 0;
 }
 
@@ -115,6 +120,34 @@ bool environment_has_tool(struct environment *env)
 	return has;
 }
 
+bool member_has_file(const struct member *member, const struct member *database)
+{
+	if (database->kind != MEMBER_DATABASE || !database->target.ops->restore)
+		return false;
+	for (size_t i = 0; member->service && i < member->service->needs.count; i++)
+		if (strcmp(member->service->needs.at[i], database->name) == 0)
+			return true;
+	return member->kind == MEMBER_WORKSPACE;
+}
+
+/* The folders of databases that are files; of one that is not made in a builder there is nothing to see. */
+static int files_mount(const struct environment *env, const struct member *member, struct sandbox_spec *spec, struct err *err)
+{
+	if (member->fresh[0])
+		spec->mounts[spec->mount_count++] = (struct mount_spec){member->fresh, FRESH_PATH, true};
+	for (size_t i = 0; i < env->member_count; i++) {
+		const struct member *database = &env->members[i];
+
+		if (!database->made || !member_has_file(member, database))
+			continue;
+		if (spec->mount_count + 1 >= SANDBOX_MOUNTS_MAX) /* one is for tools */
+			return err_set(err, ERR_LIMIT, "%s: more than %d databases that are files", member->name,
+				       SANDBOX_MOUNTS_MAX - 2);
+		spec->mounts[spec->mount_count++] = (struct mount_spec){database->volume, database->folder, false};
+	}
+	return 0;
+}
+
 int member_make(struct environment *env, struct member *member, struct err *err)
 {
 	AUTO_FREE char *log_dir = text_format("%s/log", env->dir);
@@ -135,6 +168,8 @@ int member_make(struct environment *env, struct member *member, struct err *err)
 		spec.authority = authority.at;
 		spec.authority_hash = hash;
 	}
+	if (files_mount(env, member, &spec, err))
+		return -1;
 	if (member->kind == MEMBER_WORKSPACE && environment_has_tool(env))
 		spec.mounts[spec.mount_count++] = (struct mount_spec){TOOL_VOLUME, TOOL_PATH, true};
 
@@ -349,6 +384,23 @@ int member_ask(struct environment *env, const struct member *member, int64_t lim
 	return port_connect(env, member, own ? own : member->port, limit_ms, fd, err);
 }
 
+/* Reads the rest of an answer: a connection that is closed with bytes in it is reset, and a program that still writes to it says so in its
+ * log, where it is taken for an error of its own. */
+static void answer_drain(int fd)
+{
+	struct pollfd waiting = {fd, POLLIN, 0};
+	char rest[4096];
+	size_t drained = 0;
+
+	while (drained < PROBE_DRAIN_MAX && poll(&waiting, 1, PROBE_SILENCE_MS) > 0) {
+		ssize_t got = recv(fd, rest, sizeof(rest), MSG_DONTWAIT);
+
+		if (got <= 0)
+			return;
+		drained += (size_t)got;
+	}
+}
+
 /* GET over the socket; 2xx and 3xx are ready. */
 static int probe_http(const struct member *member, int fd, struct err *err)
 {
@@ -380,6 +432,7 @@ static int probe_http(const struct member *member, int fd, struct err *err)
 		length += (size_t)got;
 	}
 	reply[length] = '\0';
+	answer_drain(fd);
 	if (strncmp(reply, "HTTP/1.", 7) != 0 || (reply[9] != '2' && reply[9] != '3'))
 		return err_set(err, ERR_RETRY, "GET %s answers %.15s", member->service->ready_target, reply);
 	return 0;

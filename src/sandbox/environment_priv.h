@@ -22,6 +22,8 @@
 #define TOOL_VOLUME "tool"
 #define TOOL_LAYERS "tool/"
 #define TOOL_PATH "/opt/assay"
+#define FRESH_PATH "/fresh"
+#define MEMBER_FOLDER_MAX 256
 #define READY_LIMIT_MS 20000  /* of one attempt; a service gets two */
 #define BUILD_LIMIT_MS 600000 /* build, migrate, setup, seed */
 #define STOP_GRACE_MS 3000    /* between SIGTERM and SIGKILL */
@@ -37,8 +39,10 @@ struct member {
 	char name[SANDBOX_NAME_MAX + 1];
 	char volume[SANDBOX_NAME_MAX + 1]; /* what it mounts */
 	enum member_kind kind;
-	const struct service *service; /* of the environment's blueprint; NULL for others */
-	struct engine_target target;   /* for databases */
+	const struct service *service;    /* of the environment's blueprint; NULL for others */
+	struct engine_target target;      /* for databases */
+	char folder[MEMBER_FOLDER_MAX];   /* of one that is a file: where other rooms mount its volume */
+	char fresh[SANDBOX_NAME_MAX + 1]; /* of one that was set back: a volume of what it was, at FRESH_PATH; or empty */
 	uint16_t port;
 	struct log *log;
 
@@ -197,6 +201,8 @@ json_t *environment_json(struct environment *env, bool usage);
 MUST_USE int members_plan(struct environment *env, struct err *err);
 struct member *member_find(struct environment *env, const char *name);
 bool environment_has_tool(struct environment *env);
+/* Is the database a file whose folder this room mounts? The workspace has all, a service those that it needs. */
+bool member_has_file(const struct member *member, const struct member *database);
 /* Makes the sandbox and tells the gateway of its door. */
 MUST_USE int member_make(struct environment *env, struct member *member, struct err *err);
 void member_unmake(struct environment *env, struct member *member);

@@ -162,7 +162,18 @@ static int database_task(struct task *task, struct err *err)
 		return -1;
 	if (!member->made && member_make(start->env, member, err))
 		return -1;
+	task_move(task, TASK_MADE);
 	return program_up(start, member, err);
+}
+
+/* A room that mounts a database's folder is made after it. */
+static int await_files(struct start *start, const struct member *member, struct err *err)
+{
+	for (size_t i = 0; i < start->count; i++)
+		if (start->tasks[i].member && member_has_file(member, start->tasks[i].member) &&
+		    task_await(start, &start->tasks[i], TASK_MADE, err))
+			return -1;
+	return 0;
 }
 
 static int workspace_task(struct task *task, struct err *err)
@@ -171,7 +182,7 @@ static int workspace_task(struct task *task, struct err *err)
 
 	if (task->member->made)
 		return 0;
-	if ((start->what & START_VOLUMES) && volume_make(start, task->member, err))
+	if (((start->what & START_VOLUMES) && volume_make(start, task->member, err)) || await_files(start, task->member, err))
 		return -1;
 	return member_make(start->env, task->member, err);
 }
@@ -270,7 +281,7 @@ static int service_task(struct task *task, struct err *err)
 
 	if (member->running)
 		return 0;
-	if (task_await(start, task_of(start, WORKSPACE_MEMBER), TASK_DONE, err))
+	if (task_await(start, task_of(start, WORKSPACE_MEMBER), TASK_DONE, err) || await_files(start, member, err))
 		return -1;
 	if (!member->made && member_make(start->env, member, err))
 		return -1;

@@ -92,6 +92,7 @@ static struct member *source_database(struct environment *builder, const struct 
 	bool redis = strncmp(url, "redis", 5) == 0;
 	bool postgres = strncmp(url, "postgres", 8) == 0;
 	bool mariadb = strncmp(url, "mysql:", 6) == 0 || strncmp(url, "mariadb:", 8) == 0;
+	bool sqlite = strncmp(url, "sqlite:", 7) == 0;
 	bool sql = strcmp(url, "sql:") == 0; /* of a file: any that speaks it */
 
 	for (size_t i = 0; i < builder->member_count; i++) {
@@ -100,7 +101,8 @@ static struct member *source_database(struct environment *builder, const struct 
 		if (member->kind != MEMBER_DATABASE || (source->database && strcmp(member->name, source->database) != 0) ||
 		    (redis && member->target.ops->kind != ENGINE_REDIS) ||
 		    (postgres && member->target.ops->kind != ENGINE_POSTGRES) ||
-		    (mariadb && member->target.ops->kind != ENGINE_MARIADB) || (sql && !member->target.ops->sql))
+		    (mariadb && member->target.ops->kind != ENGINE_MARIADB) ||
+		    (sqlite && member->target.ops->kind != ENGINE_SQLITE) || (sql && !member->target.ops->sql))
 			continue;
 		only = member;
 		candidates++;
@@ -127,6 +129,8 @@ static struct member *file_database(struct environment *builder, const struct sn
 		guess.url = "redis:";
 	else if (!source->database && view_starts(head, VIEW("PGDMP")))
 		guess.url = "postgres:";
+	else if (!source->database && view_starts(head, VIEW("SQLite format 3")))
+		guess.url = "sqlite:";
 	else if (!source->database && (view_ends(name, VIEW(".sql")) || view_ends(name, VIEW(".sql.gz"))))
 		guess.url = "sql:";
 	return source_database(builder, &guess, err);

@@ -795,6 +795,31 @@ static void a_service_that_does_not_start_is_told_with_its_last_words(void **sta
 	must(environment_down(environments, id, &err), &err);
 }
 
+/* What it would log as an error of its own. */
+static void who_asks_whether_a_service_is_ready_hears_it_out(void **state)
+{
+	static const char slow[] =
+		"version: 1\nname: slow\nservices:\n  web:\n    port: 8080\n    ready: /healthz\n    run: |\n"
+		"      exec node -e \"const end = (failed) => require('fs').appendFileSync('/tmp/ends', failed + ' ');\n"
+		"      require('http').createServer((request, reply) => {\n"
+		"        request.socket.on('close', end);\n"
+		"        reply.write('first');\n"
+		"        setTimeout(() => reply.write('second'), 30);\n"
+		"        setTimeout(() => reply.end('third'), 60);\n"
+		"      }).listen(8080, '127.0.0.1')\"\n";
+	struct env_id id;
+	struct err err = {0};
+	AUTO_FREE char *failed = NULL;
+
+	(void)state;
+	must(environment_up(environments, &(struct environment_spec){.repository = repository, .commit = first, .blueprint = slow},
+			    true, progress, &id, &err),
+	     &err);
+	failed = run(id, "web", "while ! [ -s /tmp/ends ]; do :; done; cat /tmp/ends");
+	assert_string_equal(failed, "false ");
+	must(environment_down(environments, id, &err), &err);
+}
+
 static void a_service_is_waited_for_as_long_as_its_blueprint_says(void **state)
 {
 	static const char late[] =
@@ -1092,6 +1117,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_sandbox_whose_first_process_is_killed_is_made_again),
 		cmocka_unit_test(after_a_restart_of_everything_it_comes_back_too),
 		cmocka_unit_test(a_service_that_does_not_start_is_told_with_its_last_words),
+		cmocka_unit_test(who_asks_whether_a_service_is_ready_hears_it_out),
 		cmocka_unit_test(a_service_is_waited_for_as_long_as_its_blueprint_says),
 		cmocka_unit_test(dependencies_are_installed_once_for_commits_that_share_a_lock_file),
 		cmocka_unit_test(a_program_that_crashes_again_and_again_is_given_up),

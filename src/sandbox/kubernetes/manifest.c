@@ -130,6 +130,9 @@ static json_t *requests_of(const struct limits *limits)
 	return least;
 }
 
+/* What the pod's own process puts there (programs/assay.c). */
+static const char *const tools[] = {"assay-env", "assay-sqlite"};
+
 static json_t *program_container(const struct sandbox_spec *spec)
 {
 	json_t *mounts = json_array();
@@ -137,7 +140,11 @@ static json_t *program_container(const struct sandbox_spec *spec)
 				      POD_CONTROL, "securityContext", secure());
 
 	mounted(mounts, "assay", POD_FOLDER, NULL, true);
-	mounted(mounts, "assay", "/usr/local/bin/assay-env", POD_TOOL_PART, true);
+	for (size_t i = 0; i < ARRAY_LEN(tools); i++) {
+		AUTO_FREE char *path = text_format("/usr/local/bin/%s", tools[i]);
+
+		mounted(mounts, "assay", path, tools[i], true);
+	}
 	if (spec->authority)
 		mounted(mounts, "assay", "/etc/ssl/certs", POD_CERTIFICATES_PART, true);
 	for (size_t i = 0; i < spec->mount_count; i++) {

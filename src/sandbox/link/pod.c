@@ -208,11 +208,24 @@ static int control_listen(struct pod *pod, struct err *err)
 
 /* ---- begin ---- */
 
-static struct view tool;
+static const struct pod_tool *tools;
+static size_t tool_count;
 
-void pod_tool_set(struct view bytes)
+void pod_tools_set(const struct pod_tool *list, size_t count)
 {
-	tool = bytes;
+	tools = list;
+	tool_count = count;
+}
+
+static int tools_put(struct err *err)
+{
+	for (size_t i = 0; i < tool_count; i++) {
+		AUTO_FREE char *path = text_format(POD_FOLDER "/%s", tools[i].name);
+
+		if (file_replace(path, tools[i].bytes, 0755, err))
+			return -1;
+	}
+	return 0;
 }
 
 static int folders_make(const char *volumes, struct err *err)
@@ -220,8 +233,7 @@ static int folders_make(const char *volumes, struct err *err)
 	AUTO_FREE char *names = text_copy(volumes);
 	char *rest = names;
 
-	if (file_replace(POD_INIT, view_make(init_blob, init_blob_length), 0755, err) ||
-	    (tool.length && file_replace(POD_FOLDER "/" POD_TOOL_PART, tool, 0755, err)))
+	if (file_replace(POD_INIT, view_make(init_blob, init_blob_length), 0755, err) || tools_put(err))
 		return -1;
 	for (const char *name; rest && (name = strsep(&rest, " "));) {
 		AUTO_FREE char *tree = text_format(POD_VOLUMES "/%s/" POD_TREE, name);

@@ -13,7 +13,6 @@
 #define POD_FOLDER "/assay"               /* shared with the programs' container, which may not write there */
 #define POD_INIT POD_FOLDER "/assay-init" /* what that container executes, with POD_CONTROL */
 #define POD_CONTROL POD_FOLDER "/control"
-#define POD_TOOL_PART "assay-env" /* what programs have in /usr/local/bin, when there is one */
 #define POD_TOKEN_FOLDER "/assay-token"
 #define POD_TOKEN POD_TOKEN_FOLDER "/token"
 #define POD_VOLUMES "/assay-volumes" /* whole, by name; programs have the folder POD_TREE of each */
@@ -55,8 +54,14 @@ enum link_usage_field {
 	LINK_USAGE_FIELDS
 };
 
-/* The program of ours that each room finds as /usr/local/bin/assay-env. Before pod_main(); borrowed for ever. */
-void pod_tool_set(struct view bytes);
+/* A program of ours, which programs of each room find by its name in /usr/local/bin. */
+struct pod_tool {
+	const char *name;
+	struct view bytes;
+};
+
+/* Those that a room's manifest mounts (kubernetes/manifest.c). Before pod_main(); borrowed for ever. */
+void pod_tools_set(const struct pod_tool *tools, size_t count);
 
 /* `assay pod`: runs until the room has ended or is told to. `assay pod --ready`: 0 when the room's program may start. */
 int pod_main(int argc, char **argv);
