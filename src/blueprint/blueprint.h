@@ -127,7 +127,8 @@ struct test_suite {
 	char *dir;
 	char *report;
 	enum report_format format;
-	struct texts files; /* globs */
+	struct texts files;     /* globs */
+	struct texts artefacts; /* globs of pictures and recordings that a run leaves for people */
 	bool needs_services;
 	int64_t timeout_ms;
 	struct variables env;

@@ -337,6 +337,7 @@ static const struct field test_fields[] = {
 	{"report", PATH_EXPECTED, set_path, AT(test_suite, report)},
 	{"format", "junit, tap, ctrf or json", set_word, AT(test_suite, format), .words = format_words, .least = REPORT_JUNIT},
 	{"files", PATHS_EXPECTED, set_paths, AT(test_suite, files)},
+	{"artefacts", PATHS_EXPECTED, set_paths, AT(test_suite, artefacts)},
 	{"needs", "`services` or `nothing`", set_test_needs, .words = test_needs_words},
 	{"timeout", DURATION_EXPECTED, set_duration, AT(test_suite, timeout_ms), .least = DURATION_LEAST, .most = DURATION_MOST},
 	{"env", VARIABLES_EXPECTED, set_variables, AT(test_suite, env)},

@@ -104,12 +104,16 @@ json_t *runs_attachment_list(struct runs *runs, int64_t number, struct err *err)
 MUST_USE int runs_attachment_read(struct runs *runs, int64_t number, const char *name, struct buf *out, struct err *err);
 MUST_USE int runs_attachment_remove(struct runs *runs, int64_t number, const char *name, struct err *err);
 
-/* Pictures that the agent of a run took of its pages, the newest first: {"id", "name", "bytes", "time_ms"}. Who knows an id may see its picture. */
+/* Pictures that the agent of a run took of its pages, and what verification made, the newest first: {"id", "name", "bytes", "time_ms",
+ * "source": "agent" | "verify", "type"}. Who knows an id may see its picture. */
 #define RUNS_PICTURE_BYTES_MAX ((size_t)4 << 20)
 #define RUNS_PICTURES_BYTES_MAX ((int64_t)64 << 20)
 #define RUNS_PICTURES_MAX 100
+#define RUNS_PICTURE_TYPE_MAX 32
+#define RUNS_RECORDING_BYTES_MAX ((size_t)32 << 20) /* of one that verification kept */
 json_t *runs_picture_list(struct runs *runs, struct run_id run, struct err *err);
-MUST_USE int runs_picture_read(struct runs *runs, const char *id, struct buf *out, struct err *err);
+MUST_USE int runs_picture_read(struct runs *runs, const char *id, struct buf *out, char type[RUNS_PICTURE_TYPE_MAX],
+			       struct err *err);
 
 /* Runs. `request` is the body of POST /runs. */
 json_t *runs_list(struct runs *runs, const struct list_ask *ask, struct err *err);

@@ -209,6 +209,8 @@ MUST_USE int kept_bytes_read(const struct runs *runs, const char *digest, struct
 MUST_USE int attachments_sweep(struct runs *runs, int64_t before_ms, struct err *err);
 
 /* picture.c: [{"id", "name", "bytes", "time_ms"}], the newest of each name, the newest first; owned by the caller */
+/* What a verification made of pages and of runs of suites (verify.h, "media"), whose artefacts lie in `dir`, in place of the one before. */
+MUST_USE int pictures_keep(struct runs *runs, const char *run, const char *dir, const json_t *media, struct err *err);
 #define PICTURES_SHOWN_MAX 6
 json_t *pictures_shown(struct store_tx *tx, const char *run, struct err *err);
 json_t *pictures_untold(struct store_tx *tx, const char *run, struct err *err); /* they are told from now on */

@@ -397,6 +397,14 @@ static bool unstable(const json_t *report)
 	return false;
 }
 
+/* Before the report: whoever publishes what it says finds them. */
+static int media_keep(struct runs *runs, const struct run *run, const json_t *report, struct err *err)
+{
+	AUTO_FREE char *artefacts = text_format("%s/runs/%s/verify-%lld", runs->state_dir, run->id, (long long)run->turn);
+
+	return pictures_keep(runs, run->id, artefacts, json_member(report, "media"), err);
+}
+
 int step_verify(void *self, struct flow_visit *visit, struct err *err)
 {
 	struct runs *runs = self;
@@ -421,7 +429,7 @@ int step_verify(void *self, struct flow_visit *visit, struct err *err)
 		if (judge(runs, &run, visit, &report, err))
 			return -1;
 	}
-	if (report_store(runs, &run, visit, report, err))
+	if (media_keep(runs, &run, report, err) || report_store(runs, &run, visit, report, err))
 		return -1;
 	return verdict_decide(runs, &run, report, visit, err);
 }

@@ -136,6 +136,18 @@ static void variable_set_url(struct variable_list *list, const struct member *da
 	variable_set(list, name, url.at);
 }
 
+/* Where tests from end to end find the application's front. */
+static void variable_set_preview(struct variable_list *list, const struct environment *env)
+{
+	const struct service *service = env->blueprint && env->blueprint->preview.service
+						? blueprint_service_find(env->blueprint, env->blueprint->preview.service)
+						: NULL;
+	AUTO_FREE char *url = service && service->port ? text_format("http://%s:%u", service->name, (unsigned)service->port) : NULL;
+
+	if (url)
+		variable_set(list, "ASSAY_PREVIEW_URL", url);
+}
+
 char **member_variables(struct environment *env, const struct member *member, const struct variables *more)
 {
 	struct variable_list list = {0};
@@ -172,6 +184,8 @@ char **member_variables(struct environment *env, const struct member *member, co
 			variable_set(&list, "PORT", port);
 		variables_set(&list, &member->service->env);
 	}
+	if (member->kind == MEMBER_WORKSPACE)
+		variable_set_preview(&list, env);
 	if (member->kind == MEMBER_WORKSPACE && env->blueprint)
 		variables_set(&list, &env->blueprint->workspace.env);
 	variables_set(&list, more);

@@ -262,6 +262,9 @@ const struct store_migration store_migrations[] = {
 	 "CREATE TABLE picture_place ("
 	 " picture TEXT NOT NULL, place TEXT NOT NULL, url TEXT NOT NULL, PRIMARY KEY (picture, place)) STRICT, WITHOUT ROWID;"},
 	{"whose team's work it is", "ALTER TABLE thread ADD COLUMN team TEXT;"},
+	{"pictures and recordings that verification made",
+	 "ALTER TABLE picture ADD COLUMN source TEXT NOT NULL DEFAULT 'agent';"
+	 "ALTER TABLE picture ADD COLUMN type TEXT NOT NULL DEFAULT 'image/png';"},
 };
 
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);

@@ -285,19 +285,23 @@ static void pictures_judge(struct looks *looks, size_t number, const char *path,
 	struct err err;
 	int count;
 
-	for (size_t i = 0; i < 3; i++) {
-		AUTO_FREE char *name = text_format("visual/%zu-%s.png", number, labels[i]);
-
+	for (size_t i = 0; i < 3; i++)
 		picture_take(pages[i], pngs[i]);
-		if (i != 1)
-			ladder_artefact(looks->ladder, name, buf_view(pngs[i]));
-	}
 	count = picture_compare(buf_view(&base), buf_view(&again), buf_view(&head), regions, &err);
 	if (count < 0)
 		ladder_not_covered(looks->ladder, "visual: page %s: %s", path, err.text);
 	for (int i = 0; i < count; i++)
 		buf_add_format(&detail, "%s%d x %d at %d, %d", i ? "; " : "", regions[i].width, regions[i].height, regions[i].x,
 			       regions[i].y);
+	for (size_t i = 0; i < 3; i += 2) {
+		AUTO_FREE char *name = text_format("visual/%zu-%s.png", number, labels[i]);
+		AUTO_FREE char *title = text_format("%s, %s", path, i ? "after" : "before");
+
+		if (count > 0)
+			ladder_media(looks->ladder, name, title, "image/png", buf_view(pngs[i]));
+		else
+			ladder_artefact(looks->ladder, name, buf_view(pngs[i]));
+	}
 	if (count > 0)
 		found(looks, "page-picture", path, "", SEVERITY_WARN, WEIGHT_SEEN, detail.at,
 		      "page %s looks otherwise in %d %s (visual/%zu-head.png)", path, count, count == 1 ? "place" : "places",

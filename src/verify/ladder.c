@@ -160,6 +160,26 @@ void ladder_artefact(struct ladder *ladder, const char *name, struct view bytes)
 	(void)pthread_mutex_unlock(&ladder->mutex);
 }
 
+void ladder_media(struct ladder *ladder, const char *name, const char *title, const char *type, struct view bytes)
+{
+	json_t *item = json_pack("{s:s, s:s, s:s, s:I}", "name", name, "type", type, "digest", digest_of(bytes).text, "bytes",
+				 (json_int_t)bytes.length);
+	size_t index;
+	json_t *known;
+
+	json_set_bytes(item, "title", view_of(title));
+	ladder_artefact(ladder, name, bytes);
+	(void)pthread_mutex_lock(&ladder->mutex);
+	json_array_foreach(ladder->media, index, known)
+		if (strcmp(json_text(known, "name", ""), name) == 0)
+			break;
+	if (index < json_array_size(ladder->media))
+		(void)json_array_set_new(ladder->media, index, item);
+	else
+		(void)json_array_append_new(ladder->media, item);
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
 void ladder_artefact_json(struct ladder *ladder, const char *name, const json_t *json)
 {
 	AUTO_BUF text = buf_new((size_t)256 << 20);

@@ -53,6 +53,7 @@ struct ladder {
 
 	pthread_mutex_t mutex; /* for what follows: two sides of a gate work at once */
 	json_t *artefacts;
+	json_t *media;                /* those of them that people look at: verify.h */
 	struct pressure_sum pressure; /* of the gate at work */
 	struct env_id envs[LADDER_ENVS_MAX];
 	size_t env_count;
@@ -91,6 +92,8 @@ int64_t ladder_left_ms(const struct ladder *ladder);
 void ladder_report(struct ladder *ladder, const char *gate, const char *what, const char *detail, int64_t ms);
 /* Keeps bytes by their digest and lists them in the report; a failure to do so is logged only. */
 void ladder_artefact(struct ladder *ladder, const char *name, struct view bytes);
+/* Kept, and shown to people as `title`; of the same name the last one is. */
+void ladder_media(struct ladder *ladder, const char *name, const char *title, const char *type, struct view bytes);
 void ladder_artefact_json(struct ladder *ladder, const char *name, const json_t *json);
 void ladder_not_covered(struct ladder *ladder, const char *format, ...) PRINTF_LIKE(2, 3);
 

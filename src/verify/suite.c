@@ -11,6 +11,10 @@
 #include "verify/tree_tar.h"
 
 #define FILE_STEP_LIMIT_MS 120000
+#define ARTEFACTS_BEGAN "/tmp/.assay-suite-began"
+#define ARTEFACTS_MAX 24
+#define ARTEFACT_LIST_MAX ((size_t)4 << 20)
+#define MEDIA_BYTES_MAX ((size_t)32 << 20)
 #define OUTPUT_LINES 40
 #define OUTPUT_BYTES_MAX ((size_t)8 << 10)
 
@@ -232,6 +236,80 @@ static void output_quote(struct ladder *ladder, struct env_id env, json_t *resul
 	json_set_bytes(result, "output", tail);
 }
 
+const char *media_type(struct view bytes)
+{
+	if (view_starts(bytes, VIEW("\x89PNG\r\n\x1a\n")))
+		return "image/png";
+	if (view_starts(bytes, view_make("\x1a\x45\xdf\xa3", 4)))
+		return "video/webm";
+	if (bytes.length >= 12 && view_is(view_make(bytes.at + 4, 4), "ftyp"))
+		return "video/mp4";
+	return NULL;
+}
+
+/* From here on, files that are written are newer than it. */
+static int artefacts_begin(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err)
+{
+	struct exit_status status;
+
+	if (!suite->artefacts.count)
+		return 0;
+	return workspace_exec(ladder, env, (const char *const[]){"touch", ARTEFACTS_BEGAN, NULL},
+			      &(struct environment_exec){.dir = "/workspace"}, &status, err);
+}
+
+static void artefact_take(struct ladder *ladder, struct env_id env, const struct test_suite *suite, const char *path)
+{
+	AUTO_FREE char *name = text_format("tests/%s/%s", suite->name, path);
+	AUTO_FREE char *title = text_format("%s: %s", suite->name, path);
+	AUTO_BUF bytes = buf_new(MEDIA_BYTES_MAX);
+	struct exit_status status;
+	const char *type;
+
+	if (workspace_exec(ladder, env, (const char *const[]){"cat", "--", path, NULL},
+			   &(struct environment_exec){.dir = "/workspace", .output = &bytes}, &status, NULL)) {
+		if (bytes.over)
+			ladder_not_covered(ladder, "suite %s: %s is longer than %zu MiB and was not kept", suite->name, path,
+					   MEDIA_BYTES_MAX >> 20);
+		return;
+	}
+	type = media_type(buf_view(&bytes));
+	if (type)
+		ladder_media(ladder, name, title, type, buf_view(&bytes));
+	else
+		ladder_artefact(ladder, name, buf_view(&bytes));
+}
+
+/* What the run on the change left of what the suite names, the commit's own files aside. That there is none is no error. */
+static void artefacts_take(struct ladder *ladder, struct env_id env, const struct test_suite *suite)
+{
+	static const char *const find[] = {"find",          ".",       "(",      "-name", ".git",  "-o", "-name",
+					   "node_modules",  ")",       "-prune", "-o",    "-type", "f",  "-newer",
+					   ARTEFACTS_BEGAN, "-printf", "%P\\0",  NULL};
+	AUTO_BUF list = buf_new(ARTEFACT_LIST_MAX);
+	struct exit_status status;
+	size_t taken = 0;
+
+	if (!suite->artefacts.count || strcmp(env.text, ladder->head_env.text) != 0 ||
+	    workspace_exec(ladder, env, find, &(struct environment_exec){.dir = "/workspace", .output = &list}, &status, NULL))
+		return;
+	for (size_t at = 0; at < list.length; at += strlen(list.at + at) + 1) {
+		const char *path = list.at + at;
+		bool wanted = false;
+
+		for (size_t i = 0; i < suite->artefacts.count; i++)
+			wanted = wanted || glob_match(suite->artefacts.at[i], path);
+		if (!wanted)
+			continue;
+		if (taken++ == ARTEFACTS_MAX) {
+			ladder_not_covered(ladder, "suite %s: more than %d artefacts, of which so many were kept", suite->name,
+					   ARTEFACTS_MAX);
+			return;
+		}
+		artefact_take(ladder, env, suite, path);
+	}
+}
+
 json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err)
 {
 	const char *const shell[] = {"sh", "-c", suite->run.shell, NULL};
@@ -244,6 +322,8 @@ json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_su
 
 	if (suite->report && workspace_exec(ladder, env, (const char *const[]){"rm", "-f", "--", suite->report, NULL},
 					    &(struct environment_exec){.dir = dir}, &status, err))
+		return NULL;
+	if (artefacts_begin(ladder, env, suite, err))
 		return NULL;
 	if (workspace_exec(ladder, env, suite->run.shell ? shell : (const char *const *)suite->run.argv,
 			   &(struct environment_exec){.dir = dir, .env = &suite->env, .timeout_ms = suite->timeout_ms}, &status,
@@ -259,6 +339,7 @@ json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_su
 		(void)json_object_set_new(result, "ok", json_boolean(status.reason == EXIT_CODE && status.code == 0));
 	}
 	json_set_bytes(result, "end", buf_view(&end));
+	artefacts_take(ladder, env, suite);
 	if (report_read(ladder, env, suite, result, err))
 		return NULL;
 	/* Without its services a suite fails for no fault of the code. */

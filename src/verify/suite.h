@@ -16,6 +16,8 @@ MUST_USE int workspace_exec(struct ladder *ladder, struct env_id env, const char
 /* Runs it. {"suite", "ok": bool, "end": "exit 1", "timed_out": bool, "reported": bool, "output": last lines, "tests": {id: {"status",
  * "message"}}}; owned by the caller. ERR_CANCELLED when the ladder stops. */
 json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err);
+/* What people may look at of what a run left, by its first bytes: "image/png", "video/webm" or "video/mp4"; NULL: nothing. */
+const char *media_type(struct view bytes);
 /* Was the head's environment stopped because what ran in it filled its share of the disk? Then that is a finding, and nothing runs there
  * any more. Only asked where the same suite ran on the base to its end. */
 bool suite_overfilled(struct ladder *ladder, struct gate *gate, const struct test_suite *suite);

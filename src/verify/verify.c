@@ -132,6 +132,7 @@ static int ladder_init(struct ladder *ladder, const struct verify_request *reque
 				  .noise = json_array(),
 				  .not_covered = json_array(),
 				  .artefacts = json_array(),
+				  .media = json_array(),
 				  .services_seen = json_object(),
 				  .snapshot = json_null()};
 	(void)pthread_mutex_init(&ladder->mutex, NULL);
@@ -147,9 +148,9 @@ static void ladder_fini(struct ladder *ladder)
 {
 	while (ladder->env_count)
 		ladder_env_down(ladder, ladder->envs[ladder->env_count - 1]);
-	json_t *const owned[] = {ladder->changes,  ladder->inside,      ladder->snapshot,   ladder->suites,
-				 ladder->noise,    ladder->not_covered, ladder->artefacts,  ladder->services_seen,
-				 ladder->sessions, ladder->base_run,    ladder->base_again, ladder->coverage};
+	json_t *const owned[] = {ladder->changes,     ladder->inside,     ladder->snapshot, ladder->suites,        ladder->noise,
+				 ladder->not_covered, ladder->artefacts,  ladder->media,    ladder->services_seen, ladder->sessions,
+				 ladder->base_run,    ladder->base_again, ladder->coverage};
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		json_decref(owned[i]);
@@ -447,6 +448,7 @@ static void report_end(const struct ladder *ladder, json_t *report)
 	(void)json_object_set(report, "noise", ladder->noise);
 	(void)json_object_set(report, "not_covered", ladder->not_covered);
 	(void)json_object_set(report, "artefacts", ladder->artefacts);
+	(void)json_object_set(report, "media", ladder->media);
 	(void)json_object_set_new(report, "ms",
 				  json_integer(world_now_ms(ladder->request->world) - json_number(report, "started_ms", 0)));
 }

@@ -63,7 +63,8 @@ struct verify_request {
  *  "declared": [{"match", "by", "because", "findings": how many it was for}],
  *  "sessions": [{"name", "digest", "requests", "held_out"}],
  *  "noise": [{"endpoint", "path", "class"}], "not_covered": ["service pricing: no exchange of the sessions reaches it", …],
- *  "artefacts": [{"name", "digest", "bytes"}]}
+ *  "artefacts": [{"name", "digest", "bytes"}],
+ *  "media": [{"name", "title", "type": "image/png" | "video/webm" | "video/mp4", "digest", "bytes"}]}   // those that people look at
  */
 MUST_USE int verify_run(const struct verify_request *request, json_t **report, struct err *err);
 

@@ -282,12 +282,13 @@ static json_t *picture_list(struct call *call, struct err *err)
 /* Its id is a secret that whoever was given it has: code hosts fetch what they show. */
 static json_t *picture_read(struct call *call, struct err *err)
 {
-	AUTO_BUF bytes = buf_new(RUNS_PICTURE_BYTES_MAX + 1);
+	AUTO_BUF bytes = buf_new(RUNS_RECORDING_BYTES_MAX + 1);
+	char type[RUNS_PICTURE_TYPE_MAX];
 
-	if (runs_picture_read(runs_of(call), http_request_param(call->request, "picture"), &bytes, err))
+	if (runs_picture_read(runs_of(call), http_request_param(call->request, "picture"), &bytes, type, err))
 		return NULL;
 	http_reply_header(call->reply, "Cache-Control", "private, max-age=86400, immutable");
-	return request_bytes(call, "image/png", buf_view(&bytes));
+	return request_bytes(call, type, buf_view(&bytes));
 }
 
 /* What its commits change, published or not. */
@@ -532,7 +533,7 @@ const struct row run_rows[] = {
 	{"GET", "/api/v1/runs/{run}/turns", turn_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Turn]",
 	 .does = "What its agent did, turn by turn, as its program says it"},
 	{"GET", "/api/v1/runs/{run}/pictures", picture_list, WHO_PERSON, ROLE_VIEWER, .answers = "[Picture]",
-	 .does = "Pictures that its agent took of pages, the newest first"},
+	 .does = "Pictures that its agent took of pages, and what verification made: pages before and after, what suites recorded; the newest first"},
 	{"GET", "/pictures/{picture}", picture_read, WHO_PERSON | WHO_ANYONE, ROLE_VIEWER},
 	{"GET", "/api/v1/export/{kind}", exported, WHO_PERSON, ROLE_VIEWER, .answers = "[Exported]",
 	 .does = "Runs, events, issues, pulls or records, the oldest first, behind the row whose `cursor` is `after`",

@@ -10,6 +10,12 @@
 
 #define FAKE_ENVS_MAX 32
 
+struct fake_media { /* what a verification leaves for people (verify.h, "media") */
+	const char *title;
+	const char *type;
+	const char *bytes;
+};
+
 struct fake_env {
 	struct env_id id;
 	char owner[ID_TEXT_MAX];
@@ -43,12 +49,14 @@ struct fake_world {
 	bool agent_began;     /* atomic */
 	int link;             /* of previews: the number of the one that is signed now; 0: they carry none */
 	int shown;            /* environment_show(): how often; atomic */
-	int unstable;         /* so many verifications cannot tell */
-	int destroyed;        /* so many turns lose their workspace */
-	bool by_model;        /* each agent writes its ASSAY_AGENT_MODEL */
-	int faults;           /* on seams, of the agent's making */
-	int up_failures;      /* environment_up fails so often */
-	int up_retries;       /* … and has no room so often before */
+	const struct fake_media *media;
+	size_t media_count;
+	int unstable;    /* so many verifications cannot tell */
+	int destroyed;   /* so many turns lose their workspace */
+	bool by_model;   /* each agent writes its ASSAY_AGENT_MODEL */
+	int faults;      /* on seams, of the agent's making */
+	int up_failures; /* environment_up fails so often */
+	int up_retries;  /* … and has no room so often before */
 	enum err_kind verify_error;
 };
 

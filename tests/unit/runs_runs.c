@@ -1568,6 +1568,71 @@ static void files_of_an_issue_are_beside_the_repository_and_give_no_orders(void 
 
 #define PNG(text) VIEW("\x89PNG\r\n\x1a\n" text)
 
+/* {id: "name source type"} */
+static void pictures_are(struct story *story, const char *const *wanted, size_t count, char *first)
+{
+	AUTO_JSON list = runs_picture_list(story->runs, story->run, NULL);
+
+	assert_int_equal(json_array_size(list), count);
+	for (size_t i = 0; i < count; i++) {
+		const json_t *item = json_array_get(list, i);
+		AUTO_FREE char *got = text_format("%s %s %s", json_text(item, "name", ""), json_text(item, "source", ""),
+						  json_text(item, "type", ""));
+		bool found = false;
+
+		for (size_t k = 0; k < count; k++)
+			found = found || strcmp(got, wanted[k]) == 0;
+		if (!found)
+			fail_msg("%s", got);
+		if (strncmp(json_text(item, "type", ""), "video/", 6) == 0)
+			(void)snprintf(first, 64, "%s", json_text(item, "id", ""));
+	}
+}
+
+static void what_verification_recorded_is_shown_until_the_next_one(void **state)
+{
+	static const struct fake_media before[] = {{"/shop, before", "image/png", "\x89PNG old"},
+						   {"e2e: buy.webm", "video/webm", "\x1a\x45\xdf\xa3 one"}};
+	static const struct fake_media after[] = {{"/shop, before", "image/png", "\x89PNG new"},
+						  {"e2e: buy.webm", "video/webm", "\x1a\x45\xdf\xa3 one"}};
+	static const char *const shown[] = {"/shop, before verify image/png", "e2e: buy.webm verify video/webm"};
+	struct story story;
+	AUTO_BUF bytes = buf_new(100);
+	AUTO_JSON told = NULL;
+	char type[RUNS_PICTURE_TYPE_MAX];
+	char first[64];
+	char second[64];
+
+	(void)state;
+	story_new(&story, 0);
+	fake.writes[0] = "good";
+	fake.writes[1] = "better";
+	fake.media = before;
+	fake.media_count = ARRAY_LEN(before);
+	assert_int_equal(story_start(&story), 0);
+	assert_int_equal(work_all(&story), 0);
+	state_is(&story, "review");
+	pictures_are(&story, shown, ARRAY_LEN(shown), first);
+	assert_int_equal(runs_picture_read(story.runs, first, &bytes, type, NULL), 0);
+	assert_string_equal(type, "video/webm");
+	assert_memory_equal(bytes.at, "\x1a\x45\xdf\xa3 one", 8);
+	{
+		AUTO_TX tx = {0};
+
+		assert_int_equal(store_begin(story.runs->store, &tx, NULL), 0);
+		told = pictures_shown(&tx, story.run.text, NULL);
+		assert_int_equal(json_array_size(told), 1); /* no recording stands in a text */
+	}
+	fake.media = after;
+	assert_int_equal(runs_message(story.runs, story.run, "ines", "once more", NULL), 0);
+	assert_int_equal(work_all(&story), 0);
+	pictures_are(&story, shown, ARRAY_LEN(shown), second);
+	assert_string_equal(first, second); /* what is the same keeps its link */
+	assert_int_equal(attachments_sweep(story.runs, INT64_MAX, NULL), 0);
+	assert_int_equal(attachment_bytes(&story), 2);
+	story_end(&story);
+}
+
 static void pictures_are_kept_with_the_run_under_plain_names(void **state)
 {
 	struct story story;
@@ -1575,6 +1640,7 @@ static void pictures_are_kept_with_the_run_under_plain_names(void **state)
 	AUTO_JSON list = NULL;
 	AUTO_JSON shown = NULL;
 	AUTO_BUF bytes = buf_new(100);
+	char type[RUNS_PICTURE_TYPE_MAX];
 	struct env_id env;
 	struct err err = {0};
 
@@ -1595,10 +1661,11 @@ static void pictures_are_kept_with_the_run_under_plain_names(void **state)
 	json_decref(runs_tool_picture(story.runs, env, "http://front/b", PNG("c"), &err));
 	list = runs_picture_list(story.runs, story.run, NULL);
 	assert_int_equal(json_array_size(list), 3);
-	assert_int_equal(runs_picture_read(story.runs, json_text(json_array_get(list, 2), "id", ""), &bytes, NULL), 0);
+	assert_int_equal(runs_picture_read(story.runs, json_text(json_array_get(list, 2), "id", ""), &bytes, type, NULL), 0);
+	assert_string_equal(type, "image/png");
 	assert_null(runs_tool_picture(story.runs, env, "x", VIEW("<html>no picture"), &err));
 	assert_int_equal(err.kind, ERR_INVALID);
-	assert_int_equal(runs_picture_read(story.runs, "p0", &bytes, &err), -1);
+	assert_int_equal(runs_picture_read(story.runs, "p0", &bytes, type, &err), -1);
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
 	{
 		AUTO_TX tx = {0};
@@ -2061,6 +2128,7 @@ int main(void)
 		cmocka_unit_test(a_run_hears_of_a_merge_that_nobody_told_it_of),
 		cmocka_unit_test(files_of_an_issue_are_beside_the_repository_and_give_no_orders),
 		cmocka_unit_test(pictures_are_kept_with_the_run_under_plain_names),
+		cmocka_unit_test(what_verification_recorded_is_shown_until_the_next_one),
 		cmocka_unit_test(an_issue_whose_run_is_none_is_free_again),
 		cmocka_unit_test(what_a_stopped_run_did_is_undone_and_done_again_when_it_is_tried_again),
 		cmocka_unit_test(whoever_waits_for_events_gets_them_at_once),

@@ -182,12 +182,14 @@ json_t *runs_picture_list(struct runs *runs, struct run_id run, struct err *err)
 	(void)runs;
 	(void)run;
 	(void)err;
-	return json_pack("[{s:s, s:s, s:i, s:i}]", "id", "p1", "name", "http://front/", "bytes", 9, "time_ms", 1);
+	return json_pack("[{s:s, s:s, s:i, s:i, s:s, s:s}]", "id", "p1", "name", "http://front/", "bytes", 9, "time_ms", 1,
+			 "source", "agent", "type", "image/png");
 }
 
-int runs_picture_read(struct runs *runs, const char *id, struct buf *out, struct err *err)
+int runs_picture_read(struct runs *runs, const char *id, struct buf *out, char type[RUNS_PICTURE_TYPE_MAX], struct err *err)
 {
 	(void)runs;
+	(void)snprintf(type, RUNS_PICTURE_TYPE_MAX, "image/png");
 	buf_add_text(out, "\x89PNG");
 	return strcmp(id, "p1") == 0 ? 0 : err_set(err, ERR_NOT_FOUND, "there is no such picture");
 }
