@@ -130,9 +130,12 @@ test('pictures of a run are seen beside each other, and open as large as they we
 	const {page, server} = await visit(t, `/runs/${RUN}`);
 
 	await page.locator('nav.tabs >> text=Pictures').click();
-	await becomes(() => page.locator('.pictures figure').count(), 2);
+	await becomes(() => page.locator('.pictures figure').count(), 5);
+	assert.deepEqual(await page.locator('.pictures figcaption strong').allTextContents().then((names) => names.slice(0, 4)),
+		['/cart, before', '/cart, after', 'e2e: test-results/checkout/video.webm', 'cart, with a price over 1,000']);
+	assert.equal(await page.locator('.pictures video').getAttribute('src'), `/pictures/${'d'.repeat(32)}`);
 	await becomes(() => page.locator('.pictures img').first().evaluate((img) => img.complete && img.naturalWidth > 0), true);
-	assert.match(await page.locator('.pictures a').first().getAttribute('href'), /^\/pictures\/b{32}$/);
+	assert.match(await page.locator('.pictures a').first().getAttribute('href'), /^\/pictures\/f{32}$/);
 	await page.goto(`${server.base}/runs/${WORKING}?view=pictures`);
 	await page.locator('text=No picture was taken').waitFor();
 	assert.equal(await page.locator('.empty code').textContent(), 'assay-env screenshot URL');

@@ -439,7 +439,10 @@ export const judge = (url, draft = policyText) => {
 	return {action: named ? 'allow' : 'deny', rule: named ? 'organisation-1' : 'default-deny', why: named ? '' : `no rule allows ${host}`, remedy: named ? '' : 'name it in assay.yaml', rules: [{id: 'organisation-1', layer: 'organisation', host: 'api.anthropic.com', action: 'allow', fits: named, ...(named ? {} : {not: 'another host'})}]};
 };
 export const budget = {spent_usd: 0.3981, budget_usd: 5, calls: 14, input: 180_000, output: 9_000, cache_read: 0, cache_write: 0, estimated: false, models: {}, prices: {path: null, as_of: '2026-11-01', note: ''}};
-export const pictures = [{id: 'b'.repeat(32), name: 'cart, with a price over 1,000', bytes: 48_213, time_ms: Date.now() - 300_000}, {id: 'c'.repeat(32), name: `/products/${'oak-table-'.repeat(12)}`, bytes: 1_250_000, time_ms: Date.now() - 400_000}];
+export const pictures = [{id: 'b'.repeat(32), name: 'cart, with a price over 1,000', bytes: 48_213, time_ms: Date.now() - 300_000, source: 'agent', type: 'image/png'}, {id: 'c'.repeat(32), name: `/products/${'oak-table-'.repeat(12)}`, bytes: 1_250_000, time_ms: Date.now() - 400_000, source: 'agent', type: 'image/png'},
+	{id: 'd'.repeat(32), name: 'e2e: test-results/checkout/video.webm', bytes: 820_000, time_ms: Date.now() - 100_000, source: 'verify', type: 'video/webm'},
+	{id: 'e'.repeat(32), name: '/cart, after', bytes: 51_200, time_ms: Date.now() - 100_000, source: 'verify', type: 'image/png'},
+	{id: 'f'.repeat(32), name: '/cart, before', bytes: 50_900, time_ms: Date.now() - 100_000, source: 'verify', type: 'image/png'}];
 export const agents = [{name: 'claude', resumes: true, installed: ['2.1.3'], measured: '2.1.3', key: 'ANTHROPIC_API_KEY'}, {name: 'codex', resumes: true, installed: [], measured: '0.9', key: 'OPENAI_API_KEY'}, {name: 'command', resumes: false, installed: []}];
 export const tokens = [{name: `ci ${EVIL}`, role: 'developer', created_ms: Date.now() - 86_400_000, ends_ms: Date.now() + 86_400_000 * 60, used_ms: Date.now() - 3_600_000}, {name: 'look', role: 'viewer', created_ms: Date.now(), ends_ms: Date.now() + 86_400_000, used_ms: null}];
 export const webhooks = [{id: 'w1', url: `https://example.com/hooks?${EVIL}`, on: ['run', 'pull'], created_ms: Date.now() - 86_400_000, told_ms: Date.now() - 60_000, said: '200', waiting: 0}];
