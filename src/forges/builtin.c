@@ -137,15 +137,18 @@ static int settle(struct builtin *builtin, json_t **pull, struct err *err)
 	int64_t number = json_number(*pull, "number", 0);
 	AUTO_FREE char *repository = repository_path(builtin, *pull);
 	AUTO_FREE char *target = text_format("refs/heads/%s", json_text(*pull, "target", "main"));
+	struct err why = {0};
 	int status = 0;
 
 	if (!merging || forge_state_of(*pull) != FORGE_OPEN)
 		return 0;
 	if (git_run(repository, (const char *const[]){"merge-base", "--is-ancestor", merging, target, NULL}, NULL, &status, err))
 		return -1;
-	if (status ? write_pull(builtin, "UPDATE pull SET merging = ? WHERE number = ?", V((const char *)NULL), number, err)
-		   : merged_store(builtin, number, merging, err))
-		return -1;
+	/* Who merges may have ended it since it was read: then it is as it should be. */
+	if ((status ? write_pull(builtin, "UPDATE pull SET merging = ? WHERE number = ?", V((const char *)NULL), number, &why)
+		    : merged_store(builtin, number, merging, &why)) &&
+	    why.kind != ERR_CONFLICT)
+		return err_set(err, why.kind, "%s", why.text);
 	json_decref(*pull);
 	*pull = read_pull(builtin, number, err);
 	return *pull ? 0 : -1;

@@ -37,7 +37,7 @@ export async function open(browser, options = {}) {
 
 	page.wrong = [];
 	page.on('pageerror', (error) => page.wrong.push(error.stack));
-	page.on('console', (message) => message.type() === 'error' && page.wrong.push(message.text()));
+	page.on('console', (message) => message.type() === 'error' && page.wrong.push(`${message.text()} ${message.location().url}`.trim()));
 	page.shot = (name) => page.screenshot({path: join(ARTEFACTS, `${name}.png`), fullPage: true});
 	return page;
 }

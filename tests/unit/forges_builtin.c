@@ -1,6 +1,9 @@
 /* The built-in forge: pull requests in the store, merges in a bare repository in which nothing of anybody runs. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -193,6 +196,53 @@ static void a_merged_pull_request_is_merged_once_and_can_no_longer_be_changed(vo
 	assert_int_equal(forge_close(forge, number, &err), -1);
 }
 
+/* A reader that begins when the merge has been begun and is not done. */
+static struct {
+	pthread_t thread;
+	int64_t number;
+	atomic_bool begun;
+	atomic_int queries;
+	json_t *shown;
+	struct err err;
+} reader;
+
+static void *reader_reads(void *self)
+{
+	(void)self;
+	reader.shown = forge_fetch(forge, reader.number, &reader.err);
+	return NULL;
+}
+
+static bool reader_hook(const char *name)
+{
+	if (strcmp(name, "store.query") == 0 && atomic_load(&reader.begun) && pthread_equal(pthread_self(), reader.thread))
+		atomic_fetch_add(&reader.queries, 1);
+	if (strcmp(name, "store.committed") == 0 && !atomic_exchange(&reader.begun, true)) {
+		assert_int_equal(pthread_create(&reader.thread, NULL, reader_reads, NULL), 0);
+		while (atomic_load(&reader.queries) < 2) /* it, and its reviews */
+			(void)sched_yield();
+	}
+	return false;
+}
+
+/* The page of a pull request is loaded just then. */
+static void who_reads_one_that_another_merges_is_told_what_it_is(void **state)
+{
+	struct git_hash merged;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(upsert("x", &head, &reader.number, &err), 0);
+	fault_hook = reader_hook;
+	assert_int_equal(forge_merge(forge, reader.number, &merged, &err), 0);
+	fault_hook = NULL;
+	assert_int_equal(pthread_join(reader.thread, NULL), 0);
+	if (!reader.shown)
+		fail_msg("%s", reader.err.text);
+	assert_int_equal(forge_state_of(reader.shown), FORGE_MERGED);
+	json_decref(reader.shown);
+}
+
 static void a_conflict_names_the_file_and_moves_nothing(void **state)
 {
 	struct git_hash other = commit_make("other\n", &base);
@@ -279,6 +329,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(odd_texts_come_back_as_they_were, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_merge_runs_no_hook_and_no_configuration_of_the_repository, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_merged_pull_request_is_merged_once_and_can_no_longer_be_changed, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_reads_one_that_another_merges_is_told_what_it_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_conflict_names_the_file_and_moves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_same_review_is_written_once_and_an_empty_one_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_merge_cut_at_any_store_call_is_finished_or_forgotten, setup, teardown),
