@@ -35,6 +35,16 @@ static void state_print(const char *state, int width)
 	printf("%s%-*s%s", terminal_tone(stdout, tone_of(state)), width, state, terminal_end(stdout));
 }
 
+/* Of a call whose caller was called for an environment, and does not say so. */
+static const char *context_said(const char *why)
+{
+	if (strcmp(why, "lost") == 0)
+		return "the baggage that it was called with is not passed on";
+	if (strcmp(why, "ambiguous") == 0)
+		return "the baggage is not passed on, and with several requests under way nobody can say whose call it is: refused";
+	return "calls of this protocol are not stamped: what they call on knows nothing of the environment";
+}
+
 static void environment_print(const json_t *env)
 {
 	AUTO_FREE char *error = terminal_line(json_text(env, "error", ""));
@@ -50,6 +60,11 @@ static void environment_print(const json_t *env)
 	printf("  commit    %.12s of %s\n", json_text(env, "commit", ""), json_text(env, "repository", ""));
 	if (json_text(env, "snapshot", NULL))
 		printf("  snapshot  %s\n", json_text(env, "snapshot", ""));
+	if (json_text(env, "below", NULL))
+		printf("  stands on %s\n", json_text(env, "below", ""));
+	json_array_foreach(json_member(env, "propagation"), index, sandbox)
+		printf("  context   %s -> %s: %s\n", json_text(sandbox, "from", ""), json_text(sandbox, "to", ""),
+		       context_said(json_text(sandbox, "why", "")));
 	if (json_text(env, "preview", NULL))
 		printf("  preview   %s\n", json_text(env, "preview", ""));
 	if (json_array_size(json_member(env, "unlimited"))) {
@@ -92,12 +107,29 @@ static json_t *repository_put(struct api *api, const char *path, const char *rev
 	return api_post(api, "/repositories", body, err);
 }
 
+/* "a,b": a list of texts, owned by the caller. */
+static json_t *words_list(const char *text)
+{
+	struct view rest = view_of(text);
+	json_t *list = json_array();
+
+	while (rest.at) {
+		AUTO_FREE char *word = view_copy(view_trim(view_cut(rest, ',', &rest)));
+
+		if (word[0])
+			(void)json_array_append_new(list, json_string(word));
+	}
+	return list;
+}
+
 static int env_up(int argc, char **argv)
 {
 	bool as_json = false;
 	const char *at = "HEAD";
 	const char *name = NULL;
 	const char *snapshot = NULL;
+	const char *on = NULL;
+	const char *services = NULL;
 	const struct cli_option options[] = {
 		{.name = "at", .value = "COMMIT", .help = "a revision of the repository (default: HEAD)", .text = &at},
 		{.name = "name", .value = "NAME", .help = "what to call it", .text = &name},
@@ -105,11 +137,19 @@ static int env_up(int argc, char **argv)
 		 .value = "NAME[/VERSION]",
 		 .help = "data to fork instead of the blueprint's",
 		 .text = &snapshot},
+		{.name = "on",
+		 .value = "ENV",
+		 .help = "an environment of all services, where those that did not change answer",
+		 .text = &on},
+		{.name = "services",
+		 .value = "NAME,…",
+		 .help = "with --on: which are its own (default: those whose files differ)",
+		 .text = &services},
 		{.name = "json", .help = "the environment as JSON", .flag = &as_json},
 	};
 	const struct cli_usage usage = {
 		.program = "assay env up",
-		.arguments = "[FOLDER] [--at COMMIT] [--snapshot NAME] [--json]",
+		.arguments = "[FOLDER] [--at COMMIT] [--snapshot NAME] [--on ENV] [--json]",
 		.about = "Forks an environment from a commit of the repository in FOLDER (default: this one) and deploys it.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
@@ -136,6 +176,10 @@ static int env_up(int argc, char **argv)
 		(void)json_object_set_new(body, "name", json_string(name));
 	if (snapshot)
 		(void)json_object_set_new(body, "snapshot", json_string(snapshot));
+	if (on)
+		(void)json_object_set_new(body, "on", json_string(on));
+	if (services)
+		(void)json_object_set_new(body, "services", words_list(services));
 	env = api_work(api, "/environments", body, as_json ? (struct api_listener){0} : api_progress_printer(), &err);
 	if (!env)
 		return cli_fail(usage.program, as_json, &err);

@@ -20,6 +20,7 @@
 #include "gateway/entry.h"
 #include "gateway/flow.h"
 #include "gateway/resolver.h"
+#include "gateway/shared.h"
 #include "gateway/told.h"
 #include "net/door.h"
 #include "net/socket.h"
@@ -518,11 +519,12 @@ int door_open(struct env *env, const char *sandbox, int fd, struct err *err)
 	return 0;
 }
 
-static void dial(struct flow *flow, const char *sandbox)
+static void dial(struct flow *flow, struct env *env, const char *sandbox)
 {
-	struct door *door = door_find(flow->env, sandbox);
+	struct door *door = door_find(env, sandbox);
 
 	flow->dial_tries++;
+	(void)snprintf(flow->callee_room, sizeof(flow->callee_room), "%s", sandbox);
 	if (!door || !door->watch.added) {
 		if (!flow->protocol->server_lost(flow, "its sandbox does not run"))
 			flow_close(flow, "its sandbox does not run");
@@ -545,37 +547,69 @@ static void dial(struct flow *flow, const char *sandbox)
 		loop_timer_set(door->env->worker->loop, &door->wait_timer, DOOR_WAIT_MS);
 }
 
-void door_dial(struct flow *flow, struct name *name, uint16_t port)
+void door_dial_in(struct flow *flow, struct env *env, struct name *name, uint16_t port)
 {
 	flow->port = port;
 	flow->dial_tries = 0;
 	flow->v6 = false;
 	flow->dial_next = name->turn++ % name->sandbox_count;
+	(void)snprintf(flow->callee, sizeof(flow->callee), "%s", env->id);
+	if (!flow->to || strcmp(flow->to, name->name) != 0) {
+		free(flow->to);
+		flow->to = text_copy(name->name);
+	}
+	dial(flow, env, name->sandboxes[flow->dial_next]);
+}
+
+void door_dial(struct flow *flow, struct name *name, uint16_t port)
+{
+	struct env *env = name->away ? shared_below(flow->env) : flow->env;
+	struct name *there = env && name->away ? env_name(env, name->name) : name;
+
+	if (env && there && !there->away) {
+		if (env != flow->env)
+			env_touch(env);
+		door_dial_in(flow, env, there, port);
+		return;
+	}
+	flow->port = port;
 	free(flow->to);
 	flow->to = text_copy(name->name);
-	dial(flow, name->sandboxes[flow->dial_next]);
+	if (!flow->protocol->server_lost(flow, "the environment that it stands on is gone"))
+		flow_close(flow, "the environment that it stands on is gone");
+}
+
+/* Where it was dialled into, and under which name there. */
+static struct env *dialled_env(const struct flow *flow, struct name **name)
+{
+	struct env *env = flow->callee[0] && flow->to ? env_find(flow->worker, flow->callee) : NULL;
+
+	*name = env ? env_name(env, flow->to) : NULL;
+	return env;
 }
 
 bool door_dial_again(struct flow *flow)
 {
-	struct name *name = flow->env && flow->to ? env_name(flow->env, flow->to) : NULL;
+	struct name *name;
+	struct env *env = dialled_env(flow, &name);
 
 	if (!name || !flow->dial_tries || flow->dial_tries >= name->sandbox_count)
 		return false;
 	flow->dial_next = (flow->dial_next + 1) % name->sandbox_count;
 	flow->v6 = false;
-	dial(flow, name->sandboxes[flow->dial_next]);
+	dial(flow, env, name->sandboxes[flow->dial_next]);
 	return true;
 }
 
 bool door_dial_v6(struct flow *flow)
 {
-	struct name *name = flow->env && flow->to ? env_name(flow->env, flow->to) : NULL;
+	struct name *name;
+	struct env *env = dialled_env(flow, &name);
 
 	if (!name || !flow->dials_in || flow->v6 || flow->dial_next >= name->sandbox_count)
 		return false;
 	flow->v6 = true;
 	flow->dial_tries--;
-	dial(flow, name->sandboxes[flow->dial_next]);
+	dial(flow, env, name->sandboxes[flow->dial_next]);
 	return true;
 }

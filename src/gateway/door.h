@@ -28,6 +28,8 @@ void door_names_changed(struct env *env);
 /* Connects the flow's server leg to a port inside one of the sandboxes that answer to `name`, in turn. What fails is told by the
  * protocol's server_lost, now or later; door_dial_again() then tries the next one, false when all were tried. */
 void door_dial(struct flow *flow, struct name *name, uint16_t port);
+/* The same of another environment, whose `name` is. */
+void door_dial_in(struct flow *flow, struct env *env, struct name *name, uint16_t port);
 bool door_dial_again(struct flow *flow);
 /* After a refusal on 127.0.0.1: the same sandbox, on ::1. False when that is not what was refused. */
 bool door_dial_v6(struct flow *flow);

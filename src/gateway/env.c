@@ -20,6 +20,7 @@
 #include "gateway/egress/unresolved.h"
 #include "gateway/fault.h"
 #include "gateway/flow.h"
+#include "gateway/shared.h"
 
 #define TOUCH_EVERY_MS 5000
 #define DENIAL_EVERY_MS 60000
@@ -124,6 +125,7 @@ static int name_parse(const char *key, const json_t *json, struct name *name, st
 		return err_set(err, ERR_INVALID, "`port` is none");
 	name->name = text_copy(key);
 	name->port = (uint16_t)port;
+	name->away = json_flag(json, "away", false);
 	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
 		if (strcmp(protocol, protocols[i].name) == 0)
 			name->protocol = protocols[i].protocol;
@@ -256,6 +258,7 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, json_t *scan,
 {
 	struct env fresh = {0};
 	struct env *env;
+	struct env *below;
 	const char *id;
 	const char *state;
 
@@ -272,6 +275,10 @@ int env_put(struct worker *worker, const json_t *body, int log_fd, json_t *scan,
 	if (!env)
 		env = env_new(worker, id, body);
 	routes_fini(env);
+	(void)snprintf(env->below, sizeof(env->below), "%s", json_text(body, "below", ""));
+	below = shared_below(env);
+	if (below)
+		shared_baseline_begin(below);
 	env->names = fresh.names;
 	env->name_count = fresh.name_count;
 	env->preview_service = fresh.preview_service;
@@ -454,6 +461,21 @@ void env_denied(struct env *env, const char *sandbox, const char *host, uint16_t
 	body = json_pack("{s:s,s:s,s:s,s:i,s:s}", "env", env->id, "sandbox", sandbox, "host", host, "port", (int)port, "why", why);
 	log_info("denied: env=%s sandbox=%s %s:%u: %s", env->id, sandbox, host, port, why);
 	link_notify(env->worker->link, MESSAGE_DENIED, body);
+}
+
+void env_propagation(struct env *env, const char *sandbox, const char *to, const char *why)
+{
+	AUTO_FREE char *key = text_format("%s %s %s", sandbox, to, why);
+	uint64_t hash = view_hash(view_of(key));
+	struct denial *place = &env->denials[hash % DENIALS_KEPT];
+	int64_t now = loop_now_ms(env->worker->loop);
+	AUTO_JSON body = NULL;
+
+	if (place->told_ms && place->hash == hash && now - place->told_ms < DENIAL_EVERY_MS)
+		return;
+	*place = (struct denial){hash, now};
+	body = json_pack("{s:s,s:s,s:s,s:s}", "env", env->id, "sandbox", sandbox, "to", to, "why", why);
+	link_notify(env->worker->link, MESSAGE_PROPAGATION, body);
 }
 
 void env_exchange_begin(struct env *env, struct exchange *exchange, const char *from, const char *to, const char *proto)

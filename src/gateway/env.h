@@ -31,6 +31,7 @@ struct name {
 	size_t sandbox_count;
 	enum protocol protocol;
 	uint16_t port;
+	bool away;   /* the environment below answers (gateway/shared.h) */
 	size_t turn; /* of the replicas */
 };
 
@@ -43,6 +44,7 @@ struct env {
 	struct worker *worker;
 	struct env *next;
 	char id[64];
+	char below[64]; /* the environment that it stands on (gateway/shared.h); "" none */
 	enum env_state state;
 	struct name *names;
 	size_t name_count;
@@ -115,6 +117,9 @@ bool env_tool_allowed(const struct env *env, const char *sandbox);
 void env_touch(struct env *env);
 /* Tells the control plane, at most once a minute for the same thing. */
 void env_denied(struct env *env, const char *sandbox, const char *host, uint16_t port, const char *why);
+/* Tells the control plane, as rarely, where what says whose a request is was not passed on: `why` is "lost", "ambiguous" or a protocol that
+ * cannot be stamped. */
+void env_propagation(struct env *env, const char *sandbox, const char *to, const char *why);
 /* seq, phase, from, to, proto, t0 of a new exchange. */
 void env_exchange_begin(struct env *env, struct exchange *exchange, const char *from, const char *to, const char *proto);
 

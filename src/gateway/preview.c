@@ -19,6 +19,7 @@
 #include "gateway/flow.h"
 #include "gateway/front.h"
 #include "gateway/pages.h"
+#include "gateway/shared.h"
 #include "gateway/seams/http.h"
 #include "net/socket.h"
 
@@ -247,18 +248,22 @@ static void cookies_write(const struct http_head *head, struct buf *out)
 
 static void request_write(const struct http_seam *seam, const struct http_head *head, struct view target, struct buf *out)
 {
-	static const char *const dropped[] = {"connection", "keep-alive", "proxy-connection", "x-forwarded-", "forwarded",
-					      "x-assay-",   NULL};
-	static const char *const dropped_elsewhere[] = {"connection", "keep-alive", "proxy-connection", "x-forwarded-",
-							"forwarded",  "x-assay-",   "cookie",           NULL};
+	static const char *const dropped[] = {"baggage",      "connection", "keep-alive", "proxy-connection",
+					      "x-forwarded-", "forwarded",  "x-assay-",   NULL};
+	static const char *const dropped_elsewhere[] = {
+		"baggage", "connection", "keep-alive", "proxy-connection", "x-forwarded-", "forwarded", "x-assay-", "cookie", NULL};
 	const struct visit *visit = seam->self;
+	const struct env *env = seam->flow->env;
+	bool shares = env->below[0] || shared_is_baseline(env);
 	bool elsewhere = visit->preview->front;
 
 	buf_add_view(out, head->method);
 	buf_add_char(out, ' ');
 	buf_add_view(out, target);
 	buf_add_format(out, " HTTP/1.%u\r\n", head->minor);
-	http_fields_write(out, head, elsewhere ? dropped_elsewhere : dropped);
+	http_fields_write(out, head, (elsewhere ? dropped_elsewhere : dropped) + !shares);
+	if (shares)
+		shared_baggage_write(head, env->below[0] ? env->id : NULL, out);
 	if (elsewhere)
 		cookies_write(head, out);
 	buf_add_format(out, "X-Forwarded-For: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Proto: http%s\r\n", visit->peer,

@@ -47,6 +47,8 @@
  *   MODEL        {"env": id, "sandbox", "host", "number": 1…, "status", "retry_after_s"?}: a model's host answered an agent's workspace 401, 402,
  *                403, 429, 503 or 529; or well, for the first time after such an answer.
  *   DENIED       {"env": id, "sandbox": name, "host": …, "port": …, "why": …}: for the timeline (rate-limited).
+ *   PROPAGATION  {"env": id, "sandbox": name of the baseline's or its own, "to": name, "why": "lost|ambiguous|http/2"}: who was called for it called
+ *                on without the `baggage` that says so (gateway/shared.h; rate-limited).
  *   VAULT_LOST   {}: the link to the vault ended; another VAULT is wanted.
  *
  * The exchange log is JSON lines: {"seq", "from": "preview"|sandbox, "to": name or host, "proto": "http|postgres|mysql|redis|amqp|nats|tcp", "phase",
@@ -83,6 +85,7 @@ enum message_name {
 	MESSAGE_DENIED,
 	MESSAGE_VAULT_LOST,
 	MESSAGE_LEDGER_HEAD,
+	MESSAGE_PROPAGATION,
 	MESSAGE_HOLD = 96,
 	MESSAGE_HOLD_GONE,
 	MESSAGE_USAGE,

@@ -277,11 +277,11 @@ static size_t reach_words(char *text, const char **argv)
 static int process_begin(struct serve_gateway *gateway, struct err *err)
 {
 	static const struct link_row rows[] = {
-		{MESSAGE_THAW, LINK_GATEWAY, on_message},        {MESSAGE_TOUCH, LINK_GATEWAY, on_message},
-		{MESSAGE_DENIED, LINK_GATEWAY, on_message},      {MESSAGE_HOLD, LINK_GATEWAY, on_message},
-		{MESSAGE_HOLD_GONE, LINK_GATEWAY, on_message},   {MESSAGE_USAGE, LINK_GATEWAY, on_message},
-		{MESSAGE_MODEL, LINK_GATEWAY, on_message},       {MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message},
-		{MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_message},
+		{MESSAGE_THAW, LINK_GATEWAY, on_message},       {MESSAGE_TOUCH, LINK_GATEWAY, on_message},
+		{MESSAGE_DENIED, LINK_GATEWAY, on_message},     {MESSAGE_PROPAGATION, LINK_GATEWAY, on_message},
+		{MESSAGE_HOLD, LINK_GATEWAY, on_message},       {MESSAGE_HOLD_GONE, LINK_GATEWAY, on_message},
+		{MESSAGE_USAGE, LINK_GATEWAY, on_message},      {MESSAGE_MODEL, LINK_GATEWAY, on_message},
+		{MESSAGE_VAULT_LOST, LINK_GATEWAY, on_message}, {MESSAGE_LEDGER_HEAD, LINK_GATEWAY, on_message},
 	};
 	AUTO_FREE char *tools = text_format("/proc/self/fd/" TOOLS_FD_TEXT "/%s", gateway->tools_socket);
 	AUTO_FREE char *reach = text_copy(getenv(REACH_VARIABLE) ? getenv(REACH_VARIABLE) : "");

@@ -55,6 +55,8 @@ static void environment_free(struct environment *env)
 	blueprint_free(env->blueprint);
 	json_decref(env->credentials);
 	json_decref(env->links);
+	json_decref(env->own);
+	json_decref(env->propagation);
 	json_decref(env->marks);
 	json_decref(env->layers);
 	(void)pthread_mutex_destroy(&env->operation);
@@ -383,7 +385,7 @@ struct environment *environment_plan(struct environments *all, const struct envi
 		if (!used)
 			return NULL;
 	}
-	if (members_plan(env, err))
+	if ((spec->below.text[0] && shared_plan(env, spec, err)) || members_plan(env, err))
 		return NULL;
 	return TAKE(env);
 }
@@ -439,7 +441,7 @@ static int layers_choose(struct environment *env, struct progress progress, stru
 
 static int up_steps(struct environment *env, struct progress progress, struct err *err)
 {
-	int result = environment_save(env, err);
+	int result = shared_below_there(env, err) || environment_save(env, err) ? -1 : 0;
 
 	if (result == 0 && !env->adopted)
 		result = provider_env_make(env->all->provider, env->id, err);

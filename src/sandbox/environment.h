@@ -96,6 +96,9 @@ struct environment_spec {
 	const char *tool;       /* "name/version": a program installed by tool_install() that the workspace has; NULL */
 	bool volatile_;         /* never started again after a crash: removed (verification) */
 	bool no_services;       /* workspace and databases only: for tests that need nothing else */
+	struct env_id
+		below; /* another one of the same repository: what is not its own answers there; "" none. Never for a verdict */
+	const json_t *services; /* [name] that are its own then; NULL: those whose files differ */
 };
 
 /* Forks and deploys: workspace from the commit, databases from the snapshot, migrations, services in order of need. *id is set as
@@ -116,7 +119,8 @@ MUST_USE int environment_pin(struct environments *environments, struct env_id id
 MUST_USE int environment_extend(struct environments *environments, struct env_id id, int64_t grace_ms, struct err *err);
 
 /* [{"id", "name", "purpose", "owner", "state": "starting|ready|frozen|failed|stopped", "state_since_ms", "repository", "commit", "snapshot", "created_ms",
- *   "expires_ms", "pinned", "preview": url | null, "error"?: text, "sandboxes": [{"name", "kind": "service|worker|database|workspace",
+ *   "expires_ms", "pinned", "preview": url | null, "below"?: id of the one that it stands on, "own"?: [its services], "propagation"?: [{"from",
+ *   "to", "why": "lost|ambiguous|http/2"}: who called on without the baggage that it was called with], "error"?: text, "sandboxes": [{"name", "kind": "service|worker|database|workspace",
  *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms", "oom_kills"}]}] */
 json_t *environment_list(struct environments *environments, struct err *err);
 json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);

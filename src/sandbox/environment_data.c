@@ -147,6 +147,9 @@ static int deploy_locked(struct environment *env, const char *service, struct pr
 
 	if (service && !blueprint_service_find(env->blueprint, service))
 		return err_set(err, ERR_NOT_FOUND, "the blueprint of %s has no service `%s`", env->name, service);
+	if (service && !environment_owns(env, service))
+		return err_set(err, ERR_INVALID, "%s has no `%s` of its own: that one answers in %s", env->name, service,
+			       env->below.text);
 	if (environment_wake(env, err))
 		return -1;
 	state = environment_state_of(env);

@@ -30,6 +30,8 @@ int environment_freeze_locked(struct environment *env, struct err *err)
 {
 	if (environment_state_of(env) == ENV_FROZEN)
 		return 0;
+	if (environment_stood_on_refuse(env, "frozen", err))
+		return -1;
 	if (environment_state_of(env) != ENV_READY)
 		return err_set(err, ERR_CONFLICT, "environment %s is %s: only a ready one can be frozen", env->name,
 			       environment_state_name(environment_state_of(env)));
@@ -293,6 +295,8 @@ static struct environment *fork_plan(struct environment *from, struct err *err)
 	env->snapshot = text_copy(from->snapshot);
 	env->snapshot_used = text_copy(from->snapshot_used);
 	env->no_services = from->no_services;
+	env->below = from->below;
+	env->own = json_incref(from->own);
 	env->name = text_format("%s-fork", from->name);
 	env->blueprint_text = text_copy(from->blueprint_text);
 	env->blueprint = blueprint_parse(view_of(from->blueprint_text), "assay.yaml", err);
@@ -415,12 +419,13 @@ static int reconcile_one(struct environment *env, const json_t *there, struct er
 	AUTO_JSON fresh = NULL;
 	int64_t now_ms = world_now_ms(env->all->world);
 	int64_t idle_ms = env->blueprint->preview.idle_ms;
+	bool needed = environment_stood_on(env);
 	bool expired;
 	bool idle;
 
 	(void)pthread_mutex_lock(&env->mutex);
-	expired = !env->pinned && env->expires_ms && env->expires_ms < now_ms && !env->busy;
-	idle = idle_ms && !env->busy && elapsed_ms(env->all) - env->touched_ms > idle_ms;
+	expired = !needed && !env->pinned && env->expires_ms && env->expires_ms < now_ms && !env->busy;
+	idle = !needed && idle_ms && !env->busy && elapsed_ms(env->all) - env->touched_ms > idle_ms;
 	(void)pthread_mutex_unlock(&env->mutex);
 	if (!env->cold && !members_exist(env, there)) {
 		fresh = provider_env_list(env->all->provider, err);

@@ -103,6 +103,7 @@ static json_t *names_json(struct environment *env)
 		}
 		(void)json_array_append_new(json_object_get(name, "sandboxes"), json_string(member->name));
 	}
+	shared_names_add(env, names);
 	return names;
 }
 
@@ -255,6 +256,7 @@ int gateway_env_put(struct environment *env, struct err *err)
 		return err_set(err, ERR_BROKEN, "cannot open %s", path);
 	(void)json_object_set_new(body, "env", json_string(env->id.text));
 	(void)json_object_set_new(body, "names", names_json(env));
+	(void)json_object_set_new(body, "below", json_string(env->below.text));
 	(void)json_object_set_new(body, "preview", preview_json(env));
 	(void)json_object_set_new(
 		body, "egress",
@@ -444,6 +446,8 @@ int environments_gateway_message(struct environments *environments, uint16_t nam
 		return egress->message(egress->self, name, body, err);
 	if (name == MESSAGE_THAW)
 		return thaw(environments, id, err);
+	if (name == MESSAGE_PROPAGATION)
+		return shared_note(environments, id, body, err);
 	if (name == MESSAGE_DENIED)
 		return denied(environments, id, body, err);
 	if (name == MESSAGE_TOUCH) {

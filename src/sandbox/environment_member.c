@@ -80,7 +80,7 @@ int members_plan(struct environment *env, struct err *err)
 		if (database_plan(env, &blueprint->databases[i], err))
 			return -1;
 	for (size_t i = 0; blueprint && !env->no_services && i < blueprint->service_count; i++)
-		if (service_plan(env, &blueprint->services[i], err))
+		if (environment_owns(env, blueprint->services[i].name) && service_plan(env, &blueprint->services[i], err))
 			return -1;
 	for (size_t i = 0; i < env->member_count; i++)
 		for (size_t other = 0; other < i; other++)

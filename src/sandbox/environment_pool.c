@@ -125,7 +125,7 @@ struct environment *pool_adopt(struct environment *env)
 
 static bool whole_fits(const struct environment *whole, const struct environment *planned, const char *snapshot)
 {
-	return !planned->no_services && strcmp(whole->repository, planned->repository) == 0 &&
+	return !planned->no_services && !planned->below.text[0] && strcmp(whole->repository, planned->repository) == 0 &&
 	       strcmp(whole->commit.text, planned->commit.text) == 0 &&
 	       strcmp(whole->blueprint_text, planned->blueprint_text) == 0 &&
 	       strcmp(whole->snapshot_used ? whole->snapshot_used : "", snapshot ? snapshot : "") == 0;
@@ -192,7 +192,7 @@ void pool_want(struct environment *env)
 	if (!all->pool.warm || env->builder)
 		return;
 	(void)pthread_mutex_lock(&all->mutex);
-	if (!env->no_services) {
+	if (!env->no_services && !env->below.text[0]) {
 		free(all->pool.whole_repository);
 		free(all->pool.whole_snapshot);
 		all->pool.whole_repository = text_copy(env->repository);

@@ -82,10 +82,12 @@ struct environment {
 	char *snapshot; /* asked for: "name", "name/version" or NULL */
 	bool volatile_;
 	bool no_services;
-	bool spare;   /* of the pool, and whole: a builder until somebody wants just that */
-	bool adopted; /* its databases came started from the pool */
-	int wakes;    /* that failed in a row (operation lock) */
-	bool lingers; /* a removal failed: that it is going is written down (operation lock) */
+	struct env_id below; /* environment_shared.c; "" of one that is whole */
+	json_t *own;         /* [name] of services, then */
+	bool spare;          /* of the pool, and whole: a builder until somebody wants just that */
+	bool adopted;        /* its databases came started from the pool */
+	int wakes;           /* that failed in a row (operation lock) */
+	bool lingers;        /* a removal failed: that it is going is written down (operation lock) */
 	int64_t created_ms;
 	char *blueprint_text;
 	struct blueprint *blueprint;
@@ -105,8 +107,9 @@ struct environment {
 	int busy; /* programs of callers that run in it now */
 	char error[ERR_TEXT_MAX];
 	json_t *links; /* to its preview, that were taken back (gateway/front.h), and "serial" of those that are given; NULL: none was */
-	json_t *marks;  /* by database */
-	json_t *layers; /* by volume: the layers it was made over */
+	json_t *propagation; /* where it was lost; NULL: nowhere */
+	json_t *marks;       /* by database */
+	json_t *layers;      /* by volume: the layers it was made over */
 };
 
 struct environments {
@@ -199,6 +202,19 @@ json_t *environment_json(struct environment *env, bool usage);
 /* ---- environment_member.c ---- */
 /* The members that the blueprint asks for: workspace, databases, services with replicas. */
 MUST_USE int members_plan(struct environment *env, struct err *err);
+/* ---- environment_shared.c ---- */
+
+MUST_USE int shared_plan(struct environment *env, const struct environment_spec *spec, struct err *err);
+/* It is listed now, so that what it stands on stays: is that there? */
+MUST_USE int shared_below_there(struct environment *env, struct err *err);
+bool environment_owns(const struct environment *env, const char *service);
+size_t environment_stood_on(struct environment *env); /* by how many others */
+/* ERR_CONFLICT when others stand on it: it cannot be "removed". */
+MUST_USE int environment_stood_on_refuse(struct environment *env, const char *what, struct err *err);
+void shared_names_add(const struct environment *env, json_t *names);
+MUST_USE int shared_note(struct environments *all, struct env_id id, const json_t *body, struct err *err);
+void shared_show(struct environment *env, json_t *json);
+
 struct member *member_find(struct environment *env, const char *name);
 bool environment_has_tool(struct environment *env);
 /* Is the database a file whose folder this room mounts? The workspace has all, a service those that it needs. */

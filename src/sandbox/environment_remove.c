@@ -68,7 +68,7 @@ int environment_down(struct environments *environments, struct env_id id, struct
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
 	int result;
 
-	if (!env)
+	if (!env || environment_stood_on_refuse(env, "removed", err))
 		return -1;
 	/* Whatever works in it now ends soon. */
 	__atomic_store_n(&env->going, true, __ATOMIC_RELAXED);

@@ -123,6 +123,10 @@ int environment_save(struct environment *env, struct err *err)
 	(void)json_object_set_new(json, "snapshot", text_or_null(env->snapshot_used));
 	(void)json_object_set_new(json, "volatile", json_boolean(env->volatile_));
 	(void)json_object_set_new(json, "no_services", json_boolean(env->no_services));
+	if (env->below.text[0]) {
+		(void)json_object_set_new(json, "below", json_string(env->below.text));
+		(void)json_object_set(json, "own", env->own);
+	}
 	(void)json_object_set_new(json, "pinned", json_boolean(env->pinned));
 	(void)json_object_set_new(json, "created_ms", json_integer(env->created_ms));
 	(void)json_object_set_new(json, "expires_ms", json_integer(env->expires_ms));
@@ -164,6 +168,8 @@ static void texts_load(struct environment *env, const json_t *json)
 	env->snapshot_used = text_copy(json_text(json, "snapshot", NULL));
 	env->volatile_ = json_flag(json, "volatile", false);
 	env->no_services = json_flag(json, "no_services", false);
+	(void)!env_id_parse(view_of(json_text(json, "below", "")), &env->below, NULL);
+	env->own = json_incref(json_member(json, "own"));
 	env->pinned = json_flag(json, "pinned", false);
 	env->going = env->lingers = json_flag(json, "going", false);
 	env->created_ms = json_number(json, "created_ms", 0);
@@ -293,6 +299,7 @@ json_t *environment_json(struct environment *env, bool usage)
 	if (env->error[0])
 		json_set_bytes(json, "error", view_of(env->error));
 	(void)pthread_mutex_unlock(&env->mutex);
+	shared_show(env, json);
 	(void)json_object_set_new(json, "sandboxes", members);
 	if (unlimited)
 		(void)json_object_set_new(json, "unlimited", limits_json(unlimited));

@@ -42,8 +42,12 @@ static json_t *up_work(struct job *job, struct progress progress, struct err *er
 		.purpose = json_text(job->body, "purpose", "preview"),
 		.owner = "",
 		.snapshot = json_text(job->body, "snapshot", NULL),
+		.services = json_member(job->body, "services"),
 	};
+	const char *below = json_text(job->body, "on", NULL);
 
+	if (below && environment_find(job->web->options.environments, below, &spec.below, err))
+		return NULL;
 	if (!repository || git_resolve(repository, json_text(job->body, "commit", "main"), &spec.commit, err))
 		return NULL;
 	if (environment_up(job->web->options.environments, &spec, true, progress, &job->env, err))
@@ -460,8 +464,11 @@ const struct row environment_rows[] = {
 		    {"commit", FIELD_LINE, false},
 		    {"name", FIELD_LINE, false},
 		    {"snapshot", FIELD_LINE, false},
+		    {"on", FIELD_LINE, false},
+		    {"services", FIELD_LIST, false},
 		    {"purpose", FIELD_LINE, false}},
-	 .answers = "stream Environment", .does = "Makes an environment of a commit"},
+	 .answers = "stream Environment",
+	 .does = "Makes an environment of a commit; with `on`, only of `services`, or of those that changed: the rest answers in that one"},
 	{"GET", ENVIRONMENT, show, WHO_PERSON, ROLE_VIEWER, .answers = "Environment", .does = "An environment"},
 	{"DELETE", ENVIRONMENT, down, WHO_PERSON, ROLE_DEVELOPER, .answers = "{}",
 	 .does = "Removes an environment and all that is in it"},

@@ -7,6 +7,7 @@
 #include "gateway/door.h"
 #include "gateway/fault.h"
 #include "gateway/seams/http.h"
+#include "gateway/shared.h"
 #include "gateway/seams/amqp.h"
 #include "gateway/seams/h2.h"
 #include "gateway/seams/mysql.h"
@@ -110,6 +111,7 @@ static void h2_begin(struct raw *raw, enum side from, struct view bytes)
 
 	raw->guessing = false;
 	flow_timer(flow, -1, NULL);
+	shared_unstamped(flow, "http/2");
 	h2_seam_begin(flow);
 	if (raw->first.length) /* it lives until the end of the turn */
 		flow->protocol->data(flow, SIDE_CLIENT, buf_view(&raw->first));
@@ -124,6 +126,7 @@ static void guess(struct raw *raw, struct view bytes)
 {
 	struct flow *flow = raw->flow;
 	const char *refused = raw->refused;
+	const struct http_seam_hooks *hooks = shared_hooks(flow);
 
 	buf_add_view(&raw->first, bytes);
 	if (http_looks_more(buf_view(&raw->first)) || h2_relay_looks_more(buf_view(&raw->first)))
@@ -143,9 +146,10 @@ static void guess(struct raw *raw, struct view bytes)
 		return;
 	}
 	flow_timer(flow, -1, NULL);
-	http_seam_begin(flow, &http_seam_plain, NULL);
+	http_seam_begin(flow, hooks, NULL);
 	http_seam_feed(flow, buf_view(&raw->first)); /* it lives until the end of the turn */
-	if (refused && !flow->closed && !flow->protocol->server_lost(flow, refused))
+	/* Hooks that look for the server themselves have another one, or were told. */
+	if (refused && !hooks->owns_server && !flow->closed && !flow->protocol->server_lost(flow, refused))
 		flow_close(flow, refused);
 }
 
