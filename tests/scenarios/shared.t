@@ -17,15 +17,15 @@ git checkout -q main
 ok 'a server starts' serve_start
 
 shown() { "$ASSAY" env show "$1" --json | jq -c "$2"; } # ENV FILTER
+declare -A at # where their previews are
 visit() { # ENV PATH [CURL…]
-	local url=$1
-	curl -s --max-time 20 "${@:3}" "${!url%/}$2"
+	curl -s --max-time 20 "${@:3}" "${at[$1]%/}$2"
 }
 
 ok 'the baseline has all services' "$ASSAY" env up --name base
 ok 'another one stands on it' "$ASSAY" env up --at change --on base --name mine
 is 'what changed is its own' "$(shown mine '[.own, [.sandboxes[].name] | sort]')" '[["orders"],["cache","orders","workspace"]]'
-base=$("$ASSAY" env url base) mine=$("$ASSAY" env url mine)
+for name in base mine; do at[$name]=$("$ASSAY" env url "$name"); done
 
 for turn in 1 2 3; do
 	is "a visit of it goes through both ($turn)" "$(visit mine /)" 'front1>orders2>pricing1'
@@ -63,7 +63,7 @@ is 'by their traces one can' "$(cat one.txt) $(cat two.txt)" 'front1>orders1>pri
 # ---- two of them, one whose front is its own
 
 ok 'a third one stands on the same' "$ASSAY" env up --at front --on base --name face
-face=$("$ASSAY" env url face)
+at[face]=$("$ASSAY" env url face)
 is 'each sees its own' "$(visit face /) $(visit mine /) $(visit base /)" 'front3>orders1>pricing1 front1>orders2>pricing1 front1>orders1>pricing1'
 ok 'services can be named' "$ASSAY" env up --at main --on base --services pricing,orders --name two
 is 'and are its own' "$(shown two .own)" '["pricing","orders"]'
@@ -83,7 +83,7 @@ like 'what is not its own is not deployed there' "$(said env deploy mine front)"
 serve_stop
 ok 'the server starts again' serve_start
 back() { [ "$(visit mine /)" = 'front1>orders2>pricing1' ]; }
-mine=$("$ASSAY" env url mine) base=$("$ASSAY" env url base)
+for name in base mine; do at[$name]=$("$ASSAY" env url "$name"); done
 ok 'all is as it was' until_true 60 back
 for name in mine face two; do "$ASSAY" env down "$name" >/dev/null; done
 is 'without them the baseline is what it was' "$(visit base /)" 'front1>orders1>pricing1'

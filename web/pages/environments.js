@@ -93,7 +93,7 @@ export function environmentPage({id}) {
 		view({environment, exchanges, kills}, reload) {
 			return [h('div.page-head', h('p.crumb', link('/environments', 'Environments'), ' / ', environment.repository), h('h1', environment.name, h('span.id', environment.id)),
 				h('div.row', environmentState(environment.state), environment.pinned ? h('span.chip.calm', icon('pin'), 'Pinned') : null, h('span.meta', PURPOSE[environment.purpose] ?? environment.purpose, ' · commit ', h('code', short(environment.commit)), environment.snapshot ? [' · snapshot ', h('code', environment.snapshot)] : null, ' · made ', when(environment.created_ms),
-					environment.expires_ms && !environment.pinned ? [' · goes ', when(environment.expires_ms)] : null, environment.owner ? [' · ', link(`/runs/${environment.owner}`, 'its run')] : null)), actions(environment, kills, path, reload)),
+					environment.expires_ms && !environment.pinned ? [' · goes ', when(environment.expires_ms)] : null, environment.owner ? [' · ', link(`/runs/${environment.owner}`, 'its run')] : null, environment.below ? [' · stands on ', link(`/environments/${environment.below}`, environment.below)] : null)), actions(environment, kills, path, reload)),
 			environment.error ? failure({message: environment.error}) : null, h('section.card.pad', {'data-key': 'services'}, h('h2', 'Services'), services(environment)),
 			h('section.card.pad', {'data-key': 'graph'}, h('h2', 'Who calls whom'), seamGraph(exchanges, environment.sandboxes)), exchanges.length ? exchangeList(exchanges) : null,
 			logsView(environment.id, environment.sandboxes.map((box) => box.name), true)];
