@@ -224,20 +224,18 @@ static void routed_enter(struct http_seam *seam, const struct http_head *head)
 
 static void server_set(struct flow *flow, struct env *env)
 {
-	struct name *name = env_name(env, flow->to);
+	const struct name *own = env_name(env, flow->to);
+	struct env *there = own && own->away ? shared_below(env) : env;
+	struct name *name = there ? env_name(there, flow->to) : NULL;
 	struct leg *server = &flow->legs[SIDE_SERVER];
 
-	if (name && name->away) {
-		env = shared_below(env);
-		name = env ? env_name(env, flow->to) : NULL;
-	}
-	if (name && (server->fd >= 0 || flow->wait_place) && !server->ended && strcmp(flow->callee, env->id) == 0)
+	if (name && (server->fd >= 0 || flow->wait_place) && !server->ended && strcmp(flow->callee, there->id) == 0)
 		return;
 	door_wait_cancel(flow);
 	flow_server_drop(flow);
 	flow->bytes[SIDE_SERVER] = 0;
 	if (name)
-		door_dial_in(flow, env, name, flow->port);
+		door_dial_in(flow, there, name, flow->port);
 	else if (!flow->protocol->server_lost(flow, "the service is not there"))
 		flow_close(flow, "the service is not there");
 }
