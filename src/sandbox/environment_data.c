@@ -184,11 +184,10 @@ static int file_restore(struct environment *env, struct member *member, const ch
 	struct environment_exec exec = {.timeout_ms = BUILD_LIMIT_MS};
 	bool copied = false;
 
-	if (!member->fresh[0])
-		(void)snprintf(member->fresh, sizeof(member->fresh), "fresh-%.*s", SANDBOX_NAME_MAX - 6, member->name);
-	else if (provider_volume_remove(env->all->provider, env->id, member->fresh, err))
-		return -1;
-	if (provider_volume_make(env->all->provider, env->id, member->fresh, &layer, layer ? 1 : 0, true, &copied, err)) {
+	(void)snprintf(member->fresh, sizeof(member->fresh), "fresh-%.*s", SANDBOX_NAME_MAX - 6, member->name);
+	if (provider_volume_remove(env->all->provider, env->id, member->fresh,
+				   err) || /* of a time before, perhaps of another server's */
+	    provider_volume_make(env->all->provider, env->id, member->fresh, &layer, layer ? 1 : 0, true, &copied, err)) {
 		member->fresh[0] = '\0';
 		return -1;
 	}

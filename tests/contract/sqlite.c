@@ -43,6 +43,25 @@ static int test_mask_key(void *self, unsigned char key[32], struct err *err)
 	return 0;
 }
 
+static void manager_open(void)
+{
+	const char *assay = getenv("ASSAY");
+	struct err err = {0};
+	struct local_options local = {.state_dir = state_dir, .program = assay ? assay : "assay"};
+	struct environments_options options = {
+		.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real, .mask_key = test_mask_key};
+
+	must(local_provider_open(&local, &provider, &err), &err);
+	options.provider = provider;
+	must(environments_open(&options, &environments, &err), &err);
+}
+
+static void manager_close(void)
+{
+	environments_close(environments);
+	local_provider_close(provider);
+}
+
 static int snapshot_of(const struct snapshot_source *source, const char *rules, const char *name, struct err *err)
 {
 	AUTO_FREE char *text = text_format("%s%s", blueprint_head, rules);
@@ -54,7 +73,7 @@ static int snapshot_of(const struct snapshot_source *source, const char *rules, 
 	return snapshot_create(environments, name, blueprint, source, 1, (struct progress){.report = NULL}, &version, err);
 }
 
-static struct env_id up(const char *snapshot)
+static struct env_id up(const char *snapshot, bool stays)
 {
 	struct env_id id = {{0}};
 	struct err err = {0};
@@ -65,7 +84,7 @@ static struct env_id up(const char *snapshot)
 						       .blueprint = blueprint_head,
 						       .snapshot = snapshot,
 						       .purpose = "test",
-						       .volatile_ = true},
+						       .volatile_ = !stays},
 			    false, (struct progress){.report = NULL}, &id, &err),
 	     &err);
 	return id;
@@ -135,7 +154,7 @@ static void rooms_share_the_file(void **state)
 
 	(void)state;
 	must(snapshot_of(&(struct snapshot_source){.dump = path}, "", "shop", &err), &err);
-	id = up("shop");
+	id = up("shop", false);
 	says(shell(id, "workspace", "echo $DB_URL"), "sqlite:////srv/shop/live.sqlite3\n");
 	says(shell(id, "web", "echo $DB_URL"), "sqlite:////srv/shop/live.sqlite3\n");
 	says(shell(id, "other", "echo $DB_URL; ls /srv"), "\n");
@@ -168,7 +187,7 @@ static void it_is_set_back_under_a_program_that_has_it_open(void **state)
 		"open('/tmp/go').read()\n"
 		"\" > /tmp/out & while ! [ -s /tmp/out ]; do :; done; cat /tmp/out";
 	struct err err = {0};
-	struct env_id id = up("shop");
+	struct env_id id = up("shop", true);
 
 	(void)state;
 	says(query(id, "INSERT INTO items VALUES (2, 'cup', 1), (3, 'jar', 1)"), "");
@@ -180,6 +199,14 @@ static void it_is_set_back_under_a_program_that_has_it_open(void **state)
 	says(python(id, "web", "with db: db.execute(\"DELETE FROM items\")"), "");
 	must(environment_reset_data(environments, id, (struct progress){.report = NULL}, &err), &err);
 	says(python(id, "web", "print(db.execute('SELECT name FROM items').fetchall())"), "[('mug',)]\n");
+	/* What was written stays over a restart of everything, and can be set back then, too. */
+	says(query(id, "INSERT INTO items VALUES (4, 'bowl', 1)"), "");
+	manager_close();
+	manager_open();
+	must(environment_reconcile(environments, &err), &err);
+	says(python(id, "web", "print(db.execute('SELECT name FROM items').fetchall())"), "[('mug',), ('bowl',)]\n");
+	must(environment_reset_data(environments, id, (struct progress){.report = NULL}, &err), &err);
+	says(query(id, "SELECT name FROM items"), "name\nmug\n");
 	must(environment_down(environments, id, &err), &err);
 }
 
@@ -225,7 +252,7 @@ static void a_file_in_use_is_masked_whole(void **state)
 	assert_non_null(strstr(err.text, "texts.body holds 50 emails"));
 	assert_null(strstr(err.text, "loans"));
 	must(snapshot_of(&source, "    mask: {people.email: email, texts.body: text}\n", "people", &err), &err);
-	id = up("people");
+	id = up("people", false);
 	nothing_is_left_of_people(id);
 	says(query(id, "SELECT count(*) AS n FROM loans JOIN people ON who = email"), "n\n50\n");
 	says(query(id, "SELECT count(*) AS n FROM log"), "n\n0\n");
@@ -268,26 +295,18 @@ static void what_is_no_database_is_refused(void **state)
 static int everything_begin(void **state)
 {
 	static const struct fixture_file files[] = {{"README", "A shop.\n"}};
-	const char *assay = getenv("ASSAY");
-	struct err err = {0};
-	struct local_options local = {.state_dir = state_dir, .program = assay ? assay : "assay"};
-	struct environments_options options = {
-		.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real, .mask_key = test_mask_key};
 
 	(void)state;
 	assert_non_null(mkdtemp(state_dir));
 	repository = fixture_repository(state_dir, "shop", files, ARRAY_LEN(files), &first);
-	must(local_provider_open(&local, &provider, &err), &err);
-	options.provider = provider;
-	must(environments_open(&options, &environments, &err), &err);
+	manager_open();
 	return 0;
 }
 
 static int everything_end(void **state)
 {
 	(void)state;
-	environments_close(environments);
-	local_provider_close(provider);
+	manager_close();
 	free(repository);
 	return fixture_remove(state_dir);
 }
