@@ -121,7 +121,7 @@ MUST_USE int environment_extend(struct environments *environments, struct env_id
 /* [{"id", "name", "purpose", "owner", "state": "starting|ready|frozen|failed|stopped", "state_since_ms", "repository", "commit", "snapshot", "created_ms",
  *   "expires_ms", "pinned", "preview": url | null, "below"?: id of the one that it stands on, "own"?: [its services], "propagation"?: [{"from",
  *   "to", "why": "lost|ambiguous|http/2"}: who called on without the baggage that it was called with], "error"?: text, "sandboxes": [{"name", "kind": "service|worker|database|workspace",
- *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms", "oom_kills"}]}] */
+ *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms", "oom_kills", "pids_refused"}]}] */
 json_t *environment_list(struct environments *environments, struct err *err);
 json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);
 /* Its credentials are released for it, as from the beginning, or not any more: its run is over. */

@@ -243,11 +243,13 @@ static json_t *member_json(struct environment *env, struct member *member, bool 
 		(void)json_object_set_new(json, "memory_bytes", json_integer(used.memory_bytes));
 		(void)json_object_set_new(json, "cpu_ms", json_integer(used.cpu_ms));
 		(void)json_object_set_new(json, "oom_kills", json_integer(used.oom_kills));
+		(void)json_object_set_new(json, "pids_refused", json_integer(used.pids_refused));
 		*unlimited |= used.unlimited;
 	} else {
 		(void)json_object_set_new(json, "memory_bytes", json_integer(0));
 		(void)json_object_set_new(json, "cpu_ms", json_integer(0));
 		(void)json_object_set_new(json, "oom_kills", json_integer(0));
+		(void)json_object_set_new(json, "pids_refused", json_integer(0));
 	}
 	return json;
 }

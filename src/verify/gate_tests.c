@@ -229,6 +229,35 @@ static bool is_new(struct ladder *ladder, const struct suite_work *base, const c
 	return json_array_size(files) > 0;
 }
 
+static int64_t refused_in(const struct suite_work *work)
+{
+	int64_t refused = 0;
+
+	for (int i = 0; i < work->to; i++)
+		refused += json_number(work->results[i], "processes_refused", 0);
+	return refused;
+}
+
+/* Whatever came of it: who starts programs without end is told of, also when it passes. */
+static void processes_judge(struct gate *gate, const struct suite_work *base, const struct suite_work *head)
+{
+	AUTO_FREE char *title = text_format("%s: on the change it starts more programs than a sandbox may, and on the base not",
+					    head->suite->name);
+	AUTO_FREE char *detail = text_format("%lld were refused.", (long long)refused_in(head));
+
+	if (refused_in(head) && !refused_in(base))
+		(void)finding_add(gate->findings,
+				  &(struct finding){.gate = "tests",
+						    .kind = "processes",
+						    .place = head->suite->name,
+						    .path = SUITE_SELF,
+						    .severity = SEVERITY_WARN,
+						    .weight = 40,
+						    .title = title,
+						    .detail = detail},
+				  NULL);
+}
+
 static void judge_suite(struct ladder *ladder, struct gate *gate, const struct suite_work *base, const struct suite_work *head)
 {
 	AUTO_JSON ids = json_object();
@@ -267,6 +296,7 @@ static int suite_judge(struct ladder *ladder, struct gate *gate, const struct te
 
 		count_tests(gate, head.results[0]);
 		judge_suite(ladder, gate, &base, &head);
+		processes_judge(gate, &base, &head);
 		(void)json_object_set(ladder->suites, suite->name, kept);
 		ladder_artefact_json(ladder, name, kept);
 		if (suite->report && !json_flag(base.results[0], "reported", false))

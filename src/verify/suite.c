@@ -310,6 +310,19 @@ static void artefacts_take(struct ladder *ladder, struct env_id env, const struc
 	}
 }
 
+/* How often programs of its workspace could not start others, so far. */
+static int64_t refused_of(struct ladder *ladder, struct env_id env)
+{
+	AUTO_JSON shown = environment_show(ladder->request->environments, env, NULL);
+	json_t *sandbox;
+	size_t index;
+
+	json_array_foreach(json_member(shown, "sandboxes"), index, sandbox)
+		if (strcmp(json_text(sandbox, "kind", ""), "workspace") == 0)
+			return json_number(sandbox, "pids_refused", 0);
+	return 0;
+}
+
 json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err)
 {
 	const char *const shell[] = {"sh", "-c", suite->run.shell, NULL};
@@ -319,6 +332,7 @@ json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_su
 	AUTO_BUF end = buf_new(256);
 	struct exit_status status = {EXIT_CODE, 1};
 	struct err problem = {0};
+	int64_t refused = refused_of(ladder, env);
 
 	if (suite->report && workspace_exec(ladder, env, (const char *const[]){"rm", "-f", "--", suite->report, NULL},
 					    &(struct environment_exec){.dir = dir}, &status, err))
@@ -339,6 +353,7 @@ json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_su
 		(void)json_object_set_new(result, "ok", json_boolean(status.reason == EXIT_CODE && status.code == 0));
 	}
 	json_set_bytes(result, "end", buf_view(&end));
+	(void)json_object_set_new(result, "processes_refused", json_integer(refused_of(ladder, env) - refused));
 	artefacts_take(ladder, env, suite);
 	if (report_read(ladder, env, suite, result, err))
 		return NULL;

@@ -13,7 +13,8 @@
 MUST_USE int workspace_exec(struct ladder *ladder, struct env_id env, const char *const *argv, const struct environment_exec *more,
 			    struct exit_status *status, struct err *err);
 
-/* Runs it. {"suite", "ok": bool, "end": "exit 1", "timed_out": bool, "reported": bool, "output": last lines, "tests": {id: {"status",
+/* Runs it. {"suite", "ok": bool, "end": "exit 1", "timed_out": bool, "reported": bool, "processes_refused": how many it could
+ * not start for the limit of its sandbox, "output": last lines, "tests": {id: {"status",
  * "message"}}}; owned by the caller. ERR_CANCELLED when the ladder stops. */
 json_t *suite_run(struct ladder *ladder, struct env_id env, const struct test_suite *suite, struct err *err);
 /* What people may look at of what a run left, by its first bytes: "image/png", "video/webm" or "video/mp4"; NULL: nothing. */

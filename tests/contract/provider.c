@@ -355,6 +355,8 @@ static void a_fork_bomb_meets_the_limit_of_processes(void **state)
 	free(shell(env, "one", false, "i=0; while [ $i -lt 100 ]; do sleep 3 >/dev/null 2>&1 & i=$((i+1)); done; kill $$", NULL));
 	good(provider_sandbox_usage(provider, env, "one", &usage, &err), &err);
 	assert_true(usage.pids <= 40);
+	if (!(usage.unlimited & LIMIT_PIDS))
+		assert_true(usage.pids_refused > 0);
 	good(provider_sandbox_remove(provider, env, "one", &err), &err);
 	env_end(env);
 }

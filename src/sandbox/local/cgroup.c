@@ -573,6 +573,8 @@ void cgroup_room_usage(const struct cgroups *cgroups, const char *env, const cha
 	}
 	if (pids)
 		usage->pids = (int)number(pids, env, room, "pids.current", "");
+	if (pids)
+		usage->pids_refused = (int)number(pids, env, room, "pids.events", "max");
 	if (cpu)
 		usage->cpu_ms = cpu->v2 ? number(cpu, env, room, "cpu.stat", "usage_usec") / 1000
 					: number(cpu, env, room, "cpuacct.usage", "") / 1000000;
@@ -580,4 +582,5 @@ void cgroup_room_usage(const struct cgroups *cgroups, const char *env, const cha
 	usage->memory_peak_bytes = usage->memory_peak_bytes < 0 ? 0 : usage->memory_peak_bytes;
 	usage->oom_kills = usage->oom_kills < 0 ? 0 : usage->oom_kills;
 	usage->pids = usage->pids < 0 ? 0 : usage->pids;
+	usage->pids_refused = usage->pids_refused < 0 ? 0 : usage->pids_refused;
 }
