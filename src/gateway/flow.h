@@ -64,8 +64,8 @@ struct flow {
 	char *to;
 	char callee[64]; /* the environment whose room it is dialled into, and which room; "" none */
 	char callee_room[64];
-	char home[64];              /* of one whose requests go where they belong (gateway/shared.h): where it began */
-	bool lost_stamp, ambiguous; /* of its request */
+	char home[64];  /* of one whose requests go where they belong (gateway/shared.h): where it began */
+	bool ambiguous; /* whose its request is */
 	uint16_t port;
 	int64_t t0_ms;
 	int64_t begun_us;

@@ -209,13 +209,16 @@ static void routed_enter(struct http_seam *seam, const struct http_head *head)
 {
 	struct flow *flow = seam->flow;
 	struct env *baseline = home_of(flow);
-	bool inferred;
-	bool ambiguous;
-	struct env *whose = whose_find(baseline, flow, head, &inferred, &ambiguous);
+	bool inferred = false;
+	bool ambiguous = false;
+	struct env *whose;
 
+	flow->ambiguous = false;
+	if (!baseline) /* it is gone, and with it the room that this comes from */
+		return;
+	whose = whose_find(baseline, flow, head, &inferred, &ambiguous);
 	if (!flow->home[0])
 		(void)snprintf(flow->home, sizeof(flow->home), "%s", baseline->id);
-	flow->lost_stamp = inferred;
 	flow->ambiguous = ambiguous;
 	flow_env_set(flow, whose && !ambiguous ? whose : baseline);
 	if (inferred)

@@ -13,6 +13,7 @@
 #define FILE_STEP_LIMIT_MS 120000
 #define ARTEFACTS_BEGAN "/tmp/.assay-suite-began"
 #define ARTEFACTS_MAX 24
+#define ARTEFACTS_BYTES_MAX ((size_t)64 << 20)
 #define ARTEFACT_LIST_MAX ((size_t)4 << 20)
 #define MEDIA_BYTES_MAX ((size_t)32 << 20)
 #define OUTPUT_LINES 40
@@ -258,7 +259,8 @@ static int artefacts_begin(struct ladder *ladder, struct env_id env, const struc
 			      &(struct environment_exec){.dir = "/workspace"}, &status, err);
 }
 
-static void artefact_take(struct ladder *ladder, struct env_id env, const struct test_suite *suite, const char *path)
+/* How long it is. */
+static size_t artefact_take(struct ladder *ladder, struct env_id env, const struct test_suite *suite, const char *path)
 {
 	AUTO_FREE char *name = text_format("tests/%s/%s", suite->name, path);
 	AUTO_FREE char *title = text_format("%s: %s", suite->name, path);
@@ -271,13 +273,14 @@ static void artefact_take(struct ladder *ladder, struct env_id env, const struct
 		if (bytes.over)
 			ladder_not_covered(ladder, "suite %s: %s is longer than %zu MiB and was not kept", suite->name, path,
 					   MEDIA_BYTES_MAX >> 20);
-		return;
+		return 0;
 	}
 	type = media_type(buf_view(&bytes));
 	if (type)
 		ladder_media(ladder, name, title, type, buf_view(&bytes));
 	else
 		ladder_artefact(ladder, name, buf_view(&bytes));
+	return bytes.length;
 }
 
 /* What the run on the change left of what the suite names, the commit's own files aside. That there is none is no error. */
@@ -288,6 +291,7 @@ static void artefacts_take(struct ladder *ladder, struct env_id env, const struc
 					   ARTEFACTS_BEGAN, "-printf", "%P\\0",  NULL};
 	AUTO_BUF list = buf_new(ARTEFACT_LIST_MAX);
 	struct exit_status status;
+	size_t bytes = 0;
 	size_t taken = 0;
 
 	if (!suite->artefacts.count || strcmp(env.text, ladder->head_env.text) != 0 ||
@@ -301,12 +305,12 @@ static void artefacts_take(struct ladder *ladder, struct env_id env, const struc
 			wanted = wanted || glob_match(suite->artefacts.at[i], path);
 		if (!wanted)
 			continue;
-		if (taken++ == ARTEFACTS_MAX) {
-			ladder_not_covered(ladder, "suite %s: more than %d artefacts, of which so many were kept", suite->name,
-					   ARTEFACTS_MAX);
+		if (taken++ == ARTEFACTS_MAX || bytes > ARTEFACTS_BYTES_MAX) {
+			ladder_not_covered(ladder, "suite %s: more than %d artefacts, or %zu MiB of them: the rest was not kept",
+					   suite->name, ARTEFACTS_MAX, ARTEFACTS_BYTES_MAX >> 20);
 			return;
 		}
-		artefact_take(ladder, env, suite, path);
+		bytes += artefact_take(ladder, env, suite, path);
 	}
 }
 
