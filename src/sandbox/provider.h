@@ -72,7 +72,7 @@ struct sandbox_usage {
 	int64_t cpu_ms;
 	int pids;
 	int oom_kills;
-	int pids_refused; /* how often a program could not start another one for the limit of processes */
+	int pids_refused;   /* how often a program could not start another one for the limit of processes */
 	unsigned unlimited; /* bits of enum limit_kind: what this machine cannot limit for a sandbox as a whole */
 };
 
