@@ -36,11 +36,11 @@ int broker_settle(const struct engine_target *target, int fd, struct err *err)
 	return 0;
 }
 
-json_t *broker_mark(const struct engine_target *target, int fd, bool counted, struct err *err)
+json_t *broker_mark(const struct engine_target *target, int fd, const struct engine_marking *marking, struct err *err)
 {
 	(void)target;
 	(void)fd;
-	(void)counted;
+	(void)marking;
 	(void)err;
 	return json_object();
 }

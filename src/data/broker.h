@@ -10,6 +10,7 @@ int broker_loader(const struct engine_target *target, enum engine_form form, str
 int broker_dumper(const struct engine_target *target, const char *url, struct engine_program *program, enum engine_form *form,
 		  struct err *err);
 int broker_settle(const struct engine_target *target, int fd, struct err *err);
-json_t *broker_mark(const struct engine_target *target, int fd, bool counted, struct err *err); /* all is looked at later */
+json_t *broker_mark(const struct engine_target *target, int fd, const struct engine_marking *marking,
+		    struct err *err); /* all is looked at later */
 
 #endif

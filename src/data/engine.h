@@ -46,6 +46,13 @@ enum engine_form { FORM_SQL, FORM_SQL_GZIP, FORM_PGDUMP, FORM_RDB, FORM_COMMANDS
 
 struct sql;
 
+/* What a mark is to say, and what it may go by. */
+struct engine_marking {
+	bool counted;        /* also how much there is, so that rows() can tell what is gone: that reads every table once */
+	int64_t forked_s;    /* unix time before which nothing of this environment was written */
+	const json_t *known; /* a counted mark of another fork of the same layer; NULL: there is none */
+};
+
 struct engine_ops {
 	enum engine_kind kind;
 	const char *name; /* also its protocol's name at the gateway */
@@ -76,9 +83,8 @@ struct engine_ops {
 	/* A program whose output says whether the data directory was left cleanly; NULL: nothing to ask. */
 	void (*inspect)(const struct engine_target *target, struct engine_program *program);
 	bool (*inspect_clean)(struct view output);
-	/* Where the data stands now, for rows(). `counted`: also how much there is, so that rows() can tell what is gone; that reads every
-	 * table once. Owned by the caller. */
-	json_t *(*mark)(const struct engine_target *target, int fd, bool counted, struct err *err);
+	/* Where the data stands now, for rows(). Owned by the caller. */
+	json_t *(*mark)(const struct engine_target *target, int fd, const struct engine_marking *marking, struct err *err);
 	/* What was written since the mark (sandbox/environment.h, environment_rows_written), bounded. Owned by the caller. */
 	json_t *(*rows)(const struct engine_target *target, int fd, const json_t *mark, struct err *err);
 	/* A session for masks and scans (data/sql.h); NULL: it has no tables. The socket stays the caller's. */

@@ -247,11 +247,11 @@ static int settle(const struct engine_target *target, int fd, struct err *err)
 	return 0;
 }
 
-static json_t *mark(const struct engine_target *target, int fd, bool counted, struct err *err)
+static json_t *mark(const struct engine_target *target, int fd, const struct engine_marking *marking, struct err *err)
 {
 	AUTO_SQL sql = {.ops = NULL};
 
-	(void)counted;
+	(void)marking;
 	return mysql_sql_open_for(target, fd, READ_LIMIT_MS, &sql, err) ? NULL : sql_rows_mark(&sql, err);
 }
 

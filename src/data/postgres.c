@@ -11,6 +11,7 @@
 
 #include "base/scope.h"
 #include "data/engine.h"
+#include "data/postgres_rows.h"
 #include "data/postgres_sql.h"
 #include "data/postgres_wire.h"
 
@@ -103,18 +104,6 @@ static int ready(const struct engine_target *target, int fd, int64_t timeout_ms,
 	return -1;
 }
 
-/* An identifier or a literal, with its quote doubled inside. */
-static void add_quoted(struct buf *out, char quote, const char *text)
-{
-	buf_add_char(out, quote);
-	for (; *text; text++) {
-		if (*text == quote)
-			buf_add_char(out, quote);
-		buf_add_char(out, *text);
-	}
-	buf_add_char(out, quote);
-}
-
 static int create(const struct engine_target *target, int fd, struct err *err)
 {
 	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, (size_t)1 << 20);
@@ -124,14 +113,14 @@ static int create(const struct engine_target *target, int fd, struct err *err)
 	if (postgres_wire_start(&wire, target->database->user, "template1", err))
 		return -1;
 	buf_add_text(&sql, "SELECT 1 FROM pg_database WHERE datname = ");
-	add_quoted(&sql, '\'', target->database->database);
+	postgres_add_quoted(&sql, '\'', target->database->database);
 	if (postgres_wire_query(&wire, sql.at, rows, 1, NULL, err))
 		return -1;
 	if (json_array_size(rows))
 		return 0;
 	buf_clear(&sql);
 	buf_add_text(&sql, "CREATE DATABASE ");
-	add_quoted(&sql, '"', target->database->database);
+	postgres_add_quoted(&sql, '"', target->database->database);
 	return postgres_wire_query(&wire, sql.at, NULL, 0, NULL, err);
 }
 
@@ -229,227 +218,6 @@ static bool inspect_clean(struct view output)
 	return false;
 }
 
-static const char tables_sql[] =
-	"SELECT n.nspname, c.relname, coalesce((SELECT json_agg(a.attname ORDER BY k.place) FROM pg_index i, "
-	"unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attnum = k.number "
-	"WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid), '[]')::text "
-	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-	"WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY 1, 2";
-
-/* ---- what is there, and what is left of it ---- */
-
-static void add_table(struct buf *sql, const json_t *table)
-{
-	add_quoted(sql, '"', json_string_value(json_array_get(table, 0)));
-	buf_add_char(sql, '.');
-	add_quoted(sql, '"', json_string_value(json_array_get(table, 1)));
-}
-
-/* "orders", "audit.orders" for one that is not in `public`. Owned. */
-static char *table_shown(const json_t *table)
-{
-	const char *schema = json_string_value(json_array_get(table, 0));
-	const char *name = json_string_value(json_array_get(table, 1));
-
-	return strcmp(schema, "public") == 0 ? text_copy(name) : text_format("%s.%s", schema, name);
-}
-
-/* As tables_sql gives them: three texts each. */
-static int tables_read(struct wire *wire, json_t *tables, bool *cut, struct err *err)
-{
-	size_t index;
-	json_t *table;
-
-	if (postgres_wire_query(wire, tables_sql, tables, ENGINE_TABLES_MAX, cut, err))
-		return -1;
-	json_array_foreach(tables, index, table)
-		for (size_t i = 0; i < 3; i++)
-			if (!json_is_string(json_array_get(table, i)))
-				return err_set(err, ERR_BROKEN, "the server has a table without a name");
-	return 0;
-}
-
-/* How many rows are older than the mark, and the sum of their keys' digests: ["3", "-17…"]; with `before` not NULL, what of that is missing
- * now. Without a primary key the sum is 0. */
-static int old_rows(struct wire *wire, const json_t *table, json_int_t xid, const json_t *before, json_t **counted, struct err *err)
-{
-	AUTO_JSON keys = json_parse(view_of(json_string_value(json_array_get(table, 2))), err);
-	AUTO_JSON rows = json_array();
-	AUTO_BUF sql = buf_new(SQL_MAX);
-	AUTO_FREE char *first = before ? text_format("%s -", json_string_value(json_array_get(before, 0))) : text_copy("0 +");
-	AUTO_FREE char *second = before ? text_format("%s -", json_string_value(json_array_get(before, 1))) : text_copy("0 +");
-	bool keyed = json_array_size(keys) > 0;
-	size_t index;
-	json_t *column;
-
-	if (!keys)
-		return -1;
-	buf_add_format(&sql, "SELECT (%s count(*))::text, (%s coalesce(sum(hashtextextended(json_build_array(", first, second);
-	json_array_foreach(keys, index, column) {
-		buf_add_text(&sql, index ? ", " : "");
-		add_quoted(&sql, '"', json_string_value(column));
-	}
-	buf_add_text(&sql, keyed ? ")::text, 0)), 0))::text FROM " : ")::text, 0)), 0) * 0)::text FROM ");
-	add_table(&sql, table);
-	buf_add_format(&sql, " WHERE age(xmin) > (SELECT age('%lld'::xid))", (long long)(xid & 0xffffffff));
-	if (buf_finish(&sql, err) || postgres_wire_query(wire, sql.at, rows, 1, NULL, err))
-		return -1;
-	if (!json_is_string(json_array_get(json_array_get(rows, 0), 0)) ||
-	    !json_is_string(json_array_get(json_array_get(rows, 0), 1)))
-		return err_set(err, ERR_BROKEN, "the server does not count rows");
-	*counted = json_incref(json_array_get(rows, 0));
-	return 0;
-}
-
-static int tables_count(struct wire *wire, json_int_t xid, json_t *mark, struct err *err)
-{
-	AUTO_JSON tables = json_array();
-	json_t *counts = json_object();
-	size_t index;
-	json_t *table;
-
-	(void)json_object_set_new(mark, "tables", counts);
-	if (tables_read(wire, tables, &(bool){false}, err))
-		return -1;
-	json_array_foreach(tables, index, table) {
-		AUTO_FREE char *shown = table_shown(table);
-		json_t *counted = NULL;
-
-		if (old_rows(wire, table, xid, NULL, &counted, err))
-			return -1;
-		(void)json_object_set_new(counts, shown, counted);
-	}
-	return 0;
-}
-
-static json_t *mark(const struct engine_target *target, int fd, bool counted, struct err *err)
-{
-	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, (size_t)1 << 20);
-	AUTO_JSON result = json_object();
-	AUTO_JSON rows = json_array();
-	const char *number;
-	uint64_t xid;
-
-	/* txid_current() takes a number, so that every later transaction has a higher one; it is in every version. */
-	if (postgres_wire_start(&wire, target->database->user, target->database->database, err) ||
-	    postgres_wire_query(&wire, "SELECT txid_current()", rows, 1, NULL, err))
-		return NULL;
-	number = json_string_value(json_array_get(json_array_get(rows, 0), 0));
-	if (!number || !view_to_u64(view_of(number), &xid) || xid > INT64_MAX) {
-		(void)err_set(err, ERR_BROKEN, "the server has no transaction number");
-		return NULL;
-	}
-	(void)json_object_set_new(result, "xid", json_integer((json_int_t)xid));
-	if (counted && tables_count(&wire, (json_int_t)xid, result, err))
-		return NULL;
-	return TAKE(result);
-}
-
-/* {"touched": {"orders": ["2", "digest"]}}: how many rows of those that the mark counted were changed or deleted since, and which, as a sum. */
-static int table_touched(struct wire *wire, const json_t *table, const json_t *marked, json_t *result, struct err *err)
-{
-	AUTO_FREE char *shown = table_shown(table);
-	const json_t *before = json_member(json_member(marked, "tables"), shown);
-	json_t *counted = NULL;
-
-	if (!before)
-		return 0;
-	if (old_rows(wire, table, json_number(marked, "xid", 0), before, &counted, err))
-		return -1;
-	if (strcmp(json_string_value(json_array_get(counted, 0)), "0") != 0)
-		(void)json_object_set(json_object_get(result, "touched"), shown, counted);
-	json_decref(counted);
-	return 0;
-}
-
-/* ---- what was written ---- */
-
-/* Rows of one table whose xmin is not older than the mark, by its age: every row is looked at, and a comparison of texts is four times as much. */
-static int table_rows(struct wire *wire, const json_t *table, json_int_t xid, json_t *result, struct err *err)
-{
-	const char *key_text = json_string_value(json_array_get(table, 2));
-	AUTO_JSON keys = json_parse(view_of(key_text), err);
-	AUTO_JSON rows = json_array();
-	AUTO_JSON list = json_array();
-	AUTO_BUF sql = buf_new(SQL_MAX);
-	bool cut = false;
-	size_t index;
-	json_t *row;
-
-	if (!keys)
-		return -1;
-	buf_add_text(&sql, "SELECT row_to_json(t)::text FROM (SELECT * FROM ");
-	add_table(&sql, table);
-	buf_add_format(&sql, " WHERE age(xmin) <= (SELECT age('%lld'::xid))", (long long)(xid & 0xffffffff));
-	json_array_foreach(keys, index, row) {
-		buf_add_text(&sql, index ? ", " : " ORDER BY ");
-		add_quoted(&sql, '"', json_string_value(row));
-	}
-	buf_add_format(&sql, " LIMIT %zu) t", ENGINE_ROWS_MAX + 1);
-	if (buf_finish(&sql, err) || postgres_wire_query(wire, sql.at, rows, ENGINE_ROWS_MAX, &cut, err))
-		return -1;
-	json_array_foreach(rows, index, row) {
-		const char *text = json_string_value(json_array_get(row, 0));
-		AUTO_JSON whole = json_parse(view_of(text), NULL);
-		json_t *entry = json_object();
-		json_t *key = json_object();
-		json_t *column;
-		size_t at;
-
-		json_array_foreach(keys, at, column)
-			(void)json_object_set(key, json_string_value(column), json_object_get(whole, json_string_value(column)));
-		(void)json_object_set_new(entry, "key", key);
-		(void)json_object_set_new(entry, "row", whole ? TAKE(whole) : json_string(text));
-		(void)json_array_append_new(list, entry);
-	}
-	if (cut)
-		(void)json_object_set_new(result, "cut", json_true());
-	if (json_array_size(list)) {
-		AUTO_FREE char *shown = table_shown(table);
-
-		(void)json_object_set(json_object_get(result, "tables"), shown, list);
-	}
-	return 0;
-}
-
-/* How many connections others have open. */
-static int connections_count(struct wire *wire, json_t *result, struct err *err)
-{
-	AUTO_JSON rows = json_array();
-	const char *text;
-	uint64_t count = 0;
-
-	if (postgres_wire_query(
-		    wire, "SELECT count(*)::text FROM pg_stat_activity WHERE client_port IS NOT NULL AND pid <> pg_backend_pid()",
-		    rows, 1, NULL, err))
-		return -1;
-	text = json_string_value(json_array_get(json_array_get(rows, 0), 0));
-	if (text && view_to_u64(view_of(text), &count))
-		(void)json_object_set_new(result, "connections", json_integer((json_int_t)count));
-	return 0;
-}
-
-static json_t *rows(const struct engine_target *target, int fd, const json_t *marked, struct err *err)
-{
-	AUTO_WIRE wire = wire_new(fd, ENGINE_STATEMENT_TIMEOUT_MS, ENGINE_REPLY_BYTES_MAX);
-	AUTO_JSON tables = json_array();
-	AUTO_JSON result = json_pack("{s:{}, s:{}}", "tables", "touched");
-	json_int_t xid = json_number(marked, "xid", 0);
-	bool cut = false;
-	size_t index;
-	json_t *table;
-
-	if (postgres_wire_start(&wire, target->database->user, target->database->database, err) ||
-	    tables_read(&wire, tables, &cut, err) || connections_count(&wire, result, err))
-		return NULL;
-	json_array_foreach(tables, index, table)
-		if (table_rows(&wire, table, xid, result, err) || table_touched(&wire, table, marked, result, err))
-			return NULL;
-	if (cut)
-		(void)json_object_set_new(result, "cut", json_true());
-	return TAKE(result);
-}
-
 /* The log of changes has what was there before: after a clean stop nothing needs it. */
 static void scrub(const struct engine_target *target, struct engine_program *program)
 {
@@ -482,8 +250,8 @@ const struct engine_ops engine_postgres = {
 	.settle = settle,
 	.inspect = inspect,
 	.inspect_clean = inspect_clean,
-	.mark = mark,
-	.rows = rows,
+	.mark = postgres_mark,
+	.rows = postgres_rows,
 	.sql = postgres_sql_open,
 	.scrub = scrub,
 	.url = url,

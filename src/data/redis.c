@@ -211,11 +211,11 @@ static int settle(const struct engine_target *target, int fd, struct err *err)
 }
 
 /* All keys are looked at later: nothing need be counted now. */
-static json_t *mark(const struct engine_target *target, int fd, bool counted, struct err *err)
+static json_t *mark(const struct engine_target *target, int fd, const struct engine_marking *marking, struct err *err)
 {
 	(void)target;
 	(void)fd;
-	(void)counted;
+	(void)marking;
 	(void)err;
 	return json_object();
 }

@@ -128,11 +128,11 @@ static void restore(const struct engine_target *target, const char *from, struct
 	engine_program_add(program, "%s/%s", from, target->database->database);
 }
 
-static json_t *mark(const struct engine_target *target, int fd, bool counted, struct err *err)
+static json_t *mark(const struct engine_target *target, int fd, const struct engine_marking *marking, struct err *err)
 {
 	AUTO_SQL sql = {.ops = NULL};
 
-	(void)counted;
+	(void)marking;
 	return sqlite_sql_open_for(target, fd, READ_LIMIT_MS, &sql, err) ? NULL : sql_rows_mark(&sql, err);
 }
 

@@ -253,6 +253,7 @@ int environments_open(const struct environments_options *options, struct environ
 	struct environments *all = mem_new(sizeof(*all));
 
 	all->state_dir = text_copy(options->state_dir);
+	all->layer_marks = json_object();
 	all->preview_base = text_copy(options->preview_base);
 	all->provider = options->provider;
 	all->world = options->world;
@@ -329,6 +330,7 @@ void environments_close(struct environments *all)
 	(void)pthread_rwlock_destroy(&all->gateway_lock);
 	(void)pthread_mutex_destroy(&all->mutex);
 	(void)pthread_cond_destroy(&all->changed);
+	json_decref(all->layer_marks);
 	free(all->list);
 	free(all->state_dir);
 	free(all->preview_base);

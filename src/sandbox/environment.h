@@ -124,6 +124,8 @@ MUST_USE int environment_extend(struct environments *environments, struct env_id
  *   "state": "starting|ready|running|exited|failed", "port", "restarts", "exit"?: text, "ready_ms", "memory_bytes", "cpu_ms", "oom_kills", "pids_refused"}]}] */
 json_t *environment_list(struct environments *environments, struct err *err);
 json_t *environment_show(struct environments *environments, struct env_id id, struct err *err);
+/* How many more that take as much memory as this one does now this machine holds with ease; 0 where nobody can say, as of a cluster. */
+size_t environment_room(struct environments *environments, struct env_id like);
 /* Its credentials are released for it, as from the beginning, or not any more: its run is over. */
 MUST_USE int environment_secrets(struct environments *environments, struct env_id id, bool bound, struct err *err);
 /* What governs what leaves it: {"rules": those of its blueprint (gateway/policy/policy.h), "repository", "agent", "run"}. */

@@ -12,6 +12,7 @@
 #include "sandbox/environment_priv.h"
 
 #define CONNECT_LIMIT_MS 5000
+#define LAYER_MARKS_MAX 64
 #define QUIET_PAUSE_FIRST_US 2000
 #define QUIET_PAUSE_LAST_US 50000
 #define EXCHANGES_READ_MAX ((size_t)64 << 20) /* of one call: the next goes on from there */
@@ -26,20 +27,58 @@ int member_talk(struct environment *env, const struct member *member,
 	return talk(&member->target, fd, err) ? err_prefix(err, "%s", member->name) : 0;
 }
 
+/* What forks of one layer hold at first is the same: {layer: the last mark that was taken over it}. */
+static json_t *mark_known(struct environment *env, const char *layer)
+{
+	json_t *known;
+
+	(void)pthread_mutex_lock(&env->all->mutex);
+	known = layer ? json_deep_copy(json_object_get(env->all->layer_marks, layer)) : NULL;
+	(void)pthread_mutex_unlock(&env->all->mutex);
+	return known;
+}
+
+static void mark_keep(struct environment *env, const char *layer, const json_t *mark)
+{
+	if (!layer)
+		return;
+	(void)pthread_mutex_lock(&env->all->mutex);
+	if (json_object_size(env->all->layer_marks) >= LAYER_MARKS_MAX)
+		(void)json_object_clear(env->all->layer_marks);
+	(void)json_object_set_new(env->all->layer_marks, layer, json_deep_copy(mark));
+	(void)pthread_mutex_unlock(&env->all->mutex);
+}
+
+static json_t *mark_take(struct environment *env, struct member *member, struct err *err)
+{
+	const char *layer = json_string_value(json_array_get(json_object_get(env->layers, member->volume), 0));
+	AUTO_JSON known = mark_known(env, layer);
+	/* Only a verification compares. */
+	const struct engine_marking marking = {.counted = env->volatile_, .forked_s = env->created_ms / 1000, .known = known};
+	AUTO_CLOSE int fd = -1;
+	json_t *mark;
+
+	if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
+		return NULL;
+	mark = member->target.ops->mark(&member->target, fd, &marking, err);
+	if (!mark)
+		(void)err_prefix(err, "%s", member->name);
+	else if (marking.counted)
+		mark_keep(env, layer, mark);
+	return mark;
+}
+
 int environment_marks_take(struct environment *env, struct err *err)
 {
 	for (size_t i = 0; i < env->member_count; i++) {
 		struct member *member = &env->members[i];
-		AUTO_CLOSE int fd = -1;
 		json_t *mark;
 
 		if (member->kind != MEMBER_DATABASE)
 			continue;
-		if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
-			return -1;
-		mark = member->target.ops->mark(&member->target, fd, env->volatile_, err); /* only a verification compares */
+		mark = mark_take(env, member, err);
 		if (!mark)
-			return err_prefix(err, "%s", member->name);
+			return -1;
 		(void)pthread_mutex_lock(&env->mutex);
 		(void)json_object_set_new(env->marks, member->name, mark);
 		(void)pthread_mutex_unlock(&env->mutex);

@@ -133,9 +133,10 @@ struct environments {
 	pthread_cond_t changed;
 	struct environment **list;
 	size_t count;
-	bool closing;       /* atomic */
-	bool lost;          /* something of the provider's is gone: reconcile soon (atomic) */
-	struct once *onces; /* layers being built (environment_once) */
+	bool closing;        /* atomic */
+	bool lost;           /* something of the provider's is gone: reconcile soon (atomic) */
+	struct once *onces;  /* layers being built (environment_once) */
+	json_t *layer_marks; /* {layer: the last counted mark of a database over it} */
 
 	struct {
 		bool warm;

@@ -2,8 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "sandbox/environment_priv.h"
 
+#define MEMINFO_MAX ((size_t)1 << 14)
+#define ROOM_SHARE 2          /* of what is free, this part: others start programs, too */
 #define LINKS_REFUSED_MAX 256 /* of an environment */
 
 static int by_age(const void *a, const void *b)
@@ -36,6 +39,39 @@ json_t *environment_show(struct environments *environments, struct env_id id, st
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
 
 	return env ? environment_json(env, true) : NULL;
+}
+
+/* "MemAvailable:   1234 kB" */
+static int64_t memory_free(void)
+{
+	AUTO_BUF text = buf_new(MEMINFO_MAX);
+	struct view rest;
+
+	if (file_read("/proc/meminfo", &text, NULL))
+		return 0;
+	rest = buf_view(&text);
+	while (rest.length) {
+		struct view line = view_cut(rest, '\n', &rest);
+		struct view value;
+		uint64_t kilobytes;
+
+		if (view_is(view_cut(line, ':', &value), "MemAvailable") &&
+		    view_to_u64(view_cut(view_trim(value), ' ', &value), &kilobytes) && kilobytes < INT64_MAX >> 10)
+			return (int64_t)kilobytes << 10;
+	}
+	return 0;
+}
+
+size_t environment_room(struct environments *environments, struct env_id like)
+{
+	AUTO_JSON shown = environments->provider.ops->elsewhere ? NULL : environment_show(environments, like, NULL);
+	int64_t bytes = 0;
+	size_t index;
+	json_t *sandbox;
+
+	json_array_foreach(json_member(shown, "sandboxes"), index, sandbox)
+		bytes += json_number(sandbox, "memory_bytes", 0);
+	return bytes > 0 ? (size_t)(memory_free() / ROOM_SHARE / bytes) : 0;
 }
 
 int environment_find(struct environments *environments, const char *text, struct env_id *id, struct err *err)

@@ -86,6 +86,7 @@ enum door_mode {
 struct provider_ops {
 	const char *name;
 	enum door_mode door_mode;
+	bool elsewhere;   /* its sandboxes are on other machines: this one's memory is not theirs */
 	bool freeze_ends; /* freezing ends all programs: what is thawed has its sandboxes, and nothing runs in them */
 
 	/* Records the environment before anything of it exists, so that env_list finds it after a crash. */

@@ -25,6 +25,7 @@
 #include "verify/rehearsal.h"
 
 #define TRIALS_MAX 240
+#define PART_HANGS 3  /* faults of one environment that take somebody's patience: others are met meanwhile */
 #define PART_TRIALS 6 /* faults of one request that changes something, in one environment: what it takes (a stock) runs out */
 #define APART_MAX 8   /* faults with an environment of their own */
 #define HANGS_MAX 8   /* each takes as long as somebody's patience */
@@ -38,10 +39,10 @@ struct trial {
 	const char *kind;
 	int times;     /* how often its seam fails; 0: until it is mended */
 	bool changing; /* the request does: what it stands on is made anew for it */
-	size_t number; /* of those of its request, when that changes something; else 0 */
+	size_t part;   /* the environment that it shares with others */
 	bool message;  /* it may be met after the answer */
 	bool left_out; /* the sides do different things under it, as under too many others */
-	size_t apart;  /* the environment of its own, from 1; 0: it shares one */
+	size_t apart;  /* the environment of its own, from 1; 0: it shares `part` */
 };
 
 static const struct {
@@ -69,7 +70,8 @@ struct work {
 	struct trial *trials;
 	size_t count;
 	size_t hangs;
-	size_t parts; /* environments for all that share one */
+	size_t waits; /* environments for what takes somebody's patience */
+	size_t parts; /* those, and behind them for all others that share one */
 	size_t apart; /* and for one each, behind those */
 	size_t left_out;
 	size_t unjudged; /* under which something blocked, and there was no environment for */
@@ -98,14 +100,27 @@ struct part {
 
 /* ---- what is broken ---- */
 
-/* How many there are of that request already. */
+/* How many there are of that request already that share environments with others like them. */
 static size_t trials_of_request(const struct work *work, size_t session, size_t index)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < work->count; i++)
-		count += work->trials[i].session == session && work->trials[i].index == index ? 1 : 0;
+		count += work->trials[i].session == session && work->trials[i].index == index && work->trials[i].part >= work->waits
+				 ? 1
+				 : 0;
 	return count;
+}
+
+/* What takes somebody's patience is added first. */
+static size_t part_choose(struct work *work, size_t session, size_t index, bool changing, bool waits)
+{
+	size_t part = waits ? work->hangs / PART_HANGS
+			    : work->waits + (changing ? trials_of_request(work, session, index) / PART_TRIALS : 0);
+
+	work->waits = waits ? part + 1 : work->waits;
+	work->parts = part >= work->parts ? part + 1 : work->parts;
+	return part;
 }
 
 static void trial_add(struct work *work, size_t session, const json_t *entry, const json_t *exchange, size_t kind, json_t *seen)
@@ -113,7 +128,8 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 	AUTO_BUF edge = buf_new(1024);
 	AUTO_BUF endpoint = buf_new(8192);
 	AUTO_FREE char *key = NULL;
-	size_t number = 0;
+	size_t index = (size_t)json_number(entry, "index", 0);
+	size_t part;
 
 	call_edge(&edge, exchange, work->ladder->inside);
 	call_endpoint(&endpoint, entry);
@@ -125,18 +141,16 @@ static void trial_add(struct work *work, size_t session, const json_t *entry, co
 		work->left_out++;
 		return;
 	}
+	part = part_choose(work, session, index, call_changes(entry), kinds[kind].once);
 	work->hangs += kinds[kind].once;
-	if (call_changes(entry))
-		number = trials_of_request(work, session, (size_t)json_number(entry, "index", 0));
-	work->parts = number / PART_TRIALS >= work->parts ? number / PART_TRIALS + 1 : work->parts;
 	work->trials[work->count++] = (struct trial){.session = session,
-						     .index = (size_t)json_number(entry, "index", 0),
+						     .index = index,
 						     .seam = call_seam(exchange, work->ladder->inside),
 						     .under = text_format("%s %s", edge.at, kinds[kind].says),
 						     .kind = kinds[kind].kind,
 						     .times = kinds[kind].lasting ? 0 : 1,
 						     .changing = call_changes(entry),
-						     .number = number,
+						     .part = part,
 						     .message = kinds[kind].message};
 }
 
@@ -319,7 +333,7 @@ static json_t *session_again(struct running *running, size_t session, size_t ind
 /* The environment that it is met in. */
 static size_t trial_part(const struct work *work, const struct trial *trial)
 {
-	return trial->apart ? work->parts + trial->apart - 1 : trial->number / PART_TRIALS;
+	return trial->apart ? work->parts + trial->apart - 1 : trial->part;
 }
 
 static int before(struct running *running, const struct rehearsal_plan *plan, size_t session, size_t index, const json_t *entries,
@@ -383,28 +397,58 @@ static void run_join(json_t **run, struct side *side, size_t number)
 	json_decref(side->run);
 }
 
-/* All parts, each in fresh environments: of the base and again, unless they are kept, and of the head. Most of it is waiting for somebody's
- * patience to end, so all three at once. */
+/* One environment's share, on all sides. */
+struct part_sides {
+	struct part part;
+	struct rehearsal_plan plan;
+	struct side head, base, again;
+};
+
+static int parts_join(struct work *work, struct part_sides *parts, size_t count, bool head_alone, json_t **head_run,
+		      struct err *err)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct part_sides *part = &parts[i];
+
+		run_join(head_run, &part->head, i);
+		if (!head_alone) {
+			run_join(&work->base, &part->base, i);
+			run_join(&work->again, &part->again, i);
+		}
+		if (result == 0 && (side_end(&part->base, err) || side_end(&part->again, err) || side_end(&part->head, err)))
+			result = -1;
+	}
+	return result;
+}
+
+/* All parts, each in fresh environments: of the base and again, unless they are kept, and of the head. */
 static int parts_run(struct work *work, const char *head_label, bool head_alone, json_t **head_run, struct err *err)
 {
-	for (size_t number = 0; number < work->parts + work->apart; number++) {
-		const struct part part = {work, number};
-		const struct rehearsal_plan plan = {
-			.rehearsal = work->ladder->rehearsal, .before = before, .apart = true, .self = &part};
-		struct side head = rehearsal_side(&plan, work->gate->name, head_label);
-		struct side base = rehearsal_side(&plan, work->gate->name, "base");
-		struct side again = rehearsal_side(&plan, work->gate->name, "base again");
+	size_t count = work->parts + work->apart;
+	size_t side_count = 0;
+	AUTO_FREE struct part_sides *parts = mem_new_array(count, sizeof(*parts));
+	AUTO_FREE struct side **sides = mem_new_array(count * 3, sizeof(struct side *));
 
-		sides_run(side_rehearse, (struct side *const[]){&head, &base, &again}, head_alone ? 1 : 3);
-		run_join(head_run, &head, number);
+	for (size_t i = 0; i < count; i++) {
+		struct part_sides *part = &parts[i];
+
+		part->part = (struct part){work, i};
+		part->plan = (struct rehearsal_plan){
+			.rehearsal = work->ladder->rehearsal, .before = before, .apart = true, .self = &part->part};
+		part->head = rehearsal_side(&part->plan, work->gate->name, head_label);
+		part->base = rehearsal_side(&part->plan, work->gate->name, "base");
+		part->again = rehearsal_side(&part->plan, work->gate->name, "base again");
+		sides[side_count++] = &part->head;
 		if (!head_alone) {
-			run_join(&work->base, &base, number);
-			run_join(&work->again, &again, number);
+			sides[side_count++] = &part->base;
+			sides[side_count++] = &part->again;
 		}
-		if (side_end(&base, err) || side_end(&again, err) || side_end(&head, err))
-			return -1;
 	}
-	return 0;
+	/* Most of it is waiting for somebody's patience to end. */
+	sides_run_some(side_rehearse, sides, side_count, ladder_at_once(work->ladder, 3));
+	return parts_join(work, parts, count, head_alone, head_run, err);
 }
 
 /* Of the base, now or from before, and of the head. */

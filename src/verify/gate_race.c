@@ -498,31 +498,45 @@ struct plans {
 	struct rehearsal_plan together;
 };
 
-/* One version, in turns and at once, side by side. */
-static int version_run(const struct plans *plans, const char *label, json_t **turns, json_t **together, struct err *err)
-{
-	AUTO_FREE char *other = text_format("%s in turns", label);
-	struct side at_once = rehearsal_side(&plans->together, "race", label);
-	struct side in_turns = rehearsal_side(&plans->turns, "race", other);
+/* One version. */
+struct version {
+	struct side together;
+	struct side turns;
+};
 
-	sides_run(side_rehearse, (struct side *const[]){&at_once, &in_turns}, 2);
-	*turns = in_turns.run;
-	*together = at_once.run;
-	if (at_once.result || in_turns.result) {
-		*err = at_once.result ? at_once.err : in_turns.err;
-		return -1;
-	}
-	return 0;
+static struct version version_make(const struct plans *plans, const char *label, const char *label_in_turns)
+{
+	return (struct version){rehearsal_side(&plans->together, "race", label),
+				rehearsal_side(&plans->turns, "race", label_in_turns)};
 }
 
-static int base_run(struct work *work, const struct plans *plans, struct err *err)
+static int version_end(const struct version *version, json_t **turns, json_t **together, struct err *err)
 {
-	if (kept_read(work->ladder, work->kept_path, &work->base_turns, &work->base_together))
-		return 0;
-	if (version_run(plans, "base", &work->base_turns, &work->base_together, err))
-		return -1;
-	kept_write(work->ladder, work->kept_path, work->base_turns, work->base_together);
-	return 0;
+	const struct side *failed = version->together.result ? &version->together : &version->turns;
+
+	*turns = version->turns.run;
+	*together = version->together.run;
+	if (failed->result)
+		*err = failed->err;
+	return failed->result;
+}
+
+/* The head, and the base where it is not kept, in turns and at once, side by side as far as the machine holds it. */
+static int versions_run(struct work *work, const struct plans *plans, json_t **turns, json_t **together, struct err *err)
+{
+	bool kept = kept_read(work->ladder, work->kept_path, &work->base_turns, &work->base_together);
+	struct version head = version_make(plans, "head", "head in turns");
+	struct version base = version_make(plans, "base", "base in turns");
+	int result;
+
+	sides_run_some(side_rehearse, (struct side *const[]){&head.together, &head.turns, &base.together, &base.turns},
+		       kept ? 2 : 4, ladder_at_once(work->ladder, 2));
+	result = version_end(&head, turns, together, err);
+	if (!kept && version_end(&base, &work->base_turns, &work->base_together, err))
+		result = -1;
+	if (!kept && result == 0)
+		kept_write(work->ladder, work->kept_path, work->base_turns, work->base_together);
+	return result;
 }
 
 static void finding_lower(json_t *finding, const char *detail)
@@ -591,7 +605,7 @@ static int judge(struct work *work, const struct plans *plans, struct err *err)
 	AUTO_JSON unstable = json_array();
 	AUTO_JSON of_base = NULL;
 
-	if (base_run(work, plans, err) || version_run(plans, "head", &turns, &together, err))
+	if (versions_run(work, plans, &turns, &together, err))
 		return -1;
 	ladder_artefact_json(work->ladder, "race/base.json", work->base_together);
 	ladder_artefact_json(work->ladder, "race/head.json", together);

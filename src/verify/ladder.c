@@ -13,6 +13,7 @@
 #include "session/rename.h"
 
 #define SESSION_BYTES_MAX ((size_t)32 << 20)
+#define STARTING_MAX 3
 #define TREE_BYTES_MAX ((size_t)64 << 20)
 
 bool ladder_stopped(const struct ladder *ladder)
@@ -92,7 +93,25 @@ static int env_up_once(struct side *side, struct err *err)
 	return 0;
 }
 
-int ladder_env_up(struct side *side, struct err *err)
+/* Where many are wanted, each is to be up before the next ones take its cores. */
+static void starting_begin(struct ladder *ladder)
+{
+	(void)pthread_mutex_lock(&ladder->mutex);
+	while (ladder->starting == STARTING_MAX)
+		(void)pthread_cond_wait(&ladder->started, &ladder->mutex);
+	ladder->starting++;
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
+static void starting_end(struct ladder *ladder)
+{
+	(void)pthread_mutex_lock(&ladder->mutex);
+	ladder->starting--;
+	(void)pthread_cond_signal(&ladder->started);
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
+static int env_up(struct side *side, struct err *err)
 {
 	struct err first = {0};
 
@@ -108,38 +127,66 @@ int ladder_env_up(struct side *side, struct err *err)
 	return -1;
 }
 
-struct side_work {
+int ladder_env_up(struct side *side, struct err *err)
+{
+	int result;
+
+	starting_begin(side->ladder);
+	result = env_up(side, err);
+	starting_end(side->ladder);
+	return result;
+}
+
+struct sides_work {
 	void (*work)(struct side *side);
-	struct side *side;
+	struct side *const *sides;
+	size_t count;
+	size_t next; /* atomic */
 	struct span *part_of;
 };
 
-static void *side_thread(void *self)
+static void sides_take(struct sides_work *work)
 {
-	struct side_work *work = self;
+	for (;;) {
+		size_t at = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED);
+
+		if (at >= work->count)
+			return;
+		work->work(work->sides[at]);
+	}
+}
+
+static void *sides_thread(void *self)
+{
+	struct sides_work *work = self;
 
 	span_join(work->part_of);
-	work->work(work->side);
+	sides_take(work);
 	return NULL;
+}
+
+void sides_run_some(void (*work)(struct side *side), struct side *const *sides, size_t count, size_t at_once)
+{
+	struct sides_work shared = {.work = work, .sides = sides, .count = count, .part_of = span_current()};
+	pthread_t threads[SIDES_MAX];
+	size_t others = 0;
+
+	while (others + 1 < count && others + 1 < at_once && others + 1 < SIDES_MAX &&
+	       pthread_create(&threads[others], NULL, sides_thread, &shared) == 0)
+		others++;
+	sides_take(&shared);
+	for (size_t i = 0; i < others; i++)
+		(void)pthread_join(threads[i], NULL);
+}
+
+size_t ladder_at_once(const struct ladder *ladder, size_t fewest)
+{
+	return ladder->room > fewest ? ladder->room : fewest;
 }
 
 void sides_run(void (*work)(struct side *side), struct side *const *sides, size_t count)
 {
-	struct side_work works[SIDES_MAX];
-	pthread_t threads[SIDES_MAX];
-	bool apart[SIDES_MAX] = {false};
-
-	for (size_t i = 1; i < count; i++) {
-		works[i] = (struct side_work){work, sides[i], span_current()};
-		apart[i] = pthread_create(&threads[i], NULL, side_thread, &works[i]) == 0;
-	}
-	work(sides[0]);
-	for (size_t i = 1; i < count; i++) {
-		if (apart[i])
-			(void)pthread_join(threads[i], NULL);
-		else
-			work(sides[i]);
-	}
+	sides_run_some(work, sides, count, count);
 }
 
 /* ---- what is kept and told ---- */

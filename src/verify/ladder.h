@@ -13,7 +13,7 @@
 #include "verify/pressure.h"
 #include "verify/verify.h"
 
-#define LADDER_ENVS_MAX 16
+#define LADDER_ENVS_MAX 24
 
 enum gate_status { GATE_PASS, GATE_FAIL, GATE_UNSTABLE, GATE_SKIPPED };
 
@@ -58,6 +58,9 @@ struct ladder {
 	struct env_id envs[LADDER_ENVS_MAX];
 	size_t env_count;
 	json_t *services_seen; /* {name: true} of whatever took part in an exchange */
+	size_t room;           /* how many more environments the machine held beside one in the replay; 0: not known */
+	int starting;          /* environments that come up just now */
+	pthread_cond_t started;
 
 	/* From the deploy gate, for the tests. */
 	struct env_id base_env;
@@ -82,8 +85,12 @@ struct side {
 /* A fresh environment of the commit with the base's blueprint; it is taken down at the end at the latest. A failure is tried once more. */
 MUST_USE int ladder_env_up(struct side *side, struct err *err);
 void ladder_env_down(struct ladder *ladder, struct env_id env);
-#define SIDES_MAX 3
-/* All at once; returns when all have ended. */
+#define SIDES_MAX 12 /* at once */
+/* All of them, in their order, `at_once` at the same time (at most SIDES_MAX); returns when all have ended. */
+void sides_run_some(void (*work)(struct side *side), struct side *const *sides, size_t count, size_t at_once);
+/* How many sides may have an environment at once: as many as the machine holds, `fewest` at least. */
+size_t ladder_at_once(const struct ladder *ladder, size_t fewest);
+/* All at once. */
 void sides_run(void (*work)(struct side *side), struct side *const *sides, size_t count);
 
 bool ladder_stopped(const struct ladder *ladder);

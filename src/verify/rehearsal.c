@@ -383,6 +383,16 @@ static json_t *logs_take(struct side *side, const json_t *entries, const json_t 
 	return logs;
 }
 
+static void room_note(struct side *side)
+{
+	struct ladder *ladder = side->ladder;
+	size_t room = environment_room(ladder->request->environments, side->env);
+
+	(void)pthread_mutex_lock(&ladder->mutex);
+	ladder->room = room;
+	(void)pthread_mutex_unlock(&ladder->mutex);
+}
+
 static int run_in(struct side *side, const struct rehearsal_plan *plan, struct err *err)
 {
 	struct environments *environments = side->ladder->request->environments;
@@ -413,6 +423,8 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 		(void)json_object_set_new(side->run, "logs", logs_take(side, running.entries, marks));
 	if (environment_intact(environments, side->env, err)) /* its answers would be findings about ourselves */
 		return -1;
+	if (!plan->apart)
+		room_note(side);
 	(void)json_object_set_new(side->run, "never_quiet", json_boolean(running.quiet_misses >= QUIET_MISSES_MAX));
 	return 0;
 }

@@ -136,6 +136,7 @@ static int ladder_init(struct ladder *ladder, const struct verify_request *reque
 				  .services_seen = json_object(),
 				  .snapshot = json_null()};
 	(void)pthread_mutex_init(&ladder->mutex, NULL);
+	(void)pthread_cond_init(&ladder->started, NULL);
 	if (file_make_dirs(request->artefacts_dir, 0700, err) ||
 	    git_tree_of(request->repository, &request->base, &ladder->base_tree, err) ||
 	    git_tree_of(request->repository, &request->head, &ladder->head_tree, err))
@@ -158,6 +159,7 @@ static void ladder_fini(struct ladder *ladder)
 	blueprint_free(ladder->blueprint);
 	free(ladder->blueprint_text);
 	free(ladder->pinned);
+	(void)pthread_cond_destroy(&ladder->started);
 	(void)pthread_mutex_destroy(&ladder->mutex);
 }
 

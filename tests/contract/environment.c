@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -266,6 +267,80 @@ static void what_is_deleted_in_a_volatile_one_is_counted(void **state)
 	assert_int_equal(json_array_size(json_member(json_member(json_member(written, "tables"), "db"), "items")), 1);
 	assert_string_equal(json_string_value(json_array_get(touched, 0)), "3"); /* one changed, two gone */
 	must(environment_down(environments, id, &err), &err);
+}
+
+/* What of a large table was written, and how many of its old rows are gone: "written touched". */
+static void large_is(struct env_id id, const char *expected)
+{
+	struct err err = {0};
+	AUTO_JSON rows = environment_rows_written(environments, id, &err);
+	const json_t *touched = json_member(json_member(json_member(rows, "touched"), "db"), "large");
+	AUTO_FREE char *got = NULL;
+
+	if (!rows)
+		fail_msg("%s", err.text);
+	got = text_format("%zu %s", json_array_size(json_member(json_member(json_member(rows, "tables"), "db"), "large")),
+			  touched ? json_string_value(json_array_get(touched, 0)) : "0");
+	assert_string_equal(got, expected);
+}
+
+/* How often the server has read the table whole, as it says itself. */
+static int64_t large_scans(struct env_id id)
+{
+	AUTO_FREE char *answer = query(id, "db", "SELECT seq_scan AS n FROM pg_stat_user_tables WHERE relname = 'large'");
+
+	assert_int_equal(strncmp(answer, "n\n", 2), 0);
+	return atoll(answer + 2);
+}
+
+/* A table that nobody writes to is not read, as its files tell; one that somebody writes to is, however it is written. */
+static void a_large_table_is_read_when_its_files_say_that_it_was_written(void **state)
+{
+	static const struct {
+		const char *statement;
+		const char *expected;
+	} steps[] = {
+		{"UPDATE large SET body = 'x' WHERE id = 1999", "1 1"},
+		{"DELETE FROM large WHERE id = 3", "1 2"},
+		{"INSERT INTO large VALUES (9000, 'new')", "2 2"},
+		{"VACUUM FULL large", "2 2"},
+		{"TRUNCATE large", "0 2000"},
+	};
+	AUTO_BLUEPRINT blueprint = blueprint_parse(view_of(blueprint_text), "assay.yaml", NULL);
+	AUTO_FREE char *seed = text_format("%s/large.sql", state_dir);
+	const struct snapshot_source source = {.seed = seed};
+	struct err err = {0};
+	int64_t scans[2];
+
+	(void)state;
+	must(file_replace(seed,
+			  VIEW("CREATE TABLE large (id int PRIMARY KEY, body text); ALTER TABLE large ALTER body SET STORAGE PLAIN;"
+			       "INSERT INTO large SELECT g, repeat('b', 7000) FROM generate_series(1, 2000) AS g;"),
+			  0644, &err),
+	     &err);
+	must(snapshot_create(environments, "large", blueprint, &source, 1, progress, &(int){0}, &err), &err);
+	for (time_t made = time(NULL); time(NULL) == made;) /* files tell their times in seconds */
+		(void)usleep(10000);
+	for (int turn = 0; turn < 2; turn++) { /* the second fork goes by what was counted in the first */
+		struct env_id id = up(&(struct environment_spec){.repository = repository,
+								 .commit = first,
+								 .purpose = "test",
+								 .snapshot = "large/1",
+								 .volatile_ = true,
+								 .no_services = true});
+
+		scans[turn] = large_scans(id);
+		large_is(id, "0 0");
+		assert_int_equal(large_scans(id), scans[turn]);
+		for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+			AUTO_FREE char *answer = query(id, "db", steps[i].statement);
+
+			large_is(id, steps[i].expected);
+		}
+		must(environment_down(environments, id, &err), &err);
+	}
+	assert_true(scans[1] < scans[0]);
+	must(snapshot_remove(environments, "large/1", &err), &err);
 }
 
 static void a_wrong_statement_is_an_error_that_says_what_the_database_said(void **state)
@@ -1100,6 +1175,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_second_one_is_up_in_a_moment_and_gone_at_once),
 		cmocka_unit_test(databases_answer_and_what_was_written_since_deploy_is_known),
 		cmocka_unit_test(what_is_deleted_in_a_volatile_one_is_counted),
+		cmocka_unit_test(a_large_table_is_read_when_its_files_say_that_it_was_written),
 		cmocka_unit_test(a_wrong_statement_is_an_error_that_says_what_the_database_said),
 		cmocka_unit_test(a_program_gets_the_standard_variables_and_its_end_is_told),
 		cmocka_unit_test(an_edit_shows_after_a_deploy_of_one_service),

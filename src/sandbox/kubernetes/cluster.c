@@ -18,6 +18,7 @@ static json_t *cluster_image_describe(void *self, const char *image, struct err 
 static const struct provider_ops cluster_ops = {
 	.name = "kubernetes",
 	.door_mode = DOOR_MODE_PROXY,
+	.elsewhere = true,
 	.freeze_ends = true,
 	.env_make = cluster_env_make,
 	.env_remove = cluster_env_remove,
