@@ -13,7 +13,8 @@
 
 #define CONNECT_LIMIT_MS 5000
 #define LAYER_MARKS_MAX 64
-#define QUIET_PAUSE_FIRST_US 2000
+#define QUIET_SETTLE_US 2000 /* that nothing may be seen in */
+#define QUIET_PAUSE_FIRST_US 500
 #define QUIET_PAUSE_LAST_US 50000
 #define EXCHANGES_READ_MAX ((size_t)64 << 20) /* of one call: the next goes on from there */
 
@@ -382,7 +383,7 @@ int environment_quiet(struct environments *environments, struct env_id id, int64
 		int64_t waiting = 0;
 		bool gateway = false;
 
-		if (gateway_quiet(env, &gateway, &in_flight, err) || queues_waiting(env, &queue, &waiting, err))
+		if (gateway_quiet(env, &gateway, &in_flight, err) || (!in_flight && queues_waiting(env, &queue, &waiting, err)))
 			return -1;
 		quiet = in_flight || waiting ? 0 : quiet + 1;
 		if (quiet == 2)
@@ -395,10 +396,11 @@ int environment_quiet(struct environments *environments, struct env_id id, int64
 				       (long long)timeout_ms, (long long)in_flight);
 		if (environment_going(env))
 			return err_set(err, ERR_CANCELLED, "the environment is being removed");
-		(void)usleep(pause_us);
-		pause_us = quiet                                    ? QUIET_PAUSE_FIRST_US
-			   : pause_us * 3 / 2 < QUIET_PAUSE_LAST_US ? pause_us * 3 / 2
-								    : QUIET_PAUSE_LAST_US;
+		(void)usleep(quiet ? QUIET_SETTLE_US : pause_us);
+		if (quiet)
+			pause_us = QUIET_PAUSE_FIRST_US;
+		else
+			pause_us = pause_us * 3 / 2 < QUIET_PAUSE_LAST_US ? pause_us * 3 / 2 : QUIET_PAUSE_LAST_US;
 	}
 }
 
