@@ -54,6 +54,21 @@ static bool has_failed(const json_t *exchange)
 	return json_text(exchange, "error", NULL) || (call_is(exchange, "http") && (status < 200 || status >= 500));
 }
 
+/* Calls that failed by themselves, or that who was called broke off: the fault answered none of them. */
+static size_t failures_unasked(const json_t *entry)
+{
+	const json_t *seams = json_member(entry, "seams");
+	size_t count = 0;
+
+	for (size_t i = 0; i < json_array_size(seams); i++) {
+		const json_t *exchange = json_array_get(seams, i);
+
+		count += call_is(exchange, "http") && call_status(exchange) >= 500 &&
+			 !view_starts(view_of(json_text(exchange, "error", "")), VIEW("fault: "));
+	}
+	return count;
+}
+
 /* Was something that the fault met asked again, the very same, and answered? They are listed as they ended: who waited long comes after its next try. */
 static bool tried_again(const json_t *entry, const json_t *inside)
 {
@@ -288,21 +303,23 @@ static bool is_told(const json_t *finding)
 	return !finding_is(finding, SEVERITY_BLOCK) && strcmp(json_text(finding, "kind", ""), "status") != 0;
 }
 
-/* Who tries again calls more often, up to some times, and while a seam fails all the time fails again: that is the fault's doing. And what was only
- * asked on the way to a fault is none. */
+/* Who tries again calls more often, up to some times, and while a seam fails all the time fails again: that is the fault's doing, and so is which of
+ * several calls at once it meets. And what was only asked on the way to a fault is none. */
 static bool is_of_the_fault(const struct faults *faults, const json_t *finding, const json_t *head)
 {
 	const json_t *entry = json_array_get(json_member(faults->base, "entries"), (size_t)json_number(finding, "at", -1));
+	const json_t *other = json_array_get(json_member(head, "entries"), (size_t)json_number(finding, "at", -1));
 	const char *kind = json_text(finding, "kind", "");
 
-	if (strcmp(kind, "error-hidden") == 0 && json_text(entry, "under", NULL) &&
-	    tried_again(json_array_get(json_member(head, "entries"), (size_t)json_number(finding, "at", -1)), faults->inside))
+	if (strcmp(kind, "error-hidden") == 0 && json_text(entry, "under", NULL) && tried_again(other, faults->inside))
 		return true;                       /* it helped itself in another way, by the same seam */
 	if (json_flag(entry, "in_passing", false)) /* nobody waited for what came of it: its answer is a matter of speed */
 		return true;
 	if ((strcmp(kind, "outside-count") == 0 || strcmp(kind, "many-calls") == 0) && json_text(entry, "under", NULL))
 		return json_number(finding, "got", 0) <= TRIES_MAX; /* what is done twice by it is found by its rows and its keys */
-	return view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) && strcmp(kind, "call-fails") == 0;
+	return strcmp(kind, "call-fails") == 0 && json_text(entry, "under", NULL) &&
+	       (view_ends(view_of(json_text(entry, "under", "")), VIEW(ALL_THE_TIME)) ||
+		failures_unasked(other) <= failures_unasked(entry));
 }
 
 /* In an environment of its own, the fault itself is judged, and whether who met it is still there: what the rest answers is of other data. */

@@ -85,7 +85,7 @@ struct side {
 /* A fresh environment of the commit with the base's blueprint; it is taken down at the end at the latest. A failure is tried once more. */
 MUST_USE int ladder_env_up(struct side *side, struct err *err);
 void ladder_env_down(struct ladder *ladder, struct env_id env);
-#define SIDES_MAX 12 /* at once */
+#define SIDES_MAX 16 /* at once */
 /* All of them, in their order, `at_once` at the same time (at most SIDES_MAX); returns when all have ended. */
 void sides_run_some(void (*work)(struct side *side), struct side *const *sides, size_t count, size_t at_once);
 /* How many sides may have an environment at once: as many as the machine holds, `fewest` at least. */

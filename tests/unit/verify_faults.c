@@ -16,7 +16,7 @@
 #define UNDER "orders > bank "
 
 /* "lost = 503 | 0, 201 key | db.orders 1": the fault (none: as recorded), the answer ("-": none), the calls to the bank by what they were answered and
- * their key ("/": to another address; "~" before it: it began first, and ended here), the rows. */
+ * their key ("/": to another address; "~" before it: it began first, and ended here; "*": the fault answered it), the rows. */
 static json_t *entry_make(const char *text)
 {
 	struct view rest, calls, rows, status, fault;
@@ -34,7 +34,8 @@ static json_t *entry_make(const char *text)
 		struct view key;
 		struct view first = view_cut(call, ' ', &key);
 		bool began_first = view_starts(first, VIEW("~"));
-		AUTO_FREE char *answer = view_copy(view_make(first.at + began_first, first.length - began_first));
+		bool met = view_starts(first, VIEW("*"));
+		AUTO_FREE char *answer = view_copy(view_make(first.at + (began_first || met), first.length - (began_first || met)));
 		bool elsewhere = view_starts(key, VIEW("/"));
 		json_t *exchange = json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:[]}, s:{s:i, s:[]}}", "from", "orders", "to", "bank",
 					     "proto", "http", "request", "method", "POST", "url", elsewhere ? "/other" : "/charges",
@@ -43,6 +44,8 @@ static json_t *entry_make(const char *text)
 
 		if (began_first)
 			(void)json_object_set_new(exchange, "seq", json_integer(-1));
+		if (met)
+			(void)json_object_set_new(exchange, "error", json_string("fault: 503"));
 		if (named)
 			(void)json_array_append_new(json_member(json_member(exchange, "request"), "headers"),
 						    json_pack("[s, s]", "idempotency-key", named));
@@ -91,6 +94,10 @@ static const struct {
 	{"a failure that is hidden behind another call", "503 = 503 | 503", "503 = 201 | 503, 404 /other", "status", true},
 	{"rows behind another failure", "503 = 503 | 503", "503 = 500 | 503 | db.orders 1", "rows", true},
 	{"two calls at once instead of one after the other", "lost = 503 | 0", "lost = 503 | 0, 0 /other", NULL, false},
+	{"calls at once, of which the fault meets another", "503 = 200 | *503, 200, 200 /other",
+	 "503 = 200 | *503 /other, 200, 200 /other", NULL, false},
+	{"a call that fails by itself", "503 = 200 | *503, 200, 200 /other", "503 = 200 | *503, 200, 503 /other", "call-fails",
+	 false},
 	{"neither is seen to call", "503 = 503 |", "503 = 200 |", "status", true},
 	{"a charge that is made again as a new one", "lost = 503 | 0", "lost = 201 | 0, 201", "doubled", true},
 	{"a charge that is made again by its key", "lost = 503 | 0", "lost = 201 | 0 k1, 201 k1", NULL, true},
