@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/scope.h"
 #include "gateway/door.h"
@@ -150,6 +151,23 @@ static void http_resume(struct flow *flow)
 		http_seam_go(seam);
 }
 
+static bool client_left(const struct flow *flow)
+{
+	const struct leg *leg = &flow->legs[SIDE_CLIENT];
+	char byte;
+
+	return leg->ended || (!leg->tls && recv(leg->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0);
+}
+
+/* What hung goes on for who still waits for it; for who has left it was never answered. */
+static void http_hung(struct flow *flow)
+{
+	if (client_left(flow))
+		flow_close(flow, "fault: hang");
+	else
+		http_resume(flow);
+}
+
 enum http_verdict fault_request(struct http_seam *seam)
 {
 	const struct fault *fault = fault_meet(seam->flow, KINDS_ALL);
@@ -158,7 +176,7 @@ enum http_verdict fault_request(struct http_seam *seam)
 		return HTTP_PASS;
 	switch (fault->kind) {
 	case FAULT_HANG:
-		flow_hold(seam->flow, http_resume, -1);
+		flow_hold(seam->flow, http_hung, -1);
 		return HTTP_WAIT;
 	case FAULT_SLOW:
 		flow_hold(seam->flow, http_resume, fault->ms);

@@ -225,6 +225,51 @@ static void a_refused_call_is_a_reset_and_a_row_with_its_request(void **state)
 	copy_drop(&copy);
 }
 
+/* Of who has left meanwhile, the request is not made later, behind its back. */
+static void a_call_that_hung_goes_on_for_who_waits(void **state)
+{
+	(void)state;
+	for (int waits = 0; waits < 2; waits++) {
+		struct copy copy;
+		AUTO_FREE char *address = NULL;
+		AUTO_FREE char *name = text_format("hung-%d", waits);
+		AUTO_FREE char *hang = text_format("{\"env\": \"%s\", \"kind\": \"hang\", \"seam\": \"front->api\", \"times\": 1}",
+						   name);
+		AUTO_FREE char *list = text_format("{\"env\": \"%s\", \"kind\": \"list\"}", name);
+		AUTO_FREE char *clear = text_format("{\"env\": \"%s\", \"kind\": \"clear\"}", name);
+		AUTO_FREE char *heard = NULL;
+		AUTO_JSON log = NULL;
+		bool met = false;
+		int fd;
+
+		ready_copy(name, &copy);
+		json_decref(control(world, MESSAGE_FAULT, hang));
+		address = address_of("api", 8080);
+		fd = dial_to(address);
+		say(fd, "POST /orders HTTP/1.1\r\nHost: api:8080\r\nContent-Length: 3\r\n\r\nabc");
+		for (int turn = 0; turn < 2000 && !met; turn++) {
+			AUTO_JSON answer = control(world, MESSAGE_FAULT, list);
+
+			met = json_number(json_array_get(json_member(answer, "items"), 0), "met", 0) > 0;
+			usleep(met ? 0 : 5000);
+		}
+		assert_true(met);
+		if (!waits)
+			(void)close(fd);
+		json_decref(control(world, MESSAGE_FAULT, clear));
+		if (waits) {
+			heard = hear(fd, "/orders 3 abc");
+			assert_non_null(strstr(heard, "HTTP/1.1 200 OK\r\n"));
+			(void)close(fd);
+		}
+		log = copy_log(&copy);
+		assert_int_equal(json_array_size(log), 1);
+		assert_string_equal(text(json_array_get(log, 0), "", "error"), waits ? "" : "fault: hang");
+		assert_int_equal(json_number(json_member(json_array_get(log, 0), "response"), "status", 0), waits ? 200 : 0);
+		copy_drop(&copy);
+	}
+}
+
 static void names_resolve_by_policy_only(void **state)
 {
 	static const struct {
@@ -1177,6 +1222,7 @@ int main(void)
 		cmocka_unit_test(what_two_parsers_could_read_differently_never_gets_through),
 		cmocka_unit_test(ends_of_responses_are_told_as_they_were),
 		cmocka_unit_test(a_refused_call_is_a_reset_and_a_row_with_its_request),
+		cmocka_unit_test(a_call_that_hung_goes_on_for_who_waits),
 		cmocka_unit_test(names_resolve_by_policy_only),
 		cmocka_unit_test(the_tool_api_is_for_the_listed_sandboxes_and_says_who_calls),
 		cmocka_unit_test(a_stub_answers_for_its_host),
