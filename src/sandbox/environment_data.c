@@ -50,9 +50,8 @@ static void mark_keep(struct environment *env, const char *layer, const json_t *
 	(void)pthread_mutex_unlock(&env->all->mutex);
 }
 
-static json_t *mark_take(struct environment *env, struct member *member, struct err *err)
+static json_t *mark_ask(struct environment *env, struct member *member, const char *layer, struct err *err)
 {
-	const char *layer = json_string_value(json_array_get(json_object_get(env->layers, member->volume), 0));
 	AUTO_JSON known = mark_known(env, layer);
 	/* Only a verification compares. */
 	const struct engine_marking marking = {.counted = env->volatile_, .forked_s = env->created_ms / 1000, .known = known};
@@ -66,6 +65,21 @@ static json_t *mark_take(struct environment *env, struct member *member, struct 
 		(void)err_prefix(err, "%s", member->name);
 	else if (marking.counted)
 		mark_keep(env, layer, mark);
+	return mark;
+}
+
+/* Of several forks that come up at once one counts, and the others go by it. */
+static json_t *mark_take(struct environment *env, struct member *member, struct err *err)
+{
+	const char *layer = json_string_value(json_array_get(json_object_get(env->layers, member->volume), 0));
+	AUTO_FREE char *once = env->volatile_ && layer ? text_format("mark/%s", layer) : NULL;
+	json_t *mark;
+
+	if (once)
+		environments_once_begin(env->all, once);
+	mark = mark_ask(env, member, layer, err);
+	if (once)
+		environments_once_end(env->all, once);
 	return mark;
 }
 

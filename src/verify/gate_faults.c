@@ -29,7 +29,7 @@
 #define PART_TRIALS 6 /* faults of one request that changes something, in one environment: what it takes (a stock) runs out */
 #define APART_MAX 8   /* faults with an environment of their own */
 #define HANGS_MAX 8   /* each takes as long as somebody's patience */
-#define FAULTED_TIMEOUT_MS 7000 /* ours: five seconds are what many have */
+#define FAULTED_TIMEOUT_MS 6000 /* ours: five seconds are what many have */
 
 struct trial {
 	size_t session;
