@@ -34,15 +34,13 @@ static json_t *mark_known(struct environment *env, const char *layer)
 	json_t *known;
 
 	(void)pthread_mutex_lock(&env->all->mutex);
-	known = layer ? json_deep_copy(json_object_get(env->all->layer_marks, layer)) : NULL;
+	known = json_deep_copy(json_object_get(env->all->layer_marks, layer));
 	(void)pthread_mutex_unlock(&env->all->mutex);
 	return known;
 }
 
 static void mark_keep(struct environment *env, const char *layer, const json_t *mark)
 {
-	if (!layer)
-		return;
 	(void)pthread_mutex_lock(&env->all->mutex);
 	if (json_object_size(env->all->layer_marks) >= LAYER_MARKS_MAX)
 		(void)json_object_clear(env->all->layer_marks);
@@ -50,36 +48,38 @@ static void mark_keep(struct environment *env, const char *layer, const json_t *
 	(void)pthread_mutex_unlock(&env->all->mutex);
 }
 
-static json_t *mark_ask(struct environment *env, struct member *member, const char *layer, struct err *err)
+static json_t *mark_ask(struct environment *env, struct member *member, const struct engine_marking *marking, struct err *err)
 {
-	AUTO_JSON known = mark_known(env, layer);
-	/* Only a verification compares. */
-	const struct engine_marking marking = {.counted = env->volatile_, .forked_s = env->created_ms / 1000, .known = known};
 	AUTO_CLOSE int fd = -1;
 	json_t *mark;
 
 	if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
 		return NULL;
-	mark = member->target.ops->mark(&member->target, fd, &marking, err);
+	mark = member->target.ops->mark(&member->target, fd, marking, err);
 	if (!mark)
 		(void)err_prefix(err, "%s", member->name);
-	else if (marking.counted)
-		mark_keep(env, layer, mark);
 	return mark;
 }
 
-/* Of several forks that come up at once one counts, and the others go by it. */
 static json_t *mark_take(struct environment *env, struct member *member, struct err *err)
 {
+	struct engine_marking marking = {.counted = env->volatile_, /* only a verification compares */
+					 .forked_s = env->created_ms / 1000};
 	const char *layer = json_string_value(json_array_get(json_object_get(env->layers, member->volume), 0));
-	AUTO_FREE char *once = env->volatile_ && layer ? text_format("mark/%s", layer) : NULL;
+	AUTO_FREE char *once = marking.counted && layer ? text_format("mark/%s", layer) : NULL;
+	AUTO_JSON known = NULL;
 	json_t *mark;
 
-	if (once)
-		environments_once_begin(env->all, once);
-	mark = mark_ask(env, member, layer, err);
-	if (once)
-		environments_once_end(env->all, once);
+	if (!once)
+		return mark_ask(env, member, &marking, err);
+	/* Of several forks that come up at once one counts, and the others go by it. */
+	environments_once_begin(env->all, once);
+	known = mark_known(env, layer);
+	marking.known = known;
+	mark = mark_ask(env, member, &marking, err);
+	if (mark)
+		mark_keep(env, layer, mark);
+	environments_once_end(env->all, once);
 	return mark;
 }
 
