@@ -114,9 +114,11 @@ static void on_quiet(void *self, struct link *link, struct link_message *message
 {
 	struct err err;
 	struct env *env = env_get(self, message->body, &err);
-	uint64_t written = 0;
-	uint64_t in_flight = env ? env_in_flight(env, &written) : 0;
-	AUTO_JSON body = json_pack("{s:I,s:I}", "in_flight", (json_int_t)in_flight, "written", (json_int_t)written);
+	uint64_t ended = 0;
+	uint64_t unwritten = 0;
+	uint64_t in_flight = env ? env_in_flight(env, &ended, &unwritten) : 0;
+	AUTO_JSON body = json_pack("{s:I, s:I, s:I}", "in_flight", (json_int_t)in_flight, "ended", (json_int_t)ended, "unwritten",
+				   (json_int_t)unwritten);
 
 	link_reply(link, message->name, message->request, body, env ? NULL : &err);
 }

@@ -392,12 +392,15 @@ void env_remove(struct env *env)
 	loop_defer(worker->loop, env_free, env);
 }
 
-uint64_t env_in_flight(struct env *env, uint64_t *written)
+uint64_t env_in_flight(struct env *env, uint64_t *ended, uint64_t *unwritten)
 {
-	uint64_t waiting;
+	uint64_t written;
 
-	exchange_log_counts(env->log, &waiting, written);
-	return env->in_flight + waiting;
+	exchange_log_counts(env->log, unwritten, &written);
+	*ended = written + *unwritten;
+	if (!env->in_flight && *unwritten)
+		exchange_log_hurry(env->log);
+	return env->in_flight;
 }
 
 struct name *env_name(struct env *env, const char *name)

@@ -106,7 +106,8 @@ void env_kill_set(struct env *env, const char *because);
 struct egress_origin env_origin(const struct env *env, const char *sandbox);
 /* Puts the environment's rules under the organisation's (NULL: none) and judges open connections again. */
 void env_policy_under(struct env *env, struct policy *above);
-uint64_t env_in_flight(struct env *env, uint64_t *written);
+/* Calls that are not answered; how many exchanges have ended, and how many of these are not in the log yet (which soon are). */
+uint64_t env_in_flight(struct env *env, uint64_t *ended, uint64_t *unwritten);
 
 struct name *env_name(struct env *env, const char *name);
 /* "DB.assay.internal." and "db" are the name `db`. NULL: no name of ours. */

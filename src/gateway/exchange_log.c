@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 
-#define LINGER_US 4000 /* before a portion that may still grow is written: so many lines, one call */
+#define LINGER_NS 4000000 /* before a portion that may still grow is written: so many lines, one call */
 #define PORTION_BYTES \
 	((size_t)256 << 10) /* lines of one log are joined up to it; a line is some 300 KiB at most, by its bodies' maximum */
 
@@ -36,11 +36,13 @@ struct log_writer {
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed; /* something is to be written, or it ends */
+	pthread_cond_t hurried;
 	pthread_cond_t room;
 	struct portion *first;
 	struct portion **last;
 	struct buf spare; /* of a portion that was written */
 	size_t waiting_bytes;
+	bool hurry; /* somebody waits for what was added so far */
 	bool ending;
 };
 
@@ -80,6 +82,19 @@ static void portion_write(struct log_writer *writer, struct portion *portion)
 	log_put(log);
 }
 
+/* Under the mutex: until the portion has had time to grow, or somebody waits for it. */
+static void writer_linger(struct log_writer *writer)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LINGER_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (!writer->hurry && !writer->ending && pthread_cond_timedwait(&writer->hurried, &writer->mutex, &until) == 0)
+		;
+}
+
 static void *writer_main(void *self)
 {
 	struct log_writer *writer = self;
@@ -90,15 +105,14 @@ static void *writer_main(void *self)
 		struct portion *portion = writer->first;
 
 		if (!portion) {
+			writer->hurry = false;
 			(void)pthread_cond_wait(&writer->changed, &writer->mutex);
 			linger = true;
 			continue;
 		}
-		if (linger && !writer->ending && portion->log->open == portion) {
+		if (linger && !writer->hurry && !writer->ending && portion->log->open == portion) {
 			linger = false;
-			(void)pthread_mutex_unlock(&writer->mutex);
-			(void)usleep(LINGER_US);
-			(void)pthread_mutex_lock(&writer->mutex);
+			writer_linger(writer);
 			continue;
 		}
 		linger = true;
@@ -120,12 +134,17 @@ static void *writer_main(void *self)
 struct log_writer *log_writer_new(struct err *err)
 {
 	struct log_writer *writer = mem_new(sizeof(*writer));
+	pthread_condattr_t monotonic;
 	int failed;
 
 	writer->last = &writer->first;
 	(void)pthread_mutex_init(&writer->mutex, NULL);
 	(void)pthread_cond_init(&writer->changed, NULL);
 	(void)pthread_cond_init(&writer->room, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&writer->hurried, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
 	failed = pthread_create(&writer->thread, NULL, writer_main, writer);
 	if (failed) {
 		(void)err_errno(err, failed, "cannot start the log's thread");
@@ -142,10 +161,12 @@ void log_writer_free(struct log_writer *writer)
 	(void)pthread_mutex_lock(&writer->mutex);
 	writer->ending = true;
 	(void)pthread_cond_broadcast(&writer->changed);
+	(void)pthread_cond_broadcast(&writer->hurried);
 	(void)pthread_mutex_unlock(&writer->mutex);
 	(void)pthread_join(writer->thread, NULL);
 	(void)pthread_cond_destroy(&writer->changed);
 	(void)pthread_cond_destroy(&writer->room);
+	(void)pthread_cond_destroy(&writer->hurried);
 	(void)pthread_mutex_destroy(&writer->mutex);
 	buf_fini(&writer->spare);
 	free(writer);
@@ -228,4 +249,14 @@ void exchange_log_counts(struct exchange_log *log, uint64_t *waiting, uint64_t *
 {
 	*written = atomic_load(&log->written);
 	*waiting = atomic_load(&log->added) - *written;
+}
+
+void exchange_log_hurry(struct exchange_log *log)
+{
+	struct log_writer *writer = log->writer;
+
+	(void)pthread_mutex_lock(&writer->mutex);
+	writer->hurry = writer->first != NULL;
+	(void)pthread_cond_signal(&writer->hurried);
+	(void)pthread_mutex_unlock(&writer->mutex);
 }

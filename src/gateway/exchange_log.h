@@ -23,5 +23,7 @@ void exchange_log_release(struct exchange_log *log); /* closed when the last lin
 void exchange_log_add(struct exchange_log *log, const struct exchange *exchange);
 /* Lines added and not yet written; lines written. */
 void exchange_log_counts(struct exchange_log *log, uint64_t *waiting, uint64_t *written);
+/* Writes what was added so far now: lines wait for others, which are not to be expected. */
+void exchange_log_hurry(struct exchange_log *log);
 
 #endif

@@ -19,7 +19,8 @@
  *   SANDBOX_GONE {"env": id, "sandbox": name}
  *   ENV_GONE     {"env": id}
  *   ENV_STATE    {"env": id, "state": …}
- *   QUIET        {"env": id} -> {"ok": true, "in_flight": requests and database commands not answered, "written": exchanges logged}
+ *   QUIET        {"env": id} -> {"ok": true, "in_flight": requests and database commands not answered, "ended": exchanges so far,
+ *                "unwritten": those of them that are not in the exchange log yet}
  *   KILL         {"env": id | "": all, "because": text} or {"env": …, "undo": true, "except"?: [ids]}: resets every connection at once, denies what waits
  *                for a person and refuses everything that comes, until it is undone.
  *   POLICY_PUT   {"policy": {"rules": [...], "ceiling": bool, "passthrough": bool} | null} + 1 fd?: as ENV_PUT's second: the

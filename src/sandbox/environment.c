@@ -47,6 +47,7 @@ static void environment_free(struct environment *env)
 
 	for (size_t i = 0; i < env->member_count; i++) {
 		log_close(env->members[i].log);
+		scope_close(&env->members[i].asked_fd);
 		json_decref(env->members[i].image);
 	}
 	free(env->members);

@@ -175,7 +175,8 @@ MUST_USE int environment_logs(struct environments *environments, struct env_id i
 /* Exchanges recorded at seams and preview (net/messages.h), JSON lines from byte *from on; *from is moved on. */
 MUST_USE int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, struct buf *lines,
 				   struct err *err);
-/* Waits until nothing is in flight and the blueprint's queues are empty; ERR_LIMIT when it never is within timeout_ms. */
+/* Waits until nothing is in flight, the blueprint's queues are empty and nobody runs (doc/adr/0069); ERR_LIMIT when it never is within
+ * timeout_ms. */
 MUST_USE int environment_quiet(struct environments *environments, struct env_id id, int64_t timeout_ms, struct err *err);
 /* Breaks a seam of it on purpose, or mends it: `fault` as in gateway/fault.h. The faults there are now, owned by the caller. */
 json_t *environment_fault(struct environments *environments, struct env_id id, const json_t *fault, struct err *err);

@@ -13,8 +13,11 @@
 
 #define CONNECT_LIMIT_MS 5000
 #define LAYER_MARKS_MAX 64
-#define QUIET_SETTLE_US 2000 /* that nothing may be seen in */
-#define QUIET_PAUSE_FIRST_US 500
+#define QUIET_SETTLE_MS 2 /* that nothing may be seen in, where nobody can tell who runs */
+#define QUIET_BUSY_MS 500 /* where somebody does */
+#define UNREST_MAX 3      /* times that it was so all the while */
+#define QUIET_PAUSE_FIRST_US 100
+#define QUIET_PAUSE_SHORT_US 500
 #define QUIET_PAUSE_LAST_US 50000
 #define EXCHANGES_READ_MAX ((size_t)64 << 20) /* of one call: the next goes on from there */
 
@@ -294,9 +297,10 @@ int environment_reset_data(struct environments *environments, struct env_id id, 
 /* ---- quiet ---- */
 
 /* Messages that the group has not been given, or has not acknowledged. */
-static int queue_length(struct wire *wire, const struct queue *queue, int64_t *waiting, struct err *err)
+static int queue_length(int fd, const struct queue *queue, int64_t *waiting, struct err *err)
 {
-	AUTO_JSON groups = redis_wire_command(wire, (const char *const[]){"XINFO", "GROUPS", queue->stream}, 3, NULL);
+	AUTO_WIRE wire = wire_new(fd, CONNECT_LIMIT_MS, (size_t)1 << 20);
+	AUTO_JSON groups = redis_wire_command(&wire, (const char *const[]){"XINFO", "GROUPS", queue->stream}, 3, NULL);
 	AUTO_JSON length = NULL;
 	json_t *group;
 	size_t index;
@@ -325,29 +329,60 @@ static int queue_length(struct wire *wire, const struct queue *queue, int64_t *w
 		}
 	}
 	/* Nobody has made the group yet: whatever the stream holds will be read. */
-	length = redis_wire_command(wire, (const char *const[]){"XLEN", queue->stream}, 2, err);
+	length = redis_wire_command(&wire, (const char *const[]){"XLEN", queue->stream}, 2, err);
 	if (!length)
 		return err_prefix(err, "queue %s", queue->name);
 	*waiting = json_integer_value(length);
 	return 0;
 }
 
+/* The connection that the last question had, or -1; *fd goes back for the next. */
+static void asked_swap(struct environment *env, struct member *member, int *fd)
+{
+	int other;
+
+	(void)pthread_mutex_lock(&env->mutex);
+	other = member->asked_fd;
+	member->asked_fd = *fd;
+	*fd = other;
+	(void)pthread_mutex_unlock(&env->mutex);
+}
+
+/* Asked after every request of a replay: to connect anew each time is most of what that takes. */
+static int stream_waiting(struct environment *env, struct member *member, const struct queue *queue, int64_t *count,
+			  struct err *err)
+{
+	AUTO_CLOSE int fd = -1;
+	int result;
+
+	asked_swap(env, member, &fd);
+	if (fd < 0 || queue_length(fd, queue, count, NULL)) {
+		scope_close(&fd);
+		if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
+			return -1;
+		result = queue_length(fd, queue, count, err);
+		if (result)
+			return -1;
+	}
+	asked_swap(env, member, &fd);
+	return 0;
+}
+
 /* Where something waits, owned by the caller. */
 static int named_waiting(struct environment *env, const struct queue *queue, char **which, int64_t *count, struct err *err)
 {
-	const struct member *member = member_find(env, queue->database);
+	struct member *member = member_find(env, queue->database);
 	AUTO_CLOSE int fd = -1;
 
 	if (!member)
 		return err_set(err, ERR_INVALID, "queue %s: no database `%s`", queue->name, queue->database);
+	if (!member->target.ops->waiting) {
+		*which = text_copy(queue->name);
+		return stream_waiting(env, member, queue, count, err);
+	}
 	if (member_ask(env, member, CONNECT_LIMIT_MS, &fd, err))
 		return -1;
-	if (member->target.ops->waiting)
-		return member->target.ops->waiting(&member->target, fd, queue, count, which, err);
-	AUTO_WIRE wire = wire_new(fd, CONNECT_LIMIT_MS, (size_t)1 << 20);
-
-	*which = text_copy(queue->name);
-	return queue_length(&wire, queue, count, err);
+	return member->target.ops->waiting(&member->target, fd, queue, count, which, err);
 }
 
 static bool queues_named(const struct environment *env, const struct member *member)
@@ -381,40 +416,101 @@ static int queues_waiting(struct environment *env, char **which, int64_t *count,
 	return 0;
 }
 
-/* Twice in a row nothing: between a request's end and its message in the queue there is a moment. */
+/* What is under way in an environment. */
+struct look {
+	struct calls calls;
+	int64_t waiting; /* messages */
+	char *queue;     /* where they wait */
+};
+
+static void look_fini(struct look *look)
+{
+	free(look->queue);
+}
+
+static bool is_quiet(const struct look *look)
+{
+	return !look->calls.in_flight && !look->waiting;
+}
+
+/* How long nothing has been under way: between a request's end and what it leaves to be done there is a moment. */
+struct silence {
+	int64_t since_ms;       /* elapsed time; -1: something is */
+	int64_t ended;          /* then; another count, and something was */
+	enum activity activity; /* of the programs, in it */
+};
+
+static bool silence_is_long(struct environment *env, struct silence *silence, const struct look *look, int64_t deadline_ms)
+{
+	int64_t now_ms = elapsed_ms(env->all);
+	bool on = silence->since_ms >= 0 && silence->ended == look->calls.ended && is_quiet(look);
+	bool patient = silence->activity == ACTIVITY_BUSY && now_ms < deadline_ms &&
+		       __atomic_load_n(&env->unrest, __ATOMIC_RELAXED) < UNREST_MAX;
+	int64_t settle_ms = patient ? QUIET_BUSY_MS : QUIET_SETTLE_MS;
+
+	if (!on)
+		*silence = (struct silence){is_quiet(look) ? now_ms : -1, look->calls.ended, ACTIVITY_UNKNOWN};
+	return on && (silence->activity == ACTIVITY_IDLE || now_ms - silence->since_ms > settle_ms);
+}
+
+/* Who never rests is not waited for again and again. */
+static void rest_note(struct environment *env, enum activity activity)
+{
+	if (activity == ACTIVITY_IDLE)
+		__atomic_store_n(&env->unrest, 0, __ATOMIC_RELAXED);
+	else if (activity == ACTIVITY_BUSY)
+		(void)__atomic_add_fetch(&env->unrest, 1, __ATOMIC_RELAXED);
+}
+
+static int not_quiet(const struct look *look, int64_t timeout_ms, struct err *err)
+{
+	if (look->waiting)
+		return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld messages wait in queue %s", (long long)timeout_ms,
+			       (long long)look->waiting, look->queue ? look->queue : "");
+	if (look->calls.in_flight)
+		return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld requests are in flight", (long long)timeout_ms,
+			       (long long)look->calls.in_flight);
+	return err_set(err, ERR_LIMIT, "not quiet after %lld ms: one call comes after the other", (long long)timeout_ms);
+}
+
+/*
+ * Theory of operation. An environment is quiet when no call is under way, no message waits, and nobody runs who could begin one. The gateway
+ * says the first, the queues the second, the kernel the third: when at one moment every thread sleeps, and neither before nor after it a
+ * call is under way or has ended, only a timer begins something. Where the kernel cannot be asked, silence for a moment stands for it, and
+ * where somebody always runs, too. What was seen is in the log then.
+ */
 int environment_quiet(struct environments *environments, struct env_id id, int64_t timeout_ms, struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
 	int64_t deadline_ms = elapsed_ms(environments) + timeout_ms;
+	struct silence silence = {.since_ms = -1};
 	useconds_t pause_us = QUIET_PAUSE_FIRST_US;
-	int quiet = 0;
 
 	if (!env || environment_awake(env, err))
 		return -1;
 	for (;;) {
-		AUTO_FREE char *queue = NULL;
-		int64_t in_flight = 0;
-		int64_t waiting = 0;
-		bool gateway = false;
+		__attribute__((cleanup(look_fini))) struct look look = {0};
 
-		if (gateway_quiet(env, &gateway, &in_flight, err) || (!in_flight && queues_waiting(env, &queue, &waiting, err)))
+		if (gateway_calls(env, &look.calls, err) ||
+		    (!look.calls.in_flight && queues_waiting(env, &look.queue, &look.waiting, err)))
 			return -1;
-		quiet = in_flight || waiting ? 0 : quiet + 1;
-		if (quiet == 2)
+		if (silence_is_long(env, &silence, &look, deadline_ms) && !look.calls.unwritten) {
+			rest_note(env, silence.activity);
 			return 0;
-		if (elapsed_ms(environments) >= deadline_ms && waiting)
-			return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld messages wait in queue %s",
-				       (long long)timeout_ms, (long long)waiting, queue ? queue : "");
+		}
 		if (elapsed_ms(environments) >= deadline_ms)
-			return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld requests are in flight",
-				       (long long)timeout_ms, (long long)in_flight);
+			return not_quiet(&look, timeout_ms, err);
 		if (environment_going(env))
 			return err_set(err, ERR_CANCELLED, "the environment is being removed");
-		(void)usleep(quiet ? QUIET_SETTLE_US : pause_us);
-		if (quiet)
-			pause_us = QUIET_PAUSE_FIRST_US;
-		else
-			pause_us = pause_us * 3 / 2 < QUIET_PAUSE_LAST_US ? pause_us * 3 / 2 : QUIET_PAUSE_LAST_US;
+		if (is_quiet(&look) && silence.activity != ACTIVITY_IDLE) {
+			silence.activity = provider_env_activity(environments->provider, id);
+			if (silence.activity == ACTIVITY_IDLE)
+				continue;
+		}
+		(void)usleep(pause_us);
+		pause_us = pause_us * 3 / 2;
+		if (pause_us > (is_quiet(&look) ? QUIET_PAUSE_SHORT_US : QUIET_PAUSE_LAST_US))
+			pause_us = is_quiet(&look) ? QUIET_PAUSE_SHORT_US : QUIET_PAUSE_LAST_US;
 	}
 }
 

@@ -307,14 +307,14 @@ void gateway_env_gone(struct environment *env)
 		env->all->egress.secrets_end(env->all->egress.self, env->id.text);
 }
 
-int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, struct err *err)
+int gateway_calls(struct environment *env, struct calls *calls, struct err *err)
 {
 	AUTO_JSON body = json_pack("{s:s}", "env", env->id.text);
 	bool absent;
 	AUTO_JSON answer = call(env->all, MESSAGE_QUIET, body, NULL, 0, CALL_LIMIT_MS, &absent, err);
 
-	*present = !absent || is_governed(env->all);
-	*in_flight = json_number(answer, "in_flight", 0);
+	*calls = (struct calls){json_number(answer, "in_flight", 0), json_number(answer, "ended", 0),
+				json_number(answer, "unwritten", 0)};
 	if (absent && is_governed(env->all))
 		return err_set(err, ERR_RETRY, "the gateway does not run just now");
 	return absent || answer ? 0 : err_prefix(err, "gateway");

@@ -36,6 +36,7 @@ static struct member *member_add(struct environment *env, const char *name, enum
 	env->members = mem_grow(env->members, env->member_count + 1, sizeof(*env->members));
 	member = &env->members[env->member_count++];
 	memset(member, 0, sizeof(*member));
+	member->asked_fd = -1;
 	(void)snprintf(member->name, sizeof(member->name), "%s", name);
 	(void)snprintf(member->volume, sizeof(member->volume), "%s", WORK_VOLUME);
 	member->kind = kind;

@@ -59,6 +59,7 @@ struct member {
 	int64_t restart_at_ms; /* elapsed time; 0: none is planned */
 	bool has_exit;
 	struct exit_status exit;
+	int asked_fd;   /* a connection that its last question had, for the next; or -1 */
 	bool destroyed; /* its sandbox was, under its program, at any time */
 };
 
@@ -71,6 +72,7 @@ struct environment {
 	pthread_mutex_t operation;
 	pthread_mutex_t saving; /* while its state file is written; taken before `mutex` */
 	pthread_mutex_t mutex;
+	int unrest; /* how often in a row somebody in it ran all the while that it should be quiet (atomic) */
 	bool going; /* to be removed: whatever works on it ends soon, and it is removed, whatever happens (atomic) */
 
 	/* Set before others see it. */
@@ -266,7 +268,13 @@ void gateway_member_gone(struct environment *env, const struct member *member);
 void gateway_env_state(struct environment *env, enum environment_state state);
 void gateway_env_gone(struct environment *env);
 /* *present is false without a gateway. */
-MUST_USE int gateway_quiet(struct environment *env, bool *present, int64_t *in_flight, struct err *err);
+/* What the gateway says of calls; all 0 where there is none. */
+struct calls {
+	int64_t in_flight;
+	int64_t ended;     /* so far */
+	int64_t unwritten; /* of those that ended: not in the exchange log yet */
+};
+MUST_USE int gateway_calls(struct environment *env, struct calls *calls, struct err *err);
 
 /* ---- environment_image.c ---- */
 /* Asks what the image says; must be done before the member is started. */

@@ -236,6 +236,13 @@ int provider_sandbox_usage(struct provider provider, struct env_id env, const ch
 	return provider.ops->sandbox_usage(provider.self, env, name, usage, err);
 }
 
+enum activity provider_env_activity(struct provider provider, struct env_id env)
+{
+	if (!provider.ops->env_activity || env_check(env, NULL))
+		return ACTIVITY_UNKNOWN;
+	return provider.ops->env_activity(provider.self, env);
+}
+
 const char *door_mode_name(enum door_mode mode)
 {
 	return mode == DOOR_MODE_PROXY ? "explicit proxy behind NetworkPolicy" : "redirect";

@@ -83,6 +83,13 @@ enum door_mode {
 				 * leaves, by the cluster's NetworkPolicy */
 };
 
+/* Of all programs of an environment, at one moment of the question. */
+enum activity {
+	ACTIVITY_UNKNOWN, /* the provider cannot tell */
+	ACTIVITY_BUSY,
+	ACTIVITY_IDLE, /* every thread sleeps, and waits for no disk: nothing goes on by itself but timers */
+};
+
 struct provider_ops {
 	const char *name;
 	enum door_mode door_mode;
@@ -138,6 +145,7 @@ struct provider_ops {
 	/* A stream socket connected to 127.0.0.1:port inside the room, or else to [::1]:port; ERR_RETRY when refused. */
 	int (*sandbox_dial)(void *self, struct env_id env, const char *name, uint16_t port, int *fd, struct err *err);
 	int (*sandbox_usage)(void *self, struct env_id env, const char *name, struct sandbox_usage *usage, struct err *err);
+	enum activity (*env_activity)(void *self, struct env_id env); /* NULL: it cannot tell */
 	/* Resets all connections that a process (the gateway, which does not answer) holds in the environment's sandboxes (`env` NULL: in
 	 * all) and outside of them, without its help; not `whole`: only those in the sandboxes, and what listens there stays. May be NULL: then
 	 * ending that process is all there is. */
@@ -178,6 +186,7 @@ MUST_USE int provider_sandbox_dial(struct provider provider, struct env_id env, 
 				   struct err *err);
 MUST_USE int provider_sandbox_usage(struct provider provider, struct env_id env, const char *name, struct sandbox_usage *usage,
 				    struct err *err);
+enum activity provider_env_activity(struct provider provider, struct env_id env);
 
 /* ERR_NOT_FOUND when the provider cannot. */
 MUST_USE int provider_sever(struct provider provider, const struct env_id *env, int process, bool whole, struct err *err);

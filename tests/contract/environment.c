@@ -678,6 +678,46 @@ static void it_is_quiet_once_its_queue_is_empty(void **state)
 	must(environment_quiet(environments, shop, 2000, &err), &err);
 }
 
+/* No call of theirs is under way, no message waits: they only compute, and may begin one when they are done. */
+static void it_is_not_quiet_while_its_programs_compute(void **state)
+{
+	AUTO_FREE char *begun = run(
+		shop, "workspace",
+		"setsid sh -c 'i=0; while [ $i -lt 40000 ]; do i=$((i+1)); done; echo done >late.txt' </dev/null >/dev/null 2>&1 &");
+	AUTO_FREE char *late = NULL;
+	struct err err = {0};
+
+	(void)state;
+	must(environment_quiet(environments, shop, 20000, &err), &err);
+	late = run(shop, "workspace", "cat late.txt; rm -f late.txt");
+	if (provider_env_activity(provider, shop) == ACTIVITY_UNKNOWN) {
+		printf("# who computes cannot be seen here\n");
+		skip();
+	}
+	assert_string_equal(late, "done\n");
+}
+
+/* One that always does is not waited for each time. */
+static void who_never_rests_is_not_waited_for(void **state)
+{
+	AUTO_FREE char *begun = run(
+		shop, "workspace",
+		"echo $$ >never.pid; setsid sh -c 'echo $$ >never.pid; while :; do :; done' </dev/null >/dev/null 2>&1 &");
+	AUTO_FREE char *ended = NULL;
+	struct err err = {0};
+	int64_t began_ms;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		must(environment_quiet(environments, shop, 20000, &err), &err);
+	began_ms = now_ms();
+	for (int i = 0; i < 20; i++)
+		must(environment_quiet(environments, shop, 20000, &err), &err);
+	assert_true(now_ms() - began_ms < 20 * 500);
+	ended = run(shop, "workspace", "kill -9 $(cat never.pid); rm -f never.pid; echo ended");
+	assert_string_equal(ended, "ended\n");
+}
+
 static void frozen_it_stands_still_and_a_question_wakes_it(void **state)
 {
 	struct err err = {0};
@@ -1186,6 +1226,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_others_took_back_goes_from_the_work_tree_and_its_history),
 		cmocka_unit_test(a_crashed_service_is_started_again),
 		cmocka_unit_test(it_is_quiet_once_its_queue_is_empty),
+		cmocka_unit_test(it_is_not_quiet_while_its_programs_compute),
+		cmocka_unit_test(who_never_rests_is_not_waited_for),
 		cmocka_unit_test(frozen_it_stands_still_and_a_question_wakes_it),
 		cmocka_unit_test(a_fork_has_the_data_and_the_work_and_its_own_future),
 		cmocka_unit_test(its_data_can_be_made_fresh_again),

@@ -504,7 +504,7 @@ json_t *copy_log(struct copy *copy)
 	for (int turn = 0; turn < 500; turn++) {
 		AUTO_JSON answer = control(copy->world, MESSAGE_QUIET, body);
 
-		if (json_number(answer, "in_flight", -1) == 0)
+		if (!json_number(answer, "in_flight", -1) && !json_number(answer, "unwritten", -1))
 			break;
 		usleep(5000);
 	}

@@ -26,6 +26,7 @@
 #define WAIT_STEP_NS 1000000
 #define FREEZE_WAIT_STEPS 2000
 #define CPU_PERIOD_US 100000
+#define THREAD_RESTS "SIZXTt" /* asleep until woken, ended, stopped; not R, and not D, which a disk will wake (proc(5)) */
 
 struct controller_name {
 	const char *name;
@@ -583,4 +584,40 @@ void cgroup_room_usage(const struct cgroups *cgroups, const char *env, const cha
 	usage->oom_kills = usage->oom_kills < 0 ? 0 : usage->oom_kills;
 	usage->pids = usage->pids < 0 ? 0 : usage->pids;
 	usage->pids_refused = usage->pids_refused < 0 ? 0 : usage->pids_refused;
+}
+
+int64_t cgroup_env_cpu(const struct cgroups *cgroups, const char *env)
+{
+	const struct cgroup_tree *cpu = tree_with(cgroups, CGROUP_CPUACCT);
+
+	if (!cpu)
+		return -1;
+	return cpu->v2 ? number(cpu, env, "", "cpu.stat", "usage_usec") : number(cpu, env, "", "cpuacct.usage", "");
+}
+
+/* The letter behind the name in /proc/TID/stat; the name may hold anything. A thread that is gone does nothing. */
+static bool thread_sleeps(const char *thread)
+{
+	char path[64], text[1024];
+	const char *end;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/stat", thread);
+	if (!text_get(path, text, sizeof(text)))
+		return true;
+	end = strrchr(text, ')');
+	return end && end[1] == ' ' && strchr(THREAD_RESTS, end[2]);
+}
+
+bool cgroup_room_sleeps(const struct cgroups *cgroups, const char *env, const char *room)
+{
+	const struct cgroup_tree *cpu = tree_with(cgroups, CGROUP_CPUACCT);
+	static char list[LIST_BYTES];
+	bool sleeps;
+
+	if (!cpu || !get(cpu, env, room, cpu->v2 ? "cgroup.threads" : "tasks", list, sizeof(list)))
+		return false;
+	sleeps = strlen(list) < sizeof(list) - 1;
+	for (char *save = NULL, *thread = strtok_r(list, "\n", &save); thread && sleeps; thread = strtok_r(NULL, "\n", &save))
+		sleeps = thread_sleeps(thread);
+	return sleeps;
 }

@@ -609,3 +609,24 @@ int handle_sandbox_usage(struct keeper *keeper, struct kept_env *env, const stru
 		answer->reply.usage = room->last;
 	return 0;
 }
+
+/*
+ * Threads are looked at one after the other, and one that was seen asleep may be woken by one that has yet to be seen, which then goes to
+ * sleep itself: but that one has run meanwhile, and the processor time of all of them says so.
+ */
+int handle_env_activity(struct keeper *keeper, struct kept_env *env, const struct keeper_request *request, int meta_fd,
+			struct answer *answer, struct err *err)
+{
+	int64_t before = cgroup_env_cpu(&keeper->cgroups, env->id.text);
+	bool idle = true;
+
+	(void)request;
+	(void)meta_fd;
+	(void)err;
+	for (const struct room *room = env->rooms; room && idle && before >= 0; room = room->next)
+		idle = !room->pid || cgroup_room_sleeps(&keeper->cgroups, env->id.text, room->name);
+	if (before >= 0)
+		answer->reply.activity = idle && cgroup_env_cpu(&keeper->cgroups, env->id.text) == before ? ACTIVITY_IDLE
+													  : ACTIVITY_BUSY;
+	return 0;
+}

@@ -318,6 +318,7 @@ static void request_serve(struct keeper *keeper, const struct keeper_request *re
 		[KEEPER_SANDBOX_MAKE] = {handle_sandbox_make, true, true},
 		[KEEPER_SANDBOX_REMOVE] = {handle_sandbox_remove, true, true},
 		[KEEPER_SANDBOX_USAGE] = {handle_sandbox_usage, true, true},
+		[KEEPER_ENV_ACTIVITY] = {handle_env_activity, true, false},
 		[KEEPER_SEVER] = {handle_sever, false, false},
 	};
 	struct answer answer = {.fd = -1};

@@ -123,6 +123,10 @@ void cgroup_env_kill(const struct cgroups *cgroups, const char *env);
 void cgroup_room_kill(const struct cgroups *cgroups, const char *env, const char *room);
 void cgroup_room_remove(const struct cgroups *cgroups, const char *env, const char *room);
 void cgroup_room_usage(const struct cgroups *cgroups, const char *env, const char *room, struct sandbox_usage *usage);
+/* What all its rooms have had of the processors, in the unit of the kernel's file; -1: it cannot be told. */
+int64_t cgroup_env_cpu(const struct cgroups *cgroups, const char *env);
+/* No thread in it runs, wants to, or waits for a disk; false when it cannot be told. */
+bool cgroup_room_sleeps(const struct cgroups *cgroups, const char *env, const char *room);
 
 /* ---- network.c ---- */
 
@@ -326,7 +330,7 @@ typedef int keeper_handler(struct keeper *keeper, struct kept_env *env, const st
 			   struct answer *answer, struct err *err);
 keeper_handler handle_env_make, handle_env_remove, handle_env_stop, handle_env_freeze, handle_env_list, handle_volume_make,
 	handle_volume_remove, handle_volume_commit, handle_volume_clone, handle_layer_list, handle_layer_remove,
-	handle_layer_import, handle_sandbox_make, handle_sandbox_remove, handle_sandbox_usage, handle_sever;
+	handle_env_activity, handle_layer_import, handle_sandbox_make, handle_sandbox_remove, handle_sandbox_usage, handle_sever;
 
 /* keeper.c: sends the reply to what was asked; `fd` stays the caller's. */
 void keeper_answer(struct keeper *keeper, const struct message_header *asked, struct keeper_reply *reply, int fd);

@@ -304,6 +304,17 @@ int local_sandbox_usage(void *self, struct env_id env, const char *name, struct 
 	return 0;
 }
 
+static enum activity local_env_activity(void *self, struct env_id env)
+{
+	AUTO_FREE struct keeper_request *request = request_new(env, "");
+	struct keeper_reply reply;
+
+	if (keeper_ask(self, request, KEEPER_ENV_ACTIVITY, -1, &reply, NULL, NULL))
+		return ACTIVITY_UNKNOWN;
+	return reply.activity == ACTIVITY_IDLE || reply.activity == ACTIVITY_BUSY ? (enum activity)reply.activity
+										  : ACTIVITY_UNKNOWN;
+}
+
 static int local_sever(void *self, const struct env_id *env, int process, bool whole, struct err *err)
 {
 	AUTO_FREE struct keeper_request *request = request_new(env ? *env : (struct env_id){{0}}, "");
@@ -336,6 +347,7 @@ static const struct provider_ops local_ops = {
 	.program_signal = local_program_signal,
 	.sandbox_dial = local_sandbox_dial,
 	.sandbox_usage = local_sandbox_usage,
+	.env_activity = local_env_activity,
 	.sever = local_sever,
 };
 

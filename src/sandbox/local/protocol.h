@@ -34,6 +34,7 @@ enum keeper_ask {
 	KEEPER_SANDBOX_MAKE, /* env, name, image, mounts, limits; reply: the control socket of its pid 1 (sandbox/init/control.h) */
 	KEEPER_SANDBOX_REMOVE, /* env, name */
 	KEEPER_SANDBOX_USAGE,  /* env, name; reply: usage */
+	KEEPER_ENV_ACTIVITY,   /* env; reply: activity */
 	KEEPER_SEVER,          /* env or "": all, flag: the gateway's process id, whose connections are reset */
 	KEEPER_ASK_COUNT,
 };
@@ -66,6 +67,7 @@ struct keeper_reply {
 	uint32_t kind;                /* enum err_kind; ERR_NONE: done */
 	char text[ERR_TEXT_MAX];
 	uint32_t copied;
+	uint32_t activity; /* enum activity */
 	struct sandbox_usage usage;
 };
 
