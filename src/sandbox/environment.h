@@ -172,9 +172,12 @@ MUST_USE int environment_query(struct environments *environments, struct env_id 
 MUST_USE int environment_logs(struct environments *environments, struct env_id id, const char *sandbox, int lines, int64_t *from,
 			      struct buf *output, struct err *err);
 
-/* Exchanges recorded at seams and preview (net/messages.h), JSON lines from byte *from on; *from is moved on. */
-MUST_USE int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, struct buf *lines,
-				   struct err *err);
+/* Exchanges recorded at seams and preview (net/messages.h), JSON lines from byte *from on, up to byte `until` (-1: all there are, of which
+ * one call takes some 64 MiB); *from is moved on. */
+MUST_USE int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, int64_t until,
+				   struct buf *lines, struct err *err);
+/* How many bytes of them there are. */
+MUST_USE int environment_exchanges_end(struct environments *environments, struct env_id id, int64_t *end, struct err *err);
 /* Waits until nothing is in flight, the blueprint's queues are empty and nobody runs (doc/adr/0069); ERR_LIMIT when it never is within
  * timeout_ms. */
 MUST_USE int environment_quiet(struct environments *environments, struct env_id id, int64_t timeout_ms, struct err *err);

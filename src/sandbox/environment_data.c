@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -16,9 +17,10 @@
 #define QUIET_SETTLE_MS 2 /* that nothing may be seen in, where nobody can tell who runs */
 #define QUIET_BUSY_MS 500 /* where somebody does */
 #define UNREST_MAX 3      /* times that it was so all the while */
-#define QUIET_PAUSE_FIRST_US 100
+#define QUIET_PAUSE_FIRST_US 20
 #define QUIET_PAUSE_SHORT_US 500
 #define QUIET_PAUSE_LAST_US 50000
+#define EXCHANGES_CHUNK ((size_t)1 << 20)
 #define EXCHANGES_READ_MAX ((size_t)64 << 20) /* of one call: the next goes on from there */
 
 int member_talk(struct environment *env, const struct member *member,
@@ -416,41 +418,58 @@ static int queues_waiting(struct environment *env, char **which, int64_t *count,
 	return 0;
 }
 
-/* What is under way in an environment. */
-struct look {
-	struct calls calls;
-	int64_t waiting; /* messages */
-	char *queue;     /* where they wait */
-};
-
-static void look_fini(struct look *look)
-{
-	free(look->queue);
-}
-
-static bool is_quiet(const struct look *look)
-{
-	return !look->calls.in_flight && !look->waiting;
-}
-
-/* How long nothing has been under way: between a request's end and what it leaves to be done there is a moment. */
+/* What is under way in an environment, and since when nothing is. */
 struct silence {
-	int64_t since_ms;       /* elapsed time; -1: something is */
-	int64_t ended;          /* then; another count, and something was */
-	enum activity activity; /* of the programs, in it */
+	struct calls calls;
+	char *queue;            /* where messages wait */
+	int64_t waiting;        /* how many */
+	int64_t since_ms;       /* elapsed time; -1: something is under way */
+	int64_t ended;          /* exchanges so far, then: another count, and something was under way */
+	bool empty;             /* so are the queues, since then */
+	enum activity activity; /* of the programs, since then */
 };
 
-static bool silence_is_long(struct environment *env, struct silence *silence, const struct look *look, int64_t deadline_ms)
+static void silence_fini(struct silence *silence)
 {
-	int64_t now_ms = elapsed_ms(env->all);
-	bool on = silence->since_ms >= 0 && silence->ended == look->calls.ended && is_quiet(look);
-	bool patient = silence->activity == ACTIVITY_BUSY && now_ms < deadline_ms &&
-		       __atomic_load_n(&env->unrest, __ATOMIC_RELAXED) < UNREST_MAX;
-	int64_t settle_ms = patient ? QUIET_BUSY_MS : QUIET_SETTLE_MS;
+	free(silence->queue);
+}
 
-	if (!on)
-		*silence = (struct silence){is_quiet(look) ? now_ms : -1, look->calls.ended, ACTIVITY_UNKNOWN};
-	return on && (silence->activity == ACTIVITY_IDLE || now_ms - silence->since_ms > settle_ms);
+/* Somebody who runs is waited for, once the deadline is near no longer. */
+static bool silence_lasted(const struct environment *env, const struct silence *silence, int64_t deadline_ms)
+{
+	int64_t lasted_ms = elapsed_ms(env->all) - silence->since_ms;
+	bool patient = silence->activity == ACTIVITY_BUSY && __atomic_load_n(&env->unrest, __ATOMIC_RELAXED) < UNREST_MAX;
+	int64_t wanted_ms = patient && silence->since_ms + QUIET_BUSY_MS < deadline_ms ? QUIET_BUSY_MS : QUIET_SETTLE_MS;
+
+	return silence->activity == ACTIVITY_IDLE || lasted_ms > wanted_ms;
+}
+
+/* The gateway was asked: it goes on, is over, or begins. */
+static void silence_hear(const struct environment *env, struct silence *silence)
+{
+	if (silence->since_ms >= 0 && silence->ended == silence->calls.ended && !silence->calls.in_flight)
+		return;
+	silence->since_ms = silence->calls.in_flight ? -1 : elapsed_ms(env->all);
+	silence->ended = silence->calls.ended;
+	silence->activity = ACTIVITY_UNKNOWN;
+	silence->empty = false;
+	if (silence->calls.in_flight)
+		silence->waiting = 0;
+}
+
+/* The gateway knows of nothing that is under way: the programs are asked, and the queues when it matters. */
+static int silence_listen(struct environment *env, struct silence *silence, int64_t deadline_ms, struct err *err)
+{
+	if (silence->activity != ACTIVITY_IDLE)
+		silence->activity = provider_env_activity(env->all->provider, env->id);
+	if (silence->activity == ACTIVITY_BUSY && !silence_lasted(env, silence, deadline_ms))
+		return 0;
+	if (queues_waiting(env, &silence->queue, &silence->waiting, err))
+		return -1;
+	silence->empty = !silence->waiting;
+	if (!silence->empty)
+		silence->since_ms = -1;
+	return 0;
 }
 
 /* Who never rests is not waited for again and again. */
@@ -462,14 +481,14 @@ static void rest_note(struct environment *env, enum activity activity)
 		(void)__atomic_add_fetch(&env->unrest, 1, __ATOMIC_RELAXED);
 }
 
-static int not_quiet(const struct look *look, int64_t timeout_ms, struct err *err)
+static int not_quiet(const struct silence *silence, int64_t timeout_ms, struct err *err)
 {
-	if (look->waiting)
+	if (silence->waiting)
 		return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld messages wait in queue %s", (long long)timeout_ms,
-			       (long long)look->waiting, look->queue ? look->queue : "");
-	if (look->calls.in_flight)
+			       (long long)silence->waiting, silence->queue ? silence->queue : "");
+	if (silence->calls.in_flight)
 		return err_set(err, ERR_LIMIT, "not quiet after %lld ms: %lld requests are in flight", (long long)timeout_ms,
-			       (long long)look->calls.in_flight);
+			       (long long)silence->calls.in_flight);
 	return err_set(err, ERR_LIMIT, "not quiet after %lld ms: one call comes after the other", (long long)timeout_ms);
 }
 
@@ -483,57 +502,75 @@ int environment_quiet(struct environments *environments, struct env_id id, int64
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
 	int64_t deadline_ms = elapsed_ms(environments) + timeout_ms;
-	struct silence silence = {.since_ms = -1};
+	__attribute__((cleanup(silence_fini))) struct silence silence = {.since_ms = -1};
 	useconds_t pause_us = QUIET_PAUSE_FIRST_US;
 
 	if (!env || environment_awake(env, err))
 		return -1;
 	for (;;) {
-		__attribute__((cleanup(look_fini))) struct look look = {0};
+		bool rested = silence.activity == ACTIVITY_IDLE;
 
-		if (gateway_calls(env, &look.calls, err) ||
-		    (!look.calls.in_flight && queues_waiting(env, &look.queue, &look.waiting, err)))
+		if (gateway_calls(env, &silence.calls, err))
 			return -1;
-		if (silence_is_long(env, &silence, &look, deadline_ms) && !look.calls.unwritten) {
+		silence_hear(env, &silence);
+		if (silence.empty && silence_lasted(env, &silence, deadline_ms) && !silence.calls.unwritten) {
 			rest_note(env, silence.activity);
 			return 0;
 		}
 		if (elapsed_ms(environments) >= deadline_ms)
-			return not_quiet(&look, timeout_ms, err);
+			return not_quiet(&silence, timeout_ms, err);
 		if (environment_going(env))
 			return err_set(err, ERR_CANCELLED, "the environment is being removed");
-		if (is_quiet(&look) && silence.activity != ACTIVITY_IDLE) {
-			silence.activity = provider_env_activity(environments->provider, id);
-			if (silence.activity == ACTIVITY_IDLE)
-				continue;
-		}
+		if (!silence.calls.in_flight && silence_listen(env, &silence, deadline_ms, err))
+			return -1;
+		if (silence.empty && silence.activity == ACTIVITY_IDLE && !rested)
+			continue;
 		(void)usleep(pause_us);
 		pause_us = pause_us * 3 / 2;
-		if (pause_us > (is_quiet(&look) ? QUIET_PAUSE_SHORT_US : QUIET_PAUSE_LAST_US))
-			pause_us = is_quiet(&look) ? QUIET_PAUSE_SHORT_US : QUIET_PAUSE_LAST_US;
+		if (pause_us > (silence.since_ms >= 0 ? QUIET_PAUSE_SHORT_US : QUIET_PAUSE_LAST_US))
+			pause_us = silence.since_ms >= 0 ? QUIET_PAUSE_SHORT_US : QUIET_PAUSE_LAST_US;
 	}
 }
 
-/* Only whole lines: the gateway may be writing the last one. */
-int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, struct buf *lines, struct err *err)
+static int exchanges_open(const struct environment *env, int *fd, struct err *err)
+{
+	AUTO_FREE char *path = text_format("%s/exchanges.jsonl", env->dir);
+
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return *fd >= 0 || errno == ENOENT ? 0 : err_errno(err, errno, "cannot read %s", path);
+}
+
+int environment_exchanges_end(struct environments *environments, struct env_id id, int64_t *end, struct err *err)
 {
 	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
-	AUTO_FREE char *path = NULL;
+	AUTO_CLOSE int fd = -1;
+	struct stat info = {0};
+
+	if (!env || exchanges_open(env, &fd, err))
+		return -1;
+	if (fd >= 0 && fstat(fd, &info))
+		return err_errno(err, errno, "cannot read the exchanges of %s", id.text);
+	*end = info.st_size;
+	return 0;
+}
+
+/* Only whole lines: the gateway may be writing the last one. */
+int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, int64_t until, struct buf *lines,
+			  struct err *err)
+{
+	AUTO_ENVIRONMENT env = environment_take(environments, id, err);
 	AUTO_CLOSE int fd = -1;
 
-	if (!env)
+	if (!env || exchanges_open(env, &fd, err))
 		return -1;
-	path = text_format("%s/exchanges.jsonl", env->dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : err_errno(err, errno, "cannot read %s", path);
-	for (size_t taken = 0; taken < EXCHANGES_READ_MAX;) {
-		AUTO_FREE char *chunk = mem_new((size_t)1 << 20);
-		ssize_t got = pread(fd, chunk, (size_t)1 << 20, *from);
+	for (size_t taken = 0; fd >= 0 && (until >= 0 ? *from < until : taken < EXCHANGES_READ_MAX);) {
+		AUTO_FREE char *chunk = mem_new(EXCHANGES_CHUNK);
+		size_t wanted = until >= 0 && until - *from < (int64_t)EXCHANGES_CHUNK ? (size_t)(until - *from) : EXCHANGES_CHUNK;
+		ssize_t got = pread(fd, chunk, wanted, *from);
 		const char *end = got > 0 ? memrchr(chunk, '\n', (size_t)got) : NULL;
 
 		if (got < 0)
-			return err_errno(err, errno, "cannot read %s", path);
+			return err_errno(err, errno, "cannot read the exchanges of %s", id.text);
 		if (!end)
 			break;
 		buf_add(lines, chunk, (size_t)(end - chunk) + 1);

@@ -160,14 +160,15 @@ static json_t *asked_keep(json_t *exchange)
 	return exchange;
 }
 
-/* What the log has since: of the phase (NULL: of none) to `seams` and `asked`, and what applications said to `words`. */
-static int exchanges_take(struct running *running, const char *phase, json_t *seams, json_t *asked, json_t *words, struct err *err)
+/* What the log has since, up to byte `until`: of the phase (NULL: of none) to `seams` and `asked`, and what applications said to `words`. */
+static int exchanges_take(struct running *running, int64_t until, const char *phase, json_t *seams, json_t *asked, json_t *words,
+			  struct err *err)
 {
 	struct ladder *ladder = running->side->ladder;
 	AUTO_BUF lines = buf_new((size_t)256 << 20);
 	struct view rest;
 
-	if (environment_exchanges(ladder->request->environments, running->side->env, &running->exchanges_from, &lines, err))
+	if (environment_exchanges(ladder->request->environments, running->side->env, &running->exchanges_from, until, &lines, err))
 		return -1;
 	rest = buf_view(&lines);
 	while (rest.length) {
@@ -199,7 +200,7 @@ static void words_give(struct running *running, const json_t *words)
 }
 
 /* Gives the entry the exchanges of its request, which was just sent. */
-static int seams_take(struct running *running, const char *phase, json_t *entry, struct err *err)
+static int seams_take(struct running *running, int64_t until, const char *phase, json_t *entry, struct err *err)
 {
 	AUTO_JSON words = json_array();
 	json_t *seams = json_array();
@@ -207,10 +208,38 @@ static int seams_take(struct running *running, const char *phase, json_t *entry,
 
 	(void)json_object_set_new(entry, "seams", seams);
 	(void)json_object_set_new(entry, "asked", asked);
-	if (exchanges_take(running, phase, seams, asked, words, err))
+	if (exchanges_take(running, until, phase, seams, asked, words, err))
 		return -1;
 	said_expect(running->traces, entry);
 	words_give(running, words);
+	return 0;
+}
+
+static char *phase_name(int number)
+{
+	return text_format("replay-%d", number);
+}
+
+static int read_later(struct running *running, json_t *entry, struct err *err)
+{
+	struct unread *unread;
+
+	running->unread = mem_grow(running->unread, running->unread_count + 1, sizeof(*running->unread));
+	unread = &running->unread[running->unread_count++];
+	*unread = (struct unread){.entry = entry, .number = running->sent};
+	return environment_exchanges_end(running->side->ladder->request->environments, running->side->env, &unread->end, err);
+}
+
+static int unread_take(struct running *running, struct err *err)
+{
+	for (size_t i = 0; i < running->unread_count; i++) {
+		const struct unread *unread = &running->unread[i];
+		AUTO_FREE char *phase = phase_name(unread->number);
+
+		if (seams_take(running, unread->end, phase, unread->entry, err))
+			return -1;
+	}
+	running->unread_count = 0;
 	return 0;
 }
 
@@ -219,7 +248,7 @@ static int words_rest(struct running *running, struct err *err)
 {
 	AUTO_JSON words = json_array();
 
-	if (exchanges_take(running, NULL, NULL, NULL, words, err))
+	if (exchanges_take(running, -1, NULL, NULL, NULL, words, err))
 		return -1;
 	words_give(running, words);
 	return 0;
@@ -283,7 +312,7 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 {
 	struct ladder *ladder = running->side->ladder;
 	const struct replay *replay = running->rehearsal->replays[session];
-	AUTO_FREE char *phase = text_format("replay-%d", running->sent);
+	AUTO_FREE char *phase = phase_name(running->sent);
 	AUTO_JSON request = replay_request(replay, index, entries);
 	const struct replay_target target = {running->preview, how->timeout_ms, ladder->request->secrets};
 	json_t *entry;
@@ -306,7 +335,7 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 		return NULL;
 	if (how->in_passing)
 		(void)json_object_set_new(entry, "seams", json_array());
-	else if (seams_take(running, phase, entry, err))
+	else if (how->read_later ? read_later(running, entry, err) : seams_take(running, -1, phase, entry, err))
 		return NULL;
 	running->sent++;
 	return entry;
@@ -314,7 +343,7 @@ json_t *running_send(struct running *running, size_t session, size_t index, cons
 
 static int session_replay(struct running *running, const struct rehearsal_plan *plan, size_t session, struct err *err)
 {
-	static const struct sending as_recorded = {.timeout_ms = REQUEST_TIMEOUT_MS};
+	const struct sending as_recorded = {.timeout_ms = REQUEST_TIMEOUT_MS, .read_later = !plan->before};
 	AUTO_JSON entries = json_array(); /* of this session, as recorded: what its links look at */
 
 	for (size_t i = 0; i < replay_count(running->rehearsal->replays[session]); i++) {
@@ -327,7 +356,7 @@ static int session_replay(struct running *running, const struct rehearsal_plan *
 			return -1;
 		(void)json_array_append(entries, entry);
 	}
-	return 0;
+	return unread_take(running, err);
 }
 
 static int sessions_replay(struct running *running, const struct rehearsal_plan *plan, struct err *err)
@@ -393,6 +422,12 @@ static void room_note(struct side *side)
 	(void)pthread_mutex_unlock(&ladder->mutex);
 }
 
+static void running_fini(struct running *running)
+{
+	json_decref(running->rows);
+	free(running->unread);
+}
+
 static int run_in(struct side *side, const struct rehearsal_plan *plan, struct err *err)
 {
 	struct environments *environments = side->ladder->request->environments;
@@ -402,19 +437,25 @@ static int run_in(struct side *side, const struct rehearsal_plan *plan, struct e
 		.side = side, .rehearsal = plan->rehearsal, .preview = preview, .entries = json_array(), .traces = traces};
 	AUTO_BUF before = buf_new((size_t)256 << 20);
 	json_t *rows = NULL;
+	struct world world = side->ladder->request->world;
+	int64_t begin_ms;
 
 	AUTO_JSON marks = plan->apart ? NULL : logs_mark(side);
 
 	side->run = json_pack("{s:o}", "entries", running.entries);
 	if (!preview)
 		return err_set(err, ERR_INVALID, "the environment has no preview: no service of the blueprint has a port");
-	if (running_quiet(&running, err) || environment_exchanges(environments, side->env, &running.exchanges_from, &before, err) ||
-	    sessions_replay(&running, plan, err) || (plan->after && plan->after(&running, plan, err)) ||
+	if (running_quiet(&running, err) ||
+	    environment_exchanges(environments, side->env, &running.exchanges_from, -1, &before, err))
+		return -1;
+	begin_ms = world_elapsed_ms(world);
+	if (sessions_replay(&running, plan, err) || (plan->after && plan->after(&running, plan, err)) ||
 	    words_rest(&running, err)) {
-		json_decref(running.rows);
+		running_fini(&running);
 		return -1;
 	}
-	json_decref(running.rows);
+	(void)json_object_set_new(side->run, "ms", json_integer(world_elapsed_ms(world) - begin_ms));
+	running_fini(&running);
 	rows = plan->apart ? json_null() : environment_rows_written(environments, side->env, err);
 	if (!rows)
 		return err_prefix(err, "rows written on %s", side->label);

@@ -28,6 +28,13 @@ void rehearsal_free(struct rehearsal *rehearsal);
 /* The place of the session of that name; `count` when there is none. */
 size_t rehearsal_session(const struct rehearsal *rehearsal, const char *name);
 
+/* A request whose exchanges are in the log, and have not been read. */
+struct unread {
+	json_t *entry; /* borrowed from the run */
+	int number;    /* of its phase */
+	int64_t end;   /* of its part of the log; it begins where the one before ends */
+};
+
 /* One run at work. */
 struct running {
 	struct side *side;
@@ -37,6 +44,8 @@ struct running {
 	int64_t exchanges_from;
 	int quiet_misses;
 	int sent;
+	struct unread *unread; /* owned */
+	size_t unread_count;
 	json_t *traces; /* of what was sent, for what the application says of it (verify/said.h); owned */
 	json_t *rows;   /* the hook's: how many there were of each table; owned */
 };
@@ -57,6 +66,7 @@ struct rehearsal_plan {
 struct sending {
 	const char *under; /* what is special about it: a part of its place; NULL: nothing */
 	int64_t timeout_ms;
+	bool read_later; /* its "seams" come when the session is over: nothing in between looks at them */
 	bool in_passing; /* only on the way to another: nobody waits for quiet, and what it calls is not looked at */
 	/* Once it was answered, or was not in time, before the environment is waited for. May be NULL. */
 	int (*answered)(struct running *running, struct err *err);

@@ -282,7 +282,7 @@ int exchanges_read(struct environments *environments, struct env_id env, struct 
 
 	do {
 		before = from;
-		if (environment_exchanges(environments, env, &from, lines, err))
+		if (environment_exchanges(environments, env, &from, -1, lines, err))
 			return -1;
 	} while (from > before);
 	return 0;
@@ -310,7 +310,7 @@ static json_t *exchanges_from(struct call *call, struct env_id env, int64_t from
 	struct err none;
 	struct view rest;
 
-	if (environment_exchanges(environments_of(call), env, &from, &lines, err))
+	if (environment_exchanges(environments_of(call), env, &from, -1, &lines, err))
 		return NULL;
 	rest = buf_view(&lines);
 	while (rest.at && rest.length) {

@@ -829,8 +829,10 @@ int environment_logs(struct environments *environments, struct env_id id, const 
 	return 0;
 }
 
-int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, struct buf *lines, struct err *err)
+int environment_exchanges(struct environments *environments, struct env_id id, int64_t *from, int64_t until, struct buf *lines,
+			  struct err *err)
 {
+	(void)until;
 	(void)environments;
 	(void)id;
 	(void)err;
