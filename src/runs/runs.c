@@ -270,7 +270,7 @@ static int start_store(struct runs *runs, struct run_id id, const json_t *issue,
 
 	if (store_begin(runs->store, &tx, err) || run_start_in(runs, &tx, id, issue, request, err))
 		return -1;
-	return store_commit(&tx, err);
+	return store_commit_synced(&tx, err); /* somebody is told that it runs */
 }
 
 json_t *runs_start(struct runs *runs, const json_t *asked, struct err *err)
