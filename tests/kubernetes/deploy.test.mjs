@@ -69,6 +69,66 @@ test('a pod is started as the user of the image, with a command that the binary 
 	assert.notEqual(knows(['kubernetes', 'chekc']).status, 0);
 });
 
+/* Helm says whose an object is, and keeps people's work. */
+const plain = object => {
+	const copy = structuredClone(object);
+	for (const key of ['helm.sh/chart', 'app.kubernetes.io/managed-by']) delete copy.metadata.labels?.[key];
+	if (copy.metadata.labels && !Object.keys(copy.metadata.labels).length) delete copy.metadata.labels;
+	delete copy.metadata.annotations?.['helm.sh/resource-policy'];
+	if (copy.metadata.annotations && !Object.keys(copy.metadata.annotations).length) delete copy.metadata.annotations;
+	return copy;
+};
+const released = async (values, release) => {
+	const {chart_texts} = await import('./chart.mjs'), {loadAll} = await import('js-yaml');
+	return Object.entries(chart_texts(values, release)).filter(([file]) => file.endsWith('.yaml')).flatMap(([, text]) => loadAll(text).filter(Boolean));
+};
+const by_name = (a, b) => `${a.kind} ${a.metadata.name}`.localeCompare(`${b.kind} ${b.metadata.name}`);
+
+test('a release of the chart is what the manifests are', {skip}, async () => {
+	const mine = (await objects()).filter(each => each.name !== 'check.yaml' && each.object.kind !== 'Namespace').map(each => each.object).sort(by_name);
+	assert.deepEqual((await released({})).map(plain).sort(by_name), mine);
+});
+
+test('the values of the chart arrive', {skip}, async () => {
+	const all = await released({
+		image: 'r.example.com/assay:1', imagePullSecrets: [{name: 'r'}], replicas: 2, store: {secret: 'mine'}, takeover: '2m', state: {storageClass: 'fast'},
+		repositories: {accessMode: 'ReadWriteMany', storageClass: 'nfs', size: '1Gi'}, rooms: {image: 'r.example.com/rooms:1', storageClass: 'ssd', volumeGib: 4, queue: 'q', priority: 'low'},
+		env: [{name: 'ASSAY_PAGES', value: 'https://assay.example.com'}], nodeSelector: {disk: 'ssd'}, tolerations: [{key: 'agents', operator: 'Exists'}],
+	}, {name: 'judge', namespace: 'ci'});
+	for (const object of all)
+		assert.deepEqual(object_errors(object), [], object.kind);
+	const {spec} = all.find(each => each.kind === 'StatefulSet'), pod = spec.template.spec, [container] = pod.containers, claim = all.find(each => each.kind === 'PersistentVolumeClaim');
+	const env = Object.fromEntries(container.env.map(({name, value, valueFrom}) => [name, value ?? valueFrom]));
+	assert.deepEqual(restricted_errors({spec: pod}), []);
+	assert.deepEqual([spec.replicas, container.image, pod.imagePullSecrets, pod.nodeSelector, pod.tolerations], [2, 'r.example.com/assay:1', [{name: 'r'}], {disk: 'ssd'}, [{key: 'agents', operator: 'Exists'}]]);
+	assert.deepEqual([env.ASSAY_KUBERNETES_ASSAY_IMAGE, env.ASSAY_KUBERNETES_IMAGE, env.ASSAY_KUBERNETES_STORAGE_CLASS, env.ASSAY_KUBERNETES_VOLUME_GIB, env.ASSAY_KUBERNETES_QUEUE, env.ASSAY_KUBERNETES_PRIORITY],
+		['r.example.com/assay:1', 'r.example.com/rooms:1', 'ssd', '4', 'q', 'low']);
+	assert.deepEqual([env.ASSAY_TAKEOVER, env.ASSAY_STORE.secretKeyRef.name, env.ASSAY_PAGES, env.ASSAY_KUBERNETES_PODS], ['2m', 'mine', 'https://assay.example.com', 'ci/app.kubernetes.io/name=judge']);
+	assert.deepEqual([claim.metadata.name, claim.spec.accessModes, claim.spec.storageClassName, claim.metadata.annotations['helm.sh/resource-policy']], ['judge-repositories', ['ReadWriteMany'], 'nfs', 'keep']);
+	assert.equal(pod.volumes[0].persistentVolumeClaim.claimName, 'judge-repositories');
+	assert.equal(spec.volumeClaimTemplates[0].spec.storageClassName, 'fast');
+	assert.deepEqual(spec.selector.matchLabels, spec.template.metadata.labels);
+	const theirs = await released({rbac: false, repositories: {existingClaim: 'ours'}});
+	assert.ok(!theirs.some(each => /Role|PersistentVolumeClaim/.test(each.kind)));
+	assert.equal(theirs.find(each => each.kind === 'StatefulSet').spec.template.spec.volumes[0].persistentVolumeClaim.claimName, 'ours');
+});
+
+test('a wrong value is refused before anything is made', {skip}, async () => {
+	const {default: Ajv} = await import('ajv'), {values_of} = await import('./chart.mjs');
+	const valid = new Ajv({allowUnionTypes: true}).compile(JSON.parse(readFileSync(`${folder}/../helm/assay/values.schema.json`, 'utf8')));
+	for (const good of [{}, {replicas: 2, repositories: {accessMode: 'ReadWriteMany'}}, {replicas: 3, repositories: {existingClaim: 'ours'}}, {rooms: {volumeGib: '16'}}])
+		assert.ok(valid(values_of(good)), JSON.stringify([good, valid.errors]));
+	for (const bad of [{replica: 2}, {replicas: 0}, {replicas: 2}, {rooms: {memory: 1}}, {takeover: '5'}, {image: ''}, {imagePullPolicy: 'Sometimes'}, {repositories: {accessMode: 'RWX'}}])
+		assert.ok(!valid(values_of(bad)), JSON.stringify(bad));
+});
+
+/* A setting that the chart sets is one that the server reads. */
+test('what the chart sets is known to the binary', {skip: skip || (!process.env.ASSAY && 'ASSAY names no binary')}, async () => {
+	const all = await released({rooms: {image: 'r', storageClass: 's', volumeGib: 4, queue: 'q', priority: 'p'}}), manual = readFileSync(`${folder}/../../doc/kubernetes.md`, 'utf8');
+	for (const {name} of all.find(each => each.kind === 'StatefulSet').spec.template.spec.containers[0].env.filter(each => each.name.startsWith('ASSAY_KUBERNETES')))
+		assert.ok(manual.includes(`\`${name.slice('ASSAY_'.length).toLowerCase().replaceAll('_', '-')}\``), name);
+});
+
 /* The judge itself: a mistake of each sort is seen. */
 test('mistakes are seen', {skip}, () => {
 	assert.equal(model_name({apiVersion: 'v1', kind: 'Pod'}), 'V1Pod');
