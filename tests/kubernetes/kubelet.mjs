@@ -80,7 +80,7 @@ function network_make(pod, ready) {
 		writeFileSync(pod.names, [...pod.spec.dnsConfig.nameservers.map(each => `nameserver ${each}`), ...(pod.spec.dnsConfig.options ?? []).map(each => `options ${each.name}:${each.value}`), ''].join('\n'));
 	}
 	pod.out = createServer(inside => {
-		const outside = connect(port, '127.0.0.1');
+		const outside = connect({port, host: '127.0.0.1', noDelay: true}); // a network holds nothing back either
 		inside.pipe(outside).pipe(inside);
 		for (const [one, other] of [[inside, outside], [outside, inside]]) {
 			one.on('error', () => other.destroy());

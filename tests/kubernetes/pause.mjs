@@ -13,7 +13,7 @@ for (const each of sysctls) {
 	const [name, value] = each.split('=');
 	writeFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, value);
 }
-createServer(inside => {
+createServer({noDelay: true}, inside => {
 	const outside = connect(socket);
 	inside.pipe(outside).pipe(inside);
 	inside.on('error', () => outside.destroy());
