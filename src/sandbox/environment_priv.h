@@ -138,6 +138,7 @@ struct environments {
 	bool closing;        /* atomic */
 	bool lost;           /* something of the provider's is gone: reconcile soon (atomic) */
 	struct once *onces;  /* layers being built (environment_once) */
+	bool copies;         /* data, for want of clones, which was told (atomic) */
 	json_t *layer_marks; /* {layer: the last counted mark of a database over it} */
 
 	struct {

@@ -112,8 +112,9 @@ static int volume_over_layers(struct environment *env, const char *volume, bool 
 	(void)pthread_mutex_unlock(&env->mutex);
 	if (provider_volume_make(env->all->provider, env->id, volume, layers, count, blocks, &copied, err))
 		return err_prefix(err, "clone %s", volume);
-	if (copied)
-		log_warn("env=%s volume=%s this disk cannot clone: the data was copied", env->id.text, volume);
+	if (copied && !__atomic_exchange_n(&env->all->copies, true, __ATOMIC_RELAXED))
+		log_warn("env=%s volume=%s nothing can be cloned there: data is copied, whenever an environment starts",
+			 env->id.text, volume);
 	return 0;
 }
 
