@@ -26,6 +26,8 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+#include "provider_rest.h"
+
 #include "base/file.h"
 #include "base/scope.h"
 #include "net/door.h"
@@ -406,6 +408,31 @@ static void a_cpu_limit_holds(void **state)
 		skip();
 	}
 	assert_true(usage.cpu_ms > 0 && usage.cpu_ms < 400);
+}
+
+static void who_runs_is_seen(void **state)
+{
+	const char *const runs[] = {"sh", "-c", "while :; do :; done", NULL};
+	const char *const sleeps[] = {"tail", "-f", "/dev/null", NULL};
+	struct env_id env = env_with(NULL, "one");
+	struct err err = {0};
+	uint32_t process;
+
+	(void)state;
+	(void)start(env, "one", sleeps, false, -1);
+	if (rest_await(provider, env) == ACTIVITY_UNKNOWN) {
+		env_end(env);
+		print_message("# this provider cannot tell here who runs\n");
+		skip();
+	}
+	assert_int_equal(rest_await(provider, env), ACTIVITY_IDLE);
+	process = start(env, "one", runs, false, -1);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(provider_env_activity(provider, env), ACTIVITY_BUSY);
+	good(provider_program_signal(provider, env, "one", process, SIGKILL, &err), &err);
+	assert_int_equal(wait_end(env, "one", process).reason, EXIT_SIGNAL);
+	assert_int_equal(rest_await(provider, env), ACTIVITY_IDLE);
+	env_end(env);
 }
 
 static void a_frozen_environment_stands_still_and_goes_on(void **state)
@@ -1323,6 +1350,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_fork_bomb_meets_the_limit_of_processes),
 		cmocka_unit_test(who_uses_up_a_users_watches_leaves_others_theirs),
 		cmocka_unit_test(a_cpu_limit_holds),
+		cmocka_unit_test(who_runs_is_seen),
 		cmocka_unit_test(a_frozen_environment_stands_still_and_goes_on),
 		cmocka_unit_test(whatever_a_program_connects_to_lands_at_the_door),
 		cmocka_unit_test(names_are_asked_at_the_door_whatever_server_is_asked),

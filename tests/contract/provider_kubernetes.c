@@ -3,6 +3,7 @@
  * (for root alone). With KUBECONFIG, and what `make check-kubernetes` needs besides, at that cluster.
  */
 #include "kubernetes_fixture.h"
+#include "provider_rest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -344,6 +345,41 @@ static void a_listening_program_is_reached_by_dialling(void **state)
 	(void)close(fd);
 	(void)close(out[0]);
 	(void)close(out[1]);
+	env_end(env);
+}
+
+/* ---- who runs ---- */
+
+/* In the second of two rooms: one that computes, and two that wake each other, of whom each may be asleep when it is looked at. */
+static void somebody_who_runs_in_any_room_is_seen(void **state)
+{
+	const char *const computes[] = {"sh", "-c", "while :; do :; done", NULL};
+	const char *const wake[] = {"python3", "-c",
+				    "import os, threading\na, b = os.pipe(), os.pipe()\n"
+				    "def pass_on(take, give):\n while True: os.write(give[1], os.read(take[0], 1))\n"
+				    "threading.Thread(target=pass_on, args=(a, b), daemon=True).start()\n"
+				    "os.write(a[1], b'x'); pass_on(b, a)\n",
+				    NULL};
+	const char *const sleeps[] = {"tail", "-f", "/dev/null", NULL};
+	const char *const *const busy[] = {computes, wake};
+	struct env_id env = env_with(NULL, "one");
+	struct sandbox_spec spec = {.env = env, .name = "two"};
+	struct err err = {0};
+
+	(void)state;
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	(void)start(env, "one", sleeps, -1, -1);
+	(void)start(env, "two", sleeps, -1, -1);
+	assert_int_equal(rest_await(provider, env), ACTIVITY_IDLE);
+	for (size_t i = 0; i < ARRAY_LEN(busy); i++) {
+		uint32_t process = start(env, "two", busy[i], -1, -1);
+
+		for (int j = 0; j < 100; j++)
+			assert_int_equal(provider_env_activity(provider, env), ACTIVITY_BUSY);
+		good(provider_program_signal(provider, env, "two", process, SIGKILL, &err), &err);
+		(void)wait_end(env, "two", process);
+		assert_int_equal(rest_await(provider, env), ACTIVITY_IDLE);
+	}
 	env_end(env);
 }
 
@@ -1253,6 +1289,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_terminal_is_the_programs_own_and_has_its_size),
 		cmocka_unit_test(many_programs_end_in_any_order),
 		cmocka_unit_test(a_listening_program_is_reached_by_dialling),
+		cmocka_unit_test(somebody_who_runs_in_any_room_is_seen),
 		cmocka_unit_test(a_link_that_breaks_loses_and_doubles_nothing),
 		cmocka_unit_test(a_token_is_not_among_what_programs_can_read),
 		cmocka_unit_test(a_volume_is_shared_by_sandboxes_and_survives_them),

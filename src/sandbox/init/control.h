@@ -18,6 +18,7 @@ enum init_ask {
 	INIT_SOCKET, /* the reply carries one unconnected, non-blocking IPv4 stream socket of the room */
 	INIT_GROUP,  /* the reply carries the folder of its control group, as the room sees it */
 	INIT_EXIT,   /* only from pid 1: program `id` ended with `status`, as of waitpid(2) */
+	INIT_PROCESSES, /* the reply carries the folder of its processes: /proc, as the room sees it */
 };
 
 #define INIT_CONTROL_FD 3              /* where pid 1 finds the socket */

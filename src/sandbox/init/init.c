@@ -486,10 +486,10 @@ static int stream_socket(int *fd)
 	return *fd < 0 ? errno : 0;
 }
 
-/* Whose files say what the room uses: of cgroup v2, as containers see their own. */
-static int group_open(int *fd)
+/* As the room sees it; an errno. */
+static int folder_open(const char *path, int *fd)
 {
-	*fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *fd < 0 ? errno : 0;
 }
 
@@ -522,7 +522,10 @@ static bool control_serve(void)
 		reply.errno_value = stream_socket(&given);
 		break;
 	case INIT_GROUP:
-		reply.errno_value = group_open(&given);
+		reply.errno_value = folder_open("/sys/fs/cgroup", &given); /* of v2, as containers see their own */
+		break;
+	case INIT_PROCESSES:
+		reply.errno_value = folder_open("/proc", &given);
 		break;
 	default:
 		reply.errno_value = ENOSYS;

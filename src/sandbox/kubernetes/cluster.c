@@ -40,6 +40,7 @@ static const struct provider_ops cluster_ops = {
 	.program_signal = cluster_program_signal,
 	.sandbox_dial = cluster_sandbox_dial,
 	.sandbox_usage = cluster_sandbox_usage,
+	.env_activity = cluster_env_activity,
 	.sever = NULL,
 };
 

@@ -63,6 +63,7 @@ struct room {
 	uint64_t session;            /* of the link's process */
 	uint32_t last_id;
 	uint64_t oom_seen;
+	unsigned silent; /* so often in a row it did not say whether anybody runs */
 	struct program *programs;
 	struct call *calls;
 	int users;       /* callers that hold a pointer, and the loop */
@@ -170,6 +171,7 @@ int cluster_program_wait(void *self, struct env_id env, const char *name, uint32
 int cluster_program_signal(void *self, struct env_id env, const char *name, uint32_t process, int signal_number, struct err *err);
 int cluster_sandbox_dial(void *self, struct env_id env, const char *name, uint16_t port, int *fd, struct err *err);
 int cluster_sandbox_usage(void *self, struct env_id env, const char *name, struct sandbox_usage *usage, struct err *err);
+enum activity cluster_env_activity(void *self, struct env_id env);
 
 /* ---- sandboxes.c ---- */
 

@@ -15,6 +15,9 @@
 
 #define ANSWER_MS 60000
 #define ASIDE_MS 3600000
+#define ACTIVITY_MS 1000
+#define ASKED_ROOMS_MAX 64
+#define SILENT_MAX 3
 #define KILLED_BY_SHELL (128 + SIGKILL)
 
 /* ---- rooms ---- */
@@ -134,28 +137,41 @@ void call_fini(struct call *call)
 		scope_close(&call->fds[i]);
 }
 
-int pod_room_ask(struct room *room, struct call *call, struct err *err)
+static void call_begin(struct call *call)
 {
-	struct cluster *cluster = room->cluster;
-	int64_t answer_ms = cluster->options.answer_ms ? cluster->options.answer_ms : ANSWER_MS;
-	struct call **place = &room->calls;
+	call->posted = true;
+	call->next = call->room->calls;
+	call->room->calls = call;
+	call_post(call);
+}
+
+/* False: it was not answered by then. */
+static bool call_end(struct call *call, int64_t deadline_ms)
+{
+	struct cluster *cluster = call->room->cluster;
+	struct call **place = &call->room->calls;
 	bool done;
 
-	if (buf_finish(&call->body, err))
-		return err_prefix(err, "what is asked of sandbox %s", room->name);
-	call->posted = true;
-	call->next = room->calls;
-	room->calls = call;
-	call_post(call);
 	while (call->posted)
 		(void)pthread_cond_wait(&cluster->changed, &cluster->mutex);
-	done = cluster_wait(cluster, &call->done, world_elapsed_ms(world_real) + answer_ms);
+	done = cluster_wait(cluster, &call->done, deadline_ms);
 	while (*place != call)
 		place = &(*place)->next;
 	*place = call->next;
 	if (!done)
 		call_abandon(call);
-	if (!done)
+	return done;
+}
+
+int pod_room_ask(struct room *room, struct call *call, struct err *err)
+{
+	const struct kube_cluster_options *options = &room->cluster->options;
+	int64_t answer_ms = options->answer_ms ? options->answer_ms : ANSWER_MS;
+
+	if (buf_finish(&call->body, err))
+		return err_prefix(err, "what is asked of sandbox %s", room->name);
+	call_begin(call);
+	if (!call_end(call, world_elapsed_ms(world_real) + answer_ms))
 		return err_set(err, ERR_RETRY, "sandbox %s does not answer", room->name);
 	if (call->errno_value == ENOTCONN)
 		return err_set(err, ERR_CONFLICT, "sandbox %s has ended%s%s", room->name, room->why[0] ? ": " : "", room->why);
@@ -482,10 +498,65 @@ int cluster_sandbox_usage(void *self, struct env_id env, const char *name, struc
 						.cpu_ms = (int64_t)call.answer[LINK_USAGE_CPU_MS],
 						.pids = (int)call.answer[LINK_USAGE_PIDS],
 						.oom_kills = (int)call.answer[LINK_USAGE_OOMS],
+						.pids_refused = (int)call.answer[LINK_USAGE_PIDS_REFUSED],
 						.unlimited = (unsigned)call.answer[LINK_USAGE_UNLIMITED]};
 		call_fini(&call);
 		pod_room_unuse(room);
 	}
 	(void)pthread_mutex_unlock(&cluster->mutex);
 	return result;
+}
+
+/* ---- does anybody run ---- */
+
+/* A room of a pod that does not know the question is not asked for ever. */
+static enum activity activity_take(struct call *call, int64_t deadline_ms)
+{
+	struct room *room = call->room;
+	bool done = call_end(call, deadline_ms);
+
+	room->silent = done ? 0 : room->silent + 1;
+	if (!done || call->errno_value || call->answer[0] > ACTIVITY_IDLE)
+		return ACTIVITY_UNKNOWN;
+	return (enum activity)call->answer[0];
+}
+
+/* Who runs is told before who cannot be asked: he is worth waiting for. */
+static enum activity activity_of_both(enum activity one, enum activity other)
+{
+	if (one == ACTIVITY_BUSY || other == ACTIVITY_BUSY)
+		return ACTIVITY_BUSY;
+	return one == ACTIVITY_IDLE ? other : one;
+}
+
+/* All rooms are asked at once. Each tells a moment of its own; what passed between two of them meanwhile, the gateway saw. */
+enum activity cluster_env_activity(void *self, struct env_id env)
+{
+	struct cluster *cluster = self;
+	struct call calls[ASKED_ROOMS_MAX];
+	enum activity activity = ACTIVITY_IDLE;
+	int64_t deadline_ms = world_elapsed_ms(world_real) + ACTIVITY_MS;
+	size_t count = 0;
+
+	(void)pthread_mutex_lock(&cluster->mutex);
+	for (struct room *room = cluster->rooms; room; room = room->next) {
+		if (strcmp(room->env.text, env.text) != 0 || room->gone)
+			continue;
+		if (!room->linked || room->silent >= SILENT_MAX || count == ASKED_ROOMS_MAX) {
+			activity = ACTIVITY_UNKNOWN;
+			continue;
+		}
+		room->users++;
+		call_init(&calls[count], room, LINK_ACTIVITY);
+		call_begin(&calls[count++]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct room *room = calls[i].room;
+
+		activity = activity_of_both(activity, activity_take(&calls[i], deadline_ms));
+		call_fini(&calls[i]);
+		pod_room_unuse(room);
+	}
+	(void)pthread_mutex_unlock(&cluster->mutex);
+	return activity;
 }

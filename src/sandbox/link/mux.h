@@ -32,6 +32,7 @@ enum link_kind {
 
 	LINK_OPEN, /* pod: a connection of the room's, `id` of LINK_ID_OPEN and on (sandbox/link/opens.h); stream LINK_STREAM(id, 0) both ways from now on */
 	LINK_LISTEN, /* control plane: addresses and ports (u32 each) at which the pod listens for the room's connections: all of them */
+	LINK_ACTIVITY, /* control plane: does anybody run? The reply's body has it (u64, enum activity) */
 };
 
 #define LINK_STREAM(id, which) ((uint32_t)(id)*4 + (which))

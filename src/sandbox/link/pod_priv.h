@@ -5,6 +5,7 @@
 #include "sandbox/init/control.h"
 #include "sandbox/link/opens.h"
 #include "sandbox/link/pod.h"
+#include "sandbox/provider.h"
 
 #define POD_STREAMS 3
 
@@ -72,7 +73,16 @@ MUST_USE int pod_trust_write(struct err *err);
 
 /* ---- pod_usage.c ---- */
 
+#define POD_TEXT_BYTES 4096
+
+/* What fits of a file of the room; false: there is none. */
+bool pod_text_read(int folder_fd, const char *name, char text[POD_TEXT_BYTES]);
 /* Of the control group whose folder this is (v2). */
 void pod_usage_read(int folder_fd, uint64_t usage[LINK_USAGE_FIELDS]);
+
+/* ---- pod_activity.c ---- */
+
+/* Of the programs whose /proc this is. UNKNOWN: it is another folder, or this kernel does not say. */
+enum activity pod_activity_read(int processes_fd);
 
 #endif

@@ -315,6 +315,14 @@ static void usage_reply(struct pod *pod, const struct init_reply *reply, int fd)
 	reply_send(pod, reply->id, reply->errno_value, buf_view(&body));
 }
 
+static void activity_reply(struct pod *pod, const struct init_reply *reply, int fd)
+{
+	AUTO_BUF body = buf_new(sizeof(uint64_t));
+
+	strand_put_u64(&body, fd >= 0 ? pod_activity_read(fd) : ACTIVITY_UNKNOWN);
+	reply_send(pod, reply->id, reply->errno_value, buf_view(&body));
+}
+
 void pod_init_reply(struct pod *pod, const struct init_reply *reply, int fd)
 {
 	struct pod_program *program = program_find(pod, reply->id);
@@ -333,6 +341,9 @@ void pod_init_reply(struct pod *pod, const struct init_reply *reply, int fd)
 		break;
 	case INIT_GROUP:
 		usage_reply(pod, reply, fd);
+		break;
+	case INIT_PROCESSES:
+		activity_reply(pod, reply, fd);
 		break;
 	case INIT_EXIT:
 		if (program && !program->ended && program->pid_fd < 0)
@@ -448,9 +459,10 @@ static void dial_serve(struct pod *pod, uint32_t id, struct view body)
 
 /* ---- what the control plane says ---- */
 
-static void usage_serve(struct pod *pod, uint32_t id)
+/* What is in the folder is told when pid 1 has given it. */
+static void folder_serve(struct pod *pod, uint32_t id, enum init_ask ask)
 {
-	const struct init_request request = {.ask = INIT_GROUP, .id = id};
+	const struct init_request request = {.ask = ask, .id = id};
 	int failed = init_ask(pod, &request, NULL, 0);
 
 	if (failed)
@@ -475,7 +487,10 @@ void pod_message(void *self, unsigned kind, uint32_t id, struct view body)
 		dial_serve(pod, id, body);
 		break;
 	case LINK_USAGE:
-		usage_serve(pod, id);
+		folder_serve(pod, id, INIT_GROUP);
+		break;
+	case LINK_ACTIVITY:
+		folder_serve(pod, id, INIT_PROCESSES);
 		break;
 	case LINK_LISTEN:
 		pod_door_listen(pod->door, body);
