@@ -28,6 +28,8 @@
 #define LISTENERS 4 /* TCP v4, TCP v6, DNS over UDP, DNS over TCP */
 #define ACCEPTS_A_TURN 16
 #define ACCEPT_PAUSE_MS 100
+#define OUTSIDE_MAX 256 /* places of hosts outside at which one sandbox listens: those asked for last */
+#define PORTS_MAX 16    /* of one host */
 #define BY_FLOW_DETAIL \
 	"the sandbox has a door by flow: an explicit proxy and names on its loopback, behind the cluster's NetworkPolicy"
 
@@ -50,6 +52,8 @@ struct door {
 	size_t stock_count;
 	bool sockets_asked;
 	bool by_flow;
+	struct door_place outside[OUTSIDE_MAX]; /* by flow: synthetic addresses; a ring */
+	size_t outside_count, outside_next;
 	uint32_t dial_serial;
 	struct flow *waiting;
 	bool freed;
@@ -331,9 +335,39 @@ static void listen_tell(struct door *door)
 	place_add(&listen, door, ADDRESS_TOOLS, TOLD_PORT);
 	for (size_t i = 0; i < env->name_count; i++)
 		place_add(&listen, door, address_of_own(env->addresses, env->names[i].name), env->names[i].port);
+	for (size_t i = 1; i <= door->outside_count; i++) { /* the latest come first: the list may be full */
+		const struct door_place *place = &door->outside[(door->outside_next + OUTSIDE_MAX - i) % OUTSIDE_MAX];
+
+		place_add(&listen, door, place->address, (uint16_t)place->port);
+	}
 	length = offsetof(struct door_listen, at) + listen.count * sizeof(listen.at[0]);
 	if (send(door->fd, &listen, length, MSG_NOSIGNAL) != (ssize_t)length)
 		log_warn("env=%s sandbox=%s: its door does not take where to listen", env->id, door->sandbox);
+}
+
+/* False: it is there. */
+static bool outside_add(struct door *door, uint32_t synthetic, uint16_t port)
+{
+	for (size_t i = 0; i < door->outside_count; i++)
+		if (door->outside[i].address == synthetic && door->outside[i].port == port)
+			return false;
+	door->outside[door->outside_next] = (struct door_place){synthetic, port};
+	door->outside_next = (door->outside_next + 1) % OUTSIDE_MAX;
+	if (door->outside_count < OUTSIDE_MAX)
+		door->outside_count++;
+	return true;
+}
+
+void door_host_asked(struct door *door, const char *host, uint32_t synthetic)
+{
+	uint16_t ports[PORTS_MAX] = {443, 80};
+	size_t count = !door->by_flow ? 0 : env_stub(door->env, host) ? 2 : policy_ports(door->env->policy, host, ports, PORTS_MAX);
+	bool more = false;
+
+	for (size_t i = 0; i < count; i++)
+		more = outside_add(door, synthetic, ports[i]) || more;
+	if (more)
+		listen_tell(door);
 }
 
 void door_names_changed(struct env *env)

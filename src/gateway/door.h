@@ -22,6 +22,9 @@ struct env *door_env(const struct door *door);
 /* The address of a name as the door's sandbox is told, and what an address is that it asked for: 0 for none. */
 uint32_t door_address(const struct door *door, uint32_t synthetic);
 uint32_t door_address_back(const struct door *door, uint32_t address);
+/* A host outside was asked for there: a sandbox with a door by flow listens for it from now on, at the ports that rules allow (that of a stub: 80 and
+ * 443), until others were asked for that take its places. */
+void door_host_asked(struct door *door, const char *host, uint32_t synthetic);
 /* The environment has other names, or another preview: who listens for them is told. */
 void door_names_changed(struct env *env);
 

@@ -50,8 +50,12 @@ static uint32_t name_address(struct door *door, const char *host)
 	name = env_name_of_host(env, host);
 	if (name)
 		return address_of_own(env->addresses, name->name);
-	if (!host_is_denied(env, host, &verdict))
-		return address_of_host(env->addresses, host);
+	if (!host_is_denied(env, host, &verdict)) {
+		uint32_t address = address_of_host(env->addresses, host);
+
+		door_host_asked(door, host, address);
+		return address;
+	}
 	/* With the environment's own domain behind it, a program's resolver asks for it without that, too. */
 	if (!view_ends(bare, VIEW(ENV_SEARCH_SUFFIX)))
 		unresolved_note(env, door_sandbox(door), host, &verdict);

@@ -233,10 +233,33 @@ static void a_request_that_is_not_gets_the_rule_and_goes_nowhere(void **state)
 	contains("front", "curl -s -m 20 -i http://evil.test/", "HTTP/1.1 403 ");
 	contains("front", "curl -s -m 20 http://evil.test/", "default-deny");
 	says("front", "curl -s -m 20 -o /dev/null -w '%{http_connect}' https://evil.test/; true", "403");
-	/* Past the proxy there is no way at all. */
+	/* By number there is no way at all. */
 	says("front", "curl -s -m 20 --noproxy '*' http://203.0.113.9/ || echo no way", "no way");
 	assert_int_equal(outside_count(), before);
 	assert_true(ledger_has("evil.test"));
+}
+
+static void who_wants_no_proxy_reaches_by_name_what_is_allowed(void **state)
+{
+	(void)state;
+	contains("front", "curl -s -m 20 --noproxy '*' http://ok.test/allowed/past", "GET /allowed/past HTTP/1.1");
+	assert_true(ledger_has("/allowed/past"));
+	contains("front", "curl -s -m 20 --noproxy '*' https://bank.test/v1/list", "stubbed");
+	says("front", "curl -s -m 20 --noproxy '*' -o /dev/null http://evil.test/; echo $?", "6");    /* no such name */
+	says("front", "curl -s -m 20 --noproxy '*' -o /dev/null http://ok.test:8099/; echo $?", "7"); /* no rule has that port */
+}
+
+/* More names than a pod listens for at once: those asked for last are reached, and each when it is asked for again. */
+static void of_many_names_those_asked_for_last_are_reached(void **state)
+{
+	static const char line[] =
+		"for i in $(seq 400); do getent ahostsv4 n$i.many.test >/dev/null || echo n$i; done\n"
+		"for i in 400 1 2 400; do curl -s -m 20 --noproxy '*' -o /dev/null -w '%{http_code} ' http://n$i.many.test/; done";
+
+	(void)state;
+	says("front", line, "502 502 502 502 "); /* by the gateway: no name server knows them */
+	contains("front", "curl -s -m 20 http://api:8080/seam.txt", "over the seam");
+	contains("front", "curl -s -m 20 http://ok.test/allowed/still", "GET /allowed/still HTTP/1.1");
 }
 
 static void a_credential_is_put_in_outside_only(void **state)
@@ -548,7 +571,8 @@ static void environment_make(void)
 	routes = text_format(
 		"{\"names\": {\"api\": {\"sandbox\": \"api\", \"kind\": \"service\", \"port\": 8080}},"
 		" \"preview\": {\"service\": \"api\", \"port\": 8080},"
-		" \"egress\": [{\"host\": \"ok.test\", \"action\": \"allow\"}, {\"host\": \"other.test\", \"action\": \"allow\"}],"
+		" \"egress\": [{\"host\": \"ok.test\", \"action\": \"allow\"}, {\"host\": \"other.test\", \"action\": \"allow\"},"
+		"  {\"host\": \"*.many.test\", \"action\": \"allow\"}],"
 		" \"stubs\": {\"bank.test\": [{\"request\": {\"path\": \"/v1/list\"}, \"response\": {\"body\": \"stubbed\"}}]},"
 		" \"credentials\": [{\"name\": \"outside-key\", \"placeholder\": \"%s\", \"for\": [\"http://ok.test/*\"], \"in\": \"header:X-Key\"}],"
 		" \"tools\": []}",
@@ -611,6 +635,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(names_have_addresses_of_the_pods_own_loopback_or_none),
 		cmocka_unit_test(a_request_that_is_allowed_goes_out_and_is_in_the_ledger),
 		cmocka_unit_test(a_request_that_is_not_gets_the_rule_and_goes_nowhere),
+		cmocka_unit_test(who_wants_no_proxy_reaches_by_name_what_is_allowed),
+		cmocka_unit_test(of_many_names_those_asked_for_last_are_reached),
 		cmocka_unit_test(a_credential_is_put_in_outside_only),
 		cmocka_unit_test(what_a_room_trusts_is_where_toolchains_look),
 		cmocka_unit_test(a_service_of_another_room_is_called_by_its_name),

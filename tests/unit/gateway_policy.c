@@ -50,6 +50,40 @@ static void deny_wins_and_what_no_rule_names_is_denied(void **state)
 	policy_release(policy);
 }
 
+static void the_ports_of_a_host_are_those_at_which_something_may_go(void **state)
+{
+	static const char above[] = "[{\"host\": \"*\", \"port\": 25, \"action\": \"deny\"}]";
+	static const char rules[] = "[{\"host\": \"web.example\", \"action\": \"allow\"},"
+				    " {\"host\": \"db.example\", \"port\": 5432, \"action\": \"allow\"},"
+				    " {\"host\": \"db.example\", \"port\": 5433, \"action\": \"approve\"},"
+				    " {\"host\": \"db.example\", \"port\": 5434, \"action\": \"deny\"},"
+				    " {\"host\": \"mail.example\", \"port\": 25, \"action\": \"allow\"},"
+				    " {\"host\": \"*.git.example\", \"port\": 22, \"action\": \"passthrough\"},"
+				    " {\"host\": \"*.git.example\", \"action\": \"allow\"}]";
+	static const struct {
+		const char *host, *ports;
+	} rows[] = {{"web.example", "443 80 "},      {"db.example", "5432 5433 "}, {"mail.example", ""},
+		    {"a.git.example", "443 80 22 "}, {"git.example", ""},          {"none.example", ""}};
+	AUTO_JSON json = json_parse(VIEW(rules), NULL);
+	AUTO_JSON above_json = json_parse(VIEW(above), NULL);
+	struct policy *organisation = policy_new(above_json, NULL, NULL);
+	struct policy *policy = policy_new(json, organisation, NULL);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint16_t ports[4];
+		size_t count = policy_ports(policy, rows[i].host, ports, ARRAY_LEN(ports));
+		AUTO_BUF text = buf_new(100);
+
+		for (size_t k = 0; k < count; k++)
+			buf_add_format(&text, "%u ", ports[k]);
+		assert_string_equal(count ? text.at : "", rows[i].ports);
+	}
+	assert_int_equal(policy_ports(policy, "db.example", (uint16_t[1]){0}, 1), 1);
+	policy_release(policy);
+	policy_release(organisation);
+}
+
 static void of_several_repositories_each_must_be_allowed_and_one_may_be_denied(void **state)
 {
 	static const char rules[] = "[{\"host\": \"lib.example\", \"action\": \"allow\", \"repositories\": [\"lib\"]},"
@@ -328,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(deny_wins_and_what_no_rule_names_is_denied),
+		cmocka_unit_test(the_ports_of_a_host_are_those_at_which_something_may_go),
 		cmocka_unit_test(of_several_repositories_each_must_be_allowed_and_one_may_be_denied),
 		cmocka_unit_test(one_bad_rule_refuses_all),
 		cmocka_unit_test(a_name_has_one_form_or_none),

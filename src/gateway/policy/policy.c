@@ -443,6 +443,44 @@ bool policy_resolves(const struct policy *policy, const char *host)
 	return policy_host(policy, NULL, host, 0, &verdict) != EGRESS_DENY;
 }
 
+struct ports {
+	uint16_t *at;
+	size_t count, max;
+};
+
+static void port_add(const struct policy *policy, const char *host, uint16_t port, struct ports *ports)
+{
+	struct egress_verdict verdict;
+
+	for (size_t i = 0; i < ports->count; i++)
+		if (ports->at[i] == port)
+			return;
+	if (ports->count < ports->max && policy_host(policy, NULL, host, port, &verdict) != EGRESS_DENY)
+		ports->at[ports->count++] = port;
+}
+
+static void layer_ports(const struct policy *policy, const struct layer *layer, const char *host, struct ports *ports)
+{
+	struct layer_step step = {0};
+	const struct rule *rule;
+
+	while (ports->count < ports->max && (rule = layer_next(layer, host, &step)) != NULL)
+		if (rule->port && rule->action != EGRESS_DENY)
+			port_add(policy, host, rule->port, ports);
+}
+
+size_t policy_ports(const struct policy *policy, const char *host, uint16_t *ports, size_t max)
+{
+	struct ports found = {.at = ports, .max = max};
+
+	port_add(policy, host, 443, &found);
+	port_add(policy, host, 80, &found);
+	layer_ports(policy, policy->own, host, &found);
+	if (policy->above)
+		layer_ports(policy, policy->above, host, &found);
+	return found.count;
+}
+
 /* Is there a rule for this host that asks for paths (or methods)? Then a path (or a query) that has two meanings is none. */
 static bool layer_asks(const struct layer *layer, const struct question *question, bool methods)
 {

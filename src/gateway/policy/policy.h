@@ -58,6 +58,8 @@ bool policy_allows(const struct policy *policy, const struct egress_origin *orig
 bool policy_host_listed(const struct policy *policy, const char *host);
 /* Is there a port at which somebody may hope for something? Then the name gets an address. */
 bool policy_resolves(const struct policy *policy, const char *host);
+/* The ports at which somebody may hope for something: of 80, 443 and those that rules name for the host, at most `max`; how many. */
+size_t policy_ports(const struct policy *policy, const char *host, uint16_t *ports, size_t max);
 /* One request. Never passthrough. */
 void policy_judge(const struct policy *policy, const struct egress_request *request, struct egress_verdict *verdict);
 /* Is it that field, to servers of every kind? CGI and its like make one variable of x-api-key and x_api_key. `name` in lower case. */

@@ -353,6 +353,13 @@ static void on_moved(void *self, uint32_t stream)
 	(void)pthread_mutex_unlock(&room->cluster->mutex);
 }
 
+/* The answer to a question for a name comes after where the pod is to listen for it. */
+static void on_reading(void *self, uint32_t stream)
+{
+	if (link_is_open(stream / 4))
+		room_door_serve(self);
+}
+
 static void on_unwritten(void *self, uint32_t stream, int errno_value)
 {
 	struct room *room = self;
@@ -470,8 +477,12 @@ static void on_sizes(struct loop_timer *timer)
 void pod_room_accept(struct room *room, struct strand *strand, uint64_t received, uint64_t session)
 {
 	struct cluster *cluster = room->cluster;
-	const struct mux_use use = {
-		.message = on_message, .lost = on_lost, .moved = on_moved, .unwritten = on_unwritten, .self = room};
+	const struct mux_use use = {.message = on_message,
+				    .lost = on_lost,
+				    .moved = on_moved,
+				    .reading = on_reading,
+				    .unwritten = on_unwritten,
+				    .self = room};
 	bool anew = !room->mux || room->session != session;
 	AUTO_BUF welcome = buf_new(16);
 	struct err err = {0};

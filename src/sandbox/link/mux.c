@@ -315,6 +315,8 @@ static void on_in(struct loop_watch *watch, unsigned events)
 		stream->held = stream->credit > 0;
 		return;
 	}
+	if (stream->mux->use.reading)
+		stream->mux->use.reading(stream->mux->use.self, stream->id);
 	in_pump(stream);
 	stream_moved(stream);
 }

@@ -54,6 +54,8 @@ struct mux_use {
 	void (*lost)(void *self, const char *why);
 	/* Something of stream `id` moved or ended; may be NULL. */
 	void (*moved)(void *self, uint32_t id);
+	/* What is there of stream `id` is about to be read, and sent. May be NULL. */
+	void (*reading)(void *self, uint32_t id);
 	/* What came on stream `id` cannot be written (a full disk, a reader that left): it is lost, and no more is taken. May be NULL. */
 	void (*unwritten)(void *self, uint32_t id, int errno_value);
 	void *self;
