@@ -83,13 +83,20 @@ static const char *const trust[][2] = {
 	{"JAVA_TOOL_OPTIONS", TRUST_JAVA},      /* every JVM: maven, gradle, sbt */
 };
 
-/* Where nothing is redirected (provider.h), programs are told of the proxy, and of what is not for it: the environment's own names. */
+/* Where nothing is redirected (provider.h), programs are told of the proxy, and of what is not for it: the environment's own names, and hosts of which it has
+ * a stub, where http:// is answered as https:// is. */
 #define PROXY_HOST DOOR_FLOW_PROXY
 #define PROXY_URL "http://" PROXY_HOST ":3128"
 #define PROXY_JAVA                                                                                                      \
 	"-Dhttp.proxyHost=" PROXY_HOST " -Dhttp.proxyPort=3128 -Dhttps.proxyHost=" PROXY_HOST " -Dhttps.proxyPort=3128" \
 	" -Dhttp.nonProxyHosts="
 static_assert(MESSAGE_PROXY_PORT == 3128, "the proxy's port");
+
+static void direct_add(struct buf *direct, struct buf *java, const char *name)
+{
+	buf_add_format(direct, ",%s", name);
+	buf_add_format(java, "|%s", name);
+}
 
 static void variables_set_proxy(struct variable_list *list, const struct environment *env)
 {
@@ -102,11 +109,12 @@ static void variables_set_proxy(struct variable_list *list, const struct environ
 	buf_add_text(&java, PROXY_JAVA "localhost|127.*|" MESSAGE_TOOL_HOST "|*." MESSAGE_TOOL_HOST);
 	for (size_t i = 0; i < env->member_count; i++) {
 		const struct member *member = &env->members[i];
-		const char *name = member->service ? member->service->name : member->name;
 
-		buf_add_format(&direct, ",%s", name);
-		buf_add_format(&java, "|%s", name);
+		direct_add(&direct, &java, member->service ? member->service->name : member->name);
 	}
+	for (size_t i = 0; env->blueprint && i < env->blueprint->host_count; i++)
+		if (env->blueprint->hosts[i].stub)
+			direct_add(&direct, &java, env->blueprint->hosts[i].name);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		variable_set(list, names[i], PROXY_URL);
 	variable_set(list, "NO_PROXY", direct.at);
