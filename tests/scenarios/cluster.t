@@ -7,29 +7,10 @@
 # shellcheck source=tests/scenarios/serve.sh
 . "$SOURCE_ROOT/tests/scenarios/serve.sh"
 
-[ "$(id -u)" = 0 ] || skip_all 'needs root: the kubelet of tests starts containers'
-[ -d "$SOURCE_ROOT/tests/kubernetes/node_modules/@kubernetes/client-node" ] || skip_all 'no @kubernetes/client-node: npm ci in tests/kubernetes brings it'
+# shellcheck source=tests/scenarios/cluster.sh
+. "$SOURCE_ROOT/tests/scenarios/cluster.sh"
 
-# The API server: says where it is in its first line, and ends with the descriptor that we hold.
-exec {cluster_life}> >(UNTIL_STDIN_ENDS=1 exec node "$SOURCE_ROOT/tests/kubernetes/api.mjs" >"$WORK/api" 2>"$WORK/api.log")
-at_end "exec $cluster_life>&-"
-until_true 20 test -s "$WORK/api"
-API=$(head -n 1 "$WORK/api")
-# cluster WHAT [JSON]: tells the server something, or asks it.
-cluster() { curl --silent --show-error --fail-with-body --data "${2:-{\}}" "$API/_/$1"; }
-chmod 755 "$WORK"
-cluster set "$(jq -n --arg base "$WORK/node" --arg assay "$ASSAY" '{kubelet: {base: $base, programs: {"assay:test": $assay}}}')" >/dev/null
-# No verb but those of the role that is shipped.
-role=$(cd "$SOURCE_ROOT/tests/kubernetes" && node --input-type=module -e "import {load} from 'js-yaml'; import {readFileSync} from 'node:fs';
-	console.log(JSON.stringify({rules: load(readFileSync('../../deploy/kubernetes/clusterrole.yaml', 'utf8')).rules}))")
-ok 'the cluster lets us do what deploy/kubernetes/clusterrole.yaml says, and no more' cluster set "$role"
-cat >"$WORK/kubeconfig" <<END
-clusters: [{name: c, cluster: {server: '$API'}}]
-users: [{name: u, user: {}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-END
-export KUBECONFIG=$WORK/kubeconfig ASSAY_PROVIDER=kubernetes ASSAY_KUBERNETES_LISTEN=127.0.0.1:0 ASSAY_KUBERNETES_ASSAY_IMAGE=assay:test ASSAY_REPOSITORIES=$WORK/repositories
+export ASSAY_REPOSITORIES=$WORK/repositories
 # As in a pod that Pod Security calls restricted: an ordinary user without any privilege, and nobody makes a user namespace.
 RESTRICTED='echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"'
 serve_start() {
@@ -39,9 +20,6 @@ serve_start() {
 	serve_pid=$!
 	until_true "$SERVE_START_S" serve_answers_or_ended && api GET /status >/dev/null
 }
-# spaces: the namespaces of environments that are there, one a line.
-spaces() { cluster state | jq -r '.objects[] | select(.path | startswith("/namespaces//assay-")) | .path'; }
-
 tiny_repository "$WORK/tiny"
 ok 'a server starts with a cluster to make its environments on' serve_start
 like 'it says who is ready' "$(curl -s --unix-socket "$ASSAY_STATE/run/serve.sock" http://assay/readyz)" 'cluster: ok'

@@ -84,3 +84,7 @@ repository() {
 	git -C "$1" add --all
 	git -C "$1" -c user.name=test -c user.email=test@localhost commit --quiet --message "${2:-as it is}"
 }
+
+# A story that is told again on a cluster.
+# shellcheck source=tests/scenarios/cluster.sh
+[ "${ASSAY_TEST_PROVIDER:-}" != kubernetes ] || . "$SOURCE_ROOT/tests/scenarios/cluster.sh"

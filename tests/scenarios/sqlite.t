@@ -2,13 +2,10 @@
 # An application over a SQLite file: forked, verified and migrated as over any other database.
 # shellcheck source=tests/scenarios/tap.sh
 . "${SOURCE_ROOT:?}/tests/scenarios/tap.sh"
+# shellcheck source=tests/scenarios/serve.sh
+. "$SOURCE_ROOT/tests/scenarios/serve.sh"
 
-if [ "$(id -u)" -ne 0 ]; then
-	skip 'an application over SQLite' 'sandboxes need root'
-	done_testing
-	exit 0
-fi
-export ASSAY_STATE=$WORK/state HOME=$WORK
+export HOME=$WORK
 cd "$WORK" || exit 1
 git() { command git -c user.name=t -c user.email=t@t "$@"; }
 cp -r "$SOURCE_ROOT/tests/data/sqlite" app
@@ -34,8 +31,7 @@ sed -i -e 's/(item_id, count, buyer) VALUES (?, ?, ?)/(item_id, count, buyer, pa
 git -C app commit -qam 'what is sold is paid'
 git -C app checkout -qf main
 
-ok 'a server starts' "$ASSAY" serve --listen 127.0.0.1:0 --preview 127.0.0.1:0 --background
-at_end '"$ASSAY" serve --stop >/dev/null 2>&1'
+ok 'a server starts' serve_start
 
 verdict() { # HEAD: verified and compared with main
 	"$ASSAY" verify --repo app --base main --head "$1" >"$1.txt" 2>&1
