@@ -265,9 +265,7 @@ int environments_open(const struct environments_options *options, struct environ
 	all->preview_url = options->preview_url;
 	all->preview_link = options->preview_link;
 	all->self = options->self;
-	all->pool.warm = options->warm && !options->provider.ops->freeze_ends; /* its programs wait frozen */
-	if (options->warm && !all->pool.warm)
-		log_warn("warm: the provider %s keeps no environments ready", options->provider.ops->name);
+	all->pool.warm = options->warm;
 	all->egress = options->egress;
 	(void)pthread_rwlock_init(&all->gateway_lock, NULL);
 	(void)pthread_mutex_init(&all->mutex, NULL);

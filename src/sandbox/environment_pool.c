@@ -7,7 +7,9 @@
  * removed, or whose sandboxes are gone, is dropped.
  *
  * The whole one is of the same commit, blueprint and snapshot as the last that came up, brought up by a thread of its own and frozen.
- * It is a builder, which nobody sees, until an environment of just that kind is wanted: then it becomes that one.
+ * It is a builder, which nobody sees, until an environment of just that kind is wanted: then it becomes that one. Where freezing ends
+ * programs (a cluster) it runs on meanwhile: its pods are scheduled, their images pulled, its volumes filled. Its timers ran, too, so no
+ * verification gets it.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -134,7 +136,7 @@ static bool whole_fits(const struct environment *whole, const struct environment
 /* Everything that ran when it was frozen runs again. */
 static bool whole_lives(struct environment *whole)
 {
-	if (provider_env_freeze(whole->all->provider, whole->id, false, NULL))
+	if (!whole->all->provider.ops->freeze_ends && provider_env_freeze(whole->all->provider, whole->id, false, NULL))
 		return false;
 	for (size_t i = 0; i < whole->member_count; i++)
 		if (whole->members[i].running && member_ended(whole, &whole->members[i]))
@@ -155,6 +157,8 @@ struct environment *pool_take_whole(struct environment *planned)
 	struct environment *whole;
 
 	if (!all->pool.warm || environment_has_clock(planned)) /* its services run already, at this date */
+		return NULL;
+	if (all->provider.ops->freeze_ends && planned->volatile_)
 		return NULL;
 	snapshot = snapshot_resolve(all, planned->blueprint, planned->snapshot, NULL);
 	(void)pthread_mutex_lock(&all->mutex);
@@ -281,7 +285,7 @@ static struct environment *whole_start(const struct filling *filling, struct err
 	result = environment_lock(whole, err);
 	if (!result) {
 		result = environment_up_locked(whole, (struct progress){0}, err) ||
-			 provider_env_freeze(all->provider, whole->id, true, err);
+			 (!all->provider.ops->freeze_ends && provider_env_freeze(all->provider, whole->id, true, err));
 		environment_unlock(whole);
 	}
 	if (result) {
@@ -298,7 +302,9 @@ static void *whole_fill(void *self)
 	struct err err = {0};
 	struct environment *whole = whole_start(filling, &err);
 
-	if (!whole)
+	if (whole)
+		log_info("env=%s is kept ready for who wants one of commit %.12s", whole->id.text, whole->commit.text);
+	else
 		log_info("no warm environment: %s", err.text);
 	(void)pthread_mutex_lock(&all->mutex);
 	all->pool.whole = whole;
