@@ -54,6 +54,7 @@ struct door {
 	bool by_flow;
 	struct door_place outside[OUTSIDE_MAX]; /* by flow: synthetic addresses; a ring */
 	size_t outside_count, outside_next;
+	bool untold; /* where to listen: it did not take it */
 	uint32_t dial_serial;
 	struct flow *waiting;
 	bool freed;
@@ -328,6 +329,7 @@ static void listen_tell(struct door *door)
 	struct env *env = door->env;
 	struct door_listen listen = {.ask = DOOR_LISTEN};
 	size_t length;
+	bool told;
 
 	place_add(&listen, door, ADDRESS_PROXY, MESSAGE_PROXY_PORT);
 	if (env_tool_allowed(env, door->sandbox))
@@ -341,8 +343,10 @@ static void listen_tell(struct door *door)
 		place_add(&listen, door, place->address, (uint16_t)place->port);
 	}
 	length = offsetof(struct door_listen, at) + listen.count * sizeof(listen.at[0]);
-	if (send(door->fd, &listen, length, MSG_NOSIGNAL) != (ssize_t)length)
+	told = send(door->fd, &listen, length, MSG_NOSIGNAL) == (ssize_t)length;
+	if (!told && !door->untold)
 		log_warn("env=%s sandbox=%s: its door does not take where to listen", env->id, door->sandbox);
+	door->untold = !told;
 }
 
 /* False: it is there. */
@@ -362,7 +366,7 @@ void door_host_asked(struct door *door, const char *host, uint32_t synthetic)
 {
 	uint16_t ports[PORTS_MAX] = {443, 80};
 	size_t count = !door->by_flow ? 0 : env_stub(door->env, host) ? 2 : policy_ports(door->env->policy, host, ports, PORTS_MAX);
-	bool more = false;
+	bool more = door->untold;
 
 	for (size_t i = 0; i < count; i++)
 		more = outside_add(door, synthetic, ports[i]) || more;
