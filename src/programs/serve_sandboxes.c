@@ -226,6 +226,7 @@ static int cluster_open(struct serve_sandboxes *self, const struct serve_sandbox
 {
 	struct kube_cluster_options *options = &self->options;
 	const char *image = serve_setting("ASSAY_KUBERNETES_IMAGE");
+	const char *spread = serve_setting("ASSAY_KUBERNETES_SPREAD");
 
 	options->rooms.image = serve_setting("ASSAY_KUBERNETES_ASSAY_IMAGE");
 	self->config = kube_config_find(serve_setting("ASSAY_KUBERNETES_CONTEXT"), err);
@@ -241,6 +242,7 @@ static int cluster_open(struct serve_sandboxes *self, const struct serve_sandbox
 	options->rooms.storage_class = serve_setting("ASSAY_KUBERNETES_STORAGE_CLASS");
 	options->rooms.queue = serve_setting("ASSAY_KUBERNETES_QUEUE");
 	options->rooms.priority = serve_setting("ASSAY_KUBERNETES_PRIORITY");
+	options->rooms.spread = spread && strcmp(spread, "true") == 0;
 	options->state_dir = self->state_dir;
 	options->image = image ? image : options->rooms.image;
 	options->listen = self->listen;

@@ -1242,6 +1242,7 @@ static int begin(const char *assay)
 		return 77;
 	options.site = (struct kube_site){.client = client, .world = world_real, .owner = "contract"};
 	options.rooms.name = NAME;
+	options.rooms.spread = true; /* the API's description judges it with the rest */
 	options.rooms.authority = authority.at;
 	options.identity = buf_view(&identity);
 	options.state_dir = folder;

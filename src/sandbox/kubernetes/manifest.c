@@ -8,6 +8,7 @@
 #include "sandbox/link/pod.h"
 
 #define VOLUME_LABEL "volume.assay.dev/"
+#define SPREAD_WEIGHT 50 /* of 100 */
 #define LINK_MEMORY "128Mi"
 
 static void set(json_t *object, const char *key, json_t *value)
@@ -177,8 +178,20 @@ static json_t *volumes_of(const struct sandbox_spec *spec)
 	return list;
 }
 
+/* Pods of other environments, in whatever namespace: better on another node, if there is one. */
+static json_t *others_avoided(const struct kube_room_site *site, const struct sandbox_spec *spec)
+{
+	json_t *others = json_pack("{s:{s:s}, s:[{s:s, s:s, s:[s]}]}", "matchLabels", KUBE_LABEL_OWNER, site->owner,
+				   "matchExpressions", "key", KUBE_LABEL_ENVIRONMENT, "operator", "NotIn", "values",
+				   spec->env.text);
+
+	return json_pack("{s:[{s:i, s:{s:s, s:{s:{s:s}}, s:o}}]}", "preferredDuringSchedulingIgnoredDuringExecution", "weight",
+			 SPREAD_WEIGHT, "podAffinityTerm", "topologyKey", "kubernetes.io/hostname", "namespaceSelector",
+			 "matchLabels", KUBE_LABEL_OWNER, site->owner, "labelSelector", others);
+}
+
 /* Most volumes can be on one node at a time: who shares one goes where the other is. */
-static json_t *affinity_of(const struct sandbox_spec *spec)
+static json_t *volumes_joined(const struct sandbox_spec *spec)
 {
 	json_t *terms = json_array();
 
@@ -189,7 +202,20 @@ static json_t *affinity_of(const struct sandbox_spec *spec)
 			(void)json_array_append_new(terms, json_pack("{s:s, s:{s:{s:s}}}", "topologyKey", "kubernetes.io/hostname",
 								     "labelSelector", "matchLabels", name, "true"));
 	}
-	return json_pack("{s:{s:o}}", "podAffinity", "requiredDuringSchedulingIgnoredDuringExecution", terms);
+	return json_pack("{s:o}", "requiredDuringSchedulingIgnoredDuringExecution", terms);
+}
+
+static void affinity_set(json_t *pod, const struct kube_room_site *site, const struct sandbox_spec *spec)
+{
+	json_t *affinity = json_object();
+
+	if (spec->mount_count)
+		set(affinity, "podAffinity", volumes_joined(spec));
+	if (site->spread)
+		set(affinity, "podAntiAffinity", others_avoided(site, spec));
+	if (json_object_size(affinity))
+		set(pod, "affinity", json_incref(affinity));
+	json_decref(affinity);
 }
 
 /* Names are asked of the link alone, which may listen at the ports below 1024 as the user it is: a sysctl of the pod's own network that Pod Security
@@ -228,8 +254,7 @@ json_t *kube_room_object(const struct kube_room_site *site, const char *space, c
 	set(pod, "initContainers", json_pack("[o]", link_container(site, spec)));
 	set(pod, "containers", json_pack("[o]", program_container(spec)));
 	set(pod, "volumes", volumes_of(spec));
-	if (spec->mount_count)
-		set(pod, "affinity", affinity_of(spec));
+	affinity_set(pod, site, spec);
 	set(object, "spec", pod);
 	return object;
 }
