@@ -28,7 +28,8 @@
 #define LEEWAY_S 5      /* the pages may be another machine's */
 
 struct front {
-	struct tls_side *side; /* NULL: no certificate yet */
+	struct tls_side *side; /* NULL: no certificate */
+	bool plain;            /* TLS ends at somebody else's proxy, whose connections bring many visitors' requests */
 	struct pass_key *key;
 	char *domain;  /* ".preview.example.com" */
 	char *sign_in; /* "https://assay.example.com", or NULL */
@@ -65,27 +66,36 @@ static char *framing_make(const char *sign_in)
 			   sign_in ? sign_in : "http://localhost:* http://127.0.0.1:*");
 }
 
-int front_put(struct front *front, const json_t *body, int identity, struct err *err)
+static int identity_take(struct front *front, const char *domain, int identity, struct err *err)
 {
 	AUTO_BUF pem = buf_new(IDENTITY_BYTES_MAX);
-	const char *domain;
-	const char *key;
-	AUTO_FREE char *name = NULL;
-	struct pass_key *parsed = NULL;
+	AUTO_FREE char *name = text_format("env.%s", domain);
+	int failed;
 
-	if (json_text_get(body, "domain", &domain, err) || json_text_get(body, "key", &key, err))
-		return -1;
 	if (identity < 0)
 		return err_set(err, ERR_INVALID, "FRONT without a certificate");
-	if (file_read_fd(identity, &pem, err) || buf_finish(&pem, err) || (!front->side && tls_server_new(&front->side, err)))
-		return -1;
-	name = text_format("env.%s", domain);
-	if (pass_key_parse(view_of(key), &parsed, err) || tls_server_identity(front->side, buf_view(&pem), name, err)) {
+	failed = file_read_fd(identity, &pem, err) || buf_finish(&pem, err) ||
+		 (!front->side && tls_server_new(&front->side, err)) || tls_server_identity(front->side, buf_view(&pem), name, err);
+	if (pem.at)
 		explicit_bzero(pem.at, pem.length);
+	return failed ? -1 : 0;
+}
+
+int front_put(struct front *front, const json_t *body, int identity, struct err *err)
+{
+	bool plain = json_flag(body, "plain", false);
+	const char *domain;
+	const char *key;
+	struct pass_key *parsed = NULL;
+
+	if (json_text_get(body, "domain", &domain, err) || json_text_get(body, "key", &key, err) ||
+	    pass_key_parse(view_of(key), &parsed, err))
+		return -1;
+	if (!plain && identity_take(front, domain, identity, err)) {
 		pass_key_free(parsed);
 		return -1;
 	}
-	explicit_bzero(pem.at, pem.length);
+	front->plain = plain;
 	pass_key_free(front->key);
 	front->key = parsed;
 	free(front->domain);
@@ -111,9 +121,12 @@ void front_links_put(struct front *front, const char *env, const json_t *links)
 	front->turn++;
 }
 
-struct tls *front_accept(struct front *front, int fd)
+bool front_accept(struct front *front, int fd, struct tls **tls)
 {
-	return front->key ? tls_accept(front->side, fd, NULL, NULL, VIEW(""), TLS_HTTP1) : NULL;
+	bool secure = front->key && !front->plain;
+
+	*tls = secure ? tls_accept(front->side, fd, NULL, NULL, VIEW(""), TLS_HTTP1) : NULL;
+	return secure ? *tls != NULL : front->plain;
 }
 
 /* ---- what a request says ---- */
@@ -142,7 +155,7 @@ static bool port_valid(struct view port)
 	return !port.at || (port.length <= 5 && view_to_u64(port, &number) && number && number <= UINT16_MAX);
 }
 
-/* "env.domain" or "env.domain:8443", and the TLS session was for the same name. `host` is it without the port, in lower case. */
+/* "env.domain" or "env.domain:8443", and the TLS session, if it ends here, was for the same name. `host` is it without the port, in lower case. */
 static bool host_take(const struct front *front, struct view said, const char *asked, char env[FRONT_ENV_MAX],
 		      char host[PASS_HOST_MAX])
 {
@@ -155,7 +168,7 @@ static bool host_take(const struct front *front, struct view said, const char *a
 	    !label_take(view_make(name.at, name.length - domain.length), env))
 		return false;
 	(void)snprintf(host, PASS_HOST_MAX, "%s%s", env, front->domain);
-	return asked && view_equal_nocase(view_of(asked), view_of(host));
+	return front->plain ? !asked : asked && view_equal_nocase(view_of(asked), view_of(host));
 }
 
 /* The value of the first cookie of that name, in all Cookie fields. */

@@ -1,5 +1,5 @@
 /*
- * front: previews for people elsewhere, at https://<env>.<domain>. TLS is with the owner's certificate, and nobody comes in without a pass
+ * front: previews for people elsewhere, at https://<env>.<domain>. TLS is with the owner's certificate, or ends at the owner's proxy; nobody comes in without a pass
  * (net/pass.h): a signed link, which becomes a cookie of that one host and leaves the address, or a person's from the pages' sign-in. Who has
  * none learns nothing, not even which environments there are. Pages of other hosts, previews among them, may link here and no more.
  */
@@ -20,13 +20,13 @@ struct front;
 
 struct front *front_new(void);
 void front_free(struct front *front); /* NULL is fine */
-/* FRONT (net/messages.h). What is wrong with it is the error, and all stays as it was. */
+/* FRONT (net/messages.h); `identity` -1: none came with it. What is wrong with it is the error, and all stays as it was. */
 MUST_USE int front_put(struct front *front, const json_t *body, int identity, struct err *err);
 /* {"serial": how often links were taken back, "from": those of a lower serial are, "refused": [[serial, ends]…] and those} of an environment; what has
  * no higher serial than what is known changes nothing. NULL: it is gone. */
 void front_links_put(struct front *front, const char *env, const json_t *links);
-/* A session for a connection; NULL: there is no certificate yet. */
-struct tls *front_accept(struct front *front, int fd);
+/* May a connection come in? Not before FRONT. *tls is its session, NULL where TLS ended before. */
+bool front_accept(struct front *front, int fd, struct tls **tls);
 
 /* What a connection has shown: checked once, not for each request. */
 struct front_shown {
@@ -46,7 +46,8 @@ struct front_answer {
 	char *cookie;   /* to be set; or NULL */
 };
 
-/* May this request come in? Then `env` is where to; else there is an answer. `asked` is the name of its TLS session. */
+/* May this request come in? Then `env` is where to; else there is an answer. `asked` is the name of its TLS session;
+ * NULL: it has none, which is right where TLS ended before. */
 bool front_judge(struct front *front, const struct http_head *head, const char *asked, struct front_shown *shown,
 		 char env[FRONT_ENV_MAX], struct front_answer *answer);
 /* For how long what let the last request in is good; at least 1. */

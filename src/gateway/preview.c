@@ -585,10 +585,11 @@ static char *peer_address(int fd)
 /* `peer` is taken. */
 static void visit_begin(struct preview *preview, int fd, char *peer)
 {
-	struct tls *tls = preview->front ? front_accept(preview->front, fd) : NULL;
+	struct tls *tls = NULL;
+	bool ready = !preview->front || front_accept(preview->front, fd, &tls);
 	struct visit *visit;
 
-	if (preview->connections >= preview->connections_max || (preview->front && !tls)) {
+	if (preview->connections >= preview->connections_max || !ready) {
 		tls_free(tls);
 		free(peer);
 		(void)close(fd);

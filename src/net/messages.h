@@ -33,7 +33,8 @@
  *   VAULT        {}                                                          + 1 fd: the gateway's link to the vault (net/vault.h)
  *   LEDGER       {"key_id", "key": PEM}                            + 1 fd: the folder of its ledger (ledger/ledger.h), which it may write
  *   FRONT        {"domain", "key": PEM, "sign_in": URL | null}  + 1 fd: certificate, those above it and private key, PEM: previews for people
- *                elsewhere, at https://<env>.<domain>; `key` is what passes are checked by, `sign_in` where the pages are (gateway/front.h)
+ *                elsewhere, at https://<env>.<domain>; `key` is what passes are checked by, `sign_in` where the pages are (gateway/front.h).
+ *                With "plain": true and no fd: TLS ends in front of it.
  *   LINKS        {"env": id, "links": as in ENV_PUT}: what links to its preview are taken back; what they let in is reset. Of two, the one with the
  *                higher serial holds, whichever comes last.
  * Gateway -> control plane

@@ -49,6 +49,8 @@ static const struct config_key {
 	{"preview-listen", "ASSAY_PREVIEW_LISTEN", CONFIG_TEXT, "and come in here: 0.0.0.0:443"},
 	{"preview-cert", "ASSAY_PREVIEW_CERT", CONFIG_TEXT,
 	 "a file with the certificate for *.DOMAIN, taken again when it changes"},
+	{"preview-plain", "ASSAY_PREVIEW_PLAIN", CONFIG_FLAG,
+	 "TLS of previews ends before them, at a proxy of yours, which alone may come in: 127.0.0.1:7425"},
 	{"preview-key", "ASSAY_PREVIEW_KEY", CONFIG_TEXT, "a file with its private key; else in the certificate's"},
 	{"preview-relay", "ASSAY_PREVIEW_RELAY", CONFIG_TEXT, "they come through this relay: relay.example.com:7422"},
 	{"preview-relay-token", "ASSAY_PREVIEW_RELAY_TOKEN", CONFIG_TEXT, "a file with the token that it knows for the domain"},

@@ -35,7 +35,8 @@
 #define LISTEN_DEFAULT "127.0.0.1:7420"
 #define PREVIEW_DEFAULT "127.0.0.1:7421"
 #define FRONT_DEFAULT "0.0.0.0:443"
-#define FRONT_BEHIND_DEFAULT "127.0.0.1:0" /* where a relay brings them */
+#define FRONT_BEHIND_DEFAULT "127.0.0.1:0"   /* where a relay brings them */
+#define FRONT_PLAIN_DEFAULT "127.0.0.1:7425" /* where a proxy of the operator's does */
 #define RUN_WORKERS 4
 #define RUN_WORKERS_MAX 64
 #define KEY_BYTES_MAX 4096
@@ -193,6 +194,7 @@ static int outer_open(struct serve *serve, struct err *err)
 {
 	const struct serve_front_options options = {.domain = serve->outer.domain,
 						    .listen = serve->outer_base,
+						    .plain = serve->outer.plain,
 						    .certificate = serve->outer.certificate,
 						    .key = serve->outer.key,
 						    .sign_in = serve->pages,
@@ -213,6 +215,8 @@ static int relay_open(struct serve *serve, struct err *err)
 
 	if (!serve->outer.relay)
 		return 0;
+	if (serve->outer.plain)
+		return err_set(err, ERR_INVALID, "preview-relay brings TLS, which preview-plain says ends before it: take one");
 	if (!serve->front)
 		return err_set(err, ERR_INVALID, "preview-relay wants the domain that it is for: preview-domain");
 	return serve_relay_open(&options, &serve->relay, err);
@@ -427,7 +431,9 @@ static int traces_open(struct serve *serve, struct err *err)
 
 static const char *outer_listen(const struct serve *serve)
 {
-	return serve->outer.listen ? serve->outer.listen : serve->outer.relay ? FRONT_BEHIND_DEFAULT : FRONT_DEFAULT;
+	if (serve->outer.listen)
+		return serve->outer.listen;
+	return serve->outer.plain ? FRONT_PLAIN_DEFAULT : serve->outer.relay ? FRONT_BEHIND_DEFAULT : FRONT_DEFAULT;
 }
 
 static int serve_open(struct serve *serve, const char *state, const char *runtime, struct err *err)
@@ -514,6 +520,7 @@ static void variables_take(struct serve *serve)
 		     {"ASSAY_PREVIEW_RELAY_TOKEN", &serve->outer.token},
 		     {"ASSAY_REPOSITORIES", &serve->repositories}};
 	const char *warm = getenv("ASSAY_WARM");
+	const char *plain = getenv("ASSAY_PREVIEW_PLAIN");
 	const char *sign_in = getenv("ASSAY_SIGN_IN");
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
@@ -523,6 +530,7 @@ static void variables_take(struct serve *serve)
 			*texts[i].text = value;
 	}
 	serve->warm = warm && strcmp(warm, "true") == 0;
+	serve->outer.plain = plain && strcmp(plain, "true") == 0;
 	serve->sign_in = sign_in && strcmp(sign_in, "true") == 0;
 }
 
@@ -599,6 +607,9 @@ int serve_main(int argc, char **argv)
 		 .value = "FILE",
 		 .help = "its private key, PEM (in the certificate's file)",
 		 .text = &serve.outer.key},
+		{.name = "preview-plain",
+		 .help = "TLS of them ends before, at a proxy of yours, which alone may come in here (" FRONT_PLAIN_DEFAULT ")",
+		 .flag = &serve.outer.plain},
 		{.name = "preview-relay",
 		 .value = "HOST:PORT",
 		 .help = "they come through this relay: no port is open here",

@@ -32,9 +32,9 @@ struct serve_front {
 	char *port;   /* ":8443", or "" */
 	char *shown;  /* both */
 	char *listen;
-	char *certificate;
-	char *key;     /* or NULL */
-	char *sign_in; /* or NULL */
+	char *certificate; /* NULL: TLS ends elsewhere */
+	char *key;         /* or NULL */
+	char *sign_in;     /* or NULL */
 	int64_t link_ms;
 	struct world world;
 	struct vault *vault;
@@ -125,6 +125,17 @@ static int domain_parse(struct serve_front *front, const char *text, struct err 
 	return 0;
 }
 
+static int secrecy_check(const struct serve_front_options *options, const char *domain, struct err *err)
+{
+	if (options->plain && (options->certificate || options->key))
+		return err_set(
+			err, ERR_INVALID,
+			"preview-plain says that TLS ends before it, preview-cert and preview-key that it ends here: take one");
+	if (!options->plain && !options->certificate)
+		return err_set(err, ERR_INVALID, "preview-domain wants a certificate for *.%s: preview-cert", domain);
+	return 0;
+}
+
 int serve_front_open(const struct serve_front_options *options, struct serve_front **front, struct err *err)
 {
 	struct serve_front *made = mem_new(sizeof(*made));
@@ -138,10 +149,8 @@ int serve_front_open(const struct serve_front_options *options, struct serve_fro
 	made->certificate = text_copy(options->certificate);
 	made->key = text_copy(options->key);
 	made->sign_in = text_copy(options->sign_in);
-	if (domain_parse(made, options->domain, err) ||
-	    (!made->certificate &&
-	     err_set(err, ERR_INVALID, "preview-domain wants a certificate for *.%s: preview-cert", made->domain)) ||
-	    identity_take(made, err)) {
+	if (domain_parse(made, options->domain, err) || secrecy_check(options, made->domain, err) ||
+	    (made->certificate && identity_take(made, err))) {
 		serve_front_close(made);
 		return -1;
 	}
@@ -187,8 +196,11 @@ static json_t *body_make(const struct serve_front *front, struct view identity, 
 
 	if (vault_public_key(front->vault, &key, err))
 		return NULL;
-	*fd = file_anonymous(identity, err);
-	return *fd < 0 ? NULL : json_pack("{s:s, s:s, s:s?}", "domain", front->domain, "key", key.at, "sign_in", front->sign_in);
+	*fd = front->certificate ? file_anonymous(identity, err) : -1;
+	if (front->certificate && *fd < 0)
+		return NULL;
+	return json_pack("{s:s, s:s, s:s?, s:b}", "domain", front->domain, "key", key.at, "sign_in", front->sign_in, "plain",
+			 !front->certificate);
 }
 
 json_t *serve_front_body(struct serve_front *front, int *identity, struct err *err)
@@ -210,6 +222,8 @@ void serve_front_look(struct serve_front *front, struct environments *environmen
 	struct err err = {0};
 	struct buf fresh;
 
+	if (!front->certificate)
+		return;
 	if (stamp_same(&now[0], &front->stamps[0]) && stamp_same(&now[1], &front->stamps[1]))
 		return;
 	/* The old one is there for whoever asks until the gateway has taken the new one. */

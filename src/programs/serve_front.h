@@ -17,6 +17,7 @@ struct serve_front;
 struct serve_front_options {
 	const char *domain;      /* "preview.example.com"; ":PORT" behind it is what people's addresses say, and need not be ours */
 	const char *listen;      /* "0.0.0.0:443" */
+	bool plain;              /* TLS ends before it, at a proxy of the operator's: no certificate */
 	const char *certificate; /* files, PEM */
 	const char *key;         /* NULL: in the certificate's */
 	const char *sign_in;     /* "https://assay.example.com": where people sign in; NULL: nowhere, links only */
@@ -31,7 +32,7 @@ void serve_front_close(struct serve_front *front); /* NULL is fine */
 const char *serve_front_listen(const struct serve_front *front);
 const char *serve_front_name(const struct serve_front *front);   /* the domain without a port */
 const char *serve_front_domain(const struct serve_front *front); /* as people's addresses end: "preview.example.com:8443" */
-/* FRONT for the gateway, and the descriptor that goes with it; both the caller's. */
+/* FRONT for the gateway, and the descriptor that goes with it (-1: none does); both the caller's. */
 json_t *serve_front_body(struct serve_front *front, int *identity, struct err *err);
 /* The files, when they changed, are for the gateway: to be called once in a while. What is wrong with them is said once, and what was told before
  * stays. */

@@ -116,7 +116,7 @@ static int front_introduce(const struct serve_gateway *gateway, bool first, stru
 	if (!gateway->front)
 		return 0;
 	if (body)
-		answer = link_call(gateway->link, MESSAGE_FRONT, body, &identity, 1, ANSWER_TIMEOUT_MS, err);
+		answer = link_call(gateway->link, MESSAGE_FRONT, body, &identity, identity >= 0, ANSWER_TIMEOUT_MS, err);
 	if (answer || first)
 		return answer ? 0 : err_prefix(err, "previews for people elsewhere");
 	/* All else goes on: a certificate that has ended meanwhile is no reason to be without a gateway. */

@@ -30,6 +30,7 @@ struct serve {
 		const char *key;
 		const char *relay; /* NULL: they come by themselves */
 		const char *token;
+		bool plain; /* TLS ends before it */
 	} outer;
 	const char *provider; /* of sandboxes; NULL: this machine */
 	const char *oci;      /* NULL: none */

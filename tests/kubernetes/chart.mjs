@@ -11,6 +11,7 @@ const folder = fileURLToPath(new URL('../../deploy/helm/assay', import.meta.url)
 const holds = value => !(value === undefined || value === null || value === false || value === '' || value === 0 || (typeof value === 'object' && !Object.keys(value).length));
 const functions = {
 	not: value => !holds(value),
+	or: (...values) => values.find(holds) ?? values.at(-1),
 	quote: value => JSON.stringify(String(value)),
 	default: (other, value) => (holds(value) ? value : other),
 	printf: (form, ...values) => values.reduce((text, value) => text.replace('%s', value), form),

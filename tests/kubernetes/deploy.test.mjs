@@ -113,12 +113,37 @@ test('the values of the chart arrive', {skip}, async () => {
 	assert.equal(theirs.find(each => each.kind === 'StatefulSet').spec.template.spec.volumes[0].persistentVolumeClaim.claimName, 'ours');
 });
 
+test('pages and previews are reached by a Gateway or an Ingress, where TLS ends', {skip}, async () => {
+	const {HTTPRoute} = await import('@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute');
+	const all = await released({expose: {
+		pages: 'assay.example.com', previews: 'preview.example.com', gateway: {name: 'public', namespace: 'infra'},
+		ingress: {className: 'nginx', annotations: {a: 'b'}, tlsSecret: 'wild'},
+	}}), of = kind => all.filter(each => each.kind === kind);
+	for (const object of all.filter(each => each.kind !== 'HTTPRoute'))
+		assert.deepEqual(object_errors(object), [], object.kind);
+	const routes = of('HTTPRoute'), [ingress] = of('Ingress'), service = of('Service').find(each => each.metadata.name === 'assay-web');
+	for (const route of routes) new HTTPRoute(route).validate();
+	const parentRefs = [{name: 'public', namespace: 'infra'}], to = port => [{backendRefs: [{name: 'assay-web', port}]}];
+	assert.deepEqual(routes.map(each => each.spec), [{parentRefs, hostnames: ['assay.example.com'], rules: to(7420)}, {parentRefs, hostnames: ['*.preview.example.com'], rules: to(7425)}]);
+	assert.deepEqual(ingress.spec.rules.map(({host, http}) => [host, http.paths[0].backend.service.port.number]), [['assay.example.com', 7420], ['*.preview.example.com', 7425]]);
+	assert.deepEqual([ingress.spec.tls, ingress.metadata.annotations], [[{secretName: 'wild', hosts: ['assay.example.com', '*.preview.example.com']}], {a: 'b'}]);
+	const {template} = of('StatefulSet')[0].spec, env = Object.fromEntries(template.spec.containers[0].env.map(({name, value}) => [name, value]));
+	assert.deepEqual(service.spec.selector, template.metadata.labels);
+	assert.deepEqual(service.spec.ports.map(each => each.port), [7420, 7425]);
+	assert.deepEqual([env.ASSAY_LISTEN, env.ASSAY_PAGES, env.ASSAY_PREVIEW_DOMAIN, env.ASSAY_PREVIEW_PLAIN, env.ASSAY_PREVIEW_LISTEN],
+		['0.0.0.0:7420', 'https://assay.example.com', 'preview.example.com', 'true', '0.0.0.0:7425']);
+	const few = await released({expose: {previews: 'preview.example.com', gateway: {name: 'public'}}});
+	assert.deepEqual(few.filter(each => /Route|Ingress/.test(each.kind)).map(each => each.metadata.name), ['assay-previews']);
+	assert.deepEqual(few.find(each => each.metadata.name === 'assay-web').spec.ports, [{name: 'previews', port: 7425}]);
+});
+
 test('a wrong value is refused before anything is made', {skip}, async () => {
 	const {default: Ajv} = await import('ajv'), {values_of} = await import('./chart.mjs');
 	const valid = new Ajv({allowUnionTypes: true}).compile(JSON.parse(readFileSync(`${folder}/../helm/assay/values.schema.json`, 'utf8')));
-	for (const good of [{}, {replicas: 2, repositories: {accessMode: 'ReadWriteMany'}}, {replicas: 3, repositories: {existingClaim: 'ours'}}, {rooms: {volumeGib: '16'}}])
+	for (const good of [{}, {replicas: 2, repositories: {accessMode: 'ReadWriteMany'}}, {replicas: 3, repositories: {existingClaim: 'ours'}}, {rooms: {volumeGib: '16'}}, {expose: {pages: 'a.example.com', previews: 'b.example.com', gateway: {name: 'g'}}}, {replicas: 2, repositories: {existingClaim: 'ours'}, expose: {pages: 'a.example.com'}}])
 		assert.ok(valid(values_of(good)), JSON.stringify([good, valid.errors]));
-	for (const bad of [{replica: 2}, {replicas: 0}, {replicas: 2}, {rooms: {memory: 1}}, {takeover: '5'}, {image: ''}, {imagePullPolicy: 'Sometimes'}, {repositories: {accessMode: 'RWX'}}])
+	for (const bad of [{replica: 2}, {replicas: 0}, {replicas: 2}, {rooms: {memory: 1}}, {takeover: '5'}, {image: ''}, {imagePullPolicy: 'Sometimes'}, {repositories: {accessMode: 'RWX'}}, {expose: {pages: 'https://a.example.com'}}, {expose: {previews: '*.b.example.com'}}, {expose: {gateway: {nam: 'g'}}},
+		{replicas: 2, repositories: {existingClaim: 'ours'}, expose: {previews: 'b.example.com'}}])
 		assert.ok(!valid(values_of(bad)), JSON.stringify(bad));
 });
 

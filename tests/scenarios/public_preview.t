@@ -153,4 +153,24 @@ kill -9 "$(pgrep -P "$serve_pid" -f 'gateway --link-fd')"
 ok 'a gateway that died comes back with it, and passes are still good' until_true 60 visit "https://$host/deep" --fail --output /dev/null --header "Cookie: $cookie"
 is 'and those that were taken back are not' "$(sees "$link") $(sees "$now")" '403  403 '
 is 'no exchange that was kept has a pass in it' "$(api GET "/environments/$env/exchanges" | grep -cF "${cookie#*=}")" 0
+
+# Where TLS ends before: a proxy brings requests of many visitors by one connection, each judged by itself.
+serve_stop
+unset ASSAY_PREVIEW_CERT
+export ASSAY_PREVIEW_PLAIN=true
+like 'either TLS ends before, or there is a certificate' "$(ASSAY_PREVIEW_CERT=$WORK/outer.pem timeout 30 "$ASSAY" serve --listen 127.0.0.1:0 --preview 127.0.0.1:0 2>&1)" 'preview-plain says that TLS ends before'
+ok 'a server starts without a certificate' serve_start
+port=$(jq -r '.outer | split(":")[1]' "$ASSAY_STATE/run/serve.json")
+ready() { [ "$(api GET "/environments/$env" | jq -r .state)" = ready ]; }
+ok 'its environment is there' until_true 60 ready
+link=$("$ASSAY" env url "$env")
+like 'its address is the same, and of https' "$link" "^https://$host/\?first=1&assay=l\."
+# through HOST COOKIE: one request of the proxy's; several go by one connection.
+proxied=(curl --silent --show-error --max-time 20)
+cookie=$("${proxied[@]}" --output /dev/null --dump-header - --header "Host: $host" "http://127.0.0.1:$port${link#https://"$host"}" | sed -n 's/^Set-Cookie: \(__Host-assay=[^;]*\).*/\1/p')
+like 'the link becomes a cookie' "$cookie" '^__Host-assay=l\.'
+through() { printf '%s\n' "url = http://127.0.0.1:$port/hi" "header = \"Host: $1\"" ${2:+"header = \"Cookie: $2\""} 'output = /dev/null' 'write-out = "%{http_code}+%{num_connects} "' next; }
+{ through "$host" "$cookie"; through "$host"; through "$other" "$cookie"; through "$host" "$cookie"; through localhost "$cookie"; } | sed '$d' >"$WORK/many"
+is 'of one connection only those come in who have a pass for where they want to' "$("${proxied[@]}" --config "$WORK/many")" '200+1 403+0 403+0 200+0 421+0 '
+is 'the application is told of https' "$("${proxied[@]}" --header "Host: $host" --header "Cookie: $cookie" "http://127.0.0.1:$port/hi" | jq -r '.headers["x-forwarded-proto"]')" https
 done_testing

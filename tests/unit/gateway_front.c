@@ -30,6 +30,7 @@ struct fixture {
 	struct front_shown shown;
 	struct front_answer answer;
 	char env[FRONT_ENV_MAX];
+	bool plain; /* TLS ends before */
 };
 
 static void pem_add(struct buf *out, BIO *bio)
@@ -74,7 +75,8 @@ static int put(struct fixture *fixture, struct view identity, const char *sign_i
 
 	assert_int_equal(PEM_write_bio_PUBKEY(bio, fixture->signer), 1);
 	pem_add(&key, bio);
-	body = json_pack("{s:s, s:s, s:s?}", "domain", "preview.test", "key", key.at, "sign_in", sign_in);
+	body = json_pack("{s:s, s:s, s:s?, s:b}", "domain", "preview.test", "key", key.at, "sign_in", sign_in, "plain",
+			 fixture->plain);
 	return front_put(fixture->front, body, fd, err);
 }
 
@@ -132,7 +134,7 @@ static bool judge(struct fixture *fixture, const char *target, const char *lines
 	free(fixture->answer.location);
 	free(fixture->answer.cookie);
 	fixture->answer = (struct front_answer){0};
-	return front_judge(fixture->front, &head, HOST, &fixture->shown, fixture->env, &fixture->answer);
+	return front_judge(fixture->front, &head, fixture->plain ? NULL : HOST, &fixture->shown, fixture->env, &fixture->answer);
 }
 
 static void a_pass_reads_as_it_was_written_and_nothing_else_does(void **state)
@@ -189,6 +191,26 @@ static void a_pass_is_for_one_host_until_it_ends(void **state)
 		assert_int_equal(judge(fixture, "/a", cookie), i == 0);
 		assert_int_equal(judge(fixture, "/a", cookie), i == 0); /* and once more, from what the connection has shown */
 	}
+}
+
+static void a_connection_without_tls_comes_in_only_where_that_ends_before(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_FREE char *good = sign(fixture, (struct pass){.ends_s = time(NULL) + 100}, HOST, "");
+	AUTO_FREE char *cookie = text_format("Cookie: __Host-assay=%s\r\n", good);
+	struct tls *tls;
+	struct err err;
+
+	assert_true(judge(fixture, "/a", cookie));
+	fixture->plain = true;
+	assert_false(judge(fixture, "/a", cookie)); /* no name of a session */
+	assert_int_equal(put(fixture, VIEW(""), NULL, &err), 0);
+	assert_true(judge(fixture, "/a", cookie));
+	assert_false(judge(fixture, "/a", ""));
+	assert_true(front_accept(fixture->front, 0, &tls));
+	assert_null(tls);
+	fixture->plain = false;
+	assert_false(judge(fixture, "/a", cookie)); /* a session where none can be */
 }
 
 static void what_a_connection_has_shown_ends_with_the_pass_and_with_the_key(void **state)
@@ -385,6 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pass_reads_as_it_was_written_and_nothing_else_does, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_pass_is_for_one_host_until_it_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_connection_without_tls_comes_in_only_where_that_ends_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_connection_has_shown_ends_with_the_pass_and_with_the_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_link_that_is_taken_back_is_good_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(previews_are_shown_within_the_pages_of_assay_only, setup, teardown),
