@@ -70,6 +70,8 @@ static const struct config_key {
 	{"kubernetes-volume-gib", "ASSAY_KUBERNETES_VOLUME_GIB", CONFIG_NUMBER, "of each volume: 8"},
 	{"kubernetes-queue", "ASSAY_KUBERNETES_QUEUE", CONFIG_TEXT, "a queue of Kueue that admits pods"},
 	{"kubernetes-priority", "ASSAY_KUBERNETES_PRIORITY", CONFIG_TEXT, "a PriorityClass of pods"},
+	{"kubernetes-pod-life", "ASSAY_KUBERNETES_POD_LIFE", CONFIG_DURATION,
+	 "after which the cluster ends a pod by itself, should nobody do it: 72h; 0: never"},
 	{"kubernetes-spread", "ASSAY_KUBERNETES_SPREAD", CONFIG_FLAG,
 	 "environments keep away from each other's nodes where they can"},
 	{"policy", "ASSAY_POLICY", CONFIG_TEXT, "the organisation's policy: STATE/policy.yaml, else /etc/assay/policy.yaml"},

@@ -28,6 +28,7 @@
 #define LINK_NAME "assay.internal" /* that the certificate is for: nobody asks a name server for it */
 #define IDENTITY_BYTES_MAX ((size_t)64 << 10)
 #define OWNER_DIGITS 16
+#define POD_LIFE_MS ((int64_t)72 * 3600 * 1000)
 #define GIB ((int64_t)1 << 30)
 
 struct serve_sandboxes {
@@ -242,6 +243,7 @@ static int cluster_open(struct serve_sandboxes *self, const struct serve_sandbox
 	options->rooms.storage_class = serve_setting("ASSAY_KUBERNETES_STORAGE_CLASS");
 	options->rooms.queue = serve_setting("ASSAY_KUBERNETES_QUEUE");
 	options->rooms.priority = serve_setting("ASSAY_KUBERNETES_PRIORITY");
+	options->rooms.life_ms = config_number("kubernetes-pod-life", POD_LIFE_MS);
 	options->rooms.spread = spread && strcmp(spread, "true") == 0;
 	options->state_dir = self->state_dir;
 	options->image = image ? image : options->rooms.image;

@@ -860,6 +860,31 @@ static void layer_make(const char *layer, size_t bytes)
 	env_end(env);
 }
 
+static void a_pod_that_has_lived_long_enough_ends_by_itself(void **state)
+{
+	struct kube_cluster_options brief = options;
+	const char *argv[] = {"sleep", "100", NULL};
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+	size_t sandboxes;
+	char why[200];
+
+	(void)state;
+	brief.rooms.life_ms = 5000;
+	provider_again(&brief);
+	spec.env = env_with_volume(NULL, 0);
+	says(spec.env, "one", "echo kept >/workspace/f; sync", "");
+	assert_int_equal(wait_end(spec.env, "one", start(spec.env, "one", argv, -1, -1)).reason, EXIT_GONE);
+	assert_true(listed(spec.env, &sandboxes, why, sizeof(why)));
+	assert_int_equal(sandboxes, 0);
+	assert_non_null(strstr(why, "DeadlineExceeded"));
+	provider_again(NULL);
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(spec.env, "one", "cat /workspace/f", "kept");
+	env_end(spec.env);
+}
+
 static void a_volume_that_is_filled_for_ever_is_given_up(void **state)
 {
 	const char *layers[] = {"endless"};
@@ -1299,6 +1324,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_exists_is_listed_and_what_was_removed_is_not),
 		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
 		cmocka_unit_test(a_pod_that_dies_is_told_as_gone_and_why),
+		cmocka_unit_test(a_pod_that_has_lived_long_enough_ends_by_itself),
 		cmocka_unit_test(another_control_plane_finds_what_the_first_left),
 		cmocka_unit_test(what_a_cluster_cannot_do_is_refused_with_what_can),
 		cmocka_unit_test(an_environment_takes_few_requests),

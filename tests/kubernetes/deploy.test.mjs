@@ -92,7 +92,7 @@ test('a release of the chart is what the manifests are', {skip}, async () => {
 test('the values of the chart arrive', {skip}, async () => {
 	const all = await released({
 		image: 'r.example.com/assay:1', imagePullSecrets: [{name: 'r'}], replicas: 2, store: {secret: 'mine'}, takeover: '2m', state: {storageClass: 'fast'},
-		repositories: {accessMode: 'ReadWriteMany', storageClass: 'nfs', size: '1Gi'}, rooms: {image: 'r.example.com/rooms:1', storageClass: 'ssd', volumeGib: 4, queue: 'q', priority: 'low', spread: true},
+		repositories: {accessMode: 'ReadWriteMany', storageClass: 'nfs', size: '1Gi'}, rooms: {image: 'r.example.com/rooms:1', storageClass: 'ssd', volumeGib: 4, queue: 'q', priority: 'low', podLife: '24h', spread: true},
 		env: [{name: 'ASSAY_PAGES', value: 'https://assay.example.com'}], nodeSelector: {disk: 'ssd'}, tolerations: [{key: 'agents', operator: 'Exists'}],
 	}, {name: 'judge', namespace: 'ci'});
 	for (const object of all)
@@ -101,8 +101,8 @@ test('the values of the chart arrive', {skip}, async () => {
 	const env = Object.fromEntries(container.env.map(({name, value, valueFrom}) => [name, value ?? valueFrom]));
 	assert.deepEqual(restricted_errors({spec: pod}), []);
 	assert.deepEqual([spec.replicas, container.image, pod.imagePullSecrets, pod.nodeSelector, pod.tolerations], [2, 'r.example.com/assay:1', [{name: 'r'}], {disk: 'ssd'}, [{key: 'agents', operator: 'Exists'}]]);
-	assert.deepEqual([env.ASSAY_KUBERNETES_ASSAY_IMAGE, env.ASSAY_KUBERNETES_IMAGE, env.ASSAY_KUBERNETES_STORAGE_CLASS, env.ASSAY_KUBERNETES_VOLUME_GIB, env.ASSAY_KUBERNETES_QUEUE, env.ASSAY_KUBERNETES_PRIORITY, env.ASSAY_KUBERNETES_SPREAD],
-		['r.example.com/assay:1', 'r.example.com/rooms:1', 'ssd', '4', 'q', 'low', 'true']);
+	assert.deepEqual([env.ASSAY_KUBERNETES_ASSAY_IMAGE, env.ASSAY_KUBERNETES_IMAGE, env.ASSAY_KUBERNETES_STORAGE_CLASS, env.ASSAY_KUBERNETES_VOLUME_GIB, env.ASSAY_KUBERNETES_QUEUE, env.ASSAY_KUBERNETES_PRIORITY, env.ASSAY_KUBERNETES_POD_LIFE, env.ASSAY_KUBERNETES_SPREAD],
+		['r.example.com/assay:1', 'r.example.com/rooms:1', 'ssd', '4', 'q', 'low', '24h', 'true']);
 	assert.deepEqual([env.ASSAY_TAKEOVER, env.ASSAY_STORE.secretKeyRef.name, env.ASSAY_PAGES, env.ASSAY_KUBERNETES_PODS], ['2m', 'mine', 'https://assay.example.com', 'ci/app.kubernetes.io/name=judge']);
 	assert.deepEqual([claim.metadata.name, claim.spec.accessModes, claim.spec.storageClassName, claim.metadata.annotations['helm.sh/resource-policy']], ['judge-repositories', ['ReadWriteMany'], 'nfs', 'keep']);
 	assert.equal(pod.volumes[0].persistentVolumeClaim.claimName, 'judge-repositories');
@@ -142,14 +142,14 @@ test('a wrong value is refused before anything is made', {skip}, async () => {
 	const valid = new Ajv({allowUnionTypes: true}).compile(JSON.parse(readFileSync(`${folder}/../helm/assay/values.schema.json`, 'utf8')));
 	for (const good of [{}, {replicas: 2, repositories: {accessMode: 'ReadWriteMany'}}, {replicas: 3, repositories: {existingClaim: 'ours'}}, {rooms: {volumeGib: '16'}}, {expose: {pages: 'a.example.com', previews: 'b.example.com', gateway: {name: 'g'}}}, {replicas: 2, repositories: {existingClaim: 'ours'}, expose: {pages: 'a.example.com'}}])
 		assert.ok(valid(values_of(good)), JSON.stringify([good, valid.errors]));
-	for (const bad of [{replica: 2}, {replicas: 0}, {replicas: 2}, {rooms: {memory: 1}}, {takeover: '5'}, {image: ''}, {imagePullPolicy: 'Sometimes'}, {repositories: {accessMode: 'RWX'}}, {expose: {pages: 'https://a.example.com'}}, {expose: {previews: '*.b.example.com'}}, {expose: {gateway: {nam: 'g'}}},
+	for (const bad of [{replica: 2}, {replicas: 0}, {replicas: 2}, {rooms: {memory: 1}}, {rooms: {podLife: 'long'}}, {takeover: '5'}, {image: ''}, {imagePullPolicy: 'Sometimes'}, {repositories: {accessMode: 'RWX'}}, {expose: {pages: 'https://a.example.com'}}, {expose: {previews: '*.b.example.com'}}, {expose: {gateway: {nam: 'g'}}},
 		{replicas: 2, repositories: {existingClaim: 'ours'}, expose: {previews: 'b.example.com'}}])
 		assert.ok(!valid(values_of(bad)), JSON.stringify(bad));
 });
 
 /* A setting that the chart sets is one that the server reads. */
 test('what the chart sets is known to the binary', {skip: skip || (!process.env.ASSAY && 'ASSAY names no binary')}, async () => {
-	const all = await released({rooms: {image: 'r', storageClass: 's', volumeGib: 4, queue: 'q', priority: 'p', spread: true}}), manual = readFileSync(`${folder}/../../doc/kubernetes.md`, 'utf8');
+	const all = await released({rooms: {image: 'r', storageClass: 's', volumeGib: 4, queue: 'q', priority: 'p', podLife: '1h', spread: true}}), manual = readFileSync(`${folder}/../../doc/kubernetes.md`, 'utf8');
 	for (const {name} of all.find(each => each.kind === 'StatefulSet').spec.template.spec.containers[0].env.filter(each => each.name.startsWith('ASSAY_KUBERNETES')))
 		assert.ok(manual.includes(`\`${name.slice('ASSAY_'.length).toLowerCase().replaceAll('_', '-')}\``), name);
 });

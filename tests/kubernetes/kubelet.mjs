@@ -111,6 +111,14 @@ function main_start(pod, tell) {
 		stop(pod);
 	});
 	tell(status_of(pod, 'Running'));
+	const {activeDeadlineSeconds} = pod.spec;
+	if (activeDeadlineSeconds)
+		setTimeout(() => {
+			if (pod.stopped)
+				return;
+			stop(pod);
+			tell({...status_of(pod, 'Failed', 137), reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline'});
+		}, activeDeadlineSeconds * 1000).unref();
 }
 
 function probe(pod, spec, done) {

@@ -254,6 +254,8 @@ json_t *kube_room_object(const struct kube_room_site *site, const char *space, c
 	set(pod, "initContainers", json_pack("[o]", link_container(site, spec)));
 	set(pod, "containers", json_pack("[o]", program_container(spec)));
 	set(pod, "volumes", volumes_of(spec));
+	if (site->life_ms >= 1000)
+		set(pod, "activeDeadlineSeconds", json_integer(site->life_ms / 1000));
 	affinity_set(pod, site, spec);
 	set(object, "spec", pod);
 	return object;

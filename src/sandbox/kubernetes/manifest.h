@@ -29,7 +29,8 @@ struct kube_room_site {
 	const char *name;                             /* that its certificate is for */
 	const char *authority;                        /* PEM */
 	const char *storage_class, *queue, *priority; /* each may be NULL: the cluster's default, none, none */
-	bool spread;                                  /* environments keep away from each other's nodes where they can */
+	int64_t life_ms; /* then the cluster ends a pod by itself, whoever is there to make it again; 0: never */
+	bool spread;     /* environments keep away from each other's nodes where they can */
 };
 
 /* `spec->image` is an OCI reference; what a cluster cannot do is the caller's to refuse. */
