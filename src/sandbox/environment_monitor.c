@@ -89,6 +89,7 @@ static bool member_look(struct environment *env, struct member *member)
 	int64_t now_ms = elapsed_ms(env->all);
 	bool was_running;
 	bool starting;
+	bool unready;
 	int64_t restart_at_ms;
 
 	(void)pthread_mutex_lock(&env->mutex);
@@ -96,6 +97,7 @@ static bool member_look(struct environment *env, struct member *member)
 	starting = member->state == MEMBER_STARTING;
 	restart_at_ms = member->restart_at_ms;
 	(void)pthread_mutex_unlock(&env->mutex);
+	unready = was_running && starting && member_probe(env, member, &(struct err){0}); /* it may find that it has ended */
 	if (was_running && member_ended(env, member)) {
 		if (member->exit.reason == EXIT_GONE)
 			__atomic_store_n(&env->all->lost, true, __ATOMIC_RELAXED);
@@ -103,9 +105,9 @@ static bool member_look(struct environment *env, struct member *member)
 			ended(env, member);
 		return true;
 	}
-	if (was_running && starting)
-		return member_probe(env, member, &(struct err){0}) != 0;
-	if (!was_running && restart_at_ms && restart_at_ms <= now_ms)
+	if (was_running)
+		return unready;
+	if (restart_at_ms && restart_at_ms <= now_ms)
 		start_again(env, member);
 	return restart_at_ms != 0;
 }

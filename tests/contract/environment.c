@@ -79,15 +79,42 @@ static const struct fixture_file files[] = {
 
 static bool warm;
 
+/* The end of the service `bad` is told at the second question: the first one came a moment before it. */
+static struct {
+	bool on, held;
+	uint32_t process;
+	struct exit_status status;
+} late_end;
+
+static int wait_late(void *self, struct env_id env, const char *name, uint32_t process, int64_t timeout_ms,
+		     struct exit_status *status, struct err *err)
+{
+	if (!late_end.on || strcmp(name, "bad") != 0)
+		return provider.ops->program_wait(self, env, name, process, timeout_ms, status, err);
+	if (!late_end.held || late_end.process != process) {
+		if (provider.ops->program_wait(self, env, name, process, timeout_ms, &late_end.status, err))
+			return -1;
+		late_end.held = true;
+		late_end.process = process;
+		return err_set(err, ERR_RETRY, "it has not ended yet");
+	}
+	late_end.held = false;
+	*status = late_end.status;
+	return 0;
+}
+
 static void manager_open(void)
 {
+	static struct provider_ops ops;
 	struct err err = {0};
 	struct local_options local = {.state_dir = state_dir, .program = fixture_self(), .runtime = getenv("ASSAY_RUNTIME")};
 	struct environments_options options = {
 		.state_dir = state_dir, .preview_base = "127.0.0.1:7421", .world = world_real, .warm = warm};
 
 	must(local_provider_open(&local, &provider, &err), &err);
-	options.provider = provider;
+	ops = *provider.ops;
+	ops.program_wait = wait_late;
+	options.provider = (struct provider){&ops, provider.self};
 	must(environments_open(&options, &environments, &err), &err);
 }
 
@@ -985,15 +1012,13 @@ static void dependencies_are_installed_once_for_commits_that_share_a_lock_file(v
 	must(environment_down(environments, id, &err), &err);
 }
 
-static void a_program_that_crashes_again_and_again_is_given_up(void **state)
+/* Of an environment whose service `bad` ends again and again. */
+static void given_up_await(struct env_id id)
 {
-	static const char looping[] = "version: 1\nname: loop\nservices:\n  bad: {run: 'sleep 0.05; echo dying; exit 5'}\n";
-	struct env_id id = up(&(struct environment_spec){.repository = repository, .commit = first, .blueprint = looping});
 	int64_t deadline_ms = now_ms() + WAIT_MS;
 	struct err err = {0};
 	bool given_up = false;
 
-	(void)state;
 	while (!given_up && now_ms() < deadline_ms) {
 		AUTO_JSON shown = environment_show(environments, id, &err);
 		const json_t *bad = json_array_get(json_member(shown, "sandboxes"), 1);
@@ -1007,6 +1032,25 @@ static void a_program_that_crashes_again_and_again_is_given_up(void **state)
 	}
 	assert_true(given_up);
 	must(environment_down(environments, id, &err), &err);
+}
+
+static void a_program_that_crashes_again_and_again_is_given_up(void **state)
+{
+	static const char looping[] = "version: 1\nname: loop\nservices:\n  bad: {run: 'sleep 0.05; echo dying; exit 5'}\n";
+
+	(void)state;
+	given_up_await(up(&(struct environment_spec){.repository = repository, .commit = first, .blueprint = looping}));
+}
+
+/* It was seen running, and had ended when it was asked whether it is ready. */
+static void who_ends_between_two_looks_is_started_again_too(void **state)
+{
+	static const char looping[] = "version: 1\nname: late\nservices:\n  bad: {run: 'sleep 0.05; exit 5'}\n";
+
+	(void)state;
+	late_end.on = true;
+	given_up_await(up(&(struct environment_spec){.repository = repository, .commit = first, .blueprint = looping}));
+	late_end.on = false;
 }
 
 static void snapshots_are_made_of_seeds_and_dumps_and_can_be_removed(void **state)
@@ -1239,6 +1283,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_service_is_waited_for_as_long_as_its_blueprint_says),
 		cmocka_unit_test(dependencies_are_installed_once_for_commits_that_share_a_lock_file),
 		cmocka_unit_test(a_program_that_crashes_again_and_again_is_given_up),
+		cmocka_unit_test(who_ends_between_two_looks_is_started_again_too),
 		cmocka_unit_test(snapshots_are_made_of_seeds_and_dumps_and_can_be_removed),
 		cmocka_unit_test(dumps_of_both_engines_become_a_snapshot),
 		cmocka_unit_test(a_running_server_becomes_a_snapshot),
