@@ -70,19 +70,36 @@ static void statement_draw(const json_t *statement, bool all)
 	report_draw(predicate, (struct report_form){.all = all});
 }
 
+static int bundle_print(const char *program, const char *run)
+{
+	AUTO_BUF text = buf_new(RECORD_BYTES_MAX);
+	AUTO_FREE char *path = api_path("/runs/{}/attestations", run);
+	struct err err = {0};
+	AUTO_API struct api *api = api_open(program, true, &err);
+
+	if (!api || api_text(api, path, &text, &err))
+		return cli_fail(program, false, &err);
+	printf("%.*s\n", (int)text.length, text.at);
+	return CLI_DONE;
+}
+
 static int record_show(int argc, char **argv)
 {
 	static const char program[] = "assay record show";
 	bool as_json = false;
 	bool sealed = false;
+	bool bundle = false;
 	bool all = false;
 	const struct cli_option options[] = {
 		{.name = "envelope", .help = "the record itself, signature and all: for a file", .flag = &sealed},
+		{.name = "bundle",
+		 .help = "the run's bundle: the record, a test result and a SLSA verification summary, an envelope a line",
+		 .flag = &bundle},
 		{.name = "all", .help = "findings that only inform, too", .flag = &all},
 		{.name = "json", .help = "the statement as JSON", .flag = &as_json},
 	};
 	const struct cli_usage usage = {.program = program,
-					.arguments = "FILE|RUN [--all | --envelope] [--json]",
+					.arguments = "FILE|RUN [--all | --envelope | --bundle] [--json]",
 					.about = "Shows what a record says. It is not checked: assay record verify does that.",
 					.options = options,
 					.option_count = ARRAY_LEN(options),
@@ -95,6 +112,8 @@ static int record_show(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
+	if (bundle)
+		return bundle_print(program, argv[1]);
 	if (record_envelope(program, argv[1], &envelope, &err) == 0)
 		statement = record_payload(buf_view(&envelope), &err);
 	if (!statement)
@@ -130,8 +149,9 @@ static int record_check(int argc, char **argv)
 	const struct cli_usage usage = {
 		.program = program,
 		.arguments = "FILE|RUN [--key PEM] [--json]",
-		.about = "Checks a record's signature and shape. Exits with 0 when both are good, whatever the verdict is; with a\n"
-			 "file and --key no server is asked.",
+		.about =
+			"Checks the signature and shape of a record, or of all that is in a bundle. Exits with 0 when both are good,\n"
+			"whatever the verdict is; with a file and --key no server is asked.",
 		.options = options,
 		.option_count = ARRAY_LEN(options),
 		.positional_min = 1,
@@ -146,8 +166,9 @@ static int record_check(int argc, char **argv)
 
 	if (cli_options(&usage, argc, argv, &code) < 0)
 		return code;
-	if (record_envelope(program, argv[1], &envelope, &err) || record_key_read(program, key, &pem, &err) ||
-	    record_verify(buf_view(&envelope), buf_view(&pem), &statement, &err))
+	if ((file_exists(argv[1]) ? file_read(argv[1], &envelope, &err) : record_envelope(program, argv[1], &envelope, &err)) ||
+	    record_key_read(program, key, &pem, &err) ||
+	    record_bundle_verify(buf_view(&envelope), buf_view(&pem), &statement, &err))
 		return cli_fail(program, as_json, &err);
 	if (as_json) {
 		cli_print_json(statement);
@@ -181,7 +202,7 @@ static int record_key(int argc, char **argv)
 }
 
 static const struct cli_command commands[] = {
-	{"show", "FILE|RUN [--all | --envelope] [--json]", "shows what a record says", record_show},
+	{"show", "FILE|RUN [--all | --envelope | --bundle] [--json]", "shows what a record says", record_show},
 	{"key", "", "prints the public key that records are checked with", record_key},
 	{"verify", "FILE|RUN [--key PEM] [--json]", "checks a record's signature", record_check},
 };

@@ -96,6 +96,15 @@ static int record_once(struct runs *runs, const struct run *run, const json_t *r
 	return record_store(runs, run, previous, &envelope, err);
 }
 
+int runs_record_bundle(struct runs *runs, struct run_id id, struct buf *bundle, struct err *err)
+{
+	AUTO_BUF envelope = buf_new(RECORD_BYTES_MAX);
+
+	if (runs_record(runs, id, &envelope, err))
+		return -1;
+	return record_bundle(buf_view(&envelope), (struct signer){sign, runs->options.vault}, bundle, err);
+}
+
 /* The envelope as a note on the head, in each repository that has one: `git notes --ref=verify show`. */
 static int note_put(struct runs *runs, const struct run *run, struct err *err)
 {

@@ -137,6 +137,8 @@ json_t *runs_events(struct runs *runs, struct run_id id, int64_t after, int limi
  * "usage"?}], as the agent program said it. Owned by the caller. */
 json_t *runs_turns(struct runs *runs, struct run_id id, struct err *err);
 MUST_USE int runs_record(struct runs *runs, struct run_id id, struct buf *envelope, struct err *err);
+/* The record with the same verdict in standard forms (verify/record.h, record_bundle). */
+MUST_USE int runs_record_bundle(struct runs *runs, struct run_id id, struct buf *bundle, struct err *err);
 json_t *runs_report(struct runs *runs, struct run_id id, struct err *err);
 /* What its commits change, published or not. ERR_NOT_FOUND: nothing yet. */
 MUST_USE int runs_diff(struct runs *runs, struct run_id id, struct buf *diff, struct err *err);

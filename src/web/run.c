@@ -252,6 +252,16 @@ static json_t *run_record(struct call *call, struct err *err)
 	return request_bytes(call, "application/vnd.dsse+json", buf_view(&envelope));
 }
 
+static json_t *run_attestations(struct call *call, struct err *err)
+{
+	AUTO_BUF bundle = buf_new(BUF_MAX_DEFAULT);
+	struct run_id id;
+
+	if (request_run(call, &id, err) || runs_record_bundle(runs_of(call), id, &bundle, err))
+		return NULL;
+	return request_bytes(call, "application/jsonl", buf_view(&bundle));
+}
+
 static json_t *run_report(struct call *call, struct err *err)
 {
 	struct run_id id;
@@ -526,6 +536,8 @@ const struct row run_rows[] = {
 	 .query = {{"difference", "line"}}, .answers = "Run", .does = "Takes such a declaration, or a proposal, back"},
 	{"GET", "/api/v1/runs/{run}/record", run_record, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/vnd.dsse+json",
 	 .does = "The signed record"},
+	{"GET", "/api/v1/runs/{run}/attestations", run_attestations, WHO_PERSON, ROLE_VIEWER, .answers = "bytes application/jsonl",
+	 .does = "The verdict as in-toto statements, an envelope a line: a test result, a SLSA verification summary, and last the record"},
 	{"GET", "/api/v1/runs/{run}/diff", run_diff, WHO_PERSON, ROLE_VIEWER, .answers = "bytes text/plain",
 	 .does = "The unified diff of its commits"},
 	{"GET", "/api/v1/runs/{run}/report", run_report, WHO_PERSON, ROLE_VIEWER, .answers = "Report",

@@ -76,6 +76,15 @@ finding=$(echo "$out" | jq -r 'select(.type == "finding" and .severity == "block
 is 'a person says that it is meant' "$("$ASSAY" declare "$run" "$finding" --because 'the issue asks for it')" "declared: $run is verified again"
 "$ASSAY" watch "$run" --until review >meant.txt 2>&1
 like 'it is verified again, and that is its record' "$("$ASSAY" record show "$run")" "meant .*$finding.*declared by .*: the issue asks for it.*✓ verified"
+"$ASSAY" record key >public.pem
+"$ASSAY" record show "$run" --bundle >run.intoto.jsonl
+said_in() { jq -r '.payload | @base64d | fromjson | "\(.predicateType) \(.predicate.result // .predicate.verificationResult // .predicate.verdict)"' "$1"; }
+is 'beside it the verdict is said in standard forms' "$(said_in run.intoto.jsonl | sed 's|.*/\(.*/v[0-9.]* \)|\1|')" 'test-result/v0.1 PASSED
+verification_summary/v1 PASSED
+verification/v1 verified' || said_in run.intoto.jsonl
+like 'all of which are checked with a key alone' "$("$ASSAY" record verify run.intoto.jsonl --key public.pem 2>&1)" 'the signature is good.* is verified'
+sed -n '1p;3p' run.intoto.jsonl >fewer.jsonl
+like 'and each by itself' "$("$ASSAY" record verify fewer.jsonl --key public.pem 2>&1)" 'the signature is good'
 is 'its pull request is a draft no more' "$("$ASSAY" pull show 2 --json | jq .draft)" false
 said 1 "assay declare: run $run has no declaration \`GET /\`" declare "$run" 'GET /' --undo
 is 'it is closed' "$("$ASSAY" pull close 2)" closed

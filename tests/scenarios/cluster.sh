@@ -19,7 +19,8 @@ cluster set "$(jq -n --arg base "$WORK/node" --arg assay "$ASSAY" '{kubelet: {ba
 # No verb but those of the role that is shipped.
 role=$(cd "$SOURCE_ROOT/tests/kubernetes" && node --input-type=module -e "import {load} from 'js-yaml'; import {readFileSync} from 'node:fs';
 	console.log(JSON.stringify({rules: load(readFileSync('../../deploy/kubernetes/clusterrole.yaml', 'utf8')).rules}))")
-ok 'the cluster lets us do what deploy/kubernetes/clusterrole.yaml says, and no more' cluster set "$role"
+# Said only when it fails: a story that starts itself again in namespaces of its own comes here twice.
+cluster set "$role" >/dev/null || { tap_line 'not ok' 'the cluster lets us do what deploy/kubernetes/clusterrole.yaml says, and no more'; exit 1; }
 cat >"$WORK/kubeconfig" <<END
 clusters: [{name: c, cluster: {server: '$API'}}]
 users: [{name: u, user: {}}]

@@ -76,6 +76,141 @@ static void a_record_says_what_was_proven_and_for_which_commits(void **state)
 	assert_int_equal(json_array_size(json_member(predicate, "not_covered")), 1);
 }
 
+/* The statement of a line. */
+static json_t *line_statement(struct view line)
+{
+	AUTO_JSON outer = json_parse(line, NULL);
+	AUTO_BUF body = buf_new((size_t)1 << 20);
+
+	assert_int_equal(buf_add_unbase64(&body, view_of(json_text(outer, "payload", "")), NULL), 0);
+	return json_parse(buf_view(&body), NULL);
+}
+
+static void bundle_make(const json_t *report, struct buf *envelope, struct buf *bundle)
+{
+	struct err err = {0};
+
+	assert_int_equal(record_make(report, "", (struct signer){sign, pair}, envelope, &err), 0);
+	assert_int_equal(record_bundle(buf_view(envelope), (struct signer){sign, pair}, bundle, &err), 0);
+}
+
+static void a_bundle_says_the_verdict_in_standard_forms(void **state)
+{
+	static const struct {
+		const char *verdict, *gates, *findings, *result, *passed, *warned, *failed, *summary, *level;
+	} rows[] = {
+		{"verified", "[{\"name\": \"tests\", \"status\": \"pass\"}, {\"name\": \"race\", \"status\": \"skipped\"}]", "[]",
+		 "PASSED", "[\"tests\"]", "[]", "[]", "PASSED", "ASSAY_BEHAVIOUR_VERIFIED"},
+		{"verified", "[{\"name\": \"tests\", \"status\": \"pass\"}, {\"name\": \"scan\", \"status\": \"pass\"}]",
+		 "[{\"gate\": \"scan\", \"severity\": \"warn\"}, {\"gate\": \"tests\", \"severity\": \"info\"}]", "WARNED",
+		 "[\"tests\"]", "[\"scan\"]", "[]", "PASSED", "ASSAY_BEHAVIOUR_VERIFIED"},
+		{"failed", "[{\"name\": \"tests\", \"status\": \"pass\"}, {\"name\": \"replay\", \"status\": \"fail\"}]",
+		 "[{\"gate\": \"replay\", \"severity\": \"block\"}]", "FAILED", "[\"tests\"]", "[]", "[\"replay\"]", "FAILED",
+		 "FAILED"},
+		{"unverified", "[{\"name\": \"replay\", \"status\": \"unstable\"}]", "[]", "FAILED", "[]", "[\"replay\"]", "[]",
+		 "FAILED", "FAILED"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_BUF envelope = buf_new((size_t)1 << 20);
+		AUTO_BUF bundle = buf_new((size_t)1 << 20);
+		AUTO_JSON report = report_make();
+		AUTO_JSON passed = json_parse(view_of(rows[i].passed), NULL);
+		AUTO_JSON warned = json_parse(view_of(rows[i].warned), NULL);
+		AUTO_JSON failed = json_parse(view_of(rows[i].failed), NULL);
+		AUTO_JSON tests = NULL;
+		AUTO_JSON summary = NULL;
+		AUTO_JSON statement = NULL;
+		const json_t *predicate;
+		struct view rest;
+		struct err err = {0};
+
+		(void)json_object_set_new(report, "verdict", json_string(rows[i].verdict));
+		(void)json_object_set_new(report, "gates", json_parse(view_of(rows[i].gates), NULL));
+		(void)json_object_set_new(report, "findings", json_parse(view_of(rows[i].findings), NULL));
+		(void)json_object_set_new(report, "started_ms", json_integer(1770000000000));
+		(void)json_object_set_new(report, "ms", json_integer(2500));
+		bundle_make(report, &envelope, &bundle);
+		rest = buf_view(&bundle);
+		tests = line_statement(view_cut(rest, '\n', &rest));
+		assert_string_equal(json_text(tests, "predicateType", ""), "https://in-toto.io/attestation/test-result/v0.1");
+		predicate = json_member(tests, "predicate");
+		assert_string_equal(json_text(predicate, "result", ""), rows[i].result);
+		assert_true(json_equal(json_member(predicate, "passedTests"), passed));
+		assert_true(json_equal(json_member(predicate, "warnedTests"), warned));
+		assert_true(json_equal(json_member(predicate, "failedTests"), failed));
+		assert_int_equal(json_array_size(json_member(predicate, "configuration")), 1);
+		summary = line_statement(view_cut(rest, '\n', &rest));
+		assert_string_equal(json_text(summary, "predicateType", ""), "https://slsa.dev/verification_summary/v1");
+		predicate = json_member(summary, "predicate");
+		assert_string_equal(json_text(predicate, "verificationResult", ""), rows[i].summary);
+		assert_string_equal(json_string_value(json_array_get(json_member(predicate, "verifiedLevels"), 0)), rows[i].level);
+		assert_string_equal(json_text(predicate, "timeVerified", ""), "2026-02-02T02:40:02.500Z");
+		assert_string_equal(json_text(predicate, "resourceUri", ""), "git:shop@3333333333333333333333333333333333333333");
+		assert_true(json_equal(json_member(summary, "subject"), json_member(tests, "subject")));
+		assert_true(view_equal(rest, buf_view(&envelope))); /* the record comes last */
+		assert_int_equal(record_bundle_verify(buf_view(&bundle), view_of(pem), &statement, &err), 0);
+		assert_string_equal(json_text(json_member(statement, "predicate"), "verdict", ""), rows[i].verdict);
+	}
+}
+
+/* Lines that are each signed, and do not belong together. */
+static void a_bundle_is_not_put_together_of_others(void **state)
+{
+	struct buf envelopes[2] = {buf_new((size_t)1 << 20), buf_new((size_t)1 << 20)};
+	struct buf bundles[2] = {buf_new((size_t)1 << 20), buf_new((size_t)1 << 20)};
+	struct view lines[2][3];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_JSON report = report_make();
+		struct view rest;
+
+		if (i)
+			(void)json_object_set_new(report, "verdict", json_string("failed"));
+		bundle_make(report, &envelopes[i], &bundles[i]);
+		rest = buf_view(&bundles[i]);
+		for (size_t k = 0; k < 3; k++)
+			lines[i][k] = view_cut(rest, '\n', &rest);
+	}
+	for (size_t i = 0; i < 8; i++) {
+		AUTO_BUF text = buf_new((size_t)1 << 20);
+		AUTO_JSON statement = NULL;
+		struct err err = {0};
+		bool own = (i & 2) >> 1 == (i & 4) >> 2; /* the summary is of this record */
+
+		for (size_t k = 0; k < 3; k++) {
+			buf_add_view(&text, lines[(i >> k) & 1][k]);
+			buf_add_char(&text, '\n');
+		}
+		assert_int_equal(record_bundle_verify(buf_view(&text), view_of(pem), &statement, &err), own ? 0 : -1);
+		if (!own)
+			assert_int_equal(err.kind, ERR_DENIED);
+	}
+	for (size_t i = 0; i < bundles[0].length; i += 97) { /* and what is signed cannot be changed */
+		AUTO_BUF text = buf_new((size_t)1 << 20);
+		AUTO_JSON statement = NULL;
+		struct view rest;
+
+		buf_add_view(&text, buf_view(&bundles[0]));
+		text.at[i] = text.at[i] == 'A' ? 'B' : 'A';
+		if (record_bundle_verify(buf_view(&text), view_of(pem), &statement, NULL))
+			continue;
+		rest = buf_view(&text);
+		for (size_t k = 0; k < 3; k++) {
+			AUTO_JSON said = line_statement(view_cut(rest, '\n', &rest));
+			AUTO_JSON meant = line_statement(lines[0][k]);
+
+			assert_true(json_equal(said, meant));
+		}
+	}
+	for (size_t i = 0; i < 2; i++) {
+		buf_fini(&envelopes[i]);
+		buf_fini(&bundles[i]);
+	}
+}
+
 static void a_record_of_several_repositories_is_about_the_head_of_each(void **state)
 {
 	AUTO_BUF envelope = buf_new((size_t)1 << 20);
@@ -236,6 +371,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_says_what_was_proven_and_for_which_commits),
+		cmocka_unit_test(a_bundle_says_the_verdict_in_standard_forms),
+		cmocka_unit_test(a_bundle_is_not_put_together_of_others),
 		cmocka_unit_test(a_record_of_several_repositories_is_about_the_head_of_each),
 		cmocka_unit_test(one_flipped_bit_fails),
 		cmocka_unit_test(malformed_envelopes_are_refused),
