@@ -150,6 +150,15 @@ struct host_stub {
 
 /* What holds whatever is asked, and however much at once: exactly one of `sql` and `http`. */
 /* What a request is that is answered surely later than before. */
+enum rule_severity { RULE_WARN, RULE_INFORM, RULE_BLOCK };
+
+/* What a difference of behaviour is, whoever causes it; the first that fits counts. */
+struct severity_rule {
+	char *match; /* as declarations are (verify/declared.h), but by no id */
+	enum rule_severity as;
+	char *because; /* NULL: not said */
+};
+
 enum latency_rule { LATENCY_WARN, LATENCY_INFORM, LATENCY_BLOCK, LATENCY_OFF };
 
 enum clock_kind { CLOCK_REAL, CLOCK_OFFSET, CLOCK_FROZEN };
@@ -241,6 +250,8 @@ struct blueprint {
 		int64_t mutation_ms;          /* for mistakes in changed lines; 0: none are made */
 		struct invariant *invariants;
 		size_t invariant_count;
+		struct severity_rule *rules;
+		size_t rule_count;
 		struct linter_run *linters;
 		size_t linter_count;
 		struct texts pages;            /* paths of the preview that are looked at, besides those of sessions */

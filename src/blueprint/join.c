@@ -380,6 +380,7 @@ static void verify_add(struct joining *joining)
 	longest_says(section, "mutation", from);
 	list_add(section, "invariants", json_member(from, "invariants"));
 	linters_add(section, json_member(from, "linters"), joining->folder);
+	list_add(section, "rules", json_member(from, "rules"));
 	list_add(section, "pages", json_member(from, "pages"));
 	list_add(section, "licences", json_member(from, "licences"));
 }

@@ -224,6 +224,20 @@ static int set_clock(struct reader *reader, const struct field *field, const str
 	return 0;
 }
 
+/* More than wildcards and a method: else one rule would judge everything. */
+static int set_match(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
+{
+	const char *match = tree_text(value);
+	size_t method = match ? strspn(match, "ABCDEFGHIJKLMNOPQRSTUVWXYZ*") : 0;
+	size_t letters = 0;
+
+	for (const char *c = !match || match[method] != ' ' ? match : match + method; c && *c; c++)
+		letters += *c != '*' && *c != ' ' && *c != '/';
+	if (match && (letters < 2 || strncmp(match, "f-", 2) == 0))
+		return reader_expect(reader, value, field->expected);
+	return set_text(reader, field, value, record);
+}
+
 static int set_url_path(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
 	const char *text = tree_text(value);
@@ -263,6 +277,7 @@ static const char *const agent_format_words[] = {"text", "jsonl", "acp", NULL};
 static const char *const dlp_check_words[] = {"base64", "crc32-base62", "iban", "jwt", "key-block", "luhn", "mixed", "none", NULL};
 static const char *const dlp_action_words[] = {"block", "hold", "redact", "log", "off", NULL};
 static const char *const agent_settings_words[] = {"ignore", "base", NULL};
+static const char *const severity_words[] = {"warn", "inform", "block", NULL}; /* enum rule_severity */
 static const char *const latency_words[] = {"warn", "inform", "block", "off", NULL};
 static const char *const action_words[] = {"deny", "allow", "approve", "passthrough", NULL};
 
@@ -370,11 +385,20 @@ static const struct field linter_fields[] = {
 };
 static const struct section linter_section = {"linter", linter_fields, sizeof(struct linter_run)};
 
+static const struct field severity_fields[] = {
+	{"match", "a place, and what differs there: GET /api/products body.items.*", set_match, AT(severity_rule, match), .required = true},
+	{"as", "warn, inform or block", set_word, AT(severity_rule, as), .words = severity_words, .required = true},
+	{"because", "one line", set_text, AT(severity_rule, because)},
+	FIELD_END,
+};
+static const struct section severity_section = {"severity", severity_fields, sizeof(struct severity_rule)};
+
 static const struct field verify_fields[] = {
 	{"attempts", "a number from 1 to 50", set_int, AT(blueprint, verify.attempts), .least = 1, .most = 50},
 	{"protected", PATHS_EXPECTED, set_paths, AT(blueprint, verify.protected_paths)},
 	{"invariants", "a list of {name, sql} or {name, http}", set_records,
 	 LIST_AT(blueprint, verify.invariants, verify.invariant_count), .section = &invariant_section},
+	{"rules", "a list of {match, as}", set_records, LIST_AT(blueprint, verify.rules, verify.rule_count), .section = &severity_section},
 	{"linters", "a list of {name, run}", set_records, LIST_AT(blueprint, verify.linters, verify.linter_count), .section = &linter_section},
 	{"pages", "a list of paths that begin with /", set_texts, AT(blueprint, verify.pages)},
 	{"licences", "a list of licences that are refused, as SPDX names them: [\"AGPL-*\"]", set_texts, AT(blueprint, verify.refused_licences)},
@@ -527,6 +551,7 @@ const struct section *const schema_sections[] = {
 	&limits_section,
 	&invariant_section,
 	&linter_section,
+	&severity_section,
 	NULL,
 };
 /* clang-format on */

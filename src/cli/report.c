@@ -276,6 +276,17 @@ static void declared_draw(const json_t *declared)
 		label_draw("declared", text);
 }
 
+/* What the blueprint says of it. */
+static void ruled_draw(const json_t *ruled)
+{
+	const char *because = json_text(ruled, "because", "");
+	AUTO_FREE char *text = text_format("%s: %s%s%s", json_text(ruled, "as", ""), json_text(ruled, "match", ""),
+					   because[0] ? ": " : "", because);
+
+	if (json_is_object(ruled))
+		label_draw("rule", text);
+}
+
 static void finding_draw(const json_t *finding, bool whole)
 {
 	const json_t *declared = json_member(finding, "declared");
@@ -292,6 +303,7 @@ static void finding_draw(const json_t *finding, bool whole)
 		printf(" ×%lld", (long long)count);
 	printf("%s\n", terminal_end(stdout));
 	declared_draw(declared);
+	ruled_draw(json_member(finding, "ruled"));
 	if (!whole)
 		return;
 	request_draw(json_member(finding, "request"));

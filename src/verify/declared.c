@@ -111,6 +111,27 @@ size_t findings_declare(json_t *findings, const json_t *declared)
 	return freed;
 }
 
+void findings_rule(json_t *findings, const struct severity_rule *rules, size_t count)
+{
+	static const enum severity severities[] = {
+		[RULE_WARN] = SEVERITY_WARN, [RULE_INFORM] = SEVERITY_INFO, [RULE_BLOCK] = SEVERITY_BLOCK};
+	static const char *const words[] = {[RULE_WARN] = "warn", [RULE_INFORM] = "inform", [RULE_BLOCK] = "block"};
+
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		json_t *finding = json_array_get(findings, i);
+		const struct severity_rule *rule = rules;
+
+		while (rule < rules + count && !(compares(finding) && declaration_fits(rule->match, finding)))
+			rule++;
+		if (rule == rules + count)
+			continue;
+		(void)json_object_set_new(finding, "severity", json_string(severity_name(severities[rule->as])));
+		(void)json_object_set_new(
+			finding, "ruled",
+			json_pack("{s:s, s:s, s:s*}", "match", rule->match, "as", words[rule->as], "because", rule->because));
+	}
+}
+
 json_t *declared_count(const json_t *declared, const json_t *findings)
 {
 	json_t *counted = json_array();

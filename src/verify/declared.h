@@ -15,6 +15,7 @@
 #define ASSAY_VERIFY_DECLARED_H
 
 #include "base/json.h"
+#include "blueprint/blueprint.h"
 
 #define DECLARATION_BYTES_MAX ((size_t)300)
 #define DECLARATIONS_MAX 100 /* of one verification */
@@ -27,6 +28,9 @@ bool declaration_fits(const char *match, const json_t *finding);
  * first that matches counts. Returns how many that blocked do not any more.
  */
 size_t findings_declare(json_t *findings, const json_t *declared);
+/* What the blueprint's rules say of differences of behaviour: each becomes what the first rule that fits it says, with "ruled": {"match", "as", "because"}.
+ * Those that must not be made less of (gates that compare nothing) are not looked at. */
+void findings_rule(json_t *findings, const struct severity_rule *rules, size_t count);
 /* The declarations, each with "findings": how many it was for. Owned by the caller. */
 json_t *declared_count(const json_t *declared, const json_t *findings);
 /* What was declared and seen, and by whom, as people read it: "2 declared by ada, bob"; NULL: nothing was. Owned by the caller. */

@@ -260,9 +260,11 @@ static bool overloaded(struct ladder *ladder, struct gate *gate)
 
 static void gate_judge(struct ladder *ladder, struct gate *gate, int result, const struct err *err)
 {
-	size_t declared = findings_declare(gate->findings, ladder->request->declared);
-	size_t blocking = blocking_count(gate->findings);
+	size_t declared, blocking;
 
+	findings_rule(gate->findings, ladder->blueprint->verify.rules, ladder->blueprint->verify.rule_count);
+	declared = findings_declare(gate->findings, ladder->request->declared);
+	blocking = blocking_count(gate->findings);
 	if (declared)
 		gate_count(gate, "declared", (int64_t)declared);
 	if (result) {

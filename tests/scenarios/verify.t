@@ -88,6 +88,17 @@ like 'one that is none is said' "$("$ASSAY" reproduce again.json#f-000000000000 
 "$ASSAY" verify --repo app --base main --head bad --declare 'POST /api/orders status' >meant.txt 2>&1
 like 'a difference that is declared is shown, and does not block' "$? $(cat meant.txt)" '^0 .*meant .*POST /api/orders: answers 200 instead of 201.*declared by .*✓ verified.*; differences: 1 declared by'
 like 'what would declare everything is refused' "$("$ASSAY" verify --repo app --base main --head bad --declare 'POST *' 2>&1; echo "$?")" 'declares too much.*2$'
+# A rule of the base's blueprint says what such a difference is; one that the change brings says nothing of it.
+rule() { sed -i 's/^verify: {/verify: {rules: [{match: "POST \/api\/orders status", as: inform, because: clients read no more than 2xx}], /' app/assay.yaml; }
+git -C app checkout -q -b ruled main && rule && git -C app commit -qam ruled
+git -C app checkout -q -b ruled-bad && git -C app cherry-pick bad >/dev/null
+git -C app checkout -q -b own-rule bad && rule && git -C app commit -qam own
+git -C app checkout -qf main
+"$ASSAY" verify --repo app --base ruled --head ruled-bad --json >ruled.txt 2>&1
+is 'a difference that a rule lets be is told, and does not block' "$? $(jq -c '[.findings[] | select(.ruled) | [.severity, .ruled.as, .ruled.match]] | unique' ruled.txt)" '0 [["info","inform","POST /api/orders status"]]'
+like 'by which rule, and why' "$("$ASSAY" verify --repo app --base ruled --head ruled-bad --all 2>&1)" 'POST /api/orders: answers 200 instead of 201.*rule +inform: POST /api/orders status: clients read no more than 2xx'
+"$ASSAY" verify --repo app --base main --head own-rule --json >own.txt 2>&1
+is 'no change judges itself by a rule of its own' "$? $(jq -c '[.findings[] | select(.ruled)]' own.txt)" '1 []'
 "$ASSAY" verify --repo app --base bare --head good --json >bare.txt 2>&1
 like 'a base without a blueprint cannot be judged' "$? $(tr -d '\n' <bare.txt)" '^2 .*assay.yaml'
 is 'nothing is left of it' "$("$ASSAY" env list --json | tr -d ' \n')" '{"items":[]}'

@@ -58,6 +58,36 @@ static void a_declaration_matches_by_place_and_path(void **state)
 	}
 }
 
+static void a_rule_says_what_a_difference_is_and_the_first_that_fits_counts(void **state)
+{
+	static char first[] = "GET /a body.at", second[] = "GET /a", third[] = "* latency", why[] = "it is a date";
+	const struct severity_rule rules[] = {{first, RULE_INFORM, why}, {second, RULE_BLOCK, NULL}, {third, RULE_WARN, NULL}};
+	static const struct {
+		const char *gate, *place, *path;
+		enum severity is, becomes;
+		const char *match;
+	} rows[] = {
+		{"replay", "GET /a", "body.at", SEVERITY_BLOCK, SEVERITY_INFO, "GET /a body.at"},
+		{"replay", "GET /a", "body.count", SEVERITY_INFO, SEVERITY_BLOCK, "GET /a"},
+		{"replay", "GET /b", "latency", SEVERITY_INFO, SEVERITY_WARN, "* latency"},
+		{"replay", "GET /b", "body.at", SEVERITY_BLOCK, SEVERITY_BLOCK, NULL},
+		{"integrity", "GET /a", "body.at", SEVERITY_BLOCK, SEVERITY_BLOCK, NULL}, /* which compares nothing */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_JSON item = finding(rows[i].gate, "value", rows[i].place, rows[i].path, rows[i].is);
+		AUTO_JSON list = json_pack("[O]", item);
+		const json_t *ruled;
+
+		findings_rule(list, rules, ARRAY_LEN(rules));
+		ruled = json_member(item, "ruled");
+		assert_true(finding_is(item, rows[i].becomes));
+		assert_string_equal(json_text(ruled, "match", ""), rows[i].match ? rows[i].match : "");
+		assert_int_equal(json_text(ruled, "because", NULL) != NULL, i == 0);
+	}
+}
+
 static void an_id_matches_in_every_gate_but_the_first(void **state)
 {
 	AUTO_JSON removed = finding("integrity", "removed", "test/cart.test.js", "", SEVERITY_BLOCK);
@@ -135,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_declaration_matches_by_place_and_path),
+		cmocka_unit_test(a_rule_says_what_a_difference_is_and_the_first_that_fits_counts),
 		cmocka_unit_test(an_id_matches_in_every_gate_but_the_first),
 		cmocka_unit_test(what_says_too_much_or_is_no_line_is_refused),
 		cmocka_unit_test(what_is_declared_informs_and_says_by_whom),
