@@ -278,6 +278,16 @@ static void reproduce_line(struct buf *out, const struct run *run, const json_t 
 	buf_add_char(out, '\n');
 }
 
+/* Time and money: of the verification, and of the agent as far as its traffic was metered. */
+static void cost_line(struct buf *out, const struct run *run, const json_t *report)
+{
+	buf_add_text(out, "- Verified in ");
+	duration_format(out, json_number(report, "ms", 0));
+	if (run->cost_usd > 0)
+		buf_add_format(out, "; the agent's models took %.2f USD", run->cost_usd);
+	buf_add_char(out, '\n');
+}
+
 static void pull_body(struct buf *out, const struct publication *publication)
 {
 	const struct runs *runs = publication->runs;
@@ -298,6 +308,7 @@ static void pull_body(struct buf *out, const struct publication *publication)
 		       runs->pages_base, run->id, runs->pages_base, run->id, run->id);
 	if (!run->joined)
 		reproduce_line(out, run, report);
+	cost_line(out, run, report);
 	buf_add_format(out, "\nResolves issue %lld.\n", (long long)run->issue);
 	if (verdict_of(report) == VERDICT_FAILED)
 		buf_add_format(

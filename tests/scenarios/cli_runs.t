@@ -59,6 +59,7 @@ like 'a letter is no number' "$("$ASSAY" pull show x 2>&1)" 'assay pull show: `x
 is 'a review wakes the agent' "$("$ASSAY" pull review 1 --changes 'Louder still')" sent
 out=$("$ASSAY" show "$run" --follow --until review 2>&1)
 is 'and it is verified again' "$?" 0 || { echo "$out" >out.txt; sed 's/^/# /' out.txt; }
+like 'the pull request says how long it was verified' "$("$ASSAY" pull show 1 --json | jq -r .body)" 'Verified in [0-9.]+ (ms|s)'
 is 'it merges' "$("$ASSAY" pull merge 1)" merged
 ok 'the run ends' "$ASSAY" show "$run" --follow
 issue_state() { "$ASSAY" issue show 1 --json | jq -r .state; }
