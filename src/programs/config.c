@@ -67,6 +67,8 @@ static const struct config_key {
 	{"kubernetes-image", "ASSAY_KUBERNETES_IMAGE", CONFIG_TEXT,
 	 "of what names none: workspaces, services, databases; else Assay's own"},
 	{"kubernetes-storage-class", "ASSAY_KUBERNETES_STORAGE_CLASS", CONFIG_TEXT, "of volumes; else the cluster's default"},
+	{"kubernetes-snapshot-class", "ASSAY_KUBERNETES_SNAPSHOT_CLASS", CONFIG_TEXT,
+	 "a VolumeSnapshotClass by which databases are cloned; else they are copied"},
 	{"kubernetes-volume-gib", "ASSAY_KUBERNETES_VOLUME_GIB", CONFIG_NUMBER, "of each volume: 8"},
 	{"kubernetes-queue", "ASSAY_KUBERNETES_QUEUE", CONFIG_TEXT, "a queue of Kueue that admits pods"},
 	{"kubernetes-priority", "ASSAY_KUBERNETES_PRIORITY", CONFIG_TEXT, "a PriorityClass of pods"},

@@ -164,7 +164,8 @@ static int check_run(int argc, char **argv)
 	site = (struct kube_site){.client = kube_client_open(config, world_real),
 				  .world = world_real,
 				  .owner = wish.owner,
-				  .life_ms = wish.patience_s * 10000};
+				  .life_ms = wish.patience_s * 10000,
+				  .snapshot_class = serve_setting("ASSAY_KUBERNETES_SNAPSHOT_CLASS")};
 	whole = look(&site, config->server, &wish);
 	kube_client_close(site.client);
 	kube_config_free(config);

@@ -236,7 +236,10 @@ static int cluster_open(struct serve_sandboxes *self, const struct serve_sandbox
 	self->client = kube_client_open(self->config, world_real);
 	if (address_choose(self, err) || peer_choose(self, err) || identity_take(self, err) || owner_take(self, given, err))
 		return -1;
-	options->site = (struct kube_site){.client = self->client, .world = world_real, .owner = self->owner};
+	options->site = (struct kube_site){.client = self->client,
+					   .world = world_real,
+					   .owner = self->owner,
+					   .snapshot_class = serve_setting("ASSAY_KUBERNETES_SNAPSHOT_CLASS")};
 	options->rooms.address = self->address;
 	options->rooms.name = LINK_NAME;
 	options->rooms.authority = self->authority;

@@ -491,21 +491,31 @@ static json_t *json_of(const struct tree_node *node)
 	return json;
 }
 
-static json_t *role_read(void)
+/* The rules of the first document of a file of deploy/kubernetes. */
+static json_t *rules_read(const char *file)
 {
 	const char *root = getenv("ASSAY_SOURCE_ROOT");
-	AUTO_FREE char *path = text_format("%s/deploy/kubernetes/clusterrole.yaml", root ? root : ".");
+	AUTO_FREE char *path = text_format("%s/deploy/kubernetes/%s", root ? root : ".", file);
 	AUTO_BUF text = buf_new(TREE_BYTES_MAX);
 	AUTO_ARENA arena = {.used = 0};
 	const struct tree_node *node;
 	struct err err = {0};
 
 	good(file_read(path, &text, &err), &err);
+	buf_add_char(&text, '\0');
+	if (strstr(text.at, "\n---\n"))
+		text.length = (size_t)(strstr(text.at, "\n---\n") - text.at) + 2;
+	text.at[--text.length] = '\0';
 	node = tree_parse(buf_view(&text), path, TREE_STRICT, &arena, &err);
 	if (!node)
 		fail_msg("%s", err.text);
 	AUTO_JSON role = json_of(node);
 	return json_incref(json_member(role, "rules"));
+}
+
+static json_t *role_read(void)
+{
+	return rules_read("clusterrole.yaml");
 }
 
 static bool has_text(const json_t *list, const char *text)
@@ -535,14 +545,13 @@ static json_t *rules_split(const json_t *rules)
 	return single;
 }
 
-static void the_role_is_what_is_asked_for(void **state)
+static void granted_exactly(const char *file, const struct kube_need *needs)
 {
-	AUTO_JSON rules = role_read();
+	AUTO_JSON rules = rules_read(file);
 	AUTO_JSON single = rules_split(rules);
 	size_t count = 0;
 
-	(void)state;
-	for (const struct kube_need *need = kube_needs; need->verb; need++, count++) {
+	for (const struct kube_need *need = needs; need->verb; need++, count++) {
 		bool granted = false;
 		size_t index;
 		json_t *rule;
@@ -555,6 +564,13 @@ static void the_role_is_what_is_asked_for(void **state)
 			fail_msg("the role does not grant %s %s", need->verb, need->resource);
 	}
 	assert_int_equal(json_array_size(single), count);
+}
+
+static void the_roles_are_what_is_asked_for(void **state)
+{
+	(void)state;
+	granted_exactly("clusterrole.yaml", kube_needs);
+	granted_exactly("snapshots.yaml", kube_snapshot_needs);
 }
 
 static bool rows_good(const json_t *rows)
@@ -575,6 +591,27 @@ static void role_set(const json_t *rules)
 	json_format(&text, rules);
 	cluster_act(&cluster, "set",
 		    "{\"rules\": %s, \"logs\": \"assay-conformance\\n\", \"ends\": {\"stranger\": 7, \"friend\": 0}}", text.at);
+}
+
+static void what_snapshots_need_is_asked_for_where_they_are_wanted(void **state)
+{
+	struct kube_site with = site;
+	AUTO_JSON rules = role_read();
+	AUTO_JSON without = NULL;
+	AUTO_JSON rows = NULL;
+	AUTO_BUF text = buf_new(65536);
+
+	(void)state;
+	cluster_act(&cluster, "reset", "{}");
+	role_set(rules);
+	without = kube_check(&with);
+	assert_true(rows_good(without));
+	with.snapshot_class = "fast";
+	rows = kube_check(&with);
+	assert_false(rows_good(rows));
+	json_format(&text, rows);
+	assert_non_null(strstr(text.at, "may not create volumesnapshots.snapshot.storage.k8s.io"));
+	assert_non_null(strstr(text.at, "deploy/kubernetes/snapshots.yaml"));
 }
 
 /* All that we do on a cluster. */
@@ -650,7 +687,7 @@ static void the_check_says_what_a_cluster_is_and_lacks(void **state)
 	json_format(&text, rows);
 	assert_non_null(strstr(text.at, "\"found\":\"v1.35.6\""));
 	assert_non_null(strstr(text.at, "\"found\":\"kueue.x-k8s.io\""));
-	assert_non_null(strstr(text.at, "data will be restored from dumps"));
+	assert_non_null(strstr(text.at, "databases will be copied"));
 	cluster_act(&cluster, "set", "{\"version\": \"1.32\"}");
 	old = kube_check(&site);
 	assert_false(rows_good(old));
@@ -718,7 +755,8 @@ int main(int argc, char **argv)
 		TEST(an_environment_costs_few_requests),
 		TEST(no_death_leaves_or_doubles_an_environment),
 		TEST(no_death_keeps_an_environment_that_was_to_go),
-		TEST(the_role_is_what_is_asked_for),
+		TEST(the_roles_are_what_is_asked_for),
+		TEST(what_snapshots_need_is_asked_for_where_they_are_wanted),
 		TEST(without_any_verb_of_the_role_something_fails_and_the_check_names_it),
 		TEST(the_check_says_what_a_cluster_is_and_lacks),
 		TEST(a_cluster_whose_walls_do_not_hold_fails_the_conformance),

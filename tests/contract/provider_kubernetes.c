@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -844,6 +845,300 @@ static void provider_again(const struct kube_cluster_options *other)
 	good(kube_cluster_open(other ? other : &options, &provider, &err), &err);
 }
 
+/* ---- clones by the cluster's storage ---- */
+
+#define SNAPSHOT_CLASS "fast"
+
+static const char *const database[] = {"snapshot/db"};
+static const char *const shuffled[] = {"snapshot/shuffled"};
+
+static void provider_with_snapshots(int64_t patience_ms, int64_t sweep_ms)
+{
+	struct kube_cluster_options other = options;
+
+	if (!scripted.base) {
+		print_message("what the storage of a cluster that is somebody's does is not looked at: skipped\n");
+		skip();
+	}
+	other.site.snapshot_class = SNAPSHOT_CLASS;
+	other.patience_ms = patience_ms;
+	other.sweep_ms = sweep_ms;
+	cluster_act(&scripted, "set", "{\"snapshot_class\": \"" SNAPSHOT_CLASS "\"}");
+	provider_again(&other);
+}
+
+/* An environment with a database's volume, over what the layer has. */
+static struct env_id env_with_database(const char *const *layers, size_t count, bool *copied)
+{
+	struct env_id env = env_with(NULL, NULL);
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+
+	good(provider_volume_make(provider, env, "work", layers, count, true, copied, &err), &err);
+	spec.env = env;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	return env;
+}
+
+/* Of what the storage really holds. */
+static size_t physical_count(void)
+{
+	AUTO_FREE char *path = text_format("%s/node/snapshots", folder);
+	DIR *there = opendir(path);
+	const struct dirent *entry;
+	size_t count = 0;
+
+	while (there && (entry = readdir(there)))
+		count += entry->d_name[0] != '.';
+	if (there)
+		(void)closedir(there);
+	return count;
+}
+
+static size_t content_count(void)
+{
+	return cluster_count(&scripted, KUBE_SNAPSHOT_GROUP "/volumesnapshotcontents/");
+}
+
+/* What goes, goes some time later. */
+static void comes_to(size_t (*counted)(void), size_t wanted)
+{
+	for (int i = 0; i < 600 && counted() != wanted; i++)
+		(void)usleep(50000);
+	assert_int_equal(counted(), wanted);
+}
+
+static void a_database_is_cloned_by_the_clusters_storage(void **state)
+{
+	AUTO_FREE char *tree = text_format("%s/kubernetes/layer-snapshot%%2Fdb/tree.tar", folder);
+	struct env_id one, two, three;
+	struct err err = {0};
+	bool copied;
+
+	(void)state;
+	provider_with_snapshots(0, 0);
+	one = env_with_database(NULL, 0, &copied);
+	says(one, "one", "cd /workspace; mkdir d; echo a >d/a; chmod 700 d; ln -s d/a link", "");
+	commit(one, database[0]);
+	assert_int_equal(physical_count(), 1);
+	assert_int_equal(cluster_count(&scripted, KUBE_SNAPSHOT_GROUP "/volumesnapshots/"), 0);
+	assert_false(file_exists(tree));
+	env_end(one);
+	comes_to(content_count, 1); /* the layer's, which outlives the environment that it was of */
+
+	two = env_with_database(database, 1, &copied);
+	assert_false(copied);
+	three = env_with_database(database, 1, &copied);
+	says(two, "one", "cd /workspace; cat link; stat -c '%u %a' d; echo more >>d/a; echo b >b", "a\n1000 700");
+	says(three, "one", "cd /workspace; cat link; ls", "a\nd\nlink");
+	assert_int_equal(provider_layer_remove(provider, database[0], &err), -1);
+	assert_int_equal(err.kind, ERR_CONFLICT);
+
+	commit(two, shuffled[0]); /* a clone of a clone */
+	env_end(two);
+	env_end(three);
+	one = env_with_database(shuffled, 1, &copied);
+	says(one, "one", "cd /workspace; cat link b", "a\nmore\nb");
+	env_end(one);
+	layer_end(database[0]);
+	comes_to(physical_count, 1);
+	layer_end(shuffled[0]);
+	comes_to(physical_count, 0);
+	comes_to(content_count, 0);
+	provider_again(NULL);
+}
+
+static void a_clones_claim_is_as_large_as_the_storage_wants(void **state)
+{
+	struct env_id one, two;
+	size_t index;
+	json_t *each;
+	AUTO_JSON there = NULL;
+	bool copied, large = false;
+
+	(void)state;
+	provider_with_snapshots(0, 0);
+	cluster_act(&scripted, "set", "{\"restore_bytes\": 3221225472}");
+	one = env_with_database(NULL, 0, &copied);
+	commit(one, database[0]);
+	two = env_with_database(database, 1, &copied);
+	there = cluster_state(&scripted);
+	json_array_foreach(json_member(there, "objects"), index, each) {
+		const json_t *spec = json_member(json_member(each, "object"), "spec");
+
+		if (json_member(spec, "dataSource") && strstr(json_text(each, "path", ""), two.text))
+			large = strcmp(json_text(json_member(json_member(spec, "resources"), "requests"), "storage", ""),
+				       "3221225472") == 0;
+	}
+	assert_true(large);
+	env_end(one);
+	env_end(two);
+	layer_end(database[0]);
+	comes_to(physical_count, 0);
+	cluster_act(&scripted, "set", "{\"restore_bytes\": 1048576}");
+	provider_again(NULL);
+}
+
+static void a_fork_of_a_frozen_environment_is_cloned_too_and_no_other_volume_is(void **state)
+{
+	struct env_id from, to;
+	struct sandbox_spec spec = with_volume;
+	struct err err = {0};
+	bool copied;
+
+	(void)state;
+	provider_with_snapshots(0, 0);
+	from = env_with_database(NULL, 0, &copied);
+	says(from, "one", "echo new >/workspace/new", "");
+	good(provider_env_freeze(provider, from, true, &err), &err);
+	to = env_with(NULL, NULL);
+	good(provider_volume_clone(provider, from, to, "work", &err), &err);
+	assert_int_equal(physical_count(), 1);
+	spec.env = to;
+	spec.name = "one";
+	good(provider_sandbox_make(provider, &spec, &err), &err);
+	says(to, "one", "cat /workspace/new; echo more >>/workspace/new", "new");
+	good(provider_env_freeze(provider, from, false, &err), &err);
+	says(from, "one", "cat /workspace/new", "new");
+	env_end(to);
+	comes_to(physical_count, 0);
+	env_end(from);
+	comes_to(content_count, 0);
+
+	from = env_with_volume(NULL, 0);
+	says(from, "one", "echo plain >/workspace/new", "");
+	commit(from, "snapshot/plain");
+	assert_int_equal(physical_count(), 0);
+	env_end(from);
+	layer_end("snapshot/plain");
+	provider_again(NULL);
+}
+
+/* The layer cannot be written down when its snapshot is there: nothing of it stays, though nobody says so to whoever comes after. */
+static void what_a_death_left_of_snapshots_is_swept(void **state)
+{
+	AUTO_FREE char *place = text_format("%s/kubernetes/layer-snapshot%%2Fdb", folder);
+	struct env_id one, two;
+	char space[KUBE_NAME_MAX];
+	struct err err = {0};
+	bool copied, frozen;
+
+	(void)state;
+	provider_with_snapshots(0, 0);
+	one = env_with_database(NULL, 0, &copied);
+	good(provider_env_stop(provider, one, &err), &err);
+	good(file_replace(place, VIEW("in the way"), 0600, &err), &err);
+	assert_int_equal(provider_volume_commit(provider, one, "work", database[0], NULL, &err), -1);
+	assert_int_equal(unlink(place), 0);
+	env_end(one);
+	assert_int_equal(physical_count(), 1);
+	provider_with_snapshots(0, 200);
+	comes_to(physical_count, 0);
+	comes_to(content_count, 0);
+
+	/* The namespace of one that has a clone is removed by somebody else. */
+	provider_with_snapshots(0, 3600000);
+	one = env_with_database(NULL, 0, &copied);
+	commit(one, database[0]);
+	two = env_with_database(database, 1, &copied);
+	comes_to(content_count, 2);
+	good(kube_space_find(&options.site, two, space, &frozen, &err), &err);
+	cluster_act(&scripted, "drop", "{\"path\": \"/api/v1/namespaces/%s\"}", space);
+	assert_int_equal(content_count(), 2);
+	provider_with_snapshots(0, 200);
+	comes_to(content_count, 1);
+	assert_int_equal(physical_count(), 1); /* which it was only a name of */
+	env_end(one);
+	env_end(two);
+
+	/* The cluster does not answer while a layer ends. */
+	cluster_act(&scripted, "fault", "{\"match\": \"PATCH .*volumesnapshotcontents\", \"kind\": \"garbage\", \"count\": 2}");
+	layer_end(database[0]);
+	comes_to(physical_count, 0);
+	comes_to(content_count, 0);
+	provider_again(NULL);
+}
+
+static void a_snapshot_that_does_not_come_is_told_in_the_clusters_words(void **state)
+{
+	struct env_id one;
+	struct err err = {0};
+	bool copied;
+
+	(void)state;
+	provider_with_snapshots(2000, 0);
+	one = env_with_database(NULL, 0, &copied);
+	good(provider_env_stop(provider, one, &err), &err);
+	cluster_act(&scripted, "set", "{\"snapshot_trouble\": \"rpc error: the pool is full\"}");
+	assert_int_equal(provider_volume_commit(provider, one, "work", database[0], NULL, &err), -1);
+	assert_int_equal(err.kind, ERR_RETRY);
+	assert_non_null(strstr(err.text, "rpc error: the pool is full"));
+	assert_int_equal(cluster_count(&scripted, KUBE_SNAPSHOT_GROUP "/"), 0);
+	cluster_act(&scripted, "set", "{\"snapshot_trouble\": null}");
+	good(provider_volume_commit(provider, one, "work", database[0], NULL, &err), &err);
+	provider_again(NULL);
+	assert_int_equal(provider_volume_make(provider, one, "other", database, 1, true, &copied, &err), -1);
+	assert_non_null(strstr(err.text, "kubernetes-snapshot-class"));
+	provider_with_snapshots(0, 0);
+	env_end(one);
+	layer_end(database[0]);
+	comes_to(physical_count, 0);
+	provider_again(NULL);
+}
+
+/* A database's layer is made, an environment has it, and all goes. */
+static bool a_snapshot_lives_and_goes(void)
+{
+	struct env_id env = env_id_new(world_real), other = env_id_new(world_real);
+	struct err err = {0};
+	bool copied;
+	bool well = provider_env_make(provider, env, &err) == 0 && provider_env_make(provider, other, &err) == 0 &&
+		    provider_volume_make(provider, env, "work", NULL, 0, true, &copied, &err) == 0 &&
+		    provider_volume_commit(provider, env, "work", database[0], NULL, &err) == 0 &&
+		    provider_volume_make(provider, other, "work", database, 1, true, &copied, &err) == 0;
+
+	well = provider_env_remove(provider, other, &err) == 0 && well;
+	for (int i = 0; i < 100 && provider_layer_remove(provider, database[0], &err) && err.kind == ERR_CONFLICT; i++)
+		(void)usleep(50000);
+	for (int i = 0; i < 20 && physical_count(); i++)
+		(void)usleep(50000);
+	well = well && physical_count() == 0 && cluster_count(&scripted, KUBE_SNAPSHOT_GROUP "/") == 0;
+	return provider_env_remove(provider, env, &err) == 0 && well; /* that it was of is still there until now */
+}
+
+static void snapshot_rules_without(const struct kube_need *left_out)
+{
+	AUTO_BUF rules = buf_new(65536);
+
+	for (int more = 0; more < 2; more++)
+		for (const struct kube_need *need = more ? kube_snapshot_needs : kube_needs; need->verb; need++)
+			if (need != left_out)
+				buf_add_format(&rules, "%s{\"apiGroups\": [\"%s\"], \"resources\": [\"%s\"], \"verbs\": [\"%s\"]}",
+					       rules.length ? ", " : "", need->group, need->resource, need->verb);
+	cluster_act(&scripted, "set", "{\"rules\": [%s]}", rules.at);
+}
+
+static void without_any_verb_for_snapshots_none_is_made_or_goes(void **state)
+{
+	(void)state;
+	provider_with_snapshots(2000, 0);
+	snapshot_rules_without(NULL);
+	assert_true(a_snapshot_lives_and_goes());
+	for (const struct kube_need *need = kube_snapshot_needs; need->verb; need++) {
+		snapshot_rules_without(need);
+		if (a_snapshot_lives_and_goes())
+			fail_msg("no snapshot needs %s %s", need->verb, need->resource);
+		snapshot_rules_without(NULL);
+		provider_with_snapshots(2000, 200);
+		comes_to(physical_count, 0); /* with the right again, all that was left goes */
+		comes_to(content_count, 0);
+		provider_with_snapshots(2000, 0);
+	}
+	cluster_act(&scripted, "set", "{\"rules\": null}");
+	provider_again(NULL);
+}
+
 static char *layer_file(const char *layer)
 {
 	return text_format("%s/kubernetes/layer-%s/tree.tar", folder, layer);
@@ -1283,24 +1578,32 @@ static int begin(const char *assay)
 /* What `assay kubernetes check --conformance` says of rooms; where the API server is reached all the same, that is no row that is well. */
 static void rooms_conform_and_a_hole_is_seen(void **state)
 {
-	static const char *const servers[] = {"http://198.51.100.7", "file:///proc"};
+	static const char *const servers[] = {"http://198.51.100.7", "file:///proc", "http://198.51.100.7"};
+	struct kube_site site = options.site;
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
+		if (i == 2 && !scripted.base)
+			break;
+		if (i == 2) {
+			site.snapshot_class = SNAPSHOT_CLASS;
+			provider_with_snapshots(0, 0);
+		}
 		const struct kube_conform_room trial = {
-			.site = &options.site, .provider = provider, .server = servers[i], .patience_ms = WAIT_MS};
+			.site = &site, .provider = provider, .server = servers[i], .patience_ms = WAIT_MS};
 		AUTO_JSON rows = kube_conform_rooms(&trial, NULL);
 		size_t index;
 		json_t *row;
 
-		assert_int_equal(json_array_size(rows), 7);
+		assert_int_equal(json_array_size(rows), i == 2 ? 8 : 7);
 		json_array_foreach(rows, index, row) {
-			bool hole = i && strstr(json_text(row, "check", ""), "leads out");
+			bool hole = i == 1 && strstr(json_text(row, "check", ""), "leads out");
 
 			if (json_flag(row, "ok", false) == hole)
 				fail_msg("%s: %s", json_text(row, "check", ""), json_text(row, "found", ""));
 		}
 	}
+	provider_again(NULL);
 }
 
 int main(int argc, char **argv)
@@ -1321,6 +1624,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_volume_is_shared_by_sandboxes_and_survives_them),
 		cmocka_unit_test(layers_lie_below_volumes_of_other_environments_unchanged),
 		cmocka_unit_test(a_frozen_environment_has_no_pods_and_its_volumes_and_can_be_cloned),
+		cmocka_unit_test(a_database_is_cloned_by_the_clusters_storage),
+		cmocka_unit_test(a_clones_claim_is_as_large_as_the_storage_wants),
+		cmocka_unit_test(a_fork_of_a_frozen_environment_is_cloned_too_and_no_other_volume_is),
+		cmocka_unit_test(what_a_death_left_of_snapshots_is_swept),
+		cmocka_unit_test(a_snapshot_that_does_not_come_is_told_in_the_clusters_words),
+		cmocka_unit_test(without_any_verb_for_snapshots_none_is_made_or_goes),
 		cmocka_unit_test(what_exists_is_listed_and_what_was_removed_is_not),
 		cmocka_unit_test(a_waiting_caller_is_told_when_the_room_is_destroyed),
 		cmocka_unit_test(a_pod_that_dies_is_told_as_gone_and_why),

@@ -12,14 +12,15 @@ import {isDeepStrictEqual} from 'node:util';
 import {answer, faults, log, serve, wrong} from '../trackers/fake.mjs';
 import {all_end, claim_end, pod_end, pod_kill, pod_start, tokens} from './kubelet.mjs';
 import {object_errors, request_errors} from './model.mjs';
+import {group as snapshot_group, snapshot_errors, snapshotter} from './snapshots.mjs';
 
 const kinds = {
 	namespaces: 'Namespace', nodes: 'Node', pods: 'Pod', services: 'Service', serviceaccounts: 'ServiceAccount', resourcequotas: 'ResourceQuota',
 	limitranges: 'LimitRange', events: 'Event', configmaps: 'ConfigMap', secrets: 'Secret', persistentvolumeclaims: 'PersistentVolumeClaim',
 	networkpolicies: 'NetworkPolicy', selfsubjectaccessreviews: 'SelfSubjectAccessReview', selfsubjectreviews: 'SelfSubjectReview',
-	tokenreviews: 'TokenReview',
+	tokenreviews: 'TokenReview', volumesnapshots: 'VolumeSnapshot', volumesnapshotcontents: 'VolumeSnapshotContent',
 };
-const wide = new Set(['namespaces', 'nodes', 'selfsubjectaccessreviews', 'selfsubjectreviews', 'tokenreviews']);
+const wide = new Set(['namespaces', 'nodes', 'volumesnapshotcontents', 'selfsubjectaccessreviews', 'selfsubjectreviews', 'tokenreviews']);
 const settings = {
 	token: null, // that is accepted; null: any, or none
 	pods: 'run', // what becomes of a new pod: `run`, or `hold`: nothing
@@ -34,6 +35,9 @@ const settings = {
 	logs: '', // of every pod
 	kubelet: null, // {base, programs}: pods run, as kubelet.mjs has it
 	admits: false, // Pod Security is off
+	snapshot_class: null, // the one that there is
+	snapshot_trouble: null, // what its controller says of each
+	restore_bytes: 2 ** 20, // of each
 	lenient: false, // what is wrong with a body is not noted: a test wants to see what a server does with it
 };
 const store = new Map(), watches = new Set(), history = [];
@@ -98,6 +102,8 @@ function put(at, object) {
 	return object;
 }
 
+const snapshots = snapshotter({settings, put, drop, find: at => store.get(key_of(at))?.object, all: plural => [...store.values()].filter(each => each.at.plural === plural)});
+
 const inside = space => [...store.values()].filter(each => each.at.space === space);
 
 function drop(at) {
@@ -110,6 +116,8 @@ function drop(at) {
 		pod_end(old.object.metadata.uid, () => {});
 	if (settings.kubelet && at.plural === 'persistentvolumeclaims')
 		claim_end(settings.kubelet.base, old.object.metadata.uid);
+	if (at.plural === 'volumesnapshots')
+		snapshots.snapshot_gone(old.object.metadata.uid);
 	if (at.space && store.get(`/namespaces//${at.space}`)?.object.metadata.deletionTimestamp)
 		namespace_ends(at.space);
 }
@@ -136,6 +144,9 @@ function pod_lives(at, uid) {
 	const entry = store.get(key_of(at));
 	if (entry?.object.metadata.uid !== uid || settings.pods === 'hold')
 		return;
+	const claims = (entry.object.spec.volumes ?? []).map(each => each.persistentVolumeClaim && store.get(`/persistentvolumeclaims/${at.space}/${each.persistentVolumeClaim.claimName}`)?.object);
+	if (settings.kubelet && !claims.filter(Boolean).every(each => snapshots.claim_ready(each, at.space)))
+		return void setTimeout(pod_lives, 20, at, uid);
 	if (settings.kubelet)
 		return pod_start(uid, entry.object.spec, {...at, ...settings.kubelet}, name => store.get(`/persistentvolumeclaims/${at.space}/${name}`)?.object.metadata.uid,
 			status => store.get(key_of(at))?.object.metadata.uid === uid && put(at, {...structuredClone(store.get(key_of(at)).object), status}));
@@ -273,6 +284,8 @@ function begin(at, body) {
 		object.status = {phase: 'Active'};
 	if (at.plural === 'pods')
 		object.status = {phase: 'Pending'}, setTimeout(pod_lives, 5, at, object.metadata.uid);
+	if (at.plural === 'volumesnapshots')
+		setTimeout(snapshots.lives, 5, at, object.metadata.uid);
 	return object;
 }
 
@@ -286,8 +299,11 @@ const requested = text => {
 	}
 };
 
+/* By the kind that is asked for: a merge patch names none. */
+const errors_of = (at, body, part) => at.group === snapshot_group ? snapshot_errors({kind: kinds[at.plural], ...body}, part) : object_errors(body);
+
 function body_check(at, body, applied) {
-	const errors = object_errors(body).filter(each => !each.endsWith(': required'));
+	const errors = errors_of(at, body).filter(each => !each.endsWith(': required'));
 	if (body.kind !== kinds[at.plural])
 		wrong.push(`${at.plural}: a body of kind ${body.kind}`);
 	if (body.metadata?.managedFields)
@@ -299,9 +315,9 @@ function body_check(at, body, applied) {
 }
 
 /* What a body must be by the official description. */
-function body_judge(at, body) {
+function body_judge(at, body, part) {
 	if (!settings.lenient)
-		for (const error of object_errors(body))
+		for (const error of errors_of(at, body, part))
 			wrong.push(`${at.plural} ${at.name ?? ''}: ${error}`);
 }
 
@@ -320,7 +336,24 @@ function token_review({spec, ...body}) {
 		extra: {'authentication.kubernetes.io/pod-name': [whose.name], 'authentication.kubernetes.io/pod-uid': [whose.uid]}}}}};
 }
 
+/* RFC 7396. */
+function merged(target, patch) {
+	const out = {...target};
+	for (const [key, value] of Object.entries(patch))
+		if (value === null)
+			delete out[key];
+		else
+			out[key] = typeof value === 'object' && !Array.isArray(value) ? merged(out[key] ?? {}, value) : value;
+	return out;
+}
+
 function patch(at, request, body) {
+	if (request.headers['content-type'] === 'application/merge-patch+json') {
+		authorize('patch', at);
+		if (!store.has(key_of(at)))
+			throw missing(at);
+		return {code: 200, object: put(at, merged(store.get(key_of(at)).object, body))};
+	}
 	if (request.headers['content-type'] !== 'application/apply-patch+yaml')
 		throw new Refusal(415, 'UnsupportedMediaType', 'the body of the request was in an unknown format');
 	if (!request.query.get('fieldManager'))
@@ -358,6 +391,10 @@ function remove(at, body) {
 		throw missing(at);
 	if (uid && uid !== entry.object.metadata.uid)
 		throw changed(at, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${entry.object.metadata.uid}`);
+	if (at.plural === 'volumesnapshotcontents') {
+		snapshots.content_delete(at);
+		return {code: 200, object: store.get(key_of(at))?.object ?? entry.object};
+	}
 	if (at.plural === 'namespaces' || entry.object.metadata.finalizers?.length) {
 		const object = structuredClone(entry.object);
 		object.metadata.deletionTimestamp ??= new Date().toISOString().replace(/\.\d+/, '');
@@ -460,7 +497,7 @@ function handle(request, at, response) {
 	if (method === 'GET' && !at.name)
 		return query.get('watch') === 'true' ? void watch(at, query, response) : list(at, query);
 	if (body && method !== 'DELETE')
-		body_judge(at, body);
+		body_judge(at, body, request.headers['content-type'] === 'application/merge-patch+json');
 	if (method === 'PATCH')
 		return patch(at, request, body);
 	if (method === 'POST')
@@ -477,7 +514,7 @@ function handle(request, at, response) {
 function judge(request, at) {
 	if (['/version', '/api', '/apis'].includes(request.path))
 		return;
-	const errors = at ? request_errors({...request, type: request.headers['content-type']}).errors : [`no such path ${request.path}`];
+	const errors = at ? request_errors({...request, type: request.headers['content-type'], custom: at.group === snapshot_group}).errors : [`no such path ${request.path}`];
 	wrong.push(...errors);
 	if (at && !wide.has(at.plural) && !at.space && request.method !== 'GET')
 		wrong.push(`${request.method} ${request.path}: of no namespace`);
@@ -536,7 +573,8 @@ const actions = {
 		all_end();
 		store.clear();
 		Object.assign(settings, {token: null, pods: 'run', ends: {}, terminate_ms: 30, rules: null, groups: [], version: '1.35', page: Infinity, expire_pages: 0, kill: null, logs: '',
-			lenient: false, admits: false, kubelet: null});
+			lenient: false, admits: false, kubelet: null,
+			snapshot_class: null, snapshot_trouble: null, restore_bytes: 2 ** 20});
 		compacted = version;
 	},
 	forget: () => void (log.length = 0),

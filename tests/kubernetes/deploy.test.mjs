@@ -24,8 +24,8 @@ test('every manifest is what the API takes', {skip}, async () => {
 
 test('the role asks for nothing that makes its holder the master of others', {skip}, async () => {
 	const roles = (await objects()).map(each => each.object).filter(each => each.kind === 'ClusterRole'), grave = new Set(['escalate', 'bind', 'impersonate', '*']);
-	assert.equal(roles.length, 1);
-	for (const rule of roles[0].rules) {
+	assert.equal(roles.length, 2);
+	for (const rule of roles.flatMap(each => each.rules)) {
 		assert.ok(!rule.verbs.some(verb => grave.has(verb)), rule.verbs.join());
 		assert.ok(!rule.resources.some(resource => ['*', 'secrets', 'pods/exec', 'nodes'].includes(resource)), rule.resources.join());
 		assert.ok(!rule.apiGroups.includes('*'));
@@ -85,14 +85,16 @@ const released = async (values, release) => {
 const by_name = (a, b) => `${a.kind} ${a.metadata.name}`.localeCompare(`${b.kind} ${b.metadata.name}`);
 
 test('a release of the chart is what the manifests are', {skip}, async () => {
-	const mine = (await objects()).filter(each => each.name !== 'check.yaml' && each.object.kind !== 'Namespace').map(each => each.object).sort(by_name);
-	assert.deepEqual((await released({})).map(plain).sort(by_name), mine);
+	const mine = (await objects()).filter(each => each.name !== 'check.yaml' && each.object.kind !== 'Namespace');
+	const those = list => list.map(each => each.object).sort(by_name), role = objects => objects.filter(each => /Role/.test(each.kind));
+	assert.deepEqual((await released({})).map(plain).sort(by_name), those(mine.filter(each => each.name !== 'snapshots.yaml')));
+	assert.deepEqual(role((await released({rooms: {snapshotClass: 'fast'}})).map(plain).sort(by_name)), role(those(mine)));
 });
 
 test('the values of the chart arrive', {skip}, async () => {
 	const all = await released({
 		image: 'r.example.com/assay:1', imagePullSecrets: [{name: 'r'}], replicas: 2, store: {secret: 'mine'}, takeover: '2m', state: {storageClass: 'fast'},
-		repositories: {accessMode: 'ReadWriteMany', storageClass: 'nfs', size: '1Gi'}, rooms: {image: 'r.example.com/rooms:1', storageClass: 'ssd', volumeGib: 4, queue: 'q', priority: 'low', podLife: '24h', spread: true},
+		repositories: {accessMode: 'ReadWriteMany', storageClass: 'nfs', size: '1Gi'}, rooms: {image: 'r.example.com/rooms:1', storageClass: 'ssd', snapshotClass: 'fast', volumeGib: 4, queue: 'q', priority: 'low', podLife: '24h', spread: true},
 		env: [{name: 'ASSAY_PAGES', value: 'https://assay.example.com'}], nodeSelector: {disk: 'ssd'}, tolerations: [{key: 'agents', operator: 'Exists'}],
 	}, {name: 'judge', namespace: 'ci'});
 	for (const object of all)
@@ -101,14 +103,15 @@ test('the values of the chart arrive', {skip}, async () => {
 	const env = Object.fromEntries(container.env.map(({name, value, valueFrom}) => [name, value ?? valueFrom]));
 	assert.deepEqual(restricted_errors({spec: pod}), []);
 	assert.deepEqual([spec.replicas, container.image, pod.imagePullSecrets, pod.nodeSelector, pod.tolerations], [2, 'r.example.com/assay:1', [{name: 'r'}], {disk: 'ssd'}, [{key: 'agents', operator: 'Exists'}]]);
-	assert.deepEqual([env.ASSAY_KUBERNETES_ASSAY_IMAGE, env.ASSAY_KUBERNETES_IMAGE, env.ASSAY_KUBERNETES_STORAGE_CLASS, env.ASSAY_KUBERNETES_VOLUME_GIB, env.ASSAY_KUBERNETES_QUEUE, env.ASSAY_KUBERNETES_PRIORITY, env.ASSAY_KUBERNETES_POD_LIFE, env.ASSAY_KUBERNETES_SPREAD],
-		['r.example.com/assay:1', 'r.example.com/rooms:1', 'ssd', '4', 'q', 'low', '24h', 'true']);
+	assert.deepEqual([env.ASSAY_KUBERNETES_ASSAY_IMAGE, env.ASSAY_KUBERNETES_IMAGE, env.ASSAY_KUBERNETES_STORAGE_CLASS, env.ASSAY_KUBERNETES_SNAPSHOT_CLASS, env.ASSAY_KUBERNETES_VOLUME_GIB, env.ASSAY_KUBERNETES_QUEUE, env.ASSAY_KUBERNETES_PRIORITY, env.ASSAY_KUBERNETES_POD_LIFE, env.ASSAY_KUBERNETES_SPREAD],
+		['r.example.com/assay:1', 'r.example.com/rooms:1', 'ssd', 'fast', '4', 'q', 'low', '24h', 'true']);
 	assert.deepEqual([env.ASSAY_TAKEOVER, env.ASSAY_STORE.secretKeyRef.name, env.ASSAY_PAGES, env.ASSAY_KUBERNETES_PODS], ['2m', 'mine', 'https://assay.example.com', 'ci/app.kubernetes.io/name=judge']);
 	assert.deepEqual([claim.metadata.name, claim.spec.accessModes, claim.spec.storageClassName, claim.metadata.annotations['helm.sh/resource-policy']], ['judge-repositories', ['ReadWriteMany'], 'nfs', 'keep']);
 	assert.equal(pod.volumes[0].persistentVolumeClaim.claimName, 'judge-repositories');
 	assert.equal(spec.volumeClaimTemplates[0].spec.storageClassName, 'fast');
 	assert.deepEqual(spec.selector.matchLabels, spec.template.metadata.labels);
 	const theirs = await released({rbac: false, repositories: {existingClaim: 'ours'}});
+	assert.ok(!(await released({rbac: false, rooms: {snapshotClass: 'fast'}})).some(each => /Role/.test(each.kind)));
 	assert.ok(!theirs.some(each => /Role|PersistentVolumeClaim/.test(each.kind)));
 	assert.equal(theirs.find(each => each.kind === 'StatefulSet').spec.template.spec.volumes[0].persistentVolumeClaim.claimName, 'ours');
 });
@@ -149,7 +152,7 @@ test('a wrong value is refused before anything is made', {skip}, async () => {
 
 /* A setting that the chart sets is one that the server reads. */
 test('what the chart sets is known to the binary', {skip: skip || (!process.env.ASSAY && 'ASSAY names no binary')}, async () => {
-	const all = await released({rooms: {image: 'r', storageClass: 's', volumeGib: 4, queue: 'q', priority: 'p', podLife: '1h', spread: true}}), manual = readFileSync(`${folder}/../../doc/kubernetes.md`, 'utf8');
+	const all = await released({rooms: {image: 'r', storageClass: 's', snapshotClass: 'f', volumeGib: 4, queue: 'q', priority: 'p', podLife: '1h', spread: true}}), manual = readFileSync(`${folder}/../../doc/kubernetes.md`, 'utf8');
 	for (const {name} of all.find(each => each.kind === 'StatefulSet').spec.template.spec.containers[0].env.filter(each => each.name.startsWith('ASSAY_KUBERNETES')))
 		assert.ok(manual.includes(`\`${name.slice('ASSAY_'.length).toLowerCase().replaceAll('_', '-')}\``), name);
 });

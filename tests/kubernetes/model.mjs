@@ -11,16 +11,18 @@ export const installed = existsSync(gen);
 
 const groups = ['Core', 'Apps', 'Apis', 'Apiextensions', 'Authentication', 'Authorization', 'Batch', 'Coordination', 'Events', 'Networking', 'Policy',
 	'RbacAuthorization', 'Scheduling', 'Storage', 'Version'];
+const any_group = 'CustomObjects'; // whose paths fit every group
 
 /* Each operation is a function of a request factory: its path, method, setQueryParam calls and media types are what is generated. */
 function operations_read() {
 	const found = [];
-	for (const file of readdirSync(`${gen}/apis`).filter(name => groups.some(group => new RegExp(`^${group}(V\\d\\w*)?Api\\.js$`).test(name))))
+	for (const file of readdirSync(`${gen}/apis`).filter(name => [...groups, any_group].some(group => new RegExp(`^${group}(V\\d\\w*)?Api\\.js$`).test(name))))
 		for (const text of readFileSync(`${gen}/apis/${file}`, 'utf8').split(/^    async (?=\w+\()/m).slice(1)) {
 			const path = text.match(/const localVarPath = '([^']+)'/)?.[1], method = text.match(/HttpMethod\.(\w+)\)/)?.[1];
 			if (path)
 				found.push({
 					name: text.match(/^\w+/)[0],
+					custom: file.startsWith(any_group),
 					method,
 					pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}/?$`),
 					query: new Set([...text.matchAll(/setQueryParam\("(\w+)"/g)].map(each => each[1])),
@@ -109,9 +111,9 @@ export function object_errors(object) {
 	return out;
 }
 
-/* What is wrong with a request, but for what its object holds; `operation` is how it is called. */
-export function request_errors({method, path, query, type, body}) {
-	const known = operations.filter(each => each.method === method && each.pattern.test(path)), out = [];
+/* What is wrong with a request, but for what its object holds; `operation` is how it is called. `custom`: for a kind that was added to the cluster. */
+export function request_errors({method, path, query, type, body, custom = false}) {
+	const known = operations.filter(each => each.method === method && each.custom === custom && each.pattern.test(path)), out = [];
 	const operation = known[0];
 	if (!operation)
 		return {errors: [`no operation ${method} ${path}`]};

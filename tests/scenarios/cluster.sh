@@ -16,11 +16,16 @@ API=$(head -n 1 "$WORK/api")
 cluster() { curl --silent --show-error --fail-with-body --data "${2:-{\}}" "$API/_/$1"; }
 chmod 755 "$WORK"
 cluster set "$(jq -n --arg base "$WORK/node" --arg assay "$ASSAY" '{kubelet: {base: $base, programs: {"assay:test": $assay}}}')" >/dev/null
-# No verb but those of the role that is shipped.
-role=$(cd "$SOURCE_ROOT/tests/kubernetes" && node --input-type=module -e "import {load} from 'js-yaml'; import {readFileSync} from 'node:fs';
-	console.log(JSON.stringify({rules: load(readFileSync('../../deploy/kubernetes/clusterrole.yaml', 'utf8')).rules}))")
+# No verb but those of the roles that are shipped. CLUSTER_SNAPSHOTS: databases are cloned by the cluster's storage.
+role=$(cd "$SOURCE_ROOT/tests/kubernetes" && node --input-type=module -e "import {loadAll} from 'js-yaml'; import {readFileSync} from 'node:fs';
+	const rules = file => loadAll(readFileSync('../../deploy/kubernetes/' + file, 'utf8'))[0].rules;
+	console.log(JSON.stringify({rules: [...rules('clusterrole.yaml'), ...process.env.CLUSTER_SNAPSHOTS ? rules('snapshots.yaml') : []]}))")
 # Said only when it fails: a story that starts itself again in namespaces of its own comes here twice.
 cluster set "$role" >/dev/null || { tap_line 'not ok' 'the cluster lets us do what deploy/kubernetes/clusterrole.yaml says, and no more'; exit 1; }
+if [ -n "${CLUSTER_SNAPSHOTS:-}" ]; then
+	cluster set '{"snapshot_class": "fast"}' >/dev/null
+	export ASSAY_KUBERNETES_SNAPSHOT_CLASS=fast
+fi
 cat >"$WORK/kubeconfig" <<END
 clusters: [{name: c, cluster: {server: '$API'}}]
 users: [{name: u, user: {}}]

@@ -6,8 +6,10 @@
 #include <time.h>
 
 #include "base/scope.h"
+#include "sandbox/kubernetes/manifest.h"
 
 #define ROLE "kubectl apply -f deploy/kubernetes/clusterrole.yaml, and bind it to us"
+#define SNAPSHOT_ROLE "kubectl apply -f deploy/kubernetes/snapshots.yaml, or do without kubernetes-snapshot-class"
 #define LOG_BYTES_MAX ((size_t)64 << 10)
 #define WORD "assay-conformance"
 #define SERVE_PORT 8080
@@ -26,6 +28,13 @@ const struct kube_need kube_needs[] = {
 	{"", "pods/log", "get"},
 	{"", "events", "list"},
 	{"networking.k8s.io", "networkpolicies", "create"}, {"networking.k8s.io", "networkpolicies", "patch"},
+	{NULL, NULL, NULL},
+};
+const struct kube_need kube_snapshot_needs[] = {
+	{KUBE_SNAPSHOT_GROUP, "volumesnapshots", "create"}, {KUBE_SNAPSHOT_GROUP, "volumesnapshots", "get"},
+	{KUBE_SNAPSHOT_GROUP, "volumesnapshots", "delete"},
+	{KUBE_SNAPSHOT_GROUP, "volumesnapshotcontents", "create"}, {KUBE_SNAPSHOT_GROUP, "volumesnapshotcontents", "patch"},
+	{KUBE_SNAPSHOT_GROUP, "volumesnapshotcontents", "list"}, {KUBE_SNAPSHOT_GROUP, "volumesnapshotcontents", "delete"},
 	{NULL, NULL, NULL},
 };
 /* clang-format on */
@@ -101,26 +110,36 @@ static int need_ask(const struct kube_site *site, const struct kube_need *need, 
 	return 0;
 }
 
-static void needs_check(const struct kube_site *site, struct rows *rows)
+/* Those of a list that are lacking; how many were asked, or -1. */
+static int needs_ask(const struct kube_site *site, const struct kube_need *needs, struct buf *lacks, struct err *err)
+{
+	int count = 0;
+
+	for (const struct kube_need *need = needs; need->verb; need++, count++) {
+		bool allowed;
+
+		if (need_ask(site, need, &allowed, err))
+			return -1;
+		if (!allowed)
+			buf_add_format(lacks, "%s%s %s%s%s", lacks->length ? ", " : "may not ", need->verb, need->resource,
+				       need->group[0] ? "." : "", need->group);
+	}
+	return count;
+}
+
+static void needs_check(const struct kube_site *site, const char *check, const struct kube_need *needs, const char *mend,
+			struct rows *rows)
 {
 	AUTO_BUF lacks = buf_new(2048);
 	struct err err = {0};
-	size_t count = 0;
+	int count = needs_ask(site, needs, &lacks, &err);
 	char found[32];
 
-	for (const struct kube_need *need = kube_needs; need->verb; need++, count++) {
-		bool allowed;
-
-		if (need_ask(site, need, &allowed, &err)) {
-			row_add(rows, "what we may do", false, "needed", err.text, "see who we are, and try again");
-			return;
-		}
-		if (!allowed)
-			buf_add_format(&lacks, "%s%s %s%s%s", lacks.length ? ", " : "may not ", need->verb, need->resource,
-				       need->group[0] ? "." : "", need->group);
-	}
-	(void)snprintf(found, sizeof(found), "all of %zu verbs", count);
-	row_add(rows, "what we may do", !lacks.length, "needed", lacks.length ? lacks.at : found, ROLE);
+	(void)snprintf(found, sizeof(found), "all of %d verbs", count);
+	if (count < 0)
+		row_add(rows, check, false, "needed", err.text, "see who we are, and try again");
+	else
+		row_add(rows, check, !lacks.length, "needed", lacks.length ? lacks.at : found, mend);
 }
 
 static void groups_check(const struct kube_site *site, struct rows *rows)
@@ -128,7 +147,7 @@ static void groups_check(const struct kube_site *site, struct rows *rows)
 	static const struct {
 		const char *group, *check, *without;
 	} groups[] = {
-		{"snapshot.storage.k8s.io", "volume snapshots", "data will be restored from dumps"},
+		{"snapshot.storage.k8s.io", "volume snapshots", "databases will be copied"},
 		{"gateway.networking.k8s.io", "Gateway API", "previews will go through our own proxy"},
 		{"kueue.x-k8s.io", "Kueue", "pods will not be queued"},
 		{"agents.x-k8s.io", "agent sandboxes", "workspaces will be plain pods"},
@@ -159,7 +178,9 @@ json_t *kube_check(const struct kube_site *site)
 
 	if (version_check(site, &rows)) {
 		self_check(site, &rows);
-		needs_check(site, &rows);
+		needs_check(site, "what we may do", kube_needs, ROLE, &rows);
+		if (site->snapshot_class)
+			needs_check(site, "what we may do for snapshots", kube_snapshot_needs, SNAPSHOT_ROLE, &rows);
 		groups_check(site, &rows);
 	}
 	return rows.list;

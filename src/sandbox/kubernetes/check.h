@@ -15,6 +15,8 @@ struct kube_need {
 	const char *verb;
 };
 extern const struct kube_need kube_needs[];
+/* What a site with a snapshot_class needs besides: deploy/kubernetes/snapshots.yaml. */
+extern const struct kube_need kube_snapshot_needs[];
 
 /* Owned by the caller; what could not be asked is a row, too. */
 json_t *kube_check(const struct kube_site *site);

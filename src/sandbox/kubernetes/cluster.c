@@ -53,6 +53,7 @@ static void cluster_free(struct cluster *cluster)
 		free(row);
 	}
 	(void)pthread_mutex_destroy(&cluster->mutex);
+	(void)pthread_mutex_destroy(&cluster->keeping);
 	(void)pthread_cond_destroy(&cluster->changed);
 	free(cluster->address);
 	free(cluster->folder);
@@ -69,6 +70,7 @@ static void locks_make(struct cluster *cluster)
 	(void)pthread_mutexattr_settype(&mutex, PTHREAD_MUTEX_RECURSIVE);
 	(void)pthread_mutex_init(&cluster->mutex, &mutex);
 	(void)pthread_mutexattr_destroy(&mutex);
+	(void)pthread_mutex_init(&cluster->keeping, NULL);
 	(void)pthread_condattr_init(&condition);
 	(void)pthread_condattr_setclock(&condition, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&cluster->changed, &condition);

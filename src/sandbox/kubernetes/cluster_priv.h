@@ -101,6 +101,7 @@ struct cluster {
 	struct kube_room_site rooms_site;
 	char *address, *folder;
 	pthread_mutex_t mutex;
+	pthread_mutex_t keeping; /* while a snapshot becomes a layer, or is ended; held over requests */
 	pthread_cond_t changed;
 	pthread_t loop_thread, watch_thread;
 	bool closing;
@@ -181,6 +182,8 @@ MUST_USE int space_of(struct cluster *cluster, struct env_id env, char space[KUB
 MUST_USE int pod_room_make(struct cluster *cluster, struct env_id env, const char *space, const json_t *pod, struct err *err);
 MUST_USE int pod_room_unmake(struct cluster *cluster, struct env_id env, const char *space, const char *name, struct err *err);
 bool env_has_rooms(struct cluster *cluster, struct env_id env);
+/* Ends all pods of a namespace, and waits until they are gone. */
+MUST_USE int pods_end(struct cluster *cluster, const char *space, struct err *err);
 /* Applies an object and waits while one of its name is on its way out; `fresh`: one that was there goes first. *uid (or NULL) is of the one that is there
  * now. */
 MUST_USE int object_make(struct cluster *cluster, const char *plural, const json_t *object, bool fresh, char uid[UID_MAX],
@@ -201,6 +204,7 @@ MUST_USE int volumes_fill(struct cluster *cluster, const struct sandbox_spec *sp
 /* The claims of an environment; owned by the caller. ERR_NOT_FOUND: one that is mounted is not there. */
 json_t *volumes_find(struct cluster *cluster, const char *space, const struct sandbox_spec *spec, struct err *err);
 void clones_remove(struct cluster *cluster, struct env_id env);
+bool layer_has_holder(const struct cluster *cluster, const char *holder); /* is it the snapshot of a layer? */
 int cluster_volume_make(void *self, struct env_id env, const char *volume, const char *const *layers, size_t layer_count,
 			bool blocks, bool *copied, struct err *err);
 int cluster_volume_remove(void *self, struct env_id env, const char *volume, struct err *err);
@@ -209,5 +213,28 @@ int cluster_volume_commit(void *self, struct env_id env, const char *volume, con
 int cluster_volume_clone(void *self, struct env_id from, struct env_id to, const char *volume, struct err *err);
 json_t *cluster_layer_list(void *self, const char *prefix, struct err *err);
 int cluster_layer_remove(void *self, const char *layer, struct err *err);
+
+/* ---- snapshots.c: not holding the mutex; a layer's "snapshot" is {"holder", "driver", "handle", "bytes", "mode"?} ---- */
+
+struct snapshot_taken {
+	char *name;   /* in its environment */
+	char *holder; /* of the physical one, for the whole cluster */
+};
+/* Of a claim that no pod has, until it can be used. The caller ends it with snapshot_taken_fini, whatever comes. */
+MUST_USE int snapshot_take(struct cluster *cluster, struct env_id env, const char *space, const char *volume,
+			   struct snapshot_taken *taken, struct err *err);
+/* It outlives its environment from now on, unless snapshot_held is never said; between the two `keeping` is held. Owned by the caller. */
+json_t *snapshot_hold(struct cluster *cluster, const struct snapshot_taken *taken, struct err *err);
+void snapshot_held(struct cluster *cluster, const struct snapshot_taken *taken);
+void snapshot_taken_fini(struct cluster *cluster, const char *space, struct snapshot_taken *taken);
+/* Gives an environment a name for a layer's snapshot: "holder", which a claim of it can be made from. */
+MUST_USE int snapshot_name_put(struct cluster *cluster, struct env_id env, const char *space, const json_t *snapshot,
+			       struct err *err);
+MUST_USE int snapshot_names_end(struct cluster *cluster, struct env_id env, struct err *err);
+/* Before the layer is forgotten, and after, holding `keeping`: who dies between them ends it when he comes back. */
+MUST_USE int snapshot_ending(struct cluster *cluster, const json_t *snapshot, struct err *err);
+void snapshot_end(struct cluster *cluster, const json_t *snapshot);
+/* What deaths left. */
+void snapshots_sweep(struct cluster *cluster);
 
 #endif

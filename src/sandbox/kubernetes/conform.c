@@ -208,7 +208,7 @@ static int room_make(const struct trial *trial, struct err *err)
 	bool copied;
 
 	return provider_env_make(provider, trial->env, err) ||
-			       provider_volume_make(provider, trial->env, VOLUME, NULL, 0, false, &copied, err) ||
+			       provider_volume_make(provider, trial->env, VOLUME, NULL, 0, true, &copied, err) ||
 			       provider_sandbox_make(provider, &spec, err)
 		       ? -1
 		       : 0;
@@ -227,6 +227,34 @@ static int freeze_check(const struct trial *trial, struct err *err)
 	return view_is(buf_view(&output), "kept\n") ? 0 : err_set(err, ERR_BROKEN, "what it had written is not there");
 }
 
+/* What the room wrote, in another environment, by a snapshot of the storage; the room is over. */
+static int clone_check(const struct trial *trial, struct err *err)
+{
+	const struct provider provider = trial->given->provider;
+	struct trial other = {.given = trial->given, .env = env_id_new(trial->given->site->world)};
+	AUTO_FREE char *layer = text_format("conformance/%s", trial->env.text);
+	const char *const layers[] = {layer};
+	const struct sandbox_spec spec = {
+		.env = other.env, .name = ROOM, .mounts = {{.volume = VOLUME, .path = FOLDER}}, .mount_count = 1};
+	AUTO_BUF output = buf_new(OUTPUT_MAX);
+	bool copied = false;
+	int code = 0, failed;
+	struct err left = {0};
+
+	if (provider_env_stop(provider, trial->env, err) || provider_volume_commit(provider, trial->env, VOLUME, layer, NULL, err))
+		return -1;
+	failed = provider_env_make(provider, other.env, err) ||
+		 provider_volume_make(provider, other.env, VOLUME, layers, 1, true, &copied, err) ||
+		 provider_sandbox_make(provider, &spec, err) || shell(&other, "cat " FOLDER "/kept", false, &output, &code, err);
+	if (!failed && (copied || !view_is(buf_view(&output), "kept\n")))
+		failed = err_set(err, ERR_BROKEN, copied ? "it was copied" : "what was written is not there");
+	if (provider_env_remove(provider, other.env, &left) ||
+	    kube_space_wait_gone(trial->given->site, other.env, trial->given->patience_ms, &left) ||
+	    provider_layer_remove(provider, layer, &left))
+		failed = failed ? failed : err_set(err, left.kind, "%s", left.text);
+	return failed ? -1 : 0;
+}
+
 json_t *kube_conform_rooms(const struct kube_conform_room *given, void (*row)(const json_t *row))
 {
 	struct trial trial = {.given = given, .env = env_id_new(given->site->world), .rows = json_array(), .row = row};
@@ -240,6 +268,9 @@ json_t *kube_conform_rooms(const struct kube_conform_room *given, void (*row)(co
 		if (given->server)
 			walls_check(&trial);
 		(void)did(&trial, "a volume outlives freezing", freeze_check(&trial, &err), &err, "it did");
+		if (given->site->snapshot_class)
+			(void)did(&trial, "a database is cloned by the storage", clone_check(&trial, &err), &err,
+				  given->site->snapshot_class);
 	}
 	(void)did(&trial, "nothing is left of the room",
 		  provider_env_remove(given->provider, trial.env, &err) ||

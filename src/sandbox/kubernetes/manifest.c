@@ -302,22 +302,28 @@ json_t *kube_room_note_object(const struct kube_room_site *site, const char *spa
 	return object;
 }
 
-json_t *kube_claim_object(const struct kube_room_site *site, struct env_id env, const char *space, const char *volume,
-			  int64_t bytes, const json_t *layers)
+json_t *kube_claim_object(const struct kube_room_site *site, const struct kube_claim_spec *claim)
 {
-	json_t *object = object_of("v1", "PersistentVolumeClaim", space, volume);
+	json_t *object = object_of("v1", "PersistentVolumeClaim", claim->space, claim->volume);
 	AUTO_BUF text = buf_new((size_t)64 << 10);
+	json_t *notes, *spec;
 	char size[40];
-	json_t *spec;
 
-	(void)snprintf(size, sizeof(size), "%lld", (long long)(bytes ? bytes : KUBE_CLAIM_BYTES));
+	(void)snprintf(size, sizeof(size), "%lld", (long long)(claim->bytes ? claim->bytes : KUBE_CLAIM_BYTES));
 	spec = json_pack("{s:[s], s:{s:{s:s}}}", "accessModes", "ReadWriteOnce", "resources", "requests", "storage", size);
 	if (site->storage_class)
 		set(spec, "storageClassName", json_string(site->storage_class));
+	if (claim->snapshot)
+		set(spec, "dataSource",
+		    json_pack("{s:s, s:s, s:s}", "apiGroup", KUBE_SNAPSHOT_GROUP, "kind", "VolumeSnapshot", "name",
+			      claim->snapshot));
 	label(object, KUBE_LABEL_OWNER, site->owner);
-	label(object, KUBE_LABEL_ENVIRONMENT, env.text);
-	json_format(&text, layers);
-	set(json_object_get(object, "metadata"), "annotations", json_pack("{s:s%}", KUBE_NOTE_LAYERS, text.at, text.length));
+	label(object, KUBE_LABEL_ENVIRONMENT, claim->env.text);
+	json_format(&text, claim->layers);
+	notes = json_pack("{s:s%}", KUBE_NOTE_LAYERS, text.at, text.length);
+	if (claim->blocks)
+		set(notes, KUBE_NOTE_BLOCKS, json_string("true"));
+	set(json_object_get(object, "metadata"), "annotations", notes);
 	set(object, "spec", spec);
 	return object;
 }

@@ -12,7 +12,9 @@
 
 #define KUBE_AUDIENCE "assay"
 #define KUBE_NOTE_LAYERS "assay.dev/layers" /* of a claim: what it is made from, as a JSON array */
-#define KUBE_TOKEN_SECONDS 3600             /* after which the kubelet has renewed it long since */
+#define KUBE_NOTE_BLOCKS "assay.dev/blocks" /* of a claim: a database's, which is cloned by the cluster's storage where that can */
+#define KUBE_SNAPSHOT_GROUP "snapshot.storage.k8s.io"
+#define KUBE_TOKEN_SECONDS 3600 /* after which the kubelet has renewed it long since */
 #define KUBE_CLAIM_BYTES ((int64_t)8 << 30)
 
 /* Whom the pods may reach: the control plane. */
@@ -39,8 +41,15 @@ json_t *kube_room_object(const struct kube_room_site *site, const char *space, c
 void kube_room_relink(const struct kube_room_site *site, json_t *room);
 /* Where a room's manifest is kept. */
 json_t *kube_room_note_object(const struct kube_room_site *site, const char *space, const char *name, const json_t *room);
-json_t *kube_claim_object(const struct kube_room_site *site, struct env_id env, const char *space, const char *volume,
-			  int64_t bytes, const json_t *layers);
+struct kube_claim_spec {
+	struct env_id env;
+	const char *space, *volume;
+	int64_t bytes;        /* 0: KUBE_CLAIM_BYTES */
+	const json_t *layers; /* what it is made from: an array of names */
+	bool blocks;
+	const char *snapshot; /* of its namespace: what it has from the beginning; NULL: it is filled */
+};
+json_t *kube_claim_object(const struct kube_room_site *site, const struct kube_claim_spec *spec);
 /* Lets all pods of the environment reach the peer. */
 json_t *kube_link_object(const char *space, const struct kube_peer *peer);
 /* The name of a room's note: "room-" and its own. */

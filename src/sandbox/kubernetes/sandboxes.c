@@ -357,8 +357,7 @@ static int ours_delete(struct cluster *cluster, const char *plural, const char *
 	return 0;
 }
 
-/* Ends all pods of a namespace, and waits until they are gone. */
-static int pods_end(struct cluster *cluster, const char *space, struct err *err)
+int pods_end(struct cluster *cluster, const char *space, struct err *err)
 {
 	int64_t until_ms = world_elapsed_ms(cluster->site.world) + GONE_MS;
 
@@ -385,7 +384,7 @@ int cluster_env_remove(void *self, struct env_id env, struct err *err)
 		return -1;
 	space_forget(cluster, env);
 	clones_remove(cluster, env);
-	return 0;
+	return snapshot_names_end(cluster, env, err);
 }
 
 static int frozen_set(struct cluster *cluster, struct env_id env, bool frozen, struct err *err)
@@ -572,6 +571,7 @@ static void sweep(struct cluster *cluster)
 		log_warn("kubernetes: leftovers cannot be swept: %s", err.text);
 	else if (removed)
 		log_info("kubernetes: %d namespaces were doubled or had expired: removed", removed);
+	snapshots_sweep(cluster);
 }
 
 static bool on_idle(void *self)

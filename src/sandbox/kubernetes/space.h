@@ -13,7 +13,8 @@ struct kube_site {
 	struct world world;
 	const char *owner; /* of this installation, the value of a label: what has another one is not ours */
 	struct kube_share share;
-	int64_t life_ms; /* after which an environment may be deleted by anybody who finds it; 0: never */
+	int64_t life_ms;            /* after which an environment may be deleted by anybody who finds it; 0: never */
+	const char *snapshot_class; /* a VolumeSnapshotClass, by which databases are cloned; NULL: they are copied */
 };
 
 /* Is it a value of a label? ERR_INVALID says what one is. */

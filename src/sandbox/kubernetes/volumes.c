@@ -1,6 +1,7 @@
 /*
- * Volumes and layers on a cluster. A layer is a whole tree in a file of ours (layers/NAME/tree.tar, meta.json); a volume is a claim that is filled from
- * one when a room has it for the first time: the room's link unpacks it, beside the programs, and leaves a mark of what it was filled with.
+ * Volumes and layers on a cluster. A layer is a whole tree in a file of ours (layer-NAME/tree.tar, beside meta.json); a volume is a claim that is filled
+ * from one when a room has it for the first time: the room's link unpacks it, beside the programs, and leaves a mark of what it was filled with. Where the
+ * cluster's storage takes snapshots, a database's layer is one of these, which meta.json names, and claims are clones of it (snapshots.c).
  */
 #include "sandbox/kubernetes/cluster_priv.h"
 
@@ -38,23 +39,27 @@ static bool layer_exists(const struct cluster *cluster, const char *layer)
 	return file_exists(path);
 }
 
-static int layer_keep(struct cluster *cluster, const char *layer, const char *tree, const json_t *meta, struct err *err)
+/* Either a tree, which is taken, or a snapshot. */
+static int layer_keep(struct cluster *cluster, const char *layer, const char *tree, const json_t *snapshot, const json_t *meta,
+		      struct err *err)
 {
 	AUTO_FREE char *folder = layer_path(cluster, layer, NULL);
 	AUTO_FREE char *own = layer_path(cluster, layer, "tree.tar");
 	AUTO_FREE char *file = layer_path(cluster, layer, "meta.json");
 	AUTO_BUF text = buf_new(META_BYTES_MAX + 4096);
 	AUTO_JSON row = NULL;
-	struct stat info;
+	struct stat info = {.st_size = (off_t)json_number(snapshot, "bytes", 0)};
 
-	if (stat(tree, &info))
+	if (tree && stat(tree, &info))
 		return err_errno(err, errno, "cannot read %s", tree);
 	row = json_pack("{s:s, s:o, s:I, s:I}", "layer", layer, "meta", meta ? json_deep_copy(meta) : json_object(), "bytes",
 			(json_int_t)info.st_size, "created_ms", (json_int_t)world_now_ms(cluster->site.world));
+	if (snapshot)
+		(void)json_object_set_new(row, "snapshot", json_deep_copy(snapshot));
 	json_format(&text, row);
 	if (buf_finish(&text, err) || file_make_dirs(folder, 0700, err))
 		return -1;
-	if (rename(tree, own))
+	if (tree && rename(tree, own))
 		return err_errno(err, errno, "cannot keep the layer %s", layer);
 	return file_replace(file, buf_view(&text), 0600, err); /* with it the layer is there */
 }
@@ -65,6 +70,15 @@ static json_t *row_read(const char *folder, const char *name)
 	AUTO_BUF text = buf_new(META_BYTES_MAX + 4096);
 
 	return file_read(path, &text, NULL) ? NULL : json_parse(buf_view(&text), NULL);
+}
+
+/* Owned by the caller; NULL: there is none. */
+static json_t *layer_snapshot(const struct cluster *cluster, const char *layer)
+{
+	AUTO_FREE char *path = layer_path(cluster, layer, NULL);
+	AUTO_JSON row = row_read(cluster->folder, strrchr(path, '/') + 1);
+
+	return json_incref(json_object_get(row, "snapshot"));
 }
 
 static int name_order(const struct dirent **a, const struct dirent **b)
@@ -98,6 +112,41 @@ json_t *cluster_layer_list(void *self, const char *prefix, struct err *err)
 	return list;
 }
 
+bool layer_has_holder(const struct cluster *cluster, const char *holder)
+{
+	DIR *folder = opendir(cluster->folder);
+	const struct dirent *entry;
+	bool has = false;
+
+	while (folder && !has && (entry = readdir(folder)))
+		if (strncmp(entry->d_name, "layer-", 6) == 0) {
+			AUTO_JSON row = row_read(cluster->folder, entry->d_name);
+
+			has = strcmp(json_text(json_member(row, "snapshot"), "holder", ""), holder) == 0;
+		}
+	if (folder)
+		(void)closedir(folder);
+	return has;
+}
+
+/* Forgets a layer, whose folder this is, and then ends its snapshot. */
+static int layer_end(struct cluster *cluster, const char *folder, struct err *err)
+{
+	AUTO_FREE char *meta = text_format("%s/meta.json", folder);
+	AUTO_JSON row = row_read(cluster->folder, strrchr(folder, '/') + 1);
+	const json_t *snapshot = json_member(row, "snapshot");
+	int failed;
+
+	(void)pthread_mutex_lock(&cluster->keeping);
+	failed = snapshot && snapshot_ending(cluster, snapshot, err) ? -1 : 0;
+	if (!failed && unlink(meta) && errno != ENOENT)
+		failed = err_errno(err, errno, "cannot remove %s", meta);
+	if (!failed && snapshot)
+		snapshot_end(cluster, snapshot);
+	(void)pthread_mutex_unlock(&cluster->keeping);
+	return failed ? -1 : file_remove_tree(folder, err);
+}
+
 /* A volume that is made from it may not be filled yet, and says what it is from. */
 static int layer_unused(struct cluster *cluster, const char *layer, struct err *err)
 {
@@ -125,15 +174,10 @@ int cluster_layer_remove(void *self, const char *layer, struct err *err)
 {
 	struct cluster *cluster = self;
 	AUTO_FREE char *folder = layer_path(cluster, layer, NULL);
-	AUTO_FREE char *meta = layer_path(cluster, layer, "meta.json");
 
 	if (!layer_exists(cluster, layer))
 		return err_set(err, ERR_NOT_FOUND, "there is no layer %s", layer);
-	if (layer_unused(cluster, layer, err))
-		return -1;
-	if (unlink(meta))
-		return err_errno(err, errno, "cannot remove the layer %s", layer);
-	return file_remove_tree(folder, err);
+	return layer_unused(cluster, layer, err) || layer_end(cluster, folder, err) ? -1 : 0;
 }
 
 void clones_remove(struct cluster *cluster, struct env_id env)
@@ -148,13 +192,19 @@ void clones_remove(struct cluster *cluster, struct env_id env)
 		if (strncmp(entry->d_name, name, strlen(name)) == 0) {
 			AUTO_FREE char *path = text_format("%s/%s", cluster->folder, entry->d_name);
 
-			(void)!file_remove_tree(path, NULL);
+			(void)!layer_end(cluster, path, NULL);
 		}
 	if (folder)
 		(void)closedir(folder);
 }
 
 /* ---- filling ---- */
+
+/* It has had its layer from the beginning. */
+static bool is_clone(const json_t *claim)
+{
+	return json_member(json_member(claim, "spec"), "dataSource") != NULL;
+}
 
 static const json_t *claim_of(const json_t *claims, const char *volume)
 {
@@ -198,7 +248,7 @@ static int unpack(struct cluster *cluster, const struct sandbox_spec *spec, cons
 	int code;
 
 	if (fd < 0)
-		return err_errno(err, errno, "the layer %s", layer);
+		return err_errno(err, errno, "the tree of the layer %s", layer);
 	if (pod_room_aside(cluster, spec->env, spec->name, argv, fd, -1, &code, err))
 		return -1;
 	return code ? err_set(err, ERR_BROKEN, "the layer %s cannot be unpacked into volume %s: tar ended with %d", layer, volume,
@@ -218,7 +268,7 @@ static int fill(struct cluster *cluster, const struct sandbox_spec *spec, const 
 	AUTO_JSON layers = json_parse(view_of(text), err);
 	int code;
 
-	if (!layers || !json_array_size(layers))
+	if (!layers || !json_array_size(layers) || is_clone(claim))
 		return layers ? 0 : -1;
 	if (pod_room_aside(cluster, spec->env, spec->name, look, -1, -1, &code, err))
 		return -1;
@@ -246,53 +296,142 @@ int volumes_fill(struct cluster *cluster, const struct sandbox_spec *spec, const
 
 /* ---- packing ---- */
 
-/* The tree of a volume as a file; no room of the environment lives. */
-static int pack(struct cluster *cluster, struct env_id env, const char *volume, const char *into, struct err *err)
+/* Runs a program with a volume that no room has, in a room of its own, which is ended then. */
+static int carry(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *const *argv,
+		 int out, struct err *err)
 {
 	const struct sandbox_spec spec = {.env = env,
 					  .name = CARRIER,
 					  .image = cluster->rooms_site.image,
 					  .mounts = {{volume, "/volume", false}},
 					  .mount_count = 1};
-	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s/" POD_TREE, volume);
-	const char *argv[] = {"tar", "--create", "--sparse", "--file=-", "--directory", folder, ".", NULL};
-	AUTO_CLOSE int fd = open(into, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	AUTO_JSON claims = NULL;
 	AUTO_JSON pod = NULL;
-	char space[KUBE_NAME_MAX];
-	bool frozen;
 	int code = 0, failed;
 
-	if (fd < 0)
-		return err_errno(err, errno, "cannot write %s", into);
 	if (env_has_rooms(cluster, env))
 		return err_set(err, ERR_CONFLICT, "environment %s has sandboxes that live: stop it first", env.text);
-	if (space_of(cluster, env, space, &frozen, err))
-		return -1;
 	claims = volumes_find(cluster, space, &spec, err);
 	if (!claims)
 		return -1;
 	pod = kube_room_object(&cluster->rooms_site, space, &spec);
 	if (pod_room_make(cluster, env, space, pod, err))
 		return -1;
-	failed = volumes_fill(cluster, &spec, claims, err) || pod_room_aside(cluster, env, CARRIER, argv, -1, fd, &code, err);
+	failed = volumes_fill(cluster, &spec, claims, err) || pod_room_aside(cluster, env, CARRIER, argv, -1, out, &code, err);
 	(void)!pod_room_unmake(cluster, env, space, CARRIER, NULL);
 	if (!failed && code)
-		return err_set(err, ERR_BROKEN, "volume %s cannot be packed: tar ended with %d", volume, code);
-	return failed || fsync(fd) ? -1 : 0;
+		return err_set(err, ERR_BROKEN, "volume %s cannot be packed: %s ended with %d", volume, argv[0], code);
+	return failed ? -1 : 0;
+}
+
+/* The tree of a volume as a layer; no room of the environment lives. */
+static int commit_tree(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
+		       const json_t *meta, struct err *err)
+{
+	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, env.text, volume);
+	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s/" POD_TREE, volume);
+	const char *argv[] = {"tar", "--create", "--sparse", "--file=-", "--directory", folder, ".", NULL};
+	AUTO_CLOSE int fd = open(spool, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int failed;
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot write %s", spool);
+	failed = carry(cluster, env, space, volume, argv, fd, err);
+	if (!failed && fsync(fd))
+		failed = err_errno(err, errno, "cannot write %s", spool);
+	failed = failed || layer_keep(cluster, layer, spool, NULL, meta, err);
+	(void)unlink(spool);
+	return failed ? -1 : 0;
+}
+
+/* The same by the cluster's storage. What was written is on the disk first: its snapshots are of disks, not of what a node still has in memory. */
+static int commit_snapshot(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
+			   const json_t *meta, struct err *err)
+{
+	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s", volume);
+	const char *argv[] = {"sync", "-f", folder, NULL};
+	struct snapshot_taken taken = {0};
+	int failed;
+
+	if (carry(cluster, env, space, volume, argv, -1, err) || pods_end(cluster, space, err))
+		return -1;
+	failed = snapshot_take(cluster, env, space, volume, &taken, err);
+	if (!failed) {
+		AUTO_JSON snapshot = NULL;
+
+		(void)pthread_mutex_lock(&cluster->keeping);
+		snapshot = snapshot_hold(cluster, &taken, err);
+		failed = !snapshot || layer_keep(cluster, layer, NULL, snapshot, meta, err);
+		if (!failed)
+			snapshot_held(cluster, &taken);
+		(void)pthread_mutex_unlock(&cluster->keeping);
+	}
+	snapshot_taken_fini(cluster, space, &taken);
+	return failed ? -1 : 0;
 }
 
 /* ---- the provider's ---- */
 
-static int claim_put(struct cluster *cluster, struct env_id env, const char *volume, const json_t *layers, struct err *err)
+/* Of those volumes that are a database's, where the cluster can; 1 or 0, -1 on errors. */
+static int is_cloned(struct cluster *cluster, const char *space, const char *volume, bool *blocks, struct err *err)
 {
+	const struct sandbox_spec spec = {.mounts = {{volume, "/volume", false}}, .mount_count = 1};
+	AUTO_JSON claims = volumes_find(cluster, space, &spec, err);
+	const json_t *meta = claims ? json_member(claim_of(claims, volume), "metadata") : NULL;
+
+	if (!claims)
+		return -1;
+	*blocks = strcmp(json_text(json_member(meta, "annotations"), KUBE_NOTE_BLOCKS, ""), "true") == 0;
+	return *blocks && cluster->site.snapshot_class;
+}
+
+static int commit(struct cluster *cluster, struct env_id env, const char *volume, const char *layer, const json_t *meta,
+		  bool *blocks, struct err *err)
+{
+	char space[KUBE_NAME_MAX];
+	bool frozen;
+	int cloned;
+
+	if (space_of(cluster, env, space, &frozen, err))
+		return -1;
+	cloned = is_cloned(cluster, space, volume, blocks, err);
+	if (cloned < 0)
+		return -1;
+	return cloned ? commit_snapshot(cluster, env, space, volume, layer, meta, err)
+		      : commit_tree(cluster, env, space, volume, layer, meta, err);
+}
+
+/* A claim is a clone when what it is made from is one snapshot. */
+static int claim_put(struct cluster *cluster, struct env_id env, const char *volume, const json_t *layers, bool blocks,
+		     bool *cloned, struct err *err)
+{
+	const char *only = json_array_size(layers) == 1 ? json_string_value(json_array_get(layers, 0)) : NULL;
+	AUTO_JSON snapshot = only ? layer_snapshot(cluster, only) : NULL;
+	struct kube_claim_spec spec = {
+		.env = env, .volume = volume, .bytes = cluster->options.claim_bytes, .layers = layers, .blocks = blocks};
 	AUTO_JSON claim = NULL;
 	char space[KUBE_NAME_MAX];
 	bool frozen;
 
 	if (space_of(cluster, env, space, &frozen, err))
 		return -1;
-	claim = kube_claim_object(&cluster->rooms_site, env, space, volume, cluster->options.claim_bytes, layers);
+	spec.space = space;
+	*cloned = snapshot != NULL;
+	if (snapshot) {
+		int64_t least = json_number(snapshot, "bytes", 0);
+
+		if (!cluster->site.snapshot_class)
+			return err_set(
+				err, ERR_INVALID,
+				"%s is a snapshot of the cluster's: say kubernetes-snapshot-class again, or take the snapshot of the data anew",
+				only);
+		if (snapshot_name_put(cluster, env, space, snapshot, err))
+			return -1;
+		spec.snapshot = json_text(snapshot, "holder", "");
+		spec.bytes = spec.bytes ? spec.bytes : KUBE_CLAIM_BYTES;
+		spec.bytes = spec.bytes < least ? least : spec.bytes;
+	}
+	claim = kube_claim_object(&cluster->rooms_site, &spec);
 	return object_make(cluster, "persistentvolumeclaims", claim, false, NULL, err);
 }
 
@@ -301,15 +440,17 @@ int cluster_volume_make(void *self, struct env_id env, const char *volume, const
 {
 	struct cluster *cluster = self;
 	AUTO_JSON list = json_array();
+	bool cloned = false;
 
-	(void)blocks;
 	for (size_t i = 0; i < layer_count; i++) {
 		if (!layer_exists(cluster, layers[i]))
 			return err_set(err, ERR_NOT_FOUND, "there is no layer %s", layers[i]);
 		(void)json_array_append_new(list, json_string(layers[i]));
 	}
-	*copied = layer_count > 0;
-	return claim_put(cluster, env, volume, list, err);
+	if (claim_put(cluster, env, volume, list, blocks, &cloned, err))
+		return -1;
+	*copied = layer_count > 0 && !cloned;
+	return 0;
 }
 
 int cluster_volume_remove(void *self, struct env_id env, const char *volume, struct err *err)
@@ -333,26 +474,22 @@ int cluster_volume_remove(void *self, struct env_id env, const char *volume, str
 int cluster_volume_commit(void *self, struct env_id env, const char *volume, const char *layer, const json_t *meta, struct err *err)
 {
 	struct cluster *cluster = self;
-	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, env.text, volume);
-	int failed;
+	bool blocks;
 
 	if (layer_exists(cluster, layer))
 		return err_set(err, ERR_CONFLICT, "there is a layer %s", layer);
-	failed = pack(cluster, env, volume, spool, err) || layer_keep(cluster, layer, spool, meta, err);
-	(void)unlink(spool);
-	return failed ? -1 : 0;
+	return commit(cluster, env, volume, layer, meta, &blocks, err);
 }
 
 int cluster_volume_clone(void *self, struct env_id from, struct env_id to, const char *volume, struct err *err)
 {
 	struct cluster *cluster = self;
-	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, to.text, volume);
 	AUTO_FREE char *layer = text_format(CLONE "%s/%s", to.text, volume);
 	AUTO_JSON list = json_pack("[s]", layer);
-	int failed;
+	bool blocks, cloned;
 
-	failed = pack(cluster, from, volume, spool, err) || layer_keep(cluster, layer, spool, NULL, err) ||
-		 claim_put(cluster, to, volume, list, err);
-	(void)unlink(spool);
-	return failed ? -1 : 0;
+	return commit(cluster, from, volume, layer, NULL, &blocks, err) ||
+			       claim_put(cluster, to, volume, list, blocks, &cloned, err)
+		       ? -1
+		       : 0;
 }
