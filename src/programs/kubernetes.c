@@ -127,7 +127,10 @@ static int check_run(int argc, char **argv)
 {
 	struct wish wish = {.owner = OWNER_DEFAULT, .image = IMAGE_DEFAULT, .patience_s = PATIENCE_S_DEFAULT};
 	const struct cli_option options[] = {
-		{.name = "context", .value = "NAME", .help = "of the kubeconfig; else its current one", .text = &wish.context},
+		{.name = "context",
+		 .value = "NAME",
+		 .help = "of the kubeconfig; else the one of kubernetes-context, else its current one",
+		 .text = &wish.context},
 		{.name = "owner", .value = "NAME", .help = "the label by which our namespaces are found", .text = &wish.owner},
 		{.name = "conformance",
 		 .help = "make an environment too, prove its walls, and remove it",
@@ -158,6 +161,10 @@ static int check_run(int argc, char **argv)
 		return cli_refuse(usage.program, "--patience: 1 to 86400 seconds");
 	if (kube_owner_check(wish.owner, &err))
 		return cli_refuse(usage.program, "--owner: %s", err.text);
+	if (!wish.context)
+		wish.context = serve_setting("ASSAY_KUBERNETES_CONTEXT");
+	if (wish.context && strpbrk(wish.context, " ,\t"))
+		return cli_refuse(usage.program, "--context: one of the clusters that kubernetes-context names: %s", wish.context);
 	config = kube_config_find(wish.context, &err);
 	if (!config)
 		return cli_fail(usage.program, wish.as_json, &err);

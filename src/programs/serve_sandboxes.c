@@ -2,7 +2,7 @@
  * The provider of sandboxes, chosen and opened.
  *
  * At a cluster a control plane is known by its vault's key: the label by which its environments are found is the same after each start, and no other
- * control plane's. Pods trust a certificate that signs itself, kept in the state with its key: those that wait for us know us again.
+ * control plane's. With several clusters each has a port at which its pods come in. Pods trust a certificate that signs itself, kept in the state with its key: those that wait for us know us again.
  */
 #include "programs/serve_sandboxes.h"
 
@@ -21,7 +21,7 @@
 #include "programs/doctor.h"
 #include "programs/serve_priv.h"
 #include "sandbox/kubernetes/check.h"
-#include "sandbox/kubernetes/cluster.h"
+#include "sandbox/kubernetes/fleet.h"
 #include "sandbox/local/local.h"
 
 #define LISTEN_DEFAULT "0.0.0.0:7430"
@@ -31,16 +31,61 @@
 #define POD_LIFE_MS ((int64_t)72 * 3600 * 1000)
 #define GIB ((int64_t)1 << 30)
 
-struct serve_sandboxes {
-	struct provider provider;
-	char *state_dir;
-	/* of a cluster; NULL: there is none */
+/* One cluster. */
+struct site {
+	char *context; /* of the kubeconfig; NULL: its current one */
 	struct kube_config *config;
 	struct kube_client *client;
 	struct kube_cluster_options options;
-	struct buf identity;
-	char *owner, *authority, *listen, *address, *cidr, *peer;
+	struct provider provider;
+	char *listen, *address, *cidr;
 };
+
+struct serve_sandboxes {
+	struct provider provider;
+	char *state_dir;
+	/* of clusters */
+	struct site sites[KUBE_FLEET_MAX];
+	size_t site_count; /* 0: there is none */
+	struct buf identity;
+	char *owner, *authority, *peer;
+};
+
+/* ---- which clusters ---- */
+
+/* The contexts that are named, one after the other; *at moves on. Owned by the caller; NULL: no more. */
+static char *context_next(const char **at)
+{
+	const char *begin = *at + strspn(*at, " \t,");
+	size_t length = strcspn(begin, " \t,");
+
+	*at = begin + length;
+	return length ? view_copy(view_make(begin, length)) : NULL;
+}
+
+/* Their count, at most KUBE_FLEET_MAX; without a name it is one. */
+static int contexts_take(struct serve_sandboxes *self, struct err *err)
+{
+	const char *at = serve_setting("ASSAY_KUBERNETES_CONTEXT");
+	char *name;
+
+	while (at && (name = context_next(&at))) {
+		for (size_t i = 0; i < self->site_count; i++)
+			if (strcmp(self->sites[i].context, name) == 0) {
+				(void)err_set(err, ERR_INVALID, "kubernetes-context: %.200s is named twice", name);
+				free(name);
+				return -1;
+			}
+		if (self->site_count == KUBE_FLEET_MAX) {
+			free(name);
+			return err_set(err, ERR_INVALID, "kubernetes-context: at most %d clusters", KUBE_FLEET_MAX);
+		}
+		self->sites[self->site_count++].context = name;
+	}
+	if (!self->site_count)
+		self->site_count = 1;
+	return 0;
+}
 
 /* ---- where pods come in ---- */
 
@@ -100,27 +145,43 @@ static int address_towards(const char *server, char text[INET6_ADDRSTRLEN], stru
 	return status;
 }
 
-static int address_choose(struct serve_sandboxes *self, struct err *err)
+/* The port of an address, so many higher; owned by the caller, NULL: there is none so high. */
+static char *port_shifted(const char *address, size_t by, struct err *err)
+{
+	const char *colon = strrchr(address, ':');
+	uint64_t port = 0;
+
+	if (!colon || !view_to_u64(view_of(colon + 1), &port) || (port && port + by > 65535)) {
+		(void)err_set(err, ERR_INVALID, "%.200s has no port for each of the clusters", address);
+		return NULL;
+	}
+	return text_format("%.*s%llu", (int)(colon + 1 - address), address, (unsigned long long)(port ? port + by : 0));
+}
+
+/* Each cluster's pods come in at a port of their own. */
+static int address_choose(const struct serve_sandboxes *self, struct site *site, struct err *err)
 {
 	const char *listen = serve_setting("ASSAY_KUBERNETES_LISTEN");
 	const char *given = serve_setting("ASSAY_KUBERNETES_ADDRESS");
+	size_t by = (size_t)(site - self->sites);
+	AUTO_FREE char *own = port_shifted(listen ? listen : LISTEN_DEFAULT, by, err);
 	char text[INET6_ADDRSTRLEN];
 	int port = 0;
 
-	self->listen = address_take("kubernetes-listen", listen ? listen : LISTEN_DEFAULT, err);
-	if (!self->listen)
+	site->listen = own ? address_take("kubernetes-listen", own, err) : NULL;
+	if (!site->listen)
 		return -1;
 	if (!given) {
-		if (address_towards(self->config->server, text, err))
+		if (address_towards(site->config->server, text, err))
 			return -1;
-		self->address = text_format(strchr(text, ':') ? "[%s]%s" : "%s%s", text, strrchr(self->listen, ':'));
+		site->address = text_format(strchr(text, ':') ? "[%s]%s" : "%s%s", text, strrchr(site->listen, ':'));
 	} else {
-		self->address = text_copy(given);
+		site->address = port_shifted(given, by, err);
 	}
-	if (address_split(self->address, text, &port, err))
+	if (!site->address || address_split(site->address, text, &port, err))
 		return -1;
-	self->cidr = text_format("%s/%d", text, strchr(text, ':') ? 128 : 32);
-	self->options.peer = (struct kube_peer){.cidr = self->cidr, .port = port};
+	site->cidr = text_format("%s/%d", text, strchr(text, ':') ? 128 : 32);
+	site->options.peer = (struct kube_peer){.cidr = site->cidr, .port = port};
 	return 0;
 }
 
@@ -137,16 +198,21 @@ static int peer_split(char *text, struct kube_peer *peer, struct err *err)
 	return 0;
 }
 
-static int peer_choose(struct serve_sandboxes *self, struct err *err)
+static int peer_choose(struct serve_sandboxes *self, struct site *site, struct err *err)
 {
 	const char *given = serve_setting("ASSAY_KUBERNETES_PODS");
 
 	if (!given)
 		return 0;
+	if (self->site_count > 1)
+		return err_set(
+			err, ERR_INVALID,
+			"kubernetes-pods: the control plane is a pod of one cluster, and there are %zu: say kubernetes-address alone",
+			self->site_count);
 	self->peer = text_copy(given);
-	if (peer_split(self->peer, &self->options.peer, err))
+	if (peer_split(self->peer, &site->options.peer, err))
 		return -1;
-	self->options.peer.port = atoi(strrchr(self->listen, ':') + 1);
+	site->options.peer.port = atoi(strrchr(site->listen, ':') + 1);
 	return 0;
 }
 
@@ -212,35 +278,42 @@ static int settings_check(const char *provider, struct err *err)
 
 int serve_sandboxes_check(const char *provider, struct err *err)
 {
-	struct kube_config *config;
+	struct serve_sandboxes *self;
+	int failed;
 
 	if (settings_check(provider, err))
 		return -1;
 	if (!provider || strcmp(provider, "local") == 0)
 		return 0;
-	config = kube_config_find(serve_setting("ASSAY_KUBERNETES_CONTEXT"), err);
-	kube_config_free(config);
-	return config ? 0 : -1;
+	self = mem_new(sizeof(*self));
+	failed = contexts_take(self, err);
+	for (size_t i = 0; i < self->site_count && !failed; i++) {
+		self->sites[i].config = kube_config_find(self->sites[i].context, err);
+		failed = self->sites[i].config ? 0 : -1;
+	}
+	serve_sandboxes_close(self);
+	return failed;
 }
 
-static int cluster_open(struct serve_sandboxes *self, const struct serve_sandboxes_options *given, struct err *err)
+static int site_open(struct serve_sandboxes *self, struct site *site, struct err *err)
 {
-	struct kube_cluster_options *options = &self->options;
+	struct kube_cluster_options *options = &site->options;
 	const char *image = serve_setting("ASSAY_KUBERNETES_IMAGE");
 	const char *spread = serve_setting("ASSAY_KUBERNETES_SPREAD");
 
 	options->rooms.image = serve_setting("ASSAY_KUBERNETES_ASSAY_IMAGE");
-	self->config = kube_config_find(serve_setting("ASSAY_KUBERNETES_CONTEXT"), err);
-	if (!self->config)
+	site->config = kube_config_find(site->context, err);
+	if (!site->config)
 		return -1;
-	self->client = kube_client_open(self->config, world_real);
-	if (address_choose(self, err) || peer_choose(self, err) || identity_take(self, err) || owner_take(self, given, err))
+	site->client = kube_client_open(site->config, world_real);
+	if (address_choose(self, site, err) || peer_choose(self, site, err))
 		return -1;
-	options->site = (struct kube_site){.client = self->client,
+	options->name = self->site_count > 1 ? site->context : NULL;
+	options->site = (struct kube_site){.client = site->client,
 					   .world = world_real,
 					   .owner = self->owner,
 					   .snapshot_class = serve_setting("ASSAY_KUBERNETES_SNAPSHOT_CLASS")};
-	options->rooms.address = self->address;
+	options->rooms.address = site->address;
 	options->rooms.name = LINK_NAME;
 	options->rooms.authority = self->authority;
 	options->rooms.storage_class = serve_setting("ASSAY_KUBERNETES_STORAGE_CLASS");
@@ -250,10 +323,27 @@ static int cluster_open(struct serve_sandboxes *self, const struct serve_sandbox
 	options->rooms.spread = spread && strcmp(spread, "true") == 0;
 	options->state_dir = self->state_dir;
 	options->image = image ? image : options->rooms.image;
-	options->listen = self->listen;
+	options->listen = site->listen;
 	options->identity = buf_view(&self->identity);
 	options->claim_bytes = config_number("kubernetes-volume-gib", 0) * GIB;
-	return kube_cluster_open(options, &self->provider, err);
+	return kube_cluster_open(options, &site->provider, err);
+}
+
+static int clusters_open(struct serve_sandboxes *self, const struct serve_sandboxes_options *given, struct err *err)
+{
+	struct kube_fleet_member members[KUBE_FLEET_MAX];
+
+	if (contexts_take(self, err) || identity_take(self, err) || owner_take(self, given, err))
+		return -1;
+	for (size_t i = 0; i < self->site_count; i++) {
+		if (site_open(self, &self->sites[i], err))
+			return self->site_count > 1 ? err_prefix(err, "cluster %s", self->sites[i].context) : -1;
+		members[i] = (struct kube_fleet_member){self->sites[i].context, self->sites[i].provider};
+	}
+	if (self->site_count > 1)
+		return kube_fleet_open(members, self->site_count, self->state_dir, world_real, &self->provider, err);
+	self->provider = self->sites[0].provider;
+	return 0;
 }
 
 int serve_sandboxes_open(const struct serve_sandboxes_options *options, struct serve_sandboxes **sandboxes, struct err *err)
@@ -268,7 +358,7 @@ int serve_sandboxes_open(const struct serve_sandboxes_options *options, struct s
 	self = mem_new(sizeof(*self));
 	self->state_dir = text_copy(options->state_dir);
 	failed = strcmp(provider, "local") == 0 ? local_provider_open(&local, &self->provider, err)
-						: cluster_open(self, options, err);
+						: clusters_open(self, options, err);
 	if (failed) {
 		self->provider.ops = NULL;
 		serve_sandboxes_close(self);
@@ -285,7 +375,7 @@ struct provider serve_sandboxes_provider(const struct serve_sandboxes *sandboxes
 
 const struct kube_site *serve_sandboxes_site(const struct serve_sandboxes *sandboxes)
 {
-	return sandboxes->client ? &sandboxes->options.site : NULL;
+	return sandboxes->site_count ? &sandboxes->sites[0].options.site : NULL;
 }
 
 const char *serve_sandboxes_name(const char *provider)
@@ -293,42 +383,65 @@ const char *serve_sandboxes_name(const char *provider)
 	return provider && strcmp(provider, "kubernetes") == 0 ? "cluster" : "keeper";
 }
 
+/* One cluster that answers is enough. */
 int serve_sandboxes_look(const struct serve_sandboxes *sandboxes, struct err *err)
 {
-	AUTO_JSON version = NULL;
-
-	return sandboxes->client ? kube_get(sandboxes->client, "/version", &version, err)
-				 : local_provider_look(sandboxes->provider, err);
+	if (!sandboxes->site_count)
+		return local_provider_look(sandboxes->provider, err);
+	for (size_t i = 0; i < sandboxes->site_count; i++)
+		if (kube_cluster_look(sandboxes->sites[i].provider, err) == 0)
+			return 0;
+	return -1;
 }
 
 json_t *serve_sandboxes_doctor(const struct serve_sandboxes *sandboxes)
 {
-	AUTO_JSON rows = NULL;
+	AUTO_JSON all = json_array();
 
-	if (!sandboxes->client)
+	if (!sandboxes->site_count)
 		return doctor_items(sandboxes->state_dir);
-	rows = kube_check(&sandboxes->options.site);
-	return doctor_items_of(rows);
+	for (size_t i = 0; i < sandboxes->site_count; i++) {
+		AUTO_JSON rows = kube_check(&sandboxes->sites[i].options.site);
+		size_t index;
+		json_t *row;
+
+		if (sandboxes->site_count > 1)
+			json_array_foreach(rows, index, row)
+				(void)json_object_set_new(
+					row, "check",
+					json_sprintf("%s: %s", sandboxes->sites[i].context, json_text(row, "check", "")));
+		(void)json_array_extend(all, rows);
+	}
+	return doctor_items_of(all);
+}
+
+static void site_close(struct site *site)
+{
+	if (site->provider.ops)
+		kube_cluster_close(site->provider);
+	kube_client_close(site->client);
+	kube_config_free(site->config);
+	free(site->context);
+	free(site->listen);
+	free(site->address);
+	free(site->cidr);
 }
 
 void serve_sandboxes_close(struct serve_sandboxes *sandboxes)
 {
 	if (!sandboxes)
 		return;
-	if (sandboxes->provider.ops && sandboxes->client)
-		kube_cluster_close(sandboxes->provider);
-	else if (sandboxes->provider.ops)
+	if (sandboxes->provider.ops && !sandboxes->site_count)
 		local_provider_close(sandboxes->provider);
-	kube_client_close(sandboxes->client);
-	kube_config_free(sandboxes->config);
+	else if (sandboxes->provider.ops && sandboxes->site_count > 1)
+		kube_fleet_close(sandboxes->provider);
+	for (size_t i = 0; i < sandboxes->site_count; i++)
+		site_close(&sandboxes->sites[i]);
 	if (sandboxes->identity.at)
 		explicit_bzero(sandboxes->identity.at, sandboxes->identity.length);
 	buf_fini(&sandboxes->identity);
 	free(sandboxes->owner);
 	free(sandboxes->authority);
-	free(sandboxes->listen);
-	free(sandboxes->address);
-	free(sandboxes->cidr);
 	free(sandboxes->peer);
 	free(sandboxes->state_dir);
 	free(sandboxes);

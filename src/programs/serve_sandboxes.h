@@ -19,7 +19,7 @@ struct serve_sandboxes_options {
 /* ERR_INVALID: a setting is wrong, or there is no such provider. */
 MUST_USE int serve_sandboxes_open(const struct serve_sandboxes_options *options, struct serve_sandboxes **sandboxes,
 				  struct err *err);
-/* For checks: where it is at a cluster; NULL: it is on this machine. */
+/* For checks: where it is at a cluster, of several the first; NULL: it is on this machine. */
 const struct kube_site *serve_sandboxes_site(const struct serve_sandboxes *sandboxes);
 /* Are the settings right? Nobody is asked. */
 MUST_USE int serve_sandboxes_check(const char *provider, struct err *err);

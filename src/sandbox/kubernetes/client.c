@@ -265,7 +265,8 @@ static int try_once(struct kube_client *client, const struct kube_request *reque
 
 int kube_ask(struct kube_client *client, const struct kube_request *request, json_t **answer, struct err *err)
 {
-	int64_t until_ms = world_elapsed_ms(client->world) + KUBE_PATIENCE_MS;
+	int64_t patience_ms = request->patience_ms ? request->patience_ms : KUBE_PATIENCE_MS;
+	int64_t until_ms = world_elapsed_ms(client->world) + patience_ms;
 	struct kube_status own = {0};
 	struct kube_status *status = request->status ? request->status : &own;
 	bool renewed = false;

@@ -37,6 +37,7 @@ struct kube_request {
 	const char *accept;         /* NULL: application/json */
 	const json_t *body;         /* NULL: none */
 	bool repeatable;            /* though it is a POST */
+	int64_t patience_ms;        /* 0: KUBE_PATIENCE_MS */
 	struct kube_status *status; /* where to say what it was, too; NULL: not */
 	char *warning;              /* 256 bytes for the first Warning, or NULL; the caller empties it */
 };

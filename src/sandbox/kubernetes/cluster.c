@@ -8,6 +8,8 @@
 #include "base/scope.h"
 #include "net/socket.h"
 
+#define LOOK_MS 3000
+
 static json_t *cluster_image_describe(void *self, const char *image, struct err *err)
 {
 	(void)self;
@@ -53,7 +55,6 @@ static void cluster_free(struct cluster *cluster)
 		free(row);
 	}
 	(void)pthread_mutex_destroy(&cluster->mutex);
-	(void)pthread_mutex_destroy(&cluster->keeping);
 	(void)pthread_cond_destroy(&cluster->changed);
 	free(cluster->address);
 	free(cluster->folder);
@@ -70,7 +71,6 @@ static void locks_make(struct cluster *cluster)
 	(void)pthread_mutexattr_settype(&mutex, PTHREAD_MUTEX_RECURSIVE);
 	(void)pthread_mutex_init(&cluster->mutex, &mutex);
 	(void)pthread_mutexattr_destroy(&mutex);
-	(void)pthread_mutex_init(&cluster->keeping, NULL);
 	(void)pthread_condattr_init(&condition);
 	(void)pthread_condattr_setclock(&condition, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&cluster->changed, &condition);
@@ -117,6 +117,33 @@ void kube_cluster_close(struct provider provider)
 	(void)pthread_join(cluster->watch_thread, NULL);
 	links_close(cluster);
 	cluster_free(cluster);
+}
+
+int kube_cluster_find(struct provider provider, struct env_id env, struct err *err)
+{
+	char space[KUBE_NAME_MAX];
+	bool frozen;
+
+	return space_of(provider.self, env, space, &frozen, err);
+}
+
+int kube_cluster_look(struct provider provider, struct err *err)
+{
+	const struct cluster *cluster = provider.self;
+	const struct kube_request request = {.method = "GET", .path = "/version", .patience_ms = LOOK_MS};
+
+	return kube_ask(cluster->site.client, &request, NULL, err);
+}
+
+int kube_cluster_clone(struct provider from_provider, struct env_id from, struct provider to_provider, struct env_id to,
+		       const char *volume, struct err *err)
+{
+	return volume_copy(from_provider.self, from, to_provider.self, to, volume, err);
+}
+
+int kube_cluster_layer_unused(struct provider provider, const char *layer, struct err *err)
+{
+	return layer_unused(provider.self, layer, err);
 }
 
 int kube_cluster_port(struct provider provider)

@@ -17,7 +17,8 @@ struct kube_cluster_options {
 	struct kube_room_site
 		rooms;         /* borrowed; `address` NULL: 127.0.0.1 and the port that is listened at; `owner` is the site's */
 	struct kube_peer peer; /* borrowed; port 0: pods need no policy to reach us */
-	const char *state_dir; /* where layers are kept, in "kubernetes" */
+	const char *name;      /* among several; NULL: there is only one */
+	const char *state_dir; /* where layers are kept, in "kubernetes"; several share it */
 	const char *image;     /* of rooms that name none */
 	const char *listen;    /* for pods: "0.0.0.0:7430"; port 0 takes a free one */
 	struct view identity;  /* PEM: the certificate for `rooms.name`, and its key */
@@ -33,6 +34,16 @@ MUST_USE int kube_cluster_open(const struct kube_cluster_options *options, struc
 /* What is on the cluster stays. */
 void kube_cluster_close(struct provider provider);
 int kube_cluster_port(struct provider provider); /* that is listened at */
+
+/* For several of them (fleet.h), which share their layers: what the provider's calls do for one alone. */
+
+/* ERR_NOT_FOUND: it says that it has not got it. */
+MUST_USE int kube_cluster_find(struct provider provider, struct env_id env, struct err *err);
+/* Does its API server answer? */
+MUST_USE int kube_cluster_look(struct provider provider, struct err *err);
+MUST_USE int kube_cluster_clone(struct provider from_provider, struct env_id from, struct provider to_provider, struct env_id to,
+				const char *volume, struct err *err);
+MUST_USE int kube_cluster_layer_unused(struct provider provider, const char *layer, struct err *err); /* ERR_CONFLICT: it is used */
 
 /* Breaks all links, as a network would: for tests. */
 void kube_cluster_cut(struct provider provider);

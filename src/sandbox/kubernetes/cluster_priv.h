@@ -101,7 +101,6 @@ struct cluster {
 	struct kube_room_site rooms_site;
 	char *address, *folder;
 	pthread_mutex_t mutex;
-	pthread_mutex_t keeping; /* while a snapshot becomes a layer, or is ended; held over requests */
 	pthread_cond_t changed;
 	pthread_t loop_thread, watch_thread;
 	bool closing;
@@ -204,6 +203,11 @@ MUST_USE int volumes_fill(struct cluster *cluster, const struct sandbox_spec *sp
 /* The claims of an environment; owned by the caller. ERR_NOT_FOUND: one that is mounted is not there. */
 json_t *volumes_find(struct cluster *cluster, const char *space, const struct sandbox_spec *spec, struct err *err);
 void clones_remove(struct cluster *cluster, struct env_id env);
+/* ERR_CONFLICT: a volume is made from it, and may not be filled yet. */
+MUST_USE int layer_unused(struct cluster *cluster, const char *layer, struct err *err);
+/* As provider_volume_clone; the other one may be of another cluster. */
+MUST_USE int volume_copy(struct cluster *cluster, struct env_id from, struct cluster *other, struct env_id to, const char *volume,
+			 struct err *err);
 bool layer_has_holder(const struct cluster *cluster, const char *holder); /* is it the snapshot of a layer? */
 int cluster_volume_make(void *self, struct env_id env, const char *volume, const char *const *layers, size_t layer_count,
 			bool blocks, bool *copied, struct err *err);
@@ -214,7 +218,10 @@ int cluster_volume_clone(void *self, struct env_id from, struct env_id to, const
 json_t *cluster_layer_list(void *self, const char *prefix, struct err *err);
 int cluster_layer_remove(void *self, const char *layer, struct err *err);
 
-/* ---- snapshots.c: not holding the mutex; a layer's "snapshot" is {"holder", "driver", "handle", "bytes", "mode"?} ---- */
+/* ---- snapshots.c: not holding the mutex; a layer's "snapshot" is {"cluster"?, "holder", "driver", "handle", "bytes", "mode"?} ---- */
+
+/* While a snapshot becomes a layer, or is ended: held over requests, and of all clusters, which share their layers. */
+extern pthread_mutex_t snapshots_keeping;
 
 struct snapshot_taken {
 	char *name;   /* in its environment */
@@ -223,15 +230,17 @@ struct snapshot_taken {
 /* Of a claim that no pod has, until it can be used. The caller ends it with snapshot_taken_fini, whatever comes. */
 MUST_USE int snapshot_take(struct cluster *cluster, struct env_id env, const char *space, const char *volume,
 			   struct snapshot_taken *taken, struct err *err);
-/* It outlives its environment from now on, unless snapshot_held is never said; between the two `keeping` is held. Owned by the caller. */
+/* It outlives its environment from now on, unless snapshot_held is never said; between the two snapshots_keeping is held. Owned by the caller. */
 json_t *snapshot_hold(struct cluster *cluster, const struct snapshot_taken *taken, struct err *err);
 void snapshot_held(struct cluster *cluster, const struct snapshot_taken *taken);
 void snapshot_taken_fini(struct cluster *cluster, const char *space, struct snapshot_taken *taken);
+bool snapshot_is_here(const struct cluster *cluster, const json_t *snapshot); /* is it of this cluster? */
 /* Gives an environment a name for a layer's snapshot: "holder", which a claim of it can be made from. */
 MUST_USE int snapshot_name_put(struct cluster *cluster, struct env_id env, const char *space, const json_t *snapshot,
 			       struct err *err);
 MUST_USE int snapshot_names_end(struct cluster *cluster, struct env_id env, struct err *err);
-/* Before the layer is forgotten, and after, holding `keeping`: who dies between them ends it when he comes back. */
+/* Before the layer is forgotten, and after, holding snapshots_keeping: who dies between them ends it when he comes back. That of another cluster is ended
+ * by its own sweep. */
 MUST_USE int snapshot_ending(struct cluster *cluster, const json_t *snapshot, struct err *err);
 void snapshot_end(struct cluster *cluster, const json_t *snapshot);
 /* What deaths left. */

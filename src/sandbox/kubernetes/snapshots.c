@@ -2,7 +2,7 @@
  * Clones of volumes by the cluster's storage (doc/adr/0070). A layer is a physical snapshot, which has the object that the cluster's controller made for it as
  * its holder: we keep its name, and its policy says that nothing else ends it. Each environment that has a volume from it has a name of its own for it.
  *
- * What ends a snapshot, or is about to keep one, is written down first ("freeing-HOLDER"): whoever comes after a death goes on with it.
+ * What ends a snapshot, or is about to keep one, is written down first ("freeing-CLUSTER:HOLDER"): whoever comes after a death goes on with it.
  */
 #include "sandbox/kubernetes/cluster_priv.h"
 
@@ -24,6 +24,8 @@
 #define LOOK_MAX_MS 2000
 #define READY_MS 3600000
 #define TROUBLE_MS 300000
+
+pthread_mutex_t snapshots_keeping = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *meta_text(const json_t *object, const char *key)
 {
@@ -82,21 +84,30 @@ static int holder_patch(struct cluster *cluster, const char *holder, const char 
 		       : err_set(err, ERR_BROKEN, "the cluster does not give %s the policy %s", holder, policy);
 }
 
-static char *freeing_path(const struct cluster *cluster, const char *holder)
+static const char *cluster_name(const struct cluster *cluster)
 {
-	return text_format("%s/" FREEING "%s", cluster->folder, holder);
+	return cluster->options.name ? cluster->options.name : "";
 }
 
-static int freeing_write(const struct cluster *cluster, const char *holder, struct err *err)
+/* `of`: the cluster's name. */
+static char *freeing_path(const struct cluster *cluster, const char *of, const char *holder)
 {
-	AUTO_FREE char *path = freeing_path(cluster, holder);
+	AUTO_BUF name = buf_new(1024);
+
+	buf_add_url(&name, view_of(of));
+	return text_format("%s/" FREEING "%s:%s", cluster->folder, name.at ? name.at : "", holder);
+}
+
+static int freeing_write(const struct cluster *cluster, const char *of, const char *holder, struct err *err)
+{
+	AUTO_FREE char *path = freeing_path(cluster, of, holder);
 
 	return file_replace(path, VIEW("\n"), 0600, err);
 }
 
 static void freeing_forget(const struct cluster *cluster, const char *holder)
 {
-	AUTO_FREE char *path = freeing_path(cluster, holder);
+	AUTO_FREE char *path = freeing_path(cluster, cluster_name(cluster), holder);
 
 	(void)unlink(path);
 }
@@ -196,10 +207,15 @@ int snapshot_take(struct cluster *cluster, struct env_id env, const char *space,
 json_t *snapshot_hold(struct cluster *cluster, const struct snapshot_taken *taken, struct err *err)
 {
 	AUTO_JSON content = NULL;
+	json_t *row;
 
-	if (freeing_write(cluster, taken->holder, err) || holder_patch(cluster, taken->holder, "Retain", &content, err))
+	if (freeing_write(cluster, cluster_name(cluster), taken->holder, err) ||
+	    holder_patch(cluster, taken->holder, "Retain", &content, err))
 		return NULL;
-	return kept_row(taken->holder, content, err);
+	row = kept_row(taken->holder, content, err);
+	if (row && cluster->options.name)
+		(void)json_object_set_new(row, "cluster", json_string(cluster->options.name));
+	return row;
 }
 
 void snapshot_held(struct cluster *cluster, const struct snapshot_taken *taken)
@@ -242,9 +258,14 @@ int snapshot_name_put(struct cluster *cluster, struct env_id env, const char *sp
 
 /* ---- ending ---- */
 
+bool snapshot_is_here(const struct cluster *cluster, const json_t *snapshot)
+{
+	return strcmp(json_text(snapshot, "cluster", ""), cluster_name(cluster)) == 0;
+}
+
 int snapshot_ending(struct cluster *cluster, const json_t *snapshot, struct err *err)
 {
-	return freeing_write(cluster, json_text(snapshot, "holder", ""), err);
+	return freeing_write(cluster, json_text(snapshot, "cluster", ""), json_text(snapshot, "holder", ""), err);
 }
 
 void snapshot_end(struct cluster *cluster, const json_t *snapshot)
@@ -252,6 +273,8 @@ void snapshot_end(struct cluster *cluster, const json_t *snapshot)
 	const char *holder = json_text(snapshot, "holder", "");
 	struct err err = {0};
 
+	if (!snapshot_is_here(cluster, snapshot))
+		return;
 	if (holder_end(cluster, holder, &err))
 		log_warn("kubernetes: the snapshot %s cannot be ended yet, and will be: %s", holder, err.text);
 	else
@@ -324,25 +347,23 @@ static void freeing_resume(struct cluster *cluster, const char *holder)
 		freeing_forget(cluster, holder);
 }
 
-static int is_freeing(const struct dirent *entry)
-{
-	return strncmp(entry->d_name, FREEING, sizeof(FREEING) - 1) == 0;
-}
-
 static void freeings_resume(struct cluster *cluster)
 {
+	AUTO_FREE char *path = freeing_path(cluster, cluster_name(cluster), "");
+	const char *begin = strrchr(path, '/') + 1;
 	struct dirent **names;
 	int count;
 
-	(void)pthread_mutex_lock(&cluster->keeping);
-	count = scandir(cluster->folder, &names, is_freeing, NULL);
+	(void)pthread_mutex_lock(&snapshots_keeping);
+	count = scandir(cluster->folder, &names, NULL, NULL);
 	for (int i = 0; i < count; i++) {
-		freeing_resume(cluster, names[i]->d_name + sizeof(FREEING) - 1);
+		if (strncmp(names[i]->d_name, begin, strlen(begin)) == 0)
+			freeing_resume(cluster, names[i]->d_name + strlen(begin));
 		free(names[i]);
 	}
 	if (count >= 0)
 		free(names);
-	(void)pthread_mutex_unlock(&cluster->keeping);
+	(void)pthread_mutex_unlock(&snapshots_keeping);
 }
 
 static bool env_among(const json_t *spaces, const char *env)

@@ -137,18 +137,17 @@ static int layer_end(struct cluster *cluster, const char *folder, struct err *er
 	const json_t *snapshot = json_member(row, "snapshot");
 	int failed;
 
-	(void)pthread_mutex_lock(&cluster->keeping);
+	(void)pthread_mutex_lock(&snapshots_keeping);
 	failed = snapshot && snapshot_ending(cluster, snapshot, err) ? -1 : 0;
 	if (!failed && unlink(meta) && errno != ENOENT)
 		failed = err_errno(err, errno, "cannot remove %s", meta);
 	if (!failed && snapshot)
 		snapshot_end(cluster, snapshot);
-	(void)pthread_mutex_unlock(&cluster->keeping);
+	(void)pthread_mutex_unlock(&snapshots_keeping);
 	return failed ? -1 : file_remove_tree(folder, err);
 }
 
-/* A volume that is made from it may not be filled yet, and says what it is from. */
-static int layer_unused(struct cluster *cluster, const char *layer, struct err *err)
+int layer_unused(struct cluster *cluster, const char *layer, struct err *err)
 {
 	AUTO_FREE char *selector = text_format(KUBE_LABEL_OWNER "=%s", cluster->site.owner);
 	AUTO_JSON claims = NULL;
@@ -324,29 +323,25 @@ static int carry(struct cluster *cluster, struct env_id env, const char *space, 
 	return failed ? -1 : 0;
 }
 
-/* The tree of a volume as a layer; no room of the environment lives. */
-static int commit_tree(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
-		       const json_t *meta, struct err *err)
+/* The tree of a volume, in a file. */
+static int spool_write(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *spool,
+		       struct err *err)
 {
-	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, env.text, volume);
 	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s/" POD_TREE, volume);
 	const char *argv[] = {"tar", "--create", "--sparse", "--file=-", "--directory", folder, ".", NULL};
 	AUTO_CLOSE int fd = open(spool, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int failed;
 
 	if (fd < 0)
 		return err_errno(err, errno, "cannot write %s", spool);
-	failed = carry(cluster, env, space, volume, argv, fd, err);
-	if (!failed && fsync(fd))
-		failed = err_errno(err, errno, "cannot write %s", spool);
-	failed = failed || layer_keep(cluster, layer, spool, NULL, meta, err);
-	(void)unlink(spool);
-	return failed ? -1 : 0;
+	if (carry(cluster, env, space, volume, argv, fd, err))
+		return -1;
+	return fsync(fd) ? err_errno(err, errno, "cannot write %s", spool) : 0;
 }
 
-/* The same by the cluster's storage. What was written is on the disk first: its snapshots are of disks, not of what a node still has in memory. */
-static int commit_snapshot(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
-			   const json_t *meta, struct err *err)
+/* By the cluster's storage; `tree` (or NULL): for other clusters. What was written is on the disk first: its snapshots are of disks, not of what a node still
+ * has in memory. */
+static int snapshot_keep(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
+			 const char *tree, const json_t *meta, struct err *err)
 {
 	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s", volume);
 	const char *argv[] = {"sync", "-f", folder, NULL};
@@ -359,14 +354,30 @@ static int commit_snapshot(struct cluster *cluster, struct env_id env, const cha
 	if (!failed) {
 		AUTO_JSON snapshot = NULL;
 
-		(void)pthread_mutex_lock(&cluster->keeping);
+		(void)pthread_mutex_lock(&snapshots_keeping);
 		snapshot = snapshot_hold(cluster, &taken, err);
-		failed = !snapshot || layer_keep(cluster, layer, NULL, snapshot, meta, err);
+		failed = !snapshot || layer_keep(cluster, layer, tree, snapshot, meta, err);
 		if (!failed)
 			snapshot_held(cluster, &taken);
-		(void)pthread_mutex_unlock(&cluster->keeping);
+		(void)pthread_mutex_unlock(&snapshots_keeping);
 	}
 	snapshot_taken_fini(cluster, space, &taken);
+	return failed ? -1 : 0;
+}
+
+/* A volume as a layer; no room of the environment lives. */
+static int layer_make(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
+		      const json_t *meta, bool snapshot, struct err *err)
+{
+	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, env.text, volume);
+	bool tree = !snapshot || cluster->options.name;
+	int failed = tree && spool_write(cluster, env, space, volume, spool, err);
+
+	if (!failed && snapshot)
+		failed = snapshot_keep(cluster, env, space, volume, layer, tree ? spool : NULL, meta, err);
+	else if (!failed)
+		failed = layer_keep(cluster, layer, spool, NULL, meta, err);
+	(void)unlink(spool);
 	return failed ? -1 : 0;
 }
 
@@ -397,8 +408,7 @@ static int commit(struct cluster *cluster, struct env_id env, const char *volume
 	cloned = is_cloned(cluster, space, volume, blocks, err);
 	if (cloned < 0)
 		return -1;
-	return cloned ? commit_snapshot(cluster, env, space, volume, layer, meta, err)
-		      : commit_tree(cluster, env, space, volume, layer, meta, err);
+	return layer_make(cluster, env, space, volume, layer, meta, cloned, err);
 }
 
 /* A claim is a clone when what it is made from is one snapshot. */
@@ -406,6 +416,7 @@ static int claim_put(struct cluster *cluster, struct env_id env, const char *vol
 		     bool *cloned, struct err *err)
 {
 	const char *only = json_array_size(layers) == 1 ? json_string_value(json_array_get(layers, 0)) : NULL;
+	AUTO_FREE char *tree = only ? layer_path(cluster, only, "tree.tar") : NULL;
 	AUTO_JSON snapshot = only ? layer_snapshot(cluster, only) : NULL;
 	struct kube_claim_spec spec = {
 		.env = env, .volume = volume, .bytes = cluster->options.claim_bytes, .layers = layers, .blocks = blocks};
@@ -416,15 +427,16 @@ static int claim_put(struct cluster *cluster, struct env_id env, const char *vol
 	if (space_of(cluster, env, space, &frozen, err))
 		return -1;
 	spec.space = space;
-	*cloned = snapshot != NULL;
-	if (snapshot) {
+	*cloned = snapshot && cluster->site.snapshot_class && snapshot_is_here(cluster, snapshot);
+	if (snapshot && !*cloned && !file_exists(tree))
+		return err_set(
+			err, ERR_INVALID,
+			"%s is a snapshot of the storage of a cluster%s%s: say kubernetes-snapshot-class and kubernetes-context as "
+			"they were, or take the data anew",
+			only, json_text(snapshot, "cluster", "")[0] ? " " : "", json_text(snapshot, "cluster", ""));
+	if (*cloned) {
 		int64_t least = json_number(snapshot, "bytes", 0);
 
-		if (!cluster->site.snapshot_class)
-			return err_set(
-				err, ERR_INVALID,
-				"%s is a snapshot of the cluster's: say kubernetes-snapshot-class again, or take the snapshot of the data anew",
-				only);
 		if (snapshot_name_put(cluster, env, space, snapshot, err))
 			return -1;
 		spec.snapshot = json_text(snapshot, "holder", "");
@@ -481,15 +493,19 @@ int cluster_volume_commit(void *self, struct env_id env, const char *volume, con
 	return commit(cluster, env, volume, layer, meta, &blocks, err);
 }
 
-int cluster_volume_clone(void *self, struct env_id from, struct env_id to, const char *volume, struct err *err)
+int volume_copy(struct cluster *cluster, struct env_id from, struct cluster *other, struct env_id to, const char *volume,
+		struct err *err)
 {
-	struct cluster *cluster = self;
 	AUTO_FREE char *layer = text_format(CLONE "%s/%s", to.text, volume);
 	AUTO_JSON list = json_pack("[s]", layer);
 	bool blocks, cloned;
 
-	return commit(cluster, from, volume, layer, NULL, &blocks, err) ||
-			       claim_put(cluster, to, volume, list, blocks, &cloned, err)
+	return commit(cluster, from, volume, layer, NULL, &blocks, err) || claim_put(other, to, volume, list, blocks, &cloned, err)
 		       ? -1
 		       : 0;
+}
+
+int cluster_volume_clone(void *self, struct env_id from, struct env_id to, const char *volume, struct err *err)
+{
+	return volume_copy(self, from, self, to, volume, err);
 }
