@@ -37,9 +37,9 @@ struct kube_request {
 	const char *accept;         /* NULL: application/json */
 	const json_t *body;         /* NULL: none */
 	bool repeatable;            /* though it is a POST */
-	int64_t patience_ms;        /* 0: KUBE_PATIENCE_MS */
 	struct kube_status *status; /* where to say what it was, too; NULL: not */
 	char *warning;              /* 256 bytes for the first Warning, or NULL; the caller empties it */
+	int64_t patience_ms;        /* 0: KUBE_PATIENCE_MS */
 };
 /* *answer (NULL: not wanted) is owned by the caller, NULL when the body is empty. A 2xx that is no JSON is ERR_BROKEN. */
 MUST_USE int kube_ask(struct kube_client *client, const struct kube_request *request, json_t **answer, struct err *err);
