@@ -148,8 +148,6 @@ struct host_stub {
 	char *stub; /* path of the stub file, NULL: the real host */
 };
 
-/* What holds whatever is asked, and however much at once: exactly one of `sql` and `http`. */
-/* What a request is that is answered surely later than before. */
 enum rule_severity { RULE_WARN, RULE_INFORM, RULE_BLOCK };
 
 /* What a difference of behaviour is, whoever causes it; the first that fits counts. */
@@ -158,11 +156,15 @@ struct severity_rule {
 	enum rule_severity as;
 	char *because; /* NULL: not said */
 };
+/* Is a match hardly more than wildcards and a method? Then it would be for everything. */
+bool severity_match_wide(const char *match);
 
+/* What a request is that is answered surely later than before. */
 enum latency_rule { LATENCY_WARN, LATENCY_INFORM, LATENCY_BLOCK, LATENCY_OFF };
 
 enum clock_kind { CLOCK_REAL, CLOCK_OFFSET, CLOCK_FROZEN };
 
+/* What holds whatever is asked, and however much at once: exactly one of `sql` and `http`. */
 struct invariant {
 	char *name;
 	char *database; /* of `sql`; the only one there is when it is not given */

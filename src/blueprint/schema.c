@@ -14,6 +14,7 @@
 #define DURATION_LEAST 100 /* ms */
 #define DURATION_MOST ((int64_t)365 * 86400000)
 #define READY_TIMEOUT_MOST ((int64_t)3600000)
+#define MATCH_LETTERS_MIN 2
 #define CLOCK_OFFSET_MOST ((int64_t)36500 * 86400000)
 #define MEMORY_LEAST ((int64_t)1 << 20)
 #define MEMORY_MOST ((int64_t)1 << 45)
@@ -224,16 +225,21 @@ static int set_clock(struct reader *reader, const struct field *field, const str
 	return 0;
 }
 
-/* More than wildcards and a method: else one rule would judge everything. */
+bool severity_match_wide(const char *match)
+{
+	size_t method = strspn(match, "ABCDEFGHIJKLMNOPQRSTUVWXYZ*");
+	size_t letters = 0;
+
+	for (const char *c = match[method] == ' ' ? match + method : match; *c; c++) /* a method alone names nothing */
+		letters += *c != '*' && *c != ' ' && *c != '/';
+	return letters < MATCH_LETTERS_MIN;
+}
+
 static int set_match(struct reader *reader, const struct field *field, const struct tree_node *value, void *record)
 {
 	const char *match = tree_text(value);
-	size_t method = match ? strspn(match, "ABCDEFGHIJKLMNOPQRSTUVWXYZ*") : 0;
-	size_t letters = 0;
 
-	for (const char *c = !match || match[method] != ' ' ? match : match + method; c && *c; c++)
-		letters += *c != '*' && *c != ' ' && *c != '/';
-	if (match && (letters < 2 || strncmp(match, "f-", 2) == 0))
+	if (match && (severity_match_wide(match) || strncmp(match, "f-", 2) == 0))
 		return reader_expect(reader, value, field->expected);
 	return set_text(reader, field, value, record);
 }

@@ -7,7 +7,6 @@
 #include "verify/finding.h"
 
 #define ID_LENGTH 14 /* "f-" and 12 hexadecimal digits */
-#define LETTERS_MIN 2
 
 /* Gates whose findings have a place and a path that a pattern can speak of. */
 static const char *const comparing[] = {"replay", "faults", "race", "migrations"};
@@ -19,18 +18,12 @@ static bool is_id(const char *match)
 
 int declaration_check(const char *match, struct err *err)
 {
-	size_t method = strspn(match, "ABCDEFGHIJKLMNOPQRSTUVWXYZ*");
-	const char *named = match[method] == ' ' ? match + method : match; /* a method alone names nothing */
-	size_t letters = 0;
-
-	for (const char *c = match; *c; c++) {
+	for (const char *c = match; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			return err_set(err, ERR_INVALID, "what is declared is one line without control characters");
-		letters += c >= named && *c != '*' && *c != ' ' && *c != '/';
-	}
 	if (strlen(match) > DECLARATION_BYTES_MAX)
 		return err_set(err, ERR_LIMIT, "what is declared has at most %zu bytes", DECLARATION_BYTES_MAX);
-	if (letters < LETTERS_MIN)
+	if (severity_match_wide(match))
 		return err_set(err, ERR_INVALID,
 			       "`%s` declares too much: name a finding (f-…), or a place and what differs there "
 			       "(GET /api/products body.items.*)",
