@@ -2,7 +2,8 @@
  * The provider of sandboxes, chosen and opened.
  *
  * At a cluster a control plane is known by its vault's key: the label by which its environments are found is the same after each start, and no other
- * control plane's. With several clusters each has a port at which its pods come in. Pods trust a certificate that signs itself, kept in the state with its key: those that wait for us know us again.
+ * control plane's. With several clusters each has a port at which its pods come in. Pods trust a certificate that signs itself, kept in the state with its
+ * key: those that wait for us know us again.
  */
 #include "programs/serve_sandboxes.h"
 
@@ -84,7 +85,11 @@ static int contexts_take(struct serve_sandboxes *self, struct err *err)
 	}
 	if (!self->site_count)
 		self->site_count = 1;
-	return 0;
+	return self->site_count > 1 && serve_setting("ASSAY_KUBERNETES_PODS")
+		       ? err_set(err, ERR_INVALID,
+				 "kubernetes-pods: the control plane is a pod of one cluster, and there are %zu: say kubernetes-address alone",
+				 self->site_count)
+		       : 0;
 }
 
 /* ---- where pods come in ---- */
@@ -204,11 +209,6 @@ static int peer_choose(struct serve_sandboxes *self, struct site *site, struct e
 
 	if (!given)
 		return 0;
-	if (self->site_count > 1)
-		return err_set(
-			err, ERR_INVALID,
-			"kubernetes-pods: the control plane is a pod of one cluster, and there are %zu: say kubernetes-address alone",
-			self->site_count);
 	self->peer = text_copy(given);
 	if (peer_split(self->peer, &site->options.peer, err))
 		return -1;

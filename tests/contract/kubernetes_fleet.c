@@ -336,6 +336,7 @@ static void where_one_is_is_known_again_and_one_of_nobody_is_none(void **state)
 {
 	struct env_id east = env_at(0), unknown = env_id_new(world_real);
 	AUTO_FREE char *place = text_format("%s/kubernetes/place-%s", folder, east.text);
+	AUTO_FREE char *elsewhere = text_format("%s/kubernetes/place-%s", folder, unknown.text);
 	const struct sandbox_spec spec = {.env = unknown, .name = "one"};
 	struct err err = {0};
 
@@ -350,11 +351,14 @@ static void where_one_is_is_known_again_and_one_of_nobody_is_none(void **state)
 	env_end(unknown);
 	env_end(east);
 
-	good(file_replace(place, VIEW("north"), 0600, &err), &err); /* a cluster that nobody names any more */
-	assert_int_equal(provider_env_stop(provider, east, &err), -1);
+	/* Of a cluster that nobody names any more: its data is there, so it is made nowhere else. */
+	good(file_replace(elsewhere, VIEW("north"), 0600, &err), &err);
+	assert_int_equal(provider_env_stop(provider, unknown, &err), -1);
 	assert_non_null(strstr(err.text, "north"));
 	assert_non_null(strstr(err.text, "kubernetes-context"));
-	assert_int_equal(unlink(place), 0);
+	assert_int_equal(provider_env_make(provider, unknown, &err), -1);
+	assert_false(is_at(0, unknown) || is_at(1, unknown));
+	assert_int_equal(unlink(elsewhere), 0);
 }
 
 int main(int argc, char **argv)

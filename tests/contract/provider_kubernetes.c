@@ -1155,6 +1155,27 @@ static void layer_make(const char *layer, size_t bytes)
 	env_end(env);
 }
 
+/* Nobody wrote down that it was a layer, or somebody removed that already. */
+static void what_a_death_left_of_a_layer_goes_at_the_next_start(void **state)
+{
+	AUTO_FREE char *spool = text_format("%s/kubernetes/spool-eaaaaaaaaaa-work", folder);
+	AUTO_FREE char *half = text_format("%s/kubernetes/layer-half", folder);
+	AUTO_FREE char *tree = text_format("%s/tree.tar", half);
+	AUTO_FREE char *whole = layer_file("whole");
+	struct err err = {0};
+
+	(void)state;
+	layer_make("whole", 1000);
+	good(file_make_dirs(half, 0700, &err), &err);
+	good(file_replace(tree, VIEW("x"), 0600, &err), &err);
+	good(file_replace(spool, VIEW("x"), 0600, &err), &err);
+	provider_again(NULL);
+	assert_false(file_exists(spool));
+	assert_false(file_exists(half));
+	assert_true(file_exists(whole));
+	layer_end("whole");
+}
+
 static void a_pod_that_has_lived_long_enough_ends_by_itself(void **state)
 {
 	struct kube_cluster_options brief = options;
@@ -1628,6 +1649,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_clones_claim_is_as_large_as_the_storage_wants),
 		cmocka_unit_test(a_fork_of_a_frozen_environment_is_cloned_too_and_no_other_volume_is),
 		cmocka_unit_test(what_a_death_left_of_snapshots_is_swept),
+		cmocka_unit_test(what_a_death_left_of_a_layer_goes_at_the_next_start),
 		cmocka_unit_test(a_snapshot_that_does_not_come_is_told_in_the_clusters_words),
 		cmocka_unit_test(without_any_verb_for_snapshots_none_is_made_or_goes),
 		cmocka_unit_test(what_exists_is_listed_and_what_was_removed_is_not),

@@ -207,12 +207,11 @@ static void refusal_tell(const struct kube_request *request, const struct http_r
 
 /* ---- patience ---- */
 
-static void pause_ms(int64_t ms)
+void kube_pause_ms(int64_t ms)
 {
 	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
 
-	while (nanosleep(&left, &left))
-		continue;
+	(void)nanosleep(&left, NULL);
 }
 
 /* Twice as long each time, and never two clients at the same moment. */
@@ -289,7 +288,7 @@ int kube_ask(struct kube_client *client, const struct kube_request *request, jso
 		}
 		if ((!failed || why.kind == ERR_RETRY) && again(client, request, status, tried, &wait_ms) &&
 		    world_elapsed_ms(client->world) + wait_ms < until_ms) {
-			pause_ms(wait_ms);
+			kube_pause_ms(wait_ms);
 			continue;
 		}
 		if (!failed)
@@ -545,7 +544,7 @@ static bool rest(struct watching *watching, int64_t ms)
 	for (; ms > 0; ms -= 500) {
 		if (watch->idle && !watch->idle(watch->self))
 			return false;
-		pause_ms(ms < 500 ? ms : 500);
+		kube_pause_ms(ms < 500 ? ms : 500);
 	}
 	return true;
 }

@@ -30,6 +30,8 @@ uint64_t kube_client_requests(const struct kube_client *client);
 /* "/api/v1/namespaces/N/pods/NAME", from "v1" and "pods"; `space` NULL: of the cluster; `name` NULL: all of them. Owned by the caller. */
 char *kube_path(const char *api_version, const char *plural, const char *space, const char *name);
 
+void kube_pause_ms(int64_t ms); /* between looks */
+
 struct kube_request {
 	const char *method;         /* "GET", "POST", "PATCH", "DELETE" */
 	const char *path;           /* with its query */

@@ -96,6 +96,7 @@ int kube_cluster_open(const struct kube_cluster_options *options, struct provide
 	cluster->address = options->rooms.address ? text_copy(options->rooms.address)
 						  : text_format("127.0.0.1:%d", socket_port(cluster->listen_fd));
 	cluster->rooms_site.address = cluster->address;
+	leftovers_remove(cluster->folder);
 	*provider = (struct provider){&cluster_ops, cluster};
 	if (pthread_create(&cluster->watch_thread, NULL, cluster_watcher, cluster)) {
 		links_close(cluster);

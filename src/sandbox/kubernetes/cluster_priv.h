@@ -208,6 +208,8 @@ MUST_USE int layer_unused(struct cluster *cluster, const char *layer, struct err
 /* As provider_volume_clone; the other one may be of another cluster. */
 MUST_USE int volume_copy(struct cluster *cluster, struct env_id from, struct cluster *other, struct env_id to, const char *volume,
 			 struct err *err);
+/* What a death left of layers that were being made, or had been removed; nobody makes any now. */
+void leftovers_remove(const char *folder);
 bool layer_has_holder(const struct cluster *cluster, const char *holder); /* is it the snapshot of a layer? */
 int cluster_volume_make(void *self, struct env_id env, const char *volume, const char *const *layers, size_t layer_count,
 			bool blocks, bool *copied, struct err *err);

@@ -220,12 +220,15 @@ static int make_at(struct fleet *fleet, struct env_id env, size_t member, struct
 static int fleet_env_make(void *self, struct env_id env, struct err *err)
 {
 	struct fleet *fleet = self;
+	AUTO_FREE char *written = place_path(fleet, env);
 	size_t tried[KUBE_FLEET_MAX] = {0};
 	struct err why = {0};
 	size_t there;
 
 	if (place_of(fleet, env, &there, &why) == 0)
 		return kube_cluster_look(at_member(fleet, there), err) ? -1 : make_at(fleet, env, there, err);
+	if (file_exists(written)) /* and cannot be read, or is of a cluster that nobody names any more */
+		return err_set(err, why.kind, "%s", why.text);
 	order(fleet, tried);
 	for (size_t i = 0; i < fleet->count; i++) {
 		const struct kube_fleet_member *given = &fleet->members[tried[i]].given;

@@ -26,6 +26,11 @@ void kube_space_name(char name[KUBE_NAME_MAX], struct env_id env, struct world w
 	(void)snprintf(name, KUBE_NAME_MAX, "assay-%s-%s", env.text, nonce);
 }
 
+const char *kube_meta_text(const json_t *object, const char *key)
+{
+	return json_text(json_member(object, "metadata"), key, "");
+}
+
 static json_t *meta_of(const char *space, const char *name)
 {
 	return space ? json_pack("{s:s, s:s, s:{s:s}}", "name", name, "namespace", space, "labels", "app.kubernetes.io/managed-by",

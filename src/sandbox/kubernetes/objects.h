@@ -70,6 +70,8 @@ struct kube_pod_state {
 };
 void kube_pod_judge(const json_t *pod, struct kube_pod_state *state);
 
+/* Of an object's metadata: "" when it is not there. */
+const char *kube_meta_text(const json_t *object, const char *key);
 /* Why a namespace is still there, in the words of its conditions; empty when it says nothing. */
 void kube_space_why(const json_t *space, char *why, size_t size);
 bool kube_space_is_frozen(const json_t *space);

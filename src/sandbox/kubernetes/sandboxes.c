@@ -15,18 +15,6 @@
 #define WATCH_AGAIN_S 5
 #define SWEEP_MS 300000
 
-static void pause_ms(int64_t ms)
-{
-	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-
-	(void)nanosleep(&left, NULL);
-}
-
-static const char *meta_text(const json_t *object, const char *key)
-{
-	return json_text(json_member(object, "metadata"), key, "");
-}
-
 /* ---- namespaces ---- */
 
 /* Holding the mutex. */
@@ -115,8 +103,8 @@ static int object_delete(struct cluster *cluster, const char *plural, const char
 
 int object_make(struct cluster *cluster, const char *plural, const json_t *object, bool fresh, char uid[UID_MAX], struct err *err)
 {
-	const char *space = meta_text(object, "namespace");
-	AUTO_FREE char *own = kube_path("v1", plural, space, meta_text(object, "name"));
+	const char *space = kube_meta_text(object, "namespace");
+	AUTO_FREE char *own = kube_path("v1", plural, space, kube_meta_text(object, "name"));
 	AUTO_FREE char *path = text_format("%s?fieldManager=" KUBE_MANAGER "&fieldValidation=Strict", own);
 	int64_t until_ms = world_elapsed_ms(cluster->site.world) + GONE_MS;
 
@@ -135,17 +123,17 @@ int object_make(struct cluster *cluster, const char *plural, const json_t *objec
 			ending = json_member(json_member(there, "metadata"), "deletionTimestamp") != NULL;
 			if (!ending && (!fresh || status.code == 201)) {
 				if (uid)
-					(void)snprintf(uid, UID_MAX, "%s", meta_text(there, "uid"));
+					(void)snprintf(uid, UID_MAX, "%s", kube_meta_text(there, "uid"));
 				return 0;
 			}
-			if (!ending &&
-			    object_delete(cluster, plural, space, meta_text(object, "name"), meta_text(there, "uid"), err))
+			if (!ending && object_delete(cluster, plural, space, kube_meta_text(object, "name"),
+						     kube_meta_text(there, "uid"), err))
 				return -1;
 		}
 		if (world_elapsed_ms(cluster->site.world) >= until_ms)
-			return err_set(err, ERR_RETRY, "%s %s of %s is still on its way out", plural, meta_text(object, "name"),
-				       space);
-		pause_ms(look_ms);
+			return err_set(err, ERR_RETRY, "%s %s of %s is still on its way out", plural,
+				       kube_meta_text(object, "name"), space);
+		kube_pause_ms(look_ms);
 	}
 }
 
@@ -217,7 +205,7 @@ static int room_failed(struct cluster *cluster, const struct room *room, struct 
 
 int pod_room_make(struct cluster *cluster, struct env_id env, const char *space, const json_t *pod, struct err *err)
 {
-	const char *name = meta_text(pod, "name");
+	const char *name = kube_meta_text(pod, "name");
 	struct room *room = NULL;
 	char uid[UID_MAX];
 	int result;
@@ -352,7 +340,7 @@ static int ours_delete(struct cluster *cluster, const char *plural, const char *
 	if (!items)
 		return -1;
 	json_array_foreach(items, index, item)
-		if (object_delete(cluster, plural, space, meta_text(item, "name"), meta_text(item, "uid"), err))
+		if (object_delete(cluster, plural, space, kube_meta_text(item, "name"), kube_meta_text(item, "uid"), err))
 			return -1;
 	return 0;
 }
@@ -370,8 +358,8 @@ int pods_end(struct cluster *cluster, const char *space, struct err *err)
 			return left ? 0 : -1;
 		if (world_elapsed_ms(cluster->site.world) >= until_ms)
 			return err_set(err, ERR_RETRY, "pod %s of %s is still on its way out",
-				       meta_text(json_array_get(left, 0), "name"), space);
-		pause_ms(look_ms);
+				       kube_meta_text(json_array_get(left, 0), "name"), space);
+		kube_pause_ms(look_ms);
 	}
 }
 
@@ -426,7 +414,7 @@ static int thaw(struct cluster *cluster, struct env_id env, const char *space, s
 		AUTO_JSON pod = json_parse(view_of(json_text(json_member(note, "data"), "pod", "")), err);
 
 		if (!pod)
-			return err_prefix(err, "the note %s of %s", meta_text(note, "name"), space);
+			return err_prefix(err, "the note %s of %s", kube_meta_text(note, "name"), space);
 		kube_room_relink(&cluster->rooms_site, pod);
 		if (pod_room_make(cluster, env, space, pod, err)) {
 			rooms_forget(cluster, env);
@@ -492,9 +480,9 @@ json_t *cluster_env_list(void *self, struct err *err)
 /* Holding the mutex. */
 static void pod_look(struct cluster *cluster, const json_t *pod, bool deleted)
 {
-	struct room *room = pod_room_by_pod(cluster, meta_text(pod, "namespace"), meta_text(pod, "name"));
+	struct room *room = pod_room_by_pod(cluster, kube_meta_text(pod, "namespace"), kube_meta_text(pod, "name"));
 
-	if (!room || (room->uid[0] && strcmp(room->uid, meta_text(pod, "uid")) != 0))
+	if (!room || (room->uid[0] && strcmp(room->uid, kube_meta_text(pod, "uid")) != 0))
 		return;
 	if (!room->uid[0])
 		return; /* one that goes before ours comes, or ours before we know: the next change tells */
@@ -530,7 +518,7 @@ static bool on_listed(void *self, const json_t *items)
 		bool there = !room->seen;
 
 		json_array_foreach(items, index, pod)
-			there = there || strcmp(room->uid, meta_text(pod, "uid")) == 0;
+			there = there || strcmp(room->uid, kube_meta_text(pod, "uid")) == 0;
 		if (!there)
 			pod_room_lose(room, "its pod was deleted");
 	}
@@ -601,7 +589,7 @@ void *cluster_watcher(void *self)
 			continue;
 		log_warn("kubernetes: pods cannot be watched: %s", err.text);
 		for (int i = 0; i < WATCH_AGAIN_S * 10 && goes_on(cluster); i++)
-			pause_ms(100);
+			kube_pause_ms(100);
 	}
 	return NULL;
 }

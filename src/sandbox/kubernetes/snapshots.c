@@ -27,11 +27,6 @@
 
 pthread_mutex_t snapshots_keeping = PTHREAD_MUTEX_INITIALIZER;
 
-static const char *meta_text(const json_t *object, const char *key)
-{
-	return json_text(json_member(object, "metadata"), key, "");
-}
-
 static json_t *object_of(const char *kind, const char *space, const char *name, const char *owner, const char *env)
 {
 	json_t *object = json_pack("{s:s, s:s, s:{s:s, s:{s:s, s:s}}}", "apiVersion", VERSION, "kind", kind, "metadata", "name",
@@ -125,13 +120,6 @@ static int holder_end(struct cluster *cluster, const char *holder, struct err *e
 
 /* ---- taking one ---- */
 
-static void pause_ms(int64_t ms)
-{
-	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-
-	(void)nanosleep(&left, NULL);
-}
-
 /* Until it can be used: its holder's name, owned by the caller. */
 static char *ready_await(struct cluster *cluster, const char *space, const char *name, struct err *err)
 {
@@ -159,7 +147,7 @@ static char *ready_await(struct cluster *cluster, const char *space, const char 
 				      trouble[0] ? trouble : "the cluster says nothing");
 			return NULL;
 		}
-		pause_ms(look_ms);
+		kube_pause_ms(look_ms);
 	}
 }
 
@@ -304,14 +292,14 @@ static bool name_is_ours(const json_t *content)
 	const json_t *of = json_member(spec, "volumeSnapshotRef");
 	AUTO_FREE char *own = text_format("%s-%s", json_text(of, "namespace", ""), json_text(of, "name", ""));
 
-	return strcmp(json_text(spec, "deletionPolicy", ""), "Retain") == 0 && strcmp(own, meta_text(content, "name")) == 0;
+	return strcmp(json_text(spec, "deletionPolicy", ""), "Retain") == 0 && strcmp(own, kube_meta_text(content, "name")) == 0;
 }
 
 static int name_end(struct cluster *cluster, const json_t *content, struct err *err)
 {
 	if (json_member(json_member(content, "metadata"), "deletionTimestamp") || !name_is_ours(content))
 		return 0;
-	return delete (cluster, "volumesnapshotcontents", NULL, meta_text(content, "name"), err);
+	return delete (cluster, "volumesnapshotcontents", NULL, kube_meta_text(content, "name"), err);
 }
 
 int snapshot_names_end(struct cluster *cluster, struct env_id env, struct err *err)
@@ -396,5 +384,5 @@ void snapshots_sweep(struct cluster *cluster)
 	}
 	json_array_foreach(names, index, content)
 		if (!env_among(spaces, name_env(content)) && name_end(cluster, content, &err))
-			log_warn("kubernetes: %s cannot be removed: %s", meta_text(content, "name"), err.text);
+			log_warn("kubernetes: %s cannot be removed: %s", kube_meta_text(content, "name"), err.text);
 }

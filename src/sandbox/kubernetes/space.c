@@ -69,11 +69,6 @@ static int put(const struct kube_site *site, json_t *object, struct err *err)
 
 /* ---- finding ---- */
 
-static const char *meta_text(const json_t *object, const char *key)
-{
-	return json_text(json_member(object, "metadata"), key, "");
-}
-
 static const char *env_of(const json_t *space)
 {
 	return json_text(json_member(json_member(space, "metadata"), "labels"), KUBE_LABEL_ENVIRONMENT, "");
@@ -84,9 +79,10 @@ static bool is_ours(const json_t *space)
 {
 	AUTO_FREE char *begin = text_format("assay-%s-", env_of(space));
 
-	if (strncmp(meta_text(space, "name"), begin, strlen(begin)) == 0)
+	if (strncmp(kube_meta_text(space, "name"), begin, strlen(begin)) == 0)
 		return true;
-	log_warn("kubernetes: the namespace %s has our labels and not our name: it is left, look at it", meta_text(space, "name"));
+	log_warn("kubernetes: the namespace %s has our labels and not our name: it is left, look at it",
+		 kube_meta_text(space, "name"));
 	return false;
 }
 
@@ -124,9 +120,9 @@ static int contents_make(const struct kube_site *site, const char *space, struct
 /* Made before the other, by the cluster's clock, which counts seconds; of the same second the first by name. */
 static bool is_older(const json_t *space, const json_t *other)
 {
-	int order = strcmp(meta_text(space, "creationTimestamp"), meta_text(other, "creationTimestamp"));
+	int order = strcmp(kube_meta_text(space, "creationTimestamp"), kube_meta_text(other, "creationTimestamp"));
 
-	return order < 0 || (order == 0 && strcmp(meta_text(space, "name"), meta_text(other, "name")) < 0);
+	return order < 0 || (order == 0 && strcmp(kube_meta_text(space, "name"), kube_meta_text(other, "name")) < 0);
 }
 
 /* The one that is there and stays, or NULL. Should there be several, the oldest is it, for whoever asks: things may be in it already. */
@@ -151,7 +147,7 @@ int kube_space_find(const struct kube_site *site, struct env_id env, char space[
 		return err_prefix(err, "environment %s", env.text);
 	if (!chosen)
 		return err_set(err, ERR_NOT_FOUND, "there is no environment %s", env.text);
-	(void)snprintf(space, KUBE_NAME_MAX, "%s", meta_text(chosen, "name"));
+	(void)snprintf(space, KUBE_NAME_MAX, "%s", kube_meta_text(chosen, "name"));
 	*frozen = kube_space_is_frozen(chosen);
 	return 0;
 }
@@ -166,7 +162,7 @@ int kube_space_freeze(const struct kube_site *site, struct env_id env, bool froz
 		return -1;
 	if (!chosen)
 		return err_set(err, ERR_NOT_FOUND, "there is no environment %s", env.text);
-	(void)snprintf(space, KUBE_NAME_MAX, "%s", meta_text(chosen, "name"));
+	(void)snprintf(space, KUBE_NAME_MAX, "%s", kube_meta_text(chosen, "name"));
 	object = kube_space_object(space, env, site->owner, kube_space_expires_ms(chosen), frozen);
 	return kube_object_put(site, object, err);
 }
@@ -184,7 +180,7 @@ int kube_space_make(const struct kube_site *site, struct env_id env, char space[
 		return err_prefix(err, "environment %s", env.text);
 	chosen = space_choose(there);
 	if (chosen) {
-		(void)snprintf(space, KUBE_NAME_MAX, "%s", meta_text(chosen, "name"));
+		(void)snprintf(space, KUBE_NAME_MAX, "%s", kube_meta_text(chosen, "name"));
 	} else {
 		kube_space_name(space, env, site->world);
 		if (put(site, kube_space_object(space, env, site->owner, expires_ms, false), err))
@@ -198,11 +194,11 @@ int kube_space_make(const struct kube_site *site, struct env_id env, char space[
 /* Of exactly this one: another of the same name stays. */
 static int space_end(const struct kube_site *site, const json_t *space, struct err *err)
 {
-	AUTO_FREE char *path = kube_path("v1", "namespaces", NULL, meta_text(space, "name"));
+	AUTO_FREE char *path = kube_path("v1", "namespaces", NULL, kube_meta_text(space, "name"));
 	struct err why = {0};
 
-	if (is_ending(space) || kube_delete(site->client, path, meta_text(space, "uid"), &why) == 0 || why.kind == ERR_NOT_FOUND ||
-	    why.kind == ERR_CONFLICT)
+	if (is_ending(space) || kube_delete(site->client, path, kube_meta_text(space, "uid"), &why) == 0 ||
+	    why.kind == ERR_NOT_FOUND || why.kind == ERR_CONFLICT)
 		return 0;
 	return err_set(err, why.kind, "%s", why.text);
 }
@@ -221,13 +217,6 @@ int kube_space_remove(const struct kube_site *site, struct env_id env, struct er
 	return 0;
 }
 
-static void pause_ms(int64_t ms)
-{
-	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-
-	(void)nanosleep(&left, NULL);
-}
-
 int kube_space_wait_gone(const struct kube_site *site, struct env_id env, int64_t timeout_ms, struct err *err)
 {
 	int64_t until_ms = world_elapsed_ms(site->world) + timeout_ms;
@@ -243,8 +232,8 @@ int kube_space_wait_gone(const struct kube_site *site, struct env_id env, int64_
 		kube_space_why(json_array_get(spaces, 0), why, sizeof(why));
 		if (world_elapsed_ms(site->world) >= until_ms)
 			return err_set(err, ERR_RETRY, "the namespace %s is still there%s%s",
-				       meta_text(json_array_get(spaces, 0), "name"), why[0] ? ": " : "", why);
-		pause_ms(look_ms);
+				       kube_meta_text(json_array_get(spaces, 0), "name"), why[0] ? ": " : "", why);
+		kube_pause_ms(look_ms);
 	}
 }
 
@@ -260,7 +249,7 @@ json_t *kube_space_list(const struct kube_site *site, struct err *err)
 	list = json_array();
 	json_array_foreach(spaces, index, space) {
 		char why[300];
-		json_t *row = json_pack("{s:s, s:s, s:b, s:b, s:I}", "env", env_of(space), "space", meta_text(space, "name"),
+		json_t *row = json_pack("{s:s, s:s, s:b, s:b, s:I}", "env", env_of(space), "space", kube_meta_text(space, "name"),
 					"ending", is_ending(space), "frozen", kube_space_is_frozen(space), "expires_ms",
 					(json_int_t)kube_space_expires_ms(space));
 
@@ -295,7 +284,8 @@ static bool is_leftover(const struct kube_site *site, const json_t *spaces, cons
 	if (is_ending(space))
 		return false;
 	if (env_id_parse(view_of(text), &env, NULL)) {
-		log_warn("kubernetes: the namespace %s has our owner and no environment: look at it", meta_text(space, "name"));
+		log_warn("kubernetes: the namespace %s has our owner and no environment: look at it",
+			 kube_meta_text(space, "name"));
 		return false;
 	}
 	return (!wanted(self, env) || is_double(spaces, space) || (expires_ms && expires_ms <= world_now_ms(site->world))) &&
@@ -336,7 +326,7 @@ int kube_pod_put(const struct kube_site *site, const json_t *pod, struct err *er
 			return 0;
 		if (!strstr(why.text, "status unknown for quota") || world_elapsed_ms(site->world) >= until_ms)
 			return err_set(err, why.kind, "%s", why.text);
-		pause_ms(LOOK_FIRST_MS * 4);
+		kube_pause_ms(LOOK_FIRST_MS * 4);
 	}
 }
 
@@ -364,7 +354,7 @@ static bool goes_on(struct waiting *waiting)
 
 static void pod_look(struct waiting *waiting, const json_t *pod)
 {
-	if (strcmp(meta_text(pod, "name"), waiting->pod) != 0)
+	if (strcmp(kube_meta_text(pod, "name"), waiting->pod) != 0)
 		return;
 	waiting->there = true;
 	kube_pod_judge(pod, waiting->state);
@@ -388,7 +378,7 @@ static bool on_changed(void *self, enum kube_change change, const json_t *pod)
 {
 	struct waiting *waiting = self;
 
-	if (change == KUBE_DELETED && strcmp(meta_text(pod, "name"), waiting->pod) == 0)
+	if (change == KUBE_DELETED && strcmp(kube_meta_text(pod, "name"), waiting->pod) == 0)
 		waiting->gone = true;
 	else
 		pod_look(waiting, pod);

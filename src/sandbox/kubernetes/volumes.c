@@ -19,6 +19,8 @@
 
 #define CARRIER "assay-carrier" /* the room that packs a volume */
 #define META_BYTES_MAX ((size_t)1 << 20)
+#define LAYER "layer-"
+#define SPOOL "spool-" /* what is being packed */
 #define CLONE "clone/" /* layers with such names are of one volume alone */
 
 /* ---- layers in files ---- */
@@ -29,7 +31,12 @@ static char *layer_path(const struct cluster *cluster, const char *layer, const 
 	AUTO_BUF name = buf_new(1024);
 
 	buf_add_url(&name, view_of(layer));
-	return text_format("%s/layer-%s%s%s", cluster->folder, name.at, file ? "/" : "", file ? file : "");
+	return text_format("%s/" LAYER "%s%s%s", cluster->folder, name.at, file ? "/" : "", file ? file : "");
+}
+
+static bool is_layer(const char *name)
+{
+	return strncmp(name, LAYER, sizeof(LAYER) - 1) == 0;
 }
 
 static bool layer_exists(const struct cluster *cluster, const char *layer)
@@ -99,7 +106,7 @@ json_t *cluster_layer_list(void *self, const char *prefix, struct err *err)
 	}
 	list = json_array();
 	for (int i = 0; i < count; i++) {
-		json_t *row = strncmp(names[i]->d_name, "layer-", 6) == 0 ? row_read(cluster->folder, names[i]->d_name) : NULL;
+		json_t *row = is_layer(names[i]->d_name) ? row_read(cluster->folder, names[i]->d_name) : NULL;
 		const char *layer = json_text(row, "layer", "");
 
 		if (row && strncmp(layer, prefix, strlen(prefix)) == 0 && strncmp(layer, CLONE, sizeof(CLONE) - 1) != 0)
@@ -112,6 +119,22 @@ json_t *cluster_layer_list(void *self, const char *prefix, struct err *err)
 	return list;
 }
 
+void leftovers_remove(const char *folder)
+{
+	DIR *all = opendir(folder);
+	const struct dirent *entry;
+
+	while (all && (entry = readdir(all))) {
+		AUTO_FREE char *path = text_format("%s/%s", folder, entry->d_name);
+		AUTO_FREE char *meta = text_format("%s/meta.json", path);
+
+		if (strncmp(entry->d_name, SPOOL, sizeof(SPOOL) - 1) == 0 || (is_layer(entry->d_name) && !file_exists(meta)))
+			(void)!file_remove_tree(path, NULL);
+	}
+	if (all)
+		(void)closedir(all);
+}
+
 bool layer_has_holder(const struct cluster *cluster, const char *holder)
 {
 	DIR *folder = opendir(cluster->folder);
@@ -119,7 +142,7 @@ bool layer_has_holder(const struct cluster *cluster, const char *holder)
 	bool has = false;
 
 	while (folder && !has && (entry = readdir(folder)))
-		if (strncmp(entry->d_name, "layer-", 6) == 0) {
+		if (is_layer(entry->d_name)) {
 			AUTO_JSON row = row_read(cluster->folder, entry->d_name);
 
 			has = strcmp(json_text(json_member(row, "snapshot"), "holder", ""), holder) == 0;
@@ -203,6 +226,14 @@ void clones_remove(struct cluster *cluster, struct env_id env)
 static bool is_clone(const json_t *claim)
 {
 	return json_member(json_member(claim, "spec"), "dataSource") != NULL;
+}
+
+/* Of those that were made for one. */
+static bool is_database(const json_t *claim)
+{
+	const json_t *notes = json_member(json_member(claim, "metadata"), "annotations");
+
+	return strcmp(json_text(notes, KUBE_NOTE_BLOCKS, ""), "true") == 0;
 }
 
 static const json_t *claim_of(const json_t *claims, const char *volume)
@@ -295,60 +326,37 @@ int volumes_fill(struct cluster *cluster, const struct sandbox_spec *spec, const
 
 /* ---- packing ---- */
 
-/* Runs a program with a volume that no room has, in a room of its own, which is ended then. */
-static int carry(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *const *argv,
-		 int out, struct err *err)
+/* In a room of its own, which is ended then, the one volume of `spec` is filled, and written to its disk: a snapshot is of that, not of what a node still has
+ * in memory. With `out` its tree goes there, as tar has it. */
+static int carry(struct cluster *cluster, const struct sandbox_spec *spec, const char *space, const json_t *claims, int out,
+		 struct err *err)
 {
-	const struct sandbox_spec spec = {.env = env,
-					  .name = CARRIER,
-					  .image = cluster->rooms_site.image,
-					  .mounts = {{volume, "/volume", false}},
-					  .mount_count = 1};
-	AUTO_JSON claims = NULL;
-	AUTO_JSON pod = NULL;
+	static const char script[] =
+		"sync -f \"$1\" || exit\n[ -z \"$2\" ] || exec tar --create --sparse --file=- --directory \"$1/$2\" .";
+	const char *volume = spec->mounts[0].volume;
+	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s", volume);
+	const char *argv[] = {"sh", "-c", script, "sh", folder, out >= 0 ? POD_TREE : "", NULL};
+	AUTO_JSON pod = kube_room_object(&cluster->rooms_site, space, spec);
 	int code = 0, failed;
 
-	if (env_has_rooms(cluster, env))
-		return err_set(err, ERR_CONFLICT, "environment %s has sandboxes that live: stop it first", env.text);
-	claims = volumes_find(cluster, space, &spec, err);
-	if (!claims)
+	if (pod_room_make(cluster, spec->env, space, pod, err))
 		return -1;
-	pod = kube_room_object(&cluster->rooms_site, space, &spec);
-	if (pod_room_make(cluster, env, space, pod, err))
-		return -1;
-	failed = volumes_fill(cluster, &spec, claims, err) || pod_room_aside(cluster, env, CARRIER, argv, -1, out, &code, err);
-	(void)!pod_room_unmake(cluster, env, space, CARRIER, NULL);
+	failed = volumes_fill(cluster, spec, claims, err) || pod_room_aside(cluster, spec->env, CARRIER, argv, -1, out, &code, err);
+	(void)!pod_room_unmake(cluster, spec->env, space, CARRIER, NULL);
 	if (!failed && code)
-		return err_set(err, ERR_BROKEN, "volume %s cannot be packed: %s ended with %d", volume, argv[0], code);
+		return err_set(err, ERR_BROKEN, "volume %s cannot be packed: %s ended with %d", volume, out >= 0 ? "tar" : "sync",
+			       code);
 	return failed ? -1 : 0;
 }
 
-/* The tree of a volume, in a file. */
-static int spool_write(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *spool,
-		       struct err *err)
-{
-	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s/" POD_TREE, volume);
-	const char *argv[] = {"tar", "--create", "--sparse", "--file=-", "--directory", folder, ".", NULL};
-	AUTO_CLOSE int fd = open(spool, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return err_errno(err, errno, "cannot write %s", spool);
-	if (carry(cluster, env, space, volume, argv, fd, err))
-		return -1;
-	return fsync(fd) ? err_errno(err, errno, "cannot write %s", spool) : 0;
-}
-
-/* By the cluster's storage; `tree` (or NULL): for other clusters. What was written is on the disk first: its snapshots are of disks, not of what a node still
- * has in memory. */
+/* By the cluster's storage, after `carry`; `tree` (or NULL): for other clusters. */
 static int snapshot_keep(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
 			 const char *tree, const json_t *meta, struct err *err)
 {
-	AUTO_FREE char *folder = text_format(POD_VOLUMES "/%s", volume);
-	const char *argv[] = {"sync", "-f", folder, NULL};
 	struct snapshot_taken taken = {0};
 	int failed;
 
-	if (carry(cluster, env, space, volume, argv, -1, err) || pods_end(cluster, space, err))
+	if (pods_end(cluster, space, err))
 		return -1;
 	failed = snapshot_take(cluster, env, space, volume, &taken, err);
 	if (!failed) {
@@ -365,14 +373,37 @@ static int snapshot_keep(struct cluster *cluster, struct env_id env, const char 
 	return failed ? -1 : 0;
 }
 
-/* A volume as a layer; no room of the environment lives. */
-static int layer_make(struct cluster *cluster, struct env_id env, const char *space, const char *volume, const char *layer,
-		      const json_t *meta, bool snapshot, struct err *err)
+/* A volume as a layer, and a snapshot of the storage where it is a database's (*blocks) and the cluster can; with several clusters that has a tree, too. */
+static int commit(struct cluster *cluster, struct env_id env, const char *volume, const char *layer, const json_t *meta,
+		  bool *blocks, struct err *err)
 {
-	AUTO_FREE char *spool = text_format("%s/spool-%s-%s", cluster->folder, env.text, volume);
-	bool tree = !snapshot || cluster->options.name;
-	int failed = tree && spool_write(cluster, env, space, volume, spool, err);
+	const struct sandbox_spec spec = {.env = env,
+					  .name = CARRIER,
+					  .image = cluster->rooms_site.image,
+					  .mounts = {{volume, "/volume", false}},
+					  .mount_count = 1};
+	AUTO_FREE char *spool = text_format("%s/" SPOOL "%s-%s", cluster->folder, env.text, volume);
+	AUTO_JSON claims = NULL;
+	AUTO_CLOSE int fd = -1;
+	char space[KUBE_NAME_MAX];
+	bool frozen, snapshot, tree;
+	int failed;
 
+	if (env_has_rooms(cluster, env))
+		return err_set(err, ERR_CONFLICT, "environment %s has sandboxes that live: stop it first", env.text);
+	if (space_of(cluster, env, space, &frozen, err))
+		return -1;
+	claims = volumes_find(cluster, space, &spec, err);
+	if (!claims)
+		return -1;
+	*blocks = is_database(claim_of(claims, volume));
+	snapshot = *blocks && cluster->site.snapshot_class;
+	tree = !snapshot || cluster->options.name;
+	if (tree && (fd = open(spool, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) < 0)
+		return err_errno(err, errno, "cannot write %s", spool);
+	failed = carry(cluster, &spec, space, claims, fd, err);
+	if (!failed && tree && fsync(fd))
+		failed = err_errno(err, errno, "cannot write %s", spool);
 	if (!failed && snapshot)
 		failed = snapshot_keep(cluster, env, space, volume, layer, tree ? spool : NULL, meta, err);
 	else if (!failed)
@@ -382,34 +413,6 @@ static int layer_make(struct cluster *cluster, struct env_id env, const char *sp
 }
 
 /* ---- the provider's ---- */
-
-/* Of those volumes that are a database's, where the cluster can; 1 or 0, -1 on errors. */
-static int is_cloned(struct cluster *cluster, const char *space, const char *volume, bool *blocks, struct err *err)
-{
-	const struct sandbox_spec spec = {.mounts = {{volume, "/volume", false}}, .mount_count = 1};
-	AUTO_JSON claims = volumes_find(cluster, space, &spec, err);
-	const json_t *meta = claims ? json_member(claim_of(claims, volume), "metadata") : NULL;
-
-	if (!claims)
-		return -1;
-	*blocks = strcmp(json_text(json_member(meta, "annotations"), KUBE_NOTE_BLOCKS, ""), "true") == 0;
-	return *blocks && cluster->site.snapshot_class;
-}
-
-static int commit(struct cluster *cluster, struct env_id env, const char *volume, const char *layer, const json_t *meta,
-		  bool *blocks, struct err *err)
-{
-	char space[KUBE_NAME_MAX];
-	bool frozen;
-	int cloned;
-
-	if (space_of(cluster, env, space, &frozen, err))
-		return -1;
-	cloned = is_cloned(cluster, space, volume, blocks, err);
-	if (cloned < 0)
-		return -1;
-	return layer_make(cluster, env, space, volume, layer, meta, cloned, err);
-}
 
 /* A claim is a clone when what it is made from is one snapshot. */
 static int claim_put(struct cluster *cluster, struct env_id env, const char *volume, const json_t *layers, bool blocks,
